@@ -1,0 +1,8 @@
+"""Mixtures of experts for tabular data, in scikit-learn style."""
+
+from skmoe._classifier import MixtureOfExpertsClassifier
+from skmoe._regressor import MixtureOfExpertsRegressor
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["MixtureOfExpertsClassifier", "MixtureOfExpertsRegressor", "__version__"]

@@ -1,0 +1,422 @@
+"""What both estimators share: the door, the search for the best fit, the attributes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import abstractmethod
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmoe import _inference, _mixture, _validation
+from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from skmoe._em import Climb, Params, Parts, gain_left
+from skmoe._mixture import Mixture
+from skmoe._numerics import Array
+from skmoe._progress import Listener
+from skmoe._rows import Scale, in_blocks, raw_coefficients, standard_scale
+from skmoe._search import SHORT_RUN, Setup, search
+from skmoe._starts import STARTS, Table, make_table
+from skmoe.experts import EXPERTS
+from skmoe.gates import GATES
+
+# An expert with less weight than this many rows, or than this share of all, has collapsed.
+FEWEST_ROWS = 2.0
+SMALLEST_SHARE = 1e-3
+
+
+class Target(NamedTuple):
+    """The target as the parts want it."""
+
+    y: Array  # standardised outputs (m, n), or class codes (n,)
+    signals: Array  # what starts look at, (m, n)
+    weight: Array
+    scale: Scale | None  # of the outputs
+    attributes: dict[str, Any]
+
+
+class Problem(NamedTuple):
+    """What the door lets in: a checked fit, ready to run."""
+
+    mixture: Mixture  # without parameters
+    setup: Setup
+    bound_shift: float  # from the lower bound of standardised outputs to the user's
+    attributes: dict[str, Any]  # known before the fit
+
+
+class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
+    """Fit, gate and responsibilities, shared by both estimators."""
+
+    # Tooltips of the HTML representation need a link; without a site it leads nowhere.
+    _doc_link_module = "skmoe"
+    _doc_link_template = "#{estimator_name}"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # --- what the estimators differ in ---
+
+    @abstractmethod
+    def _check_own_parameters(self) -> None:
+        """Refuse bad values of parameters that only this estimator has."""
+
+    @abstractmethod
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
+        """X and y of a fit by scikit-learn's checks, which write to the probe."""
+
+    @abstractmethod
+    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
+        """The target of a fit, on the scale of a previous one if given."""
+
+    @abstractmethod
+    def _make_experts(self, expert: str, table: Table) -> Any:
+        """Experts with the hyper-parameters of this estimator."""
+
+    @abstractmethod
+    def _validate_new_target(self, y) -> Array:
+        """The target of new rows: (m, n) in its own units, or class codes (n,)."""
+
+    @abstractmethod
+    def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        """Fitted attributes of the experts, in the user's units."""
+
+    # --- fit ---
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Fit the mixture by EM.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. They are standardised inside; sparse ones are scaled only.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target; the classifier takes labels of shape (n_samples,).
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows. A weight of two is the row twice, zero is absence.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data break a rule. What was fitted before stays.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` iterations do not bring the lower bound within `tol` of its limit.
+        UserWarning
+            If an expert collapses.
+        """
+        problem = self._open_door(X, y, sample_weight)
+        setup = problem.setup
+        context = self._init_callback_context(
+            max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
+        )
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        task = FitTask(self, context, {"X": X, "y": y, "metadata": metadata}).begin()
+        run, start_bounds = search(setup, *self._listeners(problem, task), self.n_jobs)
+        share, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
+        attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
+            "weights_": share,
+            "lower_bound_": run.bounds[-1] + problem.bound_shift,
+            "lower_bounds_": np.array(run.bounds) + problem.bound_shift,
+            "start_lower_bounds_": start_bounds + problem.bound_shift,
+            "n_iter_": len(run.bounds),
+            "converged_": run.converged,
+        }
+        self._adopt(attributes)
+        task.end(lambda: attributes)
+        self._warn(run, count)
+        return self
+
+    def _open_door(self, X, y, sample_weight) -> Problem:
+        """Check parameters and data and lay out the fit; nothing of the estimator changes."""
+        n_experts = _validation.check_integer("n_experts", self.n_experts, least=1)
+        n_init = _validation.check_integer("n_init", self.n_init, least=1)
+        max_iter = _validation.check_integer("max_iter", self.max_iter, least=1)
+        tol = _validation.check_real("tol", self.tol)
+        expert = _validation.check_expert(self.expert, EXPERTS)
+        gate_alpha = _validation.check_real("gate_alpha", self.gate_alpha)
+        gate = _validation.resolve_gate(self.gate, GATES, gate_alpha, n_experts)
+        _validation.check_real("alpha", self.alpha)
+        _validation.check_flag("warm_start", self.warm_start)
+        _validation.check_verbose(self.verbose)
+        self._check_own_parameters()
+
+        probe = copy.copy(self)
+        X, y = self._validate_fit_data(probe, X, y)
+        X = _validation.as_csr(X)
+        n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
+        columns = [
+            _validation.check_columns(name, getattr(self, name), n_features, names)
+            for name in ("gate_features", "expert_features")
+        ]
+        weight = _validation.check_weights(sample_weight, len(y))
+        begin = _validation.check_init(self.init, list(STARTS), len(y), n_experts)
+        begin = begin if isinstance(begin, str) else begin.T
+        present = weight > 0.0  # zero weight is absence
+        if not present.all():
+            X, y, weight = X[present], y[present], weight[present]
+            begin = begin if isinstance(begin, str) else begin[:, present]
+        previous = getattr(self, "_mixture", None) if self.warm_start else None
+        if previous is not None:
+            _validation.check_same_width(n_features, len(previous.scale.spread))
+        target = self._make_target(y, weight, previous)
+        scale = standard_scale(X, target.weight) if previous is None else previous.scale
+        rows = _mixture.make_rows(X, scale, *columns, target.y, target.weight)
+
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        *seeds, table_seed = np.random.SeedSequence(seed).spawn(n_init + 1)
+        table = make_table(rows, target.signals, np.random.default_rng(table_seed))
+        _validation.check_enough_rows(n_experts, table.n_distinct)
+        parts = Parts(gate, self._make_experts(expert, table))
+        mixture = Mixture(parts, None, scale, *columns, target.scale)
+        if previous is not None:
+            begin = previous.params
+            _validation.check_continues(begin, parts, rows, n_experts)
+        if isinstance(begin, str) and len(table.rows.weight) == table.n_distinct:
+            rows = table.rows  # all that the rows say, whatever their order
+        setup = Setup(parts, rows, table, n_experts, begin, seeds, max_iter, tol)
+        shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
+        known = {"n_features_in_": n_features, "n_experts_": n_experts} | target.attributes
+        if names is not None:
+            known["feature_names_in_"] = names
+        return Problem(mixture, setup, shift, known)
+
+    def _listeners(self, problem: Problem, task: FitTask) -> tuple[list[Listener], Listener]:
+        """Listeners to the starts and to the long run."""
+        setup = problem.setup
+        n_starts = len(setup.seeds)
+        attributes = partial(self._attributes, problem.mixture, problem.attributes)
+        tasks = [task.subtask("start", SHORT_RUN, task_id=i) for i in range(n_starts)]
+        tasks.append(task.subtask("EM", setup.max_iter, task_id=n_starts))
+        labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
+        *starts, final = (
+            Listener(subtask, label, attributes, problem.bound_shift, int(self.verbose))
+            for subtask, label in zip(tasks, labels, strict=True)
+        )
+        return starts, final
+
+    def _attributes(
+        self, mixture: Mixture, known: dict[str, Any], params: Params
+    ) -> dict[str, Any]:
+        """Fitted attributes that predict."""
+        mixture = mixture._replace(params=params)
+        return (
+            known
+            | {"_mixture": mixture}
+            | self._gate_attributes(mixture)
+            | self._expert_attributes(mixture)
+        )
+
+    def _gate_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        """Coefficients of the gate's logits in the user's units; none for a gate without them."""
+        params = mixture.params.gate
+        if hasattr(params, "log_weight"):
+            n_experts = len(params.log_weight)
+            slopes, intercepts = np.zeros((n_experts, len(mixture.scale.spread))), params.log_weight
+        elif hasattr(params, "coef"):
+            slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.gate_columns)
+        else:
+            return {}
+        return {"gate_coef_": slopes, "gate_intercept_": intercepts}
+
+    def _adopt(self, attributes: dict[str, Any]) -> None:
+        """Put the fitted attributes of this fit in the place of those of the last."""
+        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+            delattr(self, name)
+        vars(self).update(attributes)
+
+    def _warn(self, run: Climb, count: Array) -> None:
+        """Tell of numerical trouble."""
+        if run.stalled:
+            warnings.warn(
+                "EM stopped: no step kept the lower bound from falling. A part lowers its own "
+                "objective; if it is one of your own, check its `solve`.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif not run.converged and len(run.bounds) >= self.max_iter:
+            left = gain_left(run.bounds)
+            estimate = f"about {left:.1e}" if np.isfinite(left) else "an unknown amount"
+            warnings.warn(
+                f"EM did not converge in max_iter={self.max_iter} iterations: {estimate} per row "
+                f"is left to gain, tol={self.tol:g}. Increase max_iter, raise tol, or make the "
+                "problem easier with fewer experts or larger penalties (alpha, gate_alpha).",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        total = count.sum()
+        for k in np.flatnonzero((count < FEWEST_ROWS) | (count < SMALLEST_SHARE * total)):
+            warnings.warn(
+                f"Expert {k} has collapsed: it answers for {count[k]:.2g} of {total:.6g} rows "
+                f"({count[k] / total:.2%}). Use fewer experts (n_experts), a larger gate_alpha, "
+                "or more starts (n_init).",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    # --- what a fitted mixture says ---
+
+    def _new_rows(self, X) -> Any:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        return _validation.as_csr(X)
+
+    def _new_rows_with_target(self, X, y) -> tuple[Any, Array]:
+        X = self._new_rows(X)
+        return X, _validation.check_same_length(X, self._validate_new_target(y))
+
+    def predict_gate(self, X):
+        """Probability of each expert for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        gate : ndarray of shape (n_samples, n_experts)
+            Probabilities, which sum to one over the experts.
+        """
+        X = self._new_rows(X)
+        return np.exp(_mixture.log_gate(self._mixture, X)).T
+
+    def apply(self, X):
+        """Most probable expert of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        experts : ndarray of shape (n_samples,)
+            Indices of experts.
+        """
+        return np.argmax(self.predict_gate(X), axis=1)
+
+    def responsibilities(self, X, y):
+        """Probability that each expert generated each observed row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_experts)
+            Probabilities, which sum to one over the experts.
+        """
+        X, y = self._new_rows_with_target(X, y)
+        joint = _mixture.log_joint(self._mixture, X, y)
+        return np.exp(joint - logsumexp(joint, axis=0)).T
+
+    def score_samples(self, X, y):
+        """Log density of the observed target, or its log probability for classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            Natural logarithm of the predictive density of each row, in the units of y.
+        """
+        X, y = self._new_rows_with_target(X, y)
+        return _mixture.log_density(self._mixture, X, y)
+
+    def aic(self, X, y, sample_weight=None):
+        """Akaike's information criterion; smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        aic : float
+            Twice the number of parameters minus twice the log-likelihood, without penalties.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        return _inference.akaike(logsumexp(joint, axis=0) @ weight, self._n_parameters())
+
+    def bic(self, X, y, sample_weight=None):
+        """Bayesian information criterion (Schwarz 1978); smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows.
+
+        Returns
+        -------
+        bic : float
+            The number of parameters times the log of the number of rows, minus twice the
+            log-likelihood.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        log_likelihood = logsumexp(joint, axis=0) @ weight
+        return _inference.bayesian(log_likelihood, self._n_parameters(), weight.sum())
+
+    def icl(self, X, y, sample_weight=None):
+        """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows.
+
+        Returns
+        -------
+        icl : float
+            The Bayesian information criterion plus twice the entropy of the responsibilities.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        log_density = logsumexp(joint, axis=0)
+        bic = _inference.bayesian(log_density @ weight, self._n_parameters(), weight.sum())
+        return bic + 2.0 * _inference.entropy(np.exp(joint - log_density), weight)
+
+    def _weighted_joint(self, X, y, sample_weight) -> tuple[Array, Array]:
+        X, y = self._new_rows_with_target(X, y)
+        weight = _validation.check_weights(sample_weight, X.shape[0])
+        return _mixture.log_joint(self._mixture, X, y), weight
+
+    def _n_parameters(self) -> int:
+        return _inference.n_parameters(self._mixture.parts, self._mixture.params)

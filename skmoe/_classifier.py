@@ -1,0 +1,264 @@
+"""MixtureOfExpertsClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from skmoe import _mixture, _validation
+from skmoe._base import BaseMixtureOfExperts, Target
+from skmoe._mixture import Mixture
+from skmoe._numerics import SMALLEST, Array
+from skmoe._rows import raw_coefficients
+from skmoe._starts import Table
+from skmoe.experts import EXPERTS
+
+
+class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+    r"""Mixture of experts for classification.
+
+    The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
+    softmax-linear in x, says which regime a row belongs to, and each regime has a multinomial
+    logistic regression of its own, the expert [1]_. Both are trained together by EM, on the
+    penalised log-likelihood [2]_.
+
+    Parameters
+    ----------
+    n_experts : int, default=4
+        Number of experts.
+    expert : {"linear"}, default="linear"
+        Family of the experts: (multinomial) logistic regression.
+    gate : {"softmax", "constant"} or gate object, default="softmax"
+        How experts are chosen. "constant" gives every row the same probabilities. An object must
+        follow `skmoe.protocols.Gate`.
+    alpha : float, default=1.0
+        L2 penalty on the slopes of each expert, for standardised features: `1 / C` of
+        `LogisticRegression`. Intercepts are free.
+    gate_alpha : float, default=1.0
+        L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
+    gate_features, expert_features : array-like, default=None
+        Columns that the gate and the experts see: names, indices or a boolean mask; None for all.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply those of the rows. "balanced" weighs classes
+        inversely to their weighted frequency.
+    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like of shape \
+            (n_samples, n_experts), default="auto"
+        Start of EM: leaves of a tree with linear models, k-means on features and classes, leaves of
+        a tree, random cuts, or responsibilities given. "auto" is a linear tree for up to 8 experts
+        and k-means for more, and takes the others in turn when `n_init` is larger.
+    n_init : int, default=4
+        Number of starts. Each is climbed for a few iterations; the best goes on.
+    max_iter : int, default=200
+        Largest number of iterations of EM.
+    tol : float, default=1e-4
+        EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
+        Aitken's estimate.
+    warm_start : bool, default=False
+        Whether to go on from the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the starts.
+    n_jobs : int, default=None
+        Starts to run in parallel, through joblib. The result does not depend on it.
+    verbose : int, default=0
+        1 prints a line for each start, 2 for each iteration.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_experts_ : int
+        Number of experts.
+    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+        Slopes of the experts' logits, in the units of X: for two classes of the log odds of
+        `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
+        that experts do not see.
+    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+        Intercepts of the experts' logits.
+    gate_coef_ : ndarray of shape (n_experts, n_features)
+        Slopes of the gate's logits, in the units of X. They sum to zero over the experts.
+    gate_intercept_ : ndarray of shape (n_experts,)
+        Intercepts of the gate's logits.
+    weights_ : ndarray of shape (n_experts,)
+        Mean gate probability of each expert over the rows of the fit.
+    lower_bound_ : float
+        Penalised log-likelihood per row, which EM raised.
+    lower_bounds_ : ndarray of shape (n_iter_,)
+        The same after each iteration of the kept start. It never falls.
+    start_lower_bounds_ : ndarray of shape (n_init,)
+        What each start had come to when the best was chosen.
+    n_iter_ : int
+        Number of iterations of the kept start.
+    converged_ : bool
+        Whether EM converged.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+
+    See Also
+    --------
+    MixtureOfExpertsRegressor : Mixture of linear regressions.
+    sklearn.linear_model.LogisticRegression : What one expert is.
+
+    Notes
+    -----
+    Missing values are refused: impute them in a pipeline. All computation is in double precision.
+
+    References
+    ----------
+    .. [1] R. A. Jacobs, M. I. Jordan, S. J. Nowlan and G. E. Hinton (1991), "Adaptive mixtures of
+       local experts", Neural Computation 3, 79-87.
+    .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+
+    Examples
+    --------
+    The class follows the sign of x1 where x0 is negative, and the opposite where it is positive:
+    no single linear rule can tell them apart.
+
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsClassifier
+    >>> X = np.random.default_rng(0).uniform(-1, 1, size=(400, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+    >>> moe = MixtureOfExpertsClassifier(n_experts=2, random_state=0).fit(X, y)
+    >>> moe.score(X, y) > 0.95
+    True
+    >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])
+    array(['same', 'different'], dtype='<U9')
+    """
+
+    def __init__(
+        self,
+        n_experts=4,
+        *,
+        expert="linear",
+        gate="softmax",
+        alpha=1.0,
+        gate_alpha=1.0,
+        gate_features=None,
+        expert_features=None,
+        class_weight=None,
+        init="auto",
+        n_init=4,
+        max_iter=200,
+        tol=1e-4,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.n_experts = n_experts
+        self.expert = expert
+        self.gate = gate
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.gate_features = gate_features
+        self.expert_features = expert_features
+        self.class_weight = class_weight
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def predict(self, X):
+        """Most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        probs = self.predict_proba(X)
+        return self.classes_[np.argmax(probs, axis=1)]
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probs : ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        X = self._new_rows(X)
+        return _mixture.predict(self._mixture, X).T
+
+    def predict_log_proba(self, X):
+        """Log probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        log_probs : ndarray of shape (n_samples, n_classes)
+            Natural logarithms of the probabilities, in the order of `classes_`.
+        """
+        return np.log(np.maximum(self.predict_proba(X), SMALLEST))
+
+    def predict_experts(self, X):
+        """Class probabilities of each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probs : ndarray of shape (n_samples, n_experts, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        X = self._new_rows(X)
+        return _mixture.predict_experts(self._mixture, X).transpose(2, 0, 1)
+
+    def _check_own_parameters(self) -> None:
+        """Nothing that can be told before the classes are known."""
+
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
+        X, y = validate_data(
+            probe, X, y, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2
+        )
+        check_classification_targets(y)
+        return X, y
+
+    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
+        classes, codes = np.unique(y, return_inverse=True)
+        _validation.check_two_classes(classes)
+        if previous is not None:
+            _validation.check_same_classes(classes, self.classes_)
+        weight = _validation.class_weights(self.class_weight, classes, codes, weight)
+        indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
+        return Target(codes, indicators, weight, None, {"classes_": classes})
+
+    def _make_experts(self, expert: str, table: Table) -> Any:
+        return EXPERTS[expert]["classifier"](alpha=float(self.alpha), n_classes=len(table.Y))
+
+    def _validate_new_target(self, y) -> Array:
+        return _validation.class_codes(column_or_1d(y), self.classes_)
+
+    def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        coef = mixture.params.experts.coef
+        slopes, intercepts = raw_coefficients(coef, mixture.scale, mixture.expert_columns)
+        if coef.shape[1] == 2:  # log odds of the second class
+            slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
+        return {"coef_": slopes, "intercept_": intercepts}

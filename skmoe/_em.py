@@ -1,0 +1,283 @@
+"""The EM loop: E-step, M-step, acceleration and stopping, written once for all parts.
+
+One *sweep* over the row blocks does the work of an iteration on the data: log-joint probabilities,
+the bound at the current parameters, responsibilities, and the sums that gate and experts need of
+them. `solve` then finds the next parameters from the sums alone. Only the next sweep tells the
+bound there: if it fell, the step was too long, and a shorter one is taken from the same sums.
+
+References
+----------
+M. I. Jordan and L. Xu (1995), "Convergence results for the EM approach to mixtures of experts
+architectures", Neural Networks 8, 1409-1431.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._numerics import Array, add, extrapolate, log_normalise
+from skmoe._rows import Rows
+from skmoe.protocols import Experts, Gate
+
+# Sweeps for which a curvature serves, once the first iterations are past.
+CURVATURE_LIFE = 5
+FIRST_ITERATIONS = 3
+# Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but
+# closed-form parts where they are.
+N_STEPS = 12
+# A fall of the bound per row, relative to its size, that is round-off.
+ROUND_OFF = 1e-11
+# Iterations between the bounds that Aitken's estimate compares: single gains alternate between
+# plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
+STRIDE = 6
+# Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
+FIRST_LIMIT = 4.0
+LIMIT_GROWTH = 4.0
+
+
+class Parts(NamedTuple):
+    """What a mixture is made of."""
+
+    gate: Gate
+    experts: Experts
+
+
+class Params(NamedTuple):
+    """Parameters of both parts."""
+
+    gate: Any
+    experts: Any
+
+
+class Point(NamedTuple):
+    """Parameters and what a sweep says of them."""
+
+    params: Params
+    bound: float
+    statistics: tuple[Any, Any]
+    factors: tuple[Any, Any]
+    age: int  # sweeps since the factors were found
+
+
+class Climb(NamedTuple):
+    """What a run of EM came to."""
+
+    params: Params
+    bounds: list[float]  # after each iteration
+    converged: bool
+    stalled: bool  # no step at all kept the bound from falling: a part breaks its promise
+
+
+def joint_log_prob(parts: Parts, params: Params, rows: Rows) -> tuple[Array, Array]:
+    """Log probabilities of the gate, and of the gate and y together, both (K, n)."""
+    log_gate = parts.gate.log_prob(params.gate, rows.gate_design)
+    return log_gate, log_gate + parts.experts.log_prob(params.experts, rows.expert_design, rows.y)
+
+
+def sweep(
+    parts: Parts, blocks: Sequence[Rows], params: Params, known: Point | None = None
+) -> Point:
+    """One pass over the data at given parameters.
+
+    `known` lends its factors of the curvature; without it they are found in this pass.
+    """
+    value, sums, curvatures = 0.0, None, None
+    for rows in blocks:
+        log_gate, joint = joint_log_prob(parts, params, rows)
+        resp, log_density = log_normalise(joint)
+        resp *= rows.weight
+        value += float(rows.weight @ log_density)
+        sums = _sum(sums, _statistics(parts, params, rows, resp, log_gate))
+        if known is None:
+            curvatures = _sum(curvatures, _curvatures(parts, params, rows, resp, log_gate))
+    value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
+    bound = value / float(sum(rows.weight.sum() for rows in blocks))
+    assert sums is not None
+    if known is None:
+        return Point(params, bound, sums, _factors(parts, curvatures), 0)
+    return Point(params, bound, sums, known.factors, known.age + 1)
+
+
+def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
+    """Parameters for given responsibilities (K, n), by a few guarded steps of the M-step."""
+    n_experts = len(resp)
+    params = Params(
+        parts.gate.initial(n_experts, rows.gate_design.shape[1]),
+        parts.experts.initial(n_experts, rows.expert_design.shape[1]),
+    )
+    resp = resp * rows.weight
+    log_gate, joint = joint_log_prob(parts, params, rows)
+    value = _expected(parts, params, resp, joint)
+    for _ in range(n_steps):
+        sums = _statistics(parts, params, rows, resp, log_gate)
+        factors = _factors(parts, _curvatures(parts, params, rows, resp, log_gate))
+        for attempt in range(N_STEPS):
+            trial = _solve(parts, sums, factors, params, 0.5**attempt)
+            log_gate, joint = joint_log_prob(parts, trial, rows)
+            reached = _expected(parts, trial, resp, joint)
+            if reached >= value:
+                break
+        params, value = trial, reached
+    return params
+
+
+def _expected(parts: Parts, params: Params, resp: Array, joint: Array) -> float:
+    """Penalised expected log-likelihood."""
+    penalty = parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
+    return float(np.vdot(resp, joint)) - penalty
+
+
+def climb(
+    parts: Parts,
+    blocks: Sequence[Rows],
+    params: Params,
+    *,
+    max_iter: int,
+    tol: float,
+    n_plain: int,
+    on_iteration: Callable[[int, Point], bool],
+) -> Climb:
+    """Raise the penalised log-likelihood per row from given parameters.
+
+    Parameters
+    ----------
+    tol : float
+        Gain per row still to be had, by Aitken's estimate, at which the climb ends.
+    n_plain : int
+        Iterations before extrapolation begins.
+    on_iteration : callable
+        Told the number and the point of each iteration; a true answer ends the climb.
+    """
+    point = sweep(parts, blocks, params)
+    bounds = [point.bound]
+    for point in _ascent(parts, blocks, point, n_plain):
+        bounds.append(point.bound)
+        converged = gain_left(bounds) < tol
+        stopped = on_iteration(len(bounds) - 1, point)
+        if converged or stopped or len(bounds) > max_iter:
+            return Climb(point.params, bounds[1:], converged, stalled=False)
+    return Climb(point.params, bounds[1:] or bounds, converged=False, stalled=True)
+
+
+def _ascent(
+    parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int
+) -> Iterator[Point]:
+    """Ever better points; ends if no step is good."""
+    limit = FIRST_LIMIT
+    for cycle in count():
+        life = 1 if cycle < FIRST_ITERATIONS else CURVATURE_LIFE
+        first = _advance(parts, blocks, point, life)
+        if first is None:
+            return
+        yield first
+        if cycle >= n_plain:
+            path = point.params, first.params, _propose(parts, first, 1.0)
+            moved, length = extrapolate(*([*p.gate, *p.experts] for p in path), limit)
+            leap = sweep(parts, blocks, _constrained(parts, _like(point.params, moved)), first)
+            if leap.bound >= first.bound:
+                limit *= LIMIT_GROWTH if length == limit else 1.0
+                first = leap
+                yield leap
+            else:
+                limit = max(limit / 2.0, FIRST_LIMIT)
+        point = first
+
+
+def _advance(parts: Parts, blocks: Sequence[Rows], point: Point, life: int) -> Point | None:
+    """The next point of plain EM, by a step short enough not to lower the bound."""
+    enough = point.bound - ROUND_OFF * (1.0 + abs(point.bound))
+    for attempt in range(N_STEPS):
+        step = 0.5**attempt if attempt < N_STEPS - 1 else 0.0
+        params = _propose(parts, point, step)
+        reached = sweep(parts, blocks, params, point if point.age + 1 < life else None)
+        if reached.bound >= enough:
+            return reached
+        if point.age > 0:  # a stale curvature may have misled the step
+            point = sweep(parts, blocks, point.params)
+    return None
+
+
+def gain_left(bounds: Sequence[float], stride: int = STRIDE) -> float:
+    """Aitken's estimate of how far a rising sequence is below its limit [1]_.
+
+    References
+    ----------
+    .. [1] D. Böhning, E. Dietz, R. Schaub, P. Schlattmann and B. Lindsay (1994), "The distribution
+       of the likelihood ratio for mixtures of densities from the one-parameter exponential
+       family", Annals of the Institute of Statistical Mathematics 46, 373-388.
+    """
+    round_off = ROUND_OFF * (1.0 + abs(bounds[-1]))
+    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off:
+        return 0.0  # a fixed point
+    if len(bounds) <= 2 * stride:
+        return math.inf
+    gain = bounds[-1 - stride] - bounds[-1 - 2 * stride]
+    last_gain = bounds[-1] - bounds[-1 - stride]
+    if last_gain >= gain:
+        return math.inf
+    # The first iterations gain much more than those after them, which feigns fast convergence:
+    # what is left is put no lower than what has just been gained.
+    return max(last_gain**2 / (gain - last_gain), last_gain)
+
+
+# --- both parts at once -----------------------------------------------------------------------
+
+
+def _statistics(
+    parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array
+) -> tuple[Any, Any]:
+    return (
+        parts.gate.statistics(params.gate, rows.gate_design, resp, log_gate),
+        parts.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
+    )
+
+
+def _curvatures(
+    parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array
+) -> tuple[Any, Any]:
+    return (
+        parts.gate.curvature(params.gate, rows.gate_design, resp, log_gate),
+        parts.experts.curvature(params.experts, rows.expert_design, rows.y, resp),
+    )
+
+
+def _sum(total: Any, terms: tuple[Any, ...]) -> Any:
+    """Add the statistics or curvatures of a block to those of the blocks before it."""
+    if total is None:
+        return terms
+    return tuple(
+        None if b is None else add(a, b) if isinstance(b, tuple) else a + b
+        for a, b in zip(total, terms, strict=True)
+    )
+
+
+def _factors(parts: Parts, curvatures: Any) -> tuple[Any, Any]:
+    gate, experts = curvatures
+    return parts.gate.factor(gate), parts.experts.factor(experts)
+
+
+def _propose(parts: Parts, point: Point, step: float) -> Params:
+    return _solve(parts, point.statistics, point.factors, point.params, step)
+
+
+def _solve(
+    parts: Parts, statistics: tuple[Any, Any], factors: tuple[Any, Any], params: Params, step: float
+) -> Params:
+    return Params(
+        parts.gate.solve(statistics[0], factors[0], params.gate, step),
+        parts.experts.solve(statistics[1], factors[1], params.experts, step),
+    )
+
+
+def _like(params: Params, arrays: list[Array]) -> Params:
+    n_gate = len(params.gate)
+    return Params(type(params.gate)(*arrays[:n_gate]), type(params.experts)(*arrays[n_gate:]))
+
+
+def _constrained(parts: Parts, params: Params) -> Params:
+    return Params(parts.gate.constrain(params.gate), parts.experts.constrain(params.experts))

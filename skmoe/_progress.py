@@ -1,0 +1,60 @@
+"""What a fit tells while it runs: printed lines and scikit-learn's callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skmoe._callbacks import FitTask
+from skmoe._em import Climb, Params, Point
+
+
+class Listener:
+    """Listens to one run of EM.
+
+    Parameters
+    ----------
+    task : FitTask
+        The run, as callbacks see it.
+    label : str
+        The run, as printed lines name it.
+    attributes : callable
+        Fitted attributes that parameters stand for.
+    bound_shift : float
+        Added to the lower bound to give it in the units of y.
+    verbose : int
+        1 prints a line for each run, 2 for each iteration.
+    """
+
+    def __init__(
+        self,
+        task: FitTask,
+        label: str,
+        attributes: Callable[[Params], dict[str, Any]],
+        bound_shift: float,
+        verbose: int,
+    ):
+        self.task = task
+        self.label = label
+        self.attributes = attributes
+        self.bound_shift = bound_shift
+        self.verbose = verbose
+
+    def begin(self) -> Listener:
+        """Begin the run."""
+        self.task.begin()
+        return self
+
+    def __call__(self, iteration: int, point: Point) -> bool:
+        """Report an iteration; true asks to stop the run."""
+        if self.verbose > 1:
+            print(f"  {self.label}: {iteration:>5d} {point.bound + self.bound_shift:>16.8f}")
+        return self.task.subtask("iteration").begin().end(lambda: self.attributes(point.params))
+
+    def end(self, climb: Climb) -> None:
+        """End the run."""
+        if self.verbose > 0:
+            bound = climb.bounds[-1] + self.bound_shift
+            state = ", converged" if climb.converged else ""
+            print(f"{self.label}: lower bound {bound:.8f}, {len(climb.bounds)} iterations{state}")
+        self.task.end(lambda: self.attributes(climb.params))

@@ -1,0 +1,270 @@
+"""MixtureOfExpertsRegressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_array, validate_data
+
+from skmoe import _mixture, _validation
+from skmoe._base import BaseMixtureOfExperts, Target
+from skmoe._mixture import Mixture
+from skmoe._noise import noise_variance, variance_floor
+from skmoe._numerics import Array
+from skmoe._rows import Scale, raw_coefficients, standard_scale
+from skmoe._starts import Table
+from skmoe.experts import EXPERTS
+
+VARIANCES = ("per_expert", "shared")
+
+
+class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
+    r"""Mixture of experts for regression.
+
+    The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate
+    :math:`g`, softmax-linear in x, says which regime a row belongs to, and each regime has a linear
+    regression of its own, the expert [1]_. Both are trained together by EM, on the penalised
+    log-likelihood [2]_.
+
+    Parameters
+    ----------
+    n_experts : int, default=4
+        Number of experts.
+    expert : {"linear"}, default="linear"
+        Family of the experts: linear regression with normal noise.
+    gate : {"softmax", "constant"} or gate object, default="softmax"
+        How experts are chosen. "constant" gives every row the same probabilities: a mixture of
+        regressions. An object must follow `skmoe.protocols.Gate`.
+    alpha : float, default=0.1
+        L2 penalty on the slopes of each expert, for standardised features, as in `Ridge`.
+        Intercepts are free.
+    gate_alpha : float, default=1.0
+        L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
+    gate_features, expert_features : array-like, default=None
+        Columns that the gate and the experts see: names, indices or a boolean mask; None for all.
+    variance : {"per_expert", "shared"}, default="per_expert"
+        Whether each expert has a noise variance of its own.
+    variance_prior : float, default=10.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance. Its scale is estimated
+        from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
+    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like of shape \
+            (n_samples, n_experts), default="auto"
+        Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
+        a regression tree, random cuts, or responsibilities given. "auto" is a linear tree for up to
+        8 experts and k-means for more, and takes the others in turn when `n_init` is larger.
+    n_init : int, default=4
+        Number of starts. Each is climbed for a few iterations; the best goes on.
+    max_iter : int, default=200
+        Largest number of iterations of EM.
+    tol : float, default=1e-4
+        EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
+        Aitken's estimate.
+    warm_start : bool, default=False
+        Whether to go on from the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the starts.
+    n_jobs : int, default=None
+        Starts to run in parallel, through joblib. The result does not depend on it.
+    verbose : int, default=0
+        1 prints a line for each start, 2 for each iteration.
+
+    Attributes
+    ----------
+    n_experts_ : int
+        Number of experts.
+    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
+        Slopes of the experts, in the units of X and y. Zero for features they do not see.
+    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Intercepts of the experts.
+    noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Variance of y about each expert, in the squared units of y.
+    gate_coef_ : ndarray of shape (n_experts, n_features)
+        Slopes of the gate's logits, in the units of X. They sum to zero over the experts.
+    gate_intercept_ : ndarray of shape (n_experts,)
+        Intercepts of the gate's logits.
+    weights_ : ndarray of shape (n_experts,)
+        Mean gate probability of each expert over the rows of the fit.
+    lower_bound_ : float
+        Penalised log-likelihood per row, which EM raised.
+    lower_bounds_ : ndarray of shape (n_iter_,)
+        The same after each iteration of the kept start. It never falls.
+    start_lower_bounds_ : ndarray of shape (n_init,)
+        What each start had come to when the best was chosen.
+    n_iter_ : int
+        Number of iterations of the kept start.
+    converged_ : bool
+        Whether EM converged.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+
+    See Also
+    --------
+    MixtureOfExpertsClassifier : Mixture of logistic regressions.
+    sklearn.mixture.GaussianMixture : Mixture without covariates.
+
+    Notes
+    -----
+    Missing values are refused: impute them in a pipeline. All computation is in double precision.
+
+    References
+    ----------
+    .. [1] R. A. Jacobs, M. I. Jordan, S. J. Nowlan and G. E. Hinton (1991), "Adaptive mixtures of
+       local experts", Neural Computation 3, 79-87.
+    .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+
+    Examples
+    --------
+    Two regimes: y rises where x is below zero, and falls above.
+
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> np.sort(moe.coef_[:, 0]).round(1)
+    array([-1.,  1.])
+    >>> moe.predict([[-2.0], [2.0]]).round(1)
+    array([-1., -1.])
+    """
+
+    def __init__(
+        self,
+        n_experts=4,
+        *,
+        expert="linear",
+        gate="softmax",
+        alpha=0.1,
+        gate_alpha=1.0,
+        gate_features=None,
+        expert_features=None,
+        variance="per_expert",
+        variance_prior=10.0,
+        init="auto",
+        n_init=4,
+        max_iter=200,
+        tol=1e-4,
+        warm_start=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.n_experts = n_experts
+        self.expert = expert
+        self.gate = gate
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.gate_features = gate_features
+        self.expert_features = expert_features
+        self.variance = variance
+        self.variance_prior = variance_prior
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def predict(self, X):
+        """Mean of the mixture.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted mean, in the units of y.
+        """
+        X = self._new_rows(X)
+        return self._as_fitted(_mixture.predict(self._mixture, X).T)
+
+    def predict_experts(self, X):
+        """Mean of each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        means : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_outputs)
+            Predicted means, in the units of y.
+        """
+        X = self._new_rows(X)
+        return self._as_fitted(_mixture.predict_experts(self._mixture, X).transpose(2, 0, 1))
+
+    def _as_fitted(self, values: Array) -> Array:
+        """Drop the last axis, of the outputs, if y had one dimension."""
+        return values[..., 0] if self._single_output else values
+
+    def _check_own_parameters(self) -> None:
+        _validation.check_choice("variance", self.variance, VARIANCES)
+        _validation.check_real("variance_prior", self.variance_prior)
+
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
+        X, y = validate_data(
+            probe,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=np.float64,
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+        )
+        return X, y.astype(np.float64)
+
+    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
+        outputs = y[:, None] if y.ndim == 1 else y
+        if previous is None:
+            center, spread = standard_scale(outputs, weight)
+            scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))
+        else:
+            scale = previous.target
+            _validation.check_same_outputs(outputs.shape[1], len(scale.center))
+        standard = np.ascontiguousarray(((outputs - scale.center) / scale.spread).T)
+        return Target(standard, standard, weight, scale, {"_single_output": y.ndim == 1})
+
+    def _make_experts(self, expert: str, table: Table) -> Any:
+        noise = noise_variance(table.X, table.Y, table.rows.weight)
+        return EXPERTS[expert]["regressor"](
+            alpha=float(self.alpha),
+            shared_variance=self.variance == "shared",
+            variance_prior=float(self.variance_prior),
+            noise_variance=tuple(noise.tolist()),
+            variance_floor=tuple(variance_floor(table.Y).tolist()),
+        )
+
+    def _validate_new_target(self, y) -> Array:
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        outputs = y[:, None] if y.ndim == 1 else y
+        _validation.check_same_outputs(outputs.shape[1], len(self._mixture.target.center))
+        return outputs.T
+
+    def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        center, spread = mixture.target
+        params = mixture.params.experts
+        slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.expert_columns)
+        attributes = {
+            "coef_": slopes * spread[:, None],
+            "intercept_": center + spread * intercepts,
+            "noise_variance_": spread**2 * np.exp(params.log_variance),
+        }
+        if len(spread) == 1:
+            attributes = {name: values[:, 0] for name, values in attributes.items()}
+        return attributes

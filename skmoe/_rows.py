@@ -1,0 +1,180 @@
+"""Rows of a table: their scale, their order, and how they are cut into blocks.
+
+Fits see standardised features. The scale, the order in which starts see the rows, and the rows
+that a start is found on depend on the rows as a weighted set: neither on their order, nor on
+whether a row stands twice or has weight two.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from skmoe._numerics import Array, Design
+
+# Rows of a block: small enough for the block and its products to stay in cache.
+BLOCK_ROWS = 2048
+# Decimals of a standardised value that count when rows are compared: beyond them stands the
+# round-off of the order of summation, which must not decide a tie.
+DECIMALS = 9
+# A spread below this share of the mean is what summation leaves of a constant column.
+ROUND_OFF = 1e-13
+
+
+class Scale(NamedTuple):
+    """Standardisation of the columns of a table: (x - center) / spread."""
+
+    center: Array
+    spread: Array  # infinite for a constant column, which then is zero everywhere
+
+
+class Rows(NamedTuple):
+    """Rows ready for EM. The row axis of `y` is its last one."""
+
+    gate_design: Design
+    expert_design: Design
+    y: Array
+    weight: Array
+
+
+def standard_scale(X: Design, weight: Array) -> Scale:
+    """Weighted mean and standard deviation of each column, safe from overflow and cancellation.
+
+    The center of sparse columns is zero: they are scaled only, which leaves them sparse.
+    """
+    total = weight.sum()
+    mean = (X.T @ weight) / total
+    if sparse.issparse(X):
+        row_weight = np.repeat(weight, np.diff(X.indptr))
+        deviation = X.data - mean[X.indices]
+        unit = _unit(np.maximum(abs(X).max(axis=0).toarray().ravel(), np.abs(mean)))
+        deviation /= unit[X.indices]
+        squares = np.bincount(X.indices, row_weight * deviation**2, minlength=X.shape[1])
+        stored = np.bincount(X.indices, row_weight, minlength=X.shape[1])
+        variance = (squares + (total - stored) * (mean / unit) ** 2) / total
+        center = np.zeros_like(mean)
+    else:
+        deviation = X - mean
+        unit = _unit(np.abs(deviation).max(axis=0))
+        deviation /= unit
+        variance = np.square(deviation, out=deviation).T @ weight / total
+        center = mean
+    spread = np.sqrt(np.maximum(variance, 0.0)) * unit
+    constant = spread <= ROUND_OFF * np.abs(mean)
+    return Scale(center, np.where(constant, np.inf, spread))
+
+
+def _unit(largest: Array) -> Array:
+    return np.where(largest > 0.0, largest, 1.0)
+
+
+def make_design(X: Design, scale: Scale, columns: Array | None) -> Design:
+    """Standardised chosen columns of X with a column of ones appended."""
+    center, spread = scale
+    if columns is not None:
+        X, center, spread = X[:, columns], center[columns], spread[columns]
+    ones = np.ones((X.shape[0], 1))
+    if sparse.issparse(X):
+        scaled = sparse.csr_array(X, copy=True)
+        scaled.data /= spread[scaled.indices]
+        return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
+    return np.hstack([(X - center) / spread, ones])
+
+
+def raw_coefficients(coef: Array, scale: Scale, columns: Array | None) -> tuple[Array, Array]:
+    """Slopes (..., p) and intercepts (...) in the units of X from coefficients (..., d).
+
+    Columns that the part does not see get slope zero.
+    """
+    center, spread = scale
+    chosen = np.arange(len(spread)) if columns is None else columns
+    slopes = np.zeros((*coef.shape[:-1], len(spread)))
+    slopes[..., chosen] = coef[..., :-1] / spread[chosen]
+    return slopes, coef[..., -1] - slopes @ center
+
+
+def standard_coefficients(
+    slopes: Array, intercepts: Array, scale: Scale, columns: Array | None
+) -> Array:
+    """Inverse of `raw_coefficients`, (..., d)."""
+    center, spread = scale
+    chosen = np.arange(len(spread)) if columns is None else columns
+    inner = np.where(np.isfinite(spread), slopes * np.where(np.isfinite(spread), spread, 0.0), 0.0)
+    return np.concatenate([inner[..., chosen], (intercepts + slopes @ center)[..., None]], axis=-1)
+
+
+def take(rows: Rows, index: Array | slice, weight: Array | None = None) -> Rows:
+    """Rows at an index, with other weights if given."""
+    gate_design = rows.gate_design[index]
+    shared = rows.expert_design is rows.gate_design
+    return Rows(
+        gate_design,
+        gate_design if shared else rows.expert_design[index],
+        rows.y[..., index],
+        rows.weight[index] if weight is None else weight,
+    )
+
+
+def in_blocks(rows: Rows, size: int = BLOCK_ROWS) -> list[Rows]:
+    """Cut rows into blocks of about `size`; views of dense arrays."""
+    n_rows = len(rows.weight)
+    return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
+
+
+def distinct_rows(rows: Rows) -> tuple[Array, Array]:
+    """Distinct rows, in an order that does not depend on the order of the rows given.
+
+    Returns
+    -------
+    index : array of shape (n_distinct,)
+        One row of each kind.
+    weight : array of shape (n_distinct,)
+        Weight of all rows of the kind together.
+    """
+    designs = [rows.gate_design]
+    if rows.expert_design is not rows.gate_design:
+        designs.append(rows.expert_design)
+    y = np.round(np.atleast_2d(rows.y), DECIMALS)
+    key = _mixing_numbers(len(y), seed=0) @ y
+    for seed, design in enumerate(designs, start=1):
+        key += _row_keys(design, seed)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    repeats = np.zeros(len(key), dtype=bool)  # a row like the one before it
+    candidates = np.flatnonzero(key[1:] == key[:-1]) + 1
+    if len(candidates):
+        here, before = order[candidates], order[candidates - 1]
+        alike = (y[:, here] == y[:, before]).all(axis=0)
+        for design in designs:
+            alike &= _same_rows(design, here, before)
+        repeats[candidates] = alike
+    first = np.flatnonzero(~repeats)
+    return order[first], np.add.reduceat(rows.weight[order], first)
+
+
+def _mixing_numbers(size: int, seed: int) -> Array:
+    return np.random.default_rng(seed).standard_normal(size)
+
+
+def _row_keys(design: Design, seed: int) -> Array:
+    """One number for each row, the same to the last bit for rows that are alike."""
+    mixing = _mixing_numbers(design.shape[1], seed)
+    if sparse.issparse(design):
+        rounded = design.copy()
+        rounded.data = np.round(rounded.data, DECIMALS)
+        return rounded @ mixing
+    keys = np.empty(len(design))
+    for begin in range(0, len(design), BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        # A matrix product may sum equal rows in different orders; this sum does not.
+        keys[block] = (np.round(design[block], DECIMALS) * mixing).sum(axis=1)
+    return keys
+
+
+def _same_rows(design: Design, here: Array, before: Array) -> Array:
+    if sparse.issparse(design):
+        difference = abs(design[here] - design[before])
+        return difference.max(axis=1).toarray().ravel() < 10.0**-DECIMALS
+    return (np.round(design[here], DECIMALS) == np.round(design[before], DECIMALS)).all(axis=1)

@@ -1,0 +1,278 @@
+"""Families of experts: how each expert generates y from the features of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics import (
+    LOG_2PI,
+    SMALLEST,
+    Array,
+    Design,
+    contrast_coordinates,
+    contrasts,
+    linear,
+    log_softmax,
+    ridge_solve,
+    slope_ridge,
+    softmax_ascent,
+    softmax_curvature,
+    softmax_factor,
+    softmax_gradient,
+    weighted_gram,
+    weighted_sums,
+)
+
+
+class LinearParams(NamedTuple):
+    """Coefficients (K, m, d) and log noise variances (K, m) for m outputs."""
+
+    coef: Array
+    log_variance: Array
+
+
+class LinearStatistics(NamedTuple):
+    """Weighted sums: rows (K,), Gram (K, d, d), products with y (K, m, d), squares of y (K, m)."""
+
+    count: Array
+    gram: Array
+    cross: Array
+    square: Array
+
+
+@dataclass(frozen=True)
+class LinearExperts:
+    r"""Linear regressions with normal noise, independent over the outputs.
+
+    The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
+    \alpha)` on standardised features with a free intercept, and :math:`\sigma^2` inverse gamma with
+    shape :math:`\nu_0 / 2` and scale :math:`\nu_0 s_0^2 / 2`. The prior on the variance bounds the
+    likelihood, which is unbounded without it [1]_. The M-step is the mode, in closed form.
+
+    Parameters
+    ----------
+    alpha : float, default=0.1
+        L2 penalty on the slopes, as in a ridge regression of each expert.
+    shared_variance : bool, default=False
+        Whether the experts share one noise variance.
+    variance_prior : float, default=10.0
+        Strength :math:`\nu_0` of the prior on each variance, in rows.
+    noise_variance : tuple of float, default=(1.0,)
+        Scale :math:`s_0^2` of that prior for each output.
+    variance_floor : tuple of float, default=(1e-6,)
+        Smallest variance allowed for each output.
+
+    References
+    ----------
+    .. [1] C. Fraley and A. E. Raftery (2007), "Bayesian regularization for normal mixture
+       estimation and model-based clustering", Journal of Classification 24, 155-181.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> params = LinearExperts().initial(n_experts=2, n_columns=3)
+    >>> params.coef.shape
+    (2, 1, 3)
+    """
+
+    alpha: float = 0.1
+    shared_variance: bool = False
+    variance_prior: float = 10.0
+    noise_variance: tuple[float, ...] = (1.0,)
+    variance_floor: tuple[float, ...] = (1e-6,)
+
+    def initial(self, n_experts: int, n_columns: int) -> LinearParams:
+        """Zero means with unit variances."""
+        n_outputs = len(self.noise_variance)
+        return LinearParams(
+            np.zeros((n_experts, n_outputs, n_columns)), np.zeros((n_experts, n_outputs))
+        )
+
+    def log_prob(self, params: LinearParams, design: Design, y: Array) -> Array:
+        """Log density of y (m, n) under each expert, (K, n)."""
+        residual = y - linear(params.coef, design)
+        residual *= np.exp(-0.5 * params.log_variance)[..., None]
+        np.square(residual, out=residual)
+        constant = params.log_variance.sum(axis=1) + LOG_2PI * len(y)
+        return -0.5 * (residual.sum(axis=1) + constant[:, None])
+
+    def predict(self, params: LinearParams, design: Design) -> Array:
+        """Mean of each expert, (K, m, n)."""
+        return linear(params.coef, design)
+
+    def statistics(
+        self, params: LinearParams, design: Design, y: Array, resp: Array
+    ) -> LinearStatistics:
+        """Sums of a weighted least squares for each expert."""
+        return LinearStatistics(
+            resp.sum(axis=1),
+            np.stack([weighted_gram(design, weight) for weight in resp]),
+            weighted_sums(resp[:, None, :] * y, design),
+            resp @ np.square(y).T,
+        )
+
+    def curvature(self, params: LinearParams, design: Design, y: Array, resp: Array) -> None:
+        """Not needed: the maximum is in closed form."""
+
+    def factor(self, curvature: None) -> None:
+        """Not needed."""
+
+    def solve(
+        self, statistics: LinearStatistics, factor: None, params: LinearParams, step: float
+    ) -> LinearParams:
+        """Posterior mode of each expert."""
+        ridge = slope_ridge(self.alpha, params.coef.shape[-1])
+        coef = np.stack(
+            [
+                ridge_solve(gram, cross, ridge)
+                for gram, cross in zip(statistics.gram, statistics.cross, strict=True)
+            ]
+        )
+        squares = (
+            statistics.square
+            - 2.0 * (coef * statistics.cross).sum(axis=2)
+            + (np.matmul(coef, statistics.gram) * coef).sum(axis=2)
+        )
+        squares = np.maximum(squares, 0.0) + np.square(coef) @ ridge
+        return self.constrain(LinearParams(coef, self._log_variance(statistics.count, squares)))
+
+    def _log_variance(self, count: Array, squares: Array) -> Array:
+        rows = np.broadcast_to(count[:, None], squares.shape)
+        if self.shared_variance:
+            rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
+            squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
+        prior = self.variance_prior
+        total = np.maximum(rows + prior, SMALLEST)
+        return np.log(np.maximum(squares + prior * np.array(self.noise_variance), SMALLEST) / total)
+
+    def constrain(self, params: LinearParams) -> LinearParams:
+        """Keep variances above their floor, and one value where they are shared."""
+        log_variance = np.maximum(params.log_variance, np.log(self.variance_floor))
+        return params._replace(log_variance=log_variance)
+
+    def penalty(self, params: LinearParams) -> float:
+        """Negative log prior, up to a constant."""
+        precision = np.exp(-params.log_variance)
+        slopes = np.square(params.coef) @ slope_ridge(self.alpha, params.coef.shape[-1])
+        variances = params.log_variance + precision * np.array(self.noise_variance)
+        if self.shared_variance:
+            variances = variances[:1]
+        return 0.5 * float((slopes * precision).sum() + self.variance_prior * variances.sum())
+
+    def n_parameters(self, params: LinearParams) -> int:
+        """Coefficients and variances."""
+        variances = params.log_variance[:1] if self.shared_variance else params.log_variance
+        return params.coef.size + variances.size
+
+
+class LogisticParams(NamedTuple):
+    """Coefficients (K, C, d) of the class logits of each expert, summing to zero over classes."""
+
+    coef: Array
+
+
+class LogisticStatistics(NamedTuple):
+    """Gradient (K, C, d) of the expected log-likelihood."""
+
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class LogisticExperts:
+    """Multinomial logistic regressions, y being class codes 0 to C - 1.
+
+    One Newton step per iteration of EM, with the weights of the expert's rows. The penalty is that
+    of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised features: on the one
+    coefficient vector of two classes, on the symmetric coefficients of more.
+
+    Parameters
+    ----------
+    alpha : float, default=0.1
+        L2 penalty on the slopes; intercepts are free. Zero lets coefficients grow without limit
+        where an expert separates its classes.
+    n_classes : int, default=2
+        Number of classes.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LogisticExperts
+    >>> params = LogisticExperts(n_classes=3).initial(n_experts=2, n_columns=5)
+    >>> params.coef.shape
+    (2, 3, 5)
+    """
+
+    alpha: float = 0.1
+    n_classes: int = 2
+
+    def initial(self, n_experts: int, n_columns: int) -> LogisticParams:
+        """Equal probabilities of the classes."""
+        return LogisticParams(np.zeros((n_experts, self.n_classes, n_columns)))
+
+    def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
+        """Log probability of the class codes y (n,) under each expert, (K, n)."""
+        log_probs = log_softmax(linear(params.coef, design), axis=1)
+        return log_probs[:, y, np.arange(len(y))]
+
+    def predict(self, params: LogisticParams, design: Design) -> Array:
+        """Class probabilities of each expert, (K, C, n)."""
+        return np.exp(log_softmax(linear(params.coef, design), axis=1))
+
+    def statistics(
+        self, params: LogisticParams, design: Design, y: Array, resp: Array
+    ) -> LogisticStatistics:
+        """Gradient of the expected log-likelihood."""
+        targets = np.zeros((len(resp), self.n_classes, len(y)))
+        targets[:, y, np.arange(len(y))] = resp
+        return LogisticStatistics(softmax_gradient(design, targets, self.predict(params, design)))
+
+    def curvature(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Array:
+        """Negative Hessian of the expected log-likelihood of each expert, or its bound."""
+        return np.stack(
+            [
+                softmax_curvature(design, weight, probs)
+                for weight, probs in zip(resp, self.predict(params, design), strict=True)
+            ]
+        )
+
+    def factor(self, curvature: Array) -> list[Array]:
+        """Cholesky factor of the penalised curvature of each expert."""
+        ridge = slope_ridge(self.alpha, curvature.shape[-1])
+        return [softmax_factor(blocks, self._basis(), ridge) for blocks in curvature]
+
+    def solve(
+        self,
+        statistics: LogisticStatistics,
+        factor: list[Array],
+        params: LogisticParams,
+        step: float,
+    ) -> LogisticParams:
+        """One Newton step of each expert."""
+        ridge = slope_ridge(self.alpha, params.coef.shape[-1])
+        ascent = [
+            softmax_ascent(*expert, self._basis(), ridge)
+            for expert in zip(factor, statistics.gradient, params.coef, strict=True)
+        ]
+        return LogisticParams(params.coef + step * np.stack(ascent))
+
+    def constrain(self, params: LogisticParams) -> LogisticParams:
+        """Every coefficient is allowed."""
+        return params
+
+    def penalty(self, params: LogisticParams) -> float:
+        """Half of `alpha` times the squared slopes."""
+        coordinates = contrast_coordinates(params.coef, self._basis())
+        return 0.5 * self.alpha * float(np.square(coordinates[..., :-1]).sum())
+
+    def n_parameters(self, params: LogisticParams) -> int:
+        """One coefficient vector fewer than classes for each expert."""
+        n_experts, n_classes, n_columns = params.coef.shape
+        return n_experts * (n_classes - 1) * n_columns
+
+    def _basis(self) -> Array:
+        return contrasts(self.n_classes, binary=True)
+
+
+EXPERTS = {"linear": {"regressor": LinearExperts, "classifier": LogisticExperts}}

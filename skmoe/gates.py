@@ -1,0 +1,188 @@
+"""Gates: how an expert is chosen from the features of a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics import (
+    SMALLEST,
+    Array,
+    Design,
+    contrast_coordinates,
+    contrasts,
+    linear,
+    log_softmax,
+    slope_ridge,
+    softmax_ascent,
+    softmax_curvature,
+    softmax_factor,
+    softmax_gradient,
+)
+
+
+class SoftmaxParams(NamedTuple):
+    """Coefficients (K, d) of the gate's logits, summing to zero over the experts."""
+
+    coef: Array
+
+
+class SoftmaxStatistics(NamedTuple):
+    """Gradient (K, d) of the expected log-likelihood."""
+
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class SoftmaxGate:
+    """Multinomial logit of the expert on the features.
+
+    Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
+    responsibilities [1]_, with the full Hessian: treating the classes as independent does not
+    converge [2]_. When the Hessian is too large, its bound by Böhning and Lindsay replaces it.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
+        squares is subtracted from the log-likelihood. Intercepts are free.
+
+    References
+    ----------
+    .. [1] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+    .. [2] K. Chen, L. Xu and H. Chi (1999), "Improved learning algorithms for mixture of experts
+       in multiclass classification", Neural Networks 12, 1229-1252.
+
+    Examples
+    --------
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.gates import SoftmaxGate
+    >>> MixtureOfExpertsRegressor(gate=SoftmaxGate(alpha=10.0)).gate
+    SoftmaxGate(alpha=10.0)
+    """
+
+    alpha: float = 1.0
+
+    def initial(self, n_experts: int, n_columns: int) -> SoftmaxParams:
+        """Parameters that give every expert the same probability."""
+        return SoftmaxParams(np.zeros((n_experts, n_columns)))
+
+    def log_prob(self, params: SoftmaxParams, design: Design) -> Array:
+        """Log probability of each expert, (K, n)."""
+        return log_softmax(linear(params.coef, design))
+
+    def statistics(
+        self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
+    ) -> SoftmaxStatistics:
+        """Gradient of the expected log-likelihood."""
+        return SoftmaxStatistics(softmax_gradient(design, resp, np.exp(log_prob)))
+
+    def curvature(
+        self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
+    ) -> Array:
+        """Negative Hessian of the expected log-likelihood, or its bound."""
+        return softmax_curvature(design, resp.sum(axis=0), np.exp(log_prob))
+
+    def factor(self, curvature: Array) -> Array:
+        """Cholesky factor of the penalised curvature."""
+        n_experts = len(curvature) if curvature.ndim == 4 else 2
+        ridge = slope_ridge(self.alpha, curvature.shape[-1])
+        return softmax_factor(curvature, contrasts(n_experts), ridge)
+
+    def solve(
+        self, statistics: SoftmaxStatistics, factor: Array, params: SoftmaxParams, step: float
+    ) -> SoftmaxParams:
+        """One Newton step."""
+        n_experts, n_columns = params.coef.shape
+        basis, ridge = contrasts(n_experts), slope_ridge(self.alpha, n_columns)
+        ascent = softmax_ascent(factor, statistics.gradient, params.coef, basis, ridge)
+        return SoftmaxParams(params.coef + step * ascent)
+
+    def constrain(self, params: SoftmaxParams) -> SoftmaxParams:
+        """Every coefficient is allowed."""
+        return params
+
+    def penalty(self, params: SoftmaxParams) -> float:
+        """Half of `alpha` times the squared slopes."""
+        coordinates = contrast_coordinates(params.coef, contrasts(len(params.coef)))
+        return 0.5 * self.alpha * float(np.square(coordinates[:, :-1]).sum())
+
+    def n_parameters(self, params: SoftmaxParams) -> int:
+        """One coefficient vector fewer than experts."""
+        return (len(params.coef) - 1) * params.coef.shape[1]
+
+
+class ConstantParams(NamedTuple):
+    """Log probability of each expert, (K,)."""
+
+    log_weight: Array
+
+
+class ConstantStatistics(NamedTuple):
+    """Weight of the rows of each expert, (K,)."""
+
+    count: Array
+
+
+@dataclass(frozen=True)
+class ConstantGate:
+    """Every row chooses with the same probabilities: a mixture of regressions [1]_.
+
+    References
+    ----------
+    .. [1] R. E. Quandt and J. B. Ramsey (1978), "Estimating mixtures of normal distributions and
+       switching regressions", Journal of the American Statistical Association 73, 730-738.
+
+    Examples
+    --------
+    >>> from skmoe.gates import ConstantGate
+    >>> ConstantGate().initial(n_experts=2, n_columns=3).log_weight
+    array([-0.693..., -0.693...])
+    """
+
+    def initial(self, n_experts: int, n_columns: int) -> ConstantParams:
+        """Equal probabilities."""
+        return ConstantParams(np.full(n_experts, -np.log(n_experts)))
+
+    def log_prob(self, params: ConstantParams, design: Design) -> Array:
+        """Log probability of each expert, (K, n)."""
+        return np.repeat(log_softmax(params.log_weight)[:, None], design.shape[0], axis=1)
+
+    def statistics(
+        self, params: ConstantParams, design: Design, resp: Array, log_prob: Array
+    ) -> ConstantStatistics:
+        """Weight of the rows of each expert."""
+        return ConstantStatistics(resp.sum(axis=1))
+
+    def curvature(
+        self, params: ConstantParams, design: Design, resp: Array, log_prob: Array
+    ) -> None:
+        """Not needed: the maximum is in closed form."""
+
+    def factor(self, curvature: None) -> None:
+        """Not needed."""
+
+    def solve(
+        self, statistics: ConstantStatistics, factor: None, params: ConstantParams, step: float
+    ) -> ConstantParams:
+        """Shares of the experts."""
+        share = statistics.count / statistics.count.sum()
+        return ConstantParams(np.log(np.maximum(share, SMALLEST)))
+
+    def constrain(self, params: ConstantParams) -> ConstantParams:
+        """Normalise, which extrapolation does not."""
+        return ConstantParams(log_softmax(params.log_weight))
+
+    def penalty(self, params: ConstantParams) -> float:
+        """None."""
+        return 0.0
+
+    def n_parameters(self, params: ConstantParams) -> int:
+        """One probability fewer than experts."""
+        return len(params.log_weight) - 1
+
+
+GATES = {"softmax": SoftmaxGate, "constant": ConstantGate}

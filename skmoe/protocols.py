@@ -1,0 +1,88 @@
+"""What a family of experts and a gate must offer: the whole extension point.
+
+Parts are stateless objects that hold hyper-parameters only. Parameters are values: named tuples of
+arrays, component axis first. The responsibilities `resp` (K, n) that a part is given are already
+multiplied by the weights of the rows, so that no part can forget them.
+
+What a part needs of the data is a sum over rows, so that blocks of rows, wherever they are, add
+up: `solve` sees the sums only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from skmoe._numerics import Array, Design
+
+
+@runtime_checkable
+class Experts(Protocol):
+    """How each expert generates y from the features."""
+
+    def initial(self, n_experts: int, n_columns: int) -> Any:
+        """Parameters to start from, for a design of `n_columns` columns."""
+
+    def log_prob(self, params: Any, design: Design, y: Array) -> Array:
+        """Log density or log probability of y under each expert, (K, n)."""
+
+    def predict(self, params: Any, design: Design) -> Array:
+        """What each expert says: means (K, m, n), or class probabilities (K, C, n)."""
+
+    def statistics(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
+        """Sums over the rows given that `solve` needs: a named tuple of arrays."""
+
+    def curvature(self, params: Any, design: Design, y: Array, resp: Array) -> Array | None:
+        """Sums that describe the curvature of the objective, which may be used for several steps.
+
+        None if the maximum is found in closed form.
+        """
+
+    def factor(self, curvature: Any) -> Any:
+        """What `solve` wants to see of the summed curvature."""
+
+    def solve(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
+        """New parameters, which must not lower the expected log-likelihood for small `step`.
+
+        `step` in [0, 1] scales iterative steps; closed-form solutions may ignore it.
+        """
+
+    def constrain(self, params: Any) -> Any:
+        """Nearest parameters that are allowed, for those that extrapolation went to."""
+
+    def penalty(self, params: Any) -> float:
+        """What is subtracted from the log-likelihood."""
+
+    def n_parameters(self, params: Any) -> int:
+        """Number of free parameters, for information criteria."""
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """How an expert is chosen from the features: experts whose y is the hidden component."""
+
+    def initial(self, n_experts: int, n_columns: int) -> Any:
+        """Parameters that give every expert the same probability."""
+
+    def log_prob(self, params: Any, design: Design) -> Array:
+        """Log probability of each expert, (K, n)."""
+
+    def statistics(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Any:
+        """Sums over the rows given that `solve` needs; `log_prob` is the gate's own there."""
+
+    def curvature(self, params: Any, design: Design, resp: Array, log_prob: Array) -> Array | None:
+        """Like the curvature of experts."""
+
+    def factor(self, curvature: Any) -> Any:
+        """What `solve` wants to see of the summed curvature."""
+
+    def solve(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
+        """New parameters, which must not lower the expected log-likelihood for small `step`."""
+
+    def constrain(self, params: Any) -> Any:
+        """Nearest parameters that are allowed."""
+
+    def penalty(self, params: Any) -> float:
+        """What is subtracted from the log-likelihood."""
+
+    def n_parameters(self, params: Any) -> int:
+        """Number of free parameters."""

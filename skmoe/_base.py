@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import abstractmethod
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe import _inference, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._em import Climb, Params, Parts, gain_left
+from skmoe._door import Data, Problem, Target, open_door
+from skmoe._em import Climb, Params, gain_left
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
-from skmoe._rows import Scale, in_blocks, raw_coefficients, standard_scale
-from skmoe._search import SHORT_RUN, Setup, search
-from skmoe._starts import STARTS, Table, make_table
-from skmoe.experts import EXPERTS
-from skmoe.gates import GATES
+from skmoe._rows import in_blocks, raw_coefficients
+from skmoe._search import SHORT_RUN, search
+from skmoe._starts import Table
 
 # An expert with less weight than this many rows, or than this share of all, has collapsed.
 FEWEST_ROWS = 2.0
 SMALLEST_SHARE = 1e-3
-
-
-class Target(NamedTuple):
-    """The target as the parts want it."""
-
-    y: Array  # standardised outputs (m, n), or class codes (n,)
-    signals: Array  # what starts look at, (m, n)
-    weight: Array
-    scale: Scale | None  # of the outputs
-    attributes: dict[str, Any]
-
-
-class Problem(NamedTuple):
-    """What the door lets in: a checked fit, ready to run."""
-
-    mixture: Mixture  # without parameters
-    setup: Setup
-    bound_shift: float  # from the lower bound of standardised outputs to the user's
-    attributes: dict[str, Any]  # known before the fit
 
 
 class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
@@ -70,12 +48,12 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         """Refuse bad values of parameters that only this estimator has."""
 
     @abstractmethod
-    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
-        """X and y of a fit by scikit-learn's checks, which write to the probe."""
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
+        """X, y as numbers, and attributes, by scikit-learn's checks, which write to the probe."""
 
     @abstractmethod
-    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
-        """The target of a fit, on the scale of a previous one if given."""
+    def _make_target(self, data: Data) -> Target:
+        """The target of a fit, on the scale of a previous one if there is one."""
 
     @abstractmethod
     def _make_experts(self, expert: str, table: Table) -> Any:
@@ -121,7 +99,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         UserWarning
             If an expert collapses.
         """
-        problem = self._open_door(X, y, sample_weight)
+        problem = open_door(self, X, y, sample_weight)
         setup = problem.setup
         context = self._init_callback_context(
             max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
@@ -142,60 +120,6 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         task.end(lambda: attributes)
         self._warn(run, count)
         return self
-
-    def _open_door(self, X, y, sample_weight) -> Problem:
-        """Check parameters and data and lay out the fit; nothing of the estimator changes."""
-        n_experts = _validation.check_integer("n_experts", self.n_experts, least=1)
-        n_init = _validation.check_integer("n_init", self.n_init, least=1)
-        max_iter = _validation.check_integer("max_iter", self.max_iter, least=1)
-        tol = _validation.check_real("tol", self.tol)
-        expert = _validation.check_expert(self.expert, EXPERTS)
-        gate_alpha = _validation.check_real("gate_alpha", self.gate_alpha)
-        gate = _validation.resolve_gate(self.gate, GATES, gate_alpha, n_experts)
-        _validation.check_real("alpha", self.alpha)
-        _validation.check_flag("warm_start", self.warm_start)
-        _validation.check_verbose(self.verbose)
-        self._check_own_parameters()
-
-        probe = copy.copy(self)
-        X, y = self._validate_fit_data(probe, X, y)
-        X = _validation.as_csr(X)
-        n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
-        columns = [
-            _validation.check_columns(name, getattr(self, name), n_features, names)
-            for name in ("gate_features", "expert_features")
-        ]
-        weight = _validation.check_weights(sample_weight, len(y))
-        begin = _validation.check_init(self.init, list(STARTS), len(y), n_experts)
-        begin = begin if isinstance(begin, str) else begin.T
-        present = weight > 0.0  # zero weight is absence
-        if not present.all():
-            X, y, weight = X[present], y[present], weight[present]
-            begin = begin if isinstance(begin, str) else begin[:, present]
-        previous = getattr(self, "_mixture", None) if self.warm_start else None
-        if previous is not None:
-            _validation.check_same_width(n_features, len(previous.scale.spread))
-        target = self._make_target(y, weight, previous)
-        scale = standard_scale(X, target.weight) if previous is None else previous.scale
-        rows = _mixture.make_rows(X, scale, *columns, target.y, target.weight)
-
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        *seeds, table_seed = np.random.SeedSequence(seed).spawn(n_init + 1)
-        table = make_table(rows, target.signals, np.random.default_rng(table_seed))
-        _validation.check_enough_rows(n_experts, table.n_distinct)
-        parts = Parts(gate, self._make_experts(expert, table))
-        mixture = Mixture(parts, None, scale, *columns, target.scale)
-        if previous is not None:
-            begin = previous.params
-            _validation.check_continues(begin, parts, rows, n_experts)
-        if isinstance(begin, str) and len(table.rows.weight) == table.n_distinct:
-            rows = table.rows  # all that the rows say, whatever their order
-        setup = Setup(parts, rows, table, n_experts, begin, seeds, max_iter, tol)
-        shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
-        known = {"n_features_in_": n_features, "n_experts_": n_experts} | target.attributes
-        if names is not None:
-            known["feature_names_in_"] = names
-        return Problem(mixture, setup, shift, known)
 
     def _listeners(self, problem: Problem, task: FitTask) -> tuple[list[Listener], Listener]:
         """Listeners to the starts and to the long run."""
@@ -331,22 +255,22 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         joint = _mixture.log_joint(self._mixture, X, y)
         return np.exp(joint - logsumexp(joint, axis=0)).T
 
-    def score_samples(self, X, y):
+    def score_samples(self, X, y=None):
         """Log density of the observed target, or its log probability for classes.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target. None scores the mixture's own prediction, which tells how sure it is.
 
         Returns
         -------
         log_density : ndarray of shape (n_samples,)
             Natural logarithm of the predictive density of each row, in the units of y.
         """
-        X, y = self._new_rows_with_target(X, y)
+        X, y = self._new_rows_with_target(X, self.predict(X) if y is None else y)
         return _mixture.log_density(self._mixture, X, y)
 
     def aic(self, X, y, sample_weight=None):

@@ -10,7 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skmoe import _mixture, _validation
-from skmoe._base import BaseMixtureOfExperts, Target
+from skmoe._base import BaseMixtureOfExperts
+from skmoe._door import Data, Target
 from skmoe._mixture import Mixture
 from skmoe._numerics import SMALLEST, Array
 from skmoe._rows import raw_coefficients
@@ -234,19 +235,21 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _check_own_parameters(self) -> None:
         """Nothing that can be told before the classes are known."""
 
-    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
         X, y = validate_data(
             probe, X, y, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2
         )
         check_classification_targets(y)
-        return X, y
+        labels, codes = np.unique(y, return_inverse=True)
+        return X, codes, {"classes_": labels}
 
-    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
-        classes, codes = np.unique(y, return_inverse=True)
+    def _make_target(self, data: Data) -> Target:
+        present, codes = np.unique(data.y, return_inverse=True)
+        classes = data.attributes["classes_"][present]  # that have rows of positive weight
         _validation.check_two_classes(classes)
-        if previous is not None:
+        if data.previous is not None:
             _validation.check_same_classes(classes, self.classes_)
-        weight = _validation.class_weights(self.class_weight, classes, codes, weight)
+        weight = _validation.class_weights(self.class_weight, classes, codes, data.weight)
         indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
         return Target(codes, indicators, weight, None, {"classes_": classes})
 

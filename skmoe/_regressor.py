@@ -9,7 +9,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array, validate_data
 
 from skmoe import _mixture, _validation
-from skmoe._base import BaseMixtureOfExperts, Target
+from skmoe._base import BaseMixtureOfExperts
+from skmoe._door import Data, Target
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
@@ -216,7 +217,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         _validation.check_choice("variance", self.variance, VARIANCES)
         _validation.check_real("variance_prior", self.variance_prior)
 
-    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array]:
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
         X, y = validate_data(
             probe,
             X,
@@ -227,18 +228,18 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             y_numeric=True,
             ensure_min_samples=2,
         )
-        return X, y.astype(np.float64)
+        return X, y.astype(np.float64), {"_single_output": y.ndim == 1}
 
-    def _make_target(self, y: Array, weight: Array, previous: Mixture | None) -> Target:
-        outputs = y[:, None] if y.ndim == 1 else y
-        if previous is None:
-            center, spread = standard_scale(outputs, weight)
+    def _make_target(self, data: Data) -> Target:
+        outputs = data.y.reshape(len(data.y), -1)
+        if data.previous is None:
+            center, spread = standard_scale(outputs, data.weight)
             scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))
         else:
-            scale = previous.target
+            scale = data.previous.target
             _validation.check_same_outputs(outputs.shape[1], len(scale.center))
         standard = np.ascontiguousarray(((outputs - scale.center) / scale.spread).T)
-        return Target(standard, standard, weight, scale, {"_single_output": y.ndim == 1})
+        return Target(standard, standard, data.weight, scale, {})
 
     def _make_experts(self, expert: str, table: Table) -> Any:
         noise = noise_variance(table.X, table.Y, table.rows.weight)

@@ -1,8 +1,9 @@
 """Rows of a table: their scale, their order, and how they are cut into blocks.
 
-Fits see standardised features. The scale, the order in which starts see the rows, and the rows
-that a start is found on depend on the rows as a weighted set: neither on their order, nor on
-whether a row stands twice or has weight two.
+Fits see standardised features. Tables of moderate size are reduced to their distinct rows, in an
+order of their own, before anything else is done: what is fitted then depends, to the last bit, on
+the rows as a weighted set: neither on their order, nor on whether a row stands twice or has weight
+two.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from skmoe._numerics import Array, Design
 
 # Rows of a block: small enough for the block and its products to stay in cache.
 BLOCK_ROWS = 2048
-# Decimals of a standardised value that count when rows are compared: beyond them stands the
-# round-off of the order of summation, which must not decide a tie.
+# Decimals of a scaled value that count where a tie would be decided: beyond them stands round-off.
 DECIMALS = 9
 # A spread below this share of the mean is what summation leaves of a constant column.
 ROUND_OFF = 1e-13
@@ -123,8 +123,15 @@ def in_blocks(rows: Rows, size: int = BLOCK_ROWS) -> list[Rows]:
     return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
 
 
-def distinct_rows(rows: Rows) -> tuple[Array, Array]:
-    """Distinct rows, in an order that does not depend on the order of the rows given.
+def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
+    """Distinct rows of [X, y], in an order that does not depend on the order of the rows given.
+
+    Parameters
+    ----------
+    X : array or CSR array of shape (n, p)
+        Raw features.
+    y : array of shape (n,) or (n, m)
+    weight : array of shape (n,)
 
     Returns
     -------
@@ -133,48 +140,47 @@ def distinct_rows(rows: Rows) -> tuple[Array, Array]:
     weight : array of shape (n_distinct,)
         Weight of all rows of the kind together.
     """
-    designs = [rows.gate_design]
-    if rows.expert_design is not rows.gate_design:
-        designs.append(rows.expert_design)
-    y = np.round(np.atleast_2d(rows.y), DECIMALS)
-    key = _mixing_numbers(len(y), seed=0) @ y
-    for seed, design in enumerate(designs, start=1):
-        key += _row_keys(design, seed)
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    repeats = np.zeros(len(key), dtype=bool)  # a row like the one before it
-    candidates = np.flatnonzero(key[1:] == key[:-1]) + 1
+    y = y.reshape(len(y), -1)
+    coarse, fine = (a + b for a, b in zip(_row_keys(X), _row_keys(y), strict=True))
+    order = np.lexsort([fine, coarse])
+    coarse, fine = coarse[order], fine[order]
+    repeats = np.zeros(len(order), dtype=bool)  # a row like the one before it
+    candidates = np.flatnonzero((coarse[1:] == coarse[:-1]) & (fine[1:] == fine[:-1])) + 1
     if len(candidates):
         here, before = order[candidates], order[candidates - 1]
-        alike = (y[:, here] == y[:, before]).all(axis=0)
-        for design in designs:
-            alike &= _same_rows(design, here, before)
-        repeats[candidates] = alike
+        repeats[candidates] = (y[here] == y[before]).all(axis=1) & _same_rows(X, here, before)
     first = np.flatnonzero(~repeats)
-    return order[first], np.add.reduceat(rows.weight[order], first)
+    return order[first], np.add.reduceat(weight[order], first)
 
 
-def _mixing_numbers(size: int, seed: int) -> Array:
-    return np.random.default_rng(seed).standard_normal(size)
+def _row_keys(X: Design) -> tuple[Array, Array]:
+    """Two numbers for each row, the same to the last bit for rows that are alike.
 
-
-def _row_keys(design: Design, seed: int) -> Array:
-    """One number for each row, the same to the last bit for rows that are alike."""
-    mixing = _mixing_numbers(design.shape[1], seed)
-    if sparse.issparse(design):
-        rounded = design.copy()
-        rounded.data = np.round(rounded.data, DECIMALS)
-        return rounded @ mixing
-    keys = np.empty(len(design))
-    for begin in range(0, len(design), BLOCK_ROWS):
+    The first is of values rounded in units of their column's range, so that shifting and
+    stretching a column leaves the order of the rows; the second is not rounded and tells rows
+    apart that the first does not.
+    """
+    mixing = np.random.default_rng(X.shape[1]).standard_normal(X.shape[1])
+    if sparse.issparse(X):
+        unit = _unit(abs(X).max(axis=0).toarray().ravel())
+        scaled = X.copy()
+        scaled.data = scaled.data / unit[scaled.indices]
+        fine = scaled @ mixing
+        scaled.data = np.round(scaled.data, DECIMALS)
+        return scaled @ mixing, fine
+    lowest = X.min(axis=0)
+    unit = _unit(X.max(axis=0) - lowest)
+    coarse, fine = np.empty(len(X)), np.empty(len(X))
+    for begin in range(0, len(X), BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
-        # A matrix product may sum equal rows in different orders; this sum does not.
-        keys[block] = (np.round(design[block], DECIMALS) * mixing).sum(axis=1)
-    return keys
+        scaled = (X[block] - lowest) / unit
+        # A matrix product may sum equal rows in different orders; these sums do not.
+        fine[block] = (scaled * mixing).sum(axis=1)
+        coarse[block] = (np.round(scaled, DECIMALS) * mixing).sum(axis=1)
+    return coarse, fine
 
 
-def _same_rows(design: Design, here: Array, before: Array) -> Array:
-    if sparse.issparse(design):
-        difference = abs(design[here] - design[before])
-        return difference.max(axis=1).toarray().ravel() < 10.0**-DECIMALS
-    return (np.round(design[here], DECIMALS) == np.round(design[before], DECIMALS)).all(axis=1)
+def _same_rows(X: Design, here: Array, before: Array) -> Array:
+    if sparse.issparse(X):
+        return abs(X[here] - X[before]).max(axis=1).toarray().ravel() == 0.0
+    return (X[here] == X[before]).all(axis=1)

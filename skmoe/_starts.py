@@ -17,14 +17,12 @@ from sklearn.cluster import KMeans
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._numerics import Array, Design
-from skmoe._rows import DECIMALS, Rows, distinct_rows, take
+from skmoe._rows import DECIMALS, Rows
 
 Start = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
 # Responsibility of the expert to which a start gives a row; the rest is shared by all.
 CONFIDENCE = 0.9
-# Rows that starts look at: they need a picture of the table, not all of it.
-MOST_ROWS = 20_000
 # Columns that starts look at: those most correlated with the target.
 MOST_COLUMNS = 50
 # Candidate cuts of one direction in a model tree, at weighted quantiles.
@@ -55,32 +53,23 @@ def leading_columns(X: Design, Y: Array, weight: Array) -> Array:
 
 
 class Table(NamedTuple):
-    """Distinct rows of a fit, or a sample of them, as starts and as EM see them."""
+    """The rows that starts look at."""
 
     rows: Rows
-    X: Array  # leading columns, dense
-    Y: Array
-    n_distinct: int  # rows of which the table holds all or a sample
+    X: Array  # leading columns, dense (n, p)
+    Y: Array  # outputs or class indicators (m, n)
 
 
-def make_table(rows: Rows, targets: Array, rng: np.random.Generator) -> Table:
-    """Gather distinct rows, at most `MOST_ROWS` of them drawn at random."""
-    index, weight = distinct_rows(rows)
-    n_distinct = len(index)
-    if n_distinct > MOST_ROWS:
-        chosen = np.sort(rng.choice(n_distinct, MOST_ROWS, replace=False))
-        index, sampled = index[chosen], weight[chosen]
-        # Penalties are to weigh as much against the sample as against all rows.
-        weight = sampled * (weight.sum() / sampled.sum())
-    sample = take(rows, index, weight)
-    Y = targets[:, index]
-    features = [sample.expert_design[:, :-1]]
-    if sample.gate_design is not sample.expert_design:
-        features.append(sample.gate_design[:, :-1])
-    X = sparse.hstack(features, format="csr") if sparse.issparse(features[0]) else np.hstack(features)
-    X = X[:, leading_columns(X, Y, weight)]
-    X = X.toarray() if sparse.issparse(X) else X
-    return Table(sample, np.round(X, DECIMALS), np.round(Y, DECIMALS), n_distinct)
+def make_table(rows: Rows, signals: Array) -> Table:
+    """Lay out rows and what their target signals (m, n) for starts."""
+    features = [rows.expert_design[:, :-1]]
+    if rows.gate_design is not rows.expert_design:
+        features.append(rows.gate_design[:, :-1])
+    wide = sparse.issparse(features[0])
+    X = sparse.hstack(features, format="csr") if wide else np.hstack(features)
+    X = X[:, leading_columns(X, signals, rows.weight)]
+    X = X.toarray() if wide else X
+    return Table(rows, np.round(X, DECIMALS), np.round(signals, DECIMALS))
 
 
 # --- cutting ----------------------------------------------------------------------------------

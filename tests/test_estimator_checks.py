@@ -1,0 +1,22 @@
+"""scikit-learn's own battery, whole, with no expected failures."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+CONFIGURATIONS = [
+    MixtureOfExpertsRegressor(),
+    MixtureOfExpertsRegressor(gate="constant", variance="shared", variance_prior=0.0),
+    MixtureOfExpertsRegressor(n_experts=3, init="kmeans", n_init=1, alpha=1.0),
+    MixtureOfExpertsRegressor(n_experts=1),
+    MixtureOfExpertsClassifier(),
+    MixtureOfExpertsClassifier(gate="constant", init="random"),
+    MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # tiny tables: experts collapse, EM is cut short
+@parametrize_with_checks(CONFIGURATIONS)
+def test_estimator_checks(estimator, check):
+    check(estimator)

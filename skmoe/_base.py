@@ -185,11 +185,12 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
                 stacklevel=3,
             )
         total = count.sum()
-        for k in np.flatnonzero((count < FEWEST_ROWS) | (count < SMALLEST_SHARE * total)):
+        collapsed = np.flatnonzero((count < FEWEST_ROWS) | (count < SMALLEST_SHARE * total))
+        if len(collapsed):
+            shares = ", ".join(f"{k} ({count[k]:.2g} of {total:.6g} rows)" for k in collapsed)
             warnings.warn(
-                f"Expert {k} has collapsed: it answers for {count[k]:.2g} of {total:.6g} rows "
-                f"({count[k] / total:.2%}). Use fewer experts (n_experts), a larger gate_alpha, "
-                "or more starts (n_init).",
+                f"Experts have collapsed, leaving their rows to others: {shares}. Use fewer "
+                "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
                 UserWarning,
                 stacklevel=3,
             )

@@ -17,8 +17,6 @@ from skmoe._numerics import Array, Design
 
 # Rows of a block: small enough for the block and its products to stay in cache.
 BLOCK_ROWS = 2048
-# Decimals of a scaled value that count where a tie would be decided: beyond them stands round-off.
-DECIMALS = 9
 # A spread below this share of the mean is what summation leaves of a constant column.
 ROUND_OFF = 1e-13
 
@@ -141,11 +139,11 @@ def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
         Weight of all rows of the kind together.
     """
     y = y.reshape(len(y), -1)
-    coarse, fine = (a + b for a, b in zip(_row_keys(X), _row_keys(y), strict=True))
-    order = np.lexsort([fine, coarse])
-    coarse, fine = coarse[order], fine[order]
+    key = _row_keys(X) + _row_keys(y)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
     repeats = np.zeros(len(order), dtype=bool)  # a row like the one before it
-    candidates = np.flatnonzero((coarse[1:] == coarse[:-1]) & (fine[1:] == fine[:-1])) + 1
+    candidates = np.flatnonzero(key[1:] == key[:-1]) + 1
     if len(candidates):
         here, before = order[candidates], order[candidates - 1]
         repeats[candidates] = (y[here] == y[before]).all(axis=1) & _same_rows(X, here, before)
@@ -153,31 +151,24 @@ def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
     return order[first], np.add.reduceat(weight[order], first)
 
 
-def _row_keys(X: Design) -> tuple[Array, Array]:
-    """Two numbers for each row, the same to the last bit for rows that are alike.
+def _row_keys(X: Design) -> Array:
+    """One number for each row, the same to the last bit for rows that are alike.
 
-    The first is of values rounded in units of their column's range, so that shifting and
-    stretching a column leaves the order of the rows; the second is not rounded and tells rows
-    apart that the first does not.
+    Values count in units of their column's range, so that changing the units of a column leaves
+    the order of the rows.
     """
     mixing = np.random.default_rng(X.shape[1]).standard_normal(X.shape[1])
     if sparse.issparse(X):
-        unit = _unit(abs(X).max(axis=0).toarray().ravel())
-        scaled = X.copy()
-        scaled.data = scaled.data / unit[scaled.indices]
-        fine = scaled @ mixing
-        scaled.data = np.round(scaled.data, DECIMALS)
-        return scaled @ mixing, fine
+        lowest, highest = (side(axis=0).toarray().ravel() for side in (X.min, X.max))
+        return X @ (mixing / _unit(highest - lowest))
     lowest = X.min(axis=0)
     unit = _unit(X.max(axis=0) - lowest)
-    coarse, fine = np.empty(len(X)), np.empty(len(X))
+    keys = np.empty(len(X))
     for begin in range(0, len(X), BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
-        scaled = (X[block] - lowest) / unit
-        # A matrix product may sum equal rows in different orders; these sums do not.
-        fine[block] = (scaled * mixing).sum(axis=1)
-        coarse[block] = (np.round(scaled, DECIMALS) * mixing).sum(axis=1)
-    return coarse, fine
+        # A matrix product may sum equal rows in different orders; this sum does not.
+        keys[block] = ((X[block] - lowest) / unit * mixing).sum(axis=1)
+    return keys
 
 
 def _same_rows(X: Design, here: Array, before: Array) -> Array:

@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._numerics import Array, Design
-from skmoe._rows import DECIMALS, Rows
+from skmoe._rows import Rows
 
 Start = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
@@ -25,6 +25,8 @@ Start = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 CONFIDENCE = 0.9
 # Columns that starts look at: those most correlated with the target.
 MOST_COLUMNS = 50
+# Decimals of a standardised value that count: round-off beyond them must not decide a tie.
+DECIMALS = 9
 # Candidate cuts of one direction in a model tree, at weighted quantiles.
 N_CUTS = 12
 # Directions that are tried in a leaf of a model tree when there are many columns.
@@ -218,7 +220,7 @@ def _directions(design: Array, targets: Array, weight: Array, coef: Array) -> li
         residual = np.abs(targets - fitted) * weight
         strength = np.abs((residual - residual.mean(axis=1, keepdims=True)) @ design[:, :-1])
         columns = np.sort(np.argsort(-strength.max(axis=0), kind="stable")[:MOST_DIRECTIONS])
-    return [*design[:, columns].T, *np.round(fitted, 9)]
+    return [*design[:, columns].T, *np.round(fitted, DECIMALS)]
 
 
 def _moments(design: Array, targets: Array, weight: Array) -> tuple[Array, Array, Array]:

@@ -1,0 +1,32 @@
+"""Simulated tables whose regimes are known."""
+
+import numpy as np
+
+
+def crossing_lines(n_rows=400, seed=0):
+    """One feature, two regimes that meet at zero: slopes 2 and -1, noise 0.1 and 0.3."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, size=(n_rows, 1))
+    right = X[:, 0] > 0
+    y = np.where(right, 1 - X[:, 0], 1 + 2 * X[:, 0])
+    return X, y + rng.normal(size=n_rows) * np.where(right, 0.3, 0.1)
+
+
+def two_regimes(n_rows=600, n_features=3, seed=0):
+    """The first feature chooses, softly, between two linear regressions on all features."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features))
+    gate = rng.uniform(size=n_rows) < 1 / (1 + np.exp(-4 * X[:, 0]))
+    coef = np.stack([np.arange(1.0, n_features + 1), -np.ones(n_features)])
+    y = np.where(gate, 2 + X @ coef[0], -1 + X @ coef[1]) + 0.3 * rng.normal(size=n_rows)
+    return X, y
+
+
+def flipping_classes(n_rows=600, n_classes=2, seed=0):
+    """The first feature chooses which of two rules gives the class from the second."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 3))
+    sign = np.where(X[:, 0] > 0, 1.0, -1.0)
+    logits = 3.0 * np.outer(sign * X[:, 1], np.arange(n_classes))
+    logits += rng.gumbel(size=logits.shape)
+    return X, np.argmax(logits, axis=1)

@@ -1,0 +1,139 @@
+"""The loop: it never falls, it ends where it should, and it says so when it cannot."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from regimes import crossing_lines, flipping_classes, two_regimes
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _em
+from skmoe._numerics import log_normalise
+from skmoe._rows import Rows, in_blocks
+from skmoe._starts import soften
+from skmoe.experts import LinearExperts, LogisticExperts
+from skmoe.gates import ConstantGate, SoftmaxGate
+
+X, Y = two_regimes()
+DESIGN = np.column_stack([X, np.ones(len(X))])
+ROWS = Rows(DESIGN, DESIGN, ((Y - Y.mean()) / Y.std())[None], np.ones(len(Y)))
+LABELS = (X[:, 1] > 0).astype(int)
+CLASS_X, CLASSES = flipping_classes(n_classes=3)
+CLASS_DESIGN = np.column_stack([CLASS_X, np.ones(len(CLASS_X))])
+CLASS_ROWS = Rows(CLASS_DESIGN, CLASS_DESIGN, CLASSES, np.ones(len(CLASSES)))
+
+PARTS = [
+    (_em.Parts(gate, experts), rows)
+    for gate in (SoftmaxGate(), SoftmaxGate(alpha=0.0), ConstantGate())
+    for experts, rows in [
+        (LinearExperts(), ROWS),
+        (LinearExperts(alpha=0.0, shared_variance=True, variance_prior=0.0), ROWS),
+        (LogisticExperts(n_classes=3), CLASS_ROWS),
+    ]
+]
+
+
+def climb(parts, rows, n_plain=5, **options):
+    params = _em.maximise(parts, rows, soften(LABELS, 2), 5)
+    options = {"max_iter": 300, "tol": 1e-7, "on_iteration": lambda i, point: False} | options
+    return _em.climb(parts, in_blocks(rows, 100), params, n_plain=n_plain, **options)
+
+
+@pytest.mark.parametrize(("parts", "rows"), PARTS)
+@pytest.mark.parametrize("n_plain", [3, 10**6])
+def test_the_bound_never_falls(parts, rows, n_plain):
+    run = climb(parts, rows, n_plain)
+    assert not run.stalled
+    assert min(np.diff(run.bounds)) > -1e-10
+
+
+@pytest.mark.parametrize(("parts", "rows"), PARTS)
+def test_the_bound_is_the_penalised_log_likelihood_of_the_parameters(parts, rows):
+    run = climb(parts, rows, max_iter=7)
+    _, joint = _em.joint_log_prob(parts, run.params, rows)
+    penalty = parts.gate.penalty(run.params.gate) + parts.experts.penalty(run.params.experts)
+    expected = (log_normalise(joint)[1].sum() - penalty) / len(rows.weight)
+    assert run.bounds[-1] == pytest.approx(expected, abs=1e-12)
+
+
+def test_acceleration_reaches_the_same_optimum_in_fewer_iterations():
+    parts = _em.Parts(ConstantGate(), LinearExperts(alpha=1e-8))
+    plain, fast = climb(parts, ROWS, 10**6, tol=1e-9), climb(parts, ROWS, 3, tol=1e-9)
+    assert fast.bounds[-1] == pytest.approx(plain.bounds[-1], abs=1e-7)
+    assert len(fast.bounds) < len(plain.bounds)
+
+
+def test_a_converged_fit_is_within_its_tolerance_of_the_optimum():
+    for tol in (1e-3, 1e-5):
+        parts = _em.Parts(SoftmaxGate(), LinearExperts())
+        gap = climb(parts, ROWS, tol=1e-10).bounds[-1] - climb(parts, ROWS, tol=tol).bounds[-1]
+        assert gap < 3 * tol
+
+
+def test_gain_left_is_aitkens_estimate():
+    bounds = [-(0.9**t) for t in range(40)]
+    left = _em.gain_left(bounds)
+    assert left == pytest.approx(0.9**39, rel=1e-6) or left == pytest.approx(
+        bounds[-1] - bounds[-1 - _em.STRIDE]
+    )
+    assert left >= 0.9**39 * (1 - 1e-6)
+    assert _em.gain_left(bounds[:5]) == np.inf  # too short to tell
+    assert _em.gain_left([*range(30)]) == np.inf  # no sign of an end
+    assert _em.gain_left([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
+
+
+def test_a_gate_step_that_is_too_long_is_shortened():
+    @dataclass(frozen=True)
+    class Reckless(SoftmaxGate):
+        """Steps sixty times too far."""
+
+        def solve(self, statistics, factor, params, step):
+            return super().solve(statistics, factor, params, 60.0 * step)
+
+    run = climb(_em.Parts(Reckless(), LinearExperts()), ROWS, 10**6)
+    assert not run.stalled
+    assert min(np.diff(run.bounds)) > -1e-10
+
+
+@dataclass(frozen=True)
+class Sinking(LinearExperts):
+    """A family whose M-step lowers its objective, whatever the step."""
+
+    def solve(self, statistics, factor, params, step):
+        return params._replace(log_variance=params.log_variance + 0.5)
+
+
+def test_a_part_that_lowers_the_bound_is_stopped():
+    run = climb(_em.Parts(ConstantGate(), Sinking()), ROWS)
+    assert run.stalled
+    assert not run.converged
+    assert all(later >= earlier for earlier, later in pairwise(run.bounds))
+
+
+def test_a_listener_can_end_the_climb():
+    heard = []
+
+    def listen(iteration, point):
+        heard.append(iteration)
+        return iteration == 4
+
+    run = climb(_em.Parts(SoftmaxGate(), LinearExperts()), ROWS, on_iteration=listen)
+    assert heard == [1, 2, 3, 4]
+    assert len(run.bounds) == 4
+    assert not run.converged
+
+
+@pytest.mark.filterwarnings("ignore:Experts have collapsed")  # five experts for two regimes
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_experts", [2, 5])
+def test_lower_bounds_of_the_estimators_never_fall(seed, n_experts):
+    X, y = crossing_lines(seed=seed)
+    classes = np.digitize(y, np.quantile(y, [0.3, 0.6]))
+    for moe, target in [
+        (MixtureOfExpertsRegressor(n_experts, random_state=seed, tol=1e-6), y),
+        (MixtureOfExpertsClassifier(n_experts, random_state=seed, tol=1e-6), classes),
+    ]:
+        moe.fit(X, target)
+        assert np.diff(moe.lower_bounds_).min() > -1e-10
+        assert moe.lower_bounds_[-1] == moe.lower_bound_
+        assert len(moe.lower_bounds_) == moe.n_iter_

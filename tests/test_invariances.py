@@ -1,0 +1,149 @@
+"""What must not change a fit, and what changes it in a known way."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import flipping_classes, two_regimes
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door
+
+INITS = ["auto", "linear_tree", "kmeans", "tree", "random"]
+CASES = [
+    pytest.param(make(init=init, n_init=n_init, random_state=1), load, id=f"{load.__name__}-{init}")
+    for make, load in [
+        (MixtureOfExpertsRegressor, load_diabetes),
+        (MixtureOfExpertsClassifier, load_iris),
+        (MixtureOfExpertsRegressor, two_regimes),
+        (MixtureOfExpertsClassifier, flipping_classes),
+    ]
+    for init, n_init in [(init, 1 + 3 * (init in ("auto", "tree"))) for init in INITS]
+]
+
+
+def table(load):
+    X, y = load(return_X_y=True) if load.__module__.startswith("sklearn") else load()
+    return X, y, np.random.default_rng(0)
+
+
+def says(moe, X):
+    """All that a mixture says of rows, experts in their order."""
+    mean = moe.predict_proba(X) if hasattr(moe, "predict_proba") else moe.predict(X)
+    return np.column_stack([mean.reshape(len(mean), -1), moe.predict_gate(X)])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("moe", "load"), CASES)
+def test_order_of_rows_does_not_matter(moe, load):
+    X, y, rng = table(load)
+    order = rng.permutation(len(y))
+    first, second = clone(moe).fit(X, y), clone(moe).fit(X[order], y[order])
+    assert_array_equal(first.lower_bounds_, second.lower_bounds_)
+    assert_array_equal(says(first, X), says(second, X))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("moe", "load"), CASES)
+def test_weight_is_repetition_and_zero_weight_is_absence(moe, load):
+    X, y, rng = table(load)
+    weight = rng.integers(0, 4, size=len(y))
+    weighted = clone(moe).fit(X, y, sample_weight=weight)
+    repeated = rng.permutation(np.arange(len(y)).repeat(weight))
+    literally = clone(moe).fit(X[repeated], y[repeated])
+    assert_array_equal(weighted.lower_bounds_, literally.lower_bounds_)
+    assert_array_equal(says(weighted, X), says(literally, X))
+    assert weighted.bic(X, y, weight) == pytest.approx(literally.bic(X[repeated], y[repeated]))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_balanced_classes_count_weights():
+    X, y = load_iris(return_X_y=True)
+    weight = np.random.default_rng(0).integers(0, 4, size=len(y))
+    moe = MixtureOfExpertsClassifier(2, class_weight="balanced", random_state=0)
+    weighted = clone(moe).fit(X, y, sample_weight=weight)
+    repeated = np.arange(len(y)).repeat(weight)
+    assert_allclose(says(weighted, X), says(clone(moe).fit(X[repeated], y[repeated]), X), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_units_of_features_do_not_matter(make):
+    X, y = two_regimes() if make is MixtureOfExpertsRegressor else flipping_classes()
+    stretch, shift = np.array([1e-6, 1.0, 1e5]), np.array([1.0, -3.0, 1e6])
+    first = make(2, random_state=0).fit(X, y)
+    second = make(2, random_state=0).fit(X * stretch + shift, y)
+    assert_allclose(says(first, X), says(second, X * stretch + shift), atol=1e-4)
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_, abs=1e-6)
+    assert_allclose(first.coef_, second.coef_ * stretch, rtol=1e-3, atol=1e-3)
+    assert_allclose(first.gate_coef_, second.gate_coef_ * stretch, rtol=1e-3, atol=1e-3)
+
+
+def test_units_of_the_target_do_not_matter():
+    X, y = two_regimes()
+    first = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    second = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1e6 * y - 3e7)
+    assert_allclose(1e6 * first.predict(X) - 3e7, second.predict(X), rtol=1e-5)
+    assert_allclose(1e12 * first.noise_variance_, second.noise_variance_, rtol=1e-4)
+    assert second.lower_bound_ == pytest.approx(first.lower_bound_ - np.log(1e6), abs=1e-6)
+    assert_allclose(
+        second.score_samples(X, 1e6 * y - 3e7), first.score_samples(X, y) - np.log(1e6), atol=1e-4
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Experts have collapsed")  # three experts for two regimes
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_experts_are_as_their_start_names_them(make):
+    X, y = two_regimes() if make is MixtureOfExpertsRegressor else flipping_classes()
+    resp = np.random.default_rng(0).dirichlet(np.ones(3), size=len(y))
+    resp[:, 0] += X[:, 0] > 0
+    resp /= resp.sum(axis=1, keepdims=True)
+    first = make(3, init=resp, max_iter=30, tol=1e-2).fit(X, y)
+    order = [2, 0, 1]
+    second = make(3, init=resp[:, order], max_iter=30, tol=1e-2).fit(X, y)
+    assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, order], atol=1e-6)
+    assert_allclose(second.coef_, first.coef_[order], atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_sparse_and_dense_features_give_the_same_fit(make):
+    X, y = two_regimes(n_features=4) if make is MixtureOfExpertsRegressor else flipping_classes()
+    X = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.6, X, 0.0)
+    dense = make(2, random_state=0, init="linear_tree", n_init=1, tol=1e-9).fit(X, y)
+    for container in (sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix):
+        thin = clone(dense).fit(container(X), y)
+        assert thin.lower_bound_ == pytest.approx(dense.lower_bound_, abs=1e-6)
+        assert_allclose(says(thin, container(X)), says(dense, X), atol=1e-3)
+        assert_allclose(says(thin, X), says(thin, container(X)), atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_jobs_do_not_matter(make):
+    X, y = two_regimes() if make is MixtureOfExpertsRegressor else flipping_classes()
+    alone = make(2, random_state=0, n_init=3).fit(X, y)
+    together = make(2, random_state=0, n_init=3, n_jobs=2).fit(X, y)
+    assert_array_equal(alone.start_lower_bounds_, together.start_lower_bounds_)
+    assert_array_equal(says(alone, X), says(together, X))
+
+
+def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
+    X, y = two_regimes(n_rows=1500)
+    # Without the prior, whose scale is estimated on the sample.
+    moe = MixtureOfExpertsRegressor(2, variance_prior=0.0, random_state=0, tol=1e-9)
+    whole = clone(moe).fit(X, y)
+    monkeypatch.setattr(_door, "MOST_ROWS", 300)
+    sampled = clone(moe).fit(X, y)
+    assert sampled.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-7)
+    assert_allclose(np.sort(sampled.predict(X)), np.sort(whole.predict(X)), atol=1e-2)
+    order = np.random.default_rng(0).permutation(len(y))
+    shuffled = clone(sampled).fit(X[order], y[order])
+    assert_allclose(shuffled.predict(X), sampled.predict(X), atol=1e-6)
+
+
+def test_seeds_repeat_and_generators_move_on():
+    X, y = two_regimes()
+    moe = MixtureOfExpertsRegressor(2, init="random", random_state=7)
+    assert_array_equal(clone(moe).fit(X, y).predict(X), clone(moe).fit(X, y).predict(X))
+    moving = MixtureOfExpertsRegressor(2, init="random", random_state=np.random.RandomState(0))
+    first = moving.fit(X, y).start_lower_bounds_
+    assert not np.array_equal(first, moving.fit(X, y).start_lower_bounds_)

@@ -1,0 +1,100 @@
+"""Where a mixture is a simpler model, it must be that model."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import logsumexp
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import ConstantGate, SoftmaxGate
+
+
+@pytest.mark.parametrize("gate", ["softmax", "constant", SoftmaxGate(), ConstantGate()])
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 30.0])
+def test_one_expert_is_ridge(alpha, gate):
+    X, y = load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(1, alpha=alpha, gate=gate).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    ridge = (Ridge(alpha=alpha) if alpha else LinearRegression()).fit(Z, y)
+    assert_allclose(moe.predict(X), ridge.predict(Z), rtol=1e-6)
+    assert_allclose(moe.coef_[0] * X.std(axis=0), ridge.coef_, rtol=1e-6)
+    assert_allclose(moe.predict_gate(X), 1.0)
+
+
+def test_one_expert_is_ridge_for_each_output_and_with_weights():
+    X, Y = load_linnerud(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, size=len(X))
+    moe = MixtureOfExpertsRegressor(1, alpha=0.5).fit(X, Y, sample_weight=weight)
+    scaler = StandardScaler().fit(X, sample_weight=weight)
+    ridge = Ridge(alpha=0.5).fit(scaler.transform(X), Y, sample_weight=weight)
+    assert_allclose(moe.predict(X), ridge.predict(scaler.transform(X)), rtol=1e-6)
+
+
+def test_one_expert_without_prior_has_the_maximum_likelihood_variance():
+    X, y = load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, y)
+    residual = y - LinearRegression().fit(X, y).predict(X)
+    assert moe.noise_variance_[0] == pytest.approx(np.mean(residual**2), rel=1e-8)
+    n, n_params = len(y), X.shape[1] + 2
+    log_likelihood = -0.5 * n * (np.log(2 * np.pi * np.mean(residual**2)) + 1)
+    assert moe.score_samples(X, y).sum() == pytest.approx(log_likelihood)
+    assert moe.lower_bound_ == pytest.approx(log_likelihood / n)
+    assert moe.aic(X, y) == pytest.approx(2 * n_params - 2 * log_likelihood)
+    assert moe.bic(X, y) == pytest.approx(np.log(n) * n_params - 2 * log_likelihood)
+    assert moe.icl(X, y) == pytest.approx(moe.bic(X, y))  # nothing is uncertain
+
+
+@pytest.mark.parametrize("load", [load_breast_cancer, load_iris])
+@pytest.mark.parametrize("alpha", [0.1, 3.0])
+def test_one_expert_is_logistic_regression(load, alpha):
+    X, y = load(return_X_y=True)
+    moe = MixtureOfExpertsClassifier(1, alpha=alpha, tol=1e-12).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    logistic = LogisticRegression(C=1 / alpha, tol=1e-10, max_iter=10_000).fit(Z, y)
+    assert_allclose(moe.predict_proba(X), logistic.predict_proba(Z), atol=1e-6)
+    spread = X.std(axis=0)
+    if len(moe.classes_) == 2:
+        assert_allclose(moe.coef_[0] * spread, logistic.coef_[0], atol=1e-5)
+        assert moe.coef_.shape == (1, X.shape[1])
+    else:
+        assert_allclose(moe.coef_[0] * spread, logistic.coef_, atol=1e-5)
+        assert moe.intercept_.shape == (1, 3)
+
+
+def test_constant_gate_is_a_mixture_of_regressions():
+    """Plain EM for a mixture of two regressions, written out, ends where the estimator does."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=300)
+    first = rng.uniform(size=300) < 0.35
+    y = np.where(first, 1 + 2 * x, -1 - x) + rng.normal(size=300) * np.where(first, 0.2, 0.4)
+    A = np.column_stack([x, np.ones(300)])
+    resp = np.where(first, 0.9, 0.1)
+    resp = np.stack([resp, 1 - resp])
+    for _ in range(2000):
+        shares = resp.mean(axis=1)
+        coef = [np.linalg.solve((A.T * r) @ A, (A.T * r) @ y) for r in resp]
+        residual = np.stack([y - A @ b for b in coef])
+        variance = (resp * residual**2).sum(axis=1) / resp.sum(axis=1)
+        joint = np.log(shares / np.sqrt(2 * np.pi * variance))[:, None]
+        joint = joint - 0.5 * residual**2 / variance[:, None]
+        resp = np.exp(joint - logsumexp(joint, axis=0))
+    moe = MixtureOfExpertsRegressor(
+        2, gate="constant", alpha=0.0, variance_prior=0.0, tol=1e-12, max_iter=2000, n_init=8,
+        random_state=0,
+    ).fit(x[:, None], y)  # fmt: skip
+    order = np.argsort(moe.weights_)
+    assert_allclose(moe.weights_[order], shares, atol=1e-5)
+    assert_allclose(moe.coef_[order, 0], [b[0] for b in coef], atol=1e-5)
+    assert_allclose(moe.noise_variance_[order], variance, rtol=1e-4)
+    assert moe.score_samples(x[:, None], y).sum() == pytest.approx(logsumexp(joint, axis=0).sum())
+    assert_allclose(moe.gate_coef_, 0.0)
+    assert_allclose(np.exp(moe.gate_intercept_), moe.weights_)
+
+
+def test_a_hopelessly_penalised_gate_is_constant():
+    X, y = load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(2, gate_alpha=1e10, random_state=0).fit(X, y)
+    assert np.ptp(moe.predict_gate(X), axis=0).max() < 1e-6

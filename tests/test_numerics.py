@@ -1,0 +1,155 @@
+"""Array mathematics against known answers and finite differences."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.special import log_softmax, logsumexp
+from sklearn.linear_model import Ridge
+
+from skmoe import _numerics as numerics
+
+RNG = np.random.default_rng(0)
+DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
+WEIGHT = RNG.uniform(0.1, 2.0, size=60)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_products_agree_with_plain_sums(make):
+    design = make(DESIGN)
+    coef = RNG.normal(size=(2, 3, 4))
+    weights = RNG.uniform(size=(2, 3, 60))
+    assert_allclose(numerics.linear(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
+    assert_allclose(
+        numerics.weighted_sums(weights, design), np.einsum("kcn,nd->kcd", weights, DESIGN)
+    )
+    assert_allclose(numerics.weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
+
+
+def test_log_normalise_survives_extreme_values():
+    joint = np.array([[-1e5, -3.0, 700.0], [-1e5 - 2, -5.0, -800.0]])
+    resp, density = numerics.log_normalise(joint)
+    assert_allclose(density, logsumexp(joint, axis=0))
+    assert_allclose(resp.sum(axis=0), 1.0)
+    assert resp[1, 2] == 0.0
+
+
+def test_log_softmax_agrees_with_scipy():
+    logits = RNG.normal(size=(2, 5, 7)) * 300
+    assert_allclose(numerics.log_softmax(logits, axis=1), log_softmax(logits, axis=1))
+
+
+def test_ridge_solve_is_ridge():
+    y = RNG.normal(size=(2, 60))
+    ridge = numerics.slope_ridge(3.0, 4)
+    coef = numerics.ridge_solve(
+        numerics.weighted_gram(DESIGN, WEIGHT), (y * WEIGHT) @ DESIGN, ridge
+    )
+    model = Ridge(alpha=3.0).fit(DESIGN[:, :-1], y.T, sample_weight=WEIGHT)
+    assert_allclose(coef[:, :-1], model.coef_, rtol=1e-8)
+    assert_allclose(coef[:, -1], model.intercept_, rtol=1e-8)
+
+
+def test_ridge_solve_of_a_singular_system_is_the_smallest_solution():
+    design = np.column_stack([DESIGN[:, :1], DESIGN[:, :1], np.ones(60)])
+    y = 4.0 * design[:, :1].T + 1.0
+    coef = numerics.ridge_solve(design.T @ design, y @ design, np.zeros(3))
+    assert_allclose(coef, [[2.0, 2.0, 1.0]], rtol=1e-6)
+    assert_allclose(numerics.ridge_solve(np.zeros((3, 3)), np.zeros((1, 3)), np.zeros(3)), 0.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+@pytest.mark.parametrize("binary", [False, True])
+def test_contrasts_span_vectors_that_sum_to_zero(n_classes, binary):
+    basis = numerics.contrasts(n_classes, binary=binary)
+    assert_allclose(basis.sum(axis=0), 0.0, atol=1e-14)
+    coordinates = RNG.normal(size=(n_classes - 1, 4))
+    assert_allclose(numerics.contrast_coordinates(basis @ coordinates, basis), coordinates)
+
+
+def softmax_value(coef, targets):
+    return float((targets * numerics.log_softmax(numerics.linear(coef, DESIGN))).sum())
+
+
+def finite_differences(function, point, step=1e-5):
+    slopes = np.zeros_like(point)
+    for index in np.ndindex(point.shape):
+        shift = np.zeros_like(point)
+        shift[index] = step
+        slopes[index] = (function(point + shift) - function(point - shift)) / (2 * step)
+    return slopes
+
+
+def softmax_problem(n_classes):
+    targets = RNG.dirichlet(np.ones(n_classes), size=60).T * WEIGHT
+    coef = RNG.normal(size=(n_classes, 4))
+    probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
+    return targets, coef, probs
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
+    targets, coef, probs = softmax_problem(n_classes)
+    gradient = numerics.softmax_gradient(DESIGN, targets, probs)
+    expected = finite_differences(lambda at: softmax_value(at, targets), coef)
+    assert_allclose(gradient, expected, atol=1e-6)
+
+    def gradient_at(at):
+        there = np.exp(numerics.log_softmax(numerics.linear(at, DESIGN)))
+        return numerics.softmax_gradient(DESIGN, targets, there)
+
+    blocks = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
+    for a in range(n_classes):
+        for d in range(4):
+            slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
+            assert_allclose(-blocks[a, :, d, :], slopes, atol=1e-6)
+
+
+def test_bound_dominates_the_hessian_everywhere(monkeypatch):
+    n_classes = 4
+    _, _, probs = softmax_problem(n_classes)
+    exact = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
+    monkeypatch.setattr(numerics, "DENSE_NEWTON", 0)
+    bound = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
+    assert bound.shape == (4, 4)
+    hessian = exact.transpose(0, 2, 1, 3).reshape(16, 16)
+    assert np.linalg.eigvalsh(np.kron(np.eye(n_classes), bound) - hessian).min() > -1e-9
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("dense", [True, False])
+def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypatch):
+    if not dense:
+        monkeypatch.setattr(numerics, "DENSE_NEWTON", 0)
+    targets, _, _ = softmax_problem(n_classes)
+    basis = numerics.contrasts(n_classes, binary=binary)
+    ridge = numerics.slope_ridge(0.7, 4)
+    coef = np.zeros((n_classes, 4))
+    for _ in range(8 if dense else 200):
+        probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
+        factor = numerics.softmax_factor(
+            numerics.softmax_curvature(DESIGN, targets.sum(axis=0), probs), basis, ridge
+        )
+        gradient = numerics.softmax_gradient(DESIGN, targets, probs)
+        coef = coef + numerics.softmax_ascent(factor, gradient, coef, basis, ridge)
+
+    def penalised(coordinates):
+        penalty = 0.5 * (ridge * coordinates**2).sum()
+        return softmax_value(basis @ coordinates, targets) - penalty
+
+    coordinates = numerics.contrast_coordinates(coef, basis)
+    assert_allclose(finite_differences(penalised, coordinates), 0.0, atol=1e-5)
+    assert_allclose(coef.sum(axis=0), 0.0, atol=1e-12)
+
+
+def test_extrapolate_finds_the_limit_of_a_geometric_sequence():
+    limit, error = RNG.normal(size=5), RNG.normal(size=5)
+    path = [[limit + 0.9**t * error] for t in range(3)]
+    moved, length = numerics.extrapolate(*path, longest=100.0)
+    assert length == pytest.approx(10.0)
+    assert_allclose(moved[0], limit, atol=1e-12)
+    _, short = numerics.extrapolate(*path, longest=4.0)
+    assert short == 4.0
+    still, _ = numerics.extrapolate(path[0], path[0], path[0], longest=4.0)
+    assert_allclose(still[0], path[0][0])

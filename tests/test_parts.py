@@ -1,0 +1,193 @@
+"""Every registered gate and family of experts keeps the promises of its protocol."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import integrate
+
+from skmoe import _numerics as numerics
+from skmoe.experts import EXPERTS
+from skmoe.gates import GATES
+from skmoe.protocols import Experts, Gate
+
+RNG = np.random.default_rng(0)
+N_ROWS, N_EXPERTS = 80, 3
+DESIGN = np.column_stack([RNG.normal(size=(N_ROWS, 2)), np.ones(N_ROWS)])
+RESP = RNG.dirichlet(np.ones(N_EXPERTS), size=N_ROWS).T * RNG.uniform(0.5, 2.0, size=N_ROWS)
+TARGETS = {"regressor": RNG.normal(size=(1, N_ROWS)), "classifier": RNG.integers(0, 3, size=N_ROWS)}
+OPTIONS = {"regressor": [{}, {"shared_variance": True}], "classifier": [{"n_classes": 3}]}
+
+FAMILIES = [
+    pytest.param(kinds[task](**options), TARGETS[task], id=f"{name}-{task}-{i}")
+    for name, kinds in EXPERTS.items()
+    for task in kinds
+    for i, options in enumerate(OPTIONS[task])
+]
+ALL_GATES = [pytest.param(gate(), id=name) for name, gate in GATES.items()]
+
+
+def somewhere(params):
+    """Parameters away from the start, whatever their fields."""
+    return type(params)(*(field + 0.3 * RNG.normal(size=field.shape) for field in params))
+
+
+def expert_value(family, params, y):
+    return float((RESP * family.log_prob(params, DESIGN, y)).sum()) - family.penalty(params)
+
+
+def gate_value(gate, params):
+    return float((RESP * gate.log_prob(params, DESIGN)).sum()) - gate.penalty(params)
+
+
+def expert_step(family, params, y, step):
+    factor = family.factor(family.curvature(params, DESIGN, y, RESP))
+    return family.solve(family.statistics(params, DESIGN, y, RESP), factor, params, step)
+
+
+def gate_step(gate, params, step):
+    log_prob = gate.log_prob(params, DESIGN)
+    factor = gate.factor(gate.curvature(params, DESIGN, RESP, log_prob))
+    return gate.solve(gate.statistics(params, DESIGN, RESP, log_prob), factor, params, step)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_families_follow_the_protocol(family, y):
+    assert isinstance(family, Experts)
+    params = somewhere(family.initial(N_EXPERTS, 3))
+    assert family.log_prob(params, DESIGN, y).shape == (N_EXPERTS, N_ROWS)
+    assert family.predict(params, DESIGN).shape[::2] == (N_EXPERTS, N_ROWS)
+    assert family.n_parameters(params) > 0
+    assert np.isfinite(family.penalty(params))
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_gates_follow_the_protocol(gate):
+    assert isinstance(gate, Gate)
+    params = gate.constrain(somewhere(gate.initial(N_EXPERTS, 3)))
+    assert_allclose(np.exp(gate.log_prob(params, DESIGN)).sum(axis=0), 1.0)
+    start = gate.log_prob(gate.initial(N_EXPERTS, 3), DESIGN)
+    assert_allclose(np.exp(start), 1.0 / N_EXPERTS)
+    assert gate.n_parameters(params) in (N_EXPERTS - 1, 3 * (N_EXPERTS - 1))
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_steps_of_experts_do_not_lower_the_objective(family, y):
+    for _ in range(5):
+        params = family.constrain(somewhere(family.initial(N_EXPERTS, 3)))
+        before = expert_value(family, params, y)
+        for step in (0.01, 0.1):
+            assert expert_value(family, expert_step(family, params, y, step), y) >= before - 1e-9
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_steps_of_gates_do_not_lower_the_objective(gate):
+    for _ in range(5):
+        params = gate.constrain(somewhere(gate.initial(N_EXPERTS, 3)))
+        before = gate_value(gate, params)
+        for step in (0.01, 0.1):
+            assert gate_value(gate, gate_step(gate, params, step)) >= before - 1e-9
+
+
+def flat_slopes(value, params, constrain, step=1e-6):
+    """Finite differences of an objective along every free direction."""
+    slopes = []
+    for i, field in enumerate(params):
+        for index in np.ndindex(field.shape):
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = field.copy()
+                moved[index] += sign * step
+                fields = [*params[:i], moved, *params[i + 1 :]]
+                sides.append(value(constrain(type(params)(*fields))))
+            slopes.append((sides[0] - sides[1]) / (2 * step))
+    return np.array(slopes)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_experts_converge_to_a_stationary_point(family, y):
+    params = family.initial(N_EXPERTS, 3)
+    for _ in range(12):
+        params = expert_step(family, params, y, 1.0)
+    constrain = family.constrain
+    if getattr(family, "shared_variance", False):
+        # Only moves of all variances together are free.
+        def constrain(at):
+            changes = (at.log_variance - params.log_variance).sum(axis=0)
+            return at._replace(log_variance=params.log_variance + changes)
+
+    slopes = flat_slopes(lambda at: expert_value(family, at, y), params, constrain)
+    assert_allclose(slopes, 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_gates_converge_to_a_stationary_point(gate):
+    params = gate.initial(N_EXPERTS, 3)
+    for _ in range(12):
+        params = gate_step(gate, params, 1.0)
+    slopes = flat_slopes(lambda at: gate_value(gate, at), params, gate.constrain)
+    assert_allclose(slopes, 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_sums_of_experts_add_up_over_blocks(family, y):
+    params = somewhere(family.initial(N_EXPERTS, 3))
+    halves = [slice(0, 30), slice(30, None)]
+    whole = family.statistics(params, DESIGN, y, RESP)
+    first, second = (
+        family.statistics(params, DESIGN[half], y[..., half], RESP[:, half]) for half in halves
+    )
+    for total, added in zip(whole, numerics.add(first, second), strict=True):
+        assert_allclose(total, added)
+    if family.curvature(params, DESIGN, y, RESP) is not None:
+        parts = [
+            family.curvature(params, DESIGN[half], y[..., half], RESP[:, half]) for half in halves
+        ]
+        assert_allclose(family.curvature(params, DESIGN, y, RESP), sum(parts))
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_sums_of_gates_add_up_over_blocks(gate):
+    params = gate.constrain(somewhere(gate.initial(N_EXPERTS, 3)))
+    log_prob = gate.log_prob(params, DESIGN)
+    halves = [slice(0, 30), slice(30, None)]
+    whole = gate.statistics(params, DESIGN, RESP, log_prob)
+    first, second = (
+        gate.statistics(params, DESIGN[half], RESP[:, half], log_prob[:, half]) for half in halves
+    )
+    for total, added in zip(whole, numerics.add(first, second), strict=True):
+        assert_allclose(total, added)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_densities_integrate_to_one(family, y):
+    params = somewhere(family.initial(N_EXPERTS, 3))
+    row = DESIGN[:1]
+    if y.ndim == 1:
+        total = sum(
+            np.exp(family.log_prob(params, row, np.array([c])))[:, 0]
+            for c in range(family.n_classes)
+        )
+    else:
+        total = [
+            integrate.quad(
+                lambda at, k=k: np.exp(family.log_prob(params, row, np.array([[at]])))[k, 0],
+                -50,
+                50,
+                limit=200,
+            )[0]
+            for k in range(N_EXPERTS)
+        ]
+    assert_allclose(total, 1.0, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_an_expert_without_rows_stays_finite(family, y):
+    resp = RESP.copy()
+    resp[1] = 0.0
+    params = family.initial(N_EXPERTS, 3)
+    for _ in range(3):
+        factor = family.factor(family.curvature(params, DESIGN, y, resp))
+        statistics = family.statistics(params, DESIGN, y, resp)
+        params = family.solve(statistics, factor, params, 1.0)
+    assert all(np.isfinite(field).all() for field in params)
+    assert np.isfinite(family.log_prob(params, DESIGN, y)).all()

@@ -21,7 +21,7 @@ from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._rows import in_blocks, raw_coefficients
-from skmoe._search import SHORT_RUN, search
+from skmoe._search import search
 from skmoe._starts import Table
 
 # An expert with less weight than this many rows, or than this share of all, has collapsed.
@@ -66,6 +66,9 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         """Fitted attributes of the experts, in the user's units."""
+
+    def _warn_of_experts(self) -> None:
+        """Tell of trouble that only experts of this estimator can have."""
 
     # --- fit ---
 
@@ -119,6 +122,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         self._adopt(attributes)
         task.end(lambda: attributes)
         self._warn(run, count)
+        self._warn_of_experts()
         return self
 
     def _listeners(self, problem: Problem, task: FitTask) -> tuple[list[Listener], Listener]:
@@ -126,7 +130,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         setup = problem.setup
         n_starts = len(setup.seeds)
         attributes = partial(self._attributes, problem.mixture, problem.attributes)
-        tasks = [task.subtask("start", SHORT_RUN, task_id=i) for i in range(n_starts)]
+        tasks = [task.subtask("start", setup.max_iter, task_id=i) for i in range(n_starts)]
         tasks.append(task.subtask("EM", setup.max_iter, task_id=n_starts))
         labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
         *starts, final = (

@@ -52,7 +52,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         a tree, random cuts, or responsibilities given. "auto" is a linear tree for up to 8 experts
         and k-means for more, and takes the others in turn when `n_init` is larger.
     n_init : int, default=4
-        Number of starts. Each is climbed for a few iterations; the best goes on.
+        Number of starts. Each is run for a few iterations, the better half for more, and so on
+        until the best is left.
     max_iter : int, default=200
         Largest number of iterations of EM.
     tol : float, default=1e-4
@@ -90,7 +91,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     lower_bounds_ : ndarray of shape (n_iter_,)
         The same after each iteration of the kept start. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        What each start had come to when the best was chosen.
+        What each start had come to when it was dropped or chosen.
     n_iter_ : int
         Number of iterations of the kept start.
     converged_ : bool

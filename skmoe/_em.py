@@ -141,27 +141,33 @@ def climb(
     tol: float,
     n_plain: int,
     on_iteration: Callable[[int, Point], bool],
+    earlier: Sequence[float] = (),
 ) -> Climb:
     """Raise the penalised log-likelihood per row from given parameters.
 
     Parameters
     ----------
+    max_iter : int
+        Iterations at the most.
     tol : float
         Gain per row still to be had, by Aitken's estimate, at which the climb ends.
     n_plain : int
         Iterations before extrapolation begins.
     on_iteration : callable
         Told the number and the point of each iteration; a true answer ends the climb.
+    earlier : sequence of float
+        Bounds of the climb that this one goes on from.
     """
     point = sweep(parts, blocks, params)
-    bounds = [point.bound]
+    bounds = list(earlier)
+    last = len(bounds) + max_iter
     for point in _ascent(parts, blocks, point, n_plain):
         bounds.append(point.bound)
         converged = gain_left(bounds) < tol
-        stopped = on_iteration(len(bounds) - 1, point)
-        if converged or stopped or len(bounds) > max_iter:
-            return Climb(point.params, bounds[1:], converged, stalled=False)
-    return Climb(point.params, bounds[1:] or bounds, converged=False, stalled=True)
+        stopped = on_iteration(len(bounds), point)
+        if converged or stopped or len(bounds) >= last:
+            return Climb(point.params, bounds, converged, stalled=False)
+    return Climb(point.params, bounds or [point.bound], converged=False, stalled=True)
 
 
 def _ascent(

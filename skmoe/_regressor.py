@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         a regression tree, random cuts, or responsibilities given. "auto" is a linear tree for up to
         8 experts and k-means for more, and takes the others in turn when `n_init` is larger.
     n_init : int, default=4
-        Number of starts. Each is climbed for a few iterations; the best goes on.
+        Number of starts. Each is run for a few iterations, the better half for more, and so on
+        until the best is left.
     max_iter : int, default=200
         Largest number of iterations of EM.
     tol : float, default=1e-4
@@ -92,7 +94,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     lower_bounds_ : ndarray of shape (n_iter_,)
         The same after each iteration of the kept start. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        What each start had come to when the best was chosen.
+        What each start had come to when it was dropped or chosen.
     n_iter_ : int
         Number of iterations of the kept start.
     converged_ : bool
@@ -256,6 +258,19 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         outputs = y[:, None] if y.ndim == 1 else y
         _validation.check_same_outputs(outputs.shape[1], len(self._mixture.target.center))
         return outputs.T
+
+    def _warn_of_experts(self) -> None:
+        experts, params = self._mixture.parts.experts, self._mixture.params.experts
+        at_floor = (params.log_variance <= np.log(experts.variance_floor)).any(axis=1)
+        if at_floor.any() and not at_floor.all():  # all: y is a function of X
+            named = ", ".join(str(k) for k in np.flatnonzero(at_floor))
+            warnings.warn(
+                f"The noise variance of some experts is at its floor: {named}. They repeat the "
+                "target of their rows. Increase variance_prior, use fewer experts (n_experts), or "
+                'variance="shared".',
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         center, spread = mixture.target

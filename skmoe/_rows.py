@@ -139,7 +139,7 @@ def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
         Weight of all rows of the kind together.
     """
     y = y.reshape(len(y), -1)
-    key = _row_keys(X) + _row_keys(y)
+    key = _row_keys(X, seed=0) + _row_keys(y, seed=1)
     order = np.argsort(key, kind="stable")
     key = key[order]
     repeats = np.zeros(len(order), dtype=bool)  # a row like the one before it
@@ -151,13 +151,13 @@ def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
     return order[first], np.add.reduceat(weight[order], first)
 
 
-def _row_keys(X: Design) -> Array:
+def _row_keys(X: Design, seed: int) -> Array:
     """One number for each row, the same to the last bit for rows that are alike.
 
     Values count in units of their column's range, so that changing the units of a column leaves
     the order of the rows.
     """
-    mixing = np.random.default_rng(X.shape[1]).standard_normal(X.shape[1])
+    mixing = np.random.default_rng(seed).standard_normal(X.shape[1])
     if sparse.issparse(X):
         lowest, highest = (side(axis=0).toarray().ravel() for side in (X.min, X.max))
         return X @ (mixing / _unit(highest - lowest))

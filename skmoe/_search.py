@@ -1,10 +1,15 @@
-"""From starts to a fit: a short run of EM from each start, and a long one from the best [1]_.
+"""From starts to a fit: short runs of EM from each start, longer ones from the better [1]_.
+
+After each round the worse half of the runs is dropped and the others get twice as many iterations
+[2]_: the bound after a few iterations says little of where a run ends.
 
 References
 ----------
 .. [1] C. Biernacki, G. Celeux and G. Govaert (2003), "Choosing starting values for the EM algorithm
    for getting the highest likelihood in multivariate Gaussian mixture models", Computational
    Statistics & Data Analysis 41, 561-575.
+.. [2] K. Jamieson and A. Talwalkar (2016), "Non-stochastic best arm identification and
+   hyperparameter optimization", Proceedings of AISTATS, 240-248.
 """
 
 from __future__ import annotations
@@ -21,8 +26,8 @@ from skmoe._progress import Listener
 from skmoe._rows import Rows, in_blocks
 from skmoe._starts import STARTS, Table, portfolio, soften, vary
 
-# Iterations of the run from each start, all of them plain.
-SHORT_RUN = 15
+# Iterations of the first round, all of them plain.
+FIRST_ROUND = 15
 # Steps of the first M-step, from the responsibilities of a start.
 FIRST_STEPS = 5
 # Plain iterations of a long run before extrapolation.
@@ -51,39 +56,53 @@ def search(
     params = setup.begin
     if isinstance(params, np.ndarray):
         params = maximise(setup.parts, setup.rows, params, FIRST_STEPS)
-    run = _long_run(setup, params, setup.max_iter, listener)
+    run = _finish(setup, params, (), listener)
     return run, np.array(run.bounds[-1:])
 
 
 def _search_starts(
-    setup: Setup, start_listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
+    setup: Setup, listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
 ) -> tuple[Climb, Array]:
-    kinds = portfolio(setup.begin, setup.n_experts, len(setup.seeds))
-    light = setup._replace(rows=setup.table.rows)  # workers need the table only
-    for start_listener in start_listeners:
+    on_table = setup._replace(rows=setup.table.rows)
+    for start_listener in listeners:
         start_listener.begin()
-    runs = Parallel(n_jobs=n_jobs)(
-        delayed(_short_run)(light, kind, seed, kind in kinds[:i], start_listener)
-        for i, (kind, seed, start_listener) in enumerate(
-            zip(kinds, setup.seeds, start_listeners, strict=True)
-        )
-    )
-    for start_listener, run in zip(start_listeners, runs, strict=True):
+    runs = _race(on_table, listeners, n_jobs)
+    for start_listener, run in zip(listeners, runs, strict=True):
         start_listener.end(run)
     bounds = np.array([run.bounds[-1] for run in runs])
     best = runs[int(np.argmax(bounds))]
     if setup.rows is not setup.table.rows:
-        return _long_run(setup, best.params, setup.max_iter, listener), bounds
+        return _finish(setup, best.params, (), listener), bounds
     # The start was found on the very rows of the fit: its iterations count.
-    n_left = setup.max_iter - len(best.bounds)
-    if best.converged or n_left <= 0:
+    if _ended(setup, best):
         return best, bounds
-    run = _long_run(setup, best.params, n_left, listener)
-    return run._replace(bounds=best.bounds + run.bounds), bounds
+    return _finish(setup, best.params, best.bounds, listener), bounds
 
 
-def _short_run(
-    setup: Setup, kind: str, seed: np.random.SeedSequence, repeated: bool, listener: Listener
+def _race(setup: Setup, listeners: Sequence[Listener], n_jobs: int | None) -> list[Climb]:
+    """Run all starts, the better half of them longer, and so on until one is left."""
+    kinds = portfolio(setup.begin, setup.n_experts, len(setup.seeds))
+    workers = Parallel(n_jobs=n_jobs)
+    runs = workers(
+        delayed(_first_round)(setup, kind, kind in kinds[:i], seed, listener)
+        for i, (kind, seed, listener) in enumerate(
+            zip(kinds, setup.seeds, listeners, strict=True)
+        )
+    )
+    length, alive = FIRST_ROUND, len(runs)
+    while alive > 2:
+        length, alive = 2 * length, (alive + 1) // 2
+        order = np.argsort([-run.bounds[-1] for run in runs], kind="stable")[:alive]
+        longer = workers(
+            delayed(_next_round)(setup, runs[i], length, listeners[i]) for i in order
+        )
+        for i, run in zip(order, longer, strict=True):
+            runs[i] = run
+    return runs
+
+
+def _first_round(
+    setup: Setup, kind: str, repeated: bool, seed: np.random.SeedSequence, listener: Listener
 ) -> Climb:
     """Find a start on the table and climb a little from it."""
     rng = np.random.default_rng(seed)
@@ -91,28 +110,44 @@ def _short_run(
     weight = vary(table.rows.weight, rng) if repeated else table.rows.weight
     labels = STARTS[kind](table.X, table.Y, weight, setup.n_experts, rng)
     params = maximise(setup.parts, table.rows, soften(labels, setup.n_experts), FIRST_STEPS)
-    return climb(
-        setup.parts,
-        in_blocks(table.rows),
-        params,
-        max_iter=min(SHORT_RUN, setup.max_iter),
-        tol=setup.tol,
-        n_plain=SHORT_RUN,
-        on_iteration=listener,
-    )
+    return _climb(setup, params, (), min(FIRST_ROUND, setup.max_iter), FIRST_ROUND, listener)
 
 
-def _long_run(setup: Setup, params: Params, max_iter: int, listener: Listener) -> Climb:
+def _next_round(setup: Setup, run: Climb, length: int, listener: Listener) -> Climb:
+    """Go on with a run."""
+    if _ended(setup, run):
+        return run
+    n_iter = min(length, setup.max_iter - len(run.bounds))
+    return _climb(setup, run.params, run.bounds, n_iter, N_PLAIN, listener)
+
+
+def _ended(setup: Setup, run: Climb) -> bool:
+    return run.converged or run.stalled or len(run.bounds) >= setup.max_iter
+
+
+def _finish(setup: Setup, params: Params, earlier: Sequence[float], listener: Listener) -> Climb:
     """Climb until convergence."""
     listener.begin()
-    run = climb(
+    run = _climb(setup, params, earlier, setup.max_iter - len(earlier), N_PLAIN, listener)
+    listener.end(run)
+    return run
+
+
+def _climb(
+    setup: Setup,
+    params: Params,
+    earlier: Sequence[float],
+    max_iter: int,
+    n_plain: int,
+    listener: Listener,
+) -> Climb:
+    return climb(
         setup.parts,
         in_blocks(setup.rows),
         params,
         max_iter=max_iter,
         tol=setup.tol,
-        n_plain=N_PLAIN,
+        n_plain=n_plain,
         on_iteration=listener,
+        earlier=earlier,
     )
-    listener.end(run)
-    return run

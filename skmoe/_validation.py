@@ -195,7 +195,7 @@ def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Arr
             "names are all strings, or give indices."
         )
     position = {feature: i for i, feature in enumerate(feature_names)}
-    unknown = [entry for entry in chosen if entry not in position]
+    unknown = [str(entry) for entry in chosen if entry not in position]
     if unknown:
         raise ValueError(
             f"{name} must name columns of X; {unknown[0]!r} is not one of {list(feature_names)}."
@@ -259,7 +259,7 @@ def class_codes(y: Array, classes: Array) -> Array:
     unknown = classes[codes] != y
     if unknown.any():
         raise ValueError(
-            f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown][0]!r}."
+            f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}."
         )
     return codes
 

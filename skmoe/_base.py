@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -140,10 +141,10 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         return starts, final
 
     def _attributes(
-        self, mixture: Mixture, known: dict[str, Any], params: Params
+        self, make_mixture: Callable[..., Mixture], known: dict[str, Any], params: Params
     ) -> dict[str, Any]:
         """Fitted attributes that predict."""
-        mixture = mixture._replace(params=params)
+        mixture = make_mixture(params=params)
         return (
             known
             | {"_mixture": mixture}
@@ -167,7 +168,8 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         """Put the fitted attributes of this fit in the place of those of the last."""
         for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
             delattr(self, name)
-        vars(self).update(attributes)
+        for name, value in attributes.items():
+            setattr(self, name, value)
 
     def _warn(self, run: Climb, count: Array) -> None:
         """Tell of numerical trouble."""

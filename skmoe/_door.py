@@ -6,6 +6,8 @@ Everything that can be wrong is found here, before any work, and nothing of the 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,8 +46,7 @@ class Data(NamedTuple):
     y: Array  # numbers (n,) or (n, m), or codes of labels (n,)
     weight: Array
     begin: str | Array | Params
-    distinct: Array | None  # rows that stand for all others of their kind, if there are others
-    distinct_weight: Array | None
+    distinct: tuple[Array, Array] | None  # rows of each kind and their weights, if many
     columns: tuple[Array | None, Array | None]  # of gate and experts
     previous: Mixture | None  # that a warm start goes on from
     attributes: dict[str, Any]
@@ -64,7 +65,7 @@ class Target(NamedTuple):
 class Problem(NamedTuple):
     """A fit that is ready to run."""
 
-    mixture: Mixture  # without parameters
+    mixture: Callable[..., Mixture]  # of its `params`
     setup: Setup
     bound_shift: float  # from the lower bound of standardised outputs to the user's
     attributes: dict[str, Any]  # known before the fit
@@ -119,7 +120,7 @@ def _check_data(estimator: Any, options: Options, X: Any, y: Any, sample_weight:
     if names is not None:
         attributes["feature_names_in_"] = names
     columns = gate_columns, expert_columns
-    return Data(X, y, weight, begin, None, None, columns, previous, attributes)
+    return Data(X, y, weight, begin, None, columns, previous, attributes)
 
 
 def _reduce(data: Data, n_experts: int) -> Data:
@@ -127,7 +128,7 @@ def _reduce(data: Data, n_experts: int) -> Data:
     distinct, weight = distinct_rows(data.X, data.y, data.weight)
     _validation.check_enough_rows(n_experts, len(distinct))
     if len(distinct) > MOST_ROWS or isinstance(data.begin, np.ndarray):
-        return data._replace(distinct=distinct, distinct_weight=weight)
+        return data._replace(distinct=(distinct, weight))
     return data._replace(X=data.X[distinct], y=data.y[distinct], weight=weight)
 
 
@@ -141,8 +142,9 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     sample, signals = rows, target.signals
     if data.distinct is not None:
         rng = np.random.default_rng(sample_seed)
-        chosen = np.sort(rng.permutation(len(data.distinct))[:MOST_ROWS])
-        index, weight = data.distinct[chosen], data.distinct_weight[chosen]
+        index, weight = data.distinct
+        chosen = np.sort(rng.permutation(len(index))[:MOST_ROWS])
+        index, weight = index[chosen], weight[chosen]
         # Penalties are to weigh as much against the sample as against all rows.
         sample = take(rows, index, weight * (target.weight.sum() / weight.sum()))
         signals = signals[:, index]
@@ -153,6 +155,13 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     setup = Setup(
         parts, rows, table, options.n_experts, data.begin, seeds, options.max_iter, options.tol
     )
-    mixture = Mixture(parts, None, scale, *data.columns, target.scale)
+    mixture = partial(
+        Mixture,
+        parts=parts,
+        scale=scale,
+        gate_columns=data.columns[0],
+        expert_columns=data.columns[1],
+        target=target.scale,
+    )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes)

@@ -158,10 +158,10 @@ def climb(
     earlier : sequence of float
         Bounds of the climb that this one goes on from.
     """
-    point = sweep(parts, blocks, params)
+    start = point = sweep(parts, blocks, params)
     bounds = list(earlier)
     last = len(bounds) + max_iter
-    for point in _ascent(parts, blocks, point, n_plain):
+    for point in _ascent(parts, blocks, start, n_plain):
         bounds.append(point.bound)
         converged = gain_left(bounds) < tol
         stopped = on_iteration(len(bounds), point)
@@ -170,9 +170,7 @@ def climb(
     return Climb(point.params, bounds or [point.bound], converged=False, stalled=True)
 
 
-def _ascent(
-    parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int
-) -> Iterator[Point]:
+def _ascent(parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int) -> Iterator[Point]:
     """Ever better points; ends if no step is good."""
     limit = FIRST_LIMIT
     for cycle in count():
@@ -182,8 +180,9 @@ def _ascent(
             return
         yield first
         if cycle >= n_plain:
-            path = point.params, first.params, _propose(parts, first, 1.0)
-            moved, length = extrapolate(*([*p.gate, *p.experts] for p in path), limit)
+            path = (point.params, first.params, _propose(parts, first, 1.0))
+            start, middle, end = ([*params.gate, *params.experts] for params in path)
+            moved, length = extrapolate(start, middle, end, limit)
             leap = sweep(parts, blocks, _constrained(parts, _like(point.params, moved)), first)
             if leap.bound >= first.bound:
                 limit *= LIMIT_GROWTH if length == limit else 1.0

@@ -91,8 +91,6 @@ def usage(mixture_parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Arr
     return gate_sum / gate_sum.sum(), np.asarray(resp_sum)
 
 
-
-
 def _say(mixture: Mixture, rows: Rows) -> Array:
     said = mixture.parts.experts.predict(mixture.params.experts, rows.expert_design)
     if mixture.target is not None:

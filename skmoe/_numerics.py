@@ -169,7 +169,9 @@ def softmax_factor(curvature: Array, basis: Array, ridge: Array) -> Array:
     return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
 
 
-def softmax_ascent(factor: Array, gradient: Array, coef: Array, basis: Array, ridge: Array) -> Array:
+def softmax_ascent(
+    factor: Array, gradient: Array, coef: Array, basis: Array, ridge: Array
+) -> Array:
     """Newton step (C, d) of the penalised log-likelihood, in symmetric coding."""
     ascent = basis.T @ gradient - ridge * contrast_coordinates(coef, basis)
     if factor.shape[0] == gradient.shape[1]:  # the bound: one system for every contrast

@@ -234,12 +234,12 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     def _make_target(self, data: Data) -> Target:
         outputs = data.y.reshape(len(data.y), -1)
-        if data.previous is None:
-            center, spread = standard_scale(outputs, data.weight)
-            scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))
-        else:
+        if data.previous is not None and data.previous.target is not None:
             scale = data.previous.target
             _validation.check_same_outputs(outputs.shape[1], len(scale.center))
+        else:
+            center, spread = standard_scale(outputs, data.weight)
+            scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))
         standard = np.ascontiguousarray(((outputs - scale.center) / scale.spread).T)
         return Target(standard, standard, data.weight, scale, {})
 
@@ -273,6 +273,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             )
 
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        assert mixture.target is not None
         center, spread = mixture.target
         params = mixture.params.experts
         slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.expert_columns)

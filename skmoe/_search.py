@@ -52,7 +52,7 @@ def search(
 ) -> tuple[Climb, Array]:
     """The kept run, and the bounds that the starts came to."""
     if isinstance(setup.begin, str):
-        return _search_starts(setup, start_listeners, listener, n_jobs)
+        return _search_starts(setup, setup.begin, start_listeners, listener, n_jobs)
     params = setup.begin
     if isinstance(params, np.ndarray):
         params = maximise(setup.parts, setup.rows, params, FIRST_STEPS)
@@ -61,12 +61,16 @@ def search(
 
 
 def _search_starts(
-    setup: Setup, listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
+    setup: Setup,
+    init: str,
+    listeners: Sequence[Listener],
+    listener: Listener,
+    n_jobs: int | None,
 ) -> tuple[Climb, Array]:
     on_table = setup._replace(rows=setup.table.rows)
     for start_listener in listeners:
         start_listener.begin()
-    runs = _race(on_table, listeners, n_jobs)
+    runs = _race(on_table, init, listeners, n_jobs)
     for start_listener, run in zip(listeners, runs, strict=True):
         start_listener.end(run)
     bounds = np.array([run.bounds[-1] for run in runs])
@@ -79,23 +83,21 @@ def _search_starts(
     return _finish(setup, best.params, best.bounds, listener), bounds
 
 
-def _race(setup: Setup, listeners: Sequence[Listener], n_jobs: int | None) -> list[Climb]:
+def _race(
+    setup: Setup, init: str, listeners: Sequence[Listener], n_jobs: int | None
+) -> list[Climb]:
     """Run all starts, the better half of them longer, and so on until one is left."""
-    kinds = portfolio(setup.begin, setup.n_experts, len(setup.seeds))
+    kinds = portfolio(init, setup.n_experts, len(setup.seeds))
     workers = Parallel(n_jobs=n_jobs)
     runs = workers(
         delayed(_first_round)(setup, kind, kind in kinds[:i], seed, listener)
-        for i, (kind, seed, listener) in enumerate(
-            zip(kinds, setup.seeds, listeners, strict=True)
-        )
+        for i, (kind, seed, listener) in enumerate(zip(kinds, setup.seeds, listeners, strict=True))
     )
     length, alive = FIRST_ROUND, len(runs)
     while alive > 2:
         length, alive = 2 * length, (alive + 1) // 2
         order = np.argsort([-run.bounds[-1] for run in runs], kind="stable")[:alive]
-        longer = workers(
-            delayed(_next_round)(setup, runs[i], length, listeners[i]) for i in order
-        )
+        longer = workers(delayed(_next_round)(setup, runs[i], length, listeners[i]) for i in order)
         for i, run in zip(order, longer, strict=True):
             runs[i] = run
     return runs

@@ -9,6 +9,7 @@ in feature space: the result depends neither on the order of the user's rows nor
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,20 +65,23 @@ class Table(NamedTuple):
 
 def make_table(rows: Rows, signals: Array) -> Table:
     """Lay out rows and what their target signals (m, n) for starts."""
-    features = [rows.expert_design[:, :-1]]
+    designs = [rows.expert_design]
     if rows.gate_design is not rows.expert_design:
-        features.append(rows.gate_design[:, :-1])
-    wide = sparse.issparse(features[0])
-    X = sparse.hstack(features, format="csr") if wide else np.hstack(features)
-    X = X[:, leading_columns(X, signals, rows.weight)]
-    X = X.toarray() if wide else X
-    return Table(rows, np.round(X, DECIMALS), np.round(signals, DECIMALS))
+        designs.append(rows.gate_design)
+    features = [design[:, :-1] for design in designs]
+    if sparse.issparse(features[0]):
+        wide = sparse.hstack(features, format="csc")
+        X = wide[:, leading_columns(wide, signals, rows.weight)].toarray()
+    else:
+        wide = np.hstack(features)
+        X = wide[:, leading_columns(wide, signals, rows.weight)]
+    return Table(rows, np.asarray(X).round(DECIMALS), signals.round(DECIMALS))
 
 
 # --- cutting ----------------------------------------------------------------------------------
 
 
-def weighted_quantiles(values: Array, weight: Array, levels: Array) -> Array:
+def weighted_quantiles(values: Array, weight: Array, levels: Array | float) -> Array:
     """Smallest values at which the share of the weight reaches the levels."""
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weight[order])
@@ -234,7 +238,7 @@ def _cumulative_moments(
     order = np.argsort(bins, kind="stable")
     edges = np.searchsorted(bins[order], np.arange(n_cuts + 1))
     parts = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         chosen = order[begin:end]
         parts.append(_moments(design[chosen], targets[:, chosen], weight[chosen]))
     gram, cross, square = (np.cumsum(np.stack(sums), axis=0) for sums in zip(*parts, strict=True))

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 
-from skmoe._numerics import Array
 from skmoe._em import Params, Parts
+from skmoe._numerics import Array
 from skmoe._rows import Rows
 from skmoe.protocols import Gate
 

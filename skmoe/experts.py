@@ -35,9 +35,9 @@ class LinearParams(NamedTuple):
 
 
 class LinearStatistics(NamedTuple):
-    """Weighted sums: rows (K,), Gram (K, d, d), products with y (K, m, d), squares of y (K, m)."""
+    """Sums: weight (K,), Gram (K, d, d), products with y (K, m, d), squares of y (K, m)."""
 
-    count: Array
+    weight: Array
     gram: Array
     cross: Array
     square: Array
@@ -137,10 +137,10 @@ class LinearExperts:
             + (np.matmul(coef, statistics.gram) * coef).sum(axis=2)
         )
         squares = np.maximum(squares, 0.0) + np.square(coef) @ ridge
-        return self.constrain(LinearParams(coef, self._log_variance(statistics.count, squares)))
+        return self.constrain(LinearParams(coef, self._log_variance(statistics.weight, squares)))
 
-    def _log_variance(self, count: Array, squares: Array) -> Array:
-        rows = np.broadcast_to(count[:, None], squares.shape)
+    def _log_variance(self, weight: Array, squares: Array) -> Array:
+        rows = np.broadcast_to(weight[:, None], squares.shape)
         if self.shared_variance:
             rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
             squares = np.broadcast_to(squares.sum(axis=0), squares.shape)

@@ -124,7 +124,7 @@ class ConstantParams(NamedTuple):
 class ConstantStatistics(NamedTuple):
     """Weight of the rows of each expert, (K,)."""
 
-    count: Array
+    weight: Array
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class ConstantGate:
         self, statistics: ConstantStatistics, factor: None, params: ConstantParams, step: float
     ) -> ConstantParams:
         """Shares of the experts."""
-        share = statistics.count / statistics.count.sum()
+        share = statistics.weight / statistics.weight.sum()
         return ConstantParams(np.log(np.maximum(share, SMALLEST)))
 
     def constrain(self, params: ConstantParams) -> ConstantParams:

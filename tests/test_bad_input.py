@@ -40,7 +40,10 @@ BAD_PARAMETERS = [
     ({"alpha": np.nan}, "alpha must be a finite number of at least 0; got nan"),
     ({"alpha": "1"}, "alpha must be a finite number of at least 0; got '1'"),
     ({"gate_alpha": -0.1}, "gate_alpha must be a finite number of at least 0; got -0.1"),
-    ({"init": "k-means"}, "init must be one of ['auto', 'kmeans', 'linear_tree', 'random', 'tree']"),
+    (
+        {"init": "k-means"},
+        "init must be one of ['auto', 'kmeans', 'linear_tree', 'random', 'tree']",
+    ),
     ({"init": None}, "init must be one of ['auto', 'kmeans', 'linear_tree', 'random', 'tree']"),
     ({"init": np.ones((120, 3)) / 3}, "init as an array must have shape (n_samples, n_experts)"),
     ({"init": np.ones((120, 4))}, "rows that sum to 1; row 0 sums to 4"),
@@ -147,7 +150,7 @@ def test_predicting_with_other_columns(make):
     moe = make(2).fit(FRAME, target(make))
     with (
         pytest.warns(UserWarning, match="valid feature names"),
-        pytest.raises(ValueError, match="2 features, but .* is expecting 3"),
+        pytest.raises(ValueError, match=r"2 features, but .* is expecting 3"),
     ):
         moe.predict(X[:, :2])
     with pytest.raises(ValueError, match="feature names should match"):

@@ -108,7 +108,7 @@ def test_constant_columns_get_no_weight():
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, TARGET)
     assert_array_equal(moe.coef_[:, 3], 0.0)
     assert_array_equal(moe.gate_coef_[:, 3], 0.0)
-    moved = X + [0, 0, 0, 100]
+    moved = X + np.array([0, 0, 0, 100])
     assert_array_equal(moe.predict(X), moe.predict(moved))
     same = MixtureOfExpertsRegressor(2, random_state=0).fit(BASE, TARGET)
     assert same.lower_bound_ == pytest.approx(moe.lower_bound_, abs=1e-9)
@@ -197,7 +197,7 @@ def test_ties_do_not_become_spikes():
 
 
 def test_wide_sparse_tables():
-    X = sparse.random_array((300, 1500), density=0.02, rng=0, format="csr")
+    X = sparse.csr_array(sparse.random(300, 1500, density=0.02, random_state=0, format="csr"))
     coef = np.random.default_rng(0).normal(size=1500)
     y = X @ coef
     moe = quietly_fitted(MixtureOfExpertsRegressor(2, n_init=1, max_iter=10, alpha=1.0), X, y)

@@ -38,7 +38,9 @@ def test_layouts_of_memory(layout):
     if layout == "readonly":
         table.setflags(write=False)
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(table, Y)
-    assert_allclose(moe.predict(table), MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y).predict(X))
+    assert_allclose(
+        moe.predict(table), MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y).predict(X)
+    )
 
 
 @pytest.mark.parametrize("library", [pd, pl])
@@ -128,7 +130,7 @@ def test_class_weights():
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
 def test_sparse_tables_are_never_densified(make, monkeypatch):
     rng = np.random.default_rng(0)
-    table = sparse.random_array((2000, 400), density=0.01, rng=0, format="csr")
+    table = sparse.csr_array(sparse.random(2000, 400, density=0.01, random_state=0, format="csr"))
     y = table @ rng.normal(size=400) + np.where((table[:, [0]] > 0).toarray().ravel(), 5.0, 0.0)
     y = y if make is MixtureOfExpertsRegressor else (y > np.median(y)).astype(int)
     dense_sizes = []

@@ -68,9 +68,7 @@ def test_distinct_rows_do_not_depend_on_order_or_repeats(make):
     assert merged.sum() == weight.sum()
 
     repeated = RNG.permutation(np.arange(50).repeat(weight.astype(int)))
-    again, counts = _rows.distinct_rows(
-        make(table[repeated]), y[repeated], np.ones(len(repeated))
-    )
+    again, counts = _rows.distinct_rows(make(table[repeated]), y[repeated], np.ones(len(repeated)))
     assert_array_equal(whole[repeated][again], whole[index])
     assert_array_equal(counts, merged)
 

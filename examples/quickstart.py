@@ -39,7 +39,7 @@ def show_regimes(moe, names, top=3):
 
 def regression():
     """Diabetes progression: a mixture of linear regressions beside a ridge regression."""
-    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    X, y = load_diabetes(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     found = search(
         MixtureOfExpertsRegressor(random_state=0, alpha=10.0),
@@ -57,7 +57,7 @@ def regression():
         np.log(2 * np.pi * spread**2) + ((y_test - ridge.predict(X_test)) / spread) ** 2
     )
     print(f"diabetes ({len(X)} rows): chosen {found.best_params_}")
-    show_regimes(moe, list(X.columns))
+    show_regimes(moe, load_diabetes().feature_names)
     print(f"  {'held out':<28}{'R2':>8}{'log density':>14}")
     print(f"  {'mixture of experts':<28}{found.best_estimator_.score(X_test, y_test):>8.3f}"
           f"{moe.score_samples(Z_test, y_test).mean():>14.3f}")  # fmt: skip
@@ -66,9 +66,10 @@ def regression():
 
 def classification():
     """Breast cancer: a mixture of logistic regressions beside one of them."""
-    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-    columns = ["mean texture", "mean smoothness", "mean symmetry", "mean fractal dimension"]
-    X = X[columns]  # cell shape without size, which alone would tell almost everything
+    X, y = load_breast_cancer(return_X_y=True)
+    names = ["mean texture", "mean smoothness", "mean symmetry", "mean fractal dimension"]
+    # The look of the cells without their size, which alone would tell almost everything.
+    X = X[:, [list(load_breast_cancer().feature_names).index(name) for name in names]]
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     found = search(
         MixtureOfExpertsClassifier(random_state=0),
@@ -79,7 +80,7 @@ def classification():
     )
     logistic = make_pipeline(StandardScaler(), LogisticRegression()).fit(X_train, y_train)
     print(f"breast cancer ({len(X)} rows): chosen {found.best_params_}")
-    show_regimes(found.best_estimator_[-1], columns)
+    show_regimes(found.best_estimator_[-1], names)
     print(f"  {'held out':<28}{'accuracy':>8}{'log loss':>14}")
     for name, model in [
         ("mixture of experts", found.best_estimator_),

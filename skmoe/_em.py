@@ -122,6 +122,8 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
             reached = _expected(parts, trial, resp, joint)
             if reached >= value:
                 break
+        else:
+            return params
         params, value = trial, reached
     return params
 

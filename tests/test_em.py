@@ -110,6 +110,18 @@ def test_a_part_that_lowers_the_bound_is_stopped():
     assert all(later >= earlier for earlier, later in pairwise(run.bounds))
 
 
+def test_extrapolation_respects_the_floor_of_the_variances():
+    experts = LinearExperts(variance_prior=0.0, variance_floor=(0.02,))
+    lowest = []
+
+    def listen(iteration, point):
+        lowest.append(point.params.experts.log_variance.min())
+        return False
+
+    climb(_em.Parts(SoftmaxGate(), experts), ROWS, 1, on_iteration=listen)
+    assert min(lowest) == np.log(0.02)  # the floor is felt, and held
+
+
 def test_a_listener_can_end_the_climb():
     heard = []
 

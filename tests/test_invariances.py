@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door, _validation
 
 INITS = ["auto", "linear_tree", "kmeans", "tree", "random"]
 CASES = [
@@ -65,6 +65,12 @@ def test_balanced_classes_count_weights():
     weighted = clone(moe).fit(X, y, sample_weight=weight)
     repeated = np.arange(len(y)).repeat(weight)
     assert_allclose(says(weighted, X), says(clone(moe).fit(X[repeated], y[repeated]), X), atol=1e-6)
+
+
+def test_balanced_classes_weigh_the_same():
+    codes, weight = np.array([0, 0, 0, 1, 1, 2]), np.array([1.0, 2.0, 0.5, 4.0, 1.0, 0.1])
+    balanced = _validation.class_weights("balanced", np.arange(3), codes, weight)
+    assert_allclose(np.bincount(codes, balanced), weight.sum() / 3)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
@@ -138,6 +144,24 @@ def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
     order = np.random.default_rng(0).permutation(len(y))
     shuffled = clone(sampled).fit(X[order], y[order])
     assert_allclose(shuffled.predict(X), sampled.predict(X), atol=1e-6)
+
+
+def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):
+    X, y = two_regimes(n_rows=500)
+    monkeypatch.setattr(_door, "MOST_ROWS", 100)
+    setup = _door.open_door(MixtureOfExpertsRegressor(2, random_state=0), X, y, None).setup
+    assert len(setup.table.rows.weight) == 100
+    assert setup.table.rows.weight.sum() == pytest.approx(500)
+    assert len(setup.rows.weight) == 500
+
+
+@pytest.mark.parametrize("init", ["linear_tree", "tree"])
+def test_starts_of_one_kind_differ(init):
+    X, y = load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(3, init=init, n_init=3, max_iter=15, random_state=0)
+    with pytest.warns(UserWarning, match="did not converge"):
+        moe.fit(X, y)
+    assert len(np.unique(moe.start_lower_bounds_)) == 3
 
 
 def test_seeds_repeat_and_generators_move_on():

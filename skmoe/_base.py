@@ -9,12 +9,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.special import logsumexp
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmoe import _inference, _mixture, _validation
+from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
@@ -22,12 +25,9 @@ from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._rows import in_blocks, raw_coefficients
-from skmoe._search import search
+from skmoe._search import N_REVIVALS, collapsed, search, settle
 from skmoe._starts import Table
-
-# An expert with less weight than this many rows, or than this share of all, has collapsed.
-FEWEST_ROWS = 2.0
-SMALLEST_SHARE = 1e-3
+from skmoe.protocols import TableExperts
 
 
 class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
@@ -40,6 +40,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = _expert_validation.accepts_missing(self.expert)
         return tags
 
     # --- what the estimators differ in ---
@@ -53,12 +54,20 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         """X, y as numbers, and attributes, by scikit-learn's checks, which write to the probe."""
 
     @abstractmethod
-    def _make_target(self, data: Data) -> Target:
+    def _make_target(self, data: Data, standardise: bool) -> Target:
         """The target of a fit, on the scale of a previous one if there is one."""
 
     @abstractmethod
-    def _make_experts(self, expert: str, table: Table) -> Any:
-        """Experts with the hyper-parameters of this estimator."""
+    def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
+        """Experts of a family with the hyper-parameters of this estimator."""
+
+    @abstractmethod
+    def _make_table_experts(self, table: Table, **options: Any) -> Any:
+        """Experts that are estimators, with the hyper-parameters of this one."""
+
+    @abstractmethod
+    def _noise_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        """Fitted attributes that experts of any kind have."""
 
     @abstractmethod
     def _validate_new_target(self, y) -> Array:
@@ -74,7 +83,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     # --- fit ---
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None, **fit_params):
         """Fit the mixture by EM.
 
         Parameters
@@ -85,6 +94,10 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. A weight of two is the row twice, zero is absence.
+        groups : array-like of shape (n_samples,), default=None
+            Groups whose rows cross-fitting keeps in one fold. For experts that are estimators only.
+        **fit_params : dict of array-like of shape (n_samples,)
+            Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
         Returns
         -------
@@ -103,17 +116,20 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         UserWarning
             If an expert collapses.
         """
-        problem = open_door(self, X, y, sample_weight)
+        metadata = self._routed(fit_params)
+        problem = open_door(self, X, y, sample_weight, groups, metadata)
         setup = problem.setup
         context = self._init_callback_context(
             max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
         )
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        task = FitTask(self, context, {"X": X, "y": y, "metadata": metadata}).begin()
+        weights = None if sample_weight is None else {"sample_weight": sample_weight}
+        task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).begin()
         run, start_bounds = search(setup, *self._listeners(problem, task), self.n_jobs)
-        share, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
-        attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
+        share, load, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
+        params = settle(setup, run.params)
+        attributes = self._attributes(problem.mixture, problem.attributes, params) | {
             "weights_": share,
+            "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,
             "lower_bounds_": np.array(run.bounds) + problem.bound_shift,
             "start_lower_bounds_": start_bounds + problem.bound_shift,
@@ -132,7 +148,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         n_starts = len(setup.seeds)
         attributes = partial(self._attributes, problem.mixture, problem.attributes)
         tasks = [task.subtask("start", setup.max_iter, task_id=i) for i in range(n_starts)]
-        tasks.append(task.subtask("EM", setup.max_iter, task_id=n_starts))
+        tasks.append(task.subtask("EM", (1 + N_REVIVALS) * setup.max_iter, task_id=n_starts))
         labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
         *starts, final = (
             Listener(subtask, label, attributes, problem.bound_shift, int(self.verbose))
@@ -144,13 +160,19 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         self, make_mixture: Callable[..., Mixture], known: dict[str, Any], params: Params
     ) -> dict[str, Any]:
         """Fitted attributes that predict."""
-        mixture = make_mixture(params=params)
+        mixture = _mixture.released(make_mixture(params=params))
         return (
             known
             | {"_mixture": mixture}
             | self._gate_attributes(mixture)
-            | self._expert_attributes(mixture)
+            | self._attributes_of_experts(mixture)
         )
+
+    def _attributes_of_experts(self, mixture: Mixture) -> dict[str, Any]:
+        if isinstance(mixture.parts.experts, TableExperts):
+            models = [m[0] if len(m) == 1 else list(m) for m in mixture.params.experts.models]
+            return {"experts_": models} | self._noise_attributes(mixture)
+        return self._expert_attributes(mixture)
 
     def _gate_attributes(self, mixture: Mixture) -> dict[str, Any]:
         """Coefficients of the gate's logits in the user's units; none for a gate without them."""
@@ -190,10 +212,9 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        total = count.sum()
-        collapsed = np.flatnonzero((count < FEWEST_ROWS) | (count < SMALLEST_SHARE * total))
-        if len(collapsed):
-            shares = ", ".join(f"{k} ({count[k]:.2g} of {total:.6g} rows)" for k in collapsed)
+        total, dead = count.sum(), np.flatnonzero(collapsed(count))
+        if len(dead):
+            shares = ", ".join(f"{k} ({count[k]:.2g} of {total:.6g} rows)" for k in dead)
             warnings.warn(
                 f"Experts have collapsed, leaving their rows to others: {shares}. Use fewer "
                 "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
@@ -205,8 +226,46 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
 
     def _new_rows(self, X) -> Any:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=np.float64)
+        raw = isinstance(self._mixture.parts.experts, TableExperts)
+        if raw and hasattr(X, "columns"):
+            X = validate_data(self, X, reset=False, skip_check_array=True)
+            if self._mixture.encoder is not None:
+                _expert_validation.check_missing(self, X, self._mixture.encoder)
+            return X
+        X = validate_data(
+            self,
+            X,
+            reset=False,
+            accept_sparse="csr",
+            dtype=np.float64,
+            ensure_all_finite=self._finite(X),
+        )
         return _validation.as_csr(X)
+
+    def _finite(self, X) -> bool | str:
+        """What scikit-learn is to check: all finite, or no infinity where experts take holes."""
+        takes_missing = _expert_validation.accepts_missing(self.expert) and not sparse.issparse(X)
+        return "allow-nan" if takes_missing else True
+
+    def _routed(self, fit_params: dict[str, Any]) -> dict[str, Any]:
+        """Metadata for the fits of the experts."""
+        if fit_params and get_config()["enable_metadata_routing"]:
+            return dict(process_routing(self, "fit", **fit_params).expert.fit)
+        return fit_params
+
+    def get_metadata_routing(self):
+        """Routing of metadata: to this estimator and, in fit, to the experts.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            See scikit-learn's user guide on metadata routing.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        if hasattr(self.expert, "get_metadata_routing"):
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(expert=self.expert, method_mapping=mapping)
+        return router
 
     def _new_rows_with_target(self, X, y) -> tuple[Any, Array]:
         X = self._new_rows(X)
@@ -298,7 +357,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
             Twice the number of parameters minus twice the log-likelihood, without penalties.
         """
         joint, weight = self._weighted_joint(X, y, sample_weight)
-        return _inference.akaike(logsumexp(joint, axis=0) @ weight, self._n_parameters())
+        return _inference.akaike(logsumexp(joint, axis=0) @ weight, self._counted("aic"))
 
     def bic(self, X, y, sample_weight=None):
         """Bayesian information criterion (Schwarz 1978); smaller is better.
@@ -320,7 +379,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         """
         joint, weight = self._weighted_joint(X, y, sample_weight)
         log_likelihood = logsumexp(joint, axis=0) @ weight
-        return _inference.bayesian(log_likelihood, self._n_parameters(), weight.sum())
+        return _inference.bayesian(log_likelihood, self._counted("bic"), weight.sum())
 
     def icl(self, X, y, sample_weight=None):
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
@@ -341,7 +400,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         """
         joint, weight = self._weighted_joint(X, y, sample_weight)
         log_density = logsumexp(joint, axis=0)
-        bic = _inference.bayesian(log_density @ weight, self._n_parameters(), weight.sum())
+        bic = _inference.bayesian(log_density @ weight, self._counted("icl"), weight.sum())
         return bic + 2.0 * _inference.entropy(np.exp(joint - log_density), weight)
 
     def _weighted_joint(self, X, y, sample_weight) -> tuple[Array, Array]:
@@ -349,5 +408,11 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         weight = _validation.check_weights(sample_weight, X.shape[0])
         return _mixture.log_joint(self._mixture, X, y), weight
 
-    def _n_parameters(self) -> int:
+    def _counted(self, criterion: str) -> float:
+        n_params = self._n_parameters()
+        if np.isnan(n_params):
+            _expert_validation.refuse_uncounted(criterion, self._mixture.params.experts.models)
+        return n_params
+
+    def _n_parameters(self) -> float:
         return _inference.n_parameters(self._mixture.parts, self._mixture.params)

@@ -12,11 +12,11 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from skmoe import _mixture, _validation
 from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Data, Target
+from skmoe._estimator_experts import EstimatorExperts
 from skmoe._mixture import Mixture
 from skmoe._numerics import SMALLEST, Array
 from skmoe._rows import raw_coefficients
 from skmoe._starts import Table
-from skmoe.experts import EXPERTS
 
 
 class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
@@ -46,6 +46,16 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the rows. "balanced" weighs classes
         inversely to their weighted frequency.
+    cross_fit : {"auto", "oob", False} or int, default="auto"
+        Folds of cross-fitting, for experts that are estimators: responsibilities and noise are
+        found from what each expert says of rows it was not fitted on. "auto" is 5 folds, False fits
+        and judges experts on the same rows, "oob" uses out-of-bag predictions where an expert has
+        them (`oob_score=True`). Linear experts do without.
+    top_k : int, default=None
+        Most experts for a row, in training and in prediction; None for all.
+    balance : float, default=0.0
+        Pull of the gate towards equal use of the experts, as pseudo-rows of uniform
+        responsibilities for each row.
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like of shape \
             (n_samples, n_experts), default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and classes, leaves of
@@ -143,6 +153,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,
+        cross_fit="auto",
+        top_k=None,
+        balance=0.0,
         class_weight=None,
         init="auto",
         n_init=4,
@@ -160,6 +173,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
         self.expert_features = expert_features
+        self.cross_fit = cross_fit
+        self.top_k = top_k
+        self.balance = balance
         self.class_weight = class_weight
         self.init = init
         self.n_init = n_init
@@ -238,13 +254,19 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
     def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
         X, y = validate_data(
-            probe, X, y, accept_sparse="csr", dtype=np.float64, ensure_min_samples=2
+            probe,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=np.float64,
+            ensure_all_finite=self._finite(X),
+            ensure_min_samples=2,
         )
         check_classification_targets(y)
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
 
-    def _make_target(self, data: Data) -> Target:
+    def _make_target(self, data: Data, standardise: bool) -> Target:
         present, codes = np.unique(data.y, return_inverse=True)
         classes = data.attributes["classes_"][present]  # that have rows of positive weight
         _validation.check_two_classes(classes)
@@ -254,8 +276,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
         return Target(codes, indicators, weight, None, {"classes_": classes})
 
-    def _make_experts(self, expert: str, table: Table) -> Any:
-        return EXPERTS[expert]["classifier"](alpha=float(self.alpha), n_classes=len(table.Y))
+    def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
+        return families["classifier"](alpha=float(self.alpha), n_classes=len(table.Y))
+
+    def _make_table_experts(self, table: Table, **options: Any) -> Any:
+        return EstimatorExperts(**options)
+
+    def _noise_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        return {}
 
     def _validate_new_target(self, y) -> Array:
         return _validation.class_codes(column_or_1d(y), self.classes_)

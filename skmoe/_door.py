@@ -11,18 +11,24 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
-from skmoe import _validation
-from skmoe._em import Params, Parts
-from skmoe._mixture import Mixture, make_rows
+from skmoe import _expert_validation, _validation
+from skmoe._em import Params, Parts, responsibilities
+from skmoe._encoding import Encoder, encode, encoded_columns, make_encoder
+from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
-from skmoe._rows import Scale, distinct_rows, standard_scale, take
+from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
+from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
-from skmoe._starts import STARTS, make_table
-from skmoe.experts import EXPERTS
+from skmoe._starts import STARTS, Table, make_table
+from skmoe._tables import cross_fit_table, named_estimators
+from skmoe.experts import ESTIMATORS, EXPERTS
 from skmoe.gates import GATES
-from skmoe.protocols import Gate
+from skmoe.protocols import Gate, TableExperts
 
 # Rows on which starts are found; tables of no more distinct rows are reduced to those.
 MOST_ROWS = 20_000
@@ -32,31 +38,50 @@ class Options(NamedTuple):
     """Checked parameters of the estimator."""
 
     n_experts: int
-    expert: str
+    experts: str | list[Any]  # a parametric family, or K names or estimators
     gate: Gate
     n_init: int
     max_iter: int
     tol: float
+    cross_fit: int | str | bool
+    top_k: int | None
+    balance: float
 
 
 class Data(NamedTuple):
     """Checked rows of positive weight."""
 
-    X: Design
+    X: Design  # in numbers
     y: Array  # numbers (n,) or (n, m), or codes of labels (n,)
     weight: Array
     begin: str | Array | Params
+    raw: Any  # the table as given, for experts that take it so
+    encoder: Encoder | None
+    groups: Array | None
+    metadata: dict[str, Array]
     distinct: tuple[Array, Array] | None  # rows of each kind and their weights, if many
     columns: tuple[Array | None, Array | None]  # of gate and experts
     previous: Mixture | None  # that a warm start goes on from
     attributes: dict[str, Any]
 
+    def take(self, index: Array) -> Data:
+        """Rows at an index."""
+        return self._replace(
+            X=self.X[index],
+            y=self.y[index],
+            weight=self.weight[index],
+            begin=self.begin[:, index] if isinstance(self.begin, np.ndarray) else self.begin,
+            raw=None if self.raw is None else take_table(self.raw, index),
+            groups=None if self.groups is None else self.groups[index],
+            metadata={name: values[index] for name, values in self.metadata.items()},
+        )
+
 
 class Target(NamedTuple):
     """The target as the parts want it."""
 
-    y: Array  # standardised outputs (m, n), or class codes (n,)
-    signals: Array  # what starts look at, (m, n)
+    y: Array  # outputs (m, n), or class codes (n,)
+    signals: Array  # what starts look at: standardised outputs or class indicators (m, n)
     weight: Array
     scale: Scale | None  # of the outputs
     attributes: dict[str, Any]
@@ -71,10 +96,18 @@ class Problem(NamedTuple):
     attributes: dict[str, Any]  # known before the fit
 
 
-def open_door(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Problem:
+def open_door(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    groups: Any = None,
+    metadata: dict[str, Any] | None = None,
+) -> Problem:
     """Check parameters and data and lay out the fit."""
     options = _check_options(estimator)
-    data = _reduce(_check_data(estimator, options, X, y, sample_weight), options.n_experts)
+    data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
+    data = _reduce(_warm(estimator, _present(data)), options.n_experts)
     return _lay_out(estimator, options, data)
 
 
@@ -85,75 +118,142 @@ def _check_options(estimator: Any) -> Options:
     _validation.check_flag("warm_start", estimator.warm_start)
     _validation.check_verbose(estimator.verbose)
     estimator._check_own_parameters()
+    experts = _expert_validation.check_experts(
+        estimator.expert, n_experts, _task(estimator), list(EXPERTS), list(ESTIMATORS)
+    )
+    cross_fit = _expert_validation.check_cross_fit(estimator.cross_fit)
+    _expert_validation.check_out_of_bag(cross_fit, experts)
     return Options(
         n_experts,
-        _validation.check_expert(estimator.expert, EXPERTS),
+        experts,
         _validation.resolve_gate(estimator.gate, GATES, gate_alpha, n_experts),
         _validation.check_integer("n_init", estimator.n_init, least=1),
         _validation.check_integer("max_iter", estimator.max_iter, least=1),
         _validation.check_real("tol", estimator.tol),
+        cross_fit,
+        _validation.check_top_k(estimator.top_k, n_experts),
+        _validation.check_real("balance", estimator.balance),
     )
 
 
-def _check_data(estimator: Any, options: Options, X: Any, y: Any, sample_weight: Any) -> Data:
-    """Rows of positive weight: zero weight is absence."""
+def _check_data(
+    estimator: Any,
+    options: Options,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    groups: Any,
+    metadata: dict[str, Any],
+) -> Data:
     probe = copy.copy(estimator)  # takes what scikit-learn's validation writes
-    X, y, attributes = estimator._validate_fit_data(probe, X, y)
-    X = _validation.as_csr(X)
+    raw, encoder = None, None
+    if not isinstance(options.experts, str) and hasattr(X, "columns"):
+        raw = validate_data(probe, X, skip_check_array=True)
+        stand_in = np.zeros((X.shape[0], 1))
+        _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), stand_in, y)
+        encoder = make_encoder(raw)
+        _expert_validation.check_missing(estimator, raw, encoder)
+        X = encode(encoder, raw)
+    else:
+        X, y, attributes = estimator._validate_fit_data(probe, X, y)
+        X = _validation.as_csr(X)
+        if not isinstance(options.experts, str):
+            raw = X
+            if _expert_validation.accepts_missing(estimator.expert) and not sparse.issparse(X):
+                encoder = make_encoder(X)
+                X = encode(encoder, X)
     n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
     gate_columns, expert_columns = (
         _validation.check_columns(name, getattr(estimator, name), n_features, names)
         for name in ("gate_features", "expert_features")
     )
+    if encoder is not None:
+        gate_columns = encoded_columns(encoder, gate_columns)
     weight = _validation.check_weights(sample_weight, len(y))
     begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
-    begin = begin if isinstance(begin, str) else begin.T
-    present = np.flatnonzero(weight > 0.0)
-    if len(present) < len(weight):
-        X, y, weight = X[present], y[present], weight[present]
-        begin = begin if isinstance(begin, str) else begin[:, present]
-    previous = getattr(estimator, "_mixture", None) if estimator.warm_start else None
-    if previous is not None:
-        _validation.check_same_width(n_features, len(previous.scale.spread))
-        begin = previous.params
+    extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
+    if isinstance(options.experts, str):
+        _expert_validation.check_unused(extras)
     attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names
-    columns = gate_columns, expert_columns
-    return Data(X, y, weight, begin, None, columns, previous, attributes)
+    return Data(
+        X,
+        y,
+        weight,
+        begin if isinstance(begin, str) else begin.T,
+        raw,
+        encoder,
+        extras.pop("groups", None),
+        extras,
+        None,
+        (gate_columns, expert_columns),
+        None,
+        attributes,
+    )
+
+
+def _present(data: Data) -> Data:
+    """Rows of positive weight: zero weight is absence."""
+    present = np.flatnonzero(data.weight > 0.0)
+    return data if len(present) == len(data.weight) else data.take(present)
+
+
+def _warm(estimator: Any, data: Data) -> Data:
+    """What a warm start goes on from."""
+    previous = getattr(estimator, "_mixture", None) if estimator.warm_start else None
+    if previous is None:
+        return data
+    _validation.check_same_width(data.X.shape[1], len(previous.scale.spread))
+    return data._replace(previous=previous, begin=previous.params)
 
 
 def _reduce(data: Data, n_experts: int) -> Data:
     """Find distinct rows, and leave those only if they are not many."""
-    distinct, weight = distinct_rows(data.X, data.y, data.weight)
+    said = data.y.reshape(len(data.y), -1)
+    if data.groups is not None:
+        said = np.column_stack([said, np.unique(data.groups, return_inverse=True)[1]])
+    distinct, weight = distinct_rows(data.X, said, data.weight)
     _validation.check_enough_rows(n_experts, len(distinct))
-    if len(distinct) > MOST_ROWS or isinstance(data.begin, np.ndarray):
+    if len(distinct) > MOST_ROWS or isinstance(data.begin, np.ndarray) or data.metadata:
         return data._replace(distinct=(distinct, weight))
-    return data._replace(X=data.X[distinct], y=data.y[distinct], weight=weight)
+    return data.take(distinct)._replace(weight=weight)
 
 
 def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
-    target = estimator._make_target(data)
+    in_table = not isinstance(options.experts, str)
+    target = estimator._make_target(data, standardise=not in_table)
     previous = data.previous
     scale = standard_scale(data.X, target.weight) if previous is None else previous.scale
-    rows = make_rows(data.X, scale, *data.columns, target.y, target.weight)
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
-    *seeds, sample_seed = np.random.SeedSequence(seed).spawn(options.n_init + 1)
-    sample, signals = rows, target.signals
-    if data.distinct is not None:
-        rng = np.random.default_rng(sample_seed)
-        index, weight = data.distinct
-        chosen = np.sort(rng.permutation(len(index))[:MOST_ROWS])
-        index, weight = index[chosen], weight[chosen]
-        # Penalties are to weigh as much against the sample as against all rows.
-        sample = take(rows, index, weight * (target.weight.sum() / weight.sum()))
-        signals = signals[:, index]
-    table = make_table(sample, signals)
-    parts = Parts(options.gate, estimator._make_experts(options.expert, table))
+    *seeds, sample_seed, fit_seed = np.random.SeedSequence(seed).spawn(options.n_init + 2)
+    table = _raw_rows(estimator, options, data, target, fit_seed) if in_table else None
+    rows = make_rows(data.X, scale, *data.columns, target.y, target.weight, table)
+    looks = make_design(data.X, scale, None) if in_table else None
+    start_table = _start_table(data, target, rows, looks, np.random.default_rng(sample_seed))
+    experts = (
+        _table_experts(
+            estimator,
+            options,
+            data,
+            table,
+            start_table,
+            target.attributes.get("classes_"),
+            fit_seed,
+        )
+        if table is not None
+        else estimator._make_experts(EXPERTS[str(options.experts)], start_table)
+    )
+    parts = Parts(options.gate, experts, options.top_k, options.balance)
+    begin = data.begin
     if previous is not None:
         _validation.check_continues(previous.params, parts, rows, options.n_experts)
+        if isinstance(experts, TableExperts):
+            begin = responsibilities(
+                parts._replace(experts=previous.parts.experts), previous.params, rows
+            )
     setup = Setup(
-        parts, rows, table, options.n_experts, data.begin, seeds, options.max_iter, options.tol
+        parts, rows, start_table, options.n_experts, begin, seeds, options.max_iter, options.tol
     )
     mixture = partial(
         Mixture,
@@ -162,6 +262,63 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
         gate_columns=data.columns[0],
         expert_columns=data.columns[1],
         target=target.scale,
+        encoder=data.encoder,
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes)
+
+
+def _raw_rows(
+    estimator: Any, options: Options, data: Data, target: Target, seed: np.random.SeedSequence
+) -> RawTable:
+    """The table of experts that are estimators, with the folds of cross-fitting."""
+    codes = target.y if target.scale is None else None
+    table = raw_table(data.raw, data.columns[1])._replace(metadata=data.metadata)
+    fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
+    return cross_fit_table(table, options.cross_fit, codes, data.groups, fold_seed)
+
+
+def _table_experts(
+    estimator: Any,
+    options: Options,
+    data: Data,
+    table: RawTable,
+    start_table: Table,
+    classes: Array | None,
+    seed: np.random.SeedSequence,
+) -> TableExperts:
+    """Experts that are estimators."""
+    assert isinstance(options.experts, list)
+    categories = [] if data.encoder is None else data.encoder.categories
+    if data.columns[1] is not None:
+        categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
+    n_folds = 1 if table.fold is None else int(table.fold.max()) + 1
+    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(options.n_experts, n_folds + 1))
+    return estimator._make_table_experts(
+        start_table,
+        estimators=named_estimators(
+            options.experts, _task(estimator), float(estimator.alpha), table.X, categories
+        ),
+        seeds=seeds,
+        classes=classes,
+        out_of_bag=options.cross_fit == "oob",
+        n_jobs=estimator.n_jobs,
+    )
+
+
+def _task(estimator: Any) -> str:
+    return "classifier" if is_classifier(estimator) else "regressor"
+
+
+def _start_table(
+    data: Data, target: Target, rows: Rows, looks: Design | None, rng: np.random.Generator
+) -> Table:
+    """The rows that starts look at: all, or a sample of the distinct ones."""
+    if data.distinct is None:
+        return make_table(rows, target.signals, looks)
+    index, weight = data.distinct
+    chosen = np.sort(rng.permutation(len(index))[:MOST_ROWS])
+    index, weight = index[chosen], weight[chosen]
+    # Penalties are to weigh as much against the sample as against all rows.
+    sample = take(rows, index, weight * (target.weight.sum() / weight.sum()))
+    return make_table(sample, target.signals[:, index], None if looks is None else looks[index])

@@ -22,7 +22,7 @@ import numpy as np
 
 from skmoe._numerics import Array, add, extrapolate, log_normalise
 from skmoe._rows import Rows
-from skmoe.protocols import Experts, Gate
+from skmoe.protocols import Experts, Gate, TableExperts
 
 # Sweeps for which a curvature serves, once the first iterations are past.
 CURVATURE_LIFE = 5
@@ -41,10 +41,12 @@ LIMIT_GROWTH = 4.0
 
 
 class Parts(NamedTuple):
-    """What a mixture is made of."""
+    """What a mixture is made of, and how rows are routed."""
 
     gate: Gate
     experts: Experts
+    top_k: int | None = None  # most experts of a row
+    balance: float = 0.0  # weight of uniform pseudo-targets of the gate
 
 
 class Params(NamedTuple):
@@ -79,6 +81,31 @@ def joint_log_prob(parts: Parts, params: Params, rows: Rows) -> tuple[Array, Arr
     return log_gate, log_gate + parts.experts.log_prob(params.experts, rows.expert_design, rows.y)
 
 
+def responsibilities(parts: Parts, params: Params, rows: Rows) -> Array:
+    """Probability that each expert generated each row, (K, n)."""
+    return log_normalise(routed(joint_log_prob(parts, params, rows)[1], parts.top_k))[0]
+
+
+def routed(log_probs: Array, top_k: int | None) -> Array:
+    """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
+
+    As responsibilities, they make the step of EM that maximises the free energy over sparse
+    responsibilities [1]_.
+
+    References
+    ----------
+    .. [1] R. M. Neal and G. E. Hinton (1998), "A view of the EM algorithm that justifies
+       incremental, sparse, and other variants", in Learning in Graphical Models, 355-368.
+    """
+    if top_k is None or top_k >= len(log_probs):
+        return log_probs
+    order = np.argsort(-log_probs, axis=0, kind="stable")
+    kept = np.full_like(log_probs, -np.inf)
+    chosen = order[:top_k]
+    np.put_along_axis(kept, chosen, np.take_along_axis(log_probs, chosen, axis=0), axis=0)
+    return kept
+
+
 def sweep(
     parts: Parts, blocks: Sequence[Rows], params: Params, known: Point | None = None
 ) -> Point:
@@ -89,9 +116,11 @@ def sweep(
     value, sums, curvatures = 0.0, None, None
     for rows in blocks:
         log_gate, joint = joint_log_prob(parts, params, rows)
-        resp, log_density = log_normalise(joint)
+        resp, log_density = log_normalise(routed(joint, parts.top_k))
         resp *= rows.weight
         value += float(rows.weight @ log_density)
+        if parts.balance:
+            value += parts.balance * float(rows.weight @ log_gate.mean(axis=0))
         sums = _sum(sums, _statistics(parts, params, rows, resp, log_gate))
         if known is None:
             curvatures = _sum(curvatures, _curvatures(parts, params, rows, resp, log_gate))
@@ -112,14 +141,16 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
     )
     resp = resp * rows.weight
     log_gate, joint = joint_log_prob(parts, params, rows)
-    value = _expected(parts, params, resp, joint)
+    value = _expected(parts, params, rows, resp, log_gate, joint)
     for _ in range(n_steps):
         sums = _statistics(parts, params, rows, resp, log_gate)
         factors = _factors(parts, _curvatures(parts, params, rows, resp, log_gate))
+        trial, in_table = params, isinstance(parts.experts, TableExperts)
         for attempt in range(N_STEPS):
-            trial = _solve(parts, sums, factors, params, 0.5**attempt)
+            refitted = trial.experts if attempt and in_table else None
+            trial = _solve(parts, sums, factors, params, 0.5**attempt, refitted)
             log_gate, joint = joint_log_prob(parts, trial, rows)
-            reached = _expected(parts, trial, resp, joint)
+            reached = _expected(parts, trial, rows, resp, log_gate, joint)
             if reached >= value:
                 break
         else:
@@ -128,10 +159,13 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
     return params
 
 
-def _expected(parts: Parts, params: Params, resp: Array, joint: Array) -> float:
+def _expected(
+    parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array, joint: Array
+) -> float:
     """Penalised expected log-likelihood."""
     penalty = parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
-    return float(np.vdot(resp, joint)) - penalty
+    balance = parts.balance * float(rows.weight @ log_gate.mean(axis=0)) if parts.balance else 0.0
+    return float(np.vdot(resp, joint)) + balance - penalty
 
 
 def climb(
@@ -198,9 +232,11 @@ def _ascent(parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int) ->
 def _advance(parts: Parts, blocks: Sequence[Rows], point: Point, life: int) -> Point | None:
     """The next point of plain EM, by a step short enough not to lower the bound."""
     enough = point.bound - ROUND_OFF * (1.0 + abs(point.bound))
+    params = point.params
     for attempt in range(N_STEPS):
         step = 0.5**attempt if attempt < N_STEPS - 1 else 0.0
-        params = _propose(parts, point, step)
+        refitted = params.experts if attempt and isinstance(parts.experts, TableExperts) else None
+        params = _propose(parts, point, step, refitted)
         reached = sweep(parts, blocks, params, point if point.age + 1 < life else None)
         if reached.bound >= enough:
             return reached
@@ -239,7 +275,9 @@ def _statistics(
     parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
     return (
-        parts.gate.statistics(params.gate, rows.gate_design, resp, log_gate),
+        parts.gate.statistics(
+            params.gate, rows.gate_design, _gate_targets(parts, rows, resp), log_gate
+        ),
         parts.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
     )
 
@@ -248,9 +286,16 @@ def _curvatures(
     parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
     return (
-        parts.gate.curvature(params.gate, rows.gate_design, resp, log_gate),
+        parts.gate.curvature(
+            params.gate, rows.gate_design, _gate_targets(parts, rows, resp), log_gate
+        ),
         parts.experts.curvature(params.experts, rows.expert_design, rows.y, resp),
     )
+
+
+def _gate_targets(parts: Parts, rows: Rows, resp: Array) -> Array:
+    """Responsibilities with the uniform pseudo-targets that balance the experts."""
+    return resp + parts.balance / len(resp) * rows.weight if parts.balance else resp
 
 
 def _sum(total: Any, terms: tuple[Any, ...]) -> Any:
@@ -268,17 +313,23 @@ def _factors(parts: Parts, curvatures: Any) -> tuple[Any, Any]:
     return parts.gate.factor(gate), parts.experts.factor(experts)
 
 
-def _propose(parts: Parts, point: Point, step: float) -> Params:
-    return _solve(parts, point.statistics, point.factors, point.params, step)
+def _propose(parts: Parts, point: Point, step: float, refitted: Any = None) -> Params:
+    return _solve(parts, point.statistics, point.factors, point.params, step, refitted)
 
 
 def _solve(
-    parts: Parts, statistics: tuple[Any, Any], factors: tuple[Any, Any], params: Params, step: float
+    parts: Parts,
+    statistics: tuple[Any, Any],
+    factors: tuple[Any, Any],
+    params: Params,
+    step: float,
+    refitted: Any = None,
 ) -> Params:
-    return Params(
-        parts.gate.solve(statistics[0], factors[0], params.gate, step),
-        parts.experts.solve(statistics[1], factors[1], params.experts, step),
-    )
+    """Next parameters of both parts; experts already `refitted` are taken as they are."""
+    gate = parts.gate.solve(statistics[0], factors[0], params.gate, step)
+    if refitted is None:
+        refitted = parts.experts.solve(statistics[1], factors[1], params.experts, step)
+    return Params(gate, refitted)
 
 
 def _like(params: Params, arrays: list[Array]) -> Params:

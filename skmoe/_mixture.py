@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 
-from skmoe._em import Params, Parts, joint_log_prob
+from skmoe._em import Params, Parts, joint_log_prob, routed
+from skmoe._encoding import Encoder, encode
 from skmoe._numerics import Array, Design
-from skmoe._rows import BLOCK_ROWS, Rows, Scale, make_design
+from skmoe._rows import BLOCK_ROWS, RawTable, Rows, Scale, make_design, take, take_rows
+from skmoe.protocols import TableExperts
 
 
 class Mixture(NamedTuple):
@@ -22,6 +24,7 @@ class Mixture(NamedTuple):
     gate_columns: Array | None
     expert_columns: Array | None
     target: Scale | None  # of each output; None for classes
+    encoder: Encoder | None = None  # for tables that are not all numbers
 
 
 def make_rows(
@@ -31,64 +34,121 @@ def make_rows(
     expert_columns: Array | None,
     y: Array,
     weight: Array,
+    table: RawTable | None = None,
 ) -> Rows:
-    """Rows as the parts see them, from raw features."""
-    expert_design = make_design(X, scale, expert_columns)
+    """Rows as the parts see them: features in numbers, and the `table` of experts that want it."""
+    gate_design = make_design(X, scale, gate_columns)
+    if table is not None:
+        return Rows(gate_design, table, y, weight)
     if gate_columns is expert_columns:
-        return Rows(expert_design, expert_design, y, weight)
-    return Rows(make_design(X, scale, gate_columns), expert_design, y, weight)
+        return Rows(gate_design, gate_design, y, weight)
+    return Rows(gate_design, make_design(X, scale, expert_columns), y, weight)
 
 
-def log_gate(mixture: Mixture, X: Design) -> Array:
-    """Log probability of each expert, (K, n)."""
-    gate = mixture.parts.gate
-    parts = [gate.log_prob(mixture.params.gate, rows.gate_design) for rows in _blocks(mixture, X)]
-    return np.concatenate(parts, axis=1)
+def raw_table(X: Any, columns: Array | None) -> RawTable:
+    """The chosen columns of a table."""
+    if columns is None:
+        return RawTable(X)
+    return RawTable(X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns])
 
 
-def predict_experts(mixture: Mixture, X: Design) -> Array:
+def released(mixture: Mixture) -> Mixture:
+    """The mixture for new rows, without what it keeps of the rows of a running fit."""
+    experts = mixture.parts.experts
+    if not isinstance(experts, TableExperts):
+        return mixture
+    params = mixture.params._replace(experts=experts.release(mixture.params.experts))
+    return mixture._replace(params=params)
+
+
+def log_gate(mixture: Mixture, X: Any) -> Array:
+    """Log probability of each expert, (K, n); with routing, of the experts a row is sent to."""
+    return np.concatenate([_log_gate(mixture, rows) for rows in _blocks(mixture, X)], axis=1)
+
+
+def predict_experts(mixture: Mixture, X: Any) -> Array:
     """What each expert says: means (K, m, n) in the units of y, or probabilities (K, C, n)."""
     return np.concatenate([_say(mixture, rows) for rows in _blocks(mixture, X)], axis=2)
 
 
-def predict(mixture: Mixture, X: Design) -> Array:
+def predict(mixture: Mixture, X: Any) -> Array:
     """Mean of what the experts say under the gate, (m, n) or (C, n)."""
-    gate = mixture.parts.gate
     means = []
     for rows in _blocks(mixture, X):
-        weight = np.exp(gate.log_prob(mixture.params.gate, rows.gate_design))
-        means.append(np.einsum("kn,kmn->mn", weight, _say(mixture, rows)))
+        weight = np.exp(_log_gate(mixture, rows))
+        if mixture.parts.top_k is None:
+            means.append(np.einsum("kn,kmn->mn", weight, _say(mixture, rows)))
+        else:
+            means.append(_sparse_mean(mixture, rows, weight))
     return np.concatenate(means, axis=1)
 
 
-def log_joint(mixture: Mixture, X: Design, y: Array) -> Array:
+def _sparse_mean(mixture: Mixture, rows: Rows, weight: Array) -> Array:
+    """Mean that asks each expert only about the rows that are sent to it."""
+    experts, params = mixture.parts.experts, mixture.params.experts
+    mean: Array | float = 0.0
+    for k, share in enumerate(weight):
+        sent = np.flatnonzero(share)
+        if len(sent):
+            said = experts.predict_one(params, k, take(rows, sent).expert_design)
+            if isinstance(mean, float):
+                mean = np.zeros((len(said), len(share)))
+            mean[:, sent] += share[sent] * said
+    if mixture.target is not None:
+        center, spread = mixture.target
+        mean = center[:, None] + spread[:, None] * mean
+    return np.asarray(mean)
+
+
+def log_joint(mixture: Mixture, X: Any, y: Array) -> Array:
     """Log density of y and each expert, (K, n); y is (m, n) in its own units, or codes (n,)."""
     change = 0.0
     if mixture.target is not None:
         center, spread = mixture.target
         y = (y - center[:, None]) / spread[:, None]
         change = float(np.log(spread).sum())
+    experts, params = mixture.parts.experts, mixture.params.experts
     parts = [
-        joint_log_prob(mixture.parts, mixture.params, rows)[1] for rows in _blocks(mixture, X, y)
+        _log_gate(mixture, rows) + experts.log_prob(params, rows.expert_design, rows.y)
+        for rows in _blocks(mixture, X, y)
     ]
     return np.concatenate(parts, axis=1) - change
 
 
-def log_density(mixture: Mixture, X: Design, y: Array) -> Array:
+def log_density(mixture: Mixture, X: Any, y: Array) -> Array:
     """Log density or log probability of y, (n,)."""
     return logsumexp(log_joint(mixture, X, y), axis=0)
 
 
-def usage(mixture_parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Array, Array]:
-    """Mean gate probability and weight of the rows of each expert, both (K,)."""
-    gate_sum: Array | float = 0.0
-    resp_sum: Array | float = 0.0
+def _log_gate(mixture: Mixture, rows: Rows) -> Array:
+    gate = mixture.parts.gate.log_prob(mixture.params.gate, rows.gate_design)
+    if mixture.parts.top_k is None:
+        return gate
+    kept = routed(gate, mixture.parts.top_k)
+    return kept - logsumexp(kept, axis=0)
+
+
+def usage(parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Array, Array, Array]:
+    """How experts are used, each (K,).
+
+    Returns
+    -------
+    share : array
+        Mean gate probability.
+    load : array
+        Weight of the rows that the gate sends to the expert: to the `top_k` most probable ones, or
+        without routing to the most probable one.
+    count : array
+        Weight of the rows that the expert explains.
+    """
+    share = load = count = np.zeros(1)
     for rows in blocks:
-        gate, joint = joint_log_prob(mixture_parts, params, rows)
-        gate_sum = gate_sum + np.exp(gate) @ rows.weight
-        resp_sum = resp_sum + np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight
-    gate_sum = np.asarray(gate_sum)
-    return gate_sum / gate_sum.sum(), np.asarray(resp_sum)
+        gate, joint = joint_log_prob(parts, params, rows)
+        share = share + np.exp(gate) @ rows.weight
+        load = load + np.isfinite(routed(gate, parts.top_k or 1)) @ rows.weight
+        joint = routed(joint, parts.top_k)
+        count = count + np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight
+    return share / share.sum(), load, count
 
 
 def _say(mixture: Mixture, rows: Rows) -> Array:
@@ -101,9 +161,14 @@ def _say(mixture: Mixture, rows: Rows) -> Array:
 
 def _blocks(mixture: Mixture, X: Design, y: Array | None = None) -> Iterator[Rows]:
     columns = mixture.gate_columns, mixture.expert_columns
-    for begin in range(0, X.shape[0], BLOCK_ROWS):
-        block = slice(begin, begin + BLOCK_ROWS)
-        here = X[block]
+    raw = isinstance(mixture.parts.experts, TableExperts)
+    n_rows = X.shape[0]
+    size = n_rows if raw else BLOCK_ROWS  # a call of an estimator costs more than its rows
+    for begin in range(0, n_rows, size):
+        block = slice(begin, begin + size)
+        here = take_rows(X, block)
+        numbers = here if mixture.encoder is None else encode(mixture.encoder, here)
         n_here = here.shape[0]
         y_here = np.empty(n_here) if y is None else y[..., block]
-        yield make_rows(here, mixture.scale, *columns, y_here, np.ones(n_here))
+        table = raw_table(here, columns[1]) if raw else None
+        yield make_rows(numbers, mixture.scale, *columns, y_here, np.ones(n_here), table)

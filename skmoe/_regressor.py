@@ -12,12 +12,12 @@ from sklearn.utils.validation import check_array, validate_data
 from skmoe import _mixture, _validation
 from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Data, Target
+from skmoe._estimator_experts import EstimatorExperts
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
 from skmoe._rows import Scale, raw_coefficients, standard_scale
 from skmoe._starts import Table
-from skmoe.experts import EXPERTS
 
 VARIANCES = ("per_expert", "shared")
 
@@ -51,6 +51,16 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     variance_prior : float, default=10.0
         Strength, in rows, of the inverse-gamma prior on each noise variance. Its scale is estimated
         from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
+    cross_fit : {"auto", "oob", False} or int, default="auto"
+        Folds of cross-fitting, for experts that are estimators: responsibilities and noise are
+        found from what each expert says of rows it was not fitted on. "auto" is 5 folds, False fits
+        and judges experts on the same rows, "oob" uses out-of-bag predictions where an expert has
+        them (`oob_score=True`). Linear experts do without.
+    top_k : int, default=None
+        Most experts for a row, in training and in prediction; None for all.
+    balance : float, default=0.0
+        Pull of the gate towards equal use of the experts, as pseudo-rows of uniform
+        responsibilities for each row.
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like of shape \
             (n_samples, n_experts), default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
@@ -145,6 +155,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,
+        cross_fit="auto",
+        top_k=None,
+        balance=0.0,
         variance="per_expert",
         variance_prior=10.0,
         init="auto",
@@ -163,6 +176,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
         self.expert_features = expert_features
+        self.cross_fit = cross_fit
+        self.top_k = top_k
+        self.balance = balance
         self.variance = variance
         self.variance_prior = variance_prior
         self.init = init
@@ -226,32 +242,51 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             y,
             accept_sparse="csr",
             dtype=np.float64,
+            ensure_all_finite=self._finite(X),
             multi_output=True,
             y_numeric=True,
             ensure_min_samples=2,
         )
         return X, y.astype(np.float64), {"_single_output": y.ndim == 1}
 
-    def _make_target(self, data: Data) -> Target:
+    def _make_target(self, data: Data, standardise: bool) -> Target:
         outputs = data.y.reshape(len(data.y), -1)
-        if data.previous is not None and data.previous.target is not None:
-            scale = data.previous.target
-            _validation.check_same_outputs(outputs.shape[1], len(scale.center))
+        previous = None if data.previous is None else data.previous.target
+        if previous is not None:
+            _validation.check_same_outputs(outputs.shape[1], len(previous.center))
+        if previous is not None and standardise:
+            scale = previous
         else:
             center, spread = standard_scale(outputs, data.weight)
             scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))
         standard = np.ascontiguousarray(((outputs - scale.center) / scale.spread).T)
-        return Target(standard, standard, data.weight, scale, {})
+        if standardise:
+            return Target(standard, standard, data.weight, scale, {})
+        # Estimators see the target in its own units.
+        own = Scale(np.zeros_like(scale.center), np.ones_like(scale.spread))
+        return Target(np.ascontiguousarray(outputs.T), standard, data.weight, own, {})
 
-    def _make_experts(self, expert: str, table: Table) -> Any:
+    def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
         noise = noise_variance(table.X, table.Y, table.rows.weight)
-        return EXPERTS[expert]["regressor"](
-            alpha=float(self.alpha),
-            shared_variance=self.variance == "shared",
-            variance_prior=float(self.variance_prior),
-            noise_variance=tuple(noise.tolist()),
-            variance_floor=tuple(variance_floor(table.Y).tolist()),
+        return families["regressor"](
+            alpha=float(self.alpha), **self._noise_options(noise, variance_floor(table.Y))
         )
+
+    def _make_table_experts(self, table: Table, **options: Any) -> Any:
+        noise = noise_variance(table.X, table.Y, table.rows.weight)
+        _, spread = standard_scale(table.rows.y.T, table.rows.weight)
+        unit = np.where(np.isfinite(spread), spread, 1.0) ** 2
+        return EstimatorExperts(
+            **options, **self._noise_options(unit * noise, unit * variance_floor(table.Y))
+        )
+
+    def _noise_options(self, noise: Array, floor: Array) -> dict[str, Any]:
+        return {
+            "shared_variance": self.variance == "shared",
+            "variance_prior": float(self.variance_prior),
+            "noise_variance": tuple(noise.tolist()),
+            "variance_floor": tuple(floor.tolist()),
+        }
 
     def _validate_new_target(self, y) -> Array:
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
@@ -277,11 +312,12 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         center, spread = mixture.target
         params = mixture.params.experts
         slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.expert_columns)
-        attributes = {
-            "coef_": slopes * spread[:, None],
-            "intercept_": center + spread * intercepts,
-            "noise_variance_": spread**2 * np.exp(params.log_variance),
-        }
+        slopes, intercepts = slopes * spread[:, None], center + spread * intercepts
         if len(spread) == 1:
-            attributes = {name: values[:, 0] for name, values in attributes.items()}
-        return attributes
+            slopes, intercepts = slopes[:, 0], intercepts[:, 0]
+        return {"coef_": slopes, "intercept_": intercepts} | self._noise_attributes(mixture)
+
+    def _noise_attributes(self, mixture: Mixture) -> dict[str, Any]:
+        assert mixture.target is not None
+        variance = mixture.target.spread**2 * np.exp(mixture.params.experts.log_variance)
+        return {"noise_variance_": variance[:, 0] if variance.shape[1] == 1 else variance}

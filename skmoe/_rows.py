@@ -8,7 +8,7 @@ two.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -26,6 +26,33 @@ class Scale(NamedTuple):
 
     center: Array
     spread: Array  # infinite for a constant column, which then is zero everywhere
+
+
+class RawTable(NamedTuple):
+    """Features as the user gave them, for experts that take them so.
+
+    X is an array, a CSR array or a data frame. `fold` is the fold of each row in cross-fitting,
+    None for new rows and without folds; `metadata` goes to the fits of the experts.
+    """
+
+    X: Any
+    fold: Array | None = None
+    metadata: dict[str, Array] = {}  # noqa: RUF012
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.X.shape
+
+    def take(self, index: Array | slice) -> RawTable:
+        """Rows at an index."""
+        fold = None if self.fold is None else self.fold[index]
+        metadata = {name: values[index] for name, values in self.metadata.items()}
+        return RawTable(take_rows(self.X, index), fold, metadata)
+
+
+def take_rows(X: Any, index: Array | slice) -> Any:
+    """Rows of an array, a CSR array or a data frame."""
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
 class Rows(NamedTuple):
@@ -105,19 +132,26 @@ def standard_coefficients(
 
 def take(rows: Rows, index: Array | slice, weight: Array | None = None) -> Rows:
     """Rows at an index, with other weights if given."""
-    gate_design = rows.gate_design[index]
-    shared = rows.expert_design is rows.gate_design
+    gate_design, expert_design = rows.gate_design[index], rows.expert_design
+    if expert_design is rows.gate_design:
+        expert_design = gate_design
+    elif isinstance(expert_design, RawTable):
+        expert_design = expert_design.take(index)
+    else:
+        expert_design = expert_design[index]
     return Rows(
         gate_design,
-        gate_design if shared else rows.expert_design[index],
+        expert_design,
         rows.y[..., index],
         rows.weight[index] if weight is None else weight,
     )
 
 
 def in_blocks(rows: Rows, size: int = BLOCK_ROWS) -> list[Rows]:
-    """Cut rows into blocks of about `size`; views of dense arrays."""
+    """Cut rows into blocks of about `size`; views of dense arrays. Raw tables stay whole."""
     n_rows = len(rows.weight)
+    if isinstance(rows.expert_design, RawTable):
+        return [rows]
     return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
 
 

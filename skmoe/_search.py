@@ -20,14 +20,31 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._em import Climb, Params, Parts, climb, maximise
-from skmoe._numerics import Array
+from skmoe._em import (
+    Climb,
+    Params,
+    Parts,
+    climb,
+    joint_log_prob,
+    maximise,
+    responsibilities,
+    routed,
+)
+from skmoe._numerics import Array, log_normalise
 from skmoe._progress import Listener
 from skmoe._rows import Rows, in_blocks
-from skmoe._starts import STARTS, Table, portfolio, soften, vary
+from skmoe._starts import CONFIDENCE, STARTS, Table, portfolio, soften, vary
+from skmoe.protocols import TableExperts
 
 # Iterations of the first round, all of them plain.
 FIRST_ROUND = 15
+# The same where each iteration fits estimators.
+FIRST_ROUND_OF_TABLES = 4
+# Times that dead experts are given other rows. An expert is dead with less weight than this many
+# rows, or than this share of all.
+N_REVIVALS = 2
+FEWEST_ROWS = 2.0
+SMALLEST_SHARE = 1e-3
 # Steps of the first M-step, from the responsibilities of a start.
 FIRST_STEPS = 5
 # Plain iterations of a long run before extrapolation.
@@ -76,7 +93,7 @@ def _search_starts(
     bounds = np.array([run.bounds[-1] for run in runs])
     best = runs[int(np.argmax(bounds))]
     if setup.rows is not setup.table.rows:
-        return _finish(setup, best.params, (), listener), bounds
+        return _finish(setup, _move(setup, best.params), (), listener), bounds
     # The start was found on the very rows of the fit: its iterations count.
     if _ended(setup, best):
         return best, bounds
@@ -88,12 +105,13 @@ def _race(
 ) -> list[Climb]:
     """Run all starts, the better half of them longer, and so on until one is left."""
     kinds = portfolio(init, setup.n_experts, len(setup.seeds))
-    workers = Parallel(n_jobs=n_jobs)
+    # Table experts use the jobs for their own fits.
+    workers = Parallel(n_jobs=None if isinstance(setup.parts.experts, TableExperts) else n_jobs)
     runs = workers(
         delayed(_first_round)(setup, kind, kind in kinds[:i], seed, listener)
         for i, (kind, seed, listener) in enumerate(zip(kinds, setup.seeds, listeners, strict=True))
     )
-    length, alive = FIRST_ROUND, len(runs)
+    length, alive = _first_length(setup), len(runs)
     while alive > 2:
         length, alive = 2 * length, (alive + 1) // 2
         order = np.argsort([-run.bounds[-1] for run in runs], kind="stable")[:alive]
@@ -112,7 +130,12 @@ def _first_round(
     weight = vary(table.rows.weight, rng) if repeated else table.rows.weight
     labels = STARTS[kind](table.X, table.Y, weight, setup.n_experts, rng)
     params = maximise(setup.parts, table.rows, soften(labels, setup.n_experts), FIRST_STEPS)
-    return _climb(setup, params, (), min(FIRST_ROUND, setup.max_iter), FIRST_ROUND, listener)
+    length = min(_first_length(setup), setup.max_iter)
+    return _climb(setup, params, (), length, length, listener)
+
+
+def _first_length(setup: Setup) -> int:
+    return FIRST_ROUND_OF_TABLES if isinstance(setup.parts.experts, TableExperts) else FIRST_ROUND
 
 
 def _next_round(setup: Setup, run: Climb, length: int, listener: Listener) -> Climb:
@@ -127,12 +150,62 @@ def _ended(setup: Setup, run: Climb) -> bool:
     return run.converged or run.stalled or len(run.bounds) >= setup.max_iter
 
 
+def settle(setup: Setup, params: Params) -> Params:
+    """Parameters for new rows at the end of a fit."""
+    experts = setup.parts.experts
+    if not isinstance(experts, TableExperts):
+        return params
+    rows = setup.rows
+    resp = responsibilities(setup.parts, params, rows) * rows.weight
+    return params._replace(experts=experts.finish(params.experts, rows.expert_design, rows.y, resp))
+
+
+def _move(setup: Setup, params: Params) -> Params:
+    """Parameters found on the table, for all rows."""
+    experts = setup.parts.experts
+    if not isinstance(experts, TableExperts):
+        return params
+    released = params._replace(experts=experts.release(params.experts))
+    resp = responsibilities(setup.parts, released, setup.rows)
+    return maximise(setup.parts, setup.rows, resp, FIRST_STEPS)
+
+
 def _finish(setup: Setup, params: Params, earlier: Sequence[float], listener: Listener) -> Climb:
-    """Climb until convergence."""
+    """Climb until convergence, with dead experts given another chance."""
     listener.begin()
     run = _climb(setup, params, earlier, setup.max_iter - len(earlier), N_PLAIN, listener)
+    for _ in range(N_REVIVALS):
+        revived = _revive(setup, run, listener)
+        if revived is None or revived.bounds[-1] <= run.bounds[-1]:
+            break
+        run = revived
     listener.end(run)
     return run
+
+
+def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
+    """Climb anew with dead experts, if any, on the rows that are explained worst."""
+    if run.stalled:
+        return None
+    parts, rows = setup.parts, setup.rows
+    _, joint = joint_log_prob(parts, run.params, rows)
+    resp, density = log_normalise(routed(joint, parts.top_k))
+    dead = np.flatnonzero(collapsed(resp @ rows.weight))
+    if not len(dead):
+        return None
+    order = np.argsort(density, kind="stable")
+    share = np.cumsum(rows.weight[order]) / rows.weight.sum()
+    worst = order[share <= max(len(dead) / len(resp), share[0])]
+    resp[:, worst] *= 1.0 - CONFIDENCE
+    for i, k in enumerate(dead):
+        resp[k, worst[i :: len(dead)]] += CONFIDENCE
+    params = maximise(parts, rows, resp, FIRST_STEPS)
+    return _climb(setup, params, (), setup.max_iter, N_PLAIN, listener)
+
+
+def collapsed(count: Array) -> Array:
+    """Which experts explain next to nothing, from the weight of the rows that each explains."""
+    return (count < FEWEST_ROWS) | (count < SMALLEST_SHARE * count.sum())
 
 
 def _climb(
@@ -143,6 +216,8 @@ def _climb(
     n_plain: int,
     listener: Listener,
 ) -> Climb:
+    if isinstance(setup.parts.experts, TableExperts):
+        n_plain = setup.max_iter  # fitted models cannot be extrapolated
     return climb(
         setup.parts,
         in_blocks(setup.rows),

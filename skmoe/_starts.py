@@ -63,10 +63,13 @@ class Table(NamedTuple):
     Y: Array  # outputs or class indicators (m, n)
 
 
-def make_table(rows: Rows, signals: Array) -> Table:
-    """Lay out rows and what their target signals (m, n) for starts."""
-    designs = [rows.expert_design]
-    if rows.gate_design is not rows.expert_design:
+def make_table(rows: Rows, signals: Array, looks: Design | None = None) -> Table:
+    """Lay out rows and what their target signals (m, n) for starts.
+
+    `looks` is the design that starts are to look at, if not those of gate and experts.
+    """
+    designs = [rows.expert_design] if looks is None else [looks]
+    if looks is None and rows.gate_design is not rows.expert_design:
         designs.append(rows.gate_design)
     features = [design[:, :-1] for design in designs]
     if sparse.issparse(features[0]):

@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from skmoe._em import Params, Parts
 from skmoe._numerics import Array
 from skmoe._rows import Rows
-from skmoe.protocols import Gate
+from skmoe.protocols import Gate, TableExperts
 
 # How far the rows of a given `init` may sum from one.
 SUM_TOLERANCE = 1e-6
@@ -79,14 +79,16 @@ def resolve_gate(gate: Any, known: Mapping[str, Any], alpha: float, n_experts: i
     return known["constant"]() if n_experts == 1 else gate
 
 
-def check_expert(expert: Any, known: Mapping[str, Any]) -> str:
-    """The name of a family of experts."""
-    if not isinstance(expert, str) or expert not in known:
+def check_top_k(value: Any, n_experts: int) -> int | None:
+    """None, or a number of experts for each row."""
+    if value is None:
+        return None
+    top_k = check_integer("top_k", value, least=1)
+    if top_k > n_experts:
         raise ValueError(
-            f"expert must be one of {sorted(known)}; got {expert!r}, which this version does not "
-            "offer."
+            f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
         )
-    return expert
+    return top_k
 
 
 # --- data -------------------------------------------------------------------------------------
@@ -302,6 +304,9 @@ def check_continues(params: Params, parts: Parts, rows: Rows, n_experts: int) ->
         parts.gate.initial(n_experts, rows.gate_design.shape[1]),
         parts.experts.initial(n_experts, rows.expert_design.shape[1]),
     )
+    if isinstance(parts.experts, TableExperts) and type(wanted.experts) is type(params.experts):
+        # Models are fitted anew: the gate must suit, and with it the number of experts.
+        params = params._replace(experts=wanted.experts)
     for part, ours, before in zip(params._fields, wanted, params, strict=True):
         shapes, shapes_before = ([np.shape(a) for a in values] for values in (ours, before))
         if type(ours) is not type(before) or shapes != shapes_before:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe._numerics import (
     LOG_2PI,
@@ -102,6 +104,10 @@ class LinearExperts:
     def predict(self, params: LinearParams, design: Design) -> Array:
         """Mean of each expert, (K, m, n)."""
         return linear(params.coef, design)
+
+    def predict_one(self, params: LinearParams, k: int, design: Design) -> Array:
+        """Mean of one expert, (m, n)."""
+        return linear(params.coef[k], design)
 
     def statistics(
         self, params: LinearParams, design: Design, y: Array, resp: Array
@@ -220,6 +226,10 @@ class LogisticExperts:
         """Class probabilities of each expert, (K, C, n)."""
         return np.exp(log_softmax(linear(params.coef, design), axis=1))
 
+    def predict_one(self, params: LogisticParams, k: int, design: Design) -> Array:
+        """Class probabilities of one expert, (C, n)."""
+        return np.exp(log_softmax(linear(params.coef[k], design)))
+
     def statistics(
         self, params: LogisticParams, design: Design, y: Array, resp: Array
     ) -> LogisticStatistics:
@@ -276,3 +286,12 @@ class LogisticExperts:
 
 
 EXPERTS = {"linear": {"regressor": LinearExperts, "classifier": LogisticExperts}}
+
+# Estimators that a name stands for among experts that are estimators.
+ESTIMATORS = {
+    "linear": {"regressor": Ridge(), "classifier": LogisticRegression()},
+    "tree": {
+        "regressor": DecisionTreeRegressor(min_samples_leaf=10),
+        "classifier": DecisionTreeClassifier(min_samples_leaf=10),
+    },
+}

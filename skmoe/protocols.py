@@ -28,6 +28,9 @@ class Experts(Protocol):
     def predict(self, params: Any, design: Design) -> Array:
         """What each expert says: means (K, m, n), or class probabilities (K, C, n)."""
 
+    def predict_one(self, params: Any, k: int, design: Design) -> Array:
+        """What one expert says, (m, n) or (C, n)."""
+
     def statistics(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
         """Sums over the rows given that `solve` needs: a named tuple of arrays."""
 
@@ -52,8 +55,23 @@ class Experts(Protocol):
     def penalty(self, params: Any) -> float:
         """What is subtracted from the log-likelihood."""
 
-    def n_parameters(self, params: Any) -> int:
-        """Number of free parameters, for information criteria."""
+    def n_parameters(self, params: Any) -> float:
+        """Number of free parameters, for information criteria; NaN if there is none."""
+
+
+@runtime_checkable
+class TableExperts(Experts, Protocol):
+    """Experts that need all rows at once; their statistics are the rows themselves.
+
+    Their design is a `RawTable`, their parameters are not extrapolated, and `solve` is called once
+    for given responsibilities, whatever the step of the gate.
+    """
+
+    def finish(self, params: Any, design: Any, y: Array, resp: Array) -> Any:
+        """Parameters for new rows at the end of a fit."""
+
+    def release(self, params: Any) -> Any:
+        """Parameters for new rows in the middle of a fit."""
 
 
 @runtime_checkable

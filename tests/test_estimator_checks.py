@@ -10,8 +10,11 @@ CONFIGURATIONS = [
     MixtureOfExpertsRegressor(gate="constant", variance="shared", variance_prior=0.0),
     MixtureOfExpertsRegressor(n_experts=3, init="kmeans", n_init=1, alpha=1.0),
     MixtureOfExpertsRegressor(n_experts=1),
+    MixtureOfExpertsRegressor(n_experts=2, expert="tree", n_init=2),
+    MixtureOfExpertsRegressor(n_experts=3, top_k=2, balance=0.1),
     MixtureOfExpertsClassifier(),
     MixtureOfExpertsClassifier(gate="constant", init="random"),
+    MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=2),
     MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced"),
 ]
 

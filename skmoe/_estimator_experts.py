@@ -1,0 +1,343 @@
+"""Any scikit-learn estimator as an expert, by cross-fitted EM.
+
+A flexible expert explains every row it was fitted on: with residuals of those rows its noise goes
+to zero and the first partition freezes. So each expert is fitted on all folds but one and says the
+rows of that fold; responsibilities, noise and gate see only what is said of rows out of the fold.
+A refit is a proposal, kept only if it does not lower the expert's part of the objective, so that
+the cross-fitted bound rises whatever the estimator does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmoe._fitting import (
+    count_parameters,
+    fit_estimator,
+    says_density,
+    tell,
+    tell_density,
+    tell_out_of_bag,
+)
+from skmoe._numerics import LOG_2PI, SMALLEST, Array
+from skmoe._rows import RawTable, take_rows
+
+# Rows of which an expert has a smaller share are left out of its fits.
+NEGLIGIBLE = 1e-3
+# Log density of experts before their first fit, which any fit surpasses.
+UNFITTED = -1e6
+# With fewer rows left, none is left out.
+FEWEST_ROWS = 20
+# Experts whose responsibilities moved by a smaller share since their last fit are not refitted.
+STILL = 1e-2
+
+
+class EstimatorParams(NamedTuple):
+    """Fitted models and what they say of the rows of the fit.
+
+    The models of an expert are averaged. What they say, out of fold, is (K, m, n) for means or
+    class probabilities; it is None once the fit is over.
+    """
+
+    models: tuple[tuple[Any, ...], ...]
+    log_variance: Array  # (K, m)
+    said: Array | None
+    density: Array | None  # log densities (K, n) of experts with densities of their own, else NaN
+    fitted: Array | None  # responsibilities (K, n) at the last proposal
+
+
+class TableStatistics(NamedTuple):
+    """All rows, which do not add up over blocks."""
+
+    table: RawTable
+    y: Array
+    resp: Array
+
+
+@dataclass(frozen=True)
+class EstimatorExperts:
+    """Experts that are scikit-learn estimators.
+
+    Parameters
+    ----------
+    estimators : tuple of estimators
+        One for each expert, not fitted.
+    seeds : array of int of shape (n_experts, n_folds + 1)
+        Random states of their fits: in each fold, and at last on all rows.
+    classes : array or None
+        Labels whose codes y holds; None for regression.
+    shared_variance, variance_prior, noise_variance, variance_floor
+        As of `LinearExperts`; unused for classes.
+    out_of_bag : bool
+        Whether out-of-bag predictions stand in for folds.
+    n_jobs : int or None
+        Fits to run in parallel.
+    """
+
+    estimators: tuple[Any, ...]
+    seeds: Array
+    classes: Array | None = None
+    shared_variance: bool = False
+    variance_prior: float = 10.0
+    noise_variance: tuple[float, ...] = (1.0,)
+    variance_floor: tuple[float, ...] = (1e-6,)
+    out_of_bag: bool = False
+    n_jobs: int | None = None
+
+    def initial(self, n_experts: int, n_columns: int) -> EstimatorParams:
+        """No models: every expert says the same."""
+        variance = np.zeros((n_experts, len(self.noise_variance)))
+        return EstimatorParams((), variance, None, None, None)
+
+    # --- what experts say ---
+
+    def log_prob(self, params: EstimatorParams, table: RawTable, y: Array) -> Array:
+        """Log density or log probability of y under each expert, (K, n).
+
+        Of the rows of a running fit, by what was said out of fold.
+        """
+        if not params.models:
+            return np.full((len(params.log_variance), table.shape[0]), UNFITTED)
+        if params.said is not None and params.density is not None:
+            said, density = params.said, params.density
+        else:
+            said, density = self.predict(params, table), self._densities(params, table, y)
+        return self._log_prob(said, density, params.log_variance, y)
+
+    def _log_prob(self, said: Array, density: Array, log_variance: Array, y: Array) -> Array:
+        if self.classes is not None:
+            return np.log(said[:, y, np.arange(len(y))])
+        residual = (y - said) ** 2 * np.exp(-log_variance)[..., None]
+        constant = log_variance.sum(axis=1) + LOG_2PI * len(y)
+        normal = -0.5 * (residual.sum(axis=1) + constant[:, None])
+        return np.where(self._own_density()[:, None], density, normal)
+
+    def predict(self, params: EstimatorParams, table: RawTable) -> Array:
+        """Mean (K, m, n) or class probabilities (K, C, n), averaged over the models."""
+        return np.stack([self.predict_one(params, k, table) for k in range(len(params.models))])
+
+    def predict_one(self, params: EstimatorParams, k: int, table: RawTable) -> Array:
+        """What one expert says, (m, n) or (C, n)."""
+        return np.mean([tell(model, table.X, self.classes) for model in params.models[k]], axis=0)
+
+    def _densities(self, params: EstimatorParams, table: RawTable, y: Array) -> Array:
+        densities = np.zeros((len(params.models), table.shape[0]))
+        for k in np.flatnonzero(self._own_density()):
+            logs = [tell_density(model, table.X, y) for model in params.models[k]]
+            densities[k] = logsumexp(logs, axis=0) - np.log(len(logs))
+        return densities
+
+    def _own_density(self) -> Array:
+        """Which experts have predictive densities of their own, (K,)."""
+        regress = self.classes is None
+        return np.array([regress and says_density(model) for model in self.estimators])
+
+    # --- fits ---
+
+    def statistics(
+        self, params: EstimatorParams, table: RawTable, y: Array, resp: Array
+    ) -> TableStatistics:
+        """All rows."""
+        return TableStatistics(table, y, resp)
+
+    def curvature(self, params: EstimatorParams, table: RawTable, y: Array, resp: Array) -> None:
+        """Not needed."""
+
+    def factor(self, curvature: None) -> None:
+        """Not needed."""
+
+    def solve(
+        self, statistics: TableStatistics, factor: None, params: EstimatorParams, step: float
+    ) -> EstimatorParams:
+        """Propose refits of the experts whose rows have changed, and keep those that are better."""
+        table, y, resp = statistics
+        models, said, density, fitted = self._state(params, statistics)
+        due = [k for k in range(len(resp)) if _moved(fitted[k], resp[k])]
+        new_models, new_said, new_density = self._propose(due, table, y, resp)
+        worth = self._worth(said, density, params.log_variance, y, resp)
+        fitted[due] = resp[due]
+        trial_said, trial_density = said.copy(), density.copy()
+        trial_said[due], trial_density[due] = new_said, new_density
+        new_worth = self._worth(trial_said, trial_density, params.log_variance, y, resp)
+        for k, proposed in zip(due, new_models, strict=True):
+            if not models[k] or new_worth[k] >= worth[k]:
+                models[k], said[k], density[k] = proposed, trial_said[k], trial_density[k]
+        log_variance = self._log_variance(said, y, resp)
+        return EstimatorParams(tuple(models), log_variance, said, density, fitted)
+
+    def _state(
+        self, params: EstimatorParams, statistics: TableStatistics
+    ) -> tuple[list[tuple[Any, ...]], Array, Array, Array]:
+        """Copies of what the solution changes, or what stands for it before the first fit."""
+        if params.said is not None and params.density is not None and params.fitted is not None:
+            state = params.said.copy(), params.density.copy(), params.fitted.copy()
+            return list(params.models), *state
+        resp = statistics.resp
+        n_experts, n_rows = resp.shape
+        width = len(self.noise_variance) if self.classes is None else len(self.classes)
+        said = np.zeros((n_experts, width, n_rows)) + (self.classes is not None)
+        return [()] * n_experts, said, np.zeros_like(resp), np.full_like(resp, -1.0)
+
+    def _propose(
+        self, due: list[int], table: RawTable, y: Array, resp: Array
+    ) -> tuple[list[tuple[Any, ...]], Array, Array]:
+        """Models of the experts `due`, what they say out of fold, and their densities."""
+        folds = list(_folds(table))
+        own = self._own_density()
+        fits = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_and_tell)(k, j, table, y, resp, train, test, own[k])
+            for k in due
+            for j, (train, test) in enumerate(folds)
+        )
+        width = len(self.noise_variance) if self.classes is None else len(self.classes)
+        said, density = np.zeros((len(due), width, len(resp.T))), np.zeros((len(due), len(resp.T)))
+        models: list[tuple[Any, ...]] = []
+        for i in range(len(due)):
+            of_expert = fits[i * len(folds) : (i + 1) * len(folds)]
+            models.append(tuple(model for model, _, _ in of_expert))
+            for (_, told, logs), (_, test) in zip(of_expert, folds, strict=True):
+                said[i][:, test] = told
+                density[i, test] = logs
+        return models, said, density
+
+    def _fit_and_tell(
+        self,
+        k: int,
+        j: int,
+        table: RawTable,
+        y: Array,
+        resp: Array,
+        train: Array,
+        test: Array,
+        own_density: bool,
+    ) -> tuple[Any, Array, Array]:
+        """Fit one expert without one fold, and let it say the rows of that fold."""
+        kept = _worth_fitting(train, resp, k)
+        model = self._fit(k, j, table, y, resp[k], kept)
+        X = take_rows(table.X, test)
+        if self.out_of_bag:
+            told = tell(model, X, self.classes)
+            bagged = tell_out_of_bag(model, self.classes) if _has_bag(model) else told[:, kept]
+            told[:, kept] = np.where(np.isnan(bagged), told[:, kept], bagged)
+        else:
+            told = tell(model, X, self.classes)
+        logs = tell_density(model, X, y[:, test]) if own_density else np.zeros(len(test))
+        return model, told, logs
+
+    def _fit(self, k: int, j: int, table: RawTable, y: Array, resp: Array, kept: Array) -> Any:
+        target = y[:, kept].T if self.classes is None else self.classes[y[kept]]
+        if target.ndim == 2 and target.shape[1] == 1:
+            target = target[:, 0]
+        weight = np.maximum(resp[kept], SMALLEST**0.5)
+        metadata = {name: values[kept] for name, values in table.metadata.items()}
+        X = take_rows(table.X, kept)
+        try:
+            return fit_estimator(
+                self.estimators[k], int(self.seeds[k, j]), X, target, weight, metadata
+            )
+        except Exception as error:
+            where = "all rows" if j == self.seeds.shape[1] - 1 else f"fold {j}"
+            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, on {where}.")
+            raise
+
+    def finish(
+        self, params: EstimatorParams, table: RawTable, y: Array, resp: Array
+    ) -> EstimatorParams:
+        """Refit each expert on all rows; the noise stays that of rows out of fold."""
+        if _in_sample(table):
+            return self.release(params)
+        last = self.seeds.shape[1] - 1
+        everything = np.arange(table.shape[0])
+        fits = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit)(k, last, table, y, resp[k], _worth_fitting(everything, resp, k))
+            for k in range(len(resp))
+        )
+        return self.release(params._replace(models=tuple((model,) for model in fits)))
+
+    def release(self, params: EstimatorParams) -> EstimatorParams:
+        """Parameters for new rows, without what was said of the rows of the fit."""
+        return params._replace(said=None, density=None, fitted=None)
+
+    # --- the objective ---
+
+    def _worth(
+        self, said: Array, density: Array, log_variance: Array, y: Array, resp: Array
+    ) -> Array:
+        """Each expert's part of the objective, (K,), at the best variance of its own."""
+        if self.classes is None and not self.shared_variance:
+            log_variance = self._log_variance(said, y, resp)
+        values = (resp * self._log_prob(said, density, log_variance, y)).sum(axis=1)
+        return values - self._penalties(log_variance)
+
+    def _log_variance(self, said: Array, y: Array, resp: Array) -> Array:
+        n_experts, n_outputs = len(resp), len(self.noise_variance)
+        if self.classes is not None:
+            return np.zeros((n_experts, n_outputs))
+        weight = np.where(self._own_density()[:, None], 0.0, resp)
+        squares = np.einsum("kn,kmn->km", weight, (y - said) ** 2)
+        rows = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
+        if self.shared_variance:
+            rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
+            squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
+        prior = self.variance_prior
+        total = np.maximum(rows + prior, SMALLEST)
+        variance = np.maximum(squares + prior * np.array(self.noise_variance), SMALLEST) / total
+        return np.log(np.maximum(variance, self.variance_floor))
+
+    def _penalties(self, log_variance: Array) -> Array:
+        if self.classes is not None:
+            return np.zeros(len(log_variance))
+        terms = log_variance + np.array(self.noise_variance) * np.exp(-log_variance)
+        return 0.5 * self.variance_prior * np.where(self._own_density(), 0.0, terms.sum(axis=1))
+
+    def constrain(self, params: EstimatorParams) -> EstimatorParams:
+        """Nothing is extrapolated."""
+        return params
+
+    def penalty(self, params: EstimatorParams) -> float:
+        """Negative log prior of the variances, up to a constant."""
+        penalties = self._penalties(params.log_variance)
+        return float(penalties.max(initial=0.0) if self.shared_variance else penalties.sum())
+
+    def n_parameters(self, params: EstimatorParams) -> float:
+        """Parameters of the models, NaN where they cannot be counted, and variances."""
+        counts = [count_parameters(models[0]) for models in params.models]
+        if self.classes is not None:
+            return sum(counts)
+        variances = params.log_variance[~self._own_density()]
+        return sum(counts) + (variances[:1] if self.shared_variance else variances).size
+
+
+def _folds(table: RawTable) -> Iterator[tuple[Array, Array]]:
+    """Rows to fit and rows to tell, for each fold; all rows for both without folds."""
+    rows = np.arange(table.shape[0])
+    if table.fold is None:
+        yield rows, rows
+        return
+    for j in range(int(table.fold.max()) + 1):
+        yield rows[table.fold != j], rows[table.fold == j]
+
+
+def _in_sample(table: RawTable) -> bool:
+    return table.fold is None
+
+
+def _moved(fitted: Array, resp: Array) -> bool:
+    """Whether responsibilities have changed enough for a refit to be worth its time."""
+    return float(np.abs(resp - fitted).sum()) > STILL * float(resp.sum())
+
+
+def _worth_fitting(rows: Array, resp: Array, k: int) -> Array:
+    """The rows in which an expert has more than a negligible share, if they are enough."""
+    kept = rows[resp[k, rows] > NEGLIGIBLE * resp[:, rows].sum(axis=0)]
+    return kept if len(kept) >= FEWEST_ROWS else rows
+
+
+def _has_bag(model: Any) -> bool:
+    return hasattr(model, "oob_prediction_") or hasattr(model, "oob_decision_function_")

@@ -1,0 +1,162 @@
+"""The door for experts that are estimators: what they must offer, and what they may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+from skmoe._encoding import Encoder, has_missing
+from skmoe._fitting import count_parameters
+from skmoe._numerics import Array
+from skmoe._validation import check_choice
+
+
+def check_experts(
+    expert: Any, n_experts: int, task: str, families: Sequence[str], names: Sequence[str]
+) -> str | list[Any]:
+    """The name of a parametric family, or K names or estimators."""
+    if isinstance(expert, str) and expert in families:
+        return expert
+    if isinstance(expert, list | tuple):
+        if len(expert) != n_experts:
+            raise ValueError(
+                f"expert as a list must have one entry for each of the n_experts={n_experts} "
+                f"experts; got {len(expert)}."
+            )
+        return [
+            _check_estimator(f"expert[{k}]", entry, task, names) for k, entry in enumerate(expert)
+        ]
+    return [_check_estimator("expert", expert, task, names)] * n_experts
+
+
+def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
+    if isinstance(estimator, str):
+        return check_choice(name, estimator, names)
+    if isinstance(estimator, type) or not (
+        hasattr(estimator, "fit") and hasattr(estimator, "predict")
+    ):
+        raise ValueError(
+            f"{name} must be one of {sorted(names)}, a scikit-learn estimator or a list of these; "
+            f"got {estimator!r}."
+        )
+    kind = is_regressor if task == "regressor" else is_classifier
+    if not kind(estimator):
+        raise ValueError(
+            f"{name} must be a {task}, as the mixture is; got {estimator!r}. "
+            f"Use the {task} of the same kind."
+        )
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    if not has_fit_parameter(last, "sample_weight"):
+        raise ValueError(
+            f"{name} must accept sample_weight in fit, which carries the responsibilities; "
+            f"{estimator!r} does not. Choose an estimator that does."
+        )
+    if task == "classifier" and not hasattr(estimator, "predict_proba"):
+        raise ValueError(
+            f"{name} must have predict_proba; {estimator!r} has not. Choose a classifier that has, "
+            "or wrap it in CalibratedClassifierCV."
+        )
+    return estimator
+
+
+def accepts_missing(expert: Any) -> bool:
+    """Whether all experts take rows with missing values; False for what is no expert at all."""
+    if isinstance(expert, str):
+        return expert == "tree"
+    if isinstance(expert, list | tuple):
+        return len(expert) > 0 and all(
+            entry == "linear" or accepts_missing(entry) for entry in expert
+        )
+    try:
+        return bool(get_tags(expert).input_tags.allow_nan)
+    except Exception:  # not an estimator: the door refuses it
+        return False
+
+
+def check_cross_fit(value: Any) -> int | str | bool:
+    """A number of folds, "auto", "oob" or False."""
+    if value is False or (isinstance(value, str) and value in ("auto", "oob")):
+        return value
+    whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if whole and int(value) >= 2:
+        return int(value)
+    raise ValueError(
+        f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
+    )
+
+
+def check_out_of_bag(cross_fit: Any, experts: str | list[Any]) -> None:
+    """Out-of-bag predictions, if they are asked for, from every expert."""
+    if cross_fit != "oob" or isinstance(experts, str):
+        return
+    for k, expert in enumerate(experts):
+        if not getattr(expert, "oob_score", False):
+            raise ValueError(
+                f'cross_fit="oob" needs experts with oob_score=True; expert {k} is {expert!r}. '
+                'Set oob_score=True where the estimator has it, or use cross_fit="auto".'
+            )
+
+
+def refuse_uncounted(criterion: str, models: Sequence[Sequence[Any]]) -> None:
+    """No information criterion without a number of parameters."""
+    for k, (model, *_) in enumerate(models):
+        if np.isnan(count_parameters(model)):
+            raise ValueError(
+                f"{criterion} needs experts whose parameters can be counted; expert {k} "
+                f"({type(model).__name__}) has no such number. Compare models by the log density "
+                "of held-out rows (score_samples) instead."
+            )
+
+
+def check_folds(
+    n_folds: int, n_rows: int, smallest_class: int | None, n_groups: int | None
+) -> None:
+    """No more folds than rows, groups, or members of a class."""
+    for what, most in (
+        ("rows", n_rows),
+        ("groups", n_groups),
+        ("rows of the smallest class", smallest_class),
+    ):
+        if most is not None and n_folds > most:
+            raise ValueError(
+                f"cross_fit={n_folds} must not exceed the number of {what}, {most}. Use at most "
+                f'{max(most, 2)} folds, cross_fit="auto", or cross_fit=False.'
+            )
+
+
+def check_missing(estimator: Any, X: Any, encoder: Encoder) -> None:
+    """No missing values but for experts that take them."""
+    if not accepts_missing(estimator.expert) and has_missing(encoder, X):
+        raise ValueError(
+            f"Input X contains NaN, which not every expert of {type(estimator).__name__} accepts. "
+            "Impute it in a pipeline, or use experts that do, such as "
+            "HistGradientBoostingRegressor."
+        )
+
+
+def check_unused(metadata: Mapping[str, Any]) -> None:
+    """No metadata where no expert can use it."""
+    if metadata:
+        raise ValueError(
+            f'{", ".join(metadata)} cannot be used: experts of expert="linear" take no metadata '
+            "and no folds. Leave it out, or use estimators as experts."
+        )
+
+
+def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
+    """Metadata of the experts: one entry for each row."""
+    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
+    for name, values in arrays.items():
+        if values.ndim == 0 or len(values) != n_rows:
+            raise ValueError(
+                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
+                f"{values.shape}."
+            )
+    return arrays

@@ -1,0 +1,552 @@
+"""Trees, any scikit-learn estimator, lists and nested mixtures as experts, by cross-fitted EM."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import crossing_lines, flipping_classes, two_regimes
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door
+from skmoe._em import joint_log_prob
+
+pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
+
+
+def steps(n_rows=400, seed=0):
+    """Two regimes of steps, which trees see and lines do not, on two sides of an oblique line."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, size=(n_rows, 3))
+    y = np.where(X[:, 0] + X[:, 1] > 0, np.floor(2 * X[:, 2]), -np.floor(2 * X[:, 2]))
+    return X, y + 0.2 * rng.normal(size=n_rows)
+
+
+X, Y = steps()
+CLASS_X, CLASSES = flipping_classes(n_rows=300, n_classes=3)
+
+
+class Noise(RegressorMixin, BaseEstimator):
+    """A deliberately bad regressor that says noise, another at each fit."""
+
+    fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        Noise.fits += 1
+        self.rng_ = np.random.default_rng(Noise.fits)
+        return self
+
+    def predict(self, X):
+        return self.rng_.normal(size=len(X))
+
+
+class NoiseClassifier(ClassifierMixin, Noise):
+    """A deliberately bad classifier."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.unique(y)
+        return super().fit(X, y)
+
+    def predict_proba(self, X):
+        return self.rng_.dirichlet(np.ones(len(self.classes_)), size=len(X))
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+REGRESSORS = {
+    "tree": "tree",
+    "deep": DecisionTreeRegressor(),
+    "ridge": make_pipeline(StandardScaler(), Ridge()),
+    "boosting": HistGradientBoostingRegressor(max_iter=5),
+    "list": ["tree", Ridge()],
+    "names": ["linear", "tree"],
+    "noise": Noise(),
+    "nested": MixtureOfExpertsRegressor(2, n_init=1),
+}
+CLASSIFIERS = {
+    "tree": "tree",
+    "deep": DecisionTreeClassifier(),
+    "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
+    "list": [LogisticRegression(), ExtraTreesClassifier(5)],
+    "names": ["tree", "linear"],
+    "noise": NoiseClassifier(),
+    "nested": MixtureOfExpertsClassifier(2, n_init=1),
+}
+CASES = [
+    pytest.param(MixtureOfExpertsRegressor(2, expert=expert), X, Y, id=f"regressor-{name}")
+    for name, expert in REGRESSORS.items()
+] + [
+    pytest.param(MixtureOfExpertsClassifier(2, expert=expert), CLASS_X, CLASSES, id=f"class-{name}")
+    for name, expert in CLASSIFIERS.items()
+]
+
+
+def quiet(moe, *data, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return moe.fit(*data, **options)
+
+
+@pytest.mark.parametrize("cross_fit", ["auto", 3, False])
+@pytest.mark.parametrize(("moe", "features", "y"), CASES)
+def test_the_bound_never_falls_whatever_the_expert(moe, features, y, cross_fit):
+    moe = clone(moe).set_params(n_init=1, random_state=0, cross_fit=cross_fit, max_iter=25)
+    quiet(moe, features, y)
+    assert np.diff(moe.lower_bounds_, prepend=moe.lower_bounds_[0]).min() > -1e-10
+    assert len(moe.experts_) == 2
+    gate, said = moe.predict_gate(features), moe.predict_experts(features)
+    mean = np.einsum("nk,nk...->n...", gate, said)
+    found = moe.predict_proba(features) if y is CLASSES else moe.predict(features)
+    if "Noise" not in repr(moe):  # which never says the same twice
+        assert_allclose(found, mean)
+        assert np.isfinite(moe.score_samples(features, y)).all()
+        assert_allclose(moe.responsibilities(features, y).sum(axis=1), 1.0)
+
+
+def test_mixtures_of_trees_beat_one_tree():
+    features, y = steps(1500)
+    X_test, y_test = steps(1500, seed=1)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", random_state=0).fit(features, y)
+    tree = DecisionTreeRegressor(min_samples_leaf=10).fit(features, y)
+    assert moe.score(X_test, y_test) > tree.score(X_test, y_test)
+    assert moe.score(X_test, y_test) > 0.8
+    rule = moe.apply(X_test) == moe.apply([[1.0, 1.0, 0.0]])
+    assert (rule == (X_test[:, 0] + X_test[:, 1] > 0)).mean() > 0.9
+
+
+def test_in_sample_noise_goes_to_zero_and_cross_fitted_noise_does_not():
+    deep = DecisionTreeRegressor()
+    plain = quiet(MixtureOfExpertsRegressor(2, expert=deep, cross_fit=False, random_state=0), X, Y)
+    fair = MixtureOfExpertsRegressor(2, expert=deep, random_state=0).fit(X, Y)
+    assert plain.noise_variance_.min() < fair.noise_variance_.min() / 2
+    X_test, y_test = steps(seed=1)
+    assert fair.score_samples(X_test, y_test).mean() > plain.score_samples(X_test, y_test).mean()
+
+
+def test_rows_are_judged_by_experts_that_did_not_see_them():
+    """What the running fit says of a row comes from models of the other folds."""
+    setup = _door.open_door(
+        MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), random_state=0), X, Y, None
+    ).setup
+    experts, table, y = setup.parts.experts, setup.rows.expert_design, setup.rows.y
+    resp = np.full((2, len(Y)), 0.5)
+    params = experts.initial(2, 3)
+    params = experts.solve(experts.statistics(params, table, y, resp), None, params, 1.0)
+    for fold, model in enumerate(params.models[0]):
+        inside = table.fold == fold
+        assert_allclose(params.said[0, 0, inside], model.predict(table.X[inside]))
+        seen = model.predict(table.X[~inside]) - y[0, ~inside]
+        assert np.abs(seen).max() < 1e-9  # a deep tree repeats what it saw
+    assert np.square(params.said[0, 0] - y[0]).mean() > 0.01
+
+
+def test_experts_are_refitted_on_all_rows_with_the_noise_out_of_fold():
+    moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), random_state=0).fit(X, Y)
+    assert all(isinstance(expert, DecisionTreeRegressor) for expert in moe.experts_)
+    assert moe.predict_experts(X).shape == (len(Y), 2)
+    for k, expert in enumerate(moe.experts_):
+        assert_allclose(moe.predict_experts(X)[:, k], expert.predict(X))
+    resp = moe.responsibilities(X, Y)
+    squares = (Y[:, None] - moe.predict_experts(X)) ** 2
+    assert ((resp * squares).sum(axis=0) / resp.sum(axis=0) < moe.noise_variance_ / 2).all()
+
+
+def test_groups_stay_in_one_fold():
+    groups = np.arange(len(Y)) % 20
+    moe = MixtureOfExpertsRegressor(2, expert="tree", random_state=0)
+    table = _door.open_door(moe, X, Y, None, groups).setup.rows.expert_design
+    order = {tuple(row): group for row, group in zip(X, groups, strict=True)}
+    of_row = np.array([order[tuple(row)] for row in table.X])
+    for group in range(20):
+        assert len(np.unique(table.fold[of_row == group])) == 1
+    assert len(np.unique(table.fold)) == 5
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            moe.set_fit_request(groups=True, sample_weight=False), {"n_experts": [2]}, cv=2
+        )
+        search.fit(X, Y, groups=groups)
+
+
+def test_folds_are_stratified_by_class():
+    rare = np.r_[np.zeros(240), np.ones(50), np.full(10, 2)].astype(int)
+    moe = MixtureOfExpertsClassifier(2, expert="tree", random_state=0)
+    setup = _door.open_door(moe, CLASS_X, rare, None).setup
+    fold = setup.rows.expert_design.fold
+    for j in range(5):
+        assert (setup.rows.y[fold == j] == 2).sum() == 2
+
+
+class Remembering(Ridge):
+    """A ridge regression that keeps the metadata of its fit."""
+
+    def fit(self, X, y, sample_weight=None, cost=None):
+        assert cost is None or len(cost) == len(y)
+        self.cost_ = cost
+        return super().fit(X, y, sample_weight)
+
+
+def test_metadata_reaches_the_experts():
+    cost = np.arange(len(Y), dtype=float)
+    moe = MixtureOfExpertsRegressor(2, expert=Remembering(), n_init=1, random_state=0)
+    moe.fit(X, Y, cost=cost)
+    assert set(moe.experts_[0].cost_) <= set(cost)
+    with sklearn.config_context(enable_metadata_routing=True):
+        expert = Remembering().set_fit_request(cost=True, sample_weight=True)
+        routed = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, random_state=0)
+        routed.fit(X, Y, cost=cost)
+    assert_allclose(routed.predict(X), moe.predict(X))
+    with pytest.raises(ValueError, match="cost must have one entry for each of the 400 rows"):
+        moe.fit(X, Y, cost=cost[:5])
+    with pytest.raises(ValueError, match='cost cannot be used: experts of expert="linear"'):
+        MixtureOfExpertsRegressor(2).fit(X, Y, cost=cost)
+
+
+def test_grid_search_reaches_into_the_expert():
+    moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), n_init=1, random_state=0)
+    search = GridSearchCV(moe, {"expert__min_samples_leaf": [2, 150]}, cv=3).fit(X, Y)
+    assert search.best_params_ == {"expert__min_samples_leaf": 2}
+    assert search.best_estimator_.experts_[0].min_samples_leaf == 2
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_jobs_and_repeats_do_not_matter(n_jobs):
+    expert = RandomForestRegressor(5)
+    moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=4, random_state=0)
+    first = quiet(clone(moe), X, Y).predict(X)
+    assert_array_equal(quiet(clone(moe).set_params(n_jobs=n_jobs), X, Y).predict(X), first)
+    copy = pickle.loads(pickle.dumps(quiet(moe, X, Y)))
+    assert_array_equal(copy.predict(X), first)
+
+
+def test_weight_is_repetition_for_trees_too():
+    weight = np.random.default_rng(0).integers(0, 3, size=len(Y))
+    rows = np.random.default_rng(1).permutation(np.arange(len(Y)).repeat(weight))
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=2, random_state=0)
+    weighted = clone(moe).fit(X, Y, sample_weight=weight)
+    assert_array_equal(clone(moe).fit(X[rows], Y[rows]).predict(X), weighted.predict(X))
+
+
+def test_out_of_bag_predictions_serve_for_folds():
+    forest = RandomForestRegressor(30, oob_score=True)
+    moe = MixtureOfExpertsRegressor(
+        2, expert=forest, cross_fit="oob", n_init=1, max_iter=5, random_state=0
+    )
+    quiet(moe, X, Y)
+    inside = quiet(clone(moe).set_params(cross_fit=False), X, Y)
+    assert (moe.noise_variance_ > 1.5 * inside.noise_variance_).all()
+    with pytest.raises(ValueError, match='cross_fit="oob" needs experts with oob_score=True'):
+        clone(moe).set_params(expert=RandomForestRegressor(5)).fit(X, Y)
+
+
+def test_experts_that_miss_a_class_are_aligned():
+    features = np.sort(np.random.default_rng(0).uniform(-3, 3, size=(300, 1)), axis=0)
+    y = np.array(["low", "mid", "top"])[np.digitize(features[:, 0], [-1, 1])]
+    moe = quiet(MixtureOfExpertsClassifier(3, expert="tree", n_init=1, random_state=0), features, y)
+    assert moe.predict_experts(features).shape == (300, 3, 3)
+    assert_allclose(moe.predict_experts(features).sum(axis=2), 1.0)
+    assert moe.score(features, y) > 0.95
+    assert set(moe.experts_[0].classes_) <= {"low", "mid", "top"}
+
+
+def holed_frame(library=pd, seed=0):
+    rng = np.random.default_rng(seed)
+    city = rng.choice(["bern", "rome", "oslo"], size=400)
+    size = rng.uniform(20, 200, size=400)
+    y = np.where(city == "rome", 3.0 * size, 300.0 - size) + rng.normal(size=400)
+    size[rng.uniform(size=400) < 0.1] = np.nan
+    if library is pd:
+        return pd.DataFrame({"city": pd.Categorical(city), "size": size}), y
+    return pl.DataFrame({"city": city, "size": size}).with_columns(
+        pl.col("city").cast(pl.Categorical)
+    ), y
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_boosting_takes_categories_and_holes_as_they_are(task):
+    frame, y = holed_frame()
+    if task == "regressor":
+        expert = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=20)
+        moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=5, random_state=0)
+    else:
+        y = (y > np.median(y)).astype(int)
+        expert = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=20)
+        moe = MixtureOfExpertsClassifier(2, expert=expert, n_init=1, max_iter=5, random_state=0)
+    quiet(moe, frame, y)
+    assert moe.score(frame, y) > 0.8
+    assert list(moe.experts_[0].feature_names_in_) == ["city", "size"]
+    new = frame.iloc[:5].copy()
+    new.loc[0, "size"] = np.nan
+    assert np.isfinite(moe.predict_gate(new)).all()
+    with pytest.raises(ValueError, match="feature names should match"):
+        moe.predict(frame.rename(columns={"size": "area"}))
+
+
+def test_the_gate_sees_categories_one_hot_and_holes_imputed():
+    frame, y = holed_frame()
+    expert = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=5)
+    moe = MixtureOfExpertsRegressor(
+        2, expert=expert, gate_features=["city"], n_init=1, max_iter=3, random_state=0
+    )
+    quiet(moe, frame, y)
+    assert moe.gate_coef_.shape == (2, 5)  # size, its indicator, three cities
+    assert_array_equal(moe.gate_coef_[:, :2], 0.0)
+    assert np.abs(moe.gate_coef_[:, 2:]).min() > 0.0
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_named_experts_come_prepared_for_frames(library):
+    frame, y = holed_frame(library)
+    moe = MixtureOfExpertsRegressor(2, expert=["linear", "tree"], n_init=1, random_state=0)
+    assert quiet(moe, frame, y).score(frame, y) > 0.5
+
+
+def test_holes_in_arrays_reach_trees():
+    holed = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(holed, Y)
+    assert moe.score(holed, Y) > 0.4
+    assert np.isfinite(moe.predict(np.full((1, 3), np.nan))).all()
+    with pytest.raises(ValueError, match="NaN"):
+        MixtureOfExpertsRegressor(2, expert=Ridge()).fit(holed, Y)
+    with pytest.raises(ValueError, match="NaN, which not every expert"):
+        MixtureOfExpertsRegressor(2, expert=Ridge()).fit(
+            pd.DataFrame(holed, columns=["a", "b", "c"]), Y
+        )
+
+
+def nested_regimes(n_rows=1500, seed=0):
+    """Four lines: x0 chooses a pair, x1 one of the pair."""
+    rng = np.random.default_rng(seed)
+    features = rng.uniform(-1, 1, size=(n_rows, 3))
+    regime = 2 * (features[:, 0] > 0) + (features[:, 1] > 0)
+    slope = np.array([-6.0, -2.0, 2.0, 6.0])[regime]
+    return features, slope * features[:, 2] + 3 * (regime >= 2) + 0.2 * rng.normal(size=n_rows)
+
+
+def test_nested_mixtures_are_the_hierarchical_mixture_of_experts():
+    features, y = nested_regimes()
+    tree = MixtureOfExpertsRegressor(
+        2,
+        expert=MixtureOfExpertsRegressor(2, gate_alpha=0.1, n_init=2, variance_prior=0.0),
+        gate_alpha=0.1,
+        n_init=2,
+        cross_fit=False,
+        random_state=0,
+    ).fit(features, y)
+    flat = MixtureOfExpertsRegressor(
+        4, gate_alpha=0.1, n_init=8, variance_prior=0.0, random_state=0
+    ).fit(features, y)
+    X_test, y_test = nested_regimes(seed=1)
+    density, flat_density = (moe.score_samples(X_test, y_test).mean() for moe in (tree, flat))
+    assert density > flat_density - 0.02
+    # The gates multiply to the gate of the whole, and so do the densities.
+    outer, inner = tree.predict_gate(X_test), [m.predict_gate(X_test) for m in tree.experts_]
+    leaves = np.stack([outer[:, [k]] * inner[k] for k in range(2)], axis=1)
+    said = np.stack([m.predict_experts(X_test) for m in tree.experts_], axis=1)
+    assert_allclose(leaves.sum(axis=(1, 2)), 1.0)
+    assert_allclose((leaves * said).sum(axis=(1, 2)), tree.predict(X_test))
+    logs = np.stack([m.score_samples(X_test, y_test) for m in tree.experts_], axis=1)
+    assert_allclose(np.log((outer * np.exp(logs)).sum(axis=1)), tree.score_samples(X_test, y_test))
+
+
+def test_criteria_count_what_can_be_counted():
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(X, Y)
+    leaves = sum(expert.get_n_leaves() for expert in moe.experts_)
+    log_likelihood = moe.score_samples(X, Y).sum()
+    assert moe.aic(X, Y) == pytest.approx(2 * (leaves + 2 + 4) - 2 * log_likelihood)
+    boosted = MixtureOfExpertsRegressor(
+        2, expert=HistGradientBoostingRegressor(max_iter=3), n_init=1, max_iter=2, random_state=0
+    )
+    quiet(boosted, X, Y)
+    with pytest.raises(ValueError, match=r"bic needs .* expert 0 \(HistGradientBoosting"):
+        boosted.bic(X, Y)
+
+
+def test_warm_start_goes_on():
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, warm_start=True)
+    first = moe.fit(X, Y).lower_bound_
+    assert moe.fit(X, Y).lower_bound_ > first - 0.3
+    with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose"):
+        moe.set_params(n_experts=3).fit(X, Y)
+
+
+def test_several_outputs():
+    both = np.column_stack([Y, 2 * Y + X[:, 0]])
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(X, both)
+    assert moe.predict(X).shape == (len(Y), 2)
+    assert moe.noise_variance_.shape == (2, 2)
+    assert np.diff(moe.lower_bounds_).min() > -1e-10
+
+
+def test_large_tables_start_on_a_sample(monkeypatch):
+    whole = MixtureOfExpertsRegressor(2, expert="tree", random_state=0).fit(X, Y)
+    monkeypatch.setattr(_door, "MOST_ROWS", 150)
+    sampled = MixtureOfExpertsRegressor(2, expert="tree", random_state=0).fit(X, Y)
+    assert sampled.score(X, Y) > whole.score(X, Y) - 0.1
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "expert", "message"),
+    [
+        ("r", KNeighborsRegressor(), "must accept sample_weight in fit"),
+        ("r", make_pipeline(StandardScaler(), KNeighborsRegressor()), "must accept sample_weight"),
+        ("c", LinearSVC(), "must have predict_proba"),
+        ("r", DecisionTreeClassifier(), "expert must be a regressor, as the mixture is"),
+        ("c", Ridge(), "expert must be a classifier, as the mixture is"),
+        ("r", ["tree", LogisticRegression()], r"expert\[1\] must be a regressor"),
+        ("r", ["tree", "forest"], r"expert\[1\] must be one of \['linear', 'tree'\]"),
+        ("r", DecisionTreeRegressor, "a scikit-learn estimator or a list"),
+        ("r", StandardScaler(), "a scikit-learn estimator or a list"),
+    ],
+)
+def test_bad_experts(make, expert, message):
+    makers = {"r": MixtureOfExpertsRegressor, "c": MixtureOfExpertsClassifier}
+    with pytest.raises(ValueError, match=message):
+        makers[make](2, expert=expert).fit(X, Y if make == "r" else Y > 0)
+
+
+def test_too_many_folds():
+    with pytest.raises(ValueError, match="cross_fit=11 must not exceed the number of rows, 10"):
+        MixtureOfExpertsRegressor(2, expert="tree", cross_fit=11).fit(X[:10], Y[:10])
+    y = np.r_[np.zeros(20), np.ones(3)]
+    with pytest.raises(ValueError, match=r"rows of the smallest class, 3. Use at most 3 folds"):
+        MixtureOfExpertsClassifier(2, expert="tree", cross_fit=4).fit(X[:23], y)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=4)
+    with pytest.raises(ValueError, match="cross_fit=4 must not exceed the number of groups, 3"):
+        moe.fit(X, Y, groups=np.arange(len(Y)) % 3)
+
+
+class Brittle(DecisionTreeRegressor):
+    """A tree that breaks at its third fit."""
+
+    fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        Brittle.fits += 1
+        if Brittle.fits == 3:
+            raise RuntimeError("broken")
+        return super().fit(X, y, sample_weight)
+
+
+def test_an_expert_that_breaks_is_named_with_its_fold():
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(X, Y)
+    before = moe.predict(X)
+    Brittle.fits = 0
+    with pytest.raises(RuntimeError, match="broken") as caught:
+        moe.set_params(expert=Brittle()).fit(X, Y)
+    assert caught.value.__notes__ == ["This was expert 0, Brittle(), on fold 2."]
+    moe.set_params(expert="tree")
+    assert_array_equal(moe.predict(X), before)
+
+
+# --- routing and load -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_top_k_sends_each_row_to_few_experts(expert, task):
+    features, y = load_diabetes(return_X_y=True)
+    if task == "classifier":
+        features, y = load_iris(return_X_y=True)
+    make = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
+    moe = make(4, expert=expert, top_k=2, n_init=1, random_state=0)
+    quiet(moe, features, y)
+    assert np.diff(moe.lower_bounds_, prepend=moe.lower_bounds_[0]).min() > -1e-10
+    gate = moe.predict_gate(features)
+    assert ((gate > 0).sum(axis=1) == 2).all()
+    assert_allclose(gate.sum(axis=1), 1.0)
+    mean = np.einsum("nk,nk...->n...", gate, moe.predict_experts(features))
+    assert_allclose(
+        moe.predict(features) if task == "regressor" else moe.predict_proba(features), mean
+    )
+    assert ((moe.responsibilities(features, y) > 0).sum(axis=1) <= 2).all()
+    assert_array_equal(moe.load_, (gate > 0).sum(axis=0))
+    one = quiet(clone(moe).set_params(top_k=1), features, y)
+    assert_array_equal(one.predict_gate(features).max(axis=1), 1.0)
+    dense = quiet(clone(moe).set_params(top_k=4), features, y)
+    plain = quiet(clone(moe).set_params(top_k=None), features, y)
+    assert_allclose(dense.predict_gate(features), plain.predict_gate(features), atol=1e-6)
+
+
+class Counting(DecisionTreeRegressor):
+    """A tree that counts the rows it is asked about."""
+
+    asked = 0
+
+    def predict(self, X):
+        Counting.asked += len(X)
+        return super().predict(X)
+
+
+def test_routed_prediction_asks_experts_about_their_own_rows_only():
+    moe = MixtureOfExpertsRegressor(8, expert=Counting(), top_k=2, n_init=1, random_state=0)
+    quiet(moe, X, Y)
+    Counting.asked = 0
+    moe.predict(X)
+    assert Counting.asked == 2 * len(Y)
+    Counting.asked = 0
+    moe.set_params(top_k=2).predict_experts(X)
+    assert Counting.asked == 8 * len(Y)
+
+
+def starving():
+    """A regime of few rows beside two of many."""
+    rng = np.random.default_rng(0)
+    features = rng.uniform(-1, 1, size=(600, 2))
+    y = np.where(features[:, 0] > 0, 3 * features[:, 1], -3 * features[:, 1])
+    return features, y + 0.5 * rng.normal(size=600)
+
+
+def test_balance_brings_a_starved_expert_back_and_costs_likelihood():
+    features, y = starving()
+    plain = quiet(MixtureOfExpertsRegressor(3, random_state=0), features, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        even = MixtureOfExpertsRegressor(3, balance=0.5, random_state=0).fit(features, y)
+    assert plain.weights_.min() < 0.02
+    assert even.weights_.min() > 0.1
+    assert np.diff(even.lower_bounds_).min() > -1e-10
+    likelihood = [moe.score_samples(features, y).sum() for moe in (plain, even)]
+    assert likelihood[1] < likelihood[0] + 5
+
+
+def test_balanced_gates_are_those_of_pseudo_rows():
+    """The objective is the likelihood with uniform pseudo-targets for each row."""
+    features, y = two_regimes()
+    moe = MixtureOfExpertsRegressor(2, balance=0.3, random_state=0).fit(features, y)
+    setup = _door.open_door(moe, features, y, None).setup
+    log_gate, joint = joint_log_prob(setup.parts, moe._mixture.params, setup.rows)
+    value = np.logaddexp(*joint).sum() + 0.3 * log_gate.mean(axis=0).sum()
+    parts, params = setup.parts, moe._mixture.params
+    value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
+    assert moe.lower_bound_ == pytest.approx(value / len(y) - np.log(y.std()), abs=1e-9)
+
+
+def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained():
+    features, y = crossing_lines()
+    dead = np.column_stack([np.ones(len(y)), np.zeros(len(y))])
+    moe = MixtureOfExpertsRegressor(2, init=dead).fit(features, y)
+    assert moe.weights_.min() > 0.3
+    assert_allclose(np.sort(moe.coef_[:, 0]), [-1, 2], atol=0.2)
+    assert np.diff(moe.lower_bounds_).min() > -1e-10

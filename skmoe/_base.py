@@ -25,7 +25,7 @@ from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._rows import in_blocks, raw_coefficients
-from skmoe._search import N_REVIVALS, collapsed, search, settle
+from skmoe._search import N_REVIVALS, collapsed, search
 from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
@@ -126,8 +126,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).begin()
         run, start_bounds = search(setup, *self._listeners(problem, task), self.n_jobs)
         share, load, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
-        params = settle(setup, run.params)
-        attributes = self._attributes(problem.mixture, problem.attributes, params) | {
+        attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,
@@ -170,7 +169,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
 
     def _attributes_of_experts(self, mixture: Mixture) -> dict[str, Any]:
         if isinstance(mixture.parts.experts, TableExperts):
-            models = [m[0] if len(m) == 1 else list(m) for m in mixture.params.experts.models]
+            models = [list(models) for models in mixture.params.experts.models]
             return {"experts_": models} | self._noise_attributes(mixture)
         return self._expert_attributes(mixture)
 

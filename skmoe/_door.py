@@ -293,7 +293,7 @@ def _table_experts(
     if data.columns[1] is not None:
         categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
     n_folds = 1 if table.fold is None else int(table.fold.max()) + 1
-    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(options.n_experts, n_folds + 1))
+    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=(options.n_experts, n_folds))
     return estimator._make_table_experts(
         start_table,
         estimators=named_estimators(

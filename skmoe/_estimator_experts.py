@@ -5,6 +5,9 @@ to zero and the first partition freezes. So each expert is fitted on all folds b
 rows of that fold; responsibilities, noise and gate see only what is said of rows out of the fold.
 A refit is a proposal, kept only if it does not lower the expert's part of the objective, so that
 the cross-fitted bound rises whatever the estimator does.
+
+The models of the folds stay: an expert is their average. On real tables that had 7 to 16 % less
+error than one refit on all rows, at no extra fit (`tests/benchmarks/trees.py`).
 """
 
 from __future__ import annotations
@@ -68,8 +71,8 @@ class EstimatorExperts:
     ----------
     estimators : tuple of estimators
         One for each expert, not fitted.
-    seeds : array of int of shape (n_experts, n_folds + 1)
-        Random states of their fits: in each fold, and at last on all rows.
+    seeds : array of int of shape (n_experts, n_folds)
+        Random states of their fits.
     classes : array or None
         Labels whose codes y holds; None for regression.
     shared_variance, variance_prior, noise_variance, variance_floor
@@ -242,23 +245,8 @@ class EstimatorExperts:
                 self.estimators[k], int(self.seeds[k, j]), X, target, weight, metadata
             )
         except Exception as error:
-            where = "all rows" if j == self.seeds.shape[1] - 1 else f"fold {j}"
-            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, on {where}.")
+            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, without fold {j}.")
             raise
-
-    def finish(
-        self, params: EstimatorParams, table: RawTable, y: Array, resp: Array
-    ) -> EstimatorParams:
-        """Refit each expert on all rows; the noise stays that of rows out of fold."""
-        if _in_sample(table):
-            return self.release(params)
-        last = self.seeds.shape[1] - 1
-        everything = np.arange(table.shape[0])
-        fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit)(k, last, table, y, resp[k], _worth_fitting(everything, resp, k))
-            for k in range(len(resp))
-        )
-        return self.release(params._replace(models=tuple((model,) for model in fits)))
 
     def release(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters for new rows, without what was said of the rows of the fit."""
@@ -322,10 +310,6 @@ def _folds(table: RawTable) -> Iterator[tuple[Array, Array]]:
         return
     for j in range(int(table.fold.max()) + 1):
         yield rows[table.fold != j], rows[table.fold == j]
-
-
-def _in_sample(table: RawTable) -> bool:
-    return table.fold is None
 
 
 def _moved(fitted: Array, resp: Array) -> bool:

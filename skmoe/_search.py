@@ -150,16 +150,6 @@ def _ended(setup: Setup, run: Climb) -> bool:
     return run.converged or run.stalled or len(run.bounds) >= setup.max_iter
 
 
-def settle(setup: Setup, params: Params) -> Params:
-    """Parameters for new rows at the end of a fit."""
-    experts = setup.parts.experts
-    if not isinstance(experts, TableExperts):
-        return params
-    rows = setup.rows
-    resp = responsibilities(setup.parts, params, rows) * rows.weight
-    return params._replace(experts=experts.finish(params.experts, rows.expert_design, rows.y, resp))
-
-
 def _move(setup: Setup, params: Params) -> Params:
     """Parameters found on the table, for all rows."""
     experts = setup.parts.experts

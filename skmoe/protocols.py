@@ -67,11 +67,8 @@ class TableExperts(Experts, Protocol):
     for given responsibilities, whatever the step of the gate.
     """
 
-    def finish(self, params: Any, design: Any, y: Array, resp: Array) -> Any:
-        """Parameters for new rows at the end of a fit."""
-
     def release(self, params: Any) -> Any:
-        """Parameters for new rows in the middle of a fit."""
+        """Parameters for new rows, without what they keep of the rows of the fit."""
 
 
 @runtime_checkable

@@ -1,0 +1,110 @@
+"""Mixtures of trees, fitted in sample and cross-fitted, beside one tree and ensembles.
+
+For each table and random 75/25 split: RMSE over the spread of y (or error rate), mean negative log
+density (or log loss) of the test rows, and CPU seconds. Single models get normal noise with the
+variance of cross-validated residuals. Usage: python tests/benchmarks/trees.py --data DIR
+"""
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_predict, train_test_split
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from tables import data_parser, load_tables
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
+MIXTURE = {"regression": MixtureOfExpertsRegressor, "classification": MixtureOfExpertsClassifier}
+
+
+def models(task, experts, deep):
+    """Names and estimators to compare."""
+    regression = task == "regression"
+    tree = DecisionTreeRegressor if regression else DecisionTreeClassifier
+    forest = RandomForestRegressor if regression else RandomForestClassifier
+    boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)
+    kinds = {"tree": "tree"} | ({"deep tree": tree(min_samples_leaf=2)} if deep else {})
+    for name, expert in kinds.items():
+        for cross_fit in (False, "auto"):
+            for k in experts:
+                moe = MIXTURE[task](k, expert=expert, cross_fit=cross_fit, random_state=0)
+                yield f"{k} x {name}, {'cross-fitted' if cross_fit else 'in sample'}", moe
+    yield "random forest", forest(random_state=0)
+    yield "boosting", boosting(random_state=0)
+
+
+def judge(task, model, train, test):
+    """Error, loss and CPU seconds."""
+    (X, y), (X_test, y_test) = train, test
+    begin = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+        seconds = time.process_time() - begin
+        if task == "classification":
+            probs = np.clip(model.predict_proba(X_test), 1e-3, 1)
+            loss = log_loss(y_test, probs / probs.sum(axis=1, keepdims=True))
+            return (model.predict(X_test) != y_test).mean(), loss, seconds
+        residual = y_test - model.predict(X_test)
+        if hasattr(model, "predict_gate"):
+            loss = -model.score_samples(X_test, y_test).mean()
+        else:
+            best = getattr(model, "best_estimator_", model)
+            variance = np.mean((y - cross_val_predict(best, X, y, cv=3)) ** 2)
+            loss = 0.5 * np.mean(np.log(2 * np.pi * variance) + residual**2 / variance)
+    spread = y.std()
+    return np.sqrt(np.mean(residual**2)) / spread, loss - np.log(spread), seconds
+
+
+def main():
+    """Print a line for each model and table, and means over the tables."""
+    parser = data_parser(__doc__)
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--experts", type=int, nargs="*", default=[2, 4, 8])
+    parser.add_argument("--most-rows", type=int, default=5000)
+    parser.add_argument("--deep", action="store_true", help="deep trees as experts as well")
+    arguments = parser.parse_args()
+    for task in MIXTURE:
+        results = {}
+        for table, X, y, _ in load_tables(arguments.data, task, arguments.only):
+            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
+            X, y = X[chosen], y[chosen]
+            for name, model in models(task, arguments.experts, arguments.deep):
+                rows = []
+                for split in range(arguments.splits):
+                    X_train, X_test, y_train, y_test = train_test_split(
+                        X, y, random_state=split, stratify=y if task == "classification" else None
+                    )
+                    rows.append(judge(task, model, (X_train, y_train), (X_test, y_test)))
+                results.setdefault(name, []).append(np.mean(rows, axis=0))
+                error, loss, seconds = results[name][-1]
+                print(
+                    f"{task:<15}{table:<14}{name:<30}{error:>8.3f}{loss:>9.3f}{seconds:>8.1f}",
+                    flush=True,
+                )
+        if not results:
+            continue
+        print(f"\nmeans over the tables, {task}; tables with less error and loss than the tree")
+        single = np.array(results["tree, tuned"])
+        for name, rows in results.items():
+            rows = np.array(rows)
+            wins = (rows < single).sum(axis=0)
+            error, loss, seconds = rows.mean(axis=0)
+            print(
+                f"{name:<30}{error:>8.3f}{loss:>9.3f}{seconds:>8.1f}"
+                f"{wins[0]:>6d}{wins[1]:>6d} of {len(rows)}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,12 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
             models = [list(models) for models in mixture.params.experts.models]
             return {"experts_": models} | self._noise_attributes(mixture)
         return self._expert_attributes(mixture)
+
+    def _make_family(self, family: Any, options: dict[str, Any]) -> Any:
+        """A family with those of the options that its constructor names."""
+        options = {"alpha": float(self.alpha)} | options
+        known = signature(family).parameters
+        return family(**{name: value for name, value in options.items() if name in known})
 
     def _gate_attributes(self, mixture: Mixture) -> dict[str, Any]:
         """Coefficients of the gate's logits in the user's units; none for a gate without them."""

@@ -31,14 +31,16 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ----------
     n_experts : int, default=4
         Number of experts.
-    expert : {"linear"}, default="linear"
-        Family of the experts: (multinomial) logistic regression.
+    expert : {"linear", "tree"}, estimator or list of these, default="linear"
+        What the experts are: (multinomial) logistic regressions, classification trees, or any
+        scikit-learn classifier with `predict_proba` that takes `sample_weight`, one for all or a
+        list of one for each. Experts that are estimators are cross-fitted.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         How experts are chosen. "constant" gives every row the same probabilities. An object must
         follow `skmoe.protocols.Gate`.
     alpha : float, default=1.0
-        L2 penalty on the slopes of each expert, for standardised features: `1 / C` of
-        `LogisticRegression`. Intercepts are free.
+        L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
+        `LogisticRegression`. Intercepts are free. Other experts do not use it.
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
@@ -84,18 +86,26 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Class labels.
     n_experts_ : int
         Number of experts.
+    experts_ : list of lists of estimators
+        For experts that are estimators: the fitted models of each expert, one for each fold, whose
+        probabilities are averaged.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
-        Slopes of the experts' logits, in the units of X: for two classes of the log odds of
+        Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
         `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
         that experts do not see.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     gate_coef_ : ndarray of shape (n_experts, n_features)
-        Slopes of the gate's logits, in the units of X. They sum to zero over the experts.
+        Slopes of the gate's logits, in the units of X. They sum to zero over the experts. Where
+        estimators see categories or missing values, the gate sees columns of numbers: those of X
+        with holes filled by means, indicators of holes, and one column for each category.
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows of the fit.
+    load_ : ndarray of shape (n_experts,)
+        Weight of the rows that the gate sends to each expert: to the `top_k` most probable ones, or
+        without routing to the most probable one.
     lower_bound_ : float
         Penalised log-likelihood per row, which EM raised.
     lower_bounds_ : ndarray of shape (n_iter_,)
@@ -277,7 +287,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         return Target(codes, indicators, weight, None, {"classes_": classes})
 
     def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
-        return families["classifier"](alpha=float(self.alpha), n_classes=len(table.Y))
+        return self._make_family(families["classifier"], {"n_classes": len(table.Y)})
 
     def _make_table_experts(self, table: Table, **options: Any) -> Any:
         return EstimatorExperts(**options)

@@ -222,7 +222,8 @@ def _reduce(data: Data, n_experts: int) -> Data:
 
 def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     in_table = not isinstance(options.experts, str)
-    target = estimator._make_target(data, standardise=not in_table)
+    raw_target = in_table or _wants_raw_target(estimator, options)
+    target = estimator._make_target(data, standardise=not raw_target)
     previous = data.previous
     scale = standard_scale(data.X, target.weight) if previous is None else previous.scale
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
@@ -304,6 +305,11 @@ def _table_experts(
         out_of_bag=options.cross_fit == "oob",
         n_jobs=estimator.n_jobs,
     )
+
+
+def _wants_raw_target(estimator: Any, options: Options) -> bool:
+    family = EXPERTS[str(options.experts)][_task(estimator)]
+    return getattr(family, "raw_target", False)
 
 
 def _task(estimator: Any) -> str:

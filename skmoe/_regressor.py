@@ -34,14 +34,16 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     ----------
     n_experts : int, default=4
         Number of experts.
-    expert : {"linear"}, default="linear"
-        Family of the experts: linear regression with normal noise.
+    expert : {"linear", "tree"}, estimator or list of these, default="linear"
+        What the experts are: linear regressions with normal noise, regression trees, or any
+        scikit-learn regressor that takes `sample_weight`, one for all or a list of one for each.
+        Experts that are estimators are cross-fitted.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         How experts are chosen. "constant" gives every row the same probabilities: a mixture of
         regressions. An object must follow `skmoe.protocols.Gate`.
-    alpha : float, default=0.1
-        L2 penalty on the slopes of each expert, for standardised features, as in `Ridge`.
-        Intercepts are free.
+    alpha : float, default=1.0
+        L2 penalty on the slopes of each linear expert, for standardised features, as in `Ridge`.
+        Intercepts are free. Other experts do not use it.
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
@@ -87,18 +89,27 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     ----------
     n_experts_ : int
         Number of experts.
+    experts_ : list of lists of estimators
+        For experts that are estimators: the fitted models of each expert, one for each fold, whose
+        predictions are averaged.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
-        Slopes of the experts, in the units of X and y. Zero for features they do not see.
+        Slopes of linear experts, in the units of X and y. Zero for features they do not see.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Variance of y about each expert, in the squared units of y.
+        Variance of y about each expert, in the squared units of y: out of fold for experts that are
+        estimators, without meaning for those with a density of their own.
     gate_coef_ : ndarray of shape (n_experts, n_features)
-        Slopes of the gate's logits, in the units of X. They sum to zero over the experts.
+        Slopes of the gate's logits, in the units of X. They sum to zero over the experts. Where
+        estimators see categories or missing values, the gate sees columns of numbers: those of X
+        with holes filled by means, indicators of holes, and one column for each category.
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows of the fit.
+    load_ : ndarray of shape (n_experts,)
+        Weight of the rows that the gate sends to each expert: to the `top_k` most probable ones, or
+        without routing to the most probable one.
     lower_bound_ : float
         Penalised log-likelihood per row, which EM raised.
     lower_bounds_ : ndarray of shape (n_iter_,)
@@ -151,7 +162,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         *,
         expert="linear",
         gate="softmax",
-        alpha=0.1,
+        alpha=1.0,
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,
@@ -268,9 +279,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
         noise = noise_variance(table.X, table.Y, table.rows.weight)
-        return families["regressor"](
-            alpha=float(self.alpha), **self._noise_options(noise, variance_floor(table.Y))
-        )
+        options = self._noise_options(noise, variance_floor(table.Y))
+        return self._make_family(families["regressor"], options)
 
     def _make_table_experts(self, table: Table, **options: Any) -> Any:
         noise = noise_variance(table.X, table.Y, table.rows.weight)
@@ -296,6 +306,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     def _warn_of_experts(self) -> None:
         experts, params = self._mixture.parts.experts, self._mixture.params.experts
+        if not hasattr(experts, "variance_floor"):
+            return
         at_floor = (params.log_variance <= np.log(experts.variance_floor)).any(axis=1)
         if at_floor.any() and not at_floor.all():  # all: y is a function of X
             named = ", ".join(str(k) for k in np.flatnonzero(at_floor))
@@ -319,5 +331,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     def _noise_attributes(self, mixture: Mixture) -> dict[str, Any]:
         assert mixture.target is not None
+        if not hasattr(mixture.params.experts, "log_variance"):
+            return {}
         variance = mixture.target.spread**2 * np.exp(mixture.params.experts.log_variance)
         return {"noise_variance_": variance[:, 0] if variance.shape[1] == 1 else variance}

@@ -56,7 +56,7 @@ class LinearExperts:
 
     Parameters
     ----------
-    alpha : float, default=0.1
+    alpha : float, default=1.0
         L2 penalty on the slopes, as in a ridge regression of each expert.
     shared_variance : bool, default=False
         Whether the experts share one noise variance.
@@ -80,7 +80,7 @@ class LinearExperts:
     (2, 1, 3)
     """
 
-    alpha: float = 0.1
+    alpha: float = 1.0
     shared_variance: bool = False
     variance_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
@@ -196,7 +196,7 @@ class LogisticExperts:
 
     Parameters
     ----------
-    alpha : float, default=0.1
+    alpha : float, default=1.0
         L2 penalty on the slopes; intercepts are free. Zero lets coefficients grow without limit
         where an expert separates its classes.
     n_classes : int, default=2
@@ -210,7 +210,7 @@ class LogisticExperts:
     (2, 3, 5)
     """
 
-    alpha: float = 0.1
+    alpha: float = 1.0
     n_classes: int = 2
 
     def initial(self, n_experts: int, n_columns: int) -> LogisticParams:

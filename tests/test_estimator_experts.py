@@ -1,7 +1,9 @@
 """Trees, any scikit-learn estimator, lists and nested mixtures as experts, by cross-fitted EM."""
 
 import pickle
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import crossing_lines, flipping_classes, two_regimes
+from scipy.stats import poisson
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import (
@@ -28,6 +31,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door
 from skmoe._em import joint_log_prob
+from skmoe.experts import EXPERTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
 
@@ -549,3 +553,19 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained():
     assert moe.weights_.min() > 0.3
     assert_allclose(np.sort(moe.coef_[:, 0]), [-1, 2], atol=0.2)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
+
+
+def test_the_poisson_family_of_the_documentation(monkeypatch):
+    monkeypatch.setitem(EXPERTS, "poisson", None)  # so that the row of the example goes again
+    path = Path(__file__).parents[1] / "examples" / "poisson_expert.py"
+    example = runpy.run_path(str(path))
+    monkeypatch.setitem(EXPERTS, "poisson", {"regressor": example["PoissonExperts"]})
+    features, y = example["simulate"]()
+    moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(features, y)
+    assert_allclose(np.sort(moe.coef_[:, 1]), [-1.0, 1.5], atol=0.15)
+    assert np.diff(moe.lower_bounds_).min() > -1e-10
+    assert moe.predict(features).mean() == pytest.approx(y.mean(), rel=0.02)
+    logs = poisson.logpmf(y[:, None], moe.predict_experts(features))
+    expected = np.log((moe.predict_gate(features) * np.exp(logs)).sum(axis=1))
+    assert_allclose(moe.score_samples(features, y), expected)
+    assert not hasattr(moe, "noise_variance_")

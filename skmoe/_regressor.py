@@ -41,7 +41,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     gate : {"softmax", "constant"} or gate object, default="softmax"
         How experts are chosen. "constant" gives every row the same probabilities: a mixture of
         regressions. An object must follow `skmoe.protocols.Gate`.
-    alpha : float, default=1.0
+    alpha : float, default=0.1
         L2 penalty on the slopes of each linear expert, for standardised features, as in `Ridge`.
         Intercepts are free. Other experts do not use it.
     gate_alpha : float, default=1.0
@@ -162,7 +162,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         *,
         expert="linear",
         gate="softmax",
-        alpha=1.0,
+        alpha=0.1,
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,

@@ -12,15 +12,16 @@ PACKAGE = Path(skmoe.__file__).parent
 
 # Each module may import modules of lower floors only.
 FLOORS = [
-    {"_numerics"},
+    {"_numerics", "_extras"},
     {"protocols", "_normal_mixtures"},
     {"distributions", "_rows", "_encoding", "_folds", "_fitting"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
-    {"_validation", "_mixture", "_inference", "_progress", "metrics"},
-    {"_search", "_expert_validation"},
-    {"_tables"},
-    {"_door"},
-    {"_base", "_predictive"},
+    {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap"},
+    {"_search", "_expert_validation", "_coefficients"},
+    {"_tables", "_inference"},
+    {"_door", "_summary"},
+    {"_reporting", "_predictive"},
+    {"_base"},
     {"_regressor", "_classifier"},
     {"__init__"},
 ]
@@ -92,7 +93,7 @@ def test_parts_and_loop_keep_no_state(module):
 def test_only_the_run_time_dependencies_are_imported():
     allowed = {"numpy", "scipy", "sklearn", "joblib", "skmoe"}
     allowed |= {"__future__", "abc", "collections", "dataclasses", "functools", "itertools"}
-    allowed |= {"inspect", "math", "numbers", "copy", "typing", "warnings"}
+    allowed |= {"importlib", "types", "inspect", "math", "numbers", "copy", "typing", "warnings"}
     for module, tree in TREES.items():
         found = {origin.split(".")[0] for origin, _ in imports(tree)}
         assert found <= allowed, f"{module}: {found - allowed}"

@@ -22,6 +22,7 @@ from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
+from skmoe._html import ExpertsHTML
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
@@ -31,7 +32,7 @@ from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
 
-class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
+class BaseMixtureOfExperts(ExpertsHTML, CallbackSupportMixin, BaseEstimator):
     """Fit, gate and responsibilities, shared by both estimators."""
 
     # Tooltips of the HTML representation need a link; without a site it leads nowhere.

@@ -14,7 +14,7 @@ TABLE = (
     '<table style="border-collapse:collapse;margin-top:0.3em"><thead><tr>{head}</tr></thead>'
     "<tbody>{rows}</tbody></table></details>"
 )
-CELL = '<{tag} style="text-align:{align};padding:0.15em 0.8em">{content}</{tag}>'
+CELL = '<{tag} style="text-align:{align};padding:0.15em 0.8em;white-space:nowrap">{content}</{tag}>'
 BAR = (
     '<span style="display:inline-block;width:6em;margin-right:0.6em;border:1px solid currentColor">'
     '<span style="display:block;width:{width:.1f}%;height:0.7em;background:#0072B2"></span></span>'
@@ -43,7 +43,7 @@ def experts_table(estimator: Any) -> str:
     deviations = noise(estimator)
     head = ["expert", "kind", "share of the rows", "rows sent to it"]
     if deviations is not None:
-        head.append("noise (standard deviation)")
+        head.append("noise (std. deviation)")
     rows = []
     for k, kind in enumerate(expert_kinds(estimator)):
         share = estimator.weights_[k]

@@ -17,7 +17,7 @@ DASHES = ("-", "--", ":", "-.")
 INK, PALE = "#333333", "#999999"
 SHORT = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
 # More experts than this have no room in a legend of one column.
-MOST_IN_COLUMN = 8
+MOST_IN_COLUMN = 16
 
 
 def pyplot(caller: str) -> Any:

@@ -26,10 +26,12 @@ from skmoe._fitting import (
     says_density,
     tell,
     tell_density,
+    tell_normals,
     tell_out_of_bag,
 )
 from skmoe._numerics import LOG_2PI, SMALLEST, Array
 from skmoe._rows import RawTable, take_rows
+from skmoe.protocols import Normals
 
 # Rows of which an expert has a smaller share are left out of its fits.
 NEGLIGIBLE = 1e-3
@@ -128,6 +130,14 @@ class EstimatorExperts:
     def predict_one(self, params: EstimatorParams, k: int, table: RawTable) -> Array:
         """What one expert says, (m, n) or (C, n)."""
         return np.mean([tell(model, table.X, self.classes) for model in params.models[k]], axis=0)
+
+    def normals(self, params: EstimatorParams, k: int, table: RawTable) -> Normals:
+        """Normal noise around what an expert says, or its own density, averaged over its models."""
+        if self._own_density()[k]:
+            return pooled([tell_normals(model, table.X) for model in params.models[k]])
+        mean = self.predict_one(params, k, table)
+        variance = np.broadcast_to(np.exp(params.log_variance[k])[:, None], mean.shape)
+        return Normals(np.ones((1, mean.shape[1])), mean[None], variance[None])
 
     def _densities(self, params: EstimatorParams, table: RawTable, y: Array) -> Array:
         densities = np.zeros((len(params.models), table.shape[0]))
@@ -300,6 +310,12 @@ class EstimatorExperts:
             return sum(counts)
         variances = params.log_variance[~self._own_density()]
         return sum(counts) + (variances[:1] if self.shared_variance else variances).size
+
+
+def pooled(parts: list[Normals]) -> Normals:
+    """The mixture, in equal shares, of densities."""
+    weight, mean, variance = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return Normals(weight / len(parts), mean, variance)
 
 
 def _folds(table: RawTable) -> Iterator[tuple[Array, Array]]:

@@ -13,9 +13,10 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._encoding import Encoder, has_missing
-from skmoe._fitting import count_parameters
+from skmoe._fitting import count_parameters, says_density
 from skmoe._numerics import Array
 from skmoe._validation import check_choice
+from skmoe.protocols import NormalExperts
 
 
 def check_experts(
@@ -112,6 +113,23 @@ def refuse_uncounted(criterion: str, models: Sequence[Sequence[Any]]) -> None:
                 f"{criterion} needs experts whose parameters can be counted; expert {k} "
                 f"({type(model).__name__}) has no such number. Compare models by the log density "
                 "of held-out rows (score_samples) instead."
+            )
+
+
+def check_normal(experts: Any) -> None:
+    """Predictive distributions need densities that are made of normals."""
+    if not isinstance(experts, NormalExperts):
+        raise ValueError(
+            f"This needs experts whose density is made of normals; {type(experts).__name__} has no "
+            "method `normals` (see skmoe.protocols.NormalExperts). Log densities of observed rows "
+            "are at hand: score_samples."
+        )
+    for k, expert in enumerate(getattr(experts, "estimators", ())):
+        if says_density(expert) and not hasattr(expert, "predict_dist"):
+            raise ValueError(
+                f"This needs experts whose density is made of normals; expert {k} "
+                f"({type(expert).__name__}) has a density of its own and no method predict_dist. "
+                "Log densities of observed rows are at hand: score_samples."
             )
 
 

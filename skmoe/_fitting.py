@@ -12,6 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from skmoe._numerics import Array
+from skmoe.protocols import Normals
 
 # Least probability of a class: one wrong row must not count without limit.
 LEAST_PROBABILITY = 1e-3
@@ -73,6 +74,14 @@ def _least(probs: Array) -> Array:
 def tell_density(model: Any, X: Any, y: Array) -> Array:
     """Log density of y (m, n) under a model that has one, (n,)."""
     return np.asarray(model.score_samples(X, y.T if len(y) > 1 else y[0]))
+
+
+def tell_normals(model: Any, X: Any) -> Normals:
+    """The mixtures of normals that a mixture of experts predicts."""
+    dist = model.predict_dist(X)
+    weight, mean, std = dist.weights, dist.means, dist.stds
+    mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
+    return Normals(weight.T, mean.transpose(1, 2, 0), np.square(std).transpose(1, 2, 0))
 
 
 def count_parameters(model: Any) -> float:

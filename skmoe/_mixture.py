@@ -12,7 +12,7 @@ from skmoe._em import Params, Parts, joint_log_prob, routed
 from skmoe._encoding import Encoder, encode
 from skmoe._numerics import Array, Design
 from skmoe._rows import BLOCK_ROWS, RawTable, Rows, Scale, make_design, take, take_rows
-from skmoe.protocols import TableExperts
+from skmoe.protocols import NormalExperts, TableExperts
 
 
 class Mixture(NamedTuple):
@@ -98,6 +98,37 @@ def _sparse_mean(mixture: Mixture, rows: Rows, weight: Array) -> Array:
         center, spread = mixture.target
         mean = center[:, None] + spread[:, None] * mean
     return np.asarray(mean)
+
+
+def normals(mixture: Mixture, X: Any) -> tuple[Array, Array, Array]:
+    """Weights (C, n), means and standard deviations (C, m, n) of y, in its own units.
+
+    Each expert is asked about the rows that are sent to it; elsewhere its weight is zero.
+    """
+    parts = [_normals(mixture, rows) for rows in _blocks(mixture, X)]
+    weight, mean, std = (np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
+    return weight, mean, std
+
+
+def _normals(mixture: Mixture, rows: Rows) -> tuple[Array, Array, Array]:
+    assert mixture.target is not None
+    center, spread = mixture.target
+    experts, params = mixture.parts.experts, mixture.params.experts
+    assert isinstance(experts, NormalExperts)
+    components: tuple[list[Array], list[Array], list[Array]] = [], [], []
+    for k, share in enumerate(np.exp(_log_gate(mixture, rows))):
+        sent = np.arange(len(share)) if mixture.parts.top_k is None else np.flatnonzero(share)
+        sent = sent if len(sent) else np.arange(1)  # an expert of no row still tells its components
+        said = experts.normals(params, k, take(rows, sent).expert_design)
+        for weight, mean, variance in zip(*said, strict=True):
+            shares, means = np.zeros_like(share), np.repeat(center[:, None], len(share), axis=1)
+            stds = np.repeat(spread[:, None], len(share), axis=1)
+            shares[sent] = share[sent] * weight
+            means[:, sent] += spread[:, None] * mean
+            stds[:, sent] *= np.sqrt(variance)
+            for values, value in zip(components, (shares, means, stds), strict=True):
+                values.append(value)
+    return tuple(np.stack(values) for values in components)  # type: ignore[return-value]
 
 
 def log_joint(mixture: Mixture, X: Any, y: Array) -> Array:

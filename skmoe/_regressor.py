@@ -16,13 +16,14 @@ from skmoe._estimator_experts import EstimatorExperts
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
+from skmoe._predictive import PredictiveMixin
 from skmoe._rows import Scale, raw_coefficients, standard_scale
 from skmoe._starts import Table
 
 VARIANCES = ("per_expert", "shared")
 
 
-class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
     The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate

@@ -27,6 +27,7 @@ from skmoe._numerics import (
     weighted_gram,
     weighted_sums,
 )
+from skmoe.protocols import Normals
 
 
 class LinearParams(NamedTuple):
@@ -108,6 +109,12 @@ class LinearExperts:
     def predict_one(self, params: LinearParams, k: int, design: Design) -> Array:
         """Mean of one expert, (m, n)."""
         return linear(params.coef[k], design)
+
+    def normals(self, params: LinearParams, k: int, design: Design) -> Normals:
+        """The one normal density of an expert."""
+        mean = self.predict_one(params, k, design)
+        variance = np.broadcast_to(np.exp(params.log_variance[k])[:, None], mean.shape)
+        return Normals(np.ones((1, mean.shape[1])), mean[None], variance[None])
 
     def statistics(
         self, params: LinearParams, design: Design, y: Array, resp: Array

@@ -10,7 +10,7 @@ up: `solve` sees the sums only.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from skmoe._numerics import Array, Design
 
@@ -69,6 +69,25 @@ class TableExperts(Experts, Protocol):
 
     def release(self, params: Any) -> Any:
         """Parameters for new rows, without what they keep of the rows of the fit."""
+
+
+class Normals(NamedTuple):
+    """Normal densities whose mixture is what one expert says of y, for C components.
+
+    Outputs are independent given the component.
+    """
+
+    weight: Array  # (C, n), summing to one
+    mean: Array  # (C, m, n)
+    variance: Array  # (C, m, n)
+
+
+@runtime_checkable
+class NormalExperts(Experts, Protocol):
+    """Experts whose densities are normal, or mixtures of normals: `predict_dist` needs them."""
+
+    def normals(self, params: Any, k: int, design: Design) -> Normals:
+        """The density of y under one expert."""
 
 
 @runtime_checkable

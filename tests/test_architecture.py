@@ -13,14 +13,16 @@ PACKAGE = Path(skmoe.__file__).parent
 # Each module may import modules of lower floors only.
 FLOORS = [
     {"_numerics"},
-    {"_rows", "protocols", "_encoding", "_folds", "_fitting", "_describe"},
+    {"protocols", "_normal_mixtures"},
+    {"distributions", "_rows", "_encoding", "_folds", "_fitting"},
+    {"_describe"},
     {"_html"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
-    {"_validation", "_mixture", "_inference", "_progress"},
+    {"_validation", "_mixture", "_inference", "_progress", "metrics"},
     {"_search", "_expert_validation"},
     {"_tables"},
     {"_door"},
-    {"_base"},
+    {"_base", "_predictive"},
     {"_regressor", "_classifier"},
     {"__init__"},
     {"inspection._canvas", "inspection._grid"},
@@ -33,7 +35,8 @@ FLOORS = [
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 # Modules that compute and therefore may not refuse anything.
 SILENT = ["_numerics", "_rows", "experts", "gates", "_starts", "_noise", "_em", "_mixture"]
-SILENT += ["_encoding", "_folds", "_fitting", "_describe", "_html", "inspection._grid"]
+SILENT += ["_encoding", "_folds", "_fitting", "_normal_mixtures"]
+SILENT += ["_describe", "_html", "inspection._grid"]
 
 
 def module_name(path):

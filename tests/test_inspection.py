@@ -286,11 +286,10 @@ def test_experts_of_several_outputs(outputs):
 
 def test_the_band_of_several_outputs(outputs):
     moe, X, Y = outputs
-    bands = [ExpertsDisplay.from_estimator(moe, X, Y, 0, target=i) for i in (0, 1)]
-    for display in bands:
-        assert display.band.shape == (200, 2)
-        assert (display.band[:, 0] < display.mean).all()
-        assert (display.band[:, 1] > display.mean).all()
+    for i in (0, 1):
+        display = ExpertsDisplay.from_estimator(moe, X, Y, 0, target=i)
+        rows = held(X, 0, display.grid)
+        assert_allclose(display.band, moe.predict_interval(rows, 0.9)[:, :, i])
 
 
 def test_experts_that_are_trees(trees):
@@ -306,8 +305,8 @@ def test_experts_that_are_trees(trees):
     ("options", "message"),
     [
         ({"feature": (0, 1)}, "feature must be one feature.*each at a time"),
-        ({"coverage": 1.0}, "coverage must be a number between 0 and 1.*got 1.0"),
-        ({"coverage": "wide"}, "coverage must be a number between 0 and 1"),
+        ({"coverage": 1.0}, r"coverage must be a probability in \(0, 1\); got 1.0"),
+        ({"coverage": "wide"}, "coverage must be a probability"),
         ({"grid_resolution": 1}, "grid_resolution must be an integer of at least 2"),
         ({"subsample": 0}, "subsample must be an integer of at least 2"),
         ({"adjust": "yes"}, "adjust must be True or False"),

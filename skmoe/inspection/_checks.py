@@ -123,17 +123,6 @@ def _check_class(classes: list[Any], target: Any) -> int:
     return classes.index(target)
 
 
-def check_coverage(value: Any) -> float:
-    """A probability strictly between zero and one."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not good or not 0.0 < value < 1.0:
-        raise ValueError(
-            f"coverage must be a number between 0 and 1, both excluded; got {value!r}. Pass a "
-            "share such as coverage=0.9, or None for no band."
-        )
-    return float(value)
-
-
 def check_pit(pit: Any) -> Array:
     """Probability integral transforms (n,): numbers from zero to one."""
     values = np.asarray(pit, dtype=np.float64)

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from skmoe._numerics import Array
 from skmoe._validation import check_flag, check_integer
+from skmoe.distributions import check_coverage
 from skmoe.inspection import _canvas, _checks, _grid
 
 # Opacity of a curve where the gate never asks the expert.
@@ -187,7 +188,7 @@ class ExpertsDisplay:
         index = _checks.check_target(estimator, target)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
-        coverage = None if coverage is None else _checks.check_coverage(coverage)
+        coverage = None if coverage is None else check_coverage(coverage)
         owner = estimator.responsibilities(X, y).argmax(axis=1)
         table = _checks.check_table(estimator, X)
         x = _checks.check_drawable(table, j, labels[j])
@@ -320,7 +321,7 @@ def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Arra
     if coverage is None or is_classifier(estimator):
         return None
     interval = np.asarray(estimator.predict_interval(rows, coverage))
-    return interval if interval.ndim == 2 else interval[:, index]
+    return _one_target(interval, index, 2)
 
 
 def _adjustment(estimator: Any, table: Any, j: int, index: int, owner: Array) -> Array:

@@ -117,11 +117,9 @@ def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:
             return ["gate: the same for all rows"]
         return ["gate: of its own kind; predict_gate tells its probabilities"]
     if leanings.shape[1] != len(wording.names):  # it sees categories and holes as columns
-        wording = wording._replace(
-            names=[f"gate column {j}" for j in range(leanings.shape[1])],
-            spread=np.ones(leanings.shape[1]),
-            per="unit",
-        )
+        columns = [f"gate column {j}" for j in range(leanings.shape[1])]
+        names = [str(name) for name in getattr(estimator, "gate_feature_names_", columns)]
+        wording = wording._replace(names=names, spread=np.ones(len(names)), per="unit")
     slopes = leanings[k] * wording.spread
     terms = [
         f"{wording.names[j]} {slopes[j]:+.{wording.decimals}f}"

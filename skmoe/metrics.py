@@ -1,0 +1,191 @@
+"""Scorers of predictive distributions, for `scoring=` in grid search and cross-validation.
+
+Each is a callable `scorer(estimator, X, y, sample_weight=None)`; greater is better, as everywhere
+in scikit-learn. Pipelines and fitted searches are looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skmoe.distributions import MixtureDistribution, check_coverage
+
+Scorer = Callable[..., float]
+
+
+def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Mean log density of y, or log probability of classes: the negative of the log loss.
+
+    Strictly proper: the true distribution scores best [1]_.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A mixture of experts, or a pipeline or search that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Observed target.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        In nats per row.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in a mixture of experts.
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+       estimation", Journal of the American Statistical Association 102, 359-378.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.metrics import log_density_scorer
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> moe = MixtureOfExpertsRegressor(n_init=1, random_state=0)
+    >>> search = GridSearchCV(moe, {"n_experts": [1, 2]}, scoring=log_density_scorer)
+    >>> bool(search.fit(X, y).best_score_ < 0)
+    True
+    """
+    model, X = _mixture_and_rows(estimator, X, "score_samples")
+    return float(np.average(model.score_samples(X, y), weights=sample_weight))
+
+
+def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Negative mean of the continuous ranked probability score; see `log_density_scorer`.
+
+    In the units of y, and less harsh on outliers than the log density. Outputs count alike.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A mixture of experts for regression, or a pipeline or search that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Observed target.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    score : float
+        Negative score in the units of y.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in a mixture of experts for regression.
+    """
+    y = np.asarray(y, dtype=float)
+    return -_mean(_distribution(estimator, X).crps(y), sample_weight)
+
+
+def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
+    """Scorers of central prediction intervals, to be given as `scoring=` of `cross_validate`.
+
+    Parameters
+    ----------
+    coverage : float, default=0.9
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    scorers : dict of str to callable
+        "coverage": share of the values inside their interval, which should be near the nominal
+        one, from above or below. "neg_width": negative mean width, in the units of y.
+        "neg_interval_score": negative interval score [1]_, which is proper: width plus a penalty
+        for values outside.
+
+    Raises
+    ------
+    ValueError
+        If the coverage is outside (0, 1).
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+       estimation", Journal of the American Statistical Association 102, 359-378.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.metrics import make_interval_scorers
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0)
+    >>> scores = cross_validate(moe, X, y, scoring=make_interval_scorers(0.8))
+    >>> float(scores["test_coverage"].mean()) > 0.7
+    True
+    """
+    check_coverage(coverage)
+
+    def scorer(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
+        def score(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+            lower, upper = np.moveaxis(_distribution(estimator, X).interval(coverage), 1, 0)
+            y = np.asarray(y, dtype=float)
+            if y.shape != lower.shape:
+                raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
+            return _mean(of_interval(lower, upper, y), sample_weight)
+
+        return score
+
+    def inside(lower: Any, upper: Any, y: Any) -> Any:
+        return (lower <= y) & (y <= upper)
+
+    def negative_width(lower: Any, upper: Any, y: Any) -> Any:
+        return lower - upper
+
+    def negative_score(lower: Any, upper: Any, y: Any) -> Any:
+        missed = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
+        return lower - upper - 2.0 / (1.0 - coverage) * missed
+
+    return {
+        "coverage": scorer(inside),
+        "neg_width": scorer(negative_width),
+        "neg_interval_score": scorer(negative_score),
+    }
+
+
+def _mean(values: Any, sample_weight: Any) -> float:
+    """Mean over rows and outputs."""
+    per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
+    return float(np.average(per_row, weights=sample_weight))
+
+
+def _distribution(estimator: Any, X: Any) -> MixtureDistribution:
+    model, X = _mixture_and_rows(estimator, X, "predict_dist")
+    return model.predict_dist(X)
+
+
+def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
+    """The mixture at the end of searches and pipelines, and the rows as it sees them."""
+    model = estimator
+    while True:
+        if hasattr(model, "best_estimator_"):
+            model = model.best_estimator_
+        elif isinstance(model, Pipeline):
+            X = model[:-1].transform(X) if len(model) > 1 else X
+            model = model[-1]
+        elif hasattr(model, "predict_gate") and hasattr(model, method):
+            return model, X
+        else:
+            raise TypeError(
+                f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
+                f"that ends in one; got {type(estimator).__name__}. Where the target is "
+                "transformed, put the scorer inside the transformation."
+            )

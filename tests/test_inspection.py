@@ -3,6 +3,7 @@
 import builtins
 import re
 import warnings
+from dataclasses import dataclass
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -22,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.inspection import (
     CalibrationDisplay,
     ConvergenceDisplay,
@@ -335,6 +337,28 @@ def test_a_constant_feature_cannot_be_drawn(regression):
     same = X[np.zeros(5, dtype=int)]
     with pytest.raises(ValueError, match="must vary in X to be drawn; 'x0' does not"):
         GateDisplay.from_estimator(moe, same)
+
+
+@dataclass(frozen=True)
+class UnnamedDensity(LinearExperts):
+    """Linear experts that do not say that their density is normal."""
+
+    normals = None
+
+
+@pytest.fixture
+def other_family(monkeypatch):
+    monkeypatch.setitem(EXPERTS, "unnamed", {"regressor": UnnamedDensity})
+    X, y = two_regimes()
+    return MixtureOfExpertsRegressor(2, expert="unnamed", random_state=0).fit(X, y), X, y
+
+
+def test_experts_without_intervals(other_family):
+    moe, X, y = other_family
+    with pytest.raises(ValueError, match=r"UnnamedDensity.*coverage=None"):
+        ExpertsDisplay.from_estimator(moe, X, y, 0)
+    assert ExpertsDisplay.from_estimator(moe, X, y, 0, coverage=None).band is None
+    assert export_text(moe).count("linear predictor of y = ") == 2  # its link is its own
 
 
 # --- convergence, responsibilities, calibration -----------------------------------------------

@@ -121,7 +121,7 @@ class CalibrationDisplay:
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
                 "sklearn.calibration.CalibrationDisplay."
             )
-        output = _checks.check_target(estimator, target)
+        output = _checks.check_target(estimator, target, _checks.check_table(estimator, X))
         pit = np.asarray(estimator.predict_dist(X).cdf(y))
         pit = pit if pit.ndim == 1 else pit[:, output]
         return cls.from_predictions(pit, n_bins=n_bins, ax=ax, **kwargs)

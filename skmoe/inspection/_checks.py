@@ -72,9 +72,12 @@ def check_table(estimator: Any, X: Any) -> Any:
     """Rows that the estimator takes: a frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    first = X.iloc[:1] if hasattr(X, "iloc") else X[:1]
-    estimator.predict_gate(first)  # refuses wrong widths and names in scikit-learn's words
+    estimator.predict_gate(_first_row(X))  # refuses wrong widths and names in scikit-learn's words
     return sparse.csc_array(X) if sparse.issparse(X) else X
+
+
+def _first_row(X: Any) -> Any:
+    return X.iloc[:1] if hasattr(X, "iloc") else X[:1]
 
 
 def check_drawable(X: Any, j: int, name: str) -> Array:
@@ -94,13 +97,11 @@ def check_drawable(X: Any, j: int, name: str) -> Array:
     return values
 
 
-def check_target(estimator: Any, target: Any) -> int:
+def check_target(estimator: Any, target: Any, X: Any) -> int:
     """Index of the class, or of the output, that a picture is of."""
     if is_classifier(estimator):
         return _check_class(estimator.classes_.tolist(), target)
-    n_outputs = 1
-    if np.ndim(estimator.noise_variance_) == 2:
-        n_outputs = estimator.noise_variance_.shape[1]
+    n_outputs = estimator.predict(_first_row(X)).size
     if target is None and n_outputs == 1:
         return 0
     whole = isinstance(target, int | np.integer) and not isinstance(target, bool)

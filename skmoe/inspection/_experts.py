@@ -148,7 +148,8 @@ class ExpertsDisplay:
             The class whose probability is drawn, or the index of the output. Needed for more than
             two classes and for several outputs; of two classes the default is `classes_[1]`.
         coverage : float, default=0.9
-            What the predictive intervals of a regressor cover; None for no band.
+            What the predictive intervals of a regressor cover; None for no band, as it must be for
+            experts whose density is not made of normals.
         adjust : bool, default=False
             Whether the rows of a regressor are moved to where they would be with the other features
             at their medians: by the difference that this makes to the expert that explains them
@@ -179,18 +180,19 @@ class ExpertsDisplay:
             If the estimator is not a mixture of experts.
         ValueError
             If the feature, the class or the output is not named or unknown, the coverage is not
-            between 0 and 1, or a number of points or rows is not an integer of at least two.
+            between 0 and 1 or the experts have no intervals, or a number of points or rows is not
+            an integer of at least two.
         """
         _canvas.pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         labels = _checks.check_names(estimator, feature_names)
         (j,) = _checks.check_features("feature", feature, estimator, feature_names, most=1)
-        index = _checks.check_target(estimator, target)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        owner = estimator.responsibilities(X, y).argmax(axis=1)
         table = _checks.check_table(estimator, X)
+        index = _checks.check_target(estimator, target, table)
+        owner = estimator.responsibilities(X, y).argmax(axis=1)
         x = _checks.check_drawable(table, j, labels[j])
         grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
         rows = _grid.make_grid(table, [j], grid[:, None])
@@ -320,7 +322,10 @@ def _mean(estimator: Any, rows: Any, index: int) -> Array:
 def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Array | None:
     if coverage is None or is_classifier(estimator):
         return None
-    interval = np.asarray(estimator.predict_interval(rows, coverage))
+    try:
+        interval = estimator.predict_interval(rows, coverage)
+    except ValueError as error:
+        raise ValueError(f"{error} Without a band, coverage=None, they can be drawn.") from error
     return _one_target(interval, index, 2)
 
 

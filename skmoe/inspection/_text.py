@@ -152,6 +152,8 @@ def _equations(estimator: Any, k: int, wording: Wording) -> list[str]:
         sides = [f"log odds of {estimator.classes_[1]}"]
     else:
         sides = [f"logit of {label}" for label in estimator.classes_]
+    if estimator.expert != "linear":  # a family with a link of its own
+        sides = [f"linear predictor of {side}" for side in sides]
     return [
         f"{side} = {_sum(intercept, row, wording)}"
         for side, intercept, row in zip(sides, intercepts, slopes, strict=True)

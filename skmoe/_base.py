@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmoe import _expert_validation, _inference, _mixture, _validation
+from skmoe import _expert_validation, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
@@ -26,13 +26,14 @@ from skmoe._html import ExpertsHTML
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
+from skmoe._reporting import ReportingMixin
 from skmoe._rows import in_blocks, raw_coefficients
 from skmoe._search import N_REVIVALS, collapsed, search
 from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
 
-class BaseMixtureOfExperts(ExpertsHTML, CallbackSupportMixin, BaseEstimator):
+class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator):
     """Fit, gate and responsibilities, shared by both estimators."""
 
     # Tooltips of the HTML representation need a link; without a site it leads nowhere.
@@ -78,6 +79,10 @@ class BaseMixtureOfExperts(ExpertsHTML, CallbackSupportMixin, BaseEstimator):
     @abstractmethod
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         """Fitted attributes of the experts, in the user's units."""
+
+    @abstractmethod
+    def _response_names(self) -> list[str]:
+        """Names of the coefficient vectors of an expert: outputs, or classes."""
 
     def _warn_of_experts(self) -> None:
         """Tell of trouble that only experts of this estimator can have."""
@@ -346,81 +351,3 @@ class BaseMixtureOfExperts(ExpertsHTML, CallbackSupportMixin, BaseEstimator):
         """
         X, y = self._new_rows_with_target(X, self.predict(X) if y is None else y)
         return _mixture.log_density(self._mixture, X, y)
-
-    def aic(self, X, y, sample_weight=None):
-        """Akaike's information criterion; smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        aic : float
-            Twice the number of parameters minus twice the log-likelihood, without penalties.
-        """
-        joint, weight = self._weighted_joint(X, y, sample_weight)
-        return _inference.akaike(logsumexp(joint, axis=0) @ weight, self._counted("aic"))
-
-    def bic(self, X, y, sample_weight=None):
-        """Bayesian information criterion (Schwarz 1978); smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; their sum is the number of rows.
-
-        Returns
-        -------
-        bic : float
-            The number of parameters times the log of the number of rows, minus twice the
-            log-likelihood.
-        """
-        joint, weight = self._weighted_joint(X, y, sample_weight)
-        log_likelihood = logsumexp(joint, axis=0) @ weight
-        return _inference.bayesian(log_likelihood, self._counted("bic"), weight.sum())
-
-    def icl(self, X, y, sample_weight=None):
-        """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; their sum is the number of rows.
-
-        Returns
-        -------
-        icl : float
-            The Bayesian information criterion plus twice the entropy of the responsibilities.
-        """
-        joint, weight = self._weighted_joint(X, y, sample_weight)
-        log_density = logsumexp(joint, axis=0)
-        bic = _inference.bayesian(log_density @ weight, self._counted("icl"), weight.sum())
-        return bic + 2.0 * _inference.entropy(np.exp(joint - log_density), weight)
-
-    def _weighted_joint(self, X, y, sample_weight) -> tuple[Array, Array]:
-        X, y = self._new_rows_with_target(X, y)
-        weight = _validation.check_weights(sample_weight, X.shape[0])
-        return _mixture.log_joint(self._mixture, X, y), weight
-
-    def _counted(self, criterion: str) -> float:
-        n_params = self._n_parameters()
-        if np.isnan(n_params):
-            _expert_validation.refuse_uncounted(criterion, self._mixture.params.experts.models)
-        return n_params
-
-    def _n_parameters(self) -> float:
-        return _inference.n_parameters(self._mixture.parts, self._mixture.params)

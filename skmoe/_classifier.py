@@ -301,6 +301,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _validate_new_target(self, y) -> Array:
         return _validation.class_codes(column_or_1d(y), self.classes_)
 
+    def _response_names(self) -> list[str]:
+        labels = [str(label) for label in self.classes_]
+        return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two
+
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         coef = mixture.params.experts.coef
         slopes, intercepts = raw_coefficients(coef, mixture.scale, mixture.expert_columns)

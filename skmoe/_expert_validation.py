@@ -12,11 +12,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from skmoe._em import Parts
 from skmoe._encoding import Encoder, has_missing
 from skmoe._fitting import count_parameters, says_density
 from skmoe._numerics import Array
 from skmoe._validation import check_choice
-from skmoe.protocols import NormalExperts
+from skmoe.protocols import NormalExperts, SmoothExperts, SmoothGate
 
 
 def check_experts(
@@ -131,6 +132,36 @@ def check_normal(experts: Any) -> None:
                 f"({type(expert).__name__}) has a density of its own and no method predict_dist. "
                 "Log densities of observed rows are at hand: score_samples."
             )
+
+
+def is_smooth(parts: Parts) -> bool:
+    """Whether gate and experts have coefficients with standard errors."""
+    return isinstance(parts.experts, SmoothExperts) and isinstance(parts.gate, SmoothGate)
+
+
+def check_smooth(parts: Parts, most_terms: int, n_terms: float) -> None:
+    """Standard errors need smooth parts that see all rows."""
+    for kind, part, protocol in (
+        ("experts", parts.experts, SmoothExperts),
+        ("a gate", parts.gate, SmoothGate),
+    ):
+        if not isinstance(part, protocol):
+            raise ValueError(
+                f"inference needs {kind} with smooth coefficients; {type(part).__name__} has none. "
+                'Linear and logistic experts have (expert="linear"); one of your own must follow '
+                f"skmoe.protocols.{protocol.__name__}."
+            )
+    if parts.top_k is not None:
+        raise ValueError(
+            f"inference needs every expert to see every row; got top_k={parts.top_k}. Fit with "
+            "top_k=None."
+        )
+    if n_terms > most_terms:
+        raise ValueError(
+            f"inference needs the covariance matrix of all coefficients, of which there may be at "
+            f"most {most_terms}; the fit has {n_terms:g}. Use fewer features (expert_features, "
+            "gate_features) or experts."
+        )
 
 
 def check_folds(

@@ -246,3 +246,25 @@ def extrapolate(
 
 def _squares(arrays: list[Array]) -> float:
     return float(sum(np.vdot(a, a) for a in arrays))
+
+
+# --- information of softmax models ------------------------------------------------------------
+
+
+def softmax_scores(design: Array, residual: Array, basis: Array) -> Array:
+    """Gradients row by row, ((C-1) * d, n), of log-likelihoods with `residual` (C, n)."""
+    contrast = basis.T @ residual
+    return (contrast[:, None, :] * design.T).reshape(basis.shape[1] * design.shape[1], len(design))
+
+
+def softmax_information(design: Array, weight: Array, probs: Array, basis: Array) -> Array:
+    """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), of a dense design."""
+    n_contrasts, n_columns = basis.shape[1], design.shape[1]
+    information = np.zeros((n_contrasts, n_columns, n_contrasts, n_columns))
+    means = basis.T @ probs
+    for a in range(n_contrasts):
+        for b in range(a + 1):
+            share = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
+            information[a, :, b] = information[b, :, a] = design.T @ (design * share[:, None])
+    size = n_contrasts * n_columns
+    return information.reshape(size, size)

@@ -308,6 +308,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         _validation.check_same_outputs(outputs.shape[1], len(self._mixture.target.center))
         return outputs.T
 
+    def _response_names(self) -> list[str]:
+        return [f"y{j}" for j in range(len(self._mixture.target.center))]
+
     def _warn_of_experts(self) -> None:
         experts, params = self._mixture.parts.experts, self._mixture.params.experts
         if not hasattr(experts, "variance_floor"):

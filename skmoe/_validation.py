@@ -94,6 +94,18 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
 # --- data -------------------------------------------------------------------------------------
 
 
+def check_reference(value: Any, n_experts: int) -> int | None:
+    """An expert, or None."""
+    if value is None:
+        return None
+    whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if not whole or not 0 <= value < n_experts:
+        raise ValueError(
+            f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got {value!r}."
+        )
+    return int(value)
+
+
 def check_weights(sample_weight: Any, n_rows: int) -> Array:
     """Row weights (n,): finite, non-negative, not all zero; None is one for each row."""
     if sample_weight is None:

@@ -24,6 +24,8 @@ from skmoe._numerics import (
     softmax_curvature,
     softmax_factor,
     softmax_gradient,
+    softmax_information,
+    softmax_scores,
     weighted_gram,
     weighted_sums,
 )
@@ -175,6 +177,71 @@ class LinearExperts:
             variances = variances[:1]
         return 0.5 * float((slopes * precision).sum() + self.variance_prior * variances.sum())
 
+    def scores(self, params: LinearParams, k: int, design: Array, y: Array) -> Array:
+        """Gradients of the log density in coefficients and log variances, row by row, (P, n)."""
+        residual = y - self.predict_one(params, k, design)
+        precision = np.exp(-params.log_variance[k])[:, None]
+        slopes = (residual * precision)[:, None, :] * design.T
+        variances = 0.5 * (residual**2 * precision - 1.0)
+        return np.concatenate([slopes.reshape(-1, len(design)), variances])
+
+    def information(
+        self, params: LinearParams, k: int, design: Array, y: Array, weight: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log density of one expert, (P, P)."""
+        residual = y - self.predict_one(params, k, design)
+        gram = weighted_gram(design, weight)
+        return self._blocks(
+            np.broadcast_to(gram, (len(y), *gram.shape)),
+            (weight * residual) @ design,
+            0.5 * (residual**2 @ weight),
+            params.log_variance[k],
+        )
+
+    def prior_information(self, params: LinearParams) -> list[Array]:
+        """Hessians of the penalty, (P, P) for each expert."""
+        n_experts, n_outputs, n_columns = params.coef.shape
+        ridge = slope_ridge(self.alpha, n_columns)
+        prior = 0.5 * self.variance_prior * np.array(self.noise_variance)
+        return [
+            self._blocks(
+                np.broadcast_to(np.diag(ridge), (n_outputs, n_columns, n_columns)),
+                -ridge * params.coef[k],
+                # A shared variance has one prior.
+                0.5 * np.square(params.coef[k]) @ ridge
+                + (0.0 if k and self.shared_variance else prior),
+                params.log_variance[k],
+            )
+            for k in range(n_experts)
+        ]
+
+    @staticmethod
+    def _blocks(gram: Array, cross: Array, square: Array, log_variance: Array) -> Array:
+        """Information of outputs (m, d, d), (m, d), (m,), in units of the precision, as (P, P)."""
+        n_outputs, n_columns = cross.shape
+        size = n_outputs * n_columns
+        information = np.zeros((size + n_outputs, size + n_outputs))
+        for output, precision in enumerate(np.exp(-log_variance)):
+            own = slice(output * n_columns, (output + 1) * n_columns)
+            last = size + output
+            information[own, own] = precision * gram[output]
+            information[own, last] = information[last, own] = precision * cross[output]
+            information[last, last] = precision * square[output]
+        return information
+
+    def n_shared(self) -> int:
+        """The log variances, if they are shared."""
+        return len(self.noise_variance) if self.shared_variance else 0
+
+    def held(self, params: LinearParams) -> Array:
+        """Variances at their floor."""
+        free = np.zeros((len(params.coef), params.coef[0].size), dtype=bool)
+        return np.hstack([free, params.log_variance <= np.log(self.variance_floor)])
+
+    def coefficient_map(self) -> Array:
+        """One coefficient vector for each output."""
+        return np.eye(len(self.noise_variance))
+
     def n_parameters(self, params: LinearParams) -> int:
         """Coefficients and variances."""
         variances = params.log_variance[:1] if self.shared_variance else params.log_variance
@@ -282,6 +349,37 @@ class LogisticExperts:
         """Half of `alpha` times the squared slopes."""
         coordinates = contrast_coordinates(params.coef, self._basis())
         return 0.5 * self.alpha * float(np.square(coordinates[..., :-1]).sum())
+
+    def scores(self, params: LogisticParams, k: int, design: Array, y: Array) -> Array:
+        """Gradients of the log probability in contrasts of coefficients, row by row, (P, n)."""
+        residual = -self.predict_one(params, k, design)
+        residual[y, np.arange(len(y))] += 1.0
+        return softmax_scores(design, residual, self._basis())
+
+    def information(
+        self, params: LogisticParams, k: int, design: Array, y: Array, weight: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of one expert, (P, P)."""
+        probs = self.predict_one(params, k, design)
+        return softmax_information(design, weight, probs, self._basis())
+
+    def prior_information(self, params: LogisticParams) -> list[Array]:
+        """Hessians of the penalty, (P, P) for each expert."""
+        ridge = np.tile(slope_ridge(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
+        return [np.diag(ridge)] * len(params.coef)
+
+    def n_shared(self) -> int:
+        """None."""
+        return 0
+
+    def held(self, params: LogisticParams) -> Array:
+        """None."""
+        n_experts, n_classes, n_columns = params.coef.shape
+        return np.zeros((n_experts, (n_classes - 1) * n_columns), dtype=bool)
+
+    def coefficient_map(self) -> Array:
+        """Log odds of the second of two classes, else one coefficient vector for each class."""
+        return np.eye(1) if self.n_classes == 2 else self._basis()
 
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""

@@ -20,6 +20,8 @@ from skmoe._numerics import (
     softmax_curvature,
     softmax_factor,
     softmax_gradient,
+    softmax_information,
+    softmax_scores,
 )
 
 
@@ -110,6 +112,24 @@ class SoftmaxGate:
         coordinates = contrast_coordinates(params.coef, contrasts(len(params.coef)))
         return 0.5 * self.alpha * float(np.square(coordinates[:, :-1]).sum())
 
+    def scores(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradients of the log probability of one expert, row by row, (P, n)."""
+        return _log_prob_scores(k, design, log_prob)
+
+    def information(
+        self, params: SoftmaxParams, design: Array, weight: Array, log_prob: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (P, P)."""
+        return softmax_information(design, weight, np.exp(log_prob), contrasts(len(log_prob)))
+
+    def prior_information(self, params: SoftmaxParams, n_columns: int) -> Array:
+        """Hessian of the penalty, (P, P)."""
+        return np.diag(np.tile(slope_ridge(self.alpha, n_columns), len(params.coef) - 1))
+
+    def coefficient_map(self, params: SoftmaxParams) -> Array:
+        """Contrasts to symmetric coefficients."""
+        return contrasts(len(params.coef))
+
     def n_parameters(self, params: SoftmaxParams) -> int:
         """One coefficient vector fewer than experts."""
         return (len(params.coef) - 1) * params.coef.shape[1]
@@ -180,9 +200,37 @@ class ConstantGate:
         """None."""
         return 0.0
 
+    def scores(self, params: ConstantParams, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradients of the log probability of one expert, row by row, (K - 1, n)."""
+        return _log_prob_scores(k, design[:, -1:], log_prob)
+
+    def information(
+        self, params: ConstantParams, design: Array, weight: Array, log_prob: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (K - 1, K - 1)."""
+        basis = contrasts(len(log_prob))
+        return softmax_information(design[:, -1:], weight, np.exp(log_prob), basis)
+
+    def prior_information(self, params: ConstantParams, n_columns: int) -> Array:
+        """No penalty."""
+        n_contrasts = len(params.log_weight) - 1
+        return np.zeros((n_contrasts, n_contrasts))
+
+    def coefficient_map(self, params: ConstantParams) -> Array:
+        """Contrasts of the logits to log probabilities."""
+        basis = contrasts(len(params.log_weight))
+        return basis - np.exp(params.log_weight) @ basis
+
     def n_parameters(self, params: ConstantParams) -> int:
         """One probability fewer than experts."""
         return len(params.log_weight) - 1
+
+
+def _log_prob_scores(k: int, design: Array, log_prob: Array) -> Array:
+    """Gradients of the log probability of one expert in contrasts of the logits."""
+    residual = -np.exp(log_prob)
+    residual[k] += 1.0
+    return softmax_scores(design, residual, contrasts(len(log_prob)))
 
 
 GATES = {"softmax": SoftmaxGate, "constant": ConstantGate}

@@ -91,6 +91,33 @@ class NormalExperts(Experts, Protocol):
 
 
 @runtime_checkable
+class SmoothExperts(Experts, Protocol):
+    """Experts with a smooth log density: standard errors need them.
+
+    The P coordinates of an expert are coefficient vectors, one after the other, and then others.
+    Designs are dense here.
+    """
+
+    def scores(self, params: Any, k: int, design: Array, y: Array) -> Array:
+        """Gradients of the log density in the coordinates of one expert, row by row, (P, n)."""
+
+    def information(self, params: Any, k: int, design: Array, y: Array, weight: Array) -> Array:
+        """Negative Hessian of the weighted log density of one expert, (P, P)."""
+
+    def prior_information(self, params: Any) -> list[Array]:
+        """Hessians of the penalty, (P, P) for each expert."""
+
+    def n_shared(self) -> int:
+        """How many of the last coordinates all experts have in common."""
+
+    def held(self, params: Any) -> Array:
+        """Which coordinates are at a limit and not free, (K, P)."""
+
+    def coefficient_map(self) -> Array:
+        """Matrix (V, Q) from the Q coefficient vectors of the coordinates to the V public ones."""
+
+
+@runtime_checkable
 class Gate(Protocol):
     """How an expert is chosen from the features: experts whose y is the hidden component."""
 
@@ -120,3 +147,23 @@ class Gate(Protocol):
 
     def n_parameters(self, params: Any) -> int:
         """Number of free parameters."""
+
+
+@runtime_checkable
+class SmoothGate(Gate, Protocol):
+    """Gate with smooth log probabilities: standard errors need it. Designs are dense here.
+
+    Its coordinates are coefficient vectors, one after the other.
+    """
+
+    def scores(self, params: Any, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradients of the log probability of one expert, row by row, (P, n)."""
+
+    def information(self, params: Any, design: Array, weight: Array, log_prob: Array) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (P, P)."""
+
+    def prior_information(self, params: Any, n_columns: int) -> Array:
+        """Hessian of the penalty, (P, P)."""
+
+    def coefficient_map(self, params: Any) -> Array:
+        """Matrix (K, Q) from the Q coefficient vectors of the coordinates to those of experts."""

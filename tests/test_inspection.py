@@ -1,7 +1,7 @@
 """Pictures and descriptions say what the public methods of the estimator say."""
 
-import builtins
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -494,6 +494,9 @@ DISPLAYS = {
         moe, X, y, coverage=None, **options
     ),
     "convergence": lambda moe, X, y, **options: ConvergenceDisplay.from_estimator(moe, **options),
+    "calibration": lambda moe, X, y, **options: CalibrationDisplay.from_estimator(
+        moe, X, y, **options
+    ),
     "responsibilities": lambda moe, X, y, **options: ResponsibilitiesDisplay.from_estimator(
         moe, X, y, **options
     ),
@@ -527,15 +530,10 @@ def test_only_fitted_mixtures_are_drawn(regression, draw):
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)
 def test_without_matplotlib_the_extra_is_named(regression, draw, monkeypatch):
-    found = builtins.__import__
-
-    def without_matplotlib(name, *args, **kwargs):
-        if name.split(".")[0] == "matplotlib":
-            raise ModuleNotFoundError(name)
-        return found(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(ImportError, match=r"Display\.from_estimator.*pip install skmoe\[plot\]"):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(
+        ImportError, match=r"Display\.from_estimator needs matplotlib,.*skmoe\[plot\]"
+    ):
         draw(*regression)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
 
+from skmoe._extras import import_pyplot
 from skmoe._validation import check_integer
 from skmoe.inspection import _canvas, _checks
 
@@ -114,7 +115,7 @@ class CalibrationDisplay:
         ValueError
             If the output is not named or unknown, or `n_bins` is no integer of at least two.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_estimator")
+        import_pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         if is_classifier(estimator):
             raise TypeError(
@@ -154,7 +155,7 @@ class CalibrationDisplay:
             If `pit` is not one-dimensional or leaves the range from 0 to 1, or `n_bins` is no
             integer of at least two.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_predictions")
+        import_pyplot(f"{cls.__name__}.from_predictions")
         return cls(pit=_checks.check_pit(pit)).plot(ax=ax, n_bins=n_bins, **kwargs)
 
     def plot(self, ax=None, *, n_bins=10, **kwargs):

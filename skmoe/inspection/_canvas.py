@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._extras import import_pyplot
 from skmoe._numerics import Array
 
 # Colours that the colour-blind tell apart (Okabe and Ito 2008); the palest comes last.
@@ -20,27 +21,15 @@ SHORT = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
 MOST_IN_COLUMN = 16
 
 
-def pyplot(caller: str) -> Any:
-    """Matplotlib's pyplot, or an error that names the extra."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} needs matplotlib, which is not installed. "
-            "Install it with: pip install skmoe[plot]"
-        ) from error
-    return plt
-
-
 def one_axes(ax: Any, caller: str) -> Any:
     """The axes given, or new ones."""
-    plt = pyplot(caller)
+    plt = import_pyplot(caller)
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
 def two_axes(ax: Any, caller: str) -> Array:
     """The pair of axes given, new ones, or two in the place of one."""
-    plt = pyplot(caller)
+    plt = import_pyplot(caller)
     if ax is None:
         return plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
     pair = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()

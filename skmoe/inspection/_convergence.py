@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skmoe._extras import import_pyplot
 from skmoe.inspection import _canvas, _checks
 
 # The steep first iterations would flatten what matters: the axis begins this far below the top,
@@ -83,7 +84,7 @@ class ConvergenceDisplay:
         TypeError
             If the estimator is not a mixture of experts.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_estimator")
+        import_pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         display = cls(lower_bounds=estimator.lower_bounds_, start_traces=estimator.start_traces_)
         return display.plot(ax=ax, **kwargs)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
+from skmoe._extras import import_pyplot
 from skmoe._numerics import Array
 from skmoe._validation import check_flag, check_integer
 from skmoe.distributions import check_coverage
@@ -183,7 +184,7 @@ class ExpertsDisplay:
             between 0 and 1 or the experts have no intervals, or a number of points or rows is not
             an integer of at least two.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_estimator")
+        import_pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         labels = _checks.check_names(estimator, feature_names)
         (j,) = _checks.check_features("feature", feature, estimator, feature_names, most=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._extras import import_pyplot
 from skmoe._numerics import Array
 from skmoe._validation import check_integer
 from skmoe.inspection import _canvas, _checks, _grid
@@ -131,7 +132,7 @@ class GateDisplay:
             If there are more than two features, one is unknown, constant or no number, or the
             resolution is not an integer of at least two.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_estimator")
+        import_pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         labels = _checks.check_names(estimator, feature_names)
         columns = _checks.check_features("features", features, estimator, feature_names, most=2)

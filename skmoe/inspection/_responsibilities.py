@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._extras import import_pyplot
 from skmoe.inspection import _canvas, _checks
 
 WIDTH = 0.38
@@ -103,7 +104,7 @@ class ResponsibilitiesDisplay:
         TypeError
             If the estimator is not a mixture of experts.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_estimator")
+        import_pyplot(f"{cls.__name__}.from_estimator")
         _checks.check_mixture(estimator)
         return cls.from_predictions(estimator.responsibilities(X, y), ax=ax, **kwargs)
 
@@ -132,7 +133,7 @@ class ResponsibilitiesDisplay:
         ValueError
             If the rows are no responsibilities.
         """
-        _canvas.pyplot(f"{cls.__name__}.from_predictions")
+        import_pyplot(f"{cls.__name__}.from_predictions")
         resp = _checks.check_responsibilities(responsibilities)
         return cls(responsibilities=resp).plot(ax=ax, **kwargs)
 

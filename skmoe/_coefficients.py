@@ -1,0 +1,182 @@
+"""The coefficients of a mixture as one list of named terms: their values and their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from skmoe._information import Covariance, Information
+from skmoe._mixture import Mixture
+from skmoe._numerics import Array
+from skmoe._rows import Scale
+
+INTERCEPT = "(Intercept)"
+NOISE = "log(noise variance)"
+GATE = "gate"
+
+
+class Term(NamedTuple):
+    """Where a coefficient stands."""
+
+    part: str  # "expert 0", ..., or "gate"
+    response: str  # output, class, or expert that the gate chooses; empty if there is one only
+    name: str  # of the feature, or what else it is
+
+
+class Layout(NamedTuple):
+    """Which coefficients a mixture has, in the order in which they are listed.
+
+    Expert by expert: its coefficient vectors, each an intercept and slopes, then its log noise
+    variances. Last the coefficient vectors of the gate, if there is a choice.
+    """
+
+    n_experts: int
+    responses: Sequence[str]  # of the public coefficient vectors of an expert
+    n_noise: int
+    expert_columns: Array  # features that experts and gate see
+    gate_columns: Array
+    has_gate: bool
+
+
+def make_layout(mixture: Mixture, responses: Sequence[str]) -> Layout:
+    """The layout of a mixture of smooth parts."""
+    everything = np.arange(len(mixture.scale.spread))
+    constant = hasattr(mixture.params.gate, "log_weight")
+    n_experts = len(mixture.params.experts.coef)
+    return Layout(
+        n_experts,
+        responses,
+        len(responses) if hasattr(mixture.params.experts, "log_variance") else 0,
+        everything if mixture.expert_columns is None else everything[mixture.expert_columns],
+        everything[:0]
+        if constant
+        else everything
+        if mixture.gate_columns is None
+        else everything[mixture.gate_columns],
+        n_experts > 1,
+    )
+
+
+def list_terms(layout: Layout, features: Sequence[str]) -> list[Term]:
+    """Names of the coefficients."""
+    shown = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
+    of_expert = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
+    of_gate = [INTERCEPT, *(features[j] for j in layout.gate_columns)]
+    experts = [f"expert {k}" for k in range(layout.n_experts)]
+    terms = []
+    for expert in experts:
+        terms += [Term(expert, response, name) for response in shown for name in of_expert]
+        terms += [Term(expert, response, NOISE) for response in shown[: layout.n_noise]]
+    if layout.has_gate:
+        terms += [Term(GATE, expert, name) for expert in experts for name in of_gate]
+    return terms
+
+
+def list_values(layout: Layout, model: Any, reference: int | None) -> Array:
+    """Coefficients of a fitted estimator."""
+    shape = layout.n_experts, len(layout.responses), -1
+    intercepts, slopes = model.intercept_.reshape(shape), model.coef_.reshape(shape)
+    vectors = np.concatenate([intercepts, slopes[..., layout.expert_columns]], axis=2)
+    parts = [vectors.reshape(layout.n_experts, -1)]
+    if layout.n_noise:
+        parts.append(np.log(model.noise_variance_.reshape(layout.n_experts, -1)))
+    values = np.hstack(parts).ravel()
+    if not layout.has_gate:
+        return values
+    gate = np.hstack([model.gate_intercept_[:, None], model.gate_coef_[:, layout.gate_columns]])
+    if reference is not None:
+        gate = gate - gate[reference]
+    return np.concatenate([values, gate.ravel()])
+
+
+def derivatives(
+    layout: Layout, mixture: Mixture, information: Information, reference: int | None
+) -> Array:
+    """Derivatives (T, D) of the coefficients by the coordinates of the information."""
+    of_responses, of_choices = _vector_maps(mixture, reference)
+    if mixture.target is not None:
+        of_responses = mixture.target.spread[:, None] * of_responses
+    vectors = np.kron(of_responses, _unstandardise(mixture.scale, layout.expert_columns))
+    block = linalg.block_diag(vectors, np.eye(layout.n_noise))
+    size = len(information.observed)
+    rows = [_spread(block, slots, size) for slots in information.expert_slots]
+    if layout.has_gate:
+        vectors = np.kron(of_choices, _unstandardise(mixture.scale, layout.gate_columns))
+        rows.append(_spread(vectors, information.gate_slots, size))
+    return np.concatenate(rows)
+
+
+def term_covariance(
+    layout: Layout,
+    mixture: Mixture,
+    information: Information,
+    inverse: Covariance,
+    reference: int | None,
+) -> tuple[Array, list[str]]:
+    """Covariance (T, T) of the coefficients, and for each why it has none, or an empty string."""
+    slopes = derivatives(layout, mixture, information, reference)
+    matrix = slopes @ inverse.matrix @ slopes.T
+    touched = np.abs(slopes) > 1e-9 * np.abs(slopes).max(axis=1, keepdims=True)
+    reasons = np.where((touched & inverse.undetermined).any(axis=1), "not determined", "")
+    reasons = reasons.astype(object)
+    reasons[_uninformed(layout, mixture, information, reference)] = "separated"
+    # Slopes of constant features, and the gate's reference.
+    reasons[~slopes.any(axis=1)] = "fixed"
+    unknown = reasons != ""
+    matrix[unknown] = matrix[:, unknown] = np.nan
+    return matrix, reasons.tolist()
+
+
+def _uninformed(
+    layout: Layout, mixture: Mixture, information: Information, reference: int | None
+) -> Array:
+    """Coefficients of vectors that fewer rows inform than they have coefficients, (T,).
+
+    A row informs a logit by p (1 - p): not at all where the choice is certain. The sum over the
+    rows is what the complete-data information has for the intercepts.
+    """
+    of_responses, of_choices = _vector_maps(mixture, None)
+    width, flags = 1 + len(layout.expert_columns), []
+    for n_rows, complete in zip(information.rows, information.of_expert, strict=True):
+        rows = np.full(len(layout.responses), n_rows)
+        if mixture.target is None:
+            rows = np.minimum(rows, _informing(complete, of_responses, width))
+        flags += [np.repeat(rows < width, width), np.repeat(n_rows < width, layout.n_noise)]
+    if layout.has_gate:
+        width = 1 + len(layout.gate_columns)
+        few = _informing(information.of_gate, of_choices, width) < width
+        flags.append(np.repeat(few if reference is None else few | few[reference], width))
+    return np.concatenate(flags)
+
+
+def _vector_maps(mixture: Mixture, reference: int | None) -> tuple[Array, Array]:
+    """From the coefficient vectors of the coordinates to the public ones, of experts and gate."""
+    experts: Any = mixture.parts.experts
+    gate: Any = mixture.parts.gate
+    of_choices = gate.coefficient_map(mixture.params.gate)
+    if reference is not None:
+        of_choices = of_choices - of_choices[reference]
+    return experts.coefficient_map(), of_choices
+
+
+def _informing(complete: Array, vectors: Array, width: int) -> Array:
+    """Weight of the rows that inform each public coefficient vector."""
+    intercepts = np.arange(vectors.shape[1]) * width + width - 1
+    of_intercepts = complete[np.ix_(intercepts, intercepts)]
+    return np.einsum("va,ab,vb->v", vectors, of_intercepts, vectors)
+
+
+def _spread(block: Array, slots: Array, size: int) -> Array:
+    wide = np.zeros((len(block), size))
+    wide[:, slots] = block
+    return wide
+
+
+def _unstandardise(scale: Scale, columns: Array) -> Array:
+    """Matrix (1 + p, d) from standardised coefficients to intercept and slopes of raw features."""
+    center, spread = scale.center[columns], scale.spread[columns]
+    slopes = np.hstack([np.diag(1.0 / spread), np.zeros((len(columns), 1))])
+    return np.vstack([np.append(-center / spread, 1.0), slopes])

@@ -1,0 +1,26 @@
+"""Optional packages, imported where they are used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def import_pandas(user: str) -> Any:
+    """pandas, for what a method gives as a frame."""
+    return _import("pandas", user, "frames")
+
+
+def import_pyplot(user: str) -> Any:
+    """Matplotlib's pyplot, for pictures."""
+    return _import("matplotlib.pyplot", user, "plot")
+
+
+def _import(package: str, user: str, extra: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"{user} needs {package.split('.')[0]}, which is not installed. Install it: "
+            f'pip install "skmoe[{extra}]"'
+        ) from error

@@ -1,0 +1,333 @@
+"""What both estimators report of a fit: criteria, errors of coefficients, summary, explanation."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skmoe import _expert_validation, _inference, _mixture, _validation
+from skmoe._bootstrap import bootstrap
+from skmoe._coefficients import list_terms, list_values, make_layout
+from skmoe._inference import Inference
+from skmoe._mixture import make_rows
+from skmoe._numerics import Array
+from skmoe._summary import describe
+
+METHODS = ("observed", "sandwich", "bootstrap")
+# Coefficients of which the matrix of their covariance fits into memory and time.
+MOST_TERMS = 5000
+
+
+class ReportingMixin:
+    """Methods that tell what was fitted."""
+
+    n_experts_: int
+    _mixture: Any
+    _new_rows_with_target: Any
+    _response_names: Any
+    predict_gate: Any
+    predict_experts: Any
+
+    def aic(self, X, y, sample_weight=None):
+        """Akaike's information criterion; smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        aic : float
+            Twice the number of parameters minus twice the log-likelihood, without penalties.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        return _inference.akaike(logsumexp(joint, axis=0) @ weight, self._counted("aic"))
+
+    def bic(self, X, y, sample_weight=None):
+        """Bayesian information criterion (Schwarz 1978); smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows.
+
+        Returns
+        -------
+        bic : float
+            The number of parameters times the log of the number of rows, minus twice the
+            log-likelihood.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        log_likelihood = logsumexp(joint, axis=0) @ weight
+        return _inference.bayesian(log_likelihood, self._counted("bic"), weight.sum())
+
+    def icl(self, X, y, sample_weight=None):
+        """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows.
+
+        Returns
+        -------
+        icl : float
+            The Bayesian information criterion plus twice the entropy of the responsibilities.
+        """
+        joint, weight = self._weighted_joint(X, y, sample_weight)
+        log_density = logsumexp(joint, axis=0)
+        bic = _inference.bayesian(log_density @ weight, self._counted("icl"), weight.sum())
+        return bic + 2.0 * _inference.entropy(np.exp(joint - log_density), weight)
+
+    def inference(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        method="observed",
+        gate_reference=None,
+        n_bootstrap=200,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        """Standard errors, p-values and confidence intervals of linear experts and the gate.
+
+        Given the data of the fit. "observed" inverts the negative Hessian of the penalised
+        log-likelihood [1]_: errors are those of a normal approximation to the posterior under the
+        penalties as priors, and with penalties near zero those of maximum likelihood. "sandwich"
+        puts the scores of the rows between two of these inverses, which allows for a model that is
+        not quite right [2]_. "bootstrap" draws targets from the fitted mixture, refits from the
+        fitted parameters and aligns the experts [3]_: it needs no large number of rows.
+
+        The fit should have converged well: use a `tol` of 1e-8 or less.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the fit; they count rows.
+        method : {"observed", "sandwich", "bootstrap"}, default="observed"
+            How the covariance is found.
+        gate_reference : int, default=None
+            Expert against which the coefficients of the gate are log odds. By default they sum to
+            zero over the experts, as `gate_coef_` does.
+        n_bootstrap : int, default=200
+            Refits of the bootstrap.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the bootstrap.
+        n_jobs : int, default=None
+            Refits to run in parallel.
+        verbose : int, default=0
+            Whether the bootstrap shows its progress.
+
+        Returns
+        -------
+        inference : Inference
+            With `standard_errors`, `z_values`, `p_values`, `conf_int` and `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If the experts or the gate have no smooth coefficients, as estimators do; if rows are
+            routed (`top_k`); or if a parameter breaks its rule.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the parameters are not at a maximum.
+
+        References
+        ----------
+        .. [1] T. A. Louis (1982), "Finding the observed information matrix when using the EM
+           algorithm", Journal of the Royal Statistical Society B 44, 226-233.
+        .. [2] H. White (1982), "Maximum likelihood estimation of misspecified models",
+           Econometrica 50, 1-25.
+        .. [3] G. J. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, chapter 2.16.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> moe = MixtureOfExpertsRegressor(2, gate="constant", tol=1e-8, random_state=0).fit(X, y)
+        >>> moe.inference(X, y).standard_errors.shape  # of two experts and two weights
+        (26,)
+        """
+        check_is_fitted(self)
+        _validation.check_choice("method", method, METHODS)
+        _validation.check_reference(gate_reference, self.n_experts_)
+        _expert_validation.check_smooth(self._mixture.parts, MOST_TERMS, self._n_parameters())
+        rows, target = self._new_rows_with_target(X, y)
+        weight = _validation.check_weights(sample_weight, rows.shape[0])
+        layout = make_layout(self._mixture, self._response_names())
+        terms = list_terms(layout, self._feature_names())
+        values = partial(list_values, layout, reference=gate_reference)
+        if method == "bootstrap":
+            n_bootstrap = _validation.check_integer("n_bootstrap", n_bootstrap, least=2)
+            seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+            seeds = np.random.SeedSequence(seed).spawn(n_bootstrap)
+            draws = bootstrap(self, rows, y, weight, values, seeds, n_jobs, int(verbose))
+            label = f"parametric bootstrap, {n_bootstrap} refits"
+            covariance = np.atleast_2d(np.cov(draws, rowvar=False))
+            return Inference(terms, values(self), covariance, [""] * len(terms), label, draws)
+        table = make_rows(
+            rows,
+            self._mixture.scale,
+            self._mixture.gate_columns,
+            self._mixture.expert_columns,
+            self._standard_target(target),
+            weight,
+        )
+        inference, indefinite = _inference.observed_inference(
+            self._mixture, table, layout, terms, values(self), method == "sandwich", gate_reference
+        )
+        if indefinite:
+            warnings.warn(
+                "The observed information is indefinite: the fit is not at a maximum of the "
+                "penalised likelihood of these rows. Fit with a smaller tol (1e-8) and a larger "
+                'max_iter, give the rows of the fit, or use method="bootstrap".',
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return inference
+
+    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference):
+        """What was fitted, as text: experts, gate, criteria.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Features of the fit. With them and y the summary has the log-likelihood, information
+            criteria, effective rows and standard errors.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the fit.
+        level : float, default=0.95
+            Confidence of the intervals.
+        **inference : dict
+            Parameters of `inference`, such as `method` and `gate_reference`.
+
+        Returns
+        -------
+        summary : Summary
+            To be printed, or taken apart: `to_frame`, `facts`, `experts`, `inference`.
+
+        Raises
+        ------
+        ValueError
+            If only one of X and y is given.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+        >>> print(moe.summary(X, y).to_frame("experts").round(2))  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        if (X is None) != (y is None):
+            raise ValueError("summary needs both X and y, the data of the fit, or neither.")
+        if X is None and (inference or sample_weight is not None):
+            raise ValueError("summary needs X and y, the data of the fit, to say more of it.")
+        joint = weight = found = None
+        if X is not None:
+            joint, weight = self._weighted_joint(X, y, sample_weight)
+            if inference or _expert_validation.is_smooth(self._mixture.parts):
+                found = self.inference(X, y, sample_weight, **inference)
+        return describe(self, joint, weight, found, level, self._term_values())
+
+    def explain(self, X):
+        """How the prediction of each row comes about.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        explanation : Bunch
+            gate : ndarray of shape (n_samples, n_experts)
+                Weights of the experts.
+            experts : ndarray
+                What each expert says: `predict_experts`.
+            slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
+                For linear experts: the slopes of the experts (of their log odds for classes),
+                blended by the weights. What a small change of a feature does while the gate stays
+                as it is.
+            gate_effect : ndarray of the shape of `slope`
+                For linear regression under a gate with slopes: what the same change does by moving
+                the gate. `slope + gate_effect` is the derivative of `predict`.
+        """
+        gate, experts = self.predict_gate(X), self.predict_experts(X)
+        explanation = Bunch(gate=gate, experts=experts)
+        if not hasattr(self, "coef_"):
+            return explanation
+        explanation.slope = np.einsum("nk,k...p->n...p", gate, self.coef_)
+        if not hasattr(self, "classes_") and hasattr(self, "gate_coef_"):
+            pull = self.gate_coef_ - (gate @ self.gate_coef_)[:, None]  # (n, K, p)
+            explanation.gate_effect = np.einsum("nk,nk...,nkp->n...p", gate, experts, pull)
+        return explanation
+
+    def _term_values(self) -> tuple[list[Any], Array] | None:
+        """Coefficients by name, where there are any."""
+        if not _expert_validation.is_smooth(self._mixture.parts):
+            return None
+        layout = make_layout(self._mixture, self._response_names())
+        return list_terms(layout, self._feature_names()), list_values(layout, self, None)
+
+    def _feature_names(self) -> list[str]:
+        default = [f"x{j}" for j in range(len(self._mixture.scale.spread))]
+        return list(getattr(self, "feature_names_in_", default))
+
+    def _gate_names(self) -> list[str]:
+        """Names of the columns that the gate sees."""
+        columns, names = self._mixture.gate_columns, self._feature_names()
+        return names if columns is None else [names[j] for j in columns]
+
+    def _standard_target(self, y: Array) -> Array:
+        if self._mixture.target is None:
+            return y
+        center, spread = self._mixture.target
+        return (y - center[:, None]) / spread[:, None]
+
+    def _weighted_joint(self, X, y, sample_weight) -> tuple[Array, Array]:
+        X, y = self._new_rows_with_target(X, y)
+        weight = _validation.check_weights(sample_weight, X.shape[0])
+        return _mixture.log_joint(self._mixture, X, y), weight
+
+    def _counted(self, criterion: str) -> float:
+        n_params = self._n_parameters()
+        if np.isnan(n_params):
+            _expert_validation.refuse_uncounted(criterion, self._mixture.params.experts.models)
+        return n_params
+
+    def _n_parameters(self) -> float:
+        return _inference.n_parameters(self._mixture.parts, self._mixture.params)

@@ -1,0 +1,185 @@
+"""Summaries and explanations: what they say must be what the estimator says elsewhere."""
+
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from regimes import flipping_classes, two_regimes
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = two_regimes(n_rows=300)
+    X = pd.DataFrame(X, columns=["price", "age", "size"])
+    return MixtureOfExpertsRegressor(2, tol=1e-8, random_state=0).fit(X, y), X, y
+
+
+def numbers_after(name, text):
+    line = next(line for line in text.splitlines() if line.strip().startswith(name))
+    return [float(word) for word in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", line[22:])]
+
+
+def test_a_summary_says_what_the_estimator_says(fitted):
+    moe, X, y = fitted
+    summary = moe.summary(X, y)
+    text = str(summary)
+    joint_rows = moe.responsibilities(X, y).sum(axis=0)
+    for k, expert in enumerate(summary.experts):
+        assert_allclose(expert.share, moe.weights_[k])
+        assert_allclose(expert.rows, joint_rows[k])
+        assert_allclose(expert.load, moe.load_[k])
+        assert_allclose(expert.noise, np.sqrt(moe.noise_variance_[k]))
+        assert f"Expert {k} (linear): {100 * moe.weights_[k]:.1f} % of the rows" in text
+    assert float(summary.facts["log-likelihood"]) == pytest.approx(
+        moe.score_samples(X, y).sum(), rel=1e-5
+    )
+    for name, method in (("AIC", moe.aic), ("BIC", moe.bic), ("ICL", moe.icl)):
+        assert float(summary.facts[name]) == pytest.approx(method(X, y), rel=1e-5)
+    block = text[text.index("Expert 1") :]
+    found = moe.inference(X, y)
+    place = found.terms.index(("expert 1", "", "age"))
+    estimate, error, z = numbers_after("age", block)[:3]
+    assert_allclose(estimate, moe.coef_[1, 1], rtol=1e-3)
+    assert_allclose(error, found.standard_errors[place], rtol=1e-3)
+    assert_allclose(z, found.z_values[place], atol=0.01)
+    assert "converged" in text
+    assert "observed information" in text
+
+
+def test_words_name_the_features_on_which_the_gate_leans(fitted):
+    moe, X, y = fitted
+    up = int(np.argmax(moe.gate_coef_[:, 0]))
+    experts = moe.summary().experts
+    assert experts[up].words.startswith("leans to high price")
+    assert experts[1 - up].words.startswith("leans to low price")
+    assert "age" not in experts[up].words
+    assert MixtureOfExpertsRegressor(1).fit(X, y).summary().experts[0].words.startswith("answers")
+    constant = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y).summary()
+    assert "same probability" in constant.experts[0].words
+
+
+def test_without_the_data_there_are_estimates_only(fitted):
+    moe, X, _ = fitted
+    summary = moe.summary()
+    assert summary.inference is None
+    assert "std. error" not in str(summary)
+    assert "summary(X, y)" in str(summary)
+    frame = summary.to_frame()
+    assert list(frame.columns) == ["estimate"]
+    assert_allclose(frame.loc[("expert 0", "", "size"), "estimate"], moe.coef_[0, 2])
+    assert "AIC" not in summary.facts
+    with pytest.raises(ValueError, match="both X and y"):
+        moe.summary(X)
+    with pytest.raises(ValueError, match="needs X and y"):
+        moe.summary(method="sandwich")
+
+
+def test_frames(fitted):
+    moe, X, y = fitted
+    summary = moe.summary(X, y, level=0.5, method="sandwich")
+    pd.testing.assert_frame_equal(
+        summary.to_frame(), moe.inference(X, y, method="sandwich").to_frame(0.5)
+    )
+    experts = summary.to_frame("experts")
+    assert_allclose(experts["share"], moe.weights_)
+    with pytest.raises(ValueError, match='what must be "experts"'):
+        summary.to_frame("gate")
+    assert "sandwich" in str(summary)
+    assert "25 %" in str(summary)
+
+
+def test_the_reference_of_the_gate_is_not_listed(fitted):
+    moe, X, y = fitted
+    text = str(moe.summary(X, y, gate_reference=0))
+    gate = text[text.index("Gate: log odds") :]
+    assert "expert 1" in gate
+    assert "expert 0" not in gate
+    assert_allclose(
+        numbers_after("price", gate)[0], moe.gate_coef_[1, 0] - moe.gate_coef_[0, 0], rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_are_named(n_classes):
+    X, codes = flipping_classes(n_rows=400, n_classes=n_classes)
+    y = np.array(["no", "yes", "perhaps"])[codes]
+    moe = MixtureOfExpertsClassifier(2, tol=1e-8, random_state=0).fit(X, y)
+    summary = moe.summary(X, y)
+    responses = {term.response for term in summary.inference.terms if term.part == "expert 0"}
+    assert responses == ({""} if n_classes == 2 else set(moe.classes_))
+    assert "noise sd" not in str(summary)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("expert", ["tree", RandomForestRegressor(5), MixtureOfExpertsRegressor(2)])
+def test_estimators_are_told_of(fitted, expert):
+    _, X, y = fitted
+    moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=4, random_state=0)
+    summary = moe.fit(X, y).summary(X, y)
+    text = str(summary)
+    kind = type(moe.experts_[0][0]).__name__
+    assert f"{kind}" in text
+    assert "average of 5" in text
+    assert summary.inference is None
+    if hasattr(moe.experts_[0][0], "feature_importances_"):
+        told = np.mean([model.feature_importances_ for model in moe.experts_[0]], axis=0)
+        name = X.columns[np.argmax(told)]
+        assert summary.experts[0].importances[0] == (f"importance of {name}", told.max())
+    with pytest.raises(ValueError, match='what must be "experts"'):
+        summary.to_frame()
+
+
+def test_an_explanation_adds_up(fitted):
+    moe, X, _ = fitted
+    explanation = moe.explain(X)
+    assert_allclose(explanation.gate, moe.predict_gate(X))
+    assert_allclose((explanation.gate * explanation.experts).sum(axis=1), moe.predict(X))
+    step = 1e-6
+    for j, name in enumerate(X.columns):
+        there, back = X.copy(), X.copy()
+        there[name] += step
+        back[name] -= step
+        derivative = (moe.predict(there) - moe.predict(back)) / (2 * step)
+        total = explanation.slope[:, j] + explanation.gate_effect[:, j]
+        assert_allclose(total, derivative, rtol=1e-4, atol=1e-5)
+
+
+def test_explanations_of_other_kinds(fitted):
+    _, X, y = fitted
+    many = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.column_stack([y, -2 * y]))
+    explanation = many.explain(X)
+    assert explanation.slope.shape == explanation.gate_effect.shape == (300, 2, 3)
+    assert_allclose(explanation.slope[:, 1], -2 * explanation.slope[:, 0], atol=0.05)
+    features, classes = flipping_classes(n_rows=200, n_classes=3)
+    moe = MixtureOfExpertsClassifier(2, random_state=0).fit(features, classes)
+    explanation = moe.explain(features)
+    assert explanation.experts.shape == (200, 2, 3)
+    assert explanation.slope.shape == (200, 3, features.shape[1])
+    trees = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, max_iter=3, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        trees.fit(X, y)
+    assert set(trees.explain(X)) == {"gate", "experts"}
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("summary", ()), ("inference", ([[0.0]], [0.0])), ("explain", ([[0.0]],))],
+)
+def test_not_fitted(method, arguments):
+    with pytest.raises(NotFittedError):
+        getattr(MixtureOfExpertsRegressor(), method)(*arguments)
+
+
+def test_missing_pandas_is_named(fitted, monkeypatch):
+    moe, X, y = fitted
+    found = moe.summary(X, y)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'pip install "skmoe\[frames\]"'):
+        found.to_frame()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics import Array
+from skmoe._fitting import says_density
 
 
 def feature_labels(estimator: Any, feature_names: Sequence[str] | None = None) -> list[str]:
@@ -33,10 +33,18 @@ def last_step(model: Any) -> Any:
     return model.steps[-1][1] if hasattr(model, "steps") else model
 
 
-def noise(estimator: Any) -> Array | None:
-    """Standard deviations of y about each expert, (K, m), in the units of y; None for classes."""
-    variance = getattr(estimator, "noise_variance_", None)
-    return None if variance is None else np.sqrt(variance).reshape(estimator.n_experts_, -1)
+def noise(estimator: Any) -> list[list[float]] | None:
+    """Standard deviations of y about each expert, in its units; None for classes.
+
+    Experts with a density of their own have none.
+    """
+    if not hasattr(estimator, "noise_variance_"):
+        return None
+    deviations = np.sqrt(estimator.noise_variance_).reshape(estimator.n_experts_, -1).tolist()
+    for k, models in enumerate(getattr(estimator, "experts_", ())):
+        if says_density(models[0]):
+            deviations[k] = []
+    return deviations
 
 
 def percent(share: float) -> str:

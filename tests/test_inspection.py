@@ -631,6 +631,10 @@ def test_text_of_importances_and_nested_mixtures():
     best = int(np.argmax(importance))
     assert f"leans on {NAMES[best]} {importance[best]:.2f}" in first
     assert "itself a mixture of 2 experts" in second
+    assert "noise" in first
+    assert "noise" not in second  # its density is its own
+    assert export_mermaid(moe).count("noise") == 1
+    assert [bool(row[4]) for row in cells(html(moe))] == [True, False]
 
 
 def test_text_of_gates_without_features():

@@ -78,7 +78,7 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
     deviations = noise(estimator)
     for k, kind in enumerate(expert_kinds(estimator)):
         told = [f"expert {k}", kind]
-        if deviations is not None:
+        if deviations is not None and deviations[k]:
             told.append("noise " + ", ".join(f"{value:.3g}" for value in deviations[k]))
         share = _label(percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*told)}]")

@@ -136,7 +136,7 @@ def _tell_expert(estimator: Any, k: int, wording: Wording) -> list[str]:
     else:
         lines = []
     deviations = noise(estimator)
-    if deviations is not None:
+    if deviations is not None and deviations[k]:
         told = ", ".join(f"{value:.{wording.decimals}f}" for value in deviations[k])
         lines.append(f"noise: standard deviation {told}")
     return lines

@@ -608,12 +608,15 @@ def test_text_of_several_outputs(outputs):
 
 def test_text_of_estimators(trees):
     moe, frame, _ = trees
-    text = export_text(moe, X=frame)
+    text = export_text(moe, X=frame, max_features=None)
     assert "expert 0 (DecisionTreeRegressor)" in text
     assert "average of 5 models" in text
     leaves = [pipeline[-1].get_n_leaves() for pipeline in moe.experts_[0]]
     assert f"{min(leaves)} to {max(leaves)} leaves" in text or f"{leaves[0]} leaves" in text
-    assert "gate column 0" in text  # the gate sees categories as numbers
+    # The gate sees categories as numbers.
+    names = getattr(moe, "gate_feature_names_", ["gate column 0"])
+    assert f"log odds per unit: {names[0]} " in text or f", {names[0]} " in text
+    assert "leans on" not in export_mermaid(moe, X=frame)
 
 
 @pytest.mark.filterwarnings("ignore:EM did not converge")

@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from skmoe._describe import expert_kinds, noise, percent
 from skmoe._validation import check_integer
 from skmoe.inspection import _checks, _grid
-from skmoe.inspection._text import gate_kind, gate_leanings
+from skmoe.inspection._text import encoded_columns, gate_kind, gate_leanings
 
 # All else could end a label or be taken for markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -93,7 +93,7 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
 def _leading(estimator: Any, X: Any) -> list[int]:
     """Features on which the gate leans, most first, by their spread in X."""
     leanings = gate_leanings(estimator)
-    if leanings is None or leanings.shape[1] != X.shape[1]:
+    if leanings is None or encoded_columns(estimator) is not None:
         return []
     reach = np.ptp(leanings, axis=0) * _grid.spreads(X)
     return [int(j) for j in np.argsort(-reach, kind="stable") if reach[j] > 0.0]

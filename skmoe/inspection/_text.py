@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, last_step, noise, percent
+from skmoe._describe import expert_kinds, feature_labels, last_step, noise, percent
 from skmoe._numerics import Array
 from skmoe._validation import check_integer
 from skmoe.inspection import _checks, _grid
@@ -108,6 +108,16 @@ def gate_leanings(estimator: Any) -> Array | None:
     return slopes * len(slopes) / (len(slopes) - 1.0)
 
 
+def encoded_columns(estimator: Any) -> list[str] | None:
+    """Names of the gate's columns where it sees categories and holes as numbers; else None."""
+    features, n_columns = feature_labels(estimator), estimator.gate_coef_.shape[1]
+    unnamed = [f"gate column {j}" for j in range(n_columns)]
+    if n_columns == len(features):
+        unnamed = features
+    names = [str(name) for name in getattr(estimator, "gate_feature_names_", unnamed)]
+    return None if names == features else names
+
+
 def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:
     leanings = gate_leanings(estimator)
     if estimator.n_experts_ == 1:
@@ -116,9 +126,8 @@ def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:
         if hasattr(estimator, "gate_coef_"):
             return ["gate: the same for all rows"]
         return ["gate: of its own kind; predict_gate tells its probabilities"]
-    if leanings.shape[1] != len(wording.names):  # it sees categories and holes as columns
-        columns = [f"gate column {j}" for j in range(leanings.shape[1])]
-        names = [str(name) for name in getattr(estimator, "gate_feature_names_", columns)]
+    names = encoded_columns(estimator)
+    if names is not None:
         wording = wording._replace(names=names, spread=np.ones(len(names)), per="unit")
     slopes = leanings[k] * wording.spread
     terms = [

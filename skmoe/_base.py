@@ -22,6 +22,7 @@ from skmoe import _expert_validation, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
+from skmoe._html import ExpertsHTML
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
@@ -32,7 +33,7 @@ from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
 
-class BaseMixtureOfExperts(ReportingMixin, CallbackSupportMixin, BaseEstimator):
+class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator):
     """Fit, gate and responsibilities, shared by both estimators."""
 
     # Tooltips of the HTML representation need a link; without a site it leads nowhere.
@@ -130,14 +131,15 @@ class BaseMixtureOfExperts(ReportingMixin, CallbackSupportMixin, BaseEstimator):
         )
         weights = None if sample_weight is None else {"sample_weight": sample_weight}
         task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).begin()
-        run, start_bounds = search(setup, *self._listeners(problem, task), self.n_jobs)
+        run, traces = search(setup, *self._listeners(problem, task), self.n_jobs)
         share, load, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
         attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,
             "lower_bounds_": np.array(run.bounds) + problem.bound_shift,
-            "start_lower_bounds_": start_bounds + problem.bound_shift,
+            "start_lower_bounds_": np.array([trace[-1] for trace in traces]) + problem.bound_shift,
+            "start_traces_": [np.array(trace) + problem.bound_shift for trace in traces],
             "n_iter_": len(run.bounds),
             "converged_": run.converged,
         }

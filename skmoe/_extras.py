@@ -11,11 +11,16 @@ def import_pandas(user: str) -> Any:
     return _import("pandas", user, "frames")
 
 
+def import_pyplot(user: str) -> Any:
+    """Matplotlib's pyplot, for pictures."""
+    return _import("matplotlib.pyplot", user, "plot")
+
+
 def _import(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"{user} needs {package}, which is not installed. Install it: "
+            f"{user} needs {package.split('.')[0]}, which is not installed. Install it: "
             f'pip install "skmoe[{extra}]"'
         ) from error

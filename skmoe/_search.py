@@ -66,15 +66,15 @@ class Setup(NamedTuple):
 
 def search(
     setup: Setup, start_listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
-) -> tuple[Climb, Array]:
-    """The kept run, and the bounds that the starts came to."""
+) -> tuple[Climb, list[list[float]]]:
+    """The kept run, and the bounds of each start after each of its iterations."""
     if isinstance(setup.begin, str):
         return _search_starts(setup, setup.begin, start_listeners, listener, n_jobs)
     params = setup.begin
     if isinstance(params, np.ndarray):
         params = maximise(setup.parts, setup.rows, params, FIRST_STEPS)
     run = _finish(setup, params, (), listener)
-    return run, np.array(run.bounds[-1:])
+    return run, [run.bounds]
 
 
 def _search_starts(
@@ -83,21 +83,21 @@ def _search_starts(
     listeners: Sequence[Listener],
     listener: Listener,
     n_jobs: int | None,
-) -> tuple[Climb, Array]:
+) -> tuple[Climb, list[list[float]]]:
     on_table = setup._replace(rows=setup.table.rows)
     for start_listener in listeners:
         start_listener.begin()
     runs = _race(on_table, init, listeners, n_jobs)
     for start_listener, run in zip(listeners, runs, strict=True):
         start_listener.end(run)
-    bounds = np.array([run.bounds[-1] for run in runs])
-    best = runs[int(np.argmax(bounds))]
+    traces = [run.bounds for run in runs]
+    best = runs[int(np.argmax([trace[-1] for trace in traces]))]
     if setup.rows is not setup.table.rows:
-        return _finish(setup, _move(setup, best.params), (), listener), bounds
+        return _finish(setup, _move(setup, best.params), (), listener), traces
     # The start was found on the very rows of the fit: its iterations count.
     if _ended(setup, best):
-        return best, bounds
-    return _finish(setup, best.params, best.bounds, listener), bounds
+        return best, traces
+    return _finish(setup, best.params, best.bounds, listener), traces
 
 
 def _race(

@@ -73,6 +73,18 @@ def test_what_a_regressor_says_fits_together():
     assert moe.lower_bound_ >= moe.start_lower_bounds_.max()
 
 
+def test_traces_of_all_starts_are_kept():
+    X, y = two_regimes()
+    moe = MixtureOfExpertsRegressor(2, n_init=3, random_state=0).fit(X, y)
+    ends = [trace[-1] for trace in moe.start_traces_]
+    assert_allclose(ends, moe.start_lower_bounds_, rtol=0)
+    kept = moe.start_traces_[int(np.argmax(ends))]
+    assert_allclose(kept, moe.lower_bounds_[: len(kept)], rtol=0)
+    for trace in moe.start_traces_:
+        assert len(trace) > 1
+        assert (np.diff(trace) > -1e-9).all()
+
+
 def test_what_a_regressor_says_of_several_outputs_fits_together():
     X, y = two_regimes()
     Y = np.column_stack([y, 5.0 - 2.0 * y + X[:, 1]])

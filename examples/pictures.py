@@ -1,0 +1,49 @@
+"""Pictures of a mixture: who answers where, what the experts say, and how far to trust it.
+
+Draws the diabetes table of scikit-learn into one file. Needs matplotlib: pip install skmoe[plot]
+"""
+
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import train_test_split
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import (
+    CalibrationDisplay,
+    ConvergenceDisplay,
+    ExpertsDisplay,
+    GateDisplay,
+    ResponsibilitiesDisplay,
+    export_mermaid,
+    export_text,
+)
+
+
+def main(path):
+    X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    y = y.rename("progression")
+    X, X_new, y, y_new = train_test_split(X, y, test_size=0.3, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, gate_alpha=10.0, random_state=0).fit(X, y)
+
+    figure, axes = plt.subplots(3, 2, figsize=(14, 13), layout="constrained")
+    GateDisplay.from_estimator(moe, X, features="bmi", ax=axes[0, 0])
+    GateDisplay.from_estimator(moe, X, features=("bmi", "s5"), ax=axes[0, 1])
+    ExpertsDisplay.from_estimator(moe, X, y, "bmi", adjust=True, ax=axes[1, 0])
+    ConvergenceDisplay.from_estimator(moe, ax=axes[1, 1])
+    ResponsibilitiesDisplay.from_estimator(moe, X, y, ax=axes[2, 0])
+    CalibrationDisplay.from_estimator(moe, X_new, y_new, ax=axes[2, 1])
+    figure.savefig(path)
+
+    print(export_text(moe, X=X, max_features=3))
+    print()
+    print(export_mermaid(moe, X=X))
+    print(f"\nThe pictures are in {path}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "pictures.png")

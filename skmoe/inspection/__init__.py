@@ -1,0 +1,23 @@
+"""Pictures of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and descriptions in text.
+
+Displays follow scikit-learn's: `from_estimator` and `from_predictions` compute and draw, `plot`
+draws again, arrays and artists are attributes.
+"""
+
+from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._convergence import ConvergenceDisplay
+from skmoe.inspection._experts import ExpertsDisplay
+from skmoe.inspection._gate import GateDisplay
+from skmoe.inspection._mermaid import export_mermaid
+from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
+from skmoe.inspection._text import export_text
+
+__all__ = [
+    "CalibrationDisplay",
+    "ConvergenceDisplay",
+    "ExpertsDisplay",
+    "GateDisplay",
+    "ResponsibilitiesDisplay",
+    "export_mermaid",
+    "export_text",
+]

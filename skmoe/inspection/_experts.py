@@ -1,0 +1,362 @@
+"""ExpertsDisplay: what each expert says over a feature, and where it is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from skmoe._extras import import_pyplot
+from skmoe._numerics import Array
+from skmoe._validation import check_flag, check_integer
+from skmoe.distributions import check_coverage
+from skmoe.inspection import _canvas, _checks, _grid
+
+# Opacity of a curve where the gate never asks the expert.
+FAINTEST = 0.06
+# Heights at which rows of a class and of the others are drawn.
+CLASS_MARKS = np.array([-0.05, 1.05])
+
+
+class ExpertsDisplay:
+    """Each expert's curve over one feature, as opaque as the gate believes in it.
+
+    Points are the rows of the data, in the colour of the expert that explains them best. The dashed
+    line is what the mixture predicts, the grey band its predictive intervals. The curves hold the
+    other features at their medians; the rows have their own, and scatter about the curves the more
+    the other features matter. `adjust` takes that part away.
+
+    Of a classifier the curves are each expert's probability of one class, and the rows are marks
+    above where they are of that class and below where they are not.
+
+    Parameters
+    ----------
+    feature_name, target_name : str
+        Labels of the axes.
+    grid : ndarray of shape (n_points,)
+        Values of the feature.
+    curves : ndarray of shape (n_points, n_experts)
+        What each expert says, in the units of y, or its probability of the class.
+    gate : ndarray of shape (n_points, n_experts)
+        Probabilities of the gate.
+    mean : ndarray of shape (n_points,)
+        Prediction of the mixture.
+    band : ndarray of shape (n_points, 2) or None
+        Predictive intervals.
+    coverage : float or None
+        What the band promises to cover.
+    x, y : ndarray of shape (n_shown,)
+        The rows shown; for classes y is 1 for the class and 0 for the others.
+    owner : ndarray of shape (n_shown,)
+        The expert with the largest responsibility for each of them.
+
+    Attributes
+    ----------
+    ax_ : matplotlib axes
+        Axes of the picture.
+    figure_ : matplotlib figure
+        Figure of the picture.
+    curves_ : list of matplotlib line collections
+        One for each expert.
+    line_ : matplotlib line
+        Prediction of the mixture.
+    band_ : matplotlib collection or None
+        Predictive intervals.
+    scatter_ : matplotlib collection
+        The rows.
+    legend_ : matplotlib legend
+        What is what.
+
+    See Also
+    --------
+    GateDisplay : The gate alone, over one feature or two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import ExpertsDisplay
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> display = ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+    >>> display.curves.shape, display.band.shape
+    ((200, 2), (200, 2))
+    """
+
+    def __init__(
+        self,
+        *,
+        feature_name,
+        target_name,
+        grid,
+        curves,
+        gate,
+        mean,
+        band,
+        coverage,
+        x,
+        y,
+        owner,
+        is_probability=False,
+    ):
+        self.feature_name = feature_name
+        self.target_name = target_name
+        self.grid = grid
+        self.curves = curves
+        self.gate = gate
+        self.mean = mean
+        self.band = band
+        self.coverage = coverage
+        self.x = x
+        self.y = y
+        self.owner = owner
+        self.is_probability = is_probability
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        feature=0,
+        *,
+        target=None,
+        coverage=0.9,
+        adjust=False,
+        grid_resolution=200,
+        subsample=1000,
+        random_state=None,
+        feature_names=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw the experts of a fitted mixture over one feature.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to show. They also give the feature its range and the others their medians.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        feature : int or str, default=0
+            The feature along the horizontal axis, by index or name.
+        target : class label or int, default=None
+            The class whose probability is drawn, or the index of the output. Needed for more than
+            two classes and for several outputs; of two classes the default is `classes_[1]`.
+        coverage : float, default=0.9
+            What the predictive intervals of a regressor cover; None for no band, as it must be for
+            experts whose density is not made of normals.
+        adjust : bool, default=False
+            Whether the rows of a regressor are moved to where they would be with the other features
+            at their medians: by the difference that this makes to the expert that explains them
+            (partial residuals).
+        grid_resolution : int, default=200
+            Points of the curves.
+        subsample : int, default=1000
+            Most rows to show, drawn at random; None for all.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the rows shown.
+        feature_names : list of str of length n_features, default=None
+            Names of the features; None for those seen in fit, or x0, x1 and so on.
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : ExpertsDisplay
+            The picture and its arrays.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator is not a mixture of experts.
+        ValueError
+            If the feature, the class or the output is not named or unknown, the coverage is not
+            between 0 and 1 or the experts have no intervals, or a number of points or rows is not
+            an integer of at least two.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        _checks.check_mixture(estimator)
+        labels = _checks.check_names(estimator, feature_names)
+        (j,) = _checks.check_features("feature", feature, estimator, feature_names, most=1)
+        check_integer("grid_resolution", grid_resolution, least=2)
+        check_flag("adjust", adjust)
+        coverage = None if coverage is None else check_coverage(coverage)
+        table = _checks.check_table(estimator, X)
+        index = _checks.check_target(estimator, target, table)
+        owner = estimator.responsibilities(X, y).argmax(axis=1)
+        x = _checks.check_drawable(table, j, labels[j])
+        grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
+        rows = _grid.make_grid(table, [j], grid[:, None])
+        observed = _observed(estimator, y, index)
+        if adjust and not is_classifier(estimator):
+            observed = observed + _adjustment(estimator, table, j, index, owner)
+        shown = _shown(np.isfinite(x), subsample, random_state)
+        display = cls(
+            feature_name=labels[j],
+            target_name=_target_name(estimator, y, index, adjust),
+            grid=grid,
+            curves=_one_target(estimator.predict_experts(rows), index, 2),
+            gate=estimator.predict_gate(rows),
+            mean=_mean(estimator, rows, index),
+            band=_band(estimator, rows, index, coverage),
+            coverage=None if is_classifier(estimator) else coverage,
+            x=x[shown],
+            y=observed[shown],
+            owner=owner[shown],
+            is_probability=is_classifier(estimator),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, line_kwargs=None, scatter_kwargs=None, band_kwargs=None):
+        """Draw the experts.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+        line_kwargs : dict, default=None
+            Passed to matplotlib's `LineCollection`, for the curves.
+        scatter_kwargs : dict, default=None
+            Passed to matplotlib's `scatter`, for the rows.
+        band_kwargs : dict, default=None
+            Passed to matplotlib's `fill_between`, for the predictive intervals.
+
+        Returns
+        -------
+        display : ExpertsDisplay
+            This display.
+        """
+        ax = _canvas.one_axes(ax, f"{type(self).__name__}.plot")
+        self._plot_band(ax, band_kwargs)
+        self._plot_rows(ax, scatter_kwargs)
+        self._plot_curves(ax, line_kwargs)
+        (self.line_,) = ax.plot(
+            self.grid, self.mean, "--", color="black", linewidth=1.2, label="mixture", zorder=4
+        )
+        ax.set(xlabel=self.feature_name, ylabel=self.target_name)
+        if self.is_probability:
+            ax.set_ylim(-0.1, 1.1)
+        self._plot_legend(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _plot_band(self, ax, kwargs):
+        self.band_ = None
+        if self.band is not None:
+            style = {"color": _canvas.PALE, "alpha": 0.25, "linewidth": 0}
+            style["label"] = f"{self.coverage:.0%} interval"
+            self.band_ = ax.fill_between(self.grid, *self.band.T, **_canvas.merged(style, kwargs))
+
+    def _plot_rows(self, ax, kwargs):
+        style = {"c": [_canvas.colour(k) for k in self.owner], "s": 12, "alpha": 0.45}
+        style |= {"linewidths": 0}
+        height = self.y
+        if self.is_probability:
+            height = CLASS_MARKS[self.y.astype(int)]
+            style |= {"marker": "|", "s": 40, "linewidths": 1.0}
+        self.scatter_ = ax.scatter(self.x, height, **{**style, **(kwargs or {})})
+
+    def _plot_curves(self, ax, kwargs):
+        from matplotlib.collections import LineCollection
+
+        self.curves_ = []
+        limits = ax.get_ylim()
+        for k, (curve, gate) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
+            points = np.column_stack([self.grid, curve])
+            opacity = FAINTEST + (1.0 - FAINTEST) * (gate[1:] + gate[:-1]) / 2.0
+            colours = np.column_stack([np.tile(_canvas.rgb(k), (len(opacity), 1)), opacity])
+            style = {"colors": colours, "linewidths": 3.0, "zorder": 3, "capstyle": "butt"}
+            segments: Any = np.stack([points[:-1], points[1:]], axis=1)
+            lines = LineCollection(segments, **style | (kwargs or {}))
+            self.curves_.append(ax.add_collection(lines))
+        # Curves may leave the picture where nobody asks their experts.
+        asked = np.where(self.gate >= 0.05, self.curves, np.nan)
+        low, high = np.nanmin(asked), np.nanmax(asked)
+        margin = 0.05 * (high - low)
+        ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
+
+    def _plot_legend(self, ax):
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], color=_canvas.colour(k), linewidth=3, label=f"expert {k}")
+            for k in range(self.curves.shape[1])
+        ]
+        handles += [self.line_] + ([] if self.band_ is None else [self.band_])
+        rows, marker = "rows, by expert", "o"
+        if self.is_probability:
+            rows, marker = "rows, by expert\n(of the class: top)", "|"
+        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": _canvas.PALE}
+        handles.append(Line2D([], [], label=rows, **style))
+        self.legend_ = _canvas.expert_legend(ax, handles)
+        self.legend_.set_title("Faint where the\ngate hardly asks")
+
+
+def _one_target(values: Any, index: int, axis: int) -> Array:
+    """Values of one output or class, whose axis is there if there are several."""
+    values = np.asarray(values)
+    return np.take(values, index, axis=axis) if values.ndim > axis else values
+
+
+def _observed(estimator: Any, y: Any, index: int) -> Array:
+    if is_classifier(estimator):
+        return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
+    return _one_target(np.asarray(y, dtype=np.float64), index, 1)
+
+
+def _mean(estimator: Any, rows: Any, index: int) -> Array:
+    if is_classifier(estimator):
+        return estimator.predict_proba(rows)[:, index]
+    return _one_target(estimator.predict(rows), index, 1)
+
+
+def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Array | None:
+    if coverage is None or is_classifier(estimator):
+        return None
+    try:
+        interval = estimator.predict_interval(rows, coverage)
+    except ValueError as error:
+        raise ValueError(f"{error} Without a band, coverage=None, they can be drawn.") from error
+    return _one_target(interval, index, 2)
+
+
+def _adjustment(estimator: Any, table: Any, j: int, index: int, owner: Array) -> Array:
+    """What holding the other features changes in what the owner of each row says."""
+    held, own = (
+        _one_target(estimator.predict_experts(rows), index, 2)
+        for rows in (_grid.hold(table, j), table)
+    )
+    each = np.arange(len(owner))
+    return held[each, owner] - own[each, owner]
+
+
+def _shown(known: Array, subsample: int | None, random_state: Any) -> Array:
+    """Indices of the rows to show."""
+    rows = np.flatnonzero(known)
+    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
+        return rows
+    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
+    return np.sort(chosen)
+
+
+def _target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
+    """Label of the vertical axis: the name of y where it has one."""
+    if is_classifier(estimator):
+        return f"Probability of class {estimator.classes_[index]}"
+    if hasattr(y, "columns"):
+        name = str(y.columns[index])
+    elif isinstance(getattr(y, "name", None), str) and y.name:
+        name = y.name
+    else:
+        name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
+    return name if not adjusted else f"{name} (other features at medians)"

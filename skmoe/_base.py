@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe import _expert_validation, _mixture, _validation
+from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
@@ -28,7 +29,7 @@ from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._reporting import ReportingMixin
 from skmoe._rows import in_blocks, raw_coefficients
-from skmoe._search import N_REVIVALS, collapsed, search
+from skmoe._search import N_REVIVALS, best_of, collapsed, search, search_all
 from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
@@ -131,9 +132,19 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         )
         weights = None if sample_weight is None else {"sample_weight": sample_weight}
         task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).begin()
-        run, traces = search(setup, *self._listeners(problem, task), self.n_jobs)
-        share, load, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
-        attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
+        starts, final = self._listeners(problem, task)
+        make_mixture, known, n_fits = problem.mixture, problem.attributes, 1
+        if self.combine == "average":
+            runs = search_all(setup, starts, self.n_jobs)
+            run, traces, n_fits = best_of(runs), [run.bounds for run in runs], len(runs)
+            parts, params = average(setup.parts, [run.params for run in runs])
+            make_mixture = partial(make_mixture, parts=parts)
+            known = known | {"n_experts_": n_fits * setup.n_experts}
+        else:
+            run, traces = search(setup, starts, final, self.n_jobs)
+            parts, params = setup.parts, run.params
+        share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
+        attributes = self._attributes(make_mixture, known, params) | {
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,
@@ -145,7 +156,8 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         }
         self._adopt(attributes)
         task.end(lambda: attributes)
-        self._warn(run, count)
+        # An expert that one start of an average has lost does no harm.
+        self._warn(run, count if n_fits == 1 else np.full(1, count.sum()))
         self._warn_of_experts()
         return self
 

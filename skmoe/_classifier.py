@@ -66,6 +66,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_init : int, default=4
         Number of starts. Each is run for a few iterations, the better half for more, and so on
         until the best is left.
+    combine : {"best", "average"}, default="best"
+        Keep the best start, or average the predictive densities of all starts, each run until it
+        converges: one mixture of `n_init * n_experts` experts, which predicts better and is harder
+        to read.
     max_iter : int, default=200
         Largest number of iterations of EM.
     tol : float, default=1e-4
@@ -85,7 +89,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     n_experts_ : int
-        Number of experts.
+        Number of experts; of all starts together with `combine="average"`, those of the first
+        start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         probabilities are averaged.
@@ -172,6 +177,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         class_weight=None,
         init="auto",
         n_init=4,
+        combine="best",
         max_iter=200,
         tol=1e-4,
         warm_start=False,
@@ -192,6 +198,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.class_weight = class_weight
         self.init = init
         self.n_init = n_init
+        self.combine = combine
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start

@@ -117,6 +117,8 @@ def _check_options(estimator: Any) -> Options:
     _validation.check_real("alpha", estimator.alpha)
     _validation.check_flag("warm_start", estimator.warm_start)
     _validation.check_verbose(estimator.verbose)
+    n_init = _validation.check_integer("n_init", estimator.n_init, least=1)
+    _validation.check_combine(estimator.combine, n_init, estimator.init, estimator.warm_start)
     estimator._check_own_parameters()
     experts = _expert_validation.check_experts(
         estimator.expert, n_experts, _task(estimator), list(EXPERTS), list(ESTIMATORS)
@@ -127,7 +129,7 @@ def _check_options(estimator: Any) -> Options:
         n_experts,
         experts,
         _validation.resolve_gate(estimator.gate, GATES, gate_alpha, n_experts),
-        _validation.check_integer("n_init", estimator.n_init, least=1),
+        n_init,
         _validation.check_integer("max_iter", estimator.max_iter, least=1),
         _validation.check_real("tol", estimator.tol),
         cross_fit,

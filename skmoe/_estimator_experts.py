@@ -13,7 +13,7 @@ on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -261,6 +261,13 @@ class EstimatorExperts:
     def release(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters for new rows, without what was said of the rows of the fit."""
         return params._replace(said=None, density=None, fitted=None)
+
+    def join(self, params: list[EstimatorParams]) -> tuple[EstimatorExperts, EstimatorParams]:
+        """Experts and parameters, for new rows, of several fits side by side."""
+        models = sum((fit.models for fit in params), ())
+        log_variance = np.concatenate([fit.log_variance for fit in params])
+        experts = replace(self, estimators=self.estimators * len(params))
+        return experts, EstimatorParams(models, log_variance, None, None, None)
 
     # --- the objective ---
 

@@ -72,6 +72,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     n_init : int, default=4
         Number of starts. Each is run for a few iterations, the better half for more, and so on
         until the best is left.
+    combine : {"best", "average"}, default="best"
+        Keep the best start, or average the predictive densities of all starts, each run until it
+        converges: one mixture of `n_init * n_experts` experts, which predicts better and is harder
+        to read.
     max_iter : int, default=200
         Largest number of iterations of EM.
     tol : float, default=1e-4
@@ -89,7 +93,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     Attributes
     ----------
     n_experts_ : int
-        Number of experts.
+        Number of experts; of all starts together with `combine="average"`, those of the first
+        start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         predictions are averaged.
@@ -177,6 +182,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         variance_prior=10.0,
         init="auto",
         n_init=4,
+        combine="best",
         max_iter=200,
         tol=1e-4,
         warm_start=False,
@@ -198,6 +204,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.variance_prior = variance_prior
         self.init = init
         self.n_init = n_init
+        self.combine = combine
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start

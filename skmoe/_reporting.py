@@ -298,7 +298,8 @@ class ReportingMixin:
 
     def _term_values(self) -> tuple[list[Any], Array] | None:
         """Coefficients by name, where there are any."""
-        if not _expert_validation.is_smooth(self._mixture.parts):
+        gate = self._mixture.params.gate
+        if not hasattr(self, "coef_") or not (hasattr(gate, "coef") or hasattr(gate, "log_weight")):
             return None
         layout = make_layout(self._mixture, self._response_names())
         return list_terms(layout, self._feature_names()), list_values(layout, self, None)

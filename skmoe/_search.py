@@ -73,8 +73,43 @@ def search(
     params = setup.begin
     if isinstance(params, np.ndarray):
         params = maximise(setup.parts, setup.rows, params, FIRST_STEPS)
+    listener.begin()
     run = _finish(setup, params, (), listener)
+    listener.end(run)
     return run, [run.bounds]
+
+
+def search_all(setup: Setup, listeners: Sequence[Listener], n_jobs: int | None) -> list[Climb]:
+    """Runs from every start of a named kind, each until it converges."""
+    kinds = portfolio(str(setup.begin), setup.n_experts, len(setup.seeds))
+    workers = Parallel(n_jobs=None if isinstance(setup.parts.experts, TableExperts) else n_jobs)
+    return workers(
+        delayed(_full_run)(setup, kind, kind in kinds[:i], seed, listener)
+        for i, (kind, seed, listener) in enumerate(zip(kinds, setup.seeds, listeners, strict=True))
+    )
+
+
+def best_of(runs: Sequence[Climb]) -> Climb:
+    """The run with the highest bound."""
+    return runs[int(np.argmax([run.bounds[-1] for run in runs]))]
+
+
+def _full_run(
+    setup: Setup, kind: str, repeated: bool, seed: np.random.SeedSequence, listener: Listener
+) -> Climb:
+    listener.begin()
+    run = _first_round(setup._replace(rows=setup.table.rows), kind, repeated, seed, listener)
+    run = _go_on(setup, run, listener)
+    listener.end(run)
+    return run
+
+
+def _go_on(setup: Setup, run: Climb, listener: Listener) -> Climb:
+    """Climb from a run on the table until convergence on all rows."""
+    if setup.rows is not setup.table.rows:
+        return _finish(setup, _move(setup, run.params), (), listener)
+    # The start was found on the very rows of the fit: its iterations count.
+    return _finish(setup, run.params, run.bounds, listener)
 
 
 def _search_starts(
@@ -91,13 +126,13 @@ def _search_starts(
     for start_listener, run in zip(listeners, runs, strict=True):
         start_listener.end(run)
     traces = [run.bounds for run in runs]
-    best = runs[int(np.argmax([trace[-1] for trace in traces]))]
-    if setup.rows is not setup.table.rows:
-        return _finish(setup, _move(setup, best.params), (), listener), traces
-    # The start was found on the very rows of the fit: its iterations count.
-    if _ended(setup, best):
+    best = best_of(runs)
+    if setup.rows is setup.table.rows and _ended(setup, best):
         return best, traces
-    return _finish(setup, best.params, best.bounds, listener), traces
+    listener.begin()
+    run = _go_on(setup, best, listener)
+    listener.end(run)
+    return run, traces
 
 
 def _race(
@@ -162,14 +197,12 @@ def _move(setup: Setup, params: Params) -> Params:
 
 def _finish(setup: Setup, params: Params, earlier: Sequence[float], listener: Listener) -> Climb:
     """Climb until convergence, with dead experts given another chance."""
-    listener.begin()
     run = _climb(setup, params, earlier, setup.max_iter - len(earlier), N_PLAIN, listener)
     for _ in range(N_REVIVALS):
         revived = _revive(setup, run, listener)
         if revived is None or revived.bounds[-1] <= run.bounds[-1]:
             break
         run = revived
-    listener.end(run)
     return run
 
 

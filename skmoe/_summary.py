@@ -162,6 +162,8 @@ def describe(
         "iterations": f"{model.n_iter_} ({'converged' if model.converged_ else 'not converged'})",
     }
     starts = model.start_lower_bounds_
+    if model.n_experts_ > model.n_experts:
+        facts["experts"] = f"{model.n_experts_}, mean over {len(starts)} starts"
     if len(starts) > 1:
         facts["starts, best to worst"] = f"{np.max(starts):.5g} to {np.min(starts):.5g}"
     rows = np.full(model.n_experts_, np.nan)
@@ -204,6 +206,8 @@ def _describe_expert(model: Any, k: int, rows: float) -> Expert:
     kind = "linear" if experts is None else _kind(experts[k])
     if experts is None and not hasattr(model, "coef_"):
         kind = type(model._mixture.parts.experts).__name__
+    if model.n_experts_ > model.n_experts:
+        kind += f", start {k // model.n_experts}"
     noise = getattr(model, "noise_variance_", None)
     return Expert(
         _words(model, k),

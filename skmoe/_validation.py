@@ -94,6 +94,28 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
 # --- data -------------------------------------------------------------------------------------
 
 
+def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
+    """How starts are combined: an average needs several of them."""
+    check_choice("combine", value, ("best", "average"))
+    if value == "average":
+        if n_init == 1:
+            raise ValueError(
+                'combine="average" averages over starts, of which n_init=1 makes only one. Use '
+                'n_init of at least 2, or combine="best".'
+            )
+        if not isinstance(init, str):
+            raise ValueError(
+                'combine="average" needs starts that differ, so a named init such as "auto"; got '
+                'an array. Use a named init, or combine="best".'
+            )
+        if warm_start:
+            raise ValueError(
+                'combine="average" begins anew: warm_start must be False. Use warm_start=False, or '
+                'combine="best".'
+            )
+    return str(value)
+
+
 def check_reference(value: Any, n_experts: int) -> int | None:
     """An expert, or None."""
     if value is None:

@@ -70,6 +70,9 @@ class TableExperts(Experts, Protocol):
     def release(self, params: Any) -> Any:
         """Parameters for new rows, without what they keep of the rows of the fit."""
 
+    def join(self, params: list[Any]) -> tuple[Any, Any]:
+        """Experts and parameters, for new rows, of several fits side by side."""
+
 
 class Normals(NamedTuple):
     """Normal densities whose mixture is what one expert says of y, for C components.

@@ -18,7 +18,7 @@ FLOORS = [
     {"_describe"},
     {"_html"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
-    {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap"},
+    {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
     {"_search", "_expert_validation", "_coefficients"},
     {"_tables", "_inference"},
     {"_door", "_summary"},

@@ -22,6 +22,7 @@ from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._door import Data, Problem, Target, open_door
 from skmoe._em import Climb, Params, gain_left
+from skmoe._encoding import encoded_names, is_frame
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
@@ -232,24 +233,37 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
 
     def _new_rows(self, X) -> Any:
         check_is_fitted(self)
-        raw = isinstance(self._mixture.parts.experts, TableExperts)
-        if raw and hasattr(X, "columns"):
-            X = validate_data(self, X, reset=False, skip_check_array=True)
-            if self._mixture.encoder is not None:
-                _expert_validation.check_missing(self, X, self._mixture.encoder)
-            return X
+        encoder = self._mixture.encoder
+        if encoder is not None and encoder.is_frame:
+            if is_frame(X):
+                X = validate_data(self, X, reset=False, skip_check_array=True)
+                _expert_validation.check_numbers(self, X, encoder)
+                return X
+            _expert_validation.check_frame(encoder)
+        holes = encoder is not None and encoder.takes_missing and not sparse.issparse(X)
         X = validate_data(
             self,
             X,
             reset=False,
             accept_sparse="csr",
             dtype=np.float64,
-            ensure_all_finite=self._finite(X),
+            ensure_all_finite="allow-nan" if holes else True,
         )
-        return _validation.as_csr(X)
+        X = _validation.as_csr(X)
+        return X.toarray() if encoder is not None and sparse.issparse(X) else X
+
+    @property
+    def gate_feature_names_(self) -> Array:
+        """Names of the columns that the gate is offered."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+        encoder = self._mixture.encoder
+        return names if encoder is None else np.array(encoded_names(encoder, names), dtype=object)
 
     def _finite(self, X) -> bool | str:
-        """What scikit-learn is to check: all finite, or no infinity where experts take holes."""
+        """What scikit-learn checks in fit: all finite, or no infinity where experts take holes."""
         takes_missing = _expert_validation.accepts_missing(self.expert) and not sparse.issparse(X)
         return "allow-nan" if takes_missing else True
 

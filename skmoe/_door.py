@@ -18,7 +18,14 @@ from sklearn.utils.validation import validate_data
 
 from skmoe import _expert_validation, _validation
 from skmoe._em import Params, Parts, responsibilities
-from skmoe._encoding import Encoder, encode, encoded_columns, make_encoder
+from skmoe._encoding import (
+    Encoder,
+    category_codes,
+    encode,
+    encoded_columns,
+    is_frame,
+    make_encoder,
+)
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
@@ -146,22 +153,19 @@ def _check_data(
     metadata: dict[str, Any],
 ) -> Data:
     probe = copy.copy(estimator)  # takes what scikit-learn's validation writes
-    raw, encoder = None, None
-    if not isinstance(options.experts, str) and hasattr(X, "columns"):
-        raw = validate_data(probe, X, skip_check_array=True)
+    in_table = not isinstance(options.experts, str)
+    if in_table and is_frame(X):
+        X = validate_data(probe, X, skip_check_array=True)
         stand_in = np.zeros((X.shape[0], 1))
         _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), stand_in, y)
-        encoder = make_encoder(raw)
-        _expert_validation.check_missing(estimator, raw, encoder)
-        X = encode(encoder, raw)
     else:
         X, y, attributes = estimator._validate_fit_data(probe, X, y)
         X = _validation.as_csr(X)
-        if not isinstance(options.experts, str):
-            raw = X
-            if _expert_validation.accepts_missing(estimator.expert) and not sparse.issparse(X):
-                encoder = make_encoder(X)
-                X = encode(encoder, X)
+    weight = _validation.check_weights(sample_weight, len(y))
+    raw = X if in_table else None
+    encoder = _make_encoder(estimator, X, weight) if in_table else None
+    if encoder is not None:
+        X = encode(encoder, X)
     n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
     gate_columns, expert_columns = (
         _validation.check_columns(name, getattr(estimator, name), n_features, names)
@@ -169,7 +173,6 @@ def _check_data(
     )
     if encoder is not None:
         gate_columns = encoded_columns(encoder, gate_columns)
-    weight = _validation.check_weights(sample_weight, len(y))
     begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
     extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
     if isinstance(options.experts, str):
@@ -193,6 +196,16 @@ def _check_data(
     )
 
 
+def _make_encoder(estimator: Any, X: Any, weight: Array) -> Encoder | None:
+    """What makes numbers for the gate of a table that may hold other things."""
+    takes_missing = _expert_validation.accepts_missing(estimator.expert)
+    if not is_frame(X) and (sparse.issparse(X) or not takes_missing):
+        return None
+    encoder = make_encoder(X, weight, takes_missing)
+    _expert_validation.check_numbers(estimator, X, encoder)
+    return encoder
+
+
 def _present(data: Data) -> Data:
     """Rows of positive weight: zero weight is absence."""
     present = np.flatnonzero(data.weight > 0.0)
@@ -213,6 +226,8 @@ def _reduce(data: Data, n_experts: int) -> Data:
     said = data.y.reshape(len(data.y), -1)
     if data.groups is not None:
         said = np.column_stack([said, np.unique(data.groups, return_inverse=True)[1]])
+    if data.encoder is not None:  # rare categories are one to the gate, but not to the experts
+        said = np.column_stack([said, category_codes(data.encoder, data.raw)])
     distinct, weight = distinct_rows(data.X, said, data.weight)
     _validation.check_enough_rows(n_experts, len(distinct))
     if len(distinct) > MOST_ROWS or isinstance(data.begin, np.ndarray) or data.metadata:

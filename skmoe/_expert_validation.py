@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._encoding import Encoder, has_missing
+from skmoe._encoding import Encoder, numbers_of
 from skmoe._fitting import count_parameters
 from skmoe._numerics import Array
 from skmoe._validation import check_choice
@@ -131,13 +131,25 @@ def check_folds(
             )
 
 
-def check_missing(estimator: Any, X: Any, encoder: Encoder) -> None:
-    """No missing values but for experts that take them."""
-    if not accepts_missing(estimator.expert) and has_missing(encoder, X):
+def check_numbers(estimator: Any, X: Any, encoder: Encoder) -> None:
+    """No infinite numbers, and no missing ones but for experts that take them."""
+    numbers = numbers_of(encoder, X)
+    if np.isinf(numbers).any():
+        raise ValueError("Input X contains infinity: replace it by missing or finite values.")
+    if not encoder.takes_missing and np.isnan(numbers).any():
         raise ValueError(
             f"Input X contains NaN, which not every expert of {type(estimator).__name__} accepts. "
             "Impute it in a pipeline, or use experts that do, such as "
             "HistGradientBoostingRegressor."
+        )
+
+
+def check_frame(encoder: Encoder) -> None:
+    """Categories come in data frames, as in the fit."""
+    if encoder.categories:
+        raise ValueError(
+            "X must be a data frame with the columns of the fit, of which those at positions "
+            f"{encoder.categories} hold categories; got an array. Pass a data frame."
         )
 
 

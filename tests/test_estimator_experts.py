@@ -6,18 +6,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from regimes import crossing_lines, flipping_classes, two_regimes
+from regimes import crossing_lines, flipping_classes, quiet, steps, two_regimes
 from scipy.stats import poisson
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import (
     ExtraTreesClassifier,
-    HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestRegressor,
 )
@@ -34,14 +31,6 @@ from skmoe._em import joint_log_prob
 from skmoe.experts import EXPERTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
-
-
-def steps(n_rows=400, seed=0):
-    """Two regimes of steps, which trees see and lines do not, on two sides of an oblique line."""
-    rng = np.random.default_rng(seed)
-    X = rng.uniform(-2, 2, size=(n_rows, 3))
-    y = np.where(X[:, 0] + X[:, 1] > 0, np.floor(2 * X[:, 2]), -np.floor(2 * X[:, 2]))
-    return X, y + 0.2 * rng.normal(size=n_rows)
 
 
 X, Y = steps()
@@ -102,12 +91,6 @@ CASES = [
     pytest.param(MixtureOfExpertsClassifier(2, expert=expert), CLASS_X, CLASSES, id=f"class-{name}")
     for name, expert in CLASSIFIERS.items()
 ]
-
-
-def quiet(moe, *data, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return moe.fit(*data, **options)
 
 
 @pytest.mark.parametrize("cross_fit", [3, False])
@@ -268,71 +251,6 @@ def test_experts_that_miss_a_class_are_aligned():
     assert_allclose(moe.predict_experts(features).sum(axis=2), 1.0)
     assert moe.score(features, y) > 0.95
     assert set(moe.experts_[0][0].classes_) <= {"low", "mid", "top"}
-
-
-def holed_frame(library=pd, seed=0):
-    rng = np.random.default_rng(seed)
-    city = rng.choice(["bern", "rome", "oslo"], size=400)
-    size = rng.uniform(20, 200, size=400)
-    y = np.where(city == "rome", 3.0 * size, 300.0 - size) + rng.normal(size=400)
-    size[rng.uniform(size=400) < 0.1] = np.nan
-    if library is pd:
-        return pd.DataFrame({"city": pd.Categorical(city), "size": size}), y
-    return pl.DataFrame({"city": city, "size": size}).with_columns(
-        pl.col("city").cast(pl.Categorical)
-    ), y
-
-
-@pytest.mark.parametrize("task", ["regressor", "classifier"])
-def test_boosting_takes_categories_and_holes_as_they_are(task):
-    frame, y = holed_frame()
-    if task == "regressor":
-        expert = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=20)
-        moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=5, random_state=0)
-    else:
-        y = (y > np.median(y)).astype(int)
-        expert = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=20)
-        moe = MixtureOfExpertsClassifier(2, expert=expert, n_init=1, max_iter=5, random_state=0)
-    quiet(moe, frame, y)
-    assert moe.score(frame, y) > 0.8
-    assert list(moe.experts_[0][0].feature_names_in_) == ["city", "size"]
-    new = frame.iloc[:5].copy()
-    new.loc[0, "size"] = np.nan
-    assert np.isfinite(moe.predict_gate(new)).all()
-    with pytest.raises(ValueError, match="feature names should match"):
-        moe.predict(frame.rename(columns={"size": "area"}))
-
-
-def test_the_gate_sees_categories_one_hot_and_holes_imputed():
-    frame, y = holed_frame()
-    expert = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=5)
-    moe = MixtureOfExpertsRegressor(
-        2, expert=expert, gate_features=["city"], n_init=1, max_iter=3, random_state=0
-    )
-    quiet(moe, frame, y)
-    assert moe.gate_coef_.shape == (2, 5)  # size, its indicator, three cities
-    assert_array_equal(moe.gate_coef_[:, :2], 0.0)
-    assert np.abs(moe.gate_coef_[:, 2:]).min() > 0.0
-
-
-@pytest.mark.parametrize("library", [pd, pl])
-def test_named_experts_come_prepared_for_frames(library):
-    frame, y = holed_frame(library)
-    moe = MixtureOfExpertsRegressor(2, expert=["linear", "tree"], n_init=1, random_state=0)
-    assert quiet(moe, frame, y).score(frame, y) > 0.5
-
-
-def test_holes_in_arrays_reach_trees():
-    holed = np.where(np.random.default_rng(0).uniform(size=X.shape) < 0.1, np.nan, X)
-    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(holed, Y)
-    assert moe.score(holed, Y) > 0.4
-    assert np.isfinite(moe.predict(np.full((1, 3), np.nan))).all()
-    with pytest.raises(ValueError, match="NaN"):
-        MixtureOfExpertsRegressor(2, expert=Ridge()).fit(holed, Y)
-    with pytest.raises(ValueError, match="NaN, which not every expert"):
-        MixtureOfExpertsRegressor(2, expert=Ridge()).fit(
-            pd.DataFrame(holed, columns=["a", "b", "c"]), Y
-        )
 
 
 def nested_regimes(n_rows=1500, seed=0):

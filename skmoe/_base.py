@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
-from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe import _expert_validation, _inference, _mixture, _validation
@@ -26,6 +24,7 @@ from skmoe._encoding import encoded_names, is_frame
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
+from skmoe._routing import make_router
 from skmoe._rows import in_blocks, raw_coefficients
 from skmoe._search import N_REVIVALS, collapsed, search
 from skmoe._starts import Table
@@ -118,8 +117,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         UserWarning
             If an expert collapses.
         """
-        metadata = self._routed(fit_params)
-        problem = open_door(self, X, y, sample_weight, groups, metadata)
+        problem = open_door(self, X, y, sample_weight, groups, fit_params)
         setup = problem.setup
         context = self._init_callback_context(
             max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
@@ -267,12 +265,6 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         takes_missing = _expert_validation.accepts_missing(self.expert) and not sparse.issparse(X)
         return "allow-nan" if takes_missing else True
 
-    def _routed(self, fit_params: dict[str, Any]) -> dict[str, Any]:
-        """Metadata for the fits of the experts."""
-        if fit_params and get_config()["enable_metadata_routing"]:
-            return dict(process_routing(self, "fit", **fit_params).expert.fit)
-        return fit_params
-
     def get_metadata_routing(self):
         """Routing of metadata: to this estimator and, in fit, to the experts.
 
@@ -281,11 +273,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         routing : MetadataRouter
             See scikit-learn's user guide on metadata routing.
         """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        if hasattr(self.expert, "get_metadata_routing"):
-            mapping = MethodMapping().add(caller="fit", callee="fit")
-            router.add(expert=self.expert, method_mapping=mapping)
-        return router
+        return make_router(self)
 
     def _new_rows_with_target(self, X, y) -> tuple[Any, Array]:
         X = self._new_rows(X)

@@ -28,6 +28,7 @@ from skmoe._encoding import (
 )
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
+from skmoe._routing import make_routes
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
 from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
@@ -175,8 +176,7 @@ def _check_data(
         gate_columns = encoded_columns(encoder, gate_columns)
     begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
     extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
-    if isinstance(options.experts, str):
-        _expert_validation.check_unused(extras)
+    _expert_validation.check_unused(extras, options.experts)
     attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -317,6 +317,7 @@ def _table_experts(
         ),
         seeds=seeds,
         classes=classes,
+        routes=make_routes(estimator, data.metadata, options.n_experts),
         out_of_bag=options.cross_fit == "oob",
         n_jobs=estimator.n_jobs,
     )

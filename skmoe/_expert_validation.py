@@ -153,12 +153,17 @@ def check_frame(encoder: Encoder) -> None:
         )
 
 
-def check_unused(metadata: Mapping[str, Any]) -> None:
-    """No metadata where no expert can use it."""
-    if metadata:
+def check_unused(metadata: Mapping[str, Any], experts: str | list[Any]) -> None:
+    """No metadata where no expert can use it; groups are for whatever is cross-fitted."""
+    parametric = isinstance(experts, str)
+    if not all(isinstance(expert, str) for expert in experts):
+        return
+    unused = [name for name in metadata if parametric or name != "groups"]
+    if unused:
+        what = f'expert="{experts}"' if parametric else "experts that are given by name"
         raise ValueError(
-            f'{", ".join(metadata)} cannot be used: experts of expert="linear" take no metadata '
-            "and no folds. Leave it out, or use estimators as experts."
+            f"{', '.join(unused)} cannot be used: {what} take no metadata"
+            f"{' and no folds' if parametric else ''}. Leave it out, or use estimators as experts."
         )
 
 

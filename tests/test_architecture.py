@@ -17,7 +17,7 @@ FLOORS = [
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_inference", "_progress"},
     {"_search", "_expert_validation"},
-    {"_tables"},
+    {"_tables", "_routing"},
     {"_door"},
     {"_base"},
     {"_regressor", "_classifier"},

@@ -202,8 +202,33 @@ def test_metadata_reaches_the_experts():
     assert_allclose(routed.predict(X), moe.predict(X))
     with pytest.raises(ValueError, match="cost must have one entry for each of the 400 rows"):
         moe.fit(X, Y, cost=cost[:5])
-    with pytest.raises(ValueError, match='cost cannot be used: experts of expert="linear"'):
+    with pytest.raises(ValueError, match='cost cannot be used: expert="linear" take no metadata'):
         MixtureOfExpertsRegressor(2).fit(X, Y, cost=cost)
+    with pytest.raises(ValueError, match="cost cannot be used: experts that are given by name"):
+        MixtureOfExpertsRegressor(2, expert="tree").fit(X, Y, cost=cost)
+
+
+def test_metadata_is_routed_to_lists_and_into_pipelines():
+    cost, price = np.arange(len(Y), dtype=float), np.full(len(Y), 7.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        last = Remembering().set_fit_request(cost="price", sample_weight=False)
+        experts = [
+            Remembering().set_fit_request(cost=True, sample_weight=True),
+            make_pipeline(scaler, "passthrough", last),
+            "tree",
+        ]
+        moe = MixtureOfExpertsRegressor(3, expert=experts, n_init=1, max_iter=2, random_state=0)
+        quiet(moe, X, Y, cost=cost, price=price)
+    first, second, _ = (models[0] for models in moe.experts_)
+    assert set(first.cost_) <= set(cost)
+    assert set(second[-1].cost_) == {7.0}
+    assert moe.get_params()["expert"][1][-1].get_metadata_routing().fit.requests["cost"] == "price"
+    # Without routing it goes where the argument says.
+    pipeline = make_pipeline(StandardScaler(), Remembering())
+    moe.set_params(n_experts=2, expert=["tree", pipeline])
+    quiet(moe, X, Y, remembering__cost=price)
+    assert set(moe.experts_[1][0][-1].cost_) == {7.0}
 
 
 def test_grid_search_reaches_into_the_expert():
@@ -379,6 +404,57 @@ def test_an_expert_that_breaks_is_named_with_its_fold():
     assert caught.value.__notes__ == ["This was expert 0, Brittle(), without fold 2."]
     moe.set_params(expert="tree")
     assert_array_equal(moe.predict(X), before)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_note_says_how_the_rows_were_chosen(n_jobs):
+    moe = MixtureOfExpertsRegressor(2, expert=[Ridge(), HistGradientBoostingRegressor()])
+    moe.set_params(cross_fit=False, n_jobs=n_jobs)
+    with pytest.raises(ValueError, match="1d array") as caught:
+        moe.fit(X, np.column_stack([Y, Y]))
+    note = "This was expert 1, HistGradientBoostingRegressor(), fitted on all rows."
+    assert caught.value.__notes__ == [note]
+
+
+class Answering(DecisionTreeRegressor):
+    """A tree that answers out of turn."""
+
+    def __init__(self, answer=None):
+        super().__init__()
+        self.answer = answer
+
+    def predict(self, X):
+        return self.answer(X)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda X: np.full(len(X), np.nan), "must predict finite values; it predicted NaN"),
+        (lambda X: np.zeros(3), r"1 value\(s\) for each of 80 rows; its answer has shape \(3, 1\)"),
+        (lambda X: np.zeros((len(X), 2)), r"its answer has shape \(80, 2\)"),
+        (lambda X: X[:, 99], "out of bounds"),
+    ],
+)
+def test_wrong_answers_are_refused(answer, message):
+    moe = MixtureOfExpertsRegressor(2, expert=Answering(answer), random_state=0)
+    with pytest.raises((ValueError, IndexError), match=message) as caught:
+        moe.fit(X, Y)
+    assert "This was expert 0, Answering(" in caught.value.__notes__[0]
+    assert not hasattr(moe, "experts_")
+
+
+def test_an_interrupted_fit_leaves_the_last_one():
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(X, Y)
+    before = vars(moe).copy()
+
+    def interrupt(features):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        moe.set_params(expert=Answering(interrupt)).fit(np.column_stack([X, X]), Y)
+    moe.set_params(expert="tree")
+    assert vars(moe) == before
 
 
 # --- routing and load -------------------------------------------------------------------------

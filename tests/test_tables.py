@@ -145,9 +145,7 @@ def test_what_a_fit_takes_is_settled_by_the_fit():
     moe = quiet(short(MixtureOfExpertsRegressor, "tree"), frame, y)
     said = moe.predict(frame)
     assert_array_equal(moe.set_params(expert="linear").predict(frame), said)
-    with pytest.raises(
-        ValueError, match=r"positions \[0\] hold categories; got an array"
-    ):
+    with pytest.raises(ValueError, match=r"positions \[0\] hold categories; got an array"):
         moe.predict(np.zeros((3, 2)))
 
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._door import Data, Problem, Target, open_door
+from skmoe._door import Data, Problem, Target, make_memory, open_door
 from skmoe._em import Climb, Params, gain_left
 from skmoe._encoding import encoded_names, is_frame
 from skmoe._mixture import Mixture
@@ -127,6 +127,7 @@ class BaseMixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         run, start_bounds = search(setup, *self._listeners(problem, task), self.n_jobs)
         share, load, count = _mixture.usage(setup.parts, run.params, in_blocks(setup.rows))
         attributes = self._attributes(problem.mixture, problem.attributes, run.params) | {
+            "_memory": make_memory(problem, run.params),
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,

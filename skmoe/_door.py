@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
@@ -95,6 +96,14 @@ class Target(NamedTuple):
     attributes: dict[str, Any]
 
 
+class Memory(NamedTuple):
+    """What experts that are estimators said in a fit, for the next one of the same data."""
+
+    key: str | None  # of data and experts
+    fold: Array | None
+    params: Params
+
+
 class Problem(NamedTuple):
     """A fit that is ready to run."""
 
@@ -102,6 +111,7 @@ class Problem(NamedTuple):
     setup: Setup
     bound_shift: float  # from the lower bound of standardised outputs to the user's
     attributes: dict[str, Any]  # known before the fit
+    key: str | None  # of data and experts, where a warm start may want to know them again
 
 
 def open_door(
@@ -244,6 +254,10 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(seed).spawn(options.n_init + 2)
     table = _raw_rows(estimator, options, data, target, fit_seed) if in_table else None
+    key = _key(options, data, target) if in_table and estimator.warm_start else None
+    memory = _remembered(estimator, key)
+    if table is not None and memory is not None:
+        table = table._replace(fold=memory.fold)
     rows = make_rows(data.X, scale, *data.columns, target.y, target.weight, table)
     looks = make_design(data.X, scale, None) if in_table else None
     start_table = _start_table(data, target, rows, looks, np.random.default_rng(sample_seed))
@@ -264,7 +278,9 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     begin = data.begin
     if previous is not None:
         _validation.check_continues(previous.params, parts, rows, options.n_experts)
-        if isinstance(experts, TableExperts):
+        if memory is not None:
+            begin = memory.params
+        elif isinstance(experts, TableExperts):
             begin = responsibilities(
                 parts._replace(experts=previous.parts.experts), previous.params, rows
             )
@@ -281,7 +297,32 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
         encoder=data.encoder,
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
-    return Problem(mixture, setup, shift, data.attributes | target.attributes)
+    return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _key(options: Options, data: Data, target: Target) -> str | None:
+    """A digest of all that decides what experts say out of fold."""
+    try:
+        return joblib.hash(
+            (
+                (data.X, target.y, target.weight, data.groups, data.metadata, data.columns[1]),
+                (options.experts, options.cross_fit),
+            )
+        )
+    except Exception:  # experts that cannot be pickled are not known again
+        return None
+
+
+def _remembered(estimator: Any, key: str | None) -> Memory | None:
+    memory = getattr(estimator, "_memory", None)
+    return memory if key is not None and memory is not None and memory.key == key else None
+
+
+def make_memory(problem: Problem, params: Params) -> Memory | None:
+    """What is kept for a warm start, if there may be one."""
+    if problem.key is None:
+        return None
+    return Memory(problem.key, problem.setup.rows.expert_design.fold, params)
 
 
 def _raw_rows(

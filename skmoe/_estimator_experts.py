@@ -49,7 +49,7 @@ class EstimatorParams(NamedTuple):
     """
 
     models: tuple[tuple[Any, ...], ...]
-    log_variance: Array  # (K, m)
+    log_variance: Array  # (K, m); NaN for experts with densities of their own
     said: Array | None
     density: Array | None  # log densities (K, n) of experts with densities of their own, else NaN
     fitted: Array | None  # responsibilities (K, n) at the last proposal
@@ -297,12 +297,15 @@ class EstimatorExperts:
         prior = self.variance_prior
         total = np.maximum(rows + prior, SMALLEST)
         variance = np.maximum(squares + prior * np.array(self.noise_variance), SMALLEST) / total
-        return np.log(np.maximum(variance, self.variance_floor))
+        log_variance = np.log(np.maximum(variance, self.variance_floor))
+        return np.where(self._own_density()[:, None], np.nan, log_variance)
 
     def _penalties(self, log_variance: Array) -> Array:
         if self.classes is not None:
             return np.zeros(len(log_variance))
-        terms = log_variance + np.array(self.noise_variance) * np.exp(-log_variance)
+        # In units of the prior's variance, so that the bound does not depend on the units of y.
+        ratio = log_variance - np.log(np.maximum(self.noise_variance, SMALLEST))
+        terms = ratio + np.exp(-ratio)
         return 0.5 * self.variance_prior * np.where(self._own_density(), 0.0, terms.sum(axis=1))
 
     def constrain(self, params: EstimatorParams) -> EstimatorParams:
@@ -311,8 +314,8 @@ class EstimatorExperts:
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of the variances, up to a constant."""
-        penalties = self._penalties(params.log_variance)
-        return float(penalties.max(initial=0.0) if self.shared_variance else penalties.sum())
+        penalties = self._penalties(params.log_variance)[~self._own_density()]
+        return float(penalties[: 1 if self.shared_variance else None].sum())
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Parameters of the models, NaN where they cannot be counted, and variances."""

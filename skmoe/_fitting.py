@@ -11,7 +11,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from skmoe._numerics import Array
+from skmoe._numerics import SMALLEST, Array
 
 # Least probability of a class: one wrong row must not count without limit.
 LEAST_PROBABILITY = 1e-3
@@ -39,9 +39,13 @@ def fit_estimator(
 
 
 def says_density(estimator: Any) -> bool:
-    """Whether a regressor has a log density of y, as a mixture of experts has."""
-    method = getattr(estimator, "score_samples", None)
+    """Whether an estimator has a log density of y, as a mixture of experts has."""
+    method = getattr(_last(estimator), "score_samples", None)
     return method is not None and "y" in signature(method).parameters
+
+
+def _last(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def tell(model: Any, X: Any, classes: Array | None) -> Array:
@@ -52,6 +56,8 @@ def tell(model: Any, X: Any, classes: Array | None) -> Array:
     probs = np.zeros((len(classes), X.shape[0]))
     # A model that missed a class in its rows gives it no probability.
     probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
+    if len(model.classes_) == len(classes) and says_density(model):
+        return np.maximum(probs, SMALLEST)  # a mixture keeps its probabilities sensible itself
     return _least(probs)
 
 
@@ -72,12 +78,14 @@ def _least(probs: Array) -> Array:
 
 def tell_density(model: Any, X: Any, y: Array) -> Array:
     """Log density of y (m, n) under a model that has one, (n,)."""
-    return np.asarray(model.score_samples(X, y.T if len(y) > 1 else y[0]))
+    if isinstance(model, Pipeline) and len(model) > 1:
+        X = model[:-1].transform(X)
+    return np.asarray(_last(model).score_samples(X, y.T if len(y) > 1 else y[0]))
 
 
 def count_parameters(model: Any) -> float:
     """Free parameters of a fitted model; NaN where they cannot be counted."""
-    model = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    model = _last(model)
     if hasattr(model, "get_n_leaves"):
         return float(model.get_n_leaves() * model.tree_.value[0].size)
     if hasattr(model, "_n_parameters"):  # a mixture

@@ -328,10 +328,65 @@ def test_criteria_count_what_can_be_counted():
 
 def test_warm_start_goes_on():
     moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, warm_start=True)
-    first = moe.fit(X, Y).lower_bound_
-    assert moe.fit(X, Y).lower_bound_ > first - 0.3
+    moe.set_params(max_iter=3)
+    bounds = [quiet(moe, X, Y).lower_bound_ for _ in range(3)]
+    assert bounds[0] < bounds[1] < bounds[2]
+    moe.set_params(max_iter=200)
+    for seed in (0, 1, None):  # the folds of the first fit stay
+        bounds.append(moe.set_params(random_state=seed).fit(X, Y).lower_bound_)
+    assert np.diff(bounds).min() > -1e-10
+    deep = moe.experts_[0][0].get_depth()
+    moe.set_params(expert=DecisionTreeRegressor(max_depth=2)).fit(X, Y)
+    assert moe.experts_[0][0].get_depth() == 2 < deep  # other experts are fitted anew
+    moe.fit(X[:300], Y[:300])
+    assert moe._mixture.params.experts.said is None
     with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose"):
         moe.set_params(n_experts=3).fit(X, Y)
+
+
+@pytest.mark.parametrize("variance", ["per_expert", "shared"])
+def test_the_bound_does_not_depend_on_the_units_of_y(variance):
+    moe = MixtureOfExpertsRegressor(2, expert="tree", variance=variance, random_state=0)
+    moe.set_params(variance_prior=100.0, n_init=1).fit(X, Y)
+    small = clone(moe).fit(X, Y / 1024)
+    assert_allclose(small.lower_bounds_ - np.log(1024), moe.lower_bounds_)
+    assert_allclose(small.noise_variance_ * 1024**2, moe.noise_variance_)
+
+
+def test_mixtures_in_pipelines_keep_their_density_and_have_no_noise_of_their_own():
+    inner = MixtureOfExpertsRegressor(2, n_init=1)
+    experts = [inner, make_pipeline(StandardScaler(), inner), "linear"]
+    moe = MixtureOfExpertsRegressor(3, expert=experts, n_init=1, max_iter=3, random_state=0)
+    quiet(moe, X, Y)
+    assert_array_equal(np.isnan(moe.noise_variance_), [True, True, False])
+    logs = np.column_stack(
+        [
+            np.logaddexp.reduce([model.score_samples(X, Y) for model in moe.experts_[0]], axis=0),
+            np.logaddexp.reduce(
+                [model[-1].score_samples(model[:-1].transform(X), Y) for model in moe.experts_[1]],
+                axis=0,
+            ),
+        ]
+    ) - np.log(5)
+    residual = Y - moe.predict_experts(X)[:, 2]
+    normal = -0.5 * (
+        np.log(2 * np.pi * moe.noise_variance_[2]) + residual**2 / moe.noise_variance_[2]
+    )
+    joint = np.log(moe.predict_gate(X)) + np.column_stack([logs, normal])
+    assert_allclose(moe.score_samples(X, Y), np.logaddexp.reduce(joint, axis=1))
+
+
+def test_gates_of_nested_classifiers_multiply_to_the_whole():
+    tree = MixtureOfExpertsClassifier(
+        2, expert=MixtureOfExpertsClassifier(2, n_init=1), n_init=1, cross_fit=False, random_state=0
+    )
+    quiet(tree, CLASS_X, CLASSES)
+    outer = tree.predict_gate(CLASS_X)
+    whole = sum(
+        (outer[:, [k]] * model.predict_gate(CLASS_X))[..., None] * model.predict_experts(CLASS_X)
+        for k, (model,) in enumerate(tree.experts_)
+    )
+    assert_allclose(whole.sum(axis=1), tree.predict_proba(CLASS_X))
 
 
 def test_several_outputs():

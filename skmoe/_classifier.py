@@ -72,7 +72,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit.
+        Whether to go on from the last fit. Experts that are estimators go on from their models if
+        data, folds and estimators are the same, and else are fitted anew to the responsibilities
+        that the last fit finds.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None

@@ -77,7 +77,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit.
+        Whether to go on from the last fit. Experts that are estimators go on from their models if
+        data, folds and estimators are the same, and else are fitted anew to the responsibilities
+        that the last fit finds.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
@@ -99,7 +101,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Intercepts of the experts.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about each expert, in the squared units of y: out of fold for experts that are
-        estimators, without meaning for those with a density of their own.
+        estimators, NaN for those with a density of their own, as nested mixtures have.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not see.

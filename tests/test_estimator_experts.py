@@ -69,7 +69,7 @@ REGRESSORS = {
     "tree": "tree",
     "deep": DecisionTreeRegressor(),
     "ridge": make_pipeline(StandardScaler(), Ridge()),
-    "boosting": HistGradientBoostingRegressor(max_iter=5),
+    "boosting": HistGradientBoostingRegressor(max_iter=2, max_leaf_nodes=4),
     "list": ["tree", Ridge()],
     "names": ["linear", "tree"],
     "noise": Noise(),
@@ -112,7 +112,8 @@ def test_the_bound_never_falls_whatever_the_expert(moe, features, y, cross_fit):
 def test_mixtures_of_trees_beat_one_tree():
     features, y = steps(1500)
     X_test, y_test = steps(1500, seed=1)
-    moe = quiet(MixtureOfExpertsRegressor(4, expert="tree", random_state=0), features, y)
+    moe = MixtureOfExpertsRegressor(4, expert="tree", n_init=2, max_iter=15, random_state=0)
+    quiet(moe, features, y)
     tree = DecisionTreeRegressor(min_samples_leaf=10).fit(features, y)
     assert moe.score(X_test, y_test) > tree.score(X_test, y_test)
 
@@ -314,7 +315,8 @@ def test_nested_mixtures_are_the_hierarchical_mixture_of_experts():
 
 
 def test_criteria_count_what_can_be_counted():
-    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, max_iter=3, random_state=0)
+    quiet(moe, X, Y)
     leaves = sum(models[0].get_n_leaves() for models in moe.experts_)
     log_likelihood = moe.score_samples(X, Y).sum()
     assert moe.aic(X, Y) == pytest.approx(2 * (leaves + 2 + 4) - 2 * log_likelihood)
@@ -378,8 +380,9 @@ def test_mixtures_in_pipelines_keep_their_density_and_have_no_noise_of_their_own
 
 def test_gates_of_nested_classifiers_multiply_to_the_whole():
     tree = MixtureOfExpertsClassifier(
-        2, expert=MixtureOfExpertsClassifier(2, n_init=1), n_init=1, cross_fit=False, random_state=0
+        2, expert=MixtureOfExpertsClassifier(2, n_init=1, max_iter=5), n_init=1, cross_fit=False
     )
+    tree.set_params(max_iter=4, random_state=0)
     quiet(tree, CLASS_X, CLASSES)
     outer = tree.predict_gate(CLASS_X)
     whole = sum(
@@ -398,9 +401,10 @@ def test_several_outputs():
 
 
 def test_large_tables_start_on_a_sample(monkeypatch):
-    whole = MixtureOfExpertsRegressor(2, expert="tree", random_state=0).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(min_samples_leaf=10))
+    whole = clone(moe).set_params(random_state=0).fit(X, Y)
     monkeypatch.setattr(_door, "MOST_ROWS", 150)
-    sampled = MixtureOfExpertsRegressor(2, expert="tree", random_state=0).fit(X, Y)
+    sampled = clone(moe).set_params(random_state=0).fit(X, Y)
     assert sampled.score(X, Y) > whole.score(X, Y) - 0.1
 
 
@@ -522,7 +526,7 @@ def test_top_k_sends_each_row_to_few_experts(expert, task):
     if task == "classifier":
         features, y = load_iris(return_X_y=True)
     make = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
-    moe = make(4, expert=expert, top_k=2, n_init=1, random_state=0)
+    moe = make(4, expert=expert, top_k=2, n_init=1, cross_fit=2, max_iter=6, random_state=0)
     quiet(moe, features, y)
     assert np.diff(moe.lower_bounds_, prepend=moe.lower_bounds_[0]).min() > -1e-10
     gate = moe.predict_gate(features)
@@ -552,7 +556,9 @@ class Counting(DecisionTreeRegressor):
 
 
 def test_routed_prediction_asks_experts_about_their_own_rows_only():
-    moe = MixtureOfExpertsRegressor(8, expert=Counting(), top_k=2, n_init=1, random_state=0)
+    moe = MixtureOfExpertsRegressor(
+        8, expert=Counting(), top_k=2, n_init=1, max_iter=2, random_state=0
+    )
     quiet(moe, X, Y)
     Counting.asked = 0
     moe.predict(X)

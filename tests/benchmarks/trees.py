@@ -69,12 +69,13 @@ def judge(task, model, train, test):
 def main():
     """Print a line for each model and table, and means over the tables."""
     parser = data_parser(__doc__)
+    parser.add_argument("--task", choices=list(MIXTURE), nargs="*", default=list(MIXTURE))
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--experts", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--most-rows", type=int, default=5000)
     parser.add_argument("--deep", action="store_true", help="fully grown trees as experts as well")
     arguments = parser.parse_args()
-    for task in MIXTURE:
+    for task in arguments.task:
         results = {}
         for table, X, y, _ in load_tables(arguments.data, task, arguments.only):
             chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]

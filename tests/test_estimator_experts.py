@@ -538,6 +538,7 @@ def test_top_k_sends_each_row_to_few_experts(expert, task):
     )
     assert ((moe.responsibilities(features, y) > 0).sum(axis=1) <= 2).all()
     assert_array_equal(moe.load_, (gate > 0).sum(axis=0))
+    assert_allclose(moe.weights_, gate.mean(axis=0))
     one = quiet(clone(moe).set_params(top_k=1), features, y)
     assert_array_equal(one.predict_gate(features).max(axis=1), 1.0)
     dense = quiet(clone(moe).set_params(top_k=4), features, y)

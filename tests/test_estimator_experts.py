@@ -118,6 +118,16 @@ def test_mixtures_of_trees_beat_one_tree():
     assert moe.score(X_test, y_test) > tree.score(X_test, y_test)
 
 
+def test_a_linear_mixture_starts_trees_at_oblique_regimes():
+    features, y = steps(600)
+    linear = MixtureOfExpertsRegressor(2, random_state=0).fit(features, y)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", random_state=0)
+    quiet(moe.set_params(init=linear.responsibilities(features, y)), features, y)
+    truth = features[:, 0] + features[:, 1] > 0
+    agreement = np.mean((moe.apply(features) == 1) == truth)
+    assert max(agreement, 1 - agreement) > 0.95
+
+
 def test_in_sample_noise_goes_to_zero_and_cross_fitted_noise_does_not():
     deep = DecisionTreeRegressor()
     plain = quiet(MixtureOfExpertsRegressor(2, expert=deep, cross_fit=False, random_state=0), X, Y)
@@ -264,7 +274,7 @@ def test_out_of_bag_predictions_serve_for_folds():
     )
     quiet(moe, X, Y)
     inside = quiet(clone(moe).set_params(cross_fit=False), X, Y)
-    assert (moe.noise_variance_ > 1.5 * inside.noise_variance_).all()
+    assert (moe.noise_variance_ > 1.3 * inside.noise_variance_).all()
     with pytest.raises(ValueError, match='cross_fit="oob" needs experts with oob_score=True'):
         clone(moe).set_params(expert=RandomForestRegressor(5)).fit(X, Y)
 
@@ -353,7 +363,7 @@ def test_the_bound_does_not_depend_on_the_units_of_y(variance):
     moe = MixtureOfExpertsRegressor(2, expert="tree", variance=variance, random_state=0)
     moe.set_params(variance_prior=100.0, n_init=1).fit(X, Y)
     small = clone(moe).fit(X, Y / 1024)
-    assert_allclose(small.lower_bounds_ - np.log(1024), moe.lower_bounds_)
+    assert small.lower_bound_ - np.log(1024) == pytest.approx(moe.lower_bound_)
     assert_allclose(small.noise_variance_ * 1024**2, moe.noise_variance_)
 
 

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
-from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe import _expert_validation, _mixture, _validation
 from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._door import Data, Problem, Target, open_door
+from skmoe._door import Data, Problem, Target, make_memory, open_door
 from skmoe._em import Climb, Params, gain_left
+from skmoe._encoding import encoded_names, is_frame
 from skmoe._html import ExpertsHTML
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._reporting import ReportingMixin
+from skmoe._routing import make_router
 from skmoe._rows import in_blocks, raw_coefficients
 from skmoe._search import N_REVIVALS, best_of, collapsed, search, search_all
 from skmoe._starts import Table
@@ -124,8 +124,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         UserWarning
             If an expert collapses.
         """
-        metadata = self._routed(fit_params)
-        problem = open_door(self, X, y, sample_weight, groups, metadata)
+        problem = open_door(self, X, y, sample_weight, groups, fit_params)
         setup = problem.setup
         context = self._init_callback_context(
             max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
@@ -145,6 +144,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
             parts, params = setup.parts, run.params
         share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
         attributes = self._attributes(make_mixture, known, params) | {
+            "_memory": make_memory(problem, run.params),
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,
@@ -251,32 +251,39 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
 
     def _new_rows(self, X) -> Any:
         check_is_fitted(self)
-        raw = isinstance(self._mixture.parts.experts, TableExperts)
-        if raw and hasattr(X, "columns"):
-            X = validate_data(self, X, reset=False, skip_check_array=True)
-            if self._mixture.encoder is not None:
-                _expert_validation.check_missing(self, X, self._mixture.encoder)
-            return X
+        encoder = self._mixture.encoder
+        if encoder is not None and encoder.is_frame:
+            if is_frame(X):
+                X = validate_data(self, X, reset=False, skip_check_array=True)
+                _expert_validation.check_numbers(self, X, encoder)
+                return X
+            _expert_validation.check_frame(encoder)
+        holes = encoder is not None and encoder.takes_missing and not sparse.issparse(X)
         X = validate_data(
             self,
             X,
             reset=False,
             accept_sparse="csr",
             dtype=np.float64,
-            ensure_all_finite=self._finite(X),
+            ensure_all_finite="allow-nan" if holes else True,
         )
-        return _validation.as_csr(X)
+        X = _validation.as_csr(X)
+        return X.toarray() if encoder is not None and sparse.issparse(X) else X
+
+    @property
+    def gate_feature_names_(self) -> Array:
+        """Names of the columns that the gate is offered."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+        encoder = self._mixture.encoder
+        return names if encoder is None else np.array(encoded_names(encoder, names), dtype=object)
 
     def _finite(self, X) -> bool | str:
-        """What scikit-learn is to check: all finite, or no infinity where experts take holes."""
+        """What scikit-learn checks in fit: all finite, or no infinity where experts take holes."""
         takes_missing = _expert_validation.accepts_missing(self.expert) and not sparse.issparse(X)
         return "allow-nan" if takes_missing else True
-
-    def _routed(self, fit_params: dict[str, Any]) -> dict[str, Any]:
-        """Metadata for the fits of the experts."""
-        if fit_params and get_config()["enable_metadata_routing"]:
-            return dict(process_routing(self, "fit", **fit_params).expert.fit)
-        return fit_params
 
     def get_metadata_routing(self):
         """Routing of metadata: to this estimator and, in fit, to the experts.
@@ -286,11 +293,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         routing : MetadataRouter
             See scikit-learn's user guide on metadata routing.
         """
-        router = MetadataRouter(owner=self).add_self_request(self)
-        if hasattr(self.expert, "get_metadata_routing"):
-            mapping = MethodMapping().add(caller="fit", callee="fit")
-            router.add(expert=self.expert, method_mapping=mapping)
-        return router
+        return make_router(self)
 
     def _new_rows_with_target(self, X, y) -> tuple[Any, Array]:
         X = self._new_rows(X)

@@ -76,11 +76,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit.
+        Whether to go on from the last fit. Experts that are estimators go on from their models if
+        data, folds and estimators are the same, and else are fitted anew to the responsibilities
+        that the last fit finds.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
-        Starts to run in parallel, through joblib. The result does not depend on it.
+        Starts, or fits of experts that are estimators, to run in parallel, through joblib. The
+        result does not depend on it.
     verbose : int, default=0
         1 prints a line for each start, 2 for each iteration.
 
@@ -100,10 +103,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         that experts do not see.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
-    gate_coef_ : ndarray of shape (n_experts, n_features)
-        Slopes of the gate's logits, in the units of X. They sum to zero over the experts. Where
-        estimators see categories or missing values, the gate sees columns of numbers: those of X
-        with holes filled by means, indicators of holes, and one column for each category.
+    gate_coef_ : ndarray of shape (n_experts, n_gate_features)
+        Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
+        sum to zero over the experts, and are zero for columns that the gate does not see.
+    gate_feature_names_ : ndarray of shape (n_gate_features,)
+        Names of the columns of `gate_coef_`: those of X (`"x0"`, `"x1"`, ... without names). Where
+        experts take missing values or categories, the gate is offered numbers instead: columns with
+        holes filled by their medians, `"missingindicator_size"` for the holes of `"size"`, and
+        `"city_rome"` for a category of `"city"`.
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits.
     weights_ : ndarray of shape (n_experts,)
@@ -136,7 +143,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
     Notes
     -----
-    Missing values are refused: impute them in a pipeline. All computation is in double precision.
+    Missing values are taken where every expert takes them, as trees do; elsewhere, impute them in a
+    pipeline. All computation is in double precision.
 
     References
     ----------

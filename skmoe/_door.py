@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
@@ -18,9 +19,17 @@ from sklearn.utils.validation import validate_data
 
 from skmoe import _expert_validation, _validation
 from skmoe._em import Params, Parts, responsibilities
-from skmoe._encoding import Encoder, encode, encoded_columns, make_encoder
+from skmoe._encoding import (
+    Encoder,
+    category_codes,
+    encode,
+    encoded_columns,
+    is_frame,
+    make_encoder,
+)
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
+from skmoe._routing import make_routes
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
 from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
@@ -87,6 +96,14 @@ class Target(NamedTuple):
     attributes: dict[str, Any]
 
 
+class Memory(NamedTuple):
+    """What experts that are estimators said in a fit, for the next one of the same data."""
+
+    key: str | None  # of data and experts
+    fold: Array | None
+    params: Params
+
+
 class Problem(NamedTuple):
     """A fit that is ready to run."""
 
@@ -94,6 +111,7 @@ class Problem(NamedTuple):
     setup: Setup
     bound_shift: float  # from the lower bound of standardised outputs to the user's
     attributes: dict[str, Any]  # known before the fit
+    key: str | None  # of data and experts, where a warm start may want to know them again
 
 
 def open_door(
@@ -148,22 +166,19 @@ def _check_data(
     metadata: dict[str, Any],
 ) -> Data:
     probe = copy.copy(estimator)  # takes what scikit-learn's validation writes
-    raw, encoder = None, None
-    if not isinstance(options.experts, str) and hasattr(X, "columns"):
-        raw = validate_data(probe, X, skip_check_array=True)
+    in_table = not isinstance(options.experts, str)
+    if in_table and is_frame(X):
+        X = validate_data(probe, X, skip_check_array=True)
         stand_in = np.zeros((X.shape[0], 1))
         _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), stand_in, y)
-        encoder = make_encoder(raw)
-        _expert_validation.check_missing(estimator, raw, encoder)
-        X = encode(encoder, raw)
     else:
         X, y, attributes = estimator._validate_fit_data(probe, X, y)
         X = _validation.as_csr(X)
-        if not isinstance(options.experts, str):
-            raw = X
-            if _expert_validation.accepts_missing(estimator.expert) and not sparse.issparse(X):
-                encoder = make_encoder(X)
-                X = encode(encoder, X)
+    weight = _validation.check_weights(sample_weight, len(y))
+    raw = X if in_table else None
+    encoder = _make_encoder(estimator, X, weight) if in_table else None
+    if encoder is not None:
+        X = encode(encoder, X)
     n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
     gate_columns, expert_columns = (
         _validation.check_columns(name, getattr(estimator, name), n_features, names)
@@ -171,11 +186,9 @@ def _check_data(
     )
     if encoder is not None:
         gate_columns = encoded_columns(encoder, gate_columns)
-    weight = _validation.check_weights(sample_weight, len(y))
     begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
     extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
-    if isinstance(options.experts, str):
-        _expert_validation.check_unused(extras)
+    _expert_validation.check_unused(extras, options.experts)
     attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -193,6 +206,16 @@ def _check_data(
         None,
         attributes,
     )
+
+
+def _make_encoder(estimator: Any, X: Any, weight: Array) -> Encoder | None:
+    """What makes numbers for the gate of a table that may hold other things."""
+    takes_missing = _expert_validation.accepts_missing(estimator.expert)
+    if not is_frame(X) and (sparse.issparse(X) or not takes_missing):
+        return None
+    encoder = make_encoder(X, weight, takes_missing)
+    _expert_validation.check_numbers(estimator, X, encoder)
+    return encoder
 
 
 def _present(data: Data) -> Data:
@@ -215,6 +238,8 @@ def _reduce(data: Data, n_experts: int) -> Data:
     said = data.y.reshape(len(data.y), -1)
     if data.groups is not None:
         said = np.column_stack([said, np.unique(data.groups, return_inverse=True)[1]])
+    if data.encoder is not None:  # rare categories are one to the gate, but not to the experts
+        said = np.column_stack([said, category_codes(data.encoder, data.raw)])
     distinct, weight = distinct_rows(data.X, said, data.weight)
     _validation.check_enough_rows(n_experts, len(distinct))
     if len(distinct) > MOST_ROWS or isinstance(data.begin, np.ndarray) or data.metadata:
@@ -231,6 +256,10 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(seed).spawn(options.n_init + 2)
     table = _raw_rows(estimator, options, data, target, fit_seed) if in_table else None
+    key = _key(options, data, target) if in_table and estimator.warm_start else None
+    memory = _remembered(estimator, key)
+    if table is not None and memory is not None:
+        table = table._replace(fold=memory.fold)
     rows = make_rows(data.X, scale, *data.columns, target.y, target.weight, table)
     looks = make_design(data.X, scale, None) if in_table else None
     start_table = _start_table(data, target, rows, looks, np.random.default_rng(sample_seed))
@@ -251,7 +280,9 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     begin = data.begin
     if previous is not None:
         _validation.check_continues(previous.params, parts, rows, options.n_experts)
-        if isinstance(experts, TableExperts):
+        if memory is not None:
+            begin = memory.params
+        elif isinstance(experts, TableExperts):
             begin = responsibilities(
                 parts._replace(experts=previous.parts.experts), previous.params, rows
             )
@@ -268,7 +299,32 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
         encoder=data.encoder,
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
-    return Problem(mixture, setup, shift, data.attributes | target.attributes)
+    return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _key(options: Options, data: Data, target: Target) -> str | None:
+    """A digest of all that decides what experts say out of fold."""
+    try:
+        return joblib.hash(
+            (
+                (data.X, target.y, target.weight, data.groups, data.metadata, data.columns[1]),
+                (options.experts, options.cross_fit),
+            )
+        )
+    except Exception:  # experts that cannot be pickled are not known again
+        return None
+
+
+def _remembered(estimator: Any, key: str | None) -> Memory | None:
+    memory = getattr(estimator, "_memory", None)
+    return memory if key is not None and memory is not None and memory.key == key else None
+
+
+def make_memory(problem: Problem, params: Params) -> Memory | None:
+    """What is kept for a warm start, if there may be one."""
+    if problem.key is None:
+        return None
+    return Memory(problem.key, problem.setup.rows.expert_design.fold, params)
 
 
 def _raw_rows(
@@ -304,6 +360,7 @@ def _table_experts(
         ),
         seeds=seeds,
         classes=classes,
+        routes=make_routes(estimator, data.metadata, options.n_experts),
         out_of_bag=options.cross_fit == "oob",
         n_jobs=estimator.n_jobs,
     )

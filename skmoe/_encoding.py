@@ -1,6 +1,7 @@
 """Numbers for the gate from tables that only experts can take as they are.
 
-Categories become one column each, holes the mean of their column with an indicator beside it.
+Holes become the median of their column with an indicator beside it, categories one column each.
+Median and levels depend on the rows as a weighted set, like everything that is fitted.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
 
 from skmoe._numerics import Array
 
@@ -20,55 +19,126 @@ MOST_CATEGORIES = 50
 
 
 class Encoder(NamedTuple):
-    """How a table becomes numbers."""
+    """How a table becomes numbers, and what its experts take."""
 
-    categories: list[int]  # columns of categories; the others hold numbers
-    one_hot: OneHotEncoder | None
-    imputer: SimpleImputer | None
-    origin: Array  # column of the table that each column of numbers came from
+    numbers: list[int]  # columns of numbers; the others hold categories
+    median: Array  # of each of these
+    holed: list[int]  # those of them with holes
+    categories: list[int]
+    levels: list[list[str | None]]  # of each of these; None is a hole
+    infrequent: list[bool]  # whether there are levels beyond those, which share a column
+    is_frame: bool  # whether experts see data frames
+    takes_missing: bool  # whether every expert takes holes in numbers
 
 
-def make_encoder(X: Any) -> Encoder:
-    """Learn the categories and the means of a table."""
-    categories = [j for j in range(X.shape[1]) if not _is_number(_column(X, j))]
-    numbers = [j for j in range(X.shape[1]) if j not in categories]
-    one_hot = imputer = None
-    origin: list[int] = []
-    if numbers:
-        imputer = SimpleImputer(add_indicator=True, keep_empty_features=True)
-        imputer.fit(_numbers(X, numbers))
-        origin += numbers + [numbers[i] for i in imputer.indicator_.features_]
-    if categories:
-        one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            max_categories=MOST_CATEGORIES,
-            sparse_output=False,
-        ).fit(_objects(X, categories))
-        names = one_hot.get_feature_names_out([str(j) for j in categories])
-        origin += [int(name.split("_")[0]) for name in names]
-    return Encoder(categories, one_hot, imputer, np.array(origin))
+def is_frame(X: Any) -> bool:
+    """Whether a table is a data frame, with columns of types of their own."""
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def make_encoder(X: Any, weight: Array, takes_missing: bool) -> Encoder:
+    """Learn medians and categories of the rows of positive weight."""
+    present = np.flatnonzero(weight > 0.0)
+    is_category = [not _is_number(_column(X, j)) for j in range(X.shape[1])]
+    numbers = [j for j, category in enumerate(is_category) if not category]
+    categories = [j for j, category in enumerate(is_category) if category]
+    columns = [_number(X, j)[present] for j in numbers]
+    levels, infrequent = [], []
+    for j in categories:
+        ranked = _ranked_levels(_texts(X, j)[present], weight[present])
+        infrequent.append(len(ranked) > MOST_CATEGORIES)
+        levels.append(sorted(ranked[: MOST_CATEGORIES - infrequent[-1]], key=_order))
+    return Encoder(
+        numbers,
+        np.array([_median(column, weight[present]) for column in columns]),
+        [j for j, column in zip(numbers, columns, strict=True) if np.isnan(column).any()],
+        categories,
+        levels,
+        infrequent,
+        is_frame(X),
+        takes_missing,
+    )
 
 
 def encode(encoder: Encoder, X: Any) -> Array:
-    """The numbers of a table, (n, q)."""
-    numbers = [j for j in range(X.shape[1]) if j not in encoder.categories]
-    blocks = []
-    if encoder.imputer is not None:
-        blocks.append(encoder.imputer.transform(_numbers(X, numbers)))
-    if encoder.one_hot is not None:
-        blocks.append(encoder.one_hot.transform(_objects(X, encoder.categories)))
-    return np.hstack(blocks)
+    """The numbers of a table, (n, q): its numbers, indicators of holes, and levels."""
+    values = {j: _number(X, j) for j in encoder.numbers}
+    columns = [
+        np.where(np.isnan(values[j]), median, values[j])
+        for j, median in zip(encoder.numbers, encoder.median, strict=True)
+    ]
+    columns += [np.isnan(values[j]) for j in encoder.holed]
+    for j, levels, infrequent in _level_columns(encoder):
+        texts = _texts(X, j)
+        own = [texts == level for level in levels]
+        columns += own
+        if infrequent:
+            columns.append(~np.any(own, axis=0))
+    return np.column_stack(columns).astype(np.float64)
 
 
-def has_missing(encoder: Encoder, X: Any) -> bool:
-    """Whether a column of numbers has holes."""
-    numbers = [j for j in range(X.shape[1]) if j not in encoder.categories]
-    return bool(numbers) and bool(np.isnan(_numbers(X, numbers)).any())
+def encoded_names(encoder: Encoder, names: Array) -> list[str]:
+    """Names of the numbers, as scikit-learn's encoders spell them."""
+    encoded = [str(names[j]) for j in encoder.numbers]
+    encoded += [f"missingindicator_{names[j]}" for j in encoder.holed]
+    for j, levels, infrequent in _level_columns(encoder):
+        encoded += [
+            f"missingindicator_{names[j]}" if level is None else f"{names[j]}_{level}"
+            for level in levels
+        ]
+        encoded += [f"{names[j]}_infrequent"] * infrequent
+    return encoded
 
 
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
     """Columns of numbers that came from columns of the table; None for all."""
-    return None if columns is None else np.flatnonzero(np.isin(encoder.origin, columns))
+    if columns is None:
+        return None
+    origin = encoder.numbers + encoder.holed
+    for j, levels, infrequent in _level_columns(encoder):
+        origin = origin + [j] * (len(levels) + infrequent)
+    return np.flatnonzero(np.isin(origin, columns))
+
+
+def numbers_of(encoder: Encoder, X: Any) -> Array:
+    """The columns of numbers of a table as they are, (n, q)."""
+    columns = [_number(X, j) for j in encoder.numbers]
+    return np.column_stack(columns) if columns else np.empty((X.shape[0], 0))
+
+
+def category_codes(encoder: Encoder, X: Any) -> Array:
+    """A number for each category of a table, rare ones too, (n, q)."""
+    codes = [
+        np.unique(_texts(X, j).astype(str), return_inverse=True)[1] for j in encoder.categories
+    ]
+    return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
+
+
+def _level_columns(encoder: Encoder) -> Any:
+    return zip(encoder.categories, encoder.levels, encoder.infrequent, strict=True)
+
+
+def _ranked_levels(texts: Array, weight: Array) -> list[str | None]:
+    """Levels, the heaviest first."""
+    total: dict[str | None, float] = {}
+    for text, w in zip(texts, weight, strict=True):
+        total[text] = total.get(text, 0.0) + w
+    return sorted(total, key=lambda level: (-total[level], _order(level)))
+
+
+def _order(level: str | None) -> tuple[bool, str]:
+    return level is None, level or ""
+
+
+def _median(column: Array, weight: Array) -> float:
+    """Weighted lower median of what is not missing; zero if all is."""
+    known = ~np.isnan(column)
+    if not known.any():
+        return 0.0
+    values, weight = column[known], weight[known]
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
 
 
 def _column(X: Any, j: int) -> Any:
@@ -82,24 +152,15 @@ def _is_number(column: Any) -> bool:
     return kind.lower().startswith(("int", "uint", "float", "bool"))
 
 
-def _numbers(X: Any, columns: list[int]) -> Array:
-    if isinstance(X, np.ndarray):
-        return X[:, columns].astype(np.float64)
-    arrays = [_column(X, j) for j in columns]
-    return np.column_stack(
-        [
-            column.to_numpy(dtype=np.float64, na_value=np.nan)
-            if hasattr(X, "iloc")
-            else column.cast(float).to_numpy()
-            for column in arrays
-        ]
-    )
+def _number(X: Any, j: int) -> Array:
+    column = _column(X, j)
+    if isinstance(column, np.ndarray):
+        return column.astype(np.float64)
+    if hasattr(X, "iloc"):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.cast(float).to_numpy()
 
 
-def _objects(X: Any, columns: list[int]) -> Array:
-    objects = np.empty((X.shape[0], len(columns)), dtype=object)
-    for i, j in enumerate(columns):
-        column = np.asarray(_column(X, j), dtype=object)
-        texts = [str(value) for value in column]
-        objects[:, i] = [None if text in HOLES else text for text in texts]
-    return objects
+def _texts(X: Any, j: int) -> Array:
+    texts = [str(value) for value in np.asarray(_column(X, j), dtype=object)]
+    return np.array([None if text in HOLES else text for text in texts], dtype=object)

@@ -51,7 +51,7 @@ class EstimatorParams(NamedTuple):
     """
 
     models: tuple[tuple[Any, ...], ...]
-    log_variance: Array  # (K, m)
+    log_variance: Array  # (K, m); NaN for experts with densities of their own
     said: Array | None
     density: Array | None  # log densities (K, n) of experts with densities of their own, else NaN
     fitted: Array | None  # responsibilities (K, n) at the last proposal
@@ -75,6 +75,8 @@ class EstimatorExperts:
         One for each expert, not fitted.
     seeds : array of int of shape (n_experts, n_folds)
         Random states of their fits.
+    routes : tuple of dict
+        For each expert, the arguments of its fit and the names of the metadata they take.
     classes : array or None
         Labels whose codes y holds; None for regression.
     shared_variance, variance_prior, noise_variance, variance_floor
@@ -87,6 +89,7 @@ class EstimatorExperts:
 
     estimators: tuple[Any, ...]
     seeds: Array
+    routes: tuple[dict[str, str], ...]
     classes: Array | None = None
     shared_variance: bool = False
     variance_prior: float = 10.0
@@ -146,6 +149,10 @@ class EstimatorExperts:
             densities[k] = logsumexp(logs, axis=0) - np.log(len(logs))
         return densities
 
+    def _width(self) -> int:
+        """Numbers that an expert says of a row."""
+        return len(self.noise_variance) if self.classes is None else len(self.classes)
+
     def _own_density(self) -> Array:
         """Which experts have predictive densities of their own, (K,)."""
         regress = self.classes is None
@@ -193,8 +200,7 @@ class EstimatorExperts:
             return list(params.models), *state
         resp = statistics.resp
         n_experts, n_rows = resp.shape
-        width = len(self.noise_variance) if self.classes is None else len(self.classes)
-        said = np.zeros((n_experts, width, n_rows)) + (self.classes is not None)
+        said = np.zeros((n_experts, self._width(), n_rows)) + (self.classes is not None)
         return [()] * n_experts, said, np.zeros_like(resp), np.full_like(resp, -1.0)
 
     def _propose(
@@ -208,8 +214,8 @@ class EstimatorExperts:
             for k in due
             for j, (train, test) in enumerate(folds)
         )
-        width = len(self.noise_variance) if self.classes is None else len(self.classes)
-        said, density = np.zeros((len(due), width, len(resp.T))), np.zeros((len(due), len(resp.T)))
+        n_rows = resp.shape[1]
+        said, density = np.zeros((len(due), self._width(), n_rows)), np.zeros((len(due), n_rows))
         models: list[tuple[Any, ...]] = []
         for i in range(len(due)):
             of_expert = fits[i * len(folds) : (i + 1) * len(folds)]
@@ -231,6 +237,24 @@ class EstimatorExperts:
         own_density: bool,
     ) -> tuple[Any, Array, Array]:
         """Fit one expert without one fold, and let it say the rows of that fold."""
+        try:
+            return self._fit_one(k, j, table, y, resp, train, test, own_density)
+        except Exception as error:
+            rows = "fitted on all rows" if train is test else f"without fold {j}"
+            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
+            raise
+
+    def _fit_one(
+        self,
+        k: int,
+        j: int,
+        table: RawTable,
+        y: Array,
+        resp: Array,
+        train: Array,
+        test: Array,
+        own_density: bool,
+    ) -> tuple[Any, Array, Array]:
         kept = _worth_fitting(train, resp, k)
         model = self._fit(k, j, table, y, resp[k], kept)
         X = take_rows(table.X, test)
@@ -240,6 +264,7 @@ class EstimatorExperts:
             told[:, kept] = np.where(np.isnan(bagged), told[:, kept], bagged)
         else:
             told = tell(model, X, self.classes)
+        _check_answer(told, self._width(), len(test))
         logs = tell_density(model, X, y[:, test]) if own_density else np.zeros(len(test))
         return model, told, logs
 
@@ -248,15 +273,11 @@ class EstimatorExperts:
         if target.ndim == 2 and target.shape[1] == 1:
             target = target[:, 0]
         weight = np.maximum(resp[kept], SMALLEST**0.5)
-        metadata = {name: values[kept] for name, values in table.metadata.items()}
+        metadata = {
+            argument: table.metadata[name][kept] for argument, name in self.routes[k].items()
+        }
         X = take_rows(table.X, kept)
-        try:
-            return fit_estimator(
-                self.estimators[k], int(self.seeds[k, j]), X, target, weight, metadata
-            )
-        except Exception as error:
-            error.add_note(f"This was expert {k}, {self.estimators[k]!r}, without fold {j}.")
-            raise
+        return fit_estimator(self.estimators[k], int(self.seeds[k, j]), X, target, weight, metadata)
 
     def release(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters for new rows, without what was said of the rows of the fit."""
@@ -293,12 +314,15 @@ class EstimatorExperts:
         prior = self.variance_prior
         total = np.maximum(rows + prior, SMALLEST)
         variance = np.maximum(squares + prior * np.array(self.noise_variance), SMALLEST) / total
-        return np.log(np.maximum(variance, self.variance_floor))
+        log_variance = np.log(np.maximum(variance, self.variance_floor))
+        return np.where(self._own_density()[:, None], np.nan, log_variance)
 
     def _penalties(self, log_variance: Array) -> Array:
         if self.classes is not None:
             return np.zeros(len(log_variance))
-        terms = log_variance + np.array(self.noise_variance) * np.exp(-log_variance)
+        # In units of the prior's variance, so that the bound does not depend on the units of y.
+        ratio = log_variance - np.log(np.maximum(self.noise_variance, SMALLEST))
+        terms = ratio + np.exp(-ratio)
         return 0.5 * self.variance_prior * np.where(self._own_density(), 0.0, terms.sum(axis=1))
 
     def constrain(self, params: EstimatorParams) -> EstimatorParams:
@@ -307,8 +331,8 @@ class EstimatorExperts:
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of the variances, up to a constant."""
-        penalties = self._penalties(params.log_variance)
-        return float(penalties.max(initial=0.0) if self.shared_variance else penalties.sum())
+        penalties = self._penalties(params.log_variance)[~self._own_density()]
+        return float(penalties[: 1 if self.shared_variance else None].sum())
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Parameters of the models, NaN where they cannot be counted, and variances."""
@@ -333,6 +357,20 @@ def _folds(table: RawTable) -> Iterator[tuple[Array, Array]]:
         return
     for j in range(int(table.fold.max()) + 1):
         yield rows[table.fold != j], rows[table.fold == j]
+
+
+def _check_answer(said: Array, width: int, n_rows: int) -> None:
+    """An expert says finite numbers of every row; only its first fit shows whether it does."""
+    if said.shape != (width, n_rows):
+        raise ValueError(
+            f"An expert must predict {width} value(s) for each of {n_rows} rows; its answer has "
+            f"shape {said.T.shape}. Correct its predict, or use another estimator."
+        )
+    if not np.isfinite(said).all():
+        raise ValueError(
+            "An expert must predict finite values; it predicted NaN or infinity. Standardise or "
+            "impute the features it sees, or use another estimator."
+        )
 
 
 def _moved(fitted: Array, resp: Array) -> bool:

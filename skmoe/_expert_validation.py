@@ -13,8 +13,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._em import Parts
-from skmoe._encoding import Encoder, has_missing
-from skmoe._fitting import count_parameters, says_density
+from skmoe._encoding import Encoder, numbers_of
+from skmoe._fitting import count_parameters, says_density, says_normals
 from skmoe._numerics import Array
 from skmoe._validation import check_choice
 from skmoe.protocols import NormalExperts, SmoothExperts, SmoothGate
@@ -126,7 +126,7 @@ def check_normal(experts: Any) -> None:
             "are at hand: score_samples."
         )
     for k, expert in enumerate(getattr(experts, "estimators", ())):
-        if says_density(expert) and not hasattr(expert, "predict_dist"):
+        if says_density(expert) and not says_normals(expert):
             raise ValueError(
                 f"This needs experts whose density is made of normals; expert {k} "
                 f"({type(expert).__name__}) has a density of its own and no method predict_dist. "
@@ -180,9 +180,12 @@ def check_folds(
             )
 
 
-def check_missing(estimator: Any, X: Any, encoder: Encoder) -> None:
-    """No missing values but for experts that take them."""
-    if not accepts_missing(estimator.expert) and has_missing(encoder, X):
+def check_numbers(estimator: Any, X: Any, encoder: Encoder) -> None:
+    """No infinite numbers, and no missing ones but for experts that take them."""
+    numbers = numbers_of(encoder, X)
+    if np.isinf(numbers).any():
+        raise ValueError("Input X contains infinity: replace it by missing or finite values.")
+    if not encoder.takes_missing and np.isnan(numbers).any():
         raise ValueError(
             f"Input X contains NaN, which not every expert of {type(estimator).__name__} accepts. "
             "Impute it in a pipeline, or use experts that do, such as "
@@ -190,12 +193,26 @@ def check_missing(estimator: Any, X: Any, encoder: Encoder) -> None:
         )
 
 
-def check_unused(metadata: Mapping[str, Any]) -> None:
-    """No metadata where no expert can use it."""
-    if metadata:
+def check_frame(encoder: Encoder) -> None:
+    """Categories come in data frames, as in the fit."""
+    if encoder.categories:
         raise ValueError(
-            f'{", ".join(metadata)} cannot be used: experts of expert="linear" take no metadata '
-            "and no folds. Leave it out, or use estimators as experts."
+            "X must be a data frame with the columns of the fit, of which those at positions "
+            f"{encoder.categories} hold categories; got an array. Pass a data frame."
+        )
+
+
+def check_unused(metadata: Mapping[str, Any], experts: str | list[Any]) -> None:
+    """No metadata where no expert can use it; groups are for whatever is cross-fitted."""
+    parametric = isinstance(experts, str)
+    if not all(isinstance(expert, str) for expert in experts):
+        return
+    unused = [name for name in metadata if parametric or name != "groups"]
+    if unused:
+        what = f'expert="{experts}"' if parametric else "experts that are given by name"
+        raise ValueError(
+            f"{', '.join(unused)} cannot be used: {what} take no metadata"
+            f"{' and no folds' if parametric else ''}. Leave it out, or use estimators as experts."
         )
 
 

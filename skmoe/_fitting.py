@@ -11,7 +11,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from skmoe._numerics import Array
+from skmoe._numerics import SMALLEST, Array
 from skmoe.protocols import Normals
 
 # Least probability of a class: one wrong row must not count without limit.
@@ -40,9 +40,23 @@ def fit_estimator(
 
 
 def says_density(estimator: Any) -> bool:
-    """Whether a regressor has a log density of y, as a mixture of experts has."""
-    method = getattr(estimator, "score_samples", None)
+    """Whether an estimator has a log density of y, as a mixture of experts has."""
+    method = getattr(_last(estimator), "score_samples", None)
     return method is not None and "y" in signature(method).parameters
+
+
+def _last(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def _before_last(model: Any, X: Any) -> Any:
+    """Rows as the last step of a pipeline sees them."""
+    return model[:-1].transform(X) if isinstance(model, Pipeline) and len(model) > 1 else X
+
+
+def says_normals(estimator: Any) -> bool:
+    """Whether a regressor predicts mixtures of normals, as a mixture of experts does."""
+    return hasattr(_last(estimator), "predict_dist")
 
 
 def tell(model: Any, X: Any, classes: Array | None) -> Array:
@@ -53,6 +67,8 @@ def tell(model: Any, X: Any, classes: Array | None) -> Array:
     probs = np.zeros((len(classes), X.shape[0]))
     # A model that missed a class in its rows gives it no probability.
     probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
+    if len(model.classes_) == len(classes) and says_density(model):
+        return np.maximum(probs, SMALLEST)  # a mixture keeps its probabilities sensible itself
     return _least(probs)
 
 
@@ -73,12 +89,13 @@ def _least(probs: Array) -> Array:
 
 def tell_density(model: Any, X: Any, y: Array) -> Array:
     """Log density of y (m, n) under a model that has one, (n,)."""
-    return np.asarray(model.score_samples(X, y.T if len(y) > 1 else y[0]))
+    X = _before_last(model, X)
+    return np.asarray(_last(model).score_samples(X, y.T if len(y) > 1 else y[0]))
 
 
 def tell_normals(model: Any, X: Any) -> Normals:
     """The mixtures of normals that a mixture of experts predicts."""
-    dist = model.predict_dist(X)
+    dist = _last(model).predict_dist(_before_last(model, X))
     weight, mean, std = dist.weights, dist.means, dist.stds
     mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
     return Normals(weight.T, mean.transpose(1, 2, 0), np.square(std).transpose(1, 2, 0))
@@ -86,7 +103,7 @@ def tell_normals(model: Any, X: Any) -> Normals:
 
 def count_parameters(model: Any) -> float:
     """Free parameters of a fitted model; NaN where they cannot be counted."""
-    model = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    model = _last(model)
     if hasattr(model, "get_n_leaves"):
         return float(model.get_n_leaves() * model.tree_.value[0].size)
     if hasattr(model, "_n_parameters"):  # a mixture

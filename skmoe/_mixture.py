@@ -153,9 +153,14 @@ def log_density(mixture: Mixture, X: Any, y: Array) -> Array:
 
 def _log_gate(mixture: Mixture, rows: Rows) -> Array:
     gate = mixture.parts.gate.log_prob(mixture.params.gate, rows.gate_design)
-    if mixture.parts.top_k is None:
+    return _routed_gate(gate, mixture.parts.top_k)
+
+
+def _routed_gate(gate: Array, top_k: int | None) -> Array:
+    """Log probabilities of the experts that a row is sent to, among themselves."""
+    if top_k is None:
         return gate
-    kept = routed(gate, mixture.parts.top_k)
+    kept = routed(gate, top_k)
     return kept - logsumexp(kept, axis=0)
 
 
@@ -165,7 +170,7 @@ def usage(parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Array, Arra
     Returns
     -------
     share : array
-        Mean gate probability.
+        Mean probability of the gate as it predicts.
     load : array
         Weight of the rows that the gate sends to the expert: to the `top_k` most probable ones, or
         without routing to the most probable one.
@@ -175,7 +180,7 @@ def usage(parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Array, Arra
     share = load = count = np.zeros(1)
     for rows in blocks:
         gate, joint = joint_log_prob(parts, params, rows)
-        share = share + np.exp(gate) @ rows.weight
+        share = share + np.exp(_routed_gate(gate, parts.top_k)) @ rows.weight
         load = load + np.isfinite(routed(gate, parts.top_k or 1)) @ rows.weight
         joint = routed(joint, parts.top_k)
         count = count + np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight

@@ -32,6 +32,7 @@ class ReportingMixin:
     _mixture: Any
     _new_rows_with_target: Any
     _response_names: Any
+    gate_feature_names_: Any
     predict_gate: Any
     predict_experts: Any
 
@@ -310,8 +311,8 @@ class ReportingMixin:
 
     def _gate_names(self) -> list[str]:
         """Names of the columns that the gate sees."""
-        columns, names = self._mixture.gate_columns, self._feature_names()
-        return names if columns is None else [names[j] for j in columns]
+        columns, names = self._mixture.gate_columns, self.gate_feature_names_
+        return list(names if columns is None else names[columns])
 
     def _standard_target(self, y: Array) -> Array:
         if self._mixture.target is None:

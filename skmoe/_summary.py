@@ -162,7 +162,7 @@ def describe(
         "iterations": f"{model.n_iter_} ({'converged' if model.converged_ else 'not converged'})",
     }
     starts = model.start_lower_bounds_
-    if model.n_experts_ > model.n_experts:
+    if _n_averaged(model) > 1:
         facts["experts"] = f"{model.n_experts_}, mean over {len(starts)} starts"
     if len(starts) > 1:
         facts["starts, best to worst"] = f"{np.max(starts):.5g} to {np.min(starts):.5g}"
@@ -177,7 +177,9 @@ def describe(
         facts |= _criteria(float(log_density @ weight), n_params, resp, weight)
     notes = ["Penalised estimates, in the units of the data."]
     if model.n_experts_ > 1 and hasattr(model._mixture.params.gate, "coef"):
-        notes.append("Leanings: change of the gate's log odds for one standard deviation more.")
+        notes.append(
+            "Leanings: log odds against the other experts for one standard deviation more."
+        )
     if found is not None:
         notes.append(f"Standard errors: {found.method}.")
     elif values is not None:
@@ -206,9 +208,10 @@ def _describe_expert(model: Any, k: int, rows: float) -> Expert:
     kind = "linear" if experts is None else _kind(experts[k])
     if experts is None and not hasattr(model, "coef_"):
         kind = type(model._mixture.parts.experts).__name__
-    if model.n_experts_ > model.n_experts:
-        kind += f", start {k // model.n_experts}"
+    if _n_averaged(model) > 1:
+        kind += f", start {k * _n_averaged(model) // model.n_experts_}"
     noise = getattr(model, "noise_variance_", None)
+    noise = None if noise is None or np.isnan(noise[k]).all() else noise
     return Expert(
         _words(model, k),
         kind,
@@ -218,6 +221,11 @@ def _describe_expert(model: Any, k: int, rows: float) -> Expert:
         None if noise is None else np.sqrt(np.atleast_1d(noise[k])),
         [] if experts is None else _importances(experts[k], model._feature_names()),
     )
+
+
+def _n_averaged(model: Any) -> int:
+    """Starts that the mixture is the average of."""
+    return len(getattr(model._mixture.params.gate, "starts", (None,)))
 
 
 def _kind(models: Sequence[Any]) -> str:
@@ -247,7 +255,8 @@ def _words(model: Any, k: int) -> str:
     if coef is None:
         return "chosen for every row with the same probability"
     names = model._gate_names()
-    lean = coef[k, :-1]
+    # Against the average of the other experts.
+    lean = coef[k, :-1] * model.n_experts_ / (model.n_experts_ - 1.0)
     strongest = np.abs(lean).max(initial=0.0)
     order = np.argsort(-np.abs(lean), kind="stable")[:MOST_NAMED]
     named = [j for j in order if abs(lean[j]) > LEAST_LEAN * strongest]

@@ -396,7 +396,7 @@ EXPERTS = {"linear": {"regressor": LinearExperts, "classifier": LogisticExperts}
 ESTIMATORS = {
     "linear": {"regressor": Ridge(), "classifier": LogisticRegression()},
     "tree": {
-        "regressor": DecisionTreeRegressor(min_samples_leaf=10),
+        "regressor": DecisionTreeRegressor(min_samples_leaf=2),
         "classifier": DecisionTreeClassifier(min_samples_leaf=10),
     },
 }

@@ -1,5 +1,7 @@
 """Simulated tables whose regimes are known."""
 
+import warnings
+
 import numpy as np
 
 
@@ -30,3 +32,18 @@ def flipping_classes(n_rows=600, n_classes=2, seed=0):
     logits = 3.0 * np.outer(sign * X[:, 1], np.arange(n_classes))
     logits += rng.gumbel(size=logits.shape)
     return X, np.argmax(logits, axis=1)
+
+
+def steps(n_rows=400, seed=0):
+    """Two regimes of steps, which trees see and lines do not, on two sides of an oblique line."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, size=(n_rows, 3))
+    y = np.where(X[:, 0] + X[:, 1] > 0, np.floor(2 * X[:, 2]), -np.floor(2 * X[:, 2]))
+    return X, y + 0.2 * rng.normal(size=n_rows)
+
+
+def quiet(moe, *data, **options):
+    """Fit without the warnings that short fits of small tables give."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return moe.fit(*data, **options)

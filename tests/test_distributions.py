@@ -8,6 +8,8 @@ from numpy.testing import assert_allclose
 from regimes import crossing_lines, two_regimes
 from scipy import integrate, stats
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import MixtureDistribution
@@ -217,6 +219,11 @@ EXPERTS = {
     "tree": {"expert": "tree", "n_init": 1},
     "routed trees": {"expert": "tree", "n_init": 1, "top_k": 1, "n_experts": 3},
     "mixed": {"expert": ["linear", "tree"], "n_init": 1},
+    "nested in a pipeline": {
+        "expert": make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(2, n_init=1)),
+        "n_init": 1,
+        "max_iter": 3,
+    },
     "nested": {"expert": MixtureOfExpertsRegressor(2, n_init=1), "n_init": 1, "max_iter": 5},
 }
 

@@ -614,7 +614,7 @@ def test_text_of_estimators(trees):
     leaves = [pipeline[-1].get_n_leaves() for pipeline in moe.experts_[0]]
     assert f"{min(leaves)} to {max(leaves)} leaves" in text or f"{leaves[0]} leaves" in text
     # The gate sees categories as numbers.
-    names = getattr(moe, "gate_feature_names_", ["gate column 0"])
+    names = moe.gate_feature_names_
     assert f"log odds per unit: {names[0]} " in text or f", {names[0]} " in text
     assert "leans on" not in export_mermaid(moe, X=frame)
 

@@ -110,12 +110,8 @@ def gate_leanings(estimator: Any) -> Array | None:
 
 def encoded_columns(estimator: Any) -> list[str] | None:
     """Names of the gate's columns where it sees categories and holes as numbers; else None."""
-    features, n_columns = feature_labels(estimator), estimator.gate_coef_.shape[1]
-    unnamed = [f"gate column {j}" for j in range(n_columns)]
-    if n_columns == len(features):
-        unnamed = features
-    names = [str(name) for name in getattr(estimator, "gate_feature_names_", unnamed)]
-    return None if names == features else names
+    names = [str(name) for name in estimator.gate_feature_names_]
+    return None if names == feature_labels(estimator) else names
 
 
 def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:

@@ -33,7 +33,7 @@ def models(task, experts, deep):
     forest = RandomForestRegressor if regression else RandomForestClassifier
     boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)
-    kinds = {"tree": "tree"} | ({"deep tree": tree(min_samples_leaf=2)} if deep else {})
+    kinds = {"tree": "tree"} | ({"full tree": tree()} if deep else {})
     for name, expert in kinds.items():
         for cross_fit in (False, "auto"):
             for k in experts:
@@ -69,12 +69,13 @@ def judge(task, model, train, test):
 def main():
     """Print a line for each model and table, and means over the tables."""
     parser = data_parser(__doc__)
+    parser.add_argument("--task", choices=list(MIXTURE), nargs="*", default=list(MIXTURE))
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--experts", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--most-rows", type=int, default=5000)
-    parser.add_argument("--deep", action="store_true", help="deep trees as experts as well")
+    parser.add_argument("--deep", action="store_true", help="fully grown trees as experts as well")
     arguments = parser.parse_args()
-    for task in MIXTURE:
+    for task in arguments.task:
         results = {}
         for table, X, y, _ in load_tables(arguments.data, task, arguments.only):
             chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-A *design* is the (n, d) matrix of standardised features whose last column is all ones, dense or
-CSR. The component axis (experts, classes) comes first and the row axis last: responsibilities are
+A *design* is the (n, d) matrix of standardised features whose last column is all ones, dense (in
+columns, so that weights of rows run along memory) or CSR. The component axis (experts, classes) comes first and the row axis last: responsibilities are
 (K, n), logits of C classes within K experts (K, C, n), coefficients (K, d) or (K, C, d).
 
 Softmax models use symmetric coding: one coefficient vector for each class, summing to zero over
@@ -28,6 +28,8 @@ LOG_2PI = float(np.log(2.0 * np.pi))
 SMALLEST = float(np.finfo(np.float64).tiny)
 # A pivot this far below the largest says that the matrix is singular to working precision.
 SINGULAR_PIVOT = 1e-7
+# Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
+SMALL_PRODUCT = 10**6
 # Largest system of a dense Newton step; beyond it the Hessian is bounded by a smaller one.
 DENSE_NEWTON = 1000
 
@@ -56,8 +58,10 @@ def weighted_gram(design: Design, weight: Array) -> Array:
         scaled = design.copy()
         scaled.data *= np.repeat(weight, np.diff(design.indptr))
         return (scaled.T @ design).toarray()
-    root = design * np.sqrt(weight)[:, None]
-    return root.T @ root  # one array twice: BLAS computes one triangle only
+    if design.size * design.shape[1] <= SMALL_PRODUCT:
+        return (design.T * weight) @ design
+    root = design.T * np.sqrt(weight)
+    return root @ root.T  # one array twice: BLAS computes one triangle only
 
 
 # --- log space --------------------------------------------------------------------------------
@@ -66,7 +70,8 @@ def weighted_gram(design: Design, weight: Array) -> Array:
 def log_normalise(joint: Array) -> tuple[Array, Array]:
     """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
     peak = joint.max(axis=0)
-    resp = np.exp(joint - peak)
+    resp = joint - peak
+    np.exp(resp, out=resp)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)

@@ -100,12 +100,18 @@ def make_design(X: Design, scale: Scale, columns: Array | None) -> Design:
     center, spread = scale
     if columns is not None:
         X, center, spread = X[:, columns], center[columns], spread[columns]
-    ones = np.ones((X.shape[0], 1))
+    n_rows, n_columns = X.shape
     if sparse.issparse(X):
         scaled = sparse.csr_array(X, copy=True)
         scaled.data /= spread[scaled.indices]
+        ones = np.ones((n_rows, 1))
         return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
-    return np.hstack([(X - center) / spread, ones])
+    design = np.empty((n_rows, n_columns + 1), order="F")
+    for begin in range(0, n_rows, BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        design[block, :-1] = (X[block] - center) / spread
+    design[:, -1] = 1.0
+    return design
 
 
 def raw_coefficients(coef: Array, scale: Scale, columns: Array | None) -> tuple[Array, Array]:

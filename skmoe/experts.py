@@ -96,10 +96,10 @@ class LinearExperts:
     def log_prob(self, params: LinearParams, design: Design, y: Array) -> Array:
         """Log density of y (m, n) under each expert, (K, n)."""
         residual = y - linear(params.coef, design)
-        residual *= np.exp(-0.5 * params.log_variance)[..., None]
+        residual *= np.sqrt(0.5 * np.exp(-params.log_variance))[..., None]
         np.square(residual, out=residual)
-        constant = params.log_variance.sum(axis=1) + LOG_2PI * len(y)
-        return -0.5 * (residual.sum(axis=1) + constant[:, None])
+        constant = -0.5 * (params.log_variance.sum(axis=1) + LOG_2PI * len(y))
+        return constant[:, None] - residual.sum(axis=1)
 
     def predict(self, params: LinearParams, design: Design) -> Array:
         """Mean of each expert, (K, m, n)."""

@@ -2,9 +2,10 @@
 
 Conventions
 -----------
-A *design* is the (n, d) matrix of standardised features whose last column is all ones, dense (in
-columns, so that weights of rows run along memory) or CSR. The component axis (experts, classes) comes first and the row axis last: responsibilities are
-(K, n), logits of C classes within K experts (K, C, n), coefficients (K, d) or (K, C, d).
+A *design* is the (n, d) matrix of standardised features whose last column is all ones, CSR or dense
+in columns, so that weights of rows run along memory. The component axis (experts, classes) comes
+first and the row axis last: responsibilities are (K, n), logits of C classes within K experts
+(K, C, n), coefficients (K, d) or (K, C, d).
 
 Softmax models use symmetric coding: one coefficient vector for each class, summing to zero over
 the classes. Newton steps are taken in the coordinates of `contrasts`, in which no direction is

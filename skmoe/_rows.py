@@ -109,7 +109,10 @@ def make_design(X: Design, scale: Scale, columns: Array | None) -> Design:
     design = np.empty((n_rows, n_columns + 1), order="F")
     for begin in range(0, n_rows, BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
-        design[block, :-1] = (X[block] - center) / spread
+        columns_here = design.T[:-1, block]
+        columns_here[...] = X[block].T
+        columns_here -= center[:, None]
+        columns_here /= spread[:, None]
     design[:, -1] = 1.0
     return design
 

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._em import (
@@ -62,12 +63,17 @@ class Setup(NamedTuple):
     seeds: list[np.random.SeedSequence]  # of the named starts
     max_iter: int
     tol: float
+    n_threads: int = 1  # that share the rows of a climb
 
 
 def search(
     setup: Setup, start_listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
 ) -> tuple[Climb, Array]:
-    """The kept run, and the bounds that the starts came to."""
+    """The kept run, and the bounds that the starts came to.
+
+    Jobs share the starts first, and then, as threads, the rows of the last climb.
+    """
+    setup = setup._replace(n_threads=effective_n_jobs(n_jobs))
     if isinstance(setup.begin, str):
         return _search_starts(setup, setup.begin, start_listeners, listener, n_jobs)
     params = setup.begin
@@ -84,7 +90,7 @@ def _search_starts(
     listener: Listener,
     n_jobs: int | None,
 ) -> tuple[Climb, Array]:
-    on_table = setup._replace(rows=setup.table.rows)
+    on_table = setup._replace(rows=setup.table.rows, n_threads=1)
     for start_listener in listeners:
         start_listener.begin()
     runs = _race(on_table, init, listeners, n_jobs)
@@ -178,8 +184,11 @@ def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
     if run.stalled:
         return None
     parts, rows = setup.parts, setup.rows
-    _, joint = joint_log_prob(parts, run.params, rows)
-    resp, density = log_normalise(routed(joint, parts.top_k))
+    looks = [
+        log_normalise(routed(joint_log_prob(parts, run.params, block)[1], parts.top_k))
+        for block in in_blocks(rows)
+    ]
+    resp, density = (np.concatenate(looked, axis=-1) for looked in zip(*looks, strict=True))
     dead = np.flatnonzero(collapsed(resp @ rows.weight))
     if not len(dead):
         return None
@@ -217,4 +226,5 @@ def _climb(
         n_plain=n_plain,
         on_iteration=listener,
         earlier=earlier,
+        n_threads=setup.n_threads,
     )

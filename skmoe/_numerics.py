@@ -14,7 +14,8 @@ free, so that no gauge has to be fixed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,8 +32,15 @@ SMALLEST = float(np.finfo(np.float64).tiny)
 SINGULAR_PIVOT = 1e-7
 # Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
 SMALL_PRODUCT = 10**6
-# Largest system of a dense Newton step; beyond it the Hessian is bounded by a smaller one.
+# Largest system of a Newton step, and largest Gram matrix, that is formed; larger ones are solved
+# by conjugate gradients.
 DENSE_NEWTON = 1000
+LARGEST_GRAM = 1000
+# Residuals, relative to the first, that end conjugate gradients, and most products they take: the
+# next iteration of EM goes on from there.
+NEWTON_TOL = 0.1
+RIDGE_TOL = 0.01
+MOST_PRODUCTS = 40
 
 
 # --- products with a design -------------------------------------------------------------------
@@ -42,7 +50,10 @@ def linear(coef: Array, design: Design) -> Array:
     """Linear predictors `coef @ design.T` of shape (..., n) for coefficients (..., d)."""
     flat = coef.reshape(-1, coef.shape[-1])
     # For CSR the product must have the sparse operand on the left.
-    product = (design @ flat.T).T if sparse.issparse(design) else flat @ design.T
+    if sparse.issparse(design):
+        product = np.ascontiguousarray((design @ flat.T).T)
+    else:
+        product = flat @ design.T
     return product.reshape(*coef.shape[:-1], design.shape[0])
 
 
@@ -86,6 +97,25 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
 
 
 # --- least squares ----------------------------------------------------------------------------
+
+
+def ridge_coefficients(grams: Any, cross: Array, ridge: Array, start: Array) -> Array:
+    """Ridge coefficients (K, m, d) from `weighted_grams` and cross products (K, m, d).
+
+    Gram matrices that are not formed are solved for by conjugate gradients from `start`, to
+    coefficients that are no worse than it.
+    """
+    if isinstance(grams, WeightedGram):
+        return conjugate_gradients(
+            lambda at: grams @ at + ridge * at,
+            cross,
+            start,
+            (grams.diagonal() + ridge)[:, None],
+            axes=(-1,),
+            tol=RIDGE_TOL,
+        )
+    pairs = zip(grams, cross, strict=True)
+    return np.stack([ridge_solve(gram, right, ridge) for gram, right in pairs])
 
 
 def ridge_solve(gram: Array, cross: Array, ridge: Array) -> Array:
@@ -140,20 +170,17 @@ def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
     return weighted_sums(targets - targets.sum(axis=-2, keepdims=True) * probs, design)
 
 
-def softmax_curvature(design: Design, weight: Array, probs: Array) -> Array:
-    """Negative Hessian of a softmax log-likelihood, or its bound where that would be too large.
+def softmax_curvature(design: Design, weight: Array, probs: Array) -> Any:
+    """Negative Hessian of softmax log-likelihoods, for weights (..., n) and probs (..., C, n).
 
-    The Hessian is returned in blocks (C, C, d, d). The bound is half the weighted Gram matrix
-    (d, d), which times the identity over the classes dominates the Hessian everywhere [1]_.
-
-    References
-    ----------
-    .. [1] D. Böhning and B. G. Lindsay (1988), "Monotonicity of quadratic-approximation
-       algorithms", Annals of the Institute of Statistical Mathematics 40, 641-663.
+    In blocks (..., C, C, d, d), or as a `SoftmaxHessian` where these would be too large.
     """
-    n_classes, n_columns = probs.shape[0], design.shape[1]
+    n_classes, n_columns = probs.shape[-2], design.shape[1]
     if (n_classes - 1) * n_columns > DENSE_NEWTON:
-        return 0.5 * weighted_gram(design, weight)
+        return SoftmaxHessian(((design, weight, probs),))
+    if probs.ndim > 2:
+        pairs = zip(weight, probs, strict=True)
+        return np.stack([softmax_curvature(design, *pair) for pair in pairs])
     blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
     for a in range(n_classes):
         for b in range(a):
@@ -165,26 +192,44 @@ def softmax_curvature(design: Design, weight: Array, probs: Array) -> Array:
     return blocks
 
 
-def softmax_factor(curvature: Array, basis: Array, ridge: Array) -> Array:
-    """Cholesky factor of a penalised `softmax_curvature` in contrast coordinates."""
-    if curvature.ndim == 2:
-        return _cholesky((basis[:, 0] @ basis[:, 0]) * curvature + np.diag(ridge))
+def softmax_factor(curvature: Any, basis: Array, ridge: Array) -> Any:
+    """Cholesky factor of a penalised `softmax_curvature` in contrast coordinates.
+
+    Of several, a list of them; of one that is not formed, itself and the diagonal.
+    """
+    if isinstance(curvature, SoftmaxHessian):
+        return curvature, np.square(basis.T) @ curvature.diagonal() + ridge
+    if curvature.ndim > 4:
+        return [softmax_factor(blocks, basis, ridge) for blocks in curvature]
     half = np.tensordot(basis, curvature, axes=(0, 0))  # (C-1, C, d, d)
     reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
     size = reduced.shape[0] * reduced.shape[1]
     return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
 
 
-def softmax_ascent(
-    factor: Array, gradient: Array, coef: Array, basis: Array, ridge: Array
-) -> Array:
-    """Newton step (C, d) of the penalised log-likelihood, in symmetric coding."""
+def softmax_ascent(factor: Any, gradient: Array, coef: Array, basis: Array, ridge: Array) -> Array:
+    """Newton step (..., C, d) of the penalised log-likelihood, in symmetric coding."""
     ascent = basis.T @ gradient - ridge * contrast_coordinates(coef, basis)
-    if factor.shape[0] == gradient.shape[1]:  # the bound: one system for every contrast
-        solved = linalg.cho_solve((factor, True), ascent.T).T
+    if isinstance(factor, tuple):
+        hessian, diagonal = factor
+        solved = conjugate_gradients(
+            lambda at: basis.T @ (hessian @ (basis @ at)) + ridge * at,
+            ascent,
+            np.zeros_like(ascent),
+            diagonal,
+            axes=(-2, -1),
+            tol=NEWTON_TOL,
+        )
+    elif isinstance(factor, list):
+        pairs = zip(factor, ascent, strict=True)
+        solved = np.stack([_cho_solve(one, right) for one, right in pairs])
     else:
-        solved = linalg.cho_solve((factor, True), ascent.ravel()).reshape(ascent.shape)
+        solved = _cho_solve(factor, ascent)
     return basis @ solved
+
+
+def _cho_solve(factor: Array, right: Array) -> Array:
+    return linalg.cho_solve((factor, True), right.ravel()).reshape(right.shape)
 
 
 def contrast_coordinates(coef: Array, basis: Array) -> Array:
@@ -206,6 +251,141 @@ def _cholesky(matrix: Array) -> Array:
             if np.diag(factor).min() > SINGULAR_PIVOT * np.diag(factor).max():
                 return factor
         jitter = max(10.0 * jitter, 1e-13 * size)
+
+
+# --- matrices that are never formed -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SoftmaxHessian:
+    """Negative Hessian of softmax log-likelihoods, known by its products with coefficients.
+
+    A sum over rows: blocks of (design, row weights (..., n), probabilities (..., C, n)).
+    """
+
+    blocks: tuple[tuple[Design, Array, Array], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (..., C, d) of the coefficients."""
+        design, _, probs = self.blocks[0]
+        return (*probs.shape[:-1], design.shape[1])
+
+    def __add__(self, other: SoftmaxHessian) -> SoftmaxHessian:
+        return SoftmaxHessian(self.blocks + other.blocks)
+
+    def __matmul__(self, coef: Array) -> Array:
+        total = np.zeros(self.shape)
+        for design, weight, probs in self.blocks:
+            change = linear(coef, design)
+            change -= (probs * change).sum(axis=-2, keepdims=True)
+            change *= probs
+            change *= weight[..., None, :]
+            total += weighted_sums(change, design)
+        return total
+
+    def diagonal(self) -> Array:
+        """Diagonal, (..., C, d)."""
+        total = np.zeros(self.shape)
+        for design, weight, probs in self.blocks:
+            spread = weight[..., None, :] * probs * (1.0 - probs)
+            total += weighted_sums(spread, _square(design))
+        return total
+
+
+@dataclass(frozen=True)
+class WeightedGram:
+    """Gram matrices of a design under K weights, known by their products with coefficients.
+
+    A sum over rows: blocks of (design, row weights (K, n)).
+    """
+
+    blocks: tuple[tuple[Design, Array], ...]
+
+    def __add__(self, other: WeightedGram) -> WeightedGram:
+        return WeightedGram(self.blocks + other.blocks)
+
+    def __matmul__(self, coef: Array) -> Array:
+        """Products with coefficients (K, m, d)."""
+        total = np.zeros(coef.shape)
+        for design, weight in self.blocks:
+            change = linear(coef, design)
+            change *= weight[:, None]
+            total += weighted_sums(change, design)
+        return total
+
+    def diagonal(self) -> Array:
+        """Diagonals, (K, d)."""
+        terms = [weighted_sums(weight, _square(design)) for design, weight in self.blocks]
+        return np.sum(terms, axis=0)
+
+
+def weighted_grams(design: Design, weights: Array) -> Any:
+    """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
+    if design.shape[1] > LARGEST_GRAM:
+        return WeightedGram(((design, weights),))
+    return np.stack([weighted_gram(design, weight) for weight in weights])
+
+
+def gram_product(grams: Any, coef: Array) -> Array:
+    """Products (K, m, d) of coefficients with `weighted_grams`."""
+    return grams @ coef if isinstance(grams, WeightedGram) else np.matmul(coef, grams)
+
+
+def _square(design: Design) -> Design:
+    return design.multiply(design).tocsr() if sparse.issparse(design) else np.square(design)
+
+
+def conjugate_gradients(
+    product: Callable[[Array], Array],
+    right: Array,
+    start: Array,
+    diagonal: Array,
+    *,
+    axes: tuple[int, ...],
+    tol: float,
+) -> Array:
+    """Solve positive definite systems by conjugate gradients, scaled by their diagonal [1]_.
+
+    Parameters
+    ----------
+    product : callable
+        Product of the matrices with vectors of the shape of `start`.
+    right, start, diagonal : array
+        Right-hand sides, first guesses, diagonals of the matrices.
+    axes : tuple of int
+        Axes of a system; the others count the systems.
+    tol : float
+        Size of the residuals, relative to the first, at which to stop.
+
+    Returns
+    -------
+    solution : array
+        Nowhere worse than the guess: every step lowers the quadratic form of its system.
+
+    References
+    ----------
+    .. [1] M. R. Hestenes and E. Stiefel (1952), "Methods of conjugate gradients for solving linear
+       systems", Journal of Research of the National Bureau of Standards 49, 409-436.
+    """
+    scale = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
+    solution, residual = start, right - product(start) if start.any() else right
+    goal: Array | None = None
+    size, direction = np.array(np.inf), np.zeros(())
+    for _ in range(MOST_PRODUCTS):
+        scaled = scale * residual
+        last, size = size, (residual * scaled).sum(axis=axes, keepdims=True)
+        goal = tol**2 * size if goal is None else goal
+        if (size <= goal).all():
+            break
+        direction = scaled + size / np.maximum(last, SMALLEST) * direction
+        moved = product(direction)
+        bend = (direction * moved).sum(axis=axes, keepdims=True)
+        # A system that is solved stays as it is.
+        length = np.where((size > goal) & (bend > 0.0), size / np.maximum(bend, SMALLEST), 0.0)
+        solution = solution + length * direction
+        residual = residual - length * moved
+    return solution
 
 
 # --- parameters as values ---------------------------------------------------------------------

@@ -17,6 +17,8 @@ from skmoe._numerics import Array, Design
 
 # Rows of a block: small enough for the block and its products to stay in cache.
 BLOCK_ROWS = 2048
+# Sparse rows are short, and a call for a block of them costs more.
+SPARSE_BLOCK_ROWS = 16_384
 # A spread below this share of the mean is what summation leaves of a constant column.
 ROUND_OFF = 1e-13
 
@@ -156,11 +158,13 @@ def take(rows: Rows, index: Array | slice, weight: Array | None = None) -> Rows:
     )
 
 
-def in_blocks(rows: Rows, size: int = BLOCK_ROWS) -> list[Rows]:
-    """Cut rows into blocks of about `size`; views of dense arrays. Raw tables stay whole."""
+def in_blocks(rows: Rows, size: int | None = None) -> list[Rows]:
+    """Cut rows into blocks, of `size` if given; views of dense arrays. Raw tables stay whole."""
     n_rows = len(rows.weight)
     if isinstance(rows.expert_design, RawTable):
         return [rows]
+    if size is None:
+        size = SPARSE_BLOCK_ROWS if sparse.issparse(rows.gate_design) else BLOCK_ROWS
     return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
 
 

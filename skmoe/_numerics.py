@@ -66,6 +66,9 @@ def weighted_sums(weights: Array, design: Design) -> Array:
 
 def weighted_gram(design: Design, weight: Array) -> Array:
     """Gram matrix of the design with non-negative row weights, (d, d)."""
+    kept = np.flatnonzero(weight)
+    if 2 * len(kept) < len(weight):
+        design, weight = design[kept], weight[kept]
     if sparse.issparse(design):
         scaled = design.copy()
         scaled.data *= np.repeat(weight, np.diff(design.indptr))
@@ -182,13 +185,11 @@ def softmax_curvature(design: Design, weight: Array, probs: Array) -> Any:
         pairs = zip(weight, probs, strict=True)
         return np.stack([softmax_curvature(design, *pair) for pair in pairs])
     blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
-    for a in range(n_classes):
-        for b in range(a):
-            gram = weighted_gram(design, weight * probs[a] * probs[b])
-            blocks[a, b] = blocks[b, a] = -gram
-            # The blocks of a row of the Hessian sum to zero.
-            blocks[a, a] += gram
-            blocks[b, b] += gram
+    a, b = np.tril_indices(n_classes, -1)
+    blocks[a, b] = blocks[b, a] = -_grams(design, weight * probs[a] * probs[b])
+    # The blocks of a row of the Hessian sum to zero.
+    classes = np.arange(n_classes)
+    blocks[classes, classes] = -blocks.sum(axis=1)
     return blocks
 
 
@@ -324,7 +325,19 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
-    return np.stack([weighted_gram(design, weight) for weight in weights])
+    return _grams(design, weights)
+
+
+def _grams(design: Design, weights: Array) -> Array:
+    """Gram matrices (m, d, d) for m row weights (m, n)."""
+    n_columns = design.shape[1]
+    if sparse.issparse(design) or len(weights) <= n_columns:
+        return np.stack([weighted_gram(design, weight) for weight in weights])
+    # So many are one product with the products of the columns.
+    a, b = np.triu_indices(n_columns)
+    grams = np.empty((len(weights), n_columns, n_columns))
+    grams[:, a, b] = grams[:, b, a] = weights @ (design.T[a] * design.T[b]).T
+    return grams
 
 
 def gram_product(grams: Any, coef: Array) -> Array:

@@ -84,7 +84,7 @@ def standard_scale(X: Design, weight: Array) -> Scale:
         center = np.zeros_like(mean)
     else:
         deviation = X - mean
-        unit = _unit(np.abs(deviation).max(axis=0))
+        unit = _unit(np.maximum(deviation.max(axis=0), -deviation.min(axis=0)))
         deviation /= unit
         variance = np.square(deviation, out=deviation).T @ weight / total
         center = mean

@@ -184,14 +184,16 @@ def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
     if run.stalled:
         return None
     parts, rows = setup.parts, setup.rows
-    looks = [
-        log_normalise(routed(joint_log_prob(parts, run.params, block)[1], parts.top_k))
-        for block in in_blocks(rows)
-    ]
-    resp, density = (np.concatenate(looked, axis=-1) for looked in zip(*looks, strict=True))
-    dead = np.flatnonzero(collapsed(resp @ rows.weight))
+    blocks = in_blocks(rows)
+
+    def look(block: Rows) -> tuple[Array, Array]:
+        return log_normalise(routed(joint_log_prob(parts, run.params, block)[1], parts.top_k))
+
+    dead = np.flatnonzero(collapsed(np.sum([look(b)[0] @ b.weight for b in blocks], axis=0)))
     if not len(dead):
         return None
+    looks = zip(*map(look, blocks), strict=True)
+    resp, density = (np.concatenate(seen, axis=-1) for seen in looks)
     order = np.argsort(density, kind="stable")
     share = np.cumsum(rows.weight[order]) / rows.weight.sum()
     worst = order[share <= max(len(dead) / len(resp), share[0])]

@@ -14,14 +14,17 @@ architectures", Neural Networks 8, 1409-1431.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics import Array, add, extrapolate, log_normalise
-from skmoe._rows import Rows
+from skmoe._rows import Rows, in_blocks
 from skmoe.protocols import Experts, Gate, TableExperts
 
 # Sweeps for which a curvature serves, once the first iterations are past.
@@ -99,37 +102,68 @@ def routed(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    order = np.argsort(-log_probs, axis=0, kind="stable")
+    left, rows = log_probs.copy(), np.arange(log_probs.shape[1])
     kept = np.full_like(log_probs, -np.inf)
-    chosen = order[:top_k]
-    np.put_along_axis(kept, chosen, np.take_along_axis(log_probs, chosen, axis=0), axis=0)
+    for _ in range(top_k):  # far fewer passes than a sort makes
+        best = left.argmax(axis=0)
+        kept[best, rows] = log_probs[best, rows]
+        left[best, rows] = -np.inf
     return kept
 
 
 def sweep(
-    parts: Parts, blocks: Sequence[Rows], params: Params, known: Point | None = None
+    parts: Parts,
+    blocks: Sequence[Rows],
+    params: Params,
+    known: Point | None = None,
+    over: Callable[..., Iterable[Any]] = map,
 ) -> Point:
     """One pass over the data at given parameters.
 
-    `known` lends its factors of the curvature; without it they are found in this pass.
+    `known` lends its factors of the curvature; without it they are found in this pass. `over` maps
+    over the blocks in their order, in which they are summed, so that the sums do not depend on it.
     """
-    value, sums, curvatures = 0.0, None, None
-    for rows in blocks:
-        log_gate, joint = joint_log_prob(parts, params, rows)
-        resp, log_density = log_normalise(routed(joint, parts.top_k))
-        resp *= rows.weight
-        value += float(rows.weight @ log_density)
-        if parts.balance:
-            value += parts.balance * float(rows.weight @ log_gate.mean(axis=0))
-        sums = _sum(sums, _statistics(parts, params, rows, resp, log_gate))
-        if known is None:
-            curvatures = _sum(curvatures, _curvatures(parts, params, rows, resp, log_gate))
-    value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
+    value, sums, curvatures = _gather(
+        parts, params, over(partial(_look, parts, params, known is None), blocks)
+    )
     bound = value / float(sum(rows.weight.sum() for rows in blocks))
-    assert sums is not None
     if known is None:
         return Point(params, bound, sums, _factors(parts, curvatures), 0)
     return Point(params, bound, sums, known.factors, known.age + 1)
+
+
+def _look(
+    parts: Parts, params: Params, curved: bool, rows: Rows, resp: Array | None = None
+) -> tuple[float, tuple[Any, Any], tuple[Any, Any] | None]:
+    """What a block adds to the bound, to the statistics and, if wanted, to the curvatures.
+
+    With given responsibilities the bound is the expected log-likelihood.
+    """
+    log_gate, joint = joint_log_prob(parts, params, rows)
+    if resp is None:
+        resp, log_density = log_normalise(routed(joint, parts.top_k))
+        resp *= rows.weight
+        value = float(rows.weight @ log_density)
+    else:
+        resp = resp * rows.weight
+        value = float(np.vdot(resp, joint))
+    if parts.balance:
+        value += parts.balance * float(rows.weight @ log_gate.mean(axis=0))
+    sums = _statistics(parts, params, rows, resp, log_gate)
+    return value, sums, _curvatures(parts, params, rows, resp, log_gate) if curved else None
+
+
+def _gather(
+    parts: Parts, params: Params, looks: Iterable[tuple[float, Any, Any]]
+) -> tuple[float, Any, Any]:
+    """Penalised value, statistics and curvatures, summed over the blocks in their order."""
+    value, sums, curvatures = 0.0, None, None
+    for value_here, sums_here, curvatures_here in looks:
+        value += value_here
+        sums = _sum(sums, sums_here)
+        curvatures = curvatures_here and _sum(curvatures, curvatures_here)
+    value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
+    return value, sums, curvatures
 
 
 def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
@@ -139,33 +173,27 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
         parts.gate.initial(n_experts, rows.gate_design.shape[1]),
         parts.experts.initial(n_experts, rows.expert_design.shape[1]),
     )
-    resp = resp * rows.weight
-    log_gate, joint = joint_log_prob(parts, params, rows)
-    value = _expected(parts, params, rows, resp, log_gate, joint)
+    blocks = in_blocks(rows)
+    ends = np.cumsum([len(block.weight) for block in blocks])
+    shares = np.split(resp, ends[:-1], axis=1)
+
+    def expect(params: Params) -> tuple[float, Any, Any]:
+        return _gather(parts, params, map(partial(_look, parts, params, True), blocks, shares))
+
+    value, sums, curvatures = expect(params)
     for _ in range(n_steps):
-        sums = _statistics(parts, params, rows, resp, log_gate)
-        factors = _factors(parts, _curvatures(parts, params, rows, resp, log_gate))
+        factors = _factors(parts, curvatures)
         trial, in_table = params, isinstance(parts.experts, TableExperts)
         for attempt in range(N_STEPS):
             refitted = trial.experts if attempt and in_table else None
             trial = _solve(parts, sums, factors, params, 0.5**attempt, refitted)
-            log_gate, joint = joint_log_prob(parts, trial, rows)
-            reached = _expected(parts, trial, rows, resp, log_gate, joint)
+            reached, *found = expect(trial)
             if reached >= value:
                 break
         else:
             return params
-        params, value = trial, reached
+        params, value, (sums, curvatures) = trial, reached, found
     return params
-
-
-def _expected(
-    parts: Parts, params: Params, rows: Rows, resp: Array, log_gate: Array, joint: Array
-) -> float:
-    """Penalised expected log-likelihood."""
-    penalty = parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
-    balance = parts.balance * float(rows.weight @ log_gate.mean(axis=0)) if parts.balance else 0.0
-    return float(np.vdot(resp, joint)) + balance - penalty
 
 
 def climb(
@@ -178,6 +206,7 @@ def climb(
     n_plain: int,
     on_iteration: Callable[[int, Point], bool],
     earlier: Sequence[float] = (),
+    n_threads: int = 1,
 ) -> Climb:
     """Raise the penalised log-likelihood per row from given parameters.
 
@@ -193,25 +222,41 @@ def climb(
         Told the number and the point of each iteration; a true answer ends the climb.
     earlier : sequence of float
         Bounds of the climb that this one goes on from.
+    n_threads : int
+        Threads that share the blocks; the result is the same for any number.
     """
-    start = point = sweep(parts, blocks, params)
-    bounds = list(earlier)
-    last = len(bounds) + max_iter
-    for point in _ascent(parts, blocks, start, n_plain):
-        bounds.append(point.bound)
-        converged = gain_left(bounds) < tol
-        stopped = on_iteration(len(bounds), point)
-        if converged or stopped or len(bounds) >= last:
-            return Climb(point.params, bounds, converged, stalled=False)
-    return Climb(point.params, bounds or [point.bound], converged=False, stalled=True)
+    with _mapping(min(n_threads, len(blocks))) as over:
+        look = partial(sweep, parts, blocks, over=over)
+        start = point = look(params)
+        bounds = list(earlier)
+        last = len(bounds) + max_iter
+        for point in _ascent(parts, look, start, n_plain):
+            bounds.append(point.bound)
+            converged = gain_left(bounds) < tol
+            stopped = on_iteration(len(bounds), point)
+            if converged or stopped or len(bounds) >= last:
+                return Climb(point.params, bounds, converged, stalled=False)
+        return Climb(point.params, bounds or [point.bound], converged=False, stalled=True)
 
 
-def _ascent(parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int) -> Iterator[Point]:
+@contextmanager
+def _mapping(n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A map that keeps order: of a pool of threads if there are to be several."""
+    if n_threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        yield pool.map
+
+
+def _ascent(
+    parts: Parts, look: Callable[..., Point], point: Point, n_plain: int
+) -> Iterator[Point]:
     """Ever better points; ends if no step is good."""
     limit = FIRST_LIMIT
     for cycle in count():
         life = 1 if cycle < FIRST_ITERATIONS else CURVATURE_LIFE
-        first = _advance(parts, blocks, point, life)
+        first = _advance(parts, look, point, life)
         if first is None:
             return
         yield first
@@ -219,7 +264,7 @@ def _ascent(parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int) ->
             path = (point.params, first.params, _propose(parts, first, 1.0))
             start, middle, end = ([*params.gate, *params.experts] for params in path)
             moved, length = extrapolate(start, middle, end, limit)
-            leap = sweep(parts, blocks, _constrained(parts, _like(point.params, moved)), first)
+            leap = look(_constrained(parts, _like(point.params, moved)), first)
             if leap.bound >= first.bound:
                 limit *= LIMIT_GROWTH if length == limit else 1.0
                 first = leap
@@ -229,7 +274,7 @@ def _ascent(parts: Parts, blocks: Sequence[Rows], point: Point, n_plain: int) ->
         point = first
 
 
-def _advance(parts: Parts, blocks: Sequence[Rows], point: Point, life: int) -> Point | None:
+def _advance(parts: Parts, look: Callable[..., Point], point: Point, life: int) -> Point | None:
     """The next point of plain EM, by a step short enough not to lower the bound."""
     enough = point.bound - ROUND_OFF * (1.0 + abs(point.bound))
     params = point.params
@@ -237,11 +282,11 @@ def _advance(parts: Parts, blocks: Sequence[Rows], point: Point, life: int) -> P
         step = 0.5**attempt if attempt < N_STEPS - 1 else 0.0
         refitted = params.experts if attempt and isinstance(parts.experts, TableExperts) else None
         params = _propose(parts, point, step, refitted)
-        reached = sweep(parts, blocks, params, point if point.age + 1 < life else None)
+        reached = look(params, point if point.age + 1 < life else None)
         if reached.bound >= enough:
             return reached
         if point.age > 0:  # a stale curvature may have misled the step
-            point = sweep(parts, blocks, point.params)
+            point = look(point.params)
     return None
 
 

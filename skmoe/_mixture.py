@@ -77,7 +77,9 @@ def predict(mixture: Mixture, X: Any) -> Array:
     for rows in _blocks(mixture, X):
         weight = np.exp(_log_gate(mixture, rows))
         if mixture.parts.top_k is None:
-            means.append(np.einsum("kn,kmn->mn", weight, _say(mixture, rows)))
+            said = _say(mixture, rows)
+            said *= weight[:, None]
+            means.append(said.sum(axis=0))
         else:
             means.append(_sparse_mean(mixture, rows, weight))
     return np.concatenate(means, axis=1)

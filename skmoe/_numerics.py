@@ -2,18 +2,16 @@
 
 Conventions
 -----------
-A *design* is the (n, d) matrix of standardised features whose last column is all ones, dense or
-CSR. The component axis (experts, classes) comes first and the row axis last: responsibilities are
-(K, n), logits of C classes within K experts (K, C, n), coefficients (K, d) or (K, C, d).
-
-Softmax models use symmetric coding: one coefficient vector for each class, summing to zero over
-the classes. Newton steps are taken in the coordinates of `contrasts`, in which no direction is
-free, so that no gauge has to be fixed afterwards.
+A *design* is the (n, d) matrix of standardised features whose last column is all ones, CSR or dense
+in columns, so that weights of rows run along memory. The component axis (experts, classes) comes
+first and the row axis last: responsibilities are (K, n), logits of C classes within K experts
+(K, C, n), coefficients (K, d) or (K, C, d).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,8 +26,14 @@ LOG_2PI = float(np.log(2.0 * np.pi))
 SMALLEST = float(np.finfo(np.float64).tiny)
 # A pivot this far below the largest says that the matrix is singular to working precision.
 SINGULAR_PIVOT = 1e-7
-# Largest system of a dense Newton step; beyond it the Hessian is bounded by a smaller one.
-DENSE_NEWTON = 1000
+# Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
+SMALL_PRODUCT = 10**6
+# Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
+LARGEST_GRAM = 1000
+# Residual, relative to the first, that ends conjugate gradients, and most products they take: the
+# next iteration of EM goes on from there.
+RIDGE_TOL = 0.01
+MOST_PRODUCTS = 40
 
 
 # --- products with a design -------------------------------------------------------------------
@@ -39,7 +43,10 @@ def linear(coef: Array, design: Design) -> Array:
     """Linear predictors `coef @ design.T` of shape (..., n) for coefficients (..., d)."""
     flat = coef.reshape(-1, coef.shape[-1])
     # For CSR the product must have the sparse operand on the left.
-    product = (design @ flat.T).T if sparse.issparse(design) else flat @ design.T
+    if sparse.issparse(design):
+        product = np.ascontiguousarray((design @ flat.T).T)
+    else:
+        product = flat @ design.T
     return product.reshape(*coef.shape[:-1], design.shape[0])
 
 
@@ -52,12 +59,17 @@ def weighted_sums(weights: Array, design: Design) -> Array:
 
 def weighted_gram(design: Design, weight: Array) -> Array:
     """Gram matrix of the design with non-negative row weights, (d, d)."""
+    kept = np.flatnonzero(weight)
+    if 2 * len(kept) < len(weight):
+        design, weight = design[kept], weight[kept]
     if sparse.issparse(design):
         scaled = design.copy()
         scaled.data *= np.repeat(weight, np.diff(design.indptr))
         return (scaled.T @ design).toarray()
-    root = design * np.sqrt(weight)[:, None]
-    return root.T @ root  # one array twice: BLAS computes one triangle only
+    if design.size * design.shape[1] <= SMALL_PRODUCT:
+        return (design.T * weight) @ design
+    root = design.T * np.sqrt(weight)
+    return root @ root.T  # one array twice: BLAS computes one triangle only
 
 
 # --- log space --------------------------------------------------------------------------------
@@ -66,7 +78,8 @@ def weighted_gram(design: Design, weight: Array) -> Array:
 def log_normalise(joint: Array) -> tuple[Array, Array]:
     """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
     peak = joint.max(axis=0)
-    resp = np.exp(joint - peak)
+    resp = joint - peak
+    np.exp(resp, out=resp)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)
@@ -80,6 +93,25 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
 
 
 # --- least squares ----------------------------------------------------------------------------
+
+
+def ridge_coefficients(grams: Any, cross: Array, ridge: Array, start: Array) -> Array:
+    """Ridge coefficients (K, m, d) from `weighted_grams` and cross products (K, m, d).
+
+    Gram matrices that are not formed are solved for by conjugate gradients from `start`, to
+    coefficients that are no worse than it.
+    """
+    if isinstance(grams, WeightedGram):
+        return conjugate_gradients(
+            lambda at: grams @ at + ridge * at,
+            cross,
+            start,
+            (grams.diagonal() + ridge)[:, None],
+            axes=(-1,),
+            tol=RIDGE_TOL,
+        )
+    pairs = zip(grams, cross, strict=True)
+    return np.stack([ridge_solve(gram, right, ridge) for gram, right in pairs])
 
 
 def ridge_solve(gram: Array, cross: Array, ridge: Array) -> Array:
@@ -110,96 +142,114 @@ def slope_ridge(alpha: float, n_columns: int) -> Array:
     return np.append(np.full(n_columns - 1, float(alpha)), 0.0)
 
 
-# --- softmax models with soft targets ---------------------------------------------------------
+# --- matrices that are never formed -----------------------------------------------------------
 
 
-def contrasts(n_classes: int, *, binary: bool = False) -> Array:
-    """Columns that span the coefficient vectors summing to zero, (n_classes, n_classes - 1).
+@dataclass(frozen=True)
+class WeightedGram:
+    """Gram matrices of a design under K weights, known by their products with coefficients.
 
-    Orthonormal Helmert contrasts, so that a ridge on the coordinates is the ridge on the symmetric
-    coefficients. With `binary` the coordinate of two classes is the difference of their
-    coefficients, the parameter that a logistic regression penalises.
+    A sum over rows: blocks of (design, row weights (K, n)).
     """
-    if binary and n_classes == 2:
-        return np.array([[-0.5], [0.5]])
-    return linalg.helmert(n_classes).T
+
+    blocks: tuple[tuple[Design, Array], ...]
+
+    def __add__(self, other: WeightedGram) -> WeightedGram:
+        return WeightedGram(self.blocks + other.blocks)
+
+    def __matmul__(self, coef: Array) -> Array:
+        """Products with coefficients (K, m, d)."""
+        total = np.zeros(coef.shape)
+        for design, weight in self.blocks:
+            change = linear(coef, design)
+            change *= weight[:, None]
+            total += weighted_sums(change, design)
+        return total
+
+    def diagonal(self) -> Array:
+        """Diagonals, (K, d)."""
+        terms = [weighted_sums(weight, squared(design)) for design, weight in self.blocks]
+        return np.sum(terms, axis=0)
 
 
-def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
-    """Gradient (..., C, d) of the weighted log-likelihood at class probabilities (..., C, n).
-
-    `targets` (..., C, n) hold the row weights shared among the classes; their sum over the classes
-    is the weight of the row.
-    """
-    return weighted_sums(targets - targets.sum(axis=-2, keepdims=True) * probs, design)
+def weighted_grams(design: Design, weights: Array) -> Any:
+    """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
+    if design.shape[1] > LARGEST_GRAM:
+        return WeightedGram(((design, weights),))
+    return formed_grams(design, weights)
 
 
-def softmax_curvature(design: Design, weight: Array, probs: Array) -> Array:
-    """Negative Hessian of a softmax log-likelihood, or its bound where that would be too large.
+def formed_grams(design: Design, weights: Array) -> Array:
+    """Gram matrices (m, d, d) for m row weights (m, n)."""
+    n_columns = design.shape[1]
+    if sparse.issparse(design) or len(weights) <= n_columns:
+        return np.stack([weighted_gram(design, weight) for weight in weights])
+    # So many are one product with the products of the columns.
+    a, b = np.triu_indices(n_columns)
+    grams = np.empty((len(weights), n_columns, n_columns))
+    grams[:, a, b] = grams[:, b, a] = weights @ (design.T[a] * design.T[b]).T
+    return grams
 
-    The Hessian is returned in blocks (C, C, d, d). The bound is half the weighted Gram matrix
-    (d, d), which times the identity over the classes dominates the Hessian everywhere [1]_.
+
+def gram_product(grams: Any, coef: Array) -> Array:
+    """Products (K, m, d) of coefficients with `weighted_grams`."""
+    return grams @ coef if isinstance(grams, WeightedGram) else np.matmul(coef, grams)
+
+
+def squared(design: Design) -> Design:
+    return design.multiply(design).tocsr() if sparse.issparse(design) else np.square(design)
+
+
+def conjugate_gradients(
+    product: Callable[[Array], Array],
+    right: Array,
+    start: Array,
+    diagonal: Array,
+    *,
+    axes: tuple[int, ...],
+    tol: float,
+) -> Array:
+    """Solve positive definite systems by conjugate gradients, scaled by their diagonal [1]_.
+
+    Parameters
+    ----------
+    product : callable
+        Product of the matrices with vectors of the shape of `start`.
+    right, start, diagonal : array
+        Right-hand sides, first guesses, diagonals of the matrices.
+    axes : tuple of int
+        Axes of a system; the others count the systems.
+    tol : float
+        Size of the residuals, relative to the first, at which to stop.
+
+    Returns
+    -------
+    solution : array
+        Nowhere worse than the guess: every step lowers the quadratic form of its system.
 
     References
     ----------
-    .. [1] D. Böhning and B. G. Lindsay (1988), "Monotonicity of quadratic-approximation
-       algorithms", Annals of the Institute of Statistical Mathematics 40, 641-663.
+    .. [1] M. R. Hestenes and E. Stiefel (1952), "Methods of conjugate gradients for solving linear
+       systems", Journal of Research of the National Bureau of Standards 49, 409-436.
     """
-    n_classes, n_columns = probs.shape[0], design.shape[1]
-    if (n_classes - 1) * n_columns > DENSE_NEWTON:
-        return 0.5 * weighted_gram(design, weight)
-    blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
-    for a in range(n_classes):
-        for b in range(a):
-            gram = weighted_gram(design, weight * probs[a] * probs[b])
-            blocks[a, b] = blocks[b, a] = -gram
-            # The blocks of a row of the Hessian sum to zero.
-            blocks[a, a] += gram
-            blocks[b, b] += gram
-    return blocks
-
-
-def softmax_factor(curvature: Array, basis: Array, ridge: Array) -> Array:
-    """Cholesky factor of a penalised `softmax_curvature` in contrast coordinates."""
-    if curvature.ndim == 2:
-        return _cholesky((basis[:, 0] @ basis[:, 0]) * curvature + np.diag(ridge))
-    half = np.tensordot(basis, curvature, axes=(0, 0))  # (C-1, C, d, d)
-    reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
-    size = reduced.shape[0] * reduced.shape[1]
-    return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
-
-
-def softmax_ascent(
-    factor: Array, gradient: Array, coef: Array, basis: Array, ridge: Array
-) -> Array:
-    """Newton step (C, d) of the penalised log-likelihood, in symmetric coding."""
-    ascent = basis.T @ gradient - ridge * contrast_coordinates(coef, basis)
-    if factor.shape[0] == gradient.shape[1]:  # the bound: one system for every contrast
-        solved = linalg.cho_solve((factor, True), ascent.T).T
-    else:
-        solved = linalg.cho_solve((factor, True), ascent.ravel()).reshape(ascent.shape)
-    return basis @ solved
-
-
-def contrast_coordinates(coef: Array, basis: Array) -> Array:
-    """Coordinates (..., C-1, d) of symmetric coefficients (..., C, d) in a contrast basis."""
-    return (basis.T @ coef) / (basis**2).sum(axis=0)[:, None]
-
-
-def _cholesky(matrix: Array) -> Array:
-    """Lower Cholesky factor, of the matrix plus a small multiple of the identity if need be."""
-    largest = np.abs(np.diag(matrix)).max()
-    size = largest if largest > SMALLEST else 1.0
-    jitter = 0.0
-    while True:
-        try:
-            factor = linalg.cholesky(matrix + jitter * np.eye(len(matrix)), lower=True)
-        except linalg.LinAlgError:
-            pass
-        else:
-            if np.diag(factor).min() > SINGULAR_PIVOT * np.diag(factor).max():
-                return factor
-        jitter = max(10.0 * jitter, 1e-13 * size)
+    scale = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
+    solution, residual = start, right - product(start) if start.any() else right
+    goal: Array | None = None
+    size, direction = np.array(np.inf), np.zeros(())
+    for _ in range(MOST_PRODUCTS):
+        scaled = scale * residual
+        last, size = size, (residual * scaled).sum(axis=axes, keepdims=True)
+        goal = tol**2 * size if goal is None else goal
+        if (size <= goal).all():
+            break
+        direction = scaled + size / np.maximum(last, SMALLEST) * direction
+        moved = product(direction)
+        bend = (direction * moved).sum(axis=axes, keepdims=True)
+        # A system that is solved stays as it is.
+        length = np.where((size > goal) & (bend > 0.0), size / np.maximum(bend, SMALLEST), 0.0)
+        solution = solution + length * direction
+        residual = residual - length * moved
+    return solution
 
 
 # --- parameters as values ---------------------------------------------------------------------
@@ -246,25 +296,3 @@ def extrapolate(
 
 def _squares(arrays: list[Array]) -> float:
     return float(sum(np.vdot(a, a) for a in arrays))
-
-
-# --- information of softmax models ------------------------------------------------------------
-
-
-def softmax_scores(design: Array, residual: Array, basis: Array) -> Array:
-    """Gradients row by row, ((C-1) * d, n), of log-likelihoods with `residual` (C, n)."""
-    contrast = basis.T @ residual
-    return (contrast[:, None, :] * design.T).reshape(basis.shape[1] * design.shape[1], len(design))
-
-
-def softmax_information(design: Array, weight: Array, probs: Array, basis: Array) -> Array:
-    """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), of a dense design."""
-    n_contrasts, n_columns = basis.shape[1], design.shape[1]
-    information = np.zeros((n_contrasts, n_columns, n_contrasts, n_columns))
-    means = basis.T @ probs
-    for a in range(n_contrasts):
-        for b in range(a + 1):
-            share = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
-            information[a, :, b] = information[b, :, a] = design.T @ (design * share[:, None])
-    size = n_contrasts * n_columns
-    return information.reshape(size, size)

@@ -17,6 +17,8 @@ from skmoe._numerics import Array, Design
 
 # Rows of a block: small enough for the block and its products to stay in cache.
 BLOCK_ROWS = 2048
+# Sparse rows are short, and a call for a block of them costs more.
+SPARSE_BLOCK_ROWS = 16_384
 # A spread below this share of the mean is what summation leaves of a constant column.
 ROUND_OFF = 1e-13
 
@@ -82,7 +84,7 @@ def standard_scale(X: Design, weight: Array) -> Scale:
         center = np.zeros_like(mean)
     else:
         deviation = X - mean
-        unit = _unit(np.abs(deviation).max(axis=0))
+        unit = _unit(np.maximum(deviation.max(axis=0), -deviation.min(axis=0)))
         deviation /= unit
         variance = np.square(deviation, out=deviation).T @ weight / total
         center = mean
@@ -100,12 +102,21 @@ def make_design(X: Design, scale: Scale, columns: Array | None) -> Design:
     center, spread = scale
     if columns is not None:
         X, center, spread = X[:, columns], center[columns], spread[columns]
-    ones = np.ones((X.shape[0], 1))
+    n_rows, n_columns = X.shape
     if sparse.issparse(X):
         scaled = sparse.csr_array(X, copy=True)
         scaled.data /= spread[scaled.indices]
+        ones = np.ones((n_rows, 1))
         return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
-    return np.hstack([(X - center) / spread, ones])
+    design = np.empty((n_rows, n_columns + 1), order="F")
+    for begin in range(0, n_rows, BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        columns_here = design.T[:-1, block]
+        columns_here[...] = X[block].T
+        columns_here -= center[:, None]
+        columns_here /= spread[:, None]
+    design[:, -1] = 1.0
+    return design
 
 
 def raw_coefficients(coef: Array, scale: Scale, columns: Array | None) -> tuple[Array, Array]:
@@ -147,11 +158,13 @@ def take(rows: Rows, index: Array | slice, weight: Array | None = None) -> Rows:
     )
 
 
-def in_blocks(rows: Rows, size: int = BLOCK_ROWS) -> list[Rows]:
-    """Cut rows into blocks of about `size`; views of dense arrays. Raw tables stay whole."""
+def in_blocks(rows: Rows, size: int | None = None) -> list[Rows]:
+    """Cut rows into blocks, of `size` if given; views of dense arrays. Raw tables stay whole."""
     n_rows = len(rows.weight)
     if isinstance(rows.expert_design, RawTable):
         return [rows]
+    if size is None:
+        size = SPARSE_BLOCK_ROWS if sparse.issparse(rows.gate_design) else BLOCK_ROWS
     return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
 
 

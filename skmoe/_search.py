@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._em import (
@@ -62,12 +63,17 @@ class Setup(NamedTuple):
     seeds: list[np.random.SeedSequence]  # of the named starts
     max_iter: int
     tol: float
+    n_threads: int = 1  # that share the rows of a climb
 
 
 def search(
     setup: Setup, start_listeners: Sequence[Listener], listener: Listener, n_jobs: int | None
 ) -> tuple[Climb, list[list[float]]]:
-    """The kept run, and the bounds of each start after each of its iterations."""
+    """The kept run, and the bounds of each start after each of its iterations.
+
+    Jobs share the starts first, and then, as threads, the rows of the last climb.
+    """
+    setup = setup._replace(n_threads=effective_n_jobs(n_jobs))
     if isinstance(setup.begin, str):
         return _search_starts(setup, setup.begin, start_listeners, listener, n_jobs)
     params = setup.begin
@@ -119,7 +125,7 @@ def _search_starts(
     listener: Listener,
     n_jobs: int | None,
 ) -> tuple[Climb, list[list[float]]]:
-    on_table = setup._replace(rows=setup.table.rows)
+    on_table = setup._replace(rows=setup.table.rows, n_threads=1)
     for start_listener in listeners:
         start_listener.begin()
     runs = _race(on_table, init, listeners, n_jobs)
@@ -211,11 +217,16 @@ def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
     if run.stalled:
         return None
     parts, rows = setup.parts, setup.rows
-    _, joint = joint_log_prob(parts, run.params, rows)
-    resp, density = log_normalise(routed(joint, parts.top_k))
-    dead = np.flatnonzero(collapsed(resp @ rows.weight))
+    blocks = in_blocks(rows)
+
+    def look(block: Rows) -> tuple[Array, Array]:
+        return log_normalise(routed(joint_log_prob(parts, run.params, block)[1], parts.top_k))
+
+    dead = np.flatnonzero(collapsed(np.sum([look(b)[0] @ b.weight for b in blocks], axis=0)))
     if not len(dead):
         return None
+    looks = zip(*map(look, blocks), strict=True)
+    resp, density = (np.concatenate(seen, axis=-1) for seen in looks)
     order = np.argsort(density, kind="stable")
     share = np.cumsum(rows.weight[order]) / rows.weight.sum()
     worst = order[share <= max(len(dead) / len(resp), share[0])]
@@ -250,4 +261,5 @@ def _climb(
         n_plain=n_plain,
         on_iteration=listener,
         earlier=earlier,
+        n_threads=setup.n_threads,
     )

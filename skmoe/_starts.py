@@ -143,7 +143,8 @@ def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gen
         return cells
     sums = np.stack([weight * (cells == k) for k in range(n_experts)])
     centers = sums @ table / sums.sum(axis=1, keepdims=True)
-    model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=100)
+    # A start need not converge; a tolerance would depend on the rows being repeats or weights.
+    model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
     return model.fit(table, sample_weight=weight).labels_
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -14,20 +14,24 @@ from skmoe._numerics import (
     SMALLEST,
     Array,
     Design,
-    contrast_coordinates,
-    contrasts,
+    gram_product,
     linear,
     log_softmax,
-    ridge_solve,
+    ridge_coefficients,
     slope_ridge,
+    weighted_gram,
+    weighted_grams,
+    weighted_sums,
+)
+from skmoe._softmax import (
+    contrast_coordinates,
+    contrasts,
     softmax_ascent,
     softmax_curvature,
     softmax_factor,
     softmax_gradient,
     softmax_information,
     softmax_scores,
-    weighted_gram,
-    weighted_sums,
 )
 from skmoe.protocols import Normals
 
@@ -40,10 +44,10 @@ class LinearParams(NamedTuple):
 
 
 class LinearStatistics(NamedTuple):
-    """Sums: weight (K,), Gram (K, d, d), products with y (K, m, d), squares of y (K, m)."""
+    """Sums: weight (K,), Gram matrices, products with y (K, m, d), squares of y (K, m)."""
 
     weight: Array
-    gram: Array
+    gram: Any
     cross: Array
     square: Array
 
@@ -99,10 +103,10 @@ class LinearExperts:
     def log_prob(self, params: LinearParams, design: Design, y: Array) -> Array:
         """Log density of y (m, n) under each expert, (K, n)."""
         residual = y - linear(params.coef, design)
-        residual *= np.exp(-0.5 * params.log_variance)[..., None]
+        residual *= np.sqrt(0.5 * np.exp(-params.log_variance))[..., None]
         np.square(residual, out=residual)
-        constant = params.log_variance.sum(axis=1) + LOG_2PI * len(y)
-        return -0.5 * (residual.sum(axis=1) + constant[:, None])
+        constant = -0.5 * (params.log_variance.sum(axis=1) + LOG_2PI * len(y))
+        return constant[:, None] - residual.sum(axis=1)
 
     def predict(self, params: LinearParams, design: Design) -> Array:
         """Mean of each expert, (K, m, n)."""
@@ -124,7 +128,7 @@ class LinearExperts:
         """Sums of a weighted least squares for each expert."""
         return LinearStatistics(
             resp.sum(axis=1),
-            np.stack([weighted_gram(design, weight) for weight in resp]),
+            weighted_grams(design, resp),
             weighted_sums(resp[:, None, :] * y, design),
             resp @ np.square(y).T,
         )
@@ -140,16 +144,11 @@ class LinearExperts:
     ) -> LinearParams:
         """Posterior mode of each expert."""
         ridge = slope_ridge(self.alpha, params.coef.shape[-1])
-        coef = np.stack(
-            [
-                ridge_solve(gram, cross, ridge)
-                for gram, cross in zip(statistics.gram, statistics.cross, strict=True)
-            ]
-        )
+        coef = ridge_coefficients(statistics.gram, statistics.cross, ridge, params.coef)
         squares = (
             statistics.square
             - 2.0 * (coef * statistics.cross).sum(axis=2)
-            + (np.matmul(coef, statistics.gram) * coef).sum(axis=2)
+            + (coef * gram_product(statistics.gram, coef)).sum(axis=2)
         )
         squares = np.maximum(squares, 0.0) + np.square(coef) @ ridge
         return self.constrain(LinearParams(coef, self._log_variance(statistics.weight, squares)))
@@ -312,34 +311,26 @@ class LogisticExperts:
         targets[:, y, np.arange(len(y))] = resp
         return LogisticStatistics(softmax_gradient(design, targets, self.predict(params, design)))
 
-    def curvature(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Array:
-        """Negative Hessian of the expected log-likelihood of each expert, or its bound."""
-        return np.stack(
-            [
-                softmax_curvature(design, weight, probs)
-                for weight, probs in zip(resp, self.predict(params, design), strict=True)
-            ]
-        )
+    def curvature(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
+        """Negative Hessian of the expected log-likelihood of each expert."""
+        return softmax_curvature(design, resp, self.predict(params, design))
 
-    def factor(self, curvature: Array) -> list[Array]:
-        """Cholesky factor of the penalised curvature of each expert."""
+    def factor(self, curvature: Any) -> Any:
+        """The penalised curvature of each expert, ready for solving."""
         ridge = slope_ridge(self.alpha, curvature.shape[-1])
-        return [softmax_factor(blocks, self._basis(), ridge) for blocks in curvature]
+        return softmax_factor(curvature, self._basis(), ridge)
 
     def solve(
         self,
         statistics: LogisticStatistics,
-        factor: list[Array],
+        factor: Any,
         params: LogisticParams,
         step: float,
     ) -> LogisticParams:
         """One Newton step of each expert."""
         ridge = slope_ridge(self.alpha, params.coef.shape[-1])
-        ascent = [
-            softmax_ascent(*expert, self._basis(), ridge)
-            for expert in zip(factor, statistics.gradient, params.coef, strict=True)
-        ]
-        return LogisticParams(params.coef + step * np.stack(ascent))
+        ascent = softmax_ascent(factor, statistics.gradient, params.coef, self._basis(), ridge)
+        return LogisticParams(params.coef + step * ascent)
 
     def constrain(self, params: LogisticParams) -> LogisticParams:
         """Every coefficient is allowed."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics import (
-    SMALLEST,
-    Array,
-    Design,
+from skmoe._numerics import SMALLEST, Array, Design, linear, log_softmax, slope_ridge
+from skmoe._softmax import (
     contrast_coordinates,
     contrasts,
-    linear,
-    log_softmax,
-    slope_ridge,
     softmax_ascent,
     softmax_curvature,
     softmax_factor,
@@ -43,7 +38,8 @@ class SoftmaxGate:
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
     responsibilities [1]_, with the full Hessian: treating the classes as independent does not
-    converge [2]_. When the Hessian is too large, its bound by Böhning and Lindsay replaces it.
+    converge [2]_. When the Hessian is too large to be formed, the step is found by conjugate
+    gradients.
 
     Parameters
     ----------
@@ -82,20 +78,17 @@ class SoftmaxGate:
         """Gradient of the expected log-likelihood."""
         return SoftmaxStatistics(softmax_gradient(design, resp, np.exp(log_prob)))
 
-    def curvature(
-        self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
-    ) -> Array:
-        """Negative Hessian of the expected log-likelihood, or its bound."""
+    def curvature(self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array) -> Any:
+        """Negative Hessian of the expected log-likelihood."""
         return softmax_curvature(design, resp.sum(axis=0), np.exp(log_prob))
 
-    def factor(self, curvature: Array) -> Array:
-        """Cholesky factor of the penalised curvature."""
-        n_experts = len(curvature) if curvature.ndim == 4 else 2
+    def factor(self, curvature: Any) -> Any:
+        """The penalised curvature, ready for solving."""
         ridge = slope_ridge(self.alpha, curvature.shape[-1])
-        return softmax_factor(curvature, contrasts(n_experts), ridge)
+        return softmax_factor(curvature, contrasts(curvature.shape[0]), ridge)
 
     def solve(
-        self, statistics: SoftmaxStatistics, factor: Array, params: SoftmaxParams, step: float
+        self, statistics: SoftmaxStatistics, factor: Any, params: SoftmaxParams, step: float
     ) -> SoftmaxParams:
         """One Newton step."""
         n_experts, n_columns = params.coef.shape

@@ -149,3 +149,12 @@ def test_lower_bounds_of_the_estimators_never_fall(seed, n_experts):
         assert np.diff(moe.lower_bounds_).min() > -1e-10
         assert moe.lower_bounds_[-1] == moe.lower_bound_
         assert len(moe.lower_bounds_) == moe.n_iter_
+
+
+@pytest.mark.parametrize(("parts", "rows"), PARTS)
+def test_threads_change_nothing(parts, rows):
+    alone, together = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
+    assert alone.bounds == together.bounds
+    for part, same in zip(alone.params, together.params, strict=True):
+        for ours, theirs in zip(part, same, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

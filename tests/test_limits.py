@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import sparse
 from scipy.special import logsumexp
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _numerics, _softmax
 from skmoe.gates import ConstantGate, SoftmaxGate
 
 
@@ -98,3 +100,20 @@ def test_a_hopelessly_penalised_gate_is_constant():
     X, y = load_diabetes(return_X_y=True)
     moe = MixtureOfExpertsRegressor(2, gate_alpha=1e10, random_state=0).fit(X, y)
     assert np.ptp(moe.predict_gate(X), axis=0).max() < 1e-6
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("Moe", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_systems_that_are_too_large_to_be_formed_have_the_same_solution(make, Moe, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 6)) * (rng.uniform(size=(600, 6)) < 0.5)
+    y = X[:, 1] * np.where(X[:, 0] > 0, 2.0, -2.0) + 0.3 * rng.normal(size=600)
+    y = y if Moe is MixtureOfExpertsRegressor else np.digitize(y, [-0.5, 0.5])
+    moe = Moe(2, tol=1e-7, n_init=1, max_iter=500, random_state=0)
+    formed = clone(moe).fit(make(X), y)
+    monkeypatch.setattr(_softmax, "DENSE_NEWTON", 0)
+    monkeypatch.setattr(_numerics, "LARGEST_GRAM", 0)
+    unformed = clone(moe).fit(make(X), y)
+    assert np.diff(unformed.lower_bounds_).min() > -1e-10
+    assert unformed.lower_bound_ == pytest.approx(formed.lower_bound_, abs=1e-5)
+    assert_allclose(unformed.coef_, formed.coef_, atol=0.02)

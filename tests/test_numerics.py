@@ -1,5 +1,7 @@
 """Array mathematics against known answers and finite differences."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -105,15 +107,57 @@ def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
             assert_allclose(-blocks[a, :, d, :], slopes, atol=1e-6)
 
 
-def test_bound_dominates_the_hessian_everywhere(monkeypatch):
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeypatch):
     n_classes = 4
-    _, _, probs = softmax_problem(n_classes)
-    exact = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
+    _, coef, probs = softmax_problem(n_classes)
+    weights = np.stack([WEIGHT, WEIGHT[::-1]])
+    probs = np.stack([probs, probs[::-1]])
+    coef = np.stack([coef, 2.0 * coef])
+    formed = (
+        numerics.softmax_curvature(DESIGN, weights, probs),
+        numerics.weighted_grams(DESIGN, weights),
+    )
     monkeypatch.setattr(numerics, "DENSE_NEWTON", 0)
-    bound = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
-    assert bound.shape == (4, 4)
-    hessian = exact.transpose(0, 2, 1, 3).reshape(16, 16)
-    assert np.linalg.eigvalsh(np.kron(np.eye(n_classes), bound) - hessian).min() > -1e-9
+    monkeypatch.setattr(numerics, "LARGEST_GRAM", 0)
+    halves = [slice(0, 20), slice(20, None)]
+    hessian, gram = (
+        first + second
+        for first, second in zip(
+            *(
+                (
+                    numerics.softmax_curvature(
+                        make(DESIGN[rows]), weights[:, rows], probs[..., rows]
+                    ),
+                    numerics.weighted_grams(make(DESIGN[rows]), weights[:, rows]),
+                )
+                for rows in halves
+            ),
+            strict=True,
+        )
+    )
+    assert_allclose(hessian @ coef, np.einsum("kabde,kbe->kad", formed[0], coef))
+    assert_allclose(hessian.diagonal(), np.einsum("kaadd->kad", formed[0]))
+    assert_allclose(gram @ coef, np.einsum("kde,kme->kmd", formed[1], coef))
+    assert_allclose(gram.diagonal(), np.einsum("kdd->kd", formed[1]))
+
+
+def test_conjugate_gradients_solve_each_system_and_never_get_worse():
+    roots = RNG.normal(size=(3, 5, 5))
+    matrices = np.einsum("kab,kcb->kac", roots, roots) + 0.1 * np.eye(5)
+    right, start = RNG.normal(size=(2, 3, 5))
+    right[1] = matrices[1] @ start[1]  # solved from the start
+    diagonal = np.einsum("kaa->ka", matrices)
+
+    def solve(tol):
+        product = partial(np.einsum, "kab,kb->ka", matrices)
+        return numerics.conjugate_gradients(product, right, start, diagonal, axes=(-1,), tol=tol)
+
+    def value(at):
+        return 0.5 * np.einsum("ka,kab,kb->k", at, matrices, at) - (right * at).sum(axis=1)
+
+    assert_allclose(solve(1e-12), np.linalg.solve(matrices, right[..., None])[..., 0])
+    assert (value(solve(0.9)) <= value(start) + 1e-12).all()
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -126,7 +170,7 @@ def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypat
     basis = numerics.contrasts(n_classes, binary=binary)
     ridge = numerics.slope_ridge(0.7, 4)
     coef = np.zeros((n_classes, 4))
-    for _ in range(8 if dense else 200):
+    for _ in range(8 if dense else 20):
         probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
         factor = numerics.softmax_factor(
             numerics.softmax_curvature(DESIGN, targets.sum(axis=0), probs), basis, ridge

@@ -10,6 +10,7 @@ from scipy.special import log_softmax, logsumexp
 from sklearn.linear_model import Ridge
 
 from skmoe import _numerics as numerics
+from skmoe import _softmax as softmax
 
 RNG = np.random.default_rng(0)
 DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
@@ -63,10 +64,10 @@ def test_ridge_solve_of_a_singular_system_is_the_smallest_solution():
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("binary", [False, True])
 def test_contrasts_span_vectors_that_sum_to_zero(n_classes, binary):
-    basis = numerics.contrasts(n_classes, binary=binary)
+    basis = softmax.contrasts(n_classes, binary=binary)
     assert_allclose(basis.sum(axis=0), 0.0, atol=1e-14)
     coordinates = RNG.normal(size=(n_classes - 1, 4))
-    assert_allclose(numerics.contrast_coordinates(basis @ coordinates, basis), coordinates)
+    assert_allclose(softmax.contrast_coordinates(basis @ coordinates, basis), coordinates)
 
 
 def softmax_value(coef, targets):
@@ -92,15 +93,15 @@ def softmax_problem(n_classes):
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
     targets, coef, probs = softmax_problem(n_classes)
-    gradient = numerics.softmax_gradient(DESIGN, targets, probs)
+    gradient = softmax.softmax_gradient(DESIGN, targets, probs)
     expected = finite_differences(lambda at: softmax_value(at, targets), coef)
     assert_allclose(gradient, expected, atol=1e-6)
 
     def gradient_at(at):
         there = np.exp(numerics.log_softmax(numerics.linear(at, DESIGN)))
-        return numerics.softmax_gradient(DESIGN, targets, there)
+        return softmax.softmax_gradient(DESIGN, targets, there)
 
-    blocks = numerics.softmax_curvature(DESIGN, WEIGHT, probs)
+    blocks = softmax.softmax_curvature(DESIGN, WEIGHT, probs)
     for a in range(n_classes):
         for d in range(4):
             slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
@@ -115,10 +116,10 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
     probs = np.stack([probs, probs[::-1]])
     coef = np.stack([coef, 2.0 * coef])
     formed = (
-        numerics.softmax_curvature(DESIGN, weights, probs),
+        softmax.softmax_curvature(DESIGN, weights, probs),
         numerics.weighted_grams(DESIGN, weights),
     )
-    monkeypatch.setattr(numerics, "DENSE_NEWTON", 0)
+    monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
     monkeypatch.setattr(numerics, "LARGEST_GRAM", 0)
     halves = [slice(0, 20), slice(20, None)]
     hessian, gram = (
@@ -126,7 +127,7 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
         for first, second in zip(
             *(
                 (
-                    numerics.softmax_curvature(
+                    softmax.softmax_curvature(
                         make(DESIGN[rows]), weights[:, rows], probs[..., rows]
                     ),
                     numerics.weighted_grams(make(DESIGN[rows]), weights[:, rows]),
@@ -165,24 +166,24 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse():
 @pytest.mark.parametrize("dense", [True, False])
 def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypatch):
     if not dense:
-        monkeypatch.setattr(numerics, "DENSE_NEWTON", 0)
+        monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
     targets, _, _ = softmax_problem(n_classes)
-    basis = numerics.contrasts(n_classes, binary=binary)
+    basis = softmax.contrasts(n_classes, binary=binary)
     ridge = numerics.slope_ridge(0.7, 4)
     coef = np.zeros((n_classes, 4))
     for _ in range(8 if dense else 20):
         probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
-        factor = numerics.softmax_factor(
-            numerics.softmax_curvature(DESIGN, targets.sum(axis=0), probs), basis, ridge
+        factor = softmax.softmax_factor(
+            softmax.softmax_curvature(DESIGN, targets.sum(axis=0), probs), basis, ridge
         )
-        gradient = numerics.softmax_gradient(DESIGN, targets, probs)
-        coef = coef + numerics.softmax_ascent(factor, gradient, coef, basis, ridge)
+        gradient = softmax.softmax_gradient(DESIGN, targets, probs)
+        coef = coef + softmax.softmax_ascent(factor, gradient, coef, basis, ridge)
 
     def penalised(coordinates):
         penalty = 0.5 * (ridge * coordinates**2).sum()
         return softmax_value(basis @ coordinates, targets) - penalty
 
-    coordinates = numerics.contrast_coordinates(coef, basis)
+    coordinates = softmax.contrast_coordinates(coef, basis)
     assert_allclose(finite_differences(penalised, coordinates), 0.0, atol=1e-5)
     assert_allclose(coef.sum(axis=0), 0.0, atol=1e-12)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe import _expert_validation, _mixture, _validation
 from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from skmoe._choice import choose
 from skmoe._door import Data, Problem, Target, make_memory, open_door
 from skmoe._em import Climb, Params, gain_left
 from skmoe._encoding import encoded_names, is_frame
@@ -124,7 +126,12 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         UserWarning
             If an expert collapses.
         """
-        problem = open_door(self, X, y, sample_weight, groups, fit_params)
+        fixed, chosen = self, {}
+        if isinstance(self.n_experts, str):
+            choice = choose(self, X, y, sample_weight, groups, fit_params)
+            fixed = copy.copy(self).set_params(n_experts=choice.n_experts)
+            chosen = {"n_experts_tried_": choice.tried, "n_experts_scores_": choice.scores}
+        problem = open_door(fixed, X, y, sample_weight, groups, fit_params)
         setup = problem.setup
         context = self._init_callback_context(
             max_subtasks=len(setup.seeds) + 1, sequential_subtasks=False
@@ -143,7 +150,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
             run, traces = search(setup, starts, final, self.n_jobs)
             parts, params = setup.parts, run.params
         share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
-        attributes = self._attributes(make_mixture, known, params) | {
+        attributes = self._attributes(make_mixture, known | chosen, params) | {
             "_memory": make_memory(problem, run.params),
             "weights_": share,
             "load_": load,

@@ -33,8 +33,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     Parameters
     ----------
-    n_experts : int, default=4
-        Number of experts.
+    n_experts : int or {"auto", "bic", "icl"}, default=4
+        Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
+        number whose log density of the other rows is within a standard error of the best; "bic"
+        and "icl" take the number with the smallest criterion.
     expert : {"linear", "tree"}, estimator or list of these, default="linear"
         What the experts are: linear regressions with normal noise, regression trees, or any
         scikit-learn regressor that takes `sample_weight`, one for all or a list of one for each.
@@ -108,6 +110,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about each expert, in the squared units of y: out of fold for experts that are
         estimators, NaN for those with a density of their own, as nested mixtures have.
+    n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
+        Where the fit chose the number of experts: the numbers tried, and the mean log density of
+        rows held out, or the negative criterion.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not see.

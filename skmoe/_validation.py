@@ -18,6 +18,10 @@ from skmoe._numerics import Array
 from skmoe._rows import Rows
 from skmoe.protocols import Gate, TableExperts
 
+# Numbers of experts that are chosen by the fit, the fewest rows for it, and for each expert.
+OPEN_NUMBERS = ("auto", "bic", "icl")
+FEWEST_ROWS_TO_CHOOSE = 20
+ROWS_OF_AN_EXPERT = 10
 # How far the rows of a given `init` may sum from one.
 SUM_TOLERANCE = 1e-6
 
@@ -92,6 +96,32 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
 
 
 # --- data -------------------------------------------------------------------------------------
+
+
+def check_open_number(estimator: Any, n_rows: int) -> int:
+    """Whether a number of experts can be chosen; the most to try."""
+    value = estimator.n_experts
+    if value not in OPEN_NUMBERS:
+        raise ValueError(
+            f"n_experts must be an integer of at least 1 or one of {list(OPEN_NUMBERS)}; got "
+            f"{value!r}."
+        )
+    for name, closed, reason in (
+        ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
+        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
+        ("warm_start", bool(estimator.warm_start), "it goes on with the number before"),
+    ):
+        if closed:
+            raise ValueError(
+                f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
+                f"as an integer, or leave {name} at its default."
+            )
+    if n_rows < FEWEST_ROWS_TO_CHOOSE:
+        raise ValueError(
+            f'n_experts="{value}" needs at least {FEWEST_ROWS_TO_CHOOSE} rows of positive weight; '
+            f"got {n_rows}. Give n_experts as an integer."
+        )
+    return n_rows // ROWS_OF_AN_EXPERT
 
 
 def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:

@@ -20,7 +20,7 @@ FLOORS = [
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
     {"_search", "_expert_validation", "_coefficients"},
-    {"_tables", "_inference", "_routing"},
+    {"_tables", "_inference", "_routing", "_choice"},
     {"_door", "_summary"},
     {"_reporting", "_predictive"},
     {"_base"},

@@ -1,6 +1,7 @@
 """How many experts: the number that predicts rows that were not fitted best, or a criterion.
 
-Numbers are tried from few to many until several in turn bring nothing.
+Numbers are tried from few to many until several in turn bring nothing. Each trial goes on from the
+one before: the experts that explain their rows worst are split in two.
 """
 
 from __future__ import annotations
@@ -22,11 +23,20 @@ from skmoe._rows import take_rows
 
 # Numbers beyond the best after which the search ends.
 PATIENCE = 2
-# Starts of each trial.
+# Starts of the first trial, and of the fits that split an expert.
 N_TRIAL_STARTS = 2
+# Trials need not converge to the last: their tolerance and iterations, and those of splits.
+TRIAL_TOL = 1e-3
+TRIAL_ITERATIONS = 50
+SPLIT_ITERATIONS = 10
+# Share of the rows that count as explained well.
+WELL_EXPLAINED = 0.9
+# An expert with fewer rows of more than a negligible share is split on all rows.
+NEGLIGIBLE = 0.01
+ROWS_TO_SPLIT = 10
 # Folds of the rows; with many rows one of them is held out, with few each in turn.
-N_FOLDS = 4
-MANY_ROWS = 2000
+N_FOLDS = 3
+MANY_ROWS = 1000
 # Standard errors by which a larger number must predict better.
 CAUTION = 1.0
 
@@ -47,6 +57,11 @@ class TrialData(NamedTuple):
     weight: Array
     extras: dict[str, Array]  # groups and metadata
 
+    def take(self, rows: Array) -> TrialData:
+        """Some of the rows."""
+        extras = {name: values[rows] for name, values in self.extras.items()}
+        return TrialData(take_rows(self.X, rows), self.y[rows], self.weight[rows], extras)
+
 
 def numbers() -> Iterator[int]:
     """1 to 6 and then every fourth or so: 8, 10, 13, 16, 20, 25, ..."""
@@ -56,15 +71,15 @@ def numbers() -> Iterator[int]:
         number = max(number + 1, round(1.25 * number))
 
 
-def by_criterion(fit: Callable[[int], Any], criterion: Callable[[Any], float], most: int) -> Choice:
-    """The number whose fit has the smallest criterion."""
+def by_criterion(criterion: Callable[[int], float], most: int) -> Choice:
+    """The number with the smallest criterion."""
     tried: list[int] = []
     scores: list[float] = []
     for number in numbers():
         if number > most or _settled(scores):
             break
         tried.append(number)
-        scores.append(-criterion(fit(number)))
+        scores.append(-criterion(number))
     return Choice(tried[int(np.argmax(scores))], np.array(tried), np.array(scores))
 
 
@@ -111,20 +126,84 @@ def choose(
     most = _validation.check_open_number(estimator, n_rows)
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
 
-    def fit(number: int, rows: Array) -> Any:
-        return _fit_trial(estimator, data, number, rows, seed)
-
     if estimator.n_experts == "auto":
         held_out = _held_out(estimator, data, seed)
+        everything = np.arange(n_rows)
+        grown = [Growth(estimator, data, np.setdiff1d(everything, rows), seed) for rows in held_out]
         weight = data.weight[np.concatenate(held_out)]
-        return by_held_out_rows(partial(_score, fit, data, held_out), weight, most)
-    criterion = {"bic": "bic", "icl": "icl"}[estimator.n_experts]
-    everything = np.arange(n_rows)
+        return by_held_out_rows(partial(_score, grown, data, held_out), weight, most)
+    growth = Growth(estimator, data, np.arange(n_rows), seed)
+    criterion = str(estimator.n_experts)
     return by_criterion(
-        lambda number: fit(number, everything),
-        lambda model: getattr(model, criterion)(data.X, data.y, data.weight),
-        most,
+        lambda number: getattr(growth.fit(number), criterion)(data.X, data.y, data.weight), most
     )
+
+
+class Growth:
+    """Fits to some rows with more and more experts, each going on from the last."""
+
+    def __init__(self, estimator: Any, data: TrialData, rows: Array, seed: int) -> None:
+        self.estimator = estimator
+        self.data = data.take(rows)
+        self.seed = seed
+        self.model: Any = None
+
+    def fit(self, number: int) -> Any:
+        """The fit with a number of experts, more than those before."""
+        data, weight = self.data, self.data.weight
+        if self.model is None:
+            self.model = self._fit(data, weight, number, N_TRIAL_STARTS)
+            return self.model
+        resp = self.model.responsibilities(data.X, data.y)
+        log_density = self.model.score_samples(data.X, data.y)
+        # What the rows of an expert lack of rows that are explained well.
+        lack = np.maximum(np.quantile(log_density, WELL_EXPLAINED) - log_density, 0.0)
+        worst = np.argsort(-(weight * lack) @ resp, kind="stable")[: number - resp.shape[1]]
+        parts = [resp]
+        for k in worst:
+            share = self._split(resp[:, k])
+            parts.append(resp[:, [k]] * share[:, None])
+            resp[:, k] *= 1.0 - share
+        init = np.hstack(parts)
+        init = np.hstack([init, np.zeros((len(init), number - init.shape[1]))])
+        self.model = self._fit(data, weight, number, 1, init / init.sum(axis=1, keepdims=True))
+        return self.model
+
+    def _split(self, share: Array) -> Array:
+        """Probabilities of the second of two experts for the rows of one."""
+        weight = self.data.weight * share
+        own = np.flatnonzero(share > NEGLIGIBLE)
+        few = len(own) < 2 * ROWS_TO_SPLIT
+        data = self.data if few else self.data.take(own)
+        weight = data.weight if few else weight[own]
+        pair = self._fit(data, weight, 2, N_TRIAL_STARTS, max_iter=SPLIT_ITERATIONS)
+        return pair.responsibilities(self.data.X, self.data.y)[:, 1]
+
+    def _fit(
+        self,
+        data: TrialData,
+        weight: Array,
+        number: int,
+        n_init: int,
+        init: Any = "auto",
+        max_iter: int = TRIAL_ITERATIONS,
+    ) -> Any:
+        estimator = self.estimator
+        changed = {
+            "n_experts": number,
+            "n_init": min(estimator.n_init, n_init),
+            "init": estimator.init if isinstance(init, str) else init,
+            "combine": "best",
+            "max_iter": min(estimator.max_iter, max_iter),
+            "tol": max(estimator.tol, TRIAL_TOL),
+            "top_k": None if estimator.top_k is None else min(estimator.top_k, number),
+            "random_state": self.seed,
+            "verbose": 0,
+        }
+        model = type(estimator)(**estimator.get_params(deep=False) | changed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.fit(data.X, data.y, sample_weight=weight, **data.extras)
 
 
 def _take_data(
@@ -136,10 +215,10 @@ def _take_data(
     X = X.tocsr() if sparse.issparse(X) else X
     weight = _validation.check_weights(sample_weight, len(y))
     kept = np.flatnonzero(weight > 0.0)
-    extras = {name: np.asarray(values)[kept] for name, values in metadata.items()}
+    extras = {name: np.asarray(values) for name, values in metadata.items()}
     if groups is not None:
-        extras["groups"] = np.asarray(groups)[kept]
-    return TrialData(take_rows(X, kept), y[kept], weight[kept], extras)
+        extras["groups"] = np.asarray(groups)
+    return TrialData(X, y, weight, extras).take(kept)
 
 
 def _held_out(estimator: Any, data: TrialData, seed: int) -> list[Array]:
@@ -157,31 +236,10 @@ def _held_out(estimator: Any, data: TrialData, seed: int) -> list[Array]:
     return [np.flatnonzero((fold == j) & common) for j in range(n_turns)]
 
 
-def _fit_trial(estimator: Any, data: TrialData, number: int, rows: Array, seed: int) -> Any:
-    parameters = estimator.get_params(deep=False)
-    changed = {
-        "n_experts": number,
-        "n_init": min(estimator.n_init, N_TRIAL_STARTS),
-        "combine": "best",
-        "top_k": None if estimator.top_k is None else min(estimator.top_k, number),
-        "random_state": seed,
-        "verbose": 0,
-    }
-    model = type(estimator)(**parameters | changed)
-    extras = {name: values[rows] for name, values in data.extras.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(
-            take_rows(data.X, rows), data.y[rows], sample_weight=data.weight[rows], **extras
-        )
-
-
-def _score(
-    fit: Callable[[int, Array], Any], data: TrialData, held_out: list[Array], number: int
-) -> Array:
+def _score(grown: list[Growth], data: TrialData, held_out: list[Array], number: int) -> Array:
     """Log densities of the rows held out, under fits of the others."""
-    everything, scores = np.arange(len(data.y)), []
-    for rows in held_out:
-        model = fit(number, np.setdiff1d(everything, rows))
-        scores.append(model.score_samples(take_rows(data.X, rows), data.y[rows]))
+    scores = []
+    for growth, rows in zip(grown, held_out, strict=True):
+        left_out = data.take(rows)
+        scores.append(growth.fit(number).score_samples(left_out.X, left_out.y))
     return np.concatenate(scores)

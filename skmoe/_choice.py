@@ -173,11 +173,18 @@ class Growth:
         """Probabilities of the second of two experts for the rows of one."""
         weight = self.data.weight * share
         own = np.flatnonzero(share > NEGLIGIBLE)
-        few = len(own) < 2 * ROWS_TO_SPLIT
+        few = len(own) < 2 * ROWS_TO_SPLIT or len(np.unique(self.data.y[own])) < 2
         data = self.data if few else self.data.take(own)
         weight = data.weight if few else weight[own]
         pair = self._fit(data, weight, 2, N_TRIAL_STARTS, max_iter=SPLIT_ITERATIONS)
-        return pair.responsibilities(self.data.X, self.data.y)[:, 1]
+        if not hasattr(pair, "classes_"):
+            return pair.responsibilities(self.data.X, self.data.y)[:, 1]
+        # Of classes that the expert's rows lack the gate alone tells.
+        second = pair.predict_gate(self.data.X)[:, 1]
+        known = np.flatnonzero(np.isin(self.data.y, pair.classes_))
+        rows = self.data.take(known)
+        second[known] = pair.responsibilities(rows.X, rows.y)[:, 1]
+        return second
 
     def _fit(
         self,

@@ -1,0 +1,125 @@
+"""The number of experts: regimes that are there are counted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from regimes import flipping_classes, two_regimes
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._choice import by_held_out_rows, numbers
+
+
+def steps(n_regimes, n_rows=600, seed=0):
+    """Linear regressions that change with the first feature."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 3))
+    regime = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(1, n_regimes) / n_regimes))
+    coef, intercept = 2 * rng.normal(size=(n_regimes, 3)), 3 * rng.normal(size=n_regimes)
+    y = intercept[regime] + (X * coef[regime]).sum(axis=1) + 0.3 * rng.normal(size=n_rows)
+    return X, y
+
+
+@pytest.mark.parametrize("n_regimes", [1, 2, 3, 4])
+@pytest.mark.parametrize("how", ["auto", "bic", "icl"])
+def test_regimes_are_counted(n_regimes, how):
+    X, y = steps(n_regimes)
+    moe = MixtureOfExpertsRegressor(how, random_state=0).fit(X, y)
+    assert moe.n_experts_ == n_regimes == len(moe.coef_)
+    assert moe.n_experts == how
+    assert_array_equal(moe.n_experts_tried_[:n_regimes], np.arange(1, n_regimes + 1))
+    assert len(moe.n_experts_scores_) == len(moe.n_experts_tried_)
+    fixed = MixtureOfExpertsRegressor(n_regimes, random_state=0).fit(X, y)
+    assert_array_equal(moe.predict(X), fixed.predict(X))
+
+
+def test_regimes_of_classes_are_counted():
+    X, y = flipping_classes(n_rows=1200)
+    moe = MixtureOfExpertsClassifier("auto", random_state=0).fit(X, np.array(["no", "yes"])[y])
+    assert moe.n_experts_ == 2
+    assert set(moe.predict(X)) == {"no", "yes"}
+
+
+def test_the_smallest_number_within_a_standard_error_is_chosen():
+    rng = np.random.default_rng(0)
+    noise, jitter = rng.normal(size=(2, 400))
+    rows = {1: noise - 1, 2: noise, 3: noise + 0.01 * (jitter - jitter.mean()) + 1e-4}
+
+    def score(number):
+        return rows.get(number, noise - 2)
+
+    choice = by_held_out_rows(score, np.ones(400), most=100)
+    assert choice.n_experts == 2
+    assert list(choice.tried) == [1, 2, 3, 4, 5]
+    assert by_held_out_rows(score, np.ones(400), most=1).n_experts == 1
+
+
+def test_numbers_grow_by_a_quarter():
+    found = [number for number, _ in zip(numbers(), range(12), strict=False)]
+    assert found == [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24]
+
+
+def test_rows_of_no_weight_are_absent():
+    X, y = steps(2, n_rows=300)
+    weight = np.ones(330)
+    weight[300:] = 0
+    X_more, y_more = np.vstack([X, 9 * X[:30]]), np.append(y, -50 + y[:30])
+    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    same = MixtureOfExpertsRegressor("auto", random_state=0)
+    same.fit(X_more, y_more, sample_weight=weight)
+    assert_array_equal(moe.n_experts_scores_, same.n_experts_scores_)
+    assert_array_equal(moe.predict(X), same.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_trees_frames_and_groups():
+    X, y = two_regimes(n_rows=60)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame["kind"] = pd.Categorical(np.where(X[:, 0] > 0, "up", "down"))
+    groups = np.arange(60) // 4
+    moe = MixtureOfExpertsRegressor("auto", expert="tree", cross_fit=2, n_init=1, max_iter=2)
+    moe.fit(frame, y, groups=groups)
+    assert len(moe.experts_) == moe.n_experts_
+    assert len(moe.n_experts_tried_) >= 3
+
+
+def test_rare_classes_are_always_fitted():
+    X, y = flipping_classes(n_rows=300)
+    y = y.copy()
+    y[:2] = 7
+    moe = MixtureOfExpertsClassifier("auto", random_state=0).fit(X, y)
+    assert list(moe.classes_) == [0, 1, 7]
+
+
+def test_users_paths():
+    X, y = steps(2)
+    moe = MixtureOfExpertsRegressor("auto", random_state=0)
+    assert clone(moe).n_experts == "auto"
+    assert cross_val_score(make_pipeline(StandardScaler(), moe), X, y, cv=3).min() > 0.9
+    average = clone(moe).set_params(combine="average", n_init=2).fit(X.tolist(), y.tolist())
+    assert average.n_experts_ == 4
+    average.set_params(n_experts=2, combine="best").fit(X, y)
+    assert not hasattr(average, "n_experts_tried_")
+    routed = clone(moe).set_params(top_k=2).fit(X, y)
+    assert routed.n_experts_ == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_rows", "message"),
+    [
+        ({"n_experts": "many"}, 100, r"or one of \['auto', 'bic', 'icl'\]; got 'many'"),
+        ({"expert": ["linear", "tree"]}, 100, "a list is one of each"),
+        ({"init": np.full((100, 2), 0.5)}, 100, "responsibilities are of a given number"),
+        ({"warm_start": True}, 100, "it goes on with the number before"),
+        ({}, 15, "needs at least 20 rows of positive weight; got 15"),
+        ({"alpha": -1.0}, 100, "alpha must be a finite number"),
+    ],
+)
+def test_bad_input(parameters, n_rows, message):
+    X, y = two_regimes(n_rows=n_rows)
+    with pytest.raises(ValueError, match=message):
+        MixtureOfExpertsRegressor(**{"n_experts": "auto"} | parameters).fit(X, y)

@@ -189,7 +189,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         mixture = _mixture.released(make_mixture(params=params))
         return (
             known
-            | {"_mixture": mixture}
+            | {"_mixture": mixture, "base_": None if mixture.added is None else mixture.added.base}
             | self._gate_attributes(mixture)
             | self._attributes_of_experts(mixture)
         )
@@ -216,6 +216,8 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
             slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.gate_columns)
         else:
             return {}
+        if mixture.added is not None:
+            slopes = slopes[:, mixture.gate_columns]
         return {"gate_coef_": slopes, "gate_intercept_": intercepts}
 
     def _adopt(self, attributes: dict[str, Any]) -> None:
@@ -284,8 +286,12 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
-        encoder = self._mixture.encoder
-        return names if encoder is None else np.array(encoded_names(encoder, names), dtype=object)
+        encoder, added = self._mixture.encoder, self._mixture.added
+        if encoder is not None:
+            names = np.array(encoded_names(encoder, names), dtype=object)
+        if added is not None:
+            names = np.array([*names, *added.names], dtype=object)[self._mixture.gate_columns]
+        return names
 
     def _finite(self, X) -> bool | str:
         """What scikit-learn checks in fit: all finite, or no infinity where experts take holes."""

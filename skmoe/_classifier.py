@@ -40,6 +40,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate : {"softmax", "constant"} or gate object, default="softmax"
         How experts are chosen. "constant" gives every row the same probabilities. An object must
         follow `skmoe.protocols.Gate`.
+    base : classifier or None, default=None
+        A model to build on, such as boosted trees. Experts and gate also see its log probabilities,
+        out of fold. It must accept `sample_weight` and have `predict_proba`.
     alpha : float, default=1.0
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
         `LogisticRegression`. Intercepts are free. Other experts do not use it.
@@ -93,6 +96,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    base_ : estimator or None
+        The fitted base.
     n_experts_ : int
         Number of experts; of all starts together with `combine="average"`, those of the first
         start first.
@@ -180,6 +185,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         *,
         expert="linear",
         gate="softmax",
+        base=None,
         alpha=1.0,
         gate_alpha=1.0,
         gate_features=None,
@@ -201,6 +207,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.n_experts = n_experts
         self.expert = expert
         self.gate = gate
+        self.base = base
         self.alpha = alpha
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
@@ -328,6 +335,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         coef = mixture.params.experts.coef
         slopes, intercepts = raw_coefficients(coef, mixture.scale, mixture.expert_columns)
+        if mixture.added is not None:  # of a base there are no public coefficients
+            slopes = slopes[..., : mixture.added.n_features]
         if coef.shape[1] == 2:  # log odds of the second class
             slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
         return {"coef_": slopes, "intercept_": intercepts}

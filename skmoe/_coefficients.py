@@ -38,33 +38,40 @@ class Layout(NamedTuple):
     n_noise: int
     expert_columns: Array  # features that experts and gate see
     gate_columns: Array
+    gate_places: Array  # of those among the columns of `gate_coef_`
     has_gate: bool
 
 
 def make_layout(mixture: Mixture, responses: Sequence[str]) -> Layout:
     """The layout of a mixture of smooth parts."""
     everything = np.arange(len(mixture.scale.spread))
-    constant = hasattr(mixture.params.gate, "log_weight")
+    expert_columns, gate_columns = mixture.expert_columns, mixture.gate_columns
+    if hasattr(mixture.params.gate, "log_weight"):
+        gate_columns = everything[:0]
+    elif gate_columns is None:
+        gate_columns = everything
+    expert_columns = everything if expert_columns is None else everything[expert_columns]
+    gate_places = gate_columns
+    if mixture.added is not None:
+        expert_columns = expert_columns[expert_columns < mixture.added.n_features]
+        gate_places = np.arange(len(gate_columns))
     n_experts = len(mixture.params.experts.coef)
     return Layout(
         n_experts,
         responses,
         len(responses) if hasattr(mixture.params.experts, "log_variance") else 0,
-        everything if mixture.expert_columns is None else everything[mixture.expert_columns],
-        everything[:0]
-        if constant
-        else everything
-        if mixture.gate_columns is None
-        else everything[mixture.gate_columns],
+        expert_columns,
+        gate_columns,
+        gate_places,
         n_experts > 1,
     )
 
 
-def list_terms(layout: Layout, features: Sequence[str]) -> list[Term]:
-    """Names of the coefficients."""
+def list_terms(layout: Layout, features: Sequence[str], gate_features: Sequence[str]) -> list[Term]:
+    """Names of the coefficients, given those of the columns of `coef_` and `gate_coef_`."""
     shown = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
     of_expert = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
-    of_gate = [INTERCEPT, *(features[j] for j in layout.gate_columns)]
+    of_gate = [INTERCEPT, *(gate_features[j] for j in layout.gate_places)]
     experts = [f"expert {k}" for k in range(layout.n_experts)]
     terms = []
     for expert in experts:
@@ -86,7 +93,7 @@ def list_values(layout: Layout, model: Any, reference: int | None) -> Array:
     values = np.hstack(parts).ravel()
     if not layout.has_gate:
         return values
-    gate = np.hstack([model.gate_intercept_[:, None], model.gate_coef_[:, layout.gate_columns]])
+    gate = np.hstack([model.gate_intercept_[:, None], model.gate_coef_[:, layout.gate_places]])
     if reference is not None:
         gate = gate - gate[reference]
     return np.concatenate([values, gate.ravel()])

@@ -18,15 +18,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from skmoe import _expert_validation, _validation
+from skmoe._augment import Added
 from skmoe._em import Params, Parts, responsibilities
 from skmoe._encoding import (
     Encoder,
     category_codes,
     encode,
     encoded_columns,
+    encoded_names,
     is_frame,
     make_encoder,
 )
+from skmoe._extension import Table as Extended
+from skmoe._extension import extend
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
 from skmoe._routing import make_routes
@@ -126,7 +130,8 @@ def open_door(
     options = _check_options(estimator)
     data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
     data = _reduce(_warm(estimator, _present(data)), options.n_experts)
-    return _lay_out(estimator, options, data)
+    data, added = _extend(estimator, options, data)
+    return _lay_out(estimator, options, data, added)
 
 
 def _check_options(estimator: Any) -> Options:
@@ -143,6 +148,7 @@ def _check_options(estimator: Any) -> Options:
     )
     cross_fit = _expert_validation.check_cross_fit(estimator.cross_fit)
     _expert_validation.check_out_of_bag(cross_fit, experts)
+    _expert_validation.check_base(estimator.base, _task(estimator))
     return Options(
         n_experts,
         experts,
@@ -229,7 +235,8 @@ def _warm(estimator: Any, data: Data) -> Data:
     previous = getattr(estimator, "_mixture", None) if estimator.warm_start else None
     if previous is None:
         return data
-    _validation.check_same_width(data.X.shape[1], len(previous.scale.spread))
+    n_before = len(previous.scale.spread) if previous.added is None else previous.added.n_features
+    _validation.check_same_width(data.X.shape[1], n_before)
     return data._replace(previous=previous, begin=previous.params)
 
 
@@ -247,7 +254,33 @@ def _reduce(data: Data, n_experts: int) -> Data:
     return data.take(distinct)._replace(weight=weight)
 
 
-def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
+def _extend(estimator: Any, options: Options, data: Data) -> tuple[Data, Added | None]:
+    """Add the columns of a base and of the gate's transformer, and leave what the base leaves."""
+    transformer = getattr(options.gate, "transformer", None)
+    if estimator.base is None and transformer is None:
+        return data, None
+    in_table = not isinstance(options.experts, str)
+    names = data.attributes.get("feature_names_in_")
+    if names is None:
+        names = [f"x{j}" for j in range(data.attributes["n_features_in_"])]
+    if data.encoder is not None:
+        names = encoded_names(data.encoder, np.asarray(names, dtype=object))
+    codes, classes = data.y, data.attributes.get("classes_")
+    if classes is not None:  # that have rows of positive weight
+        present, codes = np.unique(data.y, return_inverse=True)
+        classes = classes[present]
+    raw = data.raw if in_table else data.X
+    table = Extended(data.X, raw, codes, data.weight, data.groups, classes, list(names))
+    seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
+    extension = extend(estimator.base, transformer, table, *data.columns, seed)
+    y = data.y
+    if extension.told is not None and classes is None:
+        y = data.y - extension.told.reshape(data.y.shape)
+    columns = extension.gate_columns, data.columns[1] if in_table else extension.expert_columns
+    return data._replace(X=extension.X, y=y, columns=columns), extension.added
+
+
+def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) -> Problem:
     in_table = not isinstance(options.experts, str)
     raw_target = in_table or _wants_raw_target(estimator, options)
     target = estimator._make_target(data, standardise=not raw_target)
@@ -297,6 +330,7 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
         expert_columns=data.columns[1],
         target=target.scale,
         encoder=data.encoder,
+        added=added,
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes, key)

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -39,7 +40,7 @@ def check_experts(
 
 
 def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
-    if isinstance(estimator, str):
+    if isinstance(estimator, str) and names:
         return check_choice(name, estimator, names)
     if isinstance(estimator, type) or not (
         hasattr(estimator, "fit") and hasattr(estimator, "predict")
@@ -47,6 +48,8 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
         raise ValueError(
             f"{name} must be one of {sorted(names)}, a scikit-learn estimator or a list of these; "
             f"got {estimator!r}."
+            if names
+            else f"{name} must be None or a scikit-learn estimator; got {estimator!r}."
         )
     kind = is_regressor if task == "regressor" else is_classifier
     if not kind(estimator):
@@ -66,6 +69,28 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
             "or wrap it in CalibratedClassifierCV."
         )
     return estimator
+
+
+def check_base(base: Any, task: str) -> None:
+    """A base is an estimator of the same task, or None."""
+    if base is not None:
+        _check_estimator("base", base, task, ())
+
+
+def check_transformed(transformer: Any, table: Any, n_rows: int) -> None:
+    """A transformer of the gate makes a table of finite numbers, row by row."""
+    shape: tuple[int, ...] = getattr(table, "shape", ())
+    if len(shape) != 2 or shape[0] != n_rows:
+        raise ValueError(
+            f"The transformer of the gate must keep the {n_rows} rows that it is given, as a "
+            f"table; {transformer!r} made shape {shape}. Choose one that transforms features."
+        )
+    values = table.data if sparse.issparse(table) else np.asarray(table)
+    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
+        raise ValueError(
+            f"The transformer of the gate must make finite numbers; {transformer!r} made others. "
+            "Impute or encode before it, in a pipeline."
+        )
 
 
 def accepts_missing(expert: Any) -> bool:
@@ -137,6 +162,15 @@ def check_normal(experts: Any) -> None:
 def is_smooth(parts: Parts) -> bool:
     """Whether gate and experts have coefficients with standard errors."""
     return isinstance(parts.experts, SmoothExperts) and isinstance(parts.gate, SmoothGate)
+
+
+def check_no_base(base: Any) -> None:
+    """A base is not known out of the folds of its fit, where the mixture was fitted."""
+    if base is not None:
+        raise ValueError(
+            f"inference needs a mixture without a base; got base={base!r}, whose predictions out "
+            "of fold, to which the mixture was fitted, are not kept. Fit with base=None."
+        )
 
 
 def check_smooth(parts: Parts, most_terms: int, n_terms: float) -> None:

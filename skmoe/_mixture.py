@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from skmoe._augment import Added, add_columns, tell_base
 from skmoe._em import Params, Parts, joint_log_prob, routed
 from skmoe._encoding import Encoder, encode
 from skmoe._numerics import Array, Design
@@ -25,6 +26,7 @@ class Mixture(NamedTuple):
     expert_columns: Array | None
     target: Scale | None  # of each output; None for classes
     encoder: Encoder | None = None  # for tables that are not all numbers
+    added: Added | None = None  # columns that are added to the features, and a base of the target
 
 
 def make_rows(
@@ -68,7 +70,8 @@ def log_gate(mixture: Mixture, X: Any) -> Array:
 
 def predict_experts(mixture: Mixture, X: Any) -> Array:
     """What each expert says: means (K, m, n) in the units of y, or probabilities (K, C, n)."""
-    return np.concatenate([_say(mixture, rows) for rows in _blocks(mixture, X)], axis=2)
+    said = np.concatenate([_say(mixture, rows) for rows in _blocks(mixture, X)], axis=2)
+    return said + _shift(mixture, X)
 
 
 def predict(mixture: Mixture, X: Any) -> Array:
@@ -82,7 +85,7 @@ def predict(mixture: Mixture, X: Any) -> Array:
             means.append(said.sum(axis=0))
         else:
             means.append(_sparse_mean(mixture, rows, weight))
-    return np.concatenate(means, axis=1)
+    return np.concatenate(means, axis=1) + _shift(mixture, X)
 
 
 def _sparse_mean(mixture: Mixture, rows: Rows, weight: Array) -> Array:
@@ -109,7 +112,7 @@ def normals(mixture: Mixture, X: Any) -> tuple[Array, Array, Array]:
     """
     parts = [_normals(mixture, rows) for rows in _blocks(mixture, X)]
     weight, mean, std = (np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
-    return weight, mean, std
+    return weight, mean + _shift(mixture, X), std
 
 
 def _normals(mixture: Mixture, rows: Rows) -> tuple[Array, Array, Array]:
@@ -138,7 +141,7 @@ def log_joint(mixture: Mixture, X: Any, y: Array) -> Array:
     change = 0.0
     if mixture.target is not None:
         center, spread = mixture.target
-        y = (y - center[:, None]) / spread[:, None]
+        y = (y - _shift(mixture, X) - center[:, None]) / spread[:, None]
         change = float(np.log(spread).sum())
     experts, params = mixture.parts.experts, mixture.params.experts
     parts = [
@@ -197,16 +200,34 @@ def _say(mixture: Mixture, rows: Rows) -> Array:
     return said
 
 
-def _blocks(mixture: Mixture, X: Design, y: Array | None = None) -> Iterator[Rows]:
-    columns = mixture.gate_columns, mixture.expert_columns
+def _shift(mixture: Mixture, X: Any) -> Array | float:
+    """What a base says of the target, (m, n), to which the experts add."""
+    added = mixture.added
+    if added is None or added.base is None or mixture.target is None:
+        return 0.0
+    return tell_base(added.base, X, None).T
+
+
+def _blocks(mixture: Mixture, X: Any, y: Array | None = None) -> Iterator[Rows]:
+    columns, added = (mixture.gate_columns, mixture.expert_columns), mixture.added
     raw = isinstance(mixture.parts.experts, TableExperts)
     n_rows = X.shape[0]
-    size = n_rows if raw else BLOCK_ROWS  # a call of an estimator costs more than its rows
+    # A call of an estimator costs more than its rows.
+    size = n_rows if raw or added is not None else BLOCK_ROWS
     for begin in range(0, n_rows, size):
         block = slice(begin, begin + size)
         here = take_rows(X, block)
-        numbers = here if mixture.encoder is None else encode(mixture.encoder, here)
-        n_here = here.shape[0]
-        y_here = np.empty(n_here) if y is None else y[..., block]
+        y_here = np.empty(here.shape[0]) if y is None else y[..., block]
         table = raw_table(here, columns[1]) if raw else None
-        yield make_rows(numbers, mixture.scale, *columns, y_here, np.ones(n_here), table)
+        numbers, ones = in_numbers(mixture, here), np.ones(here.shape[0])
+        yield make_rows(numbers, mixture.scale, *columns, y_here, ones, table)
+
+
+def in_numbers(mixture: Mixture, X: Any) -> Design:
+    """Features in numbers, with the columns that are added to them."""
+    added = mixture.added
+    numbers = X if mixture.encoder is None else encode(mixture.encoder, X)
+    if added is None:
+        return numbers
+    told = None if added.base is None else tell_base(added.base, X, added.classes)
+    return add_columns(added, numbers, told)

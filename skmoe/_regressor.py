@@ -44,6 +44,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     gate : {"softmax", "constant"} or gate object, default="softmax"
         How experts are chosen. "constant" gives every row the same probabilities: a mixture of
         regressions. An object must follow `skmoe.protocols.Gate`.
+    base : regressor or None, default=None
+        A model to build on, such as boosted trees. The mixture models what `base` leaves of y out
+        of fold, and the gate also sees what it predicts; predictions and distributions are those of
+        both together. It must accept `sample_weight`.
     alpha : float, default=0.1
         L2 penalty on the slopes of each linear expert, for standardised features, as in `Ridge`.
         Intercepts are free. Other experts do not use it.
@@ -97,6 +101,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     Attributes
     ----------
+    base_ : estimator or None
+        The fitted base.
     n_experts_ : int
         Number of experts; of all starts together with `combine="average"`, those of the first
         start first.
@@ -184,6 +190,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         *,
         expert="linear",
         gate="softmax",
+        base=None,
         alpha=0.1,
         gate_alpha=1.0,
         gate_features=None,
@@ -206,6 +213,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.n_experts = n_experts
         self.expert = expert
         self.gate = gate
+        self.base = base
         self.alpha = alpha
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
@@ -352,6 +360,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         params = mixture.params.experts
         slopes, intercepts = raw_coefficients(params.coef, mixture.scale, mixture.expert_columns)
         slopes, intercepts = slopes * spread[:, None], center + spread * intercepts
+        if mixture.added is not None:
+            slopes = slopes[..., : mixture.added.n_features]
         if len(spread) == 1:
             slopes, intercepts = slopes[:, 0], intercepts[:, 0]
         return {"coef_": slopes, "intercept_": intercepts} | self._noise_attributes(mixture)

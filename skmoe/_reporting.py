@@ -29,6 +29,9 @@ class ReportingMixin:
     """Methods that tell what was fitted."""
 
     n_experts_: int
+    n_features_in_: int
+    base_: Any
+    gate_coef_: Any
     _mixture: Any
     _new_rows_with_target: Any
     _response_names: Any
@@ -183,10 +186,11 @@ class ReportingMixin:
         _validation.check_choice("method", method, METHODS)
         _validation.check_reference(gate_reference, self.n_experts_)
         _expert_validation.check_smooth(self._mixture.parts, MOST_TERMS, self._n_parameters())
+        _expert_validation.check_no_base(self.base_)
         rows, target = self._new_rows_with_target(X, y)
         weight = _validation.check_weights(sample_weight, rows.shape[0])
         layout = make_layout(self._mixture, self._response_names())
-        terms = list_terms(layout, self._feature_names())
+        terms = list_terms(layout, self._feature_names(), self.gate_feature_names_)
         values = partial(list_values, layout, reference=gate_reference)
         if method == "bootstrap":
             n_bootstrap = _validation.check_integer("n_bootstrap", n_bootstrap, least=2)
@@ -197,7 +201,7 @@ class ReportingMixin:
             covariance = np.atleast_2d(np.cov(draws, rowvar=False))
             return Inference(terms, values(self), covariance, [""] * len(terms), label, draws)
         table = make_rows(
-            rows,
+            _mixture.in_numbers(self._mixture, rows),
             self._mixture.scale,
             self._mixture.gate_columns,
             self._mixture.expert_columns,
@@ -260,7 +264,9 @@ class ReportingMixin:
         joint = weight = found = None
         if X is not None:
             joint, weight = self._weighted_joint(X, y, sample_weight)
-            if inference or _expert_validation.is_smooth(self._mixture.parts):
+            if inference or (
+                _expert_validation.is_smooth(self._mixture.parts) and self.base_ is None
+            ):
                 found = self.inference(X, y, sample_weight, **inference)
         return describe(self, joint, weight, found, level, self._term_values())
 
@@ -292,7 +298,11 @@ class ReportingMixin:
         if not hasattr(self, "coef_"):
             return explanation
         explanation.slope = np.einsum("nk,k...p->n...p", gate, self.coef_)
-        if not hasattr(self, "classes_") and hasattr(self, "gate_coef_"):
+        of_features = np.shape(getattr(self, "gate_coef_", [])) == (
+            len(gate.T),
+            self.n_features_in_,
+        )
+        if not hasattr(self, "classes_") and of_features:
             pull = self.gate_coef_ - (gate @ self.gate_coef_)[:, None]  # (n, K, p)
             explanation.gate_effect = np.einsum("nk,nk...,nkp->n...p", gate, experts, pull)
         return explanation
@@ -303,16 +313,18 @@ class ReportingMixin:
         if not hasattr(self, "coef_") or not (hasattr(gate, "coef") or hasattr(gate, "log_weight")):
             return None
         layout = make_layout(self._mixture, self._response_names())
-        return list_terms(layout, self._feature_names()), list_values(layout, self, None)
+        terms = list_terms(layout, self._feature_names(), self.gate_feature_names_)
+        return terms, list_values(layout, self, None)
 
     def _feature_names(self) -> list[str]:
-        default = [f"x{j}" for j in range(len(self._mixture.scale.spread))]
+        default = [f"x{j}" for j in range(self.n_features_in_)]
         return list(getattr(self, "feature_names_in_", default))
 
     def _gate_names(self) -> list[str]:
         """Names of the columns that the gate sees."""
         columns, names = self._mixture.gate_columns, self.gate_feature_names_
-        return list(names if columns is None else names[columns])
+        offered = columns is None or self._mixture.added is not None
+        return list(names if offered else names[columns])
 
     def _standard_target(self, y: Array) -> Array:
         if self._mixture.target is None:

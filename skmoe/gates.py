@@ -46,6 +46,10 @@ class SoftmaxGate:
     alpha : float, default=1.0
         L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
         squares is subtracted from the log-likelihood. Intercepts are free.
+    transformer : transformer or None, default=None
+        What makes the columns that the gate sees of the features (`gate_features`): splines for
+        borders that are not straight, say. Fitted with the mixture; `gate_feature_names_` names
+        what it made.
 
     References
     ----------
@@ -59,10 +63,11 @@ class SoftmaxGate:
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.gates import SoftmaxGate
     >>> MixtureOfExpertsRegressor(gate=SoftmaxGate(alpha=10.0)).gate
-    SoftmaxGate(alpha=10.0)
+    SoftmaxGate(alpha=10.0, transformer=None)
     """
 
     alpha: float = 1.0
+    transformer: Any = None
 
     def initial(self, n_experts: int, n_columns: int) -> SoftmaxParams:
         """Parameters that give every expert the same probability."""

@@ -28,7 +28,12 @@ FLOORS = [
     {"__init__"},
     {"inspection._canvas", "inspection._grid"},
     {"inspection._checks"},
-    {"inspection._calibration", "inspection._convergence", "inspection._experts"}
+    {
+        "inspection._calibration",
+        "inspection._convergence",
+        "inspection._numbers",
+        "inspection._experts",
+    }
     | {"inspection._gate", "inspection._responsibilities", "inspection._text"},
     {"inspection._mermaid"},
     {"inspection"},

@@ -123,3 +123,21 @@ def test_bad_input(parameters, n_rows, message):
     X, y = two_regimes(n_rows=n_rows)
     with pytest.raises(ValueError, match=message):
         MixtureOfExpertsRegressor(**{"n_experts": "auto"} | parameters).fit(X, y)
+
+
+def test_the_choice_is_drawn():
+    pytest.importorskip("matplotlib").use("Agg")
+    from skmoe.inspection import NumberOfExpertsDisplay
+
+    X, y = steps(3)
+    moe = MixtureOfExpertsRegressor("bic", combine="average", n_init=2, random_state=0).fit(X, y)
+    display = NumberOfExpertsDisplay.from_estimator(moe, color="black")
+    assert display.chosen == 3
+    assert_array_equal(display.line_.get_xdata(), moe.n_experts_tried_)
+    assert_array_equal(display.line_.get_ydata(), moe.n_experts_scores_)
+    assert display.mark_.get_xdata() == [3]
+    assert display.line_.get_color() == "black"
+    assert display.ax_.get_ylabel() == "-BIC"
+    fixed = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="chose its number of experts; got n_experts=2"):
+        NumberOfExpertsDisplay.from_estimator(fixed)

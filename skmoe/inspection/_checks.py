@@ -33,6 +33,15 @@ def check_mixture(estimator: Any) -> None:
     check_is_fitted(estimator)
 
 
+def check_chosen(estimator: Any) -> None:
+    """The number of experts was chosen by the fit."""
+    if not hasattr(estimator, "n_experts_tried_"):
+        raise ValueError(
+            "NumberOfExpertsDisplay needs a mixture that chose its number of experts; got "
+            f'n_experts={estimator.n_experts!r}. Fit with n_experts="auto".'
+        )
+
+
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
     """One name for each feature."""
     if isinstance(feature_names, str):

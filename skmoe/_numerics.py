@@ -24,6 +24,7 @@ Values = TypeVar("Values", bound=tuple)
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 SMALLEST = float(np.finfo(np.float64).tiny)
+LOG_SMALLEST = float(np.log(SMALLEST))
 # A pivot this far below the largest says that the matrix is singular to working precision.
 SINGULAR_PIVOT = 1e-7
 # Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
@@ -78,8 +79,9 @@ def weighted_gram(design: Design, weight: Array) -> Array:
 def log_normalise(joint: Array) -> tuple[Array, Array]:
     """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
     peak = joint.max(axis=0)
-    resp = joint - peak
-    np.exp(resp, out=resp)
+    shifted = joint - peak
+    # Exponentials that underflow take many times as long.
+    resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_SMALLEST)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)
@@ -186,7 +188,7 @@ def formed_grams(design: Design, weights: Array) -> Array:
         return np.stack([weighted_gram(design, weight) for weight in weights])
     # So many are one product with the products of the columns.
     a, b = np.triu_indices(n_columns)
-    grams = np.empty((len(weights), n_columns, n_columns))
+    grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
     grams[:, a, b] = grams[:, b, a] = weights @ (design.T[a] * design.T[b]).T
     return grams
 

@@ -41,7 +41,7 @@ ROUND_OFF = 1e-11
 # plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
 STRIDE = 6
 # Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
-FIRST_LIMIT = 4.0
+FIRST_LIMIT = 16.0
 LIMIT_GROWTH = 4.0
 
 

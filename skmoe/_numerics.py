@@ -29,6 +29,8 @@ LOG_SMALLEST = float(np.log(SMALLEST))
 SINGULAR_PIVOT = 1e-7
 # Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
 SMALL_PRODUCT = 10**6
+# Multiplications saved for each weight that is not zero, from which rows are sorted by weight.
+MANY_SAVED = 500
 # Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 LARGEST_GRAM = 1000
 # Residual, relative to the first, that ends conjugate gradients, and most products they take: the
@@ -178,7 +180,18 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
+    saved = weights.size / max(np.count_nonzero(weights), 1) * design.shape[1]
+    if saved > MANY_SAVED and not sparse.issparse(design):
+        return _grams_of_few(design, weights)
     return formed_grams(design, weights)
+
+
+def _grams_of_few(design: Design, weights: Array) -> Array:
+    """Gram matrices of weights that are mostly zero, from the rows sorted by them once."""
+    which, rows = np.nonzero(weights)
+    roots = design.T[:, rows] * np.sqrt(weights[which, rows])
+    ends = np.searchsorted(which, np.arange(1, len(weights)))
+    return np.stack([root @ root.T for root in np.split(roots, ends, axis=1)])
 
 
 def formed_grams(design: Design, weights: Array) -> Array:

@@ -30,6 +30,14 @@ def test_products_agree_with_plain_sums(make):
     assert_allclose(numerics.weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
 
 
+def test_grams_of_few_rows_are_those_of_all(monkeypatch):
+    monkeypatch.setattr(numerics, "MANY_SAVED", 50)
+    weights = np.zeros((20, 60))
+    weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
+    grams = numerics.weighted_grams(DESIGN, weights)
+    assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
+
+
 def test_log_normalise_survives_extreme_values():
     joint = np.array([[-1e5, -3.0, 700.0], [-1e5 - 2, -5.0, -800.0]])
     resp, density = numerics.log_normalise(joint)

@@ -180,8 +180,8 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
-    saved = weights.size / max(np.count_nonzero(weights), 1) * design.shape[1]
-    if saved > MANY_SAVED and not sparse.issparse(design):
+    costly = MANY_SAVED * np.count_nonzero(weights) < weights.size * design.shape[1]
+    if costly and not sparse.issparse(design):
         return _grams_of_few(design, weights)
     return formed_grams(design, weights)
 

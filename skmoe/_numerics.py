@@ -29,7 +29,8 @@ LOG_SMALLEST = float(np.log(SMALLEST))
 SINGULAR_PIVOT = 1e-7
 # Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
 SMALL_PRODUCT = 10**6
-# Multiplications saved for each weight that is not zero, from which rows are sorted by weight.
+# Weights for each that is not zero, and columns times that, from which rows are sorted by weight.
+FEW_ROWS = 8
 MANY_SAVED = 500
 # Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 LARGEST_GRAM = 1000
@@ -180,8 +181,8 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
-    costly = MANY_SAVED * np.count_nonzero(weights) < weights.size * design.shape[1]
-    if costly and not sparse.issparse(design):
+    least = max(FEW_ROWS, MANY_SAVED / design.shape[1])
+    if not sparse.issparse(design) and least * np.count_nonzero(weights) < weights.size:
         return _grams_of_few(design, weights)
     return formed_grams(design, weights)
 

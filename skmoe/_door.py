@@ -43,8 +43,11 @@ from skmoe.experts import ESTIMATORS, EXPERTS
 from skmoe.gates import GATES
 from skmoe.protocols import Gate, TableExperts
 
-# Rows on which starts are found; tables of no more distinct rows are reduced to those.
+# Tables of no more distinct rows are reduced to those, and their starts see all of them.
 MOST_ROWS = 20_000
+# Rows on which starts of larger tables are found: for each coefficient, and at the least.
+ROWS_PER_COEFFICIENT = 15
+FEWEST_ROWS = 5_000
 
 
 class Options(NamedTuple):
@@ -295,7 +298,9 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
         table = table._replace(fold=memory.fold)
     rows = make_rows(data.X, scale, *data.columns, target.y, target.weight, table)
     looks = make_design(data.X, scale, None) if in_table else None
-    start_table = _start_table(data, target, rows, looks, np.random.default_rng(sample_seed))
+    start_table = _start_table(
+        data, target, rows, looks, options.n_experts, np.random.default_rng(sample_seed)
+    )
     experts = (
         _table_experts(
             estimator,
@@ -410,14 +415,28 @@ def _task(estimator: Any) -> str:
 
 
 def _start_table(
-    data: Data, target: Target, rows: Rows, looks: Design | None, rng: np.random.Generator
+    data: Data,
+    target: Target,
+    rows: Rows,
+    looks: Design | None,
+    n_experts: int,
+    rng: np.random.Generator,
 ) -> Table:
     """The rows that starts look at: all, or a sample of the distinct ones."""
     if data.distinct is None:
         return make_table(rows, target.signals, looks)
     index, weight = data.distinct
-    chosen = np.sort(rng.permutation(len(index))[:MOST_ROWS])
+    # Estimators have no coefficients to count.
+    size = MOST_ROWS if looks is not None else _sample_size(rows, target.signals, n_experts)
+    chosen = np.sort(rng.permutation(len(index))[:size])
     index, weight = index[chosen], weight[chosen]
     # Penalties are to weigh as much against the sample as against all rows.
     sample = take(rows, index, weight * (target.weight.sum() / weight.sum()))
     return make_table(sample, target.signals[:, index], None if looks is None else looks[index])
+
+
+def _sample_size(rows: Rows, signals: Array, n_experts: int) -> int:
+    """Rows that tell starts apart: as many as the coefficients ask for."""
+    n_columns = rows.gate_design.shape[1] + len(signals) * rows.expert_design.shape[1]
+    wanted = int(ROWS_PER_COEFFICIENT * n_experts * n_columns)
+    return min(max(wanted, FEWEST_ROWS), MOST_ROWS)

@@ -27,8 +27,10 @@ from skmoe._numerics import Array, add, extrapolate, log_normalise
 from skmoe._rows import Rows, in_blocks
 from skmoe.protocols import Experts, Gate, TableExperts
 
-# Sweeps for which a curvature serves, once the first iterations are past.
+# Sweeps for which a curvature serves, once the first iterations are past: at the least, and in
+# experts for each, since the Hessian of the gate grows with their square.
 CURVATURE_LIFE = 5
+EXPERTS_PER_SWEEP = 4
 FIRST_ITERATIONS = 3
 # Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but
 # closed-form parts where they are.
@@ -39,7 +41,7 @@ ROUND_OFF = 1e-11
 # plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
 STRIDE = 6
 # Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
-FIRST_LIMIT = 4.0
+FIRST_LIMIT = 16.0
 LIMIT_GROWTH = 4.0
 
 
@@ -102,13 +104,15 @@ def routed(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    left, rows = log_probs.copy(), np.arange(log_probs.shape[1])
-    kept = np.full_like(log_probs, -np.inf)
-    for _ in range(top_k):  # far fewer passes than a sort makes
-        best = left.argmax(axis=0)
-        kept[best, rows] = log_probs[best, rows]
-        left[best, rows] = -np.inf
-    return kept
+    left = log_probs
+    for _ in range(top_k - 1):
+        left = np.where(left == left.max(axis=0), -np.inf, left)
+    kept = log_probs >= left.max(axis=0)
+    tied = np.flatnonzero(kept.sum(axis=0) > top_k)
+    if len(tied):  # the first of equals
+        order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
+        kept[:, tied] = np.argsort(order, axis=0) < top_k
+    return np.where(kept, log_probs, -np.inf)
 
 
 def sweep(
@@ -177,17 +181,17 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
     ends = np.cumsum([len(block.weight) for block in blocks])
     shares = np.split(resp, ends[:-1], axis=1)
 
-    def expect(params: Params) -> tuple[float, Any, Any]:
-        return _gather(parts, params, map(partial(_look, parts, params, True), blocks, shares))
+    def expect(params: Params, curved: bool) -> tuple[float, Any, Any]:
+        return _gather(parts, params, map(partial(_look, parts, params, curved), blocks, shares))
 
-    value, sums, curvatures = expect(params)
-    for _ in range(n_steps):
+    value, sums, curvatures = expect(params, True)
+    for left in reversed(range(n_steps)):
         factors = _factors(parts, curvatures)
         trial, in_table = params, isinstance(parts.experts, TableExperts)
         for attempt in range(N_STEPS):
             refitted = trial.experts if attempt and in_table else None
             trial = _solve(parts, sums, factors, params, 0.5**attempt, refitted)
-            reached, *found = expect(trial)
+            reached, *found = expect(trial, left > 0)
             if reached >= value:
                 break
         else:
@@ -254,8 +258,9 @@ def _ascent(
 ) -> Iterator[Point]:
     """Ever better points; ends if no step is good."""
     limit = FIRST_LIMIT
+    long_life = curvature_life(len(point.params.gate[0]))
     for cycle in count():
-        life = 1 if cycle < FIRST_ITERATIONS else CURVATURE_LIFE
+        life = 1 if cycle < FIRST_ITERATIONS else long_life
         first = _advance(parts, look, point, life)
         if first is None:
             return
@@ -272,6 +277,11 @@ def _ascent(
             else:
                 limit = max(limit / 2.0, FIRST_LIMIT)
         point = first
+
+
+def curvature_life(n_experts: int) -> int:
+    """Sweeps for which a curvature serves in the long run."""
+    return max(CURVATURE_LIFE, n_experts // EXPERTS_PER_SWEEP)
 
 
 def _advance(parts: Parts, look: Callable[..., Point], point: Point, life: int) -> Point | None:

@@ -24,10 +24,14 @@ Values = TypeVar("Values", bound=tuple)
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 SMALLEST = float(np.finfo(np.float64).tiny)
+LOG_SMALLEST = float(np.log(SMALLEST))
 # A pivot this far below the largest says that the matrix is singular to working precision.
 SINGULAR_PIVOT = 1e-7
 # Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
 SMALL_PRODUCT = 10**6
+# Weights for each that is not zero, and columns times that, from which rows are sorted by weight.
+FEW_ROWS = 8
+MANY_SAVED = 500
 # Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 LARGEST_GRAM = 1000
 # Residual, relative to the first, that ends conjugate gradients, and most products they take: the
@@ -78,8 +82,9 @@ def weighted_gram(design: Design, weight: Array) -> Array:
 def log_normalise(joint: Array) -> tuple[Array, Array]:
     """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
     peak = joint.max(axis=0)
-    resp = joint - peak
-    np.exp(resp, out=resp)
+    shifted = joint - peak
+    # Exponentials that underflow take many times as long.
+    resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_SMALLEST)
     total = resp.sum(axis=0)
     resp /= total
     return resp, peak + np.log(total)
@@ -176,7 +181,18 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
+    least = max(FEW_ROWS, MANY_SAVED / design.shape[1])
+    if not sparse.issparse(design) and least * np.count_nonzero(weights) < weights.size:
+        return _grams_of_few(design, weights)
     return formed_grams(design, weights)
+
+
+def _grams_of_few(design: Design, weights: Array) -> Array:
+    """Gram matrices of weights that are mostly zero, from the rows sorted by them once."""
+    which, rows = np.nonzero(weights)
+    roots = design.T[:, rows] * np.sqrt(weights[which, rows])
+    ends = np.searchsorted(which, np.arange(1, len(weights)))
+    return np.stack([root @ root.T for root in np.split(roots, ends, axis=1)])
 
 
 def formed_grams(design: Design, weights: Array) -> Array:
@@ -186,7 +202,7 @@ def formed_grams(design: Design, weights: Array) -> Array:
         return np.stack([weighted_gram(design, weight) for weight in weights])
     # So many are one product with the products of the columns.
     a, b = np.triu_indices(n_columns)
-    grams = np.empty((len(weights), n_columns, n_columns))
+    grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
     grams[:, a, b] = grams[:, b, a] = weights @ (design.T[a] * design.T[b]).T
     return grams
 

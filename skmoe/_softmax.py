@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
 
 from skmoe._numerics import (
     SINGULAR_PIVOT,
@@ -27,6 +27,8 @@ from skmoe._numerics import (
 
 # Largest system of a Newton step that is formed; larger ones are solved by conjugate gradients.
 DENSE_NEWTON = 1000
+# Larger values of a design have squares that single precision cannot hold.
+LARGEST_SINGLE = 1e18
 # Residual, relative to the first, that ends them: the next iteration of EM goes on from there.
 NEWTON_TOL = 0.1
 
@@ -55,17 +57,30 @@ def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
 def softmax_curvature(design: Design, weight: Array, probs: Array) -> Any:
     """Negative Hessian of softmax log-likelihoods, for weights (..., n) and probs (..., C, n).
 
-    In blocks (..., C, C, d, d), or as a `SoftmaxHessian` where these would be too large.
+    In blocks (..., C, C, d, d), or as a `SoftmaxHessian` where these would be too large. Blocks are
+    summed in single precision: they only steer steps whose gradient is exact, and columns must be
+    collinear to seven digits for that to show.
     """
     n_classes, n_columns = probs.shape[-2], design.shape[1]
     if (n_classes - 1) * n_columns > DENSE_NEWTON:
         return SoftmaxHessian(((design, weight, probs),))
+    scale = max(weight.max(), SMALLEST)
+    if not sparse.issparse(design):
+        design = np.clip(design, -LARGEST_SINGLE, LARGEST_SINGLE)
+    design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
     if probs.ndim > 2:
         pairs = zip(weight, probs, strict=True)
-        return np.stack([softmax_curvature(design, *pair) for pair in pairs])
+        return scale * np.stack([_curvature_blocks(design, *pair) for pair in pairs])
+    return scale * _curvature_blocks(design, weight, probs)
+
+
+def _curvature_blocks(design: Design, weight: Array, probs: Array) -> Array:
+    n_classes, n_columns = len(probs), design.shape[1]
     blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
     a, b = np.tril_indices(n_classes, -1)
-    blocks[a, b] = blocks[b, a] = -formed_grams(design, weight * probs[a] * probs[b])
+    shares = weight * probs
+    pairs = np.concatenate([shares[a] * probs[:a] for a in range(1, n_classes)])
+    blocks[a, b] = blocks[b, a] = -formed_grams(design, pairs)
     # The blocks of a row of the Hessian sum to zero.
     classes = np.arange(n_classes)
     blocks[classes, classes] = -blocks.sum(axis=1)

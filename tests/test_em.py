@@ -158,3 +158,14 @@ def test_threads_change_nothing(parts, rows):
     for part, same in zip(alone.params, together.params, strict=True):
         for ours, theirs in zip(part, same, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_routing_keeps_the_first_of_equals(top_k):
+    values = np.random.default_rng(0).integers(0, 3, size=(5, 200)).astype(float)
+    values[3] = -np.inf
+    kept = np.isfinite(_em.routed(values, top_k))
+    order = np.argsort(-values, axis=0, kind="stable")[:top_k]
+    expected = np.zeros_like(kept)
+    np.put_along_axis(expected, order, True, axis=0)
+    np.testing.assert_array_equal(kept, expected)

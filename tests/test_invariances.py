@@ -155,6 +155,17 @@ def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):
     assert len(setup.rows.weight) == 500
 
 
+@pytest.mark.parametrize(("n_experts", "n_rows"), [(2, 40), (4, 60), (8, 100)])
+def test_more_coefficients_start_from_more_rows(monkeypatch, n_experts, n_rows):
+    X, y = two_regimes(n_rows=500)
+    monkeypatch.setattr(_door, "MOST_ROWS", 100)
+    monkeypatch.setattr(_door, "FEWEST_ROWS", 40)
+    # A coefficient of gate and expert each for every column and the intercept.
+    monkeypatch.setattr(_door, "ROWS_PER_COEFFICIENT", 7.5 / (X.shape[1] + 1))
+    setup = _door.open_door(MixtureOfExpertsRegressor(n_experts), X, y, None).setup
+    assert len(setup.table.rows.weight) == n_rows
+
+
 @pytest.mark.parametrize("init", ["linear_tree", "tree"])
 def test_starts_of_one_kind_differ(init):
     X, y = load_diabetes(return_X_y=True)

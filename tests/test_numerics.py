@@ -15,6 +15,7 @@ from skmoe import _softmax as softmax
 RNG = np.random.default_rng(0)
 DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
 WEIGHT = RNG.uniform(0.1, 2.0, size=60)
+SINGLE = 1e-5  # what single precision, in which Hessians are summed, leaves of a sum
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -27,6 +28,14 @@ def test_products_agree_with_plain_sums(make):
         numerics.weighted_sums(weights, design), np.einsum("kcn,nd->kcd", weights, DESIGN)
     )
     assert_allclose(numerics.weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
+
+
+def test_grams_of_few_rows_are_those_of_all(monkeypatch):
+    monkeypatch.setattr(numerics, "MANY_SAVED", 50)
+    weights = np.zeros((20, 60))
+    weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
+    grams = numerics.weighted_grams(DESIGN, weights)
+    assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
 
 
 def test_log_normalise_survives_extreme_values():
@@ -105,7 +114,16 @@ def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
     for a in range(n_classes):
         for d in range(4):
             slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
-            assert_allclose(-blocks[a, :, d, :], slopes, atol=1e-6)
+            assert_allclose(-blocks[a, :, d, :], slopes, atol=SINGLE)
+
+
+def test_extreme_rows_leave_hessians_finite():
+    design, weight = DESIGN.copy(), WEIGHT.copy()
+    design[0], weight[0] = 1e25, 1e-60
+    probs = softmax_problem(3)[2]
+    blocks = softmax.softmax_curvature(design, 1e50 * weight, probs)
+    without = softmax.softmax_curvature(DESIGN[1:], 1e50 * WEIGHT[1:], probs[:, 1:])
+    assert_allclose(blocks, without, rtol=1e-4, atol=1e46)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -137,8 +155,9 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
             strict=True,
         )
     )
-    assert_allclose(hessian @ coef, np.einsum("kabde,kbe->kad", formed[0], coef))
-    assert_allclose(hessian.diagonal(), np.einsum("kaadd->kad", formed[0]))
+    product = np.einsum("kabde,kbe->kad", formed[0], coef)
+    assert_allclose(hessian @ coef, product, rtol=SINGLE, atol=SINGLE)
+    assert_allclose(hessian.diagonal(), np.einsum("kaadd->kad", formed[0]), rtol=SINGLE)
     assert_allclose(gram @ coef, np.einsum("kde,kme->kmd", formed[1], coef))
     assert_allclose(gram.diagonal(), np.einsum("kdd->kd", formed[1]))
 

@@ -48,7 +48,6 @@ def models(task, ngboost):
     yield "mixture, default", mixture(random_state=0)
     yield "mixture, averaged", mixture(8, combine="average", n_init=8, random_state=0)
     yield "mixture, auto", mixture("auto", random_state=0)
-    yield "mixture of trees", mixture(expert="tree", n_init=1, random_state=0)
     yield "mixture on boosting", mixture(base=boosting(random_state=0), random_state=0)
     yield "linear model", make_pipeline(StandardScaler(), linear)
     yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)

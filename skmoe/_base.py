@@ -29,12 +29,15 @@ from skmoe._progress import Listener
 from skmoe._reporting import ReportingMixin
 from skmoe._routing import make_router
 from skmoe._rows import in_blocks, raw_coefficients
+from skmoe._saving import SavingMixin
 from skmoe._search import N_REVIVALS, best_of, collapsed, search, search_all
 from skmoe._starts import Table
 from skmoe.protocols import TableExperts
 
 
-class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator):
+class BaseMixtureOfExperts(
+    ReportingMixin, SavingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator
+):
     """Fit, gate and responsibilities, shared by both estimators."""
 
     # Tooltips of the HTML representation need a link; without a site it leads nowhere.

@@ -32,11 +32,12 @@ from skmoe._rows import in_blocks, raw_coefficients
 from skmoe._saving import SavingMixin
 from skmoe._search import N_REVIVALS, best_of, collapsed, search, search_all
 from skmoe._starts import Table
+from skmoe._streaming import StreamingMixin
 from skmoe.protocols import TableExperts
 
 
 class BaseMixtureOfExperts(
-    ReportingMixin, SavingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator
+    ReportingMixin, SavingMixin, StreamingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator
 ):
     """Fit, gate and responsibilities, shared by both estimators."""
 
@@ -148,6 +149,7 @@ class BaseMixtureOfExperts(
         share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
         attributes = self._attributes(make_mixture, known, params) | {
             "_memory": make_memory(problem, run.params),
+            "_stream": None,
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,

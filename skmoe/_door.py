@@ -72,6 +72,7 @@ class Data(NamedTuple):
     columns: tuple[Array | None, Array | None]  # of gate and experts
     previous: Mixture | None  # that a warm start goes on from
     attributes: dict[str, Any]
+    all_classes: bool = False  # whether classes without rows are to stay
 
     def take(self, index: Array) -> Data:
         """Rows at an index."""
@@ -121,10 +122,12 @@ def open_door(
     sample_weight: Any,
     groups: Any = None,
     metadata: dict[str, Any] | None = None,
+    classes: Array | None = None,
 ) -> Problem:
-    """Check parameters and data and lay out the fit."""
+    """Check parameters and data and lay out the fit; of all `classes`, if given."""
     options = _check_options(estimator)
     data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
+    data = data if classes is None else _of_classes(data, classes)
     data = _reduce(_warm(estimator, _present(data)), options.n_experts)
     return _lay_out(estimator, options, data)
 
@@ -206,6 +209,13 @@ def _check_data(
         None,
         attributes,
     )
+
+
+def _of_classes(data: Data, classes: Array) -> Data:
+    """Rows of a part of the data, whose classes are known."""
+    codes = _validation.class_codes(data.attributes["classes_"][data.y], classes)
+    attributes = data.attributes | {"classes_": classes}
+    return data._replace(y=codes, attributes=attributes, all_classes=True)
 
 
 def _make_encoder(estimator: Any, X: Any, weight: Array) -> Encoder | None:

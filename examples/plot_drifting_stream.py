@@ -1,6 +1,6 @@
 """A stream whose regimes change: a mixture that forgets follows, one that keeps all does not.
 
-Every batch is first predicted, then learnt. Half-way one of the two regimes turns over. Needs
+Every batch is first predicted, then learnt. Half-way one of the two regimes changes. Needs
 matplotlib: pip install skmoe[plot]
 """
 
@@ -19,10 +19,10 @@ HALF_LIVES = {"half_life=None": None, "half_life=2000": 2000}
 
 
 def batches(rng):
-    """The right regime rises at first, and falls in the second half of the stream."""
+    """The right regime rises at first gently, and in the second half of the stream steeply."""
     for batch in range(N_BATCHES):
         X = rng.uniform(-2, 2, size=(BATCH_ROWS, 1))
-        slope = 1.5 if batch < N_BATCHES // 2 else -1.5
+        slope = 1.0 if batch < N_BATCHES // 2 else 2.0
         y = np.where(X[:, 0] < 0, -0.5 * X[:, 0], slope * X[:, 0])
         yield X, y + 0.2 * rng.normal(size=BATCH_ROWS)
 
@@ -45,7 +45,7 @@ def main(path):
     for label, moe in mixtures.items():
         left.plot(np.arange(1, N_BATCHES), scores[label], label=label)
         right.plot(grid, moe.predict(grid), label=label)
-    left.axvline(N_BATCHES / 2, color="0.5", linestyle=":", label="the regime turns")
+    left.axvline(N_BATCHES / 2, color="0.5", linestyle=":", label="the regime changes")
     left.set(xlabel="batch", ylabel="log density of rows not yet learnt", ylim=(-6, None))
     right.set(xlabel="x", ylabel="y", title="At the end")
     left.set_title("Predicted first, then learnt")
@@ -53,8 +53,8 @@ def main(path):
     right.legend()
     figure.savefig(path)
     for label in mixtures:
-        before, after = (np.mean(scores[label][s]) for s in (slice(40, 59), slice(-20, None)))
-        print(f"{label}: log density {before:.2f} before the turn, {after:.2f} at the end")
+        before, after = (np.mean(scores[label][s]) for s in (slice(40, 59), slice(65, 85)))
+        print(f"{label}: log density {before:.2f} before the change, {after:.2f} after it")
 
 
 if __name__ == "__main__":

@@ -95,13 +95,15 @@ class BaseMixtureOfExperts(
     # --- fit ---
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, groups=None, **fit_params):
+    def fit(self, X, y=None, sample_weight=None, groups=None, **fit_params):
         """Fit the mixture by EM.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. They are standardised inside; sparse ones are scaled only.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
+            Features. They are standardised inside; sparse ones are scaled only. Rows that are
+            larger than memory come as `skmoe.blocks.RowBlocks`, with their target and weights, or
+            as a `numpy.memmap`, which is not loaded.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from skmoe import _mixture, _validation
+from skmoe import _mixture, _stream_validation, _validation
 from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Data, Target
 from skmoe._estimator_experts import EstimatorExperts
@@ -260,9 +260,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         array([ True, False])
         """
         if hasattr(self, "classes_"):
-            classes = _validation.check_known_classes(classes, self.classes_)
+            classes = _stream_validation.check_known_classes(classes, self.classes_)
         else:
-            classes = _validation.check_first_classes(classes)
+            classes = _stream_validation.check_first_classes(classes)
         return self._learn(X, y, sample_weight, classes)
 
     def predict(self, X):

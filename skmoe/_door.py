@@ -17,7 +17,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from skmoe import _expert_validation, _validation
+from skmoe import _expert_validation, _stream_validation, _validation
 from skmoe._em import Params, Parts, responsibilities
 from skmoe._encoding import (
     Encoder,
@@ -33,8 +33,10 @@ from skmoe._routing import make_routes
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
 from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
+from skmoe._source import Source, survey
 from skmoe._starts import STARTS, Table, make_table
 from skmoe._tables import cross_fit_table, named_estimators
+from skmoe.blocks import RowBlocks
 from skmoe.experts import ESTIMATORS, EXPERTS
 from skmoe.gates import GATES
 from skmoe.protocols import Gate, TableExperts
@@ -73,6 +75,7 @@ class Data(NamedTuple):
     previous: Mixture | None  # that a warm start goes on from
     attributes: dict[str, Any]
     all_classes: bool = False  # whether classes without rows are to stay
+    scales: tuple[Scale, Scale | None] | None = None  # of features and outputs, if known
 
     def take(self, index: Array) -> Data:
         """Rows at an index."""
@@ -126,10 +129,38 @@ def open_door(
 ) -> Problem:
     """Check parameters and data and lay out the fit; of all `classes`, if given."""
     options = _check_options(estimator)
+    if isinstance(X, np.memmap) and len(X) > MOST_ROWS and takes_blocks(estimator):
+        X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
+    if isinstance(X, RowBlocks):
+        return _open_blocks(estimator, options, X, y, sample_weight)
     data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
     data = data if classes is None else _of_classes(data, classes)
     data = _reduce(_warm(estimator, _present(data)), options.n_experts)
     return _lay_out(estimator, options, data)
+
+
+def takes_blocks(estimator: Any) -> bool:
+    """Whether rows may come in blocks."""
+    return estimator.expert == "linear" and isinstance(estimator.init, str)
+
+
+def _open_blocks(
+    estimator: Any, options: Options, blocks: RowBlocks, y: Any, sample_weight: Any
+) -> Problem:
+    """A fit that goes through blocks, with starts on a sample of their rows."""
+    _stream_validation.check_takes_blocks(estimator, y, sample_weight)
+    seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
+    found, probe = survey(blocks, estimator, MOST_ROWS, np.random.default_rng(seed))
+    X, y, weight = found.sample
+    data = _check_data(estimator, options, X, y, weight, None, {}, found.names)
+    if found.classes is not None:
+        data = _of_classes(data, found.classes)
+    data = _warm(estimator, data._replace(scales=(found.scale, found.target)))
+    problem = _lay_out(estimator, options, _reduce(data, options.n_experts))
+    if data.previous is not None:
+        found = found._replace(scale=data.previous.scale, target=data.previous.target)
+    rows = Source(blocks, probe, found, data.columns)
+    return problem._replace(setup=problem.setup._replace(rows=rows))
 
 
 def _check_options(estimator: Any) -> Options:
@@ -167,6 +198,7 @@ def _check_data(
     sample_weight: Any,
     groups: Any,
     metadata: dict[str, Any],
+    names: Array | None = None,
 ) -> Data:
     probe = copy.copy(estimator)  # takes what scikit-learn's validation writes
     in_table = not isinstance(options.experts, str)
@@ -182,7 +214,7 @@ def _check_data(
     encoder = _make_encoder(estimator, X, weight) if in_table else None
     if encoder is not None:
         X = encode(encoder, X)
-    n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
+    n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", names)
     gate_columns, expert_columns = (
         _validation.check_columns(name, getattr(estimator, name), n_features, names)
         for name in ("gate_features", "expert_features")
@@ -262,7 +294,7 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     raw_target = in_table or _wants_raw_target(estimator, options)
     target = estimator._make_target(data, standardise=not raw_target)
     previous = data.previous
-    scale = standard_scale(data.X, target.weight) if previous is None else previous.scale
+    scale = _scale(data, target)
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(seed).spawn(options.n_init + 2)
     table = _raw_rows(estimator, options, data, target, fit_seed) if in_table else None
@@ -310,6 +342,12 @@ def _lay_out(estimator: Any, options: Options, data: Data) -> Problem:
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _scale(data: Data, target: Target) -> Scale:
+    if data.previous is not None:
+        return data.previous.scale
+    return standard_scale(data.X, target.weight) if data.scales is None else data.scales[0]
 
 
 def _key(options: Options, data: Data, target: Target) -> str | None:

@@ -122,7 +122,7 @@ def routed(log_probs: Array, top_k: int | None) -> Array:
 
 def sweep(
     parts: Parts,
-    blocks: Sequence[Rows],
+    blocks: Iterable[Rows],
     params: Params,
     known: Point | None = None,
     over: Callable[..., Iterable[Any]] = map,
@@ -225,7 +225,7 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
 
 def climb(
     parts: Parts,
-    blocks: Sequence[Rows],
+    blocks: Iterable[Rows],
     params: Params,
     *,
     max_iter: int,
@@ -252,7 +252,9 @@ def climb(
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
-    with _mapping(min(n_threads, len(blocks))) as over:
+    # Threads would read all blocks of a source ahead.
+    n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
+    with _mapping(n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
         start = point = look(params)
         bounds = list(earlier)

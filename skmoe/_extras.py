@@ -16,6 +16,11 @@ def import_pyplot(user: str) -> Any:
     return _import("matplotlib.pyplot", user, "plot")
 
 
+def import_parquet(user: str) -> Any:
+    """Parquet files, by pyarrow."""
+    return _import("pyarrow.parquet", user, "parquet")
+
+
 def _import(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)

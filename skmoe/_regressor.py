@@ -330,6 +330,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             _validation.check_same_outputs(outputs.shape[1], len(previous.center))
         if previous is not None and standardise:
             scale = previous
+        elif data.scales is not None and data.scales[1] is not None:
+            scale = data.scales[1]
         else:
             center, spread = standard_scale(outputs, data.weight)
             scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))

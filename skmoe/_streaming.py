@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skmoe import _mixture, _online, _validation
+from skmoe import _mixture, _online, _stream_validation, _validation
 from skmoe._callbacks import FitTask
 from skmoe._door import Problem, open_door
 from skmoe._em import Params, Parts
@@ -50,12 +50,12 @@ class StreamingMixin:
     _mixture: Mixture
 
     def _learn(self: Any, X, y, sample_weight, classes: Array | None = None):
-        half_life = _validation.check_half_life(self.half_life)
-        _validation.check_streams(self)
+        half_life = _stream_validation.check_half_life(self.half_life)
+        _stream_validation.check_streams(self)
         if getattr(self, "_stream", None) is None:
             known, mixture, stream, rows = self._first_batch(X, y, sample_weight, classes)
         else:
-            _validation.check_same_experts(self.n_experts, self.n_experts_)
+            _stream_validation.check_same_experts(self.n_experts, self.n_experts_)
             known, mixture, stream, rows = self._next_batch(X, y, sample_weight, half_life)
         share, load, _ = _mixture.usage(stream.parts, stream.average, in_blocks(rows))
         make_mixture = partial(mixture._replace, parts=stream.parts)
@@ -165,6 +165,6 @@ def _check_width(parts: Parts, rows: Rows, n_experts: int, classes: Array | None
     n_gate, n_columns = rows.gate_design.shape[1], rows.expert_design.shape[1]
     gate_size = (n_experts - 1) * n_gate if hasattr(parts.gate, "alpha") else 0
     expert_size = n_columns if classes is None else (len(classes) - 1) * n_columns
-    _validation.check_stream_size("gate_features", gate_size, DENSE_NEWTON)
+    _stream_validation.check_stream_size("gate_features", gate_size, DENSE_NEWTON)
     most = LARGEST_GRAM if classes is None else DENSE_NEWTON
-    _validation.check_stream_size("expert_features", expert_size, most)
+    _stream_validation.check_stream_size("expert_features", expert_size, most)

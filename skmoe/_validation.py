@@ -16,7 +16,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from skmoe._em import Params, Parts
 from skmoe._numerics import Array
 from skmoe._rows import Rows
-from skmoe.gates import ConstantGate, SoftmaxGate
 from skmoe.protocols import Gate, TableExperts
 
 # How far the rows of a given `init` may sum from one.
@@ -364,74 +363,4 @@ def check_same_classes(classes: Array, before: Array) -> None:
         raise ValueError(
             f"warm_start=True goes on from a fit with classes {before.tolist()}; y has "
             f"{classes.tolist()}. Set warm_start=False to fit anew."
-        )
-
-
-# --- streams ----------------------------------------------------------------------------------
-
-
-def check_half_life(value: Any) -> float:
-    """Rows after which old rows count half; None is never."""
-    if value is None:
-        return np.inf
-    half_life = check_real("half_life", value)
-    if half_life == 0.0:
-        raise ValueError(
-            "half_life must be None or a positive number of rows; got 0. Use None to keep all."
-        )
-    return half_life
-
-
-def check_streams(estimator: Any) -> None:
-    """What `partial_fit` can learn: one start, and a gate of this package."""
-    if estimator.combine != "best":
-        raise ValueError(
-            f'partial_fit needs combine="best", one start; got {estimator.combine!r}. Use '
-            'combine="best".'
-        )
-    gate = estimator.gate
-    if not isinstance(gate, str | SoftmaxGate | ConstantGate):
-        raise ValueError(
-            f'partial_fit needs a softmax or constant gate; got {gate!r}. Use gate="softmax" or '
-            '"constant".'
-        )
-
-
-def check_first_classes(classes: Any) -> Array:
-    """All classes of a stream, sorted."""
-    if classes is None:
-        raise ValueError(
-            "classes must be passed on the first call to partial_fit: batches need not hold all "
-            "classes. Pass all labels, such as classes=np.unique(y)."
-        )
-    known = np.unique(np.asarray(classes))
-    check_two_classes(known)
-    return known
-
-
-def check_known_classes(classes: Any, known: Array) -> Array:
-    """Classes of a later call are those that are known."""
-    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
-        raise ValueError(
-            f"classes must be those that partial_fit knows, {known.tolist()}; got "
-            f"{np.asarray(classes).tolist()}. Leave classes out, or begin anew with a clone."
-        )
-    return known
-
-
-def check_same_experts(n_experts: int, before: int) -> None:
-    """As many experts as at the first call."""
-    if n_experts != before:
-        raise ValueError(
-            f"n_experts must stay {before} while partial_fit goes on; got {n_experts}. Begin anew "
-            "with a clone to change it."
-        )
-
-
-def check_stream_size(name: str, size: int, most: int) -> None:
-    """Matrices that a stream keeps can be formed."""
-    if size > most:
-        raise ValueError(
-            f"partial_fit keeps matrices of {size} columns, more than {most}. Choose fewer columns "
-            f"with {name}, use fewer experts, or use fit."
         )

@@ -13,14 +13,14 @@ PACKAGE = Path(skmoe.__file__).parent
 # Each module may import modules of lower floors only.
 FLOORS = [
     {"_numerics", "_extras"},
-    {"protocols", "_normal_mixtures", "_softmax"},
+    {"protocols", "_normal_mixtures", "_softmax", "blocks"},
     {"distributions", "_rows", "_encoding", "_folds", "_fitting"},
     {"_describe"},
     {"_html"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
-    {"_search", "_expert_validation", "_coefficients", "_online"},
-    {"_tables", "_inference", "_routing"},
+    {"_search", "_expert_validation", "_coefficients"} | {"_online", "_stream_validation"},
+    {"_tables", "_inference", "_routing", "_source"},
     {"_door", "_summary", "_saving"},
     {"_reporting", "_predictive", "_streaming"},
     {"_base"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class RowBlocks:
             Blocks of about 16 megabytes.
         """
         arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
-        return cls(lambda: _slices(arrays), classes)
+        return cls(lambda: _slices(lambda: arrays), classes)
 
     @classmethod
     def from_npy(
@@ -80,7 +81,7 @@ class RowBlocks:
         sample_weight: Sequence[Any] | None = None,
         classes: Any = None,
     ):
-        """Blocks of `.npy` files, which are mapped into memory and not loaded.
+        """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
 
         Parameters
         ----------
@@ -100,7 +101,7 @@ class RowBlocks:
 
         def factory() -> Iterator[tuple]:
             for paths in zip(*names, strict=True):
-                yield from _slices([np.load(path, mmap_mode="r") for path in paths])
+                yield from _slices(partial(_mapped, paths))
 
         return cls(factory, classes)
 
@@ -147,9 +148,18 @@ class RowBlocks:
         return cls(factory, classes)
 
 
-def _slices(arrays: list[Any]) -> Iterator[tuple]:
-    X = arrays[0]
+def _mapped(paths: Sequence[Any]) -> list[Any]:
+    return [np.load(path, mmap_mode="r") for path in paths]
+
+
+def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple]:
+    """Copies of slices of arrays.
+
+    They are asked for anew for each block: pages of a map count as memory until it is closed.
+    """
+    X = arrays()[0]
     row_bytes = max(1, X.dtype.itemsize * int(np.prod(X.shape[1:])))
-    size = max(1, BLOCK_BYTES // row_bytes)
-    for begin in range(0, X.shape[0], size):
-        yield tuple(np.asarray(values[begin : begin + size]) for values in arrays)
+    n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
+    del X
+    for begin in range(0, n_rows, size):
+        yield tuple(np.array(values[begin : begin + size]) for values in arrays())

@@ -78,7 +78,7 @@ def test_more_rows_than_the_sample(case):
     assert_allclose(fits[0].lower_bound_, fits[1].lower_bound_, atol=1e-6)
     # The scale of the variance prior is that of the sample.
     assert_allclose(fits[0].lower_bound_, whole.lower_bound_, atol=5e-3)
-    assert_allclose(fits[0].score_samples(features, y).mean(), fits[0].lower_bound_, atol=0.01)
+    assert_allclose(fits[0].score_samples(features, y).mean(), fits[0].lower_bound_, atol=0.05)
 
 
 def test_warm_starts_of_blocks():

@@ -54,7 +54,7 @@ class Passes:
 
 
 def megabytes():
-    """Peak of the memory of this process, mapped pages of the file among them."""
+    """Peak of the memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -154,3 +154,14 @@ def check_same_rows(n_rows: int, before: int) -> None:
             f"RowBlocks must give the same rows in each pass; the first gave {before} rows, a "
             f"later one {n_rows}. Return a new iterator over the same rows at each call."
         )
+
+
+def check_checkpoint(path: str, known: dict[str, str], wanted: dict[str, str]) -> None:
+    """A checkpoint is of the same estimator with the same parameters."""
+    other = sorted(k for k in known.keys() | wanted if known.get(k) != wanted.get(k))
+    if other:
+        raise ValueError(
+            f"path must be of a fit with the same parameters; {path} differs in {other}: "
+            f"{other[0]} is {known.get(other[0])} there, and {wanted.get(other[0])} here. Set the "
+            "same parameters, or use another path."
+        )

@@ -20,7 +20,7 @@ FLOORS = [
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
     {"_search", "_expert_validation", "_coefficients"} | {"_online", "_stream_validation"},
-    {"_tables", "_inference", "_routing", "_source"},
+    {"_tables", "_inference", "_routing", "_source", "checkpoints"},
     {"_door", "_summary", "_saving"},
     {"_reporting", "_predictive", "_streaming"},
     {"_base"},
@@ -124,7 +124,19 @@ def test_only_the_run_time_dependencies_are_imported():
     allowed = {"numpy", "scipy", "sklearn", "joblib", "skmoe"}
     allowed |= {"__future__", "abc", "collections", "concurrent", "contextlib"}
     allowed |= {"dataclasses", "functools", "itertools", "importlib", "types", "inspect"}
-    allowed |= {"math", "numbers", "copy", "hashlib", "json", "typing", "warnings", "html", "re"}
+    allowed |= {
+        "math",
+        "numbers",
+        "copy",
+        "hashlib",
+        "json",
+        "os",
+        "pathlib",
+        "typing",
+        "warnings",
+        "html",
+        "re",
+    }
     for module, tree in TREES.items():
         found = {origin.split(".")[0] for origin, _ in imports(tree)}
         extra = {"matplotlib"} if module in PICTURES else set()

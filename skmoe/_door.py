@@ -33,7 +33,7 @@ from skmoe._routing import make_routes
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
 from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
-from skmoe._source import Source, survey
+from skmoe._source import make_source, survey
 from skmoe._starts import STARTS, Table, make_table
 from skmoe._tables import cross_fit_table, named_estimators
 from skmoe.blocks import RowBlocks
@@ -131,6 +131,8 @@ def open_door(
     options = _check_options(estimator)
     if isinstance(X, np.memmap) and len(X) > MOST_ROWS and takes_blocks(estimator):
         X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
+    if callable(getattr(X, "__dask_graph__", None)):
+        X, y, sample_weight = RowBlocks.from_dask(X, y, sample_weight), None, None
     if isinstance(X, RowBlocks):
         return _open_blocks(estimator, options, X, y, sample_weight)
     data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
@@ -159,7 +161,7 @@ def _open_blocks(
     problem = _lay_out(estimator, options, _reduce(data, options.n_experts))
     if data.previous is not None:
         found = found._replace(scale=data.previous.scale, target=data.previous.target)
-    rows = Source(blocks, probe, found, data.columns)
+    rows = make_source(blocks, probe, found, data.columns)
     return problem._replace(setup=problem.setup._replace(rows=rows))
 
 

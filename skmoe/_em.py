@@ -252,9 +252,7 @@ def climb(
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
-    # Threads would read all blocks of a source ahead.
-    n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
-    with _mapping(n_threads) as over:
+    with _mapping(blocks, n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
         start = point = look(params)
         bounds = list(earlier)
@@ -269,10 +267,14 @@ def climb(
 
 
 @contextmanager
-def _mapping(n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A map that keeps order: of a pool of threads if there are to be several."""
+def _mapping(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A map that keeps order: of a pool of threads if there are to be several.
+
+    Blocks that live elsewhere bring their own. Threads would read those of a source ahead.
+    """
+    n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
     if n_threads == 1:
-        yield map
+        yield getattr(blocks, "over", map)
         return
     with ThreadPoolExecutor(n_threads) as pool:
         yield pool.map

@@ -21,6 +21,11 @@ def import_parquet(user: str) -> Any:
     return _import("pyarrow.parquet", user, "parquet")
 
 
+def import_dask(user: str) -> Any:
+    """Dask, for tables on a cluster."""
+    return _import("dask", user, "dask")
+
+
 def _import(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +14,12 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe import _stream_validation, _validation
+from skmoe._em import Look, together
 from skmoe._mixture import make_rows
 from skmoe._numerics import Array, Design
 from skmoe._online import Moments, feature_scale, joined, moments_of, output_scale
 from skmoe._rows import Rows, Scale, in_blocks
-from skmoe.blocks import RowBlocks
+from skmoe.blocks import DaskBlocks, RowBlocks
 
 
 class Block(NamedTuple):
@@ -60,16 +62,22 @@ class Source:
     columns: tuple[Array | None, Array | None]
 
     def __iter__(self) -> Iterator[Rows]:
-        survey, n_rows = self.survey, 0
+        n_rows = 0
         for index, block in enumerate(self.blocks):
-            X, y, weight = _check_block(self.estimator, index, block)
-            n_rows += len(weight)
-            y, weight = self._target(index, y, weight)
-            present = np.flatnonzero(weight > 0.0)
-            if len(present) < len(weight):
-                X, y, weight = X[present], y[..., present], weight[present]
-            yield from in_blocks(make_rows(X, survey.scale, *self.columns, y, weight))
-        _stream_validation.check_same_rows(n_rows, survey.n_rows)
+            rows, n_here = self.rows(index, block)
+            n_rows += n_here
+            yield from in_blocks(rows)
+        _stream_validation.check_same_rows(n_rows, self.survey.n_rows)
+
+    def rows(self, index: int, block: Any) -> tuple[Rows, int]:
+        """Rows of positive weight of a block, and the number of all of them."""
+        X, y, weight = _check_block(self.estimator, index, block)
+        n_rows = len(weight)
+        y, weight = self._target(index, y, weight)
+        present = np.flatnonzero(weight > 0.0)
+        if len(present) < n_rows:
+            X, y, weight = X[present], y[..., present], weight[present]
+        return make_rows(X, self.survey.scale, *self.columns, y, weight), n_rows
 
     def _target(self, index: int, y: Array, weight: Array) -> tuple[Array, Array]:
         survey = self.survey
@@ -79,6 +87,26 @@ class Source:
         codes = _stream_validation.in_block(index, _validation.class_codes, y, survey.classes)
         weights = _validation.class_weights(survey.factors, survey.classes, codes, weight)
         return codes, weights
+
+
+class DaskSource(Source):
+    """Blocks that stay where they are: `over` sends out the work, and gets one sum back."""
+
+    def over(self, look: Callable[[Rows], Look], source: DaskSource) -> list[Look]:
+        """The sum of what the blocks say, as the one entry of a list."""
+        assert isinstance(self.blocks, DaskBlocks)
+        sample = Block(*(values[:0] for values in self.survey.sample))
+        light = replace(self, blocks=RowBlocks(tuple), survey=self.survey._replace(sample=sample))
+        return [self.blocks.total(partial(_look_at, light, look), together)]
+
+
+def _look_at(source: Source, look: Callable[[Rows], Look], index: int, block: Any) -> Look:
+    return reduce(together, map(look, in_blocks(source.rows(index, block)[0])))
+
+
+def make_source(blocks: RowBlocks, *known: Any) -> Source:
+    """The source of a fit, from its blocks and what else it knows."""
+    return (DaskSource if isinstance(blocks, DaskBlocks) else Source)(blocks, *known)
 
 
 def survey(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._extras import import_parquet
+from skmoe._extras import import_dask, import_parquet
 
 # Bytes of the features of a block that this module cuts itself.
 BLOCK_BYTES = 2**24
@@ -146,6 +146,73 @@ class RowBlocks:
                         yield (*block, *weight)
 
         return cls(factory, classes)
+
+    @classmethod
+    def from_dask(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None):
+        """Blocks of Dask collections, whose sums are found where the blocks live.
+
+        The collections are persisted. In each iteration of EM the workers send sums only, which
+        are added up in a tree. The first pass and the last one read the blocks through the client.
+
+        Parameters
+        ----------
+        X : dask array of shape (n_samples, n_features), or dask data frame
+            Features. An array is cut by rows only.
+        y : dask array or series
+            Target, of as many chunks or partitions.
+        sample_weight : dask array or series, default=None
+            Weights of the rows.
+        classes : array-like of shape (n_classes,), default=None
+            All labels of a classifier.
+
+        Returns
+        -------
+        blocks : DaskBlocks
+            One block for each chunk or partition.
+        """
+        dask = import_dask("RowBlocks.from_dask")
+        X = X.rechunk({1: -1}) if hasattr(X, "rechunk") else X
+        given = [X, y] if sample_weight is None else [X, y, sample_weight]
+        pieces = [np.ravel(values.to_delayed()).tolist() for values in given]
+        check_pieces([len(values) for values in pieces])
+        pack = dask.delayed(lambda *values: values)
+        blocks = [pack(*values) for values in zip(*pieces, strict=True)]
+        return DaskBlocks(list(dask.persist(*blocks)), classes)
+
+
+class DaskBlocks(RowBlocks):
+    """Blocks that live where Dask keeps them.
+
+    Parameters
+    ----------
+    blocks : list of delayed
+        The blocks.
+    classes : array-like of shape (n_classes,), default=None
+        All labels of a classifier.
+    """
+
+    def __init__(self, blocks: list[Any], classes: Any = None):
+        super().__init__(lambda: (block.compute() for block in blocks), classes)
+        self.blocks = blocks
+
+    def total(self, look: Callable[[int, tuple], Any], add: Callable[[Any, Any], Any]) -> Any:
+        """What `look` finds in the blocks, found where they live, and added up in a tree."""
+        dask = import_dask("RowBlocks.from_dask")
+        look, add = dask.delayed(look, pure=False), dask.delayed(add, pure=False)
+        looks = [look(index, block) for index, block in enumerate(self.blocks)]
+        while len(looks) > 1:
+            pairs = [looks[i : i + 2] for i in range(0, len(looks), 2)]
+            looks = [add(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        return looks[0].compute()
+
+
+def check_pieces(counts: list[int]) -> None:
+    """As many chunks of the target as of the features."""
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"X, y and sample_weight must have as many chunks or partitions; got {counts}. "
+            "Rechunk or repartition y and sample_weight like X."
+        )
 
 
 def _mapped(paths: Sequence[Any]) -> list[Any]:

@@ -21,22 +21,27 @@ from skmoe import _expert_validation, _mixture, _validation
 from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._choice import choose
-from skmoe._door import Data, Problem, Target, make_memory, open_door
+from skmoe._door import Problem, Target, make_memory, open_door
 from skmoe._em import Climb, Params, gain_left
 from skmoe._encoding import encoded_names, is_frame
 from skmoe._html import ExpertsHTML
+from skmoe._intake import Data
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array
 from skmoe._progress import Listener
 from skmoe._reporting import ReportingMixin
 from skmoe._routing import make_router
 from skmoe._rows import in_blocks, raw_coefficients
+from skmoe._saving import SavingMixin
 from skmoe._search import N_REVIVALS, best_of, collapsed, search, search_all
 from skmoe._starts import Table
+from skmoe._streaming import StreamingMixin
 from skmoe.protocols import TableExperts
 
 
-class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator):
+class BaseMixtureOfExperts(
+    ReportingMixin, SavingMixin, StreamingMixin, ExpertsHTML, CallbackSupportMixin, BaseEstimator
+):
     """Fit, gate and responsibilities, shared by both estimators."""
 
     # Tooltips of the HTML representation need a link; without a site it leads nowhere.
@@ -93,13 +98,15 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
     # --- fit ---
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, groups=None, **fit_params):
+    def fit(self, X, y=None, sample_weight=None, groups=None, **fit_params):
         """Fit the mixture by EM.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. They are standardised inside; sparse ones are scaled only.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
+            Features. They are standardised inside; sparse ones are scaled only. Rows that are
+            larger than memory come as `skmoe.blocks.RowBlocks`, with their target and weights, or
+            as a `numpy.memmap`, which is not loaded.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None
@@ -152,6 +159,7 @@ class BaseMixtureOfExperts(ReportingMixin, ExpertsHTML, CallbackSupportMixin, Ba
         share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
         attributes = self._attributes(make_mixture, known | chosen, params) | {
             "_memory": make_memory(problem, run.params),
+            "_stream": None,
             "weights_": share,
             "load_": load,
             "lower_bound_": run.bounds[-1] + problem.bound_shift,

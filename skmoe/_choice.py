@@ -16,10 +16,11 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skmoe import _validation
+from skmoe import _stream_validation, _validation
 from skmoe._folds import make_folds
 from skmoe._numerics import Array
 from skmoe._rows import take_rows
+from skmoe.blocks import RowBlocks
 
 # Numbers beyond the best after which the search ends.
 PATIENCE = 2
@@ -121,6 +122,8 @@ def choose(
     estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
 ) -> Choice:
     """The number of experts for an estimator that leaves it open: "auto", "bic" or "icl"."""
+    if isinstance(X, RowBlocks) or callable(getattr(X, "__dask_graph__", None)):
+        _stream_validation.check_plain("a fit from blocks of rows", estimator)
     data = _take_data(X, y, sample_weight, groups, metadata)
     n_rows = len(data.y)
     most = _validation.check_open_number(estimator, n_rows)

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from skmoe import _mixture, _validation
+from skmoe import _mixture, _stream_validation, _validation
 from skmoe._base import BaseMixtureOfExperts
-from skmoe._door import Data, Target
+from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
+from skmoe._intake import Data
 from skmoe._mixture import Mixture
 from skmoe._numerics import SMALLEST, Array
 from skmoe._rows import raw_coefficients
 from skmoe._starts import Table
+from skmoe._streaming import can_stream
 
 
 class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
@@ -84,6 +87,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Whether to go on from the last fit. Experts that are estimators go on from their models if
         data, folds and estimators are the same, and else are fitted anew to the responsibilities
         that the last fit finds.
+    half_life : float, default=None
+        For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
+        a stream that changes. None forgets nothing.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
@@ -200,6 +206,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         max_iter=200,
         tol=1e-4,
         warm_start=False,
+        half_life=None,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -222,9 +229,54 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
+        self.half_life = half_life
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
+
+    @available_if(can_stream)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from a batch of a stream by online EM.
+
+        The first batch is where starts are found: let it have some hundred rows, or as many as
+        `n_experts` times the columns at the least. After `fit`, learning goes on from the fit.
+        Parameters other than `half_life` are those of the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. They are standardised by their running moments.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes of the stream; needed at the first call, unless `fit` was called before. The
+            first batch should have rows of most of them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : estimator
+            The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
+            batches, and `lower_bound_` is the mean log density of rows before they were learnt.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> moe = MixtureOfExpertsClassifier(n_experts=2, random_state=0)
+        >>> for _ in range(20):
+        ...     X = rng.uniform(-1, 1, size=(200, 2))
+        ...     moe = moe.partial_fit(X, X[:, 0] * X[:, 1] > 0, classes=[False, True])
+        >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])
+        array([ True, False])
+        """
+        if hasattr(self, "classes_"):
+            classes = _stream_validation.check_known_classes(classes, self.classes_)
+        else:
+            classes = _stream_validation.check_first_classes(classes)
+        return self._learn(X, y, sample_weight, classes)
 
     def predict(self, X):
         """Most probable class.
@@ -307,8 +359,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         return X, codes, {"classes_": labels}
 
     def _make_target(self, data: Data, standardise: bool) -> Target:
-        present, codes = np.unique(data.y, return_inverse=True)
-        classes = data.attributes["classes_"][present]  # that have rows of positive weight
+        classes, codes = data.attributes["classes_"], data.y
+        if not data.all_classes:
+            present, codes = np.unique(data.y, return_inverse=True)
+            classes = classes[present]  # that have rows of positive weight
         _validation.check_two_classes(classes)
         if data.previous is not None:
             _validation.check_same_classes(classes, self.classes_)

@@ -5,92 +5,41 @@ Everything that can be wrong is found here, before any work, and nothing of the 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-from scipy import sparse
-from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
-from skmoe import _expert_validation, _validation
+from skmoe import _stream_validation, _validation
 from skmoe._augment import Added
 from skmoe._em import Params, Parts, responsibilities
 from skmoe._encoding import (
-    Encoder,
     category_codes,
-    encode,
-    encoded_columns,
     encoded_names,
-    is_frame,
-    make_encoder,
 )
 from skmoe._extension import Table as Extended
 from skmoe._extension import extend
+from skmoe._intake import Data, Options, check_data, check_options, of_classes, present, task_of
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
 from skmoe._routing import make_routes
 from skmoe._rows import RawTable, Rows, Scale, distinct_rows, make_design, standard_scale, take
-from skmoe._rows import take_rows as take_table
 from skmoe._search import Setup
-from skmoe._starts import STARTS, Table, make_table
+from skmoe._source import make_source, survey
+from skmoe._starts import Table, make_table
 from skmoe._tables import cross_fit_table, named_estimators
-from skmoe.experts import ESTIMATORS, EXPERTS
-from skmoe.gates import GATES
-from skmoe.protocols import Gate, TableExperts
+from skmoe.blocks import RowBlocks
+from skmoe.experts import EXPERTS
+from skmoe.protocols import TableExperts
 
 # Tables of no more distinct rows are reduced to those, and their starts see all of them.
 MOST_ROWS = 20_000
 # Rows on which starts of larger tables are found: for each coefficient, and at the least.
 ROWS_PER_COEFFICIENT = 15
 FEWEST_ROWS = 5_000
-
-
-class Options(NamedTuple):
-    """Checked parameters of the estimator."""
-
-    n_experts: int
-    experts: str | list[Any]  # a parametric family, or K names or estimators
-    gate: Gate
-    n_init: int
-    max_iter: int
-    tol: float
-    cross_fit: int | str | bool
-    top_k: int | None
-    balance: float
-
-
-class Data(NamedTuple):
-    """Checked rows of positive weight."""
-
-    X: Design  # in numbers
-    y: Array  # numbers (n,) or (n, m), or codes of labels (n,)
-    weight: Array
-    begin: str | Array | Params
-    raw: Any  # the table as given, for experts that take it so
-    encoder: Encoder | None
-    groups: Array | None
-    metadata: dict[str, Array]
-    distinct: tuple[Array, Array] | None  # rows of each kind and their weights, if many
-    columns: tuple[Array | None, Array | None]  # of gate and experts
-    previous: Mixture | None  # that a warm start goes on from
-    attributes: dict[str, Any]
-
-    def take(self, index: Array) -> Data:
-        """Rows at an index."""
-        return self._replace(
-            X=self.X[index],
-            y=self.y[index],
-            weight=self.weight[index],
-            begin=self.begin[:, index] if isinstance(self.begin, np.ndarray) else self.begin,
-            raw=None if self.raw is None else take_table(self.raw, index),
-            groups=None if self.groups is None else self.groups[index],
-            metadata={name: values[index] for name, values in self.metadata.items()},
-        )
 
 
 class Target(NamedTuple):
@@ -128,109 +77,46 @@ def open_door(
     sample_weight: Any,
     groups: Any = None,
     metadata: dict[str, Any] | None = None,
+    classes: Array | None = None,
 ) -> Problem:
-    """Check parameters and data and lay out the fit."""
-    options = _check_options(estimator)
-    data = _check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
-    data = _reduce(_warm(estimator, _present(data)), options.n_experts)
+    """Check parameters and data and lay out the fit; of all `classes`, if given."""
+    options = check_options(estimator)
+    if isinstance(X, np.memmap) and len(X) > MOST_ROWS and takes_blocks(estimator):
+        X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
+    if callable(getattr(X, "__dask_graph__", None)):
+        X, y, sample_weight = RowBlocks.from_dask(X, y, sample_weight), None, None
+    if isinstance(X, RowBlocks):
+        return _open_blocks(estimator, options, X, y, sample_weight)
+    data = check_data(estimator, options, X, y, sample_weight, groups, metadata or {})
+    data = data if classes is None else of_classes(data, classes)
+    data = _reduce(_warm(estimator, present(data)), options.n_experts)
     data, added = _extend(estimator, options, data)
     return _lay_out(estimator, options, data, added)
 
 
-def _check_options(estimator: Any) -> Options:
-    n_experts = _validation.check_integer("n_experts", estimator.n_experts, least=1)
-    gate_alpha = _validation.check_real("gate_alpha", estimator.gate_alpha)
-    _validation.check_real("alpha", estimator.alpha)
-    _validation.check_flag("warm_start", estimator.warm_start)
-    _validation.check_verbose(estimator.verbose)
-    n_init = _validation.check_integer("n_init", estimator.n_init, least=1)
-    _validation.check_combine(estimator.combine, n_init, estimator.init, estimator.warm_start)
-    estimator._check_own_parameters()
-    experts = _expert_validation.check_experts(
-        estimator.expert, n_experts, _task(estimator), list(EXPERTS), list(ESTIMATORS)
-    )
-    cross_fit = _expert_validation.check_cross_fit(estimator.cross_fit)
-    _expert_validation.check_out_of_bag(cross_fit, experts)
-    _expert_validation.check_base(estimator.base, _task(estimator))
-    return Options(
-        n_experts,
-        experts,
-        _validation.resolve_gate(estimator.gate, GATES, gate_alpha, n_experts),
-        n_init,
-        _validation.check_integer("max_iter", estimator.max_iter, least=1),
-        _validation.check_real("tol", estimator.tol),
-        cross_fit,
-        _validation.check_top_k(estimator.top_k, n_experts),
-        _validation.check_real("balance", estimator.balance),
-    )
+def takes_blocks(estimator: Any) -> bool:
+    """Whether rows may come in blocks."""
+    plain = _stream_validation.is_plain(estimator)
+    return plain and estimator.expert == "linear" and isinstance(estimator.init, str)
 
 
-def _check_data(
-    estimator: Any,
-    options: Options,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    groups: Any,
-    metadata: dict[str, Any],
-) -> Data:
-    probe = copy.copy(estimator)  # takes what scikit-learn's validation writes
-    in_table = not isinstance(options.experts, str)
-    if in_table and is_frame(X):
-        X = validate_data(probe, X, skip_check_array=True)
-        stand_in = np.zeros((X.shape[0], 1))
-        _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), stand_in, y)
-    else:
-        X, y, attributes = estimator._validate_fit_data(probe, X, y)
-        X = _validation.as_csr(X)
-    weight = _validation.check_weights(sample_weight, len(y))
-    raw = X if in_table else None
-    encoder = _make_encoder(estimator, X, weight) if in_table else None
-    if encoder is not None:
-        X = encode(encoder, X)
-    n_features, names = probe.n_features_in_, getattr(probe, "feature_names_in_", None)
-    gate_columns, expert_columns = (
-        _validation.check_columns(name, getattr(estimator, name), n_features, names)
-        for name in ("gate_features", "expert_features")
-    )
-    if encoder is not None:
-        gate_columns = encoded_columns(encoder, gate_columns)
-    begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
-    extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
-    _expert_validation.check_unused(extras, options.experts)
-    attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
-    if names is not None:
-        attributes["feature_names_in_"] = names
-    return Data(
-        X,
-        y,
-        weight,
-        begin if isinstance(begin, str) else begin.T,
-        raw,
-        encoder,
-        extras.pop("groups", None),
-        extras,
-        None,
-        (gate_columns, expert_columns),
-        None,
-        attributes,
-    )
-
-
-def _make_encoder(estimator: Any, X: Any, weight: Array) -> Encoder | None:
-    """What makes numbers for the gate of a table that may hold other things."""
-    takes_missing = _expert_validation.accepts_missing(estimator.expert)
-    if not is_frame(X) and (sparse.issparse(X) or not takes_missing):
-        return None
-    encoder = make_encoder(X, weight, takes_missing)
-    _expert_validation.check_numbers(estimator, X, encoder)
-    return encoder
-
-
-def _present(data: Data) -> Data:
-    """Rows of positive weight: zero weight is absence."""
-    present = np.flatnonzero(data.weight > 0.0)
-    return data if len(present) == len(data.weight) else data.take(present)
+def _open_blocks(
+    estimator: Any, options: Options, blocks: RowBlocks, y: Any, sample_weight: Any
+) -> Problem:
+    """A fit that goes through blocks, with starts on a sample of their rows."""
+    _stream_validation.check_takes_blocks(estimator, y, sample_weight)
+    seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
+    found, probe = survey(blocks, estimator, MOST_ROWS, np.random.default_rng(seed))
+    X, y, weight = found.sample
+    data = check_data(estimator, options, X, y, weight, None, {}, found.names)
+    if found.classes is not None:
+        data = of_classes(data, found.classes)
+    data = _warm(estimator, data._replace(scales=(found.scale, found.target)))
+    problem = _lay_out(estimator, options, _reduce(data, options.n_experts), None)
+    if data.previous is not None:
+        found = found._replace(scale=data.previous.scale, target=data.previous.target)
+    rows = make_source(blocks, probe, found, data.columns)
+    return problem._replace(setup=problem.setup._replace(rows=rows))
 
 
 def _warm(estimator: Any, data: Data) -> Data:
@@ -288,7 +174,7 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     raw_target = in_table or _wants_raw_target(estimator, options)
     target = estimator._make_target(data, standardise=not raw_target)
     previous = data.previous
-    scale = standard_scale(data.X, target.weight) if previous is None else previous.scale
+    scale = _scale(data, target)
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(seed).spawn(options.n_init + 2)
     table = _raw_rows(estimator, options, data, target, fit_seed) if in_table else None
@@ -339,6 +225,12 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _scale(data: Data, target: Target) -> Scale:
+    if data.previous is not None:
+        return data.previous.scale
+    return standard_scale(data.X, target.weight) if data.scales is None else data.scales[0]
 
 
 def _key(options: Options, data: Data, target: Target) -> str | None:
@@ -395,7 +287,7 @@ def _table_experts(
     return estimator._make_table_experts(
         start_table,
         estimators=named_estimators(
-            options.experts, _task(estimator), float(estimator.alpha), table.X, categories
+            options.experts, task_of(estimator), float(estimator.alpha), table.X, categories
         ),
         seeds=seeds,
         classes=classes,
@@ -406,12 +298,8 @@ def _table_experts(
 
 
 def _wants_raw_target(estimator: Any, options: Options) -> bool:
-    family = EXPERTS[str(options.experts)][_task(estimator)]
+    family = EXPERTS[str(options.experts)][task_of(estimator)]
     return getattr(family, "raw_target", False)
-
-
-def _task(estimator: Any) -> str:
-    return "classifier" if is_classifier(estimator) else "regressor"
 
 
 def _start_table(

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -71,6 +71,15 @@ class Point(NamedTuple):
     age: int  # sweeps since the factors were found
 
 
+class Look(NamedTuple):
+    """What rows add to a pass over the data: all of it adds up over blocks, wherever they are."""
+
+    value: float
+    weight: float
+    statistics: tuple[Any, Any]
+    curvatures: Any  # of both parts, or None
+
+
 class Climb(NamedTuple):
     """What a run of EM came to."""
 
@@ -117,7 +126,7 @@ def routed(log_probs: Array, top_k: int | None) -> Array:
 
 def sweep(
     parts: Parts,
-    blocks: Sequence[Rows],
+    blocks: Iterable[Rows],
     params: Params,
     known: Point | None = None,
     over: Callable[..., Iterable[Any]] = map,
@@ -127,18 +136,43 @@ def sweep(
     `known` lends its factors of the curvature; without it they are found in this pass. `over` maps
     over the blocks in their order, in which they are summed, so that the sums do not depend on it.
     """
-    value, sums, curvatures = _gather(
-        parts, params, over(partial(_look, parts, params, known is None), blocks)
-    )
-    bound = value / float(sum(rows.weight.sum() for rows in blocks))
+    total = look_over(parts, blocks, params, curved=known is None, over=over)
+    bound = (total.value - _penalty(parts, params)) / total.weight
     if known is None:
-        return Point(params, bound, sums, _factors(parts, curvatures), 0)
-    return Point(params, bound, sums, known.factors, known.age + 1)
+        return Point(params, bound, total.statistics, _factors(parts, total.curvatures), 0)
+    return Point(params, bound, total.statistics, known.factors, known.age + 1)
+
+
+def look_over(
+    parts: Parts,
+    blocks: Iterable[Rows],
+    params: Params,
+    *,
+    curved: bool,
+    over: Callable[..., Iterable[Any]] = map,
+) -> Look:
+    """What all blocks say at given parameters, with curvatures or without."""
+    return reduce(together, over(partial(_look, parts, params, curved), blocks))
+
+
+def together(one: Look, other: Look) -> Look:
+    """What two sets of rows say together."""
+    curved = one.curvatures is not None and other.curvatures is not None
+    return Look(
+        one.value + other.value,
+        one.weight + other.weight,
+        _sum(one.statistics, other.statistics),
+        _sum(one.curvatures, other.curvatures) if curved else None,
+    )
+
+
+def _penalty(parts: Parts, params: Params) -> float:
+    return parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
 
 
 def _look(
     parts: Parts, params: Params, curved: bool, rows: Rows, resp: Array | None = None
-) -> tuple[float, tuple[Any, Any], tuple[Any, Any] | None]:
+) -> Look:
     """What a block adds to the bound, to the statistics and, if wanted, to the curvatures.
 
     With given responsibilities the bound is the expected log-likelihood.
@@ -153,21 +187,12 @@ def _look(
         value = float(np.vdot(resp, joint))
     if parts.balance:
         value += parts.balance * float(rows.weight @ log_gate.mean(axis=0))
-    sums = _statistics(parts, params, rows, resp, log_gate)
-    return value, sums, _curvatures(parts, params, rows, resp, log_gate) if curved else None
-
-
-def _gather(
-    parts: Parts, params: Params, looks: Iterable[tuple[float, Any, Any]]
-) -> tuple[float, Any, Any]:
-    """Penalised value, statistics and curvatures, summed over the blocks in their order."""
-    value, sums, curvatures = 0.0, None, None
-    for value_here, sums_here, curvatures_here in looks:
-        value += value_here
-        sums = _sum(sums, sums_here)
-        curvatures = curvatures_here and _sum(curvatures, curvatures_here)
-    value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
-    return value, sums, curvatures
+    return Look(
+        value,
+        float(rows.weight.sum()),
+        _statistics(parts, params, rows, resp, log_gate),
+        _curvatures(parts, params, rows, resp, log_gate) if curved else None,
+    )
 
 
 def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
@@ -181,28 +206,30 @@ def maximise(parts: Parts, rows: Rows, resp: Array, n_steps: int) -> Params:
     ends = np.cumsum([len(block.weight) for block in blocks])
     shares = np.split(resp, ends[:-1], axis=1)
 
-    def expect(params: Params, curved: bool) -> tuple[float, Any, Any]:
-        return _gather(parts, params, map(partial(_look, parts, params, curved), blocks, shares))
+    def expect(params: Params, curved: bool) -> Look:
+        looks = map(partial(_look, parts, params, curved), blocks, shares)
+        total = reduce(together, looks)
+        return total._replace(value=total.value - _penalty(parts, params))
 
-    value, sums, curvatures = expect(params, True)
+    here = expect(params, True)
     for left in reversed(range(n_steps)):
-        factors = _factors(parts, curvatures)
+        factors = _factors(parts, here.curvatures)
         trial, in_table = params, isinstance(parts.experts, TableExperts)
         for attempt in range(N_STEPS):
             refitted = trial.experts if attempt and in_table else None
-            trial = _solve(parts, sums, factors, params, 0.5**attempt, refitted)
-            reached, *found = expect(trial, left > 0)
-            if reached >= value:
+            trial = _solve(parts, here.statistics, factors, params, 0.5**attempt, refitted)
+            there = expect(trial, left > 0)
+            if there.value >= here.value:
                 break
         else:
             return params
-        params, value, (sums, curvatures) = trial, reached, found
+        params, here = trial, there
     return params
 
 
 def climb(
     parts: Parts,
-    blocks: Sequence[Rows],
+    blocks: Iterable[Rows],
     params: Params,
     *,
     max_iter: int,
@@ -229,7 +256,7 @@ def climb(
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
-    with _mapping(min(n_threads, len(blocks))) as over:
+    with _mapping(blocks, n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
         start = point = look(params)
         bounds = list(earlier)
@@ -244,10 +271,14 @@ def climb(
 
 
 @contextmanager
-def _mapping(n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A map that keeps order: of a pool of threads if there are to be several."""
+def _mapping(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A map that keeps order: of a pool of threads if there are to be several.
+
+    Blocks that live elsewhere bring their own. Threads would read those of a source ahead.
+    """
+    n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
     if n_threads == 1:
-        yield map
+        yield getattr(blocks, "over", map)
         return
     with ThreadPoolExecutor(n_threads) as pool:
         yield pool.map
@@ -353,13 +384,11 @@ def _gate_targets(parts: Parts, rows: Rows, resp: Array) -> Array:
     return resp + parts.balance / len(resp) * rows.weight if parts.balance else resp
 
 
-def _sum(total: Any, terms: tuple[Any, ...]) -> Any:
-    """Add the statistics or curvatures of a block to those of the blocks before it."""
-    if total is None:
-        return terms
+def _sum(one: tuple[Any, ...], other: tuple[Any, ...]) -> Any:
+    """Statistics or curvatures of two sets of rows, added."""
     return tuple(
         None if b is None else add(a, b) if isinstance(b, tuple) else a + b
-        for a, b in zip(total, terms, strict=True)
+        for a, b in zip(one, other, strict=True)
     )
 
 

@@ -16,6 +16,16 @@ def import_pyplot(user: str) -> Any:
     return _import("matplotlib.pyplot", user, "plot")
 
 
+def import_parquet(user: str) -> Any:
+    """Parquet files, by pyarrow."""
+    return _import("pyarrow.parquet", user, "parquet")
+
+
+def import_dask(user: str) -> Any:
+    """Dask, for tables on a cluster."""
+    return _import("dask", user, "dask")
+
+
 def _import(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)

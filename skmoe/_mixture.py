@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,7 +169,7 @@ def _routed_gate(gate: Array, top_k: int | None) -> Array:
     return kept - logsumexp(kept, axis=0)
 
 
-def usage(parts: Parts, params: Params, blocks: list[Rows]) -> tuple[Array, Array, Array]:
+def usage(parts: Parts, params: Params, blocks: Iterable[Rows]) -> tuple[Array, Array, Array]:
     """How experts are used, each (K,).
 
     Returns

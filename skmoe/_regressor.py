@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, validate_data
 
 from skmoe import _mixture, _validation
 from skmoe._base import BaseMixtureOfExperts
-from skmoe._door import Data, Target
+from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
+from skmoe._intake import Data
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
 from skmoe._predictive import PredictiveMixin
 from skmoe._rows import Scale, raw_coefficients, standard_scale
 from skmoe._starts import Table
+from skmoe._streaming import can_stream
 
 VARIANCES = ("per_expert", "shared")
 
@@ -91,6 +94,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Whether to go on from the last fit. Experts that are estimators go on from their models if
         data, folds and estimators are the same, and else are fitted anew to the responsibilities
         that the last fit finds.
+    half_life : float, default=None
+        For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
+        a stream that changes. None forgets nothing.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
@@ -206,6 +212,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         max_iter=200,
         tol=1e-4,
         warm_start=False,
+        half_life=None,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -229,6 +236,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
+        self.half_life = half_life
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -237,6 +245,43 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    @available_if(can_stream)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn from a batch of a stream by online EM.
+
+        The first batch is where starts are found: let it have some hundred rows, or as many as
+        `n_experts` times the columns at the least. After `fit`, learning goes on from the fit.
+        Parameters other than `half_life` are those of the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. They are standardised by their running moments.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : estimator
+            The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
+            batches, and `lower_bound_` is the mean log density of rows before they were learnt.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0)
+        >>> for _ in range(20):
+        ...     X = rng.uniform(-1, 1, size=(200, 2))
+        ...     moe = moe.partial_fit(X, np.abs(X[:, 0]))
+        >>> moe.predict([[-0.5, 0.0], [0.5, 0.0]]).round(1)
+        array([0.5, 0.5])
+        """
+        return self._learn(X, y, sample_weight)
 
     def predict(self, X):
         """Mean of the mixture.
@@ -299,6 +344,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             _validation.check_same_outputs(outputs.shape[1], len(previous.center))
         if previous is not None and standardise:
             scale = previous
+        elif data.scales is not None and data.scales[1] is not None:
+            scale = data.scales[1]
         else:
             center, spread = standard_scale(outputs, data.weight)
             scale = Scale(center, np.where(np.isfinite(spread), spread, 1.0))

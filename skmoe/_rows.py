@@ -158,8 +158,13 @@ def take(rows: Rows, index: Array | slice, weight: Array | None = None) -> Rows:
     )
 
 
-def in_blocks(rows: Rows, size: int | None = None) -> list[Rows]:
-    """Cut rows into blocks, of `size` if given; views of dense arrays. Raw tables stay whole."""
+def in_blocks(rows: Any, size: int | None = None) -> Any:
+    """Cut rows into blocks, of `size` if given; views of dense arrays. Raw tables stay whole.
+
+    What comes in blocks already stays as it is.
+    """
+    if not isinstance(rows, Rows):
+        return rows
     n_rows = len(rows.weight)
     if isinstance(rows.expert_design, RawTable):
         return [rows]

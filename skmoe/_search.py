@@ -15,7 +15,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -56,7 +56,7 @@ class Setup(NamedTuple):
     """What is to be fitted, from where, and for how long."""
 
     parts: Parts
-    rows: Rows
+    rows: Any  # Rows, or a source of blocks of them
     table: Table
     n_experts: int
     begin: str | Array | Params  # a named start, responsibilities (K, n), or parameters
@@ -216,7 +216,8 @@ def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
     """Climb anew with dead experts, if any, on the rows that are explained worst."""
     if run.stalled:
         return None
-    parts, rows = setup.parts, setup.rows
+    parts = setup.parts
+    rows = setup.rows if isinstance(setup.rows, Rows) else setup.table.rows
     blocks = in_blocks(rows)
 
     def look(block: Rows) -> tuple[Array, Array]:

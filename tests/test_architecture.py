@@ -13,16 +13,25 @@ PACKAGE = Path(skmoe.__file__).parent
 # Each module may import modules of lower floors only.
 FLOORS = [
     {"_numerics", "_extras"},
-    {"protocols", "_normal_mixtures", "_softmax"},
+    {"protocols", "_normal_mixtures", "_softmax", "blocks"},
     {"distributions", "_rows", "_encoding", "_folds", "_fitting"},
     {"_describe", "_augment"},
     {"_html"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
-    {"_search", "_expert_validation", "_coefficients"},
-    {"_tables", "_inference", "_routing", "_choice", "_extension"},
-    {"_door", "_summary"},
-    {"_reporting", "_predictive"},
+    {"_search", "_expert_validation", "_coefficients"} | {"_online", "_stream_validation"},
+    {
+        "_tables",
+        "_inference",
+        "_routing",
+        "_choice",
+        "_extension",
+        "_source",
+        "checkpoints",
+        "_intake",
+    },
+    {"_door", "_summary", "_saving"},
+    {"_reporting", "_predictive", "_streaming"},
     {"_base"},
     {"_regressor", "_classifier"},
     {"__init__"},
@@ -129,7 +138,19 @@ def test_only_the_run_time_dependencies_are_imported():
     allowed = {"numpy", "scipy", "sklearn", "joblib", "skmoe"}
     allowed |= {"__future__", "abc", "collections", "concurrent", "contextlib"}
     allowed |= {"dataclasses", "functools", "itertools", "importlib", "types", "inspect"}
-    allowed |= {"math", "numbers", "copy", "typing", "warnings", "html", "re"}
+    allowed |= {
+        "math",
+        "numbers",
+        "copy",
+        "hashlib",
+        "json",
+        "os",
+        "pathlib",
+        "typing",
+        "warnings",
+        "html",
+        "re",
+    }
     for module, tree in TREES.items():
         found = {origin.split(".")[0] for origin, _ in imports(tree)}
         extra = {"matplotlib"} if module in PICTURES else set()

@@ -1,0 +1,263 @@
+"""Streams: online EM ends where EM does, forgets when told to, and takes rows as weighted sets."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import flipping_classes, quiet, two_regimes
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _online
+from skmoe._em import Parts
+from skmoe._mixture import make_rows
+from skmoe._rows import Scale, standard_scale
+from skmoe.experts import LinearExperts, LogisticExperts
+from skmoe.gates import ConstantGate, SoftmaxGate
+
+X, Y = two_regimes(n_rows=6000)
+CLASS_X, CLASSES = flipping_classes(n_rows=6000, n_classes=3)
+CASES = {
+    "regressor": (MixtureOfExpertsRegressor(2, random_state=0), X, Y),
+    "shared": (MixtureOfExpertsRegressor(2, random_state=0, variance="shared"), X, Y),
+    "constant": (MixtureOfExpertsRegressor(2, random_state=0, gate="constant"), X, Y),
+    "outputs": (
+        MixtureOfExpertsRegressor(2, random_state=0),
+        X,
+        np.column_stack([Y, X[:, 1] + np.sin(9 * Y)]),
+    ),
+    "columns": (MixtureOfExpertsRegressor(2, random_state=0, gate_features=[0]), X, Y),
+    "classifier": (MixtureOfExpertsClassifier(2, random_state=0), CLASS_X, CLASSES),
+}
+
+
+def stream(moe, features, y, size=300, n_epochs=1, **options):
+    """Learn from batches, in an order of their own in each epoch."""
+    moe, rng = clone(moe), np.random.default_rng(0)
+    if hasattr(moe, "predict_proba"):
+        options["classes"] = np.unique(y)
+    for _ in range(n_epochs):
+        order = rng.permutation(len(y))
+        for begin in range(0, len(y), size):
+            chosen = order[begin : begin + size]
+            moe.partial_fit(features[chosen], y[chosen], **options)
+    return moe
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_streams_end_where_em_does(case):
+    moe, features, y = CASES[case]
+    batch = quiet(clone(moe).set_params(tol=1e-7), features, y)
+    scores = [
+        stream(moe, features, y, n_epochs=n).score_samples(features, y).mean() for n in (1, 8)
+    ]
+    best = batch.score_samples(features, y).mean()
+    assert scores[0] > best - 0.02
+    assert scores[1] > best - 0.002
+    assert scores[1] >= scores[0] - 1e-4
+
+
+@pytest.mark.parametrize("case", ["regressor", "classifier"])
+def test_units_of_the_features_do_not_matter(case):
+    """Statistics of early batches are moved to the later scale: no unit is ever the right one."""
+    moe, features, y = CASES[case]
+    unit = np.array([1.0, 1e3, 1e-3])
+    other = features * unit + [5.0, -2e3, 0.0]
+    given = stream(moe, features, y).predict_gate(features)
+    assert_allclose(stream(moe, other, y).predict_gate(other), given, atol=1e-6)
+
+
+def parts_of(kind):
+    experts = LogisticExperts(n_classes=3) if kind == "classes" else LinearExperts()
+    gate = ConstantGate() if kind == "constant" else SoftmaxGate()
+    return Parts(gate, experts)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "constant", "classes"])
+def test_moved_streams_say_what_they_said(kind):
+    """Statistics and parameters of moved rows are the moved statistics and parameters."""
+    rng = np.random.default_rng(0)
+    raw, weight = rng.normal(size=(50, 3)), rng.uniform(size=50)
+    y = rng.integers(3, size=50) if kind == "classes" else rng.normal(size=(1, 50))
+    scales = [standard_scale(raw, weight), Scale(np.array([1.0, -2, 3]), np.array([0.5, 2, 7]))]
+    target = [Scale(np.zeros(1), np.ones(1)), Scale(np.array([4.0]), np.array([3.0]))]
+    parts = parts_of(kind)
+    params = _online.Params(parts.gate.initial(2, 4), parts.experts.initial(2, 4))
+    params = params._replace(
+        experts=params.experts._replace(coef=rng.normal(size=params.experts.coef.shape))
+    )
+    if kind != "constant":
+        params = params._replace(gate=type(params.gate)(rng.normal(size=(2, 4))))
+
+    def begun(which, params, parts):
+        values = y if kind == "classes" else (y - target[which].center) / target[which].spread
+        rows = make_rows(raw, scales[which], None, None, values, weight)
+        return _online.begin(parts, params, rows, None, None)
+
+    before = begun(0, params, parts)
+    output_move = None if kind == "classes" else _online.move_between(*target)
+    moved = _online.moved(before, _online.move_between(*scales), (None, None), output_move)
+    again = begun(1, moved.params, moved.parts)
+    change = 0.0 if kind == "classes" else np.log(3.0)
+    assert_allclose(again.bound, before.bound + change)
+    for ours, theirs in zip(moved.summary, again.summary, strict=True):
+        for one, other in zip(ours[0], theirs[0], strict=True):
+            assert_allclose(one, other, atol=1e-9)
+        if ours[1] is not None:
+            # Curvatures are found in single precision.
+            assert_allclose(ours[1], theirs[1], atol=1e-5 * np.abs(theirs[1]).max())
+
+
+@pytest.mark.parametrize("case", ["regressor", "classifier"])
+def test_a_weight_is_a_number_of_rows(case):
+    moe, features, y = CASES[case]
+    features, y = features[:1200], y[:1200]
+    options = {"classes": np.unique(y)} if case == "classifier" else {}
+    weight = np.random.default_rng(0).integers(3, size=len(y))
+    weighted, repeated = clone(moe), clone(moe)
+    for begin in range(0, len(y), 300):
+        here = slice(begin, begin + 300)
+        weighted.partial_fit(features[here], y[here], sample_weight=weight[here], **options)
+        copies = np.repeat(np.arange(begin, begin + 300), weight[here])
+        repeated.partial_fit(features[copies], y[copies], **options)
+    assert_allclose(weighted.predict_gate(features), repeated.predict_gate(features), atol=1e-8)
+
+
+def test_a_half_life_follows_a_stream_that_changes():
+    rng = np.random.default_rng(0)
+    kept, follows = (MixtureOfExpertsRegressor(2, random_state=0, half_life=h) for h in (None, 500))
+    for batch in range(60):
+        features = rng.normal(size=(200, 2))
+        sign = 1.0 if batch < 50 else -1.0
+        y = sign * np.abs(features[:, 0]) + 0.1 * rng.normal(size=200)
+        for moe in (kept, follows):
+            moe.partial_fit(features, y)
+    assert follows.score(features, y) > 0.9
+    assert follows.score(features, y) > kept.score(features, y) + 0.2
+
+
+@pytest.mark.parametrize("known", [[0, 1], [1]])
+def test_classes_may_come_late(known):
+    late = MixtureOfExpertsClassifier(2, random_state=0)
+    first = np.isin(CLASSES, known)
+    late.partial_fit(CLASS_X[first][:300], CLASSES[first][:300], classes=[0, 1, 2])
+    assert set(late.predict(CLASS_X)) == set(known)
+    for begin in [*range(0, 6000, 300), *range(0, 6000, 300)]:
+        late.partial_fit(CLASS_X[begin : begin + 300], CLASSES[begin : begin + 300])
+    # Starts that see few classes see little of the regimes; a guess would have -log(3) = -1.1.
+    assert late.score_samples(CLASS_X, CLASSES).mean() > -0.95
+    assert set(late.predict(CLASS_X)) == {0, 1, 2}
+
+
+def test_a_fit_is_gone_on_from():
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0), X[:3000], Y[:3000])
+    before = moe.score_samples(X, Y).mean()
+    moe.partial_fit(X[3000:4000], Y[3000:4000])
+    assert moe.score_samples(X, Y).mean() == before  # what is learnt shows with the next batch
+    moe.partial_fit(X[4000:5000], Y[4000:5000])
+    assert moe.score_samples(X, Y).mean() > before - 0.03
+    assert moe.n_iter_ == 2
+
+
+def test_a_fit_begins_anew():
+    moe = stream(*CASES["regressor"])
+    quiet(moe, X, Y)
+    fresh = quiet(MixtureOfExpertsRegressor(2, random_state=0), X, Y)
+    assert_array_equal(moe.predict(X), fresh.predict(X))
+    restarted = copy.deepcopy(fresh).partial_fit(X[:300], Y[:300])
+    assert restarted.n_iter_ == 1
+
+
+def test_pickled_streams_go_on():
+    moe = stream(*CASES["regressor"])
+    other = pickle.loads(pickle.dumps(moe))
+    for each in (moe, other):
+        each.partial_fit(X[:200], Y[:200])
+    assert_array_equal(moe.predict(X), other.predict(X))
+
+
+def test_sparse_batches():
+    features = X * (np.abs(X) > 0.5)
+    dense = stream(CASES["regressor"][0], features, Y)
+    thin = stream(CASES["regressor"][0], sparse.csr_array(features), Y)
+    assert_allclose(thin.predict(features), dense.predict(features), atol=0.05)
+
+
+def test_attributes_and_pictures_of_a_stream():
+    moe = stream(*CASES["regressor"])
+    assert moe.n_iter_ == 20
+    assert_allclose(moe.weights_.sum(), 1.0)
+    assert_allclose(moe.lower_bound_, moe.score_samples(X, Y).mean(), atol=0.2)
+    assert moe.coef_.shape == (2, 3)
+    assert "expert" in str(moe.summary())
+
+
+def test_columns_that_begin_to_vary():
+    features = X.copy()
+    features[:300, 1] = 0.5
+    moe = clone(CASES["regressor"][0])
+    for begin in range(0, 6000, 300):
+        moe.partial_fit(features[begin : begin + 300], Y[begin : begin + 300])
+    batch = quiet(clone(moe), features, Y)
+    best = batch.score_samples(features, Y).mean()
+    assert moe.score_samples(features, Y).mean() > best - 0.05
+
+
+REGRESSOR = MixtureOfExpertsRegressor(2)
+CLASSIFIER = MixtureOfExpertsClassifier(2)
+REFUSED = {
+    "average": (clone(REGRESSOR).set_params(combine="average"), Y, {}, 'combine="best"'),
+    "gate": (clone(REGRESSOR).set_params(gate=[1]), Y, {}, "softmax or constant gate"),
+    "half life": (clone(REGRESSOR).set_params(half_life=0), Y, {}, "half_life must be None"),
+    "word": (clone(REGRESSOR).set_params(half_life="x"), Y, {}, "half_life must be a finite"),
+    "no classes": (CLASSIFIER, CLASSES, {}, "classes must be passed on the first call"),
+    "one class": (CLASSIFIER, CLASSES, {"classes": [1]}, "at least two classes"),
+    "unknown": (CLASSIFIER, CLASSES, {"classes": [0, 1]}, r"classes seen in fit, \[0, 1\]; got 2"),
+    "few rows": (clone(REGRESSOR).set_params(n_experts=500), Y, {}, "n_experts must not exceed"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_streams_cannot_do_is_refused(case):
+    moe, y, options, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        clone(moe).partial_fit(X[:300], y[:300], **options)
+
+
+def test_later_batches_are_checked():
+    moe = clone(CLASSIFIER).partial_fit(CLASS_X[:300], CLASSES[:300], classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes must be those that partial_fit knows"):
+        moe.partial_fit(CLASS_X[:300], CLASSES[:300], classes=[0, 1])
+    with pytest.raises(ValueError, match=r"classes seen in fit, \[0, 1, 2\]; got 9"):
+        moe.partial_fit(CLASS_X[:2], [0, 9])
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        moe.partial_fit(CLASS_X[:300, :2], CLASSES[:300])
+    with pytest.raises(ValueError, match="n_experts must stay 2"):
+        moe.set_params(n_experts=3).partial_fit(CLASS_X[:300], CLASSES[:300])
+
+
+def test_wide_streams_are_refused():
+    wide = np.random.default_rng(0).normal(size=(20, 1200))
+    with pytest.raises(ValueError, match=r"1201 columns, more than 1000.*gate_features"):
+        REGRESSOR.partial_fit(wide, wide[:, 0])
+
+
+def test_experts_that_need_all_rows_offer_no_stream():
+    for expert in ("tree", DecisionTreeRegressor()):
+        moe = MixtureOfExpertsRegressor(2, expert=expert)
+        assert not hasattr(moe, "partial_fit")
+        with pytest.raises(AttributeError) as error:
+            moe.partial_fit(X, Y)
+        assert "need all rows at once" in str(error.value.__cause__ or error.value)
+
+
+def test_balanced_classes_offer_no_stream():
+    moe = MixtureOfExpertsClassifier(2, class_weight="balanced")
+    assert not hasattr(moe, "partial_fit")
+    weighted = MixtureOfExpertsClassifier(2, class_weight={0: 5.0}, random_state=0)
+    plain = MixtureOfExpertsClassifier(2, random_state=0)
+    shares = [np.mean(stream(m, CLASS_X, CLASSES).predict(CLASS_X) == 0) for m in (weighted, plain)]
+    assert shares[0] > shares[1] + 0.1

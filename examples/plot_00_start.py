@@ -19,6 +19,6 @@ ExpertsDisplay.from_estimator(moe, X, y, "bmi", adjust=True)
 plt.show()
 
 # %%
-# Two people of the same body mass index may follow two different lines: the points take the colour of
-# the line that explains them, and lie along both. The dashed mean of the mixture runs between, and
-# the band holds 90 % of the predictive distribution.
+# Two people of the same body mass index may follow two different lines: the points take the colour
+# of the line that explains them, and lie along both. The dashed mean of the mixture runs between,
+# and the band holds 90 % of the predictive distribution.

@@ -53,9 +53,6 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts see: names, indices or a boolean mask; None for all.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply those of the rows. "balanced" weighs classes
-        inversely to their weighted frequency.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of cross-fitting, for experts that are estimators: responsibilities and noise are
         found from what each expert says of rows it was not fitted on. "auto" is 5 folds, False fits
@@ -66,11 +63,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     balance : float, default=0.0
         Pull of the gate towards equal use of the experts, as pseudo-rows of uniform
         responsibilities for each row.
-    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like of shape \
-            (n_samples, n_experts), default="auto"
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply those of the rows. "balanced" weighs classes
+        inversely to their weighted frequency.
+    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and classes, leaves of
-        a tree, random cuts, or responsibilities given. "auto" is a linear tree for up to 8 experts
-        and k-means for more, and takes the others in turn when `n_init` is larger.
+        a tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto" is a linear
+        tree for up to 8 experts and k-means for more, and takes the others in turn when `n_init` is
+        larger.
     n_init : int, default=4
         Number of starts. Each is run for a few iterations, the better half for more, and so on
         until the best is left.
@@ -136,7 +136,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         without routing to the most probable one.
     lower_bound_ : float
         Penalised log-likelihood per row, which EM raised.
-    lower_bounds_ : ndarray of shape (n_iter_,)
+    lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
         What each start had come to when it was dropped or chosen.

@@ -78,6 +78,7 @@ class Summary:
         Returns
         -------
         frame : pandas.DataFrame
+            One row for each term, or for each expert.
 
         Raises
         ------

@@ -51,6 +51,8 @@ class ExpertsDisplay:
         The rows shown; for classes y is 1 for the class and 0 for the others.
     owner : ndarray of shape (n_shown,)
         The expert with the largest responsibility for each of them.
+    is_probability : bool, default=False
+        Whether the curves are probabilities of a class.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
 
     Rows go from the features through the gate, with the features on which it leans most, to the
     experts, with the share of the rows each gets, and on to the prediction. The text renders as a
-    picture in a README between ```` ```mermaid ```` and ```` ``` ````.
+    picture in the README of a repository, in a block of code whose language is mermaid.
 
     Parameters
     ----------

@@ -1,0 +1,70 @@
+"""How the site is built. The README has the command."""
+
+from pathlib import Path
+
+import skmoe
+
+project = "skmoe"
+author = "The skmoe developers"
+copyright = "The skmoe developers"
+version = release = skmoe.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.mermaid",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# Markdown pages: headings are link targets, and diagrams are those that a README shows.
+myst_heading_anchors = 3
+myst_fence_as_directive = ["mermaid"]
+myst_enable_extensions = ["dollarmath"]
+
+# Docstrings: classes list their own methods, not those that scikit-learn gives every estimator.
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX01"}
+# Values that are returned have names here, and "Akaike's" is no verb.
+numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
+# One line says all of what follows a protocol, and of densities; the last two are not made by hand.
+numpydoc_validation_exclude = {
+    r"skmoe\.(experts|gates|protocols)\.",
+    r"MixtureDistribution\.(pdf|cdf|sf|logcdf|logsf)$",
+    r"\.(Inference|Summary)$",
+}
+autodoc_typehints = "none"
+autosummary_generate = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": "plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "write_computation_times": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "abort_on_example_error": True,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skmoe"
+html_show_sourcelink = False
+# A sidebar only where there is something to list in it: beside the API and the gallery.
+pages = [page.stem for page in Path(__file__).parent.glob("*.md")]
+html_sidebars = {page: [] for page in pages if page != "api"}
+html_theme_options = {
+    "header_links_before_dropdown": 5,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}

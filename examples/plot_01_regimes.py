@@ -1,0 +1,43 @@
+"""
+Regimes in one variable
+=======================
+
+What does a mixture of experts see in a curve that changes its nature? The simulated readings are
+those of a head in a crash test: still at first, then pushed back hard, then thrown forward, then at
+rest, with noise that grows at the impact.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import ExpertsDisplay, GateDisplay, export_text
+
+# %%
+# The readings: straight pieces, and noise that differs between them.
+
+rng = np.random.default_rng(0)
+time = rng.uniform(0, 55, size=400)
+force = np.interp(time, [0, 14, 21, 32, 40, 55], [0, 0, -110, 40, 0, 0])
+noise = np.interp(time, [0, 13, 17, 35, 45, 55], [2, 2, 20, 20, 8, 5])
+X, y = time[:, None], force + noise * rng.normal(size=time.size)
+
+# %%
+# Five experts, each a straight line with a noise of its own. The penalty on the gate is light, as
+# the regimes of this machine begin and end at once.
+
+moe = MixtureOfExpertsRegressor(5, gate_alpha=0.01, random_state=0).fit(X, y)
+print(export_text(moe, feature_names=["time"], decimals=1))
+
+# %%
+# **Above**: each line is drawn as opaque as the gate believes in it; the band holds 90 % of the
+# predictive distribution. It is narrow before the impact, wide during it, and settles after.
+#
+# **Below**: the gate. Borders are soft where two lines explain the readings about equally well.
+
+figure, axes = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
+ExpertsDisplay.from_estimator(moe, X, y, ax=axes[0])
+GateDisplay.from_estimator(moe, X, ax=axes[1], feature_names=["time"])
+axes[0].set(xlabel="", ylabel="acceleration")
+axes[1].set_xlabel("time")
+plt.show()

@@ -1,0 +1,36 @@
+"""
+How many experts?
+=================
+
+``n_experts="auto"`` tries one, two, three and more experts on part of the rows, and takes the
+smallest number that explains the other rows about as well as the best. What does it find where the
+truth is known?
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import ExpertsDisplay, NumberOfExpertsDisplay
+
+# %%
+# Simulated: three straight pieces, and a second feature that means nothing.
+
+rng = np.random.default_rng(0)
+X = rng.uniform(-3, 3, size=(600, 2))
+x = X[:, 0]
+y = np.select([x < -1, x < 1], [2 + x, -1 - x], 3 - 1.5 * x) + 0.3 * rng.normal(size=len(x))
+
+moe = MixtureOfExpertsRegressor("auto", gate_alpha=0.01, random_state=0).fit(X, y)
+print("tried: ", moe.n_experts_tried_)
+print("scores:", moe.n_experts_scores_.round(3))
+print("chosen:", moe.n_experts_)
+
+# %%
+# **Left**: the score climbs steeply up to three experts and then stays: more experts bring nothing
+# to rows that were held out. **Right**: the three experts found, each on its own piece.
+
+figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+NumberOfExpertsDisplay.from_estimator(moe, ax=axes[0])
+ExpertsDisplay.from_estimator(moe, X, y, feature=0, ax=axes[1])
+plt.show()

@@ -103,14 +103,16 @@ def by_held_out_rows(score: Callable[[int], Array], weight: Array, most: int) ->
         tried.append(number)
         rows.append(score(number))
         means.append(float(np.average(rows[-1], weights=weight)))
-    best = int(np.argmax(means))
-    for number, scores in zip(tried, rows, strict=True):
-        lead = rows[best] - scores
-        mean = np.average(lead, weights=weight)
-        spread = np.sqrt(np.average((lead - mean) ** 2, weights=weight) / weight.sum())
-        if mean <= CAUTION * spread:
-            return Choice(number, np.array(tried), np.array(means))
-    raise AssertionError("the best number leads itself by nothing")  # pragma: no cover
+    best = rows[int(np.argmax(means))]
+    near = [number for number, own in zip(tried, rows, strict=True) if _near(best - own, weight)]
+    return Choice(near[0], np.array(tried), np.array(means))
+
+
+def _near(lead: Array, weight: Array) -> bool:
+    """Whether a lead, row by row, is within its standard error."""
+    mean = np.average(lead, weights=weight)
+    spread = np.sqrt(np.average((lead - mean) ** 2, weights=weight) / weight.sum())
+    return bool(mean <= CAUTION * spread)
 
 
 def _settled(scores: list[float]) -> bool:

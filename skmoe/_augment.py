@@ -26,10 +26,8 @@ class Added(NamedTuple):
     names: list[str]  # of the columns added
 
 
-def add_columns(added: Added | None, X: Design, told: Array | None) -> Design:
+def add_columns(added: Added, X: Design, told: Array | None) -> Design:
     """Features with the columns that are added to them; `told` (n, q) is what the base says."""
-    if added is None:
-        return X
     blocks = [X]
     if added.transformer is not None:
         seen = X if added.transformed is None else X[:, added.transformed]

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe import _expert_validation, _mixture, _validation
 from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._choice import choose
+from skmoe._choice import choose, takes_groups
 from skmoe._door import Problem, Target, make_memory, open_door
 from skmoe._em import Climb, Params, gain_left
 from skmoe._encoding import encoded_names, is_frame
@@ -88,6 +88,10 @@ class BaseMixtureOfExperts(
     def _expert_attributes(self, mixture: Mixture) -> dict[str, Any]:
         """Fitted attributes of the experts, in the user's units."""
 
+    def _weight_in_fit(self, target: Array, weight: Array) -> Array:
+        """Weights of rows as the fit counts them."""
+        return weight
+
     @abstractmethod
     def _response_names(self) -> list[str]:
         """Names of the coefficient vectors of an expert: outputs, or classes."""
@@ -112,7 +116,8 @@ class BaseMixtureOfExperts(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. A weight of two is the row twice, zero is absence.
         groups : array-like of shape (n_samples,), default=None
-            Groups whose rows cross-fitting keeps in one fold. For experts that are estimators only.
+            Groups whose rows stay in one fold, wherever rows are left out: for experts that are
+            estimators, a base, or a number of experts chosen by rows held out.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -138,6 +143,7 @@ class BaseMixtureOfExperts(
             choice = choose(self, X, y, sample_weight, groups, fit_params)
             fixed = copy.copy(self).set_params(n_experts=choice.n_experts)
             chosen = {"n_experts_tried_": choice.tried, "n_experts_scores_": choice.scores}
+            groups = groups if takes_groups(self) else None
         problem = open_door(fixed, X, y, sample_weight, groups, fit_params)
         setup = problem.setup
         context = self._init_callback_context(

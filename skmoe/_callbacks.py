@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+
+class SilentContext:
+    """Context of a task that nobody listens to."""
+
+    def subcontext(self, **kwargs: Any) -> SilentContext:
+        return self
+
+    def call_on_fit_task_begin(self, **kwargs: Any) -> SilentContext:
+        return self
+
+    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
+        return False
+
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
-    class _SilentContext:
-        """Context of a task that nobody listens to."""
-
-        def subcontext(self, **kwargs: Any) -> _SilentContext:
-            return self
-
-        def call_on_fit_task_begin(self, **kwargs: Any) -> _SilentContext:
-            return self
-
-        def call_on_fit_task_end(self, **kwargs: Any) -> bool:
-            return False
-
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stand-in without `set_callbacks`."""
 
-        def _init_callback_context(self, **kwargs: Any) -> _SilentContext:
-            return _SilentContext()
+        def _init_callback_context(self, **kwargs: Any) -> SilentContext:
+            return SilentContext()
 
     def with_callbacks(method: Callable) -> Callable:
         """Nothing to tear down."""
@@ -67,4 +69,4 @@ class FitTask:
         return FitTask(self.estimator, context, self.data)
 
 
-__all__ = ["CallbackSupportMixin", "FitTask", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "FitTask", "SilentContext", "with_callbacks"]

@@ -16,11 +16,12 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skmoe import _stream_validation, _validation
-from skmoe._folds import make_folds
+from skmoe import _expert_validation, _stream_validation, _validation
+from skmoe._folds import spread_folds
 from skmoe._numerics import Array
 from skmoe._rows import take_rows
 from skmoe.blocks import RowBlocks
+from skmoe.experts import EXPERTS
 
 # Numbers beyond the best after which the search ends.
 PATIENCE = 2
@@ -34,7 +35,7 @@ SPLIT_ITERATIONS = 10
 WELL_EXPLAINED = 0.9
 # An expert with fewer rows of more than a negligible share is split on all rows.
 NEGLIGIBLE = 0.01
-ROWS_TO_SPLIT = 10
+ROWS_TO_SPLIT = 20
 # Folds of the rows; with many rows one of them is held out, with few each in turn.
 N_FOLDS = 3
 MANY_ROWS = 1000
@@ -120,6 +121,12 @@ def _settled(scores: list[float]) -> bool:
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
+def takes_groups(estimator: Any) -> bool:
+    """Whether a fit with a given number of experts has folds that keep groups together."""
+    parametric = isinstance(estimator.expert, str) and estimator.expert in EXPERTS
+    return estimator.base is not None or not parametric
+
+
 def choose(
     estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
 ) -> Choice:
@@ -165,22 +172,21 @@ class Growth:
         lack = np.maximum(np.quantile(log_density, WELL_EXPLAINED) - log_density, 0.0)
         worst = np.argsort(-(weight * lack) @ resp, kind="stable")[: number - resp.shape[1]]
         parts = [resp]
-        for k in worst:
+        for k in worst:  # numbers never double
             share = self._split(resp[:, k])
             parts.append(resp[:, [k]] * share[:, None])
             resp[:, k] *= 1.0 - share
         init = np.hstack(parts)
-        init = np.hstack([init, np.zeros((len(init), number - init.shape[1]))])
-        self.model = self._fit(data, weight, number, 1, init / init.sum(axis=1, keepdims=True))
+        init /= init.sum(axis=1, keepdims=True)
+        self.model = self._fit(data, weight, number, 1, init)
         return self.model
 
     def _split(self, share: Array) -> Array:
         """Probabilities of the second of two experts for the rows of one."""
-        weight = self.data.weight * share
+        data, weight = self.data, self.data.weight
         own = np.flatnonzero(share > NEGLIGIBLE)
-        few = len(own) < 2 * ROWS_TO_SPLIT or len(np.unique(self.data.y[own])) < 2
-        data = self.data if few else self.data.take(own)
-        weight = data.weight if few else weight[own]
+        if len(own) >= ROWS_TO_SPLIT and len(np.unique(data.y[own])) > 1:
+            data, weight = data.take(own), (weight * share)[own]
         pair = self._fit(data, weight, 2, N_TRIAL_STARTS, max_iter=SPLIT_ITERATIONS)
         if not hasattr(pair, "classes_"):
             return pair.responsibilities(self.data.X, self.data.y)[:, 1]
@@ -197,14 +203,14 @@ class Growth:
         weight: Array,
         number: int,
         n_init: int,
-        init: Any = "auto",
+        init: Array | None = None,
         max_iter: int = TRIAL_ITERATIONS,
     ) -> Any:
         estimator = self.estimator
         changed = {
             "n_experts": number,
             "n_init": min(estimator.n_init, n_init),
-            "init": estimator.init if isinstance(init, str) else init,
+            "init": estimator.init if init is None else init,
             "combine": "best",
             "max_iter": min(estimator.max_iter, max_iter),
             "tol": max(estimator.tol, TRIAL_TOL),
@@ -213,9 +219,12 @@ class Growth:
             "verbose": 0,
         }
         model = type(estimator)(**estimator.get_params(deep=False) | changed)
+        extras = dict(data.extras)
+        if not takes_groups(estimator):
+            extras.pop("groups", None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return model.fit(data.X, data.y, sample_weight=weight, **data.extras)
+            return model.fit(data.X, data.y, sample_weight=weight, **extras)
 
 
 def _take_data(
@@ -242,9 +251,9 @@ def _held_out(estimator: Any, data: TrialData, seed: int) -> list[Array]:
         # A class with fewer rows than folds is always fitted.
         common = counts[codes] >= N_FOLDS
         codes = codes if common.all() else None
-    n_folds = N_FOLDS if groups is None else min(N_FOLDS, len(np.unique(groups)))
-    fold = make_folds(n_folds, codes, groups, len(data.y), seed)
-    n_turns = 1 if len(data.y) >= MANY_ROWS else n_folds
+    fold = spread_folds(N_FOLDS, codes, groups, len(data.y), seed)
+    _expert_validation.check_several_groups('n_experts="auto"', fold)
+    n_turns = 1 if len(data.y) >= MANY_ROWS else fold.max() + 1
     return [np.flatnonzero((fold == j) & common) for j in range(n_turns)]
 
 

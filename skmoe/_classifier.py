@@ -382,6 +382,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _validate_new_target(self, y) -> Array:
         return _validation.class_codes(column_or_1d(y), self.classes_)
 
+    def _weight_in_fit(self, target: Array, weight: Array) -> Array:
+        return _validation.class_weights(self.class_weight, self.classes_, target, weight)
+
     def _response_names(self) -> list[str]:
         labels = [str(label) for label in self.classes_]
         return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two

@@ -236,17 +236,26 @@ def check_frame(encoder: Encoder) -> None:
         )
 
 
-def check_unused(metadata: Mapping[str, Any], experts: str | list[Any]) -> None:
+def check_unused(metadata: Mapping[str, Any], experts: str | list[Any], has_base: bool) -> None:
     """No metadata where no expert can use it; groups are for whatever is cross-fitted."""
     parametric = isinstance(experts, str)
     if not all(isinstance(expert, str) for expert in experts):
         return
-    unused = [name for name in metadata if parametric or name != "groups"]
+    unused = [name for name in metadata if name != "groups" or (parametric and not has_base)]
     if unused:
         what = f'expert="{experts}"' if parametric else "experts that are given by name"
         raise ValueError(
             f"{', '.join(unused)} cannot be used: {what} take no metadata"
             f"{' and no folds' if parametric else ''}. Leave it out, or use estimators as experts."
+        )
+
+
+def check_several_groups(what: str, fold: Array) -> None:
+    """Rows that are told out of fold need two folds at least."""
+    if not fold.any():
+        raise ValueError(
+            f"{what} needs rows that are left out of its fits: at least 2 groups; got 1. Leave "
+            "groups out, or give finer ones."
         )
 
 

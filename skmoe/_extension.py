@@ -11,7 +11,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skmoe import _expert_validation
 from skmoe._augment import Added, add_columns, tell_out_of_fold
 from skmoe._fitting import fit_estimator
-from skmoe._folds import make_folds
+from skmoe._folds import spread_folds
 from skmoe._numerics import Array, Design
 from skmoe._rows import take_rows
 
@@ -101,11 +101,8 @@ def _fit_base(base: Any, table: Table, seed: int) -> tuple[Any, Array]:
         X = take_rows(table.raw, rows)
         return fit_estimator(base, seed, X, target[rows], table.weight[rows], {})
 
-    n_groups = len(table.y) if table.groups is None else len(np.unique(table.groups))
-    n_folds = min(N_FOLDS, n_groups)
-    if codes is not None and np.bincount(codes).min() < n_folds:
-        codes = None  # a class with fewer rows than folds cannot be spread over them
-    fold = make_folds(n_folds, codes, table.groups, len(table.y), seed)
+    fold = spread_folds(N_FOLDS, codes, table.groups, len(table.y), seed)
+    _expert_validation.check_several_groups("base", fold)
     told = tell_out_of_fold(fit, table.raw, fold, table.classes)
     return fit(np.arange(len(table.y))), told
 

@@ -26,3 +26,17 @@ def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, 
     for j, (_, test) in enumerate(splitter.split(rows, codes, groups)):
         fold[test] = j
     return fold
+
+
+def spread_folds(most: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
+    """The fold of each of n rows, (n,): up to `most` folds, as far as rows and groups go.
+
+    Stratified unless a class has fewer rows than there are folds; all zero where nothing can be
+    spread.
+    """
+    n_folds = min(most, n if groups is None else len(np.unique(groups)))
+    if n_folds < 2:
+        return np.zeros(n, dtype=int)
+    if codes is not None and int(np.bincount(codes).min()) < n_folds:
+        codes = None
+    return make_folds(n_folds, codes, groups, n, seed)

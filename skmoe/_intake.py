@@ -129,7 +129,7 @@ def check_data(
         gate_columns = encoded_columns(encoder, gate_columns)
     begin = _validation.check_init(estimator.init, list(STARTS), len(y), options.n_experts)
     extras = _expert_validation.check_metadata({"groups": groups, **metadata}, len(y))
-    _expert_validation.check_unused(extras, options.experts)
+    _expert_validation.check_unused(extras, options.experts, estimator.base is not None)
     attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names

@@ -65,27 +65,27 @@ def released(mixture: Mixture) -> Mixture:
 
 def log_gate(mixture: Mixture, X: Any) -> Array:
     """Log probability of each expert, (K, n); with routing, of the experts a row is sent to."""
-    return np.concatenate([_log_gate(mixture, rows) for rows in _blocks(mixture, X)], axis=1)
+    return np.concatenate([_log_gate(mixture, rows) for rows, _ in _blocks(mixture, X)], axis=1)
 
 
 def predict_experts(mixture: Mixture, X: Any) -> Array:
     """What each expert says: means (K, m, n) in the units of y, or probabilities (K, C, n)."""
-    said = np.concatenate([_say(mixture, rows) for rows in _blocks(mixture, X)], axis=2)
-    return said + _shift(mixture, X)
+    said = [_say(mixture, rows) + shift for rows, shift in _blocks(mixture, X)]
+    return np.concatenate(said, axis=2)
 
 
 def predict(mixture: Mixture, X: Any) -> Array:
     """Mean of what the experts say under the gate, (m, n) or (C, n)."""
     means = []
-    for rows in _blocks(mixture, X):
+    for rows, shift in _blocks(mixture, X):
         weight = np.exp(_log_gate(mixture, rows))
         if mixture.parts.top_k is None:
             said = _say(mixture, rows)
             said *= weight[:, None]
-            means.append(said.sum(axis=0))
+            means.append(said.sum(axis=0) + shift)
         else:
-            means.append(_sparse_mean(mixture, rows, weight))
-    return np.concatenate(means, axis=1) + _shift(mixture, X)
+            means.append(_sparse_mean(mixture, rows, weight) + shift)
+    return np.concatenate(means, axis=1)
 
 
 def _sparse_mean(mixture: Mixture, rows: Rows, weight: Array) -> Array:
@@ -110,9 +110,12 @@ def normals(mixture: Mixture, X: Any) -> tuple[Array, Array, Array]:
 
     Each expert is asked about the rows that are sent to it; elsewhere its weight is zero.
     """
-    parts = [_normals(mixture, rows) for rows in _blocks(mixture, X)]
+    parts = []
+    for rows, shift in _blocks(mixture, X):
+        weight, mean, std = _normals(mixture, rows)
+        parts.append((weight, mean + shift, std))
     weight, mean, std = (np.concatenate(values, axis=-1) for values in zip(*parts, strict=True))
-    return weight, mean + _shift(mixture, X), std
+    return weight, mean, std
 
 
 def _normals(mixture: Mixture, rows: Rows) -> tuple[Array, Array, Array]:
@@ -138,15 +141,11 @@ def _normals(mixture: Mixture, rows: Rows) -> tuple[Array, Array, Array]:
 
 def log_joint(mixture: Mixture, X: Any, y: Array) -> Array:
     """Log density of y and each expert, (K, n); y is (m, n) in its own units, or codes (n,)."""
-    change = 0.0
-    if mixture.target is not None:
-        center, spread = mixture.target
-        y = (y - _shift(mixture, X) - center[:, None]) / spread[:, None]
-        change = float(np.log(spread).sum())
+    change = 0.0 if mixture.target is None else float(np.log(mixture.target.spread).sum())
     experts, params = mixture.parts.experts, mixture.params.experts
     parts = [
         _log_gate(mixture, rows) + experts.log_prob(params, rows.expert_design, rows.y)
-        for rows in _blocks(mixture, X, y)
+        for rows, _ in _blocks(mixture, X, y)
     ]
     return np.concatenate(parts, axis=1) - change
 
@@ -200,15 +199,10 @@ def _say(mixture: Mixture, rows: Rows) -> Array:
     return said
 
 
-def _shift(mixture: Mixture, X: Any) -> Array | float:
-    """What a base says of the target, (m, n), to which the experts add."""
-    added = mixture.added
-    if added is None or added.base is None or mixture.target is None:
-        return 0.0
-    return tell_base(added.base, X, None).T
-
-
-def _blocks(mixture: Mixture, X: Any, y: Array | None = None) -> Iterator[Rows]:
+def _blocks(
+    mixture: Mixture, X: Any, y: Array | None = None
+) -> Iterator[tuple[Rows, Array | float]]:
+    """Rows as the parts see them, and what a base says of their target, (m, n), or nothing."""
     columns, added = (mixture.gate_columns, mixture.expert_columns), mixture.added
     raw = isinstance(mixture.parts.experts, TableExperts)
     n_rows = X.shape[0]
@@ -217,17 +211,20 @@ def _blocks(mixture: Mixture, X: Any, y: Array | None = None) -> Iterator[Rows]:
     for begin in range(0, n_rows, size):
         block = slice(begin, begin + size)
         here = take_rows(X, block)
+        ones, told = np.ones(here.shape[0]), None
+        if added is not None and added.base is not None:
+            told = tell_base(added.base, here, added.classes)
+        shift = 0.0 if told is None or mixture.target is None else told.T
         y_here = np.empty(here.shape[0]) if y is None else y[..., block]
+        if y is not None and mixture.target is not None:
+            center, spread = mixture.target
+            y_here = (y_here - shift - center[:, None]) / spread[:, None]
         table = raw_table(here, columns[1]) if raw else None
-        numbers, ones = in_numbers(mixture, here), np.ones(here.shape[0])
-        yield make_rows(numbers, mixture.scale, *columns, y_here, ones, table)
+        numbers = in_numbers(mixture, here, told)
+        yield make_rows(numbers, mixture.scale, *columns, y_here, ones, table), shift
 
 
-def in_numbers(mixture: Mixture, X: Any) -> Design:
-    """Features in numbers, with the columns that are added to them."""
-    added = mixture.added
+def in_numbers(mixture: Mixture, X: Any, told: Array | None) -> Design:
+    """Features in numbers, with the columns that are added to them; `told` is what a base says."""
     numbers = X if mixture.encoder is None else encode(mixture.encoder, X)
-    if added is None:
-        return numbers
-    told = None if added.base is None else tell_base(added.base, X, added.classes)
-    return add_columns(added, numbers, told)
+    return numbers if mixture.added is None else add_columns(mixture.added, numbers, told)

@@ -35,6 +35,7 @@ class ReportingMixin:
     _mixture: Any
     _new_rows_with_target: Any
     _response_names: Any
+    _weight_in_fit: Any
     gate_feature_names_: Any
     predict_gate: Any
     predict_experts: Any
@@ -201,12 +202,12 @@ class ReportingMixin:
             covariance = np.atleast_2d(np.cov(draws, rowvar=False))
             return Inference(terms, values(self), covariance, [""] * len(terms), label, draws)
         table = make_rows(
-            _mixture.in_numbers(self._mixture, rows),
+            _mixture.in_numbers(self._mixture, rows, None),
             self._mixture.scale,
             self._mixture.gate_columns,
             self._mixture.expert_columns,
             self._standard_target(target),
-            weight,
+            self._weight_in_fit(target, weight),
         )
         inference, indefinite = _inference.observed_inference(
             self._mixture, table, layout, terms, values(self), method == "sandwich", gate_reference

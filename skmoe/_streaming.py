@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from skmoe import _mixture, _online, _stream_validation, _validation
-from skmoe._callbacks import FitTask
+from skmoe._callbacks import FitTask, SilentContext
 from skmoe._door import Problem, open_door
 from skmoe._em import Params, Parts
 from skmoe._mixture import Mixture, make_rows
@@ -100,7 +100,7 @@ class StreamingMixin:
     def _start(self: Any, problem: Problem) -> Params:
         """Parameters that a short search finds on the first batch."""
         setup = problem.setup._replace(max_iter=min(self.max_iter, FIRST_ITERATIONS))
-        task = FitTask(self, _Silence(), {})
+        task = FitTask(self, SilentContext(), {})
         listener = Listener(task, "start", lambda params: {}, problem.bound_shift, 0)
         run, _ = search(setup, [listener] * len(setup.seeds), listener, self.n_jobs)
         return run.params
@@ -145,19 +145,6 @@ class StreamingMixin:
             weight = _validation.class_weights(self.class_weight, self.classes_, y, weight)
         present = np.flatnonzero(weight > 0.0)
         return X[present], y[..., present], weight[present]
-
-
-class _Silence:
-    """Context of a task that nobody listens to."""
-
-    def subcontext(self, **kwargs: Any) -> _Silence:
-        return self
-
-    def call_on_fit_task_begin(self, **kwargs: Any) -> _Silence:
-        return self
-
-    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
-        return False
 
 
 def _check_width(parts: Parts, rows: Rows, n_experts: int, classes: Array | None) -> None:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmoe import _expert_validation
 from skmoe._encoding import MOST_CATEGORIES
-from skmoe._folds import make_folds
+from skmoe._folds import make_folds, spread_folds
 from skmoe._numerics import Array
 from skmoe._rows import RawTable
 from skmoe.experts import ESTIMATORS
@@ -33,17 +33,13 @@ def cross_fit_table(
     if cross_fit is False or cross_fit == "oob":
         return table
     n_rows = table.shape[0]
+    if cross_fit == "auto":
+        fold = spread_folds(N_FOLDS, codes, groups, n_rows, seed)
+        return table._replace(fold=fold) if fold.any() else table
+    n_folds = int(cross_fit)
     smallest = None if codes is None else int(np.bincount(codes).min())
     n_groups = None if groups is None else len(np.unique(groups))
-    if cross_fit == "auto":
-        n_folds = min(N_FOLDS, n_rows, n_groups or N_FOLDS)
-        if smallest is not None and smallest < n_folds:
-            codes = None  # a class with fewer rows than folds cannot be spread over them
-    else:
-        n_folds = int(cross_fit)
-        _expert_validation.check_folds(n_folds, n_rows, smallest, n_groups)
-    if n_folds < 2:
-        return table
+    _expert_validation.check_folds(n_folds, n_rows, smallest, n_groups)
     return table._replace(fold=make_folds(n_folds, codes, groups, n_rows, seed))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from regimes import flipping_classes, two_regimes
+from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -85,6 +85,20 @@ def test_trees_frames_and_groups():
     moe.fit(frame, y, groups=groups)
     assert len(moe.experts_) == moe.n_experts_
     assert len(moe.n_experts_tried_) >= 3
+
+
+def test_groups_are_held_out_together():
+    """Rows that stand ten times over are no news to a fit that knows one of them."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    X, y = np.repeat(X, 10, axis=0), np.repeat(y, 10)
+    X = X + 1e-6 * rng.normal(size=X.shape)
+    moe = MixtureOfExpertsRegressor("auto", variance_prior=0.1, random_state=0)
+    alone = quiet(moe, X, y).n_experts_scores_.max()
+    together = quiet(moe, X, y, groups=np.arange(300) // 10).n_experts_scores_.max()
+    assert together < alone - 0.2
+    with pytest.raises(ValueError, match="at least 2 groups; got 1"):
+        moe.fit(X, y, groups=np.zeros(300))
 
 
 def test_rare_classes_are_always_fitted():

@@ -163,6 +163,52 @@ def test_inference_with_a_base_is_refused_and_a_summary_goes_without():
     assert "log-likelihood" in str(summary)
 
 
+class Remembering(Ridge):
+    """Keeps the groups (second feature) of the rows of every fit."""
+
+    fits = []  # noqa: RUF012
+
+    def fit(self, X, y, sample_weight=None):
+        Remembering.fits.append(set(X[:, 1]))
+        return super().fit(X, y, sample_weight)
+
+
+def test_groups_stay_out_of_the_fits_of_a_base_together():
+    X, y = waves(n_rows=200)
+    X[:, 1] = groups = np.arange(200) // 10
+    Remembering.fits.clear()
+    MixtureOfExpertsRegressor(2, base=Remembering(), random_state=0).fit(X, y, groups=groups)
+    *out_of_fold, whole = Remembering.fits
+    assert [len(seen) for seen in out_of_fold] == [16] * 5
+    assert len(whole) == 20
+    with pytest.raises(ValueError, match=r"base needs rows .* at least 2 groups; got 1"):
+        MixtureOfExpertsRegressor(2, base=Ridge()).fit(X, y, groups=np.zeros(200))
+    with pytest.raises(ValueError, match="groups cannot be used"):
+        MixtureOfExpertsRegressor(2).fit(X, y, groups=groups)
+
+
+class Counting(Ridge):
+    """Counts its predictions."""
+
+    n_calls = 0
+
+    def predict(self, X):
+        Counting.n_calls += 1
+        return super().predict(X)
+
+
+def test_a_base_is_asked_once():
+    X, y = waves(n_rows=5000)
+    moe = MixtureOfExpertsRegressor(2, base=Counting(), random_state=0).fit(X, y)
+    for method in ("predict", "predict_experts", "predict_gate", "predict_dist"):
+        Counting.n_calls = 0
+        getattr(moe, method)(X)
+        assert Counting.n_calls == 1
+    Counting.n_calls = 0
+    moe.responsibilities(X, y)
+    assert Counting.n_calls == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "base", "message"),
     [

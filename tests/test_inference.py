@@ -176,6 +176,20 @@ def test_a_weight_of_two_is_the_row_twice():
         )
 
 
+def test_class_weights_weigh_the_rows():
+    X, y = flipping_classes(n_rows=400)
+    weight = np.where(y == 0, 2.0, 1.0)
+    weighed = MixtureOfExpertsClassifier(2, class_weight={0: 2, 1: 1}, **PRECISE).fit(X, y)
+    plain = MixtureOfExpertsClassifier(2, **PRECISE).fit(X, y, sample_weight=weight)
+    for method in ("observed", "sandwich"):
+        assert_allclose(
+            weighed.inference(X, y, method=method).covariance,
+            plain.inference(X, y, sample_weight=weight, method=method).covariance,
+            rtol=1e-6,
+            atol=1e-9,
+        )
+
+
 def test_intervals_hold_the_truth():
     """Of 60 simulated tables, 90 % intervals of true slopes should hold about 54."""
     held = []

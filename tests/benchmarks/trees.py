@@ -26,14 +26,15 @@ LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
 MIXTURE = {"regression": MixtureOfExpertsRegressor, "classification": MixtureOfExpertsClassifier}
 
 
-def models(task, experts, deep):
+def models(task, experts, leaves):
     """Names and estimators to compare."""
     regression = task == "regression"
     tree = DecisionTreeRegressor if regression else DecisionTreeClassifier
     forest = RandomForestRegressor if regression else RandomForestClassifier
     boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)
-    kinds = {"tree": "tree"} | ({"full tree": tree()} if deep else {})
+    kinds = {"tree": "tree"}
+    kinds |= {f"tree, leaves of {n}": tree(min_samples_leaf=n) for n in leaves}
     for name, expert in kinds.items():
         for cross_fit in (False, "auto"):
             for k in experts:
@@ -73,14 +74,14 @@ def main():
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--experts", type=int, nargs="*", default=[2, 4, 8])
     parser.add_argument("--most-rows", type=int, default=5000)
-    parser.add_argument("--deep", action="store_true", help="fully grown trees as experts as well")
+    parser.add_argument("--leaves", type=int, nargs="*", default=[], help="other sizes of leaves")
     arguments = parser.parse_args()
     for task in arguments.task:
         results = {}
         for table, X, y, _ in load_tables(arguments.data, task, arguments.only):
             chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
             X, y = X[chosen], y[chosen]
-            for name, model in models(task, arguments.experts, arguments.deep):
+            for name, model in models(task, arguments.experts, arguments.leaves):
                 rows = []
                 for split in range(arguments.splits):
                     X_train, X_test, y_train, y_test = train_test_split(

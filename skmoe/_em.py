@@ -29,7 +29,7 @@ from skmoe.protocols import Experts, Gate, TableExperts
 
 # Sweeps for which a curvature serves, once the first iterations are past: at the least, and in
 # experts for each, since the Hessian of the gate grows with their square.
-CURVATURE_LIFE = 5
+CURVATURE_LIFE = 8
 EXPERTS_PER_SWEEP = 4
 FIRST_ITERATIONS = 3
 # Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,46 +100,67 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
 # --- least squares ----------------------------------------------------------------------------
 
 
-def ridge_coefficients(grams: Any, cross: Array, ridge: Array, start: Array) -> Array:
-    """Ridge coefficients (K, m, d) from `weighted_grams` and cross products (K, m, d).
+class RidgeSystem(NamedTuple):
+    """Gram matrices, the weight of their rows (K,), penalties, and what solves for them if formed.
 
-    Gram matrices that are not formed are solved for by conjugate gradients from `start`, to
-    coefficients that are no worse than it.
+    That is a lower Cholesky factor, or a matrix with the pseudo-inverse as its square.
     """
+
+    gram: Any
+    weight: Array
+    ridge: Array
+    inverses: list[tuple[Array, bool]] | None
+
+
+def ridge_system(grams: Any, ridge: Array) -> RidgeSystem:
+    """`weighted_grams` under penalties (d,), ready for solving."""
     if isinstance(grams, WeightedGram):
+        return RidgeSystem(grams, grams.diagonal()[:, -1], ridge, None)
+    inverses = [_inverse(gram + np.diag(ridge)) for gram in grams]
+    return RidgeSystem(grams, grams[:, -1, -1], ridge, inverses)
+
+
+def ridge_change(system: RidgeSystem, ascent: Array) -> Array:
+    """Newton steps (K, m, d) of ridge regressions from their gradients.
+
+    Systems that are not formed are solved by conjugate gradients, to steps that lead nowhere worse.
+    """
+    if system.inverses is None:
         return conjugate_gradients(
-            lambda at: grams @ at + ridge * at,
-            cross,
-            start,
-            (grams.diagonal() + ridge)[:, None],
+            lambda at: system.gram @ at + system.ridge * at,
+            ascent,
+            np.zeros_like(ascent),
+            (system.gram.diagonal() + system.ridge)[:, None],
             axes=(-1,),
             tol=RIDGE_TOL,
         )
-    pairs = zip(grams, cross, strict=True)
-    return np.stack([ridge_solve(gram, right, ridge) for gram, right in pairs])
+    return np.stack(
+        [_solve(one, right) for one, right in zip(system.inverses, ascent, strict=True)]
+    )
 
 
-def ridge_solve(gram: Array, cross: Array, ridge: Array) -> Array:
-    """Ridge coefficients (m, d) from a Gram matrix (d, d), cross products (m, d), penalties (d,).
-
-    Cholesky, or the minimum-norm solution when the penalised Gram matrix is singular.
-    """
-    penalised = gram + np.diag(ridge)
+def _inverse(matrix: Array) -> tuple[Array, bool]:
+    """Cholesky factor of a symmetric matrix, or a root of its pseudo-inverse if it is singular."""
     try:
-        factor = linalg.cholesky(penalised, lower=True)
+        factor = linalg.cholesky(matrix, lower=True)
     except linalg.LinAlgError:
-        return _minimum_norm(penalised, cross)
+        return _root_of_inverse(matrix), False
     pivots = np.diag(factor)
     if pivots.min() < SINGULAR_PIVOT * pivots.max():
-        return _minimum_norm(penalised, cross)
-    return linalg.cho_solve((factor, True), cross.T).T
+        return _root_of_inverse(matrix), False
+    return factor, True
 
 
-def _minimum_norm(matrix: Array, right: Array) -> Array:
+def _root_of_inverse(matrix: Array) -> Array:
     values, vectors = linalg.eigh(matrix)
     keep = values > SINGULAR_PIVOT**2 * max(values[-1], SMALLEST)
-    vectors = vectors[:, keep]
-    return (right @ vectors / values[keep]) @ vectors.T
+    return vectors[:, keep] / np.sqrt(values[keep])
+
+
+def _solve(inverse: tuple[Array, bool], right: Array) -> Array:
+    """Solutions (m, d) for right-hand sides (m, d)."""
+    root, is_factor = inverse
+    return linalg.cho_solve((root, True), right.T).T if is_factor else right @ root @ root.T
 
 
 def slope_ridge(alpha: float, n_columns: int) -> Array:
@@ -158,6 +179,12 @@ class WeightedGram:
     """
 
     blocks: tuple[tuple[Design, Array], ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (K, d, d)."""
+        design, weight = self.blocks[0]
+        return len(weight), design.shape[1], design.shape[1]
 
     def __add__(self, other: WeightedGram) -> WeightedGram:
         return WeightedGram(self.blocks + other.blocks)
@@ -198,13 +225,24 @@ def _grams_of_few(design: Design, weights: Array) -> Array:
 def formed_grams(design: Design, weights: Array) -> Array:
     """Gram matrices (m, d, d) for m row weights (m, n)."""
     n_columns = design.shape[1]
-    if sparse.issparse(design) or len(weights) <= n_columns:
+    if sparse.issparse(design) or 2 * len(weights) <= n_columns:
         return np.stack([weighted_gram(design, weight) for weight in weights])
     # So many are one product with the products of the columns.
     a, b = np.triu_indices(n_columns)
     grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
-    grams[:, a, b] = grams[:, b, a] = weights @ (design.T[a] * design.T[b]).T
+    grams[:, a, b] = grams[:, b, a] = weights @ _column_products(design.T).T
     return grams
+
+
+def _column_products(columns: Array) -> Array:
+    """Products of each of d columns (d, n) with itself and those after it, (d (d + 1) / 2, n)."""
+    products = np.empty((len(columns) * (len(columns) + 1) // 2, columns.shape[1]), columns.dtype)
+    begin = 0
+    for i, column in enumerate(columns):
+        end = begin + len(columns) - i
+        np.multiply(columns[i:], column, out=products[begin:end])
+        begin = end
+    return products
 
 
 def gram_product(grams: Any, coef: Array) -> Array:

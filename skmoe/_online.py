@@ -150,6 +150,9 @@ def _model(statistics: Any, curvature: Any, params: Any, design: Design, weight:
     """Sums that stand for the log-likelihood at any parameters: statistics, and a curvature."""
     if curvature is None:
         return statistics, None
+    if isinstance(statistics, LinearStatistics):
+        # At coefficients of zero, residuals are y itself.
+        return _residual_sums(statistics, curvature, -params.coef), curvature
     curvature = curvature + BOUND_SHARE * _bound(curvature, design, weight)
     pull = statistics.gradient + _product(curvature, params.coef)
     return type(statistics)(pull), curvature
@@ -172,11 +175,20 @@ def _maximise(parts: Parts, summary: tuple[Any, Any], params: Params, weight: fl
     part: Any
     for part, model, values in zip((parts.gate, parts.experts), summary, params, strict=True):
         statistics, curvature = _scaled(model, weight)
-        if curvature is not None:
+        if isinstance(statistics, LinearStatistics):
+            statistics = _residual_sums(statistics, curvature, values.coef)
+        elif curvature is not None:
             gradient = statistics.gradient - _product(curvature, values.coef)
             statistics = type(statistics)(gradient)
         solved.append(part.solve(statistics, part.factor(curvature), values, 1.0))
     return Params(*solved)
+
+
+def _residual_sums(statistics: LinearStatistics, gram: Array, change: Array) -> LinearStatistics:
+    """Sums of the residuals after a change of the coefficients (K, m, d)."""
+    gradient = statistics.gradient - change @ gram
+    square = statistics.square - (change * (statistics.gradient + gradient)).sum(axis=-1)
+    return LinearStatistics(statistics.weight, gradient, square)
 
 
 def _product(curvature: Array, coef: Array) -> Array:
@@ -283,16 +295,18 @@ def _moved_model(model: Any, matrix: Array, outputs: Move | None) -> Any:
     if isinstance(statistics, ConstantStatistics):
         return model
     if isinstance(statistics, LinearStatistics) and outputs is not None:
-        return _moved_squares(statistics, matrix, outputs), None
+        return _moved_squares(statistics, curvature, matrix, outputs)
     return (
         type(statistics)(statistics.gradient @ matrix.T),
         matrix @ curvature @ matrix.T,
     )
 
 
-def _moved_squares(statistics: LinearStatistics, matrix: Array, outputs: Move) -> LinearStatistics:
-    weight, gram, cross, square = statistics
+def _moved_squares(
+    statistics: LinearStatistics, gram: Array, matrix: Array, outputs: Move
+) -> tuple[LinearStatistics, Array]:
+    weight, cross, square = statistics
     slope, shift = outputs.slope, outputs.shift
     square = slope**2 * square + 2.0 * slope * shift * cross[..., -1] + shift**2 * weight[:, None]
     cross = slope[:, None] * cross + shift[:, None] * gram[:, None, -1, :]
-    return LinearStatistics(weight, matrix @ gram @ matrix.T, cross @ matrix.T, square)
+    return LinearStatistics(weight, cross @ matrix.T, square), matrix @ gram @ matrix.T

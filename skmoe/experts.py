@@ -14,10 +14,12 @@ from skmoe._numerics import (
     SMALLEST,
     Array,
     Design,
+    RidgeSystem,
     gram_product,
     linear,
     log_softmax,
-    ridge_coefficients,
+    ridge_change,
+    ridge_system,
     slope_ridge,
     weighted_gram,
     weighted_grams,
@@ -44,11 +46,10 @@ class LinearParams(NamedTuple):
 
 
 class LinearStatistics(NamedTuple):
-    """Sums: weight (K,), Gram matrices, products with y (K, m, d), squares of y (K, m)."""
+    """Sums: weight (K,), residuals times features (K, m, d), squared residuals (K, m)."""
 
     weight: Array
-    gram: Any
-    cross: Array
+    gradient: Array
     square: Array
 
 
@@ -59,7 +60,8 @@ class LinearExperts:
     The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
     \alpha)` on standardised features with a free intercept, and :math:`\sigma^2` inverse gamma with
     shape :math:`\nu_0 / 2` and scale :math:`\nu_0 s_0^2 / 2`. The prior on the variance bounds the
-    likelihood, which is unbounded without it [1]_. The M-step is the mode, in closed form.
+    likelihood, which is unbounded without it [1]_. The M-step is one Newton step, which leads to the
+    mode if the Gram matrices are new; old ones serve for some steps, as all curvatures do.
 
     Parameters
     ----------
@@ -125,32 +127,39 @@ class LinearExperts:
     def statistics(
         self, params: LinearParams, design: Design, y: Array, resp: Array
     ) -> LinearStatistics:
-        """Sums of a weighted least squares for each expert."""
+        """Sums of the residuals."""
+        residual = y - linear(params.coef, design)
+        weighted = resp[:, None, :] * residual
         return LinearStatistics(
             resp.sum(axis=1),
-            weighted_grams(design, resp),
-            weighted_sums(resp[:, None, :] * y, design),
-            resp @ np.square(y).T,
+            weighted_sums(weighted, design),
+            np.einsum("kmn,kmn->km", weighted, residual),
         )
 
-    def curvature(self, params: LinearParams, design: Design, y: Array, resp: Array) -> None:
-        """Not needed: the maximum is in closed form."""
+    def curvature(self, params: LinearParams, design: Design, y: Array, resp: Array) -> Any:
+        """Gram matrices of the rows of each expert."""
+        return weighted_grams(design, resp)
 
-    def factor(self, curvature: None) -> None:
-        """Not needed."""
+    def factor(self, curvature: Any) -> RidgeSystem:
+        """The penalised Gram matrices, ready for solving."""
+        return ridge_system(curvature, slope_ridge(self.alpha, curvature.shape[-1]))
 
     def solve(
-        self, statistics: LinearStatistics, factor: None, params: LinearParams, step: float
+        self, statistics: LinearStatistics, factor: RidgeSystem, params: LinearParams, step: float
     ) -> LinearParams:
-        """Posterior mode of each expert."""
-        ridge = slope_ridge(self.alpha, params.coef.shape[-1])
-        coef = ridge_coefficients(statistics.gram, statistics.cross, ridge, params.coef)
-        squares = (
-            statistics.square
-            - 2.0 * (coef * statistics.cross).sum(axis=2)
-            + (coef * gram_product(statistics.gram, coef)).sum(axis=2)
-        )
-        squares = np.maximum(squares, 0.0) + np.square(coef) @ ridge
+        """Newton step of the coefficients, and the variances there.
+
+        With Gram matrices of the same responsibilities the whole step leads to the posterior mode.
+        Older ones are taken to have grown with the weight of the expert's rows.
+        """
+        gradient = statistics.gradient
+        growth = np.maximum(statistics.weight / np.maximum(factor.weight, SMALLEST), 1.0)
+        growth = growth[:, None, None]
+        change = step / growth * ridge_change(factor, gradient - factor.ridge * params.coef)
+        bend = growth * gram_product(factor.gram, change)
+        gained = (change * (2.0 * gradient - bend)).sum(axis=2)
+        coef = params.coef + change
+        squares = np.maximum(statistics.square - gained, 0.0) + np.square(coef) @ factor.ridge
         return self.constrain(LinearParams(coef, self._log_variance(statistics.weight, squares)))
 
     def _log_variance(self, weight: Array, squares: Array) -> Array:

@@ -51,23 +51,23 @@ def test_log_softmax_agrees_with_scipy():
     assert_allclose(numerics.log_softmax(logits, axis=1), log_softmax(logits, axis=1))
 
 
-def test_ridge_solve_is_ridge():
+def test_ridge_change_from_zero_is_ridge():
     y = RNG.normal(size=(2, 60))
     ridge = numerics.slope_ridge(3.0, 4)
-    coef = numerics.ridge_solve(
-        numerics.weighted_gram(DESIGN, WEIGHT), (y * WEIGHT) @ DESIGN, ridge
-    )
+    system = numerics.ridge_system(numerics.weighted_gram(DESIGN, WEIGHT)[None], ridge)
+    coef = numerics.ridge_change(system, ((y * WEIGHT) @ DESIGN)[None])[0]
     model = Ridge(alpha=3.0).fit(DESIGN[:, :-1], y.T, sample_weight=WEIGHT)
     assert_allclose(coef[:, :-1], model.coef_, rtol=1e-8)
     assert_allclose(coef[:, -1], model.intercept_, rtol=1e-8)
 
 
-def test_ridge_solve_of_a_singular_system_is_the_smallest_solution():
+def test_ridge_change_of_a_singular_system_is_the_smallest():
     design = np.column_stack([DESIGN[:, :1], DESIGN[:, :1], np.ones(60)])
     y = 4.0 * design[:, :1].T + 1.0
-    coef = numerics.ridge_solve(design.T @ design, y @ design, np.zeros(3))
-    assert_allclose(coef, [[2.0, 2.0, 1.0]], rtol=1e-6)
-    assert_allclose(numerics.ridge_solve(np.zeros((3, 3)), np.zeros((1, 3)), np.zeros(3)), 0.0)
+    system = numerics.ridge_system(np.stack([design.T @ design, np.zeros((3, 3))]), np.zeros(3))
+    changes = numerics.ridge_change(system, np.stack([y @ design, np.zeros((1, 3))]))
+    assert_allclose(changes[0], [[2.0, 2.0, 1.0]], rtol=1e-6)
+    assert_allclose(changes[1], 0.0)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])

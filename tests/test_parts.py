@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import integrate
+from sklearn.linear_model import Ridge
 
 from skmoe import _numerics as numerics
-from skmoe.experts import EXPERTS
+from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.gates import GATES
 from skmoe.protocols import Experts, Gate
 
@@ -118,6 +119,29 @@ def test_experts_converge_to_a_stationary_point(family, y):
 
     slopes = flat_slopes(lambda at: expert_value(family, at, y), params, constrain)
     assert_allclose(slopes, 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("shared_variance", [False, True])
+def test_one_whole_step_of_linear_experts_is_the_mode(shared_variance):
+    family, y = LinearExperts(shared_variance=shared_variance), TARGETS["regressor"]
+    starts = [somewhere(family.initial(N_EXPERTS, 3)) for _ in range(2)]
+    one, other = (expert_step(family, start, y, 1.0) for start in starts)
+    for found, same in zip(one, other, strict=True):
+        assert_allclose(found, same)
+    for k, weight in enumerate(RESP):
+        ridge = Ridge(family.alpha).fit(DESIGN[:, :-1], y[0], sample_weight=weight)
+        assert_allclose(one.coef[k, 0], [*ridge.coef_, ridge.intercept_])
+
+
+def test_old_gram_matrices_lead_linear_experts_to_the_same_place():
+    family, y = LinearExperts(), TARGETS["regressor"]
+    params = family.initial(N_EXPERTS, 3)
+    mode = expert_step(family, params, y, 1.0)
+    old = family.factor(family.curvature(params, DESIGN, y, 0.3 * RESP[::-1]))
+    for _ in range(100):
+        params = family.solve(family.statistics(params, DESIGN, y, RESP), old, params, 1.0)
+    for found, same in zip(params, mode, strict=True):
+        assert_allclose(found, same)
 
 
 @pytest.mark.parametrize("gate", ALL_GATES)

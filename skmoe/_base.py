@@ -287,7 +287,7 @@ class BaseMixtureOfExperts(
             X,
             reset=False,
             accept_sparse="csr",
-            dtype=np.float64,
+            dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan" if holes else True,
         )
         X = _validation.as_csr(X)

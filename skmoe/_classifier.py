@@ -350,7 +350,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             X,
             y,
             accept_sparse="csr",
-            dtype=np.float64,
+            dtype=[np.float64, np.float32],
             ensure_all_finite=self._finite(X),
             ensure_min_samples=2,
         )

@@ -35,8 +35,8 @@ FIRST_ITERATIONS = 3
 # Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but
 # closed-form parts where they are.
 N_STEPS = 12
-# A fall of the bound per row, relative to its size, that is round-off.
-ROUND_OFF = 1e-11
+# A fall of the bound per row, relative to its size, that is round-off, by the precision of designs.
+ROUND_OFF = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 1e-8}
 # Iterations between the bounds that Aitken's estimate compares: single gains alternate between
 # plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
 STRIDE = 6
@@ -256,14 +256,16 @@ def climb(
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
+    dtype = blocks[0].gate_design.dtype if isinstance(blocks, list) else np.dtype(np.float64)
+    round_off = ROUND_OFF[dtype]
     with _mapping(blocks, n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
         start = point = look(params)
         bounds = list(earlier)
         last = len(bounds) + max_iter
-        for point in _ascent(parts, look, start, n_plain):
+        for point in _ascent(parts, look, start, n_plain, round_off):
             bounds.append(point.bound)
-            converged = gain_left(bounds) < tol
+            converged = gain_left(bounds, round_off) < tol
             stopped = on_iteration(len(bounds), point)
             if converged or stopped or len(bounds) >= last:
                 return Climb(point.params, bounds, converged, stalled=False)
@@ -285,14 +287,14 @@ def _mapping(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any
 
 
 def _ascent(
-    parts: Parts, look: Callable[..., Point], point: Point, n_plain: int
+    parts: Parts, look: Callable[..., Point], point: Point, n_plain: int, round_off: float
 ) -> Iterator[Point]:
     """Ever better points; ends if no step is good."""
     limit = FIRST_LIMIT
     long_life = curvature_life(len(point.params.gate[0]))
     for cycle in count():
         life = 1 if cycle < FIRST_ITERATIONS else long_life
-        first = _advance(parts, look, point, life)
+        first = _advance(parts, look, point, life, round_off)
         if first is None:
             return
         yield first
@@ -315,9 +317,11 @@ def curvature_life(n_experts: int) -> int:
     return max(CURVATURE_LIFE, n_experts // EXPERTS_PER_SWEEP)
 
 
-def _advance(parts: Parts, look: Callable[..., Point], point: Point, life: int) -> Point | None:
+def _advance(
+    parts: Parts, look: Callable[..., Point], point: Point, life: int, round_off: float
+) -> Point | None:
     """The next point of plain EM, by a step short enough not to lower the bound."""
-    enough = point.bound - ROUND_OFF * (1.0 + abs(point.bound))
+    enough = point.bound - round_off * (1.0 + abs(point.bound))
     params = point.params
     for attempt in range(N_STEPS):
         step = 0.5**attempt if attempt < N_STEPS - 1 else 0.0
@@ -331,7 +335,7 @@ def _advance(parts: Parts, look: Callable[..., Point], point: Point, life: int) 
     return None
 
 
-def gain_left(bounds: Sequence[float], stride: int = STRIDE) -> float:
+def gain_left(bounds: Sequence[float], round_off: float = 1e-11, stride: int = STRIDE) -> float:
     """Aitken's estimate of how far a rising sequence is below its limit [1]_.
 
     References
@@ -340,8 +344,7 @@ def gain_left(bounds: Sequence[float], stride: int = STRIDE) -> float:
        of the likelihood ratio for mixtures of densities from the one-parameter exponential
        family", Annals of the Institute of Statistical Mathematics 46, 373-388.
     """
-    round_off = ROUND_OFF * (1.0 + abs(bounds[-1]))
-    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off:
+    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off * (1.0 + abs(bounds[-1])):
         return 0.0  # a fixed point
     if len(bounds) <= 2 * stride:
         return math.inf

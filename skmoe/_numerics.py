@@ -6,6 +6,9 @@ A *design* is the (n, d) matrix of standardised features whose last column is al
 in columns, so that weights of rows run along memory. The component axis (experts, classes) comes
 first and the row axis last: responsibilities are (K, n), logits of C classes within K experts
 (K, C, n), coefficients (K, d) or (K, C, d).
+
+Products with a dense design in single precision are computed in it, block by block; all else, and
+the sums over the blocks, are in double precision.
 """
 
 from __future__ import annotations
@@ -50,15 +53,22 @@ def linear(coef: Array, design: Design) -> Array:
     if sparse.issparse(design):
         product = np.ascontiguousarray((design @ flat.T).T)
     else:
-        product = flat @ design.T
+        product = _double(flat.astype(design.dtype, copy=False) @ design.T)
     return product.reshape(*coef.shape[:-1], design.shape[0])
 
 
 def weighted_sums(weights: Array, design: Design) -> Array:
     """Weighted column sums `weights @ design` of shape (..., d) for weights (..., n)."""
     flat = weights.reshape(-1, weights.shape[-1])
-    sums = (design.T @ flat.T).T if sparse.issparse(design) else flat @ design
+    if sparse.issparse(design):
+        sums = (design.T @ flat.T).T
+    else:
+        sums = _double(flat.astype(design.dtype, copy=False) @ design)
     return sums.reshape(*weights.shape[:-1], design.shape[1])
+
+
+def _double(product: Array) -> Array:
+    return product.astype(np.float64, copy=False)
 
 
 def weighted_gram(design: Design, weight: Array) -> Array:
@@ -208,10 +218,11 @@ def weighted_grams(design: Design, weights: Array) -> Any:
     """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
     if design.shape[1] > LARGEST_GRAM:
         return WeightedGram(((design, weights),))
-    least = max(FEW_ROWS, MANY_SAVED / design.shape[1])
-    if not sparse.issparse(design) and least * np.count_nonzero(weights) < weights.size:
-        return _grams_of_few(design, weights)
-    return formed_grams(design, weights)
+    if sparse.issparse(design):
+        return formed_grams(design, weights)
+    weights = weights.astype(design.dtype, copy=False)
+    few = max(FEW_ROWS, MANY_SAVED / design.shape[1]) * np.count_nonzero(weights) < weights.size
+    return _double(_grams_of_few(design, weights) if few else formed_grams(design, weights))
 
 
 def _grams_of_few(design: Design, weights: Array) -> Array:

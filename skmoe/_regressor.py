@@ -329,7 +329,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             X,
             y,
             accept_sparse="csr",
-            dtype=np.float64,
+            dtype=[np.float64, np.float32],
             ensure_all_finite=self._finite(X),
             multi_output=True,
             y_numeric=True,

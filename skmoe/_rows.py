@@ -104,11 +104,11 @@ def make_design(X: Design, scale: Scale, columns: Array | None) -> Design:
         X, center, spread = X[:, columns], center[columns], spread[columns]
     n_rows, n_columns = X.shape
     if sparse.issparse(X):
-        scaled = sparse.csr_array(X, copy=True)
+        scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
         scaled.data /= spread[scaled.indices]
         ones = np.ones((n_rows, 1))
         return sparse.csr_array(sparse.hstack([scaled, ones], format="csr"))
-    design = np.empty((n_rows, n_columns + 1), order="F")
+    design = np.empty((n_rows, n_columns + 1), dtype=X.dtype, order="F")
     for begin in range(0, n_rows, BLOCK_ROWS):
         block = slice(begin, begin + BLOCK_ROWS)
         columns_here = design.T[:-1, block]
@@ -213,7 +213,7 @@ def _row_keys(X: Design, seed: int) -> Array:
     if sparse.issparse(X):
         lowest, highest = (side(axis=0).toarray().ravel() for side in (X.min, X.max))
         return X @ (mixing / _unit(highest - lowest))
-    lowest = X.min(axis=0)
+    lowest = X.min(axis=0).astype(np.float64)
     unit = _unit(X.max(axis=0) - lowest)
     keys = np.empty(len(X))
     for begin in range(0, len(X), BLOCK_ROWS):

@@ -78,7 +78,7 @@ def make_table(rows: Rows, signals: Array, looks: Design | None = None) -> Table
     else:
         wide = np.hstack(features)
         X = wide[:, leading_columns(wide, signals, rows.weight)]
-    return Table(rows, np.asarray(X).round(DECIMALS), signals.round(DECIMALS))
+    return Table(rows, np.asarray(X, dtype=np.float64).round(DECIMALS), signals.round(DECIMALS))
 
 
 # --- cutting ----------------------------------------------------------------------------------

@@ -60,8 +60,9 @@ class LinearExperts:
     The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
     \alpha)` on standardised features with a free intercept, and :math:`\sigma^2` inverse gamma with
     shape :math:`\nu_0 / 2` and scale :math:`\nu_0 s_0^2 / 2`. The prior on the variance bounds the
-    likelihood, which is unbounded without it [1]_. The M-step is one Newton step, which leads to the
-    mode if the Gram matrices are new; old ones serve for some steps, as all curvatures do.
+    likelihood, which is unbounded without it [1]_. The M-step is one Newton step. It
+    leads to the mode if the Gram matrices are new; old ones serve for some steps, as all curvatures
+    do.
 
     Parameters
     ----------

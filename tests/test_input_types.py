@@ -9,9 +9,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, two_regimes
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _rows
 
 X, Y = two_regimes(n_rows=200)
 NAMES = ["age", "income", "height"]
@@ -24,7 +25,30 @@ def test_numbers_of_any_type(dtype):
     moe = MixtureOfExpertsRegressor(1).fit(table, y)
     same = MixtureOfExpertsRegressor(1).fit(table.astype(float), y.astype(float))
     assert moe.predict(table).dtype == np.float64
-    assert_allclose(moe.predict(table), same.predict(table.astype(float)))
+    assert_allclose(moe.predict(table), same.predict(table.astype(float)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_single_precision_says_the_same(make):
+    rows, y = two_regimes(n_rows=3000)
+    y = y if make is MixtureOfExpertsRegressor else y > 0
+    rows = (1000.0 + rows).astype(np.float32)  # far from zero
+    moe = make(2, random_state=0, tol=1e-7, max_iter=1000)
+    single = clone(moe).fit(rows, y)
+    double = clone(moe).fit(rows.astype(float), y)
+    assert single.lower_bound_ == pytest.approx(double.lower_bound_, abs=1e-5)
+    assert np.diff(single.lower_bounds_).min() > -1e-7
+    told, expected = single.predict_gate(rows), double.predict_gate(rows.astype(float))
+    assert_allclose(told, expected, atol=1e-3)
+    assert told.dtype == single.coef_.dtype == np.float64
+    assert_allclose(single.score(rows, y), double.score(rows.astype(float), y), atol=1e-4)
+
+
+def test_tables_in_single_precision_are_not_copied_into_double():
+    rows = X.astype(np.float32)
+    scale = _rows.standard_scale(rows, np.ones(len(rows)))
+    assert _rows.make_design(rows, scale, None).dtype == np.float32
+    assert _rows.make_design(sparse.csr_array(rows), scale, None).dtype == np.float64
 
 
 @pytest.mark.parametrize("layout", ["F", "readonly", "list", "strided"])

@@ -126,6 +126,20 @@ def test_extreme_rows_leave_hessians_finite():
     assert_allclose(blocks, without, rtol=1e-4, atol=1e46)
 
 
+def test_products_with_designs_in_single_precision_are_sums_in_double():
+    design = DESIGN.astype(np.float32)
+    weights = np.stack([WEIGHT, WEIGHT[::-1]])
+    coef = RNG.normal(size=(2, 3, 4))
+    for product, operand in [
+        (numerics.linear, coef),
+        (numerics.weighted_sums, weights),
+        (lambda weights, design: numerics.weighted_grams(design, weights), weights),
+    ]:
+        found = product(operand, design)
+        assert found.dtype == np.float64
+        assert_allclose(found, product(operand, DESIGN), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeypatch):
     n_classes = 4

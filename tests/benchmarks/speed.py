@@ -203,7 +203,7 @@ def by_iteration(estimator, *data):
 
 
 def fits(options):
-    """Whole fits beside GaussianMixture on [X, y], and their iterations; goals 3 for n = 100,000."""
+    """Whole fits beside GaussianMixture on [X, y], and iterations; goals 3 for n = 100,000."""
     n = 10_000 if options.quick else 100_000
     X, y, _ = simulate(n, 20, 8)
     joint, mixture = np.column_stack([X, y]), GaussianMixture(8, random_state=0)

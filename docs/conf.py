@@ -16,15 +16,12 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "sphinxcontrib.mermaid",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 
-# Markdown pages: headings are link targets, and diagrams are those that a README shows.
+# Headings of Markdown pages are link targets.
 myst_heading_anchors = 3
-myst_fence_as_directive = ["mermaid"]
-myst_enable_extensions = ["dollarmath"]
 
 # Docstrings: classes list their own methods, not those that scikit-learn gives every estimator.
 numpydoc_show_class_members = False

@@ -94,6 +94,16 @@ def own_imports(tree):
             yield f"{inner}.{name}" if f"{inner}.{name}" in TREES else inner
 
 
+def test_the_top_level_stays_as_it_is():
+    """New files belong into a folder; CITATION.cff is looked for at the top."""
+    root = Path(__file__).parents[1]
+    allowed = {"README.md", "LICENSE", "CITATION.cff", "setup.cfg", "pyproject.toml"}
+    allowed |= {"skmoe", "tests", "examples", "docs"}
+    made = {"build", "dist", "skmoe.egg-info", "__pycache__"}  # by tools, and ignored by git
+    found = {path.name for path in root.iterdir() if not path.name.startswith(".")}
+    assert found - made == allowed
+
+
 def test_every_module_has_a_floor():
     assert set(TREES) == set(FLOOR)
 

@@ -1,0 +1,86 @@
+"""What the README and the pages say is what happens."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import skmoe
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts and "gallery" not in page.parts]
+EXAMPLES = [page for page in PAGES if ">>>" in page.read_text("utf-8")]
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def links(page):
+    """Targets of the links and pictures of a page that are files of ours."""
+    text = page.read_text("utf-8")
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"```{image} (\S+)", text)
+    return [target.split("#")[0] for target in found if not target.startswith(("http", "#"))]
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
+def test_examples_print_what_the_page_shows(page):
+    """Text after a fence ends what an example prints, as a blank line does."""
+    text = page.read_text("utf-8").replace("```", "\n")
+    test = doctest.DocTestParser().get_doctest(text, {}, name_of(page), str(page), 0)
+    assert test.examples
+    report = []
+    failed = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append).failed
+    assert not failed, "".join(report)
+
+
+def test_the_readme_has_an_example():
+    assert ROOT / "README.md" in EXAMPLES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files(page):
+    for target in links(page):
+        # The gallery is made by the build of the site.
+        if "gallery/" in target:
+            source = ROOT / "examples" / f"{Path(target).name}.py"
+            assert "images" in target or target.endswith("/index") or source.exists(), target
+        else:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_version_is_told_once():
+    version = skmoe.__version__
+    changelog = (ROOT / "docs" / "changelog.md").read_text("utf-8")
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    date = re.search(rf"^## {re.escape(version)} \((\d{{4}}-\d\d-\d\d)\)$", changelog, re.M)
+    assert date, f"the changelog has no dated heading for {version}"
+    assert f"version: {version}\n" in citation
+    assert f"date-released: {date[1]}\n" in citation
+
+
+def test_supported_versions_are_those_that_are_tested():
+    """The oldest that the page names are those of the constraints and of the metadata."""
+    page = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    oldest = dict(
+        line.split("==")
+        for line in (ROOT / "tests" / "oldest.txt").read_text("utf-8").split()
+        if "==" in line
+    )
+    setup = (ROOT / "setup.cfg").read_text("utf-8")
+    for name, key in [
+        ("NumPy", "numpy"),
+        ("SciPy", "scipy"),
+        ("scikit-learn", "scikit-learn"),
+        ("matplotlib, for pictures", "matplotlib"),
+        ("pandas, for frames", "pandas"),
+    ]:
+        told = re.search(rf"^\| {name} \| ([\d.]+) \|", page, re.M)[1]
+        assert oldest[key].startswith(told)
+        assert f"{key}>={told}" in setup
+    python = re.search(r"^\| Python \| ([\d.]+) \| ([\d.]+) \|", page, re.M)
+    assert f"python_requires = >={python[1]}" in setup
+    assert f"Python :: {python[2]}\n" in setup

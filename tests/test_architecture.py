@@ -95,13 +95,13 @@ def own_imports(tree):
 
 
 def test_the_top_level_stays_as_it_is():
-    """New files belong into a folder; CITATION.cff is looked for at the top."""
+    """New files belong into a folder; some are looked for at the top only."""
     root = Path(__file__).parents[1]
-    allowed = {"README.md", "LICENSE", "CITATION.cff", "setup.cfg", "pyproject.toml"}
-    allowed |= {"skmoe", "tests", "examples", "docs"}
-    made = {"build", "dist", "skmoe.egg-info", "__pycache__"}  # by tools, and ignored by git
+    allowed = {"README.md", "LICENSE", "CITATION.cff", "MANIFEST.in", "setup.cfg"}
+    allowed |= {"pyproject.toml", "skmoe", "tests", "examples", "docs"}
+    made = {"build", "dist", "skmoe.egg-info", "PKG-INFO", "__pycache__"}  # by tools
     found = {path.name for path in root.iterdir() if not path.name.startswith(".")}
-    assert found - made == allowed
+    assert found <= allowed | made
 
 
 def test_every_module_has_a_floor():

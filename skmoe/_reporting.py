@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._bootstrap import bootstrap
 from skmoe._coefficients import list_terms, list_values, make_layout
-from skmoe._inference import Inference
 from skmoe._mixture import make_rows
 from skmoe._numerics import Array
 from skmoe._summary import describe
+from skmoe.reports import Inference, Summary
 
 METHODS = ("observed", "sandwich", "bootstrap")
 # Coefficients of which the matrix of their covariance fits into memory and time.
@@ -116,7 +116,7 @@ class ReportingMixin:
         random_state=None,
         n_jobs=None,
         verbose=0,
-    ):
+    ) -> Inference:
         """Standard errors, p-values and confidence intervals of linear experts and the gate.
 
         Given the data of the fit. "observed" inverts the negative Hessian of the penalised
@@ -222,7 +222,7 @@ class ReportingMixin:
             )
         return inference
 
-    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference):
+    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference) -> Summary:
         """What was fitted, as text: experts, gate, criteria.
 
         Parameters

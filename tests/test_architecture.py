@@ -20,6 +20,7 @@ FLOORS = [
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
     {"_validation", "_mixture", "_information", "_progress", "metrics", "_bootstrap", "_average"},
     {"_search", "_expert_validation", "_coefficients"} | {"_online", "_stream_validation"},
+    {"reports"},
     {
         "_tables",
         "_inference",

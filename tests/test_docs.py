@@ -84,3 +84,8 @@ def test_supported_versions_are_those_that_are_tested():
     python = re.search(r"^\| Python \| ([\d.]+) \| ([\d.]+) \|", page, re.M)
     assert f"python_requires = >={python[1]}" in setup
     assert f"Python :: {python[2]}\n" in setup
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=name_of)
+def test_examples_are_short(path):
+    assert path.read_text("utf-8").count("\n") < 80

@@ -269,7 +269,8 @@ class ReportingMixin:
                 _expert_validation.is_smooth(self._mixture.parts) and self.base_ is None
             ):
                 found = self.inference(X, y, sample_weight, **inference)
-        return describe(self, joint, weight, found, level, self._term_values())
+        reference = inference.get("gate_reference")
+        return describe(self, joint, weight, found, level, self._term_values(), reference)
 
     def explain(self, X):
         """How the prediction of each row comes about.

@@ -27,6 +27,7 @@ def describe(
     found: Inference | None,
     level: float,
     values: tuple[list[Term], Array] | None,
+    gate_reference: int | None = None,
 ) -> Summary:
     """The summary of a fitted estimator, with the log-joint (K, n) of the data of its fit."""
     facts = {
@@ -61,7 +62,12 @@ def describe(
         notes.append("Give the data of the fit, summary(X, y), for criteria and standard errors.")
     title = f"{type(model).__name__}: mixture of {model.n_experts_} experts"
     experts = [_describe_expert(model, k, rows[k]) for k in range(model.n_experts_)]
-    return Summary(title, facts, experts, found, level, values, notes)
+    gate = "logits, which sum to zero over the experts"
+    if gate_reference is not None:
+        gate = f"log odds against expert {gate_reference}"
+    elif not hasattr(model._mixture.params.gate, "coef"):
+        gate = "log probabilities"
+    return Summary(title, facts, experts, found, level, values, gate, notes)
 
 
 def _criteria(log_likelihood: float, n_params: float, resp: Array, weight: Array) -> dict[str, str]:

@@ -184,6 +184,8 @@ class Summary:
         Coefficients with their errors, if the data were given.
     level : float
         Confidence of the intervals.
+    gate : str
+        What the coefficients of the gate are.
     notes : list of str
         How to read the numbers.
     """
@@ -196,6 +198,7 @@ class Summary:
         inference: Inference | None,
         level: float,
         values: tuple[list[Term], Array] | None,
+        gate: str,
         notes: list[str],
     ) -> None:
         self.title = title
@@ -203,6 +206,7 @@ class Summary:
         self.experts = experts
         self.inference = inference
         self.level = level
+        self.gate = gate
         self.notes = notes
         self._values = values
 
@@ -249,7 +253,7 @@ class Summary:
             lines += self._block(f"expert {k}")
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
         gate = self._block(GATE)
-        lines += ["", "Gate: log odds", *gate] if gate else []
+        lines += ["", f"Gate: {self.gate}", *gate] if gate else []
         return "\n".join([*lines, "=" * WIDTH, *self.notes])
 
     __repr__ = __str__

@@ -46,7 +46,7 @@ def main(path):
                 moe.intercept_[k] + moe.coef_[k, 0] * ends,
                 color=colour,
                 linewidth=2.5,
-                label=f"expert {k}: slope {moe.coef_[k, 0]:+.2f}, {moe.weights_[k]:.0%} of rows",
+                label=f"expert {k}: slope {moe.coef_[k, 0]:+.2f}, {100 * moe.weights_[k]:.0f} % of rows",
             )
         right.set_title("A mixture of experts")
         right.legend(loc="upper right", frameon=False)

@@ -204,7 +204,7 @@ def test_experts_of_a_regressor(regression):
     assert_allclose(display.x, X[:, 1])
     assert_allclose(display.y, y)
     assert_array_equal(display.owner, moe.responsibilities(X, y).argmax(axis=1))
-    assert "80% interval" in [text.get_text() for text in display.legend_.get_texts()]
+    assert "80 % interval" in [text.get_text() for text in display.legend_.get_texts()]
 
 
 def test_curves_are_as_opaque_as_the_gate(regression):
@@ -592,10 +592,10 @@ def test_text_names_the_largest_only(regression):
 def test_text_of_classes(classification):
     text = export_text(classification[0])
     for label in ("red", "green", "blue"):
-        assert text.count(f"logit of {label} = ") == 2
+        assert text.count(f"logit of class {label} = ") == 2
     X, y = flipping_classes()
     text = export_text(MixtureOfExpertsClassifier(2, random_state=0).fit(X, y))
-    assert text.count("log odds of 1 = ") == 2
+    assert text.count("log odds of class 1 = ") == 2
     assert "noise" not in text
 
 

@@ -154,9 +154,9 @@ def _equations(estimator: Any, k: int, wording: Wording) -> list[str]:
     if not is_classifier(estimator):
         sides = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
     elif len(slopes) == 1:
-        sides = [f"log odds of {estimator.classes_[1]}"]
+        sides = [f"log odds of class {estimator.classes_[1]}"]
     else:
-        sides = [f"logit of {label}" for label in estimator.classes_]
+        sides = [f"logit of class {label}" for label in estimator.classes_]
     if estimator.expert != "linear":  # a family with a link of its own
         sides = [f"linear predictor of {side}" for side in sides]
     return [

@@ -40,13 +40,14 @@ def main(path):
         for k, colour in enumerate(COLOURS):
             own = length[kind == k]
             ends = np.array([own.min(), own.max()])
+            percent = round(100 * moe.weights_[k])
             right.scatter(own, y[kind == k], s=18, color=colour, alpha=0.6)
             right.plot(
                 ends,
                 moe.intercept_[k] + moe.coef_[k, 0] * ends,
                 color=colour,
                 linewidth=2.5,
-                label=f"expert {k}: slope {moe.coef_[k, 0]:+.2f}, {100 * moe.weights_[k]:.0f} % of rows",
+                label=f"expert {k}: slope {moe.coef_[k, 0]:+.2f}, {percent} % of rows",
             )
         right.set_title("A mixture of experts")
         right.legend(loc="upper right", frameon=False)

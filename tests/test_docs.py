@@ -13,7 +13,7 @@ import skmoe
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if "_build" not in page.parts and "gallery" not in page.parts]
-EXAMPLES = [page for page in PAGES if ">>>" in page.read_text("utf-8")]
+EXAMPLES = [page for page in PAGES if "\n>>> " in page.read_text("utf-8")]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -43,10 +43,16 @@ def links(page):
     return [target.split("#")[0] for target in found if not target.startswith(("http", "#"))]
 
 
+def examples(page):
+    """The fenced examples of a page, with the blank lines of what they print marked for doctest."""
+    for block in re.findall(r"```python\n(>>> .*?)```", page.read_text("utf-8"), re.S):
+        yield re.sub(r"\n\n(?!>>>|$)", "\n<BLANKLINE>\n", block)
+
+
 @pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
 def test_examples_print_what_the_page_shows(page):
-    """Text after a fence ends what an example prints, as a blank line does."""
-    text = page.read_text("utf-8").replace("```", "\n")
+    text = "\n".join(examples(page))
+    assert text.count(">>> ") == page.read_text("utf-8").count("\n>>> ")
     test = doctest.DocTestParser().get_doctest(text, {}, name_of(page), str(page), 0)
     assert test.examples
     report = []

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._bootstrap import bootstrap
 from skmoe._coefficients import list_terms, list_values, make_layout
+from skmoe._describe import feature_labels
 from skmoe._mixture import make_rows
 from skmoe._numerics import Array
 from skmoe._summary import describe
@@ -320,8 +321,7 @@ class ReportingMixin:
         return terms, list_values(layout, self, None)
 
     def _feature_names(self) -> list[str]:
-        default = [f"x{j}" for j in range(self.n_features_in_)]
-        return list(getattr(self, "feature_names_in_", default))
+        return feature_labels(self)
 
     def _gate_names(self) -> list[str]:
         """Names of the columns that the gate sees."""

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 from skmoe import _inference
 from skmoe._coefficients import Term
+from skmoe._describe import expert_kinds, gate_kind, last_step
 from skmoe._numerics import Array
 from skmoe.reports import Expert, Inference, Summary
 
@@ -33,7 +34,7 @@ def describe(
     facts = {
         "experts": str(model.n_experts_),
         "features": str(model.n_features_in_),
-        "gate": type(model._mixture.parts.gate).__name__,
+        "gate": gate_kind(model),
         "lower bound per row": f"{model.lower_bound_:.5g}",
         "iterations": f"{model.n_iter_} ({'converged' if model.converged_ else 'not converged'})",
     }
@@ -86,9 +87,7 @@ def _criteria(log_likelihood: float, n_params: float, resp: Array, weight: Array
 
 def _describe_expert(model: Any, k: int, rows: float) -> Expert:
     experts = getattr(model, "experts_", None)
-    kind = "linear" if experts is None else _kind(experts[k])
-    if experts is None and not hasattr(model, "coef_"):
-        kind = type(model._mixture.parts.experts).__name__
+    kind = expert_kinds(model)[k] if experts is None else _kind(experts[k])
     if _n_averaged(model) > 1:
         kind += f", start {k * _n_averaged(model) // model.n_experts_}"
     noise = getattr(model, "noise_variance_", None)
@@ -110,7 +109,7 @@ def _n_averaged(model: Any) -> int:
 
 
 def _kind(models: Sequence[Any]) -> str:
-    last = [model[-1] if hasattr(model, "named_steps") else model for model in models]
+    last = [last_step(model) for model in models]
     name = type(last[0]).__name__
     if hasattr(last[0], "get_n_leaves"):
         name += f", {np.mean([model.get_n_leaves() for model in last]):.3g} leaves"

@@ -393,17 +393,17 @@ def test_responsibilities_are_counted(regression):
     assert_allclose(display.responsibilities, resp)
     assert_allclose(display.usage, resp.mean(axis=0))
     owner = resp.argmax(axis=1)
-    assert_allclose(display.load, [(owner == k).mean() for k in range(2)])
+    assert_allclose(display.owned, [(owner == k).mean() for k in range(2)])
     for k in range(2):
         assert_allclose(display.certainty[k], resp[owner == k, k])
     assert_allclose([bar.get_height() for bar in display.usage_bars_], display.usage)
-    assert_allclose([bar.get_height() for bar in display.load_bars_], display.load)
+    assert_allclose([bar.get_height() for bar in display.owned_bars_], display.owned)
     assert len(display.ax_) == len(display.boxes_) == 2
 
 
 def test_an_expert_without_rows_has_no_box():
     display = ResponsibilitiesDisplay.from_predictions([[0.6, 0.4, 0.0], [0.2, 0.8, 0.0]])
-    assert_allclose(display.load, [0.5, 0.5, 0.0])
+    assert_allclose(display.owned, [0.5, 0.5, 0.0])
     assert len(display.boxes_) == 2
     assert len(display.usage_bars_) == 3
 

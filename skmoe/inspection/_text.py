@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, feature_labels, last_step, noise, percent
+from skmoe._describe import expert_kinds, feature_labels, gate_kind, last_step, noise, percent
 from skmoe._numerics import Array
 from skmoe._validation import check_integer
 from skmoe.inspection import _checks, _grid
@@ -92,12 +92,6 @@ def export_text(estimator, feature_names=None, *, X=None, max_features=5, decima
         told = _tell_gate(estimator, k, wording) + _tell_expert(estimator, k, wording)
         lines += [f"  {line}" for line in told]
     return "\n".join(lines)
-
-
-def gate_kind(estimator: Any) -> str:
-    """What the gate is, in a word."""
-    gate = estimator.gate
-    return gate if isinstance(gate, str) else type(gate).__name__
 
 
 def gate_leanings(estimator: Any) -> Array | None:

@@ -75,7 +75,8 @@ def test_the_readme_has_an_example():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_to_files(page):
+def test_links_lead_to_files_and_say_where(page):
+    assert "[](" not in page.read_text("utf-8"), "only Sphinx finds the title"
     for target in links(page):
         # The gallery is made by the build of the site.
         if "gallery/" in target:

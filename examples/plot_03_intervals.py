@@ -43,7 +43,7 @@ for name, moe in models.items():
     )
 
 # %%
-# **Above**: the grey lines hold 90 % of each predictive distribution. **Below**: calibration on
+# **Above**: the band holds 90 % of each predictive distribution. **Below**: calibration on
 # new rows. PIT values tell where in its predictive distribution each row fell; flat means honest.
 
 figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")

@@ -43,8 +43,10 @@ parts = [nested, *(models[0] for models in nested.experts_)]
 titles = ["outer gate", "gate of expert 0", "gate of expert 1"]
 figure, axes = plt.subplots(1, 3, figsize=(14, 4), sharey=True, layout="constrained")
 for ax, part, title in zip(axes, parts, titles, strict=True):
-    GateDisplay.from_estimator(part, X_train, features=(0, 1), ax=ax)
+    display = GateDisplay.from_estimator(part, X_train, features=(0, 1), ax=ax)
     ax.plot([-3, 0, 0, 0, 3], [1, 1, np.nan, -1, -1], color="black", linestyle="--")
     ax.plot([0, 0], [-3, 3], color="black", linestyle="--")
-    ax.set_title(title)
+    ax.set(title=title, ylabel="x1" if part is nested else "")
+    if ax is not axes[-1]:  # one legend serves all
+        display.legend_.remove()
 plt.show()

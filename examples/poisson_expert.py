@@ -1,4 +1,4 @@
-"""A family of your own: Poisson regressions as experts, for counts in two regimes."""
+"""A family of your own: Poisson regressions as experts, for counts."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from skmoe import MixtureOfExpertsRegressor
 from skmoe.experts import EXPERTS
 
 
@@ -30,7 +29,6 @@ class PoissonExperts:
     raw_target = True  # counts, not standardised values
 
     def initial(self, n_experts, n_columns):
-        """Means of one."""
         return PoissonParams(np.zeros((n_experts, 1, n_columns)))
 
     def predict(self, params, design):
@@ -38,8 +36,7 @@ class PoissonExperts:
         return np.exp(np.clip(params.coef @ design.T, -30.0, 30.0))
 
     def predict_one(self, params, k, design):
-        """Mean of one expert, (1, n)."""
-        return np.exp(np.clip(params.coef[k] @ design.T, -30.0, 30.0))
+        return self.predict(PoissonParams(params.coef[[k]]), design)[0]
 
     def log_prob(self, params, design, y):
         """Log probability of the counts y (1, n), (K, n)."""
@@ -54,49 +51,29 @@ class PoissonExperts:
     def curvature(self, params, design, y, resp):
         """Fisher information, (K, d, d)."""
         weight = resp * self.predict(params, design)[:, 0]
-        return np.stack([(design.T * w) @ design for w in weight])
+        return np.einsum("kn,nd,ne->kde", weight, design, design, optimize=True)
 
     def factor(self, curvature):
         """Inverse of the penalised information."""
-        penalised = curvature + np.diag(self._ridge(curvature.shape[-1]) + 1e-9)
-        return np.linalg.inv(penalised)
+        return np.linalg.inv(curvature + np.diag(self._ridge(curvature) + 1e-9))
 
     def solve(self, statistics, factor, params, step):
         """One Newton step of each expert."""
-        coef = params.coef[:, 0]
-        ascent = statistics.gradient - self._ridge(coef.shape[1]) * coef
-        moved = coef + step * np.einsum("kde,ke->kd", factor, ascent)
-        return PoissonParams(moved[:, None])
+        ascent = statistics.gradient - self._ridge(factor) * params.coef[:, 0]
+        return PoissonParams(params.coef + step * np.einsum("kde,ke->kd", factor, ascent)[:, None])
 
     def constrain(self, params):
-        """Every coefficient is allowed."""
         return params
 
     def penalty(self, params):
         """Half of `alpha` times the squared slopes."""
-        return 0.5 * float((np.square(params.coef) * self._ridge(params.coef.shape[-1])).sum())
+        return 0.5 * float((np.square(params.coef) * self._ridge(params.coef)).sum())
 
     def n_parameters(self, params):
-        """Coefficients."""
         return params.coef.size
 
-    def _ridge(self, n_columns):
-        return np.append(np.full(n_columns - 1, self.alpha), 0.0)
+    def _ridge(self, like):
+        return np.append(np.full(like.shape[-1] - 1, self.alpha), 0.0)
 
 
 EXPERTS["poisson"] = {"regressor": PoissonExperts}
-
-
-def simulate(n_rows=2000, seed=0):
-    """Counts that rise with x1 where x0 is negative, and fall where it is positive."""
-    rng = np.random.default_rng(seed)
-    X = rng.uniform(-1, 1, size=(n_rows, 2))
-    log_mean = np.where(X[:, 0] < 0, 1 + 1.5 * X[:, 1], 2 - X[:, 1])
-    return X, rng.poisson(np.exp(log_mean))
-
-
-if __name__ == "__main__":
-    X, y = simulate()
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(X, y)
-    print("slopes of the log means:", moe.coef_.round(2).tolist())
-    print("mean of y:", y.mean(), " mean of the predictions:", moe.predict(X).mean().round(2))

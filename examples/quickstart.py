@@ -5,14 +5,16 @@ pipeline; the scores are of rows that no fit has seen.
 """
 
 import numpy as np
+from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import export_text
 
 
 def search(moe, grid, X, y, scoring):
@@ -21,20 +23,6 @@ def search(moe, grid, X, y, scoring):
     grid = {f"{name}__{parameter}": values for parameter, values in grid.items()}
     pipeline = make_pipeline(StandardScaler(), moe)
     return GridSearchCV(pipeline, grid, cv=5, scoring=scoring).fit(X, y)
-
-
-def show_regimes(moe, names, top=3):
-    """Print the share of each expert and its largest coefficients, for scaled features."""
-    for k in range(moe.n_experts_):
-        largest = np.argsort(-np.abs(moe.coef_[k]))[:top]
-        slopes = ", ".join(f"{names[j]} {moe.coef_[k, j]:+.1f}" for j in largest)
-        noise = ""
-        if hasattr(moe, "noise_variance_"):
-            noise = f", noise {np.sqrt(moe.noise_variance_[k]):.1f}"
-        print(f"  expert {k}: {moe.weights_[k]:4.0%} of the rows{noise}; {slopes}")
-    if moe.n_experts_ > 1:
-        leaning = np.ptp(moe.gate_coef_, axis=0)
-        print("  the gate leans on", ", ".join(names[j] for j in np.argsort(-leaning)[:top]))
 
 
 def regression():
@@ -51,17 +39,14 @@ def regression():
     moe = found.best_estimator_[-1]
     Z_test = found.best_estimator_[0].transform(X_test)
     ridge = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(X_train, y_train)
-    residual = y_train - ridge.predict(X_train)
-    spread = np.std(residual)
-    density = -0.5 * (
-        np.log(2 * np.pi * spread**2) + ((y_test - ridge.predict(X_test)) / spread) ** 2
-    )
+    spread = np.std(y_train - ridge.predict(X_train))
+    density = norm.logpdf(y_test, ridge.predict(X_test), spread)
     print(f"diabetes ({len(X)} rows): chosen {found.best_params_}")
-    show_regimes(moe, load_diabetes().feature_names)
-    print(f"  {'held out':<28}{'R2':>8}{'log density':>14}")
-    print(f"  {'mixture of experts':<28}{found.best_estimator_.score(X_test, y_test):>8.3f}"
+    print(export_text(moe, feature_names=load_diabetes().feature_names, max_features=3))
+    print(f"\n{'held out':<28}{'R2':>8}{'log density':>14}")
+    print(f"{'mixture of experts':<28}{found.best_estimator_.score(X_test, y_test):>8.3f}"
           f"{moe.score_samples(Z_test, y_test).mean():>14.3f}")  # fmt: skip
-    print(f"  {'Ridge':<28}{ridge.score(X_test, y_test):>8.3f}{density.mean():>14.3f}")
+    print(f"{'Ridge':<28}{ridge.score(X_test, y_test):>8.3f}{density.mean():>14.3f}")
 
 
 def classification():
@@ -80,14 +65,12 @@ def classification():
     )
     logistic = make_pipeline(StandardScaler(), LogisticRegression()).fit(X_train, y_train)
     print(f"breast cancer ({len(X)} rows): chosen {found.best_params_}")
-    show_regimes(found.best_estimator_[-1], names)
-    print(f"  {'held out':<28}{'accuracy':>8}{'log loss':>14}")
-    for name, model in [
-        ("mixture of experts", found.best_estimator_),
-        ("LogisticRegression", logistic),
-    ]:
+    print(export_text(found.best_estimator_[-1], feature_names=names, max_features=3))
+    print(f"\n{'held out':<28}{'accuracy':>8}{'log loss':>14}")
+    for name, model in {"mixture of experts": found, "LogisticRegression": logistic}.items():
         loss = log_loss(y_test, model.predict_proba(X_test))
-        print(f"  {name:<28}{model.score(X_test, y_test):>8.3f}{loss:>14.3f}")
+        accuracy = accuracy_score(y_test, model.predict(X_test))
+        print(f"{name:<28}{accuracy:>8.3f}{loss:>14.3f}")
 
 
 if __name__ == "__main__":

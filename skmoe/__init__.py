@@ -3,6 +3,6 @@
 from skmoe._classifier import MixtureOfExpertsClassifier
 from skmoe._regressor import MixtureOfExpertsRegressor
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = ["MixtureOfExpertsClassifier", "MixtureOfExpertsRegressor", "__version__"]

@@ -297,9 +297,7 @@ class BaseMixtureOfExperts(
     def gate_feature_names_(self) -> Array:
         """Names of the columns that the gate is offered."""
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = np.array([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+        names = np.array(self._feature_names(), dtype=object)
         encoder, added = self._mixture.encoder, self._mixture.added
         if encoder is not None:
             names = np.array(encoded_names(encoder, names), dtype=object)

@@ -19,6 +19,12 @@ def feature_labels(estimator: Any, feature_names: Sequence[str] | None = None) -
     return [str(name) for name in feature_names]
 
 
+def gate_kind(estimator: Any) -> str:
+    """What the gate is, in a word."""
+    gate = estimator.gate
+    return gate if isinstance(gate, str) else type(gate).__name__
+
+
 def expert_kinds(estimator: Any) -> list[str]:
     """What each expert is: the name of a family, or the class of an estimator."""
     if hasattr(estimator, "experts_"):

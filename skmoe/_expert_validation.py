@@ -17,7 +17,6 @@ from skmoe._em import Parts
 from skmoe._encoding import Encoder, numbers_of
 from skmoe._fitting import count_parameters, says_density, says_normals
 from skmoe._numerics import Array
-from skmoe._validation import check_choice
 from skmoe.protocols import NormalExperts, SmoothExperts, SmoothGate
 
 
@@ -40,8 +39,8 @@ def check_experts(
 
 
 def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
-    if isinstance(estimator, str) and names:
-        return check_choice(name, estimator, names)
+    if isinstance(estimator, str) and estimator in names:
+        return estimator
     if isinstance(estimator, type) or not (
         hasattr(estimator, "fit") and hasattr(estimator, "predict")
     ):

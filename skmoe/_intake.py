@@ -113,7 +113,8 @@ def check_data(
         stand_in = np.zeros((X.shape[0], 1))
         _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), stand_in, y)
     else:
-        X, y, attributes = estimator._validate_fit_data(probe, X, y)
+        with _validation.remedy_for_holes():
+            X, y, attributes = estimator._validate_fit_data(probe, X, y)
         X = _validation.as_csr(X)
     weight = _validation.check_weights(sample_weight, len(y))
     raw = X if in_table else None

@@ -17,7 +17,7 @@ class PredictiveMixin:
     _single_output: bool
     _new_rows: Any
 
-    def predict_dist(self, X):
+    def predict_dist(self, X) -> MixtureDistribution:
         """Predictive distribution of y, for each row a mixture of normals.
 
         Parameters

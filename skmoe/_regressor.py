@@ -134,7 +134,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         holes filled by their medians, `"missingindicator_size"` for the holes of `"size"`, and
         `"city_rome"` for a category of `"city"`.
     gate_intercept_ : ndarray of shape (n_experts,)
-        Intercepts of the gate's logits.
+        Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows of the fit.
     load_ : ndarray of shape (n_experts,)

@@ -15,10 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe import _expert_validation, _inference, _mixture, _validation
 from skmoe._bootstrap import bootstrap
 from skmoe._coefficients import list_terms, list_values, make_layout
-from skmoe._inference import Inference
+from skmoe._describe import feature_labels
 from skmoe._mixture import make_rows
 from skmoe._numerics import Array
 from skmoe._summary import describe
+from skmoe.reports import Inference, Summary
 
 METHODS = ("observed", "sandwich", "bootstrap")
 # Coefficients of which the matrix of their covariance fits into memory and time.
@@ -116,7 +117,7 @@ class ReportingMixin:
         random_state=None,
         n_jobs=None,
         verbose=0,
-    ):
+    ) -> Inference:
         """Standard errors, p-values and confidence intervals of linear experts and the gate.
 
         Given the data of the fit. "observed" inverts the negative Hessian of the penalised
@@ -222,7 +223,7 @@ class ReportingMixin:
             )
         return inference
 
-    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference):
+    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference) -> Summary:
         """What was fitted, as text: experts, gate, criteria.
 
         Parameters
@@ -255,7 +256,8 @@ class ReportingMixin:
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
         >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
-        >>> print(moe.summary(X, y).to_frame("experts").round(2))  # doctest: +SKIP
+        >>> moe.summary(X, y).to_frame("experts")["share"].round(1).tolist()
+        [0.5, 0.5]
         """
         check_is_fitted(self)
         if (X is None) != (y is None):
@@ -269,7 +271,8 @@ class ReportingMixin:
                 _expert_validation.is_smooth(self._mixture.parts) and self.base_ is None
             ):
                 found = self.inference(X, y, sample_weight, **inference)
-        return describe(self, joint, weight, found, level, self._term_values())
+        reference = inference.get("gate_reference")
+        return describe(self, joint, weight, found, level, self._term_values(), reference)
 
     def explain(self, X):
         """How the prediction of each row comes about.
@@ -318,8 +321,7 @@ class ReportingMixin:
         return terms, list_values(layout, self, None)
 
     def _feature_names(self) -> list[str]:
-        default = [f"x{j}" for j in range(self.n_features_in_)]
-        return list(getattr(self, "feature_names_in_", default))
+        return feature_labels(self)
 
     def _gate_names(self) -> list[str]:
         """Names of the columns that the gate sees."""

@@ -5,7 +5,8 @@ Every message names the parameter, the rule, the value and the remedy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -328,6 +329,20 @@ def class_codes(y: Array, classes: Array) -> Array:
             f"y must hold classes seen in fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}."
         )
     return codes
+
+
+@contextmanager
+def remedy_for_holes() -> Iterator[None]:
+    """Add what this package offers to scikit-learn's refusal of missing values."""
+    try:
+        yield
+    except ValueError as error:
+        if "X contains NaN" in str(error):
+            error.add_note(
+                'Mixtures take missing values where every expert does, as trees do: expert="tree". '
+                "Put an imputer before others in a pipeline."
+            )
+        raise
 
 
 def as_csr(X: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from regimes import flipping_classes, two_regimes
+from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
@@ -31,7 +31,10 @@ BAD_PARAMETERS = [
     ({"n_experts": 2.0}, "n_experts must be an integer of at least 1; got 2.0"),
     ({"n_experts": True}, "n_experts must be an integer of at least 1; got True"),
     ({"n_experts": 121}, "n_experts must not exceed the number of distinct rows"),
-    ({"expert": "trees"}, "expert must be one of ['linear', 'tree']; got 'trees'"),
+    (
+        {"expert": "trees"},
+        "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a",
+    ),
     ({"expert": None}, "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a"),
     ({"expert": ["linear", "tree"]}, "one entry for each of the n_experts=4 experts; got 2"),
     ({"cross_fit": 1}, 'cross_fit must be "auto", "oob", False or an integer of at least 2; got 1'),
@@ -248,3 +251,12 @@ def test_warm_start_refuses_other_targets():
 def test_sparse_input_with_holes_is_refused():
     with pytest.raises(ValueError, match="NaN"):
         MixtureOfExpertsRegressor().fit(sparse.csr_array(spoiled(np.nan)), Y)
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+def test_missing_values_have_a_remedy_of_this_package(estimator):
+    holes = np.where(np.arange(X.size).reshape(X.shape) == 5, np.nan, X)
+    with pytest.raises(ValueError, match="X contains NaN") as caught:
+        estimator(2).fit(holes, CLASSES)
+    assert 'expert="tree"' in caught.value.__notes__[0]
+    quiet(estimator(2, expert="tree", random_state=0, n_init=1, max_iter=5), holes, CLASSES)

@@ -204,7 +204,7 @@ def test_experts_of_a_regressor(regression):
     assert_allclose(display.x, X[:, 1])
     assert_allclose(display.y, y)
     assert_array_equal(display.owner, moe.responsibilities(X, y).argmax(axis=1))
-    assert "80% interval" in [text.get_text() for text in display.legend_.get_texts()]
+    assert "80 % interval" in [text.get_text() for text in display.legend_.get_texts()]
 
 
 def test_curves_are_as_opaque_as_the_gate(regression):
@@ -393,17 +393,17 @@ def test_responsibilities_are_counted(regression):
     assert_allclose(display.responsibilities, resp)
     assert_allclose(display.usage, resp.mean(axis=0))
     owner = resp.argmax(axis=1)
-    assert_allclose(display.load, [(owner == k).mean() for k in range(2)])
+    assert_allclose(display.owned, [(owner == k).mean() for k in range(2)])
     for k in range(2):
         assert_allclose(display.certainty[k], resp[owner == k, k])
     assert_allclose([bar.get_height() for bar in display.usage_bars_], display.usage)
-    assert_allclose([bar.get_height() for bar in display.load_bars_], display.load)
+    assert_allclose([bar.get_height() for bar in display.owned_bars_], display.owned)
     assert len(display.ax_) == len(display.boxes_) == 2
 
 
 def test_an_expert_without_rows_has_no_box():
     display = ResponsibilitiesDisplay.from_predictions([[0.6, 0.4, 0.0], [0.2, 0.8, 0.0]])
-    assert_allclose(display.load, [0.5, 0.5, 0.0])
+    assert_allclose(display.owned, [0.5, 0.5, 0.0])
     assert len(display.boxes_) == 2
     assert len(display.usage_bars_) == 3
 
@@ -592,10 +592,10 @@ def test_text_names_the_largest_only(regression):
 def test_text_of_classes(classification):
     text = export_text(classification[0])
     for label in ("red", "green", "blue"):
-        assert text.count(f"logit of {label} = ") == 2
+        assert text.count(f"logit of class {label} = ") == 2
     X, y = flipping_classes()
     text = export_text(MixtureOfExpertsClassifier(2, random_state=0).fit(X, y))
-    assert text.count("log odds of 1 = ") == 2
+    assert text.count("log odds of class 1 = ") == 2
     assert "noise" not in text
 
 

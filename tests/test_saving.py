@@ -47,7 +47,7 @@ CASES = {
     ),
 }
 
-# What docs/user_guide.md says that skops is to trust.
+# What docs/user_guide/saving.md says that skops is to trust.
 DOCUMENTED = {"MixtureOfExpertsRegressor", "MixtureOfExpertsClassifier", "Mixture", "Parts"}
 DOCUMENTED |= {"Params", "Scale", "SoftmaxGate", "SoftmaxParams", "LinearExperts", "LinearParams"}
 DOCUMENTED |= {"LogisticExperts", "LogisticParams", "AverageGate", "AverageParams"}

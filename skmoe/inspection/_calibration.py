@@ -210,7 +210,7 @@ class CalibrationDisplay:
                 color=_canvas.PALE,
                 alpha=0.35,
                 linewidth=0,
-                label=f"{CHANCE:.0%} range of true distributions",
+                label=f"{100 * CHANCE:g} % range of true distributions",
             )
         )
         ax.plot([0, 1], [0, 1], color=_canvas.INK, linestyle="--", linewidth=1)

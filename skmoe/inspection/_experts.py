@@ -256,7 +256,7 @@ class ExpertsDisplay:
         self.band_ = None
         if self.band is not None:
             style = {"color": _canvas.PALE, "alpha": 0.25, "linewidth": 0}
-            style["label"] = f"{self.coverage:.0%} interval"
+            style["label"] = f"{100 * self.coverage:.3g} % interval"
             self.band_ = ax.fill_between(self.grid, *self.band.T, **_canvas.merged(style, kwargs))
 
     def _plot_rows(self, ax, kwargs):

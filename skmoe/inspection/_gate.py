@@ -188,6 +188,7 @@ class GateDisplay:
 
     def _plot_regions(self, ax, kwargs):
         from matplotlib.patches import Patch
+        from matplotlib.patheffects import withStroke
 
         across, up = self.values
         self.image_ = ax.imshow(
@@ -207,8 +208,11 @@ class GateDisplay:
         for k in shown if len(shown) > 1 else []:
             lead = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)
             ax.contour(across, up, lead, levels=[0.0], colors="white", linewidths=1.5)
+        # Readable across whatever else is drawn there.
+        style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
+        style |= {"ha": "center", "va": "center", "fontweight": "bold"}
         self.labels_ = [
-            ax.text(across[i], up[j], str(k), ha="center", va="center", fontweight="bold")
+            ax.text(across[i], up[j], str(k), **style)
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, noise, percent
+from skmoe._describe import expert_kinds, gate_kind, noise, percent
 from skmoe._validation import check_integer
 from skmoe.inspection import _checks, _grid
-from skmoe.inspection._text import encoded_columns, gate_kind, gate_leanings
+from skmoe.inspection._text import encoded_columns, gate_leanings
 
 # All else could end a label or be taken for markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")

@@ -13,7 +13,7 @@ WIDTH = 0.38
 
 
 class ResponsibilitiesDisplay:
-    """Usage, load and certainty of the experts.
+    """Usage, rows owned and certainty of the experts.
 
     Left: each expert's share of the responsibilities, and the share of the rows that are most
     probably its own. Right: how surely those rows are its own, a box from quartile to quartile with
@@ -29,7 +29,7 @@ class ResponsibilitiesDisplay:
     ----------
     usage : ndarray of shape (n_experts,)
         Mean responsibility.
-    load : ndarray of shape (n_experts,)
+    owned : ndarray of shape (n_experts,)
         Share of the rows whose largest responsibility is that of the expert.
     certainty : list of ndarray
         For each expert, the responsibilities of those rows.
@@ -37,7 +37,7 @@ class ResponsibilitiesDisplay:
         Axes of the picture.
     figure_ : matplotlib figure
         Figure of the picture.
-    usage_bars_, load_bars_ : matplotlib bars
+    usage_bars_, owned_bars_ : matplotlib bars
         The left half.
     boxes_ : list of matplotlib patches
         The right half, one for each expert that has rows.
@@ -50,7 +50,7 @@ class ResponsibilitiesDisplay:
     >>> display = ResponsibilitiesDisplay.from_predictions(responsibilities)
     >>> display.usage
     array([0.625, 0.375])
-    >>> display.load
+    >>> display.owned
     array([0.75, 0.25])
     """
 
@@ -63,7 +63,7 @@ class ResponsibilitiesDisplay:
         return self.responsibilities.mean(axis=0)
 
     @property
-    def load(self):
+    def owned(self):
         """Share of the rows that are most probably each expert's."""
         n_rows, n_experts = self.responsibilities.shape
         owner = self.responsibilities.argmax(axis=1)
@@ -138,7 +138,7 @@ class ResponsibilitiesDisplay:
         return cls(responsibilities=resp).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
-        """Draw usage, load and certainty.
+        """Draw usage, rows owned and certainty.
 
         Parameters
         ----------
@@ -172,15 +172,15 @@ class ResponsibilitiesDisplay:
         self.usage_bars_ = ax.bar(
             where - WIDTH / 2, self.usage, WIDTH, **_canvas.merged(full, kwargs)
         )
-        self.load_bars_ = ax.bar(
-            where + WIDTH / 2, self.load, WIDTH, **_canvas.merged(hatched, kwargs)
+        self.owned_bars_ = ax.bar(
+            where + WIDTH / 2, self.owned, WIDTH, **_canvas.merged(hatched, kwargs)
         )
         grey: dict[str, Any] = {"edgecolor": _canvas.PALE}
         _canvas.legend_above(
             ax,
             [
                 Patch(facecolor=_canvas.PALE, label="usage: mean responsibility", **grey),
-                Patch(facecolor="white", hatch="////", label="load: rows it explains best", **grey),
+                Patch(facecolor="white", hatch="////", label="owned: explained best", **grey),
             ],
         )
         ax.set_ylabel("Share of the rows")

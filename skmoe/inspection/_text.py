@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, feature_labels, last_step, noise, percent
+from skmoe._describe import expert_kinds, feature_labels, gate_kind, last_step, noise, percent
 from skmoe._numerics import Array
 from skmoe._validation import check_integer
 from skmoe.inspection import _checks, _grid
@@ -94,12 +94,6 @@ def export_text(estimator, feature_names=None, *, X=None, max_features=5, decima
     return "\n".join(lines)
 
 
-def gate_kind(estimator: Any) -> str:
-    """What the gate is, in a word."""
-    gate = estimator.gate
-    return gate if isinstance(gate, str) else type(gate).__name__
-
-
 def gate_leanings(estimator: Any) -> Array | None:
     """Slopes (K, q) of the log odds of each expert against the others; None if there are none."""
     slopes = getattr(estimator, "gate_coef_", None)
@@ -154,9 +148,9 @@ def _equations(estimator: Any, k: int, wording: Wording) -> list[str]:
     if not is_classifier(estimator):
         sides = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
     elif len(slopes) == 1:
-        sides = [f"log odds of {estimator.classes_[1]}"]
+        sides = [f"log odds of class {estimator.classes_[1]}"]
     else:
-        sides = [f"logit of {label}" for label in estimator.classes_]
+        sides = [f"logit of class {label}" for label in estimator.classes_]
     if estimator.expert != "linear":  # a family with a link of its own
         sides = [f"linear predictor of {side}" for side in sides]
     return [

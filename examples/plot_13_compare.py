@@ -1,0 +1,78 @@
+"""
+Beside one model and boosting
+=============================
+
+When does a mixture predict better than one linear model, and when is boosting better than both?
+Four tables that ship with scikit-learn, each model with its defaults and no tuning, and rows held
+out in turn.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+
+# %%
+# What is predicted: the course of diabetes; the proline of a wine from its other measures; the
+# worst concavity of a tumour's cells from their means; the ink at one place of a written digit from
+# the ink elsewhere.
+
+wine, cells, digits = load_wine().data, load_breast_cancer().data, load_digits().data[:900]
+tables = {
+    "diabetes": load_diabetes(return_X_y=True),
+    "wine": (wine[:, :-1], wine[:, -1]),
+    "tumours": (cells[:, :10], cells[:, 26]),
+    "digits": (np.delete(digits, 36, axis=1), digits[:, 36]),
+}
+models = {
+    "ridge": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 3, 6))),
+    "boosting": HistGradientBoostingRegressor(random_state=0),
+    "mixture of 2": MixtureOfExpertsRegressor(2, random_state=0),
+}
+
+# %%
+# The error is that of the mean, in units of the spread of y. The density judges all of the
+# distribution; ridge and boosting get one noise, that of their errors on rows held out.
+
+
+def judge(model, X, y, X_new, y_new):
+    off = y_new - model.fit(X, y).predict(X_new)
+    if isinstance(model, MixtureOfExpertsRegressor):
+        return off**2, model.score_samples(X_new, y_new)
+    noise = np.std(y - cross_val_predict(model, X, y, cv=3))
+    return off**2, -0.5 * (np.log(2 * np.pi * noise**2) + (off / noise) ** 2)
+
+
+scores = np.zeros((2, len(models), len(tables)))
+for j, (X, y) in enumerate(tables.values()):
+    y = (y - y.mean()) / y.std()
+    for i, model in enumerate(models.values()):
+        folds = KFold(3, shuffle=True, random_state=0).split(X)
+        judged = [judge(model, X[fit], y[fit], X[held], y[held]) for fit, held in folds]
+        squares, density = np.concatenate(judged, axis=1)
+        scores[:, i, j] = np.sqrt(squares.mean()), density.mean()
+
+# %%
+# **Diabetes**: a line is as good as anything. **Tumours**: the mixture is best, above
+# all in density: it knows which rows are certain. **Wine**: boosting has the least error, the
+# mixture the best density. **Digits**: many places of ink work together, and boosting wins by far.
+# A mixture on top of boosting, as in :doc:`plot_09_base`, would have its means.
+
+figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+colours = ["#999999", "#E69F00", "#0072B2"]
+for ax, values, label in zip(axes, scores, ["error", "log density"], strict=True):
+    for i, (name, colour) in enumerate(zip(models, colours, strict=True)):
+        ax.plot(values[i], np.arange(len(tables)) + 0.12 * (i - 1), "o", color=colour, label=name)
+    ax.set_yticks(range(len(tables)), tables)
+    ax.invert_yaxis()
+    ax.set_xlabel(f"{label} of rows held out: {'less' if label == 'error' else 'more'} is better")
+axes[0].legend()
+plt.show()
+for name, errors, densities in zip(models, *scores, strict=True):
+    print(f"{name:<13} error {errors.round(3)}   log density {densities.round(2)}")

@@ -1,0 +1,125 @@
+"""What the README and the pages say is what happens."""
+
+import doctest
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import skmoe
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts and "gallery" not in page.parts]
+EXAMPLES = [page for page in PAGES if "\n>>> " in page.read_text("utf-8")]
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+class NearlyTheSame(doctest.OutputChecker):
+    """Text as it stands, and numbers to one in a hundred: releases of scikit-learn differ so."""
+
+    NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
+
+    def check_output(self, want, got, optionflags):
+        if super().check_output(want, got, optionflags):
+            return True
+        told = [[float(number) for number in self.NUMBER.findall(text)] for text in (want, got)]
+        if len(told[0]) != len(told[1]) or not np.allclose(*told, rtol=0.01, atol=0.01):
+            return False
+        want, got = (self.NUMBER.sub("#", text) for text in (want, got))
+        return super().check_output(want, got, optionflags)
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def links(page):
+    """Targets of the links and pictures of a page that are files of ours."""
+    text = page.read_text("utf-8")
+    found = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"```{image} (\S+)", text)
+    return [target.split("#")[0] for target in found if not target.startswith(("http", "#"))]
+
+
+def examples(page):
+    """The fenced examples of a page, with the blank lines of what they print marked for doctest."""
+    for block in re.findall(r"```python\n(>>> .*?)```", page.read_text("utf-8"), re.S):
+        yield re.sub(r"\n\n(?!>>>|$)", "\n<BLANKLINE>\n", block)
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
+def test_examples_print_what_the_page_shows(page):
+    text = "\n".join(examples(page))
+    assert text.count(">>> ") == page.read_text("utf-8").count("\n>>> ")
+    test = doctest.DocTestParser().get_doctest(text, {}, name_of(page), str(page), 0)
+    assert test.examples
+    report = []
+    runner = doctest.DocTestRunner(NearlyTheSame(), optionflags=FLAGS)
+    assert not runner.run(test, out=report.append).failed, "".join(report)
+
+
+def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    monkeypatch.setattr(plt, "show", plt.close)
+    runpy.run_path(str(ROOT / "examples" / "plot_00_start.py"))
+    page = (ROOT / "docs" / "getting_started.md").read_text("utf-8")
+    [shown] = re.findall(r"```text\n(.*?)```", page, re.S)
+    assert shown.strip() == capsys.readouterr().out.strip()
+
+
+def test_the_readme_has_an_example():
+    assert ROOT / "README.md" in EXAMPLES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files_and_say_where(page):
+    assert "[](" not in page.read_text("utf-8"), "only Sphinx finds the title"
+    for target in links(page):
+        # The gallery is made by the build of the site.
+        if "gallery/" in target:
+            source = ROOT / "examples" / f"{Path(target).name}.py"
+            assert "images" in target or target.endswith("/index") or source.exists(), target
+        else:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_version_is_told_once():
+    version = skmoe.__version__
+    changelog = (ROOT / "docs" / "changelog.md").read_text("utf-8")
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    date = re.search(rf"^## {re.escape(version)} \((\d{{4}}-\d\d-\d\d)\)$", changelog, re.M)
+    assert date, f"the changelog has no dated heading for {version}"
+    assert f"version: {version}\n" in citation
+    assert f"date-released: {date[1]}\n" in citation
+
+
+def test_supported_versions_are_those_that_are_tested():
+    """The oldest that the page names are those of the constraints and of the metadata."""
+    page = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    oldest = dict(
+        line.split("==")
+        for line in (ROOT / "tests" / "oldest.txt").read_text("utf-8").split()
+        if "==" in line
+    )
+    setup = (ROOT / "setup.cfg").read_text("utf-8")
+    for name, key in [
+        ("NumPy", "numpy"),
+        ("SciPy", "scipy"),
+        ("scikit-learn", "scikit-learn"),
+        ("matplotlib, for pictures", "matplotlib"),
+        ("pandas, for frames", "pandas"),
+    ]:
+        told = re.search(rf"^\| {name} \| ([\d.]+) \|", page, re.M)[1]
+        assert oldest[key].startswith(told)
+        assert f"{key}>={told}" in setup
+    python = re.search(r"^\| Python \| ([\d.]+) \| ([\d.]+) \|", page, re.M)
+    assert f"python_requires = >={python[1]}" in setup
+    assert f"Python :: {python[2]}\n" in setup
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=name_of)
+def test_examples_are_short(path):
+    assert path.read_text("utf-8").count("\n") < 80

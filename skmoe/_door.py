@@ -213,6 +213,8 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     setup = Setup(
         parts, rows, start_table, options.n_experts, begin, seeds, options.max_iter, options.tol
     )
+    if previous is not None and begin is previous.params:
+        setup = _go_on(setup, estimator)
     mixture = partial(
         Mixture,
         parts=parts,
@@ -225,6 +227,16 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _go_on(setup: Setup, estimator: Any) -> Setup:
+    """From the very place where the last fit ended.
+
+    A fit that is kept as it runs counts the iterations before its interruption as its own.
+    """
+    place = getattr(estimator, "_place", None)
+    kept = getattr(estimator, "_keep", None) is not None
+    return setup._replace(place=place, earlier=place.past if kept and place is not None else ())
 
 
 def _scale(data: Data, target: Target) -> Scale:

@@ -91,9 +91,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit. Experts that are estimators go on from their models if
-        data, folds and estimators are the same, and else are fitted anew to the responsibilities
-        that the last fit finds.
+        Whether to go on from the last fit, for at most `max_iter` more iterations. On the same rows
+        linear experts go on as if the fit had not ended, to the last bit, unless `max_iter` cut the
+        race of the starts short (15 iterations for two starts, 45 for four) or experts had died,
+        which a fit revives at its end. Experts that are estimators go on from their models if data,
+        folds and estimators are the same, and else are fitted anew to the responsibilities that the
+        last fit finds.
     half_life : float, default=None
         For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
         a stream that changes. None forgets nothing.

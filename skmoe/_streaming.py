@@ -66,6 +66,7 @@ class StreamingMixin:
             self._attributes(make_mixture, known, stream.average)
             | {
                 "_memory": None,
+                "_place": None,
                 "_stream": stream,
                 "weights_": share,
                 "load_": load,
@@ -101,7 +102,7 @@ class StreamingMixin:
         """Parameters that a short search finds on the first batch."""
         setup = problem.setup._replace(max_iter=min(self.max_iter, FIRST_ITERATIONS))
         task = FitTask(self, SilentContext(), {})
-        listener = Listener(task, "start", lambda params: {}, problem.bound_shift, 0)
+        listener = Listener(task, "start", lambda run: {}, problem.bound_shift, 0)
         run, _ = search(setup, [listener] * len(setup.seeds), listener, self.n_jobs)
         return run.params
 

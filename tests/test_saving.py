@@ -49,6 +49,7 @@ CASES = {
 
 # What docs/user_guide.md says that skops is to trust.
 DOCUMENTED = {"MixtureOfExpertsRegressor", "MixtureOfExpertsClassifier", "Mixture", "Parts"}
+DOCUMENTED |= {"Place"}
 DOCUMENTED |= {"Params", "Scale", "SoftmaxGate", "SoftmaxParams", "LinearExperts", "LinearParams"}
 DOCUMENTED |= {"LogisticExperts", "LogisticParams", "AverageGate", "AverageParams"}
 

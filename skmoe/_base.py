@@ -26,6 +26,7 @@ from skmoe._em import Climb, Params
 from skmoe._encoding import encoded_names, is_frame
 from skmoe._html import ExpertsHTML
 from skmoe._intake import Data
+from skmoe._lazy import lazily
 from skmoe._mixture import Mixture
 from skmoe._numerics import Array, gain_left
 from skmoe._progress import Listener
@@ -341,6 +342,7 @@ class BaseMixtureOfExperts(
         X = self._new_rows(X)
         return X, _validation.check_same_length(X, self._validate_new_target(y))
 
+    @lazily
     def predict_gate(self, X):
         """Probability of each expert for each row.
 
@@ -357,6 +359,7 @@ class BaseMixtureOfExperts(
         X = self._new_rows(X)
         return np.exp(_mixture.log_gate(self._mixture, X)).T
 
+    @lazily
     def apply(self, X):
         """Most probable expert of each row.
 
@@ -372,6 +375,7 @@ class BaseMixtureOfExperts(
         """
         return np.argmax(self.predict_gate(X), axis=1)
 
+    @lazily
     def responsibilities(self, X, y):
         """Probability that each expert generated each observed row.
 
@@ -391,6 +395,7 @@ class BaseMixtureOfExperts(
         joint = _mixture.log_joint(self._mixture, X, y)
         return np.exp(joint - logsumexp(joint, axis=0)).T
 
+    @lazily
     def score_samples(self, X, y=None):
         """Log density of the observed target, or its log probability for classes.
 

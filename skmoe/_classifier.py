@@ -15,6 +15,7 @@ from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
 from skmoe._intake import Data
+from skmoe._lazy import LazyScoreMixin, lazily
 from skmoe._mixture import Mixture
 from skmoe._numerics import SMALLEST, Array
 from skmoe._rows import raw_coefficients
@@ -22,7 +23,7 @@ from skmoe._starts import Table
 from skmoe._streaming import can_stream
 
 
-class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
     The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
@@ -281,6 +282,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             classes = _stream_validation.check_first_classes(classes)
         return self._learn(X, y, sample_weight, classes)
 
+    @lazily
     def predict(self, X):
         """Most probable class.
 
@@ -297,6 +299,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         probs = self.predict_proba(X)
         return self.classes_[np.argmax(probs, axis=1)]
 
+    @lazily
     def predict_proba(self, X):
         """Probability of each class.
 
@@ -313,6 +316,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         X = self._new_rows(X)
         return _mixture.predict(self._mixture, X).T
 
+    @lazily
     def predict_log_proba(self, X):
         """Log probability of each class.
 
@@ -328,6 +332,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return np.log(np.maximum(self.predict_proba(X), SMALLEST))
 
+    @lazily
     def predict_experts(self, X):
         """Class probabilities of each expert.
 

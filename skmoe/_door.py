@@ -23,6 +23,7 @@ from skmoe._encoding import (
 from skmoe._extension import Table as Extended
 from skmoe._extension import extend
 from skmoe._intake import Data, Options, check_data, check_options, of_classes, present, task_of
+from skmoe._lazy import is_lazy
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
 from skmoe._routing import make_routes
@@ -83,7 +84,7 @@ def open_door(
     options = check_options(estimator)
     if isinstance(X, np.memmap) and len(X) > MOST_ROWS and takes_blocks(estimator):
         X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
-    if callable(getattr(X, "__dask_graph__", None)):
+    if is_lazy(X):
         X, y, sample_weight = RowBlocks.from_dask(X, y, sample_weight), None, None
     if isinstance(X, RowBlocks):
         return _open_blocks(estimator, options, X, y, sample_weight)
@@ -106,7 +107,7 @@ def _open_blocks(
     """A fit that goes through blocks, with starts on a sample of their rows."""
     _stream_validation.check_takes_blocks(estimator, y, sample_weight)
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
-    found, probe = survey(blocks, estimator, MOST_ROWS, np.random.default_rng(seed))
+    found, probe = survey(blocks, estimator, MOST_ROWS, seed)
     X, y, weight = found.sample
     data = check_data(estimator, options, X, y, weight, None, {}, found.names)
     if found.classes is not None:

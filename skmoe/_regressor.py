@@ -15,6 +15,7 @@ from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
 from skmoe._intake import Data
+from skmoe._lazy import LazyScoreMixin, lazily
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
@@ -26,7 +27,9 @@ from skmoe._streaming import can_stream
 VARIANCES = ("per_expert", "shared")
 
 
-class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsRegressor(
+    LazyScoreMixin, PredictiveMixin, RegressorMixin, BaseMixtureOfExperts
+):
     r"""Mixture of experts for regression.
 
     The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate
@@ -286,6 +289,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         """
         return self._learn(X, y, sample_weight)
 
+    @lazily
     def predict(self, X):
         """Mean of the mixture.
 
@@ -302,6 +306,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         X = self._new_rows(X)
         return self._as_fitted(_mixture.predict(self._mixture, X).T)
 
+    @lazily
     def predict_experts(self, X):
         """Mean of each expert.
 

@@ -34,7 +34,7 @@ FLOORS = [
     {"_reporting", "_predictive", "_streaming"},
     {"_base"},
     {"_regressor", "_classifier"},
-    {"__init__"},
+    {"__init__", "onnx"},
     {"inspection._canvas", "inspection._grid"},
     {"inspection._checks"},
     {

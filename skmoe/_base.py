@@ -206,6 +206,7 @@ class BaseMixtureOfExperts(
         return self._attributes(make_mixture, known, run.params) | {
             "_place": run.place,
             "_stream": None,
+            "_early": None,
             "lower_bound_": bounds[-1],
             "lower_bounds_": bounds,
             "n_iter_": len(bounds),

@@ -118,7 +118,7 @@ def _one_row(X: Any) -> Any:
 def _lightened(estimator: Any) -> Any:
     """The estimator without what it keeps for fits to come."""
     light = copy.copy(estimator)
-    for name in ("_memory", "_stream", "_place", "_skl_callbacks"):
+    for name in ("_memory", "_stream", "_early", "_place", "_skl_callbacks"):
         vars(light).pop(name, None)
     return light
 

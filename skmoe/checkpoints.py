@@ -18,7 +18,7 @@ from skmoe._stream_validation import check_checkpoint, check_keeps
 from skmoe._validation import check_integer
 
 # Attributes of a fit that are no public ones.
-PRIVATE = ("_mixture", "_single_output", "_place", "_memory", "_stream")
+PRIVATE = ("_mixture", "_single_output", "_place", "_memory", "_stream", "_early")
 # Iterations after which the end of a fit is seen.
 FEWEST = 15
 

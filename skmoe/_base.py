@@ -111,7 +111,7 @@ class BaseMixtureOfExperts(
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
             Features. They are standardised inside; sparse ones are scaled only. Rows that are
             larger than memory come as `skmoe.blocks.RowBlocks`, with their target and weights, or
-            as a `numpy.memmap`, which is not loaded.
+            as a `numpy.memmap`, which is not loaded, or as a Dask array or data frame.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None

@@ -256,9 +256,10 @@ class MixtureOfExpertsRegressor(
     def partial_fit(self, X, y, sample_weight=None):
         """Learn from a batch of a stream by online EM.
 
-        The first batch is where starts are found: let it have some hundred rows, or as many as
-        `n_experts` times the columns at the least. After `fit`, learning goes on from the fit.
-        Parameters other than `half_life` are those of the first call.
+        Starts are found on the first batch, of at least `n_experts` rows, and looked for again
+        whenever there are twice as many rows, until there are 4000 (or `half_life`), which are kept
+        until then. After `fit`, learning goes on from the fit. Parameters other than `half_life`
+        are those of the first call.
 
         Parameters
         ----------

@@ -82,7 +82,8 @@ class Source:
         survey = self.survey
         if survey.classes is None:
             center, spread = survey.target  # type: ignore[misc]
-            return (y.reshape(len(y), -1).T - center[:, None]) / spread[:, None], weight
+            outputs = y if y.ndim > 1 else y[:, None]
+            return (outputs.T - center[:, None]) / spread[:, None], weight
         codes = _stream_validation.in_block(index, _validation.class_codes, y, survey.classes)
         weights = _validation.class_weights(survey.factors, survey.classes, codes, weight)
         return codes, weights

@@ -187,6 +187,13 @@ class TestLazyAnswers:
         assert len(reads) > 2 * moe.n_iter_
         assert_allclose(moe.lower_bound_, REGRESSOR.lower_bound_, atol=1e-6)
 
+    def test_partitions_without_rows_are_skipped(self):
+        lazy, y = arrays(X[np.argsort(X[:, 0])], Y[np.argsort(X[:, 0])])
+        some = lazy[:, 0] > 0  # none of the first chunks
+        moe = quiet(clone(MOE), lazy[some], y[some])
+        whole = quiet(clone(MOE), X[X[:, 0] > 0], Y[X[:, 0] > 0])
+        assert_allclose(moe.lower_bound_, whole.lower_bound_, atol=1e-6)
+
     def test_estimators_that_are_not_fitted(self):
         with pytest.raises(NotFittedError):
             clone(MOE).predict(arrays(X)[0])

@@ -22,12 +22,13 @@ from skmoe._average import average
 from skmoe._callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._choice import choose, takes_groups
 from skmoe._door import Problem, Target, make_memory, open_door
-from skmoe._em import Climb, Params, gain_left
+from skmoe._em import Climb, Params
 from skmoe._encoding import encoded_names, is_frame
 from skmoe._html import ExpertsHTML
 from skmoe._intake import Data
+from skmoe._lazy import lazily
 from skmoe._mixture import Mixture
-from skmoe._numerics import Array
+from skmoe._numerics import Array, gain_left
 from skmoe._progress import Listener
 from skmoe._reporting import ReportingMixin
 from skmoe._routing import make_router
@@ -110,7 +111,7 @@ class BaseMixtureOfExperts(
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
             Features. They are standardised inside; sparse ones are scaled only. Rows that are
             larger than memory come as `skmoe.blocks.RowBlocks`, with their target and weights, or
-            as a `numpy.memmap`, which is not loaded.
+            as a `numpy.memmap`, which is not loaded, or as a Dask array or data frame.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None
@@ -163,17 +164,15 @@ class BaseMixtureOfExperts(
             run, traces = search(setup, starts, final, self.n_jobs)
             parts, params = setup.parts, run.params
         share, load, count = _mixture.usage(parts, params, in_blocks(setup.rows))
-        attributes = self._attributes(make_mixture, known | chosen, params) | {
+        final_run = run._replace(params=params, place=run.place if n_fits == 1 else None)
+        attributes = self._attributes_of_run(
+            make_mixture, known | chosen, problem.bound_shift, final_run
+        ) | {
             "_memory": make_memory(problem, run.params),
-            "_stream": None,
             "weights_": share,
             "load_": load,
-            "lower_bound_": run.bounds[-1] + problem.bound_shift,
-            "lower_bounds_": np.array(run.bounds) + problem.bound_shift,
             "start_lower_bounds_": np.array([trace[-1] for trace in traces]) + problem.bound_shift,
             "start_traces_": [np.array(trace) + problem.bound_shift for trace in traces],
-            "n_iter_": len(run.bounds),
-            "converged_": run.converged,
         }
         self._adopt(attributes)
         task.end(lambda: attributes)
@@ -186,7 +185,9 @@ class BaseMixtureOfExperts(
         """Listeners to the starts and to the long run."""
         setup = problem.setup
         n_starts = len(setup.seeds)
-        attributes = partial(self._attributes, problem.mixture, problem.attributes)
+        attributes = partial(
+            self._attributes_of_run, problem.mixture, problem.attributes, problem.bound_shift
+        )
         tasks = [task.subtask("start", setup.max_iter, task_id=i) for i in range(n_starts)]
         tasks.append(task.subtask("EM", (1 + N_REVIVALS) * setup.max_iter, task_id=n_starts))
         labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
@@ -194,7 +195,23 @@ class BaseMixtureOfExperts(
             Listener(subtask, label, attributes, problem.bound_shift, int(self.verbose))
             for subtask, label in zip(tasks, labels, strict=True)
         )
+        final.keep = getattr(self, "_keep", None)
         return starts, final
+
+    def _attributes_of_run(
+        self, make_mixture: Callable[..., Mixture], known: dict[str, Any], shift: float, run: Climb
+    ) -> dict[str, Any]:
+        """Fitted attributes of what a run has come to."""
+        bounds = np.array(run.bounds) + shift
+        return self._attributes(make_mixture, known, run.params) | {
+            "_place": run.place,
+            "_stream": None,
+            "_early": None,
+            "lower_bound_": bounds[-1],
+            "lower_bounds_": bounds,
+            "n_iter_": len(bounds),
+            "converged_": run.converged,
+        }
 
     def _attributes(
         self, make_mixture: Callable[..., Mixture], known: dict[str, Any], params: Params
@@ -324,6 +341,7 @@ class BaseMixtureOfExperts(
         X = self._new_rows(X)
         return X, _validation.check_same_length(X, self._validate_new_target(y))
 
+    @lazily
     def predict_gate(self, X):
         """Probability of each expert for each row.
 
@@ -340,6 +358,7 @@ class BaseMixtureOfExperts(
         X = self._new_rows(X)
         return np.exp(_mixture.log_gate(self._mixture, X)).T
 
+    @lazily
     def apply(self, X):
         """Most probable expert of each row.
 
@@ -355,6 +374,7 @@ class BaseMixtureOfExperts(
         """
         return np.argmax(self.predict_gate(X), axis=1)
 
+    @lazily
     def responsibilities(self, X, y):
         """Probability that each expert generated each observed row.
 
@@ -374,6 +394,7 @@ class BaseMixtureOfExperts(
         joint = _mixture.log_joint(self._mixture, X, y)
         return np.exp(joint - logsumexp(joint, axis=0)).T
 
+    @lazily
     def score_samples(self, X, y=None):
         """Log density of the observed target, or its log probability for classes.
 

@@ -15,6 +15,7 @@ from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
 from skmoe._intake import Data
+from skmoe._lazy import LazyScoreMixin, lazily
 from skmoe._mixture import Mixture
 from skmoe._numerics import SMALLEST, Array
 from skmoe._rows import raw_coefficients
@@ -22,7 +23,7 @@ from skmoe._starts import Table
 from skmoe._streaming import can_stream
 
 
-class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
     The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
@@ -84,9 +85,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit. Experts that are estimators go on from their models if
-        data, folds and estimators are the same, and else are fitted anew to the responsibilities
-        that the last fit finds.
+        Whether to go on from the last fit, for at most `max_iter` more iterations. On the same rows
+        linear experts go on as if the fit had not ended, to the last bit, unless `max_iter` cut the
+        race of the starts short (15 iterations for two starts, 45 for four) or experts had died,
+        which a fit revives at its end. Experts that are estimators go on from their models if data,
+        folds and estimators are the same, and else are fitted anew to the responsibilities that the
+        last fit finds.
     half_life : float, default=None
         For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
         a stream that changes. None forgets nothing.
@@ -238,9 +242,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from a batch of a stream by online EM.
 
-        The first batch is where starts are found: let it have some hundred rows, or as many as
-        `n_experts` times the columns at the least. After `fit`, learning goes on from the fit.
-        Parameters other than `half_life` are those of the first call.
+        Starts are found on the first batch, of at least `n_experts` rows, and looked for again
+        whenever there are twice as many rows, until there are 4000 (or `half_life`), which are kept
+        until then. After `fit`, learning goes on from the fit. Parameters other than `half_life`
+        are those of the first call.
 
         Parameters
         ----------
@@ -278,6 +283,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             classes = _stream_validation.check_first_classes(classes)
         return self._learn(X, y, sample_weight, classes)
 
+    @lazily
     def predict(self, X):
         """Most probable class.
 
@@ -294,6 +300,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         probs = self.predict_proba(X)
         return self.classes_[np.argmax(probs, axis=1)]
 
+    @lazily
     def predict_proba(self, X):
         """Probability of each class.
 
@@ -310,6 +317,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         X = self._new_rows(X)
         return _mixture.predict(self._mixture, X).T
 
+    @lazily
     def predict_log_proba(self, X):
         """Log probability of each class.
 
@@ -325,6 +333,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return np.log(np.maximum(self.predict_proba(X), SMALLEST))
 
+    @lazily
     def predict_experts(self, X):
         """Class probabilities of each expert.
 

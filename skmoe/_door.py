@@ -23,6 +23,7 @@ from skmoe._encoding import (
 from skmoe._extension import Table as Extended
 from skmoe._extension import extend
 from skmoe._intake import Data, Options, check_data, check_options, of_classes, present, task_of
+from skmoe._lazy import is_lazy
 from skmoe._mixture import Mixture, make_rows, raw_table
 from skmoe._numerics import Array, Design
 from skmoe._routing import make_routes
@@ -83,7 +84,7 @@ def open_door(
     options = check_options(estimator)
     if isinstance(X, np.memmap) and len(X) > MOST_ROWS and takes_blocks(estimator):
         X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
-    if callable(getattr(X, "__dask_graph__", None)):
+    if is_lazy(X):
         X, y, sample_weight = RowBlocks.from_dask(X, y, sample_weight), None, None
     if isinstance(X, RowBlocks):
         return _open_blocks(estimator, options, X, y, sample_weight)
@@ -106,7 +107,7 @@ def _open_blocks(
     """A fit that goes through blocks, with starts on a sample of their rows."""
     _stream_validation.check_takes_blocks(estimator, y, sample_weight)
     seed = check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max)
-    found, probe = survey(blocks, estimator, MOST_ROWS, np.random.default_rng(seed))
+    found, probe = survey(blocks, estimator, MOST_ROWS, seed)
     X, y, weight = found.sample
     data = check_data(estimator, options, X, y, weight, None, {}, found.names)
     if found.classes is not None:
@@ -213,6 +214,8 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     setup = Setup(
         parts, rows, start_table, options.n_experts, begin, seeds, options.max_iter, options.tol
     )
+    if previous is not None and begin is previous.params:
+        setup = _go_on(setup, estimator)
     mixture = partial(
         Mixture,
         parts=parts,
@@ -225,6 +228,16 @@ def _lay_out(estimator: Any, options: Options, data: Data, added: Added | None) 
     )
     shift = 0.0 if target.scale is None else -float(np.log(target.scale.spread).sum())
     return Problem(mixture, setup, shift, data.attributes | target.attributes, key)
+
+
+def _go_on(setup: Setup, estimator: Any) -> Setup:
+    """From the very place where the last fit ended.
+
+    A fit that is kept as it runs counts the iterations before its interruption as its own.
+    """
+    place = getattr(estimator, "_place", None)
+    kept = getattr(estimator, "_keep", None) is not None
+    return setup._replace(place=place, earlier=place.past if kept and place is not None else ())
 
 
 def _scale(data: Data, target: Target) -> Scale:

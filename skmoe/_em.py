@@ -13,7 +13,6 @@ architectures", Neural Networks 8, 1409-1431.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics import Array, add, extrapolate, log_normalise
+from skmoe._numerics import Array, add, extrapolate, gain_left, log_normalise, round_off_of
 from skmoe._rows import Rows, in_blocks
 from skmoe.protocols import Experts, Gate, TableExperts
 
@@ -35,11 +34,6 @@ FIRST_ITERATIONS = 3
 # Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but
 # closed-form parts where they are.
 N_STEPS = 12
-# A fall of the bound per row, relative to its size, that is round-off, by the precision of designs.
-ROUND_OFF = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 1e-8}
-# Iterations between the bounds that Aitken's estimate compares: single gains alternate between
-# plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
-STRIDE = 6
 # Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
 FIRST_LIMIT = 16.0
 LIMIT_GROWTH = 4.0
@@ -68,7 +62,8 @@ class Point(NamedTuple):
     bound: float
     statistics: tuple[Any, Any]
     factors: tuple[Any, Any]
-    age: int  # sweeps since the factors were found
+    curved: Params  # where the factors were found
+    age: int  # sweeps since then
 
 
 class Look(NamedTuple):
@@ -80,6 +75,18 @@ class Look(NamedTuple):
     curvatures: Any  # of both parts, or None
 
 
+class Place(NamedTuple):
+    """Where a climb is: with its parameters, what another needs to go on as this one would."""
+
+    curved: Params  # where the factors in use were found
+    age: int  # sweeps since then
+    origin: Params | None  # where the cycle began, if its extrapolation is still to come
+    cycle: int
+    n_plain: int  # cycles before extrapolation begins
+    limit: float  # of its length
+    past: tuple[float, ...] = ()  # all bounds, by which the end is judged
+
+
 class Climb(NamedTuple):
     """What a run of EM came to."""
 
@@ -87,6 +94,12 @@ class Climb(NamedTuple):
     bounds: list[float]  # after each iteration
     converged: bool
     stalled: bool  # no step at all kept the bound from falling: a part breaks its promise
+    place: Place | None = None
+
+    @property
+    def bound(self) -> float:
+        """The last bound."""
+        return self.bounds[-1]
 
 
 def joint_log_prob(parts: Parts, params: Params, rows: Rows) -> tuple[Array, Array]:
@@ -139,8 +152,8 @@ def sweep(
     total = look_over(parts, blocks, params, curved=known is None, over=over)
     bound = (total.value - _penalty(parts, params)) / total.weight
     if known is None:
-        return Point(params, bound, total.statistics, _factors(parts, total.curvatures), 0)
-    return Point(params, bound, total.statistics, known.factors, known.age + 1)
+        return Point(params, bound, total.statistics, _factors(parts, total.curvatures), params, 0)
+    return Point(params, bound, total.statistics, known.factors, known.curved, known.age + 1)
 
 
 def look_over(
@@ -235,8 +248,9 @@ def climb(
     max_iter: int,
     tol: float,
     n_plain: int,
-    on_iteration: Callable[[int, Point], bool],
+    on_iteration: Callable[[int, Climb], bool],
     earlier: Sequence[float] = (),
+    place: Place | None = None,
     n_threads: int = 1,
 ) -> Climb:
     """Raise the penalised log-likelihood per row from given parameters.
@@ -248,28 +262,50 @@ def climb(
     tol : float
         Gain per row still to be had, by Aitken's estimate, at which the climb ends.
     n_plain : int
-        Iterations before extrapolation begins.
+        Iterations before extrapolation begins, where the climb does not go on from a place.
     on_iteration : callable
-        Told the number and the point of each iteration; a true answer ends the climb.
+        Told the number of each iteration and what it came to; a true answer ends the climb.
     earlier : sequence of float
         Bounds of the climb that this one goes on from.
+    place : Place
+        Where that climb ended. If the rows and the parts are the same, this one takes, to the last
+        bit, the way that one would have taken.
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
-    dtype = blocks[0].gate_design.dtype if isinstance(blocks, list) else np.dtype(np.float64)
-    round_off = ROUND_OFF[dtype]
+    round_off = round_off_of(blocks[0].gate_design if isinstance(blocks, list) else None)
     with _mapping(blocks, n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
-        start = point = look(params)
-        bounds = list(earlier)
+        start, begin = _stand(look, params, n_plain, place)
+        bounds, past = list(earlier), list(begin.past or earlier)
         last = len(bounds) + max_iter
-        for point in _ascent(parts, look, start, n_plain, round_off):
+        for point, here in _ascent(parts, look, start, begin, round_off):
+            params = point.params
             bounds.append(point.bound)
-            converged = gain_left(bounds, round_off) < tol
-            stopped = on_iteration(len(bounds), point)
-            if converged or stopped or len(bounds) >= last:
-                return Climb(point.params, bounds, converged, stalled=False)
-        return Climb(point.params, bounds or [point.bound], converged=False, stalled=True)
+            past.append(point.bound)
+            here = here._replace(past=tuple(past))
+            converged = gain_left(past, round_off) < tol
+            run = Climb(params, bounds, converged, stalled=False, place=here)
+            stopped = on_iteration(len(bounds), run)
+            if run.converged or stopped or len(bounds) >= last:
+                return run
+        return Climb(params, bounds or [start.bound], converged=False, stalled=True)
+
+
+def _stand(
+    look: Callable[..., Point], params: Params, n_plain: int, place: Place | None
+) -> tuple[Point, Place]:
+    """Where a climb begins.
+
+    A place whose bound is not the bound here is of other rows or parts, and tells nothing.
+    """
+    point = look(params)
+    if place is None or place.past[-1:] != (point.bound,):
+        return point, Place(params, 0, None, 0, n_plain, FIRST_LIMIT)
+    if place.age:
+        factors = look(place.curved).factors
+        point = point._replace(factors=factors, curved=place.curved, age=place.age)
+    return point, place
 
 
 @contextmanager
@@ -287,29 +323,32 @@ def _mapping(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any
 
 
 def _ascent(
-    parts: Parts, look: Callable[..., Point], point: Point, n_plain: int, round_off: float
-) -> Iterator[Point]:
+    parts: Parts, look: Callable[..., Point], point: Point, place: Place, round_off: float
+) -> Iterator[tuple[Point, Place]]:
     """Ever better points; ends if no step is good."""
-    limit = FIRST_LIMIT
+    origin, n_plain, limit = place.origin, place.n_plain, place.limit
     long_life = curvature_life(len(point.params.gate[0]))
-    for cycle in count():
-        life = 1 if cycle < FIRST_ITERATIONS else long_life
-        first = _advance(parts, look, point, life, round_off)
-        if first is None:
-            return
-        yield first
+    for cycle in count(place.cycle):
+        if origin is None:
+            origin = point.params
+            life = 1 if cycle < FIRST_ITERATIONS else long_life
+            first = _advance(parts, look, point, life, round_off)
+            if first is None:
+                return
+            point = first
+            yield point, Place(point.curved, point.age, origin, cycle, n_plain, limit)
         if cycle >= n_plain:
-            path = (point.params, first.params, _propose(parts, first, 1.0))
+            path = (origin, point.params, _propose(parts, point, 1.0))
             start, middle, end = ([*params.gate, *params.experts] for params in path)
             moved, length = extrapolate(start, middle, end, limit)
-            leap = look(_constrained(parts, _like(point.params, moved)), first)
-            if leap.bound >= first.bound:
+            leap = look(_constrained(parts, _like(point.params, moved)), point)
+            if leap.bound >= point.bound:
                 limit *= LIMIT_GROWTH if length == limit else 1.0
-                first = leap
-                yield leap
+                point = leap
+                yield point, Place(point.curved, point.age, None, cycle + 1, n_plain, limit)
             else:
                 limit = max(limit / 2.0, FIRST_LIMIT)
-        point = first
+        origin = None
 
 
 def curvature_life(n_experts: int) -> int:
@@ -333,28 +372,6 @@ def _advance(
         if point.age > 0:  # a stale curvature may have misled the step
             point = look(point.params)
     return None
-
-
-def gain_left(bounds: Sequence[float], round_off: float = 1e-11, stride: int = STRIDE) -> float:
-    """Aitken's estimate of how far a rising sequence is below its limit [1]_.
-
-    References
-    ----------
-    .. [1] D. Böhning, E. Dietz, R. Schaub, P. Schlattmann and B. Lindsay (1994), "The distribution
-       of the likelihood ratio for mixtures of densities from the one-parameter exponential
-       family", Annals of the Institute of Statistical Mathematics 46, 373-388.
-    """
-    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off * (1.0 + abs(bounds[-1])):
-        return 0.0  # a fixed point
-    if len(bounds) <= 2 * stride:
-        return math.inf
-    gain = bounds[-1 - stride] - bounds[-1 - 2 * stride]
-    last_gain = bounds[-1] - bounds[-1 - stride]
-    if last_gain >= gain:
-        return math.inf
-    # The first iterations gain much more than those after them, which feigns fast convergence:
-    # what is left is put no lower than what has just been gained.
-    return max(last_gain**2 / (gain - last_gain), last_gain)
 
 
 # --- both parts at once -----------------------------------------------------------------------

@@ -26,6 +26,11 @@ def import_dask(user: str) -> Any:
     return _import("dask", user, "dask")
 
 
+def import_skl2onnx(user: str) -> Any:
+    """skl2onnx, for models in ONNX."""
+    return _import("skl2onnx", user, "onnx")
+
+
 def _import(package: str, user: str, extra: str) -> Any:
     try:
         return import_module(package)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import logsumexp
 from skmoe._augment import Added, add_columns, tell_base
 from skmoe._em import Params, Parts, joint_log_prob, routed
 from skmoe._encoding import Encoder, encode
-from skmoe._numerics import Array, Design
+from skmoe._numerics import Array, Design, add
 from skmoe._rows import BLOCK_ROWS, RawTable, Rows, Scale, make_design, take, take_rows
 from skmoe.protocols import NormalExperts, TableExperts
 
@@ -168,27 +169,30 @@ def _routed_gate(gate: Array, top_k: int | None) -> Array:
     return kept - logsumexp(kept, axis=0)
 
 
-def usage(parts: Parts, params: Params, blocks: Iterable[Rows]) -> tuple[Array, Array, Array]:
-    """How experts are used, each (K,).
+class Usage(NamedTuple):
+    """How experts are used, each (K,)."""
 
-    Returns
-    -------
-    share : array
-        Mean probability of the gate as it predicts.
-    load : array
-        Weight of the rows that the gate sends to the expert: to the `top_k` most probable ones, or
-        without routing to the most probable one.
-    count : array
-        Weight of the rows that the expert explains.
-    """
-    share = load = count = np.zeros(1)
-    for rows in blocks:
-        gate, joint = joint_log_prob(parts, params, rows)
-        share = share + np.exp(_routed_gate(gate, parts.top_k)) @ rows.weight
-        load = load + np.isfinite(routed(gate, parts.top_k or 1)) @ rows.weight
-        joint = routed(joint, parts.top_k)
-        count = count + np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight
-    return share / share.sum(), load, count
+    share: Array  # mean probability of the gate as it predicts
+    # Weight of the rows that the gate sends to the expert: to the `top_k` most probable ones, or
+    # without routing to the most probable one.
+    load: Array
+    explained: Array  # weight of the rows that the expert explains
+
+
+def usage(parts: Parts, params: Params, blocks: Any) -> Usage:
+    """How experts are used by the rows of all blocks."""
+    over = getattr(blocks, "over", map)  # blocks that live elsewhere bring their own
+    total = reduce(add, over(partial(_usage, parts, params), blocks))
+    return total._replace(share=total.share / total.share.sum())
+
+
+def _usage(parts: Parts, params: Params, rows: Rows) -> Usage:
+    """What a block adds; its share is a sum."""
+    gate, joint = joint_log_prob(parts, params, rows)
+    share = np.exp(_routed_gate(gate, parts.top_k)) @ rows.weight
+    load = np.isfinite(routed(gate, parts.top_k or 1)) @ rows.weight
+    joint = routed(joint, parts.top_k)
+    return Usage(share, load, np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight)
 
 
 def _say(mixture: Mixture, rows: Rows) -> Array:

@@ -13,6 +13,7 @@ the sums over the blocks, are in double precision.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -37,6 +38,11 @@ FEW_ROWS = 8
 MANY_SAVED = 500
 # Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 LARGEST_GRAM = 1000
+# A fall of a bound per row, relative to its size, that is round-off, by the precision of designs.
+ROUND_OFF = {"float64": 1e-11, "float32": 1e-8}
+# Iterations between the bounds that Aitken's estimate compares: single gains alternate between
+# plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
+STRIDE = 6
 # Residual, relative to the first, that ends conjugate gradients, and most products they take: the
 # next iteration of EM goes on from there.
 RIDGE_TOL = 0.01
@@ -361,3 +367,32 @@ def extrapolate(
 
 def _squares(arrays: list[Array]) -> float:
     return float(sum(np.vdot(a, a) for a in arrays))
+
+
+def round_off_of(design: Design | None) -> float:
+    """Fall of a bound per row, relative to its size, that says nothing."""
+    return ROUND_OFF["float64" if design is None else str(design.dtype)]
+
+
+def gain_left(
+    bounds: Sequence[float], round_off: float = ROUND_OFF["float64"], stride: int = STRIDE
+) -> float:
+    """Aitken's estimate of how far a rising sequence is below its limit [1]_.
+
+    References
+    ----------
+    .. [1] D. Böhning, E. Dietz, R. Schaub, P. Schlattmann and B. Lindsay (1994), "The distribution
+       of the likelihood ratio for mixtures of densities from the one-parameter exponential
+       family", Annals of the Institute of Statistical Mathematics 46, 373-388.
+    """
+    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off * (1.0 + abs(bounds[-1])):
+        return 0.0  # a fixed point
+    if len(bounds) <= 2 * stride:
+        return math.inf
+    gain = bounds[-1 - stride] - bounds[-1 - 2 * stride]
+    last_gain = bounds[-1] - bounds[-1 - stride]
+    if last_gain >= gain:
+        return math.inf
+    # The first iterations gain much more than those after them, which feigns fast convergence:
+    # what is left is put no lower than what has just been gained.
+    return max(last_gain**2 / (gain - last_gain), last_gain)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmoe import _expert_validation, _mixture
+from skmoe._lazy import lazily
 from skmoe.distributions import MixtureDistribution, check_coverage
 
 
@@ -44,6 +45,7 @@ class PredictiveMixin:
             means, stds = means[..., 0], stds[..., 0]
         return MixtureDistribution(weights.T, means, stds)
 
+    @lazily
     def predict_interval(self, X, coverage=0.9):
         """Central prediction interval.
 
@@ -67,6 +69,7 @@ class PredictiveMixin:
         check_coverage(coverage)
         return self.predict_dist(X).interval(coverage)
 
+    @lazily
     def predict_quantile(self, X, q=0.5):
         """Quantiles of y.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skmoe._callbacks import FitTask
-from skmoe._em import Climb, Params, Point
+from skmoe._em import Climb
 
 
 class Listener:
@@ -19,37 +19,44 @@ class Listener:
     label : str
         The run, as printed lines name it.
     attributes : callable
-        Fitted attributes that parameters stand for.
+        Fitted attributes of what the run has come to.
     bound_shift : float
         Added to the lower bound to give it in the units of y.
     verbose : int
         1 prints a line for each run, 2 for each iteration.
+    keep : callable, default=None
+        Told the number of each iteration that another fit can go on from, and how to get its
+        attributes.
     """
 
     def __init__(
         self,
         task: FitTask,
         label: str,
-        attributes: Callable[[Params], dict[str, Any]],
+        attributes: Callable[[Climb], dict[str, Any]],
         bound_shift: float,
         verbose: int,
+        keep: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     ):
         self.task = task
         self.label = label
         self.attributes = attributes
         self.bound_shift = bound_shift
         self.verbose = verbose
+        self.keep = keep
 
     def begin(self) -> Listener:
         """Begin the run."""
         self.task.begin()
         return self
 
-    def __call__(self, iteration: int, point: Point) -> bool:
+    def __call__(self, iteration: int, run: Climb) -> bool:
         """Report an iteration; true asks to stop the run."""
         if self.verbose > 1:
-            print(f"  {self.label}: {iteration:>5d} {point.bound + self.bound_shift:>16.8f}")
-        return self.task.subtask("iteration").begin().end(lambda: self.attributes(point.params))
+            print(f"  {self.label}: {iteration:>5d} {run.bound + self.bound_shift:>16.8f}")
+        if self.keep is not None and run.place is not None:
+            self.keep(iteration, lambda: self.attributes(run))
+        return self.task.subtask("iteration").begin().end(lambda: self.attributes(run))
 
     def end(self, climb: Climb) -> None:
         """End the run."""
@@ -57,4 +64,4 @@ class Listener:
             bound = climb.bounds[-1] + self.bound_shift
             state = ", converged" if climb.converged else ""
             print(f"{self.label}: lower bound {bound:.8f}, {len(climb.bounds)} iterations{state}")
-        self.task.end(lambda: self.attributes(climb.params))
+        self.task.end(lambda: self.attributes(climb))

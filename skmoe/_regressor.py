@@ -15,6 +15,7 @@ from skmoe._base import BaseMixtureOfExperts
 from skmoe._door import Target
 from skmoe._estimator_experts import EstimatorExperts
 from skmoe._intake import Data
+from skmoe._lazy import LazyScoreMixin, lazily
 from skmoe._mixture import Mixture
 from skmoe._noise import noise_variance, variance_floor
 from skmoe._numerics import Array
@@ -26,7 +27,9 @@ from skmoe._streaming import can_stream
 VARIANCES = ("per_expert", "shared")
 
 
-class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsRegressor(
+    LazyScoreMixin, PredictiveMixin, RegressorMixin, BaseMixtureOfExperts
+):
     r"""Mixture of experts for regression.
 
     The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate
@@ -91,9 +94,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit. Experts that are estimators go on from their models if
-        data, folds and estimators are the same, and else are fitted anew to the responsibilities
-        that the last fit finds.
+        Whether to go on from the last fit, for at most `max_iter` more iterations. On the same rows
+        linear experts go on as if the fit had not ended, to the last bit, unless `max_iter` cut the
+        race of the starts short (15 iterations for two starts, 45 for four) or experts had died,
+        which a fit revives at its end. Experts that are estimators go on from their models if data,
+        folds and estimators are the same, and else are fitted anew to the responsibilities that the
+        last fit finds.
     half_life : float, default=None
         For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
         a stream that changes. None forgets nothing.
@@ -250,9 +256,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     def partial_fit(self, X, y, sample_weight=None):
         """Learn from a batch of a stream by online EM.
 
-        The first batch is where starts are found: let it have some hundred rows, or as many as
-        `n_experts` times the columns at the least. After `fit`, learning goes on from the fit.
-        Parameters other than `half_life` are those of the first call.
+        Starts are found on the first batch, of at least `n_experts` rows, and looked for again
+        whenever there are twice as many rows, until there are 4000 (or `half_life`), which are kept
+        until then. After `fit`, learning goes on from the fit. Parameters other than `half_life`
+        are those of the first call.
 
         Parameters
         ----------
@@ -283,6 +290,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         """
         return self._learn(X, y, sample_weight)
 
+    @lazily
     def predict(self, X):
         """Mean of the mixture.
 
@@ -299,6 +307,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         X = self._new_rows(X)
         return self._as_fitted(_mixture.predict(self._mixture, X).T)
 
+    @lazily
     def predict_experts(self, X):
         """Mean of each expert.
 

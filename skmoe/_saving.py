@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._average import AverageGate, AverageParams
-from skmoe._em import Params, Parts
+from skmoe._em import Params, Parts, Place
 from skmoe._mixture import Mixture
 from skmoe._rows import Scale
 from skmoe.experts import LinearExperts, LinearParams, LogisticExperts, LogisticParams
@@ -29,10 +29,10 @@ KEYS = ("format", "version", "estimator", "parameters", "attributes", "checksum"
 GATES = (SoftmaxGate, SoftmaxParams, ConstantGate, ConstantParams, AverageGate, AverageParams)
 EXPERTS = (LinearExperts, LinearParams, LogisticExperts, LogisticParams)
 TYPES: dict[str, Any] = {
-    kind.__name__: kind for kind in (Mixture, Parts, Params, Scale, *GATES, *EXPERTS)
+    kind.__name__: kind for kind in (Mixture, Parts, Params, Place, Scale, *GATES, *EXPERTS)
 }
 # Attributes that are no public ones, and yet part of a fit.
-PRIVATE = ("_mixture", "_single_output")
+PRIVATE = ("_mixture", "_single_output", "_place")
 
 
 class SavingMixin:

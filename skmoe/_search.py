@@ -14,7 +14,8 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from skmoe._em import (
     Climb,
     Params,
     Parts,
+    Place,
     climb,
     joint_log_prob,
     maximise,
@@ -64,6 +66,8 @@ class Setup(NamedTuple):
     max_iter: int
     tol: float
     n_threads: int = 1  # that share the rows of a climb
+    place: Place | None = None  # where a climb ended that is to be gone on with
+    earlier: Sequence[float] = ()  # bounds of that climb that count as those of this one
 
 
 def search(
@@ -80,7 +84,7 @@ def search(
     if isinstance(params, np.ndarray):
         params = maximise(setup.parts, setup.rows, params, FIRST_STEPS)
     listener.begin()
-    run = _finish(setup, params, (), listener)
+    run = _finish(setup, params, setup.earlier, listener, setup.place)
     listener.end(run)
     return run, [run.bounds]
 
@@ -115,7 +119,7 @@ def _go_on(setup: Setup, run: Climb, listener: Listener) -> Climb:
     if setup.rows is not setup.table.rows:
         return _finish(setup, _move(setup, run.params), (), listener)
     # The start was found on the very rows of the fit: its iterations count.
-    return _finish(setup, run.params, run.bounds, listener)
+    return _finish(setup, run.params, run.bounds, listener, run.place)
 
 
 def _search_starts(
@@ -171,8 +175,8 @@ def _first_round(
     weight = vary(table.rows.weight, rng) if repeated else table.rows.weight
     labels = STARTS[kind](table.X, table.Y, weight, setup.n_experts, rng)
     params = maximise(setup.parts, table.rows, soften(labels, setup.n_experts), FIRST_STEPS)
-    length = min(_first_length(setup), setup.max_iter)
-    return _climb(setup, params, (), length, length, listener)
+    length = _first_length(setup)
+    return _climb(setup, params, (), min(length, setup.max_iter), length, listener)
 
 
 def _first_length(setup: Setup) -> int:
@@ -184,7 +188,7 @@ def _next_round(setup: Setup, run: Climb, length: int, listener: Listener) -> Cl
     if _ended(setup, run):
         return run
     n_iter = min(length, setup.max_iter - len(run.bounds))
-    return _climb(setup, run.params, run.bounds, n_iter, N_PLAIN, listener)
+    return _climb(setup, run.params, run.bounds, n_iter, N_PLAIN, listener, run.place)
 
 
 def _ended(setup: Setup, run: Climb) -> bool:
@@ -201,9 +205,16 @@ def _move(setup: Setup, params: Params) -> Params:
     return maximise(setup.parts, setup.rows, resp, FIRST_STEPS)
 
 
-def _finish(setup: Setup, params: Params, earlier: Sequence[float], listener: Listener) -> Climb:
+def _finish(
+    setup: Setup,
+    params: Params,
+    earlier: Sequence[float],
+    listener: Listener,
+    place: Place | None = None,
+) -> Climb:
     """Climb until convergence, with dead experts given another chance."""
-    run = _climb(setup, params, earlier, setup.max_iter - len(earlier), N_PLAIN, listener)
+    left = setup.max_iter - len(earlier)
+    run = _climb(setup, params, earlier, left, N_PLAIN, listener, place)
     for _ in range(N_REVIVALS):
         revived = _revive(setup, run, listener)
         if revived is None or revived.bounds[-1] <= run.bounds[-1]:
@@ -235,7 +246,12 @@ def _revive(setup: Setup, run: Climb, listener: Listener) -> Climb | None:
     for i, k in enumerate(dead):
         resp[k, worst[i :: len(dead)]] += CONFIDENCE
     params = maximise(parts, rows, resp, FIRST_STEPS)
-    return _climb(setup, params, (), setup.max_iter, N_PLAIN, listener)
+    return _climb(setup, params, (), setup.max_iter, N_PLAIN, partial(_nowhere, listener))
+
+
+def _nowhere(listener: Listener, iteration: int, run: Climb) -> bool:
+    """Nobody can go on from within a revival: it may end behind the run that it is of."""
+    return listener(iteration, run._replace(place=None))
 
 
 def collapsed(count: Array) -> Array:
@@ -249,11 +265,13 @@ def _climb(
     earlier: Sequence[float],
     max_iter: int,
     n_plain: int,
-    listener: Listener,
+    listener: Callable[[int, Climb], bool],
+    place: Place | None = None,
 ) -> Climb:
-    if isinstance(setup.parts.experts, TableExperts):
+    in_table = isinstance(setup.parts.experts, TableExperts)
+    if in_table:
         n_plain = setup.max_iter  # fitted models cannot be extrapolated
-    return climb(
+    run = climb(
         setup.parts,
         in_blocks(setup.rows),
         params,
@@ -262,5 +280,7 @@ def _climb(
         n_plain=n_plain,
         on_iteration=listener,
         earlier=earlier,
+        place=place,
         n_threads=setup.n_threads,
     )
+    return run._replace(place=None) if in_table else run  # fitted models are large

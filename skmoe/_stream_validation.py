@@ -189,3 +189,17 @@ def check_checkpoint(path: str, known: dict[str, str], wanted: dict[str, str]) -
             f"{other[0]} is {known.get(other[0])} there, and {wanted.get(other[0])} here. Set the "
             "same parameters, or use another path."
         )
+
+
+def check_keeps(estimator: Any) -> None:
+    """A fit that is one climb, from which another can go on."""
+    if estimator.combine != "best":
+        raise ValueError(
+            f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '
+            'Use combine="best".'
+        )
+    if isinstance(estimator.n_experts, str):
+        raise ValueError(
+            f"fit_with_checkpoints needs an integer n_experts; got {estimator.n_experts!r}. Choose "
+            "the number first, on a sample if need be."
+        )

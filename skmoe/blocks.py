@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from skmoe._extras import import_dask, import_parquet
+from skmoe._lazy import aligned, cut_alike
 
 # Bytes of the features of a block that this module cuts itself.
 BLOCK_BYTES = 2**24
@@ -151,16 +153,18 @@ class RowBlocks:
     def from_dask(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None):
         """Blocks of Dask collections, whose sums are found where the blocks live.
 
-        The collections are persisted. In each iteration of EM the workers send sums only, which
-        are added up in a tree. The first pass and the last one read the blocks through the client.
+        In each pass the workers send sums only, which are added up in a tree; of the first one
+        also a sample of the rows, on which starts are found. With a client of `distributed` the
+        collections are persisted on its workers; without one they are read anew in each pass.
 
         Parameters
         ----------
         X : dask array of shape (n_samples, n_features), or dask data frame
-            Features. An array is cut by rows only.
-        y : dask array or series
-            Target, of as many chunks or partitions.
-        sample_weight : dask array or series, default=None
+            Features.
+        y : dask array or series, or array of shape (n_samples,) or (n_samples, n_outputs)
+            Target. Arrays of known chunk sizes are cut like X; others must have as many chunks or
+            partitions as X.
+        sample_weight : dask array or series, or array of shape (n_samples,), default=None
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier.
@@ -169,15 +173,20 @@ class RowBlocks:
         -------
         blocks : DaskBlocks
             One block for each chunk or partition.
+
+        Raises
+        ------
+        ValueError
+            If y or weights have other rows or partitions than X, or if chunk sizes that are
+            unknown would have to be known.
         """
         dask = import_dask("RowBlocks.from_dask")
-        X = X.rechunk({1: -1}) if hasattr(X, "rechunk") else X
-        given = [X, y] if sample_weight is None else [X, y, sample_weight]
-        pieces = [np.ravel(values.to_delayed()).tolist() for values in given]
-        check_pieces([len(values) for values in pieces])
+        given = {"X": X, "y": y} | (
+            {} if sample_weight is None else {"sample_weight": sample_weight}
+        )
         pack = dask.delayed(lambda *values: values)
-        blocks = [pack(*values) for values in zip(*pieces, strict=True)]
-        return DaskBlocks(list(dask.persist(*blocks)), classes)
+        blocks = [pack(*values) for values in cut_alike(aligned(given))]
+        return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks, classes)
 
 
 class DaskBlocks(RowBlocks):
@@ -195,6 +204,16 @@ class DaskBlocks(RowBlocks):
         super().__init__(lambda: (block.compute() for block in blocks), classes)
         self.blocks = blocks
 
+    def first(self) -> tuple:
+        """The first block, brought here."""
+        return self.blocks[0].compute()
+
+    def each(self, look: Callable[[int, tuple], Any]) -> list[Any]:
+        """What `look` finds in each block, found where it lives."""
+        dask = import_dask("RowBlocks.from_dask")
+        look = dask.delayed(look, pure=False)
+        return list(dask.compute(*(look(index, block) for index, block in enumerate(self.blocks))))
+
     def total(self, look: Callable[[int, tuple], Any], add: Callable[[Any, Any], Any]) -> Any:
         """What `look` finds in the blocks, found where they live, and added up in a tree."""
         dask = import_dask("RowBlocks.from_dask")
@@ -206,13 +225,13 @@ class DaskBlocks(RowBlocks):
         return looks[0].compute()
 
 
-def check_pieces(counts: list[int]) -> None:
-    """As many chunks of the target as of the features."""
-    if len(set(counts)) > 1:
-        raise ValueError(
-            f"X, y and sample_weight must have as many chunks or partitions; got {counts}. "
-            "Rechunk or repartition y and sample_weight like X."
-        )
+def _has_client() -> bool:
+    """Whether a cluster is there to keep blocks."""
+    try:
+        import_module("distributed").get_client()
+    except (ImportError, ValueError):
+        return False
+    return True
 
 
 def _mapped(paths: Sequence[Any]) -> list[Any]:

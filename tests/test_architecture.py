@@ -13,8 +13,8 @@ PACKAGE = Path(skmoe.__file__).parent
 # Each module may import modules of lower floors only.
 FLOORS = [
     {"_numerics", "_extras"},
-    {"protocols", "_normal_mixtures", "_softmax", "blocks"},
-    {"distributions", "_rows", "_encoding", "_folds", "_fitting"},
+    {"protocols", "_normal_mixtures", "_softmax", "_lazy"},
+    {"distributions", "_rows", "_encoding", "_folds", "_fitting", "blocks"},
     {"_describe", "_augment"},
     {"_html"},
     {"experts", "gates", "_estimator_experts", "_starts", "_noise", "_em", "_callbacks"},
@@ -35,7 +35,7 @@ FLOORS = [
     {"_reporting", "_predictive", "_streaming"},
     {"_base"},
     {"_regressor", "_classifier"},
-    {"__init__"},
+    {"__init__", "onnx"},
     {"inspection._canvas", "inspection._grid"},
     {"inspection._checks"},
     {

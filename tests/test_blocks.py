@@ -263,3 +263,28 @@ def test_what_builds_on_other_models_is_refused(parameters, message):
         moe.fit(RowBlocks(lambda: iter([(x, y)])))
     with pytest.raises(ValueError, match=message):
         moe.partial_fit(x, y)
+
+
+def test_labels_that_come_in_a_later_pass_only_are_refused():
+    passes = []
+
+    def factory():
+        passes.append(1)
+        yield CLASS_X[:500], CODES[:500]
+        yield CLASS_X[500:600], CODES[500:600] + 5 * (len(passes) > 1)
+
+    with pytest.raises(ValueError, match=r"block 1: .*\[0, 1, 2\]; got"):
+        clone(CLASSIFIER).fit(RowBlocks(factory))
+
+
+def test_blocks_without_rows_are_skipped():
+    """Filters leave such, at the begin and later."""
+
+    def factory():
+        yield X[:0], Y[:0]
+        yield X[:500], Y[:500]
+        yield X[:0], Y[:0]
+        yield X[500:], Y[500:]
+
+    whole = quiet(clone(REGRESSOR), RowBlocks(lambda: [(X[:500], Y[:500]), (X[500:], Y[500:])]))
+    assert_array_equal(quiet(clone(REGRESSOR), RowBlocks(factory)).predict(X), whole.predict(X))

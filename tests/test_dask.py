@@ -1,9 +1,10 @@
-"""Fits on a cluster: sums are found where the blocks live, and a lost worker loses nothing."""
+"""Dask: sums are found where blocks live, lost workers lose nothing, joblib sends jobs."""
 
 import os
 import signal
 import threading
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,35 +71,58 @@ class TestCluster:
         moe = quiet(moe, *arrays(CLASS_X, CLASSES))
         assert_allclose(moe.lower_bound_, whole.lower_bound_, atol=1e-6)
 
-    def test_only_sums_travel(self, client, monkeypatch):
-        """Blocks reach the client in the first pass and in the last one only."""
-        read, sums = [], []
-        total, iterate = DaskBlocks.total, DaskBlocks.__iter__
+    def test_only_sums_and_a_sample_travel(self, client, monkeypatch):
+        """No pass reads the blocks through the client, which sees the first of them alone."""
+        sums, total = [], DaskBlocks.total
 
         def counted(self, *functions):
             sums.append(1)
             return total(self, *functions)
 
         def read_through(self):
-            read.append(1)
-            return iterate(self)
+            raise AssertionError("blocks were read through the client")
 
         monkeypatch.setattr(DaskBlocks, "total", counted)
         monkeypatch.setattr(DaskBlocks, "__iter__", read_through)
         moe = quiet(clone(MOE), *arrays(X, Y))
-        assert len(read) == 2
-        assert len(sums) > moe.n_iter_
+        assert len(sums) > moe.n_iter_ + 2  # the survey, a first sweep, and how experts are used
+        assert_allclose(moe.weights_, quiet(clone(MOE), X, Y).weights_, atol=1e-3)
+        assert_allclose(moe.load_.sum(), len(Y))
 
-    def test_predictions_stay_lazy(self, client):
+    def test_the_sample_is_that_of_other_blocks(self, client):
+        """Of more rows than starts are found on, the same rows are drawn, however they are cut."""
+        features, y = np.tile(X, (6, 1)), np.tile(Y, 6)
+        features = features + 1e-9 * np.arange(len(y))[:, None]
+        cut = RowBlocks(
+            lambda: [(features[i : i + 999], y[i : i + 999]) for i in range(0, 24000, 999)]
+        )
+        moe = quiet(clone(MOE), *arrays(features, y, size=1700))
+        assert_allclose(moe.lower_bound_, quiet(clone(MOE), cut).lower_bound_, atol=1e-9)
+
+    def test_predictions_of_the_cluster(self, client):
         features, y = arrays(X, Y)
         moe = quiet(clone(MOE), features, y)
-        predicted = features.map_blocks(moe.predict, drop_axis=1, dtype=float)
-        assert_allclose(predicted.compute(), moe.predict(X))
+        assert_allclose(moe.predict(features).compute(), moe.predict(X))
 
-    def test_other_chunks_of_the_target_are_refused(self, client):
-        features, y = arrays(X, Y)
-        with pytest.raises(ValueError, match=r"as many chunks.*\[8, 4\]"):
-            clone(MOE).fit(features, y.rechunk(1000))
+    def test_jobs_go_through_the_cluster(self, client, monkeypatch):
+        """Starts and fits of experts run on the workers, and come to the same."""
+        joblib_dask = pytest.importorskip("joblib._dask")
+        backend = joblib_dask.DaskDistributedBackend
+        name = "submit" if hasattr(backend, "submit") else "apply_async"  # before joblib 1.5
+        sent, submit = [], getattr(backend, name)
+
+        def counted(self, *args, **options):
+            sent.append(1)
+            return submit(self, *args, **options)
+
+        monkeypatch.setattr(backend, name, counted)
+        for options in ({"n_init": 4}, {"expert": "tree", "n_init": 1, "max_iter": 5}):
+            moe = clone(MOE).set_params(**options)
+            sent.clear()
+            with joblib.parallel_backend("dask"):
+                there = quiet(clone(moe).set_params(n_jobs=2), X[:600], Y[:600])
+            assert sent
+            assert_allclose(there.predict(X), quiet(moe, X[:600], Y[:600]).predict(X), rtol=1e-12)
 
     def test_a_killed_worker_loses_nothing(self, client, monkeypatch):
         workers = client.run(os.getpid)

@@ -1,5 +1,6 @@
 """The loop: it never falls, it ends where it should, and it says so when it cannot."""
 
+import pickle
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,8 +9,8 @@ import pytest
 from regimes import crossing_lines, flipping_classes, two_regimes
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _em
-from skmoe._numerics import log_normalise
-from skmoe._rows import Rows, in_blocks
+from skmoe._numerics import STRIDE, gain_left, log_normalise
+from skmoe._rows import Rows, in_blocks, take
 from skmoe._starts import soften
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
@@ -35,7 +36,7 @@ PARTS = [
 
 def climb(parts, rows, n_plain=5, **options):
     params = _em.maximise(parts, rows, soften(LABELS, 2), 5)
-    options = {"max_iter": 300, "tol": 1e-7, "on_iteration": lambda i, point: False} | options
+    options = {"max_iter": 300, "tol": 1e-7, "on_iteration": lambda i, run: False} | options
     return _em.climb(parts, in_blocks(rows, 100), params, n_plain=n_plain, **options)
 
 
@@ -72,14 +73,14 @@ def test_a_converged_fit_is_within_its_tolerance_of_the_optimum():
 
 def test_gain_left_is_aitkens_estimate():
     bounds = [-(0.9**t) for t in range(40)]
-    left = _em.gain_left(bounds)
+    left = gain_left(bounds)
     assert left == pytest.approx(0.9**39, rel=1e-6) or left == pytest.approx(
-        bounds[-1] - bounds[-1 - _em.STRIDE]
+        bounds[-1] - bounds[-1 - STRIDE]
     )
     assert left >= 0.9**39 * (1 - 1e-6)
-    assert _em.gain_left(bounds[:5]) == np.inf  # too short to tell
-    assert _em.gain_left([*range(30)]) == np.inf  # no sign of an end
-    assert _em.gain_left([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
+    assert gain_left(bounds[:5]) == np.inf  # too short to tell
+    assert gain_left([*range(30)]) == np.inf  # no sign of an end
+    assert gain_left([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
 
 
 def test_a_gate_step_that_is_too_long_is_shortened():
@@ -114,8 +115,8 @@ def test_extrapolation_respects_the_floor_of_the_variances():
     experts = LinearExperts(variance_prior=0.0, variance_floor=(0.02,))
     lowest = []
 
-    def listen(iteration, point):
-        lowest.append(point.params.experts.log_variance.min())
+    def listen(iteration, run):
+        lowest.append(run.params.experts.log_variance.min())
         return False
 
     climb(_em.Parts(SoftmaxGate(), experts), ROWS, 1, on_iteration=listen)
@@ -125,7 +126,7 @@ def test_extrapolation_respects_the_floor_of_the_variances():
 def test_a_listener_can_end_the_climb():
     heard = []
 
-    def listen(iteration, point):
+    def listen(iteration, run):
         heard.append(iteration)
         return iteration == 4
 
@@ -155,7 +156,11 @@ def test_lower_bounds_of_the_estimators_never_fall(seed, n_experts):
 def test_threads_change_nothing(parts, rows):
     alone, together = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
     assert alone.bounds == together.bounds
-    for part, same in zip(alone.params, together.params, strict=True):
+    assert_same_params(alone, together)
+
+
+def assert_same_params(one, other):
+    for part, same in zip(one.params, other.params, strict=True):
         for ours, theirs in zip(part, same, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -169,3 +174,44 @@ def test_routing_keeps_the_first_of_equals(top_k):
     expected = np.zeros_like(kept)
     np.put_along_axis(expected, order, True, axis=0)
     np.testing.assert_array_equal(kept, expected)
+
+
+@pytest.mark.parametrize(("parts", "rows"), PARTS)
+@pytest.mark.parametrize("n_plain", [2, 10])
+def test_a_climb_goes_on_as_if_it_had_not_ended(parts, rows, n_plain):
+    """Wherever it was cut, before an extrapolation or after it, with old factors or new ones."""
+    through = climb(parts, rows, n_plain, max_iter=24, tol=0.0)
+    for cut in range(1, 24, 2 if n_plain == 2 else 5):
+        first = climb(parts, rows, n_plain, max_iter=cut, tol=0.0)
+        rest = _em.climb(
+            parts,
+            in_blocks(rows, 100),
+            first.params,
+            max_iter=24 - cut,
+            tol=0.0,
+            n_plain=0,  # the place knows better
+            on_iteration=lambda i, run: False,
+            earlier=first.bounds,
+            place=pickle.loads(pickle.dumps(first.place)),
+        )
+        assert rest.bounds == through.bounds, cut
+        assert_same_params(rest, through)
+
+
+def test_a_place_on_other_rows_tells_nothing():
+    parts, other = _em.Parts(SoftmaxGate(), LinearExperts()), take(ROWS, slice(100))
+    first = climb(parts, ROWS, tol=1e-9)
+    fresh, led = (
+        _em.climb(
+            parts,
+            in_blocks(other),
+            first.params,
+            max_iter=20,
+            tol=0.0,
+            n_plain=3,
+            on_iteration=lambda i, run: False,
+            place=place,
+        )
+        for place in (None, first.place)
+    )
+    assert fresh.bounds == led.bounds

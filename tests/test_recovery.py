@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
-from regimes import crossing_lines, flipping_classes, two_regimes
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import crossing_lines, flipping_classes, quiet, two_regimes
 from scipy.stats import norm
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -192,3 +194,29 @@ def test_warm_start_goes_on_where_the_last_fit_ended():
     converged = moe.lower_bound_
     assert moe.fit(X, y).lower_bound_ == pytest.approx(converged, abs=1e-8)
     assert moe.n_iter_ < 30
+
+
+WARM = {
+    "regressor": (MixtureOfExpertsRegressor(2, n_init=1), *two_regimes(), 10, 10),
+    "classifier": (MixtureOfExpertsClassifier(2, n_init=1), *flipping_classes(n_classes=3), 10, 10),
+    "after the race": (MixtureOfExpertsRegressor(2), *two_regimes(), 47, 20),
+    "constant": (MixtureOfExpertsRegressor(2, gate="constant", n_init=2), *two_regimes(), 16, 9),
+}
+
+
+@pytest.mark.parametrize("case", WARM)
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_two_fits_are_one_to_the_last_bit(case, in_blocks):
+    moe, X, y, one, other = WARM[case]
+    data = (X, y)
+    if in_blocks:  # the race, on a sample, runs to its end in both
+        one, data = max(one, 15), (RowBlocks(lambda: [(X[:350], y[:350]), (X[350:], y[350:])]),)
+    moe = clone(moe).set_params(random_state=0, tol=0.0)
+    whole = quiet(clone(moe).set_params(max_iter=one + other), *data)
+    halves = quiet(moe.set_params(max_iter=one, warm_start=True), *data)
+    bounds = halves.lower_bounds_
+    quiet(halves.set_params(max_iter=other), *data)
+    assert halves.n_iter_ == other
+    assert_array_equal(np.r_[bounds, halves.lower_bounds_], whole.lower_bounds_)
+    for method in ("predict", "predict_gate", "predict_experts"):
+        assert_array_equal(getattr(halves, method)(X), getattr(whole, method)(X))

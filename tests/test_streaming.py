@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
@@ -11,7 +12,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _online
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _online, _streaming
 from skmoe._em import Parts
 from skmoe._mixture import make_rows
 from skmoe._rows import Scale, standard_scale
@@ -261,3 +262,70 @@ def test_balanced_classes_offer_no_stream():
     plain = MixtureOfExpertsClassifier(2, random_state=0)
     shares = [np.mean(stream(m, CLASS_X, CLASSES).predict(CLASS_X) == 0) for m in (weighted, plain)]
     assert shares[0] > shares[1] + 0.1
+
+
+# --- starts of streams that are still short ---------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["regressor", "outputs", "columns", "classifier"])
+@pytest.mark.parametrize("kind", ["plain", "sparse", "frame"])
+def test_starts_do_not_depend_on_the_first_batch(case, kind):
+    """Forty rows are too few to find starts on: they are looked for again, with all rows so far."""
+    moe, features, y = CASES[case]
+    columns = np.array(["a", "b", "c"])
+    given = features
+    if kind == "frame":
+        given = pd.DataFrame(features, columns=columns)
+        moe = clone(moe).set_params(expert_features=["c", "b", "a"], gate_features=["a", "b"])
+    if kind == "sparse":
+        given = sparse.csr_array(features * (features > 0.3))
+    best = quiet(clone(moe), given, y).score_samples(given, y).mean()
+    options = {"classes": np.unique(y)} if case == "classifier" else {}
+    moe = clone(moe)
+    for begin in range(0, len(y), 40):
+        here = slice(begin, begin + 40)
+        rows = given.iloc[here] if kind == "frame" else given[here]
+        moe.partial_fit(rows, y[here], **options)
+        assert (moe._early is None) == (begin + 40 >= _streaming.EARLY_ROWS)
+    assert moe.score_samples(given, y).mean() > best - 0.015
+    assert moe.n_iter_ == 150
+    if kind == "frame":
+        assert_array_equal(moe.feature_names_in_, columns)
+
+
+def test_weights_and_class_weights_of_early_rows(monkeypatch):
+    """A later search sees the weights of the rows as the stream saw them."""
+    weight = np.random.default_rng(0).integers(3, size=600).astype(float)
+    features, classes = CLASS_X[:600], CLASSES[:600]
+    moe = MixtureOfExpertsClassifier(2, random_state=0, class_weight={0: 3.0, 1: 0.5})
+    monkeypatch.setattr(_streaming, "LEAST_GAIN", -np.inf)  # always begins anew
+    monkeypatch.setattr(_streaming, "EARLY_ROWS", 300)
+    halves = clone(moe)
+    for here in (slice(300), slice(300, 600)):
+        halves.partial_fit(
+            features[here], classes[here], classes=[0, 1, 2], sample_weight=weight[here]
+        )
+    whole = moe.partial_fit(features, classes, classes=[0, 1, 2], sample_weight=weight)
+    order = np.argsort(whole.gate_coef_[:, 0])
+    again = np.argsort(halves.gate_coef_[:, 0])
+    assert_allclose(halves.coef_[again], whole.coef_[order], rtol=1e-6)
+    assert_allclose(halves._stream.seen, whole._stream.seen)
+
+
+def test_experts_keep_their_numbers_when_a_start_is_found_anew(monkeypatch):
+    monkeypatch.setattr(_streaming, "LEAST_GAIN", -np.inf)
+    moe = MixtureOfExpertsRegressor(2, random_state=0).partial_fit(X[:600], Y[:600])
+    for seed in range(4):  # other starts each time
+        before = moe.predict_gate(X)
+        moe.set_params(random_state=seed).partial_fit(X[600:1200], Y[600:1200])
+        moe._early = moe._early._replace(searched=100)
+        assert np.abs(moe.predict_gate(X) - before).mean() < 0.1
+
+
+def test_streams_that_forget_begin_anew_within_their_half_life():
+    moe = MixtureOfExpertsRegressor(2, random_state=0, half_life=500)
+    moe.partial_fit(X[:300], Y[:300])
+    assert moe._early is not None
+    moe.partial_fit(X[300:600], Y[300:600])
+    assert moe._early is None
+    assert quiet(clone(moe), X[:300], Y[:300]).partial_fit(X[300:400], Y[300:400])._early is None

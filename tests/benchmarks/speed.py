@@ -172,7 +172,7 @@ def iterations(options):
                     max_iter=options.most,
                     tol=1e-7,
                     n_plain=n_plain,
-                    on_iteration=lambda i, point: clocks.append(time.process_time()),
+                    on_iteration=lambda i, run: clocks.append(time.process_time()),
                 )
             finally:
                 _em.curvature_life = kept

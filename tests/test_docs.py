@@ -67,7 +67,8 @@ def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
     runpy.run_path(str(ROOT / "examples" / "plot_00_start.py"))
     page = (ROOT / "docs" / "getting_started.md").read_text("utf-8")
     [shown] = re.findall(r"```text\n(.*?)```", page, re.S)
-    assert shown.strip() == capsys.readouterr().out.strip()
+    printed = capsys.readouterr().out
+    assert NearlyTheSame().check_output(shown, printed, FLAGS), printed
 
 
 def test_the_readme_has_an_example():

@@ -53,13 +53,37 @@ class Checkpoint:
         return f"Checkpoint({os.fspath(self.path)!r}, every={self.every})"
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Nothing to prepare."""
+        """Nothing to prepare.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Whose fit it is.
+        context : CallbackContext
+            The whole fit.
+        """
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Nothing to tear down."""
+        """Nothing to tear down.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Whose fit it is.
+        context : CallbackContext
+            The whole fit.
+        """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Nothing to keep yet."""
+        """Nothing to keep yet.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Whose fit it is.
+        context : CallbackContext
+            The task that begins.
+        """
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None

@@ -267,8 +267,10 @@ def test_balanced_classes_offer_no_stream():
 # --- starts of streams that are still short ---------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ["regressor", "outputs", "columns", "classifier"])
-@pytest.mark.parametrize("kind", ["plain", "sparse", "frame"])
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [("regressor", "sparse"), ("outputs", "frame"), ("columns", "plain"), ("classifier", "plain")],
+)
 def test_starts_do_not_depend_on_the_first_batch(case, kind):
     """Forty rows are too few to find starts on: they are looked for again, with all rows so far."""
     moe, features, y = CASES[case]

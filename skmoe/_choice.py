@@ -22,11 +22,10 @@ from skmoe._numerics import Array
 from skmoe._rows import take_rows
 from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
+from skmoe.protocols import TableExperts
 
 # Numbers beyond the best after which the search ends.
 PATIENCE = 2
-# Starts of the first trial, and of the fits that split an expert.
-N_TRIAL_STARTS = 2
 # Trials need not converge to the last: their tolerance and iterations, and those of splits.
 TRIAL_TOL = 1e-3
 TRIAL_ITERATIONS = 50
@@ -164,7 +163,7 @@ class Growth:
         """The fit with a number of experts, more than those before."""
         data, weight = self.data, self.data.weight
         if self.model is None:
-            self.model = self._fit(data, weight, number, N_TRIAL_STARTS)
+            self.model = self._fit(data, weight, number)
             return self.model
         resp = self.model.responsibilities(data.X, data.y)
         log_density = self.model.score_samples(data.X, data.y)
@@ -178,7 +177,7 @@ class Growth:
             resp[:, k] *= 1.0 - share
         init = np.hstack(parts)
         init /= init.sum(axis=1, keepdims=True)
-        self.model = self._fit(data, weight, number, 1, init)
+        self.model = self._fit(data, weight, number, init, noise=_noise_of(self.model))
         return self.model
 
     def _split(self, share: Array) -> Array:
@@ -187,7 +186,7 @@ class Growth:
         own = np.flatnonzero(share > NEGLIGIBLE)
         if len(own) >= ROWS_TO_SPLIT and len(np.unique(data.y[own])) > 1:
             data, weight = data.take(own), (weight * share)[own]
-        pair = self._fit(data, weight, 2, N_TRIAL_STARTS, max_iter=SPLIT_ITERATIONS)
+        pair = self._fit(data, weight, 2, max_iter=SPLIT_ITERATIONS)
         if not hasattr(pair, "classes_"):
             return pair.responsibilities(self.data.X, self.data.y)[:, 1]
         # Of classes that the expert's rows lack the gate alone tells.
@@ -202,14 +201,14 @@ class Growth:
         data: TrialData,
         weight: Array,
         number: int,
-        n_init: int,
         init: Array | None = None,
         max_iter: int = TRIAL_ITERATIONS,
+        noise: Array | None = None,
     ) -> Any:
         estimator = self.estimator
         changed = {
             "n_experts": number,
-            "n_init": min(estimator.n_init, n_init),
+            "n_init": 1,
             "init": estimator.init if init is None else init,
             "combine": "best",
             "max_iter": min(estimator.max_iter, max_iter),
@@ -219,12 +218,20 @@ class Growth:
             "verbose": 0,
         }
         model = type(estimator)(**estimator.get_params(deep=False) | changed)
+        model._known_noise = noise
         extras = dict(data.extras)
         if not takes_groups(estimator):
             extras.pop("groups", None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return model.fit(data.X, data.y, sample_weight=weight, **extras)
+
+
+def _noise_of(model: Any) -> Array | None:
+    """Noise that a fit assumes for the standardised target, which takes time to estimate."""
+    experts = model._mixture.parts.experts
+    known = None if isinstance(experts, TableExperts) else getattr(experts, "noise_variance", None)
+    return None if known is None else np.array(known)
 
 
 def _take_data(

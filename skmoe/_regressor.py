@@ -366,17 +366,21 @@ class MixtureOfExpertsRegressor(
         return Target(np.ascontiguousarray(outputs.T), standard, data.weight, own, {})
 
     def _make_experts(self, families: dict[str, Any], table: Table) -> Any:
-        noise = noise_variance(table.X, table.Y, table.rows.weight)
-        options = self._noise_options(noise, variance_floor(table.Y))
+        options = self._noise_options(self._estimate_noise(table), variance_floor(table.Y))
         return self._make_family(families["regressor"], options)
 
     def _make_table_experts(self, table: Table, **options: Any) -> Any:
-        noise = noise_variance(table.X, table.Y, table.rows.weight)
+        noise = self._estimate_noise(table)
         _, spread = standard_scale(table.rows.y.T, table.rows.weight)
         unit = np.where(np.isfinite(spread), spread, 1.0) ** 2
         return EstimatorExperts(
             **options, **self._noise_options(unit * noise, unit * variance_floor(table.Y))
         )
+
+    def _estimate_noise(self, table: Table) -> Array:
+        """Noise of the standardised target, if a fit to the same rows has not told it."""
+        known = getattr(self, "_known_noise", None)
+        return noise_variance(table.X, table.Y, table.rows.weight) if known is None else known
 
     def _noise_options(self, noise: Array, floor: Array) -> dict[str, Any]:
         return {

@@ -188,8 +188,9 @@ class BaseMixtureOfExperts(
         attributes = partial(
             self._attributes_of_run, problem.mixture, problem.attributes, problem.bound_shift
         )
-        tasks = [task.subtask("start", setup.max_iter, task_id=i) for i in range(n_starts)]
-        tasks.append(task.subtask("EM", (1 + N_REVIVALS) * setup.max_iter, task_id=n_starts))
+        most = (1 + N_REVIVALS) * setup.max_iter
+        tasks = [task.subtask("start", most, task_id=i) for i in range(n_starts)]
+        tasks.append(task.subtask("EM", most, task_id=n_starts))
         labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
         *starts, final = (
             Listener(subtask, label, attributes, problem.bound_shift, int(self.verbose))

@@ -5,12 +5,12 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from regimes import flipping_classes, two_regimes
+from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _search
 from skmoe._em import Params
 from skmoe._mixture import log_density
 
@@ -132,3 +132,10 @@ def test_bad_input(parameters, message):
     X, y = two_regimes(n_rows=100)
     with pytest.raises(ValueError, match=message):
         MixtureOfExpertsRegressor(2, **AVERAGE | parameters).fit(X, y)
+
+
+def test_starts_of_an_average_may_be_revived(monkeypatch):
+    X, y = two_regimes(n_rows=300)
+    monkeypatch.setattr(_search, "collapsed", lambda count: np.arange(len(count)) == 0)
+    moe = MixtureOfExpertsRegressor(2, max_iter=20, tol=0.0, **AVERAGE)
+    assert quiet(moe, X, y).n_experts_ == 6

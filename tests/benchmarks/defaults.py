@@ -4,6 +4,7 @@ Each setting is fitted on folds 2 to 9 of every table and scored on fold 1: fold
 for comparisons of methods. Scores are mean log densities per row (log probabilities for classes);
 printed are their means over the tables, in differences from the first setting, and over how many
 tables a setting is the best. Usage: python tests/benchmarks/defaults.py --data DIR
+[--most-rows N]
 """
 
 import time
@@ -43,14 +44,14 @@ def score(job):
     return density.mean(), moe.lower_bound_, seconds
 
 
-def compare(title, task, tables, settings, n_experts):
+def compare(title, task, tables, settings, n_experts, n_processes):
     """Print a line for each setting."""
     jobs = [
         (task, X, y, fold, {"n_experts": n_experts, **setting})
         for setting in settings
         for _, X, y, fold in tables
     ]
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(n_processes) as pool:
         results = np.array(list(pool.map(score, jobs)))
     scores, bounds, seconds = results.reshape(len(settings), len(tables), 3).transpose(2, 0, 1)
     best = np.bincount(np.argmax(scores, axis=0), minlength=len(settings))
@@ -70,14 +71,20 @@ def main():
     """Print the tables of the user guide."""
     parser = data_parser(__doc__)
     parser.add_argument("--n-experts", type=int, nargs="*", default=[2, 4, 8])
+    parser.add_argument("--most-rows", type=int, default=10**9)
+    parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     for task in ESTIMATORS:
-        tables = list(load_tables(arguments.data, task, arguments.only))
+        tables = []
+        for name, X, y, fold in load_tables(arguments.data, task, arguments.only):
+            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
+            tables.append((name, X[chosen], y[chosen], fold[chosen]))
         for n_experts in arguments.n_experts:
-            compare("penalties", task, tables, PENALTIES, n_experts)
-            compare("starts", task, tables, STARTS, n_experts)
+            common = task, tables
+            compare("penalties", *common, PENALTIES, n_experts, arguments.jobs)
+            compare("starts", *common, STARTS, n_experts, arguments.jobs)
             if task == "regression":
-                compare("variance prior", task, tables, PRIORS, n_experts)
+                compare("variance prior", *common, PRIORS, n_experts, arguments.jobs)
 
 
 if __name__ == "__main__":

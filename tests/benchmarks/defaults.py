@@ -10,6 +10,7 @@ tables a setting is the best. Usage: python tests/benchmarks/defaults.py --data 
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 
 import numpy as np
 from tables import data_parser, load_tables
@@ -28,6 +29,7 @@ PENALTIES = [
 STARTS = [{"n_init": n_init} for n_init in (1, 2, 4, 8, 16)] + [
     {"n_init": 1, "init": init} for init in ("linear_tree", "kmeans", "tree", "random")
 ]
+NUMBERS = [{"n_experts": number} for number in (4, 1, 2, 3, 6, 8, 12, 16)]
 PRIORS = [{"variance_prior": prior} for prior in (10.0, 0.0, 3.0, 30.0)]
 
 
@@ -44,18 +46,17 @@ def score(job):
     return density.mean(), moe.lower_bound_, seconds
 
 
-def compare(title, task, tables, settings, n_experts, n_processes):
+def compare(title, task, tables, settings, n_processes, **common):
     """Print a line for each setting."""
     jobs = [
-        (task, X, y, fold, {"n_experts": n_experts, **setting})
-        for setting in settings
-        for _, X, y, fold in tables
+        (task, X, y, fold, common | setting) for setting in settings for _, X, y, fold in tables
     ]
     with ProcessPoolExecutor(n_processes) as pool:
         results = np.array(list(pool.map(score, jobs)))
     scores, bounds, seconds = results.reshape(len(settings), len(tables), 3).transpose(2, 0, 1)
     best = np.bincount(np.argmax(scores, axis=0), minlength=len(settings))
-    print(f"\n{task}, n_experts={n_experts}: {title}; {len(tables)} tables")
+    shared = "".join(f", {key}={value}" for key, value in common.items())
+    print(f"\n{task}{shared}: {title}; {len(tables)} tables")
     print(f"{'setting':<42}{'score':>9}{'worst':>9}{'median':>9}{'bound':>9}{'best':>6}{'s':>7}")
     for i, setting in enumerate(settings):
         name = ", ".join(f"{key}={value}" for key, value in setting.items())
@@ -79,12 +80,12 @@ def main():
         for name, X, y, fold in load_tables(arguments.data, task, arguments.only):
             chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
             tables.append((name, X[chosen], y[chosen], fold[chosen]))
-        for n_experts in arguments.n_experts:
-            common = task, tables
-            compare("penalties", *common, PENALTIES, n_experts, arguments.jobs)
-            compare("starts", *common, STARTS, n_experts, arguments.jobs)
-            if task == "regression":
-                compare("variance prior", *common, PRIORS, n_experts, arguments.jobs)
+        kinds = {"penalties": PENALTIES, "starts": STARTS}
+        if task == "regression":
+            kinds["variance prior"] = PRIORS
+        compare("numbers of experts", task, tables, NUMBERS, arguments.jobs)
+        for number, (title, settings) in product(arguments.n_experts, kinds.items()):
+            compare(title, task, tables, settings, arguments.jobs, n_experts=number)
 
 
 if __name__ == "__main__":

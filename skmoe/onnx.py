@@ -55,8 +55,6 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
 
     Examples
     --------
-    >>> import pytest
-    >>> _ = pytest.importorskip("skl2onnx")
     >>> from sklearn.datasets import load_diabetes
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.onnx import to_onnx
@@ -79,8 +77,7 @@ def register_converters() -> None:
 
     Examples
     --------
-    >>> import pytest
-    >>> skl2onnx = pytest.importorskip("skl2onnx")
+    >>> import skl2onnx
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler

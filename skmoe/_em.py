@@ -130,8 +130,8 @@ def routed(log_probs: Array, top_k: int | None) -> Array:
     for _ in range(top_k - 1):
         left = np.where(left == left.max(axis=0), -np.inf, left)
     kept = log_probs >= left.max(axis=0)
-    tied = np.flatnonzero(kept.sum(axis=0) > top_k)
-    if len(tied):  # the first of equals
+    if np.count_nonzero(kept) > top_k * kept.shape[1]:  # of equals the first
+        tied = np.flatnonzero(kept.sum(axis=0) > top_k)
         order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
         kept[:, tied] = np.argsort(order, axis=0) < top_k
     return np.where(kept, log_probs, -np.inf)

@@ -57,6 +57,8 @@ class BaseMixtureOfExperts(
 
     # --- what the estimators differ in ---
 
+    _default_alphas: tuple[float, float]  # without a base, and on one
+
     @abstractmethod
     def _check_own_parameters(self) -> None:
         """Refuse bad values of parameters that only this estimator has."""
@@ -232,9 +234,15 @@ class BaseMixtureOfExperts(
             return {"experts_": models} | self._noise_attributes(mixture)
         return self._expert_attributes(mixture)
 
+    def _penalty(self) -> float:
+        """`alpha`, or what it is if it is left open."""
+        alone, on_base = self._default_alphas
+        default = alone if self.base is None else on_base
+        return default if self.alpha is None else float(self.alpha)
+
     def _make_family(self, family: Any, options: dict[str, Any]) -> Any:
         """A family with those of the options that its constructor names."""
-        options = {"alpha": float(self.alpha)} | options
+        options = {"alpha": self._penalty()} | options
         known = signature(family).parameters
         return family(**{name: value for name, value in options.items() if name in known})
 

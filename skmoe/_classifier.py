@@ -47,9 +47,10 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
     base : classifier or None, default=None
         A model to build on, such as boosted trees. Experts and gate also see its log probabilities,
         out of fold. It must accept `sample_weight` and have `predict_proba`.
-    alpha : float, default=1.0
+    alpha : float or None, default=None
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
-        `LogisticRegression`. Intercepts are free. Other experts do not use it.
+        `LogisticRegression`; None for 1, or for 100 on a `base`. Intercepts are free. Other experts
+        do not use it.
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
@@ -164,7 +165,8 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
     Notes
     -----
     Missing values are taken where every expert takes them, as trees do; elsewhere, impute them in a
-    pipeline. All computation is in double precision.
+    pipeline. Products with a dense X in single precision are computed in it; all else is in double
+    precision.
 
     References
     ----------
@@ -189,6 +191,8 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
     array(['same', 'different'], dtype='<U9')
     """
 
+    _default_alphas = 1.0, 100.0
+
     def __init__(
         self,
         n_experts=4,
@@ -196,7 +200,7 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
         expert="linear",
         gate="softmax",
         base=None,
-        alpha=1.0,
+        alpha=None,
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,

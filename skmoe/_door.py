@@ -300,7 +300,7 @@ def _table_experts(
     return estimator._make_table_experts(
         start_table,
         estimators=named_estimators(
-            options.experts, task_of(estimator), float(estimator.alpha), table.X, categories
+            options.experts, task_of(estimator), estimator._penalty(), table.X, categories
         ),
         seeds=seeds,
         classes=classes,

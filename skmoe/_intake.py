@@ -71,7 +71,8 @@ class Data(NamedTuple):
 def check_options(estimator: Any) -> Options:
     n_experts = _validation.check_integer("n_experts", estimator.n_experts, least=1)
     gate_alpha = _validation.check_real("gate_alpha", estimator.gate_alpha)
-    _validation.check_real("alpha", estimator.alpha)
+    if estimator.alpha is not None:
+        _validation.check_real("alpha", estimator.alpha)
     _validation.check_flag("warm_start", estimator.warm_start)
     _validation.check_verbose(estimator.verbose)
     n_init = _validation.check_integer("n_init", estimator.n_init, least=1)

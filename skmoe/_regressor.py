@@ -54,9 +54,10 @@ class MixtureOfExpertsRegressor(
         A model to build on, such as boosted trees. The mixture models what `base` leaves of y out
         of fold, and the gate also sees what it predicts; predictions and distributions are those of
         both together. It must accept `sample_weight`.
-    alpha : float, default=0.1
-        L2 penalty on the slopes of each linear expert, for standardised features, as in `Ridge`.
-        Intercepts are free. Other experts do not use it.
+    alpha : float or None, default=None
+        L2 penalty on the slopes of each linear expert, for standardised features, as in `Ridge`;
+        None for 0.1, or for 10 on a `base`, which leaves little to slopes. Intercepts are free.
+        Other experts do not use it.
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
@@ -172,7 +173,8 @@ class MixtureOfExpertsRegressor(
     Notes
     -----
     Missing values are taken where every expert takes them, as trees do; elsewhere, impute them in a
-    pipeline. All computation is in double precision.
+    pipeline. Products with a dense X in single precision are computed in it; all else is in double
+    precision.
 
     References
     ----------
@@ -196,6 +198,8 @@ class MixtureOfExpertsRegressor(
     array([-1., -1.])
     """
 
+    _default_alphas = 0.1, 10.0
+
     def __init__(
         self,
         n_experts=4,
@@ -203,7 +207,7 @@ class MixtureOfExpertsRegressor(
         expert="linear",
         gate="softmax",
         base=None,
-        alpha=0.1,
+        alpha=None,
         gate_alpha=1.0,
         gate_features=None,
         expert_features=None,

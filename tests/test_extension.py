@@ -41,6 +41,20 @@ def ring(n_rows=600, seed=0):
 # --- the base ---
 
 
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_open_penalties_are_larger_on_a_base(kind):
+    X, y = waves()
+    is_regressor = kind is MixtureOfExpertsRegressor
+    y = y if is_regressor else y > 0
+    base = Ridge() if is_regressor else LogisticRegression()
+    smaller, larger = kind._default_alphas
+    assert smaller < larger
+    for model, alpha in [(None, smaller), (base, larger)]:
+        left_open = quiet(kind(2, base=model, random_state=0), X, y)
+        named = quiet(kind(2, base=model, alpha=alpha, random_state=0), X, y)
+        assert_array_equal(left_open.coef_, named.coef_)
+
+
 def test_base_and_mixture_add_up():
     X, y = waves()
     base = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
@@ -86,7 +100,7 @@ def test_a_base_brings_its_means_and_the_mixture_the_noise():
 def test_a_linear_base_under_linear_experts_changes_little():
     X, y = two_regimes(n_rows=400)
     plain = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
-    moe = MixtureOfExpertsRegressor(2, base=LinearRegression(), random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, base=LinearRegression(), alpha=0.1, random_state=0).fit(X, y)
     assert abs(moe.score_samples(X, y).mean() - plain.score_samples(X, y).mean()) < 0.1
 
 
@@ -139,7 +153,8 @@ def test_frames_sparse_rows_outputs_and_groups():
     moe = MixtureOfExpertsRegressor(2, base=Ridge(), random_state=0)
     assert list(clone(moe).fit(frame, y).gate_feature_names_) == ["a", "b", "base"]
     dense = clone(moe).fit(X, y).predict(X)
-    assert_allclose(clone(moe).fit(sparse.csr_array(X), y).predict(sparse.csr_array(X)), dense)
+    rows = sparse.csr_array(X)
+    assert_allclose(clone(moe).fit(rows, y).predict(rows), dense, atol=1e-7)
     both = clone(moe).fit(X, np.column_stack([y, -y]))
     assert both.predict(X).shape == (300, 2)
     assert_allclose(both.predict(X)[:, 1], -both.predict(X)[:, 0], atol=1e-8)

@@ -49,7 +49,7 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
         out of fold. It must accept `sample_weight` and have `predict_proba`.
     alpha : float or None, default=None
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
-        `LogisticRegression`; None for 1, or for 100 on a `base`. Intercepts are free. Other experts
+        `LogisticRegression`; None for 1, or for 10 on a `base`. Intercepts are free. Other experts
         do not use it.
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
@@ -191,7 +191,7 @@ class MixtureOfExpertsClassifier(LazyScoreMixin, ClassifierMixin, BaseMixtureOfE
     array(['same', 'different'], dtype='<U9')
     """
 
-    _default_alphas = 1.0, 100.0
+    _default_alphas = 1.0, 10.0
 
     def __init__(
         self,

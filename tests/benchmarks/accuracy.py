@@ -113,9 +113,8 @@ def main():
     arguments = parser.parse_args()
     for task in arguments.task or ["regression", "classification"]:
         results = {}
-        for table, X, y, fold in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            X, y, fold = X[chosen], y[chosen], fold[chosen]
+        tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
+        for table, X, y, fold in tables:
             for name, model in models(task, arguments.ngboost):
                 rows = [
                     judge(task, model, X[fold != k], y[fold != k], X[fold == k], y[fold == k])

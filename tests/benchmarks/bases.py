@@ -59,10 +59,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     for task in KINDS:
-        jobs = []
-        for _, X, y, fold in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            jobs.append((task, X[chosen], y[chosen], fold[chosen]))
+        tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
+        jobs = [(task, X, y, fold) for _, X, y, fold in tables]
+        if not jobs:
+            continue
         with ProcessPoolExecutor(arguments.jobs) as pool:
             found = np.array(list(pool.map(scores, jobs)))
         gain = found - found[:, [1]]

@@ -94,9 +94,9 @@ def main():
     names = [f"{c:.0%}" for c in COVERAGES] + ["width", "CRPS", "PIT"]
     results = {}
     print(f"{'':<34}" + "".join(f"{name:>8}" for name in names))
-    for table, X, y, fold in load_tables(arguments.data, "regression", arguments.only):
-        chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-        X, y, held_out = X[chosen], y[chosen], fold[chosen] == 0
+    tables = load_tables(arguments.data, "regression", arguments.only, arguments.most_rows)
+    for table, X, y, fold in tables:
+        held_out = fold == 0
         for name, fit in MODELS.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -72,14 +72,13 @@ def main():
     """Print the tables of the user guide."""
     parser = data_parser(__doc__)
     parser.add_argument("--n-experts", type=int, nargs="*", default=[2, 4, 8])
-    parser.add_argument("--most-rows", type=int, default=10**9)
+    parser.add_argument("--most-rows", type=int, help="rows of a table at the most")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     for task in ESTIMATORS:
-        tables = []
-        for name, X, y, fold in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            tables.append((name, X[chosen], y[chosen], fold[chosen]))
+        tables = list(load_tables(arguments.data, task, arguments.only, arguments.most_rows))
+        if not tables:
+            continue
         kinds = {"penalties": PENALTIES, "starts": STARTS}
         if task == "regression":
             kinds["variance prior"] = PRIORS

@@ -55,9 +55,9 @@ def main():
     arguments = parser.parse_args()
     for task, kind in KINDS.items():
         found = {}
-        for table, X, y, fold in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            X, y, train = X[chosen], y[chosen], fold[chosen] > 0
+        tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
+        for table, X, y, fold in tables:
+            train = fold > 0
             for name, model in mixtures(kind):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -88,11 +88,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     for task in ESTIMATORS:
-        tables = []
-        for _, X, y, fold in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            tables.append((task, X[chosen], y[chosen], fold[chosen]))
-        for n_experts in arguments.n_experts:
+        loaded = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
+        tables = [(task, X, y, fold) for _, X, y, fold in loaded]
+        for n_experts in arguments.n_experts if tables else []:
             compare(arguments, task, tables, n_experts)
 
 

@@ -14,10 +14,18 @@ def data_parser(description):
     return parser
 
 
-def load_tables(folder, task, only=None):
-    """Yield name, X, y and fold of each table of a task, "regression" or "classification"."""
+def load_tables(folder, task, only=None, most_rows=None):
+    """Yield name, X, y and fold of each table of a task, "regression" or "classification".
+
+    Of more rows than `most_rows` that many, drawn at random.
+    """
     for path in sorted((folder / task).glob("*.npz")):
         if only and path.stem not in only:
             continue
         with np.load(path) as table:
-            yield path.stem, table["X"].astype(float), table["y"], table["test_fold"]
+            X, y, fold = table["X"].astype(float), table["y"], table["test_fold"]
+        if most_rows is None:
+            yield path.stem, X, y, fold
+            continue
+        rows = np.random.default_rng(0).permutation(len(y))[:most_rows]
+        yield path.stem, X[rows], y[rows], fold[rows]

@@ -78,9 +78,8 @@ def main():
     arguments = parser.parse_args()
     for task in arguments.task:
         results = {}
-        for table, X, y, _ in load_tables(arguments.data, task, arguments.only):
-            chosen = np.random.default_rng(0).permutation(len(y))[: arguments.most_rows]
-            X, y = X[chosen], y[chosen]
+        tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
+        for table, X, y, _ in tables:
             for name, model in models(task, arguments.experts, arguments.leaves):
                 rows = []
                 for split in range(arguments.splits):

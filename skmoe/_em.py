@@ -34,6 +34,8 @@ FIRST_ITERATIONS = 3
 # Step lengths that an iteration tries: 1, 1/2, 1/4, ... and at last 0, which leaves all but
 # closed-form parts where they are.
 N_STEPS = 12
+# Coefficients of the gate from which threads save more time than they wait for each other.
+THREADED = 128
 # Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
 FIRST_LIMIT = 16.0
 LIMIT_GROWTH = 4.0
@@ -273,7 +275,10 @@ def climb(
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
-    round_off = round_off_of(blocks[0].gate_design if isinstance(blocks, list) else None)
+    design = blocks[0].gate_design if isinstance(blocks, list) else None
+    if design is not None and len(params.gate[0]) * design.shape[1] < THREADED:
+        n_threads = 1
+    round_off = round_off_of(design)
     with _mapping(blocks, n_threads) as over:
         look = partial(sweep, parts, blocks, over=over)
         start, begin = _stand(look, params, n_plain, place)

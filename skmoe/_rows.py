@@ -15,8 +15,11 @@ from scipy import sparse
 
 from skmoe._numerics import Array, Design
 
-# Rows of a block: small enough for the block and its products to stay in cache.
+# Rows of a block: small enough for the block and its products to stay in cache, and as many more of
+# narrow tables, up to a limit, as make up for the time of a call.
 BLOCK_ROWS = 2048
+MOST_BLOCK_ROWS = 8192
+BLOCK_SIZE = 110_000
 # Sparse rows are short, and a call for a block of them costs more.
 SPARSE_BLOCK_ROWS = 16_384
 # A spread below this share of the mean is what summation leaves of a constant column.
@@ -169,8 +172,15 @@ def in_blocks(rows: Any, size: int | None = None) -> Any:
     if isinstance(rows.expert_design, RawTable):
         return [rows]
     if size is None:
-        size = SPARSE_BLOCK_ROWS if sparse.issparse(rows.gate_design) else BLOCK_ROWS
+        size = _block_rows(rows.gate_design)
     return [take(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
+
+
+def _block_rows(design: Design) -> int:
+    if sparse.issparse(design):
+        return SPARSE_BLOCK_ROWS
+    power = 2 ** int(np.log2(max(BLOCK_SIZE / design.shape[1], 1.0)))
+    return int(np.clip(power, BLOCK_ROWS, MOST_BLOCK_ROWS))
 
 
 def distinct_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:

@@ -1,6 +1,7 @@
 """The loop: it never falls, it ends where it should, and it says so when it cannot."""
 
 import pickle
+import threading
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -153,9 +154,21 @@ def test_lower_bounds_of_the_estimators_never_fall(seed, n_experts):
 
 
 @pytest.mark.parametrize(("parts", "rows"), PARTS)
-def test_threads_change_nothing(parts, rows):
-    alone, together = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
-    assert alone.bounds == together.bounds
+def test_threads_change_nothing(parts, rows, monkeypatch):
+    used = set()
+
+    def look(*args):
+        used.add(threading.get_ident())
+        return one_look(*args)
+
+    one_look = _em._look
+    monkeypatch.setattr(_em, "_look", look)
+    alone, few = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
+    assert used == {threading.get_ident()}  # so few coefficients are not worth threads
+    monkeypatch.setattr(_em, "THREADED", 0)
+    together = climb(parts, rows, 2, n_threads=3)
+    assert len(used) > 1
+    assert alone.bounds == few.bounds == together.bounds
     assert_same_params(alone, together)
 
 

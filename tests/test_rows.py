@@ -95,3 +95,12 @@ def test_blocks_put_together_are_the_rows():
     assert_array_equal(np.vstack([block.expert_design for block in blocks]), design)
     assert_array_equal(np.hstack([block.y for block in blocks]), rows.y)
     assert_array_equal(np.concatenate([block.weight for block in blocks]), WEIGHT)
+
+
+@pytest.mark.parametrize(("n_columns", "size"), [(1, 8192), (11, 8192), (21, 4096), (300, 2048)])
+def test_blocks_of_narrow_tables_are_longer(n_columns, size):
+    design = np.ones((10_000, n_columns))
+    rows = _rows.Rows(design, design, np.ones((1, 10_000)), np.ones(10_000))
+    sizes = [len(block.weight) for block in _rows.in_blocks(rows)]
+    assert sizes[0] == size
+    assert sum(sizes) == 10_000

@@ -505,6 +505,7 @@ DISPLAYS = {
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)
 def test_axes_are_those_given_and_a_display_draws_again(regression, draw):
+    plt.close("all")  # what tests elsewhere, and examples of docstrings, have left open
     figure, ax = plt.subplots()
     display = draw(*regression, ax=ax)
     assert display.figure_ is figure

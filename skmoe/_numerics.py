@@ -39,7 +39,7 @@ MANY_SAVED = 500
 # Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 LARGEST_GRAM = 1000
 # A fall of a bound per row, relative to its size, that is round-off, by the precision of designs.
-ROUND_OFF = {"float64": 1e-11, "float32": 1e-8}
+BOUND_ROUND_OFF = {"float64": 1e-11, "float32": 1e-8}
 # Iterations between the bounds that Aitken's estimate compares: single gains alternate between
 # plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
 STRIDE = 6
@@ -371,11 +371,11 @@ def _squares(arrays: list[Array]) -> float:
 
 def round_off_of(design: Design | None) -> float:
     """Fall of a bound per row, relative to its size, that says nothing."""
-    return ROUND_OFF["float64" if design is None else str(design.dtype)]
+    return BOUND_ROUND_OFF["float64" if design is None else str(design.dtype)]
 
 
 def gain_left(
-    bounds: Sequence[float], round_off: float = ROUND_OFF["float64"], stride: int = STRIDE
+    bounds: Sequence[float], round_off: float = BOUND_ROUND_OFF["float64"], stride: int = STRIDE
 ) -> float:
     """Aitken's estimate of how far a rising sequence is below its limit [1]_.
 

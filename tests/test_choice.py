@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _choice, _regressor
 from skmoe._choice import by_held_out_rows, numbers
 
 
@@ -120,6 +120,24 @@ def test_users_paths():
     assert not hasattr(average, "n_experts_tried_")
     routed = clone(moe).set_params(top_k=2).fit(X, y)
     assert routed.n_experts_ == 2
+
+
+def test_trials_estimate_the_noise_once_and_find_the_same(monkeypatch):
+    X, y = steps(3)
+    calls = []
+
+    def estimate(*args):
+        calls.append(args)
+        return noise_variance(*args)
+
+    noise_variance = _regressor.noise_variance
+    monkeypatch.setattr(_regressor, "noise_variance", estimate)
+    moe = MixtureOfExpertsRegressor("bic", random_state=0)
+    once, n_once = clone(moe).fit(X, y), len(calls)
+    monkeypatch.setattr(_choice, "_noise_of", lambda model: None)
+    anew, n_anew = clone(moe).fit(X, y), len(calls) - n_once
+    assert n_anew - n_once == len(once.n_experts_tried_) - 1  # of the first trial, splits, the fit
+    assert_array_equal(once.n_experts_scores_, anew.n_experts_scores_)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Mixtures of experts for tabular data, in scikit-learn style."""
 
-from skmoe._classifier import MixtureOfExpertsClassifier
-from skmoe._regressor import MixtureOfExpertsRegressor
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 
 __version__ = "0.1.0"
 

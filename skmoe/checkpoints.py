@@ -14,13 +14,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._stream_validation import check_checkpoint, check_keeps
-from skmoe._validation import check_integer
+from skmoe._data.checks import check_integer
 
 # Attributes of a fit that are no public ones.
-PRIVATE = ("_mixture", "_single_output", "_place", "_memory", "_stream", "_early")
+PRIVATE = ("_mixture", "_single_output", "_resume_state", "_memory", "_stream", "_early")
+
 # Iterations after which the end of a fit is seen.
-FEWEST = 15
+MIN_INTERVAL = 15
 
 
 class Checkpoint:
@@ -102,7 +102,7 @@ class Checkpoint:
         if context.task_name == "iteration" and context.parent.task_name == "EM":
             # Within a revival there is no place to go on from.
             ends = fitted_estimator.n_iter_ % self.every == 0
-            if ends and fitted_estimator._place is not None:
+            if ends and fitted_estimator._resume_state is not None:
                 _write(self.path, fitted_estimator, _attributes(fitted_estimator))
         elif context.task_name == "fit":
             _write(self.path, fitted_estimator, _attributes(fitted_estimator))
@@ -208,18 +208,20 @@ def fit_with_checkpoints(
     True
     """
     in_stretches = not isinstance(estimator.expert, str) or estimator.expert != "linear"
-    check_integer("every", every, least=FEWEST if in_stretches else 1)
-    check_keeps(estimator)
+    check_integer("every", every, least=MIN_INTERVAL if in_stretches else 1)
+    check_checkpointable(estimator)
     path, run = Path(path), clone(estimator)
     if path.exists():
         (kind, parameters), attributes = joblib.load(path)
-        check_checkpoint(str(path), _settings(kind(**parameters)), _settings(estimator))
+        check_checkpoint(
+            str(path), _comparable_params(kind(**parameters)), _comparable_params(estimator)
+        )
         _fitted(run, attributes)
-    fit = _fit_in_stretches if in_stretches else _fit_in_one
+    fit = _fit_in_segments if in_stretches else _fit_in_one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit(run, (X, y, sample_weight), every, partial(_write, path, estimator))
-    estimator._adopt(_attributes(run))
+    estimator._set_fitted_attributes(_attributes(run))
     if not run.converged_:
         warnings.warn(
             f"EM did not converge in max_iter={estimator.max_iter} iterations. Increase max_iter, "
@@ -244,7 +246,7 @@ def _fit_in_one(run: Any, data: tuple, every: int, write: Callable[[dict[str, An
     write(_attributes(run))
 
 
-def _fit_in_stretches(
+def _fit_in_segments(
     run: Any, data: tuple, every: int, write: Callable[[dict[str, Any]], None]
 ) -> None:
     """Fits of some iterations, each a warm start from the last."""
@@ -276,7 +278,7 @@ def _fitted(estimator: Any, attributes: dict[str, Any]) -> Any:
     return estimator
 
 
-def _settings(estimator: Any) -> dict[str, str]:
+def _comparable_params(estimator: Any) -> dict[str, str]:
     """What must be the same to go on."""
     given = {
         name: repr(value)
@@ -295,3 +297,28 @@ def _write(path: Any, estimator: Any, attributes: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def check_checkpoint(path: str, known: dict[str, str], wanted: dict[str, str]) -> None:
+    """A checkpoint is of the same estimator with the same parameters."""
+    other = sorted(k for k in known.keys() | wanted if known.get(k) != wanted.get(k))
+    if other:
+        raise ValueError(
+            f"path must be of a fit with the same parameters; {path} differs in {other}: "
+            f"{other[0]} is {known.get(other[0])} there, and {wanted.get(other[0])} here. Set the "
+            "same parameters, or use another path."
+        )
+
+
+def check_checkpointable(estimator: Any) -> None:
+    """A fit that is one climb, from which another can go on."""
+    if estimator.combine != "best":
+        raise ValueError(
+            f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '
+            'Use combine="best".'
+        )
+    if isinstance(estimator.n_experts, str):
+        raise ValueError(
+            f"fit_with_checkpoints needs an integer n_experts; got {estimator.n_experts!r}. Choose "
+            "the number first, on a sample if need be."
+        )

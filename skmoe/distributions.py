@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtr
 from sklearn.utils import check_random_state
 
-from skmoe._normal_mixtures import (
+from skmoe._numerics.normal_mixtures import (
     density_parts,
     log_total,
     lower_quantile,
     mean_distance,
     nearest_mode,
 )
-from skmoe._numerics import LOG_2PI, Array
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
 
 
 class MixtureDistribution:

@@ -13,14 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._average import AverageGate
-from skmoe._classifier import MixtureOfExpertsClassifier
-from skmoe._extras import import_skl2onnx
-from skmoe._mixture import Mixture
-from skmoe._numerics import Array
-from skmoe._regressor import MixtureOfExpertsRegressor
-from skmoe.experts import LinearExperts, LogisticExperts
-from skmoe.gates import ConstantGate, SoftmaxGate
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_skl2onnx
+from skmoe.experts._linear import LinearExperts
+from skmoe.experts._logistic import LogisticExperts
+from skmoe.gates._averaged import AveragedGate
+from skmoe.gates._constant import ConstantGate
+from skmoe.gates._softmax import SoftmaxGate
 
 
 def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
@@ -111,17 +113,17 @@ def register_converters() -> None:
 # --- what can be converted --------------------------------------------------------------------
 
 
-def _checked(moe: Any) -> Mixture:
+def _checked(moe: Any) -> FittedMixture:
     """The mixture of a fitted estimator, if it has a form in ONNX."""
     check_is_fitted(moe)
-    mixture: Mixture = moe._mixture
+    mixture: FittedMixture = moe._mixture
     experts, gate = mixture.parts.experts, mixture.parts.gate
     if not isinstance(experts, LinearExperts | LogisticExperts):
         _refuse("expert", moe.expert, 'expert="linear"')
-    if mixture.added is not None:
-        name = "gate.transformer" if mixture.added.base is None else "base"
+    if mixture.extra_features is not None:
+        name = "gate.transformer" if mixture.extra_features.base is None else "base"
         _refuse(name, "one", "neither base nor a gate with a transformer; apply a base beside it")
-    if isinstance(gate, AverageGate):
+    if isinstance(gate, AveragedGate):
         gate = gate.gate
     if not isinstance(gate, SoftmaxGate | ConstantGate):
         _refuse("gate", moe.gate, 'gate="softmax" or gate="constant"')
@@ -207,7 +209,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     probs.add_to(scope, container)
 
 
-def _begin(operator: Any, container: Any) -> tuple[Graph, Mixture, Any]:
+def _begin(operator: Any, container: Any) -> tuple[Graph, FittedMixture, Any]:
     """The graph, the mixture, and the standardised features."""
     types = import_module("skl2onnx.common.data_types")
     ops = import_module("skl2onnx.algebra.onnx_ops")
@@ -216,12 +218,12 @@ def _begin(operator: Any, container: Any) -> tuple[Graph, Mixture, Any]:
     features = operator.inputs[0]
     if not isinstance(features.type, types.DoubleTensorType | types.FloatTensorType):
         features = graph("Cast", features, to=1)  # to single precision
-    mixture: Mixture = operator.raw_operator._mixture
+    mixture: FittedMixture = operator.raw_operator._mixture
     centered = graph("Sub", features, mixture.scale.center[None])
-    return graph, mixture, graph("Mul", centered, 1.0 / mixture.scale.spread[None])
+    return graph, mixture, graph("Mul", centered, 1.0 / mixture.scale.scale[None])
 
 
-def _linear(graph: Graph, mixture: Mixture, design: Any, coef: Array, columns: Any) -> Any:
+def _linear(graph: Graph, mixture: FittedMixture, design: Any, coef: Array, columns: Any) -> Any:
     """Linear predictors (n, P) of standardised features, for coefficients (P, d)."""
     center, spread = mixture.scale
     slopes = np.zeros((len(coef), len(center)))
@@ -231,17 +233,17 @@ def _linear(graph: Graph, mixture: Mixture, design: Any, coef: Array, columns: A
     return graph("Gemm", design, slopes.T, coef[:, -1] + slopes @ rest)
 
 
-def _outputs(graph: Graph, mixture: Mixture, design: Any) -> Any:
+def _outputs(graph: Graph, mixture: FittedMixture, design: Any) -> Any:
     """What each expert says, (n, K, outputs or classes): standardised means, or logits."""
     coef = mixture.params.experts.coef
     said = _linear(graph, mixture, design, coef.reshape(-1, coef.shape[-1]), mixture.expert_columns)
     return graph("Reshape", said, np.array([-1, *coef.shape[:2]], dtype=np.int64))
 
 
-def _mean(graph: Graph, mixture: Mixture, design: Any, said: Any) -> Any:
+def _mean(graph: Graph, mixture: FittedMixture, design: Any, said: Any) -> Any:
     """Mean of what the experts say under the gate, (n, outputs or classes)."""
     gate, params, top_k = mixture.parts.gate, mixture.params.gate, mixture.parts.top_k
-    if isinstance(gate, AverageGate):
+    if isinstance(gate, AveragedGate):
         starts, top_k = params.starts, gate.top_k
         gates = [_gate(graph, mixture, design, start, top_k, 1.0 / len(starts)) for start in starts]
         weights = graph("Concat", *gates, axis=1)
@@ -253,14 +255,14 @@ def _mean(graph: Graph, mixture: Mixture, design: Any, said: Any) -> Any:
 
 
 def _gate(
-    graph: Graph, mixture: Mixture, design: Any, params: Any, top_k: int | None, share: float
+    graph: Graph, mixture: FittedMixture, design: Any, params: Any, top_k: int | None, share: float
 ) -> Any:
     """Probabilities of the experts of one start times its share, (n, K)."""
     if hasattr(params, "coef"):
         coef, columns = params.coef, mixture.gate_columns
     else:
-        coef = np.zeros((len(params.log_weight), len(mixture.scale.center) + 1))
-        coef[:, -1], columns = params.log_weight, None
+        coef = np.zeros((len(params.log_prior), len(mixture.scale.center) + 1))
+        coef[:, -1], columns = params.log_prior, None
     logits = _linear(graph, mixture, design, coef, columns)
     if top_k is not None and top_k < len(coef):
         logits = _routed(graph, logits, len(coef), top_k)

@@ -10,9 +10,9 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _search
-from skmoe._em import Params
-from skmoe._mixture import log_density
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._mixture.fitted import log_density
+from skmoe._mixture.model import Params
 
 AVERAGE = {"combine": "average", "n_init": 3, "random_state": 0}
 

@@ -5,7 +5,7 @@ import pytest
 from regimes import flipping_classes, two_regimes
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe import _callbacks as callbacks
+from skmoe._estimators.callbacks import CallbackSupportMixin
 
 X, Y = two_regimes(n_rows=200)
 
@@ -17,7 +17,7 @@ needs_callbacks = pytest.mark.skipif(ProgressBar is None, reason="needs scikit-l
 
 
 def test_fits_do_without_callbacks():
-    context = callbacks.CallbackSupportMixin._init_callback_context
+    context = CallbackSupportMixin._init_callback_context
     assert callable(context)
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y)
     assert hasattr(moe, "set_callbacks") == (ProgressBar is not None)

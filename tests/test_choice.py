@@ -10,8 +10,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _choice, _regressor
-from skmoe._choice import by_held_out_rows, numbers
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.n_experts_selection import n_experts_grid, select_by_holdout
 
 
 def steps(n_regimes, n_rows=600, seed=0):
@@ -52,14 +52,14 @@ def test_the_smallest_number_within_a_standard_error_is_chosen():
     def score(number):
         return rows.get(number, noise - 2)
 
-    choice = by_held_out_rows(score, np.ones(400), most=100)
+    choice = select_by_holdout(score, np.ones(400), most=100)
     assert choice.n_experts == 2
     assert list(choice.tried) == [1, 2, 3, 4, 5]
-    assert by_held_out_rows(score, np.ones(400), most=1).n_experts == 1
+    assert select_by_holdout(score, np.ones(400), most=1).n_experts == 1
 
 
 def test_numbers_grow_by_a_quarter():
-    found = [number for number, _ in zip(numbers(), range(12), strict=False)]
+    found = [number for number, _ in zip(n_experts_grid(), range(12), strict=False)]
     assert found == [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24]
 
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _extras
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import DaskBlocks, RowBlocks
 
 X, Y = two_regimes(n_rows=4000)

@@ -9,23 +9,28 @@ import numpy as np
 import pytest
 from regimes import crossing_lines, flipping_classes, two_regimes
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _em
-from skmoe._numerics import STRIDE, gain_left, log_normalise
-from skmoe._rows import Rows, in_blocks, take
-from skmoe._starts import soften
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.rows import Dataset, split_into_blocks, subset
+from skmoe._mixture.acceleration import AITKEN_STRIDE, aitken_gap
+from skmoe._mixture.e_step import _e_step_block
+from skmoe._mixture.em import run_em
+from skmoe._mixture.initialization import smooth_labels
+from skmoe._mixture.m_step import params_from_responsibilities
+from skmoe._mixture.model import MixtureModel, log_joint
+from skmoe._numerics.probability import keep_top_k, log_normalise
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 
 X, Y = two_regimes()
 DESIGN = np.column_stack([X, np.ones(len(X))])
-ROWS = Rows(DESIGN, DESIGN, ((Y - Y.mean()) / Y.std())[None], np.ones(len(Y)))
+ROWS = Dataset(DESIGN, DESIGN, ((Y - Y.mean()) / Y.std())[None], np.ones(len(Y)))
 LABELS = (X[:, 1] > 0).astype(int)
 CLASS_X, CLASSES = flipping_classes(n_classes=3)
 CLASS_DESIGN = np.column_stack([CLASS_X, np.ones(len(CLASS_X))])
-CLASS_ROWS = Rows(CLASS_DESIGN, CLASS_DESIGN, CLASSES, np.ones(len(CLASSES)))
+CLASS_ROWS = Dataset(CLASS_DESIGN, CLASS_DESIGN, CLASSES, np.ones(len(CLASSES)))
 
 PARTS = [
-    (_em.Parts(gate, experts), rows)
+    (MixtureModel(gate, experts), rows)
     for gate in (SoftmaxGate(), SoftmaxGate(alpha=0.0), ConstantGate())
     for experts, rows in [
         (LinearExperts(), ROWS),
@@ -36,9 +41,9 @@ PARTS = [
 
 
 def climb(parts, rows, n_plain=5, **options):
-    params = _em.maximise(parts, rows, soften(LABELS, 2), 5)
+    params = params_from_responsibilities(parts, rows, smooth_labels(LABELS, 2), 5)
     options = {"max_iter": 300, "tol": 1e-7, "on_iteration": lambda i, run: False} | options
-    return _em.climb(parts, in_blocks(rows, 100), params, n_plain=n_plain, **options)
+    return run_em(parts, split_into_blocks(rows, 100), params, n_plain=n_plain, **options)
 
 
 @pytest.mark.parametrize(("parts", "rows"), PARTS)
@@ -52,14 +57,14 @@ def test_the_bound_never_falls(parts, rows, n_plain):
 @pytest.mark.parametrize(("parts", "rows"), PARTS)
 def test_the_bound_is_the_penalised_log_likelihood_of_the_parameters(parts, rows):
     run = climb(parts, rows, max_iter=7)
-    _, joint = _em.joint_log_prob(parts, run.params, rows)
+    _, joint = log_joint(parts, run.params, rows)
     penalty = parts.gate.penalty(run.params.gate) + parts.experts.penalty(run.params.experts)
     expected = (log_normalise(joint)[1].sum() - penalty) / len(rows.weight)
     assert run.bounds[-1] == pytest.approx(expected, abs=1e-12)
 
 
 def test_acceleration_reaches_the_same_optimum_in_fewer_iterations():
-    parts = _em.Parts(ConstantGate(), LinearExperts(alpha=1e-8))
+    parts = MixtureModel(ConstantGate(), LinearExperts(alpha=1e-8))
     plain, fast = climb(parts, ROWS, 10**6, tol=1e-9), climb(parts, ROWS, 3, tol=1e-9)
     assert fast.bounds[-1] == pytest.approx(plain.bounds[-1], abs=1e-7)
     assert len(fast.bounds) < len(plain.bounds)
@@ -67,21 +72,21 @@ def test_acceleration_reaches_the_same_optimum_in_fewer_iterations():
 
 def test_a_converged_fit_is_within_its_tolerance_of_the_optimum():
     for tol in (1e-3, 1e-5):
-        parts = _em.Parts(SoftmaxGate(), LinearExperts())
+        parts = MixtureModel(SoftmaxGate(), LinearExperts())
         gap = climb(parts, ROWS, tol=1e-10).bounds[-1] - climb(parts, ROWS, tol=tol).bounds[-1]
         assert gap < 3 * tol
 
 
 def test_gain_left_is_aitkens_estimate():
     bounds = [-(0.9**t) for t in range(40)]
-    left = gain_left(bounds)
+    left = aitken_gap(bounds)
     assert left == pytest.approx(0.9**39, rel=1e-6) or left == pytest.approx(
-        bounds[-1] - bounds[-1 - STRIDE]
+        bounds[-1] - bounds[-1 - AITKEN_STRIDE]
     )
     assert left >= 0.9**39 * (1 - 1e-6)
-    assert gain_left(bounds[:5]) == np.inf  # too short to tell
-    assert gain_left([*range(30)]) == np.inf  # no sign of an end
-    assert gain_left([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
+    assert aitken_gap(bounds[:5]) == np.inf  # too short to tell
+    assert aitken_gap([*range(30)]) == np.inf  # no sign of an end
+    assert aitken_gap([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
 
 
 def test_a_gate_step_that_is_too_long_is_shortened():
@@ -92,7 +97,7 @@ def test_a_gate_step_that_is_too_long_is_shortened():
         def solve(self, statistics, factor, params, step):
             return super().solve(statistics, factor, params, 60.0 * step)
 
-    run = climb(_em.Parts(Reckless(), LinearExperts()), ROWS, 10**6)
+    run = climb(MixtureModel(Reckless(), LinearExperts()), ROWS, 10**6)
     assert not run.stalled
     assert min(np.diff(run.bounds)) > -1e-10
 
@@ -106,7 +111,7 @@ class Sinking(LinearExperts):
 
 
 def test_a_part_that_lowers_the_bound_is_stopped():
-    run = climb(_em.Parts(ConstantGate(), Sinking()), ROWS)
+    run = climb(MixtureModel(ConstantGate(), Sinking()), ROWS)
     assert run.stalled
     assert not run.converged
     assert all(later >= earlier for earlier, later in pairwise(run.bounds))
@@ -120,7 +125,7 @@ def test_extrapolation_respects_the_floor_of_the_variances():
         lowest.append(run.params.experts.log_variance.min())
         return False
 
-    climb(_em.Parts(SoftmaxGate(), experts), ROWS, 1, on_iteration=listen)
+    climb(MixtureModel(SoftmaxGate(), experts), ROWS, 1, on_iteration=listen)
     assert min(lowest) == np.log(0.02)  # the floor is felt, and held
 
 
@@ -131,7 +136,7 @@ def test_a_listener_can_end_the_climb():
         heard.append(iteration)
         return iteration == 4
 
-    run = climb(_em.Parts(SoftmaxGate(), LinearExperts()), ROWS, on_iteration=listen)
+    run = climb(MixtureModel(SoftmaxGate(), LinearExperts()), ROWS, on_iteration=listen)
     assert heard == [1, 2, 3, 4]
     assert len(run.bounds) == 4
     assert not run.converged
@@ -161,7 +166,7 @@ def test_threads_change_nothing(parts, rows, monkeypatch):
         used.add(threading.get_ident())
         return one_look(*args)
 
-    one_look = _em._look
+    one_look = _e_step_block
     monkeypatch.setattr(_em, "_look", look)
     alone, few = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
     assert used == {threading.get_ident()}  # so few coefficients are not worth threads
@@ -182,7 +187,7 @@ def assert_same_params(one, other):
 def test_routing_keeps_the_first_of_equals(top_k):
     values = np.random.default_rng(0).integers(0, 3, size=(5, 200)).astype(float)
     values[3] = -np.inf
-    kept = np.isfinite(_em.routed(values, top_k))
+    kept = np.isfinite(keep_top_k(values, top_k))
     order = np.argsort(-values, axis=0, kind="stable")[:top_k]
     expected = np.zeros_like(kept)
     np.put_along_axis(expected, order, True, axis=0)
@@ -196,9 +201,9 @@ def test_a_climb_goes_on_as_if_it_had_not_ended(parts, rows, n_plain):
     through = climb(parts, rows, n_plain, max_iter=24, tol=0.0)
     for cut in range(1, 24, 2 if n_plain == 2 else 5):
         first = climb(parts, rows, n_plain, max_iter=cut, tol=0.0)
-        rest = _em.climb(
+        rest = run_em(
             parts,
-            in_blocks(rows, 100),
+            split_into_blocks(rows, 100),
             first.params,
             max_iter=24 - cut,
             tol=0.0,
@@ -212,12 +217,12 @@ def test_a_climb_goes_on_as_if_it_had_not_ended(parts, rows, n_plain):
 
 
 def test_a_place_on_other_rows_tells_nothing():
-    parts, other = _em.Parts(SoftmaxGate(), LinearExperts()), take(ROWS, slice(100))
+    parts, other = MixtureModel(SoftmaxGate(), LinearExperts()), subset(ROWS, slice(100))
     first = climb(parts, ROWS, tol=1e-9)
     fresh, led = (
-        _em.climb(
+        run_em(
             parts,
-            in_blocks(other),
+            split_into_blocks(other),
             first.params,
             max_iter=20,
             tol=0.0,

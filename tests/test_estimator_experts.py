@@ -26,8 +26,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door
-from skmoe._em import joint_log_prob
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.problem import build_problem
+from skmoe._mixture.model import log_joint
 from skmoe.experts import EXPERTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
@@ -139,7 +140,7 @@ def test_in_sample_noise_goes_to_zero_and_cross_fitted_noise_does_not():
 
 def test_rows_are_judged_by_experts_that_did_not_see_them():
     """What the running fit says of a row comes from models of the other folds."""
-    setup = _door.open_door(
+    setup = build_problem(
         MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), random_state=0), X, Y, None
     ).setup
     experts, table, y = setup.parts.experts, setup.rows.expert_design, setup.rows.y
@@ -170,7 +171,7 @@ def test_experts_are_the_average_of_their_fold_models_with_the_noise_out_of_fold
 def test_groups_stay_in_one_fold():
     groups = np.arange(len(Y)) % 20
     moe = MixtureOfExpertsRegressor(2, expert="tree", random_state=0)
-    table = _door.open_door(moe, X, Y, None, groups).setup.rows.expert_design
+    table = build_problem(moe, X, Y, None, groups).setup.rows.expert_design
     order = {tuple(row): group for row, group in zip(X, groups, strict=True)}
     of_row = np.array([order[tuple(row)] for row in table.X])
     for group in range(20):
@@ -186,7 +187,7 @@ def test_groups_stay_in_one_fold():
 def test_folds_are_stratified_by_class():
     rare = np.r_[np.zeros(240), np.ones(50), np.full(10, 2)].astype(int)
     moe = MixtureOfExpertsClassifier(2, expert="tree", random_state=0)
-    setup = _door.open_door(moe, CLASS_X, rare, None).setup
+    setup = build_problem(moe, CLASS_X, rare, None).setup
     fold = setup.rows.expert_design.fold
     for j in range(5):
         assert (setup.rows.y[fold == j] == 2).sum() == 2
@@ -604,8 +605,8 @@ def test_balanced_gates_are_those_of_pseudo_rows():
     """The objective is the likelihood with uniform pseudo-targets for each row."""
     features, y = two_regimes()
     moe = MixtureOfExpertsRegressor(2, balance=0.3, random_state=0).fit(features, y)
-    setup = _door.open_door(moe, features, y, None).setup
-    log_gate, joint = joint_log_prob(setup.parts, moe._mixture.params, setup.rows)
+    setup = build_problem(moe, features, y, None).setup
+    log_gate, joint = log_joint(setup.parts, moe._mixture.params, setup.rows)
     value = np.logaddexp(*joint).sum() + 0.3 * log_gate.mean(axis=0).sum()
     parts, params = setup.parts, moe._mixture.params
     value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)

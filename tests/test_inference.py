@@ -15,11 +15,11 @@ from sklearn.linear_model import LinearRegression
 from test_reference import EXACT, MODELS, fit, largest_error
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._coefficients import derivatives, make_layout
-from skmoe._em import Params, sweep
-from skmoe._information import observed_information
-from skmoe._mixture import make_rows
-from skmoe._rows import in_blocks
+from skmoe._data.rows import make_dataset, split_into_blocks
+from skmoe._inference.coefficients import jacobian, make_layout
+from skmoe._inference.information import observed_information
+from skmoe._mixture.em import evaluate
+from skmoe._mixture.model import Params
 
 PRECISE = {"tol": 1e-10, "max_iter": 3000, "random_state": 0, "n_init": 2}
 
@@ -51,7 +51,7 @@ def information_by_differences(moe, rows):
     """Negative second differences of the penalised log-likelihood, in the coordinates of parts."""
     parts, params, total = moe._mixture.parts, moe._mixture.params, rows.weight.sum()
     experts, gate = parts.experts, parts.gate
-    information = observed_information(parts, params, in_blocks(rows))
+    information = observed_information(parts, params, split_into_blocks(rows))
     shapes = SimpleNamespace(experts=params.experts, gate=params.gate)
 
     def moved(step):
@@ -75,7 +75,7 @@ def information_by_differences(moe, rows):
         return Params(shapes.gate._replace(coef=shapes.gate.coef + shift), new)
 
     def objective(step):
-        return total * sweep(parts, in_blocks(rows), moved(step)).bound
+        return total * evaluate(parts, split_into_blocks(rows), moved(step)).bound
 
     size, h = len(information.observed), 1e-3
     second = np.zeros((size, size))
@@ -120,7 +120,7 @@ def test_the_information_is_the_second_derivative(parameters):
     mixture = moe._mixture
     target = moe._standard_target(moe._validate_new_target(y))
     columns = mixture.gate_columns, mixture.expert_columns
-    rows = make_rows(X, mixture.scale, *columns, target, weight)
+    rows = make_dataset(X, mixture.scale, *columns, target, weight)
     exact, differences = information_by_differences(moe, rows)
     assert_allclose(exact, differences, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
 
@@ -130,9 +130,9 @@ def test_derivatives_of_terms_are_those_of_attributes():
     X, y = two_regimes(n_rows=200)
     moe = MixtureOfExpertsRegressor(2, **PRECISE).fit(5 + 3 * X, 2 - 7 * y)
     mixture, params = moe._mixture, moe._mixture.params
-    rows = make_rows(5 + 3 * X, mixture.scale, None, None, np.zeros((1, 200)), np.ones(200))
-    information = observed_information(mixture.parts, params, in_blocks(rows))
-    slopes = derivatives(make_layout(mixture, ["y"]), mixture, information, None)
+    rows = make_dataset(5 + 3 * X, mixture.scale, None, None, np.zeros((1, 200)), np.ones(200))
+    information = observed_information(mixture.parts, params, split_into_blocks(rows))
+    slopes = jacobian(make_layout(mixture, ["y"]), mixture, information, None)
     step = np.random.default_rng(0).normal(size=(2, 1, 4))
     coef = params.experts.coef + step
     moved = copy.copy(moe)

@@ -12,7 +12,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _rows
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.scaling import design_matrix, fit_standardization
 
 X, Y = two_regimes(n_rows=200)
 NAMES = ["age", "income", "height"]
@@ -46,9 +47,9 @@ def test_single_precision_says_the_same(make):
 
 def test_tables_in_single_precision_are_not_copied_into_double():
     rows = X.astype(np.float32)
-    scale = _rows.standard_scale(rows, np.ones(len(rows)))
-    assert _rows.make_design(rows, scale, None).dtype == np.float32
-    assert _rows.make_design(sparse.csr_array(rows), scale, None).dtype == np.float64
+    scale = fit_standardization(rows, np.ones(len(rows)))
+    assert design_matrix(rows, scale, None).dtype == np.float32
+    assert design_matrix(sparse.csr_array(rows), scale, None).dtype == np.float64
 
 
 @pytest.mark.parametrize("layout", ["F", "readonly", "list", "strided"])

@@ -8,7 +8,9 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _door, _validation
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.checks import class_weights
+from skmoe._estimators.problem import build_problem
 
 INITS = ["auto", "linear_tree", "kmeans", "tree", "random"]
 CASES = [
@@ -69,7 +71,7 @@ def test_balanced_classes_count_weights():
 
 def test_balanced_classes_weigh_the_same():
     codes, weight = np.array([0, 0, 0, 1, 1, 2]), np.array([1.0, 2.0, 0.5, 4.0, 1.0, 0.1])
-    balanced = _validation.class_weights("balanced", np.arange(3), codes, weight)
+    balanced = class_weights("balanced", np.arange(3), codes, weight)
     assert_allclose(np.bincount(codes, balanced), weight.sum() / 3)
 
 
@@ -149,7 +151,7 @@ def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
 def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):
     X, y = two_regimes(n_rows=500)
     monkeypatch.setattr(_door, "MOST_ROWS", 100)
-    setup = _door.open_door(MixtureOfExpertsRegressor(2, random_state=0), X, y, None).setup
+    setup = build_problem(MixtureOfExpertsRegressor(2, random_state=0), X, y, None).setup
     assert len(setup.table.rows.weight) == 100
     assert setup.table.rows.weight.sum() == pytest.approx(500)
     assert len(setup.rows.weight) == 500
@@ -162,7 +164,7 @@ def test_more_coefficients_start_from_more_rows(monkeypatch, n_experts, n_rows):
     monkeypatch.setattr(_door, "FEWEST_ROWS", 40)
     # A coefficient of gate and expert each for every column and the intercept.
     monkeypatch.setattr(_door, "ROWS_PER_COEFFICIENT", 7.5 / (X.shape[1] + 1))
-    setup = _door.open_door(MixtureOfExpertsRegressor(n_experts), X, y, None).setup
+    setup = build_problem(MixtureOfExpertsRegressor(n_experts), X, y, None).setup
     assert len(setup.table.rows.weight) == n_rows
 
 

@@ -9,8 +9,26 @@ from scipy import sparse
 from scipy.special import log_softmax, logsumexp
 from sklearn.linear_model import Ridge
 
-from skmoe import _numerics as numerics
-from skmoe import _softmax as softmax
+from skmoe._mixture.acceleration import squarem_step
+from skmoe._numerics.linalg import (
+    conjugate_gradients,
+    factorize_ridge,
+    linear_predictor,
+    ridge_diagonal,
+    ridge_newton_step,
+    weighted_column_sums,
+    weighted_gram,
+    weighted_grams,
+)
+from skmoe._numerics.multinomial import (
+    factorize_softmax_hessian,
+    helmert_contrasts,
+    softmax_gradient,
+    softmax_hessian,
+    softmax_newton_step,
+    to_contrasts,
+)
+from skmoe._numerics.probability import log_normalise, log_softmax
 
 RNG = np.random.default_rng(0)
 DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
@@ -23,24 +41,24 @@ def test_products_agree_with_plain_sums(make):
     design = make(DESIGN)
     coef = RNG.normal(size=(2, 3, 4))
     weights = RNG.uniform(size=(2, 3, 60))
-    assert_allclose(numerics.linear(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
+    assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
     assert_allclose(
-        numerics.weighted_sums(weights, design), np.einsum("kcn,nd->kcd", weights, DESIGN)
+        weighted_column_sums(weights, design), np.einsum("kcn,nd->kcd", weights, DESIGN)
     )
-    assert_allclose(numerics.weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
+    assert_allclose(weighted_gram(design, WEIGHT), (DESIGN.T * WEIGHT) @ DESIGN)
 
 
 def test_grams_of_few_rows_are_those_of_all(monkeypatch):
     monkeypatch.setattr(numerics, "MANY_SAVED", 50)
     weights = np.zeros((20, 60))
     weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
-    grams = numerics.weighted_grams(DESIGN, weights)
+    grams = weighted_grams(DESIGN, weights)
     assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
 
 
 def test_log_normalise_survives_extreme_values():
     joint = np.array([[-1e5, -3.0, 700.0], [-1e5 - 2, -5.0, -800.0]])
-    resp, density = numerics.log_normalise(joint)
+    resp, density = log_normalise(joint)
     assert_allclose(density, logsumexp(joint, axis=0))
     assert_allclose(resp.sum(axis=0), 1.0)
     assert resp[1, 2] == 0.0
@@ -48,14 +66,14 @@ def test_log_normalise_survives_extreme_values():
 
 def test_log_softmax_agrees_with_scipy():
     logits = RNG.normal(size=(2, 5, 7)) * 300
-    assert_allclose(numerics.log_softmax(logits, axis=1), log_softmax(logits, axis=1))
+    assert_allclose(log_softmax(logits, axis=1), log_softmax(logits, axis=1))
 
 
 def test_ridge_change_from_zero_is_ridge():
     y = RNG.normal(size=(2, 60))
-    ridge = numerics.slope_ridge(3.0, 4)
-    system = numerics.ridge_system(numerics.weighted_gram(DESIGN, WEIGHT)[None], ridge)
-    coef = numerics.ridge_change(system, ((y * WEIGHT) @ DESIGN)[None])[0]
+    ridge = ridge_diagonal(3.0, 4)
+    system = factorize_ridge(weighted_gram(DESIGN, WEIGHT)[None], ridge)
+    coef = ridge_newton_step(system, ((y * WEIGHT) @ DESIGN)[None])[0]
     model = Ridge(alpha=3.0).fit(DESIGN[:, :-1], y.T, sample_weight=WEIGHT)
     assert_allclose(coef[:, :-1], model.coef_, rtol=1e-8)
     assert_allclose(coef[:, -1], model.intercept_, rtol=1e-8)
@@ -64,8 +82,8 @@ def test_ridge_change_from_zero_is_ridge():
 def test_ridge_change_of_a_singular_system_is_the_smallest():
     design = np.column_stack([DESIGN[:, :1], DESIGN[:, :1], np.ones(60)])
     y = 4.0 * design[:, :1].T + 1.0
-    system = numerics.ridge_system(np.stack([design.T @ design, np.zeros((3, 3))]), np.zeros(3))
-    changes = numerics.ridge_change(system, np.stack([y @ design, np.zeros((1, 3))]))
+    system = factorize_ridge(np.stack([design.T @ design, np.zeros((3, 3))]), np.zeros(3))
+    changes = ridge_newton_step(system, np.stack([y @ design, np.zeros((1, 3))]))
     assert_allclose(changes[0], [[2.0, 2.0, 1.0]], rtol=1e-6)
     assert_allclose(changes[1], 0.0)
 
@@ -73,14 +91,14 @@ def test_ridge_change_of_a_singular_system_is_the_smallest():
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("binary", [False, True])
 def test_contrasts_span_vectors_that_sum_to_zero(n_classes, binary):
-    basis = softmax.contrasts(n_classes, binary=binary)
+    basis = helmert_contrasts(n_classes, binary=binary)
     assert_allclose(basis.sum(axis=0), 0.0, atol=1e-14)
     coordinates = RNG.normal(size=(n_classes - 1, 4))
-    assert_allclose(softmax.contrast_coordinates(basis @ coordinates, basis), coordinates)
+    assert_allclose(to_contrasts(basis @ coordinates, basis), coordinates)
 
 
 def softmax_value(coef, targets):
-    return float((targets * numerics.log_softmax(numerics.linear(coef, DESIGN))).sum())
+    return float((targets * log_softmax(linear_predictor(coef, DESIGN))).sum())
 
 
 def finite_differences(function, point, step=1e-5):
@@ -95,22 +113,22 @@ def finite_differences(function, point, step=1e-5):
 def softmax_problem(n_classes):
     targets = RNG.dirichlet(np.ones(n_classes), size=60).T * WEIGHT
     coef = RNG.normal(size=(n_classes, 4))
-    probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
+    probs = np.exp(log_softmax(linear_predictor(coef, DESIGN)))
     return targets, coef, probs
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
     targets, coef, probs = softmax_problem(n_classes)
-    gradient = softmax.softmax_gradient(DESIGN, targets, probs)
+    gradient = softmax_gradient(DESIGN, targets, probs)
     expected = finite_differences(lambda at: softmax_value(at, targets), coef)
     assert_allclose(gradient, expected, atol=1e-6)
 
     def gradient_at(at):
-        there = np.exp(numerics.log_softmax(numerics.linear(at, DESIGN)))
-        return softmax.softmax_gradient(DESIGN, targets, there)
+        there = np.exp(log_softmax(linear_predictor(at, DESIGN)))
+        return softmax_gradient(DESIGN, targets, there)
 
-    blocks = softmax.softmax_curvature(DESIGN, WEIGHT, probs)
+    blocks = softmax_hessian(DESIGN, WEIGHT, probs)
     for a in range(n_classes):
         for d in range(4):
             slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
@@ -121,8 +139,8 @@ def test_extreme_rows_leave_hessians_finite():
     design, weight = DESIGN.copy(), WEIGHT.copy()
     design[0], weight[0] = 1e25, 1e-60
     probs = softmax_problem(3)[2]
-    blocks = softmax.softmax_curvature(design, 1e50 * weight, probs)
-    without = softmax.softmax_curvature(DESIGN[1:], 1e50 * WEIGHT[1:], probs[:, 1:])
+    blocks = softmax_hessian(design, 1e50 * weight, probs)
+    without = softmax_hessian(DESIGN[1:], 1e50 * WEIGHT[1:], probs[:, 1:])
     assert_allclose(blocks, without, rtol=1e-4, atol=1e46)
 
 
@@ -131,9 +149,9 @@ def test_products_with_designs_in_single_precision_are_sums_in_double():
     weights = np.stack([WEIGHT, WEIGHT[::-1]])
     coef = RNG.normal(size=(2, 3, 4))
     for product, operand in [
-        (numerics.linear, coef),
-        (numerics.weighted_sums, weights),
-        (lambda weights, design: numerics.weighted_grams(design, weights), weights),
+        (linear_predictor, coef),
+        (weighted_column_sums, weights),
+        (lambda weights, design: weighted_grams(design, weights), weights),
     ]:
         found = product(operand, design)
         assert found.dtype == np.float64
@@ -148,8 +166,8 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
     probs = np.stack([probs, probs[::-1]])
     coef = np.stack([coef, 2.0 * coef])
     formed = (
-        softmax.softmax_curvature(DESIGN, weights, probs),
-        numerics.weighted_grams(DESIGN, weights),
+        softmax_hessian(DESIGN, weights, probs),
+        weighted_grams(DESIGN, weights),
     )
     monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
     monkeypatch.setattr(numerics, "LARGEST_GRAM", 0)
@@ -159,10 +177,8 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
         for first, second in zip(
             *(
                 (
-                    softmax.softmax_curvature(
-                        make(DESIGN[rows]), weights[:, rows], probs[..., rows]
-                    ),
-                    numerics.weighted_grams(make(DESIGN[rows]), weights[:, rows]),
+                    softmax_hessian(make(DESIGN[rows]), weights[:, rows], probs[..., rows]),
+                    weighted_grams(make(DESIGN[rows]), weights[:, rows]),
                 )
                 for rows in halves
             ),
@@ -185,7 +201,7 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse():
 
     def solve(tol):
         product = partial(np.einsum, "kab,kb->ka", matrices)
-        return numerics.conjugate_gradients(product, right, start, diagonal, axes=(-1,), tol=tol)
+        return conjugate_gradients(product, right, start, diagonal, axes=(-1,), tol=tol)
 
     def value(at):
         return 0.5 * np.einsum("ka,kab,kb->k", at, matrices, at) - (right * at).sum(axis=1)
@@ -201,22 +217,22 @@ def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypat
     if not dense:
         monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
     targets, _, _ = softmax_problem(n_classes)
-    basis = softmax.contrasts(n_classes, binary=binary)
-    ridge = numerics.slope_ridge(0.7, 4)
+    basis = helmert_contrasts(n_classes, binary=binary)
+    ridge = ridge_diagonal(0.7, 4)
     coef = np.zeros((n_classes, 4))
     for _ in range(8 if dense else 20):
-        probs = np.exp(numerics.log_softmax(numerics.linear(coef, DESIGN)))
-        factor = softmax.softmax_factor(
-            softmax.softmax_curvature(DESIGN, targets.sum(axis=0), probs), basis, ridge
+        probs = np.exp(log_softmax(linear_predictor(coef, DESIGN)))
+        factor = factorize_softmax_hessian(
+            softmax_hessian(DESIGN, targets.sum(axis=0), probs), basis, ridge
         )
-        gradient = softmax.softmax_gradient(DESIGN, targets, probs)
-        coef = coef + softmax.softmax_ascent(factor, gradient, coef, basis, ridge)
+        gradient = softmax_gradient(DESIGN, targets, probs)
+        coef = coef + softmax_newton_step(factor, gradient, coef, basis, ridge)
 
     def penalised(coordinates):
         penalty = 0.5 * (ridge * coordinates**2).sum()
         return softmax_value(basis @ coordinates, targets) - penalty
 
-    coordinates = softmax.contrast_coordinates(coef, basis)
+    coordinates = to_contrasts(coef, basis)
     assert_allclose(finite_differences(penalised, coordinates), 0.0, atol=1e-5)
     assert_allclose(coef.sum(axis=0), 0.0, atol=1e-12)
 
@@ -224,10 +240,10 @@ def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypat
 def test_extrapolate_finds_the_limit_of_a_geometric_sequence():
     limit, error = RNG.normal(size=5), RNG.normal(size=5)
     path = [[limit + 0.9**t * error] for t in range(3)]
-    moved, length = numerics.extrapolate(*path, longest=100.0)
+    moved, length = squarem_step(*path, longest=100.0)
     assert length == pytest.approx(10.0)
     assert_allclose(moved[0], limit, atol=1e-12)
-    _, short = numerics.extrapolate(*path, longest=4.0)
+    _, short = squarem_step(*path, longest=4.0)
     assert short == 4.0
-    still, _ = numerics.extrapolate(path[0], path[0], path[0], longest=4.0)
+    still, _ = squarem_step(path[0], path[0], path[0], longest=4.0)
     assert_allclose(still[0], path[0][0])

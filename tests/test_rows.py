@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmoe import _rows
+from skmoe._data.duplicates import unique_weighted_rows
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.scaling import design_matrix, fit_standardization, unstandardize_coefficients
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)) * [1e-8, 1.0, 1e8] + [0.0, 2000.0, 5.0]
@@ -13,7 +15,7 @@ WEIGHT = RNG.integers(1, 4, size=50).astype(float)
 
 
 def test_scale_is_the_weighted_mean_and_deviation():
-    center, spread = _rows.standard_scale(X, WEIGHT)
+    center, spread = fit_standardization(X, WEIGHT)
     repeated = X.repeat(WEIGHT.astype(int), axis=0)
     assert_allclose(center, repeated.mean(axis=0))
     assert_allclose(spread, repeated.std(axis=0))
@@ -21,10 +23,10 @@ def test_scale_is_the_weighted_mean_and_deviation():
 
 def test_sparse_columns_are_scaled_and_not_centred():
     dense = np.where(RNG.uniform(size=X.shape) < 0.3, X, 0.0)
-    scale = _rows.standard_scale(sparse.csr_array(dense), WEIGHT)
-    assert_allclose(scale.spread, _rows.standard_scale(dense, WEIGHT).spread)
+    scale = fit_standardization(sparse.csr_array(dense), WEIGHT)
+    assert_allclose(scale.spread, fit_standardization(dense, WEIGHT).spread)
     assert_array_equal(scale.center, 0.0)
-    design = _rows.make_design(sparse.csr_array(dense), scale, None)
+    design = design_matrix(sparse.csr_array(dense), scale, None)
     assert sparse.issparse(design)
     assert_allclose(design.toarray()[:, :-1], dense / scale.spread)
     assert_array_equal(design.toarray()[:, -1], 1.0)
@@ -34,24 +36,24 @@ def test_sparse_columns_are_scaled_and_not_centred():
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9, -3e-9])
 def test_constant_columns_vanish(make, value):
     table = make(np.column_stack([np.full(50, value), X[:, 1]]))
-    scale = _rows.standard_scale(table, WEIGHT)
+    scale = fit_standardization(table, WEIGHT)
     assert scale.spread[0] == np.inf
-    design = _rows.make_design(table, scale, None)
+    design = design_matrix(table, scale, None)
     assert_array_equal(np.asarray(design.todense() if make is not np.asarray else design)[:, 0], 0)
 
 
 @pytest.mark.parametrize("factor", [1e-160, 1e160])
 def test_scale_neither_overflows_nor_underflows(factor):
-    spread = _rows.standard_scale(X * factor, WEIGHT).spread
-    assert_allclose(spread, _rows.standard_scale(X, WEIGHT).spread * factor)
+    spread = fit_standardization(X * factor, WEIGHT).spread
+    assert_allclose(spread, fit_standardization(X, WEIGHT).spread * factor)
 
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0])])
 def test_coefficients_in_users_units_say_the_same(columns):
-    scale = _rows.standard_scale(X, WEIGHT)
+    scale = fit_standardization(X, WEIGHT)
     coef = RNG.normal(size=(2, 3 if columns is not None else 4))
-    slopes, intercepts = _rows.raw_coefficients(coef, scale, columns)
-    expected = coef @ _rows.make_design(X, scale, columns).T
+    slopes, intercepts = unstandardize_coefficients(coef, scale, columns)
+    expected = coef @ design_matrix(X, scale, columns).T
     assert_allclose(slopes @ X.T + intercepts[:, None], expected, atol=1e-6)
 
 
@@ -62,34 +64,34 @@ def test_distinct_rows_do_not_depend_on_order_or_repeats(make):
     y = RNG.integers(0, 2, size=40)
     table, y = np.vstack([table, table[:10]]), np.append(y, y[:10])
     weight = RNG.integers(1, 5, size=50).astype(float)
-    index, merged = _rows.distinct_rows(make(table), y, weight)
+    index, merged = unique_weighted_rows(make(table), y, weight)
     whole = np.column_stack([table, y])
     assert len(index) == len(np.unique(whole, axis=0))
     assert merged.sum() == weight.sum()
 
     repeated = RNG.permutation(np.arange(50).repeat(weight.astype(int)))
-    again, counts = _rows.distinct_rows(make(table[repeated]), y[repeated], np.ones(len(repeated)))
+    again, counts = unique_weighted_rows(make(table[repeated]), y[repeated], np.ones(len(repeated)))
     assert_array_equal(whole[repeated][again], whole[index])
     assert_array_equal(counts, merged)
 
 
 def test_rows_that_differ_in_the_last_bit_stay_apart():
     table = np.array([[1.0, 1e12], [np.nextafter(1.0, 2.0), 1e12], [0.0, 0.0]])
-    index, _ = _rows.distinct_rows(table, np.zeros(3), np.ones(3))
+    index, _ = unique_weighted_rows(table, np.zeros(3), np.ones(3))
     assert len(index) == 3
 
 
 def test_order_of_rows_survives_change_of_units():
     y = RNG.normal(size=50)
-    index, _ = _rows.distinct_rows(X, y, WEIGHT)
-    stretched, _ = _rows.distinct_rows(X * [3.0, 0.7, 1e3] + 7.0, 1e4 * y - 2.0, WEIGHT)
+    index, _ = unique_weighted_rows(X, y, WEIGHT)
+    stretched, _ = unique_weighted_rows(X * [3.0, 0.7, 1e3] + 7.0, 1e4 * y - 2.0, WEIGHT)
     assert_array_equal(index, stretched)
 
 
 def test_blocks_put_together_are_the_rows():
-    design = _rows.make_design(X, _rows.standard_scale(X, WEIGHT), None)
-    rows = _rows.Rows(design, design, RNG.normal(size=(2, 50)), WEIGHT)
-    blocks = _rows.in_blocks(rows, size=7)
+    design = design_matrix(X, fit_standardization(X, WEIGHT), None)
+    rows = Dataset(design, design, RNG.normal(size=(2, 50)), WEIGHT)
+    blocks = split_into_blocks(rows, size=7)
     assert len(blocks) == 8
     assert all(block.gate_design is block.expert_design for block in blocks)
     assert_array_equal(np.vstack([block.expert_design for block in blocks]), design)
@@ -100,7 +102,7 @@ def test_blocks_put_together_are_the_rows():
 @pytest.mark.parametrize(("n_columns", "size"), [(1, 8192), (11, 8192), (21, 4096), (300, 2048)])
 def test_blocks_of_narrow_tables_are_longer(n_columns, size):
     design = np.ones((10_000, n_columns))
-    rows = _rows.Rows(design, design, np.ones((1, 10_000)), np.ones(10_000))
-    sizes = [len(block.weight) for block in _rows.in_blocks(rows)]
+    rows = Dataset(design, design, np.ones((1, 10_000)), np.ones(10_000))
+    sizes = [len(block.weight) for block in split_into_blocks(rows)]
     assert sizes[0] == size
     assert sum(sizes) == 10_000

@@ -13,7 +13,7 @@ from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._saving import _checksum
+from skmoe._estimators.serialization import _checksum
 from skmoe.gates import SoftmaxGate
 
 X, Y = two_regimes(n_rows=300)

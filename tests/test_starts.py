@@ -7,9 +7,20 @@ from regimes import crossing_lines
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from skmoe import _rows, _starts
+from skmoe._data.rows import Dataset
+from skmoe._mixture.initialization import (
+    INITIALIZERS,
+    MOST_COLUMNS,
+    bayesian_bootstrap_weights,
+    init_schedule,
+    make_init_data,
+    random_partition,
+    smooth_labels,
+    tree,
+    weighted_quantiles,
+)
 
-NAMES = sorted(_starts.STARTS)
+NAMES = sorted(INITIALIZERS)
 
 
 def table(n_rows=300, n_features=2, n_targets=1, seed=0):
@@ -26,7 +37,7 @@ def table(n_rows=300, n_features=2, n_targets=1, seed=0):
 @pytest.mark.parametrize(("n_features", "n_targets"), [(1, 1), (3, 2), (30, 1)])
 def test_starts_fill_every_expert(name, n_experts, n_features, n_targets):
     X, Y, weight = table(n_features=n_features, n_targets=n_targets)
-    labels = _starts.STARTS[name](X, Y, weight, n_experts, np.random.default_rng(0))
+    labels = INITIALIZERS[name](X, Y, weight, n_experts, np.random.default_rng(0))
     assert labels.shape == (300,)
     assert_array_equal(np.unique(labels), np.arange(n_experts))
 
@@ -35,7 +46,7 @@ def test_starts_fill_every_expert(name, n_experts, n_features, n_targets):
 def test_starts_accept_tables_with_nothing_to_see(name):
     X, Y, weight = np.zeros((20, 2)), np.zeros((1, 20)), np.ones(20)
     X[:, 0] = np.arange(20)
-    labels = _starts.STARTS[name](X, Y, weight, 3, np.random.default_rng(0))
+    labels = INITIALIZERS[name](X, Y, weight, 3, np.random.default_rng(0))
     assert_array_equal(np.unique(labels), np.arange(3))
 
 
@@ -43,7 +54,7 @@ def test_starts_accept_tables_with_nothing_to_see(name):
 def test_starts_repeat_themselves(name):
     X, Y, weight = table()
     first, second = (
-        _starts.STARTS[name](X, Y, weight, 4, np.random.default_rng(3)) for _ in range(2)
+        INITIALIZERS[name](X, Y, weight, 4, np.random.default_rng(3)) for _ in range(2)
     )
     assert_array_equal(first, second)
 
@@ -52,7 +63,7 @@ def test_starts_repeat_themselves(name):
 def test_starts_find_two_clear_regimes(name):
     X, y = crossing_lines()
     rows = (X - X.mean()) / X.std(), ((y - y.mean()) / y.std())[None], np.ones(len(y))
-    labels = _starts.STARTS[name](*rows, 2, np.random.default_rng(0))
+    labels = INITIALIZERS[name](*rows, 2, np.random.default_rng(0))
     agreement = adjusted_rand_score(X[:, 0] > 0, labels)
     assert agreement > {"linear_tree": 0.8, "tree": 0.1, "kmeans": 0.1}[name]
 
@@ -60,14 +71,14 @@ def test_starts_find_two_clear_regimes(name):
 def test_random_cuts_differ_and_other_starts_can_be_varied():
     X, Y, weight = table(n_features=1)
     rng = np.random.default_rng(0)
-    cuts = [_starts.random_cuts(X, Y, weight, 3, rng) for _ in range(5)]
+    cuts = [random_partition(X, Y, weight, 3, rng) for _ in range(5)]
     assert len({tuple(labels) for labels in cuts}) == 5
-    trees = [_starts.tree(X, Y, _starts.vary(weight, rng), 3, rng) for _ in range(5)]
+    trees = [tree(X, Y, bayesian_bootstrap_weights(weight, rng), 3, rng) for _ in range(5)]
     assert len({tuple(labels) for labels in trees}) > 1
 
 
 def test_soft_labels_are_responsibilities():
-    resp = _starts.soften(np.array([0, 2, 1]), 3)
+    resp = smooth_labels(np.array([0, 2, 1]), 3)
     assert_allclose(resp.sum(axis=0), 1.0)
     assert_array_equal(resp.argmax(axis=0), [0, 2, 1])
     assert resp.min() > 0.0
@@ -79,8 +90,8 @@ def test_weighted_quantiles_count_weight_as_repeats():
     levels = np.array([0.1, 0.5, 0.9])
     repeated = values.repeat(weight)
     assert_array_equal(
-        _starts.weighted_quantiles(values, weight.astype(float), levels),
-        _starts.weighted_quantiles(repeated, np.ones(len(repeated)), levels),
+        weighted_quantiles(values, weight.astype(float), levels),
+        weighted_quantiles(repeated, np.ones(len(repeated)), levels),
     )
 
 
@@ -90,13 +101,13 @@ def test_wide_tables_are_reduced_to_the_columns_that_matter():
     signal = X[:, 123] + 0.1 * rng.normal(size=200)
     design = np.column_stack([X, np.ones(200)])
     for make in (np.asarray, sparse.csr_array):
-        rows = _rows.Rows(make(design), make(design), signal[None], np.ones(200))
-        table = _starts.make_table(rows, signal[None])
-        assert table.X.shape == (200, _starts.MOST_COLUMNS)
+        rows = Dataset(make(design), make(design), signal[None], np.ones(200))
+        table = make_init_data(rows, signal[None])
+        assert table.X.shape == (200, MOST_COLUMNS)
         assert (np.abs(table.X - X[:, [123]]).max(axis=0) < 1e-8).any()
 
 
 def test_portfolio_takes_the_kinds_in_turn():
-    assert _starts.portfolio("kmeans", 3, 2) == ["kmeans", "kmeans"]
-    assert set(_starts.portfolio("auto", 3, 4)) == set(NAMES)
-    assert _starts.portfolio("auto", 3, 1) != _starts.portfolio("auto", 9, 1)
+    assert init_schedule("kmeans", 3, 2) == ["kmeans", "kmeans"]
+    assert set(init_schedule("auto", 3, 4)) == set(NAMES)
+    assert init_schedule("auto", 3, 1) != init_schedule("auto", 9, 1)

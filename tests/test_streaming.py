@@ -12,10 +12,12 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _online, _streaming
-from skmoe._em import Parts
-from skmoe._mixture import make_rows
-from skmoe._rows import Scale, standard_scale
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.rows import make_dataset
+from skmoe._data.scaling import Standardization, fit_standardization
+from skmoe._estimators.partial_fit import N_BUFFERED_ROWS
+from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.online import init_online_state, rescale, rescaling
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 
@@ -74,7 +76,7 @@ def test_units_of_the_features_do_not_matter(case):
 def parts_of(kind):
     experts = LogisticExperts(n_classes=3) if kind == "classes" else LinearExperts()
     gate = ConstantGate() if kind == "constant" else SoftmaxGate()
-    return Parts(gate, experts)
+    return MixtureModel(gate, experts)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "constant", "classes"])
@@ -83,8 +85,14 @@ def test_moved_streams_say_what_they_said(kind):
     rng = np.random.default_rng(0)
     raw, weight = rng.normal(size=(50, 3)), rng.uniform(size=50)
     y = rng.integers(3, size=50) if kind == "classes" else rng.normal(size=(1, 50))
-    scales = [standard_scale(raw, weight), Scale(np.array([1.0, -2, 3]), np.array([0.5, 2, 7]))]
-    target = [Scale(np.zeros(1), np.ones(1)), Scale(np.array([4.0]), np.array([3.0]))]
+    scales = [
+        fit_standardization(raw, weight),
+        Standardization(np.array([1.0, -2, 3]), np.array([0.5, 2, 7])),
+    ]
+    target = [
+        Standardization(np.zeros(1), np.ones(1)),
+        Standardization(np.array([4.0]), np.array([3.0])),
+    ]
     parts = parts_of(kind)
     params = _online.Params(parts.gate.initial(2, 4), parts.experts.initial(2, 4))
     params = params._replace(
@@ -95,12 +103,12 @@ def test_moved_streams_say_what_they_said(kind):
 
     def begun(which, params, parts):
         values = y if kind == "classes" else (y - target[which].center) / target[which].spread
-        rows = make_rows(raw, scales[which], None, None, values, weight)
-        return _online.begin(parts, params, rows, None, None)
+        rows = make_dataset(raw, scales[which], None, None, values, weight)
+        return init_online_state(parts, params, rows, None, None)
 
     before = begun(0, params, parts)
-    output_move = None if kind == "classes" else _online.move_between(*target)
-    moved = _online.moved(before, _online.move_between(*scales), (None, None), output_move)
+    output_move = None if kind == "classes" else rescaling(*target)
+    moved = rescale(before, rescaling(*scales), (None, None), output_move)
     again = begun(1, moved.params, moved.parts)
     change = 0.0 if kind == "classes" else np.log(3.0)
     assert_allclose(again.bound, before.bound + change)
@@ -288,7 +296,7 @@ def test_starts_do_not_depend_on_the_first_batch(case, kind):
         here = slice(begin, begin + 40)
         rows = given.iloc[here] if kind == "frame" else given[here]
         moe.partial_fit(rows, y[here], **options)
-        assert (moe._early is None) == (begin + 40 >= _streaming.EARLY_ROWS)
+        assert (moe._early is None) == (begin + 40 >= N_BUFFERED_ROWS)
     assert moe.score_samples(given, y).mean() > best - 0.015
     assert moe.n_iter_ == 150
     if kind == "frame":

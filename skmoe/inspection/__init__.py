@@ -9,7 +9,7 @@ from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._mermaid import export_mermaid
-from skmoe.inspection._numbers import NumberOfExpertsDisplay
+from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._text import export_text
 

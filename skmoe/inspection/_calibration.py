@@ -6,12 +6,14 @@ import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
 
-from skmoe._extras import import_pyplot
-from skmoe._validation import check_integer
-from skmoe.inspection import _canvas, _checks
+from skmoe._data.checks import check_integer
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import check_mixture, check_pit, check_table, check_target
+from skmoe.inspection._style import INK, PALE, colour, legend_above, merged, two_axes
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL = np.linspace(0.05, 0.95, 19)
+
 # Probability that chance alone stays within the grey bands, at each place.
 CHANCE = 0.95
 
@@ -116,13 +118,13 @@ class CalibrationDisplay:
             If the output is not named or unknown, or `n_bins` is no integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        _checks.check_mixture(estimator)
+        check_mixture(estimator)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
                 "sklearn.calibration.CalibrationDisplay."
             )
-        output = _checks.check_target(estimator, target, _checks.check_table(estimator, X))
+        output = check_target(estimator, target, check_table(estimator, X))
         pit = np.asarray(estimator.predict_dist(X).cdf(y))
         pit = pit if pit.ndim == 1 else pit[:, output]
         return cls.from_predictions(pit, n_bins=n_bins, ax=ax, **kwargs)
@@ -156,7 +158,7 @@ class CalibrationDisplay:
             integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        return cls(pit=_checks.check_pit(pit)).plot(ax=ax, n_bins=n_bins, **kwargs)
+        return cls(pit=check_pit(pit)).plot(ax=ax, n_bins=n_bins, **kwargs)
 
     def plot(self, ax=None, *, n_bins=10, **kwargs):
         """Draw histogram and coverage.
@@ -176,7 +178,7 @@ class CalibrationDisplay:
             This display.
         """
         n_bins = check_integer("n_bins", n_bins, least=2)
-        left, right = _canvas.two_axes(ax, f"{type(self).__name__}.plot")
+        left, right = two_axes(ax, f"{type(self).__name__}.plot")
         self.bands_ = []
         self._plot_histogram(left, n_bins, kwargs)
         self._plot_coverage(right)
@@ -188,10 +190,10 @@ class CalibrationDisplay:
         n_rows = len(self.pit)
         self.density = count * n_bins / n_rows
         low, high = (bound * n_bins / n_rows for bound in _chance(n_rows, 1.0 / n_bins))
-        self.bands_.append(ax.axhspan(low, high, color=_canvas.PALE, alpha=0.35, linewidth=0))
-        style = {"color": _canvas.colour(0), "linewidth": 2}
-        self.stairs_ = ax.stairs(self.density, edges, **_canvas.merged(style, kwargs))
-        ax.axhline(1.0, color=_canvas.INK, linestyle="--", linewidth=1)
+        self.bands_.append(ax.axhspan(low, high, color=PALE, alpha=0.35, linewidth=0))
+        style = {"color": colour(0), "linewidth": 2}
+        self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
+        ax.axhline(1.0, color=INK, linestyle="--", linewidth=1)
         ax.set(
             xlabel="Predicted distribution function at y",
             ylabel="Density of rows",
@@ -207,19 +209,19 @@ class CalibrationDisplay:
                 NOMINAL,
                 low,
                 high,
-                color=_canvas.PALE,
+                color=PALE,
                 alpha=0.35,
                 linewidth=0,
                 label=f"{100 * CHANCE:g} % range of true distributions",
             )
         )
-        ax.plot([0, 1], [0, 1], color=_canvas.INK, linestyle="--", linewidth=1)
+        ax.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1)
         (self.line_,) = ax.plot(
-            NOMINAL, self.coverage, "o-", color=_canvas.colour(0), markersize=4, label="observed"
+            NOMINAL, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
         )
         ax.set(xlabel="Nominal coverage", ylabel="Share of the rows inside")
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        _canvas.legend_above(ax, [self.line_, self.bands_[-1]])
+        legend_above(ax, [self.line_, self.bands_[-1]])
 
 
 def _chance(n_rows, probability):

@@ -10,10 +10,10 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skmoe import _validation
-from skmoe._describe import feature_labels
-from skmoe._numerics import Array
-from skmoe.inspection import _grid
+from skmoe._data.checks import check_columns
+from skmoe._inference.labels import feature_labels
+from skmoe._numerics.typing import Array
+from skmoe.inspection._grid import is_number, numbers
 
 
 def check_mixture(estimator: Any) -> None:
@@ -65,9 +65,9 @@ def check_features(
     labels = None if known is None else np.asarray(known, dtype=object)
     columns = None if value is None else np.atleast_1d(np.asarray(value, dtype=object))
     if columns is not None and all(isinstance(entry, str) for entry in columns.ravel()):
-        chosen = _validation.check_columns(name, value, estimator.n_features_in_, labels)
+        chosen = check_columns(name, value, estimator.n_features_in_, labels)
     else:
-        chosen = _validation.check_columns(name, value, estimator.n_features_in_, None)
+        chosen = check_columns(name, value, estimator.n_features_in_, None)
     number = {1: "one feature", 2: "one feature or two"}[most]
     if chosen is None or len(chosen) > most:
         raise ValueError(
@@ -91,12 +91,12 @@ def _first_row(X: Any) -> Any:
 
 def check_drawable(X: Any, j: int, name: str) -> Array:
     """The numbers of a feature that an axis can show, with NaN for holes."""
-    if not _grid.is_number(X, j):
+    if not is_number(X, j):
         raise ValueError(
             f"Features must hold numbers to be drawn; {name!r} holds categories. "
             "Choose another feature."
         )
-    values = _grid.numbers(X, j)
+    values = numbers(X, j)
     kept = values[np.isfinite(values)]
     if len(kept) == 0 or kept.min() == kept.max():
         raise ValueError(

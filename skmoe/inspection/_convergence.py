@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skmoe._extras import import_pyplot
-from skmoe.inspection import _canvas, _checks
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import check_mixture
+from skmoe.inspection._style import INK, PALE, colour, merged, one_axes
 
 # The steep first iterations would flatten what matters: the axis begins this far below the top,
 # in heights of the scatter of the ends.
@@ -85,7 +86,7 @@ class ConvergenceDisplay:
             If the estimator is not a mixture of experts.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        _checks.check_mixture(estimator)
+        check_mixture(estimator)
         display = cls(lower_bounds=estimator.lower_bounds_, start_traces=estimator.start_traces_)
         return display.plot(ax=ax, **kwargs)
 
@@ -104,17 +105,17 @@ class ConvergenceDisplay:
         display : ConvergenceDisplay
             This display.
         """
-        ax = _canvas.one_axes(ax, f"{type(self).__name__}.plot")
+        ax = one_axes(ax, f"{type(self).__name__}.plot")
         self.start_lines_ = []
         for trace in self.start_traces:
             steps = np.arange(1, len(trace) + 1)
-            self.start_lines_ += ax.plot(steps, trace, color=_canvas.PALE, linewidth=1.2)
+            self.start_lines_ += ax.plot(steps, trace, color=PALE, linewidth=1.2)
         ends = [(len(trace), trace[-1]) for trace in self.start_traces]
-        style = {"color": _canvas.colour(0), "linewidth": 2.5, "label": "kept run"}
+        style = {"color": colour(0), "linewidth": 2.5, "label": "kept run"}
         steps = np.arange(1, len(self.lower_bounds) + 1)
-        (self.line_,) = ax.plot(steps, self.lower_bounds, **_canvas.merged(style, kwargs))
+        (self.line_,) = ax.plot(steps, self.lower_bounds, **merged(style, kwargs))
         (self.start_ends_,) = ax.plot(
-            *np.transpose(ends), "o", color=_canvas.INK, markersize=5, label="end of a start"
+            *np.transpose(ends), "o", color=INK, markersize=5, label="end of a start"
         )
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -8,14 +8,24 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
-from skmoe._extras import import_pyplot
-from skmoe._numerics import Array
-from skmoe._validation import check_flag, check_integer
+from skmoe._data.checks import check_flag, check_integer
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection import _canvas, _checks, _grid
+from skmoe.inspection._checks import (
+    check_drawable,
+    check_features,
+    check_mixture,
+    check_names,
+    check_table,
+    check_target,
+)
+from skmoe.inspection._grid import hold, make_grid
+from skmoe.inspection._style import PALE, colour, expert_legend, merged, one_axes, rgb
 
 # Opacity of a curve where the gate never asks the expert.
 FAINTEST = 0.06
+
 # Heights at which rows of a class and of the others are drawn.
 CLASS_MARKS = np.array([-0.05, 1.05])
 
@@ -187,18 +197,18 @@ class ExpertsDisplay:
             an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        _checks.check_mixture(estimator)
-        labels = _checks.check_names(estimator, feature_names)
-        (j,) = _checks.check_features("feature", feature, estimator, feature_names, most=1)
+        check_mixture(estimator)
+        labels = check_names(estimator, feature_names)
+        (j,) = check_features("feature", feature, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
-        table = _checks.check_table(estimator, X)
-        index = _checks.check_target(estimator, target, table)
+        table = check_table(estimator, X)
+        index = check_target(estimator, target, table)
         owner = estimator.responsibilities(X, y).argmax(axis=1)
-        x = _checks.check_drawable(table, j, labels[j])
+        x = check_drawable(table, j, labels[j])
         grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
-        rows = _grid.make_grid(table, [j], grid[:, None])
+        rows = make_grid(table, [j], grid[:, None])
         observed = _observed(estimator, y, index)
         if adjust and not is_classifier(estimator):
             observed = observed + _adjustment(estimator, table, j, index, owner)
@@ -238,7 +248,7 @@ class ExpertsDisplay:
         display : ExpertsDisplay
             This display.
         """
-        ax = _canvas.one_axes(ax, f"{type(self).__name__}.plot")
+        ax = one_axes(ax, f"{type(self).__name__}.plot")
         self._plot_band(ax, band_kwargs)
         self._plot_rows(ax, scatter_kwargs)
         self._plot_curves(ax, line_kwargs)
@@ -255,12 +265,12 @@ class ExpertsDisplay:
     def _plot_band(self, ax, kwargs):
         self.band_ = None
         if self.band is not None:
-            style = {"color": _canvas.PALE, "alpha": 0.25, "linewidth": 0}
+            style = {"color": PALE, "alpha": 0.25, "linewidth": 0}
             style["label"] = f"{100 * self.coverage:.3g} % interval"
-            self.band_ = ax.fill_between(self.grid, *self.band.T, **_canvas.merged(style, kwargs))
+            self.band_ = ax.fill_between(self.grid, *self.band.T, **merged(style, kwargs))
 
     def _plot_rows(self, ax, kwargs):
-        style = {"c": [_canvas.colour(k) for k in self.owner], "s": 12, "alpha": 0.45}
+        style = {"c": [colour(k) for k in self.owner], "s": 12, "alpha": 0.45}
         style |= {"linewidths": 0}
         height = self.y
         if self.is_probability:
@@ -276,7 +286,7 @@ class ExpertsDisplay:
         for k, (curve, gate) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
             points = np.column_stack([self.grid, curve])
             opacity = FAINTEST + (1.0 - FAINTEST) * (gate[1:] + gate[:-1]) / 2.0
-            colours = np.column_stack([np.tile(_canvas.rgb(k), (len(opacity), 1)), opacity])
+            colours = np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
             style = {"colors": colours, "linewidths": 3.0, "zorder": 3, "capstyle": "butt"}
             segments: Any = np.stack([points[:-1], points[1:]], axis=1)
             lines = LineCollection(segments, **style | (kwargs or {}))
@@ -291,16 +301,16 @@ class ExpertsDisplay:
         from matplotlib.lines import Line2D
 
         handles = [
-            Line2D([], [], color=_canvas.colour(k), linewidth=3, label=f"expert {k}")
+            Line2D([], [], color=colour(k), linewidth=3, label=f"expert {k}")
             for k in range(self.curves.shape[1])
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows, marker = "rows, by expert", "o"
         if self.is_probability:
             rows, marker = "rows, by expert\n(of the class: top)", "|"
-        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": _canvas.PALE}
+        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": PALE}
         handles.append(Line2D([], [], label=rows, **style))
-        self.legend_ = _canvas.expert_legend(ax, handles)
+        self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Faint where the\ngate hardly asks")
 
 
@@ -335,8 +345,7 @@ def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Arra
 def _adjustment(estimator: Any, table: Any, j: int, index: int, owner: Array) -> Array:
     """What holding the other features changes in what the owner of each row says."""
     held, own = (
-        _one_target(estimator.predict_experts(rows), index, 2)
-        for rows in (_grid.hold(table, j), table)
+        _one_target(estimator.predict_experts(rows), index, 2) for rows in (hold(table, j), table)
     )
     each = np.arange(len(owner))
     return held[each, owner] - own[each, owner]

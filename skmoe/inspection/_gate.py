@@ -6,22 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._extras import import_pyplot
-from skmoe._numerics import Array
-from skmoe._validation import check_integer
-from skmoe.inspection import _canvas, _checks, _grid
+from skmoe._data.checks import check_integer
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import (
+    check_drawable,
+    check_features,
+    check_mixture,
+    check_names,
+    check_table,
+)
+from skmoe.inspection._grid import make_grid
+from skmoe.inspection._style import INK, colour, dash, expert_legend, merged, one_axes, rgb
 
 # Shares of the rows that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
+
 DECILE_MARKS = {"x": "|", "y": "_"}
+
 DECILE_STYLE: dict[str, Any] = {
-    "color": _canvas.INK,
+    "color": INK,
     "markersize": 8,
     "markeredgewidth": 1.0,
     "zorder": 3,
 }
+
 # How far the palest region is from white.
 FAINTEST = 0.15
+
 # Points of the grid of one feature and of two, where the user names no number.
 RESOLUTION = {1: 200, 2: 100}
 
@@ -133,17 +145,17 @@ class GateDisplay:
             resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        _checks.check_mixture(estimator)
-        labels = _checks.check_names(estimator, feature_names)
-        columns = _checks.check_features("features", features, estimator, feature_names, most=2)
+        check_mixture(estimator)
+        labels = check_names(estimator, feature_names)
+        columns = check_features("features", features, estimator, feature_names, most=2)
         default = RESOLUTION[len(columns)]
         resolution = default if grid_resolution is None else grid_resolution
         check_integer("grid_resolution", resolution, least=2)
-        X = _checks.check_table(estimator, X)
-        drawn = [_checks.check_drawable(X, j, labels[j]) for j in columns]
+        X = check_table(estimator, X)
+        drawn = [check_drawable(X, j, labels[j]) for j in columns]
         values = [np.linspace(np.nanmin(column), np.nanmax(column), resolution) for column in drawn]
         places = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
-        gate = estimator.predict_gate(_grid.make_grid(X, columns, places))
+        gate = estimator.predict_gate(make_grid(X, columns, places))
         display = cls(
             feature_names=[labels[j] for j in columns],
             values=values,
@@ -167,7 +179,7 @@ class GateDisplay:
         display : GateDisplay
             This display.
         """
-        ax = _canvas.one_axes(ax, f"{type(self).__name__}.plot")
+        ax = one_axes(ax, f"{type(self).__name__}.plot")
         if len(self.values) == 1:
             self._plot_lines(ax, kwargs)
         else:
@@ -179,12 +191,12 @@ class GateDisplay:
     def _plot_lines(self, ax, kwargs):
         self.lines_ = []
         for k, probability in enumerate(self.gate.T):
-            style = {"color": _canvas.colour(k), "linestyle": _canvas.dash(k), "linewidth": 2}
-            style = _canvas.merged({**style, "label": f"expert {k}"}, kwargs)
+            style = {"color": colour(k), "linestyle": dash(k), "linewidth": 2}
+            style = merged({**style, "label": f"expert {k}"}, kwargs)
             self.lines_ += ax.plot(self.values[0], probability, **style)
         ax.set(xlabel=self.feature_names[0], ylabel="Gate probability", ylim=(-0.03, 1.03))
         ax.set_xlim(self.values[0][[0, -1]])
-        self.legend_ = _canvas.expert_legend(ax, self.lines_ + self._decile_handles())
+        self.legend_ = expert_legend(ax, self.lines_ + self._decile_handles())
 
     def _plot_regions(self, ax, kwargs):
         from matplotlib.patches import Patch
@@ -193,7 +205,7 @@ class GateDisplay:
         across, up = self.values
         self.image_ = ax.imshow(
             region_colours(self.gate),
-            **_canvas.merged(
+            **merged(
                 {
                     "origin": "lower",
                     "extent": (across[0], across[-1], up[0], up[-1]),
@@ -216,8 +228,8 @@ class GateDisplay:
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]
-        handles = [Patch(color=_canvas.colour(int(k)), label=f"expert {k}") for k in shown]
-        self.legend_ = _canvas.expert_legend(ax, handles + self._decile_handles())
+        handles = [Patch(color=colour(int(k)), label=f"expert {k}") for k in shown]
+        self.legend_ = expert_legend(ax, handles + self._decile_handles())
         self.legend_.set_title("Most probable\n(pale: uncertain)")
 
     def _decile_handles(self):
@@ -245,7 +257,7 @@ def region_colours(gate: Array) -> Array:
     else:
         certainty = (gate.max(axis=-1) - 1.0 / n_experts) / (1.0 - 1.0 / n_experts)
     strength = (FAINTEST + (0.85 - FAINTEST) * certainty)[..., None]
-    palette = np.array([_canvas.rgb(k) for k in range(n_experts)])
+    palette = np.array([rgb(k) for k in range(n_experts)])
     return 1.0 - strength * (1.0 - palette[best])
 
 

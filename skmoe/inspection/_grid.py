@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skmoe._numerics import Array
+from skmoe._numerics.typing import Array
 
 
 def is_number(X: Any, j: int) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, gate_kind, noise, percent
-from skmoe._validation import check_integer
-from skmoe.inspection import _checks, _grid
+from skmoe._data.checks import check_integer
+from skmoe._inference.labels import expert_names, format_percent, gate_name, noise_std
+from skmoe.inspection._checks import check_mixture, check_names, check_table
+from skmoe.inspection._grid import spreads
 from skmoe.inspection._text import encoded_columns, gate_leanings
 
 # All else could end a label or be taken for markup.
@@ -65,22 +66,22 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
         gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
         expert0 --> output(["mean of y"])
     """
-    _checks.check_mixture(estimator)
-    names = _checks.check_names(estimator, feature_names)
+    check_mixture(estimator)
+    names = check_names(estimator, feature_names)
     check_integer("max_features", max_features, least=1)
-    leading = [] if X is None else _leading(estimator, _checks.check_table(estimator, X))
+    leading = [] if X is None else _leading(estimator, check_table(estimator, X))
     n_features = estimator.n_features_in_
     entrance = _label(f"{n_features} feature" + "s" * (n_features > 1))
-    gate = [f"{gate_kind(estimator)} gate"]
+    gate = [f"{gate_name(estimator)} gate"]
     if leading:
         gate.append("leans on " + ", ".join(names[j] for j in leading[:max_features]))
     lines = ["flowchart LR", f"    input[{entrance}] --> gate{{{_label(*gate)}}}"]
-    deviations = noise(estimator)
-    for k, kind in enumerate(expert_kinds(estimator)):
+    deviations = noise_std(estimator)
+    for k, kind in enumerate(expert_names(estimator)):
         told = [f"expert {k}", kind]
         if deviations is not None and deviations[k]:
             told.append("noise " + ", ".join(f"{value:.3g}" for value in deviations[k]))
-        share = _label(percent(estimator.weights_[k]))
+        share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*told)}]")
     what = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
     lines += [
@@ -95,7 +96,7 @@ def _leading(estimator: Any, X: Any) -> list[int]:
     leanings = gate_leanings(estimator)
     if leanings is None or encoded_columns(estimator) is not None:
         return []
-    reach = np.ptp(leanings, axis=0) * _grid.spreads(X)
+    reach = np.ptp(leanings, axis=0) * spreads(X)
     return [int(j) for j in np.argsort(-reach, kind="stable") if reach[j] > 0.0]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._extras import import_pyplot
-from skmoe.inspection import _canvas, _checks
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import check_mixture, check_responsibilities
+from skmoe.inspection._style import INK, PALE, colour, legend_above, merged, two_axes
 
 WIDTH = 0.38
 
@@ -105,7 +106,7 @@ class ResponsibilitiesDisplay:
             If the estimator is not a mixture of experts.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        _checks.check_mixture(estimator)
+        check_mixture(estimator)
         return cls.from_predictions(estimator.responsibilities(X, y), ax=ax, **kwargs)
 
     @classmethod
@@ -134,7 +135,7 @@ class ResponsibilitiesDisplay:
             If the rows are no responsibilities.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        resp = _checks.check_responsibilities(responsibilities)
+        resp = check_responsibilities(responsibilities)
         return cls(responsibilities=resp).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
@@ -152,7 +153,7 @@ class ResponsibilitiesDisplay:
         display : ResponsibilitiesDisplay
             This display.
         """
-        shares, certainties = _canvas.two_axes(ax, f"{type(self).__name__}.plot")
+        shares, certainties = two_axes(ax, f"{type(self).__name__}.plot")
         self._plot_shares(shares, kwargs)
         self._plot_certainties(certainties)
         for axes in (shares, certainties):
@@ -166,20 +167,16 @@ class ResponsibilitiesDisplay:
         from matplotlib.patches import Patch
 
         where = np.arange(len(self.usage))
-        colours = [_canvas.colour(k) for k in range(len(where))]
+        colours = [colour(k) for k in range(len(where))]
         full: dict[str, Any] = {"color": colours, "edgecolor": colours, "linewidth": 1.5}
         hatched = full | {"color": "white", "hatch": "////"}
-        self.usage_bars_ = ax.bar(
-            where - WIDTH / 2, self.usage, WIDTH, **_canvas.merged(full, kwargs)
-        )
-        self.owned_bars_ = ax.bar(
-            where + WIDTH / 2, self.owned, WIDTH, **_canvas.merged(hatched, kwargs)
-        )
-        grey: dict[str, Any] = {"edgecolor": _canvas.PALE}
-        _canvas.legend_above(
+        self.usage_bars_ = ax.bar(where - WIDTH / 2, self.usage, WIDTH, **merged(full, kwargs))
+        self.owned_bars_ = ax.bar(where + WIDTH / 2, self.owned, WIDTH, **merged(hatched, kwargs))
+        grey: dict[str, Any] = {"edgecolor": PALE}
+        legend_above(
             ax,
             [
-                Patch(facecolor=_canvas.PALE, label="usage: mean responsibility", **grey),
+                Patch(facecolor=PALE, label="usage: mean responsibility", **grey),
                 Patch(facecolor="white", hatch="////", label="owned: explained best", **grey),
             ],
         )
@@ -198,15 +195,15 @@ class ResponsibilitiesDisplay:
         )
         self.boxes_ = drawn["boxes"]
         for k, box in zip(filled, self.boxes_, strict=True):
-            box.set_facecolor(_canvas.colour(k))
+            box.set_facecolor(colour(k))
         n_experts = len(self.usage)
         equal = ax.axhline(
             1.0 / n_experts,
-            color=_canvas.INK,
+            color=INK,
             linestyle="--",
             linewidth=1,
             label="all experts equally probable",
         )
-        _canvas.legend_above(ax, [equal])
+        legend_above(ax, [equal])
         ax.set(ylabel="Responsibility for its own rows", ylim=(0.0, 1.03))
         ax.set_xlim(-0.6, n_experts - 0.4)

@@ -8,17 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._describe import expert_kinds, feature_labels, gate_kind, last_step, noise, percent
-from skmoe._numerics import Array
-from skmoe._validation import check_integer
-from skmoe.inspection import _checks, _grid
+from skmoe._data.checks import check_integer
+from skmoe._inference.labels import (
+    expert_names,
+    feature_labels,
+    format_percent,
+    gate_name,
+    last_step,
+    noise_std,
+)
+from skmoe._numerics.typing import Array
+from skmoe.inspection._checks import check_mixture, check_names, check_table
+from skmoe.inspection._grid import spreads
 
 
 class Wording(NamedTuple):
     """How numbers and names are written."""
 
     names: list[str]
-    spread: Array  # by which slopes are multiplied before they are compared
+    scale: Array  # by which slopes are multiplied before they are compared
     per: str
     most: int
     decimals: int
@@ -76,19 +84,19 @@ def export_text(estimator, feature_names=None, *, X=None, max_features=5, decima
       gate: log odds per unit: depth ...
       y = ...
     """
-    _checks.check_mixture(estimator)
-    names = [" ".join(name.split()) for name in _checks.check_names(estimator, feature_names)]
+    check_mixture(estimator)
+    names = [" ".join(name.split()) for name in check_names(estimator, feature_names)]
     n_features = estimator.n_features_in_
     most = n_features if max_features is None else check_integer("max_features", max_features, 1)
     check_integer("decimals", decimals, least=0)
-    spread = np.ones(n_features) if X is None else _grid.spreads(_checks.check_table(estimator, X))
+    spread = np.ones(n_features) if X is None else spreads(check_table(estimator, X))
     per = "unit" if X is None else "standard deviation"
     wording = Wording(names, spread, per, most, decimals)
     n_experts = estimator.n_experts_
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate_kind(estimator)} gate"]
-    for k, kind in enumerate(expert_kinds(estimator)):
-        lines += ["", f"expert {k} ({kind}), {percent(estimator.weights_[k])} of the rows"]
+    lines = [f"{title}, {gate_name(estimator)} gate"]
+    for k, kind in enumerate(expert_names(estimator)):
+        lines += ["", f"expert {k} ({kind}), {format_percent(estimator.weights_[k])} of the rows"]
         told = _tell_gate(estimator, k, wording) + _tell_expert(estimator, k, wording)
         lines += [f"  {line}" for line in told]
     return "\n".join(lines)
@@ -118,8 +126,8 @@ def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:
         return ["gate: of its own kind; predict_gate tells its probabilities"]
     names = encoded_columns(estimator)
     if names is not None:
-        wording = wording._replace(names=names, spread=np.ones(len(names)), per="unit")
-    slopes = leanings[k] * wording.spread
+        wording = wording._replace(names=names, scale=np.ones(len(names)), per="unit")
+    slopes = leanings[k] * wording.scale
     terms = [
         f"{wording.names[j]} {slopes[j]:+.{wording.decimals}f}"
         for j in _largest(slopes, wording.most)
@@ -134,7 +142,7 @@ def _tell_expert(estimator: Any, k: int, wording: Wording) -> list[str]:
         lines = _equations(estimator, k, wording)
     else:
         lines = []
-    deviations = noise(estimator)
+    deviations = noise_std(estimator)
     if deviations is not None and deviations[k]:
         told = ", ".join(f"{value:.{wording.decimals}f}" for value in deviations[k])
         lines.append(f"noise: standard deviation {told}")
@@ -162,7 +170,7 @@ def _equations(estimator: Any, k: int, wording: Wording) -> list[str]:
 def _sum(intercept: float, slopes: Array, wording: Wording) -> str:
     """An intercept and the largest terms."""
     told = f"{intercept:.{wording.decimals}f}"
-    for j in _largest(slopes * wording.spread, wording.most):
+    for j in _largest(slopes * wording.scale, wording.most):
         sign = "-" if slopes[j] < 0 else "+"
         told += f" {sign} {abs(slopes[j]):.{wording.decimals}f} {wording.names[j]}"
     return told + _rest(slopes, wording)

@@ -25,8 +25,13 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.validation import validate_data
 from tables import load_tables
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _em, _rows
-from skmoe._starts import STARTS, soften
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
+from skmoe._mixture.em import evaluate, hessian_refresh_interval, run_em
+from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
+from skmoe._mixture.m_step import _propose, params_from_responsibilities
+from skmoe._mixture.model import MixtureModel, Params
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 
@@ -97,27 +102,27 @@ def iteration(options):
     for n, d, n_experts in [(200_000, 21, 8), (200_000, 51, 8), (1_000_000, 11, 4)]:
         n //= 10 if options.quick else 1
         rng = np.random.default_rng(0)
-        scale = _rows.Scale(np.zeros(d - 1), np.ones(d - 1))
-        design = _rows.make_design(rng.normal(size=(n, d - 1)), scale, None)
-        rows = _rows.Rows(design, design, rng.normal(size=(1, n)), np.ones(n))
-        blocks, parts = _rows.in_blocks(rows), _em.Parts(SoftmaxGate(), LinearExperts())
+        scale = Standardization(np.zeros(d - 1), np.ones(d - 1))
+        design = design_matrix(rng.normal(size=(n, d - 1)), scale, None)
+        rows = Dataset(design, design, rng.normal(size=(1, n)), np.ones(n))
+        blocks, parts = split_into_blocks(rows), MixtureModel(SoftmaxGate(), LinearExperts())
         gate, coef = rng.normal(size=(2, n_experts, d))
-        params = _em.Params(
+        params = Params(
             parts.gate.initial(n_experts, d)._replace(coef=0.3 * gate),
             parts.experts.initial(n_experts, d)._replace(coef=0.1 * coef[:, None]),
         )
-        known, by_rows = _em.sweep(parts, blocks, params), np.ascontiguousarray(design)
+        known, by_rows = evaluate(parts, blocks, params), np.ascontiguousarray(design)
         resp = rng.dirichlet(np.ones(n_experts), size=n).T.copy()
         for clock in (time.process_time, time.perf_counter):
             _, bare = timed(lambda: products(by_rows, resp, gate, coef), 5, clock)
-            _, seen = timed(lambda: _em.sweep(parts, blocks, params, known), 5, clock)
-            _, curved = timed(lambda: _em.sweep(parts, blocks, params), 3, clock)
-            _, solved = timed(lambda: _em._propose(parts, known, 1.0), 3, clock)
-            life = _em.curvature_life(n_experts)
+            _, seen = timed(lambda: evaluate(parts, blocks, params, known), 5, clock)
+            _, curved = timed(lambda: evaluate(parts, blocks, params), 3, clock)
+            _, solved = timed(lambda: _propose(parts, known, 1.0), 3, clock)
+            life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             with ThreadPoolExecutor(2) as pool:
                 _, shared = timed(
-                    lambda: _em.sweep(parts, blocks, params, known, pool.map), 5, clock
+                    lambda: evaluate(parts, blocks, params, known, pool.map), 5, clock
                 )
             say(
                 clock="processor" if clock is time.process_time else "wall",
@@ -153,21 +158,23 @@ def iterations(options):
     """Time to 1e-4 nats per row below the end, of plain EM over accelerated; goal 3 on 7 of 10."""
     ratios = []
     for name, X, y in problems(options):
-        scale = _rows.standard_scale(X, np.ones(len(X)))
-        design = _rows.make_design(X, scale, None)
+        scale = fit_standardization(X, np.ones(len(X)))
+        design = design_matrix(X, scale, None)
         target = ((y - y.mean()) / y.std())[None]
-        rows = _rows.Rows(design, design, target, np.ones(len(y)))
-        parts = _em.Parts(SoftmaxGate(), LinearExperts(alpha=0.1, noise_variance=(0.1,)))
-        labels = STARTS["kmeans"](design[:, :-1], target, rows.weight, 8, np.random.default_rng(0))
-        params = _em.maximise(parts, rows, soften(labels, 8), 5)
+        rows = Dataset(design, design, target, np.ones(len(y)))
+        parts = MixtureModel(SoftmaxGate(), LinearExperts(alpha=0.1, noise_variance=(0.1,)))
+        labels = INITIALIZERS["kmeans"](
+            design[:, :-1], target, rows.weight, 8, np.random.default_rng(0)
+        )
+        params = params_from_responsibilities(parts, rows, smooth_labels(labels, 8), 5)
         runs = {}
         for kind, n_plain, life in [("plain", 10**9, 1), ("fast", 5, None)]:
-            kept, clocks = _em.curvature_life, []
-            _em.curvature_life = (lambda n: life) if life else kept
+            kept, clocks = hessian_refresh_interval, []
+            hessian_refresh_interval = (lambda n: life) if life else kept
             try:
-                run = _em.climb(
+                run = run_em(
                     parts,
-                    _rows.in_blocks(rows),
+                    split_into_blocks(rows),
                     params,
                     max_iter=options.most,
                     tol=1e-7,
@@ -175,7 +182,7 @@ def iterations(options):
                     on_iteration=lambda i, run: clocks.append(time.process_time()),
                 )
             finally:
-                _em.curvature_life = kept
+                hessian_refresh_interval = kept
             runs[kind] = run.bounds, np.array(clocks) - clocks[0]
         goal = min(bounds[-1] for bounds, _ in runs.values()) - 1e-4
         at = {kind: int(np.argmax(np.array(b) >= goal)) for kind, (b, _) in runs.items()}
@@ -303,23 +310,23 @@ def experts(options):
     """Seconds per iteration by number of experts, with and without routing to two."""
     n = 10_000 if options.quick else 50_000
     rng = np.random.default_rng(0)
-    design = _rows.make_design(
-        rng.normal(size=(n, 10)), _rows.Scale(np.zeros(10), np.ones(10)), None
+    design = design_matrix(
+        rng.normal(size=(n, 10)), Standardization(np.zeros(10), np.ones(10)), None
     )
-    rows = _rows.Rows(design, design, rng.normal(size=(1, n)), np.ones(n))
-    blocks, first = _rows.in_blocks(rows), {}
+    rows = Dataset(design, design, rng.normal(size=(1, n)), np.ones(n))
+    blocks, first = split_into_blocks(rows), {}
     for n_experts in (2, 4, 8, 16, 32, 64):
         gate, coef = rng.normal(size=(2, n_experts, 11))
         for top_k in (None, 2):
-            parts = _em.Parts(SoftmaxGate(), LinearExperts(), top_k)
-            params = _em.Params(
+            parts = MixtureModel(SoftmaxGate(), LinearExperts(), top_k)
+            params = Params(
                 parts.gate.initial(n_experts, 11)._replace(coef=gate),
                 parts.experts.initial(n_experts, 11)._replace(coef=coef[:, None]),
             )
-            known, curved = timed(lambda: _em.sweep(parts, blocks, params), 2)
-            _, seen = timed(lambda: _em.sweep(parts, blocks, params, known), 3)
-            _, solved = timed(lambda: _em._propose(parts, known, 1.0), 2)
-            life = _em.curvature_life(n_experts)
+            known, curved = timed(lambda: evaluate(parts, blocks, params), 2)
+            _, seen = timed(lambda: evaluate(parts, blocks, params, known), 3)
+            _, solved = timed(lambda: _propose(parts, known, 1.0), 2)
+            life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             base = first.setdefault(top_k, mean / 2)
             say(

@@ -24,8 +24,8 @@ from sklearn.base import clone
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._choice import Growth, TrialData, numbers
-from skmoe._starts import STARTS
+from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData, n_experts_grid
+from skmoe._mixture.initialization import INITIALIZERS
 
 ESTIMATORS = {
     "regression": MixtureOfExpertsRegressor,
@@ -33,7 +33,7 @@ ESTIMATORS = {
 }
 # Powers of the responsibilities in annealed iterations, each used several times.
 COLDNESS = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 3)
-KINDS = [*STARTS, "annealed", "grown", "auto, 4 starts"]
+KINDS = [*INITIALIZERS, "annealed", "grown", "auto, 4 starts"]
 
 
 def annealed(estimator, X, y):
@@ -50,10 +50,10 @@ def annealed(estimator, X, y):
 
 def grown(estimator, X, y):
     """Responsibilities of a mixture that has grown from one expert."""
-    data = TrialData(X, y, np.ones(len(y)), {})
-    growth = Growth(estimator, data, np.arange(len(y)), estimator.random_state)
+    data = SelectionData(X, y, np.ones(len(y)), {})
+    growth = IncrementalFitter(estimator, data, np.arange(len(y)), estimator.random_state)
     most = estimator.n_experts
-    for number in numbers():
+    for number in n_experts_grid():
         model = growth.fit(min(number, most))
         if number >= most:
             return model.responsibilities(X, y)
@@ -67,7 +67,7 @@ def score(job):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         moe = ESTIMATORS[task](n_experts, n_init=1, random_state=seed)
-        if kind in STARTS:
+        if kind in INITIALIZERS:
             moe.set_params(init=kind)
         elif kind in ("annealed", "grown"):
             start = annealed if kind == "annealed" else grown

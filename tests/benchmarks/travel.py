@@ -14,8 +14,12 @@ from functools import reduce
 import numpy as np
 from speed import simulate
 
-from skmoe import _em, _rows
-from skmoe._starts import soften
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.scaling import design_matrix, fit_standardization
+from skmoe._mixture.e_step import e_step, merge_statistics
+from skmoe._mixture.initialization import smooth_labels
+from skmoe._mixture.m_step import params_from_responsibilities
+from skmoe._mixture.model import MixtureModel
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 
@@ -27,7 +31,7 @@ def tree(looks):
     rounds = 0
     while len(looks) > 1:
         pairs = [looks[i : i + 2] for i in range(0, len(looks), 2)]
-        looks, rounds = [reduce(_em.together, pair) for pair in pairs], rounds + 1
+        looks, rounds = [reduce(merge_statistics, pair) for pair in pairs], rounds + 1
     return looks[0], rounds
 
 
@@ -36,15 +40,15 @@ def main(n_workers, bandwidth, speed):
     print("".join(f"{name:>15}" for name in (*header, "compute s", "travel s")))
     for n_experts, n_features in ((4, 10), (8, 10), (8, 50), (16, 30)):
         X, y, _ = simulate(n_workers * 500, n_features, n_experts)
-        design = _rows.make_design(X, _rows.standard_scale(X, np.ones(len(X))), None)
-        rows = _rows.Rows(design, design, y[None], np.ones(len(X)))
-        parts = _em.Parts(SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)))
+        design = design_matrix(X, fit_standardization(X, np.ones(len(X))), None)
+        rows = Dataset(design, design, y[None], np.ones(len(X)))
+        parts = MixtureModel(SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)))
         labels = np.arange(len(X)) % n_experts
-        params = _em.maximise(parts, rows, soften(labels, n_experts), 1)
-        shares = _rows.in_blocks(rows, 500)
-        looks = [_em.look_over(parts, [share], params, curved=True) for share in shares]
+        params = params_from_responsibilities(parts, rows, smooth_labels(labels, n_experts), 1)
+        shares = split_into_blocks(rows, 500)
+        looks = [e_step(parts, [share], params, curved=True) for share in shares]
         total, rounds = tree(looks)
-        whole = reduce(_em.together, looks)
+        whole = reduce(merge_statistics, looks)
         curved, plain = (len(pickle.dumps(v)) for v in (total, total._replace(curvatures=None)))
         pairs = zip(total.statistics, whole.statistics, strict=True)
         worst = max(

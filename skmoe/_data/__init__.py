@@ -1,0 +1,1 @@
+"""Rows of data: validation, encoding, standardization, folds and blocks."""

@@ -1,0 +1,414 @@
+"""MixtureOfExpertsClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from skmoe._data.checks import check_two_classes, class_codes, class_weights
+from skmoe._data.scaling import unstandardize_coefficients
+from skmoe._estimators.base import BaseMixtureOfExperts
+from skmoe._estimators.capabilities import check_first_classes, check_known_classes
+from skmoe._estimators.dask_methods import DaskScoreMixin, supports_dask
+from skmoe._estimators.partial_fit import supports_partial_fit
+from skmoe._estimators.training_data import TrainingData, TrainingTarget
+from skmoe._estimators.warm_start import check_same_classes
+from skmoe._mixture import fitted
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.initialization import InitData
+from skmoe._numerics.typing import TINY, Array
+from skmoe.experts._cross_fitted import CrossFittedExperts
+
+
+class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfExperts):
+    r"""Mixture of experts for classification.
+
+    The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
+    softmax-linear in x, says which regime a row belongs to, and each regime has a multinomial
+    logistic regression of its own, the expert [1]_. Both are trained together by EM, on the
+    penalised log-likelihood [2]_.
+
+    Parameters
+    ----------
+    n_experts : int or {"auto", "bic", "icl"}, default=4
+        Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
+        number whose log density of the other rows is within a standard error of the best; "bic"
+        and "icl" take the number with the smallest criterion.
+    expert : {"linear", "tree"}, estimator or list of these, default="linear"
+        What the experts are: (multinomial) logistic regressions, classification trees, or any
+        scikit-learn classifier with `predict_proba` that takes `sample_weight`, one for all or a
+        list of one for each. Experts that are estimators are cross-fitted.
+    gate : {"softmax", "constant"} or gate object, default="softmax"
+        How experts are chosen. "constant" gives every row the same probabilities. An object must
+        follow `skmoe.protocols.Gate`.
+    base : classifier or None, default=None
+        A model to build on, such as boosted trees. Experts and gate also see its log probabilities,
+        out of fold. It must accept `sample_weight` and have `predict_proba`.
+    alpha : float or None, default=None
+        L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
+        `LogisticRegression`; None for 1, or for 10 on a `base`. Intercepts are free. Other experts
+        do not use it.
+    gate_alpha : float, default=1.0
+        L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
+    gate_features, expert_features : array-like, default=None
+        Columns that the gate and the experts see: names, indices or a boolean mask; None for all.
+    cross_fit : {"auto", "oob", False} or int, default="auto"
+        Folds of cross-fitting, for experts that are estimators: responsibilities and noise are
+        found from what each expert says of rows it was not fitted on. "auto" is 5 folds, False fits
+        and judges experts on the same rows, "oob" uses out-of-bag predictions where an expert has
+        them (`oob_score=True`). Linear experts do without.
+    top_k : int, default=None
+        Most experts for a row, in training and in prediction; None for all.
+    balance : float, default=0.0
+        Pull of the gate towards equal use of the experts, as pseudo-rows of uniform
+        responsibilities for each row.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, which multiply those of the rows. "balanced" weighs classes
+        inversely to their weighted frequency.
+    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
+        Start of EM: leaves of a tree with linear models, k-means on features and classes, leaves of
+        a tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto" is a linear
+        tree for up to 8 experts and k-means for more, and takes the others in turn when `n_init` is
+        larger.
+    n_init : int, default=4
+        Number of starts. Each is run for a few iterations, the better half for more, and so on
+        until the best is left.
+    combine : {"best", "average"}, default="best"
+        Keep the best start, or average the predictive densities of all starts, each run until it
+        converges: one mixture of `n_init * n_experts` experts, which predicts better and is harder
+        to read.
+    max_iter : int, default=200
+        Largest number of iterations of EM.
+    tol : float, default=1e-4
+        EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
+        Aitken's estimate.
+    warm_start : bool, default=False
+        Whether to go on from the last fit, for at most `max_iter` more iterations. On the same rows
+        linear experts go on as if the fit had not ended, to the last bit, unless `max_iter` cut the
+        race of the starts short (15 iterations for two starts, 45 for four) or experts had died,
+        which a fit revives at its end. Experts that are estimators go on from their models if data,
+        folds and estimators are the same, and else are fitted anew to the responsibilities that the
+        last fit finds.
+    half_life : float, default=None
+        For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
+        a stream that changes. None forgets nothing.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the starts.
+    n_jobs : int, default=None
+        Starts, or fits of experts that are estimators, to run in parallel, through joblib. The
+        result does not depend on it.
+    verbose : int, default=0
+        1 prints a line for each start, 2 for each iteration.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    base_ : estimator or None
+        The fitted base.
+    n_experts_ : int
+        Number of experts; of all starts together with `combine="average"`, those of the first
+        start first.
+    experts_ : list of lists of estimators
+        For experts that are estimators: the fitted models of each expert, one for each fold, whose
+        probabilities are averaged.
+    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+        Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
+        `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
+        that experts do not see.
+    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+        Intercepts of the experts' logits.
+    n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
+        Where the fit chose the number of experts: the numbers tried, and the mean log density of
+        rows held out, or the negative criterion.
+    gate_coef_ : ndarray of shape (n_experts, n_gate_features)
+        Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
+        sum to zero over the experts, and are zero for columns that the gate does not see.
+    gate_feature_names_ : ndarray of shape (n_gate_features,)
+        Names of the columns of `gate_coef_`: those of X (`"x0"`, `"x1"`, ... without names). Where
+        experts take missing values or categories, the gate is offered numbers instead: columns with
+        holes filled by their medians, `"missingindicator_size"` for the holes of `"size"`, and
+        `"city_rome"` for a category of `"city"`.
+    gate_intercept_ : ndarray of shape (n_experts,)
+        Intercepts of the gate's logits; log probabilities with `gate="constant"`.
+    weights_ : ndarray of shape (n_experts,)
+        Mean gate probability of each expert over the rows of the fit.
+    load_ : ndarray of shape (n_experts,)
+        Weight of the rows that the gate sends to each expert: to the `top_k` most probable ones, or
+        without routing to the most probable one.
+    lower_bound_ : float
+        Penalised log-likelihood per row, which EM raised.
+    lower_bounds_ : ndarray of shape (n_iterations,)
+        The same after each iteration of the kept start. It never falls.
+    start_lower_bounds_ : ndarray of shape (n_init,)
+        What each start had come to when it was dropped or chosen.
+    start_traces_ : list of ndarray
+        Lower bound of each start after each of its iterations. Of fits of more than 20 000 distinct
+        rows, on the sample of rows that starts are found on.
+    n_iter_ : int
+        Number of iterations of the kept start.
+    converged_ : bool
+        Whether EM converged.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+
+    See Also
+    --------
+    MixtureOfExpertsRegressor : Mixture of linear regressions.
+    sklearn.linear_model.LogisticRegression : What one expert is.
+
+    Notes
+    -----
+    Missing values are taken where every expert takes them, as trees do; elsewhere, impute them in a
+    pipeline. Products with a dense X in single precision are computed in it; all else is in double
+    precision.
+
+    References
+    ----------
+    .. [1] R. A. Jacobs, M. I. Jordan, S. J. Nowlan and G. E. Hinton (1991), "Adaptive mixtures of
+       local experts", Neural Computation 3, 79-87.
+    .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+
+    Examples
+    --------
+    The class follows the sign of x1 where x0 is negative, and the opposite where it is positive:
+    no single linear rule can tell them apart.
+
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsClassifier
+    >>> X = np.random.default_rng(0).uniform(-1, 1, size=(400, 2))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "different")
+    >>> moe = MixtureOfExpertsClassifier(n_experts=2, random_state=0).fit(X, y)
+    >>> moe.score(X, y) > 0.95
+    True
+    >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])
+    array(['same', 'different'], dtype='<U9')
+    """
+
+    _default_alphas = 1.0, 10.0
+
+    def __init__(
+        self,
+        n_experts=4,
+        *,
+        expert="linear",
+        gate="softmax",
+        base=None,
+        alpha=None,
+        gate_alpha=1.0,
+        gate_features=None,
+        expert_features=None,
+        cross_fit="auto",
+        top_k=None,
+        balance=0.0,
+        class_weight=None,
+        init="auto",
+        n_init=4,
+        combine="best",
+        max_iter=200,
+        tol=1e-4,
+        warm_start=False,
+        half_life=None,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.n_experts = n_experts
+        self.expert = expert
+        self.gate = gate
+        self.base = base
+        self.alpha = alpha
+        self.gate_alpha = gate_alpha
+        self.gate_features = gate_features
+        self.expert_features = expert_features
+        self.cross_fit = cross_fit
+        self.top_k = top_k
+        self.balance = balance
+        self.class_weight = class_weight
+        self.init = init
+        self.n_init = n_init
+        self.combine = combine
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.half_life = half_life
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @available_if(supports_partial_fit)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn from a batch of a stream by online EM.
+
+        Starts are found on the first batch, of at least `n_experts` rows, and looked for again
+        whenever there are twice as many rows, until there are 4000 (or `half_life`), which are kept
+        until then. After `fit`, learning goes on from the fit. Parameters other than `half_life`
+        are those of the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features. They are standardised by their running moments.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), default=None
+            All classes of the stream; needed at the first call, unless `fit` was called before. The
+            first batch should have rows of most of them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        self : estimator
+            The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
+            batches, and `lower_bound_` is the mean log density of rows before they were learnt.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> moe = MixtureOfExpertsClassifier(n_experts=2, random_state=0)
+        >>> for _ in range(20):
+        ...     X = rng.uniform(-1, 1, size=(200, 2))
+        ...     moe = moe.partial_fit(X, X[:, 0] * X[:, 1] > 0, classes=[False, True])
+        >>> moe.predict([[0.5, 0.5], [0.5, -0.5]])
+        array([ True, False])
+        """
+        if hasattr(self, "classes_"):
+            classes = check_known_classes(classes, self.classes_)
+        else:
+            classes = check_first_classes(classes)
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    @supports_dask
+    def predict(self, X):
+        """Most probable class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Class labels.
+        """
+        probs = self.predict_proba(X)
+        return self.classes_[np.argmax(probs, axis=1)]
+
+    @supports_dask
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probs : ndarray of shape (n_samples, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        X = self._validate_X(X)
+        return fitted.predict(self._mixture, X).T
+
+    @supports_dask
+    def predict_log_proba(self, X):
+        """Log probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        log_probs : ndarray of shape (n_samples, n_classes)
+            Natural logarithms of the probabilities, in the order of `classes_`.
+        """
+        return np.log(np.maximum(self.predict_proba(X), TINY))
+
+    @supports_dask
+    def predict_experts(self, X):
+        """Class probabilities of each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        probs : ndarray of shape (n_samples, n_experts, n_classes)
+            Probabilities in the order of `classes_`.
+        """
+        X = self._validate_X(X)
+        return fitted.predict_experts(self._mixture, X).transpose(2, 0, 1)
+
+    def _check_own_parameters(self) -> None:
+        """Nothing that can be told before the classes are known."""
+
+    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
+        X, y = validate_data(
+            probe,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=self._ensure_all_finite(X),
+            ensure_min_samples=2,
+        )
+        check_classification_targets(y)
+        labels, codes = np.unique(y, return_inverse=True)
+        return X, codes, {"classes_": labels}
+
+    def _make_target(self, data: TrainingData, standardise: bool) -> TrainingTarget:
+        classes, codes = data.attributes["classes_"], data.y
+        if not data.all_classes:
+            present, codes = np.unique(data.y, return_inverse=True)
+            classes = classes[present]  # that have rows of positive weight
+        check_two_classes(classes)
+        if data.warm_start_from is not None:
+            check_same_classes(classes, self.classes_)
+        weight = class_weights(self.class_weight, classes, codes, data.weight)
+        indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
+        return TrainingTarget(codes, indicators, weight, None, {"classes_": classes})
+
+    def _make_experts(self, families: dict[str, Any], table: InitData) -> Any:
+        return self._build_family(families["classifier"], {"n_classes": len(table.Y)})
+
+    def _make_table_experts(self, table: InitData, **options: Any) -> Any:
+        return CrossFittedExperts(**options)
+
+    def _noise_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
+        return {}
+
+    def _validate_new_target(self, y) -> Array:
+        return class_codes(column_or_1d(y), self.classes_)
+
+    def _effective_weight(self, target: Array, weight: Array) -> Array:
+        return class_weights(self.class_weight, self.classes_, target, weight)
+
+    def _response_names(self) -> list[str]:
+        labels = [str(label) for label in self.classes_]
+        return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two
+
+    def _expert_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
+        coef = mixture.params.experts.coef
+        slopes, intercepts = unstandardize_coefficients(coef, mixture.scale, mixture.expert_columns)
+        if mixture.extra_features is not None:  # of a base there are no public coefficients
+            slopes = slopes[..., : mixture.extra_features.n_features]
+        if coef.shape[1] == 2:  # log odds of the second class
+            slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
+        return {"coef_": slopes, "intercept_": intercepts}

@@ -1,0 +1,1 @@
+"""Standard errors, information criteria and summaries of a fitted mixture."""

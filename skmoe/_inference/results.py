@@ -1,0 +1,318 @@
+"""What `inference` and `summary` of a fitted mixture give: coefficients with errors, and a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from skmoe._inference.coefficients import GATE, NOISE, Term
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pandas
+
+WIDTH = 88
+
+# Width of a number in a table.
+COLUMN_WIDTH = 11
+
+
+class Inference:
+    """Coefficients of a mixture with their errors.
+
+    Made by the method `inference` of a fitted estimator. Terms that have no error have NaN there,
+    and `reasons` says why: "separated" where fewer rows inform a logit than it has coefficients,
+    "not determined" where the data leave a direction free or a variance is at its floor, and
+    "fixed" for constant features and the reference of the gate.
+
+    Attributes
+    ----------
+    terms : list of (part, response, name)
+        Where each coefficient stands: "expert 0" or "gate"; the output or class of the expert, or
+        the expert that the gate chooses; the feature.
+    estimates : ndarray of shape (n_terms,)
+        Coefficients in the units of the data.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Covariance of the estimates.
+    reasons : list of str of length n_terms
+        Why a term has no error; empty if it has one.
+    method : str
+        How the covariance was found.
+    replicates : ndarray of shape (n_bootstrap, n_terms) or None
+        Estimates of the bootstrap.
+    """
+
+    def __init__(
+        self,
+        terms: list[Term],
+        estimates: Array,
+        covariance: Array,
+        reasons: list[str],
+        method: str,
+        replicates: Array | None = None,
+    ) -> None:
+        self.terms = terms
+        self.estimates = estimates
+        self.covariance = covariance
+        self.reasons = reasons
+        self.method = method
+        self.replicates = replicates
+
+    @property
+    def standard_errors(self) -> Array:
+        """Standard errors, of shape (n_terms,)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    @property
+    def z_values(self) -> Array:
+        """Estimates in standard errors; NaN for log variances, of which zero is no hypothesis."""
+        of_noise = np.array([term.name == NOISE for term in self.terms])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(of_noise, np.nan, self.estimates / self.standard_errors)
+
+    @property
+    def p_values(self) -> Array:
+        """Two-sided p-values of coefficients of zero, by the normal approximation."""
+        return 2.0 * ndtr(-np.abs(self.z_values))
+
+    def conf_int(self, level: float = 0.95) -> Array:
+        """Confidence intervals.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Confidence, in (0, 1).
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_terms, 2)
+            By the normal approximation, or of the bootstrap: quantiles reflected about the
+            estimate, so that what penalties take away is given back (Davison and Hinkley 1997,
+            Bootstrap Methods and their Application, chapter 5).
+
+        Raises
+        ------
+        ValueError
+            If the level is outside (0, 1).
+        """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % say 0.95.")
+        tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
+        if self.replicates is not None:
+            return (2.0 * self.estimates - np.quantile(self.replicates, tails[::-1], axis=0)).T
+        return self.estimates[:, None] + self.standard_errors[:, None] * ndtri(tails)
+
+    def to_frame(self, level: float = 0.95):
+        """A pandas frame with a row for each term.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Indexed by part, response and name.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_pandas("Inference.to_frame")
+        lower, upper = self.conf_int(level).T
+        return pandas.DataFrame(
+            {
+                "estimate": self.estimates,
+                "standard error": self.standard_errors,
+                "z": self.z_values,
+                "p": self.p_values,
+                "lower": lower,
+                "upper": upper,
+                "reason": self.reasons,
+            },
+            index=pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"]),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Inference on {len(self.terms)} terms: {self.method}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Expert:
+    """What a summary knows of an expert.
+
+    Attributes
+    ----------
+    words : str
+        Which rows the gate sends to it.
+    kind : str
+        "linear", or the name of the estimator or of the family.
+    share : float
+        Mean probability by the gate, as in `weights_`.
+    rows : float
+        Rows that it explains: the sum of its responsibilities. NaN without the data.
+    load : float
+        Rows that it is sent, as in `load_`.
+    noise : ndarray of shape (n_outputs,) or None
+        Standard deviations of the noise.
+    importances : list of (str, float)
+        The most important features, of estimators that tell them.
+    """
+
+    words: str
+    kind: str
+    share: float
+    rows: float
+    load: float
+    noise: Array | None
+    importances: list[tuple[str, float]]
+
+
+class Summary:
+    """What `summary` of a fitted mixture gives: print it, or take it apart.
+
+    Attributes
+    ----------
+    title : str
+        The first line.
+    facts : dict of str to str
+        About the whole fit.
+    experts : list of Expert
+        What is known of each expert.
+    inference : Inference or None
+        Coefficients with their errors, if the data were given.
+    level : float
+        Confidence of the intervals.
+    gate : str
+        What the coefficients of the gate are.
+    notes : list of str
+        How to read the numbers.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        facts: dict[str, str],
+        experts: list[Expert],
+        inference: Inference | None,
+        level: float,
+        values: tuple[list[Term], Array] | None,
+        gate: str,
+        notes: list[str],
+    ) -> None:
+        self.title = title
+        self.facts = facts
+        self.experts = experts
+        self.inference = inference
+        self.level = level
+        self.gate = gate
+        self.notes = notes
+        self._values = values
+
+    def to_frame(self, what: str = "coefficients"):
+        """A pandas frame.
+
+        Parameters
+        ----------
+        what : {"coefficients", "experts"}, default="coefficients"
+            Rows of the frame: coefficients with their errors, or experts.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row for each term, or for each expert.
+
+        Raises
+        ------
+        ValueError
+            If `what` is neither, or the experts have no coefficients.
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_pandas("Summary.to_frame")
+        if what == "experts":
+            frame = pandas.DataFrame([vars(expert) for expert in self.experts])
+            frame.index.name = "expert"
+            return frame
+        if what != "coefficients" or self._values is None:
+            raise ValueError(
+                f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
+                f"{what!r}."
+            )
+        if self.inference is not None:
+            return self.inference.to_frame(self.level)
+        terms, values = self._values
+        index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
+        return pandas.DataFrame({"estimate": values}, index=index)
+
+    def __str__(self) -> str:
+        lines = ["=" * WIDTH, self.title, "=" * WIDTH, *_two_columns(self.facts)]
+        for k, expert in enumerate(self.experts):
+            lines += ["", _heading(k, expert), f"  {expert.words}"]
+            lines += self._block(f"expert {k}")
+            lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
+        gate = self._block(GATE)
+        lines += ["", f"Gate: {self.gate}", *gate] if gate else []
+        return "\n".join([*lines, "=" * WIDTH, *self.notes])
+
+    __repr__ = __str__
+
+    def _block(self, part: str) -> list[str]:
+        """The table of the coefficients of a part."""
+        terms, values = self._values or ([], np.zeros(0))
+        reasons = [""] * len(terms) if self.inference is None else self.inference.reasons
+        chosen = [i for i, term in enumerate(terms) if term.part == part and term.name != NOISE]
+        if part == GATE:  # its reference is zero
+            chosen = [i for i in chosen if reasons[i] != "fixed"]
+        if not chosen:
+            return []
+        if self.inference is None:
+            columns = [values]
+            header = ["estimate"]
+        else:
+            found = self.inference
+            values = found.estimates
+            columns = [values, found.standard_errors, found.z_values, found.p_values]
+            columns += list(found.conf_int(self.level).T)
+            tail = 50 * (1 - self.level)
+            header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
+        lines = [" " * 22 + "".join(f"{name:>{COLUMN_WIDTH}}" for name in header)]
+        response = ""
+        for i in chosen:
+            if terms[i].response != response:
+                response = terms[i].response
+                lines.append(f"  {response}")
+            cells = [_number(values[i], name) for values, name in zip(columns, header, strict=True)]
+            cells.append(f"  {reasons[i]}")
+            lines.append(f"  {_short(terms[i].name, 20):<20}{''.join(cells)}".rstrip())
+        return lines
+
+
+def _heading(k: int, expert: Expert) -> str:
+    rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
+    noise = ""
+    if expert.noise is not None:
+        noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
+    return f"Expert {k} ({expert.kind}): {100 * expert.share:.1f} % of the rows{rows}{noise}"
+
+
+def _two_columns(facts: dict[str, str]) -> list[str]:
+    """Facts side by side."""
+    cells = [f"{name:<22}{value:>20}" for name, value in facts.items()]
+    half = (len(cells) + 1) // 2
+    right = [*cells[half:], *[""] * (2 * half - len(cells))]
+    return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
+
+
+def _number(value: float, column: str) -> str:
+    if np.isnan(value):
+        return " " * COLUMN_WIDTH
+    if column == "p":
+        return f"{'<0.0001' if value < 1e-4 else f'{value:.4f}':>{COLUMN_WIDTH}}"
+    return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"

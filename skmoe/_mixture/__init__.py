@@ -1,0 +1,1 @@
+"""The mixture model and its EM algorithm."""

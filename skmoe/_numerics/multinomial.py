@@ -1,0 +1,213 @@
+"""Softmax models with soft targets: gradients, Hessians, Newton steps.
+
+They use symmetric coding: one coefficient vector for each class, summing to zero over the classes.
+Newton steps are taken in the coordinates of `contrasts`, in which no direction is free, so that no
+gauge has to be fixed afterwards. For the axes see `_numerics`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from skmoe._numerics.linalg import (
+    PIVOT_TOL,
+    conjugate_gradients,
+    dense_grams,
+    linear_predictor,
+    squared,
+    weighted_column_sums,
+)
+from skmoe._numerics.typing import TINY, Array, Design
+
+# Largest system of a Newton step that is formed; larger ones are solved by conjugate gradients.
+MAX_DENSE_HESSIAN = 1000
+
+# Larger values of a design have squares that single precision cannot hold.
+FLOAT32_SQRT_MAX = 1e18
+
+# Residual, relative to the first, that ends them: the next iteration of EM goes on from there.
+NEWTON_CG_TOL = 0.1
+
+
+def helmert_contrasts(n_classes: int, *, binary: bool = False) -> Array:
+    """Columns that span the coefficient vectors summing to zero, (n_classes, n_classes - 1).
+
+    Orthonormal Helmert contrasts, so that a ridge on the coordinates is the ridge on the symmetric
+    coefficients. With `binary` the coordinate of two classes is the difference of their
+    coefficients, the parameter that a logistic regression penalises.
+    """
+    if binary and n_classes == 2:
+        return np.array([[-0.5], [0.5]])
+    return linalg.helmert(n_classes).T
+
+
+def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
+    """Gradient (..., C, d) of the weighted log-likelihood at class probabilities (..., C, n).
+
+    `targets` (..., C, n) hold the row weights shared among the classes; their sum over the classes
+    is the weight of the row.
+    """
+    return weighted_column_sums(targets - targets.sum(axis=-2, keepdims=True) * probs, design)
+
+
+def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
+    """Negative Hessian of softmax log-likelihoods, for weights (..., n) and probs (..., C, n).
+
+    In blocks (..., C, C, d, d), or as a `SoftmaxHessian` where these would be too large. Blocks are
+    summed in single precision: they only steer steps whose gradient is exact, and columns must be
+    collinear to seven digits for that to show.
+    """
+    n_classes, n_columns = probs.shape[-2], design.shape[1]
+    if (n_classes - 1) * n_columns > MAX_DENSE_HESSIAN:
+        return SoftmaxHessian(((design, weight, probs),))
+    scale = max(weight.max(), TINY)
+    if not sparse.issparse(design):
+        design = np.clip(design, -FLOAT32_SQRT_MAX, FLOAT32_SQRT_MAX)
+    design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
+    if probs.ndim > 2:
+        pairs = zip(weight, probs, strict=True)
+        return scale * np.stack([_curvature_blocks(design, *pair) for pair in pairs])
+    return scale * _curvature_blocks(design, weight, probs)
+
+
+def _curvature_blocks(design: Design, weight: Array, probs: Array) -> Array:
+    n_classes, n_columns = len(probs), design.shape[1]
+    blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
+    a, b = np.tril_indices(n_classes, -1)
+    shares = weight * probs
+    pairs = np.concatenate([shares[a] * probs[:a] for a in range(1, n_classes)])
+    blocks[a, b] = blocks[b, a] = -dense_grams(design, pairs)
+    # The blocks of a row of the Hessian sum to zero.
+    classes = np.arange(n_classes)
+    blocks[classes, classes] = -blocks.sum(axis=1)
+    return blocks
+
+
+def factorize_softmax_hessian(curvature: Any, basis: Array, ridge: Array) -> Any:
+    """Cholesky factor of a penalised `softmax_curvature` in contrast coordinates.
+
+    Of several, a list of them; of one that is not formed, itself and the diagonal.
+    """
+    if isinstance(curvature, SoftmaxHessian):
+        return curvature, np.square(basis.T) @ curvature.diagonal() + ridge
+    if curvature.ndim > 4:
+        return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in curvature]
+    half = np.tensordot(basis, curvature, axes=(0, 0))  # (C-1, C, d, d)
+    reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
+    size = reduced.shape[0] * reduced.shape[1]
+    return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
+
+
+def softmax_newton_step(
+    factor: Any, gradient: Array, coef: Array, basis: Array, ridge: Array
+) -> Array:
+    """Newton step (..., C, d) of the penalised log-likelihood, in symmetric coding."""
+    ascent = basis.T @ gradient - ridge * to_contrasts(coef, basis)
+    if isinstance(factor, tuple):
+        hessian, diagonal = factor
+        solved = conjugate_gradients(
+            lambda at: basis.T @ (hessian @ (basis @ at)) + ridge * at,
+            ascent,
+            np.zeros_like(ascent),
+            diagonal,
+            axes=(-2, -1),
+            tol=NEWTON_CG_TOL,
+        )
+    elif isinstance(factor, list):
+        pairs = zip(factor, ascent, strict=True)
+        solved = np.stack([_cho_solve(one, rhs) for one, rhs in pairs])
+    else:
+        solved = _cho_solve(factor, ascent)
+    return basis @ solved
+
+
+def _cho_solve(factor: Array, rhs: Array) -> Array:
+    return linalg.cho_solve((factor, True), rhs.ravel()).reshape(rhs.shape)
+
+
+def to_contrasts(coef: Array, basis: Array) -> Array:
+    """Coordinates (..., C-1, d) of symmetric coefficients (..., C, d) in a contrast basis."""
+    return (basis.T @ coef) / (basis**2).sum(axis=0)[:, None]
+
+
+def _cholesky(matrix: Array) -> Array:
+    """Lower Cholesky factor, of the matrix plus a small multiple of the identity if need be."""
+    largest = np.abs(np.diag(matrix)).max()
+    size = largest if largest > TINY else 1.0
+    jitter = 0.0
+    while True:
+        try:
+            factor = linalg.cholesky(matrix + jitter * np.eye(len(matrix)), lower=True)
+        except linalg.LinAlgError:
+            pass
+        else:
+            if np.diag(factor).min() > PIVOT_TOL * np.diag(factor).max():
+                return factor
+        jitter = max(10.0 * jitter, 1e-13 * size)
+
+
+@dataclass(frozen=True)
+class SoftmaxHessian:
+    """Negative Hessian of softmax log-likelihoods, known by its products with coefficients.
+
+    A sum over rows: blocks of (design, row weights (..., n), probabilities (..., C, n)).
+    """
+
+    blocks: tuple[tuple[Design, Array, Array], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (..., C, d) of the coefficients."""
+        design, _, probs = self.blocks[0]
+        return (*probs.shape[:-1], design.shape[1])
+
+    def __add__(self, other: SoftmaxHessian) -> SoftmaxHessian:
+        return SoftmaxHessian(self.blocks + other.blocks)
+
+    def __matmul__(self, coef: Array) -> Array:
+        total = np.zeros(self.shape)
+        for design, weight, probs in self.blocks:
+            change = linear_predictor(coef, design)
+            change -= (probs * change).sum(axis=-2, keepdims=True)
+            change *= probs
+            change *= weight[..., None, :]
+            total += weighted_column_sums(change, design)
+        return total
+
+    def diagonal(self) -> Array:
+        """Diagonal, (..., C, d)."""
+        total = np.zeros(self.shape)
+        for design, weight, probs in self.blocks:
+            variance = weight[..., None, :] * probs * (1.0 - probs)
+            total += weighted_column_sums(variance, squared(design))
+        return total
+
+
+def softmax_score_rows(design: Array, residual: Array, basis: Array) -> Array:
+    """Gradients row by row, ((C-1) * d, n), of log-likelihoods with `residual` (C, n)."""
+    contrast = basis.T @ residual
+    return (contrast[:, None, :] * design.T).reshape(basis.shape[1] * design.shape[1], len(design))
+
+
+def softmax_information(design: Array, weight: Array, probs: Array, basis: Array) -> Array:
+    """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), of a dense design."""
+    n_contrasts, n_columns = basis.shape[1], design.shape[1]
+    information = np.zeros((n_contrasts, n_columns, n_contrasts, n_columns))
+    means = basis.T @ probs
+    for a in range(n_contrasts):
+        for b in range(a + 1):
+            share = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
+            information[a, :, b] = information[b, :, a] = design.T @ (design * share[:, None])
+    size = n_contrasts * n_columns
+    return information.reshape(size, size)
+
+
+def _log_prob_scores(k: int, design: Array, log_prob: Array) -> Array:
+    """Gradients of the log probability of one expert in contrasts of the logits."""
+    residual = -np.exp(log_prob)
+    residual[k] += 1.0
+    return softmax_score_rows(design, residual, helmert_contrasts(len(log_prob)))

@@ -1,0 +1,53 @@
+"""Probabilities in log space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmoe._numerics.typing import TINY, Array
+
+LOG_2PI = float(np.log(2.0 * np.pi))
+
+LOG_TINY = float(np.log(TINY))
+
+
+def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
+    """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
+
+    As responsibilities, they make the step of EM that maximises the free energy over sparse
+    responsibilities [1]_.
+
+    References
+    ----------
+    .. [1] R. M. Neal and G. E. Hinton (1998), "A view of the EM algorithm that justifies
+       incremental, sparse, and other variants", in Learning in Graphical Models, 355-368.
+    """
+    if top_k is None or top_k >= len(log_probs):
+        return log_probs
+    left = log_probs
+    for _ in range(top_k - 1):
+        left = np.where(left == left.max(axis=0), -np.inf, left)
+    kept = log_probs >= left.max(axis=0)
+    if np.count_nonzero(kept) > top_k * kept.shape[1]:  # of equals the first
+        tied = np.flatnonzero(kept.sum(axis=0) > top_k)
+        order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
+        kept[:, tied] = np.argsort(order, axis=0) < top_k
+    return np.where(kept, log_probs, -np.inf)
+
+
+def log_normalise(joint: Array) -> tuple[Array, Array]:
+    """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
+    peak = joint.max(axis=0)
+    shifted = joint - peak
+    # Exponentials that underflow take many times as long.
+    resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_TINY)
+    total = resp.sum(axis=0)
+    resp /= total
+    return resp, peak + np.log(total)
+
+
+def log_softmax(logits: Array, axis: int = 0) -> Array:
+    """Logarithm of the softmax along one axis."""
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted

@@ -1,0 +1,16 @@
+"""Types of arrays."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+Design = Any  # an ndarray or a scipy.sparse CSR array
+
+NamedTupleT = TypeVar("NamedTupleT", bound=tuple)
+
+TINY = float(np.finfo(np.float64).tiny)

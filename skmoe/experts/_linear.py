@@ -1,0 +1,252 @@
+"""Linear regressions with normal noise as experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.linalg import (
+    RidgeFactorization,
+    factorize_ridge,
+    gram_product,
+    linear_predictor,
+    ridge_diagonal,
+    ridge_newton_step,
+    weighted_column_sums,
+    weighted_gram,
+    weighted_grams,
+)
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import TINY, Array, Design
+from skmoe.protocols import NormalComponents
+
+
+class LinearParams(NamedTuple):
+    """Coefficients (K, m, d) and log noise variances (K, m) for m outputs."""
+
+    coef: Array
+    log_variance: Array
+
+
+class LinearStatistics(NamedTuple):
+    """Sums: weight (K,), residuals times features (K, m, d), squared residuals (K, m)."""
+
+    weight: Array
+    gradient: Array
+    residual_ss: Array
+
+
+@dataclass(frozen=True)
+class LinearExperts:
+    r"""Linear regressions with normal noise, independent over the outputs.
+
+    The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
+    \alpha)` on standardised features with a free intercept, and :math:`\sigma^2` inverse gamma with
+    shape :math:`\nu_0 / 2` and scale :math:`\nu_0 s_0^2 / 2`. The prior on the variance bounds the
+    likelihood, which is unbounded without it [1]_. The M-step is one Newton step. It
+    leads to the mode if the Gram matrices are new; old ones serve for some steps, as all curvatures
+    do.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        L2 penalty on the slopes, as in a ridge regression of each expert.
+    shared_variance : bool, default=False
+        Whether the experts share one noise variance.
+    variance_prior : float, default=10.0
+        Strength :math:`\nu_0` of the prior on each variance, in rows.
+    noise_variance : tuple of float, default=(1.0,)
+        Scale :math:`s_0^2` of that prior for each output.
+    variance_floor : tuple of float, default=(1e-6,)
+        Smallest variance allowed for each output.
+
+    References
+    ----------
+    .. [1] C. Fraley and A. E. Raftery (2007), "Bayesian regularization for normal mixture
+       estimation and model-based clustering", Journal of Classification 24, 155-181.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> params = LinearExperts().initial(n_experts=2, n_columns=3)
+    >>> params.coef.shape
+    (2, 1, 3)
+    """
+
+    alpha: float = 1.0
+    shared_variance: bool = False
+    variance_prior: float = 10.0
+    noise_variance: tuple[float, ...] = (1.0,)
+    variance_floor: tuple[float, ...] = (1e-6,)
+
+    def init_params(self, n_experts: int, n_columns: int) -> LinearParams:
+        """Zero means with unit variances."""
+        n_outputs = len(self.noise_variance)
+        return LinearParams(
+            np.zeros((n_experts, n_outputs, n_columns)), np.zeros((n_experts, n_outputs))
+        )
+
+    def log_prob(self, params: LinearParams, design: Design, y: Array) -> Array:
+        """Log density of y (m, n) under each expert, (K, n)."""
+        residual = y - linear_predictor(params.coef, design)
+        residual *= np.sqrt(0.5 * np.exp(-params.log_variance))[..., None]
+        np.square(residual, out=residual)
+        constant = -0.5 * (params.log_variance.sum(axis=1) + LOG_2PI * len(y))
+        return constant[:, None] - residual.sum(axis=1)
+
+    def mean(self, params: LinearParams, design: Design) -> Array:
+        """Mean of each expert, (K, m, n)."""
+        return linear_predictor(params.coef, design)
+
+    def mean_of(self, params: LinearParams, k: int, design: Design) -> Array:
+        """Mean of one expert, (m, n)."""
+        return linear_predictor(params.coef[k], design)
+
+    def components(self, params: LinearParams, k: int, design: Design) -> NormalComponents:
+        """The one normal density of an expert."""
+        mean = self.mean_of(params, k, design)
+        variance = np.broadcast_to(np.exp(params.log_variance[k])[:, None], mean.shape)
+        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], variance[None])
+
+    def statistics(
+        self, params: LinearParams, design: Design, y: Array, resp: Array
+    ) -> LinearStatistics:
+        """Sums of the residuals."""
+        residual = y - linear_predictor(params.coef, design)
+        weighted = resp[:, None, :] * residual
+        return LinearStatistics(
+            resp.sum(axis=1),
+            weighted_column_sums(weighted, design),
+            np.einsum("kmn,kmn->km", weighted, residual),
+        )
+
+    def hessian(self, params: LinearParams, design: Design, y: Array, resp: Array) -> Any:
+        """Gram matrices of the rows of each expert."""
+        return weighted_grams(design, resp)
+
+    def factorize(self, curvature: Any) -> RidgeFactorization:
+        """The penalised Gram matrices, ready for solving."""
+        return factorize_ridge(curvature, ridge_diagonal(self.alpha, curvature.shape[-1]))
+
+    def m_step(
+        self,
+        statistics: LinearStatistics,
+        factor: RidgeFactorization,
+        params: LinearParams,
+        step: float,
+    ) -> LinearParams:
+        """Newton step of the coefficients, and the variances there.
+
+        With Gram matrices of the same responsibilities the whole step leads to the posterior mode.
+        Older ones are taken to have grown with the weight of the expert's rows.
+        """
+        gradient = statistics.gradient
+        weight_ratio = np.maximum(statistics.weight / np.maximum(factor.weight, TINY), 1.0)
+        weight_ratio = weight_ratio[:, None, None]
+        change = (
+            step / weight_ratio * ridge_newton_step(factor, gradient - factor.ridge * params.coef)
+        )
+        curvature_term = weight_ratio * gram_product(factor.gram, change)
+        ss_reduction = (change * (2.0 * gradient - curvature_term)).sum(axis=2)
+        coef = params.coef + change
+        squares = (
+            np.maximum(statistics.residual_ss - ss_reduction, 0.0) + np.square(coef) @ factor.ridge
+        )
+        return self.project(LinearParams(coef, self._log_variance(statistics.weight, squares)))
+
+    def _log_variance(self, weight: Array, squares: Array) -> Array:
+        rows = np.broadcast_to(weight[:, None], squares.shape)
+        if self.shared_variance:
+            rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
+            squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
+        prior = self.variance_prior
+        total = np.maximum(rows + prior, TINY)
+        return np.log(np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total)
+
+    def project(self, params: LinearParams) -> LinearParams:
+        """Keep variances above their floor, and one value where they are shared."""
+        log_variance = np.maximum(params.log_variance, np.log(self.variance_floor))
+        return params._replace(log_variance=log_variance)
+
+    def penalty(self, params: LinearParams) -> float:
+        """Negative log prior, up to a constant."""
+        precision = np.exp(-params.log_variance)
+        slopes = np.square(params.coef) @ ridge_diagonal(self.alpha, params.coef.shape[-1])
+        variances = params.log_variance + precision * np.array(self.noise_variance)
+        if self.shared_variance:
+            variances = variances[:1]
+        return 0.5 * float((slopes * precision).sum() + self.variance_prior * variances.sum())
+
+    def score_rows(self, params: LinearParams, k: int, design: Array, y: Array) -> Array:
+        """Gradients of the log density in coefficients and log variances, row by row, (P, n)."""
+        residual = y - self.mean_of(params, k, design)
+        precision = np.exp(-params.log_variance[k])[:, None]
+        slopes = (residual * precision)[:, None, :] * design.T
+        variances = 0.5 * (residual**2 * precision - 1.0)
+        return np.concatenate([slopes.reshape(-1, len(design)), variances])
+
+    def information(
+        self, params: LinearParams, k: int, design: Array, y: Array, weight: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log density of one expert, (P, P)."""
+        residual = y - self.mean_of(params, k, design)
+        gram = weighted_gram(design, weight)
+        return self._block_information(
+            np.broadcast_to(gram, (len(y), *gram.shape)),
+            (weight * residual) @ design,
+            0.5 * (residual**2 @ weight),
+            params.log_variance[k],
+        )
+
+    def penalty_hessian(self, params: LinearParams) -> list[Array]:
+        """Hessians of the penalty, (P, P) for each expert."""
+        n_experts, n_outputs, n_columns = params.coef.shape
+        ridge = ridge_diagonal(self.alpha, n_columns)
+        prior = 0.5 * self.variance_prior * np.array(self.noise_variance)
+        return [
+            self._block_information(
+                np.broadcast_to(np.diag(ridge), (n_outputs, n_columns, n_columns)),
+                -ridge * params.coef[k],
+                # A shared variance has one prior.
+                0.5 * np.square(params.coef[k]) @ ridge
+                + (0.0 if k and self.shared_variance else prior),
+                params.log_variance[k],
+            )
+            for k in range(n_experts)
+        ]
+
+    @staticmethod
+    def _block_information(
+        gram: Array, cross: Array, residual_ss: Array, log_variance: Array
+    ) -> Array:
+        """Information of outputs (m, d, d), (m, d), (m,), in units of the precision, as (P, P)."""
+        n_outputs, n_columns = cross.shape
+        size = n_outputs * n_columns
+        information = np.zeros((size + n_outputs, size + n_outputs))
+        for output, precision in enumerate(np.exp(-log_variance)):
+            own = slice(output * n_columns, (output + 1) * n_columns)
+            last = size + output
+            information[own, own] = precision * gram[output]
+            information[own, last] = information[last, own] = precision * cross[output]
+            information[last, last] = precision * residual_ss[output]
+        return information
+
+    def n_shared_params(self) -> int:
+        """The log variances, if they are shared."""
+        return len(self.noise_variance) if self.shared_variance else 0
+
+    def at_bound(self, params: LinearParams) -> Array:
+        """Variances at their floor."""
+        free = np.zeros((len(params.coef), params.coef[0].size), dtype=bool)
+        return np.hstack([free, params.log_variance <= np.log(self.variance_floor)])
+
+    def contrast_matrix(self) -> Array:
+        """One coefficient vector for each output."""
+        return np.eye(len(self.noise_variance))
+
+    def n_parameters(self, params: LinearParams) -> int:
+        """Coefficients and variances."""
+        variances = params.log_variance[:1] if self.shared_variance else params.log_variance
+        return params.coef.size + variances.size

@@ -1,0 +1,158 @@
+"""Multinomial logistic regressions as experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.linalg import linear_predictor, ridge_diagonal
+from skmoe._numerics.multinomial import (
+    factorize_softmax_hessian,
+    helmert_contrasts,
+    softmax_gradient,
+    softmax_hessian,
+    softmax_information,
+    softmax_newton_step,
+    softmax_score_rows,
+    to_contrasts,
+)
+from skmoe._numerics.probability import log_softmax
+from skmoe._numerics.typing import Array, Design
+
+
+class LogisticParams(NamedTuple):
+    """Coefficients (K, C, d) of the class logits of each expert, summing to zero over classes."""
+
+    coef: Array
+
+
+class LogisticStatistics(NamedTuple):
+    """Gradient (K, C, d) of the expected log-likelihood."""
+
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class LogisticExperts:
+    """Multinomial logistic regressions, y being class codes 0 to C - 1.
+
+    One Newton step per iteration of EM, with the weights of the expert's rows. The penalty is that
+    of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised features: on the one
+    coefficient vector of two classes, on the symmetric coefficients of more.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        L2 penalty on the slopes; intercepts are free. Zero lets coefficients grow without limit
+        where an expert separates its classes.
+    n_classes : int, default=2
+        Number of classes.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LogisticExperts
+    >>> params = LogisticExperts(n_classes=3).initial(n_experts=2, n_columns=5)
+    >>> params.coef.shape
+    (2, 3, 5)
+    """
+
+    alpha: float = 1.0
+    n_classes: int = 2
+
+    def init_params(self, n_experts: int, n_columns: int) -> LogisticParams:
+        """Equal probabilities of the classes."""
+        return LogisticParams(np.zeros((n_experts, self.n_classes, n_columns)))
+
+    def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
+        """Log probability of the class codes y (n,) under each expert, (K, n)."""
+        log_probs = log_softmax(linear_predictor(params.coef, design), axis=1)
+        return log_probs[:, y, np.arange(len(y))]
+
+    def mean(self, params: LogisticParams, design: Design) -> Array:
+        """Class probabilities of each expert, (K, C, n)."""
+        return np.exp(log_softmax(linear_predictor(params.coef, design), axis=1))
+
+    def mean_of(self, params: LogisticParams, k: int, design: Design) -> Array:
+        """Class probabilities of one expert, (C, n)."""
+        return np.exp(log_softmax(linear_predictor(params.coef[k], design)))
+
+    def statistics(
+        self, params: LogisticParams, design: Design, y: Array, resp: Array
+    ) -> LogisticStatistics:
+        """Gradient of the expected log-likelihood."""
+        targets = np.zeros((len(resp), self.n_classes, len(y)))
+        targets[:, y, np.arange(len(y))] = resp
+        return LogisticStatistics(softmax_gradient(design, targets, self.mean(params, design)))
+
+    def hessian(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
+        """Negative Hessian of the expected log-likelihood of each expert."""
+        return softmax_hessian(design, resp, self.mean(params, design))
+
+    def factorize(self, curvature: Any) -> Any:
+        """The penalised curvature of each expert, ready for solving."""
+        ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
+        return factorize_softmax_hessian(curvature, self._contrasts(), ridge)
+
+    def m_step(
+        self,
+        statistics: LogisticStatistics,
+        factor: Any,
+        params: LogisticParams,
+        step: float,
+    ) -> LogisticParams:
+        """One Newton step of each expert."""
+        ridge = ridge_diagonal(self.alpha, params.coef.shape[-1])
+        ascent = softmax_newton_step(
+            factor, statistics.gradient, params.coef, self._contrasts(), ridge
+        )
+        return LogisticParams(params.coef + step * ascent)
+
+    def project(self, params: LogisticParams) -> LogisticParams:
+        """Every coefficient is allowed."""
+        return params
+
+    def penalty(self, params: LogisticParams) -> float:
+        """Half of `alpha` times the squared slopes."""
+        coordinates = to_contrasts(params.coef, self._contrasts())
+        return 0.5 * self.alpha * float(np.square(coordinates[..., :-1]).sum())
+
+    def score_rows(self, params: LogisticParams, k: int, design: Array, y: Array) -> Array:
+        """Gradients of the log probability in contrasts of coefficients, row by row, (P, n)."""
+        residual = -self.mean_of(params, k, design)
+        residual[y, np.arange(len(y))] += 1.0
+        return softmax_score_rows(design, residual, self._contrasts())
+
+    def information(
+        self, params: LogisticParams, k: int, design: Array, y: Array, weight: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of one expert, (P, P)."""
+        probs = self.mean_of(params, k, design)
+        return softmax_information(design, weight, probs, self._contrasts())
+
+    def penalty_hessian(self, params: LogisticParams) -> list[Array]:
+        """Hessians of the penalty, (P, P) for each expert."""
+        ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
+        return [np.diag(ridge)] * len(params.coef)
+
+    def n_shared_params(self) -> int:
+        """None."""
+        return 0
+
+    def at_bound(self, params: LogisticParams) -> Array:
+        """None."""
+        n_experts, n_classes, n_columns = params.coef.shape
+        return np.zeros((n_experts, (n_classes - 1) * n_columns), dtype=bool)
+
+    def contrast_matrix(self) -> Array:
+        """Log odds of the second of two classes, else one coefficient vector for each class."""
+        return np.eye(1) if self.n_classes == 2 else self._contrasts()
+
+    def n_parameters(self, params: LogisticParams) -> int:
+        """One coefficient vector fewer than classes for each expert."""
+        n_experts, n_classes, n_columns = params.coef.shape
+        return n_experts * (n_classes - 1) * n_columns
+
+    def _contrasts(self) -> Array:
+        return helmert_contrasts(self.n_classes, binary=True)

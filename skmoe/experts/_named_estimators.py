@@ -1,0 +1,58 @@
+"""Tables for experts that are estimators: their folds, and estimators for the names of experts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skmoe._data.encoding import MAX_CATEGORIES
+
+# Estimators that a name stands for among experts that are estimators.
+NAMED_ESTIMATORS = {
+    "linear": {"regressor": Ridge(), "classifier": LogisticRegression()},
+    "tree": {
+        "regressor": DecisionTreeRegressor(min_samples_leaf=2),
+        "classifier": DecisionTreeClassifier(min_samples_leaf=10),
+    },
+}
+
+
+def resolve_estimators(
+    experts: list[Any], task: str, alpha: float, X: Any, categories: list[int]
+) -> tuple[Any, ...]:
+    """Estimators in the place of names, prepared for the table that they will see."""
+    return tuple(
+        _make_pipeline(expert, task, alpha, X, categories) if isinstance(expert, str) else expert
+        for expert in experts
+    )
+
+
+def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[int]) -> Any:
+    estimator = clone(NAMED_ESTIMATORS[name][task])
+    steps = []
+    if categories:
+        numbers = [j for j in range(X.shape[1]) if j not in categories]
+        one_hot = OneHotEncoder(
+            handle_unknown="infrequent_if_exist",
+            max_categories=MAX_CATEGORIES,
+            sparse_output=False,
+        )
+        steps.append(
+            ColumnTransformer(
+                [("categories", one_hot, categories), ("rest", "passthrough", numbers)]
+            )
+        )
+    if name == "linear":
+        steps += [SimpleImputer(add_indicator=True), StandardScaler(with_mean=False)]
+        if task == "regressor":
+            estimator.set_params(alpha=alpha)
+        else:
+            estimator.set_params(C=1.0 / max(alpha, 1e-12), max_iter=1000)
+    return make_pipeline(*steps, estimator) if steps else estimator

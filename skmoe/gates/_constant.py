@@ -1,0 +1,101 @@
+"""The constant gate: the same probabilities for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.multinomial import _log_prob_scores, helmert_contrasts, softmax_information
+from skmoe._numerics.probability import log_softmax
+from skmoe._numerics.typing import TINY, Array, Design
+
+
+class ConstantParams(NamedTuple):
+    """Log probability of each expert, (K,)."""
+
+    log_prior: Array
+
+
+class ConstantStatistics(NamedTuple):
+    """Weight of the rows of each expert, (K,)."""
+
+    weight: Array
+
+
+@dataclass(frozen=True)
+class ConstantGate:
+    """Every row chooses with the same probabilities: a mixture of regressions [1]_.
+
+    References
+    ----------
+    .. [1] R. E. Quandt and J. B. Ramsey (1978), "Estimating mixtures of normal distributions and
+       switching regressions", Journal of the American Statistical Association 73, 730-738.
+
+    Examples
+    --------
+    >>> from skmoe.gates import ConstantGate
+    >>> ConstantGate().initial(n_experts=2, n_columns=3).log_weight
+    array([-0.693..., -0.693...])
+    """
+
+    def init_params(self, n_experts: int, n_columns: int) -> ConstantParams:
+        """Equal probabilities."""
+        return ConstantParams(np.full(n_experts, -np.log(n_experts)))
+
+    def log_prob(self, params: ConstantParams, design: Design) -> Array:
+        """Log probability of each expert, (K, n)."""
+        return np.repeat(log_softmax(params.log_prior)[:, None], design.shape[0], axis=1)
+
+    def statistics(
+        self, params: ConstantParams, design: Design, resp: Array, log_prob: Array
+    ) -> ConstantStatistics:
+        """Weight of the rows of each expert."""
+        return ConstantStatistics(resp.sum(axis=1))
+
+    def hessian(self, params: ConstantParams, design: Design, resp: Array, log_prob: Array) -> None:
+        """Not needed: the maximum is in closed form."""
+
+    def factorize(self, curvature: None) -> None:
+        """Not needed."""
+
+    def m_step(
+        self, statistics: ConstantStatistics, factor: None, params: ConstantParams, step: float
+    ) -> ConstantParams:
+        """Shares of the experts."""
+        share = statistics.weight / statistics.weight.sum()
+        return ConstantParams(np.log(np.maximum(share, TINY)))
+
+    def project(self, params: ConstantParams) -> ConstantParams:
+        """Normalise, which extrapolation does not."""
+        return ConstantParams(log_softmax(params.log_prior))
+
+    def penalty(self, params: ConstantParams) -> float:
+        """None."""
+        return 0.0
+
+    def score_rows(self, params: ConstantParams, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradients of the log probability of one expert, row by row, (K - 1, n)."""
+        return _log_prob_scores(k, design[:, -1:], log_prob)
+
+    def information(
+        self, params: ConstantParams, design: Array, weight: Array, log_prob: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (K - 1, K - 1)."""
+        basis = helmert_contrasts(len(log_prob))
+        return softmax_information(design[:, -1:], weight, np.exp(log_prob), basis)
+
+    def penalty_hessian(self, params: ConstantParams, n_columns: int) -> Array:
+        """No penalty."""
+        n_contrasts = len(params.log_prior) - 1
+        return np.zeros((n_contrasts, n_contrasts))
+
+    def contrast_matrix(self, params: ConstantParams) -> Array:
+        """Contrasts of the logits to log probabilities."""
+        basis = helmert_contrasts(len(params.log_prior))
+        return basis - np.exp(params.log_prior) @ basis
+
+    def n_parameters(self, params: ConstantParams) -> int:
+        """One probability fewer than experts."""
+        return len(params.log_prior) - 1

@@ -1,0 +1,137 @@
+"""The softmax gate: a multinomial logit of the expert on the features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.linalg import linear_predictor, ridge_diagonal
+from skmoe._numerics.multinomial import (
+    _log_prob_scores,
+    factorize_softmax_hessian,
+    helmert_contrasts,
+    softmax_gradient,
+    softmax_hessian,
+    softmax_information,
+    softmax_newton_step,
+    to_contrasts,
+)
+from skmoe._numerics.probability import log_softmax
+from skmoe._numerics.typing import Array, Design
+
+
+class SoftmaxParams(NamedTuple):
+    """Coefficients (K, d) of the gate's logits, summing to zero over the experts."""
+
+    coef: Array
+
+
+class SoftmaxStatistics(NamedTuple):
+    """Gradient (K, d) of the expected log-likelihood."""
+
+    gradient: Array
+
+
+@dataclass(frozen=True)
+class SoftmaxGate:
+    """Multinomial logit of the expert on the features.
+
+    Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
+    responsibilities [1]_, with the full Hessian: treating the classes as independent does not
+    converge [2]_. When the Hessian is too large to be formed, the step is found by conjugate
+    gradients.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
+        squares is subtracted from the log-likelihood. Intercepts are free.
+    transformer : transformer or None, default=None
+        What makes the columns that the gate sees of the features (`gate_features`): splines for
+        borders that are not straight, say. Fitted with the mixture; `gate_feature_names_` names
+        what it made.
+
+    References
+    ----------
+    .. [1] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
+       algorithm", Neural Computation 6, 181-214.
+    .. [2] K. Chen, L. Xu and H. Chi (1999), "Improved learning algorithms for mixture of experts
+       in multiclass classification", Neural Networks 12, 1229-1252.
+
+    Examples
+    --------
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.gates import SoftmaxGate
+    >>> MixtureOfExpertsRegressor(gate=SoftmaxGate(alpha=10.0)).gate
+    SoftmaxGate(alpha=10.0, transformer=None)
+    """
+
+    alpha: float = 1.0
+    transformer: Any = None
+
+    def init_params(self, n_experts: int, n_columns: int) -> SoftmaxParams:
+        """Parameters that give every expert the same probability."""
+        return SoftmaxParams(np.zeros((n_experts, n_columns)))
+
+    def log_prob(self, params: SoftmaxParams, design: Design) -> Array:
+        """Log probability of each expert, (K, n)."""
+        return log_softmax(linear_predictor(params.coef, design))
+
+    def statistics(
+        self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array
+    ) -> SoftmaxStatistics:
+        """Gradient of the expected log-likelihood."""
+        return SoftmaxStatistics(softmax_gradient(design, resp, np.exp(log_prob)))
+
+    def hessian(self, params: SoftmaxParams, design: Design, resp: Array, log_prob: Array) -> Any:
+        """Negative Hessian of the expected log-likelihood."""
+        return softmax_hessian(design, resp.sum(axis=0), np.exp(log_prob))
+
+    def factorize(self, curvature: Any) -> Any:
+        """The penalised curvature, ready for solving."""
+        ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
+        return factorize_softmax_hessian(curvature, helmert_contrasts(curvature.shape[0]), ridge)
+
+    def m_step(
+        self, statistics: SoftmaxStatistics, factor: Any, params: SoftmaxParams, step: float
+    ) -> SoftmaxParams:
+        """One Newton step."""
+        n_experts, n_columns = params.coef.shape
+        basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.alpha, n_columns)
+        ascent = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
+        return SoftmaxParams(params.coef + step * ascent)
+
+    def project(self, params: SoftmaxParams) -> SoftmaxParams:
+        """Every coefficient is allowed."""
+        return params
+
+    def penalty(self, params: SoftmaxParams) -> float:
+        """Half of `alpha` times the squared slopes."""
+        coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
+        return 0.5 * self.alpha * float(np.square(coordinates[:, :-1]).sum())
+
+    def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradients of the log probability of one expert, row by row, (P, n)."""
+        return _log_prob_scores(k, design, log_prob)
+
+    def information(
+        self, params: SoftmaxParams, design: Array, weight: Array, log_prob: Array
+    ) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (P, P)."""
+        return softmax_information(
+            design, weight, np.exp(log_prob), helmert_contrasts(len(log_prob))
+        )
+
+    def penalty_hessian(self, params: SoftmaxParams, n_columns: int) -> Array:
+        """Hessian of the penalty, (P, P)."""
+        return np.diag(np.tile(ridge_diagonal(self.alpha, n_columns), len(params.coef) - 1))
+
+    def contrast_matrix(self, params: SoftmaxParams) -> Array:
+        """Contrasts to symmetric coefficients."""
+        return helmert_contrasts(len(params.coef))
+
+    def n_parameters(self, params: SoftmaxParams) -> int:
+        """One coefficient vector fewer than experts."""
+        return (len(params.coef) - 1) * params.coef.shape[1]

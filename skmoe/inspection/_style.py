@@ -1,0 +1,83 @@
+"""What all pictures share: axes, colours, styles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+
+# Colours that the colour-blind tell apart (Okabe and Ito 2008); the palest comes last.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+
+# Tell experts apart whose colours repeat.
+DASHES = ("-", "--", ":", "-.")
+
+# What belongs to no expert.
+INK, PALE = "#333333", "#999999"
+
+SHORT = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
+
+# More experts than this have no room in a legend of one column.
+MOST_IN_COLUMN = 16
+
+
+def one_axes(ax: Any, caller: str) -> Any:
+    """The axes given, or new ones."""
+    plt = import_pyplot(caller)
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def two_axes(ax: Any, caller: str) -> Array:
+    """The pair of axes given, new ones, or two in the place of one."""
+    plt = import_pyplot(caller)
+    if ax is None:
+        return plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
+    pair = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(pair) == 1:
+        outer = pair[0]
+        outer.set_axis_off()
+        inner = outer.get_subplotspec().subgridspec(1, 2)
+        return np.array([outer.figure.add_subplot(cell) for cell in inner], dtype=object)
+    if len(pair) != 2:
+        raise ValueError(f"ax must be one matplotlib axes, or two; got {len(pair)}.")
+    return pair
+
+
+def colour(k: int) -> str:
+    """Colour of an expert."""
+    return COLOURS[k % len(COLOURS)]
+
+
+def dash(k: int) -> str:
+    """Line style of an expert."""
+    return DASHES[(k // len(COLOURS)) % len(DASHES)]
+
+
+def rgb(k: int) -> Array:
+    """Colour of an expert as three numbers from 0 to 1."""
+    return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+
+
+def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Styles with those of the user in front; short names of matplotlib count as the long ones."""
+    long = {SHORT.get(name, name): value for name, value in (given or {}).items()}
+    return {**defaults, **long}
+
+
+def legend_above(ax: Any, handles: list[Any]) -> Any:
+    """A legend above the axes, where it hides nothing."""
+    return ax.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2, frameon=False
+    )
+
+
+def expert_legend(ax: Any, handles: list[Any]) -> Any:
+    """A legend beside the axes, where it hides nothing."""
+    columns = 1 + (len(handles) - 1) // MOST_IN_COLUMN
+    return ax.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns, frameon=False
+    )

@@ -22,10 +22,10 @@ MAX_CATEGORIES = 50
 class Encoder(NamedTuple):
     """How a table becomes numbers, and what its experts take."""
 
-    numbers: list[int]  # columns of numbers; the others hold categories
+    numeric_columns: list[int]  # columns of numbers; the others hold categories
     median: Array  # of each of these
     missing_columns: list[int]  # those of them with holes
-    categories: list[int]
+    categorical_columns: list[int]
     levels: list[list[str | None]]  # of each of these; None is a hole
     infrequent: list[bool]  # whether there are levels beyond those, which share a column
     is_frame: bool  # whether experts see data frames
@@ -63,10 +63,10 @@ def make_encoder(X: Any, weight: Array, takes_missing: bool) -> Encoder:
 
 def encode(encoder: Encoder, X: Any) -> Array:
     """The numbers of a table, (n, q): its numbers, indicators of holes, and levels."""
-    values = {j: _number(X, j) for j in encoder.numbers}
+    values = {j: _number(X, j) for j in encoder.numeric_columns}
     columns = [
         np.where(np.isnan(values[j]), median, values[j])
-        for j, median in zip(encoder.numbers, encoder.median, strict=True)
+        for j, median in zip(encoder.numeric_columns, encoder.median, strict=True)
     ]
     columns += [np.isnan(values[j]) for j in encoder.missing_columns]
     for j, levels, infrequent in _level_columns(encoder):
@@ -80,7 +80,7 @@ def encode(encoder: Encoder, X: Any) -> Array:
 
 def encoded_names(encoder: Encoder, names: Array) -> list[str]:
     """Names of the numbers, as scikit-learn's encoders spell them."""
-    encoded = [str(names[j]) for j in encoder.numbers]
+    encoded = [str(names[j]) for j in encoder.numeric_columns]
     encoded += [f"missingindicator_{names[j]}" for j in encoder.missing_columns]
     for j, levels, infrequent in _level_columns(encoder):
         encoded += [
@@ -95,7 +95,7 @@ def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
     """Columns of numbers that came from columns of the table; None for all."""
     if columns is None:
         return None
-    origin = encoder.numbers + encoder.missing_columns
+    origin = encoder.numeric_columns + encoder.missing_columns
     for j, levels, infrequent in _level_columns(encoder):
         origin = origin + [j] * (len(levels) + infrequent)
     return np.flatnonzero(np.isin(origin, columns))
@@ -103,20 +103,21 @@ def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
 
 def numeric_values(encoder: Encoder, X: Any) -> Array:
     """The columns of numbers of a table as they are, (n, q)."""
-    columns = [_number(X, j) for j in encoder.numbers]
+    columns = [_number(X, j) for j in encoder.numeric_columns]
     return np.column_stack(columns) if columns else np.empty((X.shape[0], 0))
 
 
 def category_codes(encoder: Encoder, X: Any) -> Array:
     """A number for each category of a table, rare ones too, (n, q)."""
     codes = [
-        np.unique(_as_strings(X, j).astype(str), return_inverse=True)[1] for j in encoder.categories
+        np.unique(_as_strings(X, j).astype(str), return_inverse=True)[1]
+        for j in encoder.categorical_columns
     ]
     return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
 
 
 def _level_columns(encoder: Encoder) -> Any:
-    return zip(encoder.categories, encoder.levels, encoder.infrequent, strict=True)
+    return zip(encoder.categorical_columns, encoder.levels, encoder.infrequent, strict=True)
 
 
 def _ranked_levels(texts: Array, weight: Array) -> list[str | None]:
@@ -167,14 +168,14 @@ def _as_strings(X: Any, j: int) -> Array:
     return np.array([None if text in MISSING_STRINGS else text for text in texts], dtype=object)
 
 
-def check_numbers(estimator: Any, X: Any, encoder: Encoder) -> None:
+def check_numbers(estimator_name: str, X: Any, encoder: Encoder) -> None:
     """No infinite numbers, and no missing ones but for experts that take them."""
     numbers = numeric_values(encoder, X)
     if np.isinf(numbers).any():
         raise ValueError("Input X contains infinity: replace it by missing or finite values.")
     if not encoder.allow_nan and np.isnan(numbers).any():
         raise ValueError(
-            f"Input X contains NaN, which not every expert of {type(estimator).__name__} accepts. "
+            f"Input X contains NaN, which not every expert of {estimator_name} accepts. "
             "Impute it in a pipeline, or use experts that do, such as "
             "HistGradientBoostingRegressor."
         )
@@ -182,8 +183,8 @@ def check_numbers(estimator: Any, X: Any, encoder: Encoder) -> None:
 
 def check_frame(encoder: Encoder) -> None:
     """Categories come in data frames, as in the fit."""
-    if encoder.categories:
+    if encoder.categorical_columns:
         raise ValueError(
             "X must be a data frame with the columns of the fit, of which those at positions "
-            f"{encoder.categories} hold categories; got an array. Pass a data frame."
+            f"{encoder.categorical_columns} hold categories; got an array. Pass a data frame."
         )

@@ -92,7 +92,7 @@ class ExtraFeatureResult(NamedTuple):
     """The columns of a fit after some were added."""
 
     X: Design
-    told: Array | None  # out of fold, what the base says: (n, m) or (n, C)
+    base_oof_prediction: Array | None  # out-of-fold, (n, m) or (n, C)
     gate_columns: Array
     expert_columns: Array
     extra_features: ExtraFeatures

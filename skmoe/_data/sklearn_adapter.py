@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import NormalComponents
+from skmoe.distributions import NormalComponents
 
 # Least probability of a class: one wrong row must not count without limit.
 MIN_CLASS_PROBABILITY = 1e-3
@@ -98,7 +98,7 @@ def predict_normal_components(model: Any, X: Any) -> NormalComponents:
     dist = final_estimator(model).predict_dist(_transform_before_final(model, X))
     weight, mean, std = dist.weights, dist.means, dist.stds
     mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
-    return NormalComponents(weight.T, mean.transpose(1, 2, 0), np.square(std).transpose(1, 2, 0))
+    return NormalComponents(weight.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
 
 
 def count_parameters(model: Any) -> float:

@@ -1,4 +1,4 @@
-"""Checks of streams and of blocks of rows; like `_validation`, a raiser of user errors."""
+"""What an estimator with given parameters supports: row blocks, streams, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,15 +7,72 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import check_real, check_two_classes
+from skmoe._estimators.parameters import FitParameters, family_of
 from skmoe._numerics.typing import Array
-from skmoe.gates._constant import ConstantGate
-from skmoe.gates._softmax import SoftmaxGate
+from skmoe.protocols import SupportsStreaming, missing_methods
+
+# --- parameters of an estimator ---------------------------------------------------------------
+
+
+def needs_all_rows(expert: Any, task: str) -> bool:
+    """Whether experts need all rows in memory at once, as estimators do."""
+    family = family_of(expert, task)
+    return family is None or bool(family.needs_all_rows)
+
+
+def _unsupported_option(params: FitParameters) -> tuple[str, Any, str] | None:
+    """An option with which rows cannot come in parts, its value, and the remedy."""
+    for name, value, remedy in (
+        ("base", params.base, "base=None"),
+        ("gate.transformer", params.gate.transformer, "a gate without a transformer"),
+    ):
+        if value is not None:
+            return name, value, remedy
+    return None
+
+
+def check_rows_in_parts(what: str, params: FitParameters) -> None:
+    """Neither streams nor row blocks can fit a base model or a transformer."""
+    found = _unsupported_option(params)
+    if found is not None:
+        name, value, remedy = found
+        raise ValueError(f"{what} needs {remedy}; got {name}={value!r}.")
+
+
+def check_integer_n_experts(what: str, n_experts: Any) -> None:
+    """The number of experts cannot be selected where rows come in parts."""
+    if isinstance(n_experts, str):
+        raise ValueError(f"{what} needs an integer; got n_experts={n_experts!r}.")
+
 
 # --- streams ----------------------------------------------------------------------------------
 
 
+def supports_partial_fit(estimator: Any, task: str) -> bool:
+    """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
+    family = family_of(estimator.expert, task)
+    missing = ["a parametric family"] if family is None else []
+    if family is not None:
+        missing = missing_methods(family, SupportsStreaming)
+    if missing:
+        reason = "Experts that are estimators need all rows at once"
+        if family is not None:
+            reason = f"{estimator.expert!r} has no method {missing[0]}"
+        raise AttributeError(
+            f'partial_fit needs expert="linear" or another family for streams; got '
+            f"{estimator.expert!r}. {reason}: use fit, on a sample of the rows if need be."
+        )
+    weights = getattr(estimator, "class_weight", None)
+    if isinstance(weights, str) and weights == "balanced":
+        raise AttributeError(
+            'partial_fit cannot know class_weight="balanced" before the end of the stream. Pass '
+            "the weights of the classes as a dict."
+        )
+    return True
+
+
 def check_half_life(value: Any) -> float:
-    """Rows after which old rows count half; None is never."""
+    """Number of rows after which the weight of old rows is halved; None is infinity."""
     if value is None:
         return np.inf
     half_life = check_real("half_life", value)
@@ -26,46 +83,23 @@ def check_half_life(value: Any) -> float:
     return half_life
 
 
-def check_partial_fit_supported(estimator: Any) -> None:
-    """What `partial_fit` can learn: one start, and a gate of this package."""
-    if estimator.combine != "best":
+def check_partial_fit_supported(params: FitParameters, combine: str) -> None:
+    """`partial_fit` needs a single start, and a gate whose statistics can be averaged."""
+    if combine != "best":
         raise ValueError(
-            f'partial_fit needs combine="best", one start; got {estimator.combine!r}. Use '
-            'combine="best".'
+            f'partial_fit needs combine="best", one start; got {combine!r}. Use combine="best".'
         )
-    check_plain("partial_fit", estimator)
-    gate = estimator.gate
-    if not isinstance(gate, str | SoftmaxGate | ConstantGate):
+    check_rows_in_parts("partial_fit", params)
+    missing = missing_methods(params.gate, SupportsStreaming)
+    if missing:
         raise ValueError(
-            f'partial_fit needs a softmax or constant gate; got {gate!r}. Use gate="softmax" or '
-            '"constant".'
+            f"partial_fit needs a softmax or constant gate, or another one for streams; got "
+            f'{params.gate!r}, which has no method {missing[0]}. Use gate="softmax" or "constant".'
         )
-
-
-def check_plain(what: str, estimator: Any) -> None:
-    """Neither streams nor blocks go on from other models, nor try numbers of experts."""
-    transformer = getattr(estimator.gate, "transformer", None)
-    for name, value, remedy in (
-        ("base", estimator.base, "base=None"),
-        ("gate.transformer", transformer, "a gate without a transformer"),
-        ("n_experts", _open_number(estimator), "an integer"),
-    ):
-        if value is not None:
-            raise ValueError(f"{what} needs {remedy}; got {name}={value!r}.")
-
-
-def is_plain(estimator: Any) -> bool:
-    """Whether the model is one that streams and blocks can fit."""
-    transformer = getattr(estimator.gate, "transformer", None)
-    return estimator.base is None and transformer is None and _open_number(estimator) is None
-
-
-def _open_number(estimator: Any) -> str | None:
-    return estimator.n_experts if isinstance(estimator.n_experts, str) else None
 
 
 def check_first_classes(classes: Any) -> Array:
-    """All classes of a stream, sorted."""
+    """All classes of a stream, sorted; needed at the first call."""
     if classes is None:
         raise ValueError(
             "classes must be passed on the first call to partial_fit: batches need not hold all "
@@ -77,7 +111,7 @@ def check_first_classes(classes: Any) -> Array:
 
 
 def check_known_classes(classes: Any, known: Array) -> Array:
-    """Classes of a later call are those that are known."""
+    """Classes of a later call must be those of the first one."""
     if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
         raise ValueError(
             f"classes must be those that partial_fit knows, {known.tolist()}; got "
@@ -86,36 +120,37 @@ def check_known_classes(classes: Any, known: Array) -> Array:
     return known
 
 
-def check_same_experts(n_experts: int, before: int) -> None:
-    """As many experts as at the first call."""
-    if n_experts != before:
+def check_same_n_experts(n_experts: int, fitted: int) -> None:
+    """The number of experts must not change during a stream."""
+    if n_experts != fitted:
         raise ValueError(
-            f"n_experts must stay {before} while partial_fit goes on; got {n_experts}. Begin anew "
+            f"n_experts must stay {fitted} while partial_fit goes on; got {n_experts}. Begin anew "
             "with a clone to change it."
         )
 
 
-def check_stream_size(name: str, size: int, most: int) -> None:
-    """Matrices that a stream keeps can be formed."""
-    if size > most:
+def check_stream_size(name: str, size: int, maximum: int) -> None:
+    """The matrices of a stream must be small enough to be formed."""
+    if size > maximum:
         raise ValueError(
-            f"partial_fit keeps matrices of {size} columns, more than {most}. Choose fewer columns "
-            f"with {name}, use fewer experts, or use fit."
+            f"partial_fit keeps matrices of {size} columns, more than {maximum}. Choose fewer "
+            f"columns with {name}, use fewer experts, or use fit."
         )
 
 
-# --- blocks -----------------------------------------------------------------------------------
+# --- row blocks -------------------------------------------------------------------------------
 
 
-def check_blocks_supported(estimator: Any, y: Any, sample_weight: Any) -> None:
-    """What can be fitted from blocks, and that they bring all there is of the rows."""
-    if not isinstance(estimator.expert, str) or estimator.expert != "linear":
+def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any) -> None:
+    """A fit from row blocks needs a parametric family; the blocks hold target and weights."""
+    if params.family is None or params.family.needs_all_rows:
         raise ValueError(
-            f'blocks of rows need expert="linear"; got {estimator.expert!r}. Experts that are '
-            "estimators need all rows at once: fit them on an array, of a sample if need be."
+            f'blocks of rows need expert="linear" or another parametric family; got '
+            f"{params.expert!r}. Experts that are estimators need all rows at once: fit them on an "
+            "array, of a sample if need be."
         )
-    check_plain("a fit from blocks of rows", estimator)
-    if not isinstance(estimator.init, str):
+    check_rows_in_parts("a fit from blocks of rows", params)
+    if not isinstance(params.init, str):
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
         )
@@ -127,7 +162,7 @@ def check_blocks_supported(estimator: Any, y: Any, sample_weight: Any) -> None:
             )
 
 
-def supports_blocks(estimator: Any) -> bool:
+def supports_blocks(params: FitParameters) -> bool:
     """Whether rows may come in blocks."""
-    plain = is_plain(estimator)
-    return plain and estimator.expert == "linear" and isinstance(estimator.init, str)
+    parametric = params.family is not None and not params.family.needs_all_rows
+    return parametric and _unsupported_option(params) is None and isinstance(params.init, str)

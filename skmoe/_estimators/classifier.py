@@ -7,22 +7,21 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
 
-from skmoe._data.checks import check_two_classes, class_codes, class_weights
-from skmoe._data.scaling import unstandardize_coefficients
+from skmoe._data.checks import class_weights
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.capabilities import check_first_classes, check_known_classes
+from skmoe._estimators.capabilities import (
+    check_first_classes,
+    check_known_classes,
+    supports_partial_fit,
+)
 from skmoe._estimators.dask_methods import DaskScoreMixin, supports_dask
-from skmoe._estimators.partial_fit import supports_partial_fit
-from skmoe._estimators.training_data import TrainingData, TrainingTarget
-from skmoe._estimators.warm_start import check_same_classes
-from skmoe._mixture import fitted
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.initialization import InitData
+from skmoe._estimators.tasks import Classification, validate_labels
 from skmoe._numerics.typing import TINY, Array
-from skmoe.experts._cross_fitted import CrossFittedExperts
+
+
+def _supports_partial_fit(estimator: Any) -> bool:
+    return supports_partial_fit(estimator, Classification.name)
 
 
 class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfExperts):
@@ -244,7 +243,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @available_if(supports_partial_fit)
+    @available_if(_supports_partial_fit)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn from a batch of a stream by online EM.
 
@@ -321,7 +320,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
             Probabilities in the order of `classes_`.
         """
         X = self._validate_X(X)
-        return fitted.predict(self._mixture, X).T
+        return self._fitted.predict(X).T
 
     @supports_dask
     def predict_log_proba(self, X):
@@ -354,48 +353,13 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
             Probabilities in the order of `classes_`.
         """
         X = self._validate_X(X)
-        return fitted.predict_experts(self._mixture, X).transpose(2, 0, 1)
+        return self._fitted.predict_experts(X).transpose(2, 0, 1)
 
-    def _check_own_parameters(self) -> None:
-        """Nothing that can be told before the classes are known."""
+    def _make_task(self) -> Classification:
+        return Classification(class_weight=self.class_weight)
 
-    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
-        X, y = validate_data(
-            probe,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=self._ensure_all_finite(X),
-            ensure_min_samples=2,
-        )
-        check_classification_targets(y)
-        labels, codes = np.unique(y, return_inverse=True)
-        return X, codes, {"classes_": labels}
-
-    def _make_target(self, data: TrainingData, standardise: bool) -> TrainingTarget:
-        classes, codes = data.attributes["classes_"], data.y
-        if not data.all_classes:
-            present, codes = np.unique(data.y, return_inverse=True)
-            classes = classes[present]  # that have rows of positive weight
-        check_two_classes(classes)
-        if data.warm_start_from is not None:
-            check_same_classes(classes, self.classes_)
-        weight = class_weights(self.class_weight, classes, codes, data.weight)
-        indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
-        return TrainingTarget(codes, indicators, weight, None, {"classes_": classes})
-
-    def _make_experts(self, families: dict[str, Any], table: InitData) -> Any:
-        return self._build_family(families["classifier"], {"n_classes": len(table.Y)})
-
-    def _make_table_experts(self, table: InitData, **options: Any) -> Any:
-        return CrossFittedExperts(**options)
-
-    def _noise_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
-        return {}
-
-    def _validate_new_target(self, y) -> Array:
-        return class_codes(column_or_1d(y), self.classes_)
+    def _validate_target(self, y: Any) -> Array:
+        return validate_labels(y, self.classes_)
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         return class_weights(self.class_weight, self.classes_, target, weight)
@@ -403,12 +367,3 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
     def _response_names(self) -> list[str]:
         labels = [str(label) for label in self.classes_]
         return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two
-
-    def _expert_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
-        coef = mixture.params.experts.coef
-        slopes, intercepts = unstandardize_coefficients(coef, mixture.scale, mixture.expert_columns)
-        if mixture.extra_features is not None:  # of a base there are no public coefficients
-            slopes = slopes[..., : mixture.extra_features.n_features]
-        if coef.shape[1] == 2:  # log odds of the second class
-            slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
-        return {"coef_": slopes, "intercept_": intercepts}

@@ -1,7 +1,7 @@
-"""How many experts: the number that predicts rows that were not fitted best, or a criterion.
+"""Selection of the number of experts, by the log density of held-out rows or by a criterion.
 
-Numbers are tried from few to many until several in turn bring nothing. Each trial goes on from the
-one before: the experts that explain their rows worst are split in two.
+Numbers are tried in increasing order until several in turn bring no improvement. Each fit starts
+from the previous one, with the experts of the lowest likelihood split in two.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_weights
+from skmoe._data.dask_chunks import is_dask
 from skmoe._data.folds import check_several_groups, make_feasible_folds
 from skmoe._data.rows import index_rows
-from skmoe._estimators.capabilities import check_plain
-from skmoe._estimators.parameters import check_n_experts_selection
+from skmoe._estimators.capabilities import check_integer_n_experts
+from skmoe._estimators.parameters import check_n_experts_selection, is_family
 from skmoe._numerics.typing import Array
-from skmoe.experts._registry import EXPERTS
-from skmoe.protocols import InMemoryExperts
 
 # Numbers beyond the best after which the search ends.
 PATIENCE = 2
@@ -83,19 +82,21 @@ def n_experts_grid() -> Iterator[int]:
         number = max(number + 1, round(1.25 * number))
 
 
-def select_by_criterion(criterion: Callable[[int], float], most: int) -> SelectionResult:
+def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> SelectionResult:
     """The number with the smallest criterion."""
     tried: list[int] = []
     scores: list[float] = []
     for number in n_experts_grid():
-        if number > most or _no_improvement(scores):
+        if number > maximum or _no_improvement(scores):
             break
         tried.append(number)
         scores.append(-criterion(number))
     return SelectionResult(tried[int(np.argmax(scores))], np.array(tried), np.array(scores))
 
 
-def select_by_holdout(score: Callable[[int], Array], weight: Array, most: int) -> SelectionResult:
+def select_by_holdout(
+    score: Callable[[int], Array], weight: Array, maximum: int
+) -> SelectionResult:
     """The smallest number that scores rows held out within a standard error of the best.
 
     The error is that of the mean difference, row by row [1]_.
@@ -109,7 +110,7 @@ def select_by_holdout(score: Callable[[int], Array], weight: Array, most: int) -
     rows: list[Array] = []
     means: list[float] = []
     for number in n_experts_grid():
-        if number > most or _no_improvement(means):
+        if number > maximum or _no_improvement(means):
             break
         tried.append(number)
         rows.append(score(number))
@@ -123,11 +124,11 @@ def select_by_holdout(score: Callable[[int], Array], weight: Array, most: int) -
     return SelectionResult(near[0], np.array(tried), np.array(means))
 
 
-def _within_one_se(lead: Array, weight: Array) -> bool:
-    """Whether a lead, row by row, is within its standard error."""
-    mean = np.average(lead, weights=weight)
-    spread = np.sqrt(np.average((lead - mean) ** 2, weights=weight) / weight.sum())
-    return bool(mean <= N_STANDARD_ERRORS * spread)
+def _within_one_se(difference: Array, weight: Array) -> bool:
+    """Whether a difference, row by row, is within its standard error."""
+    mean = np.average(difference, weights=weight)
+    standard_error = np.sqrt(np.average((difference - mean) ** 2, weights=weight) / weight.sum())
+    return bool(mean <= N_STANDARD_ERRORS * standard_error)
 
 
 def _no_improvement(scores: list[float]) -> bool:
@@ -136,78 +137,78 @@ def _no_improvement(scores: list[float]) -> bool:
 
 
 def uses_groups(estimator: Any) -> bool:
-    """Whether a fit with a given number of experts has folds that keep groups together."""
-    parametric = isinstance(estimator.expert, str) and estimator.expert in EXPERTS
-    return estimator.base is not None or not parametric
+    """Whether a fit has folds that keep groups together: of estimators, or of a base model."""
+    return estimator.base is not None or not is_family(estimator.expert)
 
 
 def select_n_experts(
     estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
 ) -> SelectionResult:
     """The number of experts for an estimator that leaves it open: "auto", "bic" or "icl"."""
-    if isinstance(X, RowBlocks) or callable(getattr(X, "__dask_graph__", None)):
-        check_plain("a fit from blocks of rows", estimator)
+    if isinstance(X, RowBlocks) or is_dask(X):
+        check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     data = _take_data(X, y, sample_weight, groups, metadata)
     n_rows = len(data.y)
-    most = check_n_experts_selection(estimator, n_rows)
+    maximum = check_n_experts_selection(estimator, n_rows)
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
-
     if estimator.n_experts == "auto":
         held_out = _held_out(estimator, data, seed)
-        everything = np.arange(n_rows)
-        grown = [
-            IncrementalFitter(estimator, data, np.setdiff1d(everything, rows), seed)
+        all_rows = np.arange(n_rows)
+        fitters = [
+            IncrementalFitter(estimator, data, np.setdiff1d(all_rows, rows), seed)
             for rows in held_out
         ]
         weight = data.weight[np.concatenate(held_out)]
-        return select_by_holdout(partial(_score, grown, data, held_out), weight, most)
-    growth = IncrementalFitter(estimator, data, np.arange(n_rows), seed)
+        return select_by_holdout(partial(_score, fitters, data, held_out), weight, maximum)
+    fitter = IncrementalFitter(estimator, data, np.arange(n_rows), seed)
     criterion = str(estimator.n_experts)
     return select_by_criterion(
-        lambda number: getattr(growth.fit(number), criterion)(data.X, data.y, data.weight), most
+        lambda number: getattr(fitter.fit(number), criterion)(data.X, data.y, data.weight), maximum
     )
 
 
 class IncrementalFitter:
-    """Fits to some rows with more and more experts, each going on from the last."""
+    """Fits to some rows with more and more experts, each started from the previous fit."""
 
     def __init__(self, estimator: Any, data: SelectionData, rows: Array, seed: int) -> None:
         self.estimator = estimator
         self.data = data.take(rows)
         self.seed = seed
-        self.model: Any = None
+        self.fitted: Any = None  # the last fit
 
     def fit(self, number: int) -> Any:
-        """The fit with a number of experts, more than those before."""
+        """The fit with a number of experts, more than before."""
         data, weight = self.data, self.data.weight
-        if self.model is None:
-            self.model = self._fit(data, weight, number)
-            return self.model
-        resp = self.model.responsibilities(data.X, data.y)
-        log_density = self.model.score_samples(data.X, data.y)
-        # What the rows of an expert lack of rows that are explained well.
-        lack = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
-        worst = np.argsort(-(weight * lack) @ resp, kind="stable")[: number - resp.shape[1]]
-        parts = [resp]
-        for k in worst:  # numbers never double
-            share = self._split(resp[:, k])
-            parts.append(resp[:, [k]] * share[:, None])
-            resp[:, k] *= 1.0 - share
-        init = np.hstack(parts)
+        if self.fitted is None:
+            self.fitted = self._fit(data, weight, number)
+            return self.fitted
+        resp = self.fitted.responsibilities(data.X, data.y)
+        log_density = self.fitted.score_samples(data.X, data.y)
+        shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
+        n_new = number - resp.shape[1]  # fewer than there are experts
+        to_split = np.argsort(-(weight * shortfall) @ resp, kind="stable")[:n_new]
+        columns = [resp]
+        for k in to_split:
+            fraction = self._split(resp[:, k])
+            columns.append(resp[:, [k]] * fraction[:, None])
+            resp[:, k] *= 1.0 - fraction
+        init = np.hstack(columns)
         init /= init.sum(axis=1, keepdims=True)
-        self.model = self._fit(data, weight, number, init, noise=_noise_variance(self.model))
-        return self.model
+        noise = self.fitted._fitted.model.experts.estimates.get("noise_variance")
+        noise = None if noise is None else np.array(noise)
+        self.fitted = self._fit(data, weight, number, init, noise_variance=noise)
+        return self.fitted
 
-    def _split(self, share: Array) -> Array:
-        """Probabilities of the second of two experts for the rows of one."""
+    def _split(self, resp: Array) -> Array:
+        """Probability (n,) of the second of two experts that replace one with responsibilities."""
         data, weight = self.data, self.data.weight
-        own = np.flatnonzero(share > MIN_SPLIT_RESPONSIBILITY)
+        own = np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
         if len(own) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y[own])) > 1:
-            data, weight = data.take(own), (weight * share)[own]
+            data, weight = data.take(own), (weight * resp)[own]
         pair = self._fit(data, weight, 2, max_iter=SPLIT_MAX_ITER)
-        if not hasattr(pair, "classes_"):
+        if not is_classifier(pair):
             return pair.responsibilities(self.data.X, self.data.y)[:, 1]
-        # Of classes that the expert's rows lack the gate alone tells.
+        # Rows of classes that the expert's rows lack are split by the gate alone.
         second = pair.predict_gate(self.data.X)[:, 1]
         known = np.flatnonzero(np.isin(self.data.y, pair.classes_))
         rows = self.data.take(known)
@@ -221,7 +222,7 @@ class IncrementalFitter:
         number: int,
         init: Array | None = None,
         max_iter: int = TRIAL_MAX_ITER,
-        noise: Array | None = None,
+        noise_variance: Array | None = None,
     ) -> Any:
         estimator = self.estimator
         changed = {
@@ -235,23 +236,15 @@ class IncrementalFitter:
             "random_state": self.seed,
             "verbose": 0,
         }
-        model = type(estimator)(**estimator.get_params(deep=False) | changed)
-        model._known_noise = noise
-        extras = dict(data.extras)
-        if not uses_groups(estimator):
-            extras.pop("groups", None)
+        fresh = type(estimator)(**estimator.get_params(deep=False) | changed)
+        metadata = dict(data.extras)
+        groups = metadata.pop("groups", None)
+        groups = groups if uses_groups(estimator) else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return model.fit(data.X, data.y, sample_weight=weight, **extras)
-
-
-def _noise_variance(model: Any) -> Array | None:
-    """Noise that a fit assumes for the standardised target, which takes time to estimate."""
-    experts = model._mixture.parts.experts
-    known = (
-        None if isinstance(experts, InMemoryExperts) else getattr(experts, "noise_variance", None)
-    )
-    return None if known is None else np.array(known)
+            return fresh._fit(
+                data.X, data.y, weight, groups, metadata, noise_variance=noise_variance
+            )
 
 
 def _take_data(
@@ -285,11 +278,11 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
 
 
 def _score(
-    grown: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
+    fitters: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
 ) -> Array:
     """Log densities of the rows held out, under fits of the others."""
     scores = []
-    for growth, rows in zip(grown, held_out, strict=True):
+    for fitter, rows in zip(fitters, held_out, strict=True):
         left_out = data.take(rows)
-        scores.append(growth.fit(number).score_samples(left_out.X, left_out.y))
+        scores.append(fitter.fit(number).score_samples(left_out.X, left_out.y))
     return np.concatenate(scores)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, validate_data
 
-from skmoe._data.checks import check_choice, check_real, check_same_outputs
-from skmoe._data.scaling import Standardization, fit_standardization, unstandardize_coefficients
+from skmoe._data.checks import check_choice, check_real
 from skmoe._estimators.base import BaseMixtureOfExperts
+from skmoe._estimators.capabilities import supports_partial_fit
 from skmoe._estimators.dask_methods import DaskScoreMixin, supports_dask
-from skmoe._estimators.partial_fit import supports_partial_fit
 from skmoe._estimators.predictive_methods import PredictiveMixin
-from skmoe._estimators.training_data import TrainingData, TrainingTarget
-from skmoe._mixture import fitted
-from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.initialization import InitData
+from skmoe._estimators.tasks import Regression, validate_outputs
 from skmoe._numerics.typing import Array
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._variance_prior import estimate_noise_variance, variance_floor
 
 VARIANCES = ("per_expert", "shared")
+
+
+def _supports_partial_fit(estimator: Any) -> bool:
+    return supports_partial_fit(estimator, Regression.name)
 
 
 class MixtureOfExpertsRegressor(
@@ -256,7 +251,7 @@ class MixtureOfExpertsRegressor(
         tags.target_tags.multi_output = True
         return tags
 
-    @available_if(supports_partial_fit)
+    @available_if(_supports_partial_fit)
     def partial_fit(self, X, y, sample_weight=None):
         """Learn from a batch of a stream by online EM.
 
@@ -309,7 +304,7 @@ class MixtureOfExpertsRegressor(
             Predicted mean, in the units of y.
         """
         X = self._validate_X(X)
-        return self._squeeze_outputs(fitted.predict(self._mixture, X).T)
+        return self._squeeze_outputs(self._fitted.predict(X).T)
 
     @supports_dask
     def predict_experts(self, X):
@@ -326,117 +321,25 @@ class MixtureOfExpertsRegressor(
             Predicted means, in the units of y.
         """
         X = self._validate_X(X)
-        return self._squeeze_outputs(fitted.predict_experts(self._mixture, X).transpose(2, 0, 1))
+        return self._squeeze_outputs(self._fitted.predict_experts(X).transpose(2, 0, 1))
 
     def _squeeze_outputs(self, values: Array) -> Array:
         """Drop the last axis, of the outputs, if y had one dimension."""
         return values[..., 0] if self._single_output else values
 
-    def _check_own_parameters(self) -> None:
+    def _make_task(self) -> Regression:
         check_choice("variance", self.variance, VARIANCES)
-        check_real("variance_prior", self.variance_prior)
+        prior = check_real("variance_prior", self.variance_prior)
+        return Regression(shared_variance=self.variance == "shared", variance_prior=prior)
 
-    def _validate_fit_data(self, probe, X, y) -> tuple[Any, Array, dict[str, Any]]:
-        X, y = validate_data(
-            probe,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=self._ensure_all_finite(X),
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-        )
-        return X, y.astype(np.float64), {"_single_output": y.ndim == 1}
+    def _validate_target(self, y: Any) -> Array:
+        return validate_outputs(y, self._n_outputs)
 
-    def _make_target(self, data: TrainingData, standardise: bool) -> TrainingTarget:
-        outputs = data.y.reshape(len(data.y), -1)
-        warm_start_from = None if data.warm_start_from is None else data.warm_start_from.target
-        if warm_start_from is not None:
-            check_same_outputs(outputs.shape[1], len(warm_start_from.center))
-        if warm_start_from is not None and standardise:
-            scale = warm_start_from
-        elif data.known_scales is not None and data.known_scales[1] is not None:
-            scale = data.known_scales[1]
-        else:
-            center, spread = fit_standardization(outputs, data.weight)
-            scale = Standardization(center, np.where(np.isfinite(spread), spread, 1.0))
-        standard = np.ascontiguousarray(((outputs - scale.center) / scale.scale).T)
-        if standardise:
-            return TrainingTarget(standard, standard, data.weight, scale, {})
-        # Estimators see the target in its own units.
-        own = Standardization(np.zeros_like(scale.center), np.ones_like(scale.scale))
-        return TrainingTarget(np.ascontiguousarray(outputs.T), standard, data.weight, own, {})
-
-    def _make_experts(self, families: dict[str, Any], table: InitData) -> Any:
-        options = self._noise_options(self._estimate_noise(table), variance_floor(table.Y))
-        return self._build_family(families["regressor"], options)
-
-    def _make_table_experts(self, table: InitData, **options: Any) -> Any:
-        noise = self._estimate_noise(table)
-        _, spread = fit_standardization(table.rows.y.T, table.rows.weight)
-        unit = np.where(np.isfinite(spread), spread, 1.0) ** 2
-        return CrossFittedExperts(
-            **options, **self._noise_options(unit * noise, unit * variance_floor(table.Y))
-        )
-
-    def _estimate_noise(self, table: InitData) -> Array:
-        """Noise of the standardised target, if a fit to the same rows has not told it."""
-        known = getattr(self, "_known_noise", None)
-        return (
-            estimate_noise_variance(table.X, table.Y, table.rows.weight) if known is None else known
-        )
-
-    def _noise_options(self, noise: Array, floor: Array) -> dict[str, Any]:
-        return {
-            "shared_variance": self.variance == "shared",
-            "variance_prior": float(self.variance_prior),
-            "noise_variance": tuple(noise.tolist()),
-            "variance_floor": tuple(floor.tolist()),
-        }
-
-    def _validate_new_target(self, y) -> Array:
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        outputs = y[:, None] if y.ndim == 1 else y
-        check_same_outputs(outputs.shape[1], len(self._mixture.target.center))
-        return outputs.T
+    @property
+    def _n_outputs(self) -> int:
+        scaling = self._fitted.preprocessor.target_scaling
+        assert scaling is not None
+        return len(scaling.center)
 
     def _response_names(self) -> list[str]:
-        return [f"y{j}" for j in range(len(self._mixture.target.center))]
-
-    def _warn_variance_floor(self) -> None:
-        experts, params = self._mixture.parts.experts, self._mixture.params.experts
-        if not hasattr(experts, "variance_floor"):
-            return
-        at_floor = (params.log_variance <= np.log(experts.variance_floor)).any(axis=1)
-        if at_floor.any() and not at_floor.all():  # all: y is a function of X
-            named = ", ".join(str(k) for k in np.flatnonzero(at_floor))
-            warnings.warn(
-                f"The noise variance of some experts is at its floor: {named}. They repeat the "
-                "target of their rows. Increase variance_prior, use fewer experts (n_experts), or "
-                'variance="shared".',
-                UserWarning,
-                stacklevel=3,
-            )
-
-    def _expert_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
-        assert mixture.target is not None
-        center, spread = mixture.target
-        params = mixture.params.experts
-        slopes, intercepts = unstandardize_coefficients(
-            params.coef, mixture.scale, mixture.expert_columns
-        )
-        slopes, intercepts = slopes * spread[:, None], center + spread * intercepts
-        if mixture.extra_features is not None:
-            slopes = slopes[..., : mixture.extra_features.n_features]
-        if len(spread) == 1:
-            slopes, intercepts = slopes[:, 0], intercepts[:, 0]
-        return {"coef_": slopes, "intercept_": intercepts} | self._noise_attributes(mixture)
-
-    def _noise_attributes(self, mixture: FittedMixture) -> dict[str, Any]:
-        assert mixture.target is not None
-        if not hasattr(mixture.params.experts, "log_variance"):
-            return {}
-        variance = mixture.target.scale**2 * np.exp(mixture.params.experts.log_variance)
-        return {"noise_variance_": variance[:, 0] if variance.shape[1] == 1 else variance}
+        return [f"y{j}" for j in range(self._n_outputs)]

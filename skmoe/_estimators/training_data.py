@@ -1,9 +1,8 @@
-"""Taking in: an estimator's parameters and the user's rows, checked and in the types of the fit."""
+"""Validation of the training data: from the user's arguments of `fit` to values."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,41 +27,43 @@ from skmoe._data.encoding import (
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import index_rows
 from skmoe._data.scaling import Standardization
+from skmoe._estimators.metadata_routing import make_routes
 from skmoe._estimators.parameters import (
     FitParameters,
     accepts_missing,
     check_init,
     check_metadata_used,
 )
-from skmoe._mixture.fitted import FittedMixture
+from skmoe._estimators.tasks import TargetData, TrainingTarget
+from skmoe._estimators.warm_start import PreviousFit
 from skmoe._mixture.initialization import INITIALIZERS
 from skmoe._mixture.model import Params
-from skmoe._mixture.multistart import EMProblem
 from skmoe._numerics.typing import Array, Design
 
 
 class TrainingData(NamedTuple):
-    """Checked rows of positive weight."""
+    """Validated rows of positive weight."""
 
-    X: Design  # in numbers
-    y: Array  # numbers (n,) or (n, m), or codes of labels (n,)
+    X: Design  # numeric features
+    y: Array  # numbers (n,) or (n, m), or class codes (n,)
     weight: Array
-    init: str | Array | Params
-    raw_X: Any  # the table as given, for experts that take it so
+    init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
+    raw_X: Any  # the features as given, for experts that are estimators
     encoder: Encoder | None
     groups: Array | None
     metadata: dict[str, Array]
-    unique_rows: tuple[Array, Array] | None  # rows of each kind and their weights, if many
+    routes: tuple[dict[str, str], ...]  # for each expert, arguments of its fit and their metadata
+    # Indices and weights of the distinct rows, where the table is not reduced to them.
+    unique_rows: tuple[Array, Array] | None
     columns: tuple[Array | None, Array | None]  # of gate and experts
-    warm_start_from: FittedMixture | None  # that a warm start goes on from
+    previous: PreviousFit | None  # that a warm start continues
     attributes: dict[str, Any]
-    all_classes: bool = False  # whether classes without rows are to stay
-    known_scales: tuple[Standardization, Standardization | None] | None = (
-        None  # of features and outputs, if known
-    )
+    keeps_all_classes: bool = False  # whether classes without rows stay
+    # Of features and outputs, from a first pass over row blocks.
+    known_scaling: tuple[Standardization, Standardization | None] | None = None
 
     def take(self, index: Array) -> TrainingData:
-        """Rows at an index."""
+        """The rows at an index."""
         return self._replace(
             X=self.X[index],
             y=self.y[index],
@@ -73,102 +74,126 @@ class TrainingData(NamedTuple):
             metadata={name: values[index] for name, values in self.metadata.items()},
         )
 
+    def make_target(self, params: FitParameters) -> TrainingTarget:
+        """The target as the experts see it."""
+        previous = self.previous
+        data = TargetData(
+            self.y,
+            self.weight,
+            self.attributes.get("classes_"),
+            self.keeps_all_classes,
+            None if self.known_scaling is None else self.known_scaling[1],
+            None if previous is None else previous.fitted.preprocessor.target_scaling,
+            None if previous is None else previous.classes,
+        )
+        return params.task.make_target(data, params.standardizes_target)
+
 
 def validate_training_data(
     estimator: Any,
-    options: FitParameters,
+    params: FitParameters,
     X: Any,
     y: Any,
-    sample_weight: Any,
-    groups: Any,
-    metadata: dict[str, Any],
+    sample_weight: Any = None,
+    groups: Any = None,
+    metadata: dict[str, Any] | None = None,
     names: Array | None = None,
 ) -> TrainingData:
-    validation_copy = copy.copy(estimator)  # takes what scikit-learn's validation writes
-    uses_estimators = not isinstance(options.experts, str)
-    if uses_estimators and is_frame(X):
-        X = validate_data(validation_copy, X, skip_check_array=True)
-        dummy_X = np.zeros((X.shape[0], 1))
-        _, y, attributes = estimator._validate_fit_data(copy.copy(estimator), dummy_X, y)
-    else:
-        with explain_missing_values():
-            X, y, attributes = estimator._validate_fit_data(validation_copy, X, y)
-        X = as_csr(X)
+    """Validate the arguments of `fit`; nothing of the estimator changes.
+
+    `names` are those of the features where X has none.
+    """
+    validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
+    X, y, attributes = _validate_X_y(validation_copy, params, X, y)
     weight = check_weights(sample_weight, len(y))
-    raw_X = X if uses_estimators else None
-    encoder = _make_encoder(estimator, X, weight) if uses_estimators else None
+    check_support(params, y, weight)
+    raw_X = X if params.uses_estimators else None
+    encoder = _make_encoder(type(estimator).__name__, params, X, weight)
     if encoder is not None:
         X = encode(encoder, X)
-    n_features, names = (
-        validation_copy.n_features_in_,
-        getattr(validation_copy, "feature_names_in_", names),
-    )
-    gate_columns, expert_columns = (
-        check_columns(name, getattr(estimator, name), n_features, names)
-        for name in ("gate_features", "expert_features")
-    )
+    n_features = validation_copy.n_features_in_
+    names = getattr(validation_copy, "feature_names_in_", names)
+    gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
+    expert_columns = check_columns("expert_features", params.expert_features, n_features, names)
     if encoder is not None:
         gate_columns = encoded_columns(encoder, gate_columns)
-    init = check_init(estimator.init, list(INITIALIZERS), len(y), options.n_experts)
-    extras = check_metadata({"groups": groups, **metadata}, len(y))
-    check_metadata_used(extras, options.experts, estimator.base is not None)
-    attributes |= {"n_features_in_": n_features, "n_experts_": options.n_experts}
+    init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)
+    extras = check_metadata({"groups": groups, **(metadata or {})}, len(y))
+    check_metadata_used(extras, params)
+    attributes |= {"n_features_in_": n_features, "n_experts_": params.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names
+    groups = extras.pop("groups", None)
     return TrainingData(
-        X,
-        y,
-        weight,
-        init if isinstance(init, str) else init.T,
-        raw_X,
-        encoder,
-        extras.pop("groups", None),
-        extras,
-        None,
-        (gate_columns, expert_columns),
-        None,
-        attributes,
+        X=X,
+        y=y,
+        weight=weight,
+        init=init if isinstance(init, str) else init.T,
+        raw_X=raw_X,
+        encoder=encoder,
+        groups=groups,
+        metadata=extras,
+        routes=make_routes(estimator, extras, params.n_experts) if params.uses_estimators else (),
+        unique_rows=None,
+        columns=(gate_columns, expert_columns),
+        previous=None,
+        attributes=attributes,
     )
+
+
+def _validate_X_y(
+    validation_copy: Any, params: FitParameters, X: Any, y: Any
+) -> tuple[Any, Array, dict[str, Any]]:
+    """X and y by scikit-learn's checks; data frames for estimators stay data frames."""
+    finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
+    if params.uses_estimators and is_frame(X):
+        X = validate_data(validation_copy, X, skip_check_array=True)
+        dummy_X = np.zeros((X.shape[0], 1))
+        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, finite)
+        return X, y, attributes
+    with explain_missing_values():
+        X, y, attributes = params.task.validate(validation_copy, X, y, finite)
+    return as_csr(X), y, attributes
+
+
+def check_support(params: FitParameters, y: Array, weight: Array) -> None:
+    """Every target of positive weight must have a positive density under the family."""
+    family = params.family
+    if family is None or params.task.is_classification:
+        return
+    outside = np.flatnonzero(~family.in_support(y.reshape(len(y), -1).T) & (weight > 0.0))
+    if len(outside):
+        row = int(outside[0])
+        value = ", ".join(f"{entry:g}" for entry in np.atleast_1d(y[row]))
+        name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
+        raise ValueError(
+            f"y must hold {family.support} for expert={name}; row {row} holds {value}. Correct the "
+            f'target, or use a family for such values, such as expert="linear".'
+        )
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:
-    """Rows of a part of the data, whose classes are known."""
+    """The data with a given list of classes, of which the rows may have only a part."""
     codes = class_codes(data.attributes["classes_"][data.y], classes)
     attributes = data.attributes | {"classes_": classes}
-    return data._replace(y=codes, attributes=attributes, all_classes=True)
+    return data._replace(y=codes, attributes=attributes, keeps_all_classes=True)
 
 
-def _make_encoder(estimator: Any, X: Any, weight: Array) -> Encoder | None:
-    """What makes numbers for the gate of a table that may hold other things."""
-    takes_missing = accepts_missing(estimator.expert)
-    if not is_frame(X) and (sparse.issparse(X) or not takes_missing):
+def _make_encoder(
+    estimator_name: str, params: FitParameters, X: Any, weight: Array
+) -> Encoder | None:
+    """Encoder of the gate's features, where experts see features that are not all numbers."""
+    if not params.uses_estimators:
         return None
-    encoder = make_encoder(X, weight, takes_missing)
-    check_numbers(estimator, X, encoder)
+    allow_nan = accepts_missing(params.expert)
+    if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
+        return None
+    encoder = make_encoder(X, weight, allow_nan)
+    check_numbers(estimator_name, X, encoder)
     return encoder
 
 
 def drop_zero_weight(data: TrainingData) -> TrainingData:
-    """Rows of positive weight: zero weight is absence."""
+    """The rows of positive weight: weight zero is absence."""
     kept = np.flatnonzero(data.weight > 0.0)
     return data if len(kept) == len(data.weight) else data.take(kept)
-
-
-class TrainingTarget(NamedTuple):
-    """The target as the parts want it."""
-
-    y: Array  # outputs (m, n), or class codes (n,)
-    init_targets: Array  # what starts look at: standardised outputs or class indicators (m, n)
-    weight: Array
-    scale: Standardization | None  # of the outputs
-    attributes: dict[str, Any]
-
-
-class FitProblem(NamedTuple):
-    """A fit that is ready to run."""
-
-    mixture: Callable[..., FittedMixture]  # of its `params`
-    em_problem: EMProblem
-    log_jacobian: float  # from the lower bound of standardised outputs to the user's
-    attributes: dict[str, Any]  # known before the fit
-    key: str | None  # of data and experts, where a warm start may want to know them again

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.model import MixtureModel, Params, log_joint
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.probability import keep_top_k, log_normalise
 from skmoe._numerics.typing import Array
 
 
@@ -32,11 +31,11 @@ class EStepStatistics(NamedTuple):
     log_likelihood: float
     weight: float
     statistics: tuple[Any, Any]
-    hessians: Any  # of both parts, or None
+    hessians: Any  # of both model, or None
 
 
 def e_step(
-    parts: MixtureModel,
+    model: MixtureModel,
     blocks: Iterable[Dataset],
     params: Params,
     *,
@@ -45,12 +44,12 @@ def e_step(
 ) -> EStepStatistics:
     """What all blocks say at given parameters, with curvatures or without."""
     return reduce(
-        add_fields, map_blocks(partial(_e_step_block, parts, params, with_hessian), blocks)
+        add_fields, map_blocks(partial(_e_step_block, model, params, with_hessian), blocks)
     )
 
 
 def _e_step_block(
-    parts: MixtureModel,
+    model: MixtureModel,
     params: Params,
     with_hessian: bool,
     rows: Dataset,
@@ -60,46 +59,46 @@ def _e_step_block(
 
     With given responsibilities the bound is the expected log-likelihood.
     """
-    log_gate, joint = log_joint(parts, params, rows)
+    log_gate, joint = log_joint(model, params, rows)
     if resp is None:
-        resp, log_density = log_normalise(keep_top_k(joint, parts.top_k))
+        resp, log_density = posterior(model, joint)
         resp *= rows.weight
         log_likelihood = float(rows.weight @ log_density)
     else:
         resp = resp * rows.weight
         log_likelihood = float(np.vdot(resp, joint))
-    if parts.balance:
-        log_likelihood += parts.balance * float(rows.weight @ log_gate.mean(axis=0))
+    if model.balance:
+        log_likelihood += model.balance * float(rows.weight @ log_gate.mean(axis=0))
     return EStepStatistics(
         log_likelihood,
         float(rows.weight.sum()),
-        _part_statistics(parts, params, rows, resp, log_gate),
-        _part_hessians(parts, params, rows, resp, log_gate) if with_hessian else None,
+        _part_statistics(model, params, rows, resp, log_gate),
+        _part_hessians(model, params, rows, resp, log_gate) if with_hessian else None,
     )
 
 
 def _part_statistics(
-    parts: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
+    model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
     return (
-        parts.gate.statistics(
-            params.gate, rows.gate_design, _balanced_responsibilities(parts, rows, resp), log_gate
+        model.gate.statistics(
+            params.gate, rows.gate_design, _balanced_responsibilities(model, rows, resp), log_gate
         ),
-        parts.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
+        model.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
     )
 
 
 def _part_hessians(
-    parts: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
+    model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
     return (
-        parts.gate.hessian(
-            params.gate, rows.gate_design, _balanced_responsibilities(parts, rows, resp), log_gate
+        model.gate.hessian(
+            params.gate, rows.gate_design, _balanced_responsibilities(model, rows, resp), log_gate
         ),
-        parts.experts.hessian(params.experts, rows.expert_design, rows.y, resp),
+        model.experts.hessian(params.experts, rows.expert_design, rows.y, resp),
     )
 
 
-def _balanced_responsibilities(parts: MixtureModel, rows: Dataset, resp: Array) -> Array:
+def _balanced_responsibilities(model: MixtureModel, rows: Dataset, resp: Array) -> Array:
     """Responsibilities with the uniform pseudo-targets that balance the experts."""
-    return resp + parts.balance / len(resp) * rows.weight if parts.balance else resp
+    return resp + model.balance / len(resp) * rows.weight if model.balance else resp

@@ -1,4 +1,4 @@
-"""The EM loop: E-step, M-step, acceleration and stopping, written once for all parts.
+"""The EM loop: E-step, M-step, acceleration and stopping, written once for all model.
 
 One *sweep* over the row blocks does the work of an iteration on the data: log-joint probabilities,
 the bound at the current parameters, responsibilities, and the sums that gate and experts need of
@@ -25,7 +25,6 @@ from skmoe._mixture.acceleration import aitken_gap, lower_bound_tolerance, squar
 from skmoe._mixture.e_step import EMState, e_step
 from skmoe._mixture.m_step import MAX_HALVINGS, _factorize, _penalty, _project, _propose, _unflatten
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.protocols import InMemoryExperts
 
 # Sweeps for which a curvature serves, once the first iterations are past: at the least, and in
 # experts for each, since the Hessian of the gate grows with their square.
@@ -87,7 +86,7 @@ class Monitor(Protocol):
 
 
 def evaluate(
-    parts: MixtureModel,
+    model: MixtureModel,
     blocks: Iterable[Dataset],
     params: Params,
     previous: EMState | None = None,
@@ -98,11 +97,11 @@ def evaluate(
     `known` lends its factors of the curvature; without it they are found in this pass. `over` maps
     over the blocks in their order, in which they are summed, so that the sums do not depend on it.
     """
-    total = e_step(parts, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
-    bound = (total.log_likelihood - _penalty(parts, params)) / total.weight
+    total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
+    bound = (total.log_likelihood - _penalty(model, params)) / total.weight
     if previous is None:
         return EMState(
-            params, bound, total.statistics, _factorize(parts, total.hessians), params, 0
+            params, bound, total.statistics, _factorize(model, total.hessians), params, 0
         )
     return EMState(
         params,
@@ -115,7 +114,7 @@ def evaluate(
 
 
 def run_em(
-    parts: MixtureModel,
+    model: MixtureModel,
     blocks: Iterable[Dataset],
     params: Params,
     *,
@@ -142,17 +141,17 @@ def run_em(
     earlier : sequence of float
         Bounds of the climb that this one goes on from.
     place : Place
-        Where that climb ended. If the rows and the parts are the same, this one takes, to the last
+        Where that climb ended. If the rows and the model are the same, this one takes, to the last
         bit, the way that one would have taken.
     n_threads : int
         Threads that share the blocks; the result is the same for any number.
     """
     design = blocks[0].gate_design if isinstance(blocks, list) else None
-    if design is not None and len(params.gate[0]) * design.shape[1] < MIN_SIZE_FOR_THREADS:
+    if design is not None and model.n_experts * design.shape[1] < MIN_SIZE_FOR_THREADS:
         n_threads = 1
     round_off = lower_bound_tolerance(design)
     with _block_map(blocks, n_threads) as map_blocks:
-        evaluate_at = partial(evaluate, parts, blocks, map_blocks=map_blocks)
+        evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
         start, first_resume_state = _initial_state(evaluate_at, params, n_plain_iter, resume_state)
         lower_bounds, past = (
             list(previous_lower_bounds),
@@ -160,7 +159,7 @@ def run_em(
         )
         last = len(lower_bounds) + max_iter
         for state, resume_state in _em_iterations(
-            parts, evaluate_at, start, first_resume_state, round_off
+            model, evaluate_at, start, first_resume_state, round_off
         ):
             params = state.params
             lower_bounds.append(state.lower_bound)
@@ -186,7 +185,7 @@ def _initial_state(
 ) -> tuple[EMState, ResumeState]:
     """Where a climb begins.
 
-    A place whose bound is not the bound here is of other rows or parts, and tells nothing.
+    A place whose bound is not the bound here is of other rows or model, and tells nothing.
     """
     state = evaluate_at(params)
     if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
@@ -216,7 +215,7 @@ def _block_map(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[A
 
 
 def _em_iterations(
-    parts: MixtureModel,
+    model: MixtureModel,
     evaluate_at: Callable[..., EMState],
     state: EMState,
     resume_state: ResumeState,
@@ -228,12 +227,12 @@ def _em_iterations(
         resume_state.n_plain_iter,
         resume_state.step_max,
     )
-    max_refresh_interval = hessian_refresh_interval(len(state.params.gate[0]))
+    max_refresh_interval = hessian_refresh_interval(model.n_experts)
     for cycle in count(resume_state.cycle):
         if squarem_start is None:
             squarem_start = state.params
             refresh_interval = 1 if cycle < N_EXACT_ITER else max_refresh_interval
-            first = _line_search(parts, evaluate_at, state, refresh_interval, round_off)
+            first = _line_search(model, evaluate_at, state, refresh_interval, round_off)
             if first is None:
                 return
             state = first
@@ -249,11 +248,11 @@ def _em_iterations(
                 ),
             )
         if cycle >= n_plain_iter:
-            path = (squarem_start, state.params, _propose(parts, state, 1.0))
+            path = (squarem_start, state.params, _propose(model, state, 1.0))
             start, middle, end = ([*params.gate, *params.experts] for params in path)
             extrapolated, length = squarem_step(start, middle, end, step_max)
             extrapolated_state = evaluate_at(
-                _project(parts, _unflatten(state.params, extrapolated)), state
+                _project(model, _unflatten(state.params, extrapolated)), state
             )
             if extrapolated_state.lower_bound >= state.lower_bound:
                 step_max *= STEP_MAX_FACTOR if length == step_max else 1.0
@@ -280,7 +279,7 @@ def hessian_refresh_interval(n_experts: int) -> int:
 
 
 def _line_search(
-    parts: MixtureModel,
+    model: MixtureModel,
     evaluate_at: Callable[..., EMState],
     state: EMState,
     refresh_interval: int,
@@ -291,10 +290,8 @@ def _line_search(
     params = state.params
     for attempt in range(MAX_HALVINGS):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
-        fixed_experts = (
-            params.experts if attempt and isinstance(parts.experts, InMemoryExperts) else None
-        )
-        params = _propose(parts, state, step, fixed_experts)
+        fixed_experts = params.experts if attempt and model.experts.needs_all_rows else None
+        params = _propose(model, state, step, fixed_experts)
         candidate = evaluate_at(params, state if state.hessian_age + 1 < refresh_interval else None)
         if candidate.lower_bound >= threshold:
             return candidate

@@ -1,4 +1,7 @@
-"""The mixture model: log joint density, responsibilities and the use of the experts."""
+"""The mixture model: the log joint density, the posterior and the use of the experts.
+
+Everything that needs responsibilities computes them here.
+"""
 
 from __future__ import annotations
 
@@ -10,67 +13,97 @@ from scipy.special import logsumexp
 
 from skmoe._data.rows import Dataset
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.probability import keep_top_k, log_normalise
+from skmoe._numerics.probability import keep_top_k, log_normalise, normalised_top_k
 from skmoe._numerics.typing import Array
-from skmoe.protocols import Experts, Gate
+from skmoe.protocols import Experts
 
 
 class MixtureModel(NamedTuple):
-    """What a mixture is made of, and how rows are routed."""
+    """Gate and experts, and how rows are routed to experts."""
 
-    gate: Gate
+    gate: Any  # a Gate; in a fitted mixture any ChoiceModel
     experts: Experts
-    top_k: int | None = None  # most experts of a row
-    balance: float = 0.0  # weight of uniform pseudo-targets of the gate
+    n_experts: int
+    top_k: int | None = None  # largest number of experts of a row
+    balance: float = 0.0  # weight of the uniform pseudo-observations of the gate
 
 
 class Params(NamedTuple):
-    """Parameters of both parts."""
+    """Parameters of gate and experts."""
 
     gate: Any
     experts: Any
 
 
-def log_joint(parts: MixtureModel, params: Params, rows: Dataset) -> tuple[Array, Array]:
-    """Log probabilities of the gate, and of the gate and y together, both (K, n)."""
-    log_gate = parts.gate.log_prob(params.gate, rows.gate_design)
-    return log_gate, log_gate + parts.experts.log_prob(params.experts, rows.expert_design, rows.y)
+def log_joint(model: MixtureModel, params: Params, rows: Dataset) -> tuple[Array, Array]:
+    """Log probabilities of the gate, and log joint densities of expert and y, both (K, n)."""
+    log_gate = model.gate.log_prob(params.gate, rows.gate_design)
+    return log_gate, log_gate + model.experts.log_prob(params.experts, rows.expert_design, rows.y)
 
 
-def responsibilities(parts: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Probability that each expert generated each row, (K, n)."""
-    return log_normalise(keep_top_k(log_joint(parts, params, rows)[1], parts.top_k))[0]
+# --- the posterior of the fit -----------------------------------------------------------------
 
 
-def _routed_gate(gate: Array, top_k: int | None) -> Array:
-    """Log probabilities of the experts that a row is sent to, among themselves."""
-    if top_k is None:
-        return gate
-    kept = keep_top_k(gate, top_k)
-    return kept - logsumexp(kept, axis=0)
+def posterior(model: MixtureModel, joint: Array) -> tuple[Array, Array]:
+    """Responsibilities (K, n) and log densities (n,) of the E-step, from log joint densities.
+
+    With `top_k` the responsibilities are sparse: those of the k most probable experts of each row.
+    """
+    return log_normalise(keep_top_k(joint, model.top_k))
+
+
+def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Array:
+    """Responsibilities of the E-step, (K, n)."""
+    return posterior(model, log_joint(model, params, rows)[1])[0]
+
+
+# --- the posterior of predictions -------------------------------------------------------------
+
+
+def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
+    """Log probabilities (K, n) of the gate in predictions.
+
+    With `top_k` they are those of the k most probable experts, normalised.
+    """
+    return normalised_top_k(log_gate, model.top_k)
+
+
+def predictive_log_joint(model: MixtureModel, params: Params, rows: Dataset) -> Array:
+    """Log joint densities (K, n) of expert and y, under the routed gate."""
+    log_gate = routed_log_gate(model, model.gate.log_prob(params.gate, rows.gate_design))
+    return log_gate + model.experts.log_prob(params.experts, rows.expert_design, rows.y)
+
+
+def predictive_posterior(joint: Array) -> tuple[Array, Array]:
+    """Responsibilities (K, n) and log densities (n,) of predictions, from log joint densities."""
+    log_density = logsumexp(joint, axis=0)
+    return np.exp(joint - log_density), log_density
+
+
+# --- use of the experts -----------------------------------------------------------------------
 
 
 class Usage(NamedTuple):
-    """How experts are used, each (K,)."""
+    """How much each expert is used, each of shape (K,)."""
 
-    share: Array  # mean probability of the gate as it predicts
-    # Weight of the rows that the gate sends to the expert: to the `top_k` most probable ones, or
-    # without routing to the most probable one.
+    share: Array  # mean probability of the routed gate
+    # Weight of the rows routed to the expert: with `top_k` to the k most probable experts, without
+    # it to the most probable one.
     load: Array
-    explained: Array  # weight of the rows that the expert explains
+    responsibility_mass: Array  # responsibilities, summed over the weighted rows
 
 
-def expert_usage(parts: MixtureModel, params: Params, blocks: Any) -> Usage:
-    """How experts are used by the rows of all blocks."""
-    map_blocks = getattr(blocks, "map_blocks", map)  # blocks that live elsewhere bring their own
-    total = reduce(add_fields, map_blocks(partial(_usage_of_block, parts, params), blocks))
+def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
+    """Use of the experts by the rows of all blocks."""
+    map_blocks = getattr(blocks, "map_blocks", map)  # distributed blocks provide their own map
+    total = reduce(add_fields, map_blocks(partial(_usage_of_block, model, params), blocks))
     return total._replace(share=total.share / total.share.sum())
 
 
-def _usage_of_block(parts: MixtureModel, params: Params, rows: Dataset) -> Usage:
-    """What a block adds; its share is a sum."""
-    gate, joint = log_joint(parts, params, rows)
-    share = np.exp(_routed_gate(gate, parts.top_k)) @ rows.weight
-    load = np.isfinite(keep_top_k(gate, parts.top_k or 1)) @ rows.weight
-    joint = keep_top_k(joint, parts.top_k)
-    return Usage(share, load, np.exp(joint - logsumexp(joint, axis=0)) @ rows.weight)
+def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage:
+    """Use by the rows of a block; the shares are sums here."""
+    log_gate, joint = log_joint(model, params, rows)
+    share = np.exp(routed_log_gate(model, log_gate)) @ rows.weight
+    load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.weight
+    resp, _ = predictive_posterior(keep_top_k(joint, model.top_k))
+    return Usage(share, load, resp @ rows.weight)

@@ -33,10 +33,8 @@ from skmoe._mixture.initialization import (
     smooth_labels,
 )
 from skmoe._mixture.m_step import params_from_responsibilities
-from skmoe._mixture.model import MixtureModel, Params, log_joint, responsibilities
-from skmoe._numerics.probability import keep_top_k, log_normalise
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._numerics.typing import Array
-from skmoe.protocols import InMemoryExperts
 
 # Iterations of the first round, all of them plain.
 N_ITER_FIRST_ROUND = 15
@@ -62,10 +60,9 @@ N_PLAIN_ITER = 5
 class EMProblem(NamedTuple):
     """What is to be fitted, from where, and for how long."""
 
-    parts: MixtureModel
+    model: MixtureModel
     rows: Any  # Rows, or a source of blocks of them
     init_data: InitData
-    n_experts: int
     init: str | Array | Params  # a named start, responsibilities (K, n), or parameters
     seeds: list[np.random.SeedSequence]  # of the named starts
     max_iter: int
@@ -90,7 +87,7 @@ def fit_best_start(
     params = problem.init
     if isinstance(params, np.ndarray):
         params = params_from_responsibilities(
-            problem.parts, problem.rows, params, N_INITIAL_M_STEPS
+            problem.model, problem.rows, params, N_INITIAL_M_STEPS
         )
     monitor.start()
     run = _run_to_convergence(
@@ -104,10 +101,8 @@ def fit_all_starts(
     problem: EMProblem, monitors: Sequence[Monitor], n_jobs: int | None
 ) -> list[EMResult]:
     """Runs from every start of a named kind, each until it converges."""
-    init_names = init_schedule(str(problem.init), problem.n_experts, len(problem.seeds))
-    workers = Parallel(
-        n_jobs=None if isinstance(problem.parts.experts, InMemoryExperts) else n_jobs
-    )
+    init_names = init_schedule(str(problem.init), problem.model.n_experts, len(problem.seeds))
+    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
     return workers(
         delayed(_full_run)(problem, init_name, init_name in init_names[:i], seed, monitor)
         for i, (init_name, seed, monitor) in enumerate(
@@ -172,11 +167,9 @@ def _successive_halving(
     problem: EMProblem, init: str, monitors: Sequence[Monitor], n_jobs: int | None
 ) -> list[EMResult]:
     """Run all starts, the better half of them longer, and so on until one is left."""
-    init_names = init_schedule(init, problem.n_experts, len(problem.seeds))
+    init_names = init_schedule(init, problem.model.n_experts, len(problem.seeds))
     # Table experts use the jobs for their own fits.
-    workers = Parallel(
-        n_jobs=None if isinstance(problem.parts.experts, InMemoryExperts) else n_jobs
-    )
+    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
     runs = workers(
         delayed(_first_round)(problem, init_name, init_name in init_names[:i], seed, monitor)
         for i, (init_name, seed, monitor) in enumerate(
@@ -204,9 +197,9 @@ def _first_round(
     rng = np.random.default_rng(seed)
     table = problem.init_data
     weight = bayesian_bootstrap_weights(table.rows.weight, rng) if repeated else table.rows.weight
-    labels = INITIALIZERS[init_name](table.X, table.Y, weight, problem.n_experts, rng)
+    labels = INITIALIZERS[init_name](table.X, table.Y, weight, problem.model.n_experts, rng)
     params = params_from_responsibilities(
-        problem.parts, table.rows, smooth_labels(labels, problem.n_experts), N_INITIAL_M_STEPS
+        problem.model, table.rows, smooth_labels(labels, problem.model.n_experts), N_INITIAL_M_STEPS
     )
     length = _n_iter_first_round(problem)
     return _run_em(problem, params, (), min(length, problem.max_iter), length, monitor)
@@ -215,7 +208,7 @@ def _first_round(
 def _n_iter_first_round(problem: EMProblem) -> int:
     return (
         N_ITER_FIRST_ROUND_ESTIMATORS
-        if isinstance(problem.parts.experts, InMemoryExperts)
+        if problem.model.experts.needs_all_rows
         else N_ITER_FIRST_ROUND
     )
 
@@ -236,12 +229,12 @@ def _is_finished(problem: EMProblem, run: EMResult) -> bool:
 
 def _transfer_params(problem: EMProblem, params: Params) -> Params:
     """Parameters found on the table, for all rows."""
-    experts = problem.parts.experts
-    if not isinstance(experts, InMemoryExperts):
+    experts = problem.model.experts
+    if not experts.needs_all_rows:
         return params
-    released = params._replace(experts=experts.drop_training_state(params.experts))
-    resp = responsibilities(problem.parts, released, problem.rows)
-    return params_from_responsibilities(problem.parts, problem.rows, resp, N_INITIAL_M_STEPS)
+    params = params._replace(experts=experts.drop_training_state(params.experts))
+    resp = responsibilities(problem.model, params, problem.rows)
+    return params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
 
 
 def _run_to_convergence(
@@ -266,12 +259,12 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
     """Climb anew with dead experts, if any, on the rows that are explained worst."""
     if run.line_search_failed:
         return None
-    parts = problem.parts
+    model = problem.model
     rows = problem.rows if isinstance(problem.rows, Dataset) else problem.init_data.rows
     blocks = split_into_blocks(rows)
 
     def look(block: Dataset) -> tuple[Array, Array]:
-        return log_normalise(keep_top_k(log_joint(parts, run.params, block)[1], parts.top_k))
+        return posterior(model, log_joint(model, run.params, block)[1])
 
     dead = np.flatnonzero(is_collapsed(np.sum([look(b)[0] @ b.weight for b in blocks], axis=0)))
     if not len(dead):
@@ -284,7 +277,7 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
     resp[:, worst] *= 1.0 - LABEL_SMOOTHING
     for i, k in enumerate(dead):
         resp[k, worst[i :: len(dead)]] += LABEL_SMOOTHING
-    params = params_from_responsibilities(parts, rows, resp, N_INITIAL_M_STEPS)
+    params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
     return _run_em(
         problem, params, (), problem.max_iter, N_PLAIN_ITER, partial(_without_resume_state, monitor)
     )
@@ -309,11 +302,11 @@ def _run_em(
     monitor: Callable[[int, EMResult], bool],
     resume_state: ResumeState | None = None,
 ) -> EMResult:
-    in_memory = isinstance(problem.parts.experts, InMemoryExperts)
+    in_memory = problem.model.experts.needs_all_rows
     if in_memory:
         n_plain = problem.max_iter  # fitted models cannot be extrapolated
     run = run_em(
-        problem.parts,
+        problem.model,
         split_into_blocks(problem.rows),
         params,
         max_iter=max_iter,

@@ -1,13 +1,13 @@
-"""Online EM: decayed averages of statistics, and the parameters that they stand for [1]_.
+"""Online EM: the M-step of exponentially averaged statistics of batches [1]_.
 
-What a batch says is averaged with what the batches before it said, and the M-step sees the average.
-Parts without a closed form get a model of their log-likelihood instead of its gradient: the
-quadratic with the batch's gradient and with a curvature that is never much below the bound of
-Böhning and Lindsay [2]_. Such models add up, as statistics do [3]_. The parameters that predict are
-an average over the way, which forgets how it began [4]_.
+Sufficient statistics are averaged over batches with decaying weights, and the M-step uses the
+average. For parts without an M-step in closed form the log-likelihood of a batch is replaced by a
+quadratic surrogate, whose Hessian is at least a fraction of the bound of Böhning and Lindsay [2]_;
+surrogates can be added, as statistics can [3]_. The parameters that predict are an average over the
+iterates, in which early iterates are forgotten [4]_.
 
-Features and target are standardised by their running moments. When these move, statistics and
-parameters move along, without loss: both are sums over affine functions of the rows.
+Features and target are standardised by their running moments. When the moments change, statistics
+and parameters are rescaled without loss, since both are sums of affine functions of the rows.
 
 References
 ----------
@@ -23,7 +23,6 @@ References
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,164 +32,130 @@ from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization
 from skmoe._mixture.e_step import EStepStatistics, e_step
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._numerics.linalg import weighted_gram
-from skmoe._numerics.typing import Array, Design
-from skmoe.experts._linear import LinearExperts, LinearParams, LinearStatistics
-from skmoe.gates._constant import ConstantParams, ConstantStatistics
+from skmoe._numerics.typing import Array
 
-# Weight of a batch among n like it is n to the minus this: between 1/2 and 1, so that the noise of
-# the batches averages out and the start is forgotten.
+# The weight of a batch is its share of all rows to this power: between 1/2 and 1, so that the noise
+# of the batches averages out and the initial parameters are forgotten.
 STEP_POWER = 0.6
 
-# Weight of the newest parameters in the average that predicts, in their share of all rows.
+# Weight of the newest parameters in the average that predicts, relative to their share of all rows.
 AVERAGING_FACTOR = 4.0
-
-# Share of the bound in the curvature: where probabilities are near 0 or 1 the Hessian vanishes, and
-# a step by it alone would know no limit.
-BOUND_SHARE = 0.01
 
 
 class OnlineState(NamedTuple):
-    """What is known of the rows so far."""
+    """State of online EM after some batches."""
 
-    parts: MixtureModel
-    params: Params  # newest
+    model: MixtureModel
+    params: Params  # of the newest M-step
     averaged_params: Params  # that predict
-    averaged_statistics: tuple[
-        Any, Any
-    ]  # of gate and experts, per unit of weight: (statistics, curvature)
+    # Of gate and experts: statistics and Hessian of the surrogate, per unit of weight.
+    averaged_statistics: tuple[Any, Any]
     features: Moments
     outputs: Moments | None
-    total_weight: float  # weight of all rows ever
-    lower_bound: float  # log-likelihood per row of the batches, each before it was learnt
+    total_weight: float  # of all rows of all batches
+    lower_bound: float  # mean log-likelihood per row of the batches, each before its M-step
     n_batches: int
 
 
-# --- learning ---------------------------------------------------------------------------------
+# --- updates ----------------------------------------------------------------------------------
 
 
 def init_online_state(
-    parts: MixtureModel, params: Params, rows: Dataset, features: Moments, outputs: Moments | None
+    model: MixtureModel, params: Params, rows: Dataset, features: Moments, outputs: Moments | None
 ) -> OnlineState:
-    """A stream that has seen its first batch, to which the parameters were fitted."""
-    look = e_step(parts, split_into_blocks(rows), params, with_hessian=True)
-    averaged_statistics = _batch_statistics(look, params, rows)
-    bound = look.log_likelihood / look.weight
+    """State after the first batch, to which the parameters were fitted."""
+    result = e_step(model, split_into_blocks(rows), params, with_hessian=True)
     return OnlineState(
-        parts, params, params, averaged_statistics, features, outputs, look.weight, bound, 1
+        model,
+        params,
+        params,
+        _batch_statistics(model, result, params, rows),
+        features,
+        outputs,
+        result.weight,
+        result.log_likelihood / result.weight,
+        1,
     )
 
 
-def update(stream: OnlineState, rows: Dataset) -> OnlineState:
-    """The stream after a batch, which its moments already know."""
-    parts, params = stream.parts, stream.params
-    look = e_step(parts, split_into_blocks(rows), params, with_hessian=True)
-    seen, known = stream.total_weight + look.weight, stream.features.weight
-    share = look.weight / known
-    step_size = max(share, (look.weight / seen) ** STEP_POWER)
-    averaged_statistics = _interpolate(
-        stream.averaged_statistics, _batch_statistics(look, params, rows), step_size
-    )
-    params = _m_step(parts, averaged_statistics, params, known)
-    return stream._replace(
+def update(state: OnlineState, rows: Dataset) -> OnlineState:
+    """State after a batch, which its moments already include."""
+    model, params = state.model, state.params
+    result = e_step(model, split_into_blocks(rows), params, with_hessian=True)
+    total_weight, current_weight = state.total_weight + result.weight, state.features.weight
+    fraction = result.weight / current_weight
+    step_size = max(fraction, (result.weight / total_weight) ** STEP_POWER)
+    batch = _batch_statistics(model, result, params, rows)
+    averaged_statistics = _interpolate(state.averaged_statistics, batch, step_size)
+    params = _m_step(model, averaged_statistics, params, current_weight)
+    averaging_weight = min(1.0, AVERAGING_FACTOR * fraction)
+    log_likelihood = result.log_likelihood / result.weight
+    return state._replace(
         params=params,
-        averaged_params=_interpolate(
-            stream.averaged_params, params, min(1.0, AVERAGING_FACTOR * share)
-        ),
+        averaged_params=_interpolate(state.averaged_params, params, averaging_weight),
         averaged_statistics=averaged_statistics,
-        total_weight=seen,
-        lower_bound=stream.lower_bound
-        + share * (look.log_likelihood / look.weight - stream.lower_bound),
-        n_batches=stream.n_batches + 1,
+        total_weight=total_weight,
+        lower_bound=state.lower_bound + fraction * (log_likelihood - state.lower_bound),
+        n_batches=state.n_batches + 1,
     )
 
 
-def _batch_statistics(look: EStepStatistics, params: Params, rows: Dataset) -> tuple[Any, Any]:
-    """What both parts are to remember of a batch, per unit of weight."""
+def _batch_statistics(
+    model: MixtureModel, result: EStepStatistics, params: Params, rows: Dataset
+) -> tuple[Any, Any]:
+    """Statistics and Hessians of the surrogates of gate and experts, per unit of weight."""
     designs = rows.gate_design, rows.expert_design
-    curvatures = look.hessians
-    return tuple(  # type: ignore[return-value]
-        _scaled(_surrogate(statistics, curvature, values, design, rows.weight), 1.0 / look.weight)
-        for statistics, curvature, values, design in zip(
-            look.statistics, curvatures, params, designs, strict=True
-        )
-    )
-
-
-def _surrogate(statistics: Any, curvature: Any, params: Any, design: Design, weight: Array) -> Any:
-    """Sums that stand for the log-likelihood at any parameters: statistics, and a curvature."""
-    if curvature is None:
-        return statistics, None
-    if isinstance(statistics, LinearStatistics):
-        # At coefficients of zero, residuals are y itself.
-        return _residual_sums(statistics, curvature, -params.coef), curvature
-    curvature = curvature + BOUND_SHARE * _bohning_lindsay_bound(curvature, design, weight)
-    linear_term = statistics.gradient + _product(curvature, params.coef)
-    return type(statistics)(linear_term), curvature
-
-
-def _bohning_lindsay_bound(curvature: Array, design: Design, weight: Array) -> Array:
-    """The bound of Böhning and Lindsay on the negative Hessian, (..., C, C, d, d).
-
-    Of several experts each is taken to have its equal share of the rows.
-    """
-    n_classes, n_experts = curvature.shape[-3], len(curvature) if curvature.ndim > 4 else 1
-    gram = weighted_gram(design, weight / n_experts)
-    coupling = 0.5 * (np.eye(n_classes) - 1.0 / n_classes)
-    return coupling[:, :, None, None] * gram
+    surrogates = []
+    part: Any
+    for part, statistics, hessian, values, design in zip(
+        (model.gate, model.experts),
+        result.statistics,
+        result.hessians,
+        params,
+        designs,
+        strict=True,
+    ):
+        surrogate = part.surrogate(statistics, hessian, values, design, rows.weight)
+        surrogates.append(_scaled(*surrogate, 1.0 / result.weight))
+    gate, experts = surrogates
+    return gate, experts
 
 
 def _m_step(
-    parts: MixtureModel, averaged_statistics: tuple[Any, Any], params: Params, weight: float
+    model: MixtureModel, averaged_statistics: tuple[Any, Any], params: Params, weight: float
 ) -> Params:
-    """The M-step, as if all rows had said what the summary says."""
-    solved = []
+    """M-step from averaged statistics, as those of rows of a total weight."""
+    new = []
     part: Any
-    for part, model, values in zip(
-        (parts.gate, parts.experts), averaged_statistics, params, strict=True
+    for part, averaged, values in zip(
+        (model.gate, model.experts), averaged_statistics, params, strict=True
     ):
-        statistics, curvature = _scaled(model, weight)
-        if isinstance(statistics, LinearStatistics):
-            statistics = _residual_sums(statistics, curvature, values.coef)
-        elif curvature is not None:
-            gradient = statistics.gradient - _product(curvature, values.coef)
-            statistics = type(statistics)(gradient)
-        solved.append(part.m_step(statistics, part.factorize(curvature), values, 1.0))
-    return Params(*solved)
+        statistics, hessian = _scaled(*averaged, weight)
+        statistics = part.surrogate_statistics(statistics, hessian, values)
+        new.append(part.m_step(statistics, part.factorize(hessian), values, 1.0))
+    return Params(*new)
 
 
-def _residual_sums(statistics: LinearStatistics, gram: Array, change: Array) -> LinearStatistics:
-    """Sums of the residuals after a change of the coefficients (K, m, d)."""
-    gradient = statistics.gradient - change @ gram
-    square = statistics.residual_ss - (change * (statistics.gradient + gradient)).sum(axis=-1)
-    return LinearStatistics(statistics.weight, gradient, square)
-
-
-def _product(curvature: Array, coef: Array) -> Array:
-    return np.einsum("...abij,...bj->...ai", curvature, coef, optimize=True)
-
-
-def _interpolate(old: Any, new: Any, share: float) -> Any:
-    """Values `share` of the way from old to new, through all tuples."""
+def _interpolate(old: Any, new: Any, fraction: float) -> Any:
+    """Old + fraction * (new - old), field by field of nested tuples; None stays None."""
     if old is None:
         return None
     if isinstance(old, tuple):
-        mixed = [_interpolate(a, b, share) for a, b in zip(old, new, strict=True)]
+        mixed = [_interpolate(a, b, fraction) for a, b in zip(old, new, strict=True)]
         return type(old)(*mixed) if hasattr(old, "_fields") else tuple(mixed)
-    return old + share * (new - old)
+    return old + fraction * (new - old)
 
 
-def _scaled(model: Any, factor: float) -> Any:
-    statistics, curvature = model
+def _scaled(statistics: Any, hessian: Any, factor: float) -> tuple[Any, Any]:
     scaled = type(statistics)(*(factor * values for values in statistics))
-    return scaled, None if curvature is None else factor * curvature
+    return scaled, None if hessian is None else factor * hessian
 
 
-# --- moving the scale -------------------------------------------------------------------------
+# --- changes of the standardisation -----------------------------------------------------------
 
 
 class AffineMap(NamedTuple):
-    """How standardised values change with their scale: new = slope * old + shift."""
+    """Change of standardised values with their standardisation: new = slope * old + shift."""
 
     slope: Array
     shift: Array
@@ -204,86 +169,38 @@ def rescaling(old: Standardization, new: Standardization) -> AffineMap:
 
 
 def rescale(
-    stream: OnlineState,
+    state: OnlineState,
     features: AffineMap,
     columns: tuple[Array | None, Array | None],
     outputs: AffineMap | None,
 ) -> OnlineState:
-    """The stream in terms of another scale."""
-    gate, experts = (_matrix(features, chosen) for chosen in columns)
-    parts = stream.parts
-    if outputs is not None and isinstance(parts.experts, LinearExperts):
-        parts = parts._replace(experts=_rescale_noise(parts.experts, outputs))
-    return stream._replace(
-        parts=parts,
-        params=_rescale_params(stream.params, gate, experts, outputs),
-        averaged_params=_rescale_params(stream.averaged_params, gate, experts, outputs),
-        averaged_statistics=(
-            _rescale_surrogate(stream.averaged_statistics[0], gate, None),
-            _rescale_surrogate(stream.averaged_statistics[1], experts, outputs),
-        ),
+    """State for another standardisation of features and outputs."""
+    gate, experts = state.model.gate, state.model.experts
+    x_maps = Params(*(_design_map(features, chosen) for chosen in columns))
+    model = state.model
+    if outputs is not None:
+        model = model._replace(experts=experts.rescale(outputs))  # type: ignore[attr-defined]
+    parts: Any = Params(gate, experts)
+
+    def rescale_params(params: Params) -> Params:
+        fields = zip(parts, params, x_maps, strict=True)
+        return Params(*(part.rescale_params(own, x_map, outputs) for part, own, x_map in fields))
+
+    surrogates = tuple(
+        part.rescale_surrogate(*own, x_map, outputs)
+        for part, own, x_map in zip(parts, state.averaged_statistics, x_maps, strict=True)
+    )
+    return state._replace(
+        model=model,
+        params=rescale_params(state.params),
+        averaged_params=rescale_params(state.averaged_params),
+        averaged_statistics=surrogates,
     )
 
 
-def _matrix(affine_map: AffineMap, columns: Array | None) -> Array:
-    """The change of the rows of a design, (d, d)."""
+def _design_map(affine_map: AffineMap, columns: Array | None) -> Array:
+    """Matrix (d, d) that maps rows of the design before the change to those after it."""
     chosen = np.arange(len(affine_map.slope)) if columns is None else columns
     matrix = np.diag(np.append(affine_map.slope[chosen], 1.0))
     matrix[:-1, -1] = affine_map.shift[chosen]
     return matrix
-
-
-def _rescale_noise(experts: LinearExperts, outputs: AffineMap) -> LinearExperts:
-    def rescaled(values: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple((outputs.slope**2 * np.array(values)).tolist())
-
-    return replace(
-        experts,
-        noise_variance=rescaled(experts.noise_variance),
-        variance_floor=rescaled(experts.variance_floor),
-    )
-
-
-def _rescale_params(
-    params: Params, gate: Array, experts: Array, outputs: AffineMap | None
-) -> Params:
-    gate_params, expert_params = params
-    if not isinstance(gate_params, ConstantParams):
-        gate_params = type(gate_params)(_rescale_coef(gate_params.coef, gate))
-    coef = expert_params.coef
-    if outputs is None:
-        return Params(gate_params, type(expert_params)(_rescale_coef(coef, experts)))
-    coef = outputs.slope[:, None] * coef
-    coef[..., -1] += outputs.shift
-    log_variance = expert_params.log_variance + 2.0 * np.log(outputs.slope)
-    return Params(gate_params, LinearParams(_rescale_coef(coef, experts), log_variance))
-
-
-def _rescale_coef(coef: Array, matrix: Array) -> Array:
-    """Coefficients that say the same of moved rows."""
-    slope, shift = np.diag(matrix)[:-1], matrix[:-1, -1]
-    slopes = np.where(slope > 0.0, coef[..., :-1] / np.where(slope > 0.0, slope, 1.0), 0.0)
-    return np.concatenate([slopes, coef[..., -1:] - (slopes @ shift)[..., None]], axis=-1)
-
-
-def _rescale_surrogate(model: Any, matrix: Array, outputs: AffineMap | None) -> Any:
-    """Statistics and curvature of moved rows."""
-    statistics, curvature = model
-    if isinstance(statistics, ConstantStatistics):
-        return model
-    if isinstance(statistics, LinearStatistics) and outputs is not None:
-        return _rescale_squares(statistics, curvature, matrix, outputs)
-    return (
-        type(statistics)(statistics.gradient @ matrix.T),
-        matrix @ curvature @ matrix.T,
-    )
-
-
-def _rescale_squares(
-    statistics: LinearStatistics, gram: Array, matrix: Array, outputs: AffineMap
-) -> tuple[LinearStatistics, Array]:
-    weight, cross, square = statistics
-    slope, shift = outputs.slope, outputs.shift
-    square = slope**2 * square + 2.0 * slope * shift * cross[..., -1] + shift**2 * weight[:, None]
-    cross = slope[:, None] * cross + shift[:, None] * gram[:, None, -1, :]
-    return LinearStatistics(weight, cross @ matrix.T, square), matrix @ gram @ matrix.T

@@ -309,6 +309,13 @@ def conjugate_gradients(
 # --- parameters as values ---------------------------------------------------------------------
 
 
+def rescale_coefficients(coef: Array, x_map: Array) -> Array:
+    """Coefficients (..., d) whose predictions for rows mapped by `x_map` (d, d) are the same."""
+    slope, shift = np.diag(x_map)[:-1], x_map[:-1, -1]
+    slopes = np.where(slope > 0.0, coef[..., :-1] / np.where(slope > 0.0, slope, 1.0), 0.0)
+    return np.concatenate([slopes, coef[..., -1:] - (slopes @ shift)[..., None]], axis=-1)
+
+
 def add_fields(left: Any, right: Any) -> Any:
     """Sum of two nested tuples of arrays and numbers, field by field; None where either is None."""
     if left is None or right is None:

@@ -20,6 +20,7 @@ from skmoe._numerics.linalg import (
     linear_predictor,
     squared,
     weighted_column_sums,
+    weighted_gram,
 )
 from skmoe._numerics.typing import TINY, Array, Design
 
@@ -206,8 +207,39 @@ def softmax_information(design: Array, weight: Array, probs: Array, basis: Array
     return information.reshape(size, size)
 
 
-def _log_prob_scores(k: int, design: Array, log_prob: Array) -> Array:
+def log_prob_score_rows(k: int, design: Array, log_prob: Array) -> Array:
     """Gradients of the log probability of one expert in contrasts of the logits."""
     residual = -np.exp(log_prob)
     residual[k] += 1.0
     return softmax_score_rows(design, residual, helmert_contrasts(len(log_prob)))
+
+
+# --- quadratic surrogates for streams ---------------------------------------------------------
+
+# Fraction of the Böhning-Lindsay bound in the Hessian of a surrogate: where probabilities are near
+# 0 or 1 the Hessian vanishes, and a Newton step by it alone would be unbounded.
+BOUND_FRACTION = 0.01
+
+
+def softmax_surrogate(
+    gradient: Array, hessian: Array, coef: Array, design: Design, weight: Array
+) -> tuple[Array, Array]:
+    """Linear term and Hessian of a quadratic surrogate of a softmax log-likelihood at `coef`."""
+    hessian = hessian + BOUND_FRACTION * bohning_lindsay_bound(hessian, design, weight)
+    return gradient + hessian_product(hessian, coef), hessian
+
+
+def bohning_lindsay_bound(hessian: Array, design: Design, weight: Array) -> Array:
+    """Bound of Böhning and Lindsay (1988) on the negative Hessian, (..., C, C, d, d).
+
+    Each of several experts is assumed to have an equal fraction of the rows.
+    """
+    n_classes, n_experts = hessian.shape[-3], len(hessian) if hessian.ndim > 4 else 1
+    gram = weighted_gram(design, weight / n_experts)
+    coupling = 0.5 * (np.eye(n_classes) - 1.0 / n_classes)
+    return coupling[:, :, None, None] * gram
+
+
+def hessian_product(hessian: Array, coef: Array) -> Array:
+    """Products (..., C, d) of Hessians (..., C, C, d, d) with coefficients (..., C, d)."""
+    return np.einsum("...abij,...bj->...ai", hessian, coef, optimize=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logsumexp
 
 from skmoe._numerics.typing import TINY, Array
 
@@ -51,3 +52,11 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
     shifted = logits - logits.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
+
+
+def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:
+    """Log probabilities (K, n) of the `top_k` most probable of each row, normalised."""
+    if top_k is None:
+        return log_probs
+    kept = keep_top_k(log_probs, top_k)
+    return kept - logsumexp(kept, axis=0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -25,6 +25,7 @@ from skmoe._data.sklearn_adapter import (
     count_parameters,
     fit_estimator,
     has_density,
+    has_predict_dist,
     predict_expert,
     predict_log_density,
     predict_normal_components,
@@ -32,7 +33,8 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
-from skmoe.protocols import NormalComponents
+from skmoe.distributions import NormalComponents
+from skmoe.protocols import Experts, SupportsDistribution
 
 # Rows of which an expert has a smaller share are left out of its fits.
 MIN_RESPONSIBILITY = 1e-3
@@ -70,7 +72,7 @@ class AllRows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CrossFittedExperts:
+class CrossFittedExperts(Experts):
     """Experts that are scikit-learn estimators.
 
     Parameters
@@ -90,6 +92,9 @@ class CrossFittedExperts:
     n_jobs : int or None
         Fits to run in parallel.
     """
+
+    needs_all_rows: ClassVar[bool] = True
+    standardizes_target: ClassVar[bool] = False
 
     estimators: tuple[Any, ...]
     seeds: Array
@@ -147,8 +152,8 @@ class CrossFittedExperts:
                 [predict_normal_components(model, table.X) for model in params.models[k]]
             )
         mean = self.mean_of(params, k, table)
-        variance = np.broadcast_to(np.exp(params.log_variance[k])[:, None], mean.shape)
-        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], variance[None])
+        std = np.broadcast_to(np.sqrt(np.exp(params.log_variance[k]))[:, None], mean.shape)
+        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
 
     def _densities(self, params: EstimatorParams, table: RawFeatures, y: Array) -> Array:
         densities = np.zeros((len(params.models), table.shape[0]))
@@ -166,6 +171,33 @@ class CrossFittedExperts:
         regress = self.classes is None
         return np.array([regress and has_density(model) for model in self.estimators])
 
+    def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
+        """`experts_`: the models of each expert; and `noise_variance_` of a regression."""
+        fitted: dict[str, Any] = {"experts_": [list(models) for models in params.models]}
+        if self.classes is None:
+            variance = units.target_scaling.scale**2 * np.exp(params.log_variance)
+            fitted["noise_variance_"] = variance[:, 0] if variance.shape[1] == 1 else variance
+        return fitted
+
+    def dispersion_at_bound(self, params: EstimatorParams) -> Array:
+        """Experts with a variance at its floor."""
+        if self.classes is not None:
+            return np.zeros(len(params.log_variance), dtype=bool)
+        return (params.log_variance <= np.log(self.variance_floor)).any(axis=1)
+
+    def limitation(self, capability: type) -> str:
+        """Why there is no predictive distribution: classes, or a density of another kind."""
+        if capability is SupportsDistribution:
+            if self.classes is not None:
+                return "its target is a class"
+            for k, estimator in enumerate(self.estimators):
+                if has_density(estimator) and not has_predict_dist(estimator):
+                    return (
+                        f"expert {k} ({type(estimator).__name__}) has a density of its own and no "
+                        "method predict_dist"
+                    )
+        return ""
+
     # --- fits ---
 
     def statistics(
@@ -173,12 +205,6 @@ class CrossFittedExperts:
     ) -> AllRows:
         """All rows."""
         return AllRows(table, y, resp)
-
-    def hessian(self, params: EstimatorParams, table: RawFeatures, y: Array, resp: Array) -> None:
-        """Not needed."""
-
-    def factorize(self, curvature: None) -> None:
-        """Not needed."""
 
     def m_step(
         self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
@@ -338,10 +364,6 @@ class CrossFittedExperts:
         terms = ratio + np.exp(-ratio)
         return 0.5 * self.variance_prior * np.where(self._has_density(), 0.0, terms.sum(axis=1))
 
-    def project(self, params: EstimatorParams) -> EstimatorParams:
-        """Nothing is extrapolated."""
-        return params
-
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of the variances, up to a constant."""
         penalties = self._penalties(params.log_variance)[~self._has_density()]
@@ -358,8 +380,8 @@ class CrossFittedExperts:
 
 def pool_components(parts: list[NormalComponents]) -> NormalComponents:
     """The mixture, in equal shares, of densities."""
-    weight, mean, variance = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return NormalComponents(weight / len(parts), mean, variance)
+    weight, mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return NormalComponents(weight / len(parts), mean, std)
 
 
 def _folds(table: RawFeatures) -> Iterator[tuple[Array, Array]]:

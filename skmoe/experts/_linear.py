@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.linalg import (
+    MAX_DENSE_GRAM,
     RidgeFactorization,
     factorize_ridge,
     gram_product,
     linear_predictor,
+    rescale_coefficients,
     ridge_diagonal,
     ridge_newton_step,
     weighted_column_sums,
@@ -20,7 +22,8 @@ from skmoe._numerics.linalg import (
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array, Design
-from skmoe.protocols import NormalComponents
+from skmoe.distributions import NormalComponents
+from skmoe.protocols import Dispersion, Experts
 
 
 class LinearParams(NamedTuple):
@@ -39,7 +42,7 @@ class LinearStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LinearExperts:
+class LinearExperts(Experts):
     r"""Linear regressions with normal noise, independent over the outputs.
 
     The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
@@ -75,11 +78,20 @@ class LinearExperts:
     (2, 1, 3)
     """
 
+    link: ClassVar[str] = "identity"
+    estimated_options: ClassVar[tuple[str, ...]] = ("noise_variance", "variance_floor")
+    dispersion: ClassVar[Dispersion | None] = Dispersion("log(noise variance)", "noise_variance_")
+
     alpha: float = 1.0
     shared_variance: bool = False
     variance_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
     variance_floor: tuple[float, ...] = (1e-6,)
+
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuple of the parameters."""
+        return (LinearParams,)
 
     def init_params(self, n_experts: int, n_columns: int) -> LinearParams:
         """Zero means with unit variances."""
@@ -105,10 +117,10 @@ class LinearExperts:
         return linear_predictor(params.coef[k], design)
 
     def components(self, params: LinearParams, k: int, design: Design) -> NormalComponents:
-        """The one normal density of an expert."""
+        """The normal density of expert k, as a mixture of one component."""
         mean = self.mean_of(params, k, design)
-        variance = np.broadcast_to(np.exp(params.log_variance[k])[:, None], mean.shape)
-        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], variance[None])
+        std = np.broadcast_to(np.sqrt(np.exp(params.log_variance[k]))[:, None], mean.shape)
+        return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
 
     def statistics(
         self, params: LinearParams, design: Design, y: Array, resp: Array
@@ -250,3 +262,79 @@ class LinearExperts:
         """Coefficients and variances."""
         variances = params.log_variance[:1] if self.shared_variance else params.log_variance
         return params.coef.size + variances.size
+
+    def attributes(self, params: LinearParams, units: Any) -> dict[str, Any]:
+        """`coef_`, `intercept_` and `noise_variance_` in the units of the data."""
+        center, scale = units.target_scaling
+        slopes, intercepts = units.expert_coefficients(params.coef)
+        slopes, intercepts = slopes * scale[:, None], center + scale * intercepts
+        variance = scale**2 * np.exp(params.log_variance)
+        if len(scale) == 1:
+            slopes, intercepts, variance = slopes[:, 0], intercepts[:, 0], variance[:, 0]
+        return {"coef_": slopes, "intercept_": intercepts, "noise_variance_": variance}
+
+    def dispersion_at_bound(self, params: LinearParams) -> Array:
+        """Experts with a variance at its floor."""
+        return (params.log_variance <= np.log(self.variance_floor)).any(axis=1)
+
+    # --- streams and ONNX ---
+
+    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
+        """Columns of the Gram matrices, and the most that are formed."""
+        return n_columns, MAX_DENSE_GRAM
+
+    def surrogate(
+        self,
+        statistics: LinearStatistics,
+        hessian: Array,
+        params: LinearParams,
+        design: Design,
+        weight: Array,
+    ) -> tuple[LinearStatistics, Array]:
+        """Sums of the residuals at coefficients of zero, which are y; the surrogate is exact."""
+        return _residual_sums(statistics, hessian, -params.coef), hessian
+
+    def surrogate_statistics(
+        self, statistics: LinearStatistics, hessian: Array, params: LinearParams
+    ) -> LinearStatistics:
+        """Sums of the residuals at the parameters."""
+        return _residual_sums(statistics, hessian, params.coef)
+
+    def rescale(self, y_map: Any) -> LinearExperts:
+        """The prior of the variances, and their floor, for a rescaled target."""
+        noise, floor = (
+            tuple((y_map.slope**2 * np.array(values)).tolist())
+            for values in (self.noise_variance, self.variance_floor)
+        )
+        return replace(self, noise_variance=noise, variance_floor=floor)
+
+    def rescale_params(self, params: LinearParams, x_map: Array, y_map: Any) -> LinearParams:
+        """Parameters that make the same predictions for rescaled rows."""
+        coef = y_map.slope[:, None] * params.coef
+        coef[..., -1] += y_map.shift
+        log_variance = params.log_variance + 2.0 * np.log(y_map.slope)
+        return LinearParams(rescale_coefficients(coef, x_map), log_variance)
+
+    def rescale_surrogate(
+        self, statistics: LinearStatistics, hessian: Array, x_map: Array, y_map: Any
+    ) -> tuple[LinearStatistics, Array]:
+        """Sums for rescaled rows."""
+        weight, cross, square = statistics
+        slope, shift = y_map.slope, y_map.shift
+        square = (
+            slope**2 * square + 2.0 * slope * shift * cross[..., -1] + shift**2 * weight[:, None]
+        )
+        cross = slope[:, None] * cross + shift[:, None] * hessian[:, None, -1, :]
+        rescaled = LinearStatistics(weight, cross @ x_map.T, square)
+        return rescaled, x_map @ hessian @ x_map.T
+
+    def to_onnx(self, graph: Any, params: LinearParams, linear_predictor: Any) -> Any:
+        """Means, (n, K, m)."""
+        return linear_predictor(params.coef)
+
+
+def _residual_sums(statistics: LinearStatistics, gram: Array, change: Array) -> LinearStatistics:
+    """Sums of the residuals after a change (K, m, d) of the coefficients."""
+    gradient = statistics.gradient - change @ gram
+    square = statistics.residual_ss - (change * (statistics.gradient + gradient)).sum(axis=-1)
+    return LinearStatistics(statistics.weight, gradient, square)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.linalg import linear_predictor, ridge_diagonal
+from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
+    MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
     helmert_contrasts,
+    hessian_product,
     softmax_gradient,
     softmax_hessian,
     softmax_information,
     softmax_newton_step,
     softmax_score_rows,
+    softmax_surrogate,
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array, Design
+from skmoe.protocols import Experts
 
 
 class LogisticParams(NamedTuple):
@@ -35,7 +39,7 @@ class LogisticStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LogisticExperts:
+class LogisticExperts(Experts):
     """Multinomial logistic regressions, y being class codes 0 to C - 1.
 
     One Newton step per iteration of EM, with the weights of the expert's rows. The penalty is that
@@ -58,8 +62,20 @@ class LogisticExperts:
     (2, 3, 5)
     """
 
+    link: ClassVar[str] = "logit"
+    is_classifier: ClassVar[bool] = True
+    support: ClassVar[str] = "class labels"
+    estimated_options: ClassVar[tuple[str, ...]] = ("n_classes",)
+    can_separate: ClassVar[bool] = True
+    explains_mean: ClassVar[bool] = False
+
     alpha: float = 1.0
     n_classes: int = 2
+
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuple of the parameters."""
+        return (LogisticParams,)
 
     def init_params(self, n_experts: int, n_columns: int) -> LogisticParams:
         """Equal probabilities of the classes."""
@@ -109,10 +125,6 @@ class LogisticExperts:
         )
         return LogisticParams(params.coef + step * ascent)
 
-    def project(self, params: LogisticParams) -> LogisticParams:
-        """Every coefficient is allowed."""
-        return params
-
     def penalty(self, params: LogisticParams) -> float:
         """Half of `alpha` times the squared slopes."""
         coordinates = to_contrasts(params.coef, self._contrasts())
@@ -136,15 +148,6 @@ class LogisticExperts:
         ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
         return [np.diag(ridge)] * len(params.coef)
 
-    def n_shared_params(self) -> int:
-        """None."""
-        return 0
-
-    def at_bound(self, params: LogisticParams) -> Array:
-        """None."""
-        n_experts, n_classes, n_columns = params.coef.shape
-        return np.zeros((n_experts, (n_classes - 1) * n_columns), dtype=bool)
-
     def contrast_matrix(self) -> Array:
         """Log odds of the second of two classes, else one coefficient vector for each class."""
         return np.eye(1) if self.n_classes == 2 else self._contrasts()
@@ -156,3 +159,60 @@ class LogisticExperts:
 
     def _contrasts(self) -> Array:
         return helmert_contrasts(self.n_classes, binary=True)
+
+    @classmethod
+    def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
+        """Codes of two classes."""
+        return rng.integers(0, 2, size=n_rows)
+
+    def attributes(self, params: LogisticParams, units: Any) -> dict[str, Any]:
+        """`coef_` and `intercept_` of raw features; for two classes those of the log odds."""
+        slopes, intercepts = units.expert_coefficients(params.coef)
+        if self.n_classes == 2:
+            slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
+        return {"coef_": slopes, "intercept_": intercepts}
+
+    # --- streams and ONNX ---
+
+    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
+        """Columns of the Hessians, and the most that are formed."""
+        return (self.n_classes - 1) * n_columns, MAX_DENSE_HESSIAN
+
+    def surrogate(
+        self,
+        statistics: LogisticStatistics,
+        hessian: Array,
+        params: LogisticParams,
+        design: Design,
+        weight: Array,
+    ) -> tuple[LogisticStatistics, Array]:
+        """Quadratic surrogate with a fraction of the Böhning-Lindsay bound in its Hessian."""
+        linear_term, hessian = softmax_surrogate(
+            statistics.gradient, hessian, params.coef, design, weight
+        )
+        return LogisticStatistics(linear_term), hessian
+
+    def surrogate_statistics(
+        self, statistics: LogisticStatistics, hessian: Array, params: LogisticParams
+    ) -> LogisticStatistics:
+        """Gradient of the surrogate at the parameters."""
+        return LogisticStatistics(statistics.gradient - hessian_product(hessian, params.coef))
+
+    def rescale(self, y_map: Any) -> LogisticExperts:
+        """Classes have no scale."""
+        return self
+
+    def rescale_params(self, params: LogisticParams, x_map: Array, y_map: Any) -> LogisticParams:
+        """Coefficients that give the same probabilities for rescaled features."""
+        return LogisticParams(rescale_coefficients(params.coef, x_map))
+
+    def rescale_surrogate(
+        self, statistics: LogisticStatistics, hessian: Array, x_map: Array, y_map: Any
+    ) -> tuple[LogisticStatistics, Array]:
+        """Gradient and Hessian for rescaled features."""
+        gradient = statistics.gradient @ x_map.T
+        return LogisticStatistics(gradient), x_map @ hessian @ x_map.T
+
+    def to_onnx(self, graph: Any, params: LogisticParams, linear_predictor: Any) -> Any:
+        """Class probabilities, (n, K, C)."""
+        return graph("Softmax", linear_predictor(params.coef), axis=2)

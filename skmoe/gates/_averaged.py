@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from skmoe._numerics.probability import keep_top_k
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols import Gate
+from skmoe.protocols import ChoiceModel, Gate
 
 
 class AverageParams(NamedTuple):
@@ -18,20 +18,9 @@ class AverageParams(NamedTuple):
 
     starts: tuple[Any, ...]
 
-    @property
-    def coef(self) -> Array:
-        """Coefficients of all starts, if the gates have any: logits within a start."""
-        return np.concatenate([params.coef for params in self.starts])
-
-    @property
-    def log_prior(self) -> Array:
-        """Log probabilities of all experts, for constant gates."""
-        weights = [params.log_prior for params in self.starts]
-        return np.concatenate(weights) - np.log(len(self.starts))
-
 
 @dataclass(frozen=True)
-class AveragedGate:
+class AveragedGate(ChoiceModel):
     """Chooses a start, each with the same probability, and then an expert of it.
 
     Parameters
@@ -56,3 +45,27 @@ class AveragedGate:
     def n_parameters(self, params: AverageParams) -> int:
         """Those of all starts; their weights are not fitted."""
         return sum(self.gate.n_parameters(start) for start in params.starts)
+
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuples of the parameters: its own, and those of the gate of a single start."""
+        return (AverageParams, *self.gate.params_types)
+
+    @property
+    def depends_on_features(self) -> bool:
+        """Whether the probabilities differ between rows."""
+        return self.gate.depends_on_features
+
+    def n_starts(self, params: AverageParams) -> int:
+        """Number of starts."""
+        return len(params.starts)
+
+    def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
+        """Coefficients of the logits within each start, or log probabilities of all experts."""
+        starts = [self.gate.coefficients(start, n_columns) for start in params.starts]
+        if any(coef is None for coef in starts):
+            return None
+        joined = np.concatenate(starts)  # type: ignore[arg-type]
+        if not self.depends_on_features:
+            joined[:, -1] -= np.log(len(starts))
+        return joined

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.multinomial import _log_prob_scores, helmert_contrasts, softmax_information
+from skmoe._numerics.multinomial import helmert_contrasts, log_prob_score_rows, softmax_information
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import TINY, Array, Design
+from skmoe.protocols import Gate
 
 
 class ConstantParams(NamedTuple):
@@ -25,7 +26,7 @@ class ConstantStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ConstantGate:
+class ConstantGate(Gate):
     """Every row chooses with the same probabilities: a mixture of regressions [1]_.
 
     References
@@ -39,6 +40,16 @@ class ConstantGate:
     >>> ConstantGate().initial(n_experts=2, n_columns=3).log_weight
     array([-0.693..., -0.693...])
     """
+
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuple of the parameters."""
+        return (ConstantParams,)
+
+    @property
+    def depends_on_features(self) -> bool:
+        """The probabilities are the same for all rows."""
+        return False
 
     def init_params(self, n_experts: int, n_columns: int) -> ConstantParams:
         """Equal probabilities."""
@@ -54,12 +65,6 @@ class ConstantGate:
         """Weight of the rows of each expert."""
         return ConstantStatistics(resp.sum(axis=1))
 
-    def hessian(self, params: ConstantParams, design: Design, resp: Array, log_prob: Array) -> None:
-        """Not needed: the maximum is in closed form."""
-
-    def factorize(self, curvature: None) -> None:
-        """Not needed."""
-
     def m_step(
         self, statistics: ConstantStatistics, factor: None, params: ConstantParams, step: float
     ) -> ConstantParams:
@@ -71,13 +76,9 @@ class ConstantGate:
         """Normalise, which extrapolation does not."""
         return ConstantParams(log_softmax(params.log_prior))
 
-    def penalty(self, params: ConstantParams) -> float:
-        """None."""
-        return 0.0
-
     def score_rows(self, params: ConstantParams, k: int, design: Array, log_prob: Array) -> Array:
         """Gradients of the log probability of one expert, row by row, (K - 1, n)."""
-        return _log_prob_scores(k, design[:, -1:], log_prob)
+        return log_prob_score_rows(k, design[:, -1:], log_prob)
 
     def information(
         self, params: ConstantParams, design: Array, weight: Array, log_prob: Array
@@ -99,3 +100,43 @@ class ConstantGate:
     def n_parameters(self, params: ConstantParams) -> int:
         """One probability fewer than experts."""
         return len(params.log_prior) - 1
+
+    def coefficients(self, params: ConstantParams, n_columns: int) -> Array:
+        """Slopes of zero, and log probabilities as intercepts, (K, d)."""
+        slopes = np.zeros((len(params.log_prior), n_columns - 1))
+        return np.column_stack([slopes, params.log_prior])
+
+    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
+        """No matrices are kept."""
+        return 0, 0
+
+    def surrogate(
+        self,
+        statistics: ConstantStatistics,
+        hessian: None,
+        params: ConstantParams,
+        design: Design,
+        weight: Array,
+    ) -> tuple[ConstantStatistics, None]:
+        """The weights, from which the M-step is exact."""
+        return statistics, None
+
+    def surrogate_statistics(
+        self, statistics: ConstantStatistics, hessian: None, params: ConstantParams
+    ) -> ConstantStatistics:
+        """The weights."""
+        return statistics
+
+    def rescale(self, y_map: Any) -> ConstantGate:
+        """The gate does not see the target."""
+        return self
+
+    def rescale_params(self, params: ConstantParams, x_map: Array, y_map: Any) -> ConstantParams:
+        """Probabilities do not depend on features."""
+        return params
+
+    def rescale_surrogate(
+        self, statistics: ConstantStatistics, hessian: None, x_map: Array, y_map: Any
+    ) -> tuple[ConstantStatistics, None]:
+        """Weights do not depend on features."""
+        return statistics, None

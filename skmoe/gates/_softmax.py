@@ -7,19 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.linalg import linear_predictor, ridge_diagonal
+from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
-    _log_prob_scores,
+    MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
     helmert_contrasts,
+    hessian_product,
+    log_prob_score_rows,
     softmax_gradient,
     softmax_hessian,
     softmax_information,
     softmax_newton_step,
+    softmax_surrogate,
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array, Design
+from skmoe.protocols import Gate
 
 
 class SoftmaxParams(NamedTuple):
@@ -35,7 +39,7 @@ class SoftmaxStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SoftmaxGate:
+class SoftmaxGate(Gate):
     """Multinomial logit of the expert on the features.
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
@@ -71,6 +75,11 @@ class SoftmaxGate:
     alpha: float = 1.0
     transformer: Any = None
 
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuple of the parameters."""
+        return (SoftmaxParams,)
+
     def init_params(self, n_experts: int, n_columns: int) -> SoftmaxParams:
         """Parameters that give every expert the same probability."""
         return SoftmaxParams(np.zeros((n_experts, n_columns)))
@@ -103,10 +112,6 @@ class SoftmaxGate:
         ascent = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
         return SoftmaxParams(params.coef + step * ascent)
 
-    def project(self, params: SoftmaxParams) -> SoftmaxParams:
-        """Every coefficient is allowed."""
-        return params
-
     def penalty(self, params: SoftmaxParams) -> float:
         """Half of `alpha` times the squared slopes."""
         coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
@@ -114,7 +119,7 @@ class SoftmaxGate:
 
     def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
         """Gradients of the log probability of one expert, row by row, (P, n)."""
-        return _log_prob_scores(k, design, log_prob)
+        return log_prob_score_rows(k, design, log_prob)
 
     def information(
         self, params: SoftmaxParams, design: Array, weight: Array, log_prob: Array
@@ -135,3 +140,46 @@ class SoftmaxGate:
     def n_parameters(self, params: SoftmaxParams) -> int:
         """One coefficient vector fewer than experts."""
         return (len(params.coef) - 1) * params.coef.shape[1]
+
+    def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
+        """Coefficients of the logits, (K, d)."""
+        return params.coef
+
+    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
+        """Columns of the Hessian, and the most that are formed."""
+        return (n_experts - 1) * n_columns, MAX_DENSE_HESSIAN
+
+    def surrogate(
+        self,
+        statistics: SoftmaxStatistics,
+        hessian: Array,
+        params: SoftmaxParams,
+        design: Design,
+        weight: Array,
+    ) -> tuple[SoftmaxStatistics, Array]:
+        """Quadratic surrogate with a fraction of the Böhning-Lindsay bound in its Hessian."""
+        linear_term, hessian = softmax_surrogate(
+            statistics.gradient, hessian, params.coef, design, weight
+        )
+        return SoftmaxStatistics(linear_term), hessian
+
+    def surrogate_statistics(
+        self, statistics: SoftmaxStatistics, hessian: Array, params: SoftmaxParams
+    ) -> SoftmaxStatistics:
+        """Gradient of the surrogate at the parameters."""
+        return SoftmaxStatistics(statistics.gradient - hessian_product(hessian, params.coef))
+
+    def rescale(self, y_map: Any) -> SoftmaxGate:
+        """The gate does not see the target."""
+        return self
+
+    def rescale_params(self, params: SoftmaxParams, x_map: Array, y_map: Any) -> SoftmaxParams:
+        """Coefficients that give the same probabilities for rescaled features."""
+        return SoftmaxParams(rescale_coefficients(params.coef, x_map))
+
+    def rescale_surrogate(
+        self, statistics: SoftmaxStatistics, hessian: Array, x_map: Array, y_map: Any
+    ) -> tuple[SoftmaxStatistics, Array]:
+        """Gradient and Hessian for rescaled features."""
+        gradient = statistics.gradient @ x_map.T
+        return SoftmaxStatistics(gradient), x_map @ hessian @ x_map.T

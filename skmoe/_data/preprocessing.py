@@ -1,0 +1,134 @@
+"""The preprocessor: from the user's rows to the data set that the model sees.
+
+One `Preprocessor` serves the fit, all predictions, row blocks, Dask and streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.encoding import Encoder, encode
+from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
+from skmoe._data.rows import Dataset, RawFeatures, index_rows, select_raw_features
+from skmoe._data.scaling import (
+    BLOCK_ROWS,
+    Standardization,
+    design_matrix,
+    unstandardize_coefficients,
+)
+from skmoe._numerics.typing import Array, Design
+
+
+class Preprocessor(NamedTuple):
+    """Columns, encoding, extra features and standardisation of a fit."""
+
+    feature_scaling: Standardization
+    target_scaling: Standardization | None  # of each output; None for classes
+    gate_columns: Array | None  # indices among the numeric columns; None for all
+    expert_columns: Array | None
+    uses_raw_features: bool = False  # whether experts see the features as the user gives them
+    encoder: Encoder | None = None  # of data frames with categories or missing values
+    extra_features: ExtraFeatures | None = None  # base model and transformer of the gate
+
+    # --- rows ---
+
+    def transform(
+        self, X: Any, y: Array | None = None, weight: Array | None = None
+    ) -> tuple[Dataset, Array | float]:
+        """The data set of user rows, and the offset (m, n) that a base model adds to the mean.
+
+        `y` has the shape (m, n) in its own units, or holds class codes (n,); the offset is 0.0
+        without a base model. Weights are one by default.
+        """
+        extra = self.extra_features
+        prediction = None
+        if extra is not None and extra.base is not None:
+            prediction = predict_base(extra.base, X, extra.classes)
+        offset = 0.0 if prediction is None or self.target_scaling is None else prediction.T
+        target = np.empty(X.shape[0]) if y is None else self.standardize_target(y, offset)
+        numeric = X if self.encoder is None else encode(self.encoder, X)
+        if extra is not None:
+            numeric = append_columns(extra, numeric, prediction)
+        raw = select_raw_features(X, self.expert_columns) if self.uses_raw_features else None
+        weight = np.ones(X.shape[0]) if weight is None else weight
+        return self.assemble(numeric, target, weight, raw), offset
+
+    def transform_blocks(
+        self, X: Any, y: Array | None = None
+    ) -> Iterator[tuple[Dataset, Array | float]]:
+        """`transform`, block by block of the rows."""
+        n_rows = X.shape[0]
+        # Predicting in one call is cheaper for estimators.
+        whole = self.uses_raw_features or self.extra_features is not None
+        size = n_rows if whole else BLOCK_ROWS
+        for start in range(0, n_rows, size):
+            block = slice(start, start + size)
+            yield self.transform(index_rows(X, block), None if y is None else y[..., block])
+
+    def assemble(
+        self, X: Design, y: Array, weight: Array, raw_features: RawFeatures | None = None
+    ) -> Dataset:
+        """The data set of numeric features, extra columns included, and a standardised target."""
+        gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
+        if raw_features is not None:
+            return Dataset(gate_design, raw_features, y, weight)
+        if self.gate_columns is self.expert_columns:
+            return Dataset(gate_design, gate_design, y, weight)
+        expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
+        return Dataset(gate_design, expert_design, y, weight)
+
+    # --- target ---
+
+    def standardize_target(self, y: Array, offset: Array | float = 0.0) -> Array:
+        """Outputs (m, n) without the offset of a base model, standardised; class codes as is."""
+        if self.target_scaling is None:
+            return y
+        center, scale = self.target_scaling
+        return (y - offset - center[:, None]) / scale[:, None]
+
+    def unstandardize_mean(self, mean: Array) -> Array:
+        """Means (..., m, n) in the units of y; probabilities of classes as they are."""
+        if self.target_scaling is None:
+            return mean
+        center, scale = self.target_scaling
+        return center[:, None] + scale[:, None] * mean
+
+    @property
+    def log_jacobian(self) -> float:
+        """What is subtracted from log densities of the standardised target for those of y."""
+        if self.target_scaling is None:
+            return 0.0
+        return float(np.log(self.target_scaling.scale).sum())
+
+    # --- features ---
+
+    @property
+    def n_features(self) -> int:
+        """Number of numeric columns without those that base model and transformer append."""
+        if self.extra_features is not None:
+            return self.extra_features.n_features
+        return len(self.feature_scaling.scale)
+
+    @property
+    def n_gate_columns(self) -> int:
+        """Number of columns of the design matrix of the gate."""
+        columns = self.gate_columns
+        return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
+
+    def expert_coefficients(self, coef: Array) -> tuple[Array, Array]:
+        """Slopes (..., p) and intercepts (...) of raw features, from those of the experts' design.
+
+        Columns appended by a base model have no slopes among them.
+        """
+        scaling, columns = self.feature_scaling, self.expert_columns
+        slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
+        return slopes[..., : self.n_features], intercepts
+
+    def gate_coefficients(self, coef: Array) -> tuple[Array, Array]:
+        """Slopes (K, q) and intercepts (K,) of raw features, from those of the gate's design."""
+        scaling, columns = self.feature_scaling, self.gate_columns
+        slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
+        return slopes if self.extra_features is None else slopes[:, columns], intercepts

@@ -1,0 +1,105 @@
+"""Fitted attributes and warnings, from the result of a fit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe._estimators.problem import FitProblem
+from skmoe._estimators.warm_start import TrainingState
+from skmoe._mixture.acceleration import aitken_gap
+from skmoe._mixture.em import EMResult
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.multistart import is_collapsed
+from skmoe._numerics.typing import Array
+
+
+def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
+    """Attributes of gate and experts in the units of the data, and the fitted mixture itself."""
+    fitted = fitted.drop_training_state()
+    model, params, preprocessor = fitted
+    extra = preprocessor.extra_features
+    attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
+    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    if coef is not None:
+        slopes, intercepts = preprocessor.gate_coefficients(coef)
+        attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
+    if model.experts.link:
+        attributes["link_"] = model.experts.link
+    return attributes | model.experts.attributes(params.experts, preprocessor)
+
+
+def attributes_of_run(
+    problem: FitProblem, run: EMResult, model: MixtureModel | None = None
+) -> dict[str, Any]:
+    """Attributes of the state of a run of EM; of another model than that of EM, if given."""
+    lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
+    return (
+        problem.attributes
+        | attributes_of_mixture(problem.make_fitted(run.params, model))
+        | {
+            "_training_state": TrainingState(resume_state=run.resume_state),
+            "lower_bound_": lower_bounds[-1],
+            "lower_bounds_": lower_bounds,
+            "n_iter_": len(lower_bounds),
+            "converged_": run.converged,
+        }
+    )
+
+
+# --- warnings ---------------------------------------------------------------------------------
+
+
+def warn_convergence(run: EMResult, max_iter: int, tol: float, stacklevel: int) -> None:
+    """Warn if EM has stopped before the lower bound has converged."""
+    if run.line_search_failed:
+        warnings.warn(
+            "EM stopped: no step kept the lower bound from falling. A part lowers its own "
+            "objective; if it is one of your own, check its `m_step`.",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+    elif not run.converged and len(run.lower_bounds) >= max_iter:
+        gap = aitken_gap(run.lower_bounds)
+        estimate = f"about {gap:.1e}" if np.isfinite(gap) else "an unknown amount"
+        warnings.warn(
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate} per row "
+            f"is left to gain, tol={tol:g}. Increase max_iter, raise tol, or make the "
+            "problem easier with fewer experts or larger penalties (alpha, gate_alpha).",
+            ConvergenceWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_collapsed(responsibility_mass: Array, stacklevel: int) -> None:
+    """Warn of experts that have lost their rows."""
+    total = responsibility_mass.sum()
+    collapsed = np.flatnonzero(is_collapsed(responsibility_mass))
+    if len(collapsed):
+        shares = ", ".join(
+            f"{k} ({responsibility_mass[k]:.2g} of {total:.6g} rows)" for k in collapsed
+        )
+        warnings.warn(
+            f"Experts have collapsed, leaving their rows to others: {shares}. Use fewer "
+            "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def warn_dispersion_at_bound(fitted: FittedMixture, stacklevel: int) -> None:
+    """Warn of experts whose dispersion is at its bound, unless y is a function of X."""
+    at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
+    if at_bound.any() and not at_bound.all():
+        named = ", ".join(str(k) for k in np.flatnonzero(at_bound))
+        warnings.warn(
+            f"The noise variance of some experts is at its floor: {named}. They repeat the "
+            "target of their rows. Increase variance_prior, use fewer experts (n_experts), or "
+            'variance="shared".',
+            UserWarning,
+            stacklevel=stacklevel,
+        )

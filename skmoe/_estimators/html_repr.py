@@ -1,13 +1,14 @@
-"""The experts of a fitted mixture as an HTML table, beneath scikit-learn's own display."""
+"""HTML table of the experts of a fitted mixture, below the HTML representation of scikit-learn."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 from skmoe._inference.labels import expert_names, format_percent, noise_std
 
-# Colours are those of the page, so that the table reads on dark ones too.
+# Text and borders have the colours of the page, so that the table is legible on dark ones too.
 TABLE = (
     '<details open class="skmoe-experts" style="margin:0.5em 0;font-size:0.9em">'
     '<summary style="cursor:pointer">{n_experts}</summary>'
@@ -24,14 +25,14 @@ BAR = (
 
 
 class ExpertsReprMixin:
-    """Hooks of notebooks that add the experts to what scikit-learn shows."""
+    """Hooks of notebooks that append the table of experts to the representation of scikit-learn."""
 
     @property
-    def _repr_html_(self):
-        inner = super()._repr_html_  # type: ignore[misc]  # absent unless scikit-learn is to draw diagrams
+    def _repr_html_(self) -> Callable[[], str]:
+        inner = super()._repr_html_  # type: ignore[misc]  # absent unless scikit-learn draws diagrams
         return lambda: inner() + experts_table(self)
 
-    def _repr_mimebundle_(self, **kwargs):
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
         if "text/html" in bundle:
             bundle["text/html"] += experts_table(self)
@@ -39,27 +40,29 @@ class ExpertsReprMixin:
 
 
 def experts_table(estimator: Any) -> str:
-    """One row for each expert; nothing before the fit."""
+    """A table with a row for each expert; empty before the fit."""
     if not hasattr(estimator, "weights_"):
         return ""
-    deviations = noise_std(estimator)
-    head = ["expert", "kind", "share of the rows", "rows sent to it"]
-    if deviations is not None:
+    n_experts = estimator.n_experts_
+    std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
+    head = ["expert", "kind", "share of the rows", "rows routed to it"]
+    if std is not None:
         head.append("noise (std. deviation)")
+    names = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
     rows = []
-    for k, kind in enumerate(expert_names(estimator)):
-        share = estimator.weights_[k]
+    for k, name in enumerate(names):
+        weight = estimator.weights_[k]
         cells = [
             str(k),
-            escape(kind),
-            BAR.format(width=100 * share) + escape(format_percent(share)),
+            escape(name),
+            BAR.format(width=100 * weight) + escape(format_percent(weight)),
+            f"{estimator.load_[k]:.6g}",
         ]
-        cells.append(f"{estimator.load_[k]:.6g}")
-        if deviations is not None:
-            cells.append(", ".join(f"{value:.3g}" for value in deviations[k]))
+        if std is not None:
+            cells.append(", ".join(f"{value:.3g}" for value in std[k]))
         rows.append("<tr>" + _cells("td", cells) + "</tr>")
-    n_experts = f"{len(rows)} expert" + "s" * (len(rows) > 1)
-    return TABLE.format(n_experts=n_experts, head=_cells("th", head), rows="".join(rows))
+    title = f"{n_experts} expert" + "s" * (n_experts > 1)
+    return TABLE.format(n_experts=title, head=_cells("th", head), rows="".join(rows))
 
 
 def _cells(tag: str, contents: list[str]) -> str:

@@ -1,58 +1,80 @@
-"""What both estimators report of a fit: criteria, errors of coefficients, summary, explanation."""
+"""Methods of both estimators for inference: criteria, standard errors, summary, explanation."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_choice, check_integer, check_weights
-from skmoe._data.rows import make_dataset
-from skmoe._inference.bootstrap import parametric_bootstrap
-from skmoe._inference.coefficients import coefficient_terms, coefficient_values, make_layout
-from skmoe._inference.criteria import aic, bic, classification_entropy, n_parameters
-from skmoe._inference.labels import feature_labels
+from skmoe._data.checks import check_choice, check_columns, check_integer, check_weights
+from skmoe._estimators.dask_methods import supports_dask
+from skmoe._inference.bootstrap import (
+    BootstrapRows,
+    Refit,
+    bootstrap_inference,
+    bootstrap_rows,
+    parametric_bootstrap,
+    sample_classes,
+)
+from skmoe._inference.coefficients import (
+    CoefficientLayout,
+    Coefficients,
+    coefficient_values,
+    has_coefficients,
+    make_coefficients,
+    make_layout,
+)
+from skmoe._inference.criteria import FitStatistics, fit_statistics, n_parameters
+from skmoe._inference.explanation import (
+    explain_predictions,
+    has_nonlinear_mean,
+    mean_derivatives,
+)
+from skmoe._inference.labels import Labels, expert_names, feature_labels, gate_name
 from skmoe._inference.requirements import (
-    check_differentiable,
+    check_inference_supported,
     check_n_parameters_known,
-    check_no_base,
     check_reference,
-    is_differentiable,
+    missing_for_inference,
+    require,
 )
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.standard_errors import observed_inference
-from skmoe._inference.summary import make_summary
-from skmoe._mixture import fitted
+from skmoe._inference.summary import Findings, make_summary
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsDistribution
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
-# Coefficients of which the matrix of their covariance fits into memory and time.
-MOST_TERMS = 5000
-
 
 class ReportingMixin:
-    """Methods that tell what was fitted."""
+    """Methods that describe a fitted mixture."""
 
-    n_experts_: int
-    n_features_in_: int
-    base_: Any
-    gate_coef_: Any
-    _mixture: Any
+    _fitted: FittedMixture
+    _validate_X: Any
     _validate_X_y: Any
-    _response_names: Any
     _effective_weight: Any
-    gate_feature_names_: Any
+    _response_names: Any
+    _squeeze_outputs: Any
     predict_gate: Any
     predict_experts: Any
+    expert: Any
+    gate: Any
+    n_experts_: int
+    n_features_in_: int
+    gate_feature_names_: Any
 
-    def aic(self, X, y, sample_weight=None):
+    # --- criteria ---
+
+    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Akaike's information criterion; smaller is better.
 
         Parameters
@@ -68,11 +90,15 @@ class ReportingMixin:
         -------
         aic : float
             Twice the number of parameters minus twice the log-likelihood, without penalties.
-        """
-        joint, weight = self._log_joint_and_weight(X, y, sample_weight)
-        return aic(logsumexp(joint, axis=0) @ weight, self._checked_n_parameters("aic"))
 
-    def bic(self, X, y, sample_weight=None):
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted.
+        """
+        return self._criteria("aic", X, y, sample_weight).aic
+
+    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion (Schwarz 1978); smaller is better.
 
         Parameters
@@ -89,12 +115,15 @@ class ReportingMixin:
         bic : float
             The number of parameters times the log of the number of rows, minus twice the
             log-likelihood.
-        """
-        joint, weight = self._log_joint_and_weight(X, y, sample_weight)
-        log_likelihood = logsumexp(joint, axis=0) @ weight
-        return bic(log_likelihood, self._checked_n_parameters("bic"), weight.sum())
 
-    def icl(self, X, y, sample_weight=None):
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted.
+        """
+        return self._criteria("bic", X, y, sample_weight).bic
+
+    def icl(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
         Parameters
@@ -110,33 +139,51 @@ class ReportingMixin:
         -------
         icl : float
             The Bayesian information criterion plus twice the entropy of the responsibilities.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted.
         """
-        joint, weight = self._log_joint_and_weight(X, y, sample_weight)
-        log_density = logsumexp(joint, axis=0)
-        value = bic(log_density @ weight, self._checked_n_parameters("icl"), weight.sum())
-        return value + 2.0 * classification_entropy(np.exp(joint - log_density), weight)
+        return self._criteria("icl", X, y, sample_weight).icl
+
+    def _criteria(self, criterion: str, X: Any, y: Any, sample_weight: Any) -> FitStatistics:
+        check_is_fitted(self)
+        check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
+        return self._fit_statistics(X, y, sample_weight)
+
+    def _fit_statistics(self, X: Any, y: Any, sample_weight: Any) -> FitStatistics:
+        X, y = self._validate_X_y(X, y)
+        return fit_statistics(self._fitted, X, y, check_weights(sample_weight, X.shape[0]))
+
+    def _n_parameters(self) -> float:
+        """Number of free parameters, when the mixture is an expert of another one."""
+        return n_parameters(self._fitted.model, self._fitted.params)
+
+    # --- standard errors ---
 
     def inference(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        method="observed",
-        gate_reference=None,
-        n_bootstrap=200,
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
+        method: str = "observed",
+        gate_reference: int | None = None,
+        n_bootstrap: int = 200,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
     ) -> Inference:
-        """Standard errors, p-values and confidence intervals of linear experts and the gate.
+        """Standard errors, p-values and confidence intervals of the coefficients.
 
-        Given the data of the fit. "observed" inverts the negative Hessian of the penalised
-        log-likelihood [1]_: errors are those of a normal approximation to the posterior under the
-        penalties as priors, and with penalties near zero those of maximum likelihood. "sandwich"
-        puts the scores of the rows between two of these inverses, which allows for a model that is
-        not quite right [2]_. "bootstrap" draws targets from the fitted mixture, refits from the
-        fitted parameters and aligns the experts [3]_: it needs no large number of rows.
+        Those of experts with a linear predictor and of the gate, given the data of the fit.
+        "observed" inverts the negative Hessian of the penalised log-likelihood [1]_: standard
+        errors are those of a normal approximation to the posterior under the penalties as priors,
+        and with penalties near zero those of maximum likelihood. "sandwich" puts the outer product
+        of the scores of the rows between two of these inverses, which is valid under a misspecified
+        model [2]_. "bootstrap" draws targets from the fitted mixture, refits from the fitted
+        parameters and matches the experts [3]_: it does not need a large number of rows.
 
         The fit should have converged well: use a `tol` of 1e-8 or less.
 
@@ -149,7 +196,7 @@ class ReportingMixin:
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the fit; they count rows.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
-            How the covariance is found.
+            Method of the covariance.
         gate_reference : int, default=None
             Expert against which the coefficients of the gate are log odds. By default they sum to
             zero over the experts, as `gate_coef_` does.
@@ -170,8 +217,9 @@ class ReportingMixin:
         Raises
         ------
         ValueError
-            If the experts or the gate have no smooth coefficients, as estimators do; if rows are
-            routed (`top_k`); or if a parameter breaks its rule.
+            If the experts or the gate lack `SupportsInference` or `SupportsGateInference` of
+            `skmoe.protocols`, as estimators do; if rows are routed (`top_k`); if a base model was
+            fitted; if the bootstrap cannot draw targets; or if a parameter is invalid.
 
         Warns
         -----
@@ -192,37 +240,37 @@ class ReportingMixin:
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X, y = load_diabetes(return_X_y=True)
         >>> moe = MixtureOfExpertsRegressor(2, gate="constant", tol=1e-8, random_state=0).fit(X, y)
-        >>> moe.inference(X, y).standard_errors.shape  # of two experts and two weights
+        >>> moe.inference(X, y).standard_errors.shape  # of two experts and two probabilities
         (26,)
         """
         check_is_fitted(self)
         check_choice("method", method, COVARIANCE_TYPES)
         check_reference(gate_reference, self.n_experts_)
-        check_differentiable(self._mixture.parts, MOST_TERMS, self._n_parameters())
-        check_no_base(self.base_)
-        rows, target = self._validate_X_y(X, y)
-        weight = check_weights(sample_weight, rows.shape[0])
-        layout = make_layout(self._mixture, self._response_names())
-        terms = coefficient_terms(layout, self._feature_names(), self.gate_feature_names_)
-        values = partial(coefficient_values, layout, reference=gate_reference)
+        check_inference_supported(self._fitted)
         if method == "bootstrap":
             n_bootstrap = check_integer("n_bootstrap", n_bootstrap, least=2)
+            if not is_classifier(self):
+                require(self._fitted.model.experts, SupportsDistribution, "the bootstrap")
+        rows, target = self._validate_X_y(X, y)
+        weight = check_weights(sample_weight, rows.shape[0])
+        layout = make_layout(self._fitted, self._response_names())
+        coefficients = self._coefficients(gate_reference)
+        if method == "bootstrap":
             seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-            seeds = np.random.SeedSequence(seed).spawn(n_bootstrap)
-            draws = parametric_bootstrap(self, rows, y, weight, values, seeds, n_jobs, int(verbose))
-            label = f"parametric bootstrap, {n_bootstrap} refits"
-            covariance = np.atleast_2d(np.cov(draws, rowvar=False))
-            return Inference(terms, values(self), covariance, [""] * len(terms), label, draws)
-        table = make_dataset(
-            fitted.to_numeric(self._mixture, rows, None),
-            self._mixture.scale,
-            self._mixture.gate_columns,
-            self._mixture.expert_columns,
-            self._standard_target(target),
-            self._effective_weight(target, weight),
-        )
+            replicates = parametric_bootstrap(
+                partial(_refit, self, layout, bootstrap_rows(rows, target, weight)),
+                partial(coefficient_values, layout, reference=gate_reference),
+                self._fitted.responsibilities(rows, target),
+                np.random.SeedSequence(seed).spawn(n_bootstrap),
+                n_jobs,
+                int(verbose),
+            )
+            return bootstrap_inference(coefficients, replicates)
+        weight = self._effective_weight(target, weight)
+        dataset, _ = self._fitted.preprocessor.transform(rows, target, weight)
+        robust = method == "sandwich"
         inference, indefinite = observed_inference(
-            self._mixture, table, layout, terms, values(self), method == "sandwich", gate_reference
+            self._fitted, dataset, layout, coefficients, robust, gate_reference
         )
         if indefinite:
             warnings.warn(
@@ -234,14 +282,39 @@ class ReportingMixin:
             )
         return inference
 
-    def summary(self, X=None, y=None, sample_weight=None, *, level=0.95, **inference) -> Summary:
-        """What was fitted, as text: experts, gate, criteria.
+    def _coefficients(self, gate_reference: int | None) -> Coefficients:
+        """The named coefficients of a mixture that has them."""
+        layout = make_layout(self._fitted, self._response_names())
+        return make_coefficients(layout, self._labels(), vars(self), gate_reference)
+
+    def _labels(self) -> Labels:
+        names = getattr(self, "feature_names_in_", None)
+        return Labels(
+            type(self).__name__,
+            gate_name(self.gate),
+            expert_names(self.expert, self.n_experts_, getattr(self, "experts_", ())),
+            feature_labels(names, self.n_features_in_),
+            list(self.gate_feature_names_),
+        )
+
+    # --- summary ---
+
+    def summary(
+        self,
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        level: float = 0.95,
+        **inference: Any,
+    ) -> Summary:
+        """Experts, gate, criteria and coefficients of the fit, as a text.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
             Features of the fit. With them and y the summary has the log-likelihood, information
-            criteria, effective rows and standard errors.
+            criteria, effective rows and, where there are any, standard errors.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -254,12 +327,13 @@ class ReportingMixin:
         Returns
         -------
         summary : Summary
-            To be printed, or taken apart: `to_frame`, `facts`, `experts`, `inference`.
+            To be printed, or read by `to_frame`, `facts`, `experts` and `inference`.
 
         Raises
         ------
         ValueError
-            If only one of X and y is given.
+            If only one of X and y is given, or if parameters of `inference` are given for a mixture
+            without standard errors.
 
         Examples
         --------
@@ -274,19 +348,27 @@ class ReportingMixin:
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
         if X is None and (inference or sample_weight is not None):
-            raise ValueError("summary needs X and y, the data of the fit, to say more of it.")
-        joint = weight = found = None
+            raise ValueError(
+                "summary needs X and y, the data of the fit, for weights and parameters of "
+                "inference."
+            )
+        obstacle, statistics, result = missing_for_inference(self._fitted), None, None
         if X is not None:
-            joint, weight = self._log_joint_and_weight(X, y, sample_weight)
-            if inference or (is_differentiable(self._mixture.parts) and self.base_ is None):
-                found = self.inference(X, y, sample_weight, **inference)
-        reference = inference.get("gate_reference")
-        return make_summary(
-            self, joint, weight, found, level, self._coefficients_or_none(), reference
+            statistics = self._fit_statistics(X, y, sample_weight)
+            if inference or not obstacle:
+                result = self.inference(X, y, sample_weight, **inference)
+        coefficients = None
+        if has_coefficients(self._fitted, vars(self)):
+            coefficients = self._coefficients(None)
+        findings = Findings(
+            statistics, coefficients, result, level, inference.get("gate_reference"), obstacle
         )
+        return make_summary(self._fitted, vars(self), self._labels(), findings)
 
-    def explain(self, X):
-        """How the prediction of each row comes about.
+    # --- explanation ---
+
+    def explain(self, X: Any) -> Bunch:
+        """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
         ----------
@@ -297,65 +379,65 @@ class ReportingMixin:
         -------
         explanation : Bunch
             gate : ndarray of shape (n_samples, n_experts)
-                Weights of the experts.
+                Probabilities of the experts.
             experts : ndarray
-                What each expert says: `predict_experts`.
+                Predictions of the experts: `predict_experts`.
             slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
-                For linear experts: the slopes of the experts (of their log odds for classes),
-                blended by the weights. What a small change of a feature does while the gate stays
-                as it is.
+                For experts with a linear predictor: the derivative of their means by the features
+                (of classes: of their log odds), averaged with the probabilities of the gate. It is
+                the effect of a small change of a feature under a fixed gate.
             gate_effect : ndarray of the shape of `slope`
-                For linear regression under a gate with slopes: what the same change does by moving
-                the gate. `slope + gate_effect` is the derivative of `predict`.
+                For such a regression under a gate with slopes: the effect of the same change
+                through the probabilities of the gate. `slope + gate_effect` is the derivative of
+                `predict`.
         """
-        gate, experts = self.predict_gate(X), self.predict_experts(X)
-        explanation = Bunch(gate=gate, experts=experts)
+        gate, means = self.predict_gate(X), self.predict_experts(X)
         if not hasattr(self, "coef_"):
-            return explanation
-        explanation.slope = np.einsum("nk,k...p->n...p", gate, self.coef_)
-        of_features = np.shape(getattr(self, "gate_coef_", [])) == (
-            len(gate.T),
-            self.n_features_in_,
-        )
-        if not hasattr(self, "classes_") and of_features:
-            pull = self.gate_coef_ - (gate @ self.gate_coef_)[:, None]  # (n, K, p)
-            explanation.gate_effect = np.einsum("nk,nk...,nkp->n...p", gate, experts, pull)
-        return explanation
+            return Bunch(gate=gate, experts=means)
+        derivative = self._mean_derivative(X) if has_nonlinear_mean(self._fitted) else None
+        explained = explain_predictions(self._fitted, vars(self), gate, means, derivative)
+        return Bunch(gate=gate, experts=means, **explained)
 
-    def _coefficients_or_none(self) -> tuple[list[Any], Array] | None:
-        """Coefficients by name, where there are any."""
-        gate = self._mixture.params.gate
-        if not hasattr(self, "coef_") or not (hasattr(gate, "coef") or hasattr(gate, "log_prior")):
-            return None
-        layout = make_layout(self._mixture, self._response_names())
-        terms = coefficient_terms(layout, self._feature_names(), self.gate_feature_names_)
-        return terms, coefficient_values(layout, self, None)
+    @supports_dask
+    def _mean_derivative(self, X: Any) -> Array:
+        """Derivative of the means by the linear predictors, of the shape of `predict_experts`."""
+        derivative = mean_derivatives(self._fitted, self._validate_X(X))
+        return self._squeeze_outputs(derivative.transpose(2, 0, 1))
 
-    def _feature_names(self) -> list[str]:
-        return feature_labels(self)
 
-    def _gate_names(self) -> list[str]:
-        """Names of the columns that the gate sees."""
-        columns, names = self._mixture.gate_columns, self.gate_feature_names_
-        offered = columns is None or self._mixture.extra_features is not None
-        return list(names if offered else names[columns])
+# --- refits of the bootstrap ------------------------------------------------------------------
 
-    def _standard_target(self, y: Array) -> Array:
-        if self._mixture.target is None:
-            return y
-        center, spread = self._mixture.target
-        return (y - center[:, None]) / spread[:, None]
 
-    def _log_joint_and_weight(self, X, y, sample_weight) -> tuple[Array, Array]:
-        X, y = self._validate_X_y(X, y)
-        weight = check_weights(sample_weight, X.shape[0])
-        return fitted.log_joint(self._mixture, X, y), weight
+def _refit(
+    estimator: Any, layout: CoefficientLayout, rows: BootstrapRows, seed: np.random.SeedSequence
+) -> Refit:
+    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
+    rng = np.random.RandomState(np.random.MT19937(seed))
+    model = _without_feature_names(estimator)
+    target = _sample_target(model, rows.drawn_X, rng)
+    model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight)
+    attributes = {name: getattr(model, name) for name in layout.attribute_names}
+    return Refit(attributes, model._fitted.responsibilities(rows.X, rows.target))
 
-    def _checked_n_parameters(self, criterion: str) -> float:
-        n_params = self._n_parameters()
-        if np.isnan(n_params):
-            check_n_parameters_known(criterion, self._mixture.params.experts.models)
-        return n_params
 
-    def _n_parameters(self) -> float:
-        return n_parameters(self._mixture.parts, self._mixture.params)
+def _without_feature_names(estimator: Any) -> Any:
+    """A copy for features that are an array, with column indices in the place of names."""
+    model = copy.copy(estimator)
+    names = vars(model).pop("feature_names_in_", None)
+    if names is not None:
+        columns = {
+            name: check_columns(name, getattr(model, name), model.n_features_in_, names)
+            for name in ("gate_features", "expert_features")
+        }
+        model.set_params(**columns)
+    return model
+
+
+def _sample_target(model: Any, X: Any, rng: np.random.RandomState) -> Array:
+    """A target drawn from the predictive distributions of the rows."""
+    if is_classifier(model):
+        return model.classes_[sample_classes(model.predict_proba(X), rng)]
+    return model.sample(X, 1, rng)[:, 0]

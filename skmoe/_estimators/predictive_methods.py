@@ -1,26 +1,29 @@
-"""What a regressor knows of y beyond its mean: distributions, intervals, quantiles, draws."""
+"""Methods of the regressor for predictive distributions: intervals, quantiles, random draws."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from skmoe._estimators.dask_methods import supports_dask
-from skmoe._inference.requirements import check_gaussian
-from skmoe._mixture import fitted
-from skmoe.distributions import MixtureDistribution, check_coverage
+from skmoe._inference.requirements import require
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
+from skmoe.protocols import SupportsDistribution
 
 
 class PredictiveMixin:
-    """Methods that need experts with normal noise, or densities made of normals."""
+    """Methods for experts with a predictive distribution."""
 
-    _mixture: Any
+    _fitted: FittedMixture
     _single_output: bool
     _validate_X: Any
 
-    def predict_dist(self, X) -> MixtureDistribution:
-        """Predictive distribution of y, for each row a mixture of normals.
+    def predict_dist(self, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+        """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Parameters
         ----------
@@ -29,25 +32,20 @@ class PredictiveMixin:
 
         Returns
         -------
-        distribution : MixtureDistribution
-            With `mean`, `std`, `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs`; see
-            `skmoe.distributions.MixtureDistribution`.
+        distribution : MixtureDistribution or CountMixtureDistribution
+            A mixture of normals, or for counts of discrete distributions, with `mean`, `std`,
+            `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs`; see
+            `skmoe.distributions`.
 
         Raises
         ------
         ValueError
-            If the density of an expert is not made of normals.
+            If the experts have no predictive distribution.
         """
-        X = self._validate_X(X)
-        check_gaussian(self._mixture.parts.experts)
-        weights, means, stds = fitted.normal_components(self._mixture, X)
-        means, stds = means.transpose(2, 0, 1), stds.transpose(2, 0, 1)
-        if self._single_output:
-            means, stds = means[..., 0], stds[..., 0]
-        return MixtureDistribution(weights.T, means, stds)
+        return self._distribution("predict_dist", X)
 
     @supports_dask
-    def predict_interval(self, X, coverage=0.9):
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
         """Central prediction interval.
 
         Parameters
@@ -55,23 +53,24 @@ class PredictiveMixin:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         coverage : float, default=0.9
-            Probability that the interval holds y, in (0, 1), if the model is right.
+            Probability of y in the interval, in (0, 1), under the model. An interval of counts,
+            which includes its bounds, has at least this probability.
 
         Returns
         -------
         interval : ndarray of shape (n_samples, 2) or (n_samples, 2, n_outputs)
-            Lower and upper bounds, in the units of y.
+            Lower and upper bounds, in the units of y; of counts they are counts.
 
         Raises
         ------
         ValueError
-            If the coverage is outside (0, 1), or the density of an expert is not made of normals.
+            If the coverage is outside (0, 1), or the experts have no predictive distribution.
         """
         check_coverage(coverage)
-        return self.predict_dist(X).interval(coverage)
+        return self._distribution("predict_interval", X).interval(coverage)
 
     @supports_dask
-    def predict_quantile(self, X, q=0.5):
+    def predict_quantile(self, X: Any, q: Any = 0.5) -> Array:
         """Quantiles of y.
 
         Parameters
@@ -84,16 +83,17 @@ class PredictiveMixin:
         Returns
         -------
         quantiles : ndarray of shape (n_samples,), or (n_samples, n_quantiles) for an array q
-            In the units of y, with the axis of the outputs last, if there are several.
+            In the units of y, with the axis of the outputs last, if there are several. Of counts
+            the smallest count whose distribution function is at least q.
 
         Raises
         ------
         ValueError
-            If a probability is outside (0, 1), or the density of an expert is not made of normals.
+            If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self.predict_dist(X).ppf(q)
+        return self._distribution("predict_quantile", X).ppf(q)
 
-    def sample(self, X, n_samples=1, random_state=None):
+    def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
         """Random draws of y.
 
         Parameters
@@ -108,12 +108,17 @@ class PredictiveMixin:
         Returns
         -------
         draws : ndarray of shape (n_rows, n_samples) or (n_rows, n_samples, n_outputs)
-            In the units of y.
+            In the units of y; counts for experts of counts.
 
         Raises
         ------
         ValueError
-            If `n_samples` is not a positive integer, or the density of an expert is not made of
-            normals.
+            If `n_samples` is not a positive integer, or the experts have no predictive
+            distribution.
         """
-        return np.asarray(self.predict_dist(X).rvs(n_samples, random_state))
+        return np.asarray(self._distribution("sample", X).rvs(n_samples, random_state))
+
+    def _distribution(self, method: str, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+        check_is_fitted(self)
+        require(self._fitted.model.experts, SupportsDistribution, method)
+        return self._fitted.distribution(self._validate_X(X), self._single_output)

@@ -1,1 +1,1 @@
-"""Standard errors, information criteria and summaries of a fitted mixture."""
+"""Inference about a fitted mixture: criteria, standard errors, bootstrap, explanation, summary."""

@@ -1,75 +1,83 @@
-"""Parametric bootstrap: refits to targets drawn from a fitted mixture, with experts aligned."""
+"""Parametric bootstrap: refits to targets drawn from a fitted mixture, with matched experts."""
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._numerics.typing import Array, Design
+from skmoe._inference.coefficients import Coefficients
+from skmoe._inference.results import Inference
+from skmoe._numerics.typing import Array
 
 # Draws of a target until it has all classes.
 MAX_DRAWS = 100
 
 
+class Refit(NamedTuple):
+    """What the bootstrap needs of a refit."""
+
+    attributes: Mapping[str, Array]  # fitted attributes whose first axis counts the experts
+    responsibilities: Array  # for the rows and the target of the fit, (K, n)
+
+
+class BootstrapRows(NamedTuple):
+    """Rows of the fit, and those for which targets are drawn."""
+
+    X: Any
+    target: Array  # outputs (m, n), or class codes (n,)
+    drawn_X: Any
+    drawn_weight: Array | None
+
+
+def bootstrap_rows(X: Any, target: Array, weight: Array) -> BootstrapRows:
+    """The rows of a bootstrap; those of integer weight are drawn as that many rows."""
+    counts = weight.astype(int)
+    if (counts == weight).all():
+        return BootstrapRows(X, target, X[np.repeat(np.arange(len(weight)), counts)], None)
+    return BootstrapRows(X, target, X, weight)
+
+
 def parametric_bootstrap(
-    model: Any,
-    X: Design,
-    y: Any,
-    weight: Array,
-    list_values: Callable[[Any], Array],
-    seeds: list[np.random.SeedSequence],
+    refit: Callable[[np.random.SeedSequence], Refit],
+    list_values: Callable[[Mapping[str, Array]], Array],
+    responsibilities: Array,
+    seeds: Sequence[np.random.SeedSequence],
     n_jobs: int | None,
     verbose: int,
 ) -> Array:
-    """Estimates (B, T) of refits that start from the fitted parameters.
+    """Estimates (B, T) of the refits, one for each seed.
 
-    `list_values` takes an object with the fitted attributes. Rows of integer weight are drawn as
-    that many rows.
+    `list_values` takes the attributes of a refit with its experts in the order of the
+    `responsibilities` (K, n) of the fit.
     """
-    model = copy.copy(model)
-    vars(model).pop("feature_names_in_", None)  # X is an array
-    repeats = weight.astype(int)
-    drawn: Design = X
-    weight_of_drawn: Array | None = weight
-    if (repeats == weight).all():
-        drawn, weight_of_drawn = X[np.repeat(np.arange(len(weight)), repeats)], None
-    expected = model.responsibilities(X, y)
-    fits = Parallel(n_jobs=n_jobs, verbose=10 * verbose)(
-        delayed(_refit)(model, drawn, weight_of_drawn, seed) for seed in seeds
-    )
-    return np.stack([list_values(_match_experts(fit, expected, X, y)) for fit in fits])
+    fits = Parallel(n_jobs=n_jobs, verbose=10 * verbose)(delayed(refit)(seed) for seed in seeds)
+    return np.stack([list_values(match_experts(fit, responsibilities)) for fit in fits])
 
 
-def _refit(model: Any, X: Any, weight: Array | None, seed: np.random.SeedSequence) -> Any:
-    rng = np.random.RandomState(np.random.MT19937(seed))
-    fresh = copy.copy(model).set_params(warm_start=True, n_init=1, verbose=0, n_jobs=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return fresh.fit(X, _sample_targets(model, X, rng), sample_weight=weight)
+def bootstrap_inference(coefficients: Coefficients, replicates: Array) -> Inference:
+    """Inference from estimates (B, T) of refits."""
+    covariance = np.atleast_2d(np.cov(replicates, rowvar=False))
+    method = f"parametric bootstrap, {len(replicates)} refits"
+    reasons = [""] * len(coefficients.terms)
+    return Inference(coefficients, covariance, reasons, method, replicates)
 
 
-def _sample_targets(model: Any, X: Any, rng: np.random.RandomState) -> Array:
-    if not hasattr(model, "classes_"):
-        return model.sample(X, 1, rng)[:, 0]
-    levels = np.cumsum(model.predict_proba(X), axis=1)[:, :-1]
+def sample_classes(probs: Array, rng: np.random.RandomState) -> Array:
+    """Class codes (n,) drawn with probabilities (n, C), again until all classes are present."""
+    levels = np.cumsum(probs, axis=1)[:, :-1]
     for _ in range(MAX_DRAWS):
         codes = (rng.uniform(size=(len(levels), 1)) > levels).sum(axis=1)
-        if len(np.unique(codes)) == len(model.classes_):
+        if len(np.unique(codes)) == probs.shape[1]:
             break
-    return model.classes_[codes]
+    return codes
 
 
-def _match_experts(fit: Any, expected: Array, X: Any, y: Any) -> SimpleNamespace:
-    """Attributes of a refit, with the experts in the order that explains the same rows."""
-    _, order = linear_sum_assignment(expected.T @ fit.responsibilities(X, y), maximize=True)
-    names = ("coef_", "intercept_", "noise_variance_", "gate_coef_", "gate_intercept_")
-    return SimpleNamespace(
-        **{name: getattr(fit, name)[order] for name in names if hasattr(fit, name)}
-    )
+def match_experts(refit: Refit, responsibilities: Array) -> dict[str, Array]:
+    """Attributes of a refit with the experts in the order of given responsibilities (K, n)."""
+    overlap = responsibilities @ refit.responsibilities.T
+    _, order = linear_sum_assignment(overlap, maximize=True)
+    return {name: values[order] for name, values in refit.attributes.items()}

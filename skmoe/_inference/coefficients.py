@@ -2,107 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
 
+from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._inference.information import Covariance, Information
+from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
+from skmoe.protocols import Dispersion
 
 INTERCEPT = "(Intercept)"
 
-NOISE = "log(noise variance)"
-
 GATE = "gate"
+
+# Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
+DERIVATIVE_RTOL = 1e-9
 
 
 class Term(NamedTuple):
-    """Where a coefficient stands."""
+    """Name of a coefficient."""
 
     part: str  # "expert 0", ..., or "gate"
-    response: str  # output, class, or expert that the gate chooses; empty if there is one only
-    name: str  # of the feature, or what else it is
+    response: str  # output, class, or expert of the gate's logit; empty if there is one only
+    name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
+
+
+class Coefficients(NamedTuple):
+    """The coefficients of a fitted mixture (T of them)."""
+
+    terms: list[Term]
+    values: Array
+    is_dispersion: Array  # boolean: log dispersions, for which zero is no hypothesis
 
 
 class CoefficientLayout(NamedTuple):
     """Which coefficients a mixture has, in the order in which they are listed.
 
-    Expert by expert: its coefficient vectors, each an intercept and slopes, then its log noise
-    variances. Last the coefficient vectors of the gate, if there is a choice.
+    For each expert its coefficient vectors, each an intercept and slopes, then the logs of its
+    dispersion parameters. Last the coefficient vectors of the gate, if there are several experts.
     """
 
     n_experts: int
     responses: Sequence[str]  # of the public coefficient vectors of an expert
-    n_noise: int
-    expert_columns: Array  # features that experts and gate see
-    gate_columns: Array
+    dispersion: Dispersion | None
+    expert_columns: Array  # columns of `coef_` of which experts have slopes
+    gate_columns: Array  # numeric columns of which the gate has slopes
     gate_column_index: Array  # of those among the columns of `gate_coef_`
     has_gate: bool
 
+    @property
+    def n_dispersion(self) -> int:
+        """Number of dispersion parameters of an expert: one for each response, or none."""
+        return 0 if self.dispersion is None else len(self.responses)
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """Fitted attributes that hold the coefficients."""
+        names = ["coef_", "intercept_"]
+        names += [] if self.dispersion is None else [self.dispersion.attribute]
+        return names + (["gate_coef_", "gate_intercept_"] if self.has_gate else [])
+
+
+# --- names and values -------------------------------------------------------------------------
+
+
+def has_coefficients(mixture: FittedMixture, attributes: Mapping[str, Any]) -> bool:
+    """Whether experts and gate have coefficients."""
+    n_columns = mixture.preprocessor.n_gate_columns
+    gate_coef = mixture.model.gate.coefficients(mixture.params.gate, n_columns)
+    return "coef_" in attributes and gate_coef is not None
+
 
 def make_layout(mixture: FittedMixture, responses: Sequence[str]) -> CoefficientLayout:
-    """The layout of a mixture of smooth parts."""
-    everything = np.arange(len(mixture.scale.scale))
-    expert_columns, gate_columns = mixture.expert_columns, mixture.gate_columns
-    if hasattr(mixture.params.gate, "log_prior"):
-        gate_columns = everything[:0]
-    elif gate_columns is None:
-        gate_columns = everything
-    expert_columns = everything if expert_columns is None else everything[expert_columns]
-    gate_places = gate_columns
-    if mixture.extra_features is not None:
-        expert_columns = expert_columns[expert_columns < mixture.extra_features.n_features]
-        gate_places = np.arange(len(gate_columns))
-    n_experts = len(mixture.params.experts.coef)
-    return CoefficientLayout(
-        n_experts,
-        responses,
-        len(responses) if hasattr(mixture.params.experts, "log_variance") else 0,
-        expert_columns,
-        gate_columns,
-        gate_places,
-        n_experts > 1,
+    """The layout of a mixture with coefficients."""
+    preprocessor, model = mixture.preprocessor, mixture.model
+    all_columns = np.arange(len(preprocessor.feature_scaling.scale))
+    expert_columns, gate_columns = (
+        all_columns if columns is None else all_columns[columns]
+        for columns in (preprocessor.expert_columns, preprocessor.gate_columns)
     )
+    column_index = gate_column_index(preprocessor)
+    if not model.gate.depends_on_features:
+        gate_columns, column_index = gate_columns[:0], column_index[:0]
+    return CoefficientLayout(
+        model.n_experts,
+        responses,
+        model.experts.dispersion,
+        expert_columns[expert_columns < preprocessor.n_features],
+        gate_columns,
+        column_index,
+        model.n_experts > 1,
+    )
+
+
+def gate_column_index(preprocessor: Preprocessor) -> Array:
+    """Columns of `gate_coef_` that belong to the columns of the gate's design matrix."""
+    if preprocessor.gate_columns is None or preprocessor.extra_features is not None:
+        return np.arange(preprocessor.n_gate_columns - 1)
+    return np.asarray(preprocessor.gate_columns)
 
 
 def coefficient_terms(
     layout: CoefficientLayout, features: Sequence[str], gate_features: Sequence[str]
 ) -> list[Term]:
     """Names of the coefficients, given those of the columns of `coef_` and `gate_coef_`."""
-    shown = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
-    of_expert = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
-    of_gate = [INTERCEPT, *(gate_features[j] for j in layout.gate_column_index)]
+    responses = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
+    expert_terms = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
+    gate_terms = [INTERCEPT, *(gate_features[j] for j in layout.gate_column_index)]
     experts = [f"expert {k}" for k in range(layout.n_experts)]
     terms = []
     for expert in experts:
-        terms += [Term(expert, response, name) for response in shown for name in of_expert]
-        terms += [Term(expert, response, NOISE) for response in shown[: layout.n_noise]]
+        terms += [Term(expert, response, name) for response in responses for name in expert_terms]
+        if layout.dispersion is not None:
+            terms += [Term(expert, response, layout.dispersion.term) for response in responses]
     if layout.has_gate:
-        terms += [Term(GATE, expert, name) for expert in experts for name in of_gate]
+        terms += [Term(GATE, expert, name) for expert in experts for name in gate_terms]
     return terms
 
 
-def coefficient_values(layout: CoefficientLayout, model: Any, reference: int | None) -> Array:
-    """Coefficients of a fitted estimator."""
+def coefficient_values(
+    layout: CoefficientLayout, attributes: Mapping[str, Any], reference: int | None
+) -> Array:
+    """Coefficients (T,) from the fitted attributes; those of the gate against a reference."""
     shape = layout.n_experts, len(layout.responses), -1
-    intercepts, slopes = model.intercept_.reshape(shape), model.coef_.reshape(shape)
+    intercepts = attributes["intercept_"].reshape(shape)
+    slopes = attributes["coef_"].reshape(shape)
     vectors = np.concatenate([intercepts, slopes[..., layout.expert_columns]], axis=2)
     parts = [vectors.reshape(layout.n_experts, -1)]
-    if layout.n_noise:
-        parts.append(np.log(model.noise_variance_.reshape(layout.n_experts, -1)))
+    if layout.dispersion is not None:
+        dispersion = attributes[layout.dispersion.attribute]
+        parts.append(np.log(dispersion.reshape(layout.n_experts, -1)))
     values = np.hstack(parts).ravel()
     if not layout.has_gate:
         return values
-    gate = np.hstack(
-        [model.gate_intercept_[:, None], model.gate_coef_[:, layout.gate_column_index]]
-    )
+    gate_slopes = attributes["gate_coef_"][:, layout.gate_column_index]
+    gate = np.hstack([attributes["gate_intercept_"][:, None], gate_slopes])
     if reference is not None:
         gate = gate - gate[reference]
     return np.concatenate([values, gate.ravel()])
+
+
+def make_coefficients(
+    layout: CoefficientLayout,
+    labels: Labels,
+    attributes: Mapping[str, Any],
+    reference: int | None = None,
+) -> Coefficients:
+    """Named coefficients from the fitted attributes."""
+    terms = coefficient_terms(layout, labels.features, labels.gate_features)
+    width = 1 + len(layout.expert_columns)
+    of_expert = np.repeat([False, True], [len(layout.responses) * width, layout.n_dispersion])
+    is_dispersion = np.zeros(len(terms), dtype=bool)
+    is_dispersion[: layout.n_experts * len(of_expert)] = np.tile(of_expert, layout.n_experts)
+    return Coefficients(terms, coefficient_values(layout, attributes, reference), is_dispersion)
+
+
+# --- covariance -------------------------------------------------------------------------------
 
 
 def jacobian(
@@ -112,15 +172,17 @@ def jacobian(
     reference: int | None,
 ) -> Array:
     """Derivatives (T, D) of the coefficients by the coordinates of the information."""
-    of_responses, of_choices = _contrast_matrices(mixture, reference)
-    if mixture.target is not None:
-        of_responses = mixture.target.scale[:, None] * of_responses
-    vectors = np.kron(of_responses, _unstandardise(mixture.scale, layout.expert_columns))
-    block = linalg.block_diag(vectors, np.eye(layout.n_noise))
+    expert_contrasts, gate_contrasts = _contrast_matrices(mixture, reference)
+    preprocessor = mixture.preprocessor
+    if preprocessor.target_scaling is not None:
+        expert_contrasts = preprocessor.target_scaling.scale[:, None] * expert_contrasts
+    scaling = preprocessor.feature_scaling
+    vectors = np.kron(expert_contrasts, _unstandardization_matrix(scaling, layout.expert_columns))
+    block = linalg.block_diag(vectors, np.eye(layout.n_dispersion))
     size = len(information.observed)
-    rows = [_scatter_columns(block, slots, size) for slots in information.expert_index]
+    rows = [_scatter_columns(block, index, size) for index in information.expert_index]
     if layout.has_gate:
-        vectors = np.kron(of_choices, _unstandardise(mixture.scale, layout.gate_columns))
+        vectors = np.kron(gate_contrasts, _unstandardization_matrix(scaling, layout.gate_columns))
         rows.append(_scatter_columns(vectors, information.gate_index, size))
     return np.concatenate(rows)
 
@@ -132,15 +194,16 @@ def coefficient_covariance(
     inverse: Covariance,
     reference: int | None,
 ) -> tuple[Array, list[str]]:
-    """Covariance (T, T) of the coefficients, and for each why it has none, or an empty string."""
-    slopes = jacobian(layout, mixture, information, reference)
-    matrix = slopes @ inverse.matrix @ slopes.T
-    touched = np.abs(slopes) > 1e-9 * np.abs(slopes).max(axis=1, keepdims=True)
-    reasons = np.where((touched & inverse.not_identified).any(axis=1), "not determined", "")
+    """Covariance (T, T) of the coefficients, and for each the reason why it has none, or ""."""
+    derivatives = jacobian(layout, mixture, information, reference)
+    matrix = derivatives @ inverse.matrix @ derivatives.T
+    largest = np.abs(derivatives).max(axis=1, keepdims=True)
+    involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
+    reasons = np.where((involved & inverse.not_identified).any(axis=1), "not determined", "")
     reasons = reasons.astype(object)
     reasons[_separated(layout, mixture, information, reference)] = "separated"
-    # Slopes of constant features, and the gate's reference.
-    reasons[~slopes.any(axis=1)] = "fixed"
+    # Slopes of constant features, and the reference of the gate.
+    reasons[~derivatives.any(axis=1)] = "fixed"
     unknown = reasons != ""
     matrix[unknown] = matrix[:, unknown] = np.nan
     return matrix, reasons.tolist()
@@ -152,50 +215,55 @@ def _separated(
     information: Information,
     reference: int | None,
 ) -> Array:
-    """Coefficients of vectors that fewer rows inform than they have coefficients, (T,).
+    """Coefficients of vectors with fewer effective rows than coefficients, boolean of shape (T,).
 
-    A row informs a logit by p (1 - p): not at all where the choice is certain. The sum over the
-    rows is what the complete-data information has for the intercepts.
+    A row counts for a logit by p (1 - p): not at all where the choice is certain. The sum over the
+    rows is the entry of the complete-data information for the intercept.
     """
-    of_responses, of_choices = _contrast_matrices(mixture, None)
+    expert_contrasts, gate_contrasts = _contrast_matrices(mixture, None)
     width, flags = 1 + len(layout.expert_columns), []
-    for n_rows, complete in zip(information.rows, information.complete_experts, strict=True):
+    for n_rows, complete in zip(
+        information.expert_weight, information.complete_experts, strict=True
+    ):
         rows = np.full(len(layout.responses), n_rows)
-        if mixture.target is None:
-            rows = np.minimum(rows, _effective_rows(complete, of_responses, width))
-        flags += [np.repeat(rows < width, width), np.repeat(n_rows < width, layout.n_noise)]
+        if mixture.model.experts.can_separate:
+            rows = np.minimum(rows, _effective_rows(complete, expert_contrasts, width))
+        flags += [np.repeat(rows < width, width), np.repeat(n_rows < width, layout.n_dispersion)]
     if layout.has_gate:
         width = 1 + len(layout.gate_columns)
-        few = _effective_rows(information.complete_gate, of_choices, width) < width
+        few = _effective_rows(information.complete_gate, gate_contrasts, width) < width
         flags.append(np.repeat(few if reference is None else few | few[reference], width))
     return np.concatenate(flags)
 
 
 def _contrast_matrices(mixture: FittedMixture, reference: int | None) -> tuple[Array, Array]:
     """From the coefficient vectors of the coordinates to the public ones, of experts and gate."""
-    experts: Any = mixture.parts.experts
-    gate: Any = mixture.parts.gate
-    of_choices = gate.contrast_matrix(mixture.params.gate)
+    experts: Any = mixture.model.experts
+    gate_contrasts = mixture.model.gate.contrast_matrix(mixture.params.gate)
     if reference is not None:
-        of_choices = of_choices - of_choices[reference]
-    return experts.contrast_matrix(), of_choices
+        gate_contrasts = gate_contrasts - gate_contrasts[reference]
+    return experts.contrast_matrix(), gate_contrasts
 
 
-def _effective_rows(complete: Array, vectors: Array, width: int) -> Array:
-    """Weight of the rows that inform each public coefficient vector."""
-    intercepts = np.arange(vectors.shape[1]) * width + width - 1
-    of_intercepts = complete[np.ix_(intercepts, intercepts)]
-    return np.einsum("va,ab,vb->v", vectors, of_intercepts, vectors)
+def _effective_rows(complete: Array, contrasts: Array, width: int) -> Array:
+    """Effective number of rows of each public coefficient vector."""
+    intercepts = np.arange(contrasts.shape[1]) * width + width - 1
+    intercept_block = complete[np.ix_(intercepts, intercepts)]
+    return np.einsum("va,ab,vb->v", contrasts, intercept_block, contrasts)
 
 
-def _scatter_columns(block: Array, slots: Array, size: int) -> Array:
+def _scatter_columns(block: Array, index: Array, size: int) -> Array:
+    """The block in the columns `index` of a wider matrix, zero elsewhere.
+
+    Coordinates beyond the columns of the block are no coefficients.
+    """
     wide = np.zeros((len(block), size))
-    wide[:, slots] = block
+    wide[:, index[: block.shape[1]]] = block
     return wide
 
 
-def _unstandardise(scale: Standardization, columns: Array) -> Array:
+def _unstandardization_matrix(scaling: Standardization, columns: Array) -> Array:
     """Matrix (1 + p, d) from standardised coefficients to intercept and slopes of raw features."""
-    center, spread = scale.center[columns], scale.scale[columns]
-    slopes = np.hstack([np.diag(1.0 / spread), np.zeros((len(columns), 1))])
-    return np.vstack([np.append(-center / spread, 1.0), slopes])
+    center, scale = scaling.center[columns], scaling.scale[columns]
+    slopes = np.hstack([np.diag(1.0 / scale), np.zeros((len(columns), 1))])
+    return np.vstack([np.append(-center / scale, 1.0), slopes])

@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel, Params, predictive_posterior
 from skmoe._numerics.typing import Array
 
 
-def n_parameters(parts: MixtureModel, params: Params) -> float:
-    """Free parameters of gate and experts."""
-    return parts.gate.n_parameters(params.gate) + parts.experts.n_parameters(params.experts)
+class FitStatistics(NamedTuple):
+    """Log-likelihood, number of parameters and entropy of a mixture for weighted rows."""
+
+    log_likelihood: float
+    n_parameters: float
+    n_rows: float  # sum of the weights
+    entropy: float  # of the responsibilities
+    expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion."""
+        return aic(self.log_likelihood, self.n_parameters)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's Bayesian information criterion."""
+        return bic(self.log_likelihood, self.n_parameters, self.n_rows)
+
+    @property
+    def icl(self) -> float:
+        """Integrated completed likelihood."""
+        return self.bic + 2.0 * self.entropy
+
+
+def fit_statistics(mixture: FittedMixture, X: Any, y: Array, weight: Array) -> FitStatistics:
+    """Statistics for user rows X, a target (m, n) or codes (n,), and weights (n,)."""
+    resp, log_density = predictive_posterior(mixture.log_joint(X, y))
+    return FitStatistics(
+        float(log_density @ weight),
+        n_parameters(mixture.model, mixture.params),
+        float(weight.sum()),
+        classification_entropy(resp, weight),
+        resp @ weight,
+    )
+
+
+def n_parameters(model: MixtureModel, params: Params) -> float:
+    """Number of free parameters of gate and experts; NaN if it cannot be counted."""
+    return float(model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts))
 
 
 def aic(log_likelihood: float, n_params: float) -> float:

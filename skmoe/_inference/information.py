@@ -10,31 +10,34 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg, sparse
 
 from skmoe._data.rows import Dataset
-from skmoe._mixture.model import MixtureModel, Params, log_joint
-from skmoe._numerics.probability import log_normalise
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.typing import Array
 
-# Directions with a smaller share of information than this are not identified.
+# Eigenvectors whose eigenvalue is smaller than this fraction of the largest are not identified.
 EIGENVALUE_TOL = 1e-10
 
-# Negative information beyond this share is no round-off.
-INDEFINITE = 1e-6
+# A negative eigenvalue beyond this fraction of the largest is not attributed to round-off.
+NEGATIVE_EIGENVALUE_TOL = 1e-6
+
+# A coordinate with a larger squared component than this in other directions is not identified.
+NOT_IDENTIFIED_TOL = 1e-3
 
 
 class Information(NamedTuple):
-    """Sums over the rows, and where the coordinates (D of them) of the parts are."""
+    """Sums over the rows, and the index of the coordinates (D of them) of each part."""
 
     observed: Array  # (D, D), penalties included
-    scores: Array  # weighted products of the rows' gradients, (D, D)
-    complete_experts: list[Array]  # complete-data information of each expert, penalties left out
+    scores: Array  # weighted outer products of the gradients of the rows, (D, D)
+    complete_experts: list[Array]  # complete-data information of each expert, without penalties
     complete_gate: Array
-    rows: Array  # weight of the rows of each expert, (K,)
+    expert_weight: Array  # weight of the rows of each expert, (K,)
     expert_index: list[Array]
     gate_index: Array
 
@@ -44,30 +47,36 @@ class Covariance(NamedTuple):
 
     matrix: Array
     not_identified: Array
-    indefinite: bool  # the parameters are not at a maximum
+    indefinite: bool  # whether the parameters are not at a maximum
 
 
-def observed_information(parts: MixtureModel, params: Params, blocks: list[Dataset]) -> Information:
-    """One pass over the rows at given parameters."""
-    experts: Any = parts.experts  # the caller has checked that they are smooth
-    gate: Any = parts.gate
-    prior = experts.penalty_hessian(params.experts)
+def observed_information(
+    model: MixtureModel, params: Params, blocks: Sequence[Dataset]
+) -> Information:
+    """Information at given parameters, by one pass over the rows.
+
+    The parts must have the capabilities `SupportsInference` and `SupportsGateInference`.
+    """
+    experts: Any = model.experts
+    gate: Any = model.gate
+    penalties = experts.penalty_hessian(params.experts)
     n_columns = blocks[0].gate_design.shape[1]
-    gate_prior = gate.penalty_hessian(params.gate, n_columns)
-    slots, gate_slots = _slots(
-        [len(part) for part in prior], experts.n_shared_params(), len(gate_prior)
+    gate_penalty = gate.penalty_hessian(params.gate, n_columns)
+    expert_index, gate_index = _coordinate_index(
+        [len(penalty) for penalty in penalties], experts.n_shared_params(), len(gate_penalty)
     )
-    size = gate_slots[-1] + 1 if len(gate_slots) else max(int(own[-1]) for own in slots) + 1
+    size = max(int(index.max(initial=-1)) for index in [*expert_index, gate_index]) + 1
     observed, scores = np.zeros((size, size)), np.zeros((size, size))
-    of_expert, of_gate = [np.zeros_like(part) for part in prior], np.zeros_like(gate_prior)
-    rows_of = np.zeros(len(prior))
-    for rows in map(_dense, blocks):
-        log_gate, joint = log_joint(parts, params, rows)
-        resp, _ = log_normalise(joint)
+    complete_experts = [np.zeros_like(penalty) for penalty in penalties]
+    complete_gate = np.zeros_like(gate_penalty)
+    expert_weight = np.zeros(len(penalties))
+    for rows in map(_densify, blocks):
+        log_gate, joint = log_joint(model, params, rows)
+        resp, _ = posterior(model, joint)
         score = np.zeros((size, len(rows.weight)))
-        for k, share in enumerate(resp):
-            weight = share * rows.weight
-            of_expert[k] += experts.information(
+        for k, expert_resp in enumerate(resp):
+            weight = expert_resp * rows.weight
+            complete_experts[k] += experts.information(
                 params.experts, k, rows.expert_design, rows.y, weight
             )
             gradient = np.concatenate(
@@ -76,54 +85,63 @@ def observed_information(parts: MixtureModel, params: Params, blocks: list[Datas
                     gate.score_rows(params.gate, k, rows.gate_design, log_gate),
                 ]
             )
-            here = np.concatenate([slots[k], gate_slots])
-            observed[np.ix_(here, here)] -= (gradient * weight) @ gradient.T
-            score[here] += gradient * share
-            rows_of[k] += weight.sum()
-        of_gate += gate.information(params.gate, rows.gate_design, rows.weight, log_gate)
+            index = np.concatenate([expert_index[k], gate_index])
+            observed[np.ix_(index, index)] -= (gradient * weight) @ gradient.T
+            score[index] += gradient * expert_resp
+            expert_weight[k] += weight.sum()
+        complete_gate += gate.information(params.gate, rows.gate_design, rows.weight, log_gate)
         scores += (score * rows.weight) @ score.T
     observed += scores
-    for own, complete, penalty in zip(slots, of_expert, prior, strict=True):
+    for own, complete, penalty in zip(expert_index, complete_experts, penalties, strict=True):
         observed[np.ix_(own, own)] += complete + penalty
-    # Pseudo-targets of the gate are rows without y.
-    observed[np.ix_(gate_slots, gate_slots)] += (1.0 + parts.balance) * of_gate + gate_prior
-    return Information(observed, scores, of_expert, of_gate, rows_of, slots, gate_slots)
+    # The pseudo-observations of load balancing add complete-data information of the gate only.
+    pseudo = (1.0 + model.balance) * complete_gate + gate_penalty
+    observed[np.ix_(gate_index, gate_index)] += pseudo
+    return Information(
+        observed, scores, complete_experts, complete_gate, expert_weight, expert_index, gate_index
+    )
 
 
-def covariance(information: Information, held: Array, robust: bool) -> Covariance:
-    """Inverse information, or with `robust` the sandwich of it around the scores.
+def covariance(information: Information, at_bound: Array, robust: bool) -> Covariance:
+    """Inverse of the information; with `robust` the sandwich covariance.
 
-    `held` coordinates (D,) are at a limit and taken as known.
+    Coordinates `at_bound`, boolean of shape (D,), are taken as known.
     """
     size = len(information.observed)
-    matrix, undetermined = np.zeros((size, size)), held.copy()
-    free = np.flatnonzero(~held)
+    matrix, not_identified = np.zeros((size, size)), at_bound.copy()
+    free = np.flatnonzero(~at_bound)
     observed = information.observed[np.ix_(free, free)]
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), np.finfo(float).tiny))
-    values, vectors = linalg.eigh(observed * unit[:, None] * unit)
-    smallest = EIGENVALUE_TOL * values[-1]
-    known = values > smallest
-    inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T * unit[:, None] * unit
+    eigenvalues, eigenvectors = linalg.eigh(observed * unit[:, None] * unit)
+    identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
+    kept = eigenvectors[:, identified]
+    inverse = (kept / eigenvalues[identified]) @ kept.T * unit[:, None] * unit
     if robust:
         inverse = inverse @ information.scores[np.ix_(free, free)] @ inverse
     matrix[np.ix_(free, free)] = inverse
-    undetermined[free] |= np.square(vectors[:, ~known]).sum(axis=1) > 1e-3
-    return Covariance(matrix, undetermined, bool(values[0] < -INDEFINITE * values[-1]))
+    null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1)
+    not_identified[free] |= null_space > NOT_IDENTIFIED_TOL
+    indefinite = bool(eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1])
+    return Covariance(matrix, not_identified, indefinite)
 
 
-def _slots(sizes: list[int], n_shared: int, n_gate: int) -> tuple[list[Array], Array]:
-    """Places of the coordinates of each expert, and of the gate."""
-    own = [size - n_shared for size in sizes]
-    begins = np.cumsum([0, *own])
-    shared = begins[-1] + np.arange(n_shared)
-    slots = [
-        np.concatenate([np.arange(begin, begin + n), shared])
-        for begin, n in zip(begins[:-1], own, strict=True)
+def _coordinate_index(
+    sizes: Sequence[int], n_shared: int, n_gate: int
+) -> tuple[list[Array], Array]:
+    """Indices of the coordinates of each expert, and of those of the gate."""
+    n_own = [size - n_shared for size in sizes]
+    starts = np.cumsum([0, *n_own])
+    shared = starts[-1] + np.arange(n_shared)
+    expert_index = [
+        np.concatenate([np.arange(start, start + n), shared])
+        for start, n in zip(starts[:-1], n_own, strict=True)
     ]
-    return slots, begins[-1] + n_shared + np.arange(n_gate)
+    return expert_index, starts[-1] + n_shared + np.arange(n_gate)
 
 
-def _dense(rows: Dataset) -> Dataset:
+def _densify(rows: Dataset) -> Dataset:
+    """Rows with dense design matrices."""
+
     def dense(design: Any) -> Any:
         return design.toarray() if sparse.issparse(design) else design
 

@@ -1,62 +1,82 @@
-"""What a fitted mixture says of itself in words, from its public attributes."""
+"""Short texts for reports: names of features, gates and experts, equations, percentages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import has_density
+from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._numerics.typing import Array
+
+# Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
+# and "logit" otherwise.
+LINK_FORMATS = {
+    "identity": "{response} = {predictor}",
+    "log": "expected {response} = exp({predictor})",
+    "logit": "{scale} of {response} = {predictor}",
+}
+
+# The equation for any other link.
+OTHER_LINK_FORMAT = "{link} of expected {response} = {predictor}"
 
 
-def feature_labels(estimator: Any, feature_names: Sequence[str] | None = None) -> list[str]:
-    """Names of the features: those given, those seen in fit, or x0, x1, ..."""
+class Labels(NamedTuple):
+    """Names of what a fitted mixture consists of."""
+
+    estimator: str
+    gate: str
+    experts: list[str]
+    features: list[str]
+    gate_features: list[str]  # columns of `gate_coef_`
+
+
+def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list[str]:
+    """Names of the features: those given, or x0, x1, ..."""
     if feature_names is None:
-        feature_names = getattr(estimator, "feature_names_in_", None)
-    if feature_names is None:
-        feature_names = [f"x{j}" for j in range(estimator.n_features_in_)]
+        return [f"x{j}" for j in range(n_features)]
     return [str(name) for name in feature_names]
 
 
-def gate_name(estimator: Any) -> str:
-    """What the gate is, in a word."""
-    gate = estimator.gate
+def gate_name(gate: Any) -> str:
+    """Name of a gate: the parameter `gate` if it is a name, or the class of an object."""
     return gate if isinstance(gate, str) else type(gate).__name__
 
 
-def expert_names(estimator: Any) -> list[str]:
-    """What each expert is: the name of a family, or the class of an estimator."""
-    if hasattr(estimator, "experts_"):
-        return [type(last_step(models[0])).__name__ for models in estimator.experts_]
-    expert = estimator.expert
-    kind = expert if isinstance(expert, str) else type(expert).__name__
-    return [kind] * estimator.n_experts_
+def expert_names(expert: Any, n_experts: int, models: Sequence[Sequence[Any]] = ()) -> list[str]:
+    """Name of each expert: the class of its fitted estimators, or the name of its family.
 
-
-def last_step(model: Any) -> Any:
-    """The estimator at the end of a pipeline, or the model itself."""
-    return model.steps[-1][1] if hasattr(model, "steps") else model
-
-
-def noise_std(estimator: Any) -> list[list[float]] | None:
-    """Standard deviations of y about each expert, in its units; None for classes.
-
-    Experts with a density of their own have none.
+    `expert` is the parameter of the estimator, `models` its attribute `experts_` if it has one.
     """
-    if not hasattr(estimator, "noise_variance_"):
+    if models:
+        return [type(final_estimator(fold_models[0])).__name__ for fold_models in models]
+    chosen = list(expert) if isinstance(expert, (list, tuple)) else [expert]
+    names = [value if isinstance(value, str) else type(value).__name__ for value in chosen]
+    return [names[k % len(names)] for k in range(n_experts)]
+
+
+def noise_std(noise_variance: Array | None, n_experts: int) -> list[list[float]] | None:
+    """Standard deviations of y around the mean of each expert; None if there are no variances.
+
+    The list of an expert with a density of its own, whose variance is NaN, is empty.
+    """
+    if noise_variance is None:
         return None
-    deviations = np.sqrt(estimator.noise_variance_).reshape(estimator.n_experts_, -1).tolist()
-    for k, models in enumerate(getattr(estimator, "experts_", ())):
-        if has_density(models[0]):
-            deviations[k] = []
-    return deviations
+    std = np.sqrt(noise_variance).reshape(n_experts, -1)
+    return [[] if np.isnan(row).all() else row.tolist() for row in std]
 
 
-def format_percent(share: float) -> str:
-    """A share as a percentage that never rounds something to nothing or to everything."""
-    if 0.0 < share < 0.01:
+def link_equation(link: str, response: str, predictor: str, scale: str = "logit") -> str:
+    """The equation of an expert with a linear predictor, such as "y = 1.00 + 2.00 x0"."""
+    template = LINK_FORMATS.get(link, OTHER_LINK_FORMAT)
+    return template.format(link=link, response=response, predictor=predictor, scale=scale)
+
+
+def format_percent(fraction: float) -> str:
+    """A fraction as a percentage; small ones and those near one are not rounded to 0 or 100 %."""
+    if 0.0 < fraction < 0.01:
         return "< 1 %"
-    if 0.99 < share < 1.0:
+    if 0.99 < fraction < 1.0:
         return "> 99 %"
-    return f"{100 * share:.0f} %"
+    return f"{100 * fraction:.0f} %"

@@ -1,93 +1,132 @@
-"""The door for experts that are estimators: what they must offer, and what they may see."""
+"""What inference, distributions and criteria require of a mixture; checked before any work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import count_parameters, has_density, has_predict_dist
-from skmoe._mixture.model import MixtureModel
-from skmoe.protocols import DifferentiableExperts, DifferentiableGate, GaussianExperts
+from skmoe._data.sklearn_adapter import count_parameters
+from skmoe._inference.criteria import n_parameters
+from skmoe._mixture.fitted import FittedMixture
+from skmoe.protocols import (
+    SupportsDistribution,
+    SupportsGateInference,
+    SupportsInference,
+    has_capability,
+    missing_methods,
+)
+
+# The covariance matrix of more coefficients than this takes too much memory and time.
+MAX_TERMS = 5000
 
 
-def check_n_parameters_known(criterion: str, models: Sequence[Sequence[Any]]) -> None:
-    """No information criterion without a number of parameters."""
-    for k, (model, *_) in enumerate(models):
-        if np.isnan(count_parameters(model)):
-            raise ValueError(
-                f"{criterion} needs experts whose parameters can be counted; expert {k} "
-                f"({type(model).__name__}) has no such number. Compare models by the log density "
-                "of held-out rows (score_samples) instead."
-            )
+class Requirement(NamedTuple):
+    """Words for a capability that is missing."""
+
+    need: str
+    remedy: str
 
 
-def check_gaussian(experts: Any) -> None:
-    """Predictive distributions need densities that are made of normals."""
-    if not isinstance(experts, GaussianExperts):
-        raise ValueError(
-            f"This needs experts whose density is made of normals; {type(experts).__name__} has no "
-            "method `normals` (see skmoe.protocols.NormalExperts). Log densities of observed rows "
-            "are at hand: score_samples."
-        )
-    for k, expert in enumerate(getattr(experts, "estimators", ())):
-        if has_density(expert) and not has_predict_dist(expert):
-            raise ValueError(
-                f"This needs experts whose density is made of normals; expert {k} "
-                f"({type(expert).__name__}) has a density of its own and no method predict_dist. "
-                "Log densities of observed rows are at hand: score_samples."
-            )
+REQUIREMENTS = {
+    SupportsDistribution: Requirement(
+        "a predictive distribution", "Use score_samples for log densities."
+    ),
+    SupportsInference: Requirement(
+        "experts with smooth coefficients",
+        'Linear and logistic experts have them (expert="linear").',
+    ),
+    SupportsGateInference: Requirement(
+        "a gate with smooth coefficients",
+        'The gates "softmax" and "constant" of a single start (combine="best") have them.',
+    ),
+}
 
 
-def is_differentiable(parts: MixtureModel) -> bool:
-    """Whether gate and experts have coefficients with standard errors."""
-    return isinstance(parts.experts, DifferentiableExperts) and isinstance(
-        parts.gate, DifferentiableGate
-    )
+def missing_capability(part: Any, capability: type, what: str) -> str:
+    """Message for a family or gate that lacks a capability that `what` needs; "" if it has it."""
+    if has_capability(part, capability):
+        return ""
+    need, remedy = REQUIREMENTS.get(capability, Requirement(f"{capability.__name__}", ""))
+    name, methods = type(part).__name__, missing_methods(part, capability)
+    if methods:
+        reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+    else:
+        reason = f"{name} has none: {part.limitation(capability)}"
+    message = f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
+    return message.rstrip()
 
 
-def check_no_base(base: Any) -> None:
-    """A base is not known out of the folds of its fit, where the mixture was fitted."""
-    if base is not None:
-        raise ValueError(
-            f"inference needs a mixture without a base; got base={base!r}, whose predictions out "
-            "of fold, to which the mixture was fitted, are not kept. Fit with base=None."
-        )
+def require(part: Any, capability: type, what: str) -> None:
+    """Raise ValueError if a family or gate lacks a capability that the method `what` needs."""
+    message = missing_capability(part, capability, what)
+    if message:
+        raise ValueError(message)
 
 
-def check_differentiable(parts: MixtureModel, most_terms: int, n_terms: float) -> None:
-    """Standard errors need smooth parts that see all rows."""
-    for kind, part, protocol in (
-        ("experts", parts.experts, DifferentiableExperts),
-        ("a gate", parts.gate, DifferentiableGate),
+def missing_for_inference(mixture: FittedMixture) -> str:
+    """Message why a mixture has no standard errors; "" if it has."""
+    model, extra = mixture.model, mixture.preprocessor.extra_features
+    for part, capability in (
+        (model.experts, SupportsInference),
+        (model.gate, SupportsGateInference),
     ):
-        if not isinstance(part, protocol):
-            raise ValueError(
-                f"inference needs {kind} with smooth coefficients; {type(part).__name__} has none. "
-                'Linear and logistic experts have (expert="linear"); one of your own must follow '
-                f"skmoe.protocols.{protocol.__name__}."
-            )
-    if parts.top_k is not None:
-        raise ValueError(
-            f"inference needs every expert to see every row; got top_k={parts.top_k}. Fit with "
+        message = missing_capability(part, capability, "inference")
+        if message:
+            return message
+    if model.top_k is not None:
+        return (
+            f"inference needs every expert to see every row; got top_k={model.top_k}. Fit with "
             "top_k=None."
         )
-    if n_terms > most_terms:
-        raise ValueError(
-            f"inference needs the covariance matrix of all coefficients, of which there may be at "
-            f"most {most_terms}; the fit has {n_terms:g}. Use fewer features (expert_features, "
+    n_terms = n_parameters(model, mixture.params)
+    if n_terms > MAX_TERMS:
+        return (
+            "inference needs the covariance matrix of all coefficients, of which there may be at "
+            f"most {MAX_TERMS}; the fit has {n_terms:g}. Use fewer features (expert_features, "
             "gate_features) or experts."
         )
+    if extra is not None and extra.base is not None:
+        return (
+            f"inference needs a mixture without a base; got base={extra.base!r}, whose "
+            "out-of-fold predictions, to which the mixture was fitted, are not kept. Fit with "
+            "base=None."
+        )
+    return ""
+
+
+def check_inference_supported(mixture: FittedMixture) -> None:
+    """Raise ValueError if a mixture has no standard errors."""
+    message = missing_for_inference(mixture)
+    if message:
+        raise ValueError(message)
+
+
+def check_n_parameters_known(
+    mixture: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
+) -> None:
+    """Raise ValueError if the parameters, such as those of fitted `models`, cannot be counted."""
+    if not np.isnan(n_parameters(mixture.model, mixture.params)):
+        return
+    uncounted = f"{type(mixture.model.experts).__name__} has"
+    for k, (model, *_) in enumerate(models):
+        if np.isnan(count_parameters(model)):
+            uncounted = f"expert {k} ({type(model).__name__}) has"
+            break
+    raise ValueError(
+        f"{criterion} needs experts whose parameters can be counted; {uncounted} no such number. "
+        "Compare models by the log density of held-out rows (score_samples) instead."
+    )
 
 
 def check_reference(value: Any, n_experts: int) -> int | None:
     """An expert, or None."""
     if value is None:
         return None
-    whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if not whole or not 0 <= value < n_experts:
+    is_integer = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
+    if not is_integer or not 0 <= value < n_experts:
         raise ValueError(
             f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got {value!r}."
         )

@@ -1,58 +1,63 @@
-"""What `inference` and `summary` of a fitted mixture give: coefficients with errors, and a text."""
+"""Results of `inference` and `summary`: coefficients with standard errors, and their text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from skmoe._inference.coefficients import GATE, NOISE, Term
+from skmoe._inference.coefficients import GATE, Coefficients, Term
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
 WIDTH = 88
 
-# Width of a number in a table.
+# Width of a number in a table, and longest name of a term.
 COLUMN_WIDTH = 11
+
+MAX_NAME_LENGTH = 20
 
 
 class Inference:
-    """Coefficients of a mixture with their errors.
+    """Coefficients of a mixture with standard errors.
 
-    Made by the method `inference` of a fitted estimator. Terms that have no error have NaN there,
-    and `reasons` says why: "separated" where fewer rows inform a logit than it has coefficients,
-    "not determined" where the data leave a direction free or a variance is at its floor, and
-    "fixed" for constant features and the reference of the gate.
+    Returned by the method `inference` of a fitted estimator. Terms without a standard error have
+    NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
+    effective rows than coefficients, "not determined" where the data do not identify a direction or
+    a variance is at its floor, and "fixed" for constant features and the reference of the gate.
 
     Attributes
     ----------
     terms : list of (part, response, name)
-        Where each coefficient stands: "expert 0" or "gate"; the output or class of the expert, or
-        the expert that the gate chooses; the feature.
+        Names of the coefficients: the part, "expert 0" or "gate"; the output or class of the
+        expert, or the expert of the gate's logit; the feature.
     estimates : ndarray of shape (n_terms,)
         Coefficients in the units of the data.
     covariance : ndarray of shape (n_terms, n_terms)
         Covariance of the estimates.
     reasons : list of str of length n_terms
-        Why a term has no error; empty if it has one.
+        Why a term has no standard error; empty if it has one.
     method : str
-        How the covariance was found.
+        Method of the covariance.
     replicates : ndarray of shape (n_bootstrap, n_terms) or None
         Estimates of the bootstrap.
+    is_dispersion : ndarray of bool of shape (n_terms,)
+        Terms that are logs of dispersion parameters, such as noise variances.
     """
 
     def __init__(
         self,
-        terms: list[Term],
-        estimates: Array,
+        coefficients: Coefficients,
         covariance: Array,
         reasons: list[str],
         method: str,
         replicates: Array | None = None,
     ) -> None:
-        self.terms = terms
-        self.estimates = estimates
+        self.terms: list[Term] = coefficients.terms
+        self.estimates = coefficients.values
+        self.is_dispersion = coefficients.is_dispersion
         self.covariance = covariance
         self.reasons = reasons
         self.method = method
@@ -65,10 +70,9 @@ class Inference:
 
     @property
     def z_values(self) -> Array:
-        """Estimates in standard errors; NaN for log variances, of which zero is no hypothesis."""
-        of_noise = np.array([term.name == NOISE for term in self.terms])
+        """Estimates over standard errors; NaN for dispersions, for which zero is no hypothesis."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(of_noise, np.nan, self.estimates / self.standard_errors)
+            return np.where(self.is_dispersion, np.nan, self.estimates / self.standard_errors)
 
     @property
     def p_values(self) -> Array:
@@ -87,8 +91,8 @@ class Inference:
         -------
         intervals : ndarray of shape (n_terms, 2)
             By the normal approximation, or of the bootstrap: quantiles reflected about the
-            estimate, so that what penalties take away is given back (Davison and Hinkley 1997,
-            Bootstrap Methods and their Application, chapter 5).
+            estimate, which corrects for the bias of penalties (Davison and Hinkley 1997, Bootstrap
+            Methods and their Application, chapter 5).
 
         Raises
         ------
@@ -96,13 +100,13 @@ class Inference:
             If the level is outside (0, 1).
         """
         if not 0.0 < level < 1.0:
-            raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % say 0.95.")
+            raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
         tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
         if self.replicates is not None:
             return (2.0 * self.estimates - np.quantile(self.replicates, tails[::-1], axis=0)).T
         return self.estimates[:, None] + self.standard_errors[:, None] * ndtri(tails)
 
-    def to_frame(self, level: float = 0.95):
+    def to_frame(self, level: float = 0.95) -> Any:
         """A pandas frame with a row for each term.
 
         Parameters
@@ -141,27 +145,27 @@ class Inference:
 
 @dataclass(frozen=True, eq=False)
 class Expert:
-    """What a summary knows of an expert.
+    """Summary of an expert.
 
     Attributes
     ----------
-    words : str
-        Which rows the gate sends to it.
+    gate_description : str
+        The rows for which the gate chooses it.
     kind : str
         "linear", or the name of the estimator or of the family.
     share : float
         Mean probability by the gate, as in `weights_`.
     rows : float
-        Rows that it explains: the sum of its responsibilities. NaN without the data.
+        Effective rows: the sum of its responsibilities. NaN without the data.
     load : float
-        Rows that it is sent, as in `load_`.
+        Rows routed to it, as in `load_`.
     noise : ndarray of shape (n_outputs,) or None
         Standard deviations of the noise.
     importances : list of (str, float)
-        The most important features, of estimators that tell them.
+        The most important features, of estimators that have `feature_importances_`.
     """
 
-    words: str
+    gate_description: str
     kind: str
     share: float
     rows: float
@@ -171,18 +175,18 @@ class Expert:
 
 
 class Summary:
-    """What `summary` of a fitted mixture gives: print it, or take it apart.
+    """Summary of a fitted mixture, to be printed or read by its attributes.
 
     Attributes
     ----------
     title : str
         The first line.
     facts : dict of str to str
-        About the whole fit.
+        Facts about the whole fit, by name.
     experts : list of Expert
-        What is known of each expert.
+        Summary of each expert.
     inference : Inference or None
-        Coefficients with their errors, if the data were given.
+        Coefficients with standard errors, if the data were given.
     level : float
         Confidence of the intervals.
     gate : str
@@ -198,7 +202,7 @@ class Summary:
         experts: list[Expert],
         inference: Inference | None,
         level: float,
-        values: tuple[list[Term], Array] | None,
+        coefficients: Coefficients | None,
         gate: str,
         notes: list[str],
     ) -> None:
@@ -209,9 +213,9 @@ class Summary:
         self.level = level
         self.gate = gate
         self.notes = notes
-        self._values = values
+        self._coefficients = coefficients
 
-    def to_frame(self, what: str = "coefficients"):
+    def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.
 
         Parameters
@@ -236,58 +240,69 @@ class Summary:
             frame = pandas.DataFrame([vars(expert) for expert in self.experts])
             frame.index.name = "expert"
             return frame
-        if what != "coefficients" or self._values is None:
+        if what != "coefficients" or self._coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
                 f"{what!r}."
             )
         if self.inference is not None:
             return self.inference.to_frame(self.level)
-        terms, values = self._values
+        terms, values, _ = self._coefficients
         index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
         return pandas.DataFrame({"estimate": values}, index=index)
 
     def __str__(self) -> str:
         lines = ["=" * WIDTH, self.title, "=" * WIDTH, *_two_columns(self.facts)]
         for k, expert in enumerate(self.experts):
-            lines += ["", _heading(k, expert), f"  {expert.words}"]
-            lines += self._block(f"expert {k}")
+            lines += ["", _heading(k, expert), f"  {expert.gate_description}"]
+            lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
-        gate = self._block(GATE)
+        gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
         return "\n".join([*lines, "=" * WIDTH, *self.notes])
 
     __repr__ = __str__
 
-    def _block(self, part: str) -> list[str]:
-        """The table of the coefficients of a part."""
-        terms, values = self._values or ([], np.zeros(0))
+    def _table(self, part: str, with_dispersion: bool = True) -> list[str]:
+        """Lines of the table of the coefficients of a part, without dispersions if so chosen."""
+        if self._coefficients is None:
+            return []
+        terms, values, is_dispersion = self._coefficients
         reasons = [""] * len(terms) if self.inference is None else self.inference.reasons
-        chosen = [i for i, term in enumerate(terms) if term.part == part and term.name != NOISE]
-        if part == GATE:  # its reference is zero
+        chosen = [
+            i
+            for i, term in enumerate(terms)
+            if term.part == part and (with_dispersion or not is_dispersion[i])
+        ]
+        if part == GATE:  # without its reference, which is zero
             chosen = [i for i in chosen if reasons[i] != "fixed"]
         if not chosen:
             return []
-        if self.inference is None:
-            columns = [values]
-            header = ["estimate"]
-        else:
-            found = self.inference
-            values = found.estimates
-            columns = [values, found.standard_errors, found.z_values, found.p_values]
-            columns += list(found.conf_int(self.level).T)
-            tail = 50 * (1 - self.level)
-            header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
+        header, columns = self._columns(values)
         lines = [" " * 22 + "".join(f"{name:>{COLUMN_WIDTH}}" for name in header)]
         response = ""
         for i in chosen:
             if terms[i].response != response:
                 response = terms[i].response
                 lines.append(f"  {response}")
-            cells = [_number(values[i], name) for values, name in zip(columns, header, strict=True)]
-            cells.append(f"  {reasons[i]}")
-            lines.append(f"  {_short(terms[i].name, 20):<20}{''.join(cells)}".rstrip())
+            cells = [
+                _format_number(column[i], name)
+                for column, name in zip(columns, header, strict=True)
+            ]
+            name = _shorten(terms[i].name, MAX_NAME_LENGTH)
+            lines.append(f"  {name:<{MAX_NAME_LENGTH}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
+
+    def _columns(self, values: Array) -> tuple[list[str], list[Array]]:
+        """Names and values of the columns of a table of coefficients."""
+        result = self.inference
+        if result is None:
+            return ["estimate"], [values]
+        columns = [result.estimates, result.standard_errors, result.z_values, result.p_values]
+        columns += list(result.conf_int(self.level).T)
+        tail = 50 * (1 - self.level)
+        header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
+        return header, columns
 
 
 def _heading(k: int, expert: Expert) -> str:
@@ -306,7 +321,7 @@ def _two_columns(facts: dict[str, str]) -> list[str]:
     return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
 
 
-def _number(value: float, column: str) -> str:
+def _format_number(value: float, column: str) -> str:
     if np.isnan(value):
         return " " * COLUMN_WIDTH
     if column == "p":
@@ -314,5 +329,5 @@ def _number(value: float, column: str) -> str:
     return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"
 
 
-def _short(name: str, width: int) -> str:
+def _shorten(name: str, width: int) -> str:
     return name if len(name) <= width else name[: width - 1] + "…"

@@ -1,13 +1,11 @@
-"""From a fitted mixture to statements about it: information criteria, errors of coefficients."""
+"""Standard errors of the coefficients by the observed information."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._inference.coefficients import CoefficientLayout, Term, coefficient_covariance
+from skmoe._inference.coefficients import CoefficientLayout, Coefficients, coefficient_covariance
 from skmoe._inference.information import Information, covariance, observed_information
 from skmoe._inference.results import Inference
 from skmoe._mixture.fitted import FittedMixture
@@ -16,27 +14,27 @@ from skmoe._numerics.typing import Array
 
 def observed_inference(
     mixture: FittedMixture,
-    rows: Dataset,
+    dataset: Dataset,
     layout: CoefficientLayout,
-    terms: list[Term],
-    estimates: Array,
+    coefficients: Coefficients,
     robust: bool,
     reference: int | None,
 ) -> tuple[Inference, bool]:
-    """Errors by the observed information, and whether it was indefinite."""
-    information = observed_information(mixture.parts, mixture.params, split_into_blocks(rows))
-    inverse = covariance(information, _held(mixture, information), robust)
+    """Inference by the observed information, and whether that is indefinite.
+
+    With `robust` the covariance is the sandwich covariance.
+    """
+    information = observed_information(mixture.model, mixture.params, split_into_blocks(dataset))
+    inverse = covariance(information, _at_bound(mixture, information), robust)
     matrix, reasons = coefficient_covariance(layout, mixture, information, inverse, reference)
     method = "sandwich covariance" if robust else "observed information"
-    return Inference(terms, estimates, matrix, reasons, method), inverse.indefinite
+    return Inference(coefficients, matrix, reasons, method), inverse.indefinite
 
 
-def _held(mixture: FittedMixture, information: Information) -> Array:
-    """Coordinates (D,) at a limit."""
-    experts: Any = mixture.parts.experts
-    held = np.zeros(len(information.observed), dtype=bool)
-    for slots, limits in zip(
-        information.expert_index, experts.at_bound(mixture.params.experts), strict=True
-    ):
-        held[slots] |= limits
-    return held
+def _at_bound(mixture: FittedMixture, information: Information) -> Array:
+    """Coordinates at a bound, boolean of shape (D,)."""
+    experts_at_bound = mixture.model.experts.at_bound(mixture.params.experts)
+    at_bound = np.zeros(len(information.observed), dtype=bool)
+    for index, flags in zip(information.expert_index, experts_at_bound, strict=True):
+        at_bound[index] |= flags
+    return at_bound

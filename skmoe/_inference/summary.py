@@ -1,20 +1,21 @@
-"""What is told of a fitted mixture: facts, words and tables, as statisticians are used to them."""
+"""The summary of a fitted mixture: facts about the fit, its experts and its coefficients."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
-from skmoe._inference.coefficients import Term
-from skmoe._inference.criteria import aic, bic, classification_entropy
-from skmoe._inference.labels import expert_names, gate_name, last_step
+from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._inference.coefficients import Coefficients, gate_column_index
+from skmoe._inference.criteria import FitStatistics
+from skmoe._inference.labels import Labels, link_equation
 from skmoe._inference.results import Expert, Inference, Summary
+from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
-# Features named in words, and their least share of the strongest.
+# Features named in the description of a gate, and their smallest effect relative to the largest.
 MAX_FEATURES_NAMED = 3
 
 MIN_RELATIVE_EFFECT = 0.25
@@ -22,129 +23,192 @@ MIN_RELATIVE_EFFECT = 0.25
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
+SAME_PROBABILITY = "the same probability for every row"
+
+
+class Findings(NamedTuple):
+    """What is computed for a summary besides the fitted attributes."""
+
+    statistics: FitStatistics | None = None  # with the data of the fit
+    coefficients: Coefficients | None = None
+    inference: Inference | None = None
+    level: float = 0.95  # confidence of the intervals
+    gate_reference: int | None = None
+    obstacle: str = ""  # why there are no standard errors, if the data are given
+
 
 def make_summary(
-    model: Any,
-    joint: Array | None,
-    weight: Array | None,
-    found: Inference | None,
-    level: float,
-    values: tuple[list[Term], Array] | None,
-    gate_reference: int | None = None,
+    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels, findings: Findings
 ) -> Summary:
-    """The summary of a fitted estimator, with the log-joint (K, n) of the data of its fit."""
-    facts = {
-        "experts": str(model.n_experts_),
-        "features": str(model.n_features_in_),
-        "gate": gate_name(model),
-        "lower bound per row": f"{model.lower_bound_:.5g}",
-        "iterations": f"{model.n_iter_} ({'converged' if model.converged_ else 'not converged'})",
-    }
-    starts = model.start_lower_bounds_
-    if _n_averaged_starts(model) > 1:
-        facts["experts"] = f"{model.n_experts_}, mean over {len(starts)} starts"
-    if len(starts) > 1:
-        facts["starts, best to worst"] = f"{np.max(starts):.5g} to {np.min(starts):.5g}"
-    rows = np.full(model.n_experts_, np.nan)
-    fitted_models = hasattr(model, "experts_")
-    if joint is not None and weight is not None:
-        log_density = logsumexp(joint, axis=0)
-        resp = np.exp(joint - log_density)
-        rows = resp @ weight
-        # Of estimators the criteria would judge how well they know the rows they were fitted on.
-        n_params = np.nan if fitted_models else model._n_parameters()
-        facts |= _criteria(float(log_density @ weight), n_params, resp, weight)
-    notes = ["Penalised estimates, in the units of the data."]
-    if model.n_experts_ > 1 and hasattr(model._mixture.params.gate, "coef"):
-        notes.append(
-            "Leanings: log odds against the other experts for one standard deviation more."
-        )
-    if found is not None:
-        notes.append(f"Standard errors: {found.method}.")
-    elif values is not None:
-        notes.append("Give the data of the fit, summary(X, y), for criteria and standard errors.")
-    title = f"{type(model).__name__}: mixture of {model.n_experts_} experts"
-    experts = [_summarize_expert(model, k, rows[k]) for k in range(model.n_experts_)]
-    gate = "logits, which sum to zero over the experts"
-    if gate_reference is not None:
-        gate = f"log odds against expert {gate_reference}"
-    elif not hasattr(model._mixture.params.gate, "coef"):
-        gate = "log probabilities"
-    return Summary(title, facts, experts, found, level, values, gate, notes)
-
-
-def _criteria(log_likelihood: float, n_params: float, resp: Array, weight: Array) -> dict[str, str]:
-    entropy = classification_entropy(resp, weight)
-    facts = {"rows": f"{weight.sum():g}", "log-likelihood": f"{log_likelihood:.6g}"}
-    if np.isfinite(n_params):
-        bic_value = bic(log_likelihood, n_params, weight.sum())
-        facts |= {
-            "parameters": f"{n_params:g}",
-            "AIC": f"{aic(log_likelihood, n_params):.6g}",
-            "BIC": f"{bic_value:.6g}",
-            "ICL": f"{bic_value + 2.0 * entropy:.6g}",
-        }
-    return facts | {"entropy": f"{entropy:.4g}"}
-
-
-def _summarize_expert(model: Any, k: int, rows: float) -> Expert:
-    experts = getattr(model, "experts_", None)
-    kind = expert_names(model)[k] if experts is None else _model_name(experts[k])
-    if _n_averaged_starts(model) > 1:
-        kind += f", start {k * _n_averaged_starts(model) // model.n_experts_}"
-    noise = getattr(model, "noise_variance_", None)
-    noise = None if noise is None or np.isnan(noise[k]).all() else noise
-    return Expert(
-        _gate_description(model, k),
-        kind,
-        float(model.weights_[k]),
-        float(rows),
-        float(model.load_[k]),
-        None if noise is None else np.sqrt(np.atleast_1d(noise[k])),
-        [] if experts is None else _importances(experts[k], model._feature_names()),
+    """The summary of a mixture with given fitted attributes."""
+    n_experts = mixture.model.n_experts
+    return Summary(
+        f"{labels.estimator}: mixture of {n_experts} experts",
+        _facts(mixture, attributes, labels, findings.statistics),
+        [_summarize_expert(mixture, attributes, labels, k, findings) for k in range(n_experts)],
+        findings.inference,
+        findings.level,
+        findings.coefficients,
+        _gate_scale(mixture, findings.gate_reference),
+        _notes(mixture, attributes, findings),
     )
 
 
-def _n_averaged_starts(model: Any) -> int:
-    """Starts that the mixture is the average of."""
-    return len(getattr(model._mixture.params.gate, "starts", (None,)))
+# --- the fit ----------------------------------------------------------------------------------
 
 
-def _model_name(models: Sequence[Any]) -> str:
-    last = [last_step(model) for model in models]
-    name = type(last[0]).__name__
-    if hasattr(last[0], "get_n_leaves"):
-        name += f", {np.mean([model.get_n_leaves() for model in last]):.3g} leaves"
+def _facts(
+    mixture: FittedMixture,
+    attributes: Mapping[str, Any],
+    labels: Labels,
+    statistics: FitStatistics | None,
+) -> dict[str, str]:
+    converged = "converged" if attributes["converged_"] else "not converged"
+    n_experts, starts = mixture.model.n_experts, attributes["start_lower_bounds_"]
+    facts = {
+        "experts": f"{n_experts}",
+        "features": f"{attributes['n_features_in_']}",
+        "gate": labels.gate,
+        "lower bound per row": f"{attributes['lower_bound_']:.5g}",
+        "iterations": f"{attributes['n_iter_']} ({converged})",
+    }
+    if _n_averaged_starts(mixture) > 1:
+        facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
+    if len(starts) > 1:
+        facts["starts, best to worst"] = f"{np.max(starts):.5g} to {np.min(starts):.5g}"
+    if statistics is not None:
+        facts |= _criteria(statistics, with_criteria="experts_" not in attributes)
+    return facts
+
+
+def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
+    """Statistics of the fit, as text.
+
+    Information criteria are omitted for estimators as experts, whose in-sample likelihood is
+    optimistic.
+    """
+    facts = {
+        "rows": f"{statistics.n_rows:g}",
+        "log-likelihood": f"{statistics.log_likelihood:.6g}",
+    }
+    if with_criteria and np.isfinite(statistics.n_parameters):
+        facts |= {
+            "parameters": f"{statistics.n_parameters:g}",
+            "AIC": f"{statistics.aic:.6g}",
+            "BIC": f"{statistics.bic:.6g}",
+            "ICL": f"{statistics.icl:.6g}",
+        }
+    return facts | {"entropy": f"{statistics.entropy:.4g}"}
+
+
+def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Findings) -> list[str]:
+    notes = ["Penalised estimates, in the units of the data."]
+    link = attributes.get("link_", "identity")
+    if mixture.model.experts.explains_mean and link != "identity":
+        notes.append(f"Experts: {link_equation(link, 'y', 'linear predictor')}.")
+    if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
+        notes.append("Gate effects: log odds against the other experts per standard deviation.")
+    if findings.inference is not None:
+        notes.append(f"Standard errors: {findings.inference.method}.")
+    elif findings.coefficients is not None and findings.statistics is None:
+        notes.append("Give the data of the fit, summary(X, y), for criteria and standard errors.")
+    elif findings.coefficients is not None:
+        notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
+    return notes
+
+
+def _n_averaged_starts(mixture: FittedMixture) -> int:
+    """Number of starts that the mixture averages."""
+    return mixture.model.gate.n_starts(mixture.params.gate)
+
+
+# --- the experts ------------------------------------------------------------------------------
+
+
+def _summarize_expert(
+    mixture: FittedMixture,
+    attributes: Mapping[str, Any],
+    labels: Labels,
+    k: int,
+    findings: Findings,
+) -> Expert:
+    models = attributes["experts_"][k] if "experts_" in attributes else []
+    kind = _models_name(models) if models else labels.experts[k]
+    n_starts, n_experts = _n_averaged_starts(mixture), mixture.model.n_experts
+    if n_starts > 1:
+        kind += f", start {k * n_starts // n_experts}"
+    variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
+    statistics = findings.statistics
+    return Expert(
+        _gate_description(mixture, labels, k),
+        kind,
+        float(attributes["weights_"][k]),
+        np.nan if statistics is None else float(statistics.expert_weight[k]),
+        float(attributes["load_"][k]),
+        None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
+        _importances(models, labels.features),
+    )
+
+
+def _models_name(models: Sequence[Any]) -> str:
+    """Name of an expert that is the average of fitted estimators."""
+    final = [final_estimator(model) for model in models]
+    name = type(final[0]).__name__
+    if hasattr(final[0], "get_n_leaves"):
+        name += f", {np.mean([model.get_n_leaves() for model in final]):.3g} leaves"
     return f"{name}, average of {len(models)}" if len(models) > 1 else name
 
 
-def _importances(models: Sequence[Any], names: list[str]) -> list[tuple[str, float]]:
-    """The most important features, where all models tell of all features."""
-    told = [getattr(model, "feature_importances_", np.zeros(0)) for model in models]
-    if any(len(values) != len(names) for values in told):
+def _importances(models: Sequence[Any], names: Sequence[str]) -> list[tuple[str, float]]:
+    """The most important features, if all models have an importance for each feature."""
+    importances = [getattr(model, "feature_importances_", np.zeros(0)) for model in models]
+    if not models or any(len(values) != len(names) for values in importances):
         return []
-    mean = np.mean(told, axis=0)
+    mean = np.mean(importances, axis=0)
     order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
     return [(f"importance of {names[j]}", float(mean[j])) for j in order if mean[j] > 0]
 
 
-def _gate_description(model: Any, k: int) -> str:
-    """Which rows an expert is for."""
-    mixture = model._mixture
-    if model.n_experts_ == 1:
-        return "answers for every row"
-    coef = getattr(mixture.params.gate, "coef", None)
-    if coef is None:
-        return "chosen for every row with the same probability"
-    names = model._gate_names()
-    # Against the average of the other experts.
-    lean = coef[k, :-1] * model.n_experts_ / (model.n_experts_ - 1.0)
-    strongest = np.abs(lean).max(init_params=0.0)
-    order = np.argsort(-np.abs(lean), kind="stable")[:MAX_FEATURES_NAMED]
-    named = [j for j in order if abs(lean[j]) > MIN_RELATIVE_EFFECT * strongest]
+# --- the gate ---------------------------------------------------------------------------------
+
+
+def _gate_scale(mixture: FittedMixture, reference: int | None) -> str:
+    """What the coefficients of the gate are."""
+    if reference is not None:
+        return f"log odds against expert {reference}"
+    if not mixture.model.gate.depends_on_features:
+        return "log probabilities"
+    return "logits, which sum to zero over the experts"
+
+
+def _gate_effects(mixture: FittedMixture) -> Array | None:
+    """Log odds (K, q) of each expert against the average of the others, per standard deviation."""
+    gate, n_experts = mixture.model.gate, mixture.model.n_experts
+    n_columns = mixture.preprocessor.n_gate_columns
+    coef = gate.coefficients(mixture.params.gate, n_columns)
+    if coef is None or not gate.depends_on_features:
+        return None
+    return coef[:, :-1] * n_experts / (n_experts - 1.0)
+
+
+def _gate_description(mixture: FittedMixture, labels: Labels, k: int) -> str:
+    """The rows for which the gate chooses an expert, in words."""
+    if mixture.model.n_experts == 1:
+        return "used for every row"
+    if not mixture.model.gate.depends_on_features:
+        return SAME_PROBABILITY
+    effects = _gate_effects(mixture)
+    if effects is None:
+        return "a probability that depends on the features, see predict_gate"
+    names = [labels.gate_features[j] for j in gate_column_index(mixture.preprocessor)]
+    effect = effects[k]
+    largest = np.abs(effect).max(initial=0.0)
+    order = np.argsort(-np.abs(effect), kind="stable")[:MAX_FEATURES_NAMED]
+    named = [j for j in order if abs(effect[j]) > MIN_RELATIVE_EFFECT * largest]
     if not named:
-        return "chosen for every row with the same probability"
-    said = ", ".join(
-        f"{'high' if lean[j] > 0 else 'low'} {names[j]} ({lean[j]:+.2f})" for j in named
+        return SAME_PROBABILITY
+    described = ", ".join(
+        f"{'high' if effect[j] > 0 else 'low'} {names[j]} (log odds {effect[j]:+.2f} per SD)"
+        for j in named
     )
-    return f"leans to {said}"
+    return f"more likely for {described}"

@@ -1,0 +1,68 @@
+"""How the prediction of a row depends on its features, through the experts and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+
+
+def has_nonlinear_mean(mixture: FittedMixture) -> bool:
+    """Whether the means of the experts are no linear functions, but functions of such."""
+    experts = mixture.model.experts
+    return experts.explains_mean and experts.link != "identity"
+
+
+def mean_derivatives(mixture: FittedMixture, X: Any) -> Array:
+    """Derivative of the mean of each expert by its linear predictor, (K, m, n), in units of y."""
+    preprocessor, experts = mixture.preprocessor, mixture.model.experts
+    parts = []
+    for rows, _ in preprocessor.transform_blocks(X):
+        mean = experts.mean(mixture.params.experts, rows.expert_design)
+        derivative = experts.mean_derivative(mean)
+        parts.append(np.ones_like(mean) if derivative is None else derivative)
+    scaling = preprocessor.target_scaling
+    scale = np.ones(1) if scaling is None else scaling.scale
+    return scale[:, None] * np.concatenate(parts, axis=-1)
+
+
+def explain_predictions(
+    mixture: FittedMixture,
+    attributes: Mapping[str, Any],
+    gate: Array,
+    means: Array,
+    derivative: Array | None,
+) -> dict[str, Array]:
+    """Derivatives of predictions by the features, by name, from the fitted attributes.
+
+    `gate` is (n, K), `means` (n, K) or (n, K, m), and `derivative` that of the means by the linear
+    predictors, of the same shape; None stands for one. The effect of the gate is there for means,
+    if the columns of `gate_coef_` are the features.
+    """
+    coef, gate_coef = attributes["coef_"], attributes.get("gate_coef_")
+    explained = {"slope": _blended_slopes(gate, coef, derivative)}
+    sees_features = (
+        gate_coef is not None
+        and gate_coef.shape[1] == attributes["n_features_in_"]
+        and mixture.preprocessor.extra_features is None
+    )
+    if mixture.model.experts.explains_mean and sees_features:
+        explained["gate_effect"] = _gate_effects(gate, means, gate_coef)
+    return explained
+
+
+def _blended_slopes(gate: Array, coef: Array, derivative: Array | None) -> Array:
+    """Derivatives of the means, averaged with the gate, (n, p) or (n, m, p)."""
+    if derivative is None:
+        return np.einsum("nk,k...p->n...p", gate, coef)
+    return np.einsum("nk,nk...,k...p->n...p", gate, derivative, coef)
+
+
+def _gate_effects(gate: Array, means: Array, gate_coef: Array) -> Array:
+    """Derivatives of the prediction through the gate, (n, p) or (n, m, p)."""
+    relative_gate_coef = gate_coef - (gate @ gate_coef)[:, None]  # (n, K, p)
+    return np.einsum("nk,nk...,nkp->n...p", gate, means, relative_gate_coef)

@@ -1,0 +1,276 @@
+"""Mixtures of normals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_ndtr, ndtr
+
+from skmoe._numerics.normal_mixtures import (
+    density_parts,
+    log_total,
+    lower_quantile,
+    mean_distance,
+    nearest_mode,
+)
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
+from skmoe.distributions._base import (
+    Family,
+    RowMixtures,
+    check_shapes,
+    check_weights,
+    expand_rows,
+    mixture_parameters,
+    mixture_weights,
+)
+
+
+def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:
+    return means + stds * rng.standard_normal(means.shape)
+
+
+NORMAL = Family(
+    parameters=("means", "stds"),
+    variance=lambda mean, std: np.square(std),
+    cdf=lambda y, mean, std: ndtr((y - mean) / std),
+    sf=lambda y, mean, std: ndtr((mean - y) / std),
+    log_cdf=lambda y, mean, std: log_ndtr((y - mean) / std),
+    log_sf=lambda y, mean, std: log_ndtr((mean - y) / std),
+    draw=_draw,
+)
+
+
+class NormalComponents(NamedTuple):
+    """Mixtures of normals that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Means of the components.
+    std : ndarray of shape (n_components, n_outputs, n_rows)
+        Standard deviations of the components.
+    """
+
+    weight: Array
+    mean: Array
+    std: Array
+
+    def expand(self, rows: Array, n_rows: int) -> NormalComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0, mean 0 and standard deviation 1.
+        """
+        return NormalComponents(
+            expand_rows(self.weight, rows, n_rows, 0.0),
+            expand_rows(self.mean, rows, n_rows, 0.0),
+            expand_rows(self.std, rows, n_rows, 1.0),
+        )
+
+    def rescale(self, center: Array, scale: Array) -> NormalComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        mean = center[:, None] + scale[:, None] * self.mean
+        return NormalComponents(self.weight, mean, scale[:, None] * self.std)
+
+    def shift(self, offset: Array | float) -> NormalComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(mean=self.mean + offset)
+
+    @staticmethod
+    def distribution(
+        parts: Sequence[NormalComponents], gate_prob: Array, single_output: bool
+    ) -> MixtureDistribution:
+        """Predictive distribution of a mixture of experts.
+
+        Parameters
+        ----------
+        parts : sequence of NormalComponents
+            Components of each of the K experts, for all rows.
+        gate_prob : ndarray of shape (K, n_rows)
+            Probability of each expert.
+        single_output : bool
+            Whether the target has one dimension, so that the axis of the outputs is left out.
+
+        Returns
+        -------
+        distribution : MixtureDistribution
+            The weights are those of the components times those of their expert.
+        """
+        return MixtureDistribution(
+            mixture_weights([part.weight for part in parts], gate_prob),
+            mixture_parameters([part.mean for part in parts], single_output),
+            mixture_parameters([part.std for part in parts], single_output),
+        )
+
+
+class MixtureDistribution(RowMixtures):
+    """Mixtures of normals, one for each row and output, that share their weights over outputs.
+
+    Rows come first in every array. Where there are several values for each row (quantiles, draws,
+    bounds of an interval) their axis is the second one; the axis of the outputs is the last one and
+    is absent if the target has one dimension. All answers are for each output by itself.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_samples, n_components)
+        Probabilities of the components, which sum to one.
+    means : array-like of shape (n_samples, n_components) or (n_samples, n_components, n_outputs)
+        Means of the components.
+    stds : array-like of the same shape as `means`
+        Standard deviations of the components, positive.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
+        or a standard deviation is not positive.
+
+    Examples
+    --------
+    >>> from skmoe.distributions import MixtureDistribution
+    >>> dist = MixtureDistribution([[0.5, 0.5]], [[-1.0, 1.0]], [[0.1, 0.1]])
+    >>> dist.mean, dist.std.round(3)
+    (array([0.]), array([1.005]))
+    >>> dist.interval(0.9).round(2)
+    array([[-1.13,  1.13]])
+    """
+
+    _family = NORMAL
+
+    def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
+        self.weights = np.asarray(weights, dtype=float)
+        self.means = np.asarray(means, dtype=float)
+        self.stds = np.asarray(stds, dtype=float)
+        _check_components(self.weights, self.means, self.stds)
+
+    # --- densities ---
+
+    def logpdf(self, y: ArrayLike) -> Array:
+        """Log density.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            Where to look: one value for each row, or several. A first axis of length one serves
+            all rows.
+
+        Returns
+        -------
+        log_density : ndarray of the shape of y
+            Finite even far out in the tails.
+        """
+        return self._at(y, self._logpdf)
+
+    def pdf(self, y: ArrayLike) -> Array:
+        """Density; see `logpdf` for the shape of y."""
+        return np.exp(self.logpdf(y))
+
+    def _logpdf(self, points: Array) -> Array:
+        with np.errstate(divide="ignore"):  # absent components have weight zero
+            return log_total(
+                np.log(weight) - np.log(std) - 0.5 * (LOG_2PI + ((points - mean) / std) ** 2)
+                for weight, mean, std in self._components()
+            )
+
+    # --- quantiles ---
+
+    def ppf(self, q: ArrayLike) -> Array:
+        """Quantiles, to 1e-10 in probability.
+
+        All rows are solved at once, by Newton's method on the log probability, kept within a
+        bracket that starts with the quantiles of the components and is halved where Newton's step
+        would leave it.
+
+        Parameters
+        ----------
+        q : float or array-like of shape (n_values,)
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
+            With the axis of the outputs last, if there are several.
+
+        Raises
+        ------
+        ValueError
+            If a probability is outside (0, 1).
+        """
+        return self._quantiles(q)
+
+    def _quantile(self, q: float) -> Array:
+        """One quantile of every row and output, (n, m)."""
+        # In the upper half the distribution is mirrored, to count the smaller tail.
+        sign = 1.0 if q <= 0.5 else -1.0
+        weights, means, stds = self._flat()
+        found = lower_quantile(weights, sign * means, stds, q if q <= 0.5 else 1.0 - q)
+        return sign * found.reshape(len(self), self._n_outputs)
+
+    @property
+    def mode(self) -> Array:
+        """Where the density is highest.
+
+        From the mean of each component a fixed-point iteration, which never lowers the density,
+        leads to a local maximum [1]_; the highest is the mode. Newton's steps replace those of the
+        iteration where they raise the density more.
+
+        References
+        ----------
+        .. [1] M. A. Carreira-Perpiñán (2000), "Mode-finding for mixtures of Gaussian
+           distributions", IEEE Transactions on Pattern Analysis and Machine Intelligence 22,
+           1318-1323.
+        """
+        weights, means, stds = self._flat()
+        peaks = np.stack([nearest_mode(weights, means, stds, mean) for mean in means])
+        heights = np.stack([density_parts(weights, means, stds, peak)[0] for peak in peaks])
+        best = peaks[heights.argmax(axis=0), np.arange(peaks.shape[1])]
+        return best if self._single else best.reshape(len(self), self._n_outputs)
+
+    # --- scores ---
+
+    def crps(self, y: ArrayLike) -> Array:
+        """Continuous ranked probability score of observed values, in closed form [1]_.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed values, one for each row.
+
+        Returns
+        -------
+        crps : ndarray of the shape of y
+            Scores in the units of y; smaller is better.
+
+        References
+        ----------
+        .. [1] E. P. Grimit, T. Gneiting, V. J. Berrocal and N. A. Johnson (2006), "The continuous
+           ranked probability score for circular variables and its application to mesoscale
+           forecast ensemble verification", Quarterly Journal of the Royal Meteorological Society
+           132, 2925-2942.
+        """
+        return self._at(y, self._crps)
+
+    def _crps(self, points: Array) -> Array:
+        parts = list(self._components())
+        total: Array | float = 0.0
+        for i, (weight, mean, std) in enumerate(parts):
+            total = total + weight * mean_distance(points - mean, std)
+            total = total - 0.5 * weight**2 * mean_distance(0.0, np.sqrt(2.0) * std)
+            for other_weight, other_mean, other_std in parts[:i]:
+                spread = np.hypot(std, other_std)
+                total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
+        return np.asarray(total)
+
+
+def _check_components(weights: Array, means: Array, stds: Array) -> None:
+    check_shapes(weights, means)
+    if stds.shape != means.shape or not (stds > 0.0).all():
+        raise ValueError(
+            f"stds must be positive and have the shape of means, {means.shape}; got {stds.shape}."
+        )
+    check_weights(weights)

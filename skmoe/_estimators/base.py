@@ -289,7 +289,7 @@ class BaseMixtureOfExperts(
 
     def _validate_X_y(self, X, y) -> tuple[Any, Array]:
         X = self._validate_X(X)
-        return X, check_same_length(X, self._validate_new_target(y))
+        return X, check_same_length(X, self._validate_target(y))
 
     @supports_dask
     def predict_gate(self, X):

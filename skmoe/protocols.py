@@ -73,8 +73,8 @@ class Experts(Part):
     # Values of y that have positive density, in words; `in_support` decides.
     support: ClassVar[str] = "finite numbers"
     # Options that are estimated from the data before the fit, among "noise_variance",
-    # "variance_floor" (both for each output, in the units of y as the family sees it) and
-    # "n_classes".
+    # "variance_floor", "target_mean" (for each output, in the units of y as the family sees it)
+    # and "n_classes".
     estimated_options: ClassVar[tuple[str, ...]] = ()
     # Whether the family needs all rows at once: its design is a `RawFeatures`, its statistics are
     # the rows themselves, `m_step` is called once for given responsibilities, and its parameters

@@ -132,12 +132,15 @@ class Regression(Task):
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Noise variance and variance floor of the standardised outputs."""
+        """Noise variance and floor of the standardised outputs, mean of those the family sees."""
         found: dict[str, Any] = {}
         if "noise_variance" in names:
             found["noise_variance"] = _as_tuple(_noise_variance(init_data, noise_variance))
         if "variance_floor" in names:
             found["variance_floor"] = _as_tuple(variance_floor(init_data.Y))
+        if "target_mean" in names:
+            rows = init_data.rows
+            found["target_mean"] = _as_tuple(rows.y @ rows.weight / rows.weight.sum())
         return found
 
     def cross_fitted_options(

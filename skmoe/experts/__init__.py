@@ -2,6 +2,7 @@
 
 from skmoe.experts._linear import LinearExperts
 from skmoe.experts._logistic import LogisticExperts
+from skmoe.experts._poisson import PoissonExperts
 from skmoe.experts._registry import EXPERTS
 
-__all__ = ["EXPERTS", "LinearExperts", "LogisticExperts"]
+__all__ = ["EXPERTS", "LinearExperts", "LogisticExperts", "PoissonExperts"]

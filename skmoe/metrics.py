@@ -1,7 +1,7 @@
 """Scorers of predictive distributions, for `scoring=` in grid search and cross-validation.
 
-Each is a callable `scorer(estimator, X, y, sample_weight=None)`; greater is better, as everywhere
-in scikit-learn. Pipelines and fitted searches are looked through.
+Each is a callable `scorer(estimator, X, y, sample_weight=None)`; greater is better, as in
+scikit-learn. The estimator may be a pipeline or a fitted search that ends in a mixture of experts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from skmoe.distributions import MixtureDistribution, check_coverage
+from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
 
 Scorer = Callable[..., float]
 
@@ -20,7 +20,7 @@ Scorer = Callable[..., float]
 def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
-    Strictly proper: the true distribution scores best [1]_.
+    It is strictly proper: the true distribution has the best expected score [1]_.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None
     Returns
     -------
     score : float
-        In nats per row.
+        Natural logarithm of the density, averaged over the rows.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None
 def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
     """Negative mean of the continuous ranked probability score; see `log_density_scorer`.
 
-    In the units of y, and less harsh on outliers than the log density. Outputs count alike.
+    It is in the units of y, and outliers have less influence than on the log density. Several
+    outputs have equal weights.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -
 
 
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
-    """Scorers of central prediction intervals, to be given as `scoring=` of `cross_validate`.
+    """Scorers of central prediction intervals, for `scoring=` of `cross_validate`.
 
     Parameters
     ----------
@@ -105,10 +106,10 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     Returns
     -------
     scorers : dict of str to callable
-        "coverage": share of the values inside their interval, which should be near the nominal
-        one, from above or below. "neg_width": negative mean width, in the units of y.
-        "neg_interval_score": negative interval score [1]_, which is proper: width plus a penalty
-        for values outside.
+        "coverage": fraction of the values inside their interval, which includes its bounds; it
+        should be close to the nominal coverage. "neg_width": negative mean width, in the units of
+        y. "neg_interval_score": negative interval score [1]_, which is proper: the width plus a
+        penalty for values outside.
 
     Raises
     ------
@@ -151,8 +152,8 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
         return lower - upper
 
     def negative_score(lower: Any, upper: Any, y: Any) -> Any:
-        missed = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
-        return lower - upper - 2.0 / (1.0 - coverage) * missed
+        distance = np.maximum(lower - y, 0.0) + np.maximum(y - upper, 0.0)
+        return lower - upper - 2.0 / (1.0 - coverage) * distance
 
     return {
         "coverage": scorer(inside),
@@ -167,13 +168,14 @@ def _mean(values: Any, sample_weight: Any) -> float:
     return float(np.average(per_row, weights=sample_weight))
 
 
-def _distribution(estimator: Any, X: Any) -> MixtureDistribution:
+def _distribution(estimator: Any, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+    """Predictive distributions of the rows."""
     model, X = _mixture_and_rows(estimator, X, "predict_dist")
     return model.predict_dist(X)
 
 
 def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
-    """The mixture at the end of searches and pipelines, and the rows as it sees them."""
+    """The mixture at the end of searches and pipelines, and the rows transformed for it."""
     model = estimator
     while True:
         if hasattr(model, "best_estimator_"):

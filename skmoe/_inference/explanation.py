@@ -45,12 +45,10 @@ def explain_predictions(
     """
     coef, gate_coef = attributes["coef_"], attributes.get("gate_coef_")
     explained = {"slope": _blended_slopes(gate, coef, derivative)}
-    sees_features = (
-        gate_coef is not None
-        and gate_coef.shape[1] == attributes["n_features_in_"]
-        and mixture.preprocessor.extra_features is None
-    )
-    if mixture.model.experts.explains_mean and sees_features:
+    if gate_coef is None or not mixture.model.experts.explains_mean:
+        return explained
+    n_features, extra = attributes["n_features_in_"], mixture.preprocessor.extra_features
+    if gate_coef.shape[1] == n_features and extra is None:
         explained["gate_effect"] = _gate_effects(gate, means, gate_coef)
     return explained
 

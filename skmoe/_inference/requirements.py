@@ -30,7 +30,7 @@ class Requirement(NamedTuple):
     remedy: str
 
 
-REQUIREMENTS = {
+REQUIREMENTS: dict[type, Requirement] = {
     SupportsDistribution: Requirement(
         "a predictive distribution", "Use score_samples for log densities."
     ),

@@ -1,7 +1,7 @@
-"""Pictures of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and descriptions in text.
+"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports as text.
 
-Displays follow scikit-learn's: `from_estimator` and `from_predictions` compute and draw, `plot`
-draws again, arrays and artists are attributes.
+The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
+`plot` draws again, and arrays and artists are attributes.
 """
 
 from skmoe.inspection._calibration import CalibrationDisplay

@@ -1,64 +1,81 @@
-"""CalibrationDisplay: whether predicted distributions tell the truth."""
+"""CalibrationDisplay: calibration of predictive distributions."""
 
 from __future__ import annotations
+
+from typing import Any, Self
 
 import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
 
 from skmoe._data.checks import check_integer
+from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
+from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection._checks import check_mixture, check_pit, check_table, check_target
-from skmoe.inspection._style import INK, PALE, colour, legend_above, merged, two_axes
+from skmoe.inspection._style import (
+    DARK_GREY,
+    LIGHT_GREY,
+    colour,
+    legend_above,
+    merged,
+    two_axes,
+)
 
 # Nominal coverages that are compared with the observed ones.
-NOMINAL = np.linspace(0.05, 0.95, 19)
+NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 
-# Probability that chance alone stays within the grey bands, at each place.
-CHANCE = 0.95
+# Probability of the grey bands, at each point, under calibrated distributions.
+BAND_PROBABILITY = 0.95
 
 
 class CalibrationDisplay:
-    """Calibration of the predicted distributions.
+    """Calibration of predictive distributions.
 
-    Left: the probability integral transform, the predicted distribution function at the observed
-    y. Of true distributions it is uniform; a histogram like a U tells of intervals that are too
-    narrow, a hump of ones that are too wide, a slope of a bias. Right: the share of the rows inside
-    the central intervals, against the coverage they promise. Grey: where 95 % of such shares would
-    lie, by chance, if the distributions were true. Rows that the mixture was fitted on flatter it.
+    Left: the probability integral transform, which is the predictive distribution function at the
+    observed y. Under calibrated distributions it is uniform. A histogram with the shape of a U is
+    that of intervals that are too narrow, a hump that of intervals that are too wide, and a slope
+    that of a bias. Of counts, the transform is randomised between the values of the distribution
+    function below and at y. Right: the fraction of the rows inside the central intervals, against
+    their nominal coverage. Grey: the range of 95 % of such fractions, at each point, under
+    calibrated distributions. Rows of the fit give an optimistic result.
 
     Parameters
     ----------
     pit : ndarray of shape (n_samples,)
-        Predicted distribution functions at the observed y.
+        Predictive distribution functions at the observed y.
 
     Attributes
     ----------
     nominal : ndarray of shape (n_levels,)
-        Coverage that the intervals promise.
+        Nominal coverage of the intervals.
     coverage : ndarray of shape (n_levels,)
-        Share of the rows inside the intervals.
+        Fraction of the rows inside the intervals.
     density : ndarray of shape (n_bins,)
         Heights of the histogram, one on average; after `plot`.
     ax_ : ndarray of shape (2,) of matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
+        Figure of the plot.
     stairs_ : matplotlib patch
         The histogram.
     line_ : matplotlib line
         Observed against nominal coverage.
     bands_ : list of matplotlib collections
-        What chance allows, in both halves.
+        The grey bands on both axes.
 
     See Also
     --------
-    sklearn.calibration.CalibrationDisplay : The same question for probabilities of classes.
+    sklearn.calibration.CalibrationDisplay : Calibration of the probabilities of classes.
 
     References
     ----------
     T. Gneiting, F. Balabdaoui and A. E. Raftery (2007), "Probabilistic forecasts, calibration and
     sharpness", Journal of the Royal Statistical Society B 69, 243-268.
+
+    C. Czado, T. Gneiting and L. Held (2009), "Predictive model assessment for count data",
+    Biometrics 65, 1254-1261.
 
     Examples
     --------
@@ -69,21 +86,32 @@ class CalibrationDisplay:
     True
     """
 
-    def __init__(self, *, pit):
+    def __init__(self, *, pit: Array) -> None:
         self.pit = pit
 
     @property
-    def nominal(self):
-        """Coverage that the intervals promise."""
-        return NOMINAL
+    def nominal(self) -> Array:
+        """Nominal coverage of the intervals."""
+        return NOMINAL_COVERAGES
 
     @property
-    def coverage(self):
-        """Share of the rows inside the central intervals."""
-        return (2.0 * np.abs(self.pit[:, None] - 0.5) <= NOMINAL).mean(axis=0)
+    def coverage(self) -> Array:
+        """Fraction of the rows inside the central intervals."""
+        return (2.0 * np.abs(self.pit[:, None] - 0.5) <= NOMINAL_COVERAGES).mean(axis=0)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, target=None, n_bins=10, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        target: int | None = None,
+        n_bins: int = 10,
+        random_state: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the calibration of a fitted mixture for regression.
 
         Parameters
@@ -91,22 +119,24 @@ class CalibrationDisplay:
         estimator : MixtureOfExpertsRegressor
             Fitted mixture.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features, best of rows that were not fitted on.
+            Features, preferably of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
         target : int, default=None
             Index of the output, if there are several.
         n_bins : int, default=10
             Bins of the histogram.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the transform of counts; unused otherwise.
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
             Passed to `plot`.
 
         Returns
         -------
         display : CalibrationDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -115,7 +145,8 @@ class CalibrationDisplay:
         TypeError
             If the estimator is not a mixture of experts for regression.
         ValueError
-            If the output is not named or unknown, or `n_bins` is no integer of at least two.
+            If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
+            experts have no predictive distribution.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
@@ -125,48 +156,48 @@ class CalibrationDisplay:
                 "sklearn.calibration.CalibrationDisplay."
             )
         output = check_target(estimator, target, check_table(estimator, X))
-        pit = np.asarray(estimator.predict_dist(X).cdf(y))
+        pit = _probability_integral_transform(estimator.predict_dist(X), y, random_state)
         pit = pit if pit.ndim == 1 else pit[:, output]
         return cls.from_predictions(pit, n_bins=n_bins, ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, pit, *, n_bins=10, ax=None, **kwargs):
-        """Draw the calibration of any predicted distributions.
+    def from_predictions(cls, pit: Any, *, n_bins: int = 10, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the calibration of any predictive distributions.
 
         Parameters
         ----------
         pit : array-like of shape (n_samples,)
-            Predicted distribution functions at the observed y, from 0 to 1.
+            Predictive distribution functions at the observed y, from 0 to 1.
         n_bins : int, default=10
             Bins of the histogram.
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
             Passed to `plot`.
 
         Returns
         -------
         display : CalibrationDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `pit` is not one-dimensional or leaves the range from 0 to 1, or `n_bins` is no
-            integer of at least two.
+            If `pit` is not one-dimensional or is outside the range from 0 to 1, or `n_bins` is not
+            an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
         return cls(pit=check_pit(pit)).plot(ax=ax, n_bins=n_bins, **kwargs)
 
-    def plot(self, ax=None, *, n_bins=10, **kwargs):
+    def plot(self, ax: Any = None, *, n_bins: int = 10, **kwargs: Any) -> Self:
         """Draw histogram and coverage.
 
         Parameters
         ----------
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         n_bins : int, default=10
             Bins of the histogram.
         **kwargs : dict
@@ -179,21 +210,21 @@ class CalibrationDisplay:
         """
         n_bins = check_integer("n_bins", n_bins, least=2)
         left, right = two_axes(ax, f"{type(self).__name__}.plot")
-        self.bands_ = []
+        self.bands_: list[Any] = []
         self._plot_histogram(left, n_bins, kwargs)
         self._plot_coverage(right)
         self.ax_, self.figure_ = np.array([left, right], dtype=object), left.figure
         return self
 
-    def _plot_histogram(self, ax, n_bins, kwargs):
+    def _plot_histogram(self, ax: Any, n_bins: int, kwargs: dict[str, Any]) -> None:
         count, edges = np.histogram(self.pit, n_bins, (0.0, 1.0))
         n_rows = len(self.pit)
         self.density = count * n_bins / n_rows
-        low, high = (bound * n_bins / n_rows for bound in _chance(n_rows, 1.0 / n_bins))
-        self.bands_.append(ax.axhspan(low, high, color=PALE, alpha=0.35, linewidth=0))
+        low, high = (bound * n_bins / n_rows for bound in _binomial_band(n_rows, 1.0 / n_bins))
+        self.bands_.append(ax.axhspan(low, high, color=LIGHT_GREY, alpha=0.35, linewidth=0))
         style = {"color": colour(0), "linewidth": 2}
         self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
-        ax.axhline(1.0, color=INK, linestyle="--", linewidth=1)
+        ax.axhline(1.0, color=DARK_GREY, linestyle="--", linewidth=1)
         ax.set(
             xlabel="Predicted distribution function at y",
             ylabel="Density of rows",
@@ -201,30 +232,39 @@ class CalibrationDisplay:
             ylim=(0, None),
         )
 
-    def _plot_coverage(self, ax):
+    def _plot_coverage(self, ax: Any) -> None:
         n_rows = len(self.pit)
-        low, high = (bound / n_rows for bound in _chance(n_rows, NOMINAL))
+        low, high = (bound / n_rows for bound in _binomial_band(n_rows, NOMINAL_COVERAGES))
         self.bands_.append(
             ax.fill_between(
-                NOMINAL,
+                NOMINAL_COVERAGES,
                 low,
                 high,
-                color=PALE,
+                color=LIGHT_GREY,
                 alpha=0.35,
                 linewidth=0,
-                label=f"{100 * CHANCE:g} % range of true distributions",
+                label=f"{100 * BAND_PROBABILITY:g} % range if calibrated",
             )
         )
-        ax.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1)
+        ax.plot([0, 1], [0, 1], color=DARK_GREY, linestyle="--", linewidth=1)
         (self.line_,) = ax.plot(
-            NOMINAL, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
+            NOMINAL_COVERAGES, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
         )
         ax.set(xlabel="Nominal coverage", ylabel="Share of the rows inside")
         ax.set(xlim=(0, 1), ylim=(0, 1))
         legend_above(ax, [self.line_, self.bands_[-1]])
 
 
-def _chance(n_rows, probability):
-    """Counts between which a share of `probability` of the rows lies by chance."""
-    tail = (1.0 - CHANCE) / 2.0
+def _probability_integral_transform(distribution: Any, y: Any, random_state: Any) -> Array:
+    """Distribution functions at y, (n,) or (n, m); of counts randomised over the step at y."""
+    pit = np.asarray(distribution.cdf(y))
+    if isinstance(distribution, CountMixtureDistribution):
+        uniform = check_random_state(random_state).uniform(size=pit.shape)
+        pit = np.clip(pit - uniform * np.asarray(distribution.pmf(y)), 0.0, 1.0)
+    return pit
+
+
+def _binomial_band(n_rows: int, probability: Any) -> tuple[Any, Any]:
+    """Central range, of probability `BAND_PROBABILITY`, of binomial counts of the rows."""
+    tail = (1.0 - BAND_PROBABILITY) / 2.0
     return binom.ppf(tail, n_rows, probability), binom.ppf(1.0 - tail, n_rows, probability)

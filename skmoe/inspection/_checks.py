@@ -1,4 +1,4 @@
-"""Checks of what pictures and descriptions are asked for; they raise, the others draw."""
+"""Input validation for the displays and exporters."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skmoe._data.checks import check_columns
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import is_number, numbers
+from skmoe.inspection._grid import is_numeric, numeric_values
 
 
 def check_mixture(estimator: Any) -> None:
-    """A fitted mixture of experts."""
+    """The estimator must be a fitted mixture of experts."""
     if not hasattr(estimator, "predict_gate"):
         remedy = "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier."
         if hasattr(estimator, "steps"):
             remedy = (
-                "Pass the mixture at its end, pipeline[-1], and rows as it sees them, "
+                "Pass the mixture at its end, pipeline[-1], and the rows as its input, "
                 "pipeline[:-1].transform(X)."
             )
         elif hasattr(estimator, "best_estimator_"):
@@ -33,8 +33,8 @@ def check_mixture(estimator: Any) -> None:
     check_is_fitted(estimator)
 
 
-def check_chosen(estimator: Any) -> None:
-    """The number of experts was chosen by the fit."""
+def check_n_experts_selected(estimator: Any) -> None:
+    """The fit must have selected the number of experts."""
     if not hasattr(estimator, "n_experts_tried_"):
         raise ValueError(
             "NumberOfExpertsDisplay needs a mixture that chose its number of experts; got "
@@ -43,45 +43,47 @@ def check_chosen(estimator: Any) -> None:
 
 
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
-    """One name for each feature."""
+    """Names of the features: those given, one for each feature, or those of the fit."""
     if isinstance(feature_names, str):
         raise ValueError(f"feature_names must be a list of names; got {feature_names!r}.")
-    names = feature_labels(estimator, feature_names)
-    if len(names) != estimator.n_features_in_:
+    n_features = estimator.n_features_in_
+    names = feature_labels(_names_or_none(estimator, feature_names), n_features)
+    if len(names) != n_features:
         raise ValueError(
-            f"feature_names must have one name for each of the {estimator.n_features_in_} "
+            f"feature_names must have one name for each of the {n_features} "
             f"features seen in fit; got {len(names)}."
         )
     return names
 
 
+def _names_or_none(estimator: Any, feature_names: Any) -> Any:
+    return getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
+
+
 def check_features(
-    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, most: int
+    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, max_features: int
 ) -> list[int]:
-    """Indices of at most `most` features, by name or index."""
-    known = feature_names
-    if known is None:
-        known = getattr(estimator, "feature_names_in_", None)
-    labels = None if known is None else np.asarray(known, dtype=object)
+    """Indices of at most `max_features` features, given by name or index."""
+    known_names = _names_or_none(estimator, feature_names)
+    labels = None if known_names is None else np.asarray(known_names, dtype=object)
     columns = None if value is None else np.atleast_1d(np.asarray(value, dtype=object))
-    if columns is not None and all(isinstance(entry, str) for entry in columns.ravel()):
-        chosen = check_columns(name, value, estimator.n_features_in_, labels)
-    else:
-        chosen = check_columns(name, value, estimator.n_features_in_, None)
-    number = {1: "one feature", 2: "one feature or two"}[most]
-    if chosen is None or len(chosen) > most:
+    if columns is None or not all(isinstance(entry, str) for entry in columns.ravel()):
+        labels = None
+    chosen = check_columns(name, value, estimator.n_features_in_, labels)
+    if chosen is None or len(chosen) > max_features:
+        number = {1: "one feature", 2: "one feature or two"}[max_features]
         raise ValueError(
             f"{name} must be {number}, by name or index; got {value!r}. "
-            f"Draw {'each' if most == 1 else 'two'} at a time."
+            f"Draw {'each' if max_features == 1 else 'two'} at a time."
         )
     return [int(column) for column in chosen]
 
 
 def check_table(estimator: Any, X: Any) -> Any:
-    """Rows that the estimator takes: a frame as it is, a CSC array, or an array of numbers."""
+    """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    estimator.predict_gate(_first_row(X))  # refuses wrong widths and names in scikit-learn's words
+    estimator.predict_gate(_first_row(X))  # raises for a wrong number of columns or wrong names
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 
@@ -90,15 +92,15 @@ def _first_row(X: Any) -> Any:
 
 
 def check_drawable(X: Any, j: int, name: str) -> Array:
-    """The numbers of a feature that an axis can show, with NaN for holes."""
-    if not is_number(X, j):
+    """Values (n,) of a numeric feature that varies, with NaN for missing ones."""
+    if not is_numeric(X, j):
         raise ValueError(
             f"Features must hold numbers to be drawn; {name!r} holds categories. "
             "Choose another feature."
         )
-    values = numbers(X, j)
-    kept = values[np.isfinite(values)]
-    if len(kept) == 0 or kept.min() == kept.max():
+    values = numeric_values(X, j)
+    finite = values[np.isfinite(values)]
+    if len(finite) == 0 or finite.min() == finite.max():
         raise ValueError(
             f"Features must vary in X to be drawn; {name!r} does not. "
             "Choose another feature or pass more rows."
@@ -107,14 +109,14 @@ def check_drawable(X: Any, j: int, name: str) -> Array:
 
 
 def check_target(estimator: Any, target: Any, X: Any) -> int:
-    """Index of the class, or of the output, that a picture is of."""
+    """Index of a class, given by its label, or of an output."""
     if is_classifier(estimator):
         return _check_class(estimator.classes_.tolist(), target)
     n_outputs = estimator.predict(_first_row(X)).size
     if target is None and n_outputs == 1:
         return 0
-    whole = isinstance(target, int | np.integer) and not isinstance(target, bool)
-    if not whole or not 0 <= target < n_outputs:
+    is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)
+    if not is_integer or not 0 <= target < n_outputs:
         raise ValueError(
             f"target must be the index of an output, from 0 to {n_outputs - 1}; got {target!r}. "
             "Draw one output at a time."
@@ -134,17 +136,18 @@ def _check_class(classes: list[Any], target: Any) -> int:
 
 
 def check_pit(pit: Any) -> Array:
-    """Probability integral transforms (n,): numbers from zero to one."""
+    """Probability integral transforms, (n,): numbers from zero to one."""
     values = np.asarray(pit, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(
             f"pit must be one-dimensional, with a number for each row; got shape {values.shape}. "
             "Draw one output at a time."
         )
-    if not ((values >= 0.0) & (values <= 1.0)).all():
+    outside = ~((values >= 0.0) & (values <= 1.0))
+    if outside.any():
         raise ValueError(
             "pit must lie between 0 and 1: it holds predictive distribution functions at the "
-            f"observed y; got {values[~((values >= 0.0) & (values <= 1.0))][0]:g}."
+            f"observed y; got {values[outside][0]:g}."
         )
     return values
 
@@ -157,9 +160,9 @@ def check_responsibilities(responsibilities: Any) -> Array:
             "responsibilities must have shape (n_samples, n_experts), with at least one row; got "
             f"{resp.shape}."
         )
-    wrong = ~(np.isclose(resp.sum(axis=1), 1.0, atol=1e-6) & (resp >= 0.0).all(axis=1))
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    invalid = ~(np.isclose(resp.sum(axis=1), 1.0, atol=1e-6) & (resp >= 0.0).all(axis=1))
+    if invalid.any():
+        row = int(np.argmax(invalid))
         raise ValueError(
             f"responsibilities must be non-negative, with rows that sum to 1; row {row} is "
             f"{resp[row].tolist()}. Pass those of estimator.responsibilities(X, y)."

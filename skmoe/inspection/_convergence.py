@@ -1,47 +1,54 @@
-"""ConvergenceDisplay: how EM climbed, from every start."""
+"""ConvergenceDisplay: the lower bounds of EM, for every start."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_mixture
-from skmoe.inspection._style import INK, PALE, colour, merged, one_axes
+from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
-# The steep first iterations would flatten what matters: the axis begins this far below the top,
-# in heights of the scatter of the ends.
-HEADROOM = 3.0
+# Height of the vertical axis in units of the range of the late lower bounds; the steep first
+# iterations would otherwise determine it.
+Y_RANGE_FACTOR = 3.0
+
+# Iterations of each run that are left out of that range.
+N_STEEP_ITER = 3
 
 
 class ConvergenceDisplay:
-    """Bounds that EM reached, iteration by iteration, from every start.
+    """Lower bounds of EM after each iteration, for every start.
 
-    The kept run is the thick line, each other start a thin one that ends in a mark where it was
-    dropped. Starts whose ends lie close together say that the optimum found is a stable one; the
-    start that won is drawn as part of the kept run. Of fits of more than 20 000 distinct rows the
-    starts ran on a sample, whose bounds differ a little from those of all rows.
+    The final run is the thick line, each start a thin one with a mark at its end. Starts whose ends
+    are close together found the same optimum; the selected start is part of the final run as well.
+    In fits of more than 20 000 distinct rows the starts ran on a sample, whose lower bounds differ
+    a little from those of all rows.
 
     Parameters
     ----------
     lower_bounds : ndarray of shape (n_iter,)
-        Penalised log-likelihood per row after each iteration of the kept run.
+        Penalised log-likelihood per row after each iteration of the final run.
     start_traces : list of ndarray
         The same of each start.
 
     Attributes
     ----------
     ax_ : matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
+        Figure of the plot.
     line_ : matplotlib line
-        The kept run.
+        The final run.
     start_lines_ : list of matplotlib lines
         The starts.
     start_ends_ : matplotlib line
-        Marks where the starts ended.
+        Marks at the ends of the starts.
     legend_ : matplotlib legend
-        What is what.
+        Legend.
 
     Examples
     --------
@@ -56,13 +63,13 @@ class ConvergenceDisplay:
     4
     """
 
-    def __init__(self, *, lower_bounds, start_traces):
+    def __init__(self, *, lower_bounds: Array, start_traces: Sequence[Array]) -> None:
         self.lower_bounds = lower_bounds
         self.start_traces = start_traces
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
-        """Draw the bounds of a fitted mixture.
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the lower bounds of a fitted mixture.
 
         Parameters
         ----------
@@ -76,7 +83,7 @@ class ConvergenceDisplay:
         Returns
         -------
         display : ConvergenceDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -90,15 +97,15 @@ class ConvergenceDisplay:
         display = cls(lower_bounds=estimator.lower_bounds_, start_traces=estimator.start_traces_)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
-        """Draw the bounds.
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the lower bounds.
 
         Parameters
         ----------
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to matplotlib's `plot` for the kept run.
+            Passed to matplotlib's `plot` for the final run.
 
         Returns
         -------
@@ -106,35 +113,35 @@ class ConvergenceDisplay:
             This display.
         """
         ax = one_axes(ax, f"{type(self).__name__}.plot")
-        self.start_lines_ = []
+        self.start_lines_: list[Any] = []
         for trace in self.start_traces:
-            steps = np.arange(1, len(trace) + 1)
-            self.start_lines_ += ax.plot(steps, trace, color=PALE, linewidth=1.2)
+            iterations = np.arange(1, len(trace) + 1)
+            self.start_lines_ += ax.plot(iterations, trace, color=LIGHT_GREY, linewidth=1.2)
         ends = [(len(trace), trace[-1]) for trace in self.start_traces]
         style = {"color": colour(0), "linewidth": 2.5, "label": "kept run"}
-        steps = np.arange(1, len(self.lower_bounds) + 1)
-        (self.line_,) = ax.plot(steps, self.lower_bounds, **merged(style, kwargs))
+        iterations = np.arange(1, len(self.lower_bounds) + 1)
+        (self.line_,) = ax.plot(iterations, self.lower_bounds, **merged(style, kwargs))
         (self.start_ends_,) = ax.plot(
-            *np.transpose(ends), "o", color=INK, markersize=5, label="end of a start"
+            *np.transpose(ends), "o", color=DARK_GREY, markersize=5, label="end of a start"
         )
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        self._show_the_top(ax)
+        self._limit_y_axis(ax)
         starts = self.start_lines_[0]
         starts.set_label("starts")
         self.legend_ = ax.legend(handles=[self.line_, starts, self.start_ends_], loc="lower right")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _show_the_top(self, ax):
-        """Leave out the part of the first, steep iterations that would flatten the rest."""
-        everything = np.concatenate([self.lower_bounds, *self.start_traces])
-        ends = [trace[-1] for trace in self.start_traces] + [self.lower_bounds[-1]]
-        later = np.concatenate([trace[3:] for trace in [self.lower_bounds, *self.start_traces]])
-        if not len(later):
+    def _limit_y_axis(self, ax: Any) -> None:
+        """Leave the lower bounds of the first, steep iterations out of the vertical axis."""
+        traces = [self.lower_bounds, *self.start_traces]
+        lower_bounds = np.concatenate(traces)
+        late = np.concatenate([trace[N_STEEP_ITER:] for trace in traces])
+        if not len(late):
             return
-        top, least = everything.max(), min(later.min(), *ends)
-        bottom = max(everything.min(), top - HEADROOM * (top - least))
+        top, lowest = lower_bounds.max(), min(late.min(), *(trace[-1] for trace in traces))
+        bottom = max(lower_bounds.min(), top - Y_RANGE_FACTOR * (top - lowest))
         margin = 0.05 * (top - bottom)
         if margin > 0.0:
             ax.set_ylim(bottom - margin, top + margin)

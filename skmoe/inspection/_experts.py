@@ -1,8 +1,9 @@
-"""ExpertsDisplay: what each expert says over a feature, and where it is asked."""
+"""ExpertsDisplay: predictions of the experts over a feature, and where the gate chooses them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -20,26 +21,30 @@ from skmoe.inspection._checks import (
     check_table,
     check_target,
 )
-from skmoe.inspection._grid import hold, make_grid
-from skmoe.inspection._style import PALE, colour, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._grid import at_reference_values, make_grid
+from skmoe.inspection._style import LIGHT_GREY, colour, expert_legend, merged, one_axes, rgb
 
-# Opacity of a curve where the gate never asks the expert.
-FAINTEST = 0.06
+# Opacity of a curve where the probability of the expert is zero.
+MIN_OPACITY = 0.06
 
-# Heights at which rows of a class and of the others are drawn.
-CLASS_MARKS = np.array([-0.05, 1.05])
+# The vertical axis shows the curves where experts have at least this probability.
+MIN_PROBABILITY_SHOWN = 0.05
+
+# Heights at which rows of other classes and of the class are drawn.
+CLASS_MARK_HEIGHTS = np.array([-0.05, 1.05])
 
 
 class ExpertsDisplay:
-    """Each expert's curve over one feature, as opaque as the gate believes in it.
+    """Predictions of each expert over one feature, with the gate probability as opacity.
 
-    Points are the rows of the data, in the colour of the expert that explains them best. The dashed
-    line is what the mixture predicts, the grey band its predictive intervals. The curves hold the
-    other features at their medians; the rows have their own, and scatter about the curves the more
-    the other features matter. `adjust` takes that part away.
+    Points are the rows of the data, in the colour of the expert with the largest responsibility.
+    The dashed line is the prediction of the mixture, the grey band its predictive intervals. The
+    curves are those of rows with the other features at their medians. The rows of the data have
+    their own values, and their scatter about the curves includes the effect of the other features,
+    which `adjust` removes.
 
-    Of a classifier the curves are each expert's probability of one class, and the rows are marks
-    above where they are of that class and below where they are not.
+    Of a classifier the curves are each expert's probability of one class. Marks at the top are the
+    rows of that class, marks at the bottom the other rows.
 
     Parameters
     ----------
@@ -48,7 +53,7 @@ class ExpertsDisplay:
     grid : ndarray of shape (n_points,)
         Values of the feature.
     curves : ndarray of shape (n_points, n_experts)
-        What each expert says, in the units of y, or its probability of the class.
+        Predictions of each expert, in the units of y, or its probabilities of the class.
     gate : ndarray of shape (n_points, n_experts)
         Probabilities of the gate.
     mean : ndarray of shape (n_points,)
@@ -56,10 +61,10 @@ class ExpertsDisplay:
     band : ndarray of shape (n_points, 2) or None
         Predictive intervals.
     coverage : float or None
-        What the band promises to cover.
+        Nominal coverage of the band.
     x, y : ndarray of shape (n_shown,)
         The rows shown; for classes y is 1 for the class and 0 for the others.
-    owner : ndarray of shape (n_shown,)
+    assigned_expert : ndarray of shape (n_shown,)
         The expert with the largest responsibility for each of them.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
@@ -67,9 +72,9 @@ class ExpertsDisplay:
     Attributes
     ----------
     ax_ : matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
+        Figure of the plot.
     curves_ : list of matplotlib line collections
         One for each expert.
     line_ : matplotlib line
@@ -79,7 +84,7 @@ class ExpertsDisplay:
     scatter_ : matplotlib collection
         The rows.
     legend_ : matplotlib legend
-        What is what.
+        Legend.
 
     See Also
     --------
@@ -101,19 +106,19 @@ class ExpertsDisplay:
     def __init__(
         self,
         *,
-        feature_name,
-        target_name,
-        grid,
-        curves,
-        gate,
-        mean,
-        band,
-        coverage,
-        x,
-        y,
-        owner,
-        is_probability=False,
-    ):
+        feature_name: str,
+        target_name: str,
+        grid: Array,
+        curves: Array,
+        gate: Array,
+        mean: Array,
+        band: Array | None,
+        coverage: float | None,
+        x: Array,
+        y: Array,
+        assigned_expert: Array,
+        is_probability: bool = False,
+    ) -> None:
         self.feature_name = feature_name
         self.target_name = target_name
         self.grid = grid
@@ -124,27 +129,27 @@ class ExpertsDisplay:
         self.coverage = coverage
         self.x = x
         self.y = y
-        self.owner = owner
+        self.assigned_expert = assigned_expert
         self.is_probability = is_probability
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
-        feature=0,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        feature: Any = 0,
         *,
-        target=None,
-        coverage=0.9,
-        adjust=False,
-        grid_resolution=200,
-        subsample=1000,
-        random_state=None,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        target: Any = None,
+        coverage: float | None = 0.9,
+        adjust: bool = False,
+        grid_resolution: int = 200,
+        subsample: int | None = 1000,
+        random_state: Any = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the experts of a fitted mixture over one feature.
 
         Parameters
@@ -152,7 +157,7 @@ class ExpertsDisplay:
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
             Fitted mixture.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to show. They also give the feature its range and the others their medians.
+            Rows to show. They determine the range of the feature and the medians of the others.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
         feature : int or str, default=0
@@ -161,16 +166,16 @@ class ExpertsDisplay:
             The class whose probability is drawn, or the index of the output. Needed for more than
             two classes and for several outputs; of two classes the default is `classes_[1]`.
         coverage : float, default=0.9
-            What the predictive intervals of a regressor cover; None for no band, as it must be for
-            experts whose density is not made of normals.
+            Nominal coverage of the predictive intervals of a regressor. None for no band, as is
+            required for experts without a predictive distribution.
         adjust : bool, default=False
-            Whether the rows of a regressor are moved to where they would be with the other features
-            at their medians: by the difference that this makes to the expert that explains them
-            (partial residuals).
+            Whether the rows of a regressor are drawn as partial residuals: the difference between
+            the prediction of their expert with the other features at the medians and that at their
+            own values is added to y.
         grid_resolution : int, default=200
             Points of the curves.
         subsample : int, default=1000
-            Most rows to show, drawn at random; None for all.
+            Largest number of rows to show, drawn at random; None for all.
         random_state : int, RandomState instance or None, default=None
             Source of randomness of the rows shown.
         feature_names : list of str of length n_features, default=None
@@ -183,7 +188,7 @@ class ExpertsDisplay:
         Returns
         -------
         display : ExpertsDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -192,26 +197,26 @@ class ExpertsDisplay:
         TypeError
             If the estimator is not a mixture of experts.
         ValueError
-            If the feature, the class or the output is not named or unknown, the coverage is not
-            between 0 and 1 or the experts have no intervals, or a number of points or rows is not
-            an integer of at least two.
+            If the feature, the class or the output is missing or unknown, the coverage is not
+            between 0 and 1, the experts have no predictive distribution for a band, or a number of
+            points or rows is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
         labels = check_names(estimator, feature_names)
-        (j,) = check_features("feature", feature, estimator, feature_names, most=1)
+        (j,) = check_features("feature", feature, estimator, feature_names, max_features=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
         index = check_target(estimator, target, table)
-        owner = estimator.responsibilities(X, y).argmax(axis=1)
+        assigned_expert = estimator.responsibilities(X, y).argmax(axis=1)
         x = check_drawable(table, j, labels[j])
         grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
         rows = make_grid(table, [j], grid[:, None])
         observed = _observed(estimator, y, index)
         if adjust and not is_classifier(estimator):
-            observed = observed + _adjustment(estimator, table, j, index, owner)
+            observed = observed + _adjustment(estimator, table, j, index, assigned_expert)
         shown = _shown(np.isfinite(x), subsample, random_state)
         display = cls(
             feature_name=labels[j],
@@ -224,12 +229,19 @@ class ExpertsDisplay:
             coverage=None if is_classifier(estimator) else coverage,
             x=x[shown],
             y=observed[shown],
-            owner=owner[shown],
+            assigned_expert=assigned_expert[shown],
             is_probability=is_classifier(estimator),
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, line_kwargs=None, scatter_kwargs=None, band_kwargs=None):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        line_kwargs: Mapping[str, Any] | None = None,
+        scatter_kwargs: Mapping[str, Any] | None = None,
+        band_kwargs: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Draw the experts.
 
         Parameters
@@ -262,42 +274,41 @@ class ExpertsDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_band(self, ax, kwargs):
-        self.band_ = None
-        if self.band is not None:
-            style = {"color": PALE, "alpha": 0.25, "linewidth": 0}
+    def _plot_band(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
+        self.band_: Any = None
+        if self.band is not None and self.coverage is not None:
+            style = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
             style["label"] = f"{100 * self.coverage:.3g} % interval"
             self.band_ = ax.fill_between(self.grid, *self.band.T, **merged(style, kwargs))
 
-    def _plot_rows(self, ax, kwargs):
-        style = {"c": [colour(k) for k in self.owner], "s": 12, "alpha": 0.45}
-        style |= {"linewidths": 0}
+    def _plot_rows(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
+        style: dict[str, Any] = {"c": [colour(k) for k in self.assigned_expert]}
+        style |= {"s": 12, "alpha": 0.45, "linewidths": 0}
         height = self.y
         if self.is_probability:
-            height = CLASS_MARKS[self.y.astype(int)]
+            height = CLASS_MARK_HEIGHTS[self.y.astype(int)]
             style |= {"marker": "|", "s": 40, "linewidths": 1.0}
         self.scatter_ = ax.scatter(self.x, height, **{**style, **(kwargs or {})})
 
-    def _plot_curves(self, ax, kwargs):
+    def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
         from matplotlib.collections import LineCollection
 
-        self.curves_ = []
+        self.curves_: list[Any] = []
         limits = ax.get_ylim()
         for k, (curve, gate) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
             points = np.column_stack([self.grid, curve])
-            opacity = FAINTEST + (1.0 - FAINTEST) * (gate[1:] + gate[:-1]) / 2.0
+            opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * (gate[1:] + gate[:-1]) / 2.0
             colours = np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
             style = {"colors": colours, "linewidths": 3.0, "zorder": 3, "capstyle": "butt"}
             segments: Any = np.stack([points[:-1], points[1:]], axis=1)
-            lines = LineCollection(segments, **style | (kwargs or {}))
+            lines = LineCollection(segments, **{**style, **(kwargs or {})})
             self.curves_.append(ax.add_collection(lines))
-        # Curves may leave the picture where nobody asks their experts.
-        asked = np.where(self.gate >= 0.05, self.curves, np.nan)
-        low, high = np.nanmin(asked), np.nanmax(asked)
+        shown = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
+        low, high = np.nanmin(shown), np.nanmax(shown)
         margin = 0.05 * (high - low)
         ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
 
-    def _plot_legend(self, ax):
+    def _plot_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
 
         handles = [
@@ -308,14 +319,14 @@ class ExpertsDisplay:
         rows, marker = "rows, by expert", "o"
         if self.is_probability:
             rows, marker = "rows, by expert\n(of the class: top)", "|"
-        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": PALE}
+        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": LIGHT_GREY}
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
-        self.legend_.set_title("Faint where the\ngate hardly asks")
+        self.legend_.set_title("Opacity: gate\nprobability")
 
 
 def _one_target(values: Any, index: int, axis: int) -> Array:
-    """Values of one output or class, whose axis is there if there are several."""
+    """Values of one output or class, from an array with an axis for them if there are several."""
     values = np.asarray(values)
     return np.take(values, index, axis=axis) if values.ndim > axis else values
 
@@ -338,22 +349,23 @@ def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Arra
     try:
         interval = estimator.predict_interval(rows, coverage)
     except ValueError as error:
-        raise ValueError(f"{error} Without a band, coverage=None, they can be drawn.") from error
+        raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return _one_target(interval, index, 2)
 
 
-def _adjustment(estimator: Any, table: Any, j: int, index: int, owner: Array) -> Array:
-    """What holding the other features changes in what the owner of each row says."""
-    held, own = (
-        _one_target(estimator.predict_experts(rows), index, 2) for rows in (hold(table, j), table)
+def _adjustment(estimator: Any, table: Any, j: int, index: int, assigned_expert: Array) -> Array:
+    """Change (n,) of the prediction of each row's expert with the other features at references."""
+    reference, own = (
+        _one_target(estimator.predict_experts(rows), index, 2)
+        for rows in (at_reference_values(table, j), table)
     )
-    each = np.arange(len(owner))
-    return held[each, owner] - own[each, owner]
+    row = np.arange(len(assigned_expert))
+    return reference[row, assigned_expert] - own[row, assigned_expert]
 
 
-def _shown(known: Array, subsample: int | None, random_state: Any) -> Array:
-    """Indices of the rows to show."""
-    rows = np.flatnonzero(known)
+def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
+    """Indices of the rows to show, among those with a value of the feature."""
+    rows = np.flatnonzero(finite)
     if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
         return rows
     chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
@@ -361,7 +373,7 @@ def _shown(known: Array, subsample: int | None, random_state: Any) -> Array:
 
 
 def _target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
-    """Label of the vertical axis: the name of y where it has one."""
+    """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
     if hasattr(y, "columns"):

@@ -1,8 +1,9 @@
-"""GateDisplay: which expert answers where."""
+"""GateDisplay: gate probabilities over one feature or two."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,33 +18,34 @@ from skmoe.inspection._checks import (
     check_table,
 )
 from skmoe.inspection._grid import make_grid
-from skmoe.inspection._style import INK, colour, dash, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._style import DARK_GREY, colour, dash, expert_legend, merged, one_axes, rgb
 
-# Shares of the rows that ticks on the axes mark.
+# Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
 
 DECILE_MARKS = {"x": "|", "y": "_"}
 
 DECILE_STYLE: dict[str, Any] = {
-    "color": INK,
+    "color": DARK_GREY,
     "markersize": 8,
     "markeredgewidth": 1.0,
     "zorder": 3,
 }
 
-# How far the palest region is from white.
-FAINTEST = 0.15
+# Intensity of regions in which all experts are equally probable, and in which one is certain.
+MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
 
-# Points of the grid of one feature and of two, where the user names no number.
-RESOLUTION = {1: 200, 2: 100}
+# Default number of grid points for each feature, by the number of features.
+GRID_RESOLUTION = {1: 200, 2: 100}
 
 
 class GateDisplay:
     """Probabilities of the gate over one feature or two.
 
-    Over one feature each expert has a line. Over two, each place has the colour of its most
-    probable expert, the stronger the more certain the gate is: white is where all experts are
-    equally probable. Short ticks along the axes mark the deciles of the features in the data.
+    Over one feature each expert has a line. Over two, each point has the colour of its most
+    probable expert, with an intensity that increases with its probability: it is white where all
+    experts are equally probable. Short ticks along the axes mark the deciles of the features in the
+    data.
 
     Parameters
     ----------
@@ -59,21 +61,21 @@ class GateDisplay:
     Attributes
     ----------
     ax_ : matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
+        Figure of the plot.
     lines_ : list of matplotlib lines
         One for each expert; with one feature.
     image_ : matplotlib image
         The regions; with two features.
     labels_ : list of matplotlib texts
-        Numbers of the experts in their regions; with two features.
+        Indices of the experts in their regions; with two features.
     legend_ : matplotlib legend
-        The experts.
+        Legend.
 
     See Also
     --------
-    ExpertsDisplay : What the experts say over a feature.
+    ExpertsDisplay : Predictions of the experts over a feature.
 
     Examples
     --------
@@ -90,7 +92,14 @@ class GateDisplay:
     'x0'
     """
 
-    def __init__(self, *, feature_names, values, gate, deciles=None):
+    def __init__(
+        self,
+        *,
+        feature_names: Sequence[str],
+        values: Sequence[Array],
+        gate: Array,
+        deciles: Sequence[Array] | None = None,
+    ) -> None:
         self.feature_names = feature_names
         self.values = values
         self.gate = gate
@@ -99,15 +108,15 @@ class GateDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        features=0,
+        estimator: Any,
+        X: Any,
+        features: Any = 0,
         *,
-        grid_resolution=None,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        grid_resolution: int | None = None,
+        feature_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the gate of a fitted mixture.
 
         Parameters
@@ -115,12 +124,12 @@ class GateDisplay:
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
             Fitted mixture.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows that give the features their ranges. Features that are not drawn are held at their
-            medians in X, categories at the most frequent one.
+            Rows that determine the ranges of the features. Features that are not drawn are at
+            their medians in X, categories at the most frequent one.
         features : int, str or sequence of one or two of these, default=0
             The feature along the horizontal axis, and with two the one along the vertical axis.
         grid_resolution : int, default=None
-            Points of the grid along each feature, equally spaced from its least value to its
+            Points of the grid along each feature, equally spaced from its smallest value to its
             largest. None is 200 for one feature and 100 for two.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
@@ -132,7 +141,7 @@ class GateDisplay:
         Returns
         -------
         display : GateDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -141,21 +150,21 @@ class GateDisplay:
         TypeError
             If the estimator is not a mixture of experts.
         ValueError
-            If there are more than two features, one is unknown, constant or no number, or the
+            If there are more than two features, one is unknown, constant or not numeric, or the
             resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
         labels = check_names(estimator, feature_names)
-        columns = check_features("features", features, estimator, feature_names, most=2)
-        default = RESOLUTION[len(columns)]
+        columns = check_features("features", features, estimator, feature_names, max_features=2)
+        default = GRID_RESOLUTION[len(columns)]
         resolution = default if grid_resolution is None else grid_resolution
         check_integer("grid_resolution", resolution, least=2)
         X = check_table(estimator, X)
         drawn = [check_drawable(X, j, labels[j]) for j in columns]
         values = [np.linspace(np.nanmin(column), np.nanmax(column), resolution) for column in drawn]
-        places = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
-        gate = estimator.predict_gate(make_grid(X, columns, places))
+        points = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
+        gate = estimator.predict_gate(make_grid(X, columns, points))
         display = cls(
             feature_names=[labels[j] for j in columns],
             values=values,
@@ -164,7 +173,7 @@ class GateDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the gate.
 
         Parameters
@@ -188,8 +197,8 @@ class GateDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_lines(self, ax, kwargs):
-        self.lines_ = []
+    def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
+        self.lines_: list[Any] = []
         for k, probability in enumerate(self.gate.T):
             style = {"color": colour(k), "linestyle": dash(k), "linewidth": 2}
             style = merged({**style, "label": f"expert {k}"}, kwargs)
@@ -198,17 +207,17 @@ class GateDisplay:
         ax.set_xlim(self.values[0][[0, -1]])
         self.legend_ = expert_legend(ax, self.lines_ + self._decile_handles())
 
-    def _plot_regions(self, ax, kwargs):
+    def _plot_regions(self, ax: Any, kwargs: dict[str, Any]) -> None:
         from matplotlib.patches import Patch
         from matplotlib.patheffects import withStroke
 
-        across, up = self.values
+        horizontal, vertical = self.values
         self.image_ = ax.imshow(
             region_colours(self.gate),
             **merged(
                 {
                     "origin": "lower",
-                    "extent": (across[0], across[-1], up[0], up[-1]),
+                    "extent": (horizontal[0], horizontal[-1], vertical[0], vertical[-1]),
                     "aspect": "auto",
                     "interpolation": "nearest",
                 },
@@ -218,13 +227,14 @@ class GateDisplay:
         ax.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
         shown = np.unique(self.gate.argmax(axis=2))
         for k in shown if len(shown) > 1 else []:
-            lead = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)
-            ax.contour(across, up, lead, levels=[0.0], colors="white", linewidths=1.5)
-        # Readable across whatever else is drawn there.
+            margin = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)
+            contour = {"levels": [0.0], "colors": "white", "linewidths": 1.5}
+            ax.contour(horizontal, vertical, margin, **contour)
+        # A white outline keeps the labels legible on ticks and lines.
         style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
         style |= {"ha": "center", "va": "center", "fontweight": "bold"}
         self.labels_ = [
-            ax.text(across[i], up[j], str(k), **style)
+            ax.text(horizontal[i], vertical[j], str(k), **style)
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]
@@ -232,7 +242,7 @@ class GateDisplay:
         self.legend_ = expert_legend(ax, handles + self._decile_handles())
         self.legend_.set_title("Most probable\n(pale: uncertain)")
 
-    def _decile_handles(self):
+    def _decile_handles(self) -> list[Any]:
         from matplotlib.lines import Line2D
 
         if self.deciles is None:
@@ -240,32 +250,32 @@ class GateDisplay:
         label = "deciles of the rows"
         return [Line2D([], [], marker="|", linestyle="none", label=label, **DECILE_STYLE)]
 
-    def _mark_deciles(self, ax):
+    def _mark_deciles(self, ax: Any) -> None:
         for axis, deciles in zip("xy", self.deciles or [], strict=False):
-            along = ax.get_xaxis_transform() if axis == "x" else ax.get_yaxis_transform()
-            ends = np.full_like(deciles, 0.02)
-            places = (deciles, ends) if axis == "x" else (ends, deciles)
-            ax.plot(*places, DECILE_MARKS[axis], transform=along, **DECILE_STYLE)
+            transform = ax.get_xaxis_transform() if axis == "x" else ax.get_yaxis_transform()
+            edge = np.full_like(deciles, 0.02)  # near the axis
+            points = (deciles, edge) if axis == "x" else (edge, deciles)
+            ax.plot(*points, DECILE_MARKS[axis], transform=transform, **DECILE_STYLE)
 
 
 def region_colours(gate: Array) -> Array:
-    """Colours (n, n, 3): of the most probable expert, paler where the gate is less certain."""
+    """Colours (n, n, 3) of the most probable expert, paler where it is less probable."""
     n_experts = gate.shape[-1]
     best = gate.argmax(axis=-1)
     if n_experts == 1:
         certainty = np.ones(best.shape)
     else:
         certainty = (gate.max(axis=-1) - 1.0 / n_experts) / (1.0 - 1.0 / n_experts)
-    strength = (FAINTEST + (0.85 - FAINTEST) * certainty)[..., None]
+    intensity = (MIN_INTENSITY + (MAX_INTENSITY - MIN_INTENSITY) * certainty)[..., None]
     palette = np.array([rgb(k) for k in range(n_experts)])
-    return 1.0 - strength * (1.0 - palette[best])
+    return 1.0 - intensity * (1.0 - palette[best])
 
 
 def region_centre(gate: Array, expert: int) -> tuple[int, int]:
-    """Place of an expert's region that is farthest from its edges."""
+    """Grid indices of the point of an expert's region that is farthest from its edges."""
     from scipy.ndimage import distance_transform_edt
 
     inside = np.pad(gate.argmax(axis=-1) == expert, 1)
-    depth = distance_transform_edt(inside)[1:-1, 1:-1]
-    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    distance = distance_transform_edt(inside)[1:-1, 1:-1]
+    row, column = np.unravel_index(np.argmax(distance), distance.shape)
     return int(row), int(column)

@@ -1,7 +1,8 @@
-"""Rows that differ in one or two features, the others held at typical values."""
+"""Rows that vary in one or two features, with the other features at reference values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,15 @@ from scipy import sparse
 from skmoe._numerics.typing import Array
 
 
-def is_number(X: Any, j: int) -> bool:
-    """Whether a column holds numbers; those of arrays do."""
+def is_numeric(X: Any, j: int) -> bool:
+    """Whether a column holds numbers; columns of arrays do."""
     if not hasattr(X, "columns"):
         return True
     return str(_series(X, j).dtype).lower().startswith(("int", "uint", "float", "bool"))
 
 
-def numbers(X: Any, j: int) -> Array:
-    """A column of numbers, (n,), with NaN for holes."""
+def numeric_values(X: Any, j: int) -> Array:
+    """A column of numbers, (n,), with NaN for missing values."""
     if sparse.issparse(X):
         return X[:, [j]].toarray()[:, 0]
     if hasattr(X, "iloc"):
@@ -28,62 +29,62 @@ def numbers(X: Any, j: int) -> Array:
     return X[:, j]
 
 
-def spreads(X: Any) -> Array:
-    """Standard deviation of each column; one where it has none."""
+def column_stds(X: Any) -> Array:
+    """Standard deviation of each column, (p,); one for constant columns and categories."""
     values = np.ones(X.shape[1])
     for j in range(X.shape[1]):
-        column = numbers(X, j) if is_number(X, j) else np.zeros(1)
+        column = numeric_values(X, j) if is_numeric(X, j) else np.zeros(1)
         values[j] = np.nanstd(column) or 1.0
     return values
 
 
-def make_grid(X: Any, columns: list[int], values: Array) -> Any:
-    """Rows of the kind of X with `values` (n, len(columns)) in some columns.
+def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
+    """Rows of the type of X with `values` (n, len(columns)) in some columns.
 
-    The other columns are held at their medians, or at their most frequent category.
+    The other columns are at their reference values: the median, or the most frequent category.
     """
     if hasattr(X, "columns"):
-        return _frame(X, columns, values)
+        return _frame_grid(X, columns, values)
     if sparse.issparse(X):
-        return _sparse(X, columns, values)
-    held = [0.0 if j in columns else _median(X[:, j]) for j in range(X.shape[1])]
-    grid = np.tile(held, (len(values), 1))
+        return _sparse_grid(X, columns, values)
+    reference = [0.0 if j in columns else _median(X[:, j]) for j in range(X.shape[1])]
+    grid = np.tile(reference, (len(values), 1))
     grid[:, columns] = values
     return grid
 
 
-def hold(X: Any, column: int) -> Any:
-    """The rows of X, each with its own value of one column and the others held."""
-    return make_grid(X, [column], numbers(X, column)[:, None])
+def at_reference_values(X: Any, column: int) -> Any:
+    """The rows of X with their own values of one column, and reference values of the others."""
+    return make_grid(X, [column], numeric_values(X, column)[:, None])
 
 
-def _frame(X: Any, columns: list[int], values: Array) -> Any:
+def _frame_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     filled = {}
     for j, name in enumerate(X.columns):
         if j in columns:
             filled[name] = values[:, columns.index(j)]
-        elif is_number(X, j):
-            filled[name] = np.full(len(values), _median(numbers(X, j)))
+        elif is_numeric(X, j):
+            filled[name] = np.full(len(values), _median(numeric_values(X, j)))
         else:
             series = _series(X, j)
             row = np.full(len(values), _most_frequent(series))
-            # Without the index of the rows that pandas would align.
+            # `take` of the array, because pandas would align rows by the index of the series.
             filled[name] = series.array.take(row) if hasattr(X, "iloc") else series[row]
     return type(X)(filled)
 
 
-def _sparse(X: Any, columns: list[int], values: Array) -> Any:
-    held = np.zeros(X.shape[1])
-    # Where most entries are zero, so is the median.
+def _sparse_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
+    reference = np.zeros(X.shape[1])
+    # The median of a column with a majority of zeros is zero.
     for j in np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]):
-        held[j] = _median(numbers(X, int(j)))
-    held[columns] = 0.0
-    place = sparse.csr_array(
+        reference[j] = _median(numeric_values(X, int(j)))
+    reference[columns] = 0.0
+    selector = sparse.csr_array(
         (np.ones(len(columns)), (np.arange(len(columns)), columns)),
         shape=(len(columns), X.shape[1]),
     )
     repeat = sparse.csr_array(np.ones((len(values), 1)))
-    return repeat @ sparse.csr_array(held[None]) + sparse.csr_array(values) @ place
+    return repeat @ sparse.csr_array(reference[None]) + sparse.csr_array(values) @ selector
 
 
 def _series(X: Any, j: int) -> Any:
@@ -91,12 +92,12 @@ def _series(X: Any, j: int) -> Any:
 
 
 def _median(column: Array) -> float:
-    kept = column[~np.isnan(column)]
-    return float(np.median(kept)) if len(kept) else float("nan")
+    finite = column[~np.isnan(column)]
+    return float(np.median(finite)) if len(finite) else float("nan")
 
 
 def _most_frequent(series: Any) -> int:
-    """First row that holds the most frequent value."""
+    """Index of the first row with the most frequent value."""
     _, first, count = np.unique(
         [str(value) for value in series], return_index=True, return_counts=True
     )

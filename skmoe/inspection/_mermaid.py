@@ -1,8 +1,9 @@
-"""export_mermaid: the routing as a diagram."""
+"""export_mermaid: the gate and the experts of a fitted mixture as a diagram."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,25 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_integer
 from skmoe._inference.labels import expert_names, format_percent, gate_name, noise_std
 from skmoe.inspection._checks import check_mixture, check_names, check_table
-from skmoe.inspection._grid import spreads
-from skmoe.inspection._text import encoded_columns, gate_leanings
+from skmoe.inspection._grid import column_stds
+from skmoe.inspection._text import derived_gate_columns, gate_log_odds
 
-# All else could end a label or be taken for markup.
+# Other characters could end a label, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
 
 
-def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
-    """Draw the routing of a fitted mixture as a mermaid diagram.
+def export_mermaid(
+    estimator: Any,
+    feature_names: Sequence[str] | None = None,
+    *,
+    X: Any = None,
+    max_features: int = 3,
+) -> str:
+    """Write the routing of a fitted mixture as a mermaid diagram.
 
-    Rows go from the features through the gate, with the features on which it leans most, to the
-    experts, with the share of the rows each gets, and on to the prediction. The text renders as a
-    picture in the README of a repository, in a block of code whose language is mermaid.
+    Edges lead from the features through the gate, with the features of the largest effects, to the
+    experts, with their shares of the rows, and to the prediction. The text renders as a diagram in
+    the README of a repository, in a block of code whose language is mermaid.
 
     Parameters
     ----------
@@ -32,10 +39,10 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose spread makes the slopes of different features comparable. Without them the gate's
-        features are not ranked, and not named.
+        Rows whose standard deviations make the slopes of different features comparable. Without
+        them the features of the gate are not ranked, and not named.
     max_features : int, default=3
-        Most features to name at the gate.
+        Largest number of features to name at the gate.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
 
     See Also
     --------
-    export_text : The same in words.
+    export_text : The same as text.
 
     Examples
     --------
@@ -69,39 +76,38 @@ def export_mermaid(estimator, feature_names=None, *, X=None, max_features=3):
     check_mixture(estimator)
     names = check_names(estimator, feature_names)
     check_integer("max_features", max_features, least=1)
-    leading = [] if X is None else _leading(estimator, check_table(estimator, X))
-    n_features = estimator.n_features_in_
-    entrance = _label(f"{n_features} feature" + "s" * (n_features > 1))
-    gate = [f"{gate_name(estimator)} gate"]
+    leading = [] if X is None else _leading_features(estimator, check_table(estimator, X))
+    n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
+    features = _label(f"{n_features} feature" + "s" * (n_features > 1))
+    gate = [f"{gate_name(estimator.gate)} gate"]
     if leading:
-        gate.append("leans on " + ", ".join(names[j] for j in leading[:max_features]))
-    lines = ["flowchart LR", f"    input[{entrance}] --> gate{{{_label(*gate)}}}"]
-    deviations = noise_std(estimator)
-    for k, kind in enumerate(expert_names(estimator)):
-        told = [f"expert {k}", kind]
-        if deviations is not None and deviations[k]:
-            told.append("noise " + ", ".join(f"{value:.3g}" for value in deviations[k]))
+        gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
+    lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
+    std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
+    kinds = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
+    for k, kind in enumerate(kinds):
+        described = [f"expert {k}", kind]
+        if std is not None and std[k]:
+            described.append("noise " + ", ".join(f"{value:.3g}" for value in std[k]))
         share = _label(format_percent(estimator.weights_[k]))
-        lines.append(f"    gate -->|{share}| expert{k}[{_label(*told)}]")
-    what = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
-    lines += [
-        f"    expert{k} --> output([{_label(what)}])" if k == 0 else f"    expert{k} --> output"
-        for k in range(estimator.n_experts_)
-    ]
+        lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
+    prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
+    lines.append(f"    expert0 --> output([{_label(prediction)}])")
+    lines += [f"    expert{k} --> output" for k in range(1, n_experts)]
     return "\n".join(lines)
 
 
-def _leading(estimator: Any, X: Any) -> list[int]:
-    """Features on which the gate leans, most first, by their spread in X."""
-    leanings = gate_leanings(estimator)
-    if leanings is None or encoded_columns(estimator) is not None:
+def _leading_features(estimator: Any, X: Any) -> list[int]:
+    """Features with an effect on the gate, by the range of their log odds per deviation in X."""
+    log_odds = gate_log_odds(estimator)
+    if log_odds is None or derived_gate_columns(estimator) is not None:
         return []
-    reach = np.ptp(leanings, axis=0) * spreads(X)
-    return [int(j) for j in np.argsort(-reach, kind="stable") if reach[j] > 0.0]
+    effect = np.ptp(log_odds, axis=0) * column_stds(X)
+    return [int(j) for j in np.argsort(-effect, kind="stable") if effect[j] > 0.0]
 
 
 def _label(*lines: str) -> str:
-    """Lines of text in quotes, with what mermaid would read as markup spelt as code points."""
+    """Lines of text in quotes, with unsafe characters as code points."""
     plain = [" ".join(line.split()) for line in lines]
-    safe = [UNSAFE.sub(lambda found: f"#{ord(found[0])};", line) for line in plain]
+    safe = [UNSAFE.sub(lambda match: f"#{ord(match[0])};", line) for line in plain]
     return f'"{"<br/>".join(safe)}"'

@@ -1,38 +1,41 @@
-"""NumberOfExpertsDisplay: how the number of experts was chosen."""
+"""NumberOfExpertsDisplay: selection of the number of experts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_chosen, check_mixture
-from skmoe.inspection._style import INK, colour, merged, one_axes
+from skmoe.inspection._checks import check_mixture, check_n_experts_selected
+from skmoe.inspection._style import DARK_GREY, colour, merged, one_axes
 
 
 class NumberOfExpertsDisplay:
-    """Scores of the numbers of experts that a fit tried, and the number it chose.
+    """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
     Parameters
     ----------
-    tried : ndarray of shape (n_numbers,)
+    tried : array-like of shape (n_numbers,)
         Numbers of experts.
-    scores : ndarray of shape (n_numbers,)
-        Mean log density of rows held out, or the negative criterion; greater is better.
+    scores : array-like of shape (n_numbers,)
+        Mean log density of held-out rows, or the negative criterion; greater is better.
     chosen : int
-        The number chosen.
+        The number selected.
     score_name : str
-        What the scores are.
+        Label of the scores.
 
     Attributes
     ----------
     ax_ : matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
+        Figure of the plot.
     line_ : matplotlib line
         The scores.
     mark_ : matplotlib line
-        The number chosen.
+        The number selected.
     legend_ : matplotlib legend
-        What is what.
+        Legend.
 
     Examples
     --------
@@ -47,15 +50,17 @@ class NumberOfExpertsDisplay:
     2
     """
 
-    def __init__(self, *, tried, scores, chosen, score_name):
+    def __init__(
+        self, *, tried: Sequence[int], scores: Sequence[float], chosen: int, score_name: str
+    ) -> None:
         self.tried = tried
         self.scores = scores
         self.chosen = chosen
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
-        """Draw the choice of a fitted mixture.
+    def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the selection of a fitted mixture.
 
         Parameters
         ----------
@@ -69,7 +74,7 @@ class NumberOfExpertsDisplay:
         Returns
         -------
         display : NumberOfExpertsDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -82,19 +87,19 @@ class NumberOfExpertsDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
-        check_chosen(estimator)
-        how = estimator.n_experts
-        name = "Log density per row held out" if how == "auto" else f"-{how.upper()}"
-        chosen = estimator.n_experts_ // _n_averaged(estimator)
+        check_n_experts_selected(estimator)
+        criterion = estimator.n_experts
+        held_out = "Log density per row held out"
+        n_averaged_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
         display = cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
-            chosen=chosen,
-            score_name=name,
+            chosen=estimator.n_experts_ // n_averaged_starts,
+            score_name=held_out if criterion == "auto" else f"-{criterion.upper()}",
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the scores.
 
         Parameters
@@ -112,14 +117,14 @@ class NumberOfExpertsDisplay:
         ax = one_axes(ax, f"{type(self).__name__}.plot")
         style = {"color": colour(0), "marker": "o", "linewidth": 2.0, "label": "tried"}
         (self.line_,) = ax.plot(self.tried, self.scores, **merged(style, kwargs))
-        at = self.scores[list(self.tried).index(self.chosen)]
+        score = self.scores[list(self.tried).index(self.chosen)]
         (self.mark_,) = ax.plot(
             [self.chosen],
-            [at],
+            [score],
             "o",
             markersize=13,
             markerfacecolor="none",
-            markeredgecolor=INK,
+            markeredgecolor=DARK_GREY,
             markeredgewidth=2.0,
             label=f"chosen: {self.chosen}",
         )
@@ -128,8 +133,3 @@ class NumberOfExpertsDisplay:
         self.legend_ = ax.legend(loc="lower right")
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _n_averaged(estimator):
-    """Starts that the mixture is the average of."""
-    return len(estimator.start_traces_) if estimator.combine == "average" else 1

@@ -1,25 +1,34 @@
-"""ResponsibilitiesDisplay: how much each expert explains, and how surely."""
+"""ResponsibilitiesDisplay: responsibilities of the experts for observed rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_mixture, check_responsibilities
-from skmoe.inspection._style import INK, PALE, colour, legend_above, merged, two_axes
+from skmoe.inspection._style import (
+    DARK_GREY,
+    LIGHT_GREY,
+    colour,
+    legend_above,
+    merged,
+    two_axes,
+)
 
-WIDTH = 0.38
+# Width of a bar.
+BAR_WIDTH = 0.38
 
 
 class ResponsibilitiesDisplay:
-    """Usage, rows owned and certainty of the experts.
+    """Usage of the experts, rows assigned to them, and certainty of the assignment.
 
-    Left: each expert's share of the responsibilities, and the share of the rows that are most
-    probably its own. Right: how surely those rows are its own, a box from quartile to quartile with
-    whiskers from the 5th to the 95th percentile; the dashed line is where all experts are equally
-    probable.
+    Each row is assigned to the expert with the largest responsibility. Left: the mean
+    responsibility of each expert, and the fraction of the rows assigned to it. Right: its
+    responsibilities for those rows, a box between the quartiles with whiskers from the 5th to the
+    95th percentile; at the dashed line all experts are equally probable.
 
     Parameters
     ----------
@@ -30,18 +39,18 @@ class ResponsibilitiesDisplay:
     ----------
     usage : ndarray of shape (n_experts,)
         Mean responsibility.
-    owned : ndarray of shape (n_experts,)
-        Share of the rows whose largest responsibility is that of the expert.
+    assigned_share : ndarray of shape (n_experts,)
+        Fraction of the rows that are assigned to each expert.
     certainty : list of ndarray
-        For each expert, the responsibilities of those rows.
+        Responsibilities of each expert for the rows assigned to it.
     ax_ : ndarray of shape (2,) of matplotlib axes
-        Axes of the picture.
+        Axes of the plot.
     figure_ : matplotlib figure
-        Figure of the picture.
-    usage_bars_, owned_bars_ : matplotlib bars
-        The left half.
+        Figure of the plot.
+    usage_bars_, assigned_bars_ : matplotlib bars
+        The bars on the left.
     boxes_ : list of matplotlib patches
-        The right half, one for each expert that has rows.
+        The boxes on the right, one for each expert with rows.
 
     Examples
     --------
@@ -51,33 +60,36 @@ class ResponsibilitiesDisplay:
     >>> display = ResponsibilitiesDisplay.from_predictions(responsibilities)
     >>> display.usage
     array([0.625, 0.375])
-    >>> display.owned
+    >>> display.assigned_share
     array([0.75, 0.25])
     """
 
-    def __init__(self, *, responsibilities):
+    def __init__(self, *, responsibilities: Array) -> None:
         self.responsibilities = responsibilities
 
     @property
-    def usage(self):
+    def usage(self) -> Array:
         """Mean responsibility of each expert."""
         return self.responsibilities.mean(axis=0)
 
     @property
-    def owned(self):
-        """Share of the rows that are most probably each expert's."""
+    def assigned_share(self) -> Array:
+        """Fraction of the rows that are assigned to each expert."""
         n_rows, n_experts = self.responsibilities.shape
-        owner = self.responsibilities.argmax(axis=1)
-        return np.bincount(owner, minlength=n_experts) / n_rows
+        assigned_expert = self.responsibilities.argmax(axis=1)
+        return np.bincount(assigned_expert, minlength=n_experts) / n_rows
 
     @property
-    def certainty(self):
-        """Responsibilities of each expert for the rows that are most probably its own."""
-        owner, largest = self.responsibilities.argmax(axis=1), self.responsibilities.max(axis=1)
-        return [largest[owner == k] for k in range(self.responsibilities.shape[1])]
+    def certainty(self) -> list[Array]:
+        """Responsibilities of each expert for the rows that are assigned to it."""
+        assigned_expert = self.responsibilities.argmax(axis=1)
+        largest = self.responsibilities.max(axis=1)
+        return [largest[assigned_expert == k] for k in range(self.responsibilities.shape[1])]
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, ax: Any = None, **kwargs: Any
+    ) -> Self:
         """Draw the responsibilities of a fitted mixture.
 
         Parameters
@@ -89,14 +101,14 @@ class ResponsibilitiesDisplay:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
             Passed to `plot`.
 
         Returns
         -------
         display : ResponsibilitiesDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
@@ -110,7 +122,7 @@ class ResponsibilitiesDisplay:
         return cls.from_predictions(estimator.responsibilities(X, y), ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, responsibilities, *, ax=None, **kwargs):
+    def from_predictions(cls, responsibilities: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw given responsibilities.
 
         Parameters
@@ -118,33 +130,33 @@ class ResponsibilitiesDisplay:
         responsibilities : array-like of shape (n_samples, n_experts)
             Non-negative, with rows that sum to one.
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
             Passed to `plot`.
 
         Returns
         -------
         display : ResponsibilitiesDisplay
-            The picture and its arrays.
+            The display.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the rows are no responsibilities.
+            If the values are negative, or rows do not sum to one.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
         resp = check_responsibilities(responsibilities)
         return cls(responsibilities=resp).plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, **kwargs):
-        """Draw usage, rows owned and certainty.
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw usage, assigned rows and certainty.
 
         Parameters
         ----------
         ax : matplotlib axes or array-like of two, default=None
-            Axes to draw on; a single one gives its place to two. None for new ones.
+            Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
             Passed to matplotlib's `bar`.
 
@@ -163,26 +175,35 @@ class ResponsibilitiesDisplay:
         self.figure_ = shares.figure
         return self
 
-    def _plot_shares(self, ax, kwargs):
+    def _plot_shares(self, ax: Any, kwargs: dict[str, Any]) -> None:
         from matplotlib.patches import Patch
 
-        where = np.arange(len(self.usage))
-        colours = [colour(k) for k in range(len(where))]
+        position = np.arange(len(self.usage))
+        colours = [colour(k) for k in range(len(position))]
         full: dict[str, Any] = {"color": colours, "edgecolor": colours, "linewidth": 1.5}
         hatched = full | {"color": "white", "hatch": "////"}
-        self.usage_bars_ = ax.bar(where - WIDTH / 2, self.usage, WIDTH, **merged(full, kwargs))
-        self.owned_bars_ = ax.bar(where + WIDTH / 2, self.owned, WIDTH, **merged(hatched, kwargs))
-        grey: dict[str, Any] = {"edgecolor": PALE}
+        self.usage_bars_ = ax.bar(
+            position - BAR_WIDTH / 2, self.usage, BAR_WIDTH, **merged(full, kwargs)
+        )
+        self.assigned_bars_ = ax.bar(
+            position + BAR_WIDTH / 2, self.assigned_share, BAR_WIDTH, **merged(hatched, kwargs)
+        )
+        grey: dict[str, Any] = {"edgecolor": LIGHT_GREY}
         legend_above(
             ax,
             [
-                Patch(facecolor=PALE, label="usage: mean responsibility", **grey),
-                Patch(facecolor="white", hatch="////", label="owned: explained best", **grey),
+                Patch(facecolor=LIGHT_GREY, label="usage: mean responsibility", **grey),
+                Patch(
+                    facecolor="white",
+                    hatch="////",
+                    label="assigned: largest responsibility",
+                    **grey,
+                ),
             ],
         )
         ax.set_ylabel("Share of the rows")
 
-    def _plot_certainties(self, ax):
+    def _plot_certainties(self, ax: Any) -> None:
         filled = [k for k, rows in enumerate(self.certainty) if len(rows)]
         drawn = ax.boxplot(
             [self.certainty[k] for k in filled],
@@ -199,11 +220,11 @@ class ResponsibilitiesDisplay:
         n_experts = len(self.usage)
         equal = ax.axhline(
             1.0 / n_experts,
-            color=INK,
+            color=DARK_GREY,
             linestyle="--",
             linewidth=1,
             label="all experts equally probable",
         )
         legend_above(ax, [equal])
-        ax.set(ylabel="Responsibility for its own rows", ylim=(0.0, 1.03))
+        ax.set(ylabel="Responsibility for assigned rows", ylim=(0.0, 1.03))
         ax.set_xlim(-0.6, n_experts - 0.4)

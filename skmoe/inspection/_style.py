@@ -1,8 +1,8 @@
-"""What all pictures share: axes, colours, styles."""
+"""Axes, colours, line styles and legends of the displays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,19 +10,20 @@ import numpy as np
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
-# Colours that the colour-blind tell apart (Okabe and Ito 2008); the palest comes last.
+# Distinguishable with colour vision deficiencies (Okabe and Ito 2008); the palest comes last.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
 
-# Tell experts apart whose colours repeat.
+# Line styles of experts whose colours repeat.
 DASHES = ("-", "--", ":", "-.")
 
-# What belongs to no expert.
-INK, PALE = "#333333", "#999999"
+# Colours of what belongs to no expert.
+DARK_GREY, LIGHT_GREY = "#333333", "#999999"
 
-SHORT = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
+# Short names of matplotlib's properties.
+MATPLOTLIB_ALIASES = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
 
-# More experts than this have no room in a legend of one column.
-MOST_IN_COLUMN = 16
+# A legend has one column up to this number of rows.
+MAX_LEGEND_ROWS = 16
 
 
 def one_axes(ax: Any, caller: str) -> Any:
@@ -32,7 +33,7 @@ def one_axes(ax: Any, caller: str) -> Any:
 
 
 def two_axes(ax: Any, caller: str) -> Array:
-    """The pair of axes given, new ones, or two in the place of one."""
+    """The pair of axes given, new ones, or two that replace a single one."""
     plt = import_pyplot(caller)
     if ax is None:
         return plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
@@ -63,21 +64,24 @@ def rgb(k: int) -> Array:
 
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Styles with those of the user in front; short names of matplotlib count as the long ones."""
-    long = {SHORT.get(name, name): value for name, value in (given or {}).items()}
-    return {**defaults, **long}
+    """Properties with those of the user in place of the defaults, by their long names."""
+    given = given or {}
+    return {
+        **defaults,
+        **{MATPLOTLIB_ALIASES.get(name, name): value for name, value in given.items()},
+    }
 
 
-def legend_above(ax: Any, handles: list[Any]) -> Any:
-    """A legend above the axes, where it hides nothing."""
+def legend_above(ax: Any, handles: Sequence[Any]) -> Any:
+    """A legend above the axes."""
     return ax.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2, frameon=False
     )
 
 
-def expert_legend(ax: Any, handles: list[Any]) -> Any:
-    """A legend beside the axes, where it hides nothing."""
-    columns = 1 + (len(handles) - 1) // MOST_IN_COLUMN
+def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:
+    """A legend to the right of the axes."""
+    columns = 1 + (len(handles) - 1) // MAX_LEGEND_ROWS
     return ax.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns, frameon=False
     )

@@ -1,4 +1,4 @@
-"""export_text: the rules of the regimes in words."""
+"""export_text: the gate and the experts of a fitted mixture as text."""
 
 from __future__ import annotations
 
@@ -9,36 +9,48 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
+from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.labels import (
     expert_names,
     feature_labels,
     format_percent,
     gate_name,
-    last_step,
+    link_equation,
     noise_std,
 )
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_mixture, check_names, check_table
-from skmoe.inspection._grid import spreads
+from skmoe.inspection._grid import column_stds
 
 
-class Wording(NamedTuple):
+class TextFormat(NamedTuple):
     """How numbers and names are written."""
 
     names: list[str]
-    scale: Array  # by which slopes are multiplied before they are compared
-    per: str
-    most: int
+    scale: Array  # factors of the slopes that make them comparable, (p,)
+    unit: str  # of the features after that
+    max_features: int
     decimals: int
 
+    def number(self, value: float, sign: str = "") -> str:
+        """A number; with its sign, also if that is plus, for `sign="+"`."""
+        return f"{value:{sign}.{self.decimals}f}"
 
-def export_text(estimator, feature_names=None, *, X=None, max_features=5, decimals=2):
-    """Describe the regimes of a fitted mixture in words.
 
-    For each expert: its share of the rows, the features by which the gate chooses it, and what it
-    says. The gate is told as the log odds of the expert against the average of the others: how much
-    they grow with one standard deviation of the feature if `X` is given, and with one unit without.
-    Of estimators as experts, what they are and which features they lean on, where they tell.
+def export_text(
+    estimator: Any,
+    feature_names: Sequence[str] | None = None,
+    *,
+    X: Any = None,
+    max_features: int | None = 5,
+    decimals: int = 2,
+) -> str:
+    """Describe the gate and the experts of a fitted mixture in words.
+
+    For each expert: its share of the rows, the effects of the features on its gate probability, and
+    its equation. Gate effects are log odds of the expert against the average of the others: for one
+    standard deviation of the feature if `X` is given, and for one unit otherwise. For estimators as
+    experts their kind, and the most important features where the estimators have importances.
 
     Parameters
     ----------
@@ -47,9 +59,9 @@ def export_text(estimator, feature_names=None, *, X=None, max_features=5, decima
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose spread makes the slopes of different features comparable.
+        Rows whose standard deviations make the slopes of different features comparable.
     max_features : int, default=5
-        Most features to name in each line, the largest slopes first; None for all.
+        Largest number of features in each line, the largest slopes first; None for all.
     decimals : int, default=2
         Digits after the decimal point.
 
@@ -86,23 +98,30 @@ def export_text(estimator, feature_names=None, *, X=None, max_features=5, decima
     """
     check_mixture(estimator)
     names = [" ".join(name.split()) for name in check_names(estimator, feature_names)]
-    n_features = estimator.n_features_in_
-    most = n_features if max_features is None else check_integer("max_features", max_features, 1)
+    n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
+    if max_features is None:
+        max_features = n_features
+    check_integer("max_features", max_features, least=1)
     check_integer("decimals", decimals, least=0)
-    spread = np.ones(n_features) if X is None else spreads(check_table(estimator, X))
-    per = "unit" if X is None else "standard deviation"
-    wording = Wording(names, spread, per, most, decimals)
-    n_experts = estimator.n_experts_
+    scale = np.ones(n_features) if X is None else column_stds(check_table(estimator, X))
+    unit = "unit" if X is None else "standard deviation"
+    text_format = TextFormat(names, scale, unit, max_features, decimals)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate_name(estimator)} gate"]
-    for k, kind in enumerate(expert_names(estimator)):
+    lines = [f"{title}, {gate_name(estimator.gate)} gate"]
+    kinds = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
+    for k, kind in enumerate(kinds):
         lines += ["", f"expert {k} ({kind}), {format_percent(estimator.weights_[k])} of the rows"]
-        told = _tell_gate(estimator, k, wording) + _tell_expert(estimator, k, wording)
-        lines += [f"  {line}" for line in told]
+        described = _gate_lines(estimator, k, text_format) + _expert_lines(
+            estimator, k, text_format
+        )
+        lines += [f"  {line}" for line in described]
     return "\n".join(lines)
 
 
-def gate_leanings(estimator: Any) -> Array | None:
+# --- the gate ---------------------------------------------------------------------------------
+
+
+def gate_log_odds(estimator: Any) -> Array | None:
     """Slopes (K, q) of the log odds of each expert against the others; None if there are none."""
     slopes = getattr(estimator, "gate_coef_", None)
     if slopes is None or len(slopes) == 1 or not slopes.any():
@@ -110,75 +129,78 @@ def gate_leanings(estimator: Any) -> Array | None:
     return slopes * len(slopes) / (len(slopes) - 1.0)
 
 
-def encoded_columns(estimator: Any) -> list[str] | None:
-    """Names of the gate's columns where it sees categories and holes as numbers; else None."""
+def derived_gate_columns(estimator: Any) -> list[str] | None:
+    """Names of the columns of the gate if they are derived from the features; otherwise None."""
     names = [str(name) for name in estimator.gate_feature_names_]
-    return None if names == feature_labels(estimator) else names
+    seen_names = getattr(estimator, "feature_names_in_", None)
+    return None if names == feature_labels(seen_names, estimator.n_features_in_) else names
 
 
-def _tell_gate(estimator: Any, k: int, wording: Wording) -> list[str]:
-    leanings = gate_leanings(estimator)
+def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    log_odds = gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
-    if leanings is None:
+    if log_odds is None:
         if hasattr(estimator, "gate_coef_"):
             return ["gate: the same for all rows"]
-        return ["gate: of its own kind; predict_gate tells its probabilities"]
-    names = encoded_columns(estimator)
+        return ["gate: without coefficients; see predict_gate for its probabilities"]
+    names = derived_gate_columns(estimator)
     if names is not None:
-        wording = wording._replace(names=names, scale=np.ones(len(names)), per="unit")
-    slopes = leanings[k] * wording.scale
+        text_format = text_format._replace(names=names, scale=np.ones(len(names)), unit="unit")
+    slopes = log_odds[k] * text_format.scale
     terms = [
-        f"{wording.names[j]} {slopes[j]:+.{wording.decimals}f}"
-        for j in _largest(slopes, wording.most)
+        f"{text_format.names[j]} {text_format.number(slopes[j], '+')}"
+        for j in _largest(slopes, text_format.max_features)
     ]
-    return [f"gate: log odds per {wording.per}: {', '.join(terms)}{_rest(slopes, wording)}"]
+    omitted = _n_omitted(slopes, text_format)
+    return [f"gate: log odds per {text_format.unit}: {', '.join(terms)}{omitted}"]
 
 
-def _tell_expert(estimator: Any, k: int, wording: Wording) -> list[str]:
+# --- the experts ------------------------------------------------------------------------------
+
+
+def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    lines = []
     if hasattr(estimator, "experts_"):
-        lines = _tell_models(estimator.experts_[k], wording)
+        lines = _model_lines(estimator.experts_[k], text_format)
     elif hasattr(estimator, "coef_"):
-        lines = _equations(estimator, k, wording)
-    else:
-        lines = []
-    deviations = noise_std(estimator)
-    if deviations is not None and deviations[k]:
-        told = ", ".join(f"{value:.{wording.decimals}f}" for value in deviations[k])
-        lines.append(f"noise: standard deviation {told}")
+        lines = _equations(estimator, k, text_format)
+    std = noise_std(getattr(estimator, "noise_variance_", None), estimator.n_experts_)
+    if std is not None and std[k]:
+        numbers = ", ".join(text_format.number(value) for value in std[k])
+        lines.append(f"noise: standard deviation {numbers}")
     return lines
 
 
-def _equations(estimator: Any, k: int, wording: Wording) -> list[str]:
-    """One equation for each output, or for each class whose logit the expert has."""
+def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """One equation for each output, or for each class with a logit of the expert."""
     slopes = np.atleast_2d(estimator.coef_[k])
     intercepts = np.atleast_1d(estimator.intercept_[k])
+    scale = "logit"
     if not is_classifier(estimator):
-        sides = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
+        responses = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
     elif len(slopes) == 1:
-        sides = [f"log odds of class {estimator.classes_[1]}"]
+        responses, scale = [f"class {estimator.classes_[1]}"], "log odds"
     else:
-        sides = [f"logit of class {label}" for label in estimator.classes_]
-    if estimator.expert != "linear":  # a family with a link of its own
-        sides = [f"linear predictor of {side}" for side in sides]
+        responses = [f"class {label}" for label in estimator.classes_]
     return [
-        f"{side} = {_sum(intercept, row, wording)}"
-        for side, intercept, row in zip(sides, intercepts, slopes, strict=True)
+        link_equation(estimator.link_, response, _sum(intercept, row, text_format), scale)
+        for response, intercept, row in zip(responses, intercepts, slopes, strict=True)
     ]
 
 
-def _sum(intercept: float, slopes: Array, wording: Wording) -> str:
-    """An intercept and the largest terms."""
-    told = f"{intercept:.{wording.decimals}f}"
-    for j in _largest(slopes * wording.scale, wording.most):
+def _sum(intercept: float, slopes: Array, text_format: TextFormat) -> str:
+    """A linear predictor: the intercept and the largest terms."""
+    terms = text_format.number(intercept)
+    for j in _largest(slopes * text_format.scale, text_format.max_features):
         sign = "-" if slopes[j] < 0 else "+"
-        told += f" {sign} {abs(slopes[j]):.{wording.decimals}f} {wording.names[j]}"
-    return told + _rest(slopes, wording)
+        terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
+    return terms + _n_omitted(slopes, text_format)
 
 
-def _tell_models(models: Sequence[Any], wording: Wording) -> list[str]:
-    """What can be said of the models of an expert, one for each fold."""
-    steps = [last_step(model) for model in models]
+def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
+    """Description of the fitted models of an expert, one for each fold."""
+    steps = [final_estimator(model) for model in models]
     lines = []
     if len(models) > 1:
         lines.append(f"average of {len(models)} models, one for each fold")
@@ -189,14 +211,14 @@ def _tell_models(models: Sequence[Any], wording: Wording) -> list[str]:
     if all(hasattr(step, "predict_gate") for step in steps):
         lines.append(f"itself a mixture of {_range([step.n_experts_ for step in steps])} experts")
     importances = [np.asarray(getattr(step, "feature_importances_", [])) for step in steps]
-    if all(len(values) == len(wording.names) for values in importances):
+    if all(len(values) == len(text_format.names) for values in importances):
         mean = np.mean(importances, axis=0)
         terms = [
-            f"{wording.names[j]} {mean[j]:.{wording.decimals}f}"
-            for j in _largest(mean, wording.most)
+            f"{text_format.names[j]} {text_format.number(mean[j])}"
+            for j in _largest(mean, text_format.max_features)
         ]
         if terms:
-            lines.append(f"leans on {', '.join(terms)} (shares of importance)")
+            lines.append(f"feature importances: {', '.join(terms)}")
     return lines
 
 
@@ -205,13 +227,13 @@ def _range(values: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _largest(slopes: Array, most: int) -> Array:
+def _largest(slopes: Array, max_features: int) -> Array:
     """Indices of the largest slopes that are not zero."""
     order = np.argsort(-np.abs(slopes), kind="stable")
-    return order[np.abs(slopes[order]) > 0.0][:most]
+    return order[np.abs(slopes[order]) > 0.0][:max_features]
 
 
-def _rest(slopes: Array, wording: Wording) -> str:
-    """How many slopes were left out."""
-    left = int(np.count_nonzero(slopes)) - wording.most
-    return f", and {left} more" if left > 0 else ""
+def _n_omitted(slopes: Array, text_format: TextFormat) -> str:
+    """The number of slopes that are not written, as text."""
+    n_omitted = int(np.count_nonzero(slopes)) - text_format.max_features
+    return f", and {n_omitted} more" if n_omitted > 0 else ""

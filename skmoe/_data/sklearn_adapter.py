@@ -106,8 +106,8 @@ def count_parameters(model: Any) -> float:
     model = final_estimator(model)
     if hasattr(model, "get_n_leaves"):
         return float(model.get_n_leaves() * model.tree_.value[0].size)
-    if hasattr(model, "_n_parameters"):  # a mixture
-        return float(model._n_parameters())
+    if hasattr(model, "n_parameters_"):  # a mixture of experts
+        return float(model.n_parameters_)
     if hasattr(model, "coef_") and hasattr(model, "intercept_"):
         return float(np.size(model.coef_) + np.size(model.intercept_))
     return float("nan")

@@ -30,6 +30,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if model.experts.link:
         attributes["link_"] = model.experts.link
+    n_gate = model.gate.n_parameters(params.gate)
+    attributes["n_parameters_"] = n_gate + model.experts.n_parameters(params.experts)
     return attributes | model.experts.attributes(params.experts, preprocessor)
 
 

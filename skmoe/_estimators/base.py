@@ -6,7 +6,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -72,7 +72,7 @@ class BaseMixtureOfExperts(
     _fitted: FittedMixture
     _training_state: TrainingState
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = accepts_missing(self.expert)
@@ -101,7 +101,14 @@ class BaseMixtureOfExperts(
 
     # --- fit ---
 
-    def fit(self, X, y=None, sample_weight=None, groups=None, **fit_params):
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        **fit_params: Any,
+    ) -> Self:
         """Fit the mixture by EM.
 
         Parameters
@@ -277,7 +284,7 @@ class BaseMixtureOfExperts(
             names = extended[preprocessor.gate_columns]
         return names
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> Any:
         """Routing of metadata: to this estimator and, in fit, to the experts.
 
         Returns
@@ -292,7 +299,7 @@ class BaseMixtureOfExperts(
         return X, check_same_length(X, self._validate_target(y))
 
     @supports_dask
-    def predict_gate(self, X):
+    def predict_gate(self, X: Any) -> Array:
         """Probability of each expert for each row.
 
         Parameters
@@ -309,7 +316,7 @@ class BaseMixtureOfExperts(
         return np.exp(self._fitted.log_gate(X)).T
 
     @supports_dask
-    def apply(self, X):
+    def apply(self, X: Any) -> Array:
         """Most probable expert of each row.
 
         Parameters
@@ -325,7 +332,7 @@ class BaseMixtureOfExperts(
         return np.argmax(self.predict_gate(X), axis=1)
 
     @supports_dask
-    def responsibilities(self, X, y):
+    def responsibilities(self, X: Any, y: Any) -> Array:
         """Probability that each expert generated each observed row.
 
         Parameters
@@ -344,7 +351,7 @@ class BaseMixtureOfExperts(
         return self._fitted.responsibilities(X, y).T
 
     @supports_dask
-    def score_samples(self, X, y=None):
+    def score_samples(self, X: Any, y: Any = None) -> Array:
         """Log density of the observed target, or its log probability for classes.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -38,16 +38,17 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
         number whose log density of the other rows is within a standard error of the best; "bic"
         and "icl" take the number with the smallest criterion.
-    expert : {"linear", "tree"}, estimator or list of these, default="linear"
-        What the experts are: (multinomial) logistic regressions, classification trees, or any
-        scikit-learn classifier with `predict_proba` that takes `sample_weight`, one for all or a
-        list of one for each. Experts that are estimators are cross-fitted.
+    expert : {"linear", "tree"}, family, estimator or list, default="linear"
+        The kind of the experts: (multinomial) logistic regressions, a family object (see
+        `skmoe.protocols.Experts`), classification trees, or any scikit-learn classifier with
+        `predict_proba` that accepts `sample_weight`; one for all, or a list with one for each.
+        Experts that are estimators are cross-fitted.
     gate : {"softmax", "constant"} or gate object, default="softmax"
-        How experts are chosen. "constant" gives every row the same probabilities. An object must
-        follow `skmoe.protocols.Gate`.
+        The probability of each expert given the features. "constant" gives every row the same
+        probabilities. An object must derive from `skmoe.protocols.Gate`.
     base : classifier or None, default=None
-        A model to build on, such as boosted trees. Experts and gate also see its log probabilities,
-        out of fold. It must accept `sample_weight` and have `predict_proba`.
+        A model to build on, such as boosted trees. Its out-of-fold log probabilities are additional
+        features of experts and gate. It must accept `sample_weight` and have `predict_proba`.
     alpha : float or None, default=None
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
         `LogisticRegression`; None for 1, or for 10 on a `base`. Intercepts are free. Other experts
@@ -55,17 +56,17 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
     gate_alpha : float, default=1.0
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
-        Columns that the gate and the experts see: names, indices or a boolean mask; None for all.
+        Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
     cross_fit : {"auto", "oob", False} or int, default="auto"
-        Folds of cross-fitting, for experts that are estimators: responsibilities and noise are
-        found from what each expert says of rows it was not fitted on. "auto" is 5 folds, False fits
-        and judges experts on the same rows, "oob" uses out-of-bag predictions where an expert has
-        them (`oob_score=True`). Linear experts do without.
+        Cross-fitting of experts that are estimators: responsibilities and noise variances are
+        computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
+        out-of-bag predictions, which every expert must have (`oob_score=True`); False uses
+        predictions of the training rows. Parametric experts are not cross-fitted.
     top_k : int, default=None
-        Most experts for a row, in training and in prediction; None for all.
+        Largest number of experts of a row, in training and in prediction; None for all.
     balance : float, default=0.0
-        Pull of the gate towards equal use of the experts, as pseudo-rows of uniform
-        responsibilities for each row.
+        Weight of a pseudo-observation with uniform responsibilities that is added to each row for
+        the gate. It favours equal use of the experts.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, which multiply those of the rows. "balanced" weighs classes
         inversely to their weighted frequency.
@@ -75,8 +76,8 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         tree for up to 8 experts and k-means for more, and takes the others in turn when `n_init` is
         larger.
     n_init : int, default=4
-        Number of starts. Each is run for a few iterations, the better half for more, and so on
-        until the best is left.
+        Number of starts. All are run for a few iterations, the better half of them for more, and
+        so on until the best is left (successive halving).
     combine : {"best", "average"}, default="best"
         Keep the best start, or average the predictive densities of all starts, each run until it
         converges: one mixture of `n_init * n_experts` experts, which predicts better and is harder
@@ -87,15 +88,15 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
     warm_start : bool, default=False
-        Whether to go on from the last fit, for at most `max_iter` more iterations. On the same rows
-        linear experts go on as if the fit had not ended, to the last bit, unless `max_iter` cut the
-        race of the starts short (15 iterations for two starts, 45 for four) or experts had died,
-        which a fit revives at its end. Experts that are estimators go on from their models if data,
-        folds and estimators are the same, and else are fitted anew to the responsibilities that the
-        last fit finds.
+        Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
+        same rows a fit with parametric experts continues as if the previous one had not ended,
+        bit for bit, unless `max_iter` cut the comparison of the starts short (15 iterations for two
+        starts, 45 for four) or experts had collapsed, which a fit re-initialises at its end.
+        Experts that are estimators continue from their models if data, folds and estimators are
+        the same; otherwise they are fitted to the responsibilities of the previous fit.
     half_life : float, default=None
-        For `partial_fit`: rows after which what was learnt counts half, so that the mixture follows
-        a stream that changes. None forgets nothing.
+        For `partial_fit`: number of rows after which the weight of old rows is halved, so that the
+        mixture follows a stream that changes. None weighs all rows equally.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
@@ -109,7 +110,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     base_ : estimator or None
-        The fitted base.
+        The fitted base model.
     n_experts_ : int
         Number of experts; of all starts together with `combine="average"`, those of the first
         start first.
@@ -123,36 +124,40 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        Where the fit chose the number of experts: the numbers tried, and the mean log density of
-        rows held out, or the negative criterion.
+        If the number of experts was selected: the numbers tried, and the mean log density of
+        held-out rows, or the negative criterion.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
-        sum to zero over the experts, and are zero for columns that the gate does not see.
+        sum to zero over the experts, and are zero for columns that the gate does not use.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
         Names of the columns of `gate_coef_`: those of X (`"x0"`, `"x1"`, ... without names). Where
-        experts take missing values or categories, the gate is offered numbers instead: columns with
-        holes filled by their medians, `"missingindicator_size"` for the holes of `"size"`, and
-        `"city_rome"` for a category of `"city"`.
+        experts accept missing values or categories, the gate uses numbers instead: columns with
+        missing values replaced by their medians, `"missingindicator_size"` for the missing values
+        of `"size"`, and `"city_rome"` for a category of `"city"`.
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows of the fit.
     load_ : ndarray of shape (n_experts,)
-        Weight of the rows that the gate sends to each expert: to the `top_k` most probable ones, or
-        without routing to the most probable one.
+        Weight of the rows that are routed to each expert: each row to the `top_k` most probable
+        experts, or without `top_k` to the most probable one.
     lower_bound_ : float
-        Penalised log-likelihood per row, which EM raised.
+        Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        What each start had come to when it was dropped or chosen.
+        Lower bound of each start when it was dropped or selected.
     start_traces_ : list of ndarray
-        Lower bound of each start after each of its iterations. Of fits of more than 20 000 distinct
-        rows, on the sample of rows that starts are found on.
+        Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
+        on the sample of rows that serves for the initialisation.
     n_iter_ : int
         Number of iterations of the kept start.
     converged_ : bool
         Whether EM converged.
+    n_parameters_ : float
+        Number of free parameters; NaN for experts in which it cannot be counted.
+    link_ : str
+        Link of parametric experts: "logit".
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -165,9 +170,9 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
 
     Notes
     -----
-    Missing values are taken where every expert takes them, as trees do; elsewhere, impute them in a
-    pipeline. Products with a dense X in single precision are computed in it; all else is in double
-    precision.
+    Missing values are accepted if every expert accepts them, as trees do; otherwise impute them in
+    a pipeline. Products with a dense X in single precision are computed in single precision, and
+    everything else in double precision.
 
     References
     ----------
@@ -196,30 +201,30 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
 
     def __init__(
         self,
-        n_experts=4,
+        n_experts: int | str = 4,
         *,
-        expert="linear",
-        gate="softmax",
-        base=None,
-        alpha=None,
-        gate_alpha=1.0,
-        gate_features=None,
-        expert_features=None,
-        cross_fit="auto",
-        top_k=None,
-        balance=0.0,
-        class_weight=None,
-        init="auto",
-        n_init=4,
-        combine="best",
-        max_iter=200,
-        tol=1e-4,
-        warm_start=False,
-        half_life=None,
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
+        expert: Any = "linear",
+        gate: Any = "softmax",
+        base: Any = None,
+        alpha: float | None = None,
+        gate_alpha: float = 1.0,
+        gate_features: Any = None,
+        expert_features: Any = None,
+        cross_fit: int | str | bool = "auto",
+        top_k: int | None = None,
+        balance: float = 0.0,
+        class_weight: Any = None,
+        init: Any = "auto",
+        n_init: int = 4,
+        combine: str = "best",
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        half_life: float | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         self.n_experts = n_experts
         self.expert = expert
         self.gate = gate
@@ -244,13 +249,15 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         self.verbose = verbose
 
     @available_if(_supports_partial_fit)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
         """Learn from a batch of a stream by online EM.
 
-        Starts are found on the first batch, of at least `n_experts` rows, and looked for again
-        whenever there are twice as many rows, until there are 4000 (or `half_life`), which are kept
-        until then. After `fit`, learning goes on from the fit. Parameters other than `half_life`
-        are those of the first call.
+        The mixture is initialised on the first batch, of at least `n_experts` rows, and again
+        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows, which
+        are stored until then. After `fit`, learning continues from the fit. Parameters other than
+        `half_life` are those of the first call.
 
         Parameters
         ----------
@@ -268,7 +275,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         -------
         self : estimator
             The estimator. `weights_` and `load_` are of the rows of this batch, `n_iter_` counts
-            batches, and `lower_bound_` is the mean log density of rows before they were learnt.
+            batches, and `lower_bound_` is the mean log density of rows before they were used.
 
         Examples
         --------
@@ -289,7 +296,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         return self._partial_fit(X, y, sample_weight, classes)
 
     @supports_dask
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """Most probable class.
 
         Parameters
@@ -306,7 +313,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         return self.classes_[np.argmax(probs, axis=1)]
 
     @supports_dask
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Array:
         """Probability of each class.
 
         Parameters
@@ -323,7 +330,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         return self._fitted.predict(X).T
 
     @supports_dask
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Array:
         """Log probability of each class.
 
         Parameters
@@ -339,7 +346,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         return np.log(np.maximum(self.predict_proba(X), TINY))
 
     @supports_dask
-    def predict_experts(self, X):
+    def predict_experts(self, X: Any) -> Array:
         """Class probabilities of each expert.
 
         Parameters

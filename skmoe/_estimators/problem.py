@@ -107,6 +107,7 @@ def build_problem(
         check_blocks_supported(params, y, sample_weight)
         return _build_from_blocks(estimator, params, X, options)
     data = validate_training_data(estimator, params, X, y, sample_weight, groups, metadata)
+    data = data._replace(noise_variance=options.noise_variance)
     data = data if options.classes is None else with_classes(data, options.classes)
     data = _continue_previous(drop_zero_weight(data), options.previous)
     data = _merge_duplicates(data, params.n_experts)
@@ -212,7 +213,7 @@ def _assemble(
     rows = preprocessor.assemble(data.X, target.y, target.weight, raw_features)
     sample_rng = np.random.default_rng(sample_seed)
     init_data = _make_init_data(data, target, rows, init_design, params.n_experts, sample_rng)
-    experts = _make_experts(params, data, raw_features, target, init_data, fit_seed, options)
+    experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, data.init, seeds, params.max_iter, params.tol)
     if data.previous is not None:
@@ -259,18 +260,17 @@ def _raw_features(
 def _make_experts(
     params: FitParameters,
     data: TrainingData,
-    raw_features: RawFeatures | None,
     target: TrainingTarget,
+    rows: Dataset,
     init_data: InitData,
     seed: np.random.SeedSequence,
-    options: FitOptions,
 ) -> Experts:
     """The family with its estimates from the data, or experts that are estimators."""
     if params.family is not None:
-        names, noise = params.family.estimated_options, options.noise_variance
+        names, noise = params.family.estimated_options, data.noise_variance
         return params.family.with_estimates(params.task.estimates(init_data, names, noise))
     assert params.estimators is not None
-    assert raw_features is not None
+    raw_features = rows.expert_design
     categories = [] if data.encoder is None else data.encoder.categorical_columns
     if data.columns[1] is not None:
         categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
@@ -285,7 +285,7 @@ def _make_experts(
         routes=data.routes,
         out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
-        **params.task.cross_fitted_options(init_data, options.noise_variance),
+        **params.task.cross_fitted_options(init_data, data.noise_variance),
     )
 
 

@@ -59,6 +59,7 @@ class TrainingData(NamedTuple):
     previous: PreviousFit | None  # that a warm start continues
     attributes: dict[str, Any]
     keeps_all_classes: bool = False  # whether classes without rows stay
+    noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     # Of features and outputs, from a first pass over row blocks.
     known_scaling: tuple[Standardization, Standardization | None] | None = None
 

@@ -269,11 +269,11 @@ def test_intervals_cover_held_out_rows():
         assert abs(((lower < y_test) & (y_test < upper)).mean() - coverage) < 0.03
 
 
-def test_families_without_normals_say_so():
+def test_families_without_a_distribution_are_named():
     from skmoe.experts import EXPERTS, LinearExperts
 
     class Odd(LinearExperts):
-        normals = None
+        components = None
 
     X, y = two_regimes(n_rows=100)
     EXPERTS["odd"] = {"regressor": Odd}
@@ -281,5 +281,9 @@ def test_families_without_normals_say_so():
         moe = MixtureOfExpertsRegressor(2, expert="odd", n_init=1).fit(X, y)
     finally:
         del EXPERTS["odd"]
-    with pytest.raises(ValueError, match="Odd has no method `normals`"):
+    message = (
+        "predict_interval needs a predictive distribution; Odd has no method components "
+        r"\(see skmoe.protocols.SupportsDistribution\). Use score_samples for log densities."
+    )
+    with pytest.raises(ValueError, match=message):
         moe.predict_interval(X)

@@ -6,6 +6,7 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from regimes import crossing_lines, flipping_classes, two_regimes
@@ -15,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 from test_reference import EXACT, MODELS, fit, largest_error
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.rows import make_dataset, split_into_blocks
+from skmoe._data.rows import split_into_blocks
 from skmoe._inference.coefficients import jacobian, make_layout
 from skmoe._inference.information import observed_information
 from skmoe._mixture.em import evaluate
@@ -49,16 +50,16 @@ def test_published_standard_errors_are_reproduced(name):
 
 def information_by_differences(moe, rows):
     """Negative second differences of the penalised log-likelihood, in the coordinates of parts."""
-    parts, params, total = moe._mixture.parts, moe._mixture.params, rows.weight.sum()
-    experts, gate = parts.experts, parts.gate
-    information = observed_information(parts, params, split_into_blocks(rows))
+    model, params, total = moe._fitted.model, moe._fitted.params, rows.weight.sum()
+    experts, gate = model.experts, model.gate
+    information = observed_information(model, params, split_into_blocks(rows))
     shapes = SimpleNamespace(experts=params.experts, gate=params.gate)
 
     def moved(step):
-        of_experts = [step[slots] for slots in information.expert_slots]
+        of_experts = [step[index] for index in information.expert_index]
         width = shapes.experts.coef.shape[-1]
-        vectors = experts.coefficient_map().shape[1]
-        basis = experts._basis() if hasattr(experts, "_basis") else np.eye(vectors)
+        vectors = experts.contrast_matrix().shape[1]
+        basis = experts._contrasts() if hasattr(experts, "_contrasts") else np.eye(vectors)
         coef = np.stack(
             [basis @ own[: vectors * width].reshape(vectors, width) for own in of_experts]
         )
@@ -66,16 +67,16 @@ def information_by_differences(moe, rows):
         if hasattr(new, "log_variance"):
             last = np.stack([own[vectors * width :] for own in of_experts])
             new = new._replace(log_variance=new.log_variance + last)
-        of_gate = step[information.gate_slots]
-        if hasattr(shapes.gate, "log_weight"):
-            logits = shapes.gate.log_weight + gate.coefficient_map(shapes.gate) @ of_gate
-            return Params(gate.constrain(shapes.gate._replace(log_weight=logits)), new)
-        basis = gate.coefficient_map(shapes.gate)
+        of_gate = step[information.gate_index]
+        if hasattr(shapes.gate, "log_prior"):
+            logits = shapes.gate.log_prior + gate.contrast_matrix(shapes.gate) @ of_gate
+            return Params(gate.project(shapes.gate._replace(log_prior=logits)), new)
+        basis = gate.contrast_matrix(shapes.gate)
         shift = basis @ of_gate.reshape(basis.shape[1], -1)
         return Params(shapes.gate._replace(coef=shapes.gate.coef + shift), new)
 
     def objective(step):
-        return total * evaluate(parts, split_into_blocks(rows), moved(step)).bound
+        return total * evaluate(model, split_into_blocks(rows), moved(step)).lower_bound
 
     size, h = len(information.observed), 1e-3
     second = np.zeros((size, size))
@@ -117,10 +118,7 @@ def test_the_information_is_the_second_derivative(parameters):
         moe = MixtureOfExpertsRegressor(**PRECISE | parameters)
     weight = np.random.default_rng(0).integers(1, 4, size=len(y)).astype(float)
     moe.fit(X, y, sample_weight=weight)
-    mixture = moe._mixture
-    target = moe._standard_target(moe._validate_new_target(y))
-    columns = mixture.gate_columns, mixture.expert_columns
-    rows = make_dataset(X, mixture.scale, *columns, target, weight)
+    rows, _ = moe._fitted.preprocessor.transform(*moe._validate_X_y(X, y), weight)
     exact, differences = information_by_differences(moe, rows)
     assert_allclose(exact, differences, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
 
@@ -129,20 +127,19 @@ def test_derivatives_of_terms_are_those_of_attributes():
     """Moving the parameters moves the public attributes by the derivatives."""
     X, y = two_regimes(n_rows=200)
     moe = MixtureOfExpertsRegressor(2, **PRECISE).fit(5 + 3 * X, 2 - 7 * y)
-    mixture, params = moe._mixture, moe._mixture.params
-    rows = make_dataset(5 + 3 * X, mixture.scale, None, None, np.zeros((1, 200)), np.ones(200))
-    information = observed_information(mixture.parts, params, split_into_blocks(rows))
+    mixture, params = moe._fitted, moe._fitted.params
+    rows, _ = mixture.preprocessor.transform(5 + 3 * X, 2 - 7 * y[None])
+    information = observed_information(mixture.model, params, split_into_blocks(rows))
     slopes = jacobian(make_layout(mixture, ["y"]), mixture, information, None)
     step = np.random.default_rng(0).normal(size=(2, 1, 4))
     coef = params.experts.coef + step
-    moved = copy.copy(moe)
-    experts = params.experts._replace(coef=coef)
-    attributes = moved._expert_attributes(mixture._replace(params=params._replace(experts=experts)))
+    moved = params.experts._replace(coef=coef)
+    attributes = mixture.model.experts.attributes(moved, mixture.preprocessor)
     change = np.column_stack(
         [attributes["intercept_"] - moe.intercept_, attributes["coef_"] - moe.coef_]
     )
     for k in range(2):
-        own = information.expert_slots[k][:4]
+        own = information.expert_index[k][:4]
         assert_allclose(slopes[5 * k : 5 * k + 4, own] @ step[k, 0], change[k], atol=1e-9)
 
 
@@ -225,6 +222,31 @@ def test_the_bootstrap_agrees(task):
     assert_allclose(drawn.conf_int(0.9).T, 2 * drawn.estimates - [upper, lower])
     again = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0, n_jobs=2)
     assert_allclose(again.covariance, drawn.covariance)
+
+
+def test_the_bootstrap_keeps_chosen_columns_and_the_number_of_experts():
+    X, y = crossing_lines(n_rows=200)
+    frame = pd.DataFrame({"noise": np.random.default_rng(0).normal(size=200), "x": X[:, 0]})
+    moe = MixtureOfExpertsRegressor("bic", expert_features=["x"], gate_features="x", **PRECISE)
+    found = moe.fit(frame, y).inference(frame, y, method="bootstrap", n_bootstrap=5)
+    assert found.replicates.shape == (5, len(found.terms))
+    assert {term.name for term in found.terms} == {"(Intercept)", "x", "log(noise variance)"}
+    assert moe.n_experts == "bic"
+    assert list(moe.feature_names_in_) == ["noise", "x"]
+
+
+def test_inference_on_counts():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(1000, 1))
+    y = rng.poisson(np.exp(np.where(rng.uniform(size=1000) < 0.5, 0.5 + X[:, 0], 3 - X[:, 0])))
+    moe = MixtureOfExpertsRegressor(2, expert="poisson", gate="constant", **PRECISE).fit(X, y)
+    found = moe.inference(X, y)
+    assert not found.is_dispersion.any()
+    true = np.array([0.5, 1.0, 3.0, -1.0]) if moe.intercept_[0] < 2 else [3.0, -1.0, 0.5, 1.0]
+    assert (np.abs(found.estimates[:4] - true) < 3.5 * found.standard_errors[:4]).all()
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0)
+    ratio = drawn.standard_errors / found.standard_errors
+    assert 0.8 < np.median(ratio) < 1.25
 
 
 def test_a_gate_that_separates_is_flagged():

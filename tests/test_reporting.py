@@ -1,4 +1,4 @@
-"""Summaries and explanations: what they say must be what the estimator says elsewhere."""
+"""Summaries and explanations agree with what the estimator computes elsewhere."""
 
 import re
 import sys
@@ -10,8 +10,12 @@ from numpy.testing import assert_allclose
 from regimes import flipping_classes, two_regimes
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
+from skmoe.inspection import export_text
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,7 @@ def numbers_after(name, text):
     return [float(word) for word in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", line[22:])]
 
 
-def test_a_summary_says_what_the_estimator_says(fitted):
+def test_a_summary_agrees_with_the_estimator(fitted):
     moe, X, y = fitted
     summary = moe.summary(X, y)
     text = str(summary)
@@ -44,25 +48,26 @@ def test_a_summary_says_what_the_estimator_says(fitted):
         assert float(summary.facts[name]) == pytest.approx(method(X, y), rel=1e-5)
     block = text[text.index("Expert 1") :]
     found = moe.inference(X, y)
-    place = found.terms.index(("expert 1", "", "age"))
+    index = found.terms.index(("expert 1", "", "age"))
     estimate, error, z = numbers_after("age", block)[:3]
     assert_allclose(estimate, moe.coef_[1, 1], rtol=1e-3)
-    assert_allclose(error, found.standard_errors[place], rtol=1e-3)
-    assert_allclose(z, found.z_values[place], atol=0.01)
+    assert_allclose(error, found.standard_errors[index], rtol=1e-3)
+    assert_allclose(z, found.z_values[index], atol=0.01)
     assert "converged" in text
     assert "observed information" in text
 
 
-def test_words_name_the_features_on_which_the_gate_leans(fitted):
+def test_words_name_the_features_with_the_largest_effects_on_the_gate(fitted):
     moe, X, y = fitted
     up = int(np.argmax(moe.gate_coef_[:, 0]))
     experts = moe.summary().experts
-    assert experts[up].words.startswith("leans to high price")
-    assert experts[1 - up].words.startswith("leans to low price")
-    assert "age" not in experts[up].words
-    assert MixtureOfExpertsRegressor(1).fit(X, y).summary().experts[0].words.startswith("answers")
+    assert experts[up].gate_description.startswith("more likely for high price (log odds +")
+    assert experts[1 - up].gate_description.startswith("more likely for low price (log odds -")
+    assert "age" not in experts[up].gate_description
+    alone = MixtureOfExpertsRegressor(1).fit(X, y).summary().experts[0]
+    assert alone.gate_description == "used for every row"
     constant = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y).summary()
-    assert "same probability" in constant.experts[0].words
+    assert "same probability" in constant.experts[0].gate_description
 
 
 def test_without_the_data_there_are_estimates_only(fitted):
@@ -121,7 +126,7 @@ def test_classes_are_named(n_classes):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("expert", ["tree", RandomForestRegressor(5), MixtureOfExpertsRegressor(2)])
-def test_estimators_are_told_of(fitted, expert):
+def test_estimators_are_described(fitted, expert):
     _, X, y = fitted
     moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=4, random_state=0)
     summary = moe.fit(X, y).summary(X, y)
@@ -131,26 +136,76 @@ def test_estimators_are_told_of(fitted, expert):
     assert "average of 5" in text
     assert summary.inference is None
     if hasattr(moe.experts_[0][0], "feature_importances_"):
-        told = np.mean([model.feature_importances_ for model in moe.experts_[0]], axis=0)
-        name = X.columns[np.argmax(told)]
-        assert summary.experts[0].importances[0] == (f"importance of {name}", told.max())
+        importance = np.mean([model.feature_importances_ for model in moe.experts_[0]], axis=0)
+        name = X.columns[np.argmax(importance)]
+        assert summary.experts[0].importances[0] == (f"importance of {name}", importance.max())
     with pytest.raises(ValueError, match='what must be "experts"'):
         summary.to_frame()
 
 
-def test_an_explanation_adds_up(fitted):
-    moe, X, _ = fitted
+def derivative_of_predict(moe, X, name, step=1e-6):
+    above, below = X.copy(), X.copy()
+    above[name] += step
+    below[name] -= step
+    return (moe.predict(above) - moe.predict(below)) / (2 * step)
+
+
+def counts(n_rows=500):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-1, 1, size=(n_rows, 2)), columns=["dose", "age"])
+    log_mean = np.where(X["dose"] > 0, 1 + 0.8 * X["age"], 2 - X["age"])
+    return X, rng.poisson(np.exp(log_mean))
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("expert", ["linear", "poisson"])
+@pytest.mark.parametrize("gate", ["softmax", "constant"])
+def test_an_explanation_adds_up_to_the_derivative(expert, gate, n_outputs):
+    X, y = counts()
+    y = y if n_outputs == 1 else np.column_stack([y, y[::-1]])
+    moe = MixtureOfExpertsRegressor(2, expert=expert, gate=gate, random_state=0).fit(X, y)
     explanation = moe.explain(X)
     assert_allclose(explanation.gate, moe.predict_gate(X))
-    assert_allclose((explanation.gate * explanation.experts).sum(axis=1), moe.predict(X))
-    step = 1e-6
+    blended = np.einsum("nk,nk...->n...", explanation.gate, explanation.experts)
+    assert_allclose(blended, moe.predict(X))
     for j, name in enumerate(X.columns):
-        there, back = X.copy(), X.copy()
-        there[name] += step
-        back[name] -= step
-        derivative = (moe.predict(there) - moe.predict(back)) / (2 * step)
-        total = explanation.slope[:, j] + explanation.gate_effect[:, j]
-        assert_allclose(total, derivative, rtol=1e-4, atol=1e-5)
+        total = explanation.slope[..., j] + explanation.gate_effect[..., j]
+        derivative = derivative_of_predict(moe, X, name)
+        assert_allclose(total, derivative, rtol=1e-4, atol=1e-4)
+
+
+def test_gate_effects_are_those_of_features():
+    """Not those of as many columns that a transformer has made."""
+    X, y = counts()
+    gate = SoftmaxGate(transformer=StandardScaler())
+    moe = MixtureOfExpertsRegressor(2, gate=gate, random_state=0).fit(X, y)
+    assert moe.gate_coef_.shape == (2, 2)
+    assert set(moe.explain(X)) == {"gate", "experts", "slope"}
+
+
+def test_equations_have_the_link_of_the_family():
+    X, y = counts()
+    moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(X, y)
+    text = export_text(moe, max_features=1)
+    for k, block in enumerate(text.split("\n\n")[1:]):
+        j = np.argmax(np.abs(moe.coef_[k]))
+        sign = "-" if moe.coef_[k, j] < 0 else "+"
+        predictor = f"{moe.intercept_[k]:.2f} {sign} {abs(moe.coef_[k, j]):.2f} {X.columns[j]}"
+        assert f"expected y = exp({predictor}), and 1 more" in block
+    assert "expected y = exp(linear predictor)" in str(moe.summary(X, y))
+    assert "noise" not in str(moe.summary(X, y))
+
+
+def test_a_summary_without_standard_errors_names_the_reason():
+    X, y = counts()
+    moe = MixtureOfExpertsRegressor(2, base=Ridge(), random_state=0).fit(X, y)
+    reason = "No standard errors: inference needs a mixture without a base."
+    assert reason in str(moe.summary(X, y))
+    moe = MixtureOfExpertsRegressor(2, top_k=1, random_state=0).fit(X, y)
+    reason = "No standard errors: inference needs every expert to see every row."
+    assert reason in str(moe.summary(X, y))
+    with pytest.raises(ValueError, match="every expert to see every row"):
+        moe.summary(X, y, method="sandwich")
 
 
 def test_explanations_of_other_kinds(fitted):

@@ -31,7 +31,7 @@ from skmoe._inference.coefficients import (
     make_coefficients,
     make_layout,
 )
-from skmoe._inference.criteria import FitStatistics, fit_statistics, n_parameters
+from skmoe._inference.criteria import FitStatistics, fit_statistics
 from skmoe._inference.explanation import (
     explain_predictions,
     has_nonlinear_mean,
@@ -155,10 +155,6 @@ class ReportingMixin:
     def _fit_statistics(self, X: Any, y: Any, sample_weight: Any) -> FitStatistics:
         X, y = self._validate_X_y(X, y)
         return fit_statistics(self._fitted, X, y, check_weights(sample_weight, X.shape[0]))
-
-    def _n_parameters(self) -> float:
-        """Number of free parameters, when the mixture is an expert of another one."""
-        return n_parameters(self._fitted.model, self._fitted.params)
 
     # --- standard errors ---
 

@@ -183,19 +183,21 @@ def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         responses, scale = [f"class {estimator.classes_[1]}"], "log odds"
     else:
         responses = [f"class {label}" for label in estimator.classes_]
-    return [
-        link_equation(estimator.link_, response, _sum(intercept, row, text_format), scale)
-        for response, intercept, row in zip(responses, intercepts, slopes, strict=True)
-    ]
+    lines = []
+    for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
+        predictor = _linear_predictor(intercept, row, text_format)
+        equation = link_equation(estimator.link_, response, predictor, scale)
+        lines.append(equation + _n_omitted(row, text_format))
+    return lines
 
 
-def _sum(intercept: float, slopes: Array, text_format: TextFormat) -> str:
-    """A linear predictor: the intercept and the largest terms."""
+def _linear_predictor(intercept: float, slopes: Array, text_format: TextFormat) -> str:
+    """The intercept and the largest terms."""
     terms = text_format.number(intercept)
     for j in _largest(slopes * text_format.scale, text_format.max_features):
         sign = "-" if slopes[j] < 0 else "+"
         terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
-    return terms + _n_omitted(slopes, text_format)
+    return terms
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from functools import partial
 from typing import Any
@@ -13,18 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_choice, check_columns, check_integer, check_weights
+from skmoe._data.checks import check_choice, check_integer, check_weights
 from skmoe._estimators.dask_methods import supports_dask
-from skmoe._inference.bootstrap import (
-    BootstrapRows,
-    Refit,
-    bootstrap_inference,
-    bootstrap_rows,
-    parametric_bootstrap,
-    sample_classes,
-)
+from skmoe._estimators.refits import make_refit
+from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
 from skmoe._inference.coefficients import (
-    CoefficientLayout,
     Coefficients,
     coefficient_values,
     has_coefficients,
@@ -254,7 +246,7 @@ class ReportingMixin:
         if method == "bootstrap":
             seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
             replicates = parametric_bootstrap(
-                partial(_refit, self, layout, bootstrap_rows(rows, target, weight)),
+                make_refit(self, layout, rows, target, weight),
                 partial(coefficient_values, layout, reference=gate_reference),
                 self._fitted.responsibilities(rows, target),
                 np.random.SeedSequence(seed).spawn(n_bootstrap),
@@ -399,41 +391,3 @@ class ReportingMixin:
         """Derivative of the means by the linear predictors, of the shape of `predict_experts`."""
         derivative = mean_derivatives(self._fitted, self._validate_X(X))
         return self._squeeze_outputs(derivative.transpose(2, 0, 1))
-
-
-# --- refits of the bootstrap ------------------------------------------------------------------
-
-
-def _refit(
-    estimator: Any, layout: CoefficientLayout, rows: BootstrapRows, seed: np.random.SeedSequence
-) -> Refit:
-    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
-    rng = np.random.RandomState(np.random.MT19937(seed))
-    model = _without_feature_names(estimator)
-    target = _sample_target(model, rows.drawn_X, rng)
-    model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight)
-    attributes = {name: getattr(model, name) for name in layout.attribute_names}
-    return Refit(attributes, model._fitted.responsibilities(rows.X, rows.target))
-
-
-def _without_feature_names(estimator: Any) -> Any:
-    """A copy for features that are an array, with column indices in the place of names."""
-    model = copy.copy(estimator)
-    names = vars(model).pop("feature_names_in_", None)
-    if names is not None:
-        columns = {
-            name: check_columns(name, getattr(model, name), model.n_features_in_, names)
-            for name in ("gate_features", "expert_features")
-        }
-        model.set_params(**columns)
-    return model
-
-
-def _sample_target(model: Any, X: Any, rng: np.random.RandomState) -> Array:
-    """A target drawn from the predictive distributions of the rows."""
-    if is_classifier(model):
-        return model.classes_[sample_classes(model.predict_proba(X), rng)]
-    return model.sample(X, 1, rng)[:, 0]

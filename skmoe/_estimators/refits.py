@@ -1,0 +1,59 @@
+"""Refits of an estimator to targets drawn from its fitted mixture, for the bootstrap."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import check_columns
+from skmoe._inference.bootstrap import BootstrapRows, Refit, bootstrap_rows, sample_classes
+from skmoe._inference.coefficients import CoefficientLayout
+from skmoe._numerics.typing import Array
+
+
+def make_refit(
+    estimator: Any, layout: CoefficientLayout, X: Any, target: Array, weight: Array
+) -> Callable[[np.random.SeedSequence], Refit]:
+    """A function that returns the refit for a seed, given the validated rows of the fit."""
+    return partial(_refit, estimator, layout, bootstrap_rows(X, target, weight))
+
+
+def _refit(
+    estimator: Any, layout: CoefficientLayout, rows: BootstrapRows, seed: np.random.SeedSequence
+) -> Refit:
+    """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
+    rng = np.random.RandomState(np.random.MT19937(seed))
+    model = _without_feature_names(estimator)
+    target = _sample_target(model, rows.drawn_X, rng)
+    model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight)
+    attributes = {name: getattr(model, name) for name in layout.attribute_names}
+    return Refit(attributes, model._fitted.responsibilities(rows.X, rows.target))
+
+
+def _without_feature_names(estimator: Any) -> Any:
+    """A copy for features that are an array, with column indices in the place of names."""
+    model = copy.copy(estimator)
+    names = vars(model).pop("feature_names_in_", None)
+    if names is not None:
+        columns = {
+            name: check_columns(name, getattr(model, name), model.n_features_in_, names)
+            for name in ("gate_features", "expert_features")
+        }
+        model.set_params(**columns)
+    return model
+
+
+def _sample_target(model: Any, X: Any, rng: np.random.RandomState) -> Array:
+    """A target drawn from the predictive distributions of the rows."""
+    if is_classifier(model):
+        return model.classes_[sample_classes(model.predict_proba(X), rng)]
+    return model.sample(X, 1, rng)[:, 0]

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: the numerical methods."""
+"""Numerical methods: functions of arrays, without validation and without estimators."""

@@ -1,14 +1,14 @@
-"""The mathematics: arrays in, arrays out. Nothing here validates, nothing knows an estimator.
+"""Linear algebra: products with design matrices, ridge regression, conjugate gradients.
 
 Conventions
 -----------
-A *design* is the (n, d) matrix of standardised features whose last column is all ones, CSR or dense
-in columns, so that weights of rows run along memory. The component axis (experts, classes) comes
-first and the row axis last: responsibilities are (K, n), logits of C classes within K experts
-(K, C, n), coefficients (K, d) or (K, C, d).
+A *design* is the (n, d) matrix of standardised features with a last column of ones. It is a CSR
+array, or a dense array in column-major order, so that row weights are contiguous in memory. The
+component axis (experts, classes) comes first and the row axis last: responsibilities are (K, n),
+logits of C classes within K experts (K, C, n), coefficients (K, d) or (K, C, d).
 
-Products with a dense design in single precision are computed in it, block by block; all else, and
-the sums over the blocks, are in double precision.
+Products of row blocks with a dense single-precision design are computed in single precision. All
+other operations, and the sums over the blocks, are in double precision.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from scipy import linalg, sparse
 
 from skmoe._numerics.typing import TINY, Array, Design
 
-# A pivot this far below the largest says that the matrix is singular to working precision.
+# Ratio of the smallest to the largest pivot below which a matrix counts as singular.
 PIVOT_TOL = 1e-7
 
-# Multiplications up to which BLAS has kernels that are faster than computing one triangle only.
+# Number of multiplications up to which a general matrix product is faster than a symmetric one.
 MAX_SMALL_PRODUCT = 10**6
 
-# Weights for each that is not zero, and columns times that, from which rows are sorted by weight.
+# Weights are sparse, and their zeros are skipped, if less than one in SPARSE_WEIGHTS_FACTOR is not
+# zero; with d columns less than one in SPARSE_WEIGHTS_COLUMNS / d, if that is rarer.
 SPARSE_WEIGHTS_FACTOR = 8
-
 SPARSE_WEIGHTS_COLUMNS = 500
 
-# Largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
+# Size of the largest Gram matrix that is formed; larger systems are solved by conjugate gradients.
 MAX_DENSE_GRAM = 1000
 
-# Residual, relative to the first, that ends conjugate gradients, and most products they take: the
-# next iteration of EM goes on from there.
+# Tolerance (residual relative to the initial one) and maximum number of conjugate gradient steps.
+# Both are loose, because the next EM iteration continues from the result.
 RIDGE_CG_TOL = 0.01
-
 CG_MAX_ITER = 40
 
 
@@ -83,40 +82,38 @@ def weighted_gram(design: Design, weight: Array) -> Array:
     if design.size * design.shape[1] <= MAX_SMALL_PRODUCT:
         return (design.T * weight) @ design
     root = design.T * np.sqrt(weight)
-    return root @ root.T  # one array twice: BLAS computes one triangle only
+    return root @ root.T  # numpy calls the symmetric product, which computes one triangle only
 
 
 # --- least squares ----------------------------------------------------------------------------
 
 
 class RidgeFactorization(NamedTuple):
-    """Gram matrices, the weight of their rows (K,), penalties, and what solves for them if formed.
+    """Gram matrices with a ridge penalty, and their factorizations."""
 
-    That is a lower Cholesky factor, or a matrix with the pseudo-inverse as its square.
-    """
-
-    gram: Any
-    weight: Array
-    ridge: Array
-    factors: list[tuple[Array, bool]] | None
+    gram: Any  # (K, d, d), or an `ImplicitGram`
+    weight: Array  # total weight of the rows of each matrix, (K,)
+    ridge: Array  # diagonal of the penalty, (d,)
+    factors: list[tuple[Array, bool]] | None  # see `_factorize_spd`; None for an `ImplicitGram`
 
 
 def factorize_ridge(grams: Any, ridge: Array) -> RidgeFactorization:
-    """`weighted_grams` under penalties (d,), ready for solving."""
+    """Factorization of `weighted_grams` plus the diagonal `ridge` (d,)."""
     if isinstance(grams, ImplicitGram):
         return RidgeFactorization(grams, grams.diagonal()[:, -1], ridge, None)
-    inverses = [_factorize_spd(gram + np.diag(ridge)) for gram in grams]
-    return RidgeFactorization(grams, grams[:, -1, -1], ridge, inverses)
+    factors = [_factorize_spd(gram + np.diag(ridge)) for gram in grams]
+    return RidgeFactorization(grams, grams[:, -1, -1], ridge, factors)
 
 
 def ridge_newton_step(system: RidgeFactorization, gradient: Array) -> Array:
     """Newton steps (K, m, d) of ridge regressions from their gradients.
 
-    Systems that are not formed are solved by conjugate gradients, to steps that lead nowhere worse.
+    Implicit systems are solved by conjugate gradients; truncated steps still increase the
+    objective.
     """
     if system.factors is None:
         return conjugate_gradients(
-            lambda at: system.gram @ at + system.ridge * at,
+            lambda coef: system.gram @ coef + system.ridge * coef,
             gradient,
             np.zeros_like(gradient),
             (system.gram.diagonal() + system.ridge)[:, None],
@@ -124,12 +121,12 @@ def ridge_newton_step(system: RidgeFactorization, gradient: Array) -> Array:
             tol=RIDGE_CG_TOL,
         )
     return np.stack(
-        [_solve_spd(one, rhs) for one, rhs in zip(system.factors, gradient, strict=True)]
+        [_solve_spd(factor, rhs) for factor, rhs in zip(system.factors, gradient, strict=True)]
     )
 
 
 def _factorize_spd(matrix: Array) -> tuple[Array, bool]:
-    """Cholesky factor of a symmetric matrix, or a root of its pseudo-inverse if it is singular."""
+    """Lower Cholesky factor and True; for a singular matrix `_pinv_sqrt` and False."""
     try:
         factor = linalg.cholesky(matrix, lower=True)
     except linalg.LinAlgError:
@@ -141,30 +138,31 @@ def _factorize_spd(matrix: Array) -> tuple[Array, bool]:
 
 
 def _pinv_sqrt(matrix: Array) -> Array:
+    """Matrix R with R @ R.T the pseudo-inverse of a symmetric matrix."""
     values, vectors = linalg.eigh(matrix)
     keep = values > PIVOT_TOL**2 * max(values[-1], TINY)
     return vectors[:, keep] / np.sqrt(values[keep])
 
 
-def _solve_spd(inverse: tuple[Array, bool], rhs: Array) -> Array:
-    """Solutions (m, d) for right-hand sides (m, d)."""
-    root, is_factor = inverse
-    return linalg.cho_solve((root, True), rhs.T).T if is_factor else rhs @ root @ root.T
+def _solve_spd(factor: tuple[Array, bool], rhs: Array) -> Array:
+    """Solutions (m, d) for right-hand sides (m, d), from the result of `_factorize_spd`."""
+    root, is_cholesky = factor
+    return linalg.cho_solve((root, True), rhs.T).T if is_cholesky else rhs @ root @ root.T
 
 
 def ridge_diagonal(alpha: float, n_columns: int) -> Array:
-    """Ridge on every column of a design but the intercept's, (d,)."""
+    """Diagonal of a ridge penalty on all columns but the intercept, (d,)."""
     return np.append(np.full(n_columns - 1, float(alpha)), 0.0)
 
 
-# --- matrices that are never formed -----------------------------------------------------------
+# --- Gram matrices ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ImplicitGram:
-    """Gram matrices of a design under K weights, known by their products with coefficients.
+    """Weighted Gram matrices (K, d, d) that are not formed: matrix-vector products only.
 
-    A sum over rows: blocks of (design, row weights (K, n)).
+    They are a sum over row blocks, stored as pairs of a design and row weights (K, n).
     """
 
     blocks: tuple[tuple[Design, Array], ...]
@@ -182,9 +180,9 @@ class ImplicitGram:
         """Products with coefficients (K, m, d)."""
         total = np.zeros(coef.shape)
         for design, weight in self.blocks:
-            change = linear_predictor(coef, design)
-            change *= weight[:, None]
-            total += weighted_column_sums(change, design)
+            predictor = linear_predictor(coef, design)
+            predictor *= weight[:, None]
+            total += weighted_column_sums(predictor, design)
         return total
 
     def diagonal(self) -> Array:
@@ -194,27 +192,23 @@ class ImplicitGram:
 
 
 def weighted_grams(design: Design, weights: Array) -> Any:
-    """Gram matrices (K, d, d) for row weights (K, n), or a `WeightedGram` where too large."""
+    """Gram matrices (K, d, d) for row weights (K, n), or an `ImplicitGram` if too large."""
     if design.shape[1] > MAX_DENSE_GRAM:
         return ImplicitGram(((design, weights),))
     if sparse.issparse(design):
         return dense_grams(design, weights)
     weights = weights.astype(design.dtype, copy=False)
-    few = (
-        max(SPARSE_WEIGHTS_FACTOR, SPARSE_WEIGHTS_COLUMNS / design.shape[1])
-        * np.count_nonzero(weights)
-        < weights.size
-    )
-    return _to_float64(
-        _grams_sparse_weights(design, weights) if few else dense_grams(design, weights)
-    )
+    rarity = max(SPARSE_WEIGHTS_FACTOR, SPARSE_WEIGHTS_COLUMNS / design.shape[1])
+    if rarity * np.count_nonzero(weights) < weights.size:
+        return _to_float64(_grams_sparse_weights(design, weights))
+    return _to_float64(dense_grams(design, weights))
 
 
 def _grams_sparse_weights(design: Design, weights: Array) -> Array:
-    """Gram matrices of weights that are mostly zero, from the rows sorted by them once."""
-    which, rows = np.nonzero(weights)
-    roots = design.T[:, rows] * np.sqrt(weights[which, rows])
-    ends = np.searchsorted(which, np.arange(1, len(weights)))
+    """Gram matrices (K, d, d) for weights that are mostly zero: only the other rows are used."""
+    component, rows = np.nonzero(weights)
+    roots = design.T[:, rows] * np.sqrt(weights[component, rows])
+    ends = np.searchsorted(component, np.arange(1, len(weights)))
     return np.stack([root @ root.T for root in np.split(roots, ends, axis=1)])
 
 
@@ -223,7 +217,7 @@ def dense_grams(design: Design, weights: Array) -> Array:
     n_columns = design.shape[1]
     if sparse.issparse(design) or 2 * len(weights) <= n_columns:
         return np.stack([weighted_gram(design, weight) for weight in weights])
-    # So many are one product with the products of the columns.
+    # With many weights a single product with all pairwise column products is faster.
     a, b = np.triu_indices(n_columns)
     grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
     grams[:, a, b] = grams[:, b, a] = weights @ _column_products(design.T).T
@@ -231,7 +225,7 @@ def dense_grams(design: Design, weights: Array) -> Array:
 
 
 def _column_products(columns: Array) -> Array:
-    """Products of each of d columns (d, n) with itself and those after it, (d (d + 1) / 2, n)."""
+    """Products of all pairs of d columns (d, n), each pair once, (d (d + 1) / 2, n)."""
     products = np.empty((len(columns) * (len(columns) + 1) // 2, columns.shape[1]), columns.dtype)
     start = 0
     for i, column in enumerate(columns):
@@ -247,6 +241,7 @@ def gram_product(grams: Any, coef: Array) -> Array:
 
 
 def squared(design: Design) -> Design:
+    """Element-wise square."""
     return design.multiply(design).tocsr() if sparse.issparse(design) else np.square(design)
 
 
@@ -259,65 +254,63 @@ def conjugate_gradients(
     axes: tuple[int, ...],
     tol: float,
 ) -> Array:
-    """Solve positive definite systems by conjugate gradients, scaled by their diagonal [1]_.
+    """Solve positive definite systems by conjugate gradients with diagonal preconditioning [1]_.
 
     Parameters
     ----------
     product : callable
-        Product of the matrices with vectors of the shape of `start`.
-    right, start, diagonal : array
-        Right-hand sides, first guesses, diagonals of the matrices.
+        Product of the matrices with vectors of the shape of `rhs`.
+    rhs, start, diagonal : array
+        Right-hand sides, initial solutions, and diagonals of the matrices.
     axes : tuple of int
-        Axes of a system; the others count the systems.
+        Axes of a single system; the other axes count the systems.
     tol : float
-        Size of the residuals, relative to the first, at which to stop.
+        Relative tolerance: norm of the residuals divided by that of the initial residuals.
 
     Returns
     -------
     solution : array
-        Nowhere worse than the guess: every step lowers the quadratic form of its system.
+        Approximate solutions. Every step lowers the quadratic form of its system, so that no
+        solution is worse than the initial one.
 
     References
     ----------
     .. [1] M. R. Hestenes and E. Stiefel (1952), "Methods of conjugate gradients for solving linear
        systems", Journal of Research of the National Bureau of Standards 49, 409-436.
     """
-    scale = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
+    preconditioner = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)
     solution, residual = start, rhs - product(start) if start.any() else rhs
     tol2: Array | None = None
-    residual_norm2, direction = np.array(np.inf), np.zeros(())
+    rz, direction = np.array(np.inf), np.zeros(())
     for _ in range(CG_MAX_ITER):
-        scaled = scale * residual
-        last, residual_norm2 = residual_norm2, (residual * scaled).sum(axis=axes, keepdims=True)
-        tol2 = tol**2 * residual_norm2 if tol2 is None else tol2
-        if (residual_norm2 <= tol2).all():
+        z = preconditioner * residual
+        rz_previous, rz = rz, (residual * z).sum(axis=axes, keepdims=True)
+        tol2 = tol**2 * rz if tol2 is None else tol2
+        if (rz <= tol2).all():
             break
-        direction = scaled + residual_norm2 / np.maximum(last, TINY) * direction
-        image = product(direction)
-        curvature_along = (direction * image).sum(axis=axes, keepdims=True)
-        # A system that is solved stays as it is.
-        step = np.where(
-            (residual_norm2 > tol2) & (curvature_along > 0.0),
-            residual_norm2 / np.maximum(curvature_along, TINY),
-            0.0,
-        )
-        solution = solution + step * direction
-        residual = residual - step * image
+        direction = z + rz / np.maximum(rz_previous, TINY) * direction
+        Ap = product(direction)
+        pAp = (direction * Ap).sum(axis=axes, keepdims=True)
+        # Converged systems are not changed any more.
+        active = (rz > tol2) & (pAp > 0.0)
+        alpha = np.where(active, rz / np.maximum(pAp, TINY), 0.0)
+        solution = solution + alpha * direction
+        residual = residual - alpha * Ap
     return solution
 
 
-# --- parameters as values ---------------------------------------------------------------------
+# --- parameters -------------------------------------------------------------------------------
 
 
 def rescale_coefficients(coef: Array, x_map: Array) -> Array:
-    """Coefficients (..., d) whose predictions for rows mapped by `x_map` (d, d) are the same."""
+    """Coefficients (..., d) with the same predictions for design rows mapped by `x_map` (d, d)."""
     slope, shift = np.diag(x_map)[:-1], x_map[:-1, -1]
     slopes = np.where(slope > 0.0, coef[..., :-1] / np.where(slope > 0.0, slope, 1.0), 0.0)
     return np.concatenate([slopes, coef[..., -1:] - (slopes @ shift)[..., None]], axis=-1)
 
 
 def add_fields(left: Any, right: Any) -> Any:
-    """Sum of two nested tuples of arrays and numbers, field by field; None where either is None."""
+    """Field-wise sum of two nested tuples of arrays and numbers; None where either is None."""
     if left is None or right is None:
         return None
     if not isinstance(left, tuple):

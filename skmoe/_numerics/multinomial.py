@@ -1,8 +1,8 @@
-"""Softmax models with soft targets: gradients, Hessians, Newton steps.
+"""Multinomial logistic models with soft targets: gradients, Hessians, Newton steps.
 
-They use symmetric coding: one coefficient vector for each class, summing to zero over the classes.
-Newton steps are taken in the coordinates of `contrasts`, in which no direction is free, so that no
-gauge has to be fixed afterwards. For the axes see `_numerics`.
+Coefficients use symmetric coding: one vector for each class, summing to zero over the classes.
+Newton steps are computed in the coordinates of `helmert_contrasts`, which are identified, so that
+the coefficients need no centring afterwards. For the order of the axes see `linalg`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from skmoe._numerics.linalg import (
 )
 from skmoe._numerics.typing import TINY, Array, Design
 
-# Largest system of a Newton step that is formed; larger ones are solved by conjugate gradients.
+# Size of the largest Hessian that is formed; larger systems are solved by conjugate gradients.
 MAX_DENSE_HESSIAN = 1000
 
-# Larger values of a design have squares that single precision cannot hold.
-FLOAT32_SQRT_MAX = 1e18
-
-# Residual, relative to the first, that ends them: the next iteration of EM goes on from there.
+# Tolerance of those conjugate gradients, which the next EM iteration continues.
 NEWTON_CG_TOL = 0.1
+
+# Bound for the values of a design, whose squares must not overflow in single precision.
+FLOAT32_SQRT_MAX = 1e18
 
 
 def helmert_contrasts(n_classes: int, *, binary: bool = False) -> Array:
     """Columns that span the coefficient vectors summing to zero, (n_classes, n_classes - 1).
 
-    Orthonormal Helmert contrasts, so that a ridge on the coordinates is the ridge on the symmetric
+    They are orthonormal, so that a ridge penalty on the coordinates equals that on the symmetric
     coefficients. With `binary` the coordinate of two classes is the difference of their
-    coefficients, the parameter that a logistic regression penalises.
+    coefficients, which is the parameter of a logistic regression.
     """
     if binary and n_classes == 2:
         return np.array([[-0.5], [0.5]])
@@ -49,8 +49,8 @@ def helmert_contrasts(n_classes: int, *, binary: bool = False) -> Array:
 def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
     """Gradient (..., C, d) of the weighted log-likelihood at class probabilities (..., C, n).
 
-    `targets` (..., C, n) hold the row weights shared among the classes; their sum over the classes
-    is the weight of the row.
+    `targets` (..., C, n) are class probabilities times the row weights, so that their sum over the
+    classes is the row weight.
     """
     return weighted_column_sums(targets - targets.sum(axis=-2, keepdims=True) * probs, design)
 
@@ -58,9 +58,9 @@ def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:
 def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
     """Negative Hessian of softmax log-likelihoods, for weights (..., n) and probs (..., C, n).
 
-    In blocks (..., C, C, d, d), or as a `SoftmaxHessian` where these would be too large. Blocks are
-    summed in single precision: they only steer steps whose gradient is exact, and columns must be
-    collinear to seven digits for that to show.
+    Returns blocks (..., C, C, d, d), or a `SoftmaxHessian` if these would be too large. The blocks
+    are computed in single precision, which affects only the direction of Newton steps and not their
+    limit, because the gradient is in double precision.
     """
     n_classes, n_columns = probs.shape[-2], design.shape[1]
     if (n_classes - 1) * n_columns > MAX_DENSE_HESSIAN:
@@ -71,33 +71,35 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
     design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
     if probs.ndim > 2:
         pairs = zip(weight, probs, strict=True)
-        return scale * np.stack([_curvature_blocks(design, *pair) for pair in pairs])
-    return scale * _curvature_blocks(design, weight, probs)
+        return scale * np.stack([_hessian_blocks(design, *pair) for pair in pairs])
+    return scale * _hessian_blocks(design, weight, probs)
 
 
-def _curvature_blocks(design: Design, weight: Array, probs: Array) -> Array:
+def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
+    """Blocks (C, C, d, d) of the negative Hessian of one softmax log-likelihood."""
     n_classes, n_columns = len(probs), design.shape[1]
     blocks = np.zeros((n_classes, n_classes, n_columns, n_columns))
     a, b = np.tril_indices(n_classes, -1)
-    shares = weight * probs
-    pairs = np.concatenate([shares[a] * probs[:a] for a in range(1, n_classes)])
+    weighted = weight * probs
+    pairs = np.concatenate([weighted[a] * probs[:a] for a in range(1, n_classes)])
     blocks[a, b] = blocks[b, a] = -dense_grams(design, pairs)
-    # The blocks of a row of the Hessian sum to zero.
+    # The blocks in each block row of the Hessian sum to zero.
     classes = np.arange(n_classes)
     blocks[classes, classes] = -blocks.sum(axis=1)
     return blocks
 
 
-def factorize_softmax_hessian(curvature: Any, basis: Array, ridge: Array) -> Any:
-    """Cholesky factor of a penalised `softmax_curvature` in contrast coordinates.
+def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
+    """Factorization of a `softmax_hessian` with a ridge penalty, in contrast coordinates.
 
-    Of several, a list of them; of one that is not formed, itself and the diagonal.
+    Returns a lower Cholesky factor; a list of factors for the Hessians of several experts; or the
+    pair of a `SoftmaxHessian` and the diagonal of its penalised contrasts.
     """
-    if isinstance(curvature, SoftmaxHessian):
-        return curvature, np.square(basis.T) @ curvature.diagonal() + ridge
-    if curvature.ndim > 4:
-        return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in curvature]
-    half = np.tensordot(basis, curvature, axes=(0, 0))  # (C-1, C, d, d)
+    if isinstance(hessian, SoftmaxHessian):
+        return hessian, np.square(basis.T) @ hessian.diagonal() + ridge
+    if hessian.ndim > 4:
+        return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in hessian]
+    half = np.tensordot(basis, hessian, axes=(0, 0))  # (C-1, C, d, d)
     reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
     size = reduced.shape[0] * reduced.shape[1]
     return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
@@ -107,23 +109,23 @@ def softmax_newton_step(
     factor: Any, gradient: Array, coef: Array, basis: Array, ridge: Array
 ) -> Array:
     """Newton step (..., C, d) of the penalised log-likelihood, in symmetric coding."""
-    ascent = basis.T @ gradient - ridge * to_contrasts(coef, basis)
+    contrast_gradient = basis.T @ gradient - ridge * to_contrasts(coef, basis)
     if isinstance(factor, tuple):
         hessian, diagonal = factor
-        solved = conjugate_gradients(
-            lambda at: basis.T @ (hessian @ (basis @ at)) + ridge * at,
-            ascent,
-            np.zeros_like(ascent),
+        step = conjugate_gradients(
+            lambda contrasts: basis.T @ (hessian @ (basis @ contrasts)) + ridge * contrasts,
+            contrast_gradient,
+            np.zeros_like(contrast_gradient),
             diagonal,
             axes=(-2, -1),
             tol=NEWTON_CG_TOL,
         )
     elif isinstance(factor, list):
-        pairs = zip(factor, ascent, strict=True)
-        solved = np.stack([_cho_solve(one, rhs) for one, rhs in pairs])
+        pairs = zip(factor, contrast_gradient, strict=True)
+        step = np.stack([_cho_solve(cholesky, rhs) for cholesky, rhs in pairs])
     else:
-        solved = _cho_solve(factor, ascent)
-    return basis @ solved
+        step = _cho_solve(factor, contrast_gradient)
+    return basis @ step
 
 
 def _cho_solve(factor: Array, rhs: Array) -> Array:
@@ -131,14 +133,14 @@ def _cho_solve(factor: Array, rhs: Array) -> Array:
 
 
 def to_contrasts(coef: Array, basis: Array) -> Array:
-    """Coordinates (..., C-1, d) of symmetric coefficients (..., C, d) in a contrast basis."""
+    """Contrast coordinates (..., C-1, d) of symmetric coefficients (..., C, d)."""
     return (basis.T @ coef) / (basis**2).sum(axis=0)[:, None]
 
 
 def _cholesky(matrix: Array) -> Array:
-    """Lower Cholesky factor, of the matrix plus a small multiple of the identity if need be."""
+    """Lower Cholesky factor; a small multiple of the identity is added to a singular matrix."""
     largest = np.abs(np.diag(matrix)).max()
-    size = largest if largest > TINY else 1.0
+    scale = largest if largest > TINY else 1.0
     jitter = 0.0
     while True:
         try:
@@ -148,14 +150,15 @@ def _cholesky(matrix: Array) -> Array:
         else:
             if np.diag(factor).min() > PIVOT_TOL * np.diag(factor).max():
                 return factor
-        jitter = max(10.0 * jitter, 1e-13 * size)
+        jitter = max(10.0 * jitter, 1e-13 * scale)
 
 
 @dataclass(frozen=True)
 class SoftmaxHessian:
-    """Negative Hessian of softmax log-likelihoods, known by its products with coefficients.
+    """Negative Hessian of softmax log-likelihoods that is not formed: products only.
 
-    A sum over rows: blocks of (design, row weights (..., n), probabilities (..., C, n)).
+    It is a sum over row blocks, stored as triples of a design, row weights (..., n) and
+    probabilities (..., C, n).
     """
 
     blocks: tuple[tuple[Design, Array, Array], ...]
@@ -170,13 +173,14 @@ class SoftmaxHessian:
         return SoftmaxHessian(self.blocks + other.blocks)
 
     def __matmul__(self, coef: Array) -> Array:
+        """Product with coefficients (..., C, d)."""
         total = np.zeros(self.shape)
         for design, weight, probs in self.blocks:
-            change = linear_predictor(coef, design)
-            change -= (probs * change).sum(axis=-2, keepdims=True)
-            change *= probs
-            change *= weight[..., None, :]
-            total += weighted_column_sums(change, design)
+            logits = linear_predictor(coef, design)
+            logits -= (probs * logits).sum(axis=-2, keepdims=True)
+            logits *= probs
+            logits *= weight[..., None, :]
+            total += weighted_column_sums(logits, design)
         return total
 
     def diagonal(self) -> Array:
@@ -189,26 +193,26 @@ class SoftmaxHessian:
 
 
 def softmax_score_rows(design: Array, residual: Array, basis: Array) -> Array:
-    """Gradients row by row, ((C-1) * d, n), of log-likelihoods with `residual` (C, n)."""
+    """Gradient of the log-likelihood of each row, ((C-1) * d, n), from residuals (C, n)."""
     contrast = basis.T @ residual
     return (contrast[:, None, :] * design.T).reshape(basis.shape[1] * design.shape[1], len(design))
 
 
 def softmax_information(design: Array, weight: Array, probs: Array, basis: Array) -> Array:
-    """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), of a dense design."""
+    """Negative Hessian in contrast coordinates, ((C-1) * d, (C-1) * d), for a dense design."""
     n_contrasts, n_columns = basis.shape[1], design.shape[1]
     information = np.zeros((n_contrasts, n_columns, n_contrasts, n_columns))
     means = basis.T @ probs
     for a in range(n_contrasts):
         for b in range(a + 1):
-            share = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
-            information[a, :, b] = information[b, :, a] = design.T @ (design * share[:, None])
+            covariance = weight * ((basis[:, a] * basis[:, b]) @ probs - means[a] * means[b])
+            information[a, :, b] = information[b, :, a] = design.T @ (design * covariance[:, None])
     size = n_contrasts * n_columns
     return information.reshape(size, size)
 
 
 def log_prob_score_rows(k: int, design: Array, log_prob: Array) -> Array:
-    """Gradients of the log probability of one expert in contrasts of the logits."""
+    """Gradient of the log probability (K, n) of expert k for each row, ((K-1) * d, n)."""
     residual = -np.exp(log_prob)
     residual[k] += 1.0
     return softmax_score_rows(design, residual, helmert_contrasts(len(log_prob)))
@@ -216,8 +220,8 @@ def log_prob_score_rows(k: int, design: Array, log_prob: Array) -> Array:
 
 # --- quadratic surrogates for streams ---------------------------------------------------------
 
-# Fraction of the Böhning-Lindsay bound in the Hessian of a surrogate: where probabilities are near
-# 0 or 1 the Hessian vanishes, and a Newton step by it alone would be unbounded.
+# Fraction of the Böhning-Lindsay bound that is added to the Hessian of a surrogate: where
+# probabilities are near 0 or 1 the Hessian vanishes, and its Newton steps would be unbounded.
 BOUND_FRACTION = 0.01
 
 

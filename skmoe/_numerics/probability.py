@@ -8,15 +8,14 @@ from scipy.special import logsumexp
 from skmoe._numerics.typing import TINY, Array
 
 LOG_2PI = float(np.log(2.0 * np.pi))
-
 LOG_TINY = float(np.log(TINY))
 
 
 def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
 
-    As responsibilities, they make the step of EM that maximises the free energy over sparse
-    responsibilities [1]_.
+    Normalised, they are the sparse responsibilities that maximise the free energy in the E-step
+    [1]_. Of equal values the first ones are kept.
 
     References
     ----------
@@ -25,11 +24,11 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """
     if top_k is None or top_k >= len(log_probs):
         return log_probs
-    left = log_probs
+    remaining = log_probs
     for _ in range(top_k - 1):
-        left = np.where(left == left.max(axis=0), -np.inf, left)
-    kept = log_probs >= left.max(axis=0)
-    if np.count_nonzero(kept) > top_k * kept.shape[1]:  # of equals the first
+        remaining = np.where(remaining == remaining.max(axis=0), -np.inf, remaining)
+    kept = log_probs >= remaining.max(axis=0)
+    if np.count_nonzero(kept) > top_k * kept.shape[1]:
         tied = np.flatnonzero(kept.sum(axis=0) > top_k)
         order = np.argsort(-log_probs[:, tied], axis=0, kind="stable")
         kept[:, tied] = np.argsort(order, axis=0) < top_k
@@ -37,10 +36,10 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
 
 
 def log_normalise(joint: Array) -> tuple[Array, Array]:
-    """Split log-joint probabilities (K, n) into responsibilities (K, n) and log densities (n,)."""
+    """Responsibilities (K, n) and log densities (n,) from log joint densities (K, n)."""
     peak = joint.max(axis=0)
     shifted = joint - peak
-    # Exponentials that underflow take many times as long.
+    # Exponentials that would underflow are slow and are skipped.
     resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_TINY)
     total = resp.sum(axis=0)
     resp /= total
@@ -48,14 +47,14 @@ def log_normalise(joint: Array) -> tuple[Array, Array]:
 
 
 def log_softmax(logits: Array, axis: int = 0) -> Array:
-    """Logarithm of the softmax along one axis."""
+    """Log of the softmax along one axis."""
     shifted = logits - logits.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
 
 
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:
-    """Log probabilities (K, n) of the `top_k` most probable of each row, normalised."""
+    """Log probabilities (K, n) of the `top_k` most probable components of each row, normalised."""
     if top_k is None:
         return log_probs
     kept = keep_top_k(log_probs, top_k)

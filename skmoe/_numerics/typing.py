@@ -1,4 +1,4 @@
-"""Types of arrays."""
+"""Types of arrays, and the smallest positive number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
 Design = Any  # an ndarray or a scipy.sparse CSR array
-
 NamedTupleT = TypeVar("NamedTupleT", bound=tuple)
 
 TINY = float(np.finfo(np.float64).tiny)

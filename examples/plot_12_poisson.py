@@ -18,7 +18,7 @@ from skmoe.experts import EXPERTS
 # %%
 # A row in the registry makes a name of the family.
 
-EXPERTS["poisson"] = {"regressor": PoissonExperts}
+EXPERTS["my_poisson"] = {"regressor": PoissonExperts}
 
 # %%
 # Simulated counts of calls: they rise with x1 where x0 is negative, and fall where it is positive.
@@ -33,7 +33,7 @@ def simulate(n_rows, seed):
 
 X, y = simulate(2000, seed=0)
 X_new, y_new = simulate(20_000, seed=1)
-counts = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(X, y)
+counts = MixtureOfExpertsRegressor(2, expert="my_poisson", random_state=0).fit(X, y)
 normal = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
 print("slopes of the log means:", counts.coef_.round(2).tolist())
 for name, moe in {"Poisson experts": counts, "normal experts": normal}.items():

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from skmoe.experts import EXPERTS
+from skmoe.protocols import Experts
 
 
 class PoissonParams(NamedTuple):
@@ -22,48 +23,42 @@ class PoissonStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PoissonExperts:
+class PoissonExperts(Experts):
     """Poisson regressions with a log link and a ridge on the slopes."""
 
     alpha: float = 1.0  # set by the estimator
-    raw_target = True  # counts, not standardised values
+    standardizes_target = False  # counts, not standardised values
 
-    def initial(self, n_experts, n_columns):
+    def init_params(self, n_experts, n_columns):
         return PoissonParams(np.zeros((n_experts, 1, n_columns)))
 
-    def predict(self, params, design):
+    def mean(self, params, design):
         """Means (K, 1, n)."""
         return np.exp(np.clip(params.coef @ design.T, -30.0, 30.0))
 
-    def predict_one(self, params, k, design):
-        return self.predict(PoissonParams(params.coef[[k]]), design)[0]
-
     def log_prob(self, params, design, y):
         """Log probability of the counts y (1, n), (K, n)."""
-        mean = self.predict(params, design)[:, 0]
+        mean = self.mean(params, design)[:, 0]
         return y[0] * np.log(mean) - mean - gammaln(y[0] + 1.0)
 
     def statistics(self, params, design, y, resp):
         """Gradient."""
-        residual = y[0] - self.predict(params, design)[:, 0]
+        residual = y[0] - self.mean(params, design)[:, 0]
         return PoissonStatistics((resp * residual) @ design)
 
-    def curvature(self, params, design, y, resp):
+    def hessian(self, params, design, y, resp):
         """Fisher information, (K, d, d)."""
-        weight = resp * self.predict(params, design)[:, 0]
+        weight = resp * self.mean(params, design)[:, 0]
         return np.einsum("kn,nd,ne->kde", weight, design, design, optimize=True)
 
-    def factor(self, curvature):
+    def factorize(self, hessian):
         """Inverse of the penalised information."""
-        return np.linalg.inv(curvature + np.diag(self._ridge(curvature) + 1e-9))
+        return np.linalg.inv(hessian + np.diag(self._ridge(hessian) + 1e-9))
 
-    def solve(self, statistics, factor, params, step):
+    def m_step(self, statistics, factor, params, step):
         """One Newton step of each expert."""
         ascent = statistics.gradient - self._ridge(factor) * params.coef[:, 0]
         return PoissonParams(params.coef + step * np.einsum("kde,ke->kd", factor, ascent)[:, None])
-
-    def constrain(self, params):
-        return params
 
     def penalty(self, params):
         """Half of `alpha` times the squared slopes."""
@@ -72,8 +67,13 @@ class PoissonExperts:
     def n_parameters(self, params):
         return params.coef.size
 
+    def attributes(self, params, units):
+        """Coefficients of raw features."""
+        slopes, intercepts = units.expert_coefficients(params.coef[:, 0])
+        return {"coef_": slopes, "intercept_": intercepts}
+
     def _ridge(self, like):
         return np.append(np.full(like.shape[-1] - 1, self.alpha), 0.0)
 
 
-EXPERTS["poisson"] = {"regressor": PoissonExperts}
+EXPERTS["my_poisson"] = {"regressor": PoissonExperts}

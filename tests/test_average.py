@@ -11,7 +11,6 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.fitted import log_density
 from skmoe._mixture.model import Params
 
 AVERAGE = {"combine": "average", "n_init": 3, "random_state": 0}
@@ -19,16 +18,17 @@ AVERAGE = {"combine": "average", "n_init": 3, "random_state": 0}
 
 def densities_of_starts(moe, X, y):
     """Log densities (S, n), each computed from the parameters of one start alone."""
-    mixture = moe._mixture
+    mixture = moe._fitted
     starts = mixture.params.gate.starts
     n_each = moe.n_experts_ // len(starts)
-    parts = mixture.parts._replace(gate=mixture.parts.gate.gate, top_k=mixture.parts.gate.top_k)
+    gate = mixture.model.gate
+    model = mixture.model._replace(gate=gate.gate, n_experts=n_each, top_k=gate.top_k)
     logs = []
     for s, gate in enumerate(starts):
         own = slice(s * n_each, (s + 1) * n_each)
         experts = type(mixture.params.experts)(*(v[own] for v in mixture.params.experts))
-        alone = mixture._replace(parts=parts, params=Params(gate, experts))
-        logs.append(log_density(alone, X, y))
+        alone = mixture._replace(model=model, params=Params(gate, experts))
+        logs.append(alone.log_density(X, y))
     return np.array(logs)
 
 
@@ -136,6 +136,8 @@ def test_bad_input(parameters, message):
 
 def test_starts_of_an_average_may_be_revived(monkeypatch):
     X, y = two_regimes(n_rows=300)
-    monkeypatch.setattr(_search, "collapsed", lambda count: np.arange(len(count)) == 0)
+    monkeypatch.setattr(
+        "skmoe._mixture.multistart.is_collapsed", lambda count: np.arange(len(count)) == 0
+    )
     moe = MixtureOfExpertsRegressor(2, max_iter=20, tol=0.0, **AVERAGE)
     assert quiet(moe, X, y).n_experts_ == 6

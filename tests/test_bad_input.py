@@ -33,9 +33,12 @@ BAD_PARAMETERS = [
     ({"n_experts": 121}, "n_experts must not exceed the number of distinct rows"),
     (
         {"expert": "trees"},
-        "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a",
+        "expert must be one of ['linear', 'poisson', 'tree'], a scikit-learn estimator or a",
     ),
-    ({"expert": None}, "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a"),
+    (
+        {"expert": None},
+        "expert must be one of ['linear', 'poisson', 'tree'], a scikit-learn estimator or a",
+    ),
     ({"expert": ["linear", "tree"]}, "one entry for each of the n_experts=4 experts; got 2"),
     ({"cross_fit": 1}, 'cross_fit must be "auto", "oob", False or an integer of at least 2; got 1'),
     ({"top_k": 0}, "top_k must be an integer of at least 1; got 0"),
@@ -208,7 +211,7 @@ def test_a_previous_fit_survives_an_error(make, spoil):
 class Breaking(SoftmaxGate):
     """A gate that fails in the middle of a fit."""
 
-    def solve(self, statistics, factor, params, step):
+    def m_step(self, statistics, factor, params, step):
         raise RuntimeError("broken gate")
 
 

@@ -175,7 +175,7 @@ def test_parquet_without_pyarrow(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(_extras, "import_module", missing)
+    monkeypatch.setattr("skmoe._optional.import_module", missing)
     with pytest.raises(ImportError, match=r"skmoe\[parquet\]"):
         RowBlocks.from_parquet("table.parquet", "y")
 

@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.n_experts_selection import n_experts_grid, select_by_holdout
+from skmoe.experts import LinearExperts
+from skmoe.experts._variance_prior import estimate_noise_variance
 
 
 def steps(n_regimes, n_rows=600, seed=0):
@@ -52,10 +54,10 @@ def test_the_smallest_number_within_a_standard_error_is_chosen():
     def score(number):
         return rows.get(number, noise - 2)
 
-    choice = select_by_holdout(score, np.ones(400), most=100)
+    choice = select_by_holdout(score, np.ones(400), maximum=100)
     assert choice.n_experts == 2
     assert list(choice.tried) == [1, 2, 3, 4, 5]
-    assert select_by_holdout(score, np.ones(400), most=1).n_experts == 1
+    assert select_by_holdout(score, np.ones(400), maximum=1).n_experts == 1
 
 
 def test_numbers_grow_by_a_quarter():
@@ -128,13 +130,12 @@ def test_trials_estimate_the_noise_once_and_find_the_same(monkeypatch):
 
     def estimate(*args):
         calls.append(args)
-        return noise_variance(*args)
+        return estimate_noise_variance(*args)
 
-    noise_variance = _regressor.noise_variance
-    monkeypatch.setattr(_regressor, "noise_variance", estimate)
+    monkeypatch.setattr("skmoe._estimators.tasks.estimate_noise_variance", estimate)
     moe = MixtureOfExpertsRegressor("bic", random_state=0)
     once, n_once = clone(moe).fit(X, y), len(calls)
-    monkeypatch.setattr(_choice, "_noise_of", lambda model: None)
+    monkeypatch.setattr(LinearExperts, "estimates", {})
     anew, n_anew = clone(moe).fit(X, y), len(calls) - n_once
     assert n_anew - n_once == len(once.n_experts_tried_) - 1  # of the first trial, splits, the fit
     assert_array_equal(once.n_experts_scores_, anew.n_experts_scores_)

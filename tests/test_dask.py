@@ -24,7 +24,7 @@ def test_dask_is_named_if_it_is_missing(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(_extras, "import_module", missing)
+    monkeypatch.setattr("skmoe._optional.import_module", missing)
     with pytest.raises(ImportError, match=r"skmoe\[dask\]"):
         RowBlocks.from_dask(None, None)
 
@@ -73,7 +73,7 @@ class TestCluster:
 
     def test_only_sums_and_a_sample_travel(self, client, monkeypatch):
         """No pass reads the blocks through the client, which sees the first of them alone."""
-        sums, total = [], DaskBlocks.total
+        sums, total = [], DaskBlocks.map_reduce
 
         def counted(self, *functions):
             sums.append(1)
@@ -82,7 +82,7 @@ class TestCluster:
         def read_through(self):
             raise AssertionError("blocks were read through the client")
 
-        monkeypatch.setattr(DaskBlocks, "total", counted)
+        monkeypatch.setattr(DaskBlocks, "map_reduce", counted)
         monkeypatch.setattr(DaskBlocks, "__iter__", read_through)
         moe = quiet(clone(MOE), *arrays(X, Y))
         assert len(sums) > moe.n_iter_ + 2  # the survey, a first sweep, and how experts are used
@@ -126,7 +126,7 @@ class TestCluster:
 
     def test_a_killed_worker_loses_nothing(self, client, monkeypatch):
         workers = client.run(os.getpid)
-        total, calls = DaskBlocks.total, []
+        total, calls = DaskBlocks.map_reduce, []
 
         def killing(self, *functions):
             calls.append(1)
@@ -134,7 +134,7 @@ class TestCluster:
                 threading.Timer(0.02, os.kill, (min(workers.values()), signal.SIGKILL)).start()
             return total(self, *functions)
 
-        monkeypatch.setattr(DaskBlocks, "total", killing)
+        monkeypatch.setattr(DaskBlocks, "map_reduce", killing)
         long = clone(MOE).set_params(tol=0.0, max_iter=30)
         moe = quiet(clone(long), *arrays(X, Y))
         assert len(calls) > 5

@@ -138,15 +138,18 @@ def test_in_sample_noise_goes_to_zero_and_cross_fitted_noise_does_not():
     assert fair.score_samples(X_test, y_test).mean() > plain.score_samples(X_test, y_test).mean()
 
 
+def em_problem(moe, X, y, **options):
+    return build_problem(moe, moe._validate_parameters(), X, y, **options).em_problem
+
+
 def test_rows_are_judged_by_experts_that_did_not_see_them():
     """What the running fit says of a row comes from models of the other folds."""
-    setup = build_problem(
-        MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), random_state=0), X, Y, None
-    ).setup
-    experts, table, y = setup.parts.experts, setup.rows.expert_design, setup.rows.y
+    moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(), random_state=0)
+    setup = em_problem(moe, X, Y)
+    experts, table, y = setup.model.experts, setup.rows.expert_design, setup.rows.y
     resp = np.full((2, len(Y)), 0.5)
-    params = experts.initial(2, 3)
-    params = experts.solve(experts.statistics(params, table, y, resp), None, params, 1.0)
+    params = experts.init_params(2, 3)
+    params = experts.m_step(experts.statistics(params, table, y, resp), None, params, 1.0)
     for fold, model in enumerate(params.models[0]):
         inside = table.fold == fold
         assert_allclose(params.said[0, 0, inside], model.predict(table.X[inside]))
@@ -171,7 +174,7 @@ def test_experts_are_the_average_of_their_fold_models_with_the_noise_out_of_fold
 def test_groups_stay_in_one_fold():
     groups = np.arange(len(Y)) % 20
     moe = MixtureOfExpertsRegressor(2, expert="tree", random_state=0)
-    table = build_problem(moe, X, Y, None, groups).setup.rows.expert_design
+    table = em_problem(moe, X, Y, groups=groups).rows.expert_design
     order = {tuple(row): group for row, group in zip(X, groups, strict=True)}
     of_row = np.array([order[tuple(row)] for row in table.X])
     for group in range(20):
@@ -187,7 +190,7 @@ def test_groups_stay_in_one_fold():
 def test_folds_are_stratified_by_class():
     rare = np.r_[np.zeros(240), np.ones(50), np.full(10, 2)].astype(int)
     moe = MixtureOfExpertsClassifier(2, expert="tree", random_state=0)
-    setup = build_problem(moe, CLASS_X, rare, None).setup
+    setup = em_problem(moe, CLASS_X, rare)
     fold = setup.rows.expert_design.fold
     for j in range(5):
         assert (setup.rows.y[fold == j] == 2).sum() == 2
@@ -345,16 +348,16 @@ def test_warm_start_goes_on():
     bounds = [quiet(moe, X, Y).lower_bound_ for _ in range(3)]
     assert bounds[0] < bounds[1] < bounds[2]
     moe.set_params(max_iter=200)
-    fold = moe._memory.fold
+    fold = moe._training_state.cross_fit_cache.fold
     for seed in (0, 1, None):  # the folds of the first fit stay
         bounds.append(quiet(moe.set_params(random_state=seed), X, Y).lower_bound_)
     assert np.diff(bounds).min() > -1e-10
-    assert_array_equal(moe._memory.fold, fold)
+    assert_array_equal(moe._training_state.cross_fit_cache.fold, fold)
     deep = moe.experts_[0][0].get_depth()
     moe.set_params(expert=DecisionTreeRegressor(max_depth=2)).fit(X, Y)
     assert moe.experts_[0][0].get_depth() == 2 < deep  # other experts are fitted anew
     moe.fit(X[:300], Y[:300])
-    assert moe._mixture.params.experts.said is None
+    assert moe._fitted.params.experts.said is None
     with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose"):
         moe.set_params(n_experts=3).fit(X, Y)
 
@@ -414,7 +417,7 @@ def test_several_outputs():
 def test_large_tables_start_on_a_sample(monkeypatch):
     moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(min_samples_leaf=10))
     whole = clone(moe).set_params(random_state=0).fit(X, Y)
-    monkeypatch.setattr(_door, "MOST_ROWS", 150)
+    monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 150)
     sampled = clone(moe).set_params(random_state=0).fit(X, Y)
     assert sampled.score(X, Y) > whole.score(X, Y) - 0.1
 
@@ -605,10 +608,10 @@ def test_balanced_gates_are_those_of_pseudo_rows():
     """The objective is the likelihood with uniform pseudo-targets for each row."""
     features, y = two_regimes()
     moe = MixtureOfExpertsRegressor(2, balance=0.3, random_state=0).fit(features, y)
-    setup = build_problem(moe, features, y, None).setup
-    log_gate, joint = log_joint(setup.parts, moe._mixture.params, setup.rows)
+    setup = em_problem(moe, features, y)
+    log_gate, joint = log_joint(setup.model, moe._fitted.params, setup.rows)
     value = np.logaddexp(*joint).sum() + 0.3 * log_gate.mean(axis=0).sum()
-    parts, params = setup.parts, moe._mixture.params
+    parts, params = setup.model, moe._fitted.params
     value -= parts.gate.penalty(params.gate) + parts.experts.penalty(params.experts)
     assert moe.lower_bound_ == pytest.approx(value / len(y) - np.log(y.std()), abs=1e-9)
 
@@ -623,15 +626,15 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained():
 
 
 def test_the_poisson_family_of_the_documentation(monkeypatch):
-    monkeypatch.setitem(EXPERTS, "poisson", None)  # so that the row of the example goes again
+    monkeypatch.setitem(EXPERTS, "my_poisson", None)  # so that the row of the example goes again
     path = Path(__file__).parents[1] / "examples" / "poisson_expert.py"
     example = runpy.run_path(str(path))
-    monkeypatch.setitem(EXPERTS, "poisson", {"regressor": example["PoissonExperts"]})
+    monkeypatch.setitem(EXPERTS, "my_poisson", {"regressor": example["PoissonExperts"]})
     rng = np.random.default_rng(0)
     features = rng.uniform(-1, 1, size=(2000, 2))
     log_mean = np.where(features[:, 0] < 0, 1 + 1.5 * features[:, 1], 2 - features[:, 1])
     y = rng.poisson(np.exp(log_mean))
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(features, y)
+    moe = MixtureOfExpertsRegressor(2, expert="my_poisson", random_state=0).fit(features, y)
     assert_allclose(np.sort(moe.coef_[:, 1]), [-1.0, 1.5], atol=0.15)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
     assert moe.predict(features).mean() == pytest.approx(y.mean(), rel=0.02)

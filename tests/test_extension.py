@@ -252,7 +252,7 @@ def test_a_curved_border_is_found():
     assert curved.score(X_new, y_new) > 0.95 > straight.score(X_new, y_new) + 0.2
     assert list(curved.gate_feature_names_) == ["x0", "x1", "x0^2", "x0 x1", "x1^2"]
     assert curved.gate_coef_.shape == (2, 5)
-    table = curved._mixture.added.transformer.transform(X)
+    table = curved._fitted.preprocessor.extra_features.transformer.transform(X)
     logits = curved.gate_intercept_ + table @ curved.gate_coef_.T
     odds = np.exp(logits[:, 1] - logits[:, 0])
     share = curved.predict_gate(X)

@@ -174,7 +174,7 @@ def test_no_convergence_is_told_with_its_remedy():
 
 def test_a_part_that_breaks_its_promise_is_told(monkeypatch):
     class Sinking(EXPERTS["linear"]["regressor"]):
-        def solve(self, statistics, factor, params, step):
+        def m_step(self, statistics, factor, params, step):
             return params._replace(log_variance=params.log_variance + 0.5)
 
     monkeypatch.setitem(EXPERTS["linear"], "regressor", Sinking)

@@ -111,8 +111,8 @@ def test_systems_that_are_too_large_to_be_formed_have_the_same_solution(make, Mo
     y = y if Moe is MixtureOfExpertsRegressor else np.digitize(y, [-0.5, 0.5])
     moe = Moe(2, tol=1e-7, n_init=1, max_iter=500, random_state=0)
     formed = clone(moe).fit(make(X), y)
-    monkeypatch.setattr(_softmax, "DENSE_NEWTON", 0)
-    monkeypatch.setattr(_numerics, "LARGEST_GRAM", 0)
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    monkeypatch.setattr("skmoe._numerics.linalg.MAX_DENSE_GRAM", 0)
     unformed = clone(moe).fit(make(X), y)
     assert np.diff(unformed.lower_bounds_).min() > -1e-10
     assert unformed.lower_bound_ == pytest.approx(formed.lower_bound_, abs=1e-5)

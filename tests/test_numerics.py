@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import sparse
-from scipy.special import log_softmax, logsumexp
+from scipy import sparse, special
+from scipy.special import logsumexp
 from sklearn.linear_model import Ridge
 
 from skmoe._mixture.acceleration import squarem_step
@@ -49,7 +49,7 @@ def test_products_agree_with_plain_sums(make):
 
 
 def test_grams_of_few_rows_are_those_of_all(monkeypatch):
-    monkeypatch.setattr(numerics, "MANY_SAVED", 50)
+    monkeypatch.setattr("skmoe._numerics.linalg.SPARSE_WEIGHTS_COLUMNS", 50)
     weights = np.zeros((20, 60))
     weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
     grams = weighted_grams(DESIGN, weights)
@@ -66,7 +66,7 @@ def test_log_normalise_survives_extreme_values():
 
 def test_log_softmax_agrees_with_scipy():
     logits = RNG.normal(size=(2, 5, 7)) * 300
-    assert_allclose(log_softmax(logits, axis=1), log_softmax(logits, axis=1))
+    assert_allclose(log_softmax(logits, axis=1), special.log_softmax(logits, axis=1))
 
 
 def test_ridge_change_from_zero_is_ridge():
@@ -169,8 +169,8 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
         softmax_hessian(DESIGN, weights, probs),
         weighted_grams(DESIGN, weights),
     )
-    monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
-    monkeypatch.setattr(numerics, "LARGEST_GRAM", 0)
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    monkeypatch.setattr("skmoe._numerics.linalg.MAX_DENSE_GRAM", 0)
     halves = [slice(0, 20), slice(20, None)]
     hessian, gram = (
         first + second
@@ -215,7 +215,7 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse():
 @pytest.mark.parametrize("dense", [True, False])
 def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypatch):
     if not dense:
-        monkeypatch.setattr(softmax, "DENSE_NEWTON", 0)
+        monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
     targets, _, _ = softmax_problem(n_classes)
     basis = helmert_contrasts(n_classes, binary=binary)
     ridge = ridge_diagonal(0.7, 4)
@@ -240,10 +240,10 @@ def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypat
 def test_extrapolate_finds_the_limit_of_a_geometric_sequence():
     limit, error = RNG.normal(size=5), RNG.normal(size=5)
     path = [[limit + 0.9**t * error] for t in range(3)]
-    moved, length = squarem_step(*path, longest=100.0)
+    moved, length = squarem_step(*path, step_max=100.0)
     assert length == pytest.approx(10.0)
     assert_allclose(moved[0], limit, atol=1e-12)
-    _, short = squarem_step(*path, longest=4.0)
+    _, short = squarem_step(*path, step_max=4.0)
     assert short == 4.0
-    still, _ = squarem_step(path[0], path[0], path[0], longest=4.0)
+    still, _ = squarem_step(path[0], path[0], path[0], step_max=4.0)
     assert_allclose(still[0], path[0][0])

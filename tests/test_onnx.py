@@ -114,9 +114,9 @@ def test_ties_go_to_the_first():
     """Routing among experts that are equally probable is the routing of the mixture."""
     moe = MixtureOfExpertsRegressor(3, gate="constant", top_k=1, random_state=0)
     quiet(moe, X, Y)
-    params = moe._mixture.params
-    gate = params.gate._replace(log_weight=np.full(3, -np.log(3.0)))
-    moe._mixture = moe._mixture._replace(params=params._replace(gate=gate))
+    params = moe._fitted.params
+    gate = params.gate._replace(log_prior=np.full(3, -np.log(3.0)))
+    moe._fitted = moe._fitted._replace(params=params._replace(gate=gate))
     assert_allclose(run(moe, X)[0][:, 0], moe.predict(X), rtol=1e-9)
 
 
@@ -151,7 +151,7 @@ def test_skl2onnx_is_named_if_it_is_missing(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(_extras, "import_module", missing)
+    monkeypatch.setattr("skmoe._optional.import_module", missing)
     for call in (register_converters, lambda: to_onnx(None)):
         with pytest.raises(ImportError, match=r"skmoe\[onnx\]"):
             call()

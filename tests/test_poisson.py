@@ -28,9 +28,7 @@ Y = RNG.poisson(MEAN)
 
 
 def mixture(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(
-        n_experts, expert="poisson", **({"random_state": 0} | options)
-    )
+    return MixtureOfExpertsRegressor(n_experts, expert="poisson", **({"random_state": 0} | options))
 
 
 @pytest.fixture(scope="module")

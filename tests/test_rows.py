@@ -24,11 +24,11 @@ def test_scale_is_the_weighted_mean_and_deviation():
 def test_sparse_columns_are_scaled_and_not_centred():
     dense = np.where(RNG.uniform(size=X.shape) < 0.3, X, 0.0)
     scale = fit_standardization(sparse.csr_array(dense), WEIGHT)
-    assert_allclose(scale.spread, fit_standardization(dense, WEIGHT).spread)
+    assert_allclose(scale.scale, fit_standardization(dense, WEIGHT).scale)
     assert_array_equal(scale.center, 0.0)
     design = design_matrix(sparse.csr_array(dense), scale, None)
     assert sparse.issparse(design)
-    assert_allclose(design.toarray()[:, :-1], dense / scale.spread)
+    assert_allclose(design.toarray()[:, :-1], dense / scale.scale)
     assert_array_equal(design.toarray()[:, -1], 1.0)
 
 
@@ -37,15 +37,15 @@ def test_sparse_columns_are_scaled_and_not_centred():
 def test_constant_columns_vanish(make, value):
     table = make(np.column_stack([np.full(50, value), X[:, 1]]))
     scale = fit_standardization(table, WEIGHT)
-    assert scale.spread[0] == np.inf
+    assert scale.scale[0] == np.inf
     design = design_matrix(table, scale, None)
     assert_array_equal(np.asarray(design.todense() if make is not np.asarray else design)[:, 0], 0)
 
 
 @pytest.mark.parametrize("factor", [1e-160, 1e160])
 def test_scale_neither_overflows_nor_underflows(factor):
-    spread = fit_standardization(X * factor, WEIGHT).spread
-    assert_allclose(spread, fit_standardization(X, WEIGHT).spread * factor)
+    spread = fit_standardization(X * factor, WEIGHT).scale
+    assert_allclose(spread, fit_standardization(X, WEIGHT).scale * factor)
 
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0])])

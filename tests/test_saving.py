@@ -48,10 +48,17 @@ CASES = {
 }
 
 # What docs/user_guide/saving.md says that skops is to trust.
-DOCUMENTED = {"MixtureOfExpertsRegressor", "MixtureOfExpertsClassifier", "Mixture", "Parts"}
-DOCUMENTED |= {"Place"}
-DOCUMENTED |= {"Params", "Scale", "SoftmaxGate", "SoftmaxParams", "LinearExperts", "LinearParams"}
-DOCUMENTED |= {"LogisticExperts", "LogisticParams", "AverageGate", "AverageParams"}
+DOCUMENTED = {"MixtureOfExpertsRegressor", "MixtureOfExpertsClassifier", "FittedMixture"}
+DOCUMENTED |= {"MixtureModel", "Preprocessor", "TrainingState", "ResumeState"}
+DOCUMENTED |= {
+    "Params",
+    "Standardization",
+    "SoftmaxGate",
+    "SoftmaxParams",
+    "LinearExperts",
+    "LinearParams",
+}
+DOCUMENTED |= {"LogisticExperts", "LogisticParams", "AveragedGate", "AverageParams"}
 
 
 def fitted(moe, features, y):

@@ -16,7 +16,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import make_dataset
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._estimators.partial_fit import N_BUFFERED_ROWS
-from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.online import init_online_state, rescale, rescaling
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
@@ -76,7 +76,7 @@ def test_units_of_the_features_do_not_matter(case):
 def parts_of(kind):
     experts = LogisticExperts(n_classes=3) if kind == "classes" else LinearExperts()
     gate = ConstantGate() if kind == "constant" else SoftmaxGate()
-    return MixtureModel(gate, experts)
+    return MixtureModel(gate, experts, 2)
 
 
 @pytest.mark.parametrize("kind", ["numbers", "constant", "classes"])
@@ -94,7 +94,7 @@ def test_moved_streams_say_what_they_said(kind):
         Standardization(np.array([4.0]), np.array([3.0])),
     ]
     parts = parts_of(kind)
-    params = _online.Params(parts.gate.initial(2, 4), parts.experts.initial(2, 4))
+    params = Params(parts.gate.init_params(2, 4), parts.experts.init_params(2, 4))
     params = params._replace(
         experts=params.experts._replace(coef=rng.normal(size=params.experts.coef.shape))
     )
@@ -102,18 +102,18 @@ def test_moved_streams_say_what_they_said(kind):
         params = params._replace(gate=type(params.gate)(rng.normal(size=(2, 4))))
 
     def begun(which, params, parts):
-        values = y if kind == "classes" else (y - target[which].center) / target[which].spread
+        values = y if kind == "classes" else (y - target[which].center) / target[which].scale
         rows = make_dataset(raw, scales[which], None, None, values, weight)
         return init_online_state(parts, params, rows, None, None)
 
     before = begun(0, params, parts)
     output_move = None if kind == "classes" else rescaling(*target)
     moved = rescale(before, rescaling(*scales), (None, None), output_move)
-    again = begun(1, moved.params, moved.parts)
+    again = begun(1, moved.params, moved.model)
     change = 0.0 if kind == "classes" else np.log(3.0)
-    assert_allclose(again.bound, before.bound + change)
+    assert_allclose(again.lower_bound, before.lower_bound + change)
     # Curvatures, and what is a product with them, are found in single precision.
-    for ours, theirs in zip(moved.summary, again.summary, strict=True):
+    for ours, theirs in zip(moved.averaged_statistics, again.averaged_statistics, strict=True):
         for one, other in zip(ours[0], theirs[0], strict=True):
             assert_allclose(one, other, atol=1e-6 * np.abs(other).max())
         if ours[1] is not None:
@@ -219,7 +219,7 @@ REGRESSOR = MixtureOfExpertsRegressor(2)
 CLASSIFIER = MixtureOfExpertsClassifier(2)
 REFUSED = {
     "average": (clone(REGRESSOR).set_params(combine="average"), Y, {}, 'combine="best"'),
-    "gate": (clone(REGRESSOR).set_params(gate=[1]), Y, {}, "softmax or constant gate"),
+    "gate": (clone(REGRESSOR).set_params(gate=[1]), Y, {}, "gate must be one of"),
     "half life": (clone(REGRESSOR).set_params(half_life=0), Y, {}, "half_life must be None"),
     "word": (clone(REGRESSOR).set_params(half_life="x"), Y, {}, "half_life must be a finite"),
     "no classes": (CLASSIFIER, CLASSES, {}, "classes must be passed on the first call"),
@@ -296,7 +296,7 @@ def test_starts_do_not_depend_on_the_first_batch(case, kind):
         here = slice(begin, begin + 40)
         rows = given.iloc[here] if kind == "frame" else given[here]
         moe.partial_fit(rows, y[here], **options)
-        assert (moe._early is None) == (begin + 40 >= N_BUFFERED_ROWS)
+        assert (moe._training_state.row_buffer is None) == (begin + 40 >= N_BUFFERED_ROWS)
     assert moe.score_samples(given, y).mean() > best - 0.015
     assert moe.n_iter_ == 150
     if kind == "frame":
@@ -308,8 +308,10 @@ def test_weights_and_class_weights_of_early_rows(monkeypatch):
     weight = np.random.default_rng(0).integers(3, size=600).astype(float)
     features, classes = CLASS_X[:600], CLASSES[:600]
     moe = MixtureOfExpertsClassifier(2, random_state=0, class_weight={0: 3.0, 1: 0.5})
-    monkeypatch.setattr(_streaming, "LEAST_GAIN", -np.inf)  # always begins anew
-    monkeypatch.setattr(_streaming, "EARLY_ROWS", 300)
+    monkeypatch.setattr(
+        "skmoe._estimators.partial_fit.MIN_REINITIALIZATION_GAIN", -np.inf
+    )  # always begins anew
+    monkeypatch.setattr("skmoe._estimators.partial_fit.N_BUFFERED_ROWS", 300)
     halves = clone(moe)
     for here in (slice(300), slice(300, 600)):
         halves.partial_fit(
@@ -319,23 +321,33 @@ def test_weights_and_class_weights_of_early_rows(monkeypatch):
     order = np.argsort(whole.gate_coef_[:, 0])
     again = np.argsort(halves.gate_coef_[:, 0])
     assert_allclose(halves.coef_[again], whole.coef_[order], rtol=1e-6)
-    assert_allclose(halves._stream.seen, whole._stream.seen)
+    assert_allclose(
+        halves._training_state.online_state.total_weight,
+        whole._training_state.online_state.total_weight,
+    )
 
 
 def test_experts_keep_their_numbers_when_a_start_is_found_anew(monkeypatch):
-    monkeypatch.setattr(_streaming, "LEAST_GAIN", -np.inf)
+    monkeypatch.setattr("skmoe._estimators.partial_fit.MIN_REINITIALIZATION_GAIN", -np.inf)
     moe = MixtureOfExpertsRegressor(2, random_state=0).partial_fit(X[:600], Y[:600])
     for seed in range(4):  # other starts each time
         before = moe.predict_gate(X)
         moe.set_params(random_state=seed).partial_fit(X[600:1200], Y[600:1200])
-        moe._early = moe._early._replace(searched=100)
+        state = moe._training_state
+        buffer = state.row_buffer._replace(n_rows_at_init=100)
+        moe._training_state = state._replace(row_buffer=buffer)
         assert np.abs(moe.predict_gate(X) - before).mean() < 0.1
 
 
 def test_streams_that_forget_begin_anew_within_their_half_life():
     moe = MixtureOfExpertsRegressor(2, random_state=0, half_life=500)
     moe.partial_fit(X[:300], Y[:300])
-    assert moe._early is not None
+    assert moe._training_state.row_buffer is not None
     moe.partial_fit(X[300:600], Y[300:600])
-    assert moe._early is None
-    assert quiet(clone(moe), X[:300], Y[:300]).partial_fit(X[300:400], Y[300:400])._early is None
+    assert moe._training_state.row_buffer is None
+    assert (
+        quiet(clone(moe), X[:300], Y[:300])
+        .partial_fit(X[300:400], Y[300:400])
+        ._training_state.row_buffer
+        is None
+    )

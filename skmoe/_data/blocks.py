@@ -208,13 +208,13 @@ class DaskBlocks(RowBlocks):
         """The first block, brought here."""
         return self.blocks[0].compute()
 
-    def each(self, look: Callable[[int, tuple], Any]) -> list[Any]:
+    def map(self, look: Callable[[int, tuple], Any]) -> list[Any]:
         """What `look` finds in each block, found where it lives."""
         dask = import_dask("RowBlocks.from_dask")
         look = dask.delayed(look, pure=False)
         return list(dask.compute(*(look(index, block) for index, block in enumerate(self.blocks))))
 
-    def total(self, look: Callable[[int, tuple], Any], add: Callable[[Any, Any], Any]) -> Any:
+    def map_reduce(self, look: Callable[[int, tuple], Any], add: Callable[[Any, Any], Any]) -> Any:
         """What `look` finds in the blocks, found where they live, and added up in a tree."""
         dask = import_dask("RowBlocks.from_dask")
         look, add = dask.delayed(look, pure=False), dask.delayed(add, pure=False)

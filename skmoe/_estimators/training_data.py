@@ -162,7 +162,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.family
     if family is None or params.task.is_classification:
         return
-    outside = np.flatnonzero(~family.in_support(y.reshape(len(y), -1).T) & (weight > 0.0))
+    outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
     if len(outside):
         row = int(outside[0])
         value = ", ".join(f"{entry:g}" for entry in np.atleast_1d(y[row]))

@@ -37,7 +37,7 @@ class ConstantGate(Gate):
     Examples
     --------
     >>> from skmoe.gates import ConstantGate
-    >>> ConstantGate().initial(n_experts=2, n_columns=3).log_weight
+    >>> ConstantGate().init_params(n_experts=2, n_columns=3).log_prior
     array([-0.693..., -0.693...])
     """
 

@@ -28,6 +28,7 @@ from tables import load_tables
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
+from skmoe._mixture import em
 from skmoe._mixture.em import evaluate, hessian_refresh_interval, run_em
 from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
 from skmoe._mixture.m_step import _propose, params_from_responsibilities
@@ -105,11 +106,14 @@ def iteration(options):
         scale = Standardization(np.zeros(d - 1), np.ones(d - 1))
         design = design_matrix(rng.normal(size=(n, d - 1)), scale, None)
         rows = Dataset(design, design, rng.normal(size=(1, n)), np.ones(n))
-        blocks, parts = split_into_blocks(rows), MixtureModel(SoftmaxGate(), LinearExperts())
+        blocks, parts = (
+            split_into_blocks(rows),
+            MixtureModel(SoftmaxGate(), LinearExperts(), n_experts),
+        )
         gate, coef = rng.normal(size=(2, n_experts, d))
         params = Params(
-            parts.gate.initial(n_experts, d)._replace(coef=0.3 * gate),
-            parts.experts.initial(n_experts, d)._replace(coef=0.1 * coef[:, None]),
+            parts.gate.init_params(n_experts, d)._replace(coef=0.3 * gate),
+            parts.experts.init_params(n_experts, d)._replace(coef=0.1 * coef[:, None]),
         )
         known, by_rows = evaluate(parts, blocks, params), np.ascontiguousarray(design)
         resp = rng.dirichlet(np.ones(n_experts), size=n).T.copy()
@@ -162,15 +166,15 @@ def iterations(options):
         design = design_matrix(X, scale, None)
         target = ((y - y.mean()) / y.std())[None]
         rows = Dataset(design, design, target, np.ones(len(y)))
-        parts = MixtureModel(SoftmaxGate(), LinearExperts(alpha=0.1, noise_variance=(0.1,)))
+        parts = MixtureModel(SoftmaxGate(), LinearExperts(alpha=0.1, noise_variance=(0.1,)), 8)
         labels = INITIALIZERS["kmeans"](
             design[:, :-1], target, rows.weight, 8, np.random.default_rng(0)
         )
         params = params_from_responsibilities(parts, rows, smooth_labels(labels, 8), 5)
         runs = {}
         for kind, n_plain, life in [("plain", 10**9, 1), ("fast", 5, None)]:
-            kept, clocks = hessian_refresh_interval, []
-            hessian_refresh_interval = (lambda n: life) if life else kept
+            kept, clocks = em.hessian_refresh_interval, []
+            em.hessian_refresh_interval = (lambda n: life) if life else kept
             try:
                 run = run_em(
                     parts,
@@ -178,12 +182,12 @@ def iterations(options):
                     params,
                     max_iter=options.most,
                     tol=1e-7,
-                    n_plain=n_plain,
+                    n_plain_iter=n_plain,
                     on_iteration=lambda i, run: clocks.append(time.process_time()),
                 )
             finally:
-                hessian_refresh_interval = kept
-            runs[kind] = run.bounds, np.array(clocks) - clocks[0]
+                em.hessian_refresh_interval = kept
+            runs[kind] = run.lower_bounds, np.array(clocks) - clocks[0]
         goal = min(bounds[-1] for bounds, _ in runs.values()) - 1e-4
         at = {kind: int(np.argmax(np.array(b) >= goal)) for kind, (b, _) in runs.items()}
         took = {kind: runs[kind][1][i] for kind, i in at.items()}
@@ -318,10 +322,10 @@ def experts(options):
     for n_experts in (2, 4, 8, 16, 32, 64):
         gate, coef = rng.normal(size=(2, n_experts, 11))
         for top_k in (None, 2):
-            parts = MixtureModel(SoftmaxGate(), LinearExperts(), top_k)
+            parts = MixtureModel(SoftmaxGate(), LinearExperts(), n_experts, top_k)
             params = Params(
-                parts.gate.initial(n_experts, 11)._replace(coef=gate),
-                parts.experts.initial(n_experts, 11)._replace(coef=coef[:, None]),
+                parts.gate.init_params(n_experts, 11)._replace(coef=gate),
+                parts.experts.init_params(n_experts, 11)._replace(coef=coef[:, None]),
             )
             known, curved = timed(lambda: evaluate(parts, blocks, params), 2)
             _, seen = timed(lambda: evaluate(parts, blocks, params, known), 3)

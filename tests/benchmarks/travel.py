@@ -16,10 +16,11 @@ from speed import simulate
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import design_matrix, fit_standardization
-from skmoe._mixture.e_step import e_step, merge_statistics
+from skmoe._mixture.e_step import e_step
 from skmoe._mixture.initialization import smooth_labels
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel
+from skmoe._numerics.linalg import add_fields
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
 
@@ -31,7 +32,7 @@ def tree(looks):
     rounds = 0
     while len(looks) > 1:
         pairs = [looks[i : i + 2] for i in range(0, len(looks), 2)]
-        looks, rounds = [reduce(merge_statistics, pair) for pair in pairs], rounds + 1
+        looks, rounds = [reduce(add_fields, pair) for pair in pairs], rounds + 1
     return looks[0], rounds
 
 
@@ -42,14 +43,16 @@ def main(n_workers, bandwidth, speed):
         X, y, _ = simulate(n_workers * 500, n_features, n_experts)
         design = design_matrix(X, fit_standardization(X, np.ones(len(X))), None)
         rows = Dataset(design, design, y[None], np.ones(len(X)))
-        parts = MixtureModel(SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)))
+        parts = MixtureModel(
+            SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)), n_experts
+        )
         labels = np.arange(len(X)) % n_experts
         params = params_from_responsibilities(parts, rows, smooth_labels(labels, n_experts), 1)
         shares = split_into_blocks(rows, 500)
-        looks = [e_step(parts, [share], params, curved=True) for share in shares]
+        looks = [e_step(parts, [share], params, with_hessian=True) for share in shares]
         total, rounds = tree(looks)
-        whole = reduce(merge_statistics, looks)
-        curved, plain = (len(pickle.dumps(v)) for v in (total, total._replace(curvatures=None)))
+        whole = reduce(add_fields, looks)
+        curved, plain = (len(pickle.dumps(v)) for v in (total, total._replace(hessians=None)))
         pairs = zip(total.statistics, whole.statistics, strict=True)
         worst = max(
             np.abs(a - b).max() / np.abs(b).max()

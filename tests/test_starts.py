@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from skmoe._data.rows import Dataset
 from skmoe._mixture.initialization import (
     INITIALIZERS,
-    MOST_COLUMNS,
+    MAX_INIT_COLUMNS,
     bayesian_bootstrap_weights,
     init_schedule,
     make_init_data,
@@ -103,7 +103,7 @@ def test_wide_tables_are_reduced_to_the_columns_that_matter():
     for make in (np.asarray, sparse.csr_array):
         rows = Dataset(make(design), make(design), signal[None], np.ones(200))
         table = make_init_data(rows, signal[None])
-        assert table.X.shape == (200, MOST_COLUMNS)
+        assert table.X.shape == (200, MAX_INIT_COLUMNS)
         assert (np.abs(table.X - X[:, [123]]).max(axis=0) < 1e-8).any()
 
 

@@ -198,7 +198,7 @@ class BaseMixtureOfExperts(
         attributes |= {
             "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
             "n_experts_": n_experts,
-            "weights_": usage.share,
+            "weights_": usage.mean_gate_prob,
             "load_": usage.load,
             "start_lower_bounds_": np.array([trace[-1] for trace in traces]) + problem.log_jacobian,
             "start_traces_": [np.array(trace) + problem.log_jacobian for trace in traces],

@@ -128,7 +128,7 @@ def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, An
         | attributes_of_mixture(result.fitted)
         | {
             "_training_state": TrainingState(online_state=state, row_buffer=row_buffer),
-            "weights_": usage.share,
+            "weights_": usage.mean_gate_prob,
             "load_": usage.load,
             "lower_bound_": lower_bound,
             "lower_bounds_": np.array([lower_bound]),

@@ -9,11 +9,12 @@ import numpy as np
 
 from skmoe._numerics.typing import TINY, Array, Design
 
-# A fall of a bound per row, relative to its size, that is round-off, by the precision of designs.
+# Relative decrease of the lower bound per row that is attributed to round-off, by the precision of
+# the design.
 LOWER_BOUND_RTOL = {"float64": 1e-11, "float32": 1e-8}
 
-# Iterations between the bounds that Aitken's estimate compares: single gains alternate between
-# plain and extrapolated steps, and those after an extrapolation fall faster than the climb does.
+# Iterations between the lower bounds that Aitken's estimate compares. Gains of single iterations
+# are misleading: they alternate between plain and extrapolated steps.
 AITKEN_STRIDE = 6
 
 
@@ -25,14 +26,14 @@ def squarem_step(
     Parameters
     ----------
     start, first, second : sequences of arrays
-        An iterate and the next two.
-    longest : float
+        Three successive iterates.
+    step_max : float
         Largest step length allowed; 1 gives `second`.
 
     Returns
     -------
     extrapolated : list of arrays
-    length : float
+    step : float
         The step length used.
 
     References
@@ -57,16 +58,18 @@ def _sum_of_squares(arrays: list[Array]) -> float:
 
 
 def lower_bound_tolerance(design: Design | None) -> float:
-    """Fall of a bound per row, relative to its size, that says nothing."""
+    """Relative decrease of the lower bound per row that is attributed to round-off."""
     return LOWER_BOUND_RTOL["float64" if design is None else str(design.dtype)]
 
 
 def aitken_gap(
-    bounds: Sequence[float],
-    round_off: float = LOWER_BOUND_RTOL["float64"],
+    lower_bounds: Sequence[float],
+    rtol: float = LOWER_BOUND_RTOL["float64"],
     stride: int = AITKEN_STRIDE,
 ) -> float:
-    """Aitken's estimate of how far a rising sequence is below its limit [1]_.
+    """Aitken's estimate of the distance of an increasing sequence from its limit [1]_.
+
+    Returns zero at a fixed point up to `rtol`, and infinity while no estimate is possible.
 
     References
     ----------
@@ -74,14 +77,15 @@ def aitken_gap(
        of the likelihood ratio for mixtures of densities from the one-parameter exponential
        family", Annals of the Institute of Statistical Mathematics 46, 373-388.
     """
-    if len(bounds) > 2 and bounds[-1] - bounds[-3] <= round_off * (1.0 + abs(bounds[-1])):
-        return 0.0  # a fixed point
-    if len(bounds) <= 2 * stride:
+    if len(lower_bounds) > 2:
+        gain_of_two = lower_bounds[-1] - lower_bounds[-3]
+        if gain_of_two <= rtol * (1.0 + abs(lower_bounds[-1])):
+            return 0.0
+    if len(lower_bounds) <= 2 * stride:
         return math.inf
-    gain = bounds[-1 - stride] - bounds[-1 - 2 * stride]
-    last_gain = bounds[-1] - bounds[-1 - stride]
+    gain = lower_bounds[-1 - stride] - lower_bounds[-1 - 2 * stride]
+    last_gain = lower_bounds[-1] - lower_bounds[-1 - stride]
     if last_gain >= gain:
         return math.inf
-    # The first iterations gain much more than those after them, which feigns fast convergence:
-    # what is left is put no lower than what has just been gained.
+    # Large early gains make the estimate too optimistic: it is bounded below by the last gain.
     return max(last_gain**2 / (gain - last_gain), last_gain)

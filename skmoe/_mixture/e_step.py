@@ -1,4 +1,4 @@
-"""The E-step: log-likelihood, responsibilities and the sums that the M-step needs."""
+"""The E-step: log-likelihood, responsibilities and the sufficient statistics of the M-step."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from skmoe._numerics.typing import Array
 
 
 class EMState(NamedTuple):
-    """Parameters and what a sweep says of them."""
+    """Parameters with the lower bound and the statistics evaluated there."""
 
     params: Params
     lower_bound: float
-    statistics: tuple[Any, Any]
+    statistics: tuple[Any, Any]  # of gate and experts
     hessian_factors: tuple[Any, Any]
-    hessian_params: Params  # where the factors were found
-    hessian_age: int  # sweeps since then
+    hessian_params: Params  # at which the Hessians were evaluated
+    hessian_age: int  # E-steps since then
 
 
 class EStepStatistics(NamedTuple):
-    """What rows add to a pass over the data: all of it adds up over blocks, wherever they are."""
+    """Additive statistics of row blocks; they can be summed over blocks in any process."""
 
     log_likelihood: float
     weight: float
-    statistics: tuple[Any, Any]
-    hessians: Any  # of both model, or None
+    statistics: tuple[Any, Any]  # of gate and experts
+    hessians: Any  # of gate and experts, or None
 
 
 def e_step(
@@ -42,22 +42,22 @@ def e_step(
     with_hessian: bool,
     map_blocks: Callable[..., Iterable[Any]] = map,
 ) -> EStepStatistics:
-    """What all blocks say at given parameters, with curvatures or without."""
+    """E-step over all row blocks; Hessians are computed on request."""
     return reduce(
-        add_fields, map_blocks(partial(_e_step_block, model, params, with_hessian), blocks)
+        add_fields, map_blocks(partial(e_step_block, model, params, with_hessian), blocks)
     )
 
 
-def _e_step_block(
+def e_step_block(
     model: MixtureModel,
     params: Params,
     with_hessian: bool,
     rows: Dataset,
     resp: Array | None = None,
 ) -> EStepStatistics:
-    """What a block adds to the bound, to the statistics and, if wanted, to the curvatures.
+    """E-step on one block of rows.
 
-    With given responsibilities the bound is the expected log-likelihood.
+    With given responsibilities the log-likelihood is the expected complete-data log-likelihood.
     """
     log_gate, joint = log_joint(model, params, rows)
     if resp is None:
@@ -80,10 +80,10 @@ def _e_step_block(
 def _part_statistics(
     model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
+    """Statistics of gate and experts."""
+    gate_resp = _balanced_responsibilities(model, rows, resp)
     return (
-        model.gate.statistics(
-            params.gate, rows.gate_design, _balanced_responsibilities(model, rows, resp), log_gate
-        ),
+        model.gate.statistics(params.gate, rows.gate_design, gate_resp, log_gate),
         model.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
     )
 
@@ -91,14 +91,14 @@ def _part_statistics(
 def _part_hessians(
     model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
 ) -> tuple[Any, Any]:
+    """Hessians of gate and experts."""
+    gate_resp = _balanced_responsibilities(model, rows, resp)
     return (
-        model.gate.hessian(
-            params.gate, rows.gate_design, _balanced_responsibilities(model, rows, resp), log_gate
-        ),
+        model.gate.hessian(params.gate, rows.gate_design, gate_resp, log_gate),
         model.experts.hessian(params.experts, rows.expert_design, rows.y, resp),
     )
 
 
 def _balanced_responsibilities(model: MixtureModel, rows: Dataset, resp: Array) -> Array:
-    """Responsibilities with the uniform pseudo-targets that balance the experts."""
+    """Responsibilities with the uniform pseudo-observations that balance the experts."""
     return resp + model.balance / len(resp) * rows.weight if model.balance else resp

@@ -1,9 +1,9 @@
-"""The EM loop: E-step, M-step, acceleration and stopping, written once for all model.
+"""The EM loop: E-step, M-step, SQUAREM acceleration and stopping, for all families and gates.
 
-One *sweep* over the row blocks does the work of an iteration on the data: log-joint probabilities,
-the bound at the current parameters, responsibilities, and the sums that gate and experts need of
-them. `solve` then finds the next parameters from the sums alone. Only the next sweep tells the
-bound there: if it fell, the step was too long, and a shorter one is taken from the same sums.
+Each iteration makes one pass over the row blocks (the E-step), which gives the lower bound at the
+current parameters and the statistics of the M-step. The M-step uses these statistics alone. Whether
+it has increased the lower bound is known after the next E-step: if not, a shorter step is taken
+from the same statistics.
 
 References
 ----------
@@ -23,53 +23,84 @@ from typing import Any, NamedTuple, Protocol
 from skmoe._data.rows import Dataset
 from skmoe._mixture.acceleration import aitken_gap, lower_bound_tolerance, squarem_step
 from skmoe._mixture.e_step import EMState, e_step
-from skmoe._mixture.m_step import MAX_HALVINGS, _factorize, _penalty, _project, _propose, _unflatten
+from skmoe._mixture.m_step import (
+    MAX_HALVINGS,
+    factorize_hessians,
+    m_step_from,
+    penalty,
+    project,
+    unflatten,
+)
 from skmoe._mixture.model import MixtureModel, Params
 
-# Sweeps for which a curvature serves, once the first iterations are past: at the least, and in
-# experts for each, since the Hessian of the gate grows with their square.
+# E-steps for which a Hessian is used: at least HESSIAN_REFRESH, with K experts at least
+# K / EXPERTS_PER_REFRESH, since the cost of the gate's Hessian grows with K**2. In the first
+# N_EXACT_ITER iterations it is computed in each E-step.
 HESSIAN_REFRESH = 8
-
 EXPERTS_PER_REFRESH = 4
-
 N_EXACT_ITER = 3
 
-# Coefficients of the gate from which threads save more time than they wait for each other.
+# Number of gate coefficients from which threads are faster than a single thread.
 MIN_SIZE_FOR_THREADS = 128
 
-# Limit of the extrapolation's length: where it begins, and its growth whenever it was too small.
+# Largest step length of the extrapolation: initial value, and factor by which it grows whenever it
+# is reached.
 INITIAL_STEP_MAX = 16.0
-
 STEP_MAX_FACTOR = 4.0
 
 
 class ResumeState(NamedTuple):
-    """Where a climb is: with its parameters, what another needs to go on as this one would."""
+    """What is needed, besides the parameters, to resume EM and continue bit for bit."""
 
-    hessian_params: Params  # where the factors in use were found
-    hessian_age: int  # sweeps since then
-    squarem_start: Params | None  # where the cycle began, if its extrapolation is still to come
+    hessian_params: Params  # at which the current Hessians were evaluated
+    hessian_age: int  # E-steps since then
+    squarem_start: Params | None  # first iterate of the cycle, before its extrapolation
     cycle: int
-    n_plain_iter: int  # cycles before extrapolation begins
-    step_max: float  # of its length
-    lower_bounds: tuple[float, ...] = ()  # all bounds, by which the end is judged
+    n_plain_iter: int  # cycles without extrapolation
+    step_max: float  # of the extrapolation
+    lower_bounds: tuple[float, ...] = ()  # of all iterations, for the stopping rule
+
+
+class EMStart(NamedTuple):
+    """Initial parameters of EM, and the history of a run that is continued."""
+
+    params: Params
+    lower_bounds: Sequence[float] = ()  # of previous iterations, which count as those of this run
+    resume_state: ResumeState | None = None
+
+
+class EMOptions(NamedTuple):
+    """Settings of a run of EM."""
+
+    max_iter: int  # not counting previous iterations
+    tol: float  # Aitken's estimate of the remaining gain per row at which EM stops
+    n_plain_iter: int  # cycles without extrapolation; unused with a valid resume state
+    n_threads: int = 1  # the result does not depend on it
 
 
 class EMResult(NamedTuple):
-    """What a run of EM came to."""
+    """Result of a run of EM."""
 
     params: Params
     lower_bounds: list[float]  # after each iteration
     converged: bool
-    line_search_failed: (
-        bool  # no step at all kept the bound from falling: a part breaks its promise
-    )
+    # No step, not even of length zero, kept the lower bound from decreasing: an M-step is wrong.
+    line_search_failed: bool
     resume_state: ResumeState | None = None
 
     @property
     def lower_bound(self) -> float:
-        """The last bound."""
+        """The last lower bound."""
         return self.lower_bounds[-1]
+
+    @property
+    def continuation(self) -> EMStart:
+        """The start of a run that continues this one."""
+        return EMStart(self.params, self.lower_bounds, self.resume_state)
+
+
+# Called after each iteration as `on_iteration(n_iter, result)`; returning True stops EM.
+OnIteration = Callable[[int, EMResult], bool]
 
 
 class Monitor(Protocol):
@@ -92,20 +123,19 @@ def evaluate(
     previous: EMState | None = None,
     map_blocks: Callable[..., Iterable[Any]] = map,
 ) -> EMState:
-    """One pass over the data at given parameters.
+    """E-step and lower bound at given parameters.
 
-    `known` lends its factors of the curvature; without it they are found in this pass. `over` maps
-    over the blocks in their order, in which they are summed, so that the sums do not depend on it.
+    The Hessians of `previous` are reused; without it they are computed. `map_blocks` must return
+    results in the order of the blocks, so that the sums do not depend on the number of threads.
     """
     total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
-    bound = (total.log_likelihood - _penalty(model, params)) / total.weight
+    lower_bound = (total.log_likelihood - penalty(model, params)) / total.weight
     if previous is None:
-        return EMState(
-            params, bound, total.statistics, _factorize(model, total.hessians), params, 0
-        )
+        factors = factorize_hessians(model, total.hessians)
+        return EMState(params, lower_bound, total.statistics, factors, params, 0)
     return EMState(
         params,
-        bound,
+        lower_bound,
         total.statistics,
         previous.hessian_factors,
         previous.hessian_params,
@@ -116,77 +146,60 @@ def evaluate(
 def run_em(
     model: MixtureModel,
     blocks: Iterable[Dataset],
-    params: Params,
-    *,
-    max_iter: int,
-    tol: float,
-    n_plain_iter: int,
-    on_iteration: Callable[[int, EMResult], bool],
-    previous_lower_bounds: Sequence[float] = (),
-    resume_state: ResumeState | None = None,
-    n_threads: int = 1,
+    start: EMStart,
+    options: EMOptions,
+    on_iteration: OnIteration,
 ) -> EMResult:
-    """Raise the penalised log-likelihood per row from given parameters.
+    """Maximise the penalised log-likelihood per row from given parameters.
 
-    Parameters
-    ----------
-    max_iter : int
-        Iterations at the most.
-    tol : float
-        Gain per row still to be had, by Aitken's estimate, at which the climb ends.
-    n_plain : int
-        Iterations before extrapolation begins, where the climb does not go on from a place.
-    on_iteration : callable
-        Told the number of each iteration and what it came to; a true answer ends the climb.
-    earlier : sequence of float
-        Bounds of the climb that this one goes on from.
-    place : Place
-        Where that climb ended. If the rows and the model are the same, this one takes, to the last
-        bit, the way that one would have taken.
-    n_threads : int
-        Threads that share the blocks; the result is the same for any number.
+    A run with the resume state of a previous one on the same rows and model continues it bit for
+    bit.
     """
     design = blocks[0].gate_design if isinstance(blocks, list) else None
+    n_threads = options.n_threads
     if design is not None and model.n_experts * design.shape[1] < MIN_SIZE_FOR_THREADS:
         n_threads = 1
-    round_off = lower_bound_tolerance(design)
+    rtol = lower_bound_tolerance(design)
     with _block_map(blocks, n_threads) as map_blocks:
         evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
-        start, first_resume_state = _initial_state(evaluate_at, params, n_plain_iter, resume_state)
-        lower_bounds, past = (
-            list(previous_lower_bounds),
-            list(first_resume_state.lower_bounds or previous_lower_bounds),
-        )
-        last = len(lower_bounds) + max_iter
-        for state, resume_state in _em_iterations(
-            model, evaluate_at, start, first_resume_state, round_off
+        state, resume_state = _initial_state(evaluate_at, start, options.n_plain_iter)
+        lower_bounds = list(start.lower_bounds)
+        # Those of iterations that do not count for this run serve the stopping rule.
+        history = list(resume_state.lower_bounds or lower_bounds)
+        last_iter = len(lower_bounds) + options.max_iter
+        for new_state, new_resume_state in _em_iterations(
+            model, evaluate_at, state, resume_state, rtol
         ):
-            params = state.params
-            lower_bounds.append(state.lower_bound)
-            past.append(state.lower_bound)
-            resume_state = resume_state._replace(lower_bounds=tuple(past))
-            converged = aitken_gap(past, round_off) < tol
+            lower_bounds.append(new_state.lower_bound)
+            history.append(new_state.lower_bound)
             run = EMResult(
-                params, lower_bounds, converged, line_search_failed=False, resume_state=resume_state
+                new_state.params,
+                lower_bounds,
+                converged=aitken_gap(history, rtol) < options.tol,
+                line_search_failed=False,
+                resume_state=new_resume_state._replace(lower_bounds=tuple(history)),
             )
             stopped = on_iteration(len(lower_bounds), run)
-            if run.converged or stopped or len(lower_bounds) >= last:
+            if run.converged or stopped or len(lower_bounds) >= last_iter:
                 return run
+            state = new_state
         return EMResult(
-            params, lower_bounds or [start.lower_bound], converged=False, line_search_failed=True
+            state.params,
+            lower_bounds or [state.lower_bound],
+            converged=False,
+            line_search_failed=True,
         )
 
 
 def _initial_state(
-    evaluate_at: Callable[..., EMState],
-    params: Params,
-    n_plain_iter: int,
-    resume_state: ResumeState | None,
+    evaluate_at: Callable[..., EMState], start: EMStart, n_plain_iter: int
 ) -> tuple[EMState, ResumeState]:
-    """Where a climb begins.
+    """The state of EM before the first iteration.
 
-    A place whose bound is not the bound here is of other rows or model, and tells nothing.
+    A resume state whose last lower bound differs comes from other rows or another model, and is
+    ignored.
     """
+    params, _, resume_state = start
     state = evaluate_at(params)
     if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
         return state, ResumeState(params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX)
@@ -202,9 +215,10 @@ def _initial_state(
 
 @contextmanager
 def _block_map(blocks: Any, n_threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A map that keeps order: of a pool of threads if there are to be several.
+    """A map over the blocks that keeps their order.
 
-    Blocks that live elsewhere bring their own. Threads would read those of a source ahead.
+    Distributed blocks provide their own map. Threads are not used for streamed blocks, because the
+    pool would read ahead.
     """
     n_threads = min(n_threads, len(blocks)) if isinstance(blocks, list) else 1
     if n_threads == 1:
@@ -219,62 +233,48 @@ def _em_iterations(
     evaluate_at: Callable[..., EMState],
     state: EMState,
     resume_state: ResumeState,
-    round_off: float,
+    rtol: float,
 ) -> Iterator[tuple[EMState, ResumeState]]:
-    """Ever better points; ends if no step is good."""
-    squarem_start, n_plain_iter, step_max = (
-        resume_state.squarem_start,
-        resume_state.n_plain_iter,
-        resume_state.step_max,
-    )
+    """Accepted EM iterates; ends when no step keeps the lower bound from decreasing.
+
+    A cycle is a plain iteration and, after `n_plain_iter` cycles, an extrapolation.
+    """
+    squarem_start, n_plain_iter = resume_state.squarem_start, resume_state.n_plain_iter
+    step_max = resume_state.step_max
+
+    def resumable(
+        state: EMState, squarem_start: Params | None, cycle: int
+    ) -> tuple[EMState, ResumeState]:
+        params, age = state.hessian_params, state.hessian_age
+        return state, ResumeState(params, age, squarem_start, cycle, n_plain_iter, step_max)
+
     max_refresh_interval = hessian_refresh_interval(model.n_experts)
     for cycle in count(resume_state.cycle):
         if squarem_start is None:
             squarem_start = state.params
             refresh_interval = 1 if cycle < N_EXACT_ITER else max_refresh_interval
-            first = _line_search(model, evaluate_at, state, refresh_interval, round_off)
-            if first is None:
+            candidate = _line_search(model, evaluate_at, state, refresh_interval, rtol)
+            if candidate is None:
                 return
-            state = first
-            yield (
-                state,
-                ResumeState(
-                    state.hessian_params,
-                    state.hessian_age,
-                    squarem_start,
-                    cycle,
-                    n_plain_iter,
-                    step_max,
-                ),
-            )
+            state = candidate
+            yield resumable(state, squarem_start, cycle)
         if cycle >= n_plain_iter:
-            path = (squarem_start, state.params, _propose(model, state, 1.0))
-            start, middle, end = ([*params.gate, *params.experts] for params in path)
-            extrapolated, length = squarem_step(start, middle, end, step_max)
-            extrapolated_state = evaluate_at(
-                _project(model, _unflatten(state.params, extrapolated)), state
-            )
-            if extrapolated_state.lower_bound >= state.lower_bound:
-                step_max *= STEP_MAX_FACTOR if length == step_max else 1.0
-                state = extrapolated_state
-                yield (
-                    state,
-                    ResumeState(
-                        state.hessian_params,
-                        state.hessian_age,
-                        None,
-                        cycle + 1,
-                        n_plain_iter,
-                        step_max,
-                    ),
-                )
+            path = (squarem_start, state.params, m_step_from(model, state, 1.0))
+            first, second, third = ([*params.gate, *params.experts] for params in path)
+            extrapolated, step = squarem_step(first, second, third, step_max)
+            params = project(model, unflatten(state.params, extrapolated))
+            candidate = evaluate_at(params, state)
+            if candidate.lower_bound >= state.lower_bound:
+                step_max *= STEP_MAX_FACTOR if step == step_max else 1.0
+                state = candidate
+                yield resumable(state, None, cycle + 1)
             else:
                 step_max = max(step_max / 2.0, INITIAL_STEP_MAX)
         squarem_start = None
 
 
 def hessian_refresh_interval(n_experts: int) -> int:
-    """Sweeps for which a curvature serves in the long run."""
+    """Number of E-steps for which a Hessian is used after the first iterations."""
     return max(HESSIAN_REFRESH, n_experts // EXPERTS_PER_REFRESH)
 
 
@@ -283,18 +283,18 @@ def _line_search(
     evaluate_at: Callable[..., EMState],
     state: EMState,
     refresh_interval: int,
-    round_off: float,
+    rtol: float,
 ) -> EMState | None:
-    """The next point of plain EM, by a step short enough not to lower the bound."""
-    threshold = state.lower_bound - round_off * (1.0 + abs(state.lower_bound))
+    """The next iterate of plain EM: the longest step that does not decrease the lower bound."""
+    threshold = state.lower_bound - rtol * (1.0 + abs(state.lower_bound))
     params = state.params
     for attempt in range(MAX_HALVINGS):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
         fixed_experts = params.experts if attempt and model.experts.needs_all_rows else None
-        params = _propose(model, state, step, fixed_experts)
+        params = m_step_from(model, state, step, fixed_experts)
         candidate = evaluate_at(params, state if state.hessian_age + 1 < refresh_interval else None)
         if candidate.lower_bound >= threshold:
             return candidate
-        if state.hessian_age > 0:  # a stale curvature may have misled the step
+        if state.hessian_age > 0:  # the step may be bad because the Hessian is old
             state = evaluate_at(state.params)
     return None

@@ -1,4 +1,4 @@
-"""The fitted mixture as an immutable value, and its predictions in the units of the data."""
+"""Fitted mixture (immutable), and its predictions for new rows in original units."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from skmoe._numerics.typing import Array
 
 
 class FittedMixture(NamedTuple):
-    """Model, parameters and the preprocessor of the rows."""
+    """Model, parameters and preprocessor."""
 
     model: MixtureModel
     params: Params
     preprocessor: Preprocessor
 
     def drop_training_state(self) -> FittedMixture:
-        """The mixture without what belongs to the rows of a running fit."""
+        """Copy without the out-of-fold predictions of the training rows."""
         experts = self.model.experts.drop_training_state(self.params.experts)
         return self._replace(params=self.params._replace(experts=experts))
 
     def log_gate(self, X: Any) -> Array:
-        """Log probability of each expert, (K, n); minus infinity where a row is not routed."""
-        return self._over_blocks(X, lambda rows, _: self._log_gate(rows))
+        """Log gate probabilities, (K, n); minus infinity where a row is not routed."""
+        return self._map_blocks(X, lambda rows, _: self._log_gate(rows))
 
     def predict_experts(self, X: Any) -> Array:
         """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
-        return self._over_blocks(X, lambda rows, offset: self._expert_means(rows) + offset)
+        return self._map_blocks(X, lambda rows, offset: self._expert_means(rows) + offset)
 
     def predict(self, X: Any) -> Array:
         """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n)."""
-        return self._over_blocks(X, lambda rows, offset: self._mean(rows) + offset)
+        return self._map_blocks(X, lambda rows, offset: self._mean(rows) + offset)
 
     def log_joint(self, X: Any, y: Array) -> Array:
-        """Log joint density of expert and y, (K, n); y is (m, n) in its units, or codes (n,)."""
+        """Log joint density of expert and y, (K, n), for outputs (m, n) or class codes (n,)."""
         parts = [
             predictive_log_joint(self.model, self.params, rows)
             for rows, _ in self.preprocessor.transform_blocks(X, y)
@@ -60,7 +60,7 @@ class FittedMixture(NamedTuple):
         return predictive_posterior(self.log_joint(X, y))[1]
 
     def distribution(self, X: Any, single_output: bool) -> Any:
-        """The predictive distribution of each row, in the units of y."""
+        """Predictive distribution of each row, in the units of y."""
         blocks = [
             (np.exp(self._log_gate(rows)), self._components(rows, offset))
             for rows, offset in self.preprocessor.transform_blocks(X)
@@ -73,7 +73,7 @@ class FittedMixture(NamedTuple):
 
     # --- blocks of rows ---
 
-    def _over_blocks(self, X: Any, block_fn: Callable[[Dataset, Any], Array]) -> Array:
+    def _map_blocks(self, X: Any, block_fn: Callable[[Dataset, Any], Array]) -> Array:
         blocks = self.preprocessor.transform_blocks(X)
         return np.concatenate([block_fn(rows, offset) for rows, offset in blocks], axis=-1)
 
@@ -94,7 +94,7 @@ class FittedMixture(NamedTuple):
         return means.sum(axis=0)
 
     def _routed_mean(self, rows: Dataset, gate_prob: Array) -> Array:
-        """Mean for which each expert predicts only the rows that are routed to it."""
+        """Mean of the mixture; each expert predicts only the rows that are routed to it."""
         mean: Array | float = 0.0
         for k, prob in enumerate(gate_prob):
             routed = np.flatnonzero(prob)
@@ -114,15 +114,17 @@ class FittedMixture(NamedTuple):
         for k, log_prob in enumerate(self._log_gate(rows)):
             routed = np.arange(n_rows)
             if self.model.top_k is not None:
-                # An expert without rows is evaluated on one row, for the number of components.
+                # Experts without routed rows are evaluated on one row to obtain the number of
+                # components.
                 routed = np.flatnonzero(np.exp(log_prob))
                 routed = routed if len(routed) else np.arange(1)
             design = subset(rows, routed).expert_design
-            own: Any = self.model.experts.components(self.params.experts, k, design)  # type: ignore[attr-defined]
-            components.append(own.expand(routed, n_rows).rescale(*scaling).shift(offset))
+            experts: Any = self.model.experts
+            component = experts.components(self.params.experts, k, design)
+            components.append(component.expand(routed, n_rows).rescale(*scaling).shift(offset))
         return components
 
 
 def _concatenate_rows(parts: tuple[Any, ...]) -> Any:
-    """Components of several blocks of rows as those of all rows."""
+    """Components of all rows from those of row blocks."""
     return type(parts[0])(*(np.concatenate(field, axis=-1) for field in zip(*parts, strict=True)))

@@ -1,6 +1,7 @@
-"""The mixture model: the log joint density, the posterior and the use of the experts.
+"""The mixture model: log joint densities, responsibilities, and the usage of the experts.
 
-Everything that needs responsibilities computes them here.
+Responsibilities are computed in this module only: those of the E-step and those of predictions
+differ with `top_k`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class MixtureModel(NamedTuple):
     gate: Any  # a Gate; in a fitted mixture any ChoiceModel
     experts: Experts
     n_experts: int
-    top_k: int | None = None  # largest number of experts of a row
+    top_k: int | None = None  # maximum number of experts of a row
     balance: float = 0.0  # weight of the uniform pseudo-observations of the gate
 
 
@@ -41,13 +42,13 @@ def log_joint(model: MixtureModel, params: Params, rows: Dataset) -> tuple[Array
     return log_gate, log_gate + model.experts.log_prob(params.experts, rows.expert_design, rows.y)
 
 
-# --- the posterior of the fit -----------------------------------------------------------------
+# --- posterior in the fit ---------------------------------------------------------------------
 
 
 def posterior(model: MixtureModel, joint: Array) -> tuple[Array, Array]:
     """Responsibilities (K, n) and log densities (n,) of the E-step, from log joint densities.
 
-    With `top_k` the responsibilities are sparse: those of the k most probable experts of each row.
+    With `top_k` only the k most probable experts of each row, given y, have responsibilities.
     """
     return log_normalise(keep_top_k(joint, model.top_k))
 
@@ -57,13 +58,13 @@ def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Arra
     return posterior(model, log_joint(model, params, rows)[1])[0]
 
 
-# --- the posterior of predictions -------------------------------------------------------------
+# --- posterior in predictions -----------------------------------------------------------------
 
 
 def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
-    """Log probabilities (K, n) of the gate in predictions.
+    """Log gate probabilities (K, n) in predictions.
 
-    With `top_k` they are those of the k most probable experts, normalised.
+    With `top_k` only the k most probable experts of each row have positive probability.
     """
     return normalised_top_k(log_gate, model.top_k)
 
@@ -80,30 +81,30 @@ def predictive_posterior(joint: Array) -> tuple[Array, Array]:
     return np.exp(joint - log_density), log_density
 
 
-# --- use of the experts -----------------------------------------------------------------------
+# --- usage of the experts ---------------------------------------------------------------------
 
 
 class Usage(NamedTuple):
-    """How much each expert is used, each of shape (K,)."""
+    """How much each expert is used; arrays of shape (K,)."""
 
-    share: Array  # mean probability of the routed gate
-    # Weight of the rows routed to the expert: with `top_k` to the k most probable experts, without
-    # it to the most probable one.
+    mean_gate_prob: Array  # in predictions
+    # Total weight of the rows routed to the expert: to the k most probable experts with `top_k`, to
+    # the most probable expert without it.
     load: Array
-    responsibility_mass: Array  # responsibilities, summed over the weighted rows
+    responsibility_mass: Array  # weighted sum of the responsibilities
 
 
 def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
-    """Use of the experts by the rows of all blocks."""
+    """Usage of the experts on the rows of all blocks."""
     map_blocks = getattr(blocks, "map_blocks", map)  # distributed blocks provide their own map
     total = reduce(add_fields, map_blocks(partial(_usage_of_block, model, params), blocks))
-    return total._replace(share=total.share / total.share.sum())
+    return total._replace(mean_gate_prob=total.mean_gate_prob / total.mean_gate_prob.sum())
 
 
 def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage:
-    """Use by the rows of a block; the shares are sums here."""
+    """Usage on one block of rows, with the weighted sum of the gate probabilities."""
     log_gate, joint = log_joint(model, params, rows)
-    share = np.exp(routed_log_gate(model, log_gate)) @ rows.weight
+    gate_prob = np.exp(routed_log_gate(model, log_gate)) @ rows.weight
     load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.weight
     resp, _ = predictive_posterior(keep_top_k(joint, model.top_k))
-    return Usage(share, load, resp @ rows.weight)
+    return Usage(gate_prob, load, resp @ rows.weight)

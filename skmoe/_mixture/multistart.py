@@ -1,7 +1,8 @@
-"""From starts to a fit: short runs of EM from each start, longer ones from the better [1]_.
+"""Multiple starts: short runs of EM from each start, longer ones from the best [1]_.
 
-After each round the worse half of the runs is dropped and the others get twice as many iterations
-[2]_: the bound after a few iterations says little of where a run ends.
+Successive halving [2]_: after each round the worse half of the runs is dropped and the others get
+twice as many iterations, since the lower bound after a few iterations predicts the final one
+poorly.
 
 References
 ----------
@@ -14,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +24,15 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import EMResult, Monitor, ResumeState, run_em
+from skmoe._mixture.em import (
+    EMOptions,
+    EMResult,
+    EMStart,
+    Monitor,
+    OnIteration,
+    ResumeState,
+    run_em,
+)
 from skmoe._mixture.initialization import (
     INITIALIZERS,
     LABEL_SMOOTHING,
@@ -36,50 +45,45 @@ from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._numerics.typing import Array
 
-# Iterations of the first round, all of them plain.
+# Iterations of the first round, all of them without extrapolation: for parametric experts, and for
+# estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = 15
-
-# The same where each iteration fits estimators.
 N_ITER_FIRST_ROUND_ESTIMATORS = 4
-
-# Times that dead experts are given other rows. An expert is dead with less weight than this many
-# rows, or than this share of all.
-MAX_REINITIALIZATIONS = 2
-
-MIN_EXPERT_WEIGHT = 2.0
-
-MIN_WEIGHT_FRACTION = 1e-3
-
-# Steps of the first M-step, from the responsibilities of a start.
-N_INITIAL_M_STEPS = 5
 
 # Plain iterations of a long run before extrapolation.
 N_PLAIN_ITER = 5
 
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
+
+# Maximum number of re-initialisations of collapsed experts. An expert has collapsed if its
+# responsibilities sum to less than this weight, or than this fraction of the total weight.
+MAX_REINITIALIZATIONS = 2
+MIN_EXPERT_WEIGHT = 2.0
+MIN_WEIGHT_FRACTION = 1e-3
+
 
 class EMProblem(NamedTuple):
-    """What is to be fitted, from where, and for how long."""
+    """Model, data, initial values and settings of a fit."""
 
     model: MixtureModel
-    rows: Any  # Rows, or a source of blocks of them
+    rows: Any  # a Dataset, or a BlockSource
     init_data: InitData
-    init: str | Array | Params  # a named start, responsibilities (K, n), or parameters
-    seeds: list[np.random.SeedSequence]  # of the named starts
+    init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
+    seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
     max_iter: int
     tol: float
-    n_threads: int = 1  # that share the rows of a climb
-    resume_state: ResumeState | None = None  # where a climb ended that is to be gone on with
-    previous_lower_bounds: Sequence[
-        float
-    ] = ()  # bounds of that climb that count as those of this one
+    n_threads: int = 1
+    resume_state: ResumeState | None = None  # of a run that is continued from parameters
+    previous_lower_bounds: Sequence[float] = ()  # of that run; they count as those of this fit
 
 
 def fit_best_start(
     problem: EMProblem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
 ) -> tuple[EMResult, list[list[float]]]:
-    """The kept run, and the bounds of each start after each of its iterations.
+    """Result of the best start, and the lower bounds of every start after each iteration.
 
-    Jobs share the starts first, and then, as threads, the rows of the last climb.
+    Jobs run the starts in parallel, and then, as threads, the row blocks of the final run.
     """
     problem = problem._replace(n_threads=effective_n_jobs(n_jobs))
     if isinstance(problem.init, str):
@@ -89,10 +93,9 @@ def fit_best_start(
         params = params_from_responsibilities(
             problem.model, problem.rows, params, N_INITIAL_M_STEPS
         )
+    start = EMStart(params, problem.previous_lower_bounds, problem.resume_state)
     monitor.start()
-    run = _run_to_convergence(
-        problem, params, problem.previous_lower_bounds, monitor, problem.resume_state
-    )
+    run = _run_to_convergence(problem, start, monitor)
     monitor.end(run)
     return run, [run.lower_bounds]
 
@@ -100,44 +103,41 @@ def fit_best_start(
 def fit_all_starts(
     problem: EMProblem, monitors: Sequence[Monitor], n_jobs: int | None
 ) -> list[EMResult]:
-    """Runs from every start of a named kind, each until it converges."""
-    init_names = init_schedule(str(problem.init), problem.model.n_experts, len(problem.seeds))
-    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
-    return workers(
-        delayed(_full_run)(problem, init_name, init_name in init_names[:i], seed, monitor)
-        for i, (init_name, seed, monitor) in enumerate(
-            zip(init_names, problem.seeds, monitors, strict=True)
-        )
-    )
+    """Results of all starts of a named initialisation, each run to convergence."""
+    jobs = _start_jobs(problem, str(problem.init), monitors)
+    return _workers(problem, n_jobs)(delayed(_full_run)(problem, *job) for job in jobs)
 
 
 def best_result(runs: Sequence[EMResult]) -> EMResult:
-    """The run with the highest bound."""
-    return runs[int(np.argmax([run.lower_bounds[-1] for run in runs]))]
+    """The run with the highest lower bound."""
+    return runs[int(np.argmax([run.lower_bound for run in runs]))]
 
 
-def _full_run(
-    problem: EMProblem,
-    init_name: str,
-    repeated: bool,
-    seed: np.random.SeedSequence,
-    monitor: Monitor,
-) -> EMResult:
-    monitor.start()
-    run = _first_round(
-        problem._replace(rows=problem.init_data.rows), init_name, repeated, seed, monitor
-    )
-    run = _continue_on_all_rows(problem, run, monitor)
-    monitor.end(run)
-    return run
+# --- starts -----------------------------------------------------------------------------------
 
 
-def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
-    """Climb from a run on the table until convergence on all rows."""
-    if problem.rows is not problem.init_data.rows:
-        return _run_to_convergence(problem, _transfer_params(problem, run.params), (), monitor)
-    # The start was found on the very rows of the fit: its iterations count.
-    return _run_to_convergence(problem, run.params, run.lower_bounds, monitor, run.resume_state)
+class StartJob(NamedTuple):
+    """One of several starts."""
+
+    init_name: str
+    is_repeated: bool  # whether an earlier start has the same initializer
+    seed: np.random.SeedSequence
+
+
+def _start_jobs(
+    problem: EMProblem, init: str, monitors: Sequence[Monitor]
+) -> list[tuple[StartJob, Monitor]]:
+    names = init_schedule(init, problem.model.n_experts, len(problem.seeds))
+    jobs = [
+        StartJob(name, name in names[:i], seed)
+        for i, (name, seed) in enumerate(zip(names, problem.seeds, strict=True))
+    ]
+    return list(zip(jobs, monitors, strict=True))
+
+
+def _workers(problem: EMProblem, n_jobs: int | None) -> Parallel:
+    # Experts that are estimators use the jobs for their own fits.
+    return Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
 
 
 def _search_starts(
@@ -147,6 +147,7 @@ def _search_starts(
     monitor: Monitor,
     n_jobs: int | None,
 ) -> tuple[EMResult, list[list[float]]]:
+    """Compare the starts on the rows for the initialisation, and run the best one on all rows."""
     on_sample = problem._replace(rows=problem.init_data.rows, n_threads=1)
     for start_monitor in monitors:
         start_monitor.start()
@@ -166,69 +167,71 @@ def _search_starts(
 def _successive_halving(
     problem: EMProblem, init: str, monitors: Sequence[Monitor], n_jobs: int | None
 ) -> list[EMResult]:
-    """Run all starts, the better half of them longer, and so on until one is left."""
-    init_names = init_schedule(init, problem.model.n_experts, len(problem.seeds))
-    # Table experts use the jobs for their own fits.
-    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
-    runs = workers(
-        delayed(_first_round)(problem, init_name, init_name in init_names[:i], seed, monitor)
-        for i, (init_name, seed, monitor) in enumerate(
-            zip(init_names, problem.seeds, monitors, strict=True)
-        )
-    )
-    length, n_candidates = _n_iter_first_round(problem), len(runs)
+    """Run all starts, then the better half with twice as many iterations, until two are left."""
+    workers = _workers(problem, n_jobs)
+    jobs = _start_jobs(problem, init, monitors)
+    runs = workers(delayed(_first_round)(problem, *job) for job in jobs)
+    n_iter, n_candidates = _n_iter_first_round(problem), len(runs)
     while n_candidates > 2:
-        length, n_candidates = 2 * length, (n_candidates + 1) // 2
-        order = np.argsort([-run.lower_bounds[-1] for run in runs], kind="stable")[:n_candidates]
-        longer = workers(delayed(_next_round)(problem, runs[i], length, monitors[i]) for i in order)
+        n_iter, n_candidates = 2 * n_iter, (n_candidates + 1) // 2
+        order = np.argsort([-run.lower_bound for run in runs], kind="stable")[:n_candidates]
+        longer = workers(delayed(_next_round)(problem, runs[i], n_iter, monitors[i]) for i in order)
         for i, run in zip(order, longer, strict=True):
             runs[i] = run
     return runs
 
 
-def _first_round(
-    problem: EMProblem,
-    init_name: str,
-    repeated: bool,
-    seed: np.random.SeedSequence,
-    monitor: Monitor,
-) -> EMResult:
-    """Find a start on the table and climb a little from it."""
-    rng = np.random.default_rng(seed)
-    table = problem.init_data
-    weight = bayesian_bootstrap_weights(table.rows.weight, rng) if repeated else table.rows.weight
-    labels = INITIALIZERS[init_name](table.X, table.Y, weight, problem.model.n_experts, rng)
+def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
+    """Initialise, and run a few EM iterations."""
+    rng = np.random.default_rng(job.seed)
+    rows, X, Y = problem.init_data
+    n_experts = problem.model.n_experts
+    weight = bayesian_bootstrap_weights(rows.weight, rng) if job.is_repeated else rows.weight
+    labels = INITIALIZERS[job.init_name](X, Y, weight, n_experts, rng)
     params = params_from_responsibilities(
-        problem.model, table.rows, smooth_labels(labels, problem.model.n_experts), N_INITIAL_M_STEPS
+        problem.model, rows, smooth_labels(labels, n_experts), N_INITIAL_M_STEPS
     )
-    length = _n_iter_first_round(problem)
-    return _run_em(problem, params, (), min(length, problem.max_iter), length, monitor)
+    n_iter = _n_iter_first_round(problem)
+    return _run_em(problem, EMStart(params), min(n_iter, problem.max_iter), n_iter, monitor)
 
 
 def _n_iter_first_round(problem: EMProblem) -> int:
-    return (
-        N_ITER_FIRST_ROUND_ESTIMATORS
-        if problem.model.experts.needs_all_rows
-        else N_ITER_FIRST_ROUND
-    )
+    in_memory = problem.model.experts.needs_all_rows
+    return N_ITER_FIRST_ROUND_ESTIMATORS if in_memory else N_ITER_FIRST_ROUND
 
 
-def _next_round(problem: EMProblem, run: EMResult, length: int, monitor: Monitor) -> EMResult:
-    """Go on with a run."""
+def _next_round(problem: EMProblem, run: EMResult, n_iter: int, monitor: Monitor) -> EMResult:
+    """Continue a run by a number of iterations."""
     if _is_finished(problem, run):
         return run
-    n_iter = min(length, problem.max_iter - len(run.lower_bounds))
-    return _run_em(
-        problem, run.params, run.lower_bounds, n_iter, N_PLAIN_ITER, monitor, run.resume_state
-    )
+    max_iter = min(n_iter, problem.max_iter - len(run.lower_bounds))
+    return _run_em(problem, run.continuation, max_iter, N_PLAIN_ITER, monitor)
 
 
 def _is_finished(problem: EMProblem, run: EMResult) -> bool:
     return run.converged or run.line_search_failed or len(run.lower_bounds) >= problem.max_iter
 
 
+def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
+    """Run one start to convergence on all rows."""
+    monitor.start()
+    run = _first_round(problem._replace(rows=problem.init_data.rows), job, monitor)
+    run = _continue_on_all_rows(problem, run, monitor)
+    monitor.end(run)
+    return run
+
+
+def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+    """Continue a run on the rows for the initialisation to convergence on all rows."""
+    if problem.rows is not problem.init_data.rows:
+        start = EMStart(_transfer_params(problem, run.params))
+        return _run_to_convergence(problem, start, monitor)
+    # The rows are the same, so that the previous iterations count.
+    return _run_to_convergence(problem, run.continuation, monitor)
+
+
 def _transfer_params(problem: EMProblem, params: Params) -> Params:
-    """Parameters found on the table, for all rows."""
+    """Parameters for all rows, from those of the rows for the initialisation."""
     experts = problem.model.experts
     if not experts.needs_all_rows:
         return params
@@ -237,84 +240,77 @@ def _transfer_params(problem: EMProblem, params: Params) -> Params:
     return params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
 
 
-def _run_to_convergence(
-    problem: EMProblem,
-    params: Params,
-    previous_lower_bounds: Sequence[float],
-    monitor: Monitor,
-    resume_state: ResumeState | None = None,
-) -> EMResult:
-    """Climb until convergence, with dead experts given another chance."""
-    left = problem.max_iter - len(previous_lower_bounds)
-    run = _run_em(problem, params, previous_lower_bounds, left, N_PLAIN_ITER, monitor, resume_state)
+# --- long runs --------------------------------------------------------------------------------
+
+
+def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    """Run EM to convergence, and re-initialise collapsed experts if this is an improvement."""
+    max_iter = problem.max_iter - len(start.lower_bounds)
+    run = _run_em(problem, start, max_iter, N_PLAIN_ITER, monitor)
     for _ in range(MAX_REINITIALIZATIONS):
-        revived = _reinitialize_collapsed(problem, run, monitor)
-        if revived is None or revived.lower_bounds[-1] <= run.lower_bounds[-1]:
+        candidate = _reinitialize_collapsed(problem, run, monitor)
+        if candidate is None or candidate.lower_bound <= run.lower_bound:
             break
-        run = revived
+        run = candidate
     return run
 
 
 def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult | None:
-    """Climb anew with dead experts, if any, on the rows that are explained worst."""
+    """Re-initialise collapsed experts on the rows with the lowest likelihood and run EM again.
+
+    Returns None if no expert has collapsed.
+    """
     if run.line_search_failed:
         return None
     model = problem.model
     rows = problem.rows if isinstance(problem.rows, Dataset) else problem.init_data.rows
     blocks = split_into_blocks(rows)
 
-    def look(block: Dataset) -> tuple[Array, Array]:
+    def block_posterior(block: Dataset) -> tuple[Array, Array]:
         return posterior(model, log_joint(model, run.params, block)[1])
 
-    dead = np.flatnonzero(is_collapsed(np.sum([look(b)[0] @ b.weight for b in blocks], axis=0)))
-    if not len(dead):
+    masses = [block_posterior(block)[0] @ block.weight for block in blocks]
+    collapsed = np.flatnonzero(is_collapsed(np.sum(masses, axis=0)))
+    if not len(collapsed):
         return None
-    looks = zip(*map(look, blocks), strict=True)
-    resp, density = (np.concatenate(seen, axis=-1) for seen in looks)
-    order = np.argsort(density, kind="stable")
-    share = np.cumsum(rows.weight[order]) / rows.weight.sum()
-    worst = order[share <= max(len(dead) / len(resp), share[0])]
+    posteriors = zip(*map(block_posterior, blocks), strict=True)
+    resp, log_density = (np.concatenate(parts, axis=-1) for parts in posteriors)
+    order = np.argsort(log_density, kind="stable")
+    fraction = np.cumsum(rows.weight[order]) / rows.weight.sum()
+    worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
     resp[:, worst] *= 1.0 - LABEL_SMOOTHING
-    for i, k in enumerate(dead):
-        resp[k, worst[i :: len(dead)]] += LABEL_SMOOTHING
+    for i, k in enumerate(collapsed):
+        resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
     params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
-    return _run_em(
-        problem, params, (), problem.max_iter, N_PLAIN_ITER, partial(_without_resume_state, monitor)
+    on_iteration = partial(_without_resume_state, monitor)
+    return _run_em(problem, EMStart(params), problem.max_iter, N_PLAIN_ITER, on_iteration)
+
+
+def _without_resume_state(monitor: Monitor, n_iter: int, run: EMResult) -> bool:
+    """Monitor of a re-initialisation, which cannot be resumed because it may be discarded."""
+    return monitor(n_iter, run._replace(resume_state=None))
+
+
+def is_collapsed(responsibility_mass: Array) -> Array:
+    """Which experts have lost nearly all rows, from their summed responsibilities (K,)."""
+    total = responsibility_mass.sum()
+    return (responsibility_mass < MIN_EXPERT_WEIGHT) | (
+        responsibility_mass < MIN_WEIGHT_FRACTION * total
     )
-
-
-def _without_resume_state(monitor: Monitor, iteration: int, run: EMResult) -> bool:
-    """Nobody can go on from within a revival: it may end behind the run that it is of."""
-    return monitor(iteration, run._replace(resume_state=None))
-
-
-def is_collapsed(count: Array) -> Array:
-    """Which experts explain next to nothing, from the weight of the rows that each explains."""
-    return (count < MIN_EXPERT_WEIGHT) | (count < MIN_WEIGHT_FRACTION * count.sum())
 
 
 def _run_em(
     problem: EMProblem,
-    params: Params,
-    previous_lower_bounds: Sequence[float],
+    start: EMStart,
     max_iter: int,
-    n_plain: int,
-    monitor: Callable[[int, EMResult], bool],
-    resume_state: ResumeState | None = None,
+    n_plain_iter: int,
+    on_iteration: OnIteration,
 ) -> EMResult:
     in_memory = problem.model.experts.needs_all_rows
     if in_memory:
-        n_plain = problem.max_iter  # fitted models cannot be extrapolated
-    run = run_em(
-        problem.model,
-        split_into_blocks(problem.rows),
-        params,
-        max_iter=max_iter,
-        tol=problem.tol,
-        n_plain_iter=n_plain,
-        on_iteration=monitor,
-        previous_lower_bounds=previous_lower_bounds,
-        resume_state=resume_state,
-        n_threads=problem.n_threads,
-    )
-    return run._replace(resume_state=None) if in_memory else run  # fitted models are large
+        n_plain_iter = problem.max_iter  # fitted estimators cannot be extrapolated
+    options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads)
+    blocks = split_into_blocks(problem.rows)
+    run = run_em(problem.model, blocks, start, options, on_iteration)
+    # A resume state would contain fitted estimators, which can be large.
+    return run._replace(resume_state=None) if in_memory else run

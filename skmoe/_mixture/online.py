@@ -1,13 +1,13 @@
-"""Online EM: the M-step of exponentially averaged statistics of batches [1]_.
+"""Online EM: M-steps from exponentially averaged sufficient statistics [1]_.
 
-Sufficient statistics are averaged over batches with decaying weights, and the M-step uses the
-average. For parts without an M-step in closed form the log-likelihood of a batch is replaced by a
-quadratic surrogate, whose Hessian is at least a fraction of the bound of Böhning and Lindsay [2]_;
-surrogates can be added, as statistics can [3]_. The parameters that predict are an average over the
-iterates, in which early iterates are forgotten [4]_.
+The sufficient statistics of the batches are averaged with decaying weights, and the M-step uses the
+average. For gates and experts without a closed-form M-step the log-likelihood of a batch is
+replaced by a quadratic surrogate, whose Hessian is at least a fraction of the bound of Böhning and
+Lindsay [2]_; surrogates are additive, as statistics are [3]_. Predictions use an average of the
+parameters over the batches, in which early batches are forgotten [4]_.
 
 Features and target are standardised by their running moments. When the moments change, statistics
-and parameters are rescaled without loss, since both are sums of affine functions of the rows.
+and parameters are rescaled exactly.
 
 References
 ----------
@@ -34,11 +34,13 @@ from skmoe._mixture.e_step import EStepStatistics, e_step
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._numerics.typing import Array
 
-# The weight of a batch is its share of all rows to this power: between 1/2 and 1, so that the noise
-# of the batches averages out and the initial parameters are forgotten.
+# The step size is the fraction of all rows that are in the batch, raised to this power. Values
+# between 1/2 and 1 make the noise of the batches average out and the initial parameters be
+# forgotten.
 STEP_POWER = 0.6
 
-# Weight of the newest parameters in the average that predicts, relative to their share of all rows.
+# Weight of the newest parameters in the average for predictions, relative to the fraction of all
+# rows that are in the batch.
 AVERAGING_FACTOR = 4.0
 
 
@@ -46,14 +48,14 @@ class OnlineState(NamedTuple):
     """State of online EM after some batches."""
 
     model: MixtureModel
-    params: Params  # of the newest M-step
-    averaged_params: Params  # that predict
-    # Of gate and experts: statistics and Hessian of the surrogate, per unit of weight.
+    params: Params  # of the last M-step
+    averaged_params: Params  # for predictions
+    # For gate and experts: statistics and Hessian of the surrogate, per unit of weight.
     averaged_statistics: tuple[Any, Any]
     features: Moments
     outputs: Moments | None
     total_weight: float  # of all rows of all batches
-    lower_bound: float  # mean log-likelihood per row of the batches, each before its M-step
+    lower_bound: float  # mean log-likelihood per row, of each batch before its M-step
     n_batches: int
 
 
@@ -63,7 +65,7 @@ class OnlineState(NamedTuple):
 def init_online_state(
     model: MixtureModel, params: Params, rows: Dataset, features: Moments, outputs: Moments | None
 ) -> OnlineState:
-    """State after the first batch, to which the parameters were fitted."""
+    """State after the first batch, with the parameters of a fit to it."""
     result = e_step(model, split_into_blocks(rows), params, with_hessian=True)
     return OnlineState(
         model,
@@ -79,7 +81,7 @@ def init_online_state(
 
 
 def update(state: OnlineState, rows: Dataset) -> OnlineState:
-    """State after a batch, which its moments already include."""
+    """State after another batch, whose rows are already part of the moments."""
     model, params = state.model, state.params
     result = e_step(model, split_into_blocks(rows), params, with_hessian=True)
     total_weight, current_weight = state.total_weight + result.weight, state.features.weight
@@ -115,8 +117,8 @@ def _batch_statistics(
         designs,
         strict=True,
     ):
-        surrogate = part.surrogate(statistics, hessian, values, design, rows.weight)
-        surrogates.append(_scaled(*surrogate, 1.0 / result.weight))
+        linear, quadratic = part.surrogate(statistics, hessian, values, design, rows.weight)
+        surrogates.append(_scaled(linear, quadratic, 1.0 / result.weight))
     gate, experts = surrogates
     return gate, experts
 
@@ -124,29 +126,30 @@ def _batch_statistics(
 def _m_step(
     model: MixtureModel, averaged_statistics: tuple[Any, Any], params: Params, weight: float
 ) -> Params:
-    """M-step from averaged statistics, as those of rows of a total weight."""
+    """M-step from averaged statistics, multiplied by the total weight of the rows."""
     new = []
     part: Any
-    for part, averaged, values in zip(
+    for part, (linear, quadratic), values in zip(
         (model.gate, model.experts), averaged_statistics, params, strict=True
     ):
-        statistics, hessian = _scaled(*averaged, weight)
+        statistics, hessian = _scaled(linear, quadratic, weight)
         statistics = part.surrogate_statistics(statistics, hessian, values)
         new.append(part.m_step(statistics, part.factorize(hessian), values, 1.0))
     return Params(*new)
 
 
 def _interpolate(old: Any, new: Any, fraction: float) -> Any:
-    """Old + fraction * (new - old), field by field of nested tuples; None stays None."""
+    """Linear interpolation old + fraction * (new - old) of nested tuples; None stays None."""
     if old is None:
         return None
     if isinstance(old, tuple):
-        mixed = [_interpolate(a, b, fraction) for a, b in zip(old, new, strict=True)]
-        return type(old)(*mixed) if hasattr(old, "_fields") else tuple(mixed)
+        fields = [_interpolate(a, b, fraction) for a, b in zip(old, new, strict=True)]
+        return type(old)(*fields) if hasattr(old, "_fields") else tuple(fields)
     return old + fraction * (new - old)
 
 
 def _scaled(statistics: Any, hessian: Any, factor: float) -> tuple[Any, Any]:
+    """Statistics and Hessian times a factor."""
     scaled = type(statistics)(*(factor * values for values in statistics))
     return scaled, None if hessian is None else factor * hessian
 
@@ -162,9 +165,12 @@ class AffineMap(NamedTuple):
 
 
 def rescaling(old: Standardization, new: Standardization) -> AffineMap:
-    """From one standardisation to another; a constant column is zero under the old one."""
-    varied = np.isfinite(old.scale)
-    slope = np.where(varied, np.where(varied, old.scale, 0.0) / new.scale, 0.0)
+    """Map from values standardised by `old` to values standardised by `new`.
+
+    Columns that are constant under `old` have been standardised to zero, so that their slope is 0.
+    """
+    varies = np.isfinite(old.scale)
+    slope = np.where(varies, np.where(varies, old.scale, 0.0) / new.scale, 0.0)
     return AffineMap(slope, (old.center - new.center) / new.scale)
 
 
@@ -174,21 +180,25 @@ def rescale(
     columns: tuple[Array | None, Array | None],
     outputs: AffineMap | None,
 ) -> OnlineState:
-    """State for another standardisation of features and outputs."""
-    gate, experts = state.model.gate, state.model.experts
-    x_maps = Params(*(_design_map(features, chosen) for chosen in columns))
+    """State for another standardisation of features and outputs.
+
+    `columns` are the features of gate and experts.
+    """
+    gate: Any = state.model.gate
+    experts: Any = state.model.experts
+    x_maps = Params(*(_design_map(features, index) for index in columns))
     model = state.model
     if outputs is not None:
-        model = model._replace(experts=experts.rescale(outputs))  # type: ignore[attr-defined]
-    parts: Any = Params(gate, experts)
+        model = model._replace(experts=experts.rescale(outputs))
+    parts = Params(gate, experts)
 
     def rescale_params(params: Params) -> Params:
-        fields = zip(parts, params, x_maps, strict=True)
-        return Params(*(part.rescale_params(own, x_map, outputs) for part, own, x_map in fields))
+        triples = zip(parts, params, x_maps, strict=True)
+        return Params(*(part.rescale_params(own, x_map, outputs) for part, own, x_map in triples))
 
     surrogates = tuple(
-        part.rescale_surrogate(*own, x_map, outputs)
-        for part, own, x_map in zip(parts, state.averaged_statistics, x_maps, strict=True)
+        part.rescale_surrogate(*surrogate, x_map, outputs)
+        for part, surrogate, x_map in zip(parts, state.averaged_statistics, x_maps, strict=True)
     )
     return state._replace(
         model=model,
@@ -199,8 +209,8 @@ def rescale(
 
 
 def _design_map(affine_map: AffineMap, columns: Array | None) -> Array:
-    """Matrix (d, d) that maps rows of the design before the change to those after it."""
-    chosen = np.arange(len(affine_map.slope)) if columns is None else columns
-    matrix = np.diag(np.append(affine_map.slope[chosen], 1.0))
-    matrix[:-1, -1] = affine_map.shift[chosen]
+    """Matrix (d, d) that maps rows of the old design matrix to those of the new one."""
+    index = np.arange(len(affine_map.slope)) if columns is None else columns
+    matrix = np.diag(np.append(affine_map.slope[index], 1.0))
+    matrix[:-1, -1] = affine_map.shift[index]
     return matrix

@@ -10,7 +10,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import crossing_lines, flipping_classes, quiet, steps, two_regimes
-from scipy.stats import norm, poisson
+from scipy.stats import expon, norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import (
@@ -625,20 +625,30 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained():
     assert np.diff(moe.lower_bounds_).min() > -1e-10
 
 
-def test_the_poisson_family_of_the_documentation(monkeypatch):
-    monkeypatch.setitem(EXPERTS, "my_poisson", None)  # so that the row of the example goes again
-    path = Path(__file__).parents[1] / "examples" / "poisson_expert.py"
+def test_the_family_of_the_documentation(monkeypatch):
+    monkeypatch.setitem(EXPERTS, "waiting_time", None)  # so that the row of the example goes again
+    path = Path(__file__).parents[1] / "examples" / "waiting_time_expert.py"
     example = runpy.run_path(str(path))
-    monkeypatch.setitem(EXPERTS, "my_poisson", {"regressor": example["PoissonExperts"]})
+    family = example["WaitingTimeExperts"]
+    monkeypatch.setitem(EXPERTS, "waiting_time", {"regressor": family})
     rng = np.random.default_rng(0)
     features = rng.uniform(-1, 1, size=(2000, 2))
-    log_mean = np.where(features[:, 0] < 0, 1 + 1.5 * features[:, 1], 2 - features[:, 1])
-    y = rng.poisson(np.exp(log_mean))
-    moe = MixtureOfExpertsRegressor(2, expert="my_poisson", random_state=0).fit(features, y)
+    log_mean = np.where(features[:, 0] < 0, 1 + 1.5 * features[:, 1], 4 - features[:, 1])
+    y = rng.exponential(np.exp(log_mean))
+    moe = MixtureOfExpertsRegressor(2, expert="waiting_time", random_state=0).fit(features, y)
     assert_allclose(np.sort(moe.coef_[:, 1]), [-1.0, 1.5], atol=0.15)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
-    assert moe.predict(features).mean() == pytest.approx(y.mean(), rel=0.02)
-    logs = poisson.logpmf(y[:, None], moe.predict_experts(features))
+    logs = expon.logpdf(y[:, None], scale=moe.predict_experts(features))
     expected = np.log((moe.predict_gate(features) * np.exp(logs)).sum(axis=1))
     assert_allclose(moe.score_samples(features, y), expected)
-    assert not hasattr(moe, "noise_variance_")
+    # The unit of time adds a constant to the intercepts.
+    in_ms = MixtureOfExpertsRegressor(2, expert=family(alpha=0.1), random_state=0)
+    in_ms.fit(features, 1000 * y)
+    assert_allclose(in_ms.coef_, moe.coef_, atol=1e-6)
+    assert_allclose(in_ms.intercept_, moe.intercept_ + np.log(1000), atol=1e-6)
+    both = np.column_stack([y, y[::-1]])
+    assert clone(in_ms).fit(features, both).coef_.shape == (2, 2, 2)
+    with pytest.raises(ValueError, match=r"positive numbers .* row 0 holds 0"):
+        clone(in_ms).fit(features, y - y[0])
+    with pytest.raises(ValueError, match="WaitingTimeExperts has no method components"):
+        moe.predict_interval(features)

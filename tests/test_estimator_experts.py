@@ -30,6 +30,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.problem import build_problem
 from skmoe._mixture.model import log_joint
 from skmoe.experts import EXPERTS
+from skmoe.gates import GATES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Experts have collapsed")
 
@@ -652,3 +653,21 @@ def test_the_family_of_the_documentation(monkeypatch):
         clone(in_ms).fit(features, y - y[0])
     with pytest.raises(ValueError, match="WaitingTimeExperts has no method components"):
         moe.predict_interval(features)
+
+
+def test_the_gate_of_the_documentation(monkeypatch):
+    monkeypatch.setitem(GATES, "dirichlet", None)
+    path = Path(__file__).parents[1] / "examples" / "dirichlet_gate.py"
+    gate = runpy.run_path(str(path))["DirichletGate"]
+    monkeypatch.setitem(GATES, "dirichlet", gate)
+    features, y = crossing_lines()
+    weak, strong = (
+        MixtureOfExpertsRegressor(2, gate="dirichlet", gate_alpha=alpha, random_state=0)
+        for alpha in (1e-6, 1e6)
+    )
+    constant = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(features, y)
+    assert_allclose(weak.fit(features, y).weights_, constant.weights_, atol=1e-3)
+    assert_allclose(strong.fit(features, y).weights_, 0.5, atol=1e-3)
+    assert np.diff(weak.lower_bounds_).min() > -1e-10
+    with pytest.raises(ValueError, match=r"DirichletGate has no methods? score_rows"):
+        weak.inference(features, y)

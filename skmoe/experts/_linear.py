@@ -73,7 +73,7 @@ class LinearExperts(Experts):
     Examples
     --------
     >>> from skmoe.experts import LinearExperts
-    >>> params = LinearExperts().initial(n_experts=2, n_columns=3)
+    >>> params = LinearExperts().init_params(n_experts=2, n_columns=3)
     >>> params.coef.shape
     (2, 1, 3)
     """

@@ -57,7 +57,7 @@ class LogisticExperts(Experts):
     Examples
     --------
     >>> from skmoe.experts import LogisticExperts
-    >>> params = LogisticExperts(n_classes=3).initial(n_experts=2, n_columns=5)
+    >>> params = LogisticExperts(n_classes=3).init_params(n_experts=2, n_columns=5)
     >>> params.coef.shape
     (2, 3, 5)
     """

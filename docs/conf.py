@@ -30,10 +30,12 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX01"}
 # Values that are returned have names here, and "Akaike's" is no verb.
 numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
-# One line says all of what follows a protocol, and of densities; the last two are not made by hand.
+# One line is enough for methods of a protocol and for densities; the last ones are not made by hand.
 numpydoc_validation_exclude = {
     r"skmoe\.(experts|gates|protocols)\.",
-    r"MixtureDistribution\.(pdf|cdf|sf|logcdf|logsf)$",
+    r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|sf|logcdf|logsf)$",
+    r"Components$",
+    r"Components\.",
     r"\.reports\.(Inference|Summary|Expert)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
@@ -44,6 +46,9 @@ numpydoc_xref_aliases = {
     "Summary": "skmoe.reports.Summary",
     "Expert": "skmoe.reports.Expert",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
+    "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
+    "PoissonComponents": "skmoe.distributions.PoissonComponents",
+    "NormalComponents": "skmoe.distributions.NormalComponents",
     "RowBlocks": "skmoe.blocks.RowBlocks",
     "MixtureOfExpertsRegressor": "skmoe.MixtureOfExpertsRegressor",
     "MixtureOfExpertsClassifier": "skmoe.MixtureOfExpertsClassifier",

@@ -166,6 +166,10 @@ def run_em(
         lower_bounds = list(start.lower_bounds)
         # Those of iterations that do not count for this run serve the stopping rule.
         history = list(resume_state.lower_bounds or lower_bounds)
+        is_converged = len(lower_bounds) > 0 and aitken_gap(history, rtol) < options.tol
+        if is_converged or options.max_iter < 1:  # the previous iterations were all
+            lower_bounds = lower_bounds or [state.lower_bound]
+            return EMResult(state.params, lower_bounds, is_converged, False, resume_state)
         last_iter = len(lower_bounds) + options.max_iter
         for new_state, new_resume_state in _em_iterations(
             model, evaluate_at, state, resume_state, rtol

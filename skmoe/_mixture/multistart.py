@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -156,7 +156,8 @@ def _search_starts(
         start_monitor.end(run)
     traces = [run.lower_bounds for run in runs]
     best = best_result(runs)
-    if problem.rows is problem.init_data.rows and _is_finished(problem, best):
+    same_rows = problem.rows is problem.init_data.rows
+    if same_rows and _is_finished(problem, best) and not len(_collapsed_experts(problem, best)):
         return best, traces
     monitor.start()
     run = _continue_on_all_rows(problem, best, monitor)
@@ -226,6 +227,8 @@ def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -
     if problem.rows is not problem.init_data.rows:
         start = EMStart(_transfer_params(problem, run.params))
         return _run_to_convergence(problem, start, monitor)
+    if _is_finished(problem, run):
+        return _with_reinitialized_experts(problem, run, monitor)
     # The rows are the same, so that the previous iterations count.
     return _run_to_convergence(problem, run.continuation, monitor)
 
@@ -247,6 +250,11 @@ def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) ->
     """Run EM to convergence, and re-initialise collapsed experts if this is an improvement."""
     max_iter = problem.max_iter - len(start.lower_bounds)
     run = _run_em(problem, start, max_iter, N_PLAIN_ITER, monitor)
+    return _with_reinitialized_experts(problem, run, monitor)
+
+
+def _with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+    """The run, or a better one after collapsed experts were re-initialised."""
     for _ in range(MAX_REINITIALIZATIONS):
         candidate = _reinitialize_collapsed(problem, run, monitor)
         if candidate is None or candidate.lower_bound <= run.lower_bound:
@@ -260,20 +268,11 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
 
     Returns None if no expert has collapsed.
     """
-    if run.line_search_failed:
+    collapsed = _collapsed_experts(problem, run)
+    if run.line_search_failed or not len(collapsed):
         return None
-    model = problem.model
-    rows = problem.rows if isinstance(problem.rows, Dataset) else problem.init_data.rows
-    blocks = split_into_blocks(rows)
-
-    def block_posterior(block: Dataset) -> tuple[Array, Array]:
-        return posterior(model, log_joint(model, run.params, block)[1])
-
-    masses = [block_posterior(block)[0] @ block.weight for block in blocks]
-    collapsed = np.flatnonzero(is_collapsed(np.sum(masses, axis=0)))
-    if not len(collapsed):
-        return None
-    posteriors = zip(*map(block_posterior, blocks), strict=True)
+    model, rows = problem.model, _rows_in_memory(problem)
+    posteriors = zip(*_block_posteriors(problem, run), strict=True)
     resp, log_density = (np.concatenate(parts, axis=-1) for parts in posteriors)
     order = np.argsort(log_density, kind="stable")
     fraction = np.cumsum(rows.weight[order]) / rows.weight.sum()
@@ -284,6 +283,24 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
     params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
     on_iteration = partial(_without_resume_state, monitor)
     return _run_em(problem, EMStart(params), problem.max_iter, N_PLAIN_ITER, on_iteration)
+
+
+def _rows_in_memory(problem: EMProblem) -> Dataset:
+    return problem.rows if isinstance(problem.rows, Dataset) else problem.init_data.rows
+
+
+def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array, Array]]:
+    """Responsibilities and log densities of the rows in memory, block by block."""
+    for block in split_into_blocks(_rows_in_memory(problem)):
+        yield posterior(problem.model, log_joint(problem.model, run.params, block)[1])
+
+
+def _collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
+    """Indices of the experts that have lost nearly all rows."""
+    blocks = split_into_blocks(_rows_in_memory(problem))
+    posteriors = zip(_block_posteriors(problem, run), blocks, strict=True)
+    mass = np.sum([resp @ block.weight for (resp, _), block in posteriors], axis=0)
+    return np.flatnonzero(is_collapsed(mass))
 
 
 def _without_resume_state(monitor: Monitor, n_iter: int, run: EMResult) -> bool:

@@ -155,9 +155,9 @@ class RowMixtures(ABC):
         else:
             width = 1 if per_row else shape[1]
             points = points.reshape(shape[0] if shape else 1, width, n_outputs)
-        said = answer(points)
-        said = said[:, 0] if per_row else said
-        return said[..., 0] if self._single else said
+        values = answer(points)
+        values = values[:, 0] if per_row else values
+        return values[..., 0] if self._single else values
 
     # --- quantiles ---
 

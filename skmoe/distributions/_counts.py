@@ -255,8 +255,8 @@ class CountMixtureDistribution(RowMixtures):
         """
         weights, *parameters = self._flat()
         best = np.empty(weights.shape[1])
-        for begin in range(0, len(best), MODE_ROWS):
-            rows = slice(begin, begin + MODE_ROWS)
+        for start in range(0, len(best), MODE_ROWS):
+            rows = slice(start, start + MODE_ROWS)
             chosen = [values[:, rows] for values in parameters]
             best[rows] = most_probable_counts(self._family, weights[:, rows], chosen)
         return best if self._single else best.reshape(len(self), self._n_outputs)

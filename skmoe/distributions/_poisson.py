@@ -162,8 +162,8 @@ def mean_difference(mean: Array, other: Array) -> Array:
     total, few = np.zeros(first.shape), last - first <= MOST_COUNTS
     for chosen, sum_of in ((few, _sum_counts), (~few, _sum_points)):
         overlap = np.flatnonzero(chosen & (last >= first))
-        for begin in range(0, len(overlap), SUM_ROWS):
-            rows = overlap[begin : begin + SUM_ROWS]
+        for start in range(0, len(overlap), SUM_ROWS):
+            rows = overlap[start : start + SUM_ROWS]
             total[rows] = sum_of(first[rows], last[rows], larger[rows], smaller[rows])
     return (larger - smaller + 2.0 * total).reshape(np.shape(mean))
 

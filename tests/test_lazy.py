@@ -8,7 +8,7 @@ from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, blocks
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 X, Y = two_regimes(n_rows=4000)
 CLASS_X, CLASSES = flipping_classes(n_rows=4000, n_classes=3)
@@ -176,7 +176,7 @@ class TestLazyAnswers:
     def test_without_a_cluster_nothing_is_kept(self, monkeypatch):
         """Collections larger than memory are read anew in each pass."""
         reads = []
-        monkeypatch.setattr(blocks, "_has_client", lambda: False)
+        monkeypatch.setattr("skmoe._data.blocks._has_client", lambda: False)
 
         def read(block):
             reads.append(1)

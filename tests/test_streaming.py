@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.rows import make_dataset
+from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._estimators.partial_fit import N_BUFFERED_ROWS
 from skmoe._mixture.model import MixtureModel, Params
@@ -103,7 +103,7 @@ def test_moved_streams_say_what_they_said(kind):
 
     def begun(which, params, parts):
         values = y if kind == "classes" else (y - target[which].center) / target[which].scale
-        rows = make_dataset(raw, scales[which], None, None, values, weight)
+        rows = Preprocessor(scales[which], None, None, None).assemble(raw, values, weight)
         return init_online_state(parts, params, rows, None, None)
 
     before = begun(0, params, parts)

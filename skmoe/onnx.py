@@ -1,4 +1,4 @@
-"""Fitted mixtures as ONNX models, through the converters of skl2onnx [1]_.
+"""Export of fitted mixtures to ONNX, through the converters of skl2onnx [1]_.
 
 References
 ----------
@@ -7,53 +7,52 @@ References
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.preprocessing import Preprocessor
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
-from skmoe.experts._linear import LinearExperts
-from skmoe.experts._logistic import LogisticExperts
-from skmoe.gates._averaged import AveragedGate
-from skmoe.gates._constant import ConstantGate
-from skmoe.gates._softmax import SoftmaxGate
+from skmoe.protocols import SupportsONNX, missing_methods
 
 
 def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
-    """A fitted mixture, or a pipeline or other model with mixtures in it, as an ONNX model.
+    """Convert a fitted mixture, or a pipeline or other model that contains mixtures, to ONNX.
 
-    Linear and logistic experts with a softmax or constant gate are converted, with `top_k` and
-    `combine="average"` too. The model predicts what `predict` gives, of shape (n_samples, 1) or
-    (n_samples, n_outputs), and of a classifier labels and probabilities.
+    Families of experts that have the capability `skmoe.protocols.SupportsONNX` are converted, such
+    as linear, logistic and Poisson experts, with a softmax or constant gate, `top_k` and
+    `combine="average"`. The outputs of the model are those of `predict`, of shape (n_samples, 1) or
+    (n_samples, n_outputs); for a classifier the labels and the probabilities.
 
     Parameters
     ----------
     model : estimator
         Fitted.
     X : array-like of shape (n_samples, n_features), default=None
-        Some rows, whose type is that of the input: single or double precision. None for
-        `initial_types` among the options.
+        Some rows, which give the type of the input: single or double precision. None if the options
+        contain `initial_types`.
     **options : dict
-        Passed to `skl2onnx.to_onnx`; `options={"zipmap": False}` gives the probabilities of a
-        classifier as an array.
+        Passed to `skl2onnx.to_onnx`; with `options={"zipmap": False}` the probabilities of a
+        classifier are an array.
 
     Returns
     -------
     onnx_model : onnx.ModelProto
-        Its `SerializeToString()` is what files hold and runtimes read.
+        Its `SerializeToString()` is the content of a file for runtimes.
 
     Raises
     ------
     ImportError
         If skl2onnx is not installed: `pip install "skmoe[onnx]"`.
     ValueError
-        If experts, gate or base have no form in ONNX here.
+        If the experts, the gate or a base model cannot be converted.
 
     Examples
     --------
@@ -70,7 +69,7 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
 
 
 def register_converters() -> None:
-    """Tell skl2onnx of mixtures, so that its own functions convert them wherever they stand.
+    """Register the converters of mixtures with skl2onnx, whose functions then convert them too.
 
     Raises
     ------
@@ -94,13 +93,13 @@ def register_converters() -> None:
     register(
         MixtureOfExpertsRegressor,
         "SkmoeMixtureOfExpertsRegressor",
-        _shape_of_regressor,
+        _regressor_shape,
         _convert_regressor,
     )
     register(
         MixtureOfExpertsClassifier,
         "SkmoeMixtureOfExpertsClassifier",
-        _shape_of_classifier,
+        _classifier_shape,
         _convert_classifier,
         options={
             "zipmap": [True, False, "columns"],
@@ -110,32 +109,40 @@ def register_converters() -> None:
     )
 
 
-# --- what can be converted --------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------
 
 
-def _checked(moe: Any) -> FittedMixture:
-    """The mixture of a fitted estimator, if it has a form in ONNX."""
+def _check_convertible(moe: Any) -> FittedMixture:
+    """The fitted mixture of an estimator, if it can be converted."""
     check_is_fitted(moe)
-    mixture: FittedMixture = moe._mixture
-    experts, gate = mixture.parts.experts, mixture.parts.gate
-    if not isinstance(experts, LinearExperts | LogisticExperts):
-        _refuse("expert", moe.expert, 'expert="linear"')
-    if mixture.extra_features is not None:
-        name = "gate.transformer" if mixture.extra_features.base is None else "base"
-        _refuse(name, "one", "neither base nor a gate with a transformer; apply a base beside it")
-    if isinstance(gate, AveragedGate):
-        gate = gate.gate
-    if not isinstance(gate, SoftmaxGate | ConstantGate):
-        _refuse("gate", moe.gate, 'gate="softmax" or gate="constant"')
-    return mixture
+    fitted: FittedMixture = moe._fitted
+    model, params, preprocessor = fitted
+    missing = missing_methods(model.experts, SupportsONNX)
+    reason = f"has no method {missing[0]}" if missing else model.experts.limitation(SupportsONNX)
+    if reason:
+        raise _unsupported(
+            'experts of a family that supports it, such as expert="linear"',
+            "expert",
+            moe.expert,
+            f": {type(model.experts).__name__} {reason} (see skmoe.protocols.SupportsONNX)",
+        )
+    if preprocessor.extra_features is not None:
+        name = "gate.transformer" if preprocessor.extra_features.base is None else "base"
+        wanted = "neither base nor a gate with a transformer; apply a base beside it"
+        raise _unsupported(wanted, name, "one")
+    if model.gate.coefficients(params.gate, preprocessor.n_gate_columns) is None:
+        raise _unsupported(
+            'a gate with coefficients, gate="softmax" or gate="constant"', "gate", moe.gate
+        )
+    return fitted
 
 
-def _refuse(name: str, value: Any, wanted: str) -> None:
-    raise ValueError(f"conversion to ONNX needs {wanted}; {name} is {value!r}.")
+def _unsupported(wanted: str, name: str, value: Any, reason: str = "") -> ValueError:
+    return ValueError(f"conversion to ONNX needs {wanted}; {name} is {value!r}{reason}.")
 
 
-def _labels(scope: Any, moe: Any) -> Array:
-    """Labels as ONNX has them, strings or integers; their numbers, by the option `nocl`."""
+def _class_labels(scope: Any, moe: Any) -> Array:
+    """Labels as strings or integers, the types of ONNX; their codes with the option `nocl`."""
     utilities = import_module("skl2onnx.common.utils_classifier")
     classes = np.asarray(utilities.get_label_classes(scope, moe))
     return classes.astype(np.str_ if classes.dtype.kind in "UO" else np.int64)
@@ -144,17 +151,17 @@ def _labels(scope: Any, moe: Any) -> Array:
 # --- shapes -----------------------------------------------------------------------------------
 
 
-def _shape_of_regressor(operator: Any) -> None:
-    mixture = _checked(operator.raw_operator)
-    assert mixture.target is not None
-    shape = [operator.inputs[0].get_first_dimension(), len(mixture.target.center)]
+def _regressor_shape(operator: Any) -> None:
+    scaling = _check_convertible(operator.raw_operator).preprocessor.target_scaling
+    assert scaling is not None
+    shape = [operator.inputs[0].get_first_dimension(), len(scaling.center)]
     operator.outputs[0].type = _float_type(operator)(shape)
 
 
-def _shape_of_classifier(operator: Any) -> None:
+def _classifier_shape(operator: Any) -> None:
     types = import_module("skl2onnx.common.data_types")
-    _checked(operator.raw_operator)
-    classes = _labels(operator.scope_inst, operator.raw_operator)
+    _check_convertible(operator.raw_operator)
+    classes = _class_labels(operator.scope_inst, operator.raw_operator)
     n_rows = operator.inputs[0].get_first_dimension()
     label_type = types.StringTensorType if classes.dtype.kind == "U" else types.Int64TensorType
     operator.outputs[0].type = label_type([n_rows])
@@ -172,105 +179,118 @@ def _float_type(operator: Any) -> Any:
 
 
 class Graph(NamedTuple):
-    """Operators of ONNX, and the type of their numbers."""
+    """Factory of the nodes of a graph."""
 
     ops: Any
     version: int
     dtype: Any
 
     def __call__(self, name: str, *inputs: Any, **attributes: Any) -> Any:
-        """A node; arrays of numbers come in the type of the graph."""
-        given = [
-            part.astype(self.dtype)
-            if isinstance(part, np.ndarray) and part.dtype.kind == "f"
-            else part
-            for part in inputs
+        """A node of one operator; arrays of floating-point numbers get the type of the graph."""
+        converted = [
+            value.astype(self.dtype)
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+            else value
+            for value in inputs
         ]
-        return getattr(self.ops, f"Onnx{name}")(*given, op_version=self.version, **attributes)
+        return getattr(self.ops, f"Onnx{name}")(*converted, op_version=self.version, **attributes)
 
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
-    graph, mixture, design = _begin(operator, container)
-    center, spread = mixture.target  # type: ignore[misc]
-    mean = _mean(graph, mixture, design, _outputs(graph, mixture, design))
-    scaled = graph("Mul", mean, spread[None])
-    graph("Add", scaled, center[None], output_names=operator.outputs[:1]).add_to(scope, container)
+    graph = _make_graph(operator, container)
+    fitted: FittedMixture = operator.raw_operator._fitted
+    scaling = fitted.preprocessor.target_scaling
+    assert scaling is not None
+    scaled = graph("Mul", _mixture_mean(graph, fitted, operator), scaling.scale[None])
+    mean = graph("Add", scaled, scaling.center[None], output_names=operator.outputs[:1])
+    mean.add_to(scope, container)
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
-    graph, mixture, design = _begin(operator, container)
-    said = graph("Softmax", _outputs(graph, mixture, design), axis=2)
-    mean = _mean(graph, mixture, design, said)
+    graph = _make_graph(operator, container)
+    mean = _mixture_mean(graph, operator.raw_operator._fitted, operator)
     probs = graph("Identity", mean, output_names=operator.outputs[1:2])
     best = graph("ArgMax", mean, axis=1, keepdims=0)
-    labels = _labels(scope, operator.raw_operator)
+    labels = _class_labels(scope, operator.raw_operator)
     label = graph("Gather", labels, best, axis=0, output_names=operator.outputs[:1])
     label.add_to(scope, container)
     probs.add_to(scope, container)
 
 
-def _begin(operator: Any, container: Any) -> tuple[Graph, FittedMixture, Any]:
-    """The graph, the mixture, and the standardised features."""
+def _make_graph(operator: Any, container: Any) -> Graph:
+    """Factory of nodes in the precision of the input."""
     types = import_module("skl2onnx.common.data_types")
     ops = import_module("skl2onnx.algebra.onnx_ops")
     is_double = _float_type(operator) is types.DoubleTensorType
-    graph = Graph(ops, container.target_opset, np.float64 if is_double else np.float32)
+    return Graph(ops, container.target_opset, np.float64 if is_double else np.float32)
+
+
+def _standardized_features(graph: Graph, preprocessor: Preprocessor, operator: Any) -> Any:
+    """Node of the standardised features, (n, d - 1)."""
+    types = import_module("skl2onnx.common.data_types")
     features = operator.inputs[0]
     if not isinstance(features.type, types.DoubleTensorType | types.FloatTensorType):
         features = graph("Cast", features, to=1)  # to single precision
-    mixture: FittedMixture = operator.raw_operator._mixture
-    centered = graph("Sub", features, mixture.scale.center[None])
-    return graph, mixture, graph("Mul", centered, 1.0 / mixture.scale.scale[None])
+    center, scale = preprocessor.feature_scaling
+    return graph("Mul", graph("Sub", features, center[None]), 1.0 / scale[None])
 
 
-def _linear(graph: Graph, mixture: FittedMixture, design: Any, coef: Array, columns: Any) -> Any:
-    """Linear predictors (n, P) of standardised features, for coefficients (P, d)."""
-    center, spread = mixture.scale
+def _mixture_mean(graph: Graph, fitted: FittedMixture, operator: Any) -> Any:
+    """Node of the means of the standardised target, (n, m), or class probabilities, (n, C)."""
+    model, params, preprocessor = fitted
+    features = _standardized_features(graph, preprocessor, operator)
+    experts: Any = model.experts
+    linear_predictor = partial(_expert_linear_predictor, graph, preprocessor, features)
+    means = experts.to_onnx(graph, params.experts, linear_predictor)
+    shape = np.array([-1, model.n_experts, 1], dtype=np.int64)
+    gate_prob = graph("Reshape", _gate_prob(graph, fitted, features), shape)
+    return graph("ReduceSumApi11", graph("Mul", means, gate_prob), axes=[1], keepdims=0)
+
+
+def _expert_linear_predictor(
+    graph: Graph, preprocessor: Preprocessor, features: Any, coef: Array
+) -> Any:
+    """Node of the linear predictors (n, K, m) of the experts, for coefficients (K, m, d)."""
+    columns = preprocessor.expert_columns
+    predictor = _linear_predictor(
+        graph, preprocessor, features, coef.reshape(-1, coef.shape[-1]), columns
+    )
+    return graph("Reshape", predictor, np.array([-1, *coef.shape[:2]], dtype=np.int64))
+
+
+def _linear_predictor(
+    graph: Graph, preprocessor: Preprocessor, features: Any, coef: Array, columns: Array | None
+) -> Any:
+    """Node of linear predictors (n, P) of standardised features, for coefficients (P, d)."""
+    center, scale = preprocessor.feature_scaling
     slopes = np.zeros((len(coef), len(center)))
     slopes[:, np.arange(len(center)) if columns is None else columns] = coef[:, :-1]
-    # What the type of the graph cannot hold of the center goes with the intercept.
-    rest = (center.astype(graph.dtype).astype(np.float64) - center) / spread
-    return graph("Gemm", design, slopes.T, coef[:, -1] + slopes @ rest)
+    # The rounding error of the center in the type of the graph is corrected in the intercept.
+    error = (center.astype(graph.dtype).astype(np.float64) - center) / scale
+    return graph("Gemm", features, slopes.T, coef[:, -1] + slopes @ error)
 
 
-def _outputs(graph: Graph, mixture: FittedMixture, design: Any) -> Any:
-    """What each expert says, (n, K, outputs or classes): standardised means, or logits."""
-    coef = mixture.params.experts.coef
-    said = _linear(graph, mixture, design, coef.reshape(-1, coef.shape[-1]), mixture.expert_columns)
-    return graph("Reshape", said, np.array([-1, *coef.shape[:2]], dtype=np.int64))
+def _gate_prob(graph: Graph, fitted: FittedMixture, features: Any) -> Any:
+    """Node of the probabilities of the experts, (n, K)."""
+    model, params, preprocessor = fitted
+    n_starts = model.gate.n_starts(params.gate)
+    # An average routes a row to the same number of experts in each start.
+    top_k = None if model.top_k is None else model.top_k // n_starts
+    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    parts = []
+    for start_coef in np.split(coef, n_starts):
+        logits = _linear_predictor(
+            graph, preprocessor, features, start_coef, preprocessor.gate_columns
+        )
+        if top_k is not None and top_k < len(start_coef):
+            logits = _keep_top_k(graph, logits, len(start_coef), top_k)
+        prob = graph("Softmax", logits, axis=1)
+        parts.append(graph("Mul", prob, np.array([1.0 / n_starts])))
+    return parts[0] if n_starts == 1 else graph("Concat", *parts, axis=1)
 
 
-def _mean(graph: Graph, mixture: FittedMixture, design: Any, said: Any) -> Any:
-    """Mean of what the experts say under the gate, (n, outputs or classes)."""
-    gate, params, top_k = mixture.parts.gate, mixture.params.gate, mixture.parts.top_k
-    if isinstance(gate, AveragedGate):
-        starts, top_k = params.starts, gate.top_k
-        gates = [_gate(graph, mixture, design, start, top_k, 1.0 / len(starts)) for start in starts]
-        weights = graph("Concat", *gates, axis=1)
-    else:
-        weights = _gate(graph, mixture, design, params, top_k, 1.0)
-    n_experts = len(mixture.params.experts.coef)
-    weights = graph("Reshape", weights, np.array([-1, n_experts, 1], dtype=np.int64))
-    return graph("ReduceSumApi11", graph("Mul", said, weights), axes=[1], keepdims=0)
-
-
-def _gate(
-    graph: Graph, mixture: FittedMixture, design: Any, params: Any, top_k: int | None, share: float
-) -> Any:
-    """Probabilities of the experts of one start times its share, (n, K)."""
-    if hasattr(params, "coef"):
-        coef, columns = params.coef, mixture.gate_columns
-    else:
-        coef = np.zeros((len(params.log_prior), len(mixture.scale.center) + 1))
-        coef[:, -1], columns = params.log_prior, None
-    logits = _linear(graph, mixture, design, coef, columns)
-    if top_k is not None and top_k < len(coef):
-        logits = _routed(graph, logits, len(coef), top_k)
-    return graph("Mul", graph("Softmax", logits, axis=1), np.array([share]))
-
-
-def _routed(graph: Graph, logits: Any, n_experts: int, top_k: int) -> Any:
-    """Logits with all but the largest at minus infinity; of equals the first."""
+def _keep_top_k(graph: Graph, logits: Any, n_experts: int, top_k: int) -> Any:
+    """Node of the logits with all but the largest at minus infinity; of ties the first is kept."""
     order = graph("TopK", logits, np.array([top_k], dtype=np.int64), axis=1)
     chosen = graph("OneHot", order[1], np.array([n_experts]), np.array([0, 1]), axis=2)
     kept = graph("ReduceSumApi11", chosen, axes=[1], keepdims=0)

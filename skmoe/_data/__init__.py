@@ -1,1 +1,1 @@
-"""Rows of data: validation, encoding, standardization, folds and blocks."""
+"""Data: validation, encoding, standardisation, folds and row blocks."""

@@ -1,4 +1,4 @@
-"""Validation of row blocks: each must be like the first one."""
+"""Validation of row blocks against the first block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skmoe._numerics.typing import Array, Design
 
 
 class Block(NamedTuple):
-    """Validated rows; the labels of a classifier are as given."""
+    """Validated rows; the labels of a classifier are not encoded."""
 
     X: Design
     y: Array
@@ -26,7 +26,7 @@ class BlockColumns(BaseEstimator):
 
 
 class BlockChecker:
-    """Validates blocks; the first one decides the columns, the dtype and the number of outputs.
+    """Validates blocks; columns, dtype and number of outputs must be those of the first block.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class BlockChecker:
         return getattr(self.columns, "feature_names_in_", None)
 
     def __call__(self, index: int, block: Any) -> Block:
-        """The validated rows of a block."""
+        """Validated rows of a block."""
         X, y, *rest = check_block(index, block)
         kind = _dtypes(X), np.shape(y)[1:]
         first = self.kind is None
@@ -90,7 +90,7 @@ def _dtypes(X: Any) -> str:
 
 
 def check_block(index: int, block: Any) -> Any:
-    """A tuple of features, target and perhaps weights."""
+    """A block must be a tuple of features, target and optional weights."""
     if not isinstance(block, tuple) or len(block) not in (2, 3):
         raise ValueError(
             f"block {index} must be a tuple (X, y) or (X, y, sample_weight); got "
@@ -100,7 +100,7 @@ def check_block(index: int, block: Any) -> Any:
 
 
 def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> Any:
-    """The result of a check, whose errors name the block."""
+    """Result of a check; its errors name the block."""
     try:
         return check(*values, **options)
     except ValueError as error:
@@ -108,7 +108,7 @@ def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> An
 
 
 def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
-    """Dtype of features and number of outputs as in the first block."""
+    """Dtype of the features and number of outputs must be those of the first block."""
     if kind != first:
         raise ValueError(
             f"block {index} must be like the first: X of dtype {first[0]} and rows of y of shape "
@@ -117,7 +117,7 @@ def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
 
 
 def check_block_weights(weight: Array, n_rows: int) -> None:
-    """One finite weight, not negative, for each row."""
+    """Weights must be finite and non-negative, one for each row."""
     if weight.shape != (n_rows,) or not np.isfinite(weight).all() or (weight < 0.0).any():
         raise ValueError(
             f"sample_weight must hold one finite number, not negative, for each of {n_rows} rows; "

@@ -1,4 +1,4 @@
-"""Row blocks as the data set of a fit: read anew in each pass of EM."""
+"""Row blocks as the data set of a fit; they are read again in each pass of EM."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from skmoe._numerics.typing import Array
 
 @dataclass(frozen=True)
 class BlockSource:
-    """A re-iterable source of data set blocks, in the place of a `Dataset` in memory.
+    """Re-iterable source of row blocks; it replaces an in-memory `Dataset`.
 
     Parameters
     ----------
     blocks : RowBlocks
         The user's blocks.
     checker : BlockChecker
-        Validates the blocks of each pass.
+        Validation of the blocks, in each pass.
     preprocessor : Preprocessor
-        Standardises features and target.
+        Standardisation of features and target.
     first_pass : FirstPass
-        Number of rows, classes and their weights.
+        Number of rows, classes and class weights.
     """
 
     blocks: RowBlocks
@@ -49,7 +49,7 @@ class BlockSource:
         check_same_rows(n_rows, self.first_pass.n_rows)
 
     def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
-        """Rows of positive weight of a block, and the number of all its rows."""
+        """Data set of the rows of positive weight in a block, and the number of all its rows."""
         X, y, weight = self.checker(index, block)
         n_rows = len(weight)
         y, weight = self._target(index, y, weight)
@@ -59,7 +59,7 @@ class BlockSource:
         return self.preprocessor.assemble(X, y, weight), n_rows
 
     def _target(self, index: int, y: Array, weight: Array) -> tuple[Array, Array]:
-        """Standardised outputs or class codes, and weights with those of the classes."""
+        """Standardised outputs or class codes, and row weights times class weights."""
         classes = self.first_pass.classes
         if classes is None:
             outputs = y if y.ndim > 1 else y[:, None]
@@ -69,10 +69,10 @@ class BlockSource:
 
 
 class DaskBlockSource(BlockSource):
-    """Blocks that stay on the workers of Dask: functions are sent there and sums come back."""
+    """Row blocks on Dask workers, where statistics are computed and summed."""
 
     def map_blocks(self, block_fn: Callable[[Dataset], Any], source: DaskBlockSource) -> list[Any]:
-        """The sum of a function over the blocks, as a list of one entry."""
+        """Map-reduce over the Dask blocks; returns a list of one entry for the caller's reduce."""
         assert isinstance(self.blocks, DaskBlocks)
         sample = Block(*(values[:0] for values in self.first_pass.sample))
         first_pass = self.first_pass._replace(sample=sample)
@@ -84,21 +84,21 @@ class DaskBlockSource(BlockSource):
 def _map_block(
     source: BlockSource, block_fn: Callable[[Dataset], Any], index: int, block: Any
 ) -> Any:
-    """The sum of a function over the rows of a block; None if none has positive weight."""
+    """Sum of a function over parts of a block; None if no row has positive weight."""
     rows, _ = source.rows(index, block)
     return reduce(add_fields, map(block_fn, split_into_blocks(rows))) if len(rows.weight) else None
 
 
 def make_block_source(
-    blocks: RowBlocks, checker: BlockChecker, preprocessor: Preprocessor, found: FirstPass
+    blocks: RowBlocks, checker: BlockChecker, preprocessor: Preprocessor, first_pass: FirstPass
 ) -> BlockSource:
-    """The source of a fit, on the workers of Dask if the blocks are there."""
+    """The source of row blocks of a fit; on Dask workers for `DaskBlocks`."""
     source = DaskBlockSource if isinstance(blocks, DaskBlocks) else BlockSource
-    return source(blocks, checker, preprocessor, found)
+    return source(blocks, checker, preprocessor, first_pass)
 
 
 def check_same_rows(n_rows: int, first: int) -> None:
-    """Every pass gives the same number of rows."""
+    """Every pass must give the same number of rows."""
     if n_rows != first:
         raise ValueError(
             f"RowBlocks must give the same rows in each pass; the first gave {first} rows, a "

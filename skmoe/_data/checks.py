@@ -1,6 +1,6 @@
-"""The door: raw hyper-parameters and data in, clean values out; the only raiser of user errors.
+"""Validation of hyper-parameters and data.
 
-Every message names the parameter, the rule, the value and the remedy.
+Error messages name the parameter, the rule, the value, and a remedy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from skmoe._numerics.typing import Array
 
 
 def check_integer(name: str, value: Any, least: int) -> int:
-    """An integer of at least `least`."""
+    """Validate an integer of at least `least`."""
     if not isinstance(value, Integral) or isinstance(value, bool | np.bool_) or value < least:
         raise ValueError(
             f"{name} must be an integer of at least {least}; got {value!r}. "
@@ -30,9 +30,9 @@ def check_integer(name: str, value: Any, least: int) -> int:
 
 
 def check_real(name: str, value: Any, least: float = 0.0) -> float:
-    """A finite number of at least `least`."""
-    good = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not good or not np.isfinite(value) or value < least:
+    """Validate a finite number of at least `least`."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not is_number or not np.isfinite(value) or value < least:
         raise ValueError(
             f"{name} must be a finite number of at least {least:g}; got {value!r}. "
             f"Pass a number such as {name}={max(least, 1.0):g}."
@@ -40,22 +40,22 @@ def check_real(name: str, value: Any, least: float = 0.0) -> float:
     return float(value)
 
 
-def check_choice(name: str, value: Any, known: Sequence[str]) -> str:
-    """One of the known names."""
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} must be one of {sorted(known)}; got {value!r}.")
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Validate one of several names."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {sorted(choices)}; got {value!r}.")
     return value
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """A boolean."""
+    """Validate a boolean."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
     return bool(value)
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> Array:
-    """Row weights (n,): finite, non-negative, not all zero; None is one for each row."""
+    """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
     if sample_weight is None:
         return np.ones(n_rows)
     try:
@@ -87,9 +87,9 @@ def check_weights(sample_weight: Any, n_rows: int) -> Array:
 
 
 def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array) -> Array:
-    """Row weights times the weight of each row's class.
+    """Row weights (n,) times class weights.
 
-    "balanced" counts the weighted rows of each class, so that a weight of two is the row twice.
+    "balanced" uses the total weight of each class, so that a row of weight two counts twice.
     """
     if class_weight is None:
         return weight
@@ -114,7 +114,7 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
 def check_columns(
     name: str, value: Any, n_features: int, feature_names: Array | None
 ) -> Array | None:
-    """Indices of the columns that names, indices or a mask choose; None for all."""
+    """Indices of columns given as names, indices or a mask; None stands for all columns."""
     if value is None:
         return None
     chosen = np.atleast_1d(np.asarray(value))
@@ -166,7 +166,7 @@ def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Arr
 
 
 def check_enough_rows(n_experts: int, n_distinct: int) -> None:
-    """No more experts than distinct rows."""
+    """There must not be more experts than distinct rows."""
     if n_experts > n_distinct:
         raise ValueError(
             f"n_experts must not exceed the number of distinct rows with positive weight, "
@@ -176,16 +176,16 @@ def check_enough_rows(n_experts: int, n_distinct: int) -> None:
 
 
 def check_two_classes(classes: Array) -> None:
-    """At least two classes."""
+    """There must be at least two classes."""
     if len(classes) < 2:
         raise ValueError(
             f"y must have at least two classes with positive weight; got one class: "
-            f"{classes.tolist()}. A classifier needs rows of every class to be told apart."
+            f"{classes.tolist()}. A classifier needs rows of two classes or more."
         )
 
 
 def class_codes(y: Array, classes: Array) -> Array:
-    """Codes of labels among the classes seen in fit."""
+    """Codes of labels; they must be among the classes of the fit."""
     codes = np.searchsorted(classes, y)
     codes = np.minimum(codes, len(classes) - 1)
     unknown = classes[codes] != y
@@ -198,20 +198,20 @@ def class_codes(y: Array, classes: Array) -> Array:
 
 @contextmanager
 def explain_missing_values() -> Iterator[None]:
-    """Add what this package offers to scikit-learn's refusal of missing values."""
+    """Add a remedy to scikit-learn's error about missing values."""
     try:
         yield
     except ValueError as error:
         if "X contains NaN" in str(error):
             error.add_note(
-                'Mixtures take missing values where every expert does, as trees do: expert="tree". '
-                "Put an imputer before others in a pipeline."
+                'Mixtures accept missing values if every expert does, as trees do: expert="tree". '
+                "For other experts, use a pipeline with an imputer."
             )
         raise
 
 
 def as_csr(X: Any) -> Any:
-    """CSR array with sorted indices and no duplicates, or the dense array as it is."""
+    """Sparse input as a CSR array with sorted indices and no duplicates; dense input as is."""
     if not sparse.issparse(X):
         return X
     X = sparse.csr_array(X)
@@ -222,7 +222,7 @@ def as_csr(X: Any) -> Any:
 
 
 def check_same_length(X: Any, y: Array) -> Array:
-    """As many targets as rows; the row axis of y is its last."""
+    """X and y must have the same number of rows; the row axis of y is its last one."""
     if X.shape[0] != y.shape[-1]:
         raise ValueError(
             f"X and y must have the same number of rows; got {X.shape[0]} and {y.shape[-1]}."
@@ -231,6 +231,6 @@ def check_same_length(X: Any, y: Array) -> Array:
 
 
 def check_same_outputs(n_outputs: int, n_before: int) -> None:
-    """As many outputs as the fit had."""
+    """The number of outputs must be that of the fit."""
     if n_outputs != n_before:
         raise ValueError(f"y must have the {n_before} output(s) seen in fit; got {n_outputs}.")

@@ -1,85 +1,86 @@
-"""Numbers for the gate from tables that only experts can take as they are.
+"""Encoding of data frames with categories or missing values as numeric features of the gate.
 
-Holes become the median of their column with an indicator beside it, categories one column each.
-Median and levels depend on the rows as a weighted set, like everything that is fitted.
+Missing values are imputed by the median of their column and get an indicator column; categories are
+one-hot encoded. Medians and levels use the sample weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
 
-# How the libraries spell a missing category.
+# String representations of a missing category.
 MISSING_STRINGS = ("nan", "None", "<NA>", "NaT")
 
-# Rarer categories beyond this number share a column.
+# Maximum number of columns of a categorical feature; infrequent categories share the last one.
 MAX_CATEGORIES = 50
 
 
 class Encoder(NamedTuple):
-    """How a table becomes numbers, and what its experts take."""
+    """Fitted encoding, and the kind of features that the experts accept."""
 
-    numeric_columns: list[int]  # columns of numbers; the others hold categories
-    median: Array  # of each of these
-    missing_columns: list[int]  # those of them with holes
+    numeric_columns: list[int]
+    median: Array  # of each numeric column
+    missing_columns: list[int]  # numeric columns with missing values
     categorical_columns: list[int]
-    levels: list[list[str | None]]  # of each of these; None is a hole
-    infrequent: list[bool]  # whether there are levels beyond those, which share a column
-    is_frame: bool  # whether experts see data frames
-    allow_nan: bool  # whether every expert takes holes in numbers
+    levels: list[list[str | None]]  # of each categorical column; None is a missing category
+    infrequent: list[bool]  # whether a categorical column has other, infrequent levels
+    is_frame: bool  # whether experts are fitted to data frames
+    allow_nan: bool  # whether every expert accepts missing numbers
 
 
 def is_frame(X: Any) -> bool:
-    """Whether a table is a data frame, with columns of types of their own."""
+    """Whether X is a data frame."""
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
-def make_encoder(X: Any, weight: Array, takes_missing: bool) -> Encoder:
-    """Learn medians and categories of the rows of positive weight."""
-    present = np.flatnonzero(weight > 0.0)
-    is_category = [not _is_number(_column(X, j)) for j in range(X.shape[1])]
-    numbers = [j for j, category in enumerate(is_category) if not category]
-    categories = [j for j, category in enumerate(is_category) if category]
-    columns = [_number(X, j)[present] for j in numbers]
+def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
+    """Fit medians and levels on the rows of positive weight."""
+    kept = np.flatnonzero(weight > 0.0)
+    is_numeric = [_is_numeric(_column(X, j)) for j in range(X.shape[1])]
+    numeric = [j for j, numeric in enumerate(is_numeric) if numeric]
+    categorical = [j for j, numeric in enumerate(is_numeric) if not numeric]
+    columns = [_numeric_column(X, j)[kept] for j in numeric]
     levels, infrequent = [], []
-    for j in categories:
-        ranked = _ranked_levels(_as_strings(X, j)[present], weight[present])
+    for j in categorical:
+        ranked = _ranked_levels(_as_strings(X, j)[kept], weight[kept])
         infrequent.append(len(ranked) > MAX_CATEGORIES)
         levels.append(sorted(ranked[: MAX_CATEGORIES - infrequent[-1]], key=_level_sort_key))
     return Encoder(
-        numbers,
-        np.array([_median(column, weight[present]) for column in columns]),
-        [j for j, column in zip(numbers, columns, strict=True) if np.isnan(column).any()],
-        categories,
+        numeric,
+        np.array([_median(column, weight[kept]) for column in columns]),
+        [j for j, column in zip(numeric, columns, strict=True) if np.isnan(column).any()],
+        categorical,
         levels,
         infrequent,
         is_frame(X),
-        takes_missing,
+        allow_nan,
     )
 
 
 def encode(encoder: Encoder, X: Any) -> Array:
-    """The numbers of a table, (n, q): its numbers, indicators of holes, and levels."""
-    values = {j: _number(X, j) for j in encoder.numeric_columns}
+    """Numeric features (n, q): numeric columns, missing indicators, and indicators of levels."""
+    values = {j: _numeric_column(X, j) for j in encoder.numeric_columns}
     columns = [
         np.where(np.isnan(values[j]), median, values[j])
         for j, median in zip(encoder.numeric_columns, encoder.median, strict=True)
     ]
     columns += [np.isnan(values[j]) for j in encoder.missing_columns]
     for j, levels, infrequent in _level_columns(encoder):
-        texts = _as_strings(X, j)
-        own = [texts == level for level in levels]
-        columns += own
+        strings = _as_strings(X, j)
+        indicators = [strings == level for level in levels]
+        columns += indicators
         if infrequent:
-            columns.append(~np.any(own, axis=0))
+            columns.append(~np.any(indicators, axis=0))
     return np.column_stack(columns).astype(np.float64)
 
 
 def encoded_names(encoder: Encoder, names: Array) -> list[str]:
-    """Names of the numbers, as scikit-learn's encoders spell them."""
+    """Names of the encoded features, in the style of scikit-learn's encoders."""
     encoded = [str(names[j]) for j in encoder.numeric_columns]
     encoded += [f"missingindicator_{names[j]}" for j in encoder.missing_columns]
     for j, levels, infrequent in _level_columns(encoder):
@@ -92,7 +93,7 @@ def encoded_names(encoder: Encoder, names: Array) -> list[str]:
 
 
 def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
-    """Columns of numbers that came from columns of the table; None for all."""
+    """Indices of the encoded features of given columns of X; None for all."""
     if columns is None:
         return None
     origin = encoder.numeric_columns + encoder.missing_columns
@@ -102,13 +103,13 @@ def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
 
 
 def numeric_values(encoder: Encoder, X: Any) -> Array:
-    """The columns of numbers of a table as they are, (n, q)."""
-    columns = [_number(X, j) for j in encoder.numeric_columns]
+    """Numeric columns of X without imputation, (n, q)."""
+    columns = [_numeric_column(X, j) for j in encoder.numeric_columns]
     return np.column_stack(columns) if columns else np.empty((X.shape[0], 0))
 
 
 def category_codes(encoder: Encoder, X: Any) -> Array:
-    """A number for each category of a table, rare ones too, (n, q)."""
+    """Integer codes of the categories of X, infrequent ones included, (n, q)."""
     codes = [
         np.unique(_as_strings(X, j).astype(str), return_inverse=True)[1]
         for j in encoder.categorical_columns
@@ -116,15 +117,16 @@ def category_codes(encoder: Encoder, X: Any) -> Array:
     return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
 
 
-def _level_columns(encoder: Encoder) -> Any:
+def _level_columns(encoder: Encoder) -> Iterator[tuple[int, list[str | None], bool]]:
+    """Index, levels and whether there are infrequent levels, for each categorical column."""
     return zip(encoder.categorical_columns, encoder.levels, encoder.infrequent, strict=True)
 
 
-def _ranked_levels(texts: Array, weight: Array) -> list[str | None]:
-    """Levels, the heaviest first."""
+def _ranked_levels(strings: Array, weight: Array) -> list[str | None]:
+    """Levels in the order of decreasing total weight."""
     total: dict[str | None, float] = {}
-    for text, w in zip(texts, weight, strict=True):
-        total[text] = total.get(text, 0.0) + w
+    for level, w in zip(strings, weight, strict=True):
+        total[level] = total.get(level, 0.0) + w
     return sorted(total, key=lambda level: (-total[level], _level_sort_key(level)))
 
 
@@ -133,14 +135,14 @@ def _level_sort_key(level: str | None) -> tuple[bool, str]:
 
 
 def _median(column: Array, weight: Array) -> float:
-    """Weighted lower median of what is not missing; zero if all is."""
-    known = ~np.isnan(column)
-    if not known.any():
+    """Weighted lower median of the values that are not missing; zero if all are missing."""
+    finite = ~np.isnan(column)
+    if not finite.any():
         return 0.0
-    values, weight = column[known], weight[known]
+    values, weight = column[finite], weight[finite]
     order = np.argsort(values, kind="stable")
-    share = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(share, 0.5 * share[-1])])
+    cumulative = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
 def _column(X: Any, j: int) -> Any:
@@ -149,12 +151,13 @@ def _column(X: Any, j: int) -> Any:
     return X[:, j]
 
 
-def _is_number(column: Any) -> bool:
+def _is_numeric(column: Any) -> bool:
     kind = str(column.dtype)
     return kind.lower().startswith(("int", "uint", "float", "bool"))
 
 
-def _number(X: Any, j: int) -> Array:
+def _numeric_column(X: Any, j: int) -> Array:
+    """A column as floats, with NaN for missing values; X is an array, or any data frame."""
     column = _column(X, j)
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
@@ -164,16 +167,17 @@ def _number(X: Any, j: int) -> Array:
 
 
 def _as_strings(X: Any, j: int) -> Array:
-    texts = [str(value) for value in np.asarray(_column(X, j), dtype=object)]
-    return np.array([None if text in MISSING_STRINGS else text for text in texts], dtype=object)
+    """A column as strings, with None for missing values."""
+    strings = [str(value) for value in np.asarray(_column(X, j), dtype=object)]
+    return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)
 
 
 def check_numbers(estimator_name: str, X: Any, encoder: Encoder) -> None:
-    """No infinite numbers, and no missing ones but for experts that take them."""
-    numbers = numeric_values(encoder, X)
-    if np.isinf(numbers).any():
+    """X must not contain infinity, and missing numbers only if all experts accept them."""
+    values = numeric_values(encoder, X)
+    if np.isinf(values).any():
         raise ValueError("Input X contains infinity: replace it by missing or finite values.")
-    if not encoder.allow_nan and np.isnan(numbers).any():
+    if not encoder.allow_nan and np.isnan(values).any():
         raise ValueError(
             f"Input X contains NaN, which not every expert of {estimator_name} accepts. "
             "Impute it in a pipeline, or use experts that do, such as "
@@ -182,7 +186,7 @@ def check_numbers(estimator_name: str, X: Any, encoder: Encoder) -> None:
 
 
 def check_frame(encoder: Encoder) -> None:
-    """Categories come in data frames, as in the fit."""
+    """New rows that are an array are valid only without categorical columns in the fit."""
     if encoder.categorical_columns:
         raise ValueError(
             "X must be a data frame with the columns of the fit, of which those at positions "

@@ -1,4 +1,4 @@
-"""The first pass over row blocks: validation, moments, class weights and a sample of the rows."""
+"""First pass over row blocks: validation, moments, class weights and a sample of the rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from skmoe._numerics.typing import Array
 class FirstPass(NamedTuple):
     """Results of the first pass."""
 
-    sample: Block  # rows drawn at random, with the weight of all rows
+    sample: Block  # random sample, with weights that sum to the total weight of all rows
     names: Array | None  # of the features
     n_rows: int
     feature_scaling: Standardization
@@ -36,13 +36,13 @@ class FirstPass(NamedTuple):
 
 
 class FirstPassStatistics(NamedTuple):
-    """Statistics of the rows of positive weight, which can be merged over blocks."""
+    """Statistics of the rows of positive weight in one or several blocks."""
 
     n_rows: int
     features: Moments
     outputs: Moments | None
-    counts: dict[Any, float]  # weight of each label
-    sample: Block  # the rows with the smallest keys, in their order
+    label_weights: dict[Any, float]  # total weight of each label
+    sample: Block  # the rows with the smallest random keys, in the order of the keys
     keys: Array
 
 
@@ -53,69 +53,70 @@ def first_pass(
     summarize = partial(_summarize_block, checker, n_sample, seed)
     merge = partial(_merge_passes, n_sample)
     n_rows: int = 0
-    sums: FirstPassStatistics | None = None
+    statistics: FirstPassStatistics | None = None
     if isinstance(blocks, DaskBlocks):
-        checker(0, blocks.first())  # with which the others are compared
-        counts = blocks.map(_n_positive_rows)
-        row_offsets = np.cumsum([0, *counts]).tolist()
-        numbered = partial(_summarize_numbered_block, summarize, row_offsets)
-        n_rows, sums = blocks.map_reduce(numbered, merge)
+        checker(0, blocks.first())  # the other blocks are compared with the first one
+        row_counts = blocks.map(_n_positive_rows)
+        row_offsets = np.cumsum([0, *row_counts]).tolist()
+        summarize_at_offset = partial(_summarize_at_offset, summarize, row_offsets)
+        n_rows, statistics = blocks.map_reduce(summarize_at_offset, merge)
     else:
         for index, block in enumerate(blocks):
-            row_offset = 0 if sums is None else sums.n_rows
-            n_rows, sums = merge((n_rows, sums), summarize(row_offset, index, block))
-    check_not_empty(n_rows, sums is not None)
-    assert sums is not None
+            row_offset = 0 if statistics is None else statistics.n_rows
+            n_rows, statistics = merge((n_rows, statistics), summarize(row_offset, index, block))
+    check_not_empty(n_rows, statistics is not None)
+    assert statistics is not None
+    sample, features, outputs = statistics.sample, statistics.features, statistics.outputs
     # Penalties must have the same weight relative to the sample as to all rows.
-    weight = sums.sample.weight * (sums.features.weight / sums.sample.weight.sum())
+    weight = sample.weight * (features.weight / sample.weight.sum())
     classes, weights = None, None
     if checker.is_classification:
-        classes, weights = _classes_and_weights(blocks, class_weight, sums.counts)
+        classes, weights = _classes_and_weights(blocks, class_weight, statistics.label_weights)
     return FirstPass(
-        sums.sample._replace(weight=weight),
+        sample._replace(weight=weight),
         checker.feature_names,
         n_rows,
-        feature_scale(sums.features, sums.sample.X),
-        None if sums.outputs is None else output_scale(sums.outputs),
+        feature_scale(features, sample.X),
+        None if outputs is None else output_scale(outputs),
         weights,
         classes,
     )
 
 
 def _n_positive_rows(index: int, block: Any) -> int:
-    """Rows of positive weight."""
+    """Number of rows of positive weight in a block."""
     _, y, *rest = check_block(index, block)
     return int(np.count_nonzero(np.asarray(rest[0]) > 0.0)) if rest else len(y)
 
 
-def _summarize_numbered_block(
-    summarize: Callable[..., Any], row_offset: list[int], index: int, block: Any
+def _summarize_at_offset(
+    summarize: Callable[..., Any], row_offsets: list[int], index: int, block: Any
 ) -> Any:
-    return summarize(row_offset[index], index, block)
+    return summarize(row_offsets[index], index, block)
 
 
 def _summarize_block(
-    checker: BlockChecker, n_sample: int, seed: int, row_offset: int, index: int, given: Any
+    checker: BlockChecker, n_sample: int, seed: int, row_offset: int, index: int, raw_block: Any
 ) -> tuple[int, FirstPassStatistics | None]:
-    """The number of rows of a block, and the statistics of those of positive weight.
+    """Number of rows in a block, and the statistics of those of positive weight.
 
-    The random keys by which rows are sampled depend on the number of the row, counted from
-    `row_offset`, and not on how the rows are cut into blocks.
+    The random keys of the sample depend on the number of the row in the data set, counted from
+    `row_offset`, so that the sample does not depend on the sizes of the blocks.
     """
-    block = checker(index, given)
-    n_rows, present = len(block.weight), np.flatnonzero(block.weight > 0.0)
-    if not len(present):
+    block = checker(index, raw_block)
+    n_rows, kept = len(block.weight), np.flatnonzero(block.weight > 0.0)
+    if not len(kept):
         return n_rows, None
-    block = _subset_block(block, present)
-    outputs, counts = None, {}
+    block = _subset_block(block, kept)
+    outputs, label_weights = None, {}
     if checker.is_classification:
-        counts = _label_weights(block)
+        label_weights = _label_weights(block)
     else:
         outputs = compute_moments(block.y.reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(len(present))
+    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(len(kept))
     features = compute_moments(block.X, block.weight)
     return n_rows, _subsample(
-        n_sample, FirstPassStatistics(len(present), features, outputs, counts, block, keys)
+        n_sample, FirstPassStatistics(len(kept), features, outputs, label_weights, block, keys)
     )
 
 
@@ -130,14 +131,14 @@ def _merge_passes(
 def _merge_statistics(
     n_sample: int, one: FirstPassStatistics, other: FirstPassStatistics
 ) -> FirstPassStatistics:
-    """Statistics of two sets of blocks."""
-    counts = dict(one.counts)
-    for label, weight in other.counts.items():
-        counts[label] = counts.get(label, 0.0) + weight
+    """Statistics of the rows of two sets of blocks."""
+    label_weights = dict(one.label_weights)
+    for label, weight in other.label_weights.items():
+        label_weights[label] = label_weights.get(label, 0.0) + weight
     outputs = None
     if one.outputs is not None and other.outputs is not None:
         outputs = merge_moments(one.outputs, other.outputs, 1.0)
-    if len(one.keys) == n_sample:  # most rows of the other are not sampled
+    if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
     stack = sparse.vstack if sparse.issparse(one.sample.X) else np.concatenate
     sample = Block(
@@ -148,24 +149,25 @@ def _merge_statistics(
     n_rows, features = one.n_rows + other.n_rows, merge_moments(one.features, other.features, 1.0)
     keys = np.concatenate([one.keys, other.keys])
     return _subsample(
-        n_sample, FirstPassStatistics(n_rows, features, outputs, counts, sample, keys)
+        n_sample, FirstPassStatistics(n_rows, features, outputs, label_weights, sample, keys)
     )
 
 
 def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
-    """Statistics of two blocks, either of which may be None."""
+    """Merge two optional block statistics; the result is None if both are None."""
     if one is None or other is None:
         return other if one is None else one
     return merge(one, other)
 
 
-def _subsample(n_sample: int, sums: FirstPassStatistics) -> FirstPassStatistics:
-    """A uniform sample of the rows: those with the smallest random keys."""
-    return _select_sample(sums, np.argsort(sums.keys, kind="stable")[:n_sample])
+def _subsample(n_sample: int, statistics: FirstPassStatistics) -> FirstPassStatistics:
+    """Statistics with a uniform sample of the rows: those with the smallest random keys."""
+    return _select_sample(statistics, np.argsort(statistics.keys, kind="stable")[:n_sample])
 
 
-def _select_sample(sums: FirstPassStatistics, index: Array) -> FirstPassStatistics:
-    return sums._replace(sample=_subset_block(sums.sample, index), keys=sums.keys[index])
+def _select_sample(statistics: FirstPassStatistics, index: Array) -> FirstPassStatistics:
+    sample, keys = _subset_block(statistics.sample, index), statistics.keys[index]
+    return statistics._replace(sample=sample, keys=keys)
 
 
 def _subset_block(block: Block, index: Array) -> Block:
@@ -174,28 +176,28 @@ def _subset_block(block: Block, index: Array) -> Block:
 
 
 def _label_weights(block: Block) -> dict[Any, float]:
-    """Weight of the rows of each label."""
+    """Total weight of each label."""
     labels, codes = np.unique(block.y, return_inverse=True)
     weights = np.bincount(codes, block.weight)
     return dict(zip(labels.tolist(), weights.tolist(), strict=True))
 
 
 def _classes_and_weights(
-    blocks: RowBlocks, class_weight: Any, counts: dict[Any, float]
+    blocks: RowBlocks, class_weight: Any, label_weights: dict[Any, float]
 ) -> tuple[Array, dict[Any, float] | None]:
-    """All labels, and the weight of each if there are class weights."""
-    found = np.unique(np.array(list(counts)))
+    """All classes, and the class weights, if any."""
+    classes = np.unique(np.array(list(label_weights)))
     if blocks.classes is not None:
-        class_codes(found, np.unique(np.asarray(blocks.classes)))
+        class_codes(classes, np.unique(np.asarray(blocks.classes)))
     if class_weight is None:
-        return found, None
-    totals = np.array([counts[label] for label in found.tolist()])
-    factors = class_weights(class_weight, found, np.arange(len(found)), totals) / totals
-    return found, dict(zip(found.tolist(), factors.tolist(), strict=True))
+        return classes, None
+    totals = np.array([label_weights[label] for label in classes.tolist()])
+    factors = class_weights(class_weight, classes, np.arange(len(classes)), totals) / totals
+    return classes, dict(zip(classes.tolist(), factors.tolist(), strict=True))
 
 
 def check_not_empty(n_rows: int, any_weight: bool) -> None:
-    """Blocks hold rows."""
+    """The blocks must contain rows of positive weight."""
     if not any_weight:
         raise ValueError(
             f"RowBlocks must give some rows of positive weight; got {n_rows} rows, none of "

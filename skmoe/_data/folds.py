@@ -1,8 +1,8 @@
-"""Folds of cross-fitting: fixed for a whole fit."""
+"""Folds of cross-fitting, which stay the same during a fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import Array
 
-# Folds of cross_fit="auto".
+# Number of folds of cross_fit="auto".
 N_CROSS_FIT_FOLDS = 5
 
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
-    """The fold of each of n rows, (n,): stratified by class codes, groups kept together."""
+    """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
     stratified = codes is not None
     if groups is not None:
         splitter = (
@@ -36,14 +36,14 @@ def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, 
 
 
 def make_feasible_folds(
-    most: int, codes: Array | None, groups: Array | None, n: int, seed: int
+    max_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int
 ) -> Array:
-    """The fold of each of n rows, (n,): up to `most` folds, as far as rows and groups go.
+    """Fold of each of n rows, (n,), with as many folds as rows and groups permit.
 
-    Stratified unless a class has fewer rows than there are folds; all zero where nothing can be
-    spread.
+    The folds are stratified unless a class has fewer rows than there are folds. With a single row
+    or group all rows are in fold 0.
     """
-    n_folds = min(most, n if groups is None else len(np.unique(groups)))
+    n_folds = min(max_folds, n if groups is None else len(np.unique(groups)))
     if n_folds < 2:
         return np.zeros(n, dtype=int)
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
@@ -54,30 +54,30 @@ def make_feasible_folds(
 def check_folds(
     n_folds: int, n_rows: int, smallest_class: int | None, n_groups: int | None
 ) -> None:
-    """No more folds than rows, groups, or members of a class."""
-    for what, most in (
+    """There must not be more folds than rows, groups, or rows of a class."""
+    for name, maximum in (
         ("rows", n_rows),
         ("groups", n_groups),
         ("rows of the smallest class", smallest_class),
     ):
-        if most is not None and n_folds > most:
+        if maximum is not None and n_folds > maximum:
             raise ValueError(
-                f"cross_fit={n_folds} must not exceed the number of {what}, {most}. Use at most "
-                f'{max(most, 2)} folds, cross_fit="auto", or cross_fit=False.'
+                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. Use at most "
+                f'{max(maximum, 2)} folds, cross_fit="auto", or cross_fit=False.'
             )
 
 
-def check_several_groups(what: str, fold: Array) -> None:
-    """Rows that are told out of fold need two folds at least."""
+def check_several_groups(name: str, fold: Array) -> None:
+    """Out-of-fold predictions need at least two folds."""
     if not fold.any():
         raise ValueError(
-            f"{what} needs rows that are left out of its fits: at least 2 groups; got 1. Leave "
+            f"{name} needs rows that are left out of its fits: at least 2 groups; got 1. Leave "
             "groups out, or give finer ones."
         )
 
 
 def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
-    """Metadata of the experts: one entry for each row."""
+    """Metadata as arrays, which must have one entry for each row; None is dropped."""
     arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
     for name, values in arrays.items():
         if values.ndim == 0 or len(values) != n_rows:
@@ -89,21 +89,31 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
 
 
 def assign_folds(
-    table: RawFeatures,
+    features: RawFeatures,
     cross_fit: int | str | bool,
     codes: Array | None,
     groups: Array | None,
     seed: int,
 ) -> RawFeatures:
-    """The table with the fold of each row, for a value of `cross_fit`."""
+    """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False or cross_fit == "oob":
-        return table
-    n_rows = table.shape[0]
+        return features
+    n_rows = features.shape[0]
     if cross_fit == "auto":
         fold = make_feasible_folds(N_CROSS_FIT_FOLDS, codes, groups, n_rows, seed)
-        return table._replace(fold=fold) if fold.any() else table
+        return features._replace(fold=fold) if fold.any() else features
     n_folds = int(cross_fit)
     smallest = None if codes is None else int(np.bincount(codes).min())
     n_groups = None if groups is None else len(np.unique(groups))
     check_folds(n_folds, n_rows, smallest, n_groups)
-    return table._replace(fold=make_folds(n_folds, codes, groups, n_rows, seed))
+    return features._replace(fold=make_folds(n_folds, codes, groups, n_rows, seed))
+
+
+def cross_fit_splits(features: RawFeatures) -> Iterator[tuple[Array, Array]]:
+    """Indices of the training and the test rows of each fold; all rows for both without folds."""
+    rows = np.arange(features.shape[0])
+    if features.fold is None:
+        yield rows, rows
+        return
+    for j in range(int(features.fold.max()) + 1):
+        yield rows[features.fold != j], rows[features.fold == j]

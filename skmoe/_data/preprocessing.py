@@ -1,6 +1,6 @@
-"""The preprocessor: from the user's rows to the data set that the model sees.
+"""The preprocessor: from the user's rows to design matrices and a standardised target.
 
-One `Preprocessor` serves the fit, all predictions, row blocks, Dask and streams.
+It is the same for the fit, predictions, row blocks, Dask and streams.
 """
 
 from __future__ import annotations
@@ -23,35 +23,37 @@ from skmoe._numerics.typing import Array, Design
 
 
 class Preprocessor(NamedTuple):
-    """Columns, encoding, extra features and standardisation of a fit."""
+    """Encoding, extra features, standardisation and selection of columns."""
 
     feature_scaling: Standardization
     target_scaling: Standardization | None  # of each output; None for classes
-    gate_columns: Array | None  # indices among the numeric columns; None for all
+    gate_columns: Array | None  # indices of numeric columns; None for all
     expert_columns: Array | None
-    uses_raw_features: bool = False  # whether experts see the features as the user gives them
-    encoder: Encoder | None = None  # of data frames with categories or missing values
-    extra_features: ExtraFeatures | None = None  # base model and transformer of the gate
+    uses_raw_features: bool = False  # whether experts are fitted to the features as given
+    encoder: Encoder | None = None  # for data frames with categories or missing values
+    extra_features: ExtraFeatures | None = None  # of base model and gate transformer
 
     # --- rows ---
 
     def transform(
         self, X: Any, y: Array | None = None, weight: Array | None = None
     ) -> tuple[Dataset, Array | float]:
-        """The data set of user rows, and the offset (m, n) that a base model adds to the mean.
+        """Data set of the user's rows, and the base model's offset of the mean.
 
-        `y` has the shape (m, n) in its own units, or holds class codes (n,); the offset is 0.0
-        without a base model. Weights are one by default.
+        `y` holds outputs (m, n) in original units, or class codes (n,). The offset has the shape
+        (m, n), or is 0.0 without a base model. Weights are one by default.
         """
         extra = self.extra_features
-        prediction = None
+        base_prediction = None
         if extra is not None and extra.base is not None:
-            prediction = predict_base(extra.base, X, extra.classes)
-        offset = 0.0 if prediction is None or self.target_scaling is None else prediction.T
+            base_prediction = predict_base(extra.base, X, extra.classes)
+        offset: Array | float = 0.0
+        if base_prediction is not None and self.target_scaling is not None:
+            offset = base_prediction.T
         target = np.empty(X.shape[0]) if y is None else self.standardize_target(y, offset)
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
-            numeric = append_columns(extra, numeric, prediction)
+            numeric = append_columns(extra, numeric, base_prediction)
         raw = select_raw_features(X, self.expert_columns) if self.uses_raw_features else None
         weight = np.ones(X.shape[0]) if weight is None else weight
         return self.assemble(numeric, target, weight, raw), offset
@@ -59,11 +61,11 @@ class Preprocessor(NamedTuple):
     def transform_blocks(
         self, X: Any, y: Array | None = None
     ) -> Iterator[tuple[Dataset, Array | float]]:
-        """`transform`, block by block of the rows."""
+        """Results of `transform` for blocks of the rows."""
         n_rows = X.shape[0]
-        # Predicting in one call is cheaper for estimators.
-        whole = self.uses_raw_features or self.extra_features is not None
-        size = n_rows if whole else BLOCK_ROWS
+        # Estimators predict all rows in one call, which is cheaper.
+        in_one_call = self.uses_raw_features or self.extra_features is not None
+        size = n_rows if in_one_call else BLOCK_ROWS
         for start in range(0, n_rows, size):
             block = slice(start, start + size)
             yield self.transform(index_rows(X, block), None if y is None else y[..., block])
@@ -71,7 +73,7 @@ class Preprocessor(NamedTuple):
     def assemble(
         self, X: Design, y: Array, weight: Array, raw_features: RawFeatures | None = None
     ) -> Dataset:
-        """The data set of numeric features, extra columns included, and a standardised target."""
+        """Data set from numeric features (with extra features) and a standardised target."""
         gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
         if raw_features is not None:
             return Dataset(gate_design, raw_features, y, weight)
@@ -83,14 +85,14 @@ class Preprocessor(NamedTuple):
     # --- target ---
 
     def standardize_target(self, y: Array, offset: Array | float = 0.0) -> Array:
-        """Outputs (m, n) without the offset of a base model, standardised; class codes as is."""
+        """Standardised outputs (m, n) minus the base model's offset; class codes as they are."""
         if self.target_scaling is None:
             return y
         center, scale = self.target_scaling
         return (y - offset - center[:, None]) / scale[:, None]
 
     def unstandardize_mean(self, mean: Array) -> Array:
-        """Means (..., m, n) in the units of y; probabilities of classes as they are."""
+        """Means (..., m, n) in the units of y; class probabilities as they are."""
         if self.target_scaling is None:
             return mean
         center, scale = self.target_scaling
@@ -98,7 +100,7 @@ class Preprocessor(NamedTuple):
 
     @property
     def log_jacobian(self) -> float:
-        """What is subtracted from log densities of the standardised target for those of y."""
+        """Log density of the standardised target minus log density of y, for each row."""
         if self.target_scaling is None:
             return 0.0
         return float(np.log(self.target_scaling.scale).sum())
@@ -107,7 +109,7 @@ class Preprocessor(NamedTuple):
 
     @property
     def n_features(self) -> int:
-        """Number of numeric columns without those that base model and transformer append."""
+        """Number of numeric columns without the extra features."""
         if self.extra_features is not None:
             return self.extra_features.n_features
         return len(self.feature_scaling.scale)
@@ -119,16 +121,16 @@ class Preprocessor(NamedTuple):
         return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
 
     def expert_coefficients(self, coef: Array) -> tuple[Array, Array]:
-        """Slopes (..., p) and intercepts (...) of raw features, from those of the experts' design.
+        """Slopes (..., p) and intercepts (...) in raw units, from coefficients of the experts.
 
-        Columns appended by a base model have no slopes among them.
+        The slopes of extra features are left out.
         """
         scaling, columns = self.feature_scaling, self.expert_columns
         slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
         return slopes[..., : self.n_features], intercepts
 
     def gate_coefficients(self, coef: Array) -> tuple[Array, Array]:
-        """Slopes (K, q) and intercepts (K,) of raw features, from those of the gate's design."""
+        """Slopes (K, q) and intercepts (K,) in raw units, from coefficients of the gate."""
         scaling, columns = self.feature_scaling, self.gate_columns
         slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
         return slopes if self.extra_features is None else slopes[:, columns], intercepts

@@ -1,9 +1,8 @@
-"""Rows of a table: their scale, their order, and how they are cut into blocks.
+"""Data sets: design matrices, target and weights, and their division into blocks of rows.
 
-Fits see standardised features. Tables of moderate size are reduced to their distinct rows, in an
-order of their own, before anything else is done: what is fitted then depends, to the last bit, on
-the rows as a weighted set: neither on their order, nor on whether a row stands twice or has weight
-two.
+Data sets of moderate size are first reduced to their distinct rows in the order of
+`unique_weighted_rows`. The fit is then, bit for bit, a function of the weighted set of rows: it
+depends neither on their order, nor on whether a row occurs twice or has weight two.
 """
 
 from __future__ import annotations
@@ -13,34 +12,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.scaling import BLOCK_ROWS, Standardization, design_matrix
+from skmoe._data.scaling import BLOCK_ROWS
 from skmoe._numerics.typing import Array, Design
 
+# Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
+# most BLOCK_ELEMENTS elements. Sparse blocks are larger, since their operations have more overhead.
 MAX_BLOCK_ROWS = 8192
-
 BLOCK_ELEMENTS = 110_000
-
-# Sparse rows are short, and a call for a block of them costs more.
 SPARSE_BLOCK_ROWS = 16_384
 
 
 class RawFeatures(NamedTuple):
-    """Features as the user gave them, for experts that take them so.
+    """Features as the user gave them, for experts that are estimators."""
 
-    X is an array, a CSR array or a data frame. `fold` is the fold of each row in cross-fitting,
-    None for new rows and without folds; `metadata` goes to the fits of the experts.
-    """
-
-    X: Any
-    fold: Array | None = None
-    metadata: dict[str, Array] = {}  # noqa: RUF012
+    X: Any  # array, CSR array or data frame
+    fold: Array | None = None  # of each row in cross-fitting; None for new rows or without folds
+    metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
         return self.X.shape
 
     def take(self, index: Array | slice) -> RawFeatures:
-        """Rows at an index."""
+        """The rows at an index."""
         fold = None if self.fold is None else self.fold[index]
         metadata = {name: values[index] for name, values in self.metadata.items()}
         return RawFeatures(index_rows(self.X, index), fold, metadata)
@@ -52,16 +47,16 @@ def index_rows(X: Any, index: Array | slice) -> Any:
 
 
 class Dataset(NamedTuple):
-    """Rows ready for EM. The row axis of `y` is its last one."""
+    """Rows in the form in which gate and experts are fitted."""
 
     gate_design: Design
-    expert_design: Design
-    y: Array
+    expert_design: Any  # a design matrix, or RawFeatures
+    y: Array  # outputs (m, n), or class codes (n,)
     weight: Array
 
 
 def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
-    """Rows at an index, with other weights if given."""
+    """The rows at an index, with other weights if given."""
     gate_design, expert_design = rows.gate_design[index], rows.expert_design
     if expert_design is rows.gate_design:
         expert_design = gate_design
@@ -78,9 +73,10 @@ def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> 
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
-    """Cut rows into blocks, of `size` if given; views of dense arrays. Raw tables stay whole.
+    """Blocks of at most `size` rows; they are views of dense arrays.
 
-    What comes in blocks already stays as it is.
+    Data sets with raw features are a single block. Objects that are not a `Dataset`, such as a
+    `BlockSource`, are returned as they are.
     """
     if not isinstance(rows, Dataset):
         return rows
@@ -89,7 +85,7 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         return [rows]
     if size is None:
         size = _block_rows(rows.gate_design)
-    return [subset(rows, slice(begin, begin + size)) for begin in range(0, n_rows, size)]
+    return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]
 
 
 def _block_rows(design: Design) -> int:
@@ -99,26 +95,8 @@ def _block_rows(design: Design) -> int:
     return int(np.clip(power, BLOCK_ROWS, MAX_BLOCK_ROWS))
 
 
-def make_dataset(
-    X: Design,
-    scale: Standardization,
-    gate_columns: Array | None,
-    expert_columns: Array | None,
-    y: Array,
-    weight: Array,
-    table: RawFeatures | None = None,
-) -> Dataset:
-    """Rows as the parts see them: features in numbers, and the `table` of experts that want it."""
-    gate_design = design_matrix(X, scale, gate_columns)
-    if table is not None:
-        return Dataset(gate_design, table, y, weight)
-    if gate_columns is expert_columns:
-        return Dataset(gate_design, gate_design, y, weight)
-    return Dataset(gate_design, design_matrix(X, scale, expert_columns), y, weight)
-
-
 def select_raw_features(X: Any, columns: Array | None) -> RawFeatures:
-    """The chosen columns of a table."""
+    """Selected columns of X; None for all."""
     if columns is None:
         return RawFeatures(X)
     return RawFeatures(X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns])

@@ -1,4 +1,4 @@
-"""Fitting scikit-learn estimators with weights and asking them about rows, whatever their kind."""
+"""Adapter for scikit-learn estimators: weighted fits, predictions, predictive densities."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sklearn.pipeline import Pipeline
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 
-# Least probability of a class: one wrong row must not count without limit.
+# Lower bound for class probabilities, so that a single row cannot have unlimited influence.
 MIN_CLASS_PROBABILITY = 1e-3
 
 
 def fit_estimator(
     estimator: Any, seed: int, X: Any, y: Array, weight: Array, metadata: dict[str, Any]
 ) -> Any:
-    """A clone fitted with weights and metadata; where only one class is left, a constant one."""
+    """Clone fitted with weights and metadata; a constant classifier if y has a single class."""
     if is_classifier(estimator) and len(np.unique(y)) < 2:
         return DummyClassifier().fit(np.zeros((len(y), 1)), y)
     model = clone(estimator)
@@ -33,68 +33,77 @@ def fit_estimator(
     if seeds:
         model.set_params(**seeds)
     if isinstance(model, Pipeline):
-        # Weights go to the last step, as scikit-learn spells it without metadata routing.
+        # The weights are passed to the last step with the syntax for disabled metadata routing.
         with config_context(enable_metadata_routing=False):
             return model.fit(X, y, **{f"{model.steps[-1][0]}__sample_weight": weight}, **metadata)
     return model.fit(X, y, sample_weight=weight, **metadata)
 
 
 def has_density(estimator: Any) -> bool:
-    """Whether an estimator has a log density of y, as a mixture of experts has."""
+    """Whether an estimator has a method score_samples(X, y): the log density of y."""
     method = getattr(final_estimator(estimator), "score_samples", None)
     return method is not None and "y" in signature(method).parameters
 
 
 def final_estimator(estimator: Any) -> Any:
+    """The last step of a pipeline; other estimators as they are."""
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def _transform_before_final(model: Any, X: Any) -> Any:
-    """Rows as the last step of a pipeline sees them."""
+    """Features transformed by all but the last step of a pipeline."""
     return model[:-1].transform(X) if isinstance(model, Pipeline) and len(model) > 1 else X
 
 
 def has_predict_dist(estimator: Any) -> bool:
-    """Whether a regressor predicts mixtures of normals, as a mixture of experts does."""
+    """Whether a regressor has a method predict_dist, as mixtures of experts have."""
     return hasattr(final_estimator(estimator), "predict_dist")
 
 
 def predict_expert(model: Any, X: Any, classes: Array | None) -> Array:
     """Means (m, n), or class probabilities (C, n) in the order of `classes`."""
     if classes is None:
-        said = np.asarray(model.predict(X), dtype=float)
-        return said.reshape(len(said), -1).T
+        prediction = np.asarray(model.predict(X), dtype=float)
+        return prediction.reshape(len(prediction), -1).T
     probs = np.zeros((len(classes), X.shape[0]))
-    # A model that missed a class in its rows gives it no probability.
+    # Classes that are missing in the training rows of the model have probability zero.
     probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
     if len(model.classes_) == len(classes) and has_density(model):
-        return np.maximum(probs, TINY)  # a mixture keeps its probabilities sensible itself
+        return np.maximum(
+            probs, TINY
+        )  # mixtures of experts already bound probabilities away from 0
     return _floor_probabilities(probs)
 
 
 def predict_oob(model: Any, classes: Array | None) -> Array:
-    """What an ensemble says of its own rows, out of bag."""
+    """Out-of-bag predictions of an ensemble for its training rows, (m, n) or (C, n)."""
     if classes is None:
-        said = np.asarray(model.oob_prediction_, dtype=float)
-        return said.reshape(len(said), -1).T
+        prediction = np.asarray(model.oob_prediction_, dtype=float)
+        return prediction.reshape(len(prediction), -1).T
     votes = np.asarray(model.oob_decision_function_)
     probs = np.zeros((len(classes), len(votes)))
     probs[np.searchsorted(classes, model.classes_)] = votes.T
     return _floor_probabilities(probs)
 
 
+def has_oob(model: Any) -> bool:
+    """Whether a fitted model has out-of-bag predictions."""
+    return hasattr(model, "oob_prediction_") or hasattr(model, "oob_decision_function_")
+
+
 def _floor_probabilities(probs: Array) -> Array:
+    """Class probabilities (C, n), mixed with the uniform distribution."""
     return (1.0 - len(probs) * MIN_CLASS_PROBABILITY) * probs + MIN_CLASS_PROBABILITY
 
 
 def predict_log_density(model: Any, X: Any, y: Array) -> Array:
-    """Log density of y (m, n) under a model that has one, (n,)."""
+    """Log density (n,) of y (m, n) under a model with `has_density`."""
     X = _transform_before_final(model, X)
     return np.asarray(final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0]))
 
 
 def predict_normal_components(model: Any, X: Any) -> NormalComponents:
-    """The mixtures of normals that a mixture of experts predicts."""
+    """Predictive normal mixtures of a mixture of experts."""
     dist = final_estimator(model).predict_dist(_transform_before_final(model, X))
     weight, mean, std = dist.weights, dist.means, dist.stds
     mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
@@ -102,7 +111,7 @@ def predict_normal_components(model: Any, X: Any) -> NormalComponents:
 
 
 def count_parameters(model: Any) -> float:
-    """Free parameters of a fitted model; NaN where they cannot be counted."""
+    """Number of free parameters of a fitted model; NaN if it is unknown."""
     model = final_estimator(model)
     if hasattr(model, "get_n_leaves"):
         return float(model.get_n_leaves() * model.tree_.value[0].size)
@@ -111,3 +120,17 @@ def count_parameters(model: Any) -> float:
     if hasattr(model, "coef_") and hasattr(model, "intercept_"):
         return float(np.size(model.coef_) + np.size(model.intercept_))
     return float("nan")
+
+
+def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:
+    """Predictions of an expert must be finite and of shape (n_outputs, n_rows)."""
+    if prediction.shape != (n_outputs, n_rows):
+        raise ValueError(
+            f"An expert must predict {n_outputs} value(s) for each of {n_rows} rows; its answer "
+            f"has shape {prediction.T.shape}. Correct its predict, or use another estimator."
+        )
+    if not np.isfinite(prediction).all():
+        raise ValueError(
+            "An expert must predict finite values; it predicted NaN or infinity. Standardise or "
+            "impute the features it sees, or use another estimator."
+        )

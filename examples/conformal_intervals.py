@@ -1,8 +1,8 @@
 """Intervals with a guarantee: the quantiles of a mixture, conformalised by MAPIE.
 
-The intervals of a mixture adapt to each row but cover as promised only if the model is right.
-Conformal prediction keeps their shape and corrects their width by rows held out, so that on average
-over rows they cover at least as promised, whatever the model. Needs `pip install mapie`.
+The intervals of a mixture adapt to each row but have their coverage only if the model is correct.
+Conformal prediction keeps their shape and corrects their width by held-out rows, so that on average
+over rows they have at least their coverage, whatever the model. Needs `pip install mapie`.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Pictures of a mixture: who answers where, what the experts say, and how far to trust it.
+"""Displays of a mixture: gate, experts, convergence, responsibilities and calibration.
 
 Draws the diabetes table of scikit-learn into one file. Needs matplotlib: pip install skmoe[plot]
 """

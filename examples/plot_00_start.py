@@ -3,7 +3,7 @@ Ten lines to a picture
 ======================
 
 Which regimes are there in the table of 442 people with diabetes that ships with scikit-learn? The
-target is how far the disease went in a year.
+target is the progression of the disease in a year.
 """
 
 import matplotlib.pyplot as plt
@@ -19,6 +19,6 @@ ExpertsDisplay.from_estimator(moe, X, y, "bmi", adjust=True)
 plt.show()
 
 # %%
-# Two people of the same body mass index may follow two different lines: the points take the colour
-# of the line that explains them, and lie along both. The dashed mean of the mixture runs between,
+# Two people of the same body mass index may follow two different lines: the points have the colour
+# of the expert with the largest responsibility. The dashed mean of the mixture runs between,
 # and the band holds 90 % of the predictive distribution.

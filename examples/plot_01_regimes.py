@@ -2,9 +2,9 @@
 Regimes in one variable
 =======================
 
-What does a mixture of experts see in a curve that changes its nature? The simulated readings are
-those of a head in a crash test: still at first, then pushed back hard, then thrown forward, then at
-rest, with noise that grows at the impact.
+How does a mixture of experts fit a curve that changes its shape? The simulated readings are
+those of a head in a crash test: at rest, then accelerated backwards, then forwards, then at rest,
+with noise that increases at the impact.
 """
 
 import matplotlib.pyplot as plt
@@ -23,17 +23,17 @@ noise = np.interp(time, [0, 13, 17, 35, 45, 55], [2, 2, 20, 20, 8, 5])
 X, y = time[:, None], force + noise * rng.normal(size=time.size)
 
 # %%
-# Five experts, each a straight line with a noise of its own. The penalty on the gate is light, as
-# the regimes of this machine begin and end at once.
+# Five experts, each a straight line with its own noise variance. The penalty on the gate is small,
+# as the regimes change abruptly.
 
 moe = MixtureOfExpertsRegressor(5, gate_alpha=0.01, random_state=0).fit(X, y)
 print(export_text(moe, feature_names=["time"], decimals=1))
 
 # %%
-# **Above**: each line is drawn as opaque as the gate believes in it; the band holds 90 % of the
-# predictive distribution. It is narrow before the impact, wide during it, and settles after.
+# **Above**: the opacity of each line is the probability of its expert; the band holds 90 % of the
+# predictive distribution. It is narrow before the impact, wide during it, and narrower after it.
 #
-# **Below**: the gate. Borders are soft where two lines explain the readings about equally well.
+# **Below**: the gate. Borders are smooth where two lines fit the readings about equally well.
 
 figure, axes = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
 ExpertsDisplay.from_estimator(moe, X, y, ax=axes[0])

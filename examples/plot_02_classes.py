@@ -2,9 +2,9 @@
 Which rows follow which model?
 ==============================
 
-Two kinds of customers in one table: the young buy what is cheap, the old buy what is dear. One
-logistic regression sees no effect of the price at all. A mixture of two finds both kinds, and says
-who is of which.
+Two kinds of customers in one table: the young buy cheap products, the old expensive ones. A single
+logistic regression finds no effect of the price at all. A mixture of two finds both kinds, and the
+probability of each for every customer.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from skmoe import MixtureOfExpertsClassifier
 from skmoe.inspection import ExpertsDisplay
 
 # %%
-# Simulated customers. The price works in opposite ways on the two sides of fifty years, softly.
+# Simulated customers. The effect of the price changes its sign smoothly at about fifty years.
 
 rng = np.random.default_rng(0)
 X = pd.DataFrame({"age": rng.uniform(20, 80, 1500), "price": rng.uniform(0, 10, 1500)})
@@ -37,9 +37,9 @@ print(moe.summary())
 
 # %%
 # **Left**: the probability of buying over age and price, as the mixture predicts it: high in two
-# opposite corners. **Middle**: the responsibilities, which expert explains each customer, given
-# what the customer did; they mix near fifty. **Right**: what the experts say of the price. A slice
-# at the median age, where the gate believes in both about equally.
+# opposite corners. **Middle**: the responsibilities, the probability of expert 0 given what the
+# customer did; both experts occur near fifty. **Right**: the experts over the price, at the median
+# age, where the gate gives both about the same probability.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
 age, price = np.meshgrid(np.linspace(20, 80, 100), np.linspace(0, 10, 100))
@@ -47,8 +47,8 @@ grid = pd.DataFrame({"age": age.ravel(), "price": price.ravel()})
 buys = moe.predict_proba(grid)[:, 1].reshape(age.shape)
 filled = axes[0].contourf(age, price, buys, levels=np.linspace(0, 1, 11), cmap="RdBu_r")
 figure.colorbar(filled, ax=axes[0], label="probability of buying")
-share = moe.responsibilities(X_train, y_train)[:, 0]
-points = axes[1].scatter(X_train["age"], X_train["price"], c=share, s=8, cmap="cividis")
+resp = moe.responsibilities(X_train, y_train)[:, 0]
+points = axes[1].scatter(X_train["age"], X_train["price"], c=resp, s=8, cmap="cividis")
 figure.colorbar(points, ax=axes[1], label="responsibility of expert 0")
 for ax in axes[:2]:
     ax.set(xlabel="age", ylabel="price")

@@ -1,9 +1,10 @@
 """
-Intervals that know where the noise is
-======================================
+Intervals that adapt to the noise
+=================================
 
 How wide should an interval be? A linear model with one noise gives the same width everywhere: too
-wide where the data is calm, too narrow where it is not. A mixture has a noise for each regime.
+wide where the noise is small, too narrow where it is large. A mixture has a noise variance for each
+regime.
 """
 
 import matplotlib.pyplot as plt
@@ -44,7 +45,7 @@ for name, moe in models.items():
 
 # %%
 # **Above**: the band holds 90 % of each predictive distribution. **Below**: calibration on
-# new rows. PIT values tell where in its predictive distribution each row fell; flat means honest.
+# new rows. A PIT value is the predicted probability of a smaller y; they are uniform if calibrated.
 
 figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
 for (name, moe), column in zip(models.items(), axes.T, strict=True):

@@ -2,8 +2,9 @@
 Trees or lines as experts?
 ==========================
 
-Linear experts are read; tree experts bend. What does each see, and which predicts better? Here is a
-table with smooth slopes on one side and steps on the other, and new rows to judge by.
+Linear experts can be interpreted; tree experts are flexible. What does each fit, and which predicts
+better? The table has linear slopes on one side and steps on the other, and new rows for the
+comparison.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +28,8 @@ X, y = simulate(1000, seed=0)
 X_new, y_new = simulate(2000, seed=1)
 
 # %%
-# Tree experts are cross-fitted: each row is judged by trees that did not see it, so that the noise
-# is honest. A list gives each expert a kind of its own.
+# Tree experts are cross-fitted: noise variances come from out-of-fold predictions, so that they are
+# not too small. A list gives each expert its own kind.
 
 models = {"two lines": "linear", "two trees": "tree", "a line and a tree": ["linear", "tree"]}
 fitted = {}
@@ -40,11 +41,11 @@ for name, expert in models.items():
     print(f"{name:<18} error {error:.3f}   log density {density:+.3f}   noise of experts {noise}")
 
 # %%
-# The errors of new rows over the feature that rules the regimes, in the colour of the most probable
-# expert. Two lines know the plane and give up on the steps. Two trees follow both, the plane in
-# small steps; neither has a side of its own. A line and a tree share the work as the table was
-# made: the line finds the noise of 0.2 on its side. That is the best density, and the mixture that
-# can be read. The least error is that of two trees, as both work on the steps.
+# The errors of new rows over the feature that separates the regimes, in the colour of the most
+# probable expert. Two lines fit the plane and not the steps. Two trees fit both, the plane by small
+# steps; neither has one side. A line and a tree separate as the table was made: the line finds the
+# noise of 0.2 on its side. That has the best density, and can be interpreted. Two trees have the
+# smallest error, as both fit the steps.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
 for ax, (name, moe) in zip(axes, fitted.items(), strict=True):

@@ -3,8 +3,8 @@ How many experts?
 =================
 
 ``n_experts="auto"`` tries one, two, three and more experts on part of the rows, and takes the
-smallest number that explains the other rows about as well as the best. What does it find where the
-truth is known?
+smallest number whose density of the other rows is about as good as the best. What does it find
+where the true number is known?
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ExpertsDisplay, NumberOfExpertsDisplay
 
 # %%
-# Simulated: three straight pieces, and a second feature that means nothing.
+# Simulated: three straight pieces, and a second feature without effect.
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-3, 3, size=(600, 2))
@@ -27,8 +27,8 @@ print("scores:", moe.n_experts_scores_.round(3))
 print("chosen:", moe.n_experts_)
 
 # %%
-# **Left**: the score climbs steeply up to three experts and then stays: more experts bring nothing
-# to rows that were held out. **Right**: the three experts found, each on its own piece.
+# **Left**: the score increases steeply up to three experts and then stays constant: more experts do
+# not improve the density of held-out rows. **Right**: the three experts, each on its own piece.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
 NumberOfExpertsDisplay.from_estimator(moe, ax=axes[0])

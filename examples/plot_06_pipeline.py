@@ -2,9 +2,9 @@
 A pipeline with categories and a grid search
 ============================================
 
-How does a mixture sit among the other tools of scikit-learn? The table is that of 442 people with
-diabetes; sex is a category, the rest are numbers. The search is scored by the density that each
-candidate gives to rows held out, which judges the whole predictive distribution.
+How is a mixture used with the other tools of scikit-learn? The table is that of 442 people with
+diabetes; sex is a category, the rest are numbers. The search is scored by the log density of
+held-out rows, which depends on the whole predictive distribution.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X["sex"] = X["sex"].map({1: "a", 2: "b"})
 
 # %%
-# Categories become columns; ``set_output`` keeps their names all the way to the mixture.
+# Categories are encoded as columns; ``set_output`` keeps their names for the mixture.
 
 numbers = [name for name in X.columns if name != "sex"]
 columns = make_column_transformer(
@@ -41,15 +41,15 @@ search = GridSearchCV(pipeline, grid, scoring=log_density_scorer, cv=5).fit(X, y
 print("best:", search.best_params_)
 
 # %%
-# The best mixture in words. Regimes are told with the names of the columns.
+# The best mixture as text, with the names of the columns.
 
 best = search.best_estimator_
 print(export_text(best[-1], X=best[:-1].transform(X), max_features=3))
 
 # %%
-# Mean score of the folds for each candidate, with the standard error. A second expert pays, a
-# third hardly, and the larger penalty on the gate is the safer one. The errors are as large as
-# most differences: on so few rows two experts would do as well as the three that the search took.
+# Mean score of the folds for each candidate, with the standard error. A second expert improves the
+# score, a third hardly, and the larger penalty on the gate is safer. The standard errors are as large
+# as most differences: on so few rows two experts would be as good as the selected three.
 
 results = search.cv_results_
 for gate_alpha in grid[f"{step}__gate_alpha"]:
@@ -60,6 +60,6 @@ for gate_alpha in grid[f"{step}__gate_alpha"]:
     plt.errorbar(at, mean, error, marker="o", capsize=3, label=f"gate_alpha={gate_alpha:g}")
 plt.xticks(grid[f"{step}__n_experts"])
 plt.xlabel("number of experts")
-plt.ylabel("log density per row held out")
+plt.ylabel("log density per held-out row")
 plt.legend()
 plt.show()

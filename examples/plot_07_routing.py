@@ -2,8 +2,8 @@
 Sparse routing
 ==============
 
-With ``top_k`` each row is sent to its most probable experts only, as in large sparse networks. What
-does that change in the gate, in the load of the experts and in the fit?
+With ``top_k`` each row is routed to its most probable experts only, as in large sparse networks.
+What does that change in the gate, in the load of the experts and in the fit?
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ExpertsDisplay, GateDisplay
 
 # %%
-# Simulated: a wave, on which many short lines can settle.
+# Simulated: a wave, which many short lines approximate.
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-3, 3, size=(800, 1))
@@ -28,16 +28,16 @@ models = {}
 for top_k in (None, 2, 1):
     moe = MixtureOfExpertsRegressor(6, gate_alpha=0.1, top_k=top_k, random_state=0).fit(X, y)
     models["dense" if top_k is None else f"top_k={top_k}"] = moe
-    asked = (moe.predict_gate(X_new) > 0).sum(axis=1).mean()
+    n_routed = (moe.predict_gate(X_new) > 0).sum(axis=1).mean()
     print(
-        f"top_k={top_k!s:<5} experts asked per row {asked:.1f}   "
+        f"top_k={top_k!s:<5} experts per row {n_routed:.1f}   "
         f"log density of new rows {moe.score_samples(X_new, y_new).mean():+.3f}   "
         f"load {moe.load_.astype(int)}"
     )
 
 # %%
 # **Above**: the mean of the mixture, which jumps where experts are switched on and off. **Below**:
-# the gate. With ``top_k`` every row has at most so many experts of positive probability.
+# the gate. With ``top_k`` every row has at most that many experts with positive probability.
 
 figure, axes = plt.subplots(2, 3, figsize=(14, 6), sharex=True, layout="constrained")
 for (name, moe), column in zip(models.items(), axes.T, strict=True):

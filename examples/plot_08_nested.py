@@ -3,8 +3,8 @@ A mixture of mixtures
 =====================
 
 The hierarchical mixture of Jordan and Jacobs (1994): the experts of the mixture are mixtures
-themselves. When is that the natural shape? Here one feature tells two kinds of rows apart, and
-within each kind the border between regimes runs along another feature.
+themselves. When is that the natural model? Here one feature separates two kinds of rows, and within
+each kind another feature separates two regimes.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +25,8 @@ y = slope * X[:, 2] + 0.3 * rng.normal(size=len(X))
 X_train, X_test, y_train, y_test = X[:800], X[800:], y[:800], y[800:]
 
 # %%
-# A flat mixture of four draws its borders all at once; the nested one draws one, then one in each
-# half.
+# A flat mixture of four has one gate for all borders; the nested one has a gate for the halves, and
+# one in each half.
 
 flat = MixtureOfExpertsRegressor(4, random_state=0).fit(X_train, y_train)
 inner = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
@@ -35,9 +35,9 @@ for name, moe in {"flat": flat, "nested": nested}.items():
     print(f"{name:<7} log density of new rows {moe.score_samples(X_test, y_test).mean():.3f}")
 
 # %%
-# **Left**: where the outer gate sends rows. **Middle and right**: how each inner mixture divides
-# the plane; it matters only in the half that the outer gate leaves to it, where its border is the
-# true one, dashed.
+# **Left**: the most probable expert by the outer gate. **Middle and right**: that of each inner
+# mixture; it matters only in the half in which the outer gate chooses the inner mixture, and there
+# its border is the true one, dashed.
 
 parts = [nested, *(models[0] for models in nested.experts_)]
 titles = ["outer gate", "gate of expert 0", "gate of expert 1"]

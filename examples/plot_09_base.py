@@ -2,8 +2,8 @@
 A mixture on top of boosting
 ============================
 
-Boosting predicts means well, and says nothing of how far to trust them. With ``base`` a mixture
-models what boosting leaves over: where is the noise small, and where large?
+Boosting predicts means well, but no distributions. With ``base`` a mixture models the residuals of
+boosting: where is the noise small, and where large?
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import CalibrationDisplay
 
 # %%
-# Friedman's function with a noise that depends on the last feature, which moves the mean not at
-# all.
+# Friedman's function with noise whose variance depends on the last feature, which has no effect on
+# the mean.
 
 X, mean = make_friedman1(2000, n_features=6, random_state=0)
 noise = np.where(X[:, 5] > 0.5, 3.0, 0.5)
@@ -25,12 +25,12 @@ y = mean + noise * np.random.default_rng(0).normal(size=len(X))
 X, X_new, y, y_new = X[:1000], X[1000:], y[:1000], y[1000:]
 
 # %%
-# Boosting alone, with one noise from its errors out of fold, and the mixture built on it.
+# Boosting alone, with one noise variance from its out-of-fold errors, and the mixture built on it.
 
 boosting = GradientBoostingRegressor(random_state=0)
-spread = np.std(y - cross_val_predict(boosting, X, y, cv=5))
+noise_std = np.std(y - cross_val_predict(boosting, X, y, cv=5))
 alone = boosting.fit(X, y).predict(X_new)
-density = -0.5 * (np.log(2 * np.pi * spread**2) + ((y_new - alone) / spread) ** 2)
+density = -0.5 * (np.log(2 * np.pi * noise_std**2) + ((y_new - alone) / noise_std) ** 2)
 moe = MixtureOfExpertsRegressor(2, base=boosting, random_state=0).fit(X, y)
 
 print("                 error   log density of new rows")
@@ -43,9 +43,9 @@ for name, predicted, log_density in [
     )
 
 # %%
-# **Left**: the errors of new rows over the feature that rules the noise, and the 90 % interval of
-# each row around its mean: it has found where to be sure. **Right**: the intervals hold what they
-# promise.
+# **Left**: the errors of new rows over the feature that determines the noise, and the 90 % interval
+# of each row around its mean: it is narrow where the noise is small. **Right**: the distributions
+# are calibrated.
 
 figure = plt.figure(figsize=(13, 4.5), layout="constrained")
 left, right = figure.subplots(1, 2)

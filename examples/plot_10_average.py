@@ -2,9 +2,9 @@
 The best start, or the average of all?
 ======================================
 
-The likelihood of a mixture has many peaks. By default the best of a few starts is kept.
-``combine="average"`` keeps all of them and averages their densities. What does that bring to rows
-that were not fitted on?
+The likelihood of a mixture has many maxima. By default the best of a few starts is kept.
+``combine="average"`` keeps all of them and averages their densities. Does that improve the density
+of held-out rows?
 """
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ import numpy as np
 from skmoe import MixtureOfExpertsRegressor
 
 # %%
-# Simulated: a wave along an oblique direction, which five planes can follow in many ways.
+# Simulated: a wave along an oblique direction, which five planes can approximate in many ways.
 
 
 def simulate(n_rows, seed):
@@ -37,7 +37,7 @@ print({combine: np.round(values, 3).tolist() for combine, values in scores.items
 
 # %%
 # Each line is one table: the average of four starts predicts at least as well as the best of them,
-# and better on most tables. The price is a mixture of twenty experts, which nobody reads.
+# and better on most tables. But it is a mixture of twenty experts, which is hard to interpret.
 
 figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
 ax.plot([0, 1], [scores["best"], scores["average"]], marker="o", color="#0072B2")

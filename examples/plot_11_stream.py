@@ -2,9 +2,10 @@
 A stream that changes
 =====================
 
-What does a mixture do whose regimes change while it learns? Every batch is first predicted, then
-learnt by `partial_fit`. Half-way the slope of the right regime doubles. A mixture that keeps all
-rows predicts an average of old and new; one whose rows count half after 2000 newer ones follows.
+How does a mixture follow regimes that change? Every batch is first predicted, then used by
+``partial_fit``. In the middle of the stream the slope of the right regime doubles. A mixture that
+weighs all rows equally predicts an average of old and new; one in which the weight of a row is
+halved after 2000 newer ones adapts.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ N_BATCHES, BATCH_ROWS = 120, 200
 
 
 def batches(rng):
-    """The right regime rises at first gently, and in the second half of the stream steeply."""
+    """Batches whose right regime has a slope of 1, and of 2 in the second half of the stream."""
     for batch in range(N_BATCHES):
         X = rng.uniform(-2, 2, size=(BATCH_ROWS, 1))
         slope = 1.0 if batch < N_BATCHES // 2 else 2.0
@@ -36,8 +37,8 @@ for batch, (X, y) in enumerate(batches(np.random.default_rng(0))):
         moe.partial_fit(X, y)
 
 # %%
-# On the left the score drops at the change and, with a half-life, comes back within some ten
-# batches. On the right the line of the mixture that forgets lies on the newest rows.
+# **Left**: the score drops at the change and, with a half-life, recovers within some ten batches.
+# **Right**: the predictions of the mixture with a half-life agree with the last batch.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
 grid = np.linspace(-2, 2, 200)[:, None]
@@ -46,8 +47,8 @@ for label, moe in mixtures.items():
     left.plot(np.arange(1, N_BATCHES), scores[label], label=label)
     right.plot(grid, moe.predict(grid), label=label)
 left.axvline(N_BATCHES / 2, color="0.5", linestyle=":", label="the regime changes")
-left.set(xlabel="batch", ylabel="log density of rows not yet learnt", ylim=(-6, None))
-left.set_title("Predicted first, then learnt")
+left.set(xlabel="batch", ylabel="log density of the next batch", ylim=(-6, None))
+left.set_title("Before each batch is used")
 right.set(xlabel="x", ylabel="y", title="At the end")
 left.legend()
 right.legend()

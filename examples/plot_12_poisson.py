@@ -40,7 +40,7 @@ print(np.exp(slopes[["estimate", "lower", "upper"]]).round(2))
 
 # %%
 # The predictive distribution is one of counts. Intervals end at counts, and cover at least as many
-# rows as asked for, since no interval of counts has a probability of exactly 90 %.
+# rows as requested, since no interval of counts has a probability of exactly 90 %.
 
 intervals = moe.predict_interval(X_new, coverage=0.9)
 inside = (intervals[:, 0] <= y_new) & (y_new <= intervals[:, 1])
@@ -50,16 +50,16 @@ for name, fitted in {"Poisson experts": moe, "normal experts": normal}.items():
     print(f"{name}: log score of new rows {fitted.score_samples(X_new, y_new).mean():.3f}")
 
 # %%
-# **Left**: the counts, moved a little at random so that they do not hide each other, in the colours
-# of the experts that explain them; the mean of each expert, and its 90 % interval in the middle of
-# its own weeks. **Right**: how often each count occurs in new rows, and the mean probability that
+# **Left**: the counts, moved a little at random so that they do not overlap, in the colours of the
+# experts with the largest responsibilities; the mean of each expert, and its 90 % interval, at the
+# median of its weeks. **Right**: how often each count occurs in new rows, and the mean probability that
 # the mixtures give it. Normal experts also give probability to numbers below zero.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-explains = moe.responsibilities(X, y).argmax(axis=1)
+assigned = moe.responsibilities(X, y).argmax(axis=1)
 moved = y + np.random.default_rng(2).uniform(-0.3, 0.3, size=len(y))
 for k, colour in enumerate(["#0072B2", "#E69F00"]):
-    own = explains == k
+    own = assigned == k
     grid = pd.DataFrame({"weeks": X["weeks"][own].median(), "customers": np.linspace(0, 6, 100)})
     left.scatter(X["customers"][own], moved[own], s=5, color=colour, alpha=0.3)
     left.plot(grid["customers"], moe.predict(grid), color=colour, label=f"expert {k}")

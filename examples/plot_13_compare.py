@@ -1,6 +1,6 @@
 """
-Beside one model and boosting
-=============================
+Compared with one linear model and boosting
+===========================================
 
 When does a mixture predict better than one linear model, and when is boosting better than both?
 Four tables that ship with scikit-learn, each model with its defaults and no tuning, and rows held
@@ -20,8 +20,8 @@ from skmoe import MixtureOfExpertsRegressor
 
 # %%
 # What is predicted: the course of diabetes; the proline of a wine from its other measures; the
-# worst concavity of a tumour's cells from their means; the ink at one place of a written digit from
-# the ink elsewhere.
+# worst concavity of a tumour's cells from their means; the ink in one pixel of a written digit from
+# that in the others.
 
 wine, cells, digits = load_wine().data, load_breast_cancer().data, load_digits().data[:900]
 tables = {
@@ -37,11 +37,11 @@ models = {
 }
 
 # %%
-# The error is that of the mean, in units of the spread of y. The density judges all of the
-# distribution; ridge and boosting get one noise, that of their errors on rows held out.
+# The error is that of the mean, in standard deviations of y. The log density depends on the whole
+# distribution; ridge and boosting have one noise variance, that of their out-of-fold errors.
 
 
-def judge(model, X, y, X_new, y_new):
+def evaluate(model, X, y, X_new, y_new):
     off = y_new - model.fit(X, y).predict(X_new)
     if isinstance(model, MixtureOfExpertsRegressor):
         return off**2, model.score_samples(X_new, y_new)
@@ -54,15 +54,16 @@ for j, (X, y) in enumerate(tables.values()):
     y = (y - y.mean()) / y.std()
     for i, model in enumerate(models.values()):
         folds = KFold(3, shuffle=True, random_state=0).split(X)
-        judged = [judge(model, X[fit], y[fit], X[held], y[held]) for fit, held in folds]
-        squares, density = np.concatenate(judged, axis=1)
+        scored = [evaluate(model, X[fit], y[fit], X[held], y[held]) for fit, held in folds]
+        squares, density = np.concatenate(scored, axis=1)
         scores[:, i, j] = np.sqrt(squares.mean()), density.mean()
 
 # %%
-# **Diabetes**: a line is as good as anything. **Tumours**: the mixture is best, above
-# all in density: it knows which rows are certain. **Wine**: boosting has the least error, the
-# mixture the best density. **Digits**: many places of ink work together, and boosting wins by far.
-# A mixture on top of boosting, as in :doc:`plot_09_base`, would have its means.
+# A small error and a large log density are good. **Diabetes**: a linear model is as good as the
+# others. **Tumours**: the mixture is best, above all in density: it separates certain from uncertain
+# rows. **Wine**: boosting has the smallest error, the mixture the best density. **Digits**: many
+# pixels interact, and boosting is best by far. A mixture on top of boosting, as in
+# :doc:`plot_09_base`, would have its means.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 colours = ["#999999", "#E69F00", "#0072B2"]
@@ -71,7 +72,7 @@ for ax, values, label in zip(axes, scores, ["error", "log density"], strict=True
         ax.plot(values[i], np.arange(len(tables)) + 0.12 * (i - 1), "o", color=colour, label=name)
     ax.set_yticks(range(len(tables)), tables)
     ax.invert_yaxis()
-    ax.set_xlabel(f"{label} of rows held out: {'less' if label == 'error' else 'more'} is better")
+    ax.set_xlabel(f"{label} of held-out rows")
 axes[0].legend()
 plt.show()
 for name, errors, densities in zip(models, *scores, strict=True):

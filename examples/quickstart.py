@@ -1,7 +1,7 @@
-"""Quickstart: a mixture of experts beside one linear model, for regression and classification.
+"""Quickstart: a mixture of experts and one linear model, for regression and classification.
 
 Both tables ship with scikit-learn. The number of experts is chosen by cross-validation inside a
-pipeline; the scores are of rows that no fit has seen.
+pipeline; the scores are those of held-out rows.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def search(moe, grid, X, y, scoring):
 
 
 def regression():
-    """Diabetes progression: a mixture of linear regressions beside a ridge regression."""
+    """Diabetes progression: a mixture of linear regressions, and a ridge regression."""
     X, y = load_diabetes(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     found = search(
@@ -39,8 +39,8 @@ def regression():
     moe = found.best_estimator_[-1]
     Z_test = found.best_estimator_[0].transform(X_test)
     ridge = make_pipeline(StandardScaler(), Ridge(alpha=10.0)).fit(X_train, y_train)
-    spread = np.std(y_train - ridge.predict(X_train))
-    density = norm.logpdf(y_test, ridge.predict(X_test), spread)
+    noise_std = np.std(y_train - ridge.predict(X_train))
+    density = norm.logpdf(y_test, ridge.predict(X_test), noise_std)
     print(f"diabetes ({len(X)} rows): chosen {found.best_params_}")
     print(export_text(moe, feature_names=load_diabetes().feature_names, max_features=3))
     print(f"\n{'held out':<28}{'R2':>8}{'log density':>14}")
@@ -50,10 +50,10 @@ def regression():
 
 
 def classification():
-    """Breast cancer: a mixture of logistic regressions beside one of them."""
+    """Breast cancer: a mixture of logistic regressions, and a single one."""
     X, y = load_breast_cancer(return_X_y=True)
     names = ["mean texture", "mean smoothness", "mean symmetry", "mean fractal dimension"]
-    # The look of the cells without their size, which alone would tell almost everything.
+    # Texture and shape of the cells without their size, which alone would predict almost perfectly.
     X = X[:, [list(load_breast_cancer().feature_names).index(name) for name in names]]
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     found = search(

@@ -1,4 +1,4 @@
-"""The picture of the README: two kinds of iris, found by how their sepals grow.
+"""The picture of the README: two kinds of iris, found by the regressions of their sepals.
 
 Draws the example of the README into docs/irises.png. Needs matplotlib and pandas.
 """

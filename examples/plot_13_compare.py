@@ -60,9 +60,9 @@ for j, (X, y) in enumerate(tables.values()):
 
 # %%
 # A small error and a large log density are good. **Diabetes**: a linear model is as good as the
-# others. **Tumours**: the mixture is best, above all in density: it separates certain from uncertain
-# rows. **Wine**: boosting has the smallest error, the mixture the best density. **Digits**: many
-# pixels interact, and boosting is best by far. A mixture on top of boosting, as in
+# others. **Tumours**: the mixture is best, above all in density: it separates certain from
+# uncertain rows. **Wine**: boosting has the smallest error, the mixture the best density.
+# **Digits**: many pixels interact, and boosting is best by far. A mixture on top of boosting, as in
 # :doc:`plot_09_base`, would have its means.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")

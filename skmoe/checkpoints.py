@@ -1,4 +1,4 @@
-"""Long fits that survive being killed."""
+"""Checkpoints of long fits: files from which a fit that was killed is resumed."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer
+from skmoe._estimators.base import BaseMixtureOfExperts
+from skmoe._estimators.capabilities import needs_all_rows
+from skmoe._estimators.warm_start import fitted_attributes
 
-# Attributes of a fit that are no public ones.
-PRIVATE = ("_mixture", "_single_output", "_resume_state", "_memory", "_stream", "_early")
+EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
 
-# Iterations after which the end of a fit is seen.
+# Writes the fitted attributes of a moment to the file.
+Write = Callable[[dict[str, Any]], None]
+
+# Fewest iterations of a segment: convergence must be detected within one.
 MIN_INTERVAL = 15
 
 
 class Checkpoint:
-    """A callback of scikit-learn (1.9 on) that keeps a running fit in a file.
+    """A callback of scikit-learn (1.9 on) that writes a running fit to a file.
 
-    Set it by `set_callbacks`. `fit_with_checkpoints` goes on from the file, to the last bit as the
-    fit would have gone on, and `load_checkpoint` reads it. Fits of several starts are kept once the
-    race of the starts is over; where experts are estimators, at the end.
+    Pass it to `set_callbacks`. `fit_with_checkpoints` resumes the fit from the file and continues
+    bit for bit; `load_checkpoint` reads it. Fits of several starts are written once the best start
+    is selected; fits of experts that are estimators at the end.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ class Checkpoint:
     Checkpoint('fit.joblib', every=10)
     """
 
-    def __init__(self, path: str | os.PathLike, every: int = 25):
+    def __init__(self, path: str | os.PathLike[str], every: int = 25):
         check_integer("every", every, least=1)
         self.path = path
         self.every = every
@@ -53,71 +58,72 @@ class Checkpoint:
         return f"Checkpoint({os.fspath(self.path)!r}, every={self.every})"
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Nothing to prepare.
+        """Do nothing.
 
         Parameters
         ----------
         estimator : estimator
-            Whose fit it is.
+            The estimator that is fitted.
         context : CallbackContext
-            The whole fit.
+            Context of the whole fit.
         """
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Nothing to tear down.
+        """Do nothing.
 
         Parameters
         ----------
         estimator : estimator
-            Whose fit it is.
+            The estimator that is fitted.
         context : CallbackContext
-            The whole fit.
+            Context of the whole fit.
         """
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Nothing to keep yet.
+        """Do nothing.
 
         Parameters
         ----------
         estimator : estimator
-            Whose fit it is.
+            The estimator that is fitted.
         context : CallbackContext
-            The task that begins.
+            Context of the task.
         """
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
     ) -> None:
-        """Write the file, after every few iterations of the long run and at the end.
+        """Write the file, after every few iterations of the final run and at the end.
 
         Parameters
         ----------
         estimator : estimator
-            Whose fit it is.
+            The estimator that is fitted.
         context : CallbackContext
-            The task that ends.
+            Context of the task.
         fitted_estimator : estimator, default=None
-            What the task came to.
+            The estimator with the attributes of this moment.
         """
         if context.task_name == "iteration" and context.parent.task_name == "EM":
-            # Within a revival there is no place to go on from.
-            ends = fitted_estimator.n_iter_ % self.every == 0
-            if ends and fitted_estimator._resume_state is not None:
-                _write(self.path, fitted_estimator, _attributes(fitted_estimator))
+            # A re-initialisation cannot be resumed.
+            is_resumable = fitted_estimator._training_state.resume_state is not None
+            if fitted_estimator.n_iter_ % self.every == 0 and is_resumable:
+                _write(self.path, fitted_estimator, fitted_attributes(fitted_estimator))
         elif context.task_name == "fit":
-            _write(self.path, fitted_estimator, _attributes(fitted_estimator))
+            _write(self.path, fitted_estimator, fitted_attributes(fitted_estimator))
 
 
-def load_checkpoint(path: str | os.PathLike) -> Any:
-    """The estimator as it was at the last checkpoint.
+def load_checkpoint(path: str | os.PathLike[str]) -> Any:
+    """The estimator with the parameters of the last checkpoint.
 
-    It predicts, and a fit with `warm_start=True` goes on from it. What is counted at the end of a
-    fit, as `weights_`, it has only if the fit had ended.
+    It can predict, and a fit with `warm_start=True` continues it. Attributes that are computed at
+    the end of a fit, such as `weights_`, exist only if the fit has ended.
 
     Parameters
     ----------
     path : path
-        File that `fit_with_checkpoints` or `Checkpoint` wrote: a pickle, read only your own.
+        File that `fit_with_checkpoints` or `Checkpoint` wrote. It is a pickle, which can run code:
+        read only your own.
 
     Returns
     -------
@@ -140,53 +146,54 @@ def load_checkpoint(path: str | os.PathLike) -> Any:
     >>> bool((same.predict(X) == moe.predict(X)).all())
     True
     """
-    (kind, parameters), attributes = joblib.load(path)
-    return _fitted(kind(**parameters), attributes)
+    estimator, attributes = _read(path)
+    estimator._set_fitted_attributes(attributes)
+    return estimator
 
 
 def fit_with_checkpoints(
-    estimator: Any,
+    estimator: EstimatorT,
     X: Any,
     y: Any = None,
     sample_weight: Any = None,
     *,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     every: int = 25,
-) -> Any:
-    """Fit, keep in a file what every few iterations come to, and go on from a file that is there.
+) -> EstimatorT:
+    """Fit with checkpoints every few iterations, and resume the fit if the file exists.
 
-    A fit that was killed, at any moment, and is begun again ends at the same parameters, to the
-    last bit, as `fit` would have ended at without interruption. A file of the callback
-    `Checkpoint` serves as well.
+    A fit that was killed at any moment, and is started again by the same call, ends at the same
+    parameters, bit for bit, as `fit` without interruption. A file of the callback `Checkpoint` can
+    be resumed as well.
 
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        With `combine="best"`; to go on it needs the same parameters, `max_iter` excepted. To end at
-        the same parameters it needs a number as its `random_state`.
+        With `combine="best"`. A fit is resumed only with the same parameters, except for
+        `max_iter`. It ends at the same parameters only with an integer as `random_state`.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
-        Features. That they are those of the file is not checked, beyond their columns.
+        Features. Only their columns are compared with those of the file.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Target; None for blocks, which hold it.
+        Target; None for blocks, which contain it.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
     path : path
         File of the checkpoint, a pickle: read only your own. It is replaced as a whole.
     every : int, default=25
-        Iterations of EM between checkpoints, once the race of the starts is over. Where experts are
-        estimators, the fit is one in stretches of so many iterations, each a warm start, at least
-        15; what was killed and begun again then ends where those stretches would have ended.
+        Iterations of EM between checkpoints, once the best start is selected. With experts that are
+        estimators, the fit is split into warm-started segments of so many iterations, at least 15;
+        a fit that is resumed ends where the same segments end without interruption.
 
     Returns
     -------
     estimator : estimator
-        Fitted; `n_iter_` and `lower_bounds_` are of the whole fit.
+        Fitted; `n_iter_` and `lower_bounds_` are those of the whole fit.
 
     Raises
     ------
     ValueError
-        If `every` is too small, if the fit is one of many (`combine="average"`, or a number of
-        experts that is to be chosen), or if the file is of an estimator with other parameters.
+        If `every` is too small, if the fit consists of several (`combine="average"`, or a number of
+        experts that is selected), or if the file is of an estimator with other parameters.
 
     Warns
     -----
@@ -207,21 +214,20 @@ def fit_with_checkpoints(
     >>> moe.converged_
     True
     """
-    in_stretches = not isinstance(estimator.expert, str) or estimator.expert != "linear"
-    check_integer("every", every, least=MIN_INTERVAL if in_stretches else 1)
+    task = "classifier" if is_classifier(estimator) else "regressor"
+    in_segments = needs_all_rows(estimator.expert, task)
+    check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
     check_checkpointable(estimator)
     path, run = Path(path), clone(estimator)
     if path.exists():
-        (kind, parameters), attributes = joblib.load(path)
-        check_checkpoint(
-            str(path), _comparable_params(kind(**parameters)), _comparable_params(estimator)
-        )
-        _fitted(run, attributes)
-    fit = _fit_in_segments if in_stretches else _fit_in_one
+        previous, attributes = _read(path)
+        check_checkpoint(str(path), _comparable_params(previous), _comparable_params(estimator))
+        run._set_fitted_attributes(attributes)
+    fit = _fit_in_segments if in_segments else _fit_in_one_run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit(run, (X, y, sample_weight), every, partial(_write, path, estimator))
-    estimator._set_fitted_attributes(_attributes(run))
+    estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(
             f"EM did not converge in max_iter={estimator.max_iter} iterations. Increase max_iter, "
@@ -232,54 +238,37 @@ def fit_with_checkpoints(
     return estimator
 
 
-def _fit_in_one(run: Any, data: tuple, every: int, write: Callable[[dict[str, Any]], None]) -> None:
-    """One fit, from the place in its attributes if there is one."""
-    if _ended(run, run.max_iter):
+def _fit_in_one_run(run: Any, data: tuple[Any, Any, Any], every: int, write: Write) -> None:
+    """One fit, resumed from the state of the estimator if it is fitted."""
+    if _is_finished(run, run.max_iter):
         return
 
-    def keep(iteration: int, attributes: Callable[[], dict[str, Any]]) -> None:
-        if iteration % every == 0:
+    def on_resumable_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
+        if n_iter % every == 0:
             write(attributes())
 
-    run.set_params(warm_start=True)._keep = keep
-    run.fit(*data)
-    write(_attributes(run))
+    run.set_params(warm_start=True)
+    run._fit(*data, None, {}, on_resumable_iteration=on_resumable_iteration)
+    write(fitted_attributes(run))
 
 
-def _fit_in_segments(
-    run: Any, data: tuple, every: int, write: Callable[[dict[str, Any]], None]
-) -> None:
-    """Fits of some iterations, each a warm start from the last."""
-    bounds, most = getattr(run, "lower_bounds_", np.empty(0)), run.max_iter
-    while not _ended(run, most):
-        run.set_params(max_iter=min(every, most - len(bounds)), warm_start=True)
+def _fit_in_segments(run: Any, data: tuple[Any, Any, Any], every: int, write: Write) -> None:
+    """Fits of `every` iterations, each a warm start from the previous one."""
+    lower_bounds, max_iter = getattr(run, "lower_bounds_", np.empty(0)), run.max_iter
+    while not _is_finished(run, max_iter):
+        run.set_params(max_iter=min(every, max_iter - len(lower_bounds)), warm_start=True)
         run.fit(*data)
-        bounds = np.concatenate([bounds, run.lower_bounds_])
-        run.n_iter_, run.lower_bounds_ = len(bounds), bounds
-        write(_attributes(run))
+        lower_bounds = np.concatenate([lower_bounds, run.lower_bounds_])
+        run.n_iter_, run.lower_bounds_ = len(lower_bounds), lower_bounds
+        write(fitted_attributes(run))
 
 
-def _ended(run: Any, most: int) -> bool:
-    return hasattr(run, "n_iter_") and (run.converged_ or run.n_iter_ >= most)
-
-
-def _attributes(fitted: Any) -> dict[str, Any]:
-    """What a fit has found."""
-    return {
-        name: value
-        for name, value in vars(fitted).items()
-        if name in PRIVATE or (name.endswith("_") and name[0] != "_")
-    }
-
-
-def _fitted(estimator: Any, attributes: dict[str, Any]) -> Any:
-    for name, value in attributes.items():
-        setattr(estimator, name, value)
-    return estimator
+def _is_finished(run: Any, max_iter: int) -> bool:
+    return hasattr(run, "n_iter_") and bool(run.converged_ or run.n_iter_ >= max_iter)
 
 
 def _comparable_params(estimator: Any) -> dict[str, str]:
-    """What must be the same to go on."""
+    """Constructor parameters that must be the same for a fit to be resumed."""
     given = {
         name: repr(value)
         for name, value in estimator.get_params().items()
@@ -288,30 +277,44 @@ def _comparable_params(estimator: Any) -> dict[str, str]:
     return {"estimator": type(estimator).__name__} | given
 
 
-def _write(path: Any, estimator: Any, attributes: dict[str, Any]) -> None:
-    """Write the file at once: who reads it sees the old one or the new one, whole."""
+# --- files ------------------------------------------------------------------------------------
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
+    """An estimator that is not fitted, and its fitted attributes."""
+    (estimator_class, parameters), attributes = joblib.load(path)
+    return estimator_class(**parameters), attributes
+
+
+def _write(path: str | os.PathLike[str], estimator: Any, attributes: dict[str, Any]) -> None:
+    """Replace the file as a whole, so that a reader gets the previous one or the new one."""
     path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
         joblib.dump(((type(estimator), estimator.get_params(deep=False)), attributes), file)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    temporary.replace(path)
 
 
-def check_checkpoint(path: str, known: dict[str, str], wanted: dict[str, str]) -> None:
-    """A checkpoint is of the same estimator with the same parameters."""
-    other = sorted(k for k in known.keys() | wanted if known.get(k) != wanted.get(k))
-    if other:
+# --- checks -----------------------------------------------------------------------------------
+
+
+def check_checkpoint(path: str, previous: dict[str, str], current: dict[str, str]) -> None:
+    """A checkpoint must be of the same estimator with the same parameters."""
+    names = previous.keys() | current
+    different = sorted(name for name in names if previous.get(name) != current.get(name))
+    if different:
+        name = different[0]
         raise ValueError(
-            f"path must be of a fit with the same parameters; {path} differs in {other}: "
-            f"{other[0]} is {known.get(other[0])} there, and {wanted.get(other[0])} here. Set the "
-            "same parameters, or use another path."
+            f"path must be of a fit with the same parameters; {path} differs in {different}: "
+            f"{name} is {previous.get(name)} there, and {current.get(name)} here. Set the same "
+            "parameters, or use another path."
         )
 
 
 def check_checkpointable(estimator: Any) -> None:
-    """A fit that is one climb, from which another can go on."""
+    """Only a fit of one mixture can be resumed."""
     if estimator.combine != "best":
         raise ValueError(
             f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '

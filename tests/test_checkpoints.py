@@ -141,7 +141,7 @@ def test_more_iterations_go_on_from_the_file(tmp_path):
     assert_same_fit(longer, quiet(clone(MOE), X, Y))
 
 
-def test_estimators_are_fitted_in_stretches(tmp_path):
+def test_estimators_are_fitted_in_segments(tmp_path):
     trees = {"expert": "tree", "n_experts": 2, "max_iter": 32}
     whole = fit(tmp_path / "whole.joblib", every=16, **trees)
     assert whole.n_iter_ == 32

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks where the release has them (1.9 on), and a silent stand-in elsewhere."""
+"""scikit-learn's callbacks (1.9 on), and a replacement without effect for older releases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class NullCallbackContext:
-    """Context of a task that nobody listens to."""
+    """Context of a task without callbacks."""
 
     def subcontext(self, **kwargs: Any) -> NullCallbackContext:
         return self
@@ -24,23 +24,25 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand-in without `set_callbacks`."""
+        """Replacement without `set_callbacks`."""
 
         def _init_callback_context(self, **kwargs: Any) -> NullCallbackContext:
             return NullCallbackContext()
 
-    def with_callbacks(method: Callable) -> Callable:
-        """Nothing to tear down."""
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method itself: there are no callbacks to tear down."""
         return method
 
 
 class FitTask:
-    """A task of a fit, its data, and the estimator: what the hooks of a callback are told.
+    """A task of a fit, with the arguments of the hooks of a callback.
 
     Parameters
     ----------
     estimator : estimator
-    context : callback context of the task
+        The estimator that is fitted.
+    context : CallbackContext
+        Context of the task.
     data : dict
         `X`, `y` and `metadata` of the fit.
     """
@@ -51,18 +53,22 @@ class FitTask:
         self.data = data
 
     def start(self) -> FitTask:
-        """Tell that the task begins."""
+        """Call the hooks for the start of the task."""
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
         return self
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:
-        """Tell that it ends, with the fitted attributes of this moment; true asks to stop."""
-        return self.context.call_on_fit_task_end(
+        """Call the hooks for the end of the task; returns whether a callback stops the run.
+
+        `attributes` returns the fitted attributes of this moment.
+        """
+        stops = self.context.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=attributes, **self.data
         )
+        return bool(stops)
 
     def subtask(self, name: str, max_subtasks: int = 0, task_id: int | None = None) -> FitTask:
-        """Part of this task."""
+        """A task that is a part of this one."""
         context = self.context.subcontext(
             task_name=name, task_id=task_id, max_subtasks=max_subtasks
         )

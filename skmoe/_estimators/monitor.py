@@ -1,4 +1,4 @@
-"""What a fit tells while it runs: printed lines and scikit-learn's callbacks."""
+"""Progress of a fit: printed lines, and the hooks of scikit-learn's callbacks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from skmoe._mixture.em import EMResult
 
 
 class FitMonitor:
-    """Listens to one run of EM.
+    """Monitor of one run of EM.
 
     Parameters
     ----------
     task : FitTask
-        The run, as callbacks see it.
+        Task of the run.
     label : str
-        The run, as printed lines name it.
+        Name of the run in printed lines.
     attributes : callable
-        Fitted attributes of what the run has come to.
-    bound_shift : float
-        Added to the lower bound to give it in the units of y.
+        Returns the fitted attributes of the current result.
+    log_jacobian : float
+        Added to the lower bound, for its value in the units of y.
     verbose : int
-        1 prints a line for each run, 2 for each iteration.
-    keep : callable, default=None
-        Told the number of each iteration that another fit can go on from, and how to get its
-        attributes.
+        1 prints a line for each run, 2 also one for each iteration.
+    on_resumable_iteration : callable, default=None
+        Called after each iteration from which another fit can be resumed, with its number and a
+        function that returns the attributes needed for it.
     """
 
     def __init__(
@@ -34,36 +34,36 @@ class FitMonitor:
         task: FitTask,
         label: str,
         attributes: Callable[[EMResult], dict[str, Any]],
-        bound_shift: float,
+        log_jacobian: float,
         verbose: int,
-        keep: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
+        on_resumable_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     ):
         self.task = task
         self.label = label
         self.attributes = attributes
-        self.log_jacobian = bound_shift
+        self.log_jacobian = log_jacobian
         self.verbose = verbose
-        self.keep = keep
+        self.on_resumable_iteration = on_resumable_iteration
 
-    def start(self) -> FitMonitor:
-        """Begin the run."""
+    def start(self) -> None:
+        """Start the task of the run."""
         self.task.start()
-        return self
 
-    def __call__(self, iteration: int, run: EMResult) -> bool:
-        """Report an iteration; true asks to stop the run."""
+    def __call__(self, n_iter: int, result: EMResult) -> bool:
+        """Report an iteration; returns whether a callback stops the run."""
         if self.verbose > 1:
-            print(f"  {self.label}: {iteration:>5d} {run.lower_bound + self.log_jacobian:>16.8f}")
-        if self.keep is not None and run.resume_state is not None:
-            self.keep(iteration, lambda: self.attributes(run))
-        return self.task.subtask("iteration").start().end(lambda: self.attributes(run))
+            print(f"  {self.label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
+        if self.on_resumable_iteration is not None and result.resume_state is not None:
+            self.on_resumable_iteration(n_iter, lambda: self.attributes(result))
+        return self.task.subtask("iteration").start().end(lambda: self.attributes(result))
 
-    def end(self, climb: EMResult) -> None:
-        """End the run."""
+    def end(self, result: EMResult) -> None:
+        """End the task of the run."""
         if self.verbose > 0:
-            bound = climb.lower_bounds[-1] + self.log_jacobian
-            state = ", converged" if climb.converged else ""
+            lower_bound = result.lower_bound + self.log_jacobian
+            state = ", converged" if result.converged else ""
             print(
-                f"{self.label}: lower bound {bound:.8f}, {len(climb.lower_bounds)} iterations{state}"
+                f"{self.label}: lower bound {lower_bound:.8f}, "
+                f"{len(result.lower_bounds)} iterations{state}"
             )
-        self.task.end(lambda: self.attributes(climb))
+        self.task.end(lambda: self.attributes(result))

@@ -1,7 +1,8 @@
-"""Fitted mixtures as plain documents: what JSON can hold, with a version and a checksum.
+"""Fitted mixtures as plain documents: dicts for JSON, with a version and a checksum.
 
-A document names types of a fixed list and holds numbers, so that reading one runs no code of its
-author, unlike pickle, and does not hang on how this release lays out its modules.
+A document contains numbers and names of types. Only types of a known list are constructed when it
+is read: those of this package, of the registered families and gates, and of their parameters.
+Unlike a pickle it runs no code of its author, and it does not depend on the layout of the modules.
 """
 
 from __future__ import annotations
@@ -9,21 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
+from skmoe._estimators.warm_start import TrainingState, fitted_attributes
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.experts._linear import LinearExperts, LinearParams
-from skmoe.experts._logistic import LogisticExperts, LogisticParams
-from skmoe.gates._averaged import AveragedGate, AverageParams
-from skmoe.gates._constant import ConstantGate, ConstantParams
-from skmoe.gates._softmax import SoftmaxGate, SoftmaxParams
+from skmoe.experts._registry import EXPERTS
+from skmoe.gates._averaged import AveragedGate
+from skmoe.gates._registry import GATES
 
 FORMAT = "skmoe"
 
@@ -32,25 +34,16 @@ VERSION = 1
 
 KEYS = ("format", "version", "estimator", "parameters", "attributes", "checksum")
 
-GATES = (SoftmaxGate, SoftmaxParams, ConstantGate, ConstantParams, AveragedGate, AverageParams)
-
-EXPERTS = (LinearExperts, LinearParams, LogisticExperts, LogisticParams)
-
-TYPES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        FittedMixture,
-        MixtureModel,
-        Params,
-        ResumeState,
-        Standardization,
-        *GATES,
-        *EXPERTS,
-    )
-}
-
-# Attributes that are no public ones, and yet part of a fit.
-PRIVATE = ("_mixture", "_single_output", "_resume_state")
+# Types of values that every fitted mixture contains.
+VALUE_TYPES: tuple[type, ...] = (
+    FittedMixture,
+    MixtureModel,
+    Params,
+    Preprocessor,
+    Standardization,
+    TrainingState,
+    ResumeState,
+)
 
 
 class SerializationMixin:
@@ -59,21 +52,22 @@ class SerializationMixin:
     def to_dict(self) -> dict[str, Any]:
         """The fitted estimator as a plain document: dicts, lists, strings and numbers.
 
-        For linear experts with a softmax or constant gate. The document can be stored as JSON, and
-        is read by `from_dict` of this and later releases, without pickle. Predictions of the
-        estimator that is read are the same to the last bit. Of a `random_state` that is a generator
-        nothing is kept.
+        The families and gates of this package, and registered ones with `params_types`, can be
+        written; experts that are estimators cannot. The document can be stored as JSON, and is read
+        by `from_dict` of this and later releases, without pickle. Predictions of the estimator that
+        is read are the same to the last bit. A `random_state` that is a generator is written as
+        None.
 
         Returns
         -------
         document : dict
             Parameters of the constructor and fitted attributes, with a version and a checksum.
-            Attributes such as `coef_` are in the user's units: other programs can read them.
+            Attributes such as `coef_` are in the units of the data: other programs can read them.
 
         Raises
         ------
         ValueError
-            If experts or gate are of a kind that has no plain form.
+            If experts, gate or a parameter have no plain form.
 
         Examples
         --------
@@ -89,30 +83,16 @@ class SerializationMixin:
         """
         check_is_fitted(self)
         parameters = self.get_params(deep=False)  # type: ignore[attr-defined]
-        if isinstance(parameters["random_state"], np.random.RandomState):
-            parameters["random_state"] = None
-        attributes = {
-            name: value
-            for name, value in vars(self).items()
-            if name in PRIVATE or (name.endswith("_") and name[0] != "_")
-        }
-        document = {
-            "format": FORMAT,
-            "version": VERSION,
-            "estimator": type(self).__name__,
-            "parameters": _encode_all(parameters),
-            "attributes": _encode_all(attributes),
-        }
-        return document | {"checksum": _checksum(document)}
+        return to_document(type(self).__name__, parameters, fitted_attributes(self))
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Any:
-        """The fitted estimator that a document of `to_dict` tells of.
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """The fitted estimator of a document of `to_dict`.
 
         Parameters
         ----------
         document : dict
-            What `to_dict` returned, or what JSON made of it.
+            The result of `to_dict`, as it is or after a passage through JSON.
 
         Returns
         -------
@@ -122,24 +102,63 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If it is no such document, if it is damaged, of a newer version, or of another
+            If it is not such a document, if it is damaged, of a newer version, or of another
             estimator.
         """
-        _check_document(document, cls.__name__)
-        try:
-            moe = cls(**_decode_all(document["parameters"]))
-            attributes = _decode_all(document["attributes"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"document is whole, but has what this release does not know: {error}. It is of a "
-                "newer release: upgrade skmoe."
-            ) from error
-        for name, value in attributes.items():
-            setattr(moe, name, value)
-        return moe
+        return from_document(cls, document)
 
 
-def _check_document(document: Any, estimator: str) -> None:
+# --- documents --------------------------------------------------------------------------------
+
+
+def to_document(
+    estimator_name: str, parameters: Mapping[str, Any], attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The document of an estimator, from its constructor parameters and fitted attributes.
+
+    What only later fits use is left out, except for the state from which EM is resumed.
+    """
+    model = attributes["_fitted"].model
+    _check_part("gate", model.gate)
+    _check_part("experts", model.experts)
+    state = TrainingState(attributes["_training_state"].resume_state)
+    types = _types_by_name(model)
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "estimator": estimator_name,
+        "parameters": _encode_all(types, _without_generators(parameters)),
+        "attributes": _encode_all(types, {**attributes, "_training_state": state}),
+    }
+    return document | {"checksum": _checksum(document)}
+
+
+def from_document(estimator_class: type[Any], document: Any) -> Any:
+    """The fitted estimator of a document."""
+    _check_document(document, estimator_class.__name__)
+    try:
+        model = _decode(_types_by_name(), document["attributes"]["_fitted"]["model"])
+        types = _types_by_name(model)
+        estimator = estimator_class(**_decode_all(types, document["parameters"]))
+        attributes = _decode_all(types, document["attributes"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"document is whole, but contains what this release does not know: {error}. It is of a "
+            "newer release (upgrade skmoe), or of a family or gate that is not registered here."
+        ) from error
+    estimator._set_fitted_attributes(attributes)
+    return estimator
+
+
+def _without_generators(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with None for generators of random numbers."""
+    return {
+        name: None if isinstance(value, np.random.RandomState) else value
+        for name, value in parameters.items()
+    }
+
+
+def _check_document(document: Any, estimator_name: str) -> None:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(
             f'document must be a dict that to_dict made, with "format": "{FORMAT}"; got '
@@ -163,26 +182,67 @@ def _check_document(document: Any, estimator: str) -> None:
             "document must be as to_dict made it; its checksum does not match its content. It is "
             "damaged or was edited: take another copy, or call to_dict again."
         )
-    if document["estimator"] != estimator:
+    if document["estimator"] != estimator_name:
         raise ValueError(
-            f"document must be of a {estimator}; got one of a {document['estimator']}. Use "
+            f"document must be of a {estimator_name}; got one of a {document['estimator']}. Use "
             f"{document['estimator']}.from_dict."
         )
 
 
 def _short_repr(value: Any) -> str:
-    shown = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
-    return f"a dict with the keys {shown}" if isinstance(value, dict) else str(shown)
+    if isinstance(value, dict):
+        return f"a dict with the keys {sorted(map(str, value))}"
+    return type(value).__name__
 
 
-def _encode_all(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _encode(name, value) for name, value in values.items()}
+# --- types ------------------------------------------------------------------------------------
 
 
-def _encode(name: str, value: Any) -> Any:
-    """A value in the terms of JSON; `name` is for the error."""
+def _part_types() -> set[type]:
+    """Types of families and gates that documents may contain."""
+    families = {family for row in EXPERTS.values() for family in row.values()}
+    return {AveragedGate, *GATES.values(), *families}
+
+
+def _types_by_name(model: MixtureModel | None = None) -> dict[str, type]:
+    """Types that documents may contain by name, with those of the parameters of a model."""
+    types: Iterable[type] = (*VALUE_TYPES, *_part_types())
+    if model is not None:
+        types = (*types, *model.gate.params_types, *model.experts.params_types)
+    return {kind.__name__: kind for kind in types}
+
+
+def _check_part(role: str, part: Any) -> None:
+    """Raise ValueError if a gate or family cannot be written."""
+    reason = ""
+    if type(part) not in _part_types():
+        reason = "it is not registered"
+    elif not is_dataclass(type(part)):
+        reason = "it is not a dataclass"
+    elif not part.params_types:
+        reason = "it does not list the types of its parameters (params_types)"
+    if reason:
+        raise ValueError(_no_plain_form(role, part, f": {reason}"))
+
+
+def _no_plain_form(name: str, value: Any, reason: str = "") -> str:
+    return (
+        "to_dict writes registered families and gates, such as linear experts with a softmax gate; "
+        f"{name}: {type(value).__name__} has no plain form{reason}. Use joblib.dump, or skops."
+    )
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def _encode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _encode(types, name, value) for name, value in values.items()}
+
+
+def _encode(types: Mapping[str, type], name: str, value: Any) -> Any:
+    """A value in the types of JSON; `name` is for the error."""
     if isinstance(value, np.ndarray):
-        values = _encode(name, value.tolist())
+        values = _encode(types, name, value.tolist())
         return {"type": "array", "dtype": _dtype(value.dtype), "values": values}
     if isinstance(value, np.generic):
         value = value.item()
@@ -190,20 +250,28 @@ def _encode(name: str, value: Any) -> Any:
         return value
     if isinstance(value, float):  # JSON has no infinities
         return value if math.isfinite(value) else {"type": "float", "values": str(value)}
-    if TYPES.get(type(value).__name__) is type(value):
-        names = [field.name for field in fields(value)] if is_dataclass(value) else value._fields
-        inner = {key: _encode(f"{name}.{key}", getattr(value, key)) for key in names}
-        return {"type": type(value).__name__, **inner}
+    if types.get(type(value).__name__) is type(value):
+        encoded = {
+            field: _encode(types, f"{name}.{field}", getattr(value, field))
+            for field in _field_names(value)
+        }
+        return {"type": type(value).__name__, **encoded}
     if type(value) in (list, tuple):
-        entries = [_encode(name, entry) for entry in value]
+        entries = [_encode(types, name, entry) for entry in value]
         return entries if type(value) is list else {"type": "tuple", "values": entries}
     if type(value) is dict:  # keys need not be strings
-        pairs = [[_encode(name, key), _encode(name, entry)] for key, entry in value.items()]
+        pairs = [
+            [_encode(types, name, key), _encode(types, name, entry)] for key, entry in value.items()
+        ]
         return {"type": "dict", "values": pairs}
-    raise ValueError(
-        f"to_dict writes linear experts with a softmax or constant gate; {name} is a "
-        f"{type(value).__name__}, which has no plain form. Use joblib.dump, or skops."
-    )
+    raise ValueError(_no_plain_form(name, value))
+
+
+def _field_names(value: Any) -> list[str]:
+    """Names of the fields of a dataclass or a named tuple, which its constructor takes."""
+    if is_dataclass(value):
+        return [field.name for field in fields(value) if field.init]
+    return list(value._fields)
 
 
 def _dtype(dtype: np.dtype) -> str:
@@ -211,31 +279,30 @@ def _dtype(dtype: np.dtype) -> str:
     return "object" if dtype.kind == "O" else dtype.newbyteorder("<").str
 
 
-def _decode_all(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: _decode(value) for name, value in values.items()}
+def _decode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _decode(types, value) for name, value in values.items()}
 
 
-def _decode(value: Any) -> Any:
+def _decode(types: Mapping[str, type], value: Any) -> Any:
     if isinstance(value, list):
-        return [_decode(entry) for entry in value]
+        return [_decode(types, entry) for entry in value]
     if not isinstance(value, dict):
         return value
     kind = value["type"]
     if kind == "array":
         dtype = np.dtype(value["dtype"])
-        return np.array(_decode(value["values"]), dtype=dtype.newbyteorder("="))
+        return np.array(_decode(types, value["values"]), dtype=dtype.newbyteorder("="))
     if kind == "float":
         return float(value["values"])
     if kind == "tuple":
-        return tuple(_decode(value["values"]))
+        return tuple(_decode(types, value["values"]))
     if kind == "dict":
-        return {_decode(key): _decode(entry) for key, entry in value["values"]}
-    inner = {name: _decode(entry) for name, entry in value.items() if name != "type"}
-    return TYPES[kind](**inner)
+        return {_decode(types, key): _decode(types, entry) for key, entry in value["values"]}
+    return types[kind](**{name: _decode(types, v) for name, v in value.items() if name != "type"})
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """A digest of all values, in which 1 and 1.0 are the same: other programs write either."""
+    """Digest of all values; 1 and 1.0 are the same, because other programs write either."""
     text = json.dumps(_canonical(content), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,308 @@
+"""Standard errors by second differences of log-likelihoods that are written here, with scipy only.
+
+Every registered family under every registered gate: gradients vanish at the fit, the observed
+information and the sandwich are those of numerical derivatives, p-values and intervals those of
+scipy's normal distribution.
+"""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import linalg, stats
+from scipy.special import log_softmax
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.experts import EXPERTS
+from skmoe.gates import GATES
+
+N = 400
+
+
+def table(family, task, n_regimes=2, n_outputs=1, n_classes=2, seed=0):
+    """Rows whose regimes overlap, so that no coefficient is near a bound."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(N, 2))
+    X = Z * [1.0, 3.0] + [2.0, -1.0]
+    regime = np.digitize(Z[:, 0] + 0.3 * rng.logistic(size=N), [[0.0], [-0.6, 0.6]][n_regimes - 2])
+    slopes, levels = np.array([[2.0, -2.0], [2.0, -2.0, 1.0]][n_regimes - 2]), [0.5, -1.0, 2.5]
+    signal = slopes[regime] * Z[:, 1] + np.take(levels, regime) + 0.3 * Z[:, 0]
+    weight = rng.uniform(0.5, 2.0, size=N)
+    if task == "classifier":
+        scores = np.outer(signal, np.arange(n_classes)) * 2.0 / (n_classes - 1) + rng.gumbel(
+            size=(N, n_classes)
+        )
+        return X, scores.argmax(axis=1), weight
+    if family == "poisson":
+        return X, rng.poisson(np.exp(1.5 + 0.6 * signal)), weight
+    y = signal + 0.4 * rng.normal(size=N)
+    if n_outputs == 1:
+        return X, y, weight
+    return X, np.column_stack([y, 20.0 - 10.0 * signal + 8.0 * rng.normal(size=N)]), weight
+
+
+class Likelihood:
+    """A penalised log-likelihood in free coordinates, and what a fit reports as functions of them.
+
+    Coordinates: coefficient vectors of experts, intercept first; log variances; logits of the gate
+    against its last expert. Penalties are those of standardised features and outputs.
+    """
+
+    def __init__(self, moe, X, y, weight, family, task):
+        self.X = np.column_stack([np.ones(N), X])
+        self.weight, self.family, self.task = weight, family, task
+        self.K = moe.n_experts_
+        mean = np.average(X, axis=0, weights=weight)
+        self.scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+        self.alpha, self.gate_alpha = moe.alpha, moe.gate_alpha
+        self.has_slopes = np.abs(moe.gate_coef_).max() > 0
+        self.shared = getattr(moe, "variance", "") == "shared"
+        self.y = y
+        self.normal = family == "linear" and task == "regressor"
+        self.C = len(moe.classes_) if task == "classifier" else 0
+        if self.normal:
+            outputs = y.reshape(N, -1)
+            center = np.average(outputs, axis=0, weights=weight)
+            self.unit = np.average((outputs - center) ** 2, axis=0, weights=weight)
+            self.prior = moe.variance_prior
+            self.noise = np.array(moe._fitted.model.experts.noise_variance) * self.unit
+        self.n_vectors = max(self.C - 1, 1) if self.C else y.reshape(N, -1).shape[1]
+
+    def at(self, moe):
+        """The coordinates of a fit."""
+        coef = np.concatenate([moe.intercept_[..., None], moe.coef_], axis=-1)
+        if self.C > 2:  # against the last class
+            coef = (coef - coef[:, -1:])[:, :-1]
+        parts = [coef.ravel()]
+        if self.normal:
+            variance = moe.noise_variance_.reshape(self.K, -1)
+            parts.append(np.log(variance[:1] if self.shared else variance).ravel())
+        gate = np.column_stack([moe.gate_intercept_, moe.gate_coef_])
+        gate = (gate - gate[-1])[:-1]
+        parts.append((gate if self.has_slopes else gate[:, :1]).ravel())
+        return np.concatenate(parts)
+
+    def split(self, theta):
+        size = self.K * self.n_vectors * 3
+        coef = theta[:size].reshape(self.K, self.n_vectors, 3)
+        log_variance = None
+        if self.normal:
+            n_variances = self.n_vectors * (1 if self.shared else self.K)
+            log_variance = theta[size : size + n_variances].reshape(-1, self.n_vectors)
+            log_variance = np.broadcast_to(log_variance, (self.K, self.n_vectors))
+            size += n_variances
+        gate = theta[size:].reshape(self.K - 1, -1)
+        gate = np.pad(gate, ((0, 1), (0, 3 - gate.shape[1])))
+        return coef, log_variance, gate
+
+    def rows(self, theta):
+        """Log density of each row."""
+        coef, log_variance, gate = self.split(theta)
+        log_gate = log_softmax(self.X @ gate.T, axis=1)
+        predictor = np.einsum("nd,kmd->nkm", self.X, coef)
+        if self.normal:
+            outputs = self.y.reshape(N, 1, -1)
+            logs = stats.norm.logpdf(outputs, predictor, np.exp(0.5 * log_variance)).sum(axis=2)
+        elif self.family == "poisson":
+            logs = stats.poisson.logpmf(self.y[:, None], np.exp(predictor[..., 0]))
+        else:
+            zeros = np.zeros((N, self.K, 1))
+            order = [zeros, predictor] if self.C == 2 else [predictor, zeros]
+            logits = np.concatenate(order, axis=2)
+            logs = log_softmax(logits, axis=2)[np.arange(N), :, self.y]
+        return np.logaddexp.reduce(log_gate + logs, axis=1)
+
+    def penalty(self, theta):
+        coef, log_variance, gate = self.split(theta)
+        gate = gate - gate.mean(axis=0)
+        value = 0.5 * self.gate_alpha * np.square(gate[:, 1:] * self.scale).sum()
+        if self.C > 2:
+            coef = np.concatenate([coef, np.zeros((self.K, 1, 3))], axis=1)
+            coef = coef - coef.mean(axis=1, keepdims=True)
+        slopes = np.square(coef[..., 1:] * self.scale).sum(axis=2)
+        if self.normal:
+            precision = np.exp(-log_variance)
+            slopes = slopes * precision
+            priors = log_variance + self.noise * precision
+            value += 0.5 * self.prior * (priors[:1] if self.shared else priors).sum()
+        return value + 0.5 * self.alpha * slopes.sum()
+
+    def objective(self, theta):
+        return self.weight @ self.rows(theta) - self.penalty(theta)
+
+    def reported(self, theta, reference=None):
+        """The terms of an inference, in their order."""
+        coef, log_variance, gate = self.split(theta)
+        if self.C > 2:
+            coef = np.concatenate([coef, np.zeros((self.K, 1, 3))], axis=1)
+            coef = coef - coef.mean(axis=1, keepdims=True)
+        parts = []
+        for k in range(self.K):
+            parts.append(coef[k].ravel())
+            if self.normal:
+                parts.append(log_variance[k])
+        constant_gate = log_softmax(gate[:, :1], axis=0)
+        gate = gate - gate.mean(axis=0) if self.has_slopes else constant_gate
+        gate = gate if reference is None else gate - gate[reference]
+        return np.concatenate([*parts, gate.ravel()])
+
+
+def derivative(function, point, step):
+    """Central differences of a vector function, (n, D)."""
+    columns = []
+    for i, width in enumerate(step):
+        unit = np.zeros(len(point))
+        unit[i] = width
+        ends = [function(point + sign * unit) for sign in (-2, -1, 1, 2)]
+        columns.append((ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * width))
+    return np.stack(columns, axis=-1)
+
+
+def hessian(function, point, step):
+    """Second differences of a number, (D, D)."""
+    size = len(point)
+    unit, found = np.diag(step), np.empty((size, size))
+    for i in range(size):
+        for j in range(i + 1):
+            signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+            ends = [function(point + a * unit[i] + b * unit[j]) for a, b in signs]
+            found[i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step[i] * step[j])
+            found[j, i] = found[i, j]
+    return found
+
+
+OPTIONS = {
+    "plain": {},
+    "three experts": {"n_experts": 3},
+    "weights": {"weighted": True},
+    "penalties": {"alpha": 5.0, "gate_alpha": 5.0},
+    "weights, penalties, three experts": {
+        "weighted": True,
+        "alpha": 1.5,
+        "gate_alpha": 2.0,
+        "n_experts": 3,
+    },
+    "outputs": {"n_outputs": 2, "weighted": True},
+    "shared": {"variance": "shared", "weighted": True},
+    "shared outputs": {"variance": "shared", "n_outputs": 2, "alpha": 5.0},
+    "variance prior": {"variance_prior": 40.0, "alpha": 5.0, "weighted": True},
+    "shared with a prior": {"variance": "shared", "variance_prior": 40.0},
+    "three classes": {"n_classes": 3, "weighted": True, "alpha": 2.0, "gate_alpha": 4.0},
+}
+
+ONLY = {"n_outputs": "linear", "variance": "linear", "variance_prior": "linear"}
+
+
+def cases():
+    for family, row in EXPERTS.items():
+        for task in row:
+            for gate in GATES:
+                for name, options in OPTIONS.items():
+                    numeric = set(ONLY) & set(options)
+                    if numeric and (family, task) != ("linear", "regressor"):
+                        continue
+                    if "n_classes" in options and task != "classifier":
+                        continue
+                    # Shares of three logistic regressions cannot be told from a label per row.
+                    if task == "classifier" and gate == "constant" and "n_experts" in options:
+                        continue
+                    yield pytest.param(
+                        family, task, gate, options, id=f"{family}-{task}-{gate}-{name}"
+                    )
+
+
+def fitted(family, task, gate, options):
+    options = dict(options)
+    weighted = options.pop("weighted", False)
+    sizes = {name: options.pop(name) for name in ("n_outputs", "n_classes") if name in options}
+    X, y, weight = table(family, task, options.get("n_experts", 2), **sizes)
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    if task == "regressor":
+        options.setdefault("variance_prior", 1.0)
+    start = {"alpha": 1.0, "n_experts": 2, "tol": 1e-13, "max_iter": 20_000, "random_state": 0}
+    moe = kind(expert=family, gate=gate, **(start | options))
+    moe.fit(X, y, sample_weight=weight if weighted else None)
+    return moe, X, y, weight if weighted else np.ones(N)
+
+
+@pytest.mark.parametrize(("family", "task", "gate", "options"), cases())
+def test_inference_is_that_of_numerical_derivatives(family, task, gate, options):
+    moe, X, y, weight = fitted(family, task, gate, options)
+    likelihood = Likelihood(moe, X, y, weight, family, task)
+    theta = likelihood.at(moe)
+    log_likelihood = weight @ likelihood.rows(theta)
+    assert_allclose(weight @ moe.score_samples(X, y), log_likelihood, rtol=1e-9)
+    assert_allclose(
+        moe.lower_bound_ * weight.sum(),
+        likelihood.objective(theta) + constant(likelihood),
+        rtol=1e-8,
+    )
+    rough = 1e-3 * np.maximum(1.0, np.abs(theta)) / 10
+    observed = -hessian(likelihood.objective, theta, rough)
+    assert linalg.eigvalsh(observed)[0] > 0
+    inverse = linalg.inv(observed)
+    # The fit is at the maximum: a Newton step is a small part of a standard error.
+    gradient = derivative(likelihood.objective, theta, rough)
+    errors = np.sqrt(np.diag(inverse))
+    assert (np.abs(inverse @ gradient) < 1e-2 * errors).all()
+    scores = derivative(likelihood.rows, theta, rough)
+    sandwich = inverse @ (scores.T * weight) @ scores @ inverse
+    for reference in (None, moe.n_experts_ - 1, 0):
+        reported = partial(likelihood.reported, reference=reference)
+        jacobian = derivative(reported, theta, rough)
+        for method, covariance in (("observed", inverse), ("sandwich", sandwich)):
+            result = moe.inference(X, y, weight, method=method, gate_reference=reference)
+            assert_allclose(result.estimates, reported(theta), atol=1e-7)
+            expected = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
+            known = expected > 1e-9 * np.abs(result.estimates).max()
+            fixed = [reason == "fixed" for reason in result.reasons]
+            assert (known != fixed).all()
+            assert_allclose(result.standard_errors[known], expected[known], rtol=2e-3)
+            check_tests_and_intervals(result, known)
+
+
+def constant(likelihood):
+    """Constants of the normal prior and of units, which a lower bound leaves out."""
+    if not likelihood.normal:
+        return 0.0
+    n_priors = 1 if likelihood.shared else likelihood.K
+    return 0.5 * likelihood.prior * n_priors * np.log(likelihood.unit).sum()
+
+
+def check_tests_and_intervals(result, known):
+    errors = result.standard_errors
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = result.estimates / errors
+    tested = known & ~result.is_dispersion
+    assert_allclose(result.z_values[tested], z[tested])
+    assert_allclose(result.p_values[tested], 2 * stats.norm.sf(np.abs(z[tested])))
+    assert np.isnan(result.z_values[result.is_dispersion]).all()
+    for level in (0.95, 0.8):
+        expected = stats.norm.interval(level, result.estimates[known], errors[known])
+        assert_allclose(result.conf_int(level)[known], np.transpose(expected))
+
+
+def test_p_values_of_one_expert_are_those_of_a_textbook():
+    """A regression with known answers: y on x in {-1, 1}, errors of +-1."""
+    X = np.repeat([-1.0, 1.0], 8)[:, None]
+    y = 0.5 * X[:, 0] + np.tile([1.0, -1.0], 8)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0, tol=1e-12).fit(X, y)
+    result = moe.inference(X, y)
+    assert_allclose(result.standard_errors, [0.25, 0.25, np.sqrt(2 / 16)], atol=1e-8)
+    assert_allclose(result.p_values[1], 0.04550026, atol=1e-7)
+    assert_allclose(result.conf_int(0.95)[1], [0.01000900, 0.98999100], atol=1e-7)
+    frame = result.to_frame(0.95)
+    assert_allclose(frame["p"].iloc[1], 0.04550026, atol=1e-7)
+    assert_allclose(frame[["lower", "upper"]].iloc[1], [0.010009, 0.989991], atol=1e-7)
+
+
+def test_intervals_of_a_bootstrap_are_reflected_quantiles():
+    X, y, _ = table("linear", "regressor")
+    moe = MixtureOfExpertsRegressor(1, random_state=0).fit(X, y)
+    result = moe.inference(X, y, method="bootstrap", n_bootstrap=20, random_state=0)
+    low, high = np.quantile(result.replicates, [0.1, 0.9], axis=0)
+    expected = np.column_stack([2 * result.estimates - high, 2 * result.estimates - low])
+    assert_allclose(result.conf_int(0.8), expected)
+    assert_allclose(result.covariance, np.cov(result.replicates, rowvar=False))
+    assert_allclose(result.standard_errors, result.replicates.std(axis=0, ddof=1))

@@ -153,10 +153,10 @@ def test_rows_are_judged_by_experts_that_did_not_see_them():
     params = experts.m_step(experts.statistics(params, table, y, resp), None, params, 1.0)
     for fold, model in enumerate(params.models[0]):
         inside = table.fold == fold
-        assert_allclose(params.said[0, 0, inside], model.predict(table.X[inside]))
+        assert_allclose(params.oof_predictions[0, 0, inside], model.predict(table.X[inside]))
         seen = model.predict(table.X[~inside]) - y[0, ~inside]
         assert np.abs(seen).max() < 1e-9  # a deep tree repeats what it saw
-    assert np.square(params.said[0, 0] - y[0]).mean() > 0.01
+    assert np.square(params.oof_predictions[0, 0] - y[0]).mean() > 0.01
 
 
 def test_experts_are_the_average_of_their_fold_models_with_the_noise_out_of_fold():
@@ -358,7 +358,7 @@ def test_warm_start_goes_on():
     moe.set_params(expert=DecisionTreeRegressor(max_depth=2)).fit(X, Y)
     assert moe.experts_[0][0].get_depth() == 2 < deep  # other experts are fitted anew
     moe.fit(X[:300], Y[:300])
-    assert moe._fitted.params.experts.said is None
+    assert moe._fitted.params.experts.oof_predictions is None
     with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose"):
         moe.set_params(n_experts=3).fit(X, Y)
 

@@ -69,9 +69,7 @@ def predict_expert(model: Any, X: Any, classes: Array | None) -> Array:
     # Classes that are missing in the training rows of the model have probability zero.
     probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
     if len(model.classes_) == len(classes) and has_density(model):
-        return np.maximum(
-            probs, TINY
-        )  # mixtures of experts already bound probabilities away from 0
+        return np.maximum(probs, TINY)  # mixtures of experts have bounded probabilities already
     return _floor_probabilities(probs)
 
 

@@ -1,18 +1,18 @@
-"""Any scikit-learn estimator as an expert, by cross-fitted EM.
+"""Scikit-learn estimators as experts, fitted by EM with cross-fitting.
 
-A flexible expert explains every row it was fitted on: with residuals of those rows its noise goes
-to zero and the first partition freezes. So each expert is fitted on all folds but one and says the
-rows of that fold; responsibilities, noise and gate see only what is said of rows out of the fold.
-A refit is a proposal, kept only if it does not lower the expert's part of the objective, so that
-the cross-fitted bound rises whatever the estimator does.
+A flexible estimator fits its training rows so closely that in-sample residuals would drive its
+noise variance to zero, and EM would stop at the initial partition. So each expert is fitted on all
+folds but one and predicts the held-out fold; responsibilities, noise and gate use only these
+out-of-fold predictions. A refit is accepted only if it does not decrease the expert's contribution
+to the objective, so that the lower bound increases whatever the estimator does.
 
-The models of the folds stay and an expert is their average, which has less variance than one refit
-on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
+The models of the folds are kept, and an expert is their average, which has less variance than one
+refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,11 +20,14 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data.folds import cross_fit_splits
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
+    check_prediction,
     count_parameters,
     fit_estimator,
     has_density,
+    has_oob,
     has_predict_dist,
     predict_expert,
     predict_log_density,
@@ -36,44 +39,49 @@ from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 from skmoe.protocols import Experts, SupportsDistribution
 
-# Rows of which an expert has a smaller share are left out of its fits.
+# Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
+# unless fewer than MIN_FIT_ROWS would remain.
 MIN_RESPONSIBILITY = 1e-3
-
-# Log density of experts before their first fit, which any fit surpasses.
-UNFITTED_LOG_PROB = -1e6
-
-# With fewer rows left, none is left out.
 MIN_FIT_ROWS = 20
 
-# Experts whose responsibilities moved by a smaller share since their last fit are not refitted.
+# An expert is refitted when its responsibilities have changed by more than this fraction of their
+# sum since its last fit.
 REFIT_TOL = 1e-2
+
+# Log density of experts before their first fit, lower than that of any fit.
+UNFITTED_LOG_PROB = -1e6
 
 
 class EstimatorParams(NamedTuple):
-    """Fitted models and what they say of the rows of the fit.
+    """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
 
-    The models of an expert are averaged. What they say, out of fold, is (K, m, n) for means or
-    class probabilities; it is None once the fit is over.
-    """
-
-    models: tuple[tuple[Any, ...], ...]
-    log_variance: Array  # (K, m); NaN for experts with densities of their own
-    said: Array | None
-    density: Array | None  # log densities (K, n) of experts with densities of their own, else NaN
-    fitted: Array | None  # responsibilities (K, n) at the last proposal
+    models: tuple[tuple[Any, ...], ...]  # of each expert; their predictions are averaged
+    log_variance: Array  # (K, m); NaN for experts with their own density
+    # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
+    oof_predictions: Array | None
+    oof_log_density: Array | None  # (K, n); zero for experts without their own density
+    resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
 
 
 class AllRows(NamedTuple):
-    """All rows, which do not add up over blocks."""
+    """The rows themselves, in place of sufficient statistics."""
 
-    table: RawFeatures
+    features: RawFeatures
     y: Array
     resp: Array
 
 
+class Fits(NamedTuple):
+    """Models of some experts, and their out-of-fold predictions."""
+
+    models: list[tuple[Any, ...]]
+    predictions: Array
+    log_density: Array
+
+
 @dataclass(frozen=True)
 class CrossFittedExperts(Experts):
-    """Experts that are scikit-learn estimators.
+    """Experts that are scikit-learn estimators, see the module docstring.
 
     Parameters
     ----------
@@ -82,15 +90,15 @@ class CrossFittedExperts(Experts):
     seeds : array of int of shape (n_experts, n_folds)
         Random states of their fits.
     routes : tuple of dict
-        For each expert, the arguments of its fit and the names of the metadata they take.
+        For each expert, the arguments of its fit and the names of their metadata.
     classes : array or None
-        Labels whose codes y holds; None for regression.
+        Class labels, whose codes are in y; None for regression.
     shared_variance, variance_prior, noise_variance, variance_floor
         As of `LinearExperts`; unused for classes.
     out_of_bag : bool
-        Whether out-of-bag predictions stand in for folds.
+        Whether out-of-bag predictions are used instead of folds.
     n_jobs : int or None
-        Fits to run in parallel.
+        Number of parallel fits.
     """
 
     needs_all_rows: ClassVar[bool] = True
@@ -108,68 +116,74 @@ class CrossFittedExperts(Experts):
     n_jobs: int | None = None
 
     def init_params(self, n_experts: int, n_columns: int) -> EstimatorParams:
-        """No models: every expert says the same."""
+        """Parameters without models; all experts have the same density."""
         variance = np.zeros((n_experts, len(self.noise_variance)))
         return EstimatorParams((), variance, None, None, None)
 
-    # --- what experts say ---
+    # --- densities and predictions ---
 
-    def log_prob(self, params: EstimatorParams, table: RawFeatures, y: Array) -> Array:
+    def log_prob(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
         """Log density or log probability of y under each expert, (K, n).
 
-        Of the rows of a running fit, by what was said out of fold.
+        During a fit, the stored out-of-fold predictions are used.
         """
         if not params.models:
-            return np.full((len(params.log_variance), table.shape[0]), UNFITTED_LOG_PROB)
-        if params.said is not None and params.density is not None:
-            said, density = params.said, params.density
+            return np.full((len(params.log_variance), features.shape[0]), UNFITTED_LOG_PROB)
+        if params.oof_predictions is not None and params.oof_log_density is not None:
+            predictions, log_density = params.oof_predictions, params.oof_log_density
         else:
-            said, density = self.mean(params, table), self._densities(params, table, y)
-        return self._log_prob(said, density, params.log_variance, y)
+            predictions = self.mean(params, features)
+            log_density = self._own_log_density(params, features, y)
+        return self._log_prob(predictions, log_density, params.log_variance, y)
 
-    def _log_prob(self, said: Array, density: Array, log_variance: Array, y: Array) -> Array:
+    def _log_prob(
+        self, predictions: Array, log_density: Array, log_variance: Array, y: Array
+    ) -> Array:
         if self.classes is not None:
-            return np.log(said[:, y, np.arange(len(y))])
-        residual = (y - said) ** 2 * np.exp(-log_variance)[..., None]
+            return np.log(predictions[:, y, np.arange(len(y))])
+        residual = (y - predictions) ** 2 * np.exp(-log_variance)[..., None]
         constant = log_variance.sum(axis=1) + LOG_2PI * len(y)
         normal = -0.5 * (residual.sum(axis=1) + constant[:, None])
-        return np.where(self._has_density()[:, None], density, normal)
+        return np.where(self._has_density()[:, None], log_density, normal)
 
-    def mean(self, params: EstimatorParams, table: RawFeatures) -> Array:
+    def mean(self, params: EstimatorParams, features: RawFeatures) -> Array:
         """Mean (K, m, n) or class probabilities (K, C, n), averaged over the models."""
-        return np.stack([self.mean_of(params, k, table) for k in range(len(params.models))])
+        return np.stack([self.mean_of(params, k, features) for k in range(len(params.models))])
 
-    def mean_of(self, params: EstimatorParams, k: int, table: RawFeatures) -> Array:
-        """What one expert says, (m, n) or (C, n)."""
+    def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
+        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         return np.mean(
-            [predict_expert(model, table.X, self.classes) for model in params.models[k]], axis=0
+            [predict_expert(model, features.X, self.classes) for model in params.models[k]], axis=0
         )
 
-    def components(self, params: EstimatorParams, k: int, table: RawFeatures) -> NormalComponents:
-        """Normal noise around what an expert says, or its own density, averaged over its models."""
+    def components(
+        self, params: EstimatorParams, k: int, features: RawFeatures
+    ) -> NormalComponents:
+        """Normal distribution of expert k, or its own mixture, averaged over its models."""
         if self._has_density()[k]:
             return pool_components(
-                [predict_normal_components(model, table.X) for model in params.models[k]]
+                [predict_normal_components(model, features.X) for model in params.models[k]]
             )
-        mean = self.mean_of(params, k, table)
+        mean = self.mean_of(params, k, features)
         std = np.broadcast_to(np.sqrt(np.exp(params.log_variance[k]))[:, None], mean.shape)
         return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
 
-    def _densities(self, params: EstimatorParams, table: RawFeatures, y: Array) -> Array:
-        densities = np.zeros((len(params.models), table.shape[0]))
+    def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
+        """Log densities (K, n) of the experts with their own density; zero for the others."""
+        log_density = np.zeros((len(params.models), features.shape[0]))
         for k in np.flatnonzero(self._has_density()):
-            logs = [predict_log_density(model, table.X, y) for model in params.models[k]]
-            densities[k] = logsumexp(logs, axis=0) - np.log(len(logs))
-        return densities
+            logs = [predict_log_density(model, features.X, y) for model in params.models[k]]
+            log_density[k] = logsumexp(logs, axis=0) - np.log(len(logs))
+        return log_density
 
     def _n_outputs(self) -> int:
-        """Numbers that an expert says of a row."""
+        """Number of predicted values for each row."""
         return len(self.noise_variance) if self.classes is None else len(self.classes)
 
     def _has_density(self) -> Array:
-        """Which experts have predictive densities of their own, (K,)."""
-        regress = self.classes is None
-        return np.array([regress and has_density(model) for model in self.estimators])
+        """Which experts have their own predictive density, (K,)."""
+        is_regression = self.classes is None
+        return np.array([is_regression and has_density(model) for model in self.estimators])
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; and `noise_variance_` of a regression."""
@@ -180,10 +194,10 @@ class CrossFittedExperts(Experts):
         return fitted
 
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:
-        """Experts with a variance at its floor."""
+        """Experts with a variance at its lower bound."""
         if self.classes is not None:
             return np.zeros(len(params.log_variance), dtype=bool)
-        return (params.log_variance <= np.log(self.variance_floor)).any(axis=1)
+        return np.any(params.log_variance <= np.log(self.variance_floor), axis=1)
 
     def limitation(self, capability: type) -> str:
         """Why there is no predictive distribution: classes, or a density of another kind."""
@@ -201,129 +215,114 @@ class CrossFittedExperts(Experts):
     # --- fits ---
 
     def statistics(
-        self, params: EstimatorParams, table: RawFeatures, y: Array, resp: Array
+        self, params: EstimatorParams, features: RawFeatures, y: Array, resp: Array
     ) -> AllRows:
         """All rows."""
-        return AllRows(table, y, resp)
+        return AllRows(features, y, resp)
 
     def m_step(
         self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
     ) -> EstimatorParams:
-        """Propose refits of the experts whose rows have changed, and keep those that are better."""
-        table, y, resp = statistics
-        models, said, density, fitted = self._copy_state(params, statistics)
-        due = [k for k in range(len(resp)) if _responsibilities_changed(fitted[k], resp[k])]
-        new_models, new_said, new_density = self._refit(due, table, y, resp)
-        worth = self._objective(said, density, params.log_variance, y, resp)
-        fitted[due] = resp[due]
-        trial_said, trial_density = said.copy(), density.copy()
-        trial_said[due], trial_density[due] = new_said, new_density
-        new_worth = self._objective(trial_said, trial_density, params.log_variance, y, resp)
-        for k, proposed in zip(due, new_models, strict=True):
-            if not models[k] or new_worth[k] >= worth[k]:
-                models[k], said[k], density[k] = proposed, trial_said[k], trial_density[k]
-        log_variance = self._log_variance(said, y, resp)
-        return EstimatorParams(tuple(models), log_variance, said, density, fitted)
+        """Refit experts whose responsibilities changed, unless this decreases the objective."""
+        _, y, resp = statistics
+        (models, predictions, log_density), last_resp = self._copy_state(params, resp)
+        to_refit = [k for k in range(len(resp)) if _responsibilities_changed(last_resp[k], resp[k])]
+        refits = self._refit(to_refit, statistics)
+        objective = self._objective(predictions, log_density, params.log_variance, y, resp)
+        last_resp[to_refit] = resp[to_refit]
+        new_predictions, new_log_density = predictions.copy(), log_density.copy()
+        new_predictions[to_refit] = refits.predictions
+        new_log_density[to_refit] = refits.log_density
+        new_objective = self._objective(
+            new_predictions, new_log_density, params.log_variance, y, resp
+        )
+        for k, new_models in zip(to_refit, refits.models, strict=True):
+            if not models[k] or new_objective[k] >= objective[k]:
+                models[k] = new_models
+                predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
+        log_variance = self._log_variance(predictions, y, resp)
+        return EstimatorParams(tuple(models), log_variance, predictions, log_density, last_resp)
 
-    def _copy_state(
-        self, params: EstimatorParams, statistics: AllRows
-    ) -> tuple[list[tuple[Any, ...]], Array, Array, Array]:
-        """Copies of what the solution changes, or what stands for it before the first fit."""
-        if params.said is not None and params.density is not None and params.fitted is not None:
-            state = params.said.copy(), params.density.copy(), params.fitted.copy()
-            return list(params.models), *state
-        resp = statistics.resp
+    def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
+        """Copies of models, predictions and responsibilities; placeholders before the first fit."""
+        stored = params.oof_predictions, params.oof_log_density, params.resp_at_last_fit
+        if all(values is not None for values in stored):
+            predictions, log_density, previous = (np.array(values) for values in stored)
+            return Fits(list(params.models), predictions, log_density), previous
         n_experts, n_rows = resp.shape
-        said = np.zeros((n_experts, self._n_outputs(), n_rows)) + (self.classes is not None)
-        return [()] * n_experts, said, np.zeros_like(resp), np.full_like(resp, -1.0)
+        # Class probabilities are one, so that their logarithm is finite.
+        predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + (self.classes is not None)
+        fits = Fits([()] * n_experts, predictions, np.zeros_like(resp))
+        return fits, np.full_like(resp, -1.0)
 
-    def _refit(
-        self, due: list[int], table: RawFeatures, y: Array, resp: Array
-    ) -> tuple[list[tuple[Any, ...]], Array, Array]:
-        """Models of the experts `due`, what they say out of fold, and their densities."""
-        folds = list(_folds(table))
-        own = self._has_density()
-        fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_predict_fold)(k, j, table, y, resp, train, test, own[k])
-            for k in due
-            for j, (train, test) in enumerate(folds)
+    def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
+        """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
+        splits = list(cross_fit_splits(statistics.features))
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_predict_fold)(k, j, statistics, train, test)
+            for k in to_refit
+            for j, (train, test) in enumerate(splits)
         )
-        n_rows = resp.shape[1]
-        said, density = (
-            np.zeros((len(due), self._n_outputs(), n_rows)),
-            np.zeros((len(due), n_rows)),
-        )
+        n_rows = statistics.resp.shape[1]
+        predictions = np.zeros((len(to_refit), self._n_outputs(), n_rows))
+        log_density = np.zeros((len(to_refit), n_rows))
         models: list[tuple[Any, ...]] = []
-        for i in range(len(due)):
-            of_expert = fits[i * len(folds) : (i + 1) * len(folds)]
+        for i in range(len(to_refit)):
+            of_expert = results[i * len(splits) : (i + 1) * len(splits)]
             models.append(tuple(model for model, _, _ in of_expert))
-            for (_, told, logs), (_, test) in zip(of_expert, folds, strict=True):
-                said[i][:, test] = told
-                density[i, test] = logs
-        return models, said, density
+            for (_, prediction, logs), (_, test) in zip(of_expert, splits, strict=True):
+                predictions[i][:, test] = prediction
+                log_density[i, test] = logs
+        return Fits(models, predictions, log_density)
 
     def _fit_predict_fold(
-        self,
-        k: int,
-        j: int,
-        table: RawFeatures,
-        y: Array,
-        resp: Array,
-        train: Array,
-        test: Array,
-        own_density: bool,
+        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
-        """Fit one expert without one fold, and let it say the rows of that fold."""
+        """Model of expert k without fold j, and its predictions and log density in that fold."""
         try:
-            return self._fit_predict(k, j, table, y, resp, train, test, own_density)
+            return self._fit_predict(k, j, statistics, train, test)
         except Exception as error:
             rows = "fitted on all rows" if train is test else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
             raise
 
     def _fit_predict(
-        self,
-        k: int,
-        j: int,
-        table: RawFeatures,
-        y: Array,
-        resp: Array,
-        train: Array,
-        test: Array,
-        own_density: bool,
+        self, k: int, j: int, statistics: AllRows, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
-        kept = _rows_to_fit(train, resp, k)
-        model = self._fit(k, j, table, y, resp[k], kept)
-        X = index_rows(table.X, test)
-        if self.out_of_bag:
-            told = predict_expert(model, X, self.classes)
-            bagged = predict_oob(model, self.classes) if _has_oob(model) else told[:, kept]
-            told[:, kept] = np.where(np.isnan(bagged), told[:, kept], bagged)
-        else:
-            told = predict_expert(model, X, self.classes)
-        _check_prediction(told, self._n_outputs(), len(test))
-        logs = predict_log_density(model, X, y[:, test]) if own_density else np.zeros(len(test))
-        return model, told, logs
+        features, y, resp = statistics
+        rows = _rows_to_fit(train, resp, k)
+        model = self._fit(k, j, statistics, rows)
+        X = index_rows(features.X, test)
+        prediction = predict_expert(model, X, self.classes)
+        if self.out_of_bag:  # there are no folds: `test` is all rows
+            in_sample = prediction[:, rows]
+            out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
+            prediction[:, rows] = np.where(np.isnan(out_of_bag), in_sample, out_of_bag)
+        check_prediction(prediction, self._n_outputs(), len(test))
+        if self._has_density()[k]:
+            return model, prediction, predict_log_density(model, X, y[:, test])
+        return model, prediction, np.zeros(len(test))
 
-    def _fit(self, k: int, j: int, table: RawFeatures, y: Array, resp: Array, kept: Array) -> Any:
-        target = y[:, kept].T if self.classes is None else self.classes[y[kept]]
+    def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
+        features, y, resp = statistics
+        target = y[:, rows].T if self.classes is None else self.classes[y[rows]]
         if target.ndim == 2 and target.shape[1] == 1:
             target = target[:, 0]
-        weight = np.maximum(resp[kept], TINY**0.5)
+        weight = np.maximum(resp[k, rows], TINY**0.5)
         metadata = {
-            argument: table.metadata[name][kept] for argument, name in self.routes[k].items()
+            argument: features.metadata[name][rows] for argument, name in self.routes[k].items()
         }
-        X = index_rows(table.X, kept)
-        return fit_estimator(self.estimators[k], int(self.seeds[k, j]), X, target, weight, metadata)
+        X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
+        return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
-        """Parameters for new rows, without what was said of the rows of the fit."""
-        return params._replace(said=None, density=None, fitted=None)
+        """Parameters without the out-of-fold predictions of the training rows."""
+        return params._replace(oof_predictions=None, oof_log_density=None, resp_at_last_fit=None)
 
     def concatenate(
-        self, params: list[EstimatorParams]
+        self, params: Sequence[EstimatorParams]
     ) -> tuple[CrossFittedExperts, EstimatorParams]:
-        """Experts and parameters, for new rows, of several fits side by side."""
+        """Experts of several fits side by side, without training state."""
         models = sum((fit.models for fit in params), ())
         log_variance = np.concatenate([fit.log_variance for fit in params])
         experts = replace(self, estimators=self.estimators * len(params))
@@ -332,34 +331,39 @@ class CrossFittedExperts(Experts):
     # --- the objective ---
 
     def _objective(
-        self, said: Array, density: Array, log_variance: Array, y: Array, resp: Array
+        self, predictions: Array, log_density: Array, log_variance: Array, y: Array, resp: Array
     ) -> Array:
-        """Each expert's part of the objective, (K,), at the best variance of its own."""
-        if self.classes is None and not self.shared_variance:
-            log_variance = self._log_variance(said, y, resp)
-        values = (resp * self._log_prob(said, density, log_variance, y)).sum(axis=1)
-        return values - self._penalties(log_variance)
+        """Contribution of each expert to the penalised objective, (K,).
 
-    def _log_variance(self, said: Array, y: Array, resp: Array) -> Array:
+        The variance is profiled out, unless all experts share it.
+        """
+        if self.classes is None and not self.shared_variance:
+            log_variance = self._log_variance(predictions, y, resp)
+        log_prob = self._log_prob(predictions, log_density, log_variance, y)
+        return (resp * log_prob).sum(axis=1) - self._penalties(log_variance)
+
+    def _log_variance(self, predictions: Array, y: Array, resp: Array) -> Array:
+        """Log of the penalised variance estimates, (K, m)."""
         n_experts, n_outputs = len(resp), len(self.noise_variance)
         if self.classes is not None:
             return np.zeros((n_experts, n_outputs))
         weight = np.where(self._has_density()[:, None], 0.0, resp)
-        squares = np.einsum("kn,kmn->km", weight, (y - said) ** 2)
-        rows = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
+        squares = np.einsum("kn,kmn->km", weight, (y - predictions) ** 2)
+        mass = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
         if self.shared_variance:
-            rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
+            mass = np.broadcast_to(mass.sum(axis=0), mass.shape)
             squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
         prior = self.variance_prior
-        total = np.maximum(rows + prior, TINY)
+        total = np.maximum(mass + prior, TINY)
         variance = np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total
         log_variance = np.log(np.maximum(variance, self.variance_floor))
         return np.where(self._has_density()[:, None], np.nan, log_variance)
 
     def _penalties(self, log_variance: Array) -> Array:
+        """Negative log prior of the variances of each expert, (K,)."""
         if self.classes is not None:
             return np.zeros(len(log_variance))
-        # In units of the prior's variance, so that the bound does not depend on the units of y.
+        # Relative to the prior variance, so that the penalty does not depend on the units of y.
         ratio = log_variance - np.log(np.maximum(self.noise_variance, TINY))
         terms = ratio + np.exp(-ratio)
         return 0.5 * self.variance_prior * np.where(self._has_density(), 0.0, terms.sum(axis=1))
@@ -370,7 +374,7 @@ class CrossFittedExperts(Experts):
         return float(penalties[: 1 if self.shared_variance else None].sum())
 
     def n_parameters(self, params: EstimatorParams) -> float:
-        """Parameters of the models, NaN where they cannot be counted, and variances."""
+        """Number of parameters of the models and variances; NaN if it is unknown."""
         counts = [count_parameters(models[0]) for models in params.models]
         if self.classes is not None:
             return sum(counts)
@@ -379,45 +383,17 @@ class CrossFittedExperts(Experts):
 
 
 def pool_components(parts: list[NormalComponents]) -> NormalComponents:
-    """The mixture, in equal shares, of densities."""
+    """Mixture of several distributions with equal weights."""
     weight, mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
     return NormalComponents(weight / len(parts), mean, std)
 
 
-def _folds(table: RawFeatures) -> Iterator[tuple[Array, Array]]:
-    """Rows to fit and rows to tell, for each fold; all rows for both without folds."""
-    rows = np.arange(table.shape[0])
-    if table.fold is None:
-        yield rows, rows
-        return
-    for j in range(int(table.fold.max()) + 1):
-        yield rows[table.fold != j], rows[table.fold == j]
-
-
-def _check_prediction(said: Array, width: int, n_rows: int) -> None:
-    """An expert says finite numbers of every row; only its first fit shows whether it does."""
-    if said.shape != (width, n_rows):
-        raise ValueError(
-            f"An expert must predict {width} value(s) for each of {n_rows} rows; its answer has "
-            f"shape {said.T.shape}. Correct its predict, or use another estimator."
-        )
-    if not np.isfinite(said).all():
-        raise ValueError(
-            "An expert must predict finite values; it predicted NaN or infinity. Standardise or "
-            "impute the features it sees, or use another estimator."
-        )
-
-
-def _responsibilities_changed(fitted: Array, resp: Array) -> bool:
-    """Whether responsibilities have changed enough for a refit to be worth its time."""
-    return float(np.abs(resp - fitted).sum()) > REFIT_TOL * float(resp.sum())
+def _responsibilities_changed(previous: Array, resp: Array) -> bool:
+    """Whether responsibilities have changed enough since the last fit for a refit."""
+    return float(np.abs(resp - previous).sum()) > REFIT_TOL * float(resp.sum())
 
 
 def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
-    """The rows in which an expert has more than a negligible share, if they are enough."""
+    """Rows with more than a negligible responsibility of expert k; all rows if these are few."""
     kept = rows[resp[k, rows] > MIN_RESPONSIBILITY * resp[:, rows].sum(axis=0)]
     return kept if len(kept) >= MIN_FIT_ROWS else rows
-
-
-def _has_oob(model: Any) -> bool:
-    return hasattr(model, "oob_prediction_") or hasattr(model, "oob_decision_function_")

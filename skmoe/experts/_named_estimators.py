@@ -1,4 +1,4 @@
-"""Tables for experts that are estimators: their folds, and estimators for the names of experts."""
+"""Estimators for the names of experts that are not parametric families."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe._data.encoding import MAX_CATEGORIES
 
-# Estimators that a name stands for among experts that are estimators.
+# Estimators by name and type of the mixture.
 NAMED_ESTIMATORS = {
     "linear": {"regressor": Ridge(), "classifier": LogisticRegression()},
     "tree": {
@@ -27,7 +27,10 @@ NAMED_ESTIMATORS = {
 def resolve_estimators(
     experts: list[Any], task: str, alpha: float, X: Any, categories: list[int]
 ) -> tuple[Any, ...]:
-    """Estimators in the place of names, prepared for the table that they will see."""
+    """Estimators, with names replaced by pipelines for the features X.
+
+    `categories` are the indices of the categorical columns.
+    """
     return tuple(
         _make_pipeline(expert, task, alpha, X, categories) if isinstance(expert, str) else expert
         for expert in experts
@@ -35,10 +38,11 @@ def resolve_estimators(
 
 
 def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[int]) -> Any:
+    """A named estimator after one-hot encoding and, for linear models, imputation and scaling."""
     estimator = clone(NAMED_ESTIMATORS[name][task])
     steps = []
     if categories:
-        numbers = [j for j in range(X.shape[1]) if j not in categories]
+        numeric = [j for j in range(X.shape[1]) if j not in categories]
         one_hot = OneHotEncoder(
             handle_unknown="infrequent_if_exist",
             max_categories=MAX_CATEGORIES,
@@ -46,7 +50,7 @@ def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[
         )
         steps.append(
             ColumnTransformer(
-                [("categories", one_hot, categories), ("rest", "passthrough", numbers)]
+                [("categories", one_hot, categories), ("rest", "passthrough", numeric)]
             )
         )
     if name == "linear":

@@ -1,4 +1,4 @@
-"""How noisy y is, given the features: scale of the variance prior, floor of the variances."""
+"""Scale of the variance prior, and lower bound of the noise variances."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._numerics.typing import Array
 
-N_FOLDS = 3
+# Folds and maximum number of rows for the estimate of the noise variance. A rough estimate is
+# enough: the prior has the weight of ten rows.
+N_NOISE_FOLDS = 3
+MAX_NOISE_ROWS = 5000
 
-# Rows on which the noise is estimated: a scale of ten rows' weight needs no more.
-MOST_ROWS = 5000
-
+# Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6
 
 
 def estimate_noise_variance(X: Array, Y: Array, weight: Array) -> Array:
-    """Estimate of the variance of Y (m, n) that the features cannot explain, (m,).
+    """Estimate of the residual variance of standardised outputs Y (m, n) given X, (m,).
 
-    The smaller of the out-of-fold mean squared errors of a ridge regression and of a small
-    regression tree: a piecewise smooth target can be far from linear, and far from noisy.
-    Rows are to come in an order of their own (`distinct_rows`), which the folds follow.
+    It is the smaller of the out-of-fold mean squared errors of a ridge regression and of a
+    regression tree, since the regression function can be smooth or piecewise constant. The rows are
+    in the order of `unique_weighted_rows`, so that the folds do not depend on the user's order.
     """
     rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(weight))[:MOST_ROWS]
-    if len(chosen) < 2 * N_FOLDS:
+    sample = rng.permutation(len(weight))[:MAX_NOISE_ROWS]
+    if len(sample) < 2 * N_NOISE_FOLDS:
         return np.ones(len(Y))
-    X, Y, weight = X[chosen], Y[:, chosen], weight[chosen]
-    fold = np.arange(len(chosen)) % N_FOLDS
+    X, Y, weight = X[sample], Y[:, sample], weight[sample]
+    fold = np.arange(len(sample)) % N_NOISE_FOLDS
     models = (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
     errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in models]
-    # No noisier than the marginal variance, to which Y is standardised.
+    # The noise variance is at most the marginal variance, which is one.
     return np.minimum(np.minimum(*errors), 1.0)
 
 
 def _out_of_fold_error(
     model: RegressorMixin, X: Array, Y: Array, weight: Array, fold: Array
 ) -> Array:
+    """Out-of-fold weighted mean squared error of each output, (m,)."""
     squares = np.zeros(len(Y))
-    for held_out in range(N_FOLDS):
+    for held_out in range(N_NOISE_FOLDS):
         train, test = fold != held_out, fold == held_out
         fitted = clone(model).fit(X[train], Y[:, train].T, sample_weight=weight[train])
         predicted = fitted.predict(X[test]).reshape(test.sum(), len(Y)).T
@@ -49,10 +51,11 @@ def _out_of_fold_error(
 
 
 def variance_floor(Y: Array) -> Array:
-    """Smallest noise variance allowed for each output of standardised distinct rows, (m,).
+    """Lower bound of the noise variance of each standardised output of distinct rows, (m,).
 
-    A rounded target would let an expert win by a spike on its grid: if most rows share their
-    value with others, the floor is the variance of rounding to the median gap of the values.
+    With rounded outputs the likelihood can be inflated by near-zero variance on one grid value. So
+    if there are at most half as many values as rows, the lower bound is the variance of the
+    rounding error for a grid with the median gap between values.
     """
     floors = np.full(len(Y), RELATIVE_FLOOR)
     for output, y in enumerate(Y):

@@ -1,4 +1,4 @@
-"""Gates: the probability of each expert given the features of a row."""
+"""Gates: the probability of each expert given the features."""
 
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES

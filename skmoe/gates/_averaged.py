@@ -1,4 +1,4 @@
-"""The gate of an average of several fits: it chooses a fit, and then an expert of it."""
+"""The gate of the average of several fits: equal probability for each fit, then its own gate."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class AverageParams(NamedTuple):
 
 @dataclass(frozen=True)
 class AveragedGate(ChoiceModel):
-    """Chooses a start, each with the same probability, and then an expert of it.
+    """Equal probability for each start, times the gate probabilities within the start.
 
     Parameters
     ----------
     gate : Gate
         The gate of a single start.
     top_k : int or None
-        Most experts of a row in each start.
+        Maximum number of experts of a row in each start.
     """
 
     gate: Gate
@@ -36,14 +36,14 @@ class AveragedGate(ChoiceModel):
 
     def log_prob(self, params: AverageParams, design: Design) -> Array:
         """Log probability of each expert, (S * K, n)."""
-        parts = []
+        log_probs = []
         for start in params.starts:
             kept = keep_top_k(self.gate.log_prob(start, design), self.top_k)
-            parts.append(kept - logsumexp(kept, axis=0))
-        return np.concatenate(parts) - np.log(len(parts))
+            log_probs.append(kept - logsumexp(kept, axis=0))
+        return np.concatenate(log_probs) - np.log(len(log_probs))
 
     def n_parameters(self, params: AverageParams) -> int:
-        """Those of all starts; their weights are not fitted."""
+        """Number of free parameters of all starts, whose probabilities are fixed."""
         return sum(self.gate.n_parameters(start) for start in params.starts)
 
     @property
@@ -62,10 +62,13 @@ class AveragedGate(ChoiceModel):
 
     def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
         """Coefficients of the logits within each start, or log probabilities of all experts."""
-        starts = [self.gate.coefficients(start, n_columns) for start in params.starts]
-        if any(coef is None for coef in starts):
-            return None
-        joined = np.concatenate(starts)  # type: ignore[arg-type]
+        coefficients: list[Array] = []
+        for start in params.starts:
+            coef = self.gate.coefficients(start, n_columns)
+            if coef is None:
+                return None
+            coefficients.append(coef)
+        concatenated = np.concatenate(coefficients)
         if not self.depends_on_features:
-            joined[:, -1] -= np.log(len(starts))
-        return joined
+            concatenated[:, -1] -= np.log(len(coefficients))
+        return concatenated

@@ -20,14 +20,14 @@ class ConstantParams(NamedTuple):
 
 
 class ConstantStatistics(NamedTuple):
-    """Weight of the rows of each expert, (K,)."""
+    """Sum of the responsibilities of each expert, (K,)."""
 
     weight: Array
 
 
 @dataclass(frozen=True)
 class ConstantGate(Gate):
-    """Every row chooses with the same probabilities: a mixture of regressions [1]_.
+    """The same probabilities for all rows: a mixture of regressions [1]_.
 
     References
     ----------
@@ -62,22 +62,22 @@ class ConstantGate(Gate):
     def statistics(
         self, params: ConstantParams, design: Design, resp: Array, log_prob: Array
     ) -> ConstantStatistics:
-        """Weight of the rows of each expert."""
+        """Sum of the responsibilities of each expert."""
         return ConstantStatistics(resp.sum(axis=1))
 
     def m_step(
         self, statistics: ConstantStatistics, factor: None, params: ConstantParams, step: float
     ) -> ConstantParams:
-        """Shares of the experts."""
-        share = statistics.weight / statistics.weight.sum()
-        return ConstantParams(np.log(np.maximum(share, TINY)))
+        """Probabilities proportional to the summed responsibilities."""
+        prior = statistics.weight / statistics.weight.sum()
+        return ConstantParams(np.log(np.maximum(prior, TINY)))
 
     def project(self, params: ConstantParams) -> ConstantParams:
-        """Normalise, which extrapolation does not."""
+        """Normalised probabilities, after an extrapolation."""
         return ConstantParams(log_softmax(params.log_prior))
 
     def score_rows(self, params: ConstantParams, k: int, design: Array, log_prob: Array) -> Array:
-        """Gradients of the log probability of one expert, row by row, (K - 1, n)."""
+        """Gradient of the log probability of expert k for each row, (K - 1, n)."""
         return log_prob_score_rows(k, design[:, -1:], log_prob)
 
     def information(
@@ -93,12 +93,12 @@ class ConstantGate(Gate):
         return np.zeros((n_contrasts, n_contrasts))
 
     def contrast_matrix(self, params: ConstantParams) -> Array:
-        """Contrasts of the logits to log probabilities."""
+        """Matrix (K, K - 1) from contrasts of the logits to log probabilities."""
         basis = helmert_contrasts(len(params.log_prior))
         return basis - np.exp(params.log_prior) @ basis
 
     def n_parameters(self, params: ConstantParams) -> int:
-        """One probability fewer than experts."""
+        """K - 1 probabilities."""
         return len(params.log_prior) - 1
 
     def coefficients(self, params: ConstantParams, n_columns: int) -> Array:
@@ -107,7 +107,7 @@ class ConstantGate(Gate):
         return np.column_stack([slopes, params.log_prior])
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
-        """No matrices are kept."""
+        """No matrices are stored."""
         return 0, 0
 
     def surrogate(
@@ -118,25 +118,25 @@ class ConstantGate(Gate):
         design: Design,
         weight: Array,
     ) -> tuple[ConstantStatistics, None]:
-        """The weights, from which the M-step is exact."""
+        """The statistics themselves: the M-step is in closed form."""
         return statistics, None
 
     def surrogate_statistics(
         self, statistics: ConstantStatistics, hessian: None, params: ConstantParams
     ) -> ConstantStatistics:
-        """The weights."""
+        """The statistics, which do not depend on the parameters."""
         return statistics
 
     def rescale(self, y_map: Any) -> ConstantGate:
-        """The gate does not see the target."""
+        """The gate does not depend on the target."""
         return self
 
     def rescale_params(self, params: ConstantParams, x_map: Array, y_map: Any) -> ConstantParams:
-        """Probabilities do not depend on features."""
+        """The probabilities do not depend on the features."""
         return params
 
     def rescale_surrogate(
         self, statistics: ConstantStatistics, hessian: None, x_map: Array, y_map: Any
     ) -> tuple[ConstantStatistics, None]:
-        """Weights do not depend on features."""
+        """The statistics do not depend on the features."""
         return statistics, None

@@ -1,4 +1,4 @@
-"""Gates: how an expert is chosen from the features of a row."""
+"""Gates by the names of the parameter `gate`."""
 
 from __future__ import annotations
 

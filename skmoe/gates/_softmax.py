@@ -44,18 +44,18 @@ class SoftmaxGate(Gate):
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
     responsibilities [1]_, with the full Hessian: treating the classes as independent does not
-    converge [2]_. When the Hessian is too large to be formed, the step is found by conjugate
+    converge [2]_. If the Hessian is too large to be formed, the step is computed by conjugate
     gradients.
 
     Parameters
     ----------
     alpha : float, default=1.0
         L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
-        squares is subtracted from the log-likelihood. Intercepts are free.
+        squares is subtracted from the log-likelihood. Intercepts are not penalised.
     transformer : transformer or None, default=None
-        What makes the columns that the gate sees of the features (`gate_features`): splines for
-        borders that are not straight, say. Fitted with the mixture; `gate_feature_names_` names
-        what it made.
+        Transformer of the gate's features (`gate_features`), such as splines for boundaries between
+        experts that are not linear. It is fitted with the mixture; its output columns are named in
+        `gate_feature_names_`.
 
     References
     ----------
@@ -98,27 +98,27 @@ class SoftmaxGate(Gate):
         """Negative Hessian of the expected log-likelihood."""
         return softmax_hessian(design, resp.sum(axis=0), np.exp(log_prob))
 
-    def factorize(self, curvature: Any) -> Any:
-        """The penalised curvature, ready for solving."""
-        ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
-        return factorize_softmax_hessian(curvature, helmert_contrasts(curvature.shape[0]), ridge)
+    def factorize(self, hessian: Any) -> Any:
+        """Factorization of the Hessian with the penalty."""
+        ridge = ridge_diagonal(self.alpha, hessian.shape[-1])
+        return factorize_softmax_hessian(hessian, helmert_contrasts(hessian.shape[0]), ridge)
 
     def m_step(
         self, statistics: SoftmaxStatistics, factor: Any, params: SoftmaxParams, step: float
     ) -> SoftmaxParams:
-        """One Newton step."""
+        """Newton step, scaled by `step`."""
         n_experts, n_columns = params.coef.shape
         basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.alpha, n_columns)
-        ascent = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
-        return SoftmaxParams(params.coef + step * ascent)
+        newton = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
+        return SoftmaxParams(params.coef + step * newton)
 
     def penalty(self, params: SoftmaxParams) -> float:
-        """Half of `alpha` times the squared slopes."""
+        """`alpha / 2` times the sum of the squared slopes."""
         coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
         return 0.5 * self.alpha * float(np.square(coordinates[:, :-1]).sum())
 
     def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
-        """Gradients of the log probability of one expert, row by row, (P, n)."""
+        """Gradient of the log probability of expert k for each row, (P, n)."""
         return log_prob_score_rows(k, design, log_prob)
 
     def information(
@@ -134,11 +134,11 @@ class SoftmaxGate(Gate):
         return np.diag(np.tile(ridge_diagonal(self.alpha, n_columns), len(params.coef) - 1))
 
     def contrast_matrix(self, params: SoftmaxParams) -> Array:
-        """Contrasts to symmetric coefficients."""
+        """Matrix (K, K - 1) from contrasts to symmetric coefficients."""
         return helmert_contrasts(len(params.coef))
 
     def n_parameters(self, params: SoftmaxParams) -> int:
-        """One coefficient vector fewer than experts."""
+        """K - 1 coefficient vectors."""
         return (len(params.coef) - 1) * params.coef.shape[1]
 
     def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
@@ -146,7 +146,7 @@ class SoftmaxGate(Gate):
         return params.coef
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
-        """Columns of the Hessian, and the most that are formed."""
+        """Number of columns of the Hessian, and the maximum."""
         return (n_experts - 1) * n_columns, MAX_DENSE_HESSIAN
 
     def surrogate(
@@ -170,7 +170,7 @@ class SoftmaxGate(Gate):
         return SoftmaxStatistics(statistics.gradient - hessian_product(hessian, params.coef))
 
     def rescale(self, y_map: Any) -> SoftmaxGate:
-        """The gate does not see the target."""
+        """The gate does not depend on the target."""
         return self
 
     def rescale_params(self, params: SoftmaxParams, x_map: Array, y_map: Any) -> SoftmaxParams:

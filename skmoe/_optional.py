@@ -1,4 +1,4 @@
-"""Optional packages, imported where they are used."""
+"""Optional packages, imported on first use."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from importlib import import_module
 from typing import Any
 
 
-def import_pandas(user: str) -> Any:
-    """pandas, for what a method gives as a frame."""
-    return _import("pandas", user, "frames")
+def import_pandas(caller: str) -> Any:
+    """pandas, for results as data frames; `caller` is named in the error if it is missing."""
+    return _import("pandas", caller, "frames")
 
 
-def import_pyplot(user: str) -> Any:
-    """Matplotlib's pyplot, for pictures."""
-    return _import("matplotlib.pyplot", user, "plot")
+def import_pyplot(caller: str) -> Any:
+    """Matplotlib's pyplot, for displays."""
+    return _import("matplotlib.pyplot", caller, "plot")
 
 
-def import_parquet(user: str) -> Any:
-    """Parquet files, by pyarrow."""
-    return _import("pyarrow.parquet", user, "parquet")
+def import_parquet(caller: str) -> Any:
+    """The reader of Parquet files of pyarrow."""
+    return _import("pyarrow.parquet", caller, "parquet")
 
 
-def import_dask(user: str) -> Any:
-    """Dask, for tables on a cluster."""
-    return _import("dask", user, "dask")
+def import_dask(caller: str) -> Any:
+    """Dask, for collections on a cluster."""
+    return _import("dask", caller, "dask")
 
 
-def import_skl2onnx(user: str) -> Any:
-    """skl2onnx, for models in ONNX."""
-    return _import("skl2onnx", user, "onnx")
+def import_skl2onnx(caller: str) -> Any:
+    """skl2onnx, for the export to ONNX."""
+    return _import("skl2onnx", caller, "onnx")
 
 
-def _import(package: str, user: str, extra: str) -> Any:
+def _import(package: str, caller: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"{user} needs {package.split('.')[0]}, which is not installed. Install it: "
+            f"{caller} needs {package.split('.')[0]}, which is not installed. Install it: "
             f'pip install "skmoe[{extra}]"'
         ) from error

@@ -1,35 +1,35 @@
-"""Rows that come in blocks: tables larger than memory."""
+"""Row blocks, for tables larger than memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from skmoe._data.dask_chunks import align_chunks, zip_chunks
 from skmoe._optional import import_dask, import_parquet
 
-# Bytes of the features of a block that this module cuts itself.
+# Bytes of the features of a block, where arrays are split into blocks.
 BLOCK_BYTES = 2**24
 
 
 class RowBlocks:
-    """Rows in blocks, for `fit` of a mixture with linear experts.
+    """Rows in blocks, for `fit` of a mixture with experts of a parametric family.
 
-    A fit goes through the blocks once for each iteration of EM, and holds one of them at a time:
-    its memory does not depend on the number of rows.
+    A fit reads the blocks once in each iteration of EM, with one block in memory at a time: its
+    memory does not depend on the number of rows.
 
     Parameters
     ----------
     factory : callable
-        Called without arguments at the begin of each pass; returns an iterable of `(X, y)` or
-        `(X, y, sample_weight)`. Every pass must give the same rows, all blocks of the same columns
-        and dtype.
+        Called without arguments at the start of each pass; returns an iterable of `(X, y)` or
+        `(X, y, sample_weight)`. All passes must give the same rows, and all blocks must have the
+        same columns and dtype.
     classes : array-like of shape (n_classes,), default=None
-        For a classifier: all labels. None collects them in the first pass.
+        All labels of a classifier. None collects them in the first pass.
 
     Examples
     --------
@@ -45,16 +45,16 @@ class RowBlocks:
     array([0.5, 0.5])
     """
 
-    def __init__(self, factory: Callable[[], Iterable[tuple]], classes: Any = None):
+    def __init__(self, factory: Callable[[], Iterable[tuple[Any, ...]]], classes: Any = None):
         self.factory = factory
         self.classes = classes
 
-    def __iter__(self) -> Iterator[tuple]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.factory())
 
     @classmethod
-    def from_arrays(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None):
-        """Blocks of arrays that are read as they are sliced, such as memory maps.
+    def from_arrays(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Blocks of arrays that are read when they are sliced, such as memory maps.
 
         Parameters
         ----------
@@ -82,13 +82,13 @@ class RowBlocks:
         y: Sequence[Any],
         sample_weight: Sequence[Any] | None = None,
         classes: Any = None,
-    ):
+    ) -> Self:
         """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
 
         Parameters
         ----------
         X, y : list of paths
-            Files of features, and as many of the target.
+            Files of features, and the same number of files of the target.
         sample_weight : list of paths, default=None
             Files of weights.
         classes : array-like of shape (n_classes,), default=None
@@ -97,12 +97,12 @@ class RowBlocks:
         Returns
         -------
         blocks : RowBlocks
-            Blocks of about 16 megabytes, none over two files.
+            Blocks of about 16 megabytes, each from one file.
         """
-        names = [X, y] if sample_weight is None else [X, y, sample_weight]
+        files = [X, y] if sample_weight is None else [X, y, sample_weight]
 
-        def factory() -> Iterator[tuple]:
-            for paths in zip(*names, strict=True):
+        def factory() -> Iterator[tuple[Any, ...]]:
+            for paths in zip(*files, strict=True):
                 yield from _slices(partial(_open_memmaps, paths))
 
         return cls(factory, classes)
@@ -114,15 +114,15 @@ class RowBlocks:
         target: str | list[str],
         sample_weight: str | None = None,
         classes: Any = None,
-    ):
+    ) -> Self:
         """Blocks of the row groups of Parquet files, read through pyarrow.
 
         Parameters
         ----------
         paths : path or list of paths
-            Files of the same columns. Those that are no target and no weight are features.
+            Files with the same columns. The features are all columns except target and weights.
         target : str or list of str
-            Column of the target, or columns.
+            Column or columns of the target.
         sample_weight : str, default=None
             Column of the weights.
         classes : array-like of shape (n_classes,), default=None
@@ -135,35 +135,37 @@ class RowBlocks:
         """
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
-        taken = [target] if isinstance(target, str) else list(target)
-        taken += [] if sample_weight is None else [sample_weight]
+        no_features = [target] if isinstance(target, str) else list(target)
+        no_features += [] if sample_weight is None else [sample_weight]
 
-        def factory() -> Iterator[tuple]:
+        def factory() -> Iterator[tuple[Any, ...]]:
             for path in files:
                 with parquet.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         frame = file.read_row_group(group).to_pandas()
-                        block = (frame.drop(columns=taken), frame[target])
+                        block = (frame.drop(columns=no_features), frame[target])
                         weight = () if sample_weight is None else (frame[sample_weight],)
                         yield (*block, *weight)
 
         return cls(factory, classes)
 
     @classmethod
-    def from_dask(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None):
-        """Blocks of Dask collections, whose sums are found where the blocks live.
+    def from_dask(
+        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> DaskBlocks:
+        """Blocks of Dask collections, whose statistics are computed on the workers.
 
-        In each pass the workers send sums only, which are added up in a tree; of the first one
-        also a sample of the rows, on which starts are found. With a client of `distributed` the
-        collections are persisted on its workers; without one they are read anew in each pass.
+        In each pass the workers return only statistics, which are added in a tree; in the first
+        pass also a sample of the rows, for the initialisation. With a client of `distributed` the
+        collections are persisted on its workers; without one they are read again in each pass.
 
         Parameters
         ----------
         X : dask array of shape (n_samples, n_features), or dask data frame
             Features.
         y : dask array or series, or array of shape (n_samples,) or (n_samples, n_outputs)
-            Target. Arrays of known chunk sizes are cut like X; others must have as many chunks or
-            partitions as X.
+            Target. Arrays with known chunk sizes are rechunked like X; others must have the chunks
+            or partitions of X.
         sample_weight : dask array or series, or array of shape (n_samples,), default=None
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
@@ -177,20 +179,20 @@ class RowBlocks:
         Raises
         ------
         ValueError
-            If y or weights have other rows or partitions than X, or if chunk sizes that are
-            unknown would have to be known.
+            If the rows or partitions of y or of the weights differ from those of X, or if chunk
+            sizes that are needed are unknown.
         """
         dask = import_dask("RowBlocks.from_dask")
-        given = {"X": X, "y": y} | (
-            {} if sample_weight is None else {"sample_weight": sample_weight}
-        )
-        pack = dask.delayed(lambda *values: values)
-        blocks = [pack(*values) for values in zip_chunks(align_chunks(given))]
+        collections = {"X": X, "y": y}
+        if sample_weight is not None:
+            collections["sample_weight"] = sample_weight
+        as_tuple = dask.delayed(lambda *values: values)
+        blocks = [as_tuple(*values) for values in zip_chunks(align_chunks(collections))]
         return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks, classes)
 
 
 class DaskBlocks(RowBlocks):
-    """Blocks that live where Dask keeps them.
+    """Row blocks on Dask workers.
 
     Parameters
     ----------
@@ -204,29 +206,38 @@ class DaskBlocks(RowBlocks):
         super().__init__(lambda: (block.compute() for block in blocks), classes)
         self.blocks = blocks
 
-    def first(self) -> tuple:
-        """The first block, brought here."""
-        return self.blocks[0].compute()
+    def first(self) -> tuple[Any, ...]:
+        """The first block, in this process."""
+        return tuple(self.blocks[0].compute())
 
-    def map(self, look: Callable[[int, tuple], Any]) -> list[Any]:
-        """What `look` finds in each block, found where it lives."""
+    def map(self, block_fn: Callable[[int, tuple[Any, ...]], Any]) -> list[Any]:
+        """Results of `block_fn(index, block)` for all blocks, computed on the workers."""
         dask = import_dask("RowBlocks.from_dask")
-        look = dask.delayed(look, pure=False)
-        return list(dask.compute(*(look(index, block) for index, block in enumerate(self.blocks))))
+        return list(dask.compute(*self._delayed_results(dask, block_fn)))
 
-    def map_reduce(self, look: Callable[[int, tuple], Any], add: Callable[[Any, Any], Any]) -> Any:
-        """What `look` finds in the blocks, found where they live, and added up in a tree."""
+    def map_reduce(
+        self,
+        block_fn: Callable[[int, tuple[Any, ...]], Any],
+        merge: Callable[[Any, Any], Any],
+    ) -> Any:
+        """Results of `block_fn(index, block)`, merged in a tree, computed on the workers."""
         dask = import_dask("RowBlocks.from_dask")
-        look, add = dask.delayed(look, pure=False), dask.delayed(add, pure=False)
-        looks = [look(index, block) for index, block in enumerate(self.blocks)]
-        while len(looks) > 1:
-            pairs = [looks[i : i + 2] for i in range(0, len(looks), 2)]
-            looks = [add(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
-        return looks[0].compute()
+        merge = dask.delayed(merge, pure=False)
+        results = self._delayed_results(dask, block_fn)
+        while len(results) > 1:
+            pairs = [results[i : i + 2] for i in range(0, len(results), 2)]
+            results = [merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        return results[0].compute()
+
+    def _delayed_results(
+        self, dask: Any, block_fn: Callable[[int, tuple[Any, ...]], Any]
+    ) -> list[Any]:
+        block_fn = dask.delayed(block_fn, pure=False)
+        return [block_fn(index, block) for index, block in enumerate(self.blocks)]
 
 
 def _has_client() -> bool:
-    """Whether a cluster is there to keep blocks."""
+    """Whether there is a client of `distributed`, which can persist blocks."""
     try:
         import_module("distributed").get_client()
     except (ImportError, ValueError):
@@ -238,14 +249,15 @@ def _open_memmaps(paths: Sequence[Any]) -> list[Any]:
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
-def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple]:
+def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     """Copies of slices of arrays.
 
-    They are asked for anew for each block: pages of a map count as memory until it is closed.
+    `arrays` is called again for each block: pages of a memory map count as memory until it is
+    closed.
     """
     X = arrays()[0]
     row_bytes = max(1, X.dtype.itemsize * int(np.prod(X.shape[1:])))
     n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
     del X
-    for begin in range(0, n_rows, size):
-        yield tuple(np.array(values[begin : begin + size]) for values in arrays())
+    for start in range(0, n_rows, size):
+        yield tuple(np.array(values[start : start + size]) for values in arrays())

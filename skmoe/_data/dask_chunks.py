@@ -1,4 +1,4 @@
-"""Chunks of Dask collections."""
+"""Chunks of Dask collections, and their alignment."""
 
 from __future__ import annotations
 
@@ -13,54 +13,56 @@ def is_dask(X: Any) -> bool:
     return callable(getattr(X, "__dask_graph__", None)) and hasattr(X, "ndim")
 
 
-def zip_chunks(collections: list[Any]) -> list[tuple]:
-    """For each chunk of rows, what the collections hold there, as delayed values."""
-    cuts = []
+def zip_chunks(collections: list[Any]) -> list[tuple[Any, ...]]:
+    """For each chunk of rows, the delayed values of all collections."""
+    chunks = []
     for values in collections:
-        in_array = hasattr(values, "chunks") and values.ndim > 1
-        whole = values.rechunk({1: -1}) if in_array else values
-        cuts.append(np.ravel(whole.to_delayed()).tolist())
-    return list(zip(*cuts, strict=True))
+        has_columns = hasattr(values, "chunks") and values.ndim > 1
+        whole_rows = values.rechunk({1: -1}) if has_columns else values
+        chunks.append(np.ravel(whole_rows.to_delayed()).tolist())
+    return list(zip(*chunks, strict=True))
 
 
-def align_chunks(given: dict[str, Any]) -> list[Any]:
-    """Collections that belong to X, cut by rows like it.
+def align_chunks(collections: dict[str, Any]) -> list[Any]:
+    """X, and the other collections with the same chunks of rows.
 
     Raises
     ------
     ValueError
-        If they cannot be: sizes are unknown, or other.
+        If the numbers of rows or chunks differ, or sizes of chunks that are needed are unknown.
     """
-    X = given["X"]
-    return [X, *(_rechunk_like(X, name, values) for name, values in given.items() if name != "X")]
+    X = collections["X"]
+    others = {name: values for name, values in collections.items() if name != "X"}
+    return [X, *(_rechunk_like(X, name, values) for name, values in others.items())]
 
 
 def _rechunk_like(X: Any, name: str, values: Any) -> Any:
-    """Values of the rows of X, cut like X."""
-    rows = _rows(X)
+    """Values of the rows of X, with the chunks of X."""
+    sizes = _chunk_sizes(X)
     if not is_dask(values):
-        if rows is None:
+        if sizes is None:
             raise ValueError(
-                f"{name} must be a Dask collection cut like X, whose chunk sizes are unknown; got "
-                f"{type(values).__name__}. Make X an array of known chunks (X.to_dask_array("
-                f"lengths=True), X.compute_chunk_sizes()), or give {name} as a Dask collection."
+                f"{name} must be a Dask collection with the chunks of X, whose chunk sizes are "
+                f"unknown; got {type(values).__name__}. Make X an array of known chunks "
+                f"(X.to_dask_array(lengths=True), X.compute_chunk_sizes()), or give {name} as a "
+                "Dask collection."
             )
         values = np.asarray(values)
-        _check_length(name, sum(rows), len(values))
+        _check_n_rows(name, sum(sizes), len(values))
         array = import_module("dask.array")
-        return array.from_array(values, chunks=(rows, *values.shape[1:]))
-    own = _rows(values)
-    if rows is not None and own is not None:
-        _check_length(name, sum(rows), sum(own))
-        return values if own == rows else values.rechunk({0: rows})
-    counts = _n_pieces(X), _n_pieces(values)
-    if counts[0] != counts[1]:
+        return array.from_array(values, chunks=(sizes, *values.shape[1:]))
+    own_sizes = _chunk_sizes(values)
+    if sizes is not None and own_sizes is not None:
+        _check_n_rows(name, sum(sizes), sum(own_sizes))
+        return values if own_sizes == sizes else values.rechunk({0: sizes})
+    n_chunks = _n_chunks(X), _n_chunks(values)
+    if n_chunks[0] != n_chunks[1]:
         raise ValueError(
-            f"X and {name} must have as many chunks or partitions; got {counts[0]} and "
-            f"{counts[1]}, of unknown sizes. Call compute_chunk_sizes() on the arrays, which are "
-            f"cut alike then, or repartition {name} like X."
+            f"X and {name} must have as many chunks or partitions; got {n_chunks[0]} and "
+            f"{n_chunks[1]}, of unknown sizes. Call compute_chunk_sizes() on the arrays, whose "
+            f"chunks are then aligned, or repartition {name} like X."
         )
-    divisions = [getattr(part, "divisions", (None,)) for part in (X, values)]
+    divisions = [getattr(collection, "divisions", (None,)) for collection in (X, values)]
     if None not in [*divisions[0], *divisions[1]] and divisions[0] != divisions[1]:
         raise ValueError(
             f"X and {name} must have the same partitions; got divisions {divisions[0]} and "
@@ -69,16 +71,18 @@ def _rechunk_like(X: Any, name: str, values: Any) -> Any:
     return values
 
 
-def _rows(values: Any) -> tuple[int, ...] | None:
-    """Rows of each chunk of an array; None where they are unknown, as those of frames are."""
+def _chunk_sizes(values: Any) -> tuple[int, ...] | None:
+    """Number of rows of each chunk of an array; None if unknown, as for data frames."""
     chunks = getattr(values, "chunks", None)
     return None if chunks is None or np.isnan(chunks[0]).any() else chunks[0]
 
 
-def _n_pieces(values: Any) -> int:
-    return values.numblocks[0] if hasattr(values, "numblocks") else values.npartitions
+def _n_chunks(values: Any) -> int:
+    return int(values.numblocks[0] if hasattr(values, "numblocks") else values.npartitions)
 
 
-def _check_length(name: str, wanted: int, got: int) -> None:
-    if wanted != got:
-        raise ValueError(f"X and {name} must have the same number of rows; got {wanted} and {got}.")
+def _check_n_rows(name: str, n_rows_of_x: int, n_rows: int) -> None:
+    if n_rows != n_rows_of_x:
+        raise ValueError(
+            f"X and {name} must have the same number of rows; got {n_rows_of_x} and {n_rows}."
+        )

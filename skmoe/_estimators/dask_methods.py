@@ -1,6 +1,6 @@
-"""Dask collections: how they are cut, and methods that answer them lazily, chunk by chunk.
+"""Methods for Dask collections: Dask arrays that are computed chunk by chunk.
 
-Dask is imported only where a collection of it was given.
+Dask is imported only for its collections.
 """
 
 from __future__ import annotations
@@ -10,33 +10,37 @@ from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 
 from skmoe._data.dask_chunks import align_chunks, is_dask, zip_chunks
+from skmoe._estimators.warm_start import TrainingState
+from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
 
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 
-def supports_dask(method: Callable) -> Callable:
-    """A method of new rows that answers a Dask collection by a Dask array, cut like it."""
-    arguments = signature(method)
+
+def supports_dask(method: MethodT) -> MethodT:
+    """Decorator: for a Dask collection the method is mapped over its chunks, to a Dask array."""
+    method_signature = signature(method)
 
     @wraps(method)
-    def answer(self: Any, X: Any, *args: Any, **options: Any) -> Any:
+    def wrapper(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_dask(X):
-            return method(self, X, *args, **options)
-        given = dict(arguments.bind(self, X, *args, **options).arguments)
-        del given["self"], given["X"]
-        return _map_chunks(self, method.__name__, X, given.pop("y", None), given)
+            return method(self, X, *args, **kwargs)
+        options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
+        del options["self"], options["X"]
+        return _map_chunks(self, method.__name__, X, options.pop("y", None), options)
 
-    return answer
+    return cast(MethodT, wrapper)
 
 
 class DaskScoreMixin:
-    """A score of Dask collections, of which only target and predictions come into memory."""
+    """A score for Dask collections; only the target and the predictions are loaded."""
 
     def score(self: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination of a regressor, accuracy of a classifier.
@@ -53,69 +57,74 @@ class DaskScoreMixin:
         Returns
         -------
         score : float
-            R squared of the predicted means, or share of the rows whose class is predicted.
+            R squared of the predicted means, or the fraction of the rows whose class is predicted.
         """
         if not is_dask(X):
             return super().score(X, y, sample_weight)  # type: ignore[misc]
-        given = self.predict(X), y, sample_weight
-        said, y, weight = (part.compute() if is_dask(part) else part for part in given)
-        judge = accuracy_score if is_classifier(self) else r2_score
-        return judge(y, said, sample_weight=weight)
+        collections = self.predict(X), y, sample_weight
+        prediction, y, weight = (
+            values.compute() if is_dask(values) else values for values in collections
+        )
+        score_fn = accuracy_score if is_classifier(self) else r2_score
+        return float(score_fn(y, prediction, sample_weight=weight))
 
 
-# --- answers ----------------------------------------------------------------------------------
+# --- chunks -----------------------------------------------------------------------------------
 
 
 def _map_chunks(estimator: Any, name: str, X: Any, y: Any, options: dict[str, Any]) -> Any:
-    """What the method would say of X, once it is asked for."""
+    """Dask array of the results of a method for every chunk of X."""
     dask = import_dask(name)
     array = import_module("dask.array")
+    # A call with one row raises the errors of wrong columns, and gives the shape of the results.
     row = _meta_row(X)
     with_y = {} if y is None else {"y": estimator.predict(row)}
-    # One row tells what is wrong with the columns, and of which shape and type answers are.
-    seen = getattr(estimator, name)(row, **with_y, **options)
-    ask = partial(_predict_chunk, name, options, np.empty((0, *seen.shape[1:]), dtype=seen.dtype))
-    # As a task of its own, the estimator goes to each worker once.
+    example = getattr(estimator, name)(row, **with_y, **options)
+    empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
+    predict_chunk = partial(_predict_chunk, name, options, empty)
+    # As a task of its own, the estimator is sent to each worker once.
     fitted = dask.delayed(_without_training_state(estimator), pure=False)
     X, *others = align_chunks({"X": X} | ({} if y is None else {"y": y}))
-    new_axes = dict(enumerate(seen.shape[1:], start=3))
+    new_axes = dict(enumerate(example.shape[1:], start=3))
     if hasattr(X, "chunks") and all(hasattr(other, "chunks") for other in others):
         indexed = [(X, (0, 1)), *((other, (0, 2)[: other.ndim]) for other in others)]
         return array.blockwise(
-            ask,
+            predict_chunk,
             (0, *new_axes),
-            *(part for pair in [(fitted, None), *indexed] for part in pair),
+            *(argument for pair in [(fitted, None), *indexed] for argument in pair),
             new_axes=new_axes,
-            dtype=seen.dtype,
+            dtype=example.dtype,
             concatenate=True,
             align_arrays=False,
-            meta=np.empty((0,) * seen.ndim, dtype=seen.dtype),
+            meta=np.empty((0,) * example.ndim, dtype=example.dtype),
         )
-    shape = (np.nan, *seen.shape[1:])
-    ask = dask.delayed(ask, pure=False)
-    parts = [ask(fitted, *cut) for cut in zip_chunks([X, *others])]
-    return array.concatenate([array.from_delayed(part, shape, dtype=seen.dtype) for part in parts])
+    shape = (np.nan, *example.shape[1:])
+    predict_chunk = dask.delayed(predict_chunk, pure=False)
+    chunks = [predict_chunk(fitted, *chunk) for chunk in zip_chunks([X, *others])]
+    return array.concatenate(
+        [array.from_delayed(chunk, shape, dtype=example.dtype) for chunk in chunks]
+    )
 
 
 def _predict_chunk(
-    name: str, options: dict[str, Any], nothing: Any, fitted: Any, X: Any, *y: Any
+    name: str, options: dict[str, Any], empty: Array, fitted: Any, X: Any, *y: Any
 ) -> Any:
-    """The answer to a chunk of rows; filters may have left none."""
-    return getattr(fitted, name)(X, *y, **options) if X.shape[0] else nothing
+    """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them."""
+    return getattr(fitted, name)(X, *y, **options) if X.shape[0] else empty
 
 
 def _meta_row(X: Any) -> Any:
-    """Rows with the columns of a collection, without a look at its values."""
+    """One row with the columns of a collection, made without its values."""
     if not hasattr(X, "columns"):
         return np.zeros((1, *X.shape[1:]), dtype=X.dtype)
-    frames = import_module("pandas")
-    empty = frames.DataFrame(columns=X.columns).astype(dict(X.dtypes))
+    pandas = import_module("pandas")
+    empty = pandas.DataFrame(columns=X.columns).astype(dict(X.dtypes))
     return import_module("dask.dataframe.utils").meta_nonempty(empty)
 
 
 def _without_training_state(estimator: Any) -> Any:
-    """The estimator without what it keeps for fits to come."""
-    light = copy.copy(estimator)
-    for name in ("_memory", "_stream", "_early", "_resume_state", "_skl_callbacks"):
-        vars(light).pop(name, None)
-    return light
+    """Shallow copy without the state for later fits and without callbacks, for the workers."""
+    fitted = copy.copy(estimator)
+    fitted._training_state = TrainingState()
+    vars(fitted).pop("_skl_callbacks", None)  # of scikit-learn
+    return fitted

@@ -51,9 +51,9 @@ for name, fitted in {"Poisson experts": moe, "normal experts": normal}.items():
 
 # %%
 # **Left**: the counts, moved a little at random so that they do not overlap, in the colours of the
-# experts with the largest responsibilities; the mean of each expert, and its 90 % interval, at the
-# median of its weeks. **Right**: how often each count occurs in new rows, and the mean probability
-# that the mixtures give it. Normal experts also give probability to numbers below zero.
+# experts with the largest responsibilities; the mean and the 90 % interval of the mixture in the
+# median week of each expert. **Right**: how often each count occurs in new rows, and the mean
+# probability that the mixtures give it. Normal experts also give probability to numbers below zero.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 assigned = moe.responsibilities(X, y).argmax(axis=1)

@@ -224,7 +224,7 @@ def part_classes():
 
 
 # Validation of the constructor parameters `expert` and `gate` decides what kind of value was given.
-ASKS_KIND = {"_estimators/parameters.py"}
+ASKS_KIND = {"_estimators/part_parameters.py"}
 
 
 @pytest.mark.parametrize("name", [n for n in PATHS if room(n) not in ("experts", "gates")])

@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -218,7 +220,6 @@ def test_columns_that_begin_to_vary():
 REGRESSOR = MixtureOfExpertsRegressor(2)
 CLASSIFIER = MixtureOfExpertsClassifier(2)
 REFUSED = {
-    "average": (clone(REGRESSOR).set_params(combine="average"), Y, {}, 'combine="best"'),
     "gate": (clone(REGRESSOR).set_params(gate=[1]), Y, {}, "gate must be one of"),
     "half life": (clone(REGRESSOR).set_params(half_life=0), Y, {}, "half_life must be None"),
     "word": (clone(REGRESSOR).set_params(half_life="x"), Y, {}, "half_life must be a finite"),
@@ -234,6 +235,23 @@ def test_what_streams_cannot_do_is_refused(case):
     moe, y, options, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         clone(moe).partial_fit(X[:300], y[:300], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"combine": "average"}, 'needs combine="best"'),
+        ({"base": Ridge()}, "needs base=None"),
+        ({"gate": SoftmaxGate(transformer=MaxAbsScaler())}, "a gate without a transformer"),
+        ({"n_experts": "auto"}, "an integer n_experts"),
+    ],
+)
+def test_partial_fit_is_absent_where_it_cannot_work(options, reason):
+    moe = clone(REGRESSOR).set_params(**options)
+    assert not hasattr(moe, "partial_fit")
+    with pytest.raises(AttributeError) as refusal:
+        moe.partial_fit(X, Y)
+    assert reason in str(refusal.value.__cause__)
 
 
 def test_later_batches_are_checked():

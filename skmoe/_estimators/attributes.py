@@ -1,7 +1,8 @@
-"""Fitted attributes and warnings, from the result of a fit."""
+"""Fitted attributes and warnings after a fit."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -19,7 +20,7 @@ from skmoe._numerics.typing import Array
 
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
-    """Attributes of gate and experts in the units of the data, and the fitted mixture itself."""
+    """Attributes of gate and experts in original units, and the fitted mixture."""
     fitted = fitted.drop_training_state()
     model, params, preprocessor = fitted
     extra = preprocessor.extra_features
@@ -38,7 +39,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 def attributes_of_run(
     problem: FitProblem, run: EMResult, model: MixtureModel | None = None
 ) -> dict[str, Any]:
-    """Attributes of the state of a run of EM; of another model than that of EM, if given."""
+    """Attributes of a run of EM, optionally with another model."""
     lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
     return (
         problem.attributes
@@ -56,14 +57,24 @@ def attributes_of_run(
 # --- warnings ---------------------------------------------------------------------------------
 
 
-def warn_convergence(run: EMResult, max_iter: int, tol: float, stacklevel: int) -> None:
-    """Warn if EM has stopped before the lower bound has converged."""
+def user_stacklevel() -> int:
+    """Level of the first caller outside of this package and of scikit-learn, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn"):
+            break
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
+    """Warn if EM has stopped before convergence."""
     if run.line_search_failed:
         warnings.warn(
             "EM stopped: no step kept the lower bound from falling. A part lowers its own "
             "objective; if it is one of your own, check its `m_step`.",
             ConvergenceWarning,
-            stacklevel=stacklevel,
+            stacklevel=user_stacklevel(),
         )
     elif not run.converged and len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
@@ -73,28 +84,31 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float, stacklevel: int) 
             f"is left to gain, tol={tol:g}. Increase max_iter, raise tol, or make the "
             "problem easier with fewer experts or larger penalties (alpha, gate_alpha).",
             ConvergenceWarning,
-            stacklevel=stacklevel,
+            stacklevel=user_stacklevel(),
         )
 
 
-def warn_collapsed(responsibility_mass: Array, stacklevel: int) -> None:
-    """Warn of experts that have lost their rows."""
+def warn_collapsed(responsibility_mass: Array) -> None:
+    """Warn if experts have lost their rows."""
     total = responsibility_mass.sum()
     collapsed = np.flatnonzero(is_collapsed(responsibility_mass))
     if len(collapsed):
-        shares = ", ".join(
+        masses = ", ".join(
             f"{k} ({responsibility_mass[k]:.2g} of {total:.6g} rows)" for k in collapsed
         )
         warnings.warn(
-            f"Experts have collapsed, leaving their rows to others: {shares}. Use fewer "
+            f"Experts have collapsed, leaving their rows to others: {masses}. Use fewer "
             "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=user_stacklevel(),
         )
 
 
-def warn_dispersion_at_bound(fitted: FittedMixture, stacklevel: int) -> None:
-    """Warn of experts whose dispersion is at its bound, unless y is a function of X."""
+def warn_dispersion_at_bound(fitted: FittedMixture) -> None:
+    """Warn if some experts have a dispersion at its bound.
+
+    If all have, y is a function of X, and nothing is wrong.
+    """
     at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
     if at_bound.any() and not at_bound.all():
         named = ", ".join(str(k) for k in np.flatnonzero(at_bound))
@@ -103,5 +117,5 @@ def warn_dispersion_at_bound(fitted: FittedMixture, stacklevel: int) -> None:
             "target of their rows. Increase variance_prior, use fewer experts (n_experts), or "
             'variance="shared".',
             UserWarning,
-            stacklevel=stacklevel,
+            stacklevel=user_stacklevel(),
         )

@@ -1,4 +1,4 @@
-"""What both estimators share: the fit, the fitted attributes, and predictions of the gate."""
+"""Base class of both estimators: the fit, its attributes, gate probabilities, densities."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
-from skmoe._estimators.parameters import FitParameters, accepts_missing, validate_parameters
+from skmoe._estimators.parameters import FitParameters, validate_parameters
+from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.partial_fit import StreamingMixin
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.serialization import SerializationMixin
@@ -47,8 +48,8 @@ from skmoe._mixture.multistart import (
 )
 from skmoe._numerics.typing import Array
 
-# Called after an iteration from which another fit can continue, with its number and a function
-# that returns the fitted attributes of that moment.
+# Called after each iteration from which another fit can continue, with the iteration number and a
+# function that returns the fitted attributes at this iteration.
 OnResumableIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
@@ -60,13 +61,13 @@ class BaseMixtureOfExperts(
     CallbackSupportMixin,
     BaseEstimator,
 ):
-    """Fit, gate and responsibilities, shared by both estimators."""
+    """Base class of the regressor and the classifier."""
 
-    # Tooltips of the HTML representation need a link; without a site it leads nowhere.
+    # The HTML representation of scikit-learn needs a link for its tooltips; there is no site yet.
     _doc_link_module = "skmoe"
     _doc_link_template = "#{estimator_name}"
 
-    # Default of `alpha` without a base model, and on one.
+    # Default of `alpha` without and with a base model.
     _default_alphas: tuple[float, float]
 
     _fitted: FittedMixture
@@ -82,7 +83,7 @@ class BaseMixtureOfExperts(
 
     @abstractmethod
     def _make_task(self) -> Task:
-        """The task with its own constructor parameters, validated."""
+        """The task, with validated constructor parameters of this estimator type."""
 
     @abstractmethod
     def _validate_target(self, y: Any) -> Array:
@@ -93,7 +94,7 @@ class BaseMixtureOfExperts(
         """Names of the coefficient vectors of an expert: outputs, or classes."""
 
     def _effective_weight(self, target: Array, weight: Array) -> Array:
-        """Weights of rows in the fit, with those of classes."""
+        """Row weights of the fit: sample weights times class weights."""
         return weight
 
     def _validate_parameters(self) -> FitParameters:
@@ -158,7 +159,7 @@ class BaseMixtureOfExperts(
         on_resumable_iteration: OnResumableIteration | None = None,
         noise_variance: Array | None = None,
     ) -> Any:
-        """`fit`, observed by `on_resumable_iteration`, with a known noise variance if given."""
+        """`fit`, with an observer of its iterations and an optional noise variance."""
         fixed, selected = self, {}
         if isinstance(self.n_experts, str):
             selection = select_n_experts(self, X, y, sample_weight, groups, fit_params)
@@ -205,11 +206,11 @@ class BaseMixtureOfExperts(
         }
         self._set_fitted_attributes(attributes)
         task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter, self.tol, stacklevel=5)
-        # An expert that has collapsed in one start of an average does no harm.
+        warn_convergence(run, self.max_iter, self.tol)
+        # In an average of starts, experts that have collapsed in one start do no harm.
         mass = usage.responsibility_mass
-        warn_collapsed(np.full(1, mass.sum()) if averaged else mass, stacklevel=5)
-        warn_dispersion_at_bound(self._fitted, stacklevel=5)
+        warn_collapsed(np.full(1, mass.sum()) if averaged else mass)
+        warn_dispersion_at_bound(self._fitted)
         return self
 
     def _monitors(
@@ -218,7 +219,7 @@ class BaseMixtureOfExperts(
         task: FitTask,
         on_resumable_iteration: OnResumableIteration | None,
     ) -> tuple[list[FitMonitor], FitMonitor]:
-        """Monitors of the starts, and of the final run."""
+        """Monitors of the starts and of the final run."""
         n_starts = len(problem.em_problem.seeds)
         # Iterations on the rows for the initialisation, on all rows, and of re-initialisations.
         max_subtasks = (2 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
@@ -234,7 +235,7 @@ class BaseMixtureOfExperts(
         return starts, final
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
-        """Replace the fitted attributes of the previous fit by those of this one."""
+        """Replace all public fitted attributes of the previous fit."""
         for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
             delattr(self, name)
         for name, value in attributes.items():
@@ -243,7 +244,7 @@ class BaseMixtureOfExperts(
     # --- predictions ---
 
     def _validate_X(self, X: Any) -> Any:
-        """Validated features of new rows: an array, a CSR array, or a data frame for encoders."""
+        """Validated features of new rows: an array, a CSR array, or a data frame."""
         check_is_fitted(self)
         encoder = self._fitted.preprocessor.encoder
         if encoder is not None and encoder.is_frame:
@@ -294,10 +295,6 @@ class BaseMixtureOfExperts(
             See scikit-learn's user guide on metadata routing.
         """
         return make_router(self)
-
-    def _validate_X_y(self, X, y) -> tuple[Any, Array]:
-        X = self._validate_X(X)
-        return X, check_same_length(X, self._validate_target(y))
 
     @supports_dask
     def predict_gate(self, X: Any) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from skmoe._data.checks import check_real, check_two_classes
-from skmoe._estimators.parameters import FitParameters, family_of
+from skmoe._estimators.parameters import FitParameters
+from skmoe._estimators.part_parameters import family_of, gate_transformer
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsStreaming, missing_methods
 
@@ -62,6 +64,8 @@ def supports_partial_fit(estimator: Any, task: str) -> bool:
             f'partial_fit needs expert="linear" or another family for streams; got '
             f"{estimator.expert!r}. {reason}: use fit, on a sample of the rows if need be."
         )
+    for name, value, remedy in _unsupported_by_streams(estimator):
+        raise AttributeError(f"partial_fit needs {remedy}; got {name}={value!r}.")
     weights = getattr(estimator, "class_weight", None)
     if isinstance(weights, str) and weights == "balanced":
         raise AttributeError(
@@ -69,6 +73,19 @@ def supports_partial_fit(estimator: Any, task: str) -> bool:
             "the weights of the classes as a dict."
         )
     return True
+
+
+def _unsupported_by_streams(estimator: Any) -> Iterator[tuple[str, Any, str]]:
+    """Parameters with which there is no `partial_fit`, their values and the remedies."""
+    if isinstance(estimator.combine, str) and estimator.combine != "best":
+        yield "combine", estimator.combine, 'combine="best", one start'
+    if estimator.base is not None:
+        yield "base", estimator.base, "base=None"
+    transformer = gate_transformer(estimator.gate)
+    if transformer is not None:
+        yield "gate.transformer", transformer, "a gate without a transformer"
+    if isinstance(estimator.n_experts, str):
+        yield "n_experts", estimator.n_experts, "an integer n_experts"
 
 
 def check_half_life(value: Any) -> float:
@@ -83,13 +100,8 @@ def check_half_life(value: Any) -> float:
     return half_life
 
 
-def check_partial_fit_supported(params: FitParameters, combine: str) -> None:
-    """`partial_fit` needs a single start, and a gate whose statistics can be averaged."""
-    if combine != "best":
-        raise ValueError(
-            f'partial_fit needs combine="best", one start; got {combine!r}. Use combine="best".'
-        )
-    check_rows_in_parts("partial_fit", params)
+def check_partial_fit_supported(params: FitParameters) -> None:
+    """`partial_fit` needs a gate whose statistics can be averaged."""
     missing = missing_methods(params.gate, SupportsStreaming)
     if missing:
         raise ValueError(

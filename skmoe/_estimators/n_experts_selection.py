@@ -22,7 +22,8 @@ from skmoe._data.dask_chunks import is_dask
 from skmoe._data.folds import check_several_groups, make_feasible_folds
 from skmoe._data.rows import index_rows
 from skmoe._estimators.capabilities import check_integer_n_experts
-from skmoe._estimators.parameters import check_n_experts_selection, is_family
+from skmoe._estimators.parameters import check_n_experts_selection
+from skmoe._estimators.part_parameters import is_family
 from skmoe._numerics.typing import Array
 
 # Numbers beyond the best after which the search ends.

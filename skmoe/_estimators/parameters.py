@@ -7,18 +7,17 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
-from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils import check_random_state
 
 from skmoe._data.checks import check_choice, check_flag, check_integer, check_real
+from skmoe._estimators.part_parameters import (
+    check_base,
+    check_out_of_bag,
+    resolve_experts,
+    resolve_gate,
+)
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
-from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import EXPERTS
-from skmoe.gates._constant import ConstantGate
-from skmoe.gates._registry import GATES
 from skmoe.protocols import Experts, Gate
 
 # Numbers of experts that are chosen by the fit, the fewest rows for it, and for each expert.
@@ -32,141 +31,6 @@ MIN_ROWS_PER_EXPERT = 10
 INIT_SUM_TOL = 1e-6
 
 
-def resolve_experts(
-    expert: Any, n_experts: int, task: Task, options: Mapping[str, Any]
-) -> tuple[Experts | None, list[Any] | None]:
-    """The parametric family with its hyper-parameters, or K names or estimators."""
-    family = resolve_family(expert, task.name, options)
-    if family is not None:
-        return family, None
-    if not isinstance(expert, list | tuple):
-        return None, [_check_estimator("expert", expert, task.name, _expert_names())] * n_experts
-    if len(expert) != n_experts:
-        raise ValueError(
-            f"expert as a list must have one entry for each of the n_experts={n_experts} "
-            f"experts; got {len(expert)}."
-        )
-    first = expert[0]
-    if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
-        return resolve_family(first, task.name, options), None
-    return None, [_check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
-
-
-def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Experts | None:
-    """The parametric family of a registered name or object, for one task; None for estimators."""
-    if isinstance(expert, Experts):
-        if expert.is_classifier != (task == "classifier"):
-            raise ValueError(
-                f"expert must be a family for a {task}; got {expert!r}, which models "
-                f"{expert.support}."
-            )
-        return expert
-    if not isinstance(expert, str) or expert not in EXPERTS:
-        return None
-    if task not in EXPERTS[expert]:
-        raise ValueError(
-            f'expert="{expert}" is a family for a {" or ".join(EXPERTS[expert])}; this is a '
-            f"{task}. Use one of {_expert_names(task)}, or an estimator."
-        )
-    return EXPERTS[expert][task].from_options(options)
-
-
-def family_of(expert: Any, task: str) -> Any:
-    """The class or object of a parametric family without any check; None for other experts."""
-    if isinstance(expert, Experts):
-        return expert
-    return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
-
-
-def is_family(expert: Any) -> bool:
-    """Whether a value stands for a parametric family."""
-    return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
-
-
-def _is_estimator_name(expert: Any) -> bool:
-    return isinstance(expert, str) and expert in NAMED_ESTIMATORS
-
-
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and bool(one == other)
-
-
-def _expert_names(task: str | None = None) -> list[str]:
-    """Names for `expert`: of families (of a task) and of estimators."""
-    return sorted(
-        {name for name, row in EXPERTS.items() if task in (None, *row)} | {*NAMED_ESTIMATORS}
-    )
-
-
-def _check_list_entry(k: int, entry: Any, task: str) -> Any:
-    if is_family(entry) and not _is_estimator_name(entry):
-        raise ValueError(
-            f"expert[{k}] must be one of {sorted(NAMED_ESTIMATORS)} or an estimator, as lists of "
-            f"different experts are; got the family {entry!r}. Use the same family for all experts."
-        )
-    return _check_estimator(f"expert[{k}]", entry, task, sorted(NAMED_ESTIMATORS))
-
-
-def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
-    if _is_estimator_name(estimator) and names:
-        return estimator
-    if isinstance(estimator, type) or not (
-        hasattr(estimator, "fit") and hasattr(estimator, "predict")
-    ):
-        raise ValueError(
-            f"{name} must be one of {sorted(names)}, a scikit-learn estimator or a list of these; "
-            f"got {estimator!r}."
-            if names
-            else f"{name} must be None or a scikit-learn estimator; got {estimator!r}."
-        )
-    kind = is_regressor if task == "regressor" else is_classifier
-    if not kind(estimator):
-        raise ValueError(
-            f"{name} must be a {task}, as the mixture is; got {estimator!r}. "
-            f"Use the {task} of the same kind."
-        )
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not has_fit_parameter(last, "sample_weight"):
-        raise ValueError(
-            f"{name} must accept sample_weight in fit, which carries the responsibilities; "
-            f"{estimator!r} does not. Choose an estimator that does."
-        )
-    if task == "classifier" and not hasattr(estimator, "predict_proba"):
-        raise ValueError(
-            f"{name} must have predict_proba; {estimator!r} has not. Choose a classifier that has, "
-            "or wrap it in CalibratedClassifierCV."
-        )
-    return estimator
-
-
-def check_base(base: Any, task: str, family: Experts | None) -> None:
-    """A base model is an estimator of the same task, or None; its mean must be additive."""
-    if base is None:
-        return
-    _check_estimator("base", base, task, ())
-    if family is not None and not family.is_classifier and family.link != "identity":
-        raise ValueError(
-            f"base needs experts with an identity link, to whose mean its predictions are added; "
-            f"{type(family).__name__} has the link {family.link or 'unknown'!r}. Use base=None."
-        )
-
-
-def accepts_missing(expert: Any) -> bool:
-    """Whether all experts accept missing values; False for a value that is no expert."""
-    if isinstance(expert, list | tuple):
-        return len(expert) > 0 and all(
-            _is_estimator_name(entry) or accepts_missing(entry) for entry in expert
-        )
-    if is_family(expert):
-        return False
-    if isinstance(expert, str):
-        return expert in NAMED_ESTIMATORS
-    try:
-        return bool(get_tags(expert).input_tags.allow_nan)
-    except Exception:  # not an estimator, which validation refuses later
-        return False
-
-
 def check_cross_fit(value: Any) -> int | str | bool:
     """A number of folds, "auto", "oob" or False."""
     if value is False or (isinstance(value, str) and value in ("auto", "oob")):
@@ -177,18 +41,6 @@ def check_cross_fit(value: Any) -> int | str | bool:
     raise ValueError(
         f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
     )
-
-
-def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
-    """Out-of-bag predictions, if they are asked for, need every expert to compute them."""
-    if cross_fit != "oob" or estimators is None:
-        return
-    for k, expert in enumerate(estimators):
-        if not getattr(expert, "oob_score", False):
-            raise ValueError(
-                f'cross_fit="oob" needs experts with oob_score=True; expert {k} is {expert!r}. '
-                'Set oob_score=True where the estimator has it, or use cross_fit="auto".'
-            )
 
 
 def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> None:
@@ -292,20 +144,6 @@ def validate_parameters(
 def check_verbose(value: Any) -> int:
     """A level of talk: 0, 1 or 2; booleans count as 0 and 1."""
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
-
-
-def resolve_gate(gate: Any, options: Mapping[str, Any], n_experts: int) -> Gate:
-    """The gate of a registered name or object; one expert leaves nothing to choose."""
-    if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options(options)
-    elif isinstance(gate, Gate):
-        resolved = gate
-    else:
-        raise ValueError(
-            f"gate must be one of {sorted(GATES)} or an object with the methods of "
-            f"skmoe.protocols.Gate, from which it derives; got {gate!r}."
-        )
-    return ConstantGate() if n_experts == 1 else resolved
 
 
 def check_top_k(value: Any, n_experts: int) -> int | None:

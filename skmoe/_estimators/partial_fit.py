@@ -18,7 +18,6 @@ from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.capabilities import (
     check_half_life,
-    check_integer_n_experts,
     check_partial_fit_supported,
     check_same_n_experts,
     check_stream_size,
@@ -98,9 +97,8 @@ class StreamingMixin:
         self: Any, X: Any, y: Any, sample_weight: Any, classes: Array | None = None
     ) -> Any:
         half_life = check_half_life(self.half_life)
-        check_integer_n_experts("partial_fit", self.n_experts)
         params = self._validate_parameters()
-        check_partial_fit_supported(params, self.combine)
+        check_partial_fit_supported(params)
         training_state = getattr(self, "_training_state", TrainingState())
         if training_state.online_state is None:
             result, row_buffer = _first_batch(self, params, X, y, sample_weight, classes)

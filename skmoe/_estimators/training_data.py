@@ -1,4 +1,4 @@
-"""Validation of the training data: from the user's arguments of `fit` to values."""
+"""Validation of the training data, and conversion to internal types."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from skmoe._data.scaling import Standardization
 from skmoe._estimators.metadata_routing import make_routes
 from skmoe._estimators.parameters import (
     FitParameters,
-    accepts_missing,
     check_init,
     check_metadata_used,
 )
+from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.tasks import TargetData, TrainingTarget
 from skmoe._estimators.warm_start import PreviousFit
 from skmoe._mixture.initialization import INITIALIZERS
@@ -48,20 +48,20 @@ class TrainingData(NamedTuple):
     y: Array  # numbers (n,) or (n, m), or class codes (n,)
     weight: Array
     init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
-    raw_X: Any  # the features as given, for experts that are estimators
+    raw_X: Any  # features as given, for experts that are estimators
     encoder: Encoder | None
     groups: Array | None
     metadata: dict[str, Array]
     routes: tuple[dict[str, str], ...]  # for each expert, arguments of its fit and their metadata
-    # Indices and weights of the distinct rows, where the table is not reduced to them.
+    # Indices and weights of the distinct rows, if the data set is not reduced to them.
     unique_rows: tuple[Array, Array] | None
     columns: tuple[Array | None, Array | None]  # of gate and experts
     previous: PreviousFit | None  # that a warm start continues
-    attributes: dict[str, Any]
-    keeps_all_classes: bool = False  # whether classes without rows stay
+    attributes: dict[str, Any]  # fitted attributes
+    keeps_all_classes: bool = False  # whether classes without rows are kept
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
-    # Of features and outputs, from a first pass over row blocks.
-    known_scaling: tuple[Standardization, Standardization | None] | None = None
+    # Of features and outputs, from the first pass over row blocks.
+    block_scaling: tuple[Standardization, Standardization | None] | None = None
 
     def take(self, index: Array) -> TrainingData:
         """The rows at an index."""
@@ -76,14 +76,14 @@ class TrainingData(NamedTuple):
         )
 
     def make_target(self, params: FitParameters) -> TrainingTarget:
-        """The target as the experts see it."""
+        """The target in the units of the experts."""
         previous = self.previous
         data = TargetData(
             self.y,
             self.weight,
             self.attributes.get("classes_"),
             self.keeps_all_classes,
-            None if self.known_scaling is None else self.known_scaling[1],
+            None if self.block_scaling is None else self.block_scaling[1],
             None if previous is None else previous.fitted.preprocessor.target_scaling,
             None if previous is None else previous.classes,
         )
@@ -100,9 +100,9 @@ def validate_training_data(
     metadata: dict[str, Any] | None = None,
     names: Array | None = None,
 ) -> TrainingData:
-    """Validate the arguments of `fit`; nothing of the estimator changes.
+    """Validate the arguments of `fit`, without changing the estimator.
 
-    `names` are those of the features where X has none.
+    `names` are feature names, for X without names.
     """
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, X, y)
@@ -145,20 +145,20 @@ def validate_training_data(
 def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
-    """X and y by scikit-learn's checks; data frames for estimators stay data frames."""
-    finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
+    """Validated X and y; data frames for experts that are estimators are not converted."""
+    ensure_all_finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
         dummy_X = np.zeros((X.shape[0], 1))
-        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, finite)
+        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, ensure_all_finite)
         return X, y, attributes
     with explain_missing_values():
-        X, y, attributes = params.task.validate(validation_copy, X, y, finite)
+        X, y, attributes = params.task.validate(validation_copy, X, y, ensure_all_finite)
     return as_csr(X), y, attributes
 
 
 def check_support(params: FitParameters, y: Array, weight: Array) -> None:
-    """Every target of positive weight must have a positive density under the family."""
+    """Targets of positive weight must be in the support of the family."""
     family = params.family
     if family is None or params.task.is_classification:
         return
@@ -174,7 +174,7 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:
-    """The data with a given list of classes, of which the rows may have only a part."""
+    """Data with the labels encoded by a given list of classes."""
     codes = class_codes(data.attributes["classes_"][data.y], classes)
     attributes = data.attributes | {"classes_": classes}
     return data._replace(y=codes, attributes=attributes, keeps_all_classes=True)
@@ -183,7 +183,7 @@ def with_classes(data: TrainingData, classes: Array) -> TrainingData:
 def _make_encoder(
     estimator_name: str, params: FitParameters, X: Any, weight: Array
 ) -> Encoder | None:
-    """Encoder of the gate's features, where experts see features that are not all numbers."""
+    """Encoder of the gate's features, if the experts accept features that are not numeric."""
     if not params.uses_estimators:
         return None
     allow_nan = accepts_missing(params.expert)
@@ -195,6 +195,6 @@ def _make_encoder(
 
 
 def drop_zero_weight(data: TrainingData) -> TrainingData:
-    """The rows of positive weight: weight zero is absence."""
+    """The rows of positive weight."""
     kept = np.flatnonzero(data.weight > 0.0)
     return data if len(kept) == len(data.weight) else data.take(kept)

@@ -69,7 +69,7 @@ class PoissonExperts(Experts):
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> rng = np.random.default_rng(0)
-    >>> X = rng.uniform(-2, 2, size=(500, 1))
+    >>> X = rng.uniform(-2, 2, size=(2000, 1))
     >>> y = rng.poisson(np.exp(1 + np.abs(X[:, 0])))
     >>> moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(X, y)
     >>> np.sort(moe.coef_[:, 0]).round(1)

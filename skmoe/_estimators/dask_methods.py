@@ -60,7 +60,7 @@ class DaskScoreMixin:
             R squared of the predicted means, or the fraction of the rows whose class is predicted.
         """
         if not is_dask(X):
-            return super().score(X, y, sample_weight)  # type: ignore[misc]
+            return float(super().score(X, y, sample_weight))  # type: ignore[misc]
         collections = self.predict(X), y, sample_weight
         prediction, y, weight = (
             values.compute() if is_dask(values) else values for values in collections

@@ -105,7 +105,8 @@ class SerializationMixin:
             If it is not such a document, if it is damaged, of a newer version, or of another
             estimator.
         """
-        return from_document(cls, document)
+        estimator: Self = from_document(cls, document)
+        return estimator
 
 
 # --- documents --------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+"""The public names: all can be imported, lazily where possible, and are typed."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import skmoe
+
+PUBLIC = {
+    "skmoe": ["MixtureOfExpertsClassifier", "MixtureOfExpertsRegressor"],
+    "skmoe.blocks": ["DaskBlocks", "RowBlocks"],
+    "skmoe.checkpoints": ["Checkpoint", "fit_with_checkpoints", "load_checkpoint"],
+    "skmoe.distributions": [
+        "CountMixtureDistribution",
+        "MixtureDistribution",
+        "NormalComponents",
+        "PoissonComponents",
+    ],
+    "skmoe.experts": ["EXPERTS", "LinearExperts", "LogisticExperts", "PoissonExperts"],
+    "skmoe.gates": ["GATES", "ConstantGate", "SoftmaxGate"],
+    "skmoe.inspection": [
+        "CalibrationDisplay",
+        "ConvergenceDisplay",
+        "ExpertsDisplay",
+        "GateDisplay",
+        "NumberOfExpertsDisplay",
+        "ResponsibilitiesDisplay",
+        "export_mermaid",
+        "export_text",
+    ],
+    "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
+    "skmoe.onnx": ["register_converters", "to_onnx"],
+    "skmoe.protocols": [
+        "ChoiceModel",
+        "Dispersion",
+        "Experts",
+        "Gate",
+        "SupportsDistribution",
+        "SupportsGateInference",
+        "SupportsInference",
+        "SupportsONNX",
+        "SupportsStreaming",
+    ],
+    "skmoe.reports": ["Expert", "Inference", "Summary"],
+}
+MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
+
+ROOT = Path(skmoe.__file__).parents[1]
+
+LAZY = """
+import sys
+import skmoe
+for name in ("inspection", "checkpoints", "onnx", "metrics"):
+    assert f"skmoe.{name}" not in sys.modules, name
+assert skmoe.inspection.ExpertsDisplay.__name__ == "ExpertsDisplay"
+assert skmoe.checkpoints.Checkpoint and skmoe.onnx.to_onnx and skmoe.metrics.neg_crps_scorer
+for package in ("matplotlib", "dask", "skl2onnx"):
+    assert package not in sys.modules, package
+"""
+
+USER_SCRIPT = """
+import numpy as np
+import numpy.typing as npt
+import skmoe
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
+from skmoe.distributions import CountMixtureDistribution, MixtureDistribution
+from skmoe.gates import SoftmaxGate
+from skmoe.inspection import ConvergenceDisplay, ExpertsDisplay, export_mermaid, export_text
+from skmoe.metrics import neg_crps_scorer
+from skmoe.onnx import to_onnx
+from skmoe.reports import Inference, Summary
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300, 2))
+y = np.abs(X[:, 0])
+
+
+def fit() -> MixtureOfExpertsRegressor:
+    return MixtureOfExpertsRegressor(2, gate=SoftmaxGate(0.5), random_state=0).fit(X, y)
+
+
+moe = fit()
+mean: npt.NDArray[np.float64] = moe.predict(X)
+gate_prob: npt.NDArray[np.float64] = moe.predict_gate(X)
+resp: npt.NDArray[np.float64] = moe.responsibilities(X, y)
+log_density: npt.NDArray[np.float64] = moe.score_samples(X, y)
+interval: npt.NDArray[np.float64] = moe.predict_interval(X, coverage=0.9)
+r2: float = moe.score(X, y)
+bic: float = moe.bic(X, y)
+distribution: MixtureDistribution | CountMixtureDistribution = moe.predict_dist(X)
+median: npt.NDArray[np.float64] = distribution.median
+inference: Inference = moe.inference(X, y)
+summary: Summary = moe.summary(X, y)
+print(inference, summary, summary.to_frame(), export_text(moe), export_mermaid(moe))
+crps: float = neg_crps_scorer(moe, X, y)
+ConvergenceDisplay.from_estimator(moe).plot()
+ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+same: MixtureOfExpertsRegressor = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
+in_blocks: MixtureOfExpertsRegressor = moe.fit(RowBlocks.from_arrays(X, y))
+kept: MixtureOfExpertsRegressor = fit_with_checkpoints(moe, X, y, path="fit.joblib", every=10)
+print(load_checkpoint("fit.joblib").predict(X), to_onnx(moe, X[:1]), skmoe.inspection)
+
+classifier = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y > 1)
+labels: npt.NDArray[np.bool_] = classifier.predict(X)
+probs: npt.NDArray[np.float64] = classifier.predict_proba(X)
+accuracy: float = classifier.score(X, y > 1)
+classifier.partial_fit(X, y > 1, classes=[False, True])
+"""
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_there(module):
+    content = import_module(module)
+    for name in PUBLIC[module]:
+        assert hasattr(content, name), f"{module}.{name}"
+    listed = {name for name in getattr(content, "__all__", PUBLIC[module]) if name[0] != "_"}
+    assert set(PUBLIC[module]) <= listed
+
+
+def test_the_package_lists_public_names_only():
+    assert set(dir(skmoe)) == {*PUBLIC["skmoe"], *MODULES, "__version__"}
+    for name in MODULES:
+        assert getattr(skmoe, name) is sys.modules[f"skmoe.{name}"]
+    with pytest.raises(AttributeError, match="'skmoe' has no attribute 'mixture'"):
+        skmoe.mixture  # noqa: B018
+
+
+def test_modules_are_imported_on_first_use():
+    subprocess.run([sys.executable, "-W", "error", "-c", LAZY], cwd=ROOT, check=True)
+
+
+def test_scripts_of_users_pass_strict_type_checks(tmp_path):
+    """As for an installed package, only the script is reported."""
+    pytest.importorskip("mypy")
+    assert (ROOT / "skmoe" / "py.typed").exists()
+    (tmp_path / "script.py").write_text(USER_SCRIPT)
+    environment = dict(os.environ)
+    if "site-packages" not in ROOT.parts:
+        environment["MYPYPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "script.py"]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr

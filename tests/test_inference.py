@@ -282,7 +282,7 @@ def test_a_constant_feature_and_a_variance_at_its_floor_have_no_error():
     assert reasons["x0"] == ""
     exact = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, X[:, 0])
     found = exact.inference(X, X[:, 0])
-    assert found.reasons[-1] == "not determined"
+    assert found.reasons[-1] == "at its bound"
 
 
 def test_reference_expert_and_symmetric_coding_agree():

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from functools import partial
 from typing import Any
 
-import numpy as np
-from sklearn.base import is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_choice, check_integer, check_weights
+from skmoe._data.checks import check_weights
+from skmoe._estimators.coefficient_inference import (
+    InferenceOptions,
+    check_inference_options,
+    infer_coefficients,
+)
 from skmoe._estimators.dask_methods import supports_dask
-from skmoe._estimators.refits import make_refit
-from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
 from skmoe._inference.coefficients import (
     Coefficients,
-    coefficient_values,
     has_coefficients,
     make_coefficients,
     make_layout,
@@ -30,21 +27,11 @@ from skmoe._inference.explanation import (
     mean_derivatives,
 )
 from skmoe._inference.labels import Labels, expert_names, feature_labels, gate_name
-from skmoe._inference.requirements import (
-    check_inference_supported,
-    check_n_parameters_known,
-    check_reference,
-    missing_for_inference,
-    require,
-)
+from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
 from skmoe._inference.results import Inference, Summary
-from skmoe._inference.standard_errors import observed_inference
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
-from skmoe.protocols import SupportsDistribution
-
-COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
 
 
 class ReportingMixin:
@@ -53,7 +40,6 @@ class ReportingMixin:
     _fitted: FittedMixture
     _validate_X: Any
     _validate_X_y: Any
-    _effective_weight: Any
     _response_names: Any
     _squeeze_outputs: Any
     predict_gate: Any
@@ -173,7 +159,11 @@ class ReportingMixin:
         model [2]_. "bootstrap" draws targets from the fitted mixture, refits from the fitted
         parameters and matches the experts [3]_: it does not need a large number of rows.
 
-        The fit should have converged well: use a `tol` of 1e-8 or less.
+        A fit stops by `tol`, a little before the maximum, where standard errors hold. "observed"
+        and "sandwich" therefore continue EM to the maximum, on a copy. The estimates are those of
+        the fit, or those at the maximum if one of them has moved by more than 0.01 standard errors;
+        `max_shift` is the largest of these distances. Given other rows than those of the fit, they
+        invert the information at the fitted parameters.
 
         Parameters
         ----------
@@ -212,7 +202,7 @@ class ReportingMixin:
         Warns
         -----
         ConvergenceWarning
-            If the parameters are not at a maximum.
+            If no maximum was found, or the rows are not those of the fit.
 
         References
         ----------
@@ -227,48 +217,18 @@ class ReportingMixin:
         >>> from sklearn.datasets import load_diabetes
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X, y = load_diabetes(return_X_y=True)
-        >>> moe = MixtureOfExpertsRegressor(2, gate="constant", tol=1e-8, random_state=0).fit(X, y)
+        >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
         >>> moe.inference(X, y).standard_errors.shape  # of two experts and two probabilities
         (26,)
         """
         check_is_fitted(self)
-        check_choice("method", method, COVARIANCE_TYPES)
-        check_reference(gate_reference, self.n_experts_)
-        check_inference_supported(self._fitted)
-        if method == "bootstrap":
-            n_bootstrap = check_integer("n_bootstrap", n_bootstrap, least=2)
-            if not is_classifier(self):
-                require(self._fitted.model.experts, SupportsDistribution, "the bootstrap")
+        options = InferenceOptions(
+            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
+        )
+        check_inference_options(self, options)
         rows, target = self._validate_X_y(X, y)
         weight = check_weights(sample_weight, rows.shape[0])
-        layout = make_layout(self._fitted, self._response_names())
-        coefficients = self._coefficients(gate_reference)
-        if method == "bootstrap":
-            seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-            replicates = parametric_bootstrap(
-                make_refit(self, layout, rows, target, weight),
-                partial(coefficient_values, layout, reference=gate_reference),
-                self._fitted.responsibilities(rows, target),
-                np.random.SeedSequence(seed).spawn(n_bootstrap),
-                n_jobs,
-                int(verbose),
-            )
-            return bootstrap_inference(coefficients, replicates)
-        weight = self._effective_weight(target, weight)
-        dataset, _ = self._fitted.preprocessor.transform(rows, target, weight)
-        robust = method == "sandwich"
-        inference, indefinite = observed_inference(
-            self._fitted, dataset, layout, coefficients, robust, gate_reference
-        )
-        if indefinite:
-            warnings.warn(
-                "The observed information is indefinite: the fit is not at a maximum of the "
-                "penalised likelihood of these rows. Fit with a smaller tol (1e-8) and a larger "
-                'max_iter, give the rows of the fit, or use method="bootstrap".',
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return inference
+        return infer_coefficients(self, rows, target, weight, options)
 
     def _coefficients(self, gate_reference: int | None) -> Coefficients:
         """The named coefficients of a mixture that has them."""

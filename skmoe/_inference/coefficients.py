@@ -199,8 +199,9 @@ def coefficient_covariance(
     matrix = derivatives @ inverse.matrix @ derivatives.T
     largest = np.abs(derivatives).max(axis=1, keepdims=True)
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
-    reasons = np.where((involved & inverse.not_identified).any(axis=1), "not determined", "")
-    reasons = reasons.astype(object)
+    reasons = np.full(len(derivatives), "", dtype=object)
+    reasons[(involved & inverse.not_identified).any(axis=1)] = "not determined"
+    reasons[(involved & inverse.at_bound).any(axis=1)] = "at its bound"
     reasons[_separated(layout, mixture, information, reference)] = "separated"
     # Slopes of constant features, and the reference of the gate.
     reasons[~derivatives.any(axis=1)] = "fixed"

@@ -43,10 +43,11 @@ class Information(NamedTuple):
 
 
 class Covariance(NamedTuple):
-    """Covariance of the coordinates, and which of them the data do not determine."""
+    """Covariance of the coordinates, and which of them have none."""
 
     matrix: Array
-    not_identified: Array
+    not_identified: Array  # by the data
+    at_bound: Array  # taken as known
     indefinite: bool  # whether the parameters are not at a maximum
 
 
@@ -108,10 +109,13 @@ def covariance(information: Information, at_bound: Array, robust: bool) -> Covar
     Coordinates `at_bound`, boolean of shape (D,), are taken as known.
     """
     size = len(information.observed)
-    matrix, not_identified = np.zeros((size, size)), at_bound.copy()
+    matrix, not_identified = np.zeros((size, size)), np.zeros(size, dtype=bool)
     free = np.flatnonzero(~at_bound)
     observed = information.observed[np.ix_(free, free)]
-    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), np.finfo(float).tiny))
+    # Coordinates without information, such as intercepts of separated classes, have a diagonal of
+    # round-off.
+    least = max(EIGENVALUE_TOL * information.expert_weight.sum(), np.finfo(float).tiny)
+    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
     eigenvalues, eigenvectors = linalg.eigh(observed * unit[:, None] * unit)
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
@@ -120,9 +124,9 @@ def covariance(information: Information, at_bound: Array, robust: bool) -> Covar
         inverse = inverse @ information.scores[np.ix_(free, free)] @ inverse
     matrix[np.ix_(free, free)] = inverse
     null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1)
-    not_identified[free] |= null_space > NOT_IDENTIFIED_TOL
+    not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     indefinite = bool(eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1])
-    return Covariance(matrix, not_identified, indefinite)
+    return Covariance(matrix, not_identified, at_bound, indefinite)
 
 
 def _coordinate_index(

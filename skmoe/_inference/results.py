@@ -14,6 +14,20 @@ from skmoe._optional import import_pandas
 
 WIDTH = 88
 
+# Estimates are those of the fit if none moves by more standard errors than this to the maximum.
+NEGLIGIBLE_SHIFT = 1e-2
+
+# Why terms have no standard errors, and what to do about it.
+FOOTNOTES = {
+    "separated": "fewer rows count than there are coefficients, which only the penalty keeps\n"
+    "finite. Use larger penalties (alpha, gate_alpha) or fewer features.",
+    "not determined": "the rows do not identify it: an expert has too few, or features repeat\n"
+    "each other. Use fewer experts or features, or larger penalties (alpha, gate_alpha).",
+    "at its bound": "the noise variance is at its floor: an expert repeats the target of its\n"
+    "rows. Use a larger variance_prior or fewer experts.",
+    "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
+}
+
 # Width of a number in a table, and longest name of a term.
 COLUMN_WIDTH = 11
 
@@ -25,8 +39,9 @@ class Inference:
 
     Returned by the method `inference` of a fitted estimator. Terms without a standard error have
     NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
-    effective rows than coefficients, "not determined" where the data do not identify a direction or
-    a variance is at its floor, and "fixed" for constant features and the reference of the gate.
+    effective rows than coefficients, "not determined" where the data do not identify a direction,
+    "at its bound" where a variance is at its floor, and "fixed" for constant features and the
+    reference of the gate.
 
     Attributes
     ----------
@@ -45,6 +60,10 @@ class Inference:
         Estimates of the bootstrap.
     is_dispersion : ndarray of bool of shape (n_terms,)
         Terms that are logs of dispersion parameters, such as noise variances.
+    max_shift : float
+        Largest distance of a fitted coefficient from its value at the maximum of the penalised
+        likelihood, in standard errors. Above 0.01 the estimates are those at the maximum. NaN for
+        the bootstrap.
     """
 
     def __init__(
@@ -54,6 +73,7 @@ class Inference:
         reasons: list[str],
         method: str,
         replicates: Array | None = None,
+        max_shift: float = np.nan,
     ) -> None:
         self.terms: list[Term] = coefficients.terms
         self.estimates = coefficients.values
@@ -62,6 +82,7 @@ class Inference:
         self.reasons = reasons
         self.method = method
         self.replicates = replicates
+        self.max_shift = max_shift
 
     @property
     def standard_errors(self) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._inference.coefficients import CoefficientLayout, Coefficients, coefficient_covariance
 from skmoe._inference.information import Information, covariance, observed_information
-from skmoe._inference.results import Inference
+from skmoe._inference.results import NEGLIGIBLE_SHIFT, Inference
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
@@ -29,6 +29,20 @@ def observed_inference(
     matrix, reasons = coefficient_covariance(layout, mixture, information, inverse, reference)
     method = "sandwich covariance" if robust else "observed information"
     return Inference(coefficients, matrix, reasons, method), inverse.indefinite
+
+
+def compared_to_fit(inference: Inference, fitted: Array) -> Inference:
+    """Inference at the maximum, given the coefficients of the fit.
+
+    Where none of them differs noticeably from the maximum, the estimates are those of the fit.
+    """
+    errors, estimates = inference.standard_errors, inference.estimates
+    known = errors > 0.0  # not for NaN
+    shift = float(np.max(np.abs(fitted - estimates)[known] / errors[known], initial=0.0))
+    estimates = fitted if shift <= NEGLIGIBLE_SHIFT else estimates
+    coefficients = Coefficients(inference.terms, estimates, inference.is_dispersion)
+    covariance, reasons, method = inference.covariance, inference.reasons, inference.method
+    return Inference(coefficients, covariance, reasons, method, max_shift=shift)
 
 
 def _at_bound(mixture: FittedMixture, information: Information) -> Array:

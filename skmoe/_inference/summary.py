@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.sklearn_adapter import final_estimator
-from skmoe._inference.coefficients import Coefficients, gate_column_index
+from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.labels import Labels, link_equation
-from skmoe._inference.results import Expert, Inference, Summary
+from skmoe._inference.results import (
+    FOOTNOTES,
+    NEGLIGIBLE_SHIFT,
+    Expert,
+    Inference,
+    Summary,
+)
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
@@ -109,12 +115,28 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
     if findings.inference is not None:
-        notes.append(f"Standard errors: {findings.inference.method}.")
+        notes += _inference_notes(findings.inference)
     elif findings.coefficients is not None and findings.statistics is None:
         notes.append("Give the data of the fit, summary(X, y), for criteria and standard errors.")
     elif findings.coefficients is not None:
         notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
     return notes
+
+
+def _inference_notes(inference: Inference) -> list[str]:
+    """How the standard errors were computed, and why terms have none."""
+    notes = [f"Standard errors: {inference.method}."]
+    if inference.max_shift > NEGLIGIBLE_SHIFT:
+        notes.append(
+            f"Estimates moved by at most {inference.max_shift:.2g} standard errors to the maximum."
+        )
+    # The reference of the gate is fixed as well, but not listed.
+    listed = {
+        reason
+        for term, reason in zip(inference.terms, inference.reasons, strict=True)
+        if reason and (term.part != GATE or reason != "fixed")
+    }
+    return notes + [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
 
 
 def _n_averaged_starts(mixture: FittedMixture) -> int:

@@ -1,0 +1,116 @@
+"""Inference on the coefficients of a fitted estimator, by the information or by the bootstrap."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.rows import Dataset
+from skmoe._estimators.attributes import attributes_of_mixture, user_stacklevel
+from skmoe._estimators.refits import make_refit
+from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
+from skmoe._inference.coefficients import coefficient_values, make_coefficients, make_layout
+from skmoe._inference.labels import Labels
+from skmoe._inference.maximum import continue_to_maximum, is_same_lower_bound, lower_bound_of_rows
+from skmoe._inference.requirements import check_inference_supported, check_reference, require
+from skmoe._inference.results import Inference
+from skmoe._inference.standard_errors import compared_to_fit, observed_inference
+from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsDistribution
+
+COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
+
+
+class InferenceOptions(NamedTuple):
+    """Parameters of `inference` besides the data."""
+
+    method: str = "observed"
+    gate_reference: int | None = None
+    n_bootstrap: int = 200
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+
+
+def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
+    """Raise ValueError for invalid options, or for a mixture without standard errors."""
+    check_choice("method", options.method, COVARIANCE_TYPES)
+    check_reference(options.gate_reference, estimator.n_experts_)
+    check_inference_supported(estimator._fitted)
+    if options.method == "bootstrap":
+        check_integer("n_bootstrap", options.n_bootstrap, least=2)
+        if not is_classifier(estimator):
+            require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
+
+
+def infer_coefficients(
+    estimator: Any, X: Any, target: Array, weight: Array, options: InferenceOptions
+) -> Inference:
+    """Inference for checked options and validated rows of the fit."""
+    if options.method == "bootstrap":
+        return _infer_by_bootstrap(estimator, X, target, weight, options)
+    return _infer_at_maximum(estimator, dataset_in_fit(estimator, X, target, weight), options)
+
+
+def dataset_in_fit(estimator: Any, X: Any, target: Array, weight: Array) -> Dataset:
+    """Validated rows as the fit sees them, in double precision."""
+    weight = estimator._effective_weight(target, weight)
+    return estimator._fitted.preprocessor.transform(X.astype(np.float64), target, weight)[0]
+
+
+def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) -> Inference:
+    """Inference by the information at the maximum to which EM continues from the fit.
+
+    Only the rows of the fit have their maximum near it; of a stream, which has no such rows, any.
+    """
+    fitted, labels, reference = estimator._fitted, estimator._labels(), options.gate_reference
+    layout = make_layout(fitted, estimator._response_names())
+    maximum = fitted
+    if is_stream(estimator) or is_same_lower_bound(
+        lower_bound_of_rows(fitted, rows), estimator.lower_bound_
+    ):
+        maximum = continue_to_maximum(fitted, rows)
+    coefficients = make_coefficients(layout, labels, attributes_of_mixture(maximum), reference)
+    robust = options.method == "sandwich"
+    inference, indefinite = observed_inference(
+        maximum, rows, layout, coefficients, robust, reference
+    )
+    if indefinite:
+        warnings.warn(
+            "The observed information is indefinite: the estimates are not at a maximum of the "
+            "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
+            'penalties (alpha, gate_alpha), or method="bootstrap".',
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+    return compared_to_fit(inference, coefficient_values(layout, vars(estimator), reference))
+
+
+def is_stream(estimator: Any) -> bool:
+    """Whether the last batch of `partial_fit`, and not `fit`, has set the fitted attributes."""
+    return estimator._training_state.online_state is not None
+
+
+def _infer_by_bootstrap(
+    estimator: Any, X: Any, target: Array, weight: Array, options: InferenceOptions
+) -> Inference:
+    labels: Labels = estimator._labels()
+    layout = make_layout(estimator._fitted, estimator._response_names())
+    coefficients = make_coefficients(layout, labels, vars(estimator), options.gate_reference)
+    seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
+    replicates = parametric_bootstrap(
+        make_refit(estimator, layout, X, target, weight),
+        partial(coefficient_values, layout, reference=options.gate_reference),
+        estimator._fitted.responsibilities(X, target),
+        np.random.SeedSequence(seed).spawn(options.n_bootstrap),
+        options.n_jobs,
+        int(options.verbose),
+    )
+    return bootstrap_inference(coefficients, replicates)

@@ -36,11 +36,17 @@ WEIGHT = RNG.uniform(0.1, 2.0, size=60)
 SINGLE = 1e-5  # what single precision, in which Hessians are summed, leaves of a sum
 
 
+@pytest.fixture
+def rng():
+    """A generator of its own for each test."""
+    return np.random.default_rng(0)
+
+
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_products_agree_with_plain_sums(make):
+def test_products_agree_with_plain_sums(make, rng):
     design = make(DESIGN)
-    coef = RNG.normal(size=(2, 3, 4))
-    weights = RNG.uniform(size=(2, 3, 60))
+    coef = rng.normal(size=(2, 3, 4))
+    weights = rng.uniform(size=(2, 3, 60))
     assert_allclose(linear_predictor(coef, design), np.einsum("kcd,nd->kcn", coef, DESIGN))
     assert_allclose(
         weighted_column_sums(weights, design), np.einsum("kcn,nd->kcd", weights, DESIGN)
@@ -64,13 +70,13 @@ def test_log_normalise_survives_extreme_values():
     assert resp[1, 2] == 0.0
 
 
-def test_log_softmax_agrees_with_scipy():
-    logits = RNG.normal(size=(2, 5, 7)) * 300
+def test_log_softmax_agrees_with_scipy(rng):
+    logits = rng.normal(size=(2, 5, 7)) * 300
     assert_allclose(log_softmax(logits, axis=1), special.log_softmax(logits, axis=1))
 
 
-def test_ridge_change_from_zero_is_ridge():
-    y = RNG.normal(size=(2, 60))
+def test_ridge_change_from_zero_is_ridge(rng):
+    y = rng.normal(size=(2, 60))
     ridge = ridge_diagonal(3.0, 4)
     system = factorize_ridge(weighted_gram(DESIGN, WEIGHT)[None], ridge)
     coef = ridge_newton_step(system, ((y * WEIGHT) @ DESIGN)[None])[0]
@@ -90,10 +96,10 @@ def test_ridge_change_of_a_singular_system_is_the_smallest():
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])
 @pytest.mark.parametrize("binary", [False, True])
-def test_contrasts_span_vectors_that_sum_to_zero(n_classes, binary):
+def test_contrasts_span_vectors_that_sum_to_zero(n_classes, binary, rng):
     basis = helmert_contrasts(n_classes, binary=binary)
     assert_allclose(basis.sum(axis=0), 0.0, atol=1e-14)
-    coordinates = RNG.normal(size=(n_classes - 1, 4))
+    coordinates = rng.normal(size=(n_classes - 1, 4))
     assert_allclose(to_contrasts(basis @ coordinates, basis), coordinates)
 
 
@@ -110,16 +116,16 @@ def finite_differences(function, point, step=1e-5):
     return slopes
 
 
-def softmax_problem(n_classes):
-    targets = RNG.dirichlet(np.ones(n_classes), size=60).T * WEIGHT
-    coef = RNG.normal(size=(n_classes, 4))
+def softmax_problem(n_classes, rng):
+    targets = rng.dirichlet(np.ones(n_classes), size=60).T * WEIGHT
+    coef = rng.normal(size=(n_classes, 4))
     probs = np.exp(log_softmax(linear_predictor(coef, DESIGN)))
     return targets, coef, probs
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
-    targets, coef, probs = softmax_problem(n_classes)
+def test_softmax_derivatives_are_those_of_finite_differences(n_classes, rng):
+    targets, coef, probs = softmax_problem(n_classes, rng)
     gradient = softmax_gradient(DESIGN, targets, probs)
     expected = finite_differences(lambda at: softmax_value(at, targets), coef)
     assert_allclose(gradient, expected, atol=1e-6)
@@ -135,19 +141,19 @@ def test_softmax_derivatives_are_those_of_finite_differences(n_classes):
             assert_allclose(-blocks[a, :, d, :], slopes, atol=SINGLE)
 
 
-def test_extreme_rows_leave_hessians_finite():
+def test_extreme_rows_leave_hessians_finite(rng):
     design, weight = DESIGN.copy(), WEIGHT.copy()
     design[0], weight[0] = 1e25, 1e-60
-    probs = softmax_problem(3)[2]
+    probs = softmax_problem(3, rng)[2]
     blocks = softmax_hessian(design, 1e50 * weight, probs)
     without = softmax_hessian(DESIGN[1:], 1e50 * WEIGHT[1:], probs[:, 1:])
     assert_allclose(blocks, without, rtol=1e-4, atol=1e46)
 
 
-def test_products_with_designs_in_single_precision_are_sums_in_double():
+def test_products_with_designs_in_single_precision_are_sums_in_double(rng):
     design = DESIGN.astype(np.float32)
     weights = np.stack([WEIGHT, WEIGHT[::-1]])
-    coef = RNG.normal(size=(2, 3, 4))
+    coef = rng.normal(size=(2, 3, 4))
     for product, operand in [
         (linear_predictor, coef),
         (weighted_column_sums, weights),
@@ -159,9 +165,9 @@ def test_products_with_designs_in_single_precision_are_sums_in_double():
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeypatch):
+def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeypatch, rng):
     n_classes = 4
-    _, coef, probs = softmax_problem(n_classes)
+    _, coef, probs = softmax_problem(n_classes, rng)
     weights = np.stack([WEIGHT, WEIGHT[::-1]])
     probs = np.stack([probs, probs[::-1]])
     coef = np.stack([coef, 2.0 * coef])
@@ -192,10 +198,10 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
     assert_allclose(gram.diagonal(), np.einsum("kdd->kd", formed[1]))
 
 
-def test_conjugate_gradients_solve_each_system_and_never_get_worse():
-    roots = RNG.normal(size=(3, 5, 5))
+def test_conjugate_gradients_solve_each_system_and_never_get_worse(rng):
+    roots = rng.normal(size=(3, 5, 5))
     matrices = np.einsum("kab,kcb->kac", roots, roots) + 0.1 * np.eye(5)
-    right, start = RNG.normal(size=(2, 3, 5))
+    right, start = rng.normal(size=(2, 3, 5))
     right[1] = matrices[1] @ start[1]  # solved from the start
     diagonal = np.einsum("kaa->ka", matrices)
 
@@ -213,10 +219,10 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse():
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("dense", [True, False])
-def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypatch):
+def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypatch, rng):
     if not dense:
         monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
-    targets, _, _ = softmax_problem(n_classes)
+    targets, _, _ = softmax_problem(n_classes, rng)
     basis = helmert_contrasts(n_classes, binary=binary)
     ridge = ridge_diagonal(0.7, 4)
     coef = np.zeros((n_classes, 4))
@@ -237,8 +243,8 @@ def test_softmax_ascent_leads_to_the_maximum(n_classes, binary, dense, monkeypat
     assert_allclose(coef.sum(axis=0), 0.0, atol=1e-12)
 
 
-def test_extrapolate_finds_the_limit_of_a_geometric_sequence():
-    limit, error = RNG.normal(size=5), RNG.normal(size=5)
+def test_extrapolate_finds_the_limit_of_a_geometric_sequence(rng):
+    limit, error = rng.normal(size=5), rng.normal(size=5)
     path = [[limit + 0.9**t * error] for t in range(3)]
     moved, length = squarem_step(*path, step_max=100.0)
     assert length == pytest.approx(10.0)

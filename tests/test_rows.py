@@ -14,6 +14,12 @@ X = RNG.normal(size=(50, 3)) * [1e-8, 1.0, 1e8] + [0.0, 2000.0, 5.0]
 WEIGHT = RNG.integers(1, 4, size=50).astype(float)
 
 
+@pytest.fixture
+def rng():
+    """A generator of its own for each test."""
+    return np.random.default_rng(0)
+
+
 def test_scale_is_the_weighted_mean_and_deviation():
     center, spread = fit_standardization(X, WEIGHT)
     repeated = X.repeat(WEIGHT.astype(int), axis=0)
@@ -21,8 +27,8 @@ def test_scale_is_the_weighted_mean_and_deviation():
     assert_allclose(spread, repeated.std(axis=0))
 
 
-def test_sparse_columns_are_scaled_and_not_centred():
-    dense = np.where(RNG.uniform(size=X.shape) < 0.3, X, 0.0)
+def test_sparse_columns_are_scaled_and_not_centred(rng):
+    dense = np.where(rng.uniform(size=X.shape) < 0.3, X, 0.0)
     scale = fit_standardization(sparse.csr_array(dense), WEIGHT)
     assert_allclose(scale.scale, fit_standardization(dense, WEIGHT).scale)
     assert_array_equal(scale.center, 0.0)
@@ -49,27 +55,27 @@ def test_scale_neither_overflows_nor_underflows(factor):
 
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0])])
-def test_coefficients_in_users_units_say_the_same(columns):
+def test_coefficients_in_users_units_say_the_same(columns, rng):
     scale = fit_standardization(X, WEIGHT)
-    coef = RNG.normal(size=(2, 3 if columns is not None else 4))
+    coef = rng.normal(size=(2, 3 if columns is not None else 4))
     slopes, intercepts = unstandardize_coefficients(coef, scale, columns)
     expected = coef @ design_matrix(X, scale, columns).T
     assert_allclose(slopes @ X.T + intercepts[:, None], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_distinct_rows_do_not_depend_on_order_or_repeats(make):
-    table = np.round(RNG.normal(size=(40, 3)) * [1e-9, 1.0, 1e9], 10)
-    table[RNG.uniform(size=table.shape) < 0.5] = 0.0
-    y = RNG.integers(0, 2, size=40)
+def test_distinct_rows_do_not_depend_on_order_or_repeats(make, rng):
+    table = np.round(rng.normal(size=(40, 3)) * [1e-9, 1.0, 1e9], 10)
+    table[rng.uniform(size=table.shape) < 0.5] = 0.0
+    y = rng.integers(0, 2, size=40)
     table, y = np.vstack([table, table[:10]]), np.append(y, y[:10])
-    weight = RNG.integers(1, 5, size=50).astype(float)
+    weight = rng.integers(1, 5, size=50).astype(float)
     index, merged = unique_weighted_rows(make(table), y, weight)
     whole = np.column_stack([table, y])
     assert len(index) == len(np.unique(whole, axis=0))
     assert merged.sum() == weight.sum()
 
-    repeated = RNG.permutation(np.arange(50).repeat(weight.astype(int)))
+    repeated = rng.permutation(np.arange(50).repeat(weight.astype(int)))
     again, counts = unique_weighted_rows(make(table[repeated]), y[repeated], np.ones(len(repeated)))
     assert_array_equal(whole[repeated][again], whole[index])
     assert_array_equal(counts, merged)
@@ -81,16 +87,16 @@ def test_rows_that_differ_in_the_last_bit_stay_apart():
     assert len(index) == 3
 
 
-def test_order_of_rows_survives_change_of_units():
-    y = RNG.normal(size=50)
+def test_order_of_rows_survives_change_of_units(rng):
+    y = rng.normal(size=50)
     index, _ = unique_weighted_rows(X, y, WEIGHT)
     stretched, _ = unique_weighted_rows(X * [3.0, 0.7, 1e3] + 7.0, 1e4 * y - 2.0, WEIGHT)
     assert_array_equal(index, stretched)
 
 
-def test_blocks_put_together_are_the_rows():
+def test_blocks_put_together_are_the_rows(rng):
     design = design_matrix(X, fit_standardization(X, WEIGHT), None)
-    rows = Dataset(design, design, RNG.normal(size=(2, 50)), WEIGHT)
+    rows = Dataset(design, design, rng.normal(size=(2, 50)), WEIGHT)
     blocks = split_into_blocks(rows, size=7)
     assert len(blocks) == 8
     assert all(block.gate_design is block.expert_design for block in blocks)

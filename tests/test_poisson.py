@@ -230,7 +230,7 @@ def test_blocks_with_impossible_counts_are_refused():
         yield X[:100], Y[:100]
         yield X[100:200], np.where(np.arange(100) == 3, -1, Y[100:200])
 
-    with pytest.raises(ValueError, match="block 1: y must hold counts.*row 3 holds -1"):
+    with pytest.raises(ValueError, match=r"block 1: y must hold counts.*row 3 holds -1"):
         mixture().fit(RowBlocks(blocks))
     with pytest.raises(ValueError, match="row 1 holds -1"):
         mixture().partial_fit(X[:100], Y[:100]).partial_fit(X[:5], [0, -1, 2, 3, 4])

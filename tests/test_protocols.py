@@ -207,7 +207,7 @@ def test_what_a_family_cannot_do_is_refused_by_name(method, missing):
 
 def test_what_a_gate_cannot_do_is_refused_by_name():
     moe = MixtureOfExpertsRegressor(2, gate=PieGate(), random_state=0).fit(X, Y)
-    with pytest.raises(ValueError, match="PieGate has no methods? score_rows"):
+    with pytest.raises(ValueError, match=r"PieGate has no methods? score_rows"):
         moe.inference(X, Y)
     with pytest.raises(ValueError, match="PieGate"):
         to_onnx(moe, X[:1])

@@ -5,19 +5,28 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.canonical import CanonicalForm
 from skmoe._data.scaling import BLOCK_ROWS, safe_range
 from skmoe._numerics.typing import Array, Design
 
 
-def unique_weighted_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Array]:
+def unique_weighted_rows(
+    X: Design, y: Array, weight: Array, form: CanonicalForm
+) -> tuple[Array, Array]:
     """Distinct rows of [X, y] with their total weights, in an order that depends on values only.
+
+    The order depends neither on the order of the rows, nor on that of the columns, nor on order and
+    sign of the outputs.
 
     Parameters
     ----------
     X : array or CSR array of shape (n, p)
         Raw features.
     y : array of shape (n,) or (n, m)
+        Outputs, and after them other keys.
     weight : array of shape (n,)
+    form : CanonicalForm
+        Of the columns of X and of the outputs.
 
     Returns
     -------
@@ -27,8 +36,12 @@ def unique_weighted_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Arr
         Total weight of its duplicates.
     """
     y = y.reshape(len(y), -1)
-    hashes = _row_hashes(X, seed=0) + _row_hashes(y, seed=1)
-    order = np.argsort(hashes, kind="stable")
+    others = np.arange(len(form.signs), y.shape[1])
+    signs = np.append(form.signs, np.ones(len(others)))
+    hashes = _row_hashes(X, form.columns, seed=0)
+    hashes += _row_hashes(y * signs, np.append(form.outputs, others), seed=1)
+    # Duplicates are added up in the order of their weights, not in that of the rows.
+    order = np.lexsort((weight, hashes))
     hashes = hashes[order]
     is_duplicate = np.zeros(len(order), dtype=bool)  # of the previous row in this order
     candidates = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
@@ -40,13 +53,14 @@ def unique_weighted_rows(X: Design, y: Array, weight: Array) -> tuple[Array, Arr
     return order[first], np.add.reduceat(weight[order], first)
 
 
-def _row_hashes(X: Design, seed: int) -> Array:
+def _row_hashes(X: Design, columns: Array, seed: int) -> Array:
     """A number for each row, (n,), which is bit for bit the same for equal rows.
 
-    It is a random projection of columns divided by their range, so that the order of the rows does
-    not depend on the units of the columns.
+    It is a random projection, drawn in the order `columns`, of columns divided by their range, so
+    that the order of the rows does not depend on the units of the columns.
     """
-    direction = np.random.default_rng(seed).standard_normal(X.shape[1])
+    direction = np.empty(X.shape[1])
+    direction[columns] = np.random.default_rng(seed).standard_normal(X.shape[1])
     if sparse.issparse(X):
         lowest, highest = (side(axis=0).toarray().ravel() for side in (X.min, X.max))
         return X @ (direction / safe_range(highest - lowest))

@@ -32,11 +32,15 @@ def fit_estimator(
     }
     if seeds:
         model.set_params(**seeds)
+    # Weights of one are not passed: some estimators take a slow path with any weights.
+    weights = {} if (weight == 1.0).all() else {"sample_weight": weight}
     if isinstance(model, Pipeline):
         # The weights are passed to the last step with the syntax for disabled metadata routing.
+        last = model.steps[-1][0]
+        weights = {f"{last}__{name}": values for name, values in weights.items()}
         with config_context(enable_metadata_routing=False):
-            return model.fit(X, y, **{f"{model.steps[-1][0]}__sample_weight": weight}, **metadata)
-    return model.fit(X, y, sample_weight=weight, **metadata)
+            return model.fit(X, y, **weights, **metadata)
+    return model.fit(X, y, **weights, **metadata)
 
 
 def has_density(estimator: Any) -> bool:

@@ -1,4 +1,4 @@
-"""From validated parameters and data to an EM problem that is ready to run."""
+"""Build the EM problem (model, data, initial values) from an estimator and user data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.canonical import canonical_form
 from skmoe._data.checks import check_enough_rows
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.duplicates import unique_weighted_rows
@@ -47,45 +48,46 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
 
-# Tables of no more distinct rows are reduced to those, and initialisation uses all of them.
+# Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
+# these.
 MAX_INIT_ROWS = 20_000
 
-# Rows for the initialisation on larger tables: for each coefficient, and at the least.
+# Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
 INIT_ROWS_PER_COEFFICIENT = 15
 MIN_INIT_ROWS = 5_000
 
 
 class FitProblem(NamedTuple):
-    """A fit that is ready to run."""
+    """EM problem, preprocessor and fitted attributes of a fit."""
 
     em_problem: EMProblem
     preprocessor: Preprocessor
-    attributes: dict[str, Any]  # fitted attributes that are known before the fit
-    cache_key: str | None  # of data and experts, where a warm start may recognise them
+    attributes: dict[str, Any]  # fitted attributes that do not depend on EM
+    cache_key: str | None  # of the out-of-fold predictions; None without warm start
 
     @property
     def log_jacobian(self) -> float:
-        """What is added to lower bounds of the standardised target for those of y."""
+        """Lower bound for y minus lower bound for the standardised target."""
         return -self.preprocessor.log_jacobian
 
     def make_fitted(self, params: Params, model: MixtureModel | None = None) -> FittedMixture:
-        """The fitted mixture of parameters; of another model than that of EM, if given."""
+        """The fitted mixture with given parameters, and optionally another model."""
         return FittedMixture(model or self.em_problem.model, params, self.preprocessor)
 
     def make_cache(self, params: Params) -> CrossFitCache | None:
-        """The cache for the next fit, if a warm start may use it."""
+        """The cache for the next warm start; None without `cache_key`."""
         if self.cache_key is None:
             return None
         return CrossFitCache(self.cache_key, self.em_problem.rows.expert_design.fold, params)
 
 
 class FitOptions(NamedTuple):
-    """What a fit can be given besides its public arguments."""
+    """Options of a fit that are not arguments of `fit`."""
 
     previous: PreviousFit | None = None  # that a warm start continues
-    classes: Array | None = None  # all classes, of which the rows may have only a part
+    classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
-    counts_previous: bool = False  # whether iterations of the previous fit count as those of this
+    counts_previous: bool = False  # whether iterations of the previous fit are counted
 
 
 def build_problem(
@@ -98,7 +100,7 @@ def build_problem(
     metadata: dict[str, Any] | None = None,
     options: FitOptions = FitOptions(),  # noqa: B008
 ) -> FitProblem:
-    """Validate the data and build the EM problem; nothing of the estimator changes."""
+    """Validate the data and build the EM problem, without changing the estimator."""
     if isinstance(X, np.memmap) and len(X) > MAX_INIT_ROWS and supports_blocks(params):
         X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
     if is_dask(X):
@@ -110,7 +112,7 @@ def build_problem(
     data = data._replace(noise_variance=options.noise_variance)
     data = data if options.classes is None else with_classes(data, options.classes)
     data = _continue_previous(drop_zero_weight(data), options.previous)
-    data = _merge_duplicates(data, params.n_experts)
+    data = _merge_duplicates(params, data)
     data, extra_features = _add_extra_features(params, data)
     return _assemble(params, data, extra_features, options)
 
@@ -118,50 +120,61 @@ def build_problem(
 def _build_from_blocks(
     estimator: Any, params: FitParameters, blocks: RowBlocks, options: FitOptions
 ) -> FitProblem:
-    """A problem whose rows come in blocks, with initialisation on a sample of the rows."""
+    """EM problem for row blocks, with initialisation on a sample of the rows."""
     task = params.task
     checker = BlockChecker(task.is_classification, partial(check_support, params))
-    found = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
-    X, y, weight = found.sample
-    data = validate_training_data(estimator, params, X, y, weight, names=found.names)
-    if found.classes is not None:
-        data = with_classes(data, found.classes)
-    target_scaling = found.target_scaling
+    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
+    X, y, weight = summary.sample
+    data = validate_training_data(estimator, params, X, y, weight, names=summary.names)
+    if summary.classes is not None:
+        data = with_classes(data, summary.classes)
+    target_scaling = summary.target_scaling
     if target_scaling is not None and not params.standardizes_target:
         target_scaling = identity_scaling(len(target_scaling.center))
-    data = data._replace(known_scaling=(found.feature_scaling, target_scaling))
-    data = _merge_duplicates(_continue_previous(data, options.previous), params.n_experts)
+    data = data._replace(block_scaling=(summary.feature_scaling, target_scaling))
+    data = _merge_duplicates(params, _continue_previous(data, options.previous))
     problem = _assemble(params, data, None, options)
-    rows = make_block_source(blocks, checker, problem.preprocessor, found)
+    rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
 def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> TrainingData:
-    """The data with the previous fit that a warm start continues, and its parameters as `init`."""
+    """Data with the previous fit of a warm start, whose parameters replace `init`."""
     if previous is None:
         return data
     check_n_features(data.X.shape[1], previous.fitted.preprocessor.n_features)
     return data._replace(previous=previous, init=previous.fitted.params)
 
 
-def _merge_duplicates(data: TrainingData, n_experts: int) -> TrainingData:
-    """Find the distinct rows, and reduce the table to them if they are not many."""
+def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Find the distinct rows, and reduce the data set to them if there are not too many.
+
+    Data sets with initial responsibilities or metadata are not reduced.
+    """
     keys = data.y.reshape(len(data.y), -1)
     if data.groups is not None:
         keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])
-    if data.encoder is not None:  # rare categories are one level for the gate, not for experts
+    if data.encoder is not None:  # infrequent categories are merged in data.X
         keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
-    index, weight = unique_weighted_rows(data.X, keys, data.weight)
-    check_enough_rows(n_experts, len(index))
+    outputs, signed = data.y.reshape(len(data.y), -1).T, not params.task.is_classification
+    form = canonical_form(data.X, outputs, data.weight, signed=signed)
+    index, weight = unique_weighted_rows(data.X, keys, data.weight, form)
+    check_enough_rows(params.n_experts, len(index))
     if len(index) > MAX_INIT_ROWS or isinstance(data.init, np.ndarray) or data.metadata:
         return data._replace(unique_rows=(index, weight))
-    return data.take(index)._replace(weight=weight)
+    data = data.take(index)._replace(weight=weight)
+    if len(index) <= MIN_INIT_ROWS or params.uses_estimators:
+        return data
+    return data._replace(unique_rows=(np.arange(len(index)), weight))
 
 
 def _add_extra_features(
     params: FitParameters, data: TrainingData
 ) -> tuple[TrainingData, ExtraFeatures | None]:
-    """Append columns of base model and gate transformer; y becomes the residual of the base."""
+    """Append the outputs of base model and gate transformer to the features.
+
+    The outputs y of a regression are replaced by the residuals of the base model.
+    """
     transformer = params.gate.transformer
     if params.base is None and transformer is None:
         return data, None
@@ -172,11 +185,11 @@ def _add_extra_features(
         names = encoded_names(data.encoder, np.asarray(names, dtype=object))
     codes, classes = data.y, data.attributes.get("classes_")
     if classes is not None:  # those with rows of positive weight
-        present, codes = np.unique(data.y, return_inverse=True)
-        classes = classes[present]
+        used, codes = np.unique(data.y, return_inverse=True)
+        classes = classes[used]
     raw_X = data.raw_X if params.uses_estimators else data.X
-    table = BaseModelData(data.X, raw_X, codes, data.weight, data.groups, classes, list(names))
-    result = fit_extra_features(params.base, transformer, table, *data.columns, params.seed())
+    base_data = BaseModelData(data.X, raw_X, codes, data.weight, data.groups, classes, list(names))
+    result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
     y = data.y
     if result.base_oof_prediction is not None and classes is None:
         y = data.y - result.base_oof_prediction.reshape(data.y.shape)
@@ -191,7 +204,7 @@ def _assemble(
     extra_features: ExtraFeatures | None,
     options: FitOptions,
 ) -> FitProblem:
-    """Standardise the data, and put model, rows and initial values together."""
+    """Standardise the data and assemble model, data set and initial values."""
     target = data.make_target(params)
     preprocessor = Preprocessor(
         _feature_scaling(data, target),
@@ -212,7 +225,7 @@ def _assemble(
         init_design = design_matrix(data.X, preprocessor.feature_scaling, None)
     rows = preprocessor.assemble(data.X, target.y, target.weight, raw_features)
     sample_rng = np.random.default_rng(sample_seed)
-    init_data = _make_init_data(data, target, rows, init_design, params.n_experts, sample_rng)
+    init_data = _make_init_data(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, data.init, seeds, params.max_iter, params.tol)
@@ -224,7 +237,7 @@ def _assemble(
 def _warm_start(
     problem: EMProblem, previous: PreviousFit, cache: CrossFitCache | None, counts_previous: bool
 ) -> EMProblem:
-    """The problem with the initial values of a previous fit."""
+    """EM problem with the initial values of a previous fit."""
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     if cache is not None:
@@ -239,8 +252,8 @@ def _warm_start(
 def _feature_scaling(data: TrainingData, target: TrainingTarget) -> Standardization:
     if data.previous is not None:
         return data.previous.fitted.preprocessor.feature_scaling
-    if data.known_scaling is not None:
-        return data.known_scaling[0]
+    if data.block_scaling is not None:
+        return data.block_scaling[0]
     return fit_standardization(data.X, target.weight)
 
 
@@ -250,7 +263,7 @@ def _raw_features(
     target: TrainingTarget,
     seed: np.random.SeedSequence,
 ) -> RawFeatures:
-    """The features of experts that are estimators, with the folds of cross-fitting."""
+    """Raw features for experts that are estimators, with the folds of cross-fitting."""
     codes = target.y if params.task.is_classification else None
     raw_features = select_raw_features(data.raw_X, data.columns[1])._replace(metadata=data.metadata)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
@@ -265,7 +278,7 @@ def _make_experts(
     init_data: InitData,
     seed: np.random.SeedSequence,
 ) -> Experts:
-    """The family with its estimates from the data, or experts that are estimators."""
+    """The family with options estimated from the data, or cross-fitted estimators."""
     if params.family is not None:
         names, noise = params.family.estimated_options, data.noise_variance
         return params.family.with_estimates(params.task.estimates(init_data, names, noise))
@@ -290,31 +303,31 @@ def _make_experts(
 
 
 def _make_init_data(
+    params: FitParameters,
     data: TrainingData,
     target: TrainingTarget,
     rows: Dataset,
     init_design: Design | None,
-    n_experts: int,
     rng: np.random.Generator,
 ) -> InitData:
-    """The rows for the initialisation: all of them, or a sample of the distinct ones."""
+    """Rows for the initialisation: all rows, or a sample of the distinct rows."""
+    signed = not params.task.is_classification
     if data.unique_rows is None:
-        return make_init_data(rows, target.init_targets, init_design)
+        return make_init_data(rows, target.init_targets, init_design, signed=signed)
     index, weight = data.unique_rows
-    # Estimators have no coefficients to count.
     size = MAX_INIT_ROWS
-    if init_design is None:
-        size = _init_sample_size(rows, target.init_targets, n_experts)
-    chosen = np.sort(rng.permutation(len(index))[:size])
-    index, weight = index[chosen], weight[chosen]
+    if init_design is None:  # estimators have no coefficients
+        size = _init_sample_size(rows, target.init_targets, params.n_experts)
+    sampled = np.sort(rng.permutation(len(index))[:size])
+    index, weight = index[sampled], weight[sampled]
     # Penalties must have the same weight relative to the sample as to all rows.
     sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
     design = None if init_design is None else init_design[index]
-    return make_init_data(sample, target.init_targets[:, index], design)
+    return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
 
 
 def _init_sample_size(rows: Dataset, init_targets: Array, n_experts: int) -> int:
-    """Number of rows that are enough to compare initialisations, by the number of coefficients."""
+    """Number of rows for the initialisation, proportional to the number of coefficients."""
     n_columns = rows.gate_design.shape[1] + len(init_targets) * rows.expert_design.shape[1]
     wanted = int(INIT_ROWS_PER_COEFFICIENT * n_experts * n_columns)
     return min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)

@@ -19,7 +19,7 @@ from skmoe.experts._variance_prior import estimate_noise_variance, variance_floo
 
 
 class TrainingTarget(NamedTuple):
-    """The target of a fit, as the experts see it."""
+    """The target of a fit, in the units of the experts."""
 
     y: Array  # outputs (m, n), or class codes (n,)
     init_targets: Array  # standardised outputs or class indicators (m, n), for initialisation
@@ -29,19 +29,19 @@ class TrainingTarget(NamedTuple):
 
 
 class TargetData(NamedTuple):
-    """What `make_target` needs of the training data and of a previous fit."""
+    """Arguments of `make_target`, from the training data and a previous fit."""
 
     y: Array  # outputs (n,) or (n, m), or class codes (n,)
     weight: Array
     classes: Array | None
-    keeps_all_classes: bool  # whether classes without rows stay
-    known_scaling: Standardization | None  # of the outputs, from a first pass over row blocks
+    keeps_all_classes: bool  # whether classes without rows are kept
+    block_scaling: Standardization | None  # of the outputs, from the first pass over row blocks
     previous_scaling: Standardization | None  # of the fit that a warm start continues
     previous_classes: Array | None
 
 
 class Task(ABC):
-    """What differs between the two estimators."""
+    """Regression or classification: the differences between the two estimators."""
 
     name: ClassVar[str]
     is_classification: ClassVar[bool]
@@ -51,18 +51,19 @@ class Task(ABC):
     def validate(
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
-        """X and y as numbers (or class codes), and fitted attributes, by scikit-learn's checks.
+        """Validated X and y (numbers or class codes), and fitted attributes.
 
-        `validation_copy` receives `n_features_in_` and `feature_names_in_`.
+        `validation_copy` is a copy of the estimator, which receives `n_features_in_` and
+        `feature_names_in_` from `validate_data`.
         """
 
     @abstractmethod
     def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
-        """The target of a fit, with the standardisation of a previous fit if there is one."""
+        """The target of a fit; a warm start keeps the standardisation of the previous fit."""
 
     @abstractmethod
     def family_options(self) -> dict[str, Any]:
-        """Hyper-parameters of families that only this task has."""
+        """Hyper-parameters of families that are specific to the task."""
 
     @abstractmethod
     def estimates(
@@ -70,13 +71,13 @@ class Task(ABC):
     ) -> dict[str, Any]:
         """Options of a family that are estimated from the data, see `Experts.estimated_options`.
 
-        `noise_variance` of the standardised outputs is used instead of an estimate, if given.
+        A given `noise_variance` of the standardised outputs replaces its estimate.
         """
 
     def cross_fitted_options(
         self, init_data: InitData, noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Options of experts that are estimators, whose target is not standardised."""
+        """Options of `CrossFittedExperts`, whose target is not standardised."""
         return {}
 
 
@@ -108,52 +109,62 @@ class Regression(Task):
         return X, y.astype(np.float64), {"_single_output": y.ndim == 1}
 
     def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
-        """Outputs (m, n), standardised on request."""
+        """Outputs (m, n), standardised if the family requires it."""
         outputs = data.y.reshape(len(data.y), -1)
         if data.previous_scaling is not None:
             check_same_outputs(outputs.shape[1], len(data.previous_scaling.center))
         if data.previous_scaling is not None and standardize:
             scaling = data.previous_scaling
-        elif data.known_scaling is not None:
-            scaling = data.known_scaling
+        elif data.block_scaling is not None:
+            scaling = data.block_scaling
         else:
             center, scale = fit_standardization(outputs, data.weight)
             scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
         if standardize:
             return TrainingTarget(standard, standard, data.weight, scaling, {})
-        own = identity_scaling(outputs.shape[1])
-        return TrainingTarget(np.ascontiguousarray(outputs.T), standard, data.weight, own, {})
+        identity = identity_scaling(outputs.shape[1])
+        y = np.ascontiguousarray(outputs.T)
+        return TrainingTarget(y, standard, data.weight, identity, {})
 
     def family_options(self) -> dict[str, Any]:
-        """Sharing and prior strength of the noise variances."""
+        """Whether experts share the noise variance, and the strength of its prior."""
         return {"shared_variance": self.shared_variance, "variance_prior": self.variance_prior}
 
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Noise variance and floor of the standardised outputs, mean of those the family sees."""
-        found: dict[str, Any] = {}
+        """Noise variance and its lower bound (standardised outputs), and mean of the outputs."""
+        estimates: dict[str, Any] = {}
         if "noise_variance" in names:
-            found["noise_variance"] = _as_tuple(_noise_variance(init_data, noise_variance))
+            estimates["noise_variance"] = _as_tuple(self._noise_variance(init_data, noise_variance))
         if "variance_floor" in names:
-            found["variance_floor"] = _as_tuple(variance_floor(init_data.Y))
+            estimates["variance_floor"] = _as_tuple(_variance_floor(init_data))
         if "target_mean" in names:
             rows = init_data.rows
-            found["target_mean"] = _as_tuple(rows.y @ rows.weight / rows.weight.sum())
-        return found
+            estimates["target_mean"] = _as_tuple(rows.y @ rows.weight / rows.weight.sum())
+        return estimates
 
     def cross_fitted_options(
         self, init_data: InitData, noise_variance: Array | None
     ) -> dict[str, Any]:
-        """Noise options in the squared units of y."""
-        noise = _noise_variance(init_data, noise_variance)
+        """Variance options in the squared units of y."""
+        noise = self._noise_variance(init_data, noise_variance)
         _, scale = fit_standardization(init_data.rows.y.T, init_data.rows.weight)
         unit = np.where(np.isfinite(scale), scale, 1.0) ** 2
         return self.family_options() | {
             "noise_variance": _as_tuple(unit * noise),
-            "variance_floor": _as_tuple(unit * variance_floor(init_data.Y)),
+            "variance_floor": _as_tuple(unit * _variance_floor(init_data)),
         }
+
+    def _noise_variance(self, init_data: InitData, known: Array | None) -> Array:
+        """Scale of the prior of the noise variances, (m,); without a prior it is not needed."""
+        if known is not None:
+            return known
+        if self.variance_prior == 0.0:
+            return np.ones(len(init_data.Y))
+        estimate = estimate_noise_variance(init_data.X, init_data.Y, init_data.rows.weight)
+        return init_data.for_outputs(estimate)
 
 
 @dataclass(frozen=True)
@@ -183,12 +194,12 @@ class Classification(Task):
         return X, codes, {"classes_": labels}
 
     def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
-        """Class codes (n,); classes need rows of positive weight, unless all are kept."""
+        """Class codes (n,); classes without rows of positive weight are dropped by default."""
         classes, codes = data.classes, data.y
         assert classes is not None
         if not data.keeps_all_classes:
-            present, codes = np.unique(data.y, return_inverse=True)
-            classes = classes[present]
+            used, codes = np.unique(data.y, return_inverse=True)
+            classes = classes[used]
         check_two_classes(classes)
         if data.previous_classes is not None:
             check_same_classes(classes, data.previous_classes)
@@ -197,7 +208,7 @@ class Classification(Task):
         return TrainingTarget(codes, indicators, weight, None, {"classes_": classes})
 
     def family_options(self) -> dict[str, Any]:
-        """None."""
+        """No options."""
         return {}
 
     def estimates(
@@ -207,10 +218,8 @@ class Classification(Task):
         return {"n_classes": len(init_data.Y)}
 
 
-def _noise_variance(init_data: InitData, known: Array | None) -> Array:
-    if known is not None:
-        return known
-    return estimate_noise_variance(init_data.X, init_data.Y, init_data.rows.weight)
+def _variance_floor(init_data: InitData) -> Array:
+    return init_data.for_outputs(variance_floor(init_data.Y))
 
 
 def _as_tuple(values: Array) -> tuple[float, ...]:
@@ -218,7 +227,7 @@ def _as_tuple(values: Array) -> tuple[float, ...]:
 
 
 def identity_scaling(n_outputs: int) -> Standardization:
-    """The standardisation that changes nothing, for families that see y in its own units."""
+    """The identity map, for families that model y in its original units."""
     return Standardization(np.zeros(n_outputs), np.ones(n_outputs))
 
 
@@ -239,7 +248,7 @@ def validate_labels(y: Any, classes: Array) -> Array:
 
 
 def check_same_classes(classes: Array, previous: Array) -> None:
-    """A warm start needs the classes of the previous fit."""
+    """The classes of a warm start must be those of the previous fit."""
     if not np.array_equal(classes, previous):
         raise ValueError(
             f"warm_start=True goes on from a fit with classes {previous.tolist()}; y has "

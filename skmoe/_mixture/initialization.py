@@ -16,7 +16,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
 
+from skmoe._data.canonical import canonical_form
 from skmoe._data.rows import Dataset
 from skmoe._numerics.typing import Array, Design
 
@@ -60,17 +62,27 @@ def select_columns(X: Design, Y: Array, weight: Array) -> Array:
 
 
 class InitData(NamedTuple):
-    """Rows for the initialisation."""
+    """Rows for the initialisation, with columns and outputs in a canonical order."""
 
     rows: Dataset
     X: Array  # selected columns, dense (n, p)
-    Y: Array  # outputs or class indicators (m, n)
+    Y: Array  # outputs with a canonical sign, or class indicators, (m, n)
+    outputs: Array  # indices of the outputs of Y among those of the data set
+
+    def for_outputs(self, values: Array) -> Array:
+        """Values for each output in the order of the data set, from those in the canonical one."""
+        ordered = np.empty_like(values)
+        ordered[self.outputs] = values
+        return ordered
 
 
-def make_init_data(rows: Dataset, targets: Array, init_design: Design | None = None) -> InitData:
+def make_init_data(
+    rows: Dataset, targets: Array, init_design: Design | None = None, *, signed: bool = True
+) -> InitData:
     """Features and targets (m, n) for the initializers.
 
     The features are those of `init_design`; by default those of the designs of gate and experts.
+    Targets are standardised outputs, or with `signed=False` class indicators.
     """
     designs = [rows.expert_design] if init_design is None else [init_design]
     if init_design is None and rows.gate_design is not rows.expert_design:
@@ -82,9 +94,10 @@ def make_init_data(rows: Dataset, targets: Array, init_design: Design | None = N
     else:
         columns = np.hstack(features)
         X = columns[:, select_columns(columns, targets, rows.weight)]
-    return InitData(
-        rows, np.asarray(X, dtype=np.float64).round(ROUND_DECIMALS), targets.round(ROUND_DECIMALS)
-    )
+    X = np.asarray(X, dtype=np.float64).round(ROUND_DECIMALS)
+    form = canonical_form(X, targets, rows.weight, signed=signed)
+    Y = (form.signs[:, None] * targets)[form.outputs].round(ROUND_DECIMALS)
+    return InitData(rows, X[:, form.columns], Y, form.outputs)
 
 
 # --- random splits ----------------------------------------------------------------------------
@@ -153,7 +166,9 @@ def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gen
     # Convergence is not needed, and the tolerance of KMeans would treat duplicates and weights
     # differently.
     model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
-    return model.fit(points, sample_weight=weight).labels_
+    # On so few rows threads wait for each other longer than they compute.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        return model.fit(points, sample_weight=weight).labels_
 
 
 def tree(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:

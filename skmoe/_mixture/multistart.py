@@ -185,7 +185,7 @@ def _successive_halving(
 def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Initialise, and run a few EM iterations."""
     rng = np.random.default_rng(job.seed)
-    rows, X, Y = problem.init_data
+    rows, X, Y, _ = problem.init_data
     n_experts = problem.model.n_experts
     weight = bayesian_bootstrap_weights(rows.weight, rng) if job.is_repeated else rows.weight
     labels = INITIALIZERS[job.init_name](X, Y, weight, n_experts, rng)

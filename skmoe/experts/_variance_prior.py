@@ -17,6 +17,10 @@ MAX_NOISE_ROWS = 5000
 # Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6
 
+# Largest lower bound from rounding: the values of an output that are rarely different are many
+# standard deviations apart, and an expert must be able to be better than no model.
+MAX_ROUNDING_FLOOR = 0.25
+
 
 def estimate_noise_variance(X: Array, Y: Array, weight: Array) -> Array:
     """Estimate of the residual variance of standardised outputs Y (m, n) given X, (m,).
@@ -61,5 +65,6 @@ def variance_floor(Y: Array) -> Array:
     for output, y in enumerate(Y):
         values = np.unique(y)
         if 1 < len(values) <= len(y) / 2:
-            floors[output] = max(RELATIVE_FLOOR, np.median(np.diff(values)) ** 2 / 12.0)
+            rounding = np.median(np.diff(values)) ** 2 / 12.0
+            floors[output] = np.clip(rounding, RELATIVE_FLOOR, MAX_ROUNDING_FLOOR)
     return floors

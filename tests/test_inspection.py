@@ -372,7 +372,13 @@ def test_convergence_shows_every_start(regression):
     assert len(display.start_lines_) == moe.n_init == 4
     for line, trace in zip(display.start_lines_, moe.start_traces_, strict=True):
         assert_allclose(drawn(line), trace)
-    assert_allclose(drawn(display.start_ends_), moe.start_lower_bounds_)
+    converged = moe.start_converged_
+    assert 0 < converged.sum() < 4
+    assert_allclose(drawn(display.start_ends_), moe.start_lower_bounds_[converged])
+    assert_allclose(drawn(display.dropped_ends_), moe.start_lower_bounds_[~converged])
+    assert display.dropped_ends_.get_fillstyle() == "none"
+    labels = [text.get_text() for text in display.legend_.get_texts()]
+    assert labels == ["kept run", "starts", "converged", "dropped before"]
     assert display.ax_.get_ylim()[1] > moe.lower_bound_
 
 

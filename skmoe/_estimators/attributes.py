@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,16 @@ def attributes_of_run(
             "converged_": run.converged,
         }
     )
+
+
+def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dict[str, Any]:
+    """Attributes of the starts, each when it ended or was dropped."""
+    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
+    return {
+        "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
+        "start_converged_": np.array([start.converged for start in starts]),
+        "start_traces_": traces,
+    }
 
 
 # --- warnings ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from skmoe._data.encoding import check_frame, check_numbers, encoded_names, is_f
 from skmoe._data.rows import split_into_blocks
 from skmoe._estimators.attributes import (
     attributes_of_run,
+    attributes_of_starts,
     warn_collapsed,
     warn_convergence,
     warn_dispersion_at_bound,
@@ -182,28 +183,24 @@ class BaseMixtureOfExperts(
         weights = None if sample_weight is None else {"sample_weight": sample_weight}
         task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).start()
         start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
-        averaged = self.combine == "average"
-        model, n_experts = em_problem.model, em_problem.model.n_experts
-        if averaged:
-            runs = fit_all_starts(em_problem, start_monitors, self.n_jobs)
-            run, traces = best_result(runs), [run.lower_bounds for run in runs]
-            model, final_params = average_starts(model, [run.params for run in runs])
-            n_experts = model.n_experts
-            final_run = run._replace(params=final_params, resume_state=None)
+        if self.combine != "best" and isinstance(em_problem.init, str):
+            starts = fit_all_starts(em_problem, start_monitors, self.n_jobs)
+            run = best_result(starts)
         else:
-            run, traces = fit_best_start(em_problem, start_monitors, monitor, self.n_jobs)
-            final_run = run
+            run, starts = fit_best_start(em_problem, start_monitors, monitor, self.n_jobs)
+        model, final_run, averaged = em_problem.model, run, self.combine == "average"
+        if averaged:
+            model, final_params = average_starts(model, [start.params for start in starts])
+            final_run = run._replace(params=final_params, resume_state=None)
         usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
         attributes = attributes_of_run(problem, final_run, model) | selected
         state = attributes["_training_state"]
         attributes |= {
             "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
-            "n_experts_": n_experts,
+            "n_experts_": model.n_experts,
             "weights_": usage.mean_gate_prob,
             "load_": usage.load,
-            "start_lower_bounds_": np.array([trace[-1] for trace in traces]) + problem.log_jacobian,
-            "start_traces_": [np.array(trace) + problem.log_jacobian for trace in traces],
-        }
+        } | attributes_of_starts(problem, starts)
         self._set_fitted_attributes(attributes)
         task.end(lambda: attributes)
         warn_convergence(run, self.max_iter, self.tol)

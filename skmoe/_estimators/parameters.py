@@ -186,7 +186,7 @@ def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
 
 def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
     """How starts are combined: an average needs several of them."""
-    check_choice("combine", value, ("best", "average"))
+    check_choice("combine", value, ("best", "best_converged", "average"))
     if value == "average":
         if n_init == 1:
             raise ValueError(

@@ -131,6 +131,7 @@ def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, An
             "lower_bound_": lower_bound,
             "lower_bounds_": np.array([lower_bound]),
             "start_lower_bounds_": np.array([lower_bound]),
+            "start_converged_": np.array([False]),
             "start_traces_": [np.array([lower_bound])],
             "n_iter_": state.n_batches,
             "converged_": False,

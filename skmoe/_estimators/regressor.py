@@ -79,12 +79,13 @@ class MixtureOfExpertsRegressor(
         is a linear tree for up to 8 experts and k-means for more, and takes the others in turn when
         `n_init` is larger.
     n_init : int, default=4
-        Number of starts. All are run for a few iterations, the better half of them for more, and
-        so on until the best is left (successive halving).
-    combine : {"best", "average"}, default="best"
-        Keep the best start, or average the predictive densities of all starts, each run until it
-        converges: one mixture of `n_init * n_experts` experts, which predicts better and is harder
-        to read.
+        Number of starts.
+    combine : {"best", "best_converged", "average"}, default="best"
+        "best": all starts are run for a few iterations, the better half of them for more, and so on
+        until the best is left (successive halving). "best_converged": all starts are run until they
+        converge, and the best is kept; it takes longer, and the starts can be compared. "average":
+        the predictive densities of all starts, each run until it converges, are averaged: one
+        mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
     max_iter : int, default=200
         Largest number of iterations of EM.
     tol : float, default=1e-4
@@ -150,7 +151,10 @@ class MixtureOfExpertsRegressor(
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        Lower bound of each start when it was dropped or selected.
+        Lower bound of each start when it was dropped or selected. Only those of starts that have
+        converged can be compared.
+    start_converged_ : ndarray of bool of shape (n_init,)
+        Whether EM converged in each start, before it was dropped or selected.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.

@@ -81,7 +81,7 @@ def _facts(
     if _n_averaged_starts(mixture) > 1:
         facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
     if len(starts) > 1:
-        facts["starts, best to worst"] = f"{np.max(starts):.5g} to {np.min(starts):.5g}"
+        facts["starts run to the end"] = f"{attributes['start_converged_'].sum()} of {len(starts)}"
     if statistics is not None:
         facts |= _criteria(statistics, with_criteria="experts_" not in attributes)
     return facts
@@ -108,7 +108,7 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
 
 
 def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Findings) -> list[str]:
-    notes = ["Penalised estimates, in the units of the data."]
+    notes = ["Penalised estimates, in the units of the data.", *_start_notes(attributes)]
     link = attributes.get("link_", "identity")
     if mixture.model.experts.explains_mean and link != "identity":
         notes.append(f"Experts: {link_equation(link, 'y', 'linear predictor')}.")
@@ -121,6 +121,20 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     elif findings.coefficients is not None:
         notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
     return notes
+
+
+def _start_notes(attributes: Mapping[str, Any]) -> list[str]:
+    """How much the lower bounds of the starts differ that can be compared."""
+    lower_bounds = attributes["start_lower_bounds_"]
+    finished = lower_bounds[attributes["start_converged_"]]
+    if len(lower_bounds) < 2 or len(finished) < 2:
+        return []
+    spread = np.ptp(finished)
+    described = "less than 1e-6" if spread < 1e-6 else f"at most {spread:.1g}"
+    return [
+        f"The lower bounds of the {len(finished)} starts run to the end differ by {described} "
+        "per row."
+    ]
 
 
 def _inference_notes(inference: Inference) -> list[str]:

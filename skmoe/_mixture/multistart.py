@@ -80,8 +80,8 @@ class EMProblem(NamedTuple):
 
 def fit_best_start(
     problem: EMProblem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
-) -> tuple[EMResult, list[list[float]]]:
-    """Result of the best start, and the lower bounds of every start after each iteration.
+) -> tuple[EMResult, list[EMResult]]:
+    """Result of the best start on all rows, and that of every start when it ended or was dropped.
 
     Jobs run the starts in parallel, and then, as threads, the row blocks of the final run.
     """
@@ -97,7 +97,7 @@ def fit_best_start(
     monitor.start()
     run = _run_to_convergence(problem, start, monitor)
     monitor.end(run)
-    return run, [run.lower_bounds]
+    return run, [run]
 
 
 def fit_all_starts(
@@ -146,7 +146,7 @@ def _search_starts(
     monitors: Sequence[Monitor],
     monitor: Monitor,
     n_jobs: int | None,
-) -> tuple[EMResult, list[list[float]]]:
+) -> tuple[EMResult, list[EMResult]]:
     """Compare the starts on the rows for the initialisation, and run the best one on all rows."""
     on_sample = problem._replace(rows=problem.init_data.rows, n_threads=1)
     for start_monitor in monitors:
@@ -154,15 +154,14 @@ def _search_starts(
     runs = _successive_halving(on_sample, init, monitors, n_jobs)
     for start_monitor, run in zip(monitors, runs, strict=True):
         start_monitor.end(run)
-    traces = [run.lower_bounds for run in runs]
     best = best_result(runs)
     same_rows = problem.rows is problem.init_data.rows
     if same_rows and _is_finished(problem, best) and not len(_collapsed_experts(problem, best)):
-        return best, traces
+        return best, runs
     monitor.start()
     run = _continue_on_all_rows(problem, best, monitor)
     monitor.end(run)
-    return run, traces
+    return run, runs
 
 
 def _successive_halving(

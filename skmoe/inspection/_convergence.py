@@ -23,8 +23,10 @@ N_STEEP_ITER = 3
 class ConvergenceDisplay:
     """Lower bounds of EM after each iteration, for every start.
 
-    The final run is the thick line, each start a thin one with a mark at its end. Starts whose ends
-    are close together found the same optimum; the selected start is part of the final run as well.
+    The final run is the thick line, each start a thin one. A start that has converged has a filled
+    mark at its end, one that was dropped before has an open one: only ends with filled marks can be
+    compared, and those that are close together found the same optimum. With
+    `combine="best_converged"` all starts converge. The selected start is part of the final run.
     In fits of more than 20 000 distinct rows the starts ran on a sample, whose lower bounds differ
     a little from those of all rows.
 
@@ -34,6 +36,8 @@ class ConvergenceDisplay:
         Penalised log-likelihood per row after each iteration of the final run.
     start_traces : list of ndarray
         The same of each start.
+    start_converged : ndarray of bool of shape (n_starts,), default=None
+        Whether each start has converged; None if all have.
 
     Attributes
     ----------
@@ -46,7 +50,9 @@ class ConvergenceDisplay:
     start_lines_ : list of matplotlib lines
         The starts.
     start_ends_ : matplotlib line
-        Marks at the ends of the starts.
+        Marks at the ends of the starts that have converged.
+    dropped_ends_ : matplotlib line
+        Marks at the ends of the others.
     legend_ : matplotlib legend
         Legend.
 
@@ -63,9 +69,16 @@ class ConvergenceDisplay:
     4
     """
 
-    def __init__(self, *, lower_bounds: Array, start_traces: Sequence[Array]) -> None:
+    def __init__(
+        self,
+        *,
+        lower_bounds: Array,
+        start_traces: Sequence[Array],
+        start_converged: Array | None = None,
+    ) -> None:
         self.lower_bounds = lower_bounds
         self.start_traces = start_traces
+        self.start_converged = start_converged
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -94,7 +107,11 @@ class ConvergenceDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
-        display = cls(lower_bounds=estimator.lower_bounds_, start_traces=estimator.start_traces_)
+        display = cls(
+            lower_bounds=estimator.lower_bounds_,
+            start_traces=estimator.start_traces_,
+            start_converged=estimator.start_converged_,
+        )
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -117,19 +134,27 @@ class ConvergenceDisplay:
         for trace in self.start_traces:
             iterations = np.arange(1, len(trace) + 1)
             self.start_lines_ += ax.plot(iterations, trace, color=LIGHT_GREY, linewidth=1.2)
-        ends = [(len(trace), trace[-1]) for trace in self.start_traces]
+        ends = np.array([(len(trace), trace[-1]) for trace in self.start_traces])
+        converged = np.ones(len(ends), dtype=bool)
+        if self.start_converged is not None:
+            converged = np.asarray(self.start_converged, dtype=bool)
         style = {"color": colour(0), "linewidth": 2.5, "label": "kept run"}
         iterations = np.arange(1, len(self.lower_bounds) + 1)
         (self.line_,) = ax.plot(iterations, self.lower_bounds, **merged(style, kwargs))
-        (self.start_ends_,) = ax.plot(
-            *np.transpose(ends), "o", color=DARK_GREY, markersize=5, label="end of a start"
+        marks = {"marker": "o", "linestyle": "none", "color": DARK_GREY, "markersize": 5}
+        (self.start_ends_,) = ax.plot(*ends[converged].T, **marks, label="converged")
+        (self.dropped_ends_,) = ax.plot(
+            *ends[~converged].T, **marks, fillstyle="none", label="dropped before"
         )
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
         self._limit_y_axis(ax)
         starts = self.start_lines_[0]
         starts.set_label("starts")
-        self.legend_ = ax.legend(handles=[self.line_, starts, self.start_ends_], loc="lower right")
+        shown = [self.line_, starts]
+        shown += [self.start_ends_] if converged.any() else []
+        shown += [] if converged.all() else [self.dropped_ends_]
+        self.legend_ = ax.legend(handles=shown, loc="lower right")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

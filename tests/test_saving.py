@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from dataclasses import dataclass
 
 import joblib
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.serialization import _checksum
-from skmoe.gates import SoftmaxGate
+from skmoe.experts import PoissonExperts
+from skmoe.gates import GATES, SoftmaxGate
 
 X, Y = two_regimes(n_rows=300)
 WIDE_Y = np.column_stack([Y, X[:, 0]])
@@ -32,6 +34,11 @@ CASES = {
     "frame": (MixtureOfExpertsRegressor(2, gate_features=["a"], gate=SoftmaxGate(2.0)), FRAME, Y),
     "columns": (MixtureOfExpertsRegressor(2, expert_features=np.array([0, 2])), X, Y),
     "start": (MixtureOfExpertsRegressor(2, init=np.full((300, 2), 0.5)), X, Y),
+    "family": (
+        MixtureOfExpertsRegressor(2, expert=PoissonExperts(0.5)),
+        X,
+        np.floor(np.abs(3 * Y)),
+    ),
     "classes": (MixtureOfExpertsClassifier(2), CLASS_X, CODES),
     "labels": (MixtureOfExpertsClassifier(2), CLASS_X, LABELS),
     "objects": (MixtureOfExpertsClassifier(2), CLASS_X, LABELS.astype(object)),
@@ -176,3 +183,33 @@ def test_experts_without_plain_form_are_refused():
     moe = fitted(MixtureOfExpertsRegressor(2, expert="tree", n_init=1), X, Y)
     with pytest.raises(ValueError, match=r"linear experts.*joblib"):
         moe.to_dict()
+
+
+@dataclass(frozen=True)
+class Unregistered(SoftmaxGate):
+    """A gate with named parameters that is in no registry."""
+
+
+@dataclass(frozen=True)
+class Untyped(SoftmaxGate):
+    """A gate that does not list the types of its parameters."""
+
+    params_types = ()
+
+
+def test_the_reason_why_a_gate_has_no_plain_form_is_given(monkeypatch):
+    monkeypatch.setitem(GATES, "untyped", Untyped)
+    for gate, reason in ((Unregistered(), "not registered"), (Untyped(), r"\(params_types\)")):
+        moe = fitted(MixtureOfExpertsRegressor(2, gate=gate), X, Y)
+        with pytest.raises(ValueError, match=f"{type(gate).__name__} has no plain form.*{reason}"):
+            moe.to_dict()
+
+
+def test_a_document_of_a_gate_that_is_not_registered_here_is_refused(monkeypatch):
+    with monkeypatch.context() as registered:
+        registered.setitem(GATES, "own", Unregistered)
+        document = fitted(MixtureOfExpertsRegressor(2, gate=Unregistered(3.0)), X, Y).to_dict()
+        read = MixtureOfExpertsRegressor.from_dict(document)
+        assert read._fitted.model.gate == Unregistered(3.0)
+    with pytest.raises(ValueError, match=r"Unregistered.*not registered here"):
+        MixtureOfExpertsRegressor.from_dict(document)

@@ -119,17 +119,16 @@ def to_document(
 
     What only later fits use is left out, except for the state from which EM is resumed.
     """
-    model = attributes["_fitted"].model
+    model = next(value for value in attributes.values() if isinstance(value, FittedMixture)).model
     _check_part("gate", model.gate)
     _check_part("experts", model.experts)
-    state = TrainingState(attributes["_training_state"].resume_state)
     types = _types_by_name(model)
     document = {
         "format": FORMAT,
         "version": VERSION,
         "estimator": estimator_name,
         "parameters": _encode_all(types, _without_generators(parameters)),
-        "attributes": _encode_all(types, {**attributes, "_training_state": state}),
+        "attributes": _encode_all(types, _without_training_data(attributes)),
     }
     return document | {"checksum": _checksum(document)}
 
@@ -138,8 +137,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
     """The fitted estimator of a document."""
     _check_document(document, estimator_class.__name__)
     try:
-        model = _decode(_types_by_name(), document["attributes"]["_fitted"]["model"])
-        types = _types_by_name(model)
+        types = _types_by_name(_decode_model(document["attributes"]))
         estimator = estimator_class(**_decode_all(types, document["parameters"]))
         attributes = _decode_all(types, document["attributes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -157,6 +155,28 @@ def _without_generators(parameters: Mapping[str, Any]) -> dict[str, Any]:
         name: None if isinstance(value, np.random.RandomState) else value
         for name, value in parameters.items()
     }
+
+
+def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with a training state that contains no rows and no results for rows."""
+    return {
+        name: TrainingState(value.resume_state) if isinstance(value, TrainingState) else value
+        for name, value in attributes.items()
+    }
+
+
+def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
+    """The model of a document, without its parameters: it determines their types."""
+    encoded: Any = next(
+        (
+            value
+            for value in attributes.values()
+            if isinstance(value, dict) and value["type"] == FittedMixture.__name__
+        ),
+        None,
+    )
+    model: MixtureModel = _decode(_types_by_name(), encoded["model"])
+    return model
 
 
 def _check_document(document: Any, estimator_name: str) -> None:

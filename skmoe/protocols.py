@@ -40,7 +40,7 @@ class Part(ABC):  # noqa: B024
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Any:
         """An instance with those of the estimator's `options` that the dataclass has as fields."""
-        known = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
+        known: set[str] = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
         return cls(**{name: value for name, value in options.items() if name in known})
 
     def limitation(self, capability: type) -> str:

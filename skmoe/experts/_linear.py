@@ -275,7 +275,7 @@ class LinearExperts(Experts):
 
     def dispersion_at_bound(self, params: LinearParams) -> Array:
         """Experts with a variance at its floor."""
-        return (params.log_variance <= np.log(self.variance_floor)).any(axis=1)
+        return np.any(params.log_variance <= np.log(self.variance_floor), axis=1)
 
     # --- streams and ONNX ---
 

@@ -43,9 +43,9 @@ for name, expert in models.items():
 # %%
 # The errors of new rows over the feature that separates the regimes, in the colour of the most
 # probable expert. Two lines fit the plane and not the steps. Two trees fit both, the plane by small
-# steps; neither has one side. A line and a tree separate as the table was made: the line finds the
-# noise of 0.2 on its side. That has the best density, and can be interpreted. Two trees have the
-# smallest error, as both fit the steps.
+# steps, and do not separate the sides. A line and a tree separate as the table was made: the line
+# finds the noise of 0.2 on its side. That has the best density, an error about as small as that of
+# two trees, and can be interpreted.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
 for ax, (name, moe) in zip(axes, fitted.items(), strict=True):

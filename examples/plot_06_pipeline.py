@@ -48,8 +48,8 @@ print(export_text(best[-1], X=best[:-1].transform(X), max_features=3))
 
 # %%
 # Mean score of the folds for each candidate, with the standard error. A second expert improves the
-# score, a third hardly, and the larger penalty on the gate is safer. The standard errors are as
-# large as most differences: on so few rows two experts would be as good as the selected three.
+# score, a third does not, and the larger penalty on the gate is safer. The standard errors are as
+# large as most differences: so few rows do not determine the number of experts.
 
 results = search.cv_results_
 for gate_alpha in grid[f"{step}__gate_alpha"]:

@@ -1,4 +1,4 @@
-"""What an estimator with given parameters supports: row blocks, streams, checkpoints."""
+"""Capabilities of an estimator with given parameters: row blocks and `partial_fit`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from skmoe.protocols import SupportsStreaming, missing_methods
 
 
 def needs_all_rows(expert: Any, task: str) -> bool:
-    """Whether experts need all rows in memory at once, as estimators do."""
+    """Whether the experts need all rows in memory."""
     family = family_of(expert, task)
     return family is None or bool(family.needs_all_rows)
 
 
 def _unsupported_option(params: FitParameters) -> tuple[str, Any, str] | None:
-    """An option with which rows cannot come in parts, its value, and the remedy."""
+    """Name, value and remedy of an option that needs all rows in memory; None if there is none."""
     for name, value, remedy in (
         ("base", params.base, "base=None"),
         ("gate.transformer", params.gate.transformer, "a gate without a transformer"),
@@ -34,15 +34,15 @@ def _unsupported_option(params: FitParameters) -> tuple[str, Any, str] | None:
 
 
 def check_rows_in_parts(what: str, params: FitParameters) -> None:
-    """Neither streams nor row blocks can fit a base model or a transformer."""
-    found = _unsupported_option(params)
-    if found is not None:
-        name, value, remedy = found
+    """Base models and gate transformers need all rows in memory."""
+    unsupported = _unsupported_option(params)
+    if unsupported is not None:
+        name, value, remedy = unsupported
         raise ValueError(f"{what} needs {remedy}; got {name}={value!r}.")
 
 
 def check_integer_n_experts(what: str, n_experts: Any) -> None:
-    """The number of experts cannot be selected where rows come in parts."""
+    """The number of experts cannot be selected if the rows are not in memory."""
     if isinstance(n_experts, str):
         raise ValueError(f"{what} needs an integer; got n_experts={n_experts!r}.")
 
@@ -76,7 +76,7 @@ def supports_partial_fit(estimator: Any, task: str) -> bool:
 
 
 def _unsupported_by_streams(estimator: Any) -> Iterator[tuple[str, Any, str]]:
-    """Parameters with which there is no `partial_fit`, their values and the remedies."""
+    """Name, value and remedy of each parameter that `partial_fit` does not support."""
     if isinstance(estimator.combine, str) and estimator.combine != "best":
         yield "combine", estimator.combine, 'combine="best", one start'
     if estimator.base is not None:
@@ -89,7 +89,7 @@ def _unsupported_by_streams(estimator: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def check_half_life(value: Any) -> float:
-    """Number of rows after which the weight of old rows is halved; None is infinity."""
+    """Number of rows after which the weight of previous rows is halved; None is infinity."""
     if value is None:
         return np.inf
     half_life = check_real("half_life", value)
@@ -111,38 +111,38 @@ def check_partial_fit_supported(params: FitParameters) -> None:
 
 
 def check_first_classes(classes: Any) -> Array:
-    """All classes of a stream, sorted; needed at the first call."""
+    """Sorted classes from the first call of `partial_fit`, which must give them."""
     if classes is None:
         raise ValueError(
             "classes must be passed on the first call to partial_fit: batches need not hold all "
             "classes. Pass all labels, such as classes=np.unique(y)."
         )
-    known = np.unique(np.asarray(classes))
-    check_two_classes(known)
-    return known
+    classes = np.unique(np.asarray(classes))
+    check_two_classes(classes)
+    return classes
 
 
-def check_known_classes(classes: Any, known: Array) -> Array:
-    """Classes of a later call must be those of the first one."""
-    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), known):
+def check_known_classes(classes: Any, fitted: Array) -> Array:
+    """The classes of a later call must be those of the first one, or None."""
+    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
         raise ValueError(
-            f"classes must be those that partial_fit knows, {known.tolist()}; got "
-            f"{np.asarray(classes).tolist()}. Leave classes out, or begin anew with a clone."
+            f"classes must be those of the first call to partial_fit, {fitted.tolist()}; got "
+            f"{np.asarray(classes).tolist()}. Leave classes out, or start again with a clone."
         )
-    return known
+    return fitted
 
 
 def check_same_n_experts(n_experts: int, fitted: int) -> None:
-    """The number of experts must not change during a stream."""
+    """The number of experts must not change between calls of `partial_fit`."""
     if n_experts != fitted:
         raise ValueError(
-            f"n_experts must stay {fitted} while partial_fit goes on; got {n_experts}. Begin anew "
+            f"n_experts must stay {fitted} while partial_fit goes on; got {n_experts}. Start again "
             "with a clone to change it."
         )
 
 
 def check_stream_size(name: str, size: int, maximum: int) -> None:
-    """The matrices of a stream must be small enough to be formed."""
+    """The matrices of online EM must be small enough to be formed."""
     if size > maximum:
         raise ValueError(
             f"partial_fit keeps matrices of {size} columns, more than {maximum}. Choose fewer "
@@ -154,7 +154,7 @@ def check_stream_size(name: str, size: int, maximum: int) -> None:
 
 
 def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any) -> None:
-    """A fit from row blocks needs a parametric family; the blocks hold target and weights."""
+    """A fit from row blocks needs a parametric family, and y and weights in the blocks."""
     if params.family is None or params.family.needs_all_rows:
         raise ValueError(
             f'blocks of rows need expert="linear" or another parametric family; got '
@@ -175,6 +175,6 @@ def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any) ->
 
 
 def supports_blocks(params: FitParameters) -> bool:
-    """Whether rows may come in blocks."""
+    """Whether a fit from row blocks is possible."""
     parametric = params.family is not None and not params.family.needs_all_rows
     return parametric and _unsupported_option(params) is None and isinstance(params.init, str)

@@ -1,4 +1,4 @@
-"""Which metadata of a fit goes to which expert, by scikit-learn's metadata routing."""
+"""Routing of the metadata of `fit` to the experts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 
 def make_router(estimator: Any) -> MetadataRouter:
-    """What the estimator asks for itself, and what its experts ask for in fit."""
+    """Metadata requests of the estimator, and of its experts in fit."""
     router = MetadataRouter(owner=estimator).add_self_request(estimator)
     for name, expert in _experts_by_name(estimator.expert).items():
         if hasattr(expert, "get_metadata_routing"):
@@ -21,20 +21,21 @@ def make_router(estimator: Any) -> MetadataRouter:
 
 
 def make_routes(estimator: Any, names: Iterable[str], n_experts: int) -> tuple[dict[str, str], ...]:
-    """For each expert, the arguments of its fit and the names of the metadata they take.
+    """For each expert, the arguments of its fit and the names of their metadata.
 
-    Without routing every estimator is given all of it. Names of experts take none.
+    If metadata routing is disabled, all metadata are passed to every estimator. Experts given by
+    name receive none.
     """
-    given = {name: name for name in names}
+    all_metadata = {name: name for name in names}
     experts = _experts_by_name(estimator.expert)
-    if given and get_config()["enable_metadata_routing"]:
-        routed = process_routing(estimator, "fit", **given)
+    if all_metadata and get_config()["enable_metadata_routing"]:
+        routed = process_routing(estimator, "fit", **all_metadata)
         routes = [
             {} if isinstance(expert, str) else _flatten_pipeline_routing(expert, routed[name].fit)
             for name, expert in experts.items()
         ]
     else:
-        routes = [{} if isinstance(expert, str) else given for expert in experts.values()]
+        routes = [{} if isinstance(expert, str) else all_metadata for expert in experts.values()]
     return tuple(routes) if len(routes) == n_experts else tuple(routes) * n_experts
 
 
@@ -45,9 +46,10 @@ def _experts_by_name(expert: Any) -> dict[str, Any]:
 
 
 def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:
-    """The same, with the arguments of the steps of a pipeline as they are spelled without routing.
+    """Routed arguments; those of a pipeline's steps as `step__argument`.
 
-    So the weights can go to the last step, whatever the steps ask for.
+    The fit is called with routing disabled, so that weights are passed to the last step whatever
+    the steps request.
     """
     if not isinstance(expert, Pipeline) or not arguments:
         return dict(arguments)

@@ -1,7 +1,7 @@
-"""Selection of the number of experts, by the log density of held-out rows or by a criterion.
+"""Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in turn bring no improvement. Each fit starts
-from the previous one, with the experts of the lowest likelihood split in two.
+Numbers are tried in increasing order until several in succession bring no improvement. Each fit
+starts from the previous one, with the experts of the lowest likelihood split in two.
 """
 
 from __future__ import annotations
@@ -26,35 +26,32 @@ from skmoe._estimators.parameters import check_n_experts_selection
 from skmoe._estimators.part_parameters import is_family
 from skmoe._numerics.typing import Array
 
-# Numbers beyond the best after which the search ends.
+# Number of trials after the best one that end the search.
 PATIENCE = 2
 
-# Trials need not converge to the last: their tolerance and iterations, and those of splits.
+# Tolerance and maximum number of iterations of trials, and of the fits that split an expert.
 TRIAL_TOL = 1e-3
-
 TRIAL_MAX_ITER = 50
-
 SPLIT_MAX_ITER = 10
 
-# Share of the rows that count as explained well.
+# Quantile of the log density relative to which the shortfall of a row is measured.
 REFERENCE_QUANTILE = 0.9
 
-# An expert with fewer rows of more than a negligible share is split on all rows.
+# An expert is split by a fit to the rows with at least this responsibility, or to all rows if there
+# are fewer than MIN_ROWS_TO_SPLIT of them.
 MIN_SPLIT_RESPONSIBILITY = 0.01
-
 MIN_ROWS_TO_SPLIT = 20
 
-# Folds of the rows; with many rows one of them is held out, with few each in turn.
+# Number of folds. Each one is held out in turn; of SINGLE_HOLDOUT_ROWS rows or more, only one fold.
 N_SELECTION_FOLDS = 3
-
 SINGLE_HOLDOUT_ROWS = 1000
 
-# Standard errors by which a larger number must predict better.
+# Number of standard errors by which a larger number of experts must predict better.
 N_STANDARD_ERRORS = 1.0
 
 
 class SelectionResult(NamedTuple):
-    """The number chosen, the numbers tried, and what they scored (greater is better)."""
+    """The selected number, the numbers tried, and their scores (higher is better)."""
 
     n_experts: int
     tried: Array
@@ -62,7 +59,7 @@ class SelectionResult(NamedTuple):
 
 
 class SelectionData(NamedTuple):
-    """Rows for trials, as the user gave them."""
+    """Rows of positive weight, not validated."""
 
     X: Any
     y: Array
@@ -70,13 +67,13 @@ class SelectionData(NamedTuple):
     extras: dict[str, Array]  # groups and metadata
 
     def take(self, rows: Array) -> SelectionData:
-        """Some of the rows."""
+        """The rows at an index."""
         extras = {name: values[rows] for name, values in self.extras.items()}
         return SelectionData(index_rows(self.X, rows), self.y[rows], self.weight[rows], extras)
 
 
 def n_experts_grid() -> Iterator[int]:
-    """1 to 6 and then every fourth or so: 8, 10, 13, 16, 20, 25, ..."""
+    """Numbers to try: 1 to 6, and then a geometric sequence 8, 10, 12, 15, ..."""
     number = 1
     while True:
         yield number
@@ -84,7 +81,7 @@ def n_experts_grid() -> Iterator[int]:
 
 
 def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> SelectionResult:
-    """The number with the smallest criterion."""
+    """The number of experts with the smallest criterion."""
     tried: list[int] = []
     scores: list[float] = []
     for number in n_experts_grid():
@@ -98,9 +95,9 @@ def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> Sele
 def select_by_holdout(
     score: Callable[[int], Array], weight: Array, maximum: int
 ) -> SelectionResult:
-    """The smallest number that scores rows held out within a standard error of the best.
+    """The smallest number whose mean held-out score is within one standard error of the best.
 
-    The error is that of the mean difference, row by row [1]_.
+    The standard error is that of the mean of the row-wise differences [1]_.
 
     References
     ----------
@@ -108,44 +105,44 @@ def select_by_holdout(
        Trees", Wadsworth, section 3.4.3.
     """
     tried: list[int] = []
-    rows: list[Array] = []
+    row_scores: list[Array] = []
     means: list[float] = []
     for number in n_experts_grid():
         if number > maximum or _no_improvement(means):
             break
         tried.append(number)
-        rows.append(score(number))
-        means.append(float(np.average(rows[-1], weights=weight)))
-    best = rows[int(np.argmax(means))]
-    near = [
+        row_scores.append(score(number))
+        means.append(float(np.average(row_scores[-1], weights=weight)))
+    best = row_scores[int(np.argmax(means))]
+    smallest = next(
         number
-        for number, own in zip(tried, rows, strict=True)
-        if _within_one_se(best - own, weight)
-    ]
-    return SelectionResult(near[0], np.array(tried), np.array(means))
+        for number, scores in zip(tried, row_scores, strict=True)
+        if _within_one_se(best - scores, weight)
+    )
+    return SelectionResult(smallest, np.array(tried), np.array(means))
 
 
 def _within_one_se(difference: Array, weight: Array) -> bool:
-    """Whether a difference, row by row, is within its standard error."""
+    """Whether the mean of row-wise differences is within its standard error."""
     mean = np.average(difference, weights=weight)
     standard_error = np.sqrt(np.average((difference - mean) ** 2, weights=weight) / weight.sum())
     return bool(mean <= N_STANDARD_ERRORS * standard_error)
 
 
 def _no_improvement(scores: list[float]) -> bool:
-    """Whether the last few trials brought nothing."""
+    """Whether the last PATIENCE trials were not better than the best one."""
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
 def uses_groups(estimator: Any) -> bool:
-    """Whether a fit has folds that keep groups together: of estimators, or of a base model."""
+    """Whether the fit uses `groups` (cross-fitted experts or a base model)."""
     return estimator.base is not None or not is_family(estimator.expert)
 
 
 def select_n_experts(
     estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
 ) -> SelectionResult:
-    """The number of experts for an estimator that leaves it open: "auto", "bic" or "icl"."""
+    """Select the number of experts for n_experts="auto", "bic" or "icl"."""
     if isinstance(X, RowBlocks) or is_dask(X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     data = _take_data(X, y, sample_weight, groups, metadata)
@@ -169,7 +166,7 @@ def select_n_experts(
 
 
 class IncrementalFitter:
-    """Fits to some rows with more and more experts, each started from the previous fit."""
+    """Fits with an increasing number of experts, each started from the previous fit."""
 
     def __init__(self, estimator: Any, data: SelectionData, rows: Array, seed: int) -> None:
         self.estimator = estimator
@@ -178,7 +175,7 @@ class IncrementalFitter:
         self.fitted: Any = None  # the last fit
 
     def fit(self, number: int) -> Any:
-        """The fit with a number of experts, more than before."""
+        """Fit with a number of experts, which must be larger than that of the previous fit."""
         data, weight = self.data, self.data.weight
         if self.fitted is None:
             self.fitted = self._fit(data, weight, number)
@@ -186,7 +183,7 @@ class IncrementalFitter:
         resp = self.fitted.responsibilities(data.X, data.y)
         log_density = self.fitted.score_samples(data.X, data.y)
         shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
-        n_new = number - resp.shape[1]  # fewer than there are experts
+        n_new = number - resp.shape[1]  # by `n_experts_grid` not more than there are experts
         to_split = np.argsort(-(weight * shortfall) @ resp, kind="stable")[:n_new]
         columns = [resp]
         for k in to_split:
@@ -195,25 +192,29 @@ class IncrementalFitter:
             resp[:, k] *= 1.0 - fraction
         init = np.hstack(columns)
         init /= init.sum(axis=1, keepdims=True)
-        noise = self.fitted._fitted.model.experts.estimates.get("noise_variance")
-        noise = None if noise is None else np.array(noise)
-        self.fitted = self._fit(data, weight, number, init, noise_variance=noise)
+        # The estimate of the noise variance takes time and does not depend on the number.
+        noise_variance = self.fitted._fitted.model.experts.estimates.get("noise_variance")
+        noise_variance = None if noise_variance is None else np.array(noise_variance)
+        self.fitted = self._fit(data, weight, number, init, noise_variance=noise_variance)
         return self.fitted
 
     def _split(self, resp: Array) -> Array:
-        """Probability (n,) of the second of two experts that replace one with responsibilities."""
+        """Responsibilities (n,) of the second expert, when an expert is replaced by two.
+
+        `resp` are the responsibilities of the expert that is replaced.
+        """
         data, weight = self.data, self.data.weight
-        own = np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        if len(own) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y[own])) > 1:
-            data, weight = data.take(own), (weight * resp)[own]
+        rows = np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
+        if len(rows) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y[rows])) > 1:
+            data, weight = data.take(rows), (weight * resp)[rows]
         pair = self._fit(data, weight, 2, max_iter=SPLIT_MAX_ITER)
         if not is_classifier(pair):
             return pair.responsibilities(self.data.X, self.data.y)[:, 1]
-        # Rows of classes that the expert's rows lack are split by the gate alone.
+        # Rows of classes that are not among the fitted rows are split by the gate alone.
         second = pair.predict_gate(self.data.X)[:, 1]
-        known = np.flatnonzero(np.isin(self.data.y, pair.classes_))
-        rows = self.data.take(known)
-        second[known] = pair.responsibilities(rows.X, rows.y)[:, 1]
+        of_fitted_class = np.flatnonzero(np.isin(self.data.y, pair.classes_))
+        data = self.data.take(of_fitted_class)
+        second[of_fitted_class] = pair.responsibilities(data.X, data.y)[:, 1]
         return second
 
     def _fit(
@@ -237,13 +238,13 @@ class IncrementalFitter:
             "random_state": self.seed,
             "verbose": 0,
         }
-        fresh = type(estimator)(**estimator.get_params(deep=False) | changed)
+        trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         metadata = dict(data.extras)
         groups = metadata.pop("groups", None)
         groups = groups if uses_groups(estimator) else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return fresh._fit(
+            return trial._fit(
                 data.X, data.y, weight, groups, metadata, noise_variance=noise_variance
             )
 
@@ -251,7 +252,7 @@ class IncrementalFitter:
 def _take_data(
     X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
 ) -> SelectionData:
-    """Rows of positive weight, in what can be indexed."""
+    """Rows of positive weight, as arrays or data frames."""
     check_consistent_length(X, y, groups, *metadata.values())
     X, y = X if hasattr(X, "shape") else np.asarray(X), np.asarray(y)
     X = X.tocsr() if sparse.issparse(X) else X
@@ -264,26 +265,26 @@ def _take_data(
 
 
 def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
-    """Rows to hold out, in turn: of many rows once, of few until each was."""
+    """Indices of the held-out rows of each split."""
     groups, codes = data.extras.get("groups"), None
-    common = np.ones(len(data.y), dtype=bool)
+    can_hold_out = np.ones(len(data.y), dtype=bool)
     if is_classifier(estimator):
         _, codes, counts = np.unique(data.y, return_inverse=True, return_counts=True)
-        # A class with fewer rows than folds is always fitted.
-        common = counts[codes] >= N_SELECTION_FOLDS
-        codes = codes if common.all() else None
+        # Rows of classes with fewer rows than folds are in all fits.
+        can_hold_out = counts[codes] >= N_SELECTION_FOLDS
+        codes = codes if can_hold_out.all() else None
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, len(data.y), seed)
     check_several_groups('n_experts="auto"', fold)
-    n_turns = 1 if len(data.y) >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
-    return [np.flatnonzero((fold == j) & common) for j in range(n_turns)]
+    n_splits = 1 if len(data.y) >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
+    return [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
 
 
 def _score(
     fitters: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
 ) -> Array:
-    """Log densities of the rows held out, under fits of the others."""
+    """Log densities of the held-out rows under fits of the other rows."""
     scores = []
     for fitter, rows in zip(fitters, held_out, strict=True):
-        left_out = data.take(rows)
-        scores.append(fitter.fit(number).score_samples(left_out.X, left_out.y))
+        test = data.take(rows)
+        scores.append(fitter.fit(number).score_samples(test.X, test.y))
     return np.concatenate(scores)

@@ -20,23 +20,22 @@ from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, Gate
 
-# Numbers of experts that are chosen by the fit, the fewest rows for it, and for each expert.
+# Values of `n_experts` that select the number, and the minimum number of rows for it, in total and
+# per expert.
 N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
-
 MIN_ROWS_FOR_SELECTION = 20
-
 MIN_ROWS_PER_EXPERT = 10
 
-# How far the rows of a given `init` may sum from one.
+# Tolerance on the sums of given initial responsibilities.
 INIT_SUM_TOL = 1e-6
 
 
 def check_cross_fit(value: Any) -> int | str | bool:
-    """A number of folds, "auto", "oob" or False."""
+    """Validate a number of folds, "auto", "oob" or False."""
     if value is False or (isinstance(value, str) and value in ("auto", "oob")):
         return value
-    whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
-    if whole and int(value) >= 2:
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if is_integer and int(value) >= 2:
         return int(value)
     raise ValueError(
         f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
@@ -44,7 +43,7 @@ def check_cross_fit(value: Any) -> int | str | bool:
 
 
 def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> None:
-    """Metadata need an expert that can use them; groups need something that is cross-fitted."""
+    """Metadata need experts that are estimators; groups need cross-fitted experts or a base."""
     parametric, has_base = params.family is not None, params.base is not None
     if not parametric and not all(isinstance(expert, str) for expert in params.estimators or ()):
         return
@@ -61,7 +60,7 @@ def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> N
 
 
 class FitParameters(NamedTuple):
-    """The validated constructor parameters of an estimator, as values."""
+    """Validated constructor parameters."""
 
     task: Task
     n_experts: int
@@ -91,18 +90,21 @@ class FitParameters(NamedTuple):
 
     @property
     def standardizes_target(self) -> bool:
-        """Whether the experts see a standardised target."""
+        """Whether the experts are fitted to a standardised target."""
         return self.family is not None and self.family.standardizes_target
 
     def seed(self) -> int:
-        """A seed from `random_state`; a generator is advanced by each call."""
+        """A seed drawn from `random_state`; a given generator is advanced by each call."""
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
 
 def validate_parameters(
     estimator: Any, task: Task, default_alphas: tuple[float, float]
 ) -> FitParameters:
-    """Validate the constructor parameters; `default_alphas` are without a base and on one."""
+    """Validate the constructor parameters.
+
+    `default_alphas` are the default values of `alpha` without and with a base model.
+    """
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
     gate_alpha = check_real("gate_alpha", estimator.gate_alpha)
     alpha = default_alphas[estimator.base is not None]
@@ -142,12 +144,12 @@ def validate_parameters(
 
 
 def check_verbose(value: Any) -> int:
-    """A level of talk: 0, 1 or 2; booleans count as 0 and 1."""
+    """Validate a verbosity level; booleans count as 0 and 1."""
     return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
 
 
 def check_top_k(value: Any, n_experts: int) -> int | None:
-    """None, or a number of experts for each row."""
+    """Validate a maximum number of experts for each row, or None."""
     if value is None:
         return None
     top_k = check_integer("top_k", value, least=1)
@@ -159,19 +161,19 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
 
 
 def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
-    """Whether a number of experts can be chosen; the most to try."""
+    """Check that n_experts can be selected, and return the largest number to try."""
     value = estimator.n_experts
     if value not in N_EXPERTS_CRITERIA:
         raise ValueError(
             f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
             f"{value!r}."
         )
-    for name, closed, reason in (
+    for name, is_unsupported, reason in (
         ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
         ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
         ("warm_start", bool(estimator.warm_start), "it goes on with the number before"),
     ):
-        if closed:
+        if is_unsupported:
             raise ValueError(
                 f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
                 f"as an integer, or leave {name} at its default."
@@ -185,7 +187,7 @@ def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
 
 
 def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
-    """How starts are combined: an average needs several of them."""
+    """Validate how starts are combined; an average needs several different starts."""
     check_choice("combine", value, ("best", "best_converged", "average"))
     if value == "average":
         if n_init == 1:
@@ -200,23 +202,23 @@ def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
             )
         if warm_start:
             raise ValueError(
-                'combine="average" begins anew: warm_start must be False. Use warm_start=False, or '
-                'combine="best".'
+                'combine="average" does not continue a previous fit: warm_start must be False. Use '
+                'warm_start=False, or combine="best".'
             )
     return str(value)
 
 
-def check_init(init: Any, known: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
-    """The name of a start, or responsibilities (n, K) whose rows sum to one."""
+def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
+    """Validate the name of an initialisation, or responsibilities (n, K) that sum to one."""
     if isinstance(init, str):
-        return check_choice("init", init, ["auto", *known])
+        return check_choice("init", init, ["auto", *names])
     try:
         resp = np.array(init, dtype=np.float64)
     except (TypeError, ValueError):
         resp = np.empty(0)
     if resp.ndim == 0 or resp.size == 0:
         raise ValueError(
-            f"init must be one of {sorted(['auto', *known])} or an array of responsibilities of "
+            f"init must be one of {sorted(['auto', *names])} or an array of responsibilities of "
             f"shape (n_samples, n_experts); got {init!r}."
         )
     if resp.shape != (n_rows, n_experts):

@@ -1,4 +1,4 @@
-"""Validation of the parameters `expert`, `gate` and `base`: which kind of value was given."""
+"""Validation of the parameters `expert`, `gate` and `base`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skmoe.protocols import Experts, Gate
 def resolve_experts(
     expert: Any, n_experts: int, task: Task, options: Mapping[str, Any]
 ) -> tuple[Experts | None, list[Any] | None]:
-    """The parametric family with its hyper-parameters, or K names or estimators."""
+    """A parametric family with its hyper-parameters, or K names or estimators."""
     family = resolve_family(expert, task.name, options)
     if family is not None:
         return family, None
@@ -39,7 +39,7 @@ def resolve_experts(
 
 
 def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Experts | None:
-    """The parametric family of a registered name or object, for one task; None for estimators."""
+    """The parametric family of a registered name or object; None for estimators."""
     if isinstance(expert, Experts):
         if expert.is_classifier != (task == "classifier"):
             raise ValueError(
@@ -58,14 +58,14 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
 
 
 def family_of(expert: Any, task: str) -> Any:
-    """The class or object of a parametric family without any check; None for other experts."""
+    """The class or object of a parametric family, without validation; None for other experts."""
     if isinstance(expert, Experts):
         return expert
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
 
 
 def is_family(expert: Any) -> bool:
-    """Whether a value stands for a parametric family."""
+    """Whether a value is a parametric family or the name of one."""
     return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
 
 
@@ -78,7 +78,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _expert_names(task: str | None = None) -> list[str]:
-    """Names for `expert`: of families (of a task) and of estimators."""
+    """Valid names for `expert`, of one task or both."""
     return sorted(
         {name for name, row in EXPERTS.items() if task in (None, *row)} | {*NAMED_ESTIMATORS}
     )
@@ -126,7 +126,7 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
 
 
 def check_base(base: Any, task: str, family: Experts | None) -> None:
-    """A base model is an estimator of the same task, or None; its mean must be additive."""
+    """A base model must be an estimator of the same task, with experts of identity link."""
     if base is None:
         return
     _check_estimator("base", base, task, ())
@@ -138,7 +138,7 @@ def check_base(base: Any, task: str, family: Experts | None) -> None:
 
 
 def accepts_missing(expert: Any) -> bool:
-    """Whether all experts accept missing values; False for a value that is no expert."""
+    """Whether all experts accept missing values; False for invalid values of `expert`."""
     if isinstance(expert, list | tuple):
         return len(expert) > 0 and all(
             _is_estimator_name(entry) or accepts_missing(entry) for entry in expert
@@ -149,12 +149,12 @@ def accepts_missing(expert: Any) -> bool:
         return expert in NAMED_ESTIMATORS
     try:
         return bool(get_tags(expert).input_tags.allow_nan)
-    except Exception:  # not an estimator, which validation refuses later
+    except Exception:  # not an estimator: an error is raised by `resolve_experts`
         return False
 
 
 def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
-    """Out-of-bag predictions, if they are asked for, need every expert to compute them."""
+    """With cross_fit="oob" every expert must compute out-of-bag predictions."""
     if cross_fit != "oob" or estimators is None:
         return
     for k, expert in enumerate(estimators):
@@ -166,7 +166,7 @@ def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
 
 
 def resolve_gate(gate: Any, options: Mapping[str, Any], n_experts: int) -> Gate:
-    """The gate of a registered name or object; one expert leaves nothing to choose."""
+    """The gate of a registered name or object; a single expert needs no other than constant."""
     if isinstance(gate, str) and gate in GATES:
         resolved = GATES[gate].from_options(options)
     elif isinstance(gate, Gate):

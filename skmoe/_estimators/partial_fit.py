@@ -1,4 +1,4 @@
-"""Online learning from batches: what the `partial_fit` of both estimators has in common."""
+"""`partial_fit`: online EM on batches, for both estimators."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.typing import Array, Design
 
-# Iterations of EM on the first batch: it is an initialisation, and not the whole of the data.
+# Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
 
-# Rows for the initialisation: the rows of a stream are kept until there are so many, and the stream
-# is initialised again whenever their number has doubled.
+# The rows of the first batches are buffered up to this number, and the mixture is re-initialised on
+# them whenever their number has doubled.
 N_BUFFERED_ROWS = 4000
 
-# Gain in the log-likelihood of the buffered rows that a new initialisation must bring.
+# A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
+# amount.
 MIN_REINITIALIZATION_GAIN = 10.0
 
-# Fitted attributes that the first batch decides.
+# Fitted attributes that the first batch determines.
 FIRST_BATCH_ATTRIBUTES = (
     "n_features_in_",
     "n_experts_",
@@ -55,11 +56,11 @@ FIRST_BATCH_ATTRIBUTES = (
 
 
 class RowBuffer(NamedTuple):
-    """Rows of positive weight, as `_validate_batch` returns them."""
+    """Validated rows of positive weight, from one or several batches."""
 
     X: Design
     y: Array  # outputs (m, n), or class codes (n,)
-    weight: Array  # with those of the classes
+    weight: Array  # sample weights times class weights
     n_rows_at_init: int = 0  # number of rows at the last initialisation
 
     def append(self, other: RowBuffer) -> RowBuffer:
@@ -73,16 +74,16 @@ class RowBuffer(NamedTuple):
 
 
 class StreamFit(NamedTuple):
-    """Result of a batch."""
+    """Result of online EM after a batch."""
 
-    attributes: dict[str, Any]  # fitted attributes that the first batch has decided
+    attributes: dict[str, Any]  # FIRST_BATCH_ATTRIBUTES
     preprocessor: Preprocessor
     state: OnlineState
     rows: Dataset  # of the last batch
 
     @property
     def fitted(self) -> FittedMixture:
-        """The mixture that predicts."""
+        """The mixture for predictions, with averaged parameters."""
         return FittedMixture(self.state.model, self.state.averaged_params, self.preprocessor)
 
     def log_likelihood(self, rows: RowBuffer) -> float:
@@ -91,7 +92,7 @@ class StreamFit(NamedTuple):
 
 
 class StreamingMixin:
-    """The work of `partial_fit`, whose arguments differ between the estimators."""
+    """Implementation of `partial_fit`, which has other arguments in each estimator."""
 
     def _partial_fit(
         self: Any, X: Any, y: Any, sample_weight: Any, classes: Array | None = None
@@ -150,7 +151,7 @@ def _first_batch(
     sample_weight: Any,
     classes: Array | None,
 ) -> tuple[StreamFit, RowBuffer | None]:
-    """Start a stream, from a previous fit if there is one."""
+    """Start online EM from a fit of the first batch, or from a previous fit."""
     options = FitOptions(previous=previous_fit(estimator, warm_start=True), classes=classes)
     validation_copy = copy.copy(estimator)
     result, batch = _initialize(
@@ -162,7 +163,7 @@ def _first_batch(
 
 
 def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit:
-    """Update the stream by a batch, in the standardisation of all rows so far."""
+    """Update online EM by a batch, with the standardisation of all rows so far."""
     X, y, weight, _ = batch
     fitted, state = estimator._fitted, estimator._training_state.online_state
     preprocessor = fitted.preprocessor
@@ -183,10 +184,8 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
     preprocessor = preprocessor._replace(
         feature_scaling=feature_scaling, target_scaling=target_scaling
     )
-    fitted_before = vars(estimator)
-    attributes = {
-        name: fitted_before[name] for name in FIRST_BATCH_ATTRIBUTES if name in fitted_before
-    }
+    previous = vars(estimator)
+    attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
     rows, _ = preprocessor.transform(X, y, weight)
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 
@@ -198,7 +197,7 @@ def _reinitialize(
     row_buffer: RowBuffer,
     batch: RowBuffer,
 ) -> tuple[StreamFit, RowBuffer]:
-    """Initialise the stream again from all its rows; keep the result if it is clearly better."""
+    """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
     n_rows = len(row_buffer.weight)
     if n_rows < min(2 * row_buffer.n_rows_at_init, N_BUFFERED_ROWS):
         return result, row_buffer
@@ -213,7 +212,7 @@ def _reinitialize(
     classes = result.attributes.get("classes_")
     if classes is None:
         y = y[0] if estimator._single_output else y.T
-    else:  # the weights of the rows include those of the classes
+    else:  # the row weights include the class weights
         y, validation_copy.class_weight = classes[y], None
         params = params._replace(task=validation_copy._make_task())
     candidate, _ = _initialize(
@@ -223,10 +222,10 @@ def _reinitialize(
     gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
     if gain < MIN_REINITIALIZATION_GAIN:
         return result, row_buffer
-    # The mean log-likelihood of the batches goes on, in the units of the new standardisation.
-    jacobian = candidate.preprocessor.log_jacobian - preprocessor.log_jacobian
+    # The mean log-likelihood of the batches is kept, in units of the new standardisation.
+    log_jacobian = candidate.preprocessor.log_jacobian - preprocessor.log_jacobian
     state = candidate.state._replace(
-        n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + jacobian
+        n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
     rows, _ = candidate.preprocessor.transform(batch.X, batch.y, batch.weight)
     return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
@@ -239,10 +238,10 @@ def _initialize(
     options: FitOptions,
     numbered_like: FittedMixture | None,
 ) -> tuple[StreamFit, RowBuffer]:
-    """Start a stream from rows (X, y, sample_weight), by a fit to them.
+    """Start online EM from a fit of rows (X, y, sample_weight).
 
-    `validation_copy` receives the columns of the rows. The experts are numbered like those of a
-    given mixture.
+    `validation_copy` receives the fitted attributes. The experts are numbered to match those of
+    `numbered_like`, if given.
     """
     problem = build_problem(validation_copy, params, *data, options=options)
     em_problem = problem.em_problem
@@ -256,6 +255,7 @@ def _initialize(
         setattr(validation_copy, name, value)
     batch = _validate_batch(validation_copy, params, *data)
     if numbered_like is not None:
+        # Square roots, because the product of two responsibilities is weighted.
         resp, previous = (
             mixture.responsibilities(batch.X, batch.y) * np.sqrt(batch.weight)
             for mixture in (fitted, numbered_like)
@@ -270,7 +270,7 @@ def _initialize(
 
 
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> Params:
-    """Parameters from a short fit of the first batch."""
+    """Parameters from a fit of the first batch with few iterations."""
     em_problem = problem.em_problem
     em_problem = em_problem._replace(max_iter=min(em_problem.max_iter, INIT_MAX_ITER))
     task = FitTask(estimator, NullCallbackContext(), {})
@@ -295,13 +295,13 @@ def _validate_batch(
 
 
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
-    """Parameters with the experts in the order that matches previous responsibilities best."""
+    """Parameters with experts reordered to maximise the agreement with `previous` (K, n)."""
     _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
     return Params(*(type(part)(*(values[order] for values in part)) for part in params))
 
 
 def _check_stream_width(problem: EMProblem) -> None:
-    """The matrices of a stream must be small enough to be formed."""
+    """The matrices of gate and experts must be small enough to be formed."""
     model, rows = problem.model, problem.rows
     part: Any
     for name, part, design in (

@@ -146,14 +146,14 @@ def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
-    ensure_all_finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
+    finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
         dummy_X = np.zeros((X.shape[0], 1))
-        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, ensure_all_finite)
+        _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, finite)
         return X, y, attributes
     with explain_missing_values():
-        X, y, attributes = params.task.validate(validation_copy, X, y, ensure_all_finite)
+        X, y, attributes = params.task.validate(validation_copy, X, y, finite)
     return as_csr(X), y, attributes
 
 

@@ -1,4 +1,4 @@
-"""Warm starts: what is kept for the next fit, and what it takes from the previous one."""
+"""Warm starts: the state that is kept after a fit and used by the next one."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._numerics.typing import Array
 
-# The private state of a fitted estimator; serialization, checkpoints and Dask read this list.
+# Private fitted attributes; serialization, checkpoints and Dask use this list.
 PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output")
 
 
 class CrossFitCache(NamedTuple):
-    """Parameters with the out-of-fold predictions of a fit, for the next one of the same data."""
+    """Out-of-fold predictions of a fit, reused by a warm start on the same data."""
 
     key: str | None  # digest of data and experts
     fold: Array | None
-    params: Params
+    params: Params  # with out-of-fold predictions
 
 
 class TrainingState(NamedTuple):
-    """What a later fit or `partial_fit` continues; predictions do not need it."""
+    """State that is continued by a warm start or `partial_fit`; unused in predictions."""
 
     resume_state: ResumeState | None = None  # of EM
     cross_fit_cache: CrossFitCache | None = None
-    online_state: Any = None  # OnlineState of a stream
-    row_buffer: Any = None  # RowBuffer of a stream that is still short
+    online_state: Any = None  # OnlineState of `partial_fit`
+    row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
 
 
 class PreviousFit(NamedTuple):
@@ -44,7 +44,7 @@ class PreviousFit(NamedTuple):
 
 
 def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
-    """The fit of an estimator, if it is to be continued."""
+    """The previous fit of an estimator, if a warm start continues it."""
     if not warm_start or not hasattr(estimator, "_fitted"):
         return None
     classes = getattr(estimator, "classes_", None)
@@ -69,18 +69,18 @@ def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str 
                 (params.estimators, params.cross_fit),
             )
         )
-    except Exception:  # experts that cannot be pickled are never recognised
+    except Exception:  # experts that cannot be pickled cannot be compared
         return None
 
 
 def cached_fit(previous: PreviousFit | None, key: str | None) -> CrossFitCache | None:
-    """The cache of the previous fit, if it was one of the same data and experts."""
+    """The cache of the previous fit, if data and experts are the same."""
     cache = None if previous is None else previous.training_state.cross_fit_cache
     return cache if key is not None and cache is not None and cache.key == key else None
 
 
 def check_n_features(n_features: int, previous: int) -> None:
-    """A warm start needs as many features as the previous fit had."""
+    """The number of features must be that of the previous fit."""
     if n_features != previous:
         raise ValueError(
             f"warm_start=True goes on from a fit with {previous} features; X has {n_features}. "
@@ -89,19 +89,19 @@ def check_n_features(n_features: int, previous: int) -> None:
 
 
 def check_warm_start_params(params: Params, model: MixtureModel, rows: Dataset) -> None:
-    """Parameters of the previous fit must have the shapes of those of this one."""
+    """The parameters of the previous fit must have the shapes of those of this fit."""
     wanted = Params(
         model.gate.init_params(model.n_experts, rows.gate_design.shape[1]),
         model.experts.init_params(model.n_experts, rows.expert_design.shape[1]),
     )
     if model.experts.needs_all_rows and type(wanted.experts) is type(params.experts):
-        # Experts are fitted anew: only the gate, and with it the number of experts, must match.
+        # The experts are refitted: only the gate and the number of experts must match.
         params = params._replace(experts=wanted.experts)
-    for part, ours, before in zip(params._fields, wanted, params, strict=True):
-        shapes, shapes_before = ([np.shape(a) for a in values] for values in (ours, before))
-        if type(ours) is not type(before) or shapes != shapes_before:
+    for name, new, previous in zip(params._fields, wanted, params, strict=True):
+        shapes, previous_shapes = ([np.shape(a) for a in values] for values in (new, previous))
+        if type(new) is not type(previous) or shapes != previous_shapes:
             raise ValueError(
-                f"warm_start=True goes on from a fit whose {part} had parameters of shapes "
-                f"{shapes_before}; n_experts={model.n_experts} and the data want {shapes}. "
+                f"warm_start=True goes on from a fit whose {name} had parameters of shapes "
+                f"{previous_shapes}; n_experts={model.n_experts} and the data want {shapes}. "
                 "Set warm_start=False to fit anew."
             )

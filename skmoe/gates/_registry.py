@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._softmax import SoftmaxGate
+from skmoe.protocols import Gate
 
-GATES = {"softmax": SoftmaxGate, "constant": ConstantGate}
+GATES: dict[str, type[Gate]] = {"softmax": SoftmaxGate, "constant": ConstantGate}

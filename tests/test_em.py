@@ -12,8 +12,8 @@ from regimes import crossing_lines, flipping_classes, two_regimes
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks, subset
 from skmoe._mixture.acceleration import AITKEN_STRIDE, aitken_gap
-from skmoe._mixture.e_step import _e_step_block
-from skmoe._mixture.em import run_em
+from skmoe._mixture.e_step import e_step_block
+from skmoe._mixture.em import EMOptions, EMStart, run_em
 from skmoe._mixture.initialization import smooth_labels
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, log_joint
@@ -40,10 +40,14 @@ PARTS = [
 ]
 
 
-def climb(parts, rows, n_plain=5, **options):
+def never(n_iter, run):
+    return False
+
+
+def climb(parts, rows, n_plain=5, on_iteration=never, **options):
     params = params_from_responsibilities(parts, rows, smooth_labels(LABELS, 2), 5)
-    options = {"max_iter": 300, "tol": 1e-7, "on_iteration": lambda i, run: False} | options
-    return run_em(parts, split_into_blocks(rows, 100), params, n_plain_iter=n_plain, **options)
+    options = EMOptions(**{"max_iter": 300, "tol": 1e-7, "n_plain_iter": n_plain} | options)
+    return run_em(parts, split_into_blocks(rows, 100), EMStart(params), options, on_iteration)
 
 
 @pytest.mark.parametrize(("parts", "rows"), PARTS)
@@ -169,8 +173,8 @@ def test_threads_change_nothing(parts, rows, monkeypatch):
         used.add(threading.get_ident())
         return one_look(*args)
 
-    one_look = _e_step_block
-    monkeypatch.setattr("skmoe._mixture.e_step._e_step_block", look)
+    one_look = e_step_block
+    monkeypatch.setattr("skmoe._mixture.e_step.e_step_block", look)
     alone, few = climb(parts, rows, 2), climb(parts, rows, 2, n_threads=3)
     assert used == {threading.get_ident()}  # so few coefficients are not worth threads
     monkeypatch.setattr("skmoe._mixture.em.MIN_SIZE_FOR_THREADS", 0)
@@ -207,13 +211,9 @@ def test_a_climb_goes_on_as_if_it_had_not_ended(parts, rows, n_plain):
         rest = run_em(
             parts,
             split_into_blocks(rows, 100),
-            first.params,
-            max_iter=24 - cut,
-            tol=0.0,
-            n_plain_iter=0,  # the place knows better
-            on_iteration=lambda i, run: False,
-            previous_lower_bounds=first.lower_bounds,
-            resume_state=pickle.loads(pickle.dumps(first.resume_state)),
+            pickle.loads(pickle.dumps(first.continuation)),
+            EMOptions(max_iter=24 - cut, tol=0.0, n_plain_iter=0),
+            never,
         )
         assert rest.lower_bounds == through.lower_bounds, cut
         assert_same_params(rest, through)
@@ -226,13 +226,10 @@ def test_a_place_on_other_rows_tells_nothing():
         run_em(
             parts,
             split_into_blocks(other),
-            first.params,
-            max_iter=20,
-            tol=0.0,
-            n_plain_iter=3,
-            on_iteration=lambda i, run: False,
-            resume_state=place,
+            EMStart(first.params, resume_state=resume_state),
+            EMOptions(max_iter=20, tol=0.0, n_plain_iter=3),
+            never,
         )
-        for place in (None, first.resume_state)
+        for resume_state in (None, first.resume_state)
     )
     assert fresh.lower_bounds == led.lower_bounds

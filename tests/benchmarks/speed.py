@@ -29,9 +29,9 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._mixture import em
-from skmoe._mixture.em import evaluate, hessian_refresh_interval, run_em
+from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_interval, run_em
 from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
-from skmoe._mixture.m_step import _propose, params_from_responsibilities
+from skmoe._mixture.m_step import m_step_from, params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
@@ -121,7 +121,7 @@ def iteration(options):
             _, bare = timed(lambda: products(by_rows, resp, gate, coef), 5, clock)
             _, seen = timed(lambda: evaluate(parts, blocks, params, known), 5, clock)
             _, curved = timed(lambda: evaluate(parts, blocks, params), 3, clock)
-            _, solved = timed(lambda: _propose(parts, known, 1.0), 3, clock)
+            _, solved = timed(lambda: m_step_from(parts, known, 1.0), 3, clock)
             life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             with ThreadPoolExecutor(2) as pool:
@@ -179,11 +179,9 @@ def iterations(options):
                 run = run_em(
                     parts,
                     split_into_blocks(rows),
-                    params,
-                    max_iter=options.most,
-                    tol=1e-7,
-                    n_plain_iter=n_plain,
-                    on_iteration=lambda i, run: clocks.append(time.process_time()),
+                    EMStart(params),
+                    EMOptions(options.most, 1e-7, n_plain),
+                    lambda i, run: clocks.append(time.process_time()),
                 )
             finally:
                 em.hessian_refresh_interval = kept
@@ -329,7 +327,7 @@ def experts(options):
             )
             known, curved = timed(lambda: evaluate(parts, blocks, params), 2)
             _, seen = timed(lambda: evaluate(parts, blocks, params, known), 3)
-            _, solved = timed(lambda: _propose(parts, known, 1.0), 2)
+            _, solved = timed(lambda: m_step_from(parts, known, 1.0), 2)
             life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             base = first.setdefault(top_k, mean / 2)

@@ -1,5 +1,7 @@
 """Fits from blocks are the fits from memory, and bad blocks are told by their number."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -253,7 +255,7 @@ def test_what_blocks_cannot_do_is_refused():
     [
         ({"base": Ridge()}, "needs base=None; got base=Ridge"),
         ({"gate": SoftmaxGate(transformer=StandardScaler())}, "a gate without a transformer"),
-        ({"n_experts": "auto"}, "needs an integer; got n_experts='auto'"),
+        ({"n_experts": "auto"}, r"needs an integer.*; got n_experts='auto'"),
     ],
 )
 def test_what_builds_on_other_models_is_refused(parameters, message):
@@ -261,8 +263,9 @@ def test_what_builds_on_other_models_is_refused(parameters, message):
     moe = MixtureOfExpertsRegressor(**{"n_experts": 2} | parameters)
     with pytest.raises(ValueError, match=message):
         moe.fit(RowBlocks(lambda: iter([(x, y)])))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(AttributeError, match="no attribute 'partial_fit'") as refusal:
         moe.partial_fit(x, y)
+    assert re.search(message, str(refusal.value.__cause__))
 
 
 def test_labels_that_come_in_a_later_pass_only_are_refused():

@@ -256,7 +256,7 @@ def test_partial_fit_is_absent_where_it_cannot_work(options, reason):
 
 def test_later_batches_are_checked():
     moe = clone(CLASSIFIER).partial_fit(CLASS_X[:300], CLASSES[:300], classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="classes must be those that partial_fit knows"):
+    with pytest.raises(ValueError, match="classes must be those of the first call to partial_fit"):
         moe.partial_fit(CLASS_X[:300], CLASSES[:300], classes=[0, 1])
     with pytest.raises(ValueError, match=r"classes seen in fit, \[0, 1, 2\]; got 9"):
         moe.partial_fit(CLASS_X[:2], [0, 9])

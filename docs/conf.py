@@ -36,7 +36,7 @@ numpydoc_validation_exclude = {
     r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|Expert)$",
+    r"\.reports\.(Inference|Summary|ExpertSummary)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()
@@ -44,7 +44,7 @@ numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {
     "Inference": "skmoe.reports.Inference",
     "Summary": "skmoe.reports.Summary",
-    "Expert": "skmoe.reports.Expert",
+    "ExpertSummary": "skmoe.reports.ExpertSummary",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",

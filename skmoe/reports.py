@@ -1,5 +1,5 @@
 """Results of `inference` and `summary`: coefficients with standard errors, and a text."""
 
-from skmoe._inference.results import Expert, Inference, Summary
+from skmoe._inference.results import ExpertSummary, Inference, Summary
 
-__all__ = ["Expert", "Inference", "Summary"]
+__all__ = ["ExpertSummary", "Inference", "Summary"]

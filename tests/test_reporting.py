@@ -105,7 +105,7 @@ def test_the_reference_of_the_gate_is_not_listed(fitted):
     text = str(moe.summary(X, y, gate_reference=0))
     title, gate = text[text.index("Gate: ") :].split("\n", 1)
     assert title == "Gate: log odds against expert 0"
-    assert "Gate: logits, which sum to zero over the experts\n" in str(moe.summary())
+    assert "Gate: log odds of expert 1 against expert 0\n" in str(moe.summary())
     assert "expert 1" in gate
     assert "expert 0" not in gate
     assert_allclose(

@@ -14,11 +14,12 @@ from sklearn.utils import check_random_state
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import Dataset
 from skmoe._estimators.attributes import attributes_of_mixture, user_stacklevel
+from skmoe._estimators.fit_rows import dataset_in_fit, has_fit_rows, is_stream
 from skmoe._estimators.refits import make_refit
 from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
 from skmoe._inference.coefficients import coefficient_values, make_coefficients, make_layout
 from skmoe._inference.labels import Labels
-from skmoe._inference.maximum import continue_to_maximum, is_same_lower_bound, lower_bound_of_rows
+from skmoe._inference.maximum import continue_to_maximum
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import compared_to_fit, observed_inference
@@ -59,12 +60,6 @@ def infer_coefficients(
     return _infer_at_maximum(estimator, dataset_in_fit(estimator, X, target, weight), options)
 
 
-def dataset_in_fit(estimator: Any, X: Any, target: Array, weight: Array) -> Dataset:
-    """Validated rows as the fit sees them, in double precision."""
-    weight = estimator._effective_weight(target, weight)
-    return estimator._fitted.preprocessor.transform(X.astype(np.float64), target, weight)[0]
-
-
 def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) -> Inference:
     """Inference by the information at the maximum to which EM continues from the fit.
 
@@ -73,9 +68,7 @@ def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) 
     fitted, labels, reference = estimator._fitted, estimator._labels(), options.gate_reference
     layout = make_layout(fitted, estimator._response_names())
     maximum = fitted
-    if is_stream(estimator) or is_same_lower_bound(
-        lower_bound_of_rows(fitted, rows), estimator.lower_bound_
-    ):
+    if is_stream(estimator) or has_fit_rows(estimator, rows):
         maximum = continue_to_maximum(fitted, rows)
     coefficients = make_coefficients(layout, labels, attributes_of_mixture(maximum), reference)
     robust = options.method == "sandwich"
@@ -91,11 +84,6 @@ def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) 
             stacklevel=user_stacklevel(),
         )
     return compared_to_fit(inference, coefficient_values(layout, vars(estimator), reference))
-
-
-def is_stream(estimator: Any) -> bool:
-    """Whether the last batch of `partial_fit`, and not `fit`, has set the fitted attributes."""
-    return estimator._training_state.online_state is not None
 
 
 def _infer_by_bootstrap(

@@ -14,6 +14,7 @@ from skmoe._estimators.coefficient_inference import (
     infer_coefficients,
 )
 from skmoe._estimators.dask_methods import supports_dask
+from skmoe._estimators.fit_rows import describe_other_rows
 from skmoe._inference.coefficients import (
     Coefficients,
     has_coefficients,
@@ -301,15 +302,20 @@ class ReportingMixin:
                 "inference."
             )
         obstacle, statistics, result = missing_for_inference(self._fitted), None, None
+        other_rows = ""
         if X is not None:
             statistics = self._fit_statistics(X, y, sample_weight)
+            rows, target = self._validate_X_y(X, y)
+            weight = check_weights(sample_weight, rows.shape[0])
+            other_rows = describe_other_rows(self, rows, target, weight)
             if inference or not obstacle:
                 result = self.inference(X, y, sample_weight, **inference)
         coefficients = None
         if has_coefficients(self._fitted, vars(self)):
             coefficients = self._coefficients(None)
+        reference = inference.get("gate_reference")
         findings = Findings(
-            statistics, coefficients, result, level, inference.get("gate_reference"), obstacle
+            statistics, coefficients, result, level, reference, obstacle, other_rows
         )
         return make_summary(self._fitted, vars(self), self._labels(), findings)
 

@@ -28,10 +28,10 @@ FOOTNOTES = {
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
-# Width of a number in a table, and longest name of a term.
+# Width of a number in a table, and least width of the names of terms.
 COLUMN_WIDTH = 11
 
-MAX_NAME_LENGTH = 20
+MIN_NAME_WIDTH = 20
 
 
 class Inference:
@@ -165,7 +165,7 @@ class Inference:
 
 
 @dataclass(frozen=True, eq=False)
-class Expert:
+class ExpertSummary:
     """Summary of an expert.
 
     Attributes
@@ -184,6 +184,9 @@ class Expert:
         Standard deviations of the noise.
     importances : list of (str, float)
         The most important features, of estimators that have `feature_importances_`.
+    gate_effects : list of (str, float)
+        For each column of the gate the log odds of the expert against the others, for one standard
+        deviation of the column in the fit. Empty for a gate without slopes.
     """
 
     gate_description: str
@@ -193,6 +196,7 @@ class Expert:
     load: float
     noise: Array | None
     importances: list[tuple[str, float]]
+    gate_effects: list[tuple[str, float]]
 
 
 class Summary:
@@ -204,14 +208,15 @@ class Summary:
         The first line.
     facts : dict of str to str
         Facts about the whole fit, by name.
-    experts : list of Expert
+    experts : list of ExpertSummary
         Summary of each expert.
     inference : Inference or None
         Coefficients with standard errors, if the data were given.
     level : float
         Confidence of the intervals.
     gate : str
-        What the coefficients of the gate are.
+        What the coefficients of the gate are. Of two experts the text has the log odds of one
+        against the other, and `inference` and `to_frame` have both logits, half as large.
     notes : list of str
         How to read the numbers.
     """
@@ -220,12 +225,13 @@ class Summary:
         self,
         title: str,
         facts: dict[str, str],
-        experts: list[Expert],
+        experts: list[ExpertSummary],
         inference: Inference | None,
         level: float,
         coefficients: Coefficients | None,
         gate: str,
         notes: list[str],
+        single_logit: bool = False,
     ) -> None:
         self.title = title
         self.facts = facts
@@ -235,6 +241,8 @@ class Summary:
         self.gate = gate
         self.notes = notes
         self._coefficients = coefficients
+        # Whether the two logits of the gate sum to zero, so that one of them has all information.
+        self._single_logit = single_logit
 
     def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.
@@ -300,8 +308,16 @@ class Summary:
         if not chosen:
             return []
         header, columns = self._columns(values)
-        lines = [" " * 22 + "".join(f"{name:>{COLUMN_WIDTH}}" for name in header)]
-        response = ""
+        response, width = "", max(MIN_NAME_WIDTH, *(len(term.name) for term in terms))
+        if part == GATE and self._single_logit:
+            response = terms[chosen[-1]].response
+            chosen = [i for i in chosen if terms[i].response == response]
+            # The log odds are twice the logit; z and p are the same.
+            columns = [
+                column if name in ("z", "p") else 2.0 * column
+                for column, name in zip(columns, header, strict=True)
+            ]
+        lines = [" " * (2 + width) + "".join(f"{name:>{COLUMN_WIDTH}}" for name in header)]
         for i in chosen:
             if terms[i].response != response:
                 response = terms[i].response
@@ -310,8 +326,7 @@ class Summary:
                 _format_number(column[i], name)
                 for column, name in zip(columns, header, strict=True)
             ]
-            name = _shorten(terms[i].name, MAX_NAME_LENGTH)
-            lines.append(f"  {name:<{MAX_NAME_LENGTH}}{''.join(cells)}  {reasons[i]}".rstrip())
+            lines.append(f"  {terms[i].name:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
 
     def _columns(self, values: Array) -> tuple[list[str], list[Array]]:
@@ -326,7 +341,7 @@ class Summary:
         return header, columns
 
 
-def _heading(k: int, expert: Expert) -> str:
+def _heading(k: int, expert: ExpertSummary) -> str:
     rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
     noise = ""
     if expert.noise is not None:
@@ -348,7 +363,3 @@ def _format_number(value: float, column: str) -> str:
     if column == "p":
         return f"{'<0.0001' if value < 1e-4 else f'{value:.4f}':>{COLUMN_WIDTH}}"
     return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"
-
-
-def _shorten(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "…"

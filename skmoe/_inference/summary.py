@@ -14,7 +14,7 @@ from skmoe._inference.labels import Labels, link_equation
 from skmoe._inference.results import (
     FOOTNOTES,
     NEGLIGIBLE_SHIFT,
-    Expert,
+    ExpertSummary,
     Inference,
     Summary,
 )
@@ -41,6 +41,7 @@ class Findings(NamedTuple):
     level: float = 0.95  # confidence of the intervals
     gate_reference: int | None = None
     obstacle: str = ""  # why there are no standard errors, if the data are given
+    other_rows: str = ""  # how the data differ from those of the fit, if they do
 
 
 def make_summary(
@@ -48,6 +49,7 @@ def make_summary(
 ) -> Summary:
     """The summary of a mixture with given fitted attributes."""
     n_experts = mixture.model.n_experts
+    single_logit = _has_single_logit(mixture, findings)
     return Summary(
         f"{labels.estimator}: mixture of {n_experts} experts",
         _facts(mixture, attributes, labels, findings.statistics),
@@ -55,8 +57,9 @@ def make_summary(
         findings.inference,
         findings.level,
         findings.coefficients,
-        _gate_scale(mixture, findings.gate_reference),
+        _gate_scale(mixture, findings.gate_reference, single_logit),
         _notes(mixture, attributes, findings),
+        single_logit,
     )
 
 
@@ -109,9 +112,8 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
 
 def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Findings) -> list[str]:
     notes = ["Penalised estimates, in the units of the data.", *_start_notes(attributes)]
-    link = attributes.get("link_", "identity")
-    if mixture.model.experts.explains_mean and link != "identity":
-        notes.append(f"Experts: {link_equation(link, 'y', 'linear predictor')}.")
+    notes += [findings.other_rows] if findings.other_rows else []
+    notes += _expert_notes(mixture, attributes)
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
     if findings.inference is not None:
@@ -121,6 +123,23 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     elif findings.coefficients is not None:
         notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
     return notes
+
+
+def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list[str]:
+    """What the coefficients of the experts are, if not those of the mean of y."""
+    if "coef_" not in attributes:
+        return []
+    classes, link = attributes.get("classes_"), attributes.get("link_", "identity")
+    has_base = attributes.get("base_") is not None
+    if classes is None:
+        if link == "identity" and not has_base:
+            return []
+        predictor = "base + linear predictor" if has_base else "linear predictor"
+        return [f"Experts: {link_equation(link, 'y', predictor)}."]
+    added = ", given the log probabilities of the base" if has_base else ""
+    if len(classes) == 2:
+        return [f"Experts: log odds of class {classes[1]} against class {classes[0]}{added}."]
+    return [f"Experts: logits of the classes, which sum to zero over the classes{added}."]
 
 
 def _start_notes(attributes: Mapping[str, Any]) -> list[str]:
@@ -167,7 +186,7 @@ def _summarize_expert(
     labels: Labels,
     k: int,
     findings: Findings,
-) -> Expert:
+) -> ExpertSummary:
     models = attributes["experts_"][k] if "experts_" in attributes else []
     kind = _models_name(models) if models else labels.experts[k]
     n_starts, n_experts = _n_averaged_starts(mixture), mixture.model.n_experts
@@ -175,7 +194,7 @@ def _summarize_expert(
         kind += f", start {k * n_starts // n_experts}"
     variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
     statistics = findings.statistics
-    return Expert(
+    return ExpertSummary(
         _gate_description(mixture, labels, k),
         kind,
         float(attributes["weights_"][k]),
@@ -183,6 +202,7 @@ def _summarize_expert(
         float(attributes["load_"][k]),
         None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
         _importances(models, labels.features),
+        _named_gate_effects(mixture, labels, k),
     )
 
 
@@ -208,8 +228,16 @@ def _importances(models: Sequence[Any], names: Sequence[str]) -> list[tuple[str,
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _gate_scale(mixture: FittedMixture, reference: int | None) -> str:
+def _has_single_logit(mixture: FittedMixture, findings: Findings) -> bool:
+    """Whether the gate has two logits that sum to zero."""
+    two = mixture.model.n_experts == 2 and mixture.model.gate.depends_on_features
+    return two and findings.gate_reference is None and findings.coefficients is not None
+
+
+def _gate_scale(mixture: FittedMixture, reference: int | None, single_logit: bool) -> str:
     """What the coefficients of the gate are."""
+    if single_logit:
+        return "log odds of expert 1 against expert 0"
     if reference is not None:
         return f"log odds against expert {reference}"
     if not mixture.model.gate.depends_on_features:
@@ -227,17 +255,25 @@ def _gate_effects(mixture: FittedMixture) -> Array | None:
     return coef[:, :-1] * n_experts / (n_experts - 1.0)
 
 
+def _named_gate_effects(mixture: FittedMixture, labels: Labels, k: int) -> list[tuple[str, float]]:
+    """Effects of the columns of the gate on the log odds of an expert, by name."""
+    effects = _gate_effects(mixture) if mixture.model.n_experts > 1 else None
+    if effects is None:
+        return []
+    names = [labels.gate_features[j] for j in gate_column_index(mixture.preprocessor)]
+    return list(zip(names, effects[k].tolist(), strict=True))
+
+
 def _gate_description(mixture: FittedMixture, labels: Labels, k: int) -> str:
     """The rows for which the gate chooses an expert, in words."""
     if mixture.model.n_experts == 1:
         return "used for every row"
     if not mixture.model.gate.depends_on_features:
         return SAME_PROBABILITY
-    effects = _gate_effects(mixture)
-    if effects is None:
+    effects = _named_gate_effects(mixture, labels, k)
+    if not effects:
         return "a probability that depends on the features, see predict_gate"
-    names = [labels.gate_features[j] for j in gate_column_index(mixture.preprocessor)]
-    effect = effects[k]
+    names, effect = [name for name, _ in effects], np.array([value for _, value in effects])
     largest = np.abs(effect).max(initial=0.0)
     order = np.argsort(-np.abs(effect), kind="stable")[:MAX_FEATURES_NAMED]
     named = [j for j in order if abs(effect[j]) > MIN_RELATIVE_EFFECT * largest]

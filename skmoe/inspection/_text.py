@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,13 @@ from skmoe.inspection._checks import check_mixture, check_names, check_table
 from skmoe.inspection._grid import column_stds
 
 
+# Relative difference from a linear function that is attributed to round-off.
+LINEARITY_RTOL = 1e-9
+
+# Numbers from this size on have no digits after the decimal point that matter.
+LARGE_NUMBER = 1e5
+
+
 class TextFormat(NamedTuple):
     """How numbers and names are written."""
 
@@ -34,6 +42,8 @@ class TextFormat(NamedTuple):
 
     def number(self, value: float, sign: str = "") -> str:
         """A number; with its sign, also if that is plus, for `sign="+"`."""
+        if abs(value) >= LARGE_NUMBER:
+            return f"{value:{sign}.4g}"
         return f"{value:{sign}.{self.decimals}f}"
 
 
@@ -48,9 +58,11 @@ def export_text(
     """Describe the gate and the experts of a fitted mixture in words.
 
     For each expert: its share of the rows, the effects of the features on its gate probability, and
-    its equation. Gate effects are log odds of the expert against the average of the others: for one
-    standard deviation of the feature if `X` is given, and for one unit otherwise. For estimators as
-    experts their kind, and the most important features where the estimators have importances.
+    its equation, in which "base" stands for the prediction of the base model. Gate effects are log
+    odds of the expert against the average of the others: for one standard deviation of the feature
+    if `X` is given (of columns that the gate derives from the features, their standard deviation in
+    the fit), and for one unit otherwise. For estimators as experts their kind, the equation of
+    linear regressions, and the most important features where the estimators have importances.
 
     Parameters
     ----------
@@ -145,9 +157,13 @@ def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
             return ["gate: the same for all rows"]
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     names = derived_gate_columns(estimator)
-    if names is not None:
-        text_format = text_format._replace(names=names, scale=np.ones(len(names)), unit="unit")
-    slopes = log_odds[k] * text_format.scale
+    if names is None:
+        slopes = log_odds[k] * text_format.scale
+    else:
+        slopes, text_format = log_odds[k], text_format._replace(names=names)
+        if text_format.unit != "unit":  # per standard deviation in the fit
+            effects = dict(estimator.summary().experts[k].gate_effects)
+            slopes = np.array([effects[name] for name in names])
     terms = [
         f"{text_format.names[j]} {text_format.number(slopes[j], '+')}"
         for j in _largest(slopes, text_format.max_features)
@@ -163,6 +179,7 @@ def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     lines = []
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)
+        lines += _regression_line(estimator, k, text_format)
     elif hasattr(estimator, "coef_"):
         lines = _equations(estimator, k, text_format)
     std = noise_std(getattr(estimator, "noise_variance_", None), estimator.n_experts_)
@@ -185,7 +202,7 @@ def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         responses = [f"class {label}" for label in estimator.classes_]
     lines = []
     for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
-        predictor = _linear_predictor(intercept, row, text_format)
+        predictor = _base_term(estimator) + _linear_predictor(intercept, row, text_format)
         equation = link_equation(estimator.link_, response, predictor, scale)
         lines.append(equation + _n_omitted(row, text_format))
     return lines
@@ -198,6 +215,36 @@ def _linear_predictor(intercept: float, slopes: Array, text_format: TextFormat) 
         sign = "-" if slopes[j] < 0 else "+"
         terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
     return terms
+
+
+def _base_term(estimator: Any) -> str:
+    """What the equations of experts on a base model contain besides features."""
+    if estimator.base_ is None:
+        return ""
+    return "terms of the base + " if is_classifier(estimator) else "base + "
+
+
+def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """The equation of an expert that is a linear regression of numeric features, maybe scaled."""
+    linear = all(hasattr(final_estimator(model), "coef_") for model in estimator.experts_[k])
+    if not linear or is_classifier(estimator) or estimator.base_ is not None:
+        return []
+    n_features = estimator.n_features_in_
+    probe = np.random.default_rng(0).normal(size=n_features)
+    rows = np.vstack([np.zeros(n_features), np.eye(n_features), probe])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the rows have no feature names
+            means = estimator.predict_experts(rows)[:, k]
+    except ValueError:  # categories
+        return []
+    intercept, slopes = means[0], means[1:-1] - means[0]
+    size = np.abs(means).max()
+    if means.ndim > 1 or abs(intercept + slopes @ probe - means[-1]) > LINEARITY_RTOL * size:
+        return []
+    slopes = np.where(np.abs(slopes) > LINEARITY_RTOL * size, slopes, 0.0)
+    predictor = _linear_predictor(intercept, slopes, text_format)
+    return [f"y = {predictor}{_n_omitted(slopes, text_format)}"]
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:

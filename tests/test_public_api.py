@@ -45,7 +45,7 @@ PUBLIC = {
         "SupportsONNX",
         "SupportsStreaming",
     ],
-    "skmoe.reports": ["Expert", "Inference", "Summary"],
+    "skmoe.reports": ["ExpertSummary", "Inference", "Summary"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 

@@ -17,29 +17,30 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 
-N = 400
-
 
 def table(family, task, n_regimes=2, n_outputs=1, n_classes=2, seed=0):
     """Rows whose regimes overlap, so that no coefficient is near a bound."""
     rng = np.random.default_rng(seed)
-    Z = rng.normal(size=(N, 2))
+    n = 1200 if task == "classifier" else 400  # labels tell less than numbers
+    Z = rng.normal(size=(n, 2))
     X = Z * [1.0, 3.0] + [2.0, -1.0]
-    regime = np.digitize(Z[:, 0] + 0.3 * rng.logistic(size=N), [[0.0], [-0.6, 0.6]][n_regimes - 2])
+    regime = np.digitize(Z[:, 0] + 0.3 * rng.logistic(size=n), [[0.0], [-0.6, 0.6]][n_regimes - 2])
     slopes, levels = np.array([[2.0, -2.0], [2.0, -2.0, 1.0]][n_regimes - 2]), [0.5, -1.0, 2.5]
     signal = slopes[regime] * Z[:, 1] + np.take(levels, regime) + 0.3 * Z[:, 0]
-    weight = rng.uniform(0.5, 2.0, size=N)
+    weight = rng.uniform(0.5, 2.0, size=n)
+    start = 0.9 * np.eye(n_regimes)[regime] + 0.1 / n_regimes
     if task == "classifier":
         scores = np.outer(signal, np.arange(n_classes)) * 2.0 / (n_classes - 1) + rng.gumbel(
-            size=(N, n_classes)
+            size=(n, n_classes)
         )
-        return X, scores.argmax(axis=1), weight
+        return X, scores.argmax(axis=1), weight, start
     if family == "poisson":
-        return X, rng.poisson(np.exp(1.5 + 0.6 * signal)), weight
-    y = signal + 0.4 * rng.normal(size=N)
+        return X, rng.poisson(np.exp(1.5 + 0.6 * signal)), weight, start
+    y = signal + 0.4 * rng.normal(size=n)
     if n_outputs == 1:
-        return X, y, weight
-    return X, np.column_stack([y, 20.0 - 10.0 * signal + 8.0 * rng.normal(size=N)]), weight
+        return X, y, weight, start
+    Y = np.column_stack([y, 20.0 - 10.0 * signal + 8.0 * rng.normal(size=n)])
+    return X, Y, weight, start
 
 
 class Likelihood:
@@ -50,7 +51,7 @@ class Likelihood:
     """
 
     def __init__(self, moe, X, y, weight, family, task):
-        self.X = np.column_stack([np.ones(N), X])
+        self.X = np.column_stack([np.ones(len(X)), X])
         self.weight, self.family, self.task = weight, family, task
         self.K = moe.n_experts_
         mean = np.average(X, axis=0, weights=weight)
@@ -62,12 +63,12 @@ class Likelihood:
         self.normal = family == "linear" and task == "regressor"
         self.C = len(moe.classes_) if task == "classifier" else 0
         if self.normal:
-            outputs = y.reshape(N, -1)
+            outputs = y.reshape(len(y), -1)
             center = np.average(outputs, axis=0, weights=weight)
             self.unit = np.average((outputs - center) ** 2, axis=0, weights=weight)
             self.prior = moe.variance_prior
             self.noise = np.array(moe._fitted.model.experts.noise_variance) * self.unit
-        self.n_vectors = max(self.C - 1, 1) if self.C else y.reshape(N, -1).shape[1]
+        self.n_vectors = max(self.C - 1, 1) if self.C else y.reshape(len(y), -1).shape[1]
 
     def at(self, moe):
         """The coordinates of a fit."""
@@ -102,15 +103,15 @@ class Likelihood:
         log_gate = log_softmax(self.X @ gate.T, axis=1)
         predictor = np.einsum("nd,kmd->nkm", self.X, coef)
         if self.normal:
-            outputs = self.y.reshape(N, 1, -1)
+            outputs = self.y.reshape(len(self.y), 1, -1)
             logs = stats.norm.logpdf(outputs, predictor, np.exp(0.5 * log_variance)).sum(axis=2)
         elif self.family == "poisson":
             logs = stats.poisson.logpmf(self.y[:, None], np.exp(predictor[..., 0]))
         else:
-            zeros = np.zeros((N, self.K, 1))
+            zeros = np.zeros((len(self.y), self.K, 1))
             order = [zeros, predictor] if self.C == 2 else [predictor, zeros]
             logits = np.concatenate(order, axis=2)
-            logs = log_softmax(logits, axis=2)[np.arange(N), :, self.y]
+            logs = log_softmax(logits, axis=2)[np.arange(len(self.y)), :, self.y]
         return np.logaddexp.reduce(log_gate + logs, axis=1)
 
     def penalty(self, theta):
@@ -216,14 +217,14 @@ def fitted(family, task, gate, options):
     options = dict(options)
     weighted = options.pop("weighted", False)
     sizes = {name: options.pop(name) for name in ("n_outputs", "n_classes") if name in options}
-    X, y, weight = table(family, task, options.get("n_experts", 2), **sizes)
+    X, y, weight, regimes = table(family, task, options.get("n_experts", 2), **sizes)
     kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
     if task == "regressor":
         options.setdefault("variance_prior", 1.0)
-    start = {"alpha": 1.0, "n_experts": 2, "tol": 1e-13, "max_iter": 20_000, "random_state": 0}
-    moe = kind(expert=family, gate=gate, **(start | options))
+    plain = {"alpha": 1.0, "n_experts": 2, "tol": 1e-13, "max_iter": 20_000, "init": regimes}
+    moe = kind(expert=family, gate=gate, **(plain | options))
     moe.fit(X, y, sample_weight=weight if weighted else None)
-    return moe, X, y, weight if weighted else np.ones(N)
+    return moe, X, y, weight if weighted else np.ones(len(X))
 
 
 @pytest.mark.parametrize(("family", "task", "gate", "options"), cases())
@@ -298,7 +299,7 @@ def test_p_values_of_one_expert_are_those_of_a_textbook():
 
 
 def test_intervals_of_a_bootstrap_are_reflected_quantiles():
-    X, y, _ = table("linear", "regressor")
+    X, y, *_ = table("linear", "regressor")
     moe = MixtureOfExpertsRegressor(1, random_state=0).fit(X, y)
     result = moe.inference(X, y, method="bootstrap", n_bootstrap=20, random_state=0)
     low, high = np.quantile(result.replicates, [0.1, 0.9], axis=0)

@@ -557,7 +557,7 @@ def test_collapsed_experts_are_counted_by_weight():
     resp = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
     assert_allclose(usage.responsibility_mass, weight @ resp)
     with pytest.warns(UserWarning, match=r"collapsed, .* 1 \(1 of 40 rows\)"):
-        warn_collapsed(np.array([39.0, 1.0]), stacklevel=1)
+        warn_collapsed(np.array([39.0, 1.0]))
 
 
 def normal_scores(X, y, weight, train, test):

@@ -11,6 +11,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._mixture import multistart
 from skmoe._mixture.model import Params
 
 AVERAGE = {"combine": "average", "n_init": 3, "random_state": 0}
@@ -136,8 +137,19 @@ def test_bad_input(parameters, message):
 
 def test_starts_of_an_average_may_be_revived(monkeypatch):
     X, y = two_regimes(n_rows=300)
-    monkeypatch.setattr(
-        "skmoe._mixture.multistart.is_collapsed", lambda count: np.arange(len(count)) == 0
-    )
-    moe = MixtureOfExpertsRegressor(2, max_iter=20, tol=0.0, **AVERAGE)
-    assert quiet(moe, X, y).n_experts_ == 6
+    moe = MixtureOfExpertsRegressor(2, max_iter=20, tol=0.0, init="random", **AVERAGE)
+    before = quiet(moe, X, y).start_lower_bounds_
+    tried = []
+    original = multistart._reinitialize_collapsed
+
+    def spy(problem, run, monitor):
+        tried.append(original(problem, run, monitor))
+        return tried[-1]
+
+    monkeypatch.setattr(multistart, "_reinitialize_collapsed", spy)
+    monkeypatch.setattr(multistart, "is_collapsed", lambda count: np.arange(len(count)) == 0)
+    revived = quiet(moe, X, y)
+    assert revived.n_experts_ == 6
+    assert len(tried) >= 3
+    assert None not in tried
+    assert (revived.start_lower_bounds_ >= before - 1e-12).all()

@@ -128,6 +128,10 @@ def test_rows_are_a_weighted_set_with_a_base():
     rows = np.random.default_rng(1).permutation(np.repeat(np.arange(200), weight))
     weighted = clone(moe).fit(X, y, sample_weight=weight).predict(X)
     assert_allclose(clone(moe).fit(X[rows], y[rows]).predict(X), weighted, rtol=1e-10)
+    # Both are reduced to weighted rows: that the weights arrive shows against scikit-learn.
+    base = Ridge().fit(X, y, sample_weight=weight)
+    assert_allclose(clone(moe).fit(X, y, sample_weight=weight).base_.coef_, base.coef_)
+    assert np.abs(clone(moe).fit(X, y).predict(X) - weighted).max() > 1e-3
 
 
 @pytest.mark.parametrize(

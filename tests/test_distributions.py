@@ -233,7 +233,7 @@ EXPERTS = {
 @pytest.mark.filterwarnings("ignore")
 def test_the_distribution_is_that_of_the_estimator(name, n_outputs):
     X, y = two_regimes(n_rows=300)
-    Y = y if n_outputs is None else np.column_stack([y, 5 - 2 * y + X[:, 0]])
+    Y = y if n_outputs is None else np.column_stack([y, 50 - 20 * y + X[:, 0]])
     moe = MixtureOfExpertsRegressor(**{"n_experts": 2, "random_state": 0} | EXPERTS[name])
     moe.fit(X, Y)
     dist = moe.predict_dist(X)
@@ -243,12 +243,28 @@ def test_the_distribution_is_that_of_the_estimator(name, n_outputs):
     interval = moe.predict_interval(X, 0.9)
     assert interval.shape == (300, 2, *Y.shape[1:])
     inside = (interval[:, 0] < Y) & (interval[:, 1] > Y)
-    assert 0.8 < inside.mean() <= 1
+    assert (inside.mean(axis=0) > 0.8).all()
+    # As wide as the noise of its own output, which differs by a factor of 20.
+    width = (interval[:, 1] - interval[:, 0]).mean(axis=0)
+    assert (width < 6.0 * Y.std(axis=0)).all()
+    if n_outputs == 2:
+        assert_allclose(width[1] / width[0], 20.0, rtol=0.3)
+        assert_allclose(dist.std[:, 1].mean() / dist.std[:, 0].mean(), 20.0, rtol=0.3)
+        if not name.startswith("nested"):
+            gate, means = moe.predict_gate(X)[..., None], moe.predict_experts(X)
+            stds = np.broadcast_to(np.sqrt(moe.noise_variance_), means.shape)
+            each = stats.norm.logpdf(Y[:, None], means, stds)
+            density = (gate * np.exp(each)).sum(axis=1)
+            assert_allclose(dist.pdf(Y), density, rtol=1e-8)
+            with np.errstate(divide="ignore"):
+                joint = np.logaddexp.reduce(np.log(gate[..., 0]) + each.sum(axis=2), axis=1)
+            assert_allclose(moe.score_samples(X, Y), joint, rtol=1e-8)
     assert_allclose(interval[:, 0], moe.predict_quantile(X, 0.05))
     assert moe.predict_quantile(X, [0.1, 0.9]).shape == interval.shape
     draws = moe.sample(X, 50, random_state=0)
     assert draws.shape == (300, 50, *Y.shape[1:])
-    assert_allclose(draws.mean(axis=(0, 1)), dist.mean.mean(axis=0), atol=0.1 * Y.std())
+    error = np.abs(draws.mean(axis=(0, 1)) - dist.mean.mean(axis=0))
+    assert (error < 0.05 * Y.std(axis=0)).all()
 
 
 def test_several_outputs_share_the_regime():

@@ -86,7 +86,14 @@ def test_trees_frames_and_groups():
     moe = MixtureOfExpertsRegressor("auto", expert="tree", cross_fit=2, n_init=1, max_iter=2)
     moe.fit(frame, y, groups=groups)
     assert len(moe.experts_) == moe.n_experts_
-    assert len(moe.n_experts_tried_) >= 3
+    assert list(moe.n_experts_tried_[:3]) == [1, 2, 3]
+    assert moe.n_experts_ in moe.n_experts_tried_
+    assert np.isfinite(moe.n_experts_scores_).all()
+    # What is held out are whole groups: a tree knows the rows of a group that it has seen.
+    X, y = np.repeat(X[::4], 4, axis=0), np.repeat(y[::4], 4) + 1e-3 * np.arange(60)
+    apart = clone(moe).set_params(variance_prior=0.1).fit(X, y, groups=groups)
+    known = clone(moe).set_params(variance_prior=0.1).fit(X, y, groups=np.arange(60) % 15)
+    assert known.n_experts_scores_[0] > apart.n_experts_scores_[0] + 0.5
 
 
 def test_groups_are_held_out_together():

@@ -1,0 +1,229 @@
+"""Change the code in one place and see whether a test notices.
+
+    python tests/mutations/run.py --limit 200          # changes made from the syntax trees
+    python tests/mutations/run.py --known              # changes that once went unnoticed
+    python tests/mutations/run.py --list --limit 50    # show, run nothing
+    python tests/mutations/run.py --only 356f8c7a      # one of them, by its name
+
+Not a test and not run by one. The repository is copied to a temporary folder, where the tests run
+once to learn which of them reach which line and how long they take. Each change is then met by the
+tests that reach its line, laws and quick ones first, until one fails or the time for one change is
+over. Printed are the changes that no test noticed, and the share that was. The map of the tests
+is kept beside the copies and used again while code and tests are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from xml.etree import ElementTree
+
+sys.path.insert(0, str(Path(__file__).parent))
+from generate import Mutant, apply, sample
+from known import known
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Suites that take long and compare little, or that start other processes.
+LEFT_OUT = ("test_docs.py", "test_dask.py")
+
+COPIED = ("skmoe", "tests", "pyproject.toml", "setup.cfg", "README.md", "docs", "examples")
+
+
+def copy_repository(target: Path) -> Path:
+    """The files that tests need."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+            shutil.copytree(source, target / name, ignore=ignore)
+        elif source.exists():
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target / name)
+    return target
+
+
+def run_tests(folder: Path, arguments: list[str], timeout: float | None = None) -> int:
+    """The exit code of pytest in a copy; 1 if it takes too long."""
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MPLBACKEND": "agg",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            timeout=timeout,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return 1
+    return done.returncode
+
+
+# --- which tests reach which lines --------------------------------------------------------------
+
+
+def digest() -> str:
+    """Of code and tests."""
+    total = hashlib.sha1()
+    for folder in ("skmoe", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            total.update(path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def make_map(folder: Path, n_workers: int, test_files: list[str]) -> dict:
+    """Tests by file and line, and the seconds of each test."""
+    report, data = folder / "times.xml", folder / ".coverage"
+    (folder / "coveragerc").write_text("[run]\nsource = skmoe\n")
+    run_tests(
+        folder,
+        [
+            f"-n{n_workers}",
+            "--cov=skmoe",
+            "--cov-context=test",
+            "--cov-config=coveragerc",
+            "--cov-report=",
+            f"--junitxml={report}",
+            *test_files,
+        ],
+    )
+    from coverage import CoverageData
+
+    seconds = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        file = case.get("classname", "").replace(".", "/") + ".py"
+        if case.find("failure") is None and case.find("error") is None:
+            seconds[f"{file}::{case.get('name')}"] = float(case.get("time", 0.0))
+    coverage = CoverageData(str(data))
+    coverage.read()
+    lines: dict[str, dict[str, list[str]]] = {}
+    for path in coverage.measured_files():
+        found = lines.setdefault(Path(path).relative_to(folder.resolve()).as_posix(), {})
+        for line, contexts in coverage.contexts_by_lineno(path).items():
+            tests = {context.rsplit("|", 1)[0] for context in contexts}
+            found[str(line)] = sorted(tests & set(seconds))
+    return {"seconds": seconds, "lines": lines}
+
+
+def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
+    """Tests that reach the line of a change: laws first, then the quick ones, within a time."""
+    lines, seconds = tests["lines"].get(mutant.file, {}), tests["seconds"]
+    last = mutant.line + mutant.old.count("\n")
+    reached = {
+        test for line in range(mutant.line, last + 1) for test in lines.get(str(line), [])
+    } or {test for test in seconds if "test_laws_" in test}
+    total, taken = 0.0, []
+    for test in sorted(reached, key=lambda t: ("test_laws_" not in t, seconds[t])):
+        if total + seconds[test] <= budget:
+            total += seconds[test]
+            taken.append(test)
+    return taken
+
+
+# --- mutants ------------------------------------------------------------------------------------
+
+
+def meet(mutant: Mutant, folder: Path, tests: dict, budget: float) -> str:
+    """ "caught", "survived", or "not reached" by any test."""
+    chosen = relevant_tests(mutant, tests, budget)
+    if not chosen:
+        return "not reached"
+    path = folder / mutant.file
+    source = path.read_text()
+    try:
+        path.write_text(apply(source, mutant))
+        time_allowed = 60.0 + 6.0 * sum(tests["seconds"][test] for test in chosen)
+        code = run_tests(folder, ["-x", "-n0", "--no-header", *chosen], time_allowed)
+    finally:
+        path.write_text(source)
+    return "survived" if code == 0 else "caught"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--limit", type=int, default=200, help="number of generated changes")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample of changes")
+    parser.add_argument("--known", action="store_true", help="changes that once went unnoticed")
+    parser.add_argument("--only", nargs="+", default=[], help="names of changes")
+    parser.add_argument("--files", default="", help="changes of files with this in their path")
+    parser.add_argument("--list", action="store_true", help="show the changes and end")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for a change")
+    parser.add_argument("--tests", nargs="+", default=None, help="test files; all by default")
+    parser.add_argument("--folder", type=Path, default=None, help="where copies and map are kept")
+    options = parser.parse_args()
+
+    missing: list[str] = []
+    if options.known:
+        mutants, missing = known(ROOT)
+    else:
+        mutants = list(sample(ROOT, 10**6 if options.only else options.limit, options.seed))
+    mutants = [m for m in mutants if options.files in m.file]
+    if options.only:
+        mutants = [m for m in mutants if m.name in options.only]
+    for text in missing:
+        print("the line is gone:", text)
+    if options.list:
+        print(*mutants, sep="\n")
+        return
+
+    folder = options.folder or Path(tempfile.gettempdir()) / f"skmoe-mutations-{digest()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "tests.json"
+    if not kept.exists():
+        base = (
+            copy_repository(folder / "base") if not (folder / "base").exists() else folder / "base"
+        )
+        files = options.tests or [
+            str(path.relative_to(ROOT))
+            for path in sorted((ROOT / "tests").glob("test_*.py"))
+            if path.name not in LEFT_OUT
+        ]
+        kept.write_text(json.dumps(make_map(base, options.workers, files)))
+    tests = json.loads(kept.read_text())
+    print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
+
+    copies: Queue[Path] = Queue()
+    for i in range(options.workers):
+        copy = folder / f"copy{i}"
+        shutil.rmtree(copy, ignore_errors=True)
+        copies.put(copy_repository(copy))
+
+    def run(mutant: Mutant) -> str:
+        copy, begin = copies.get(), time.monotonic()
+        try:
+            outcome = meet(mutant, copy, tests, options.budget)
+        finally:
+            copies.put(copy)
+        print(f"{outcome:12s} {time.monotonic() - begin:5.0f} s  {mutant}", flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        outcomes = list(pool.map(run, mutants))
+    caught = outcomes.count("caught")
+    print(f"\ncaught {caught} of {len(outcomes)}: {100.0 * caught / max(len(outcomes), 1):.1f} %")
+    for outcome, mutant in zip(outcomes, mutants, strict=True):
+        if outcome != "caught":
+            print(f"{outcome:12s} {mutant}")
+
+
+if __name__ == "__main__":
+    main()

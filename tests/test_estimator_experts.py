@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from recorders import Log, RecordingRegressor
 from regimes import crossing_lines, flipping_classes, quiet, steps, two_regimes
 from scipy.stats import expon, norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
@@ -186,6 +187,17 @@ def test_groups_stay_in_one_fold():
             moe.set_fit_request(groups=True, sample_weight=False), {"n_experts": [2]}, cv=2
         )
         search.fit(X, Y, groups=groups)
+        table = np.column_stack([np.arange(len(Y)), X])
+        log = Log()
+        moe.set_params(expert=RecordingRegressor(log), max_iter=2)
+        quiet(GridSearchCV(moe, {"n_experts": [2]}, cv=2), table, Y, groups=groups)
+    assert len(log.questions()) > 20
+    for fitted, asked in log.questions():
+        fitted, asked = (rows[:, 0].astype(int) for rows in (fitted, asked))
+        out_of_fold = len(asked) < len(fitted) and not set(fitted) <= set(asked)
+        # The search itself splits rows; a mixture keeps the groups of its own rows together.
+        if out_of_fold and len(asked) <= 60:
+            assert not set(groups[fitted]) & set(groups[asked])
 
 
 def test_folds_are_stratified_by_class():
@@ -202,15 +214,16 @@ class Remembering(Ridge):
 
     def fit(self, X, y, sample_weight=None, cost=None):
         assert cost is None or len(cost) == len(y)
-        self.cost_ = cost
+        self.rows_, self.cost_ = X, cost
         return super().fit(X, y, sample_weight)
 
 
 def test_metadata_reaches_the_experts():
-    cost = np.arange(len(Y), dtype=float)
+    cost = 100.0 * X[:, 0] + X[:, 1]
     moe = MixtureOfExpertsRegressor(2, expert=Remembering(), n_init=1, random_state=0)
     moe.fit(X, Y, cost=cost)
-    assert set(moe.experts_[0][0].cost_) <= set(cost)
+    for model in (model for models in moe.experts_ for model in models):
+        assert_allclose(model.cost_, 100.0 * model.rows_[:, 0] + model.rows_[:, 1])
     with sklearn.config_context(enable_metadata_routing=True):
         expert = Remembering().set_fit_request(cost=True, sample_weight=True)
         routed = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, random_state=0)
@@ -225,7 +238,7 @@ def test_metadata_reaches_the_experts():
 
 
 def test_metadata_is_routed_to_lists_and_into_pipelines():
-    cost, price = np.arange(len(Y), dtype=float), np.full(len(Y), 7.0)
+    cost, price = 100.0 * X[:, 0] + X[:, 1], 7.0 * X[:, 2]
     with sklearn.config_context(enable_metadata_routing=True):
         scaler = StandardScaler().set_fit_request(sample_weight=False)
         last = Remembering().set_fit_request(cost="price", sample_weight=False)
@@ -237,14 +250,17 @@ def test_metadata_is_routed_to_lists_and_into_pipelines():
         moe = MixtureOfExpertsRegressor(3, expert=experts, n_init=1, max_iter=2, random_state=0)
         quiet(moe, X, Y, cost=cost, price=price)
     first, second, _ = (models[0] for models in moe.experts_)
-    assert set(first.cost_) <= set(cost)
-    assert set(second[-1].cost_) == {7.0}
+    assert_allclose(first.cost_, 100.0 * first.rows_[:, 0] + first.rows_[:, 1])
+    given = second[0].inverse_transform(second[-1].rows_)
+    assert_allclose(second[-1].cost_, 7.0 * given[:, 2])
     assert moe.get_params()["expert"][1][-1].get_metadata_routing().fit.requests["cost"] == "price"
     # Without routing it goes where the argument says.
     pipeline = make_pipeline(StandardScaler(), Remembering())
     moe.set_params(n_experts=2, expert=["tree", pipeline])
     quiet(moe, X, Y, remembering__cost=price)
-    assert set(moe.experts_[1][0][-1].cost_) == {7.0}
+    second = moe.experts_[1][0]
+    given = second[0].inverse_transform(second[-1].rows_)
+    assert_allclose(second[-1].cost_, 7.0 * given[:, 2])
 
 
 def test_grid_search_reaches_into_the_expert():
@@ -617,13 +633,22 @@ def test_balanced_gates_are_those_of_pseudo_rows():
     assert moe.lower_bound_ == pytest.approx(value / len(y) - np.log(y.std()), abs=1e-9)
 
 
-def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained():
+def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained(monkeypatch):
     features, y = crossing_lines()
-    dead = np.column_stack([np.ones(len(y)), np.zeros(len(y))])
-    moe = MixtureOfExpertsRegressor(2, init=dead).fit(features, y)
-    assert moe.weights_.min() > 0.3
-    assert_allclose(np.sort(moe.coef_[:, 0]), [-1, 2], atol=0.2)
+    y = np.where(features[:, 0] < -1.6, -20.0 - features[:, 0], y)
+    # Experts 0 and 1 explain most rows well; 2 has none, and a constant gate gives it none.
+    init = np.column_stack([features[:, 0] > 0, features[:, 0] <= 0, np.zeros(len(y))])
+    moe = MixtureOfExpertsRegressor(
+        3, gate="constant", init=init.astype(float), alpha=1e-3, variance_prior=1.0
+    )
+    moe.fit(features, y)
+    assert moe.weights_.min() > 0.08
+    order = np.argsort(moe.intercept_)  # first that of the rows which both explained worst
+    assert_allclose(moe.intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
+    assert_allclose(np.sort(moe.coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
+    monkeypatch.setattr("skmoe._mixture.multistart.MAX_REINITIALIZATIONS", 0)
+    assert quiet(clone(moe), features, y).weights_[2] < 1e-6
 
 
 def test_the_family_of_the_documentation(monkeypatch):

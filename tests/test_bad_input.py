@@ -237,7 +237,7 @@ def test_warm_start_refuses_another_problem(make):
         moe.fit(X[:, :2], target(make))
     with pytest.raises(ValueError, match=r"n_experts=3 and the data want .*warm_start=False"):
         moe.set_params(n_experts=3).fit(X, target(make))
-    with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose gate"):
+    with pytest.raises(ValueError, match="warm_start=True continues a fit whose gate"):
         moe.set_params(n_experts=2, gate="constant").fit(X, target(make))
     moe.set_params(warm_start=False).fit(X, target(make))  # as the message says
 

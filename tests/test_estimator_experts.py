@@ -375,7 +375,7 @@ def test_warm_start_goes_on():
     assert moe.experts_[0][0].get_depth() == 2 < deep  # other experts are fitted anew
     moe.fit(X[:300], Y[:300])
     assert moe._fitted.params.experts.oof_predictions is None
-    with pytest.raises(ValueError, match="warm_start=True goes on from a fit whose"):
+    with pytest.raises(ValueError, match="warm_start=True continues a fit whose"):
         moe.set_params(n_experts=3).fit(X, Y)
 
 

@@ -136,8 +136,8 @@ def check_same_n_experts(n_experts: int, fitted: int) -> None:
     """The number of experts must not change between calls of `partial_fit`."""
     if n_experts != fitted:
         raise ValueError(
-            f"n_experts must stay {fitted} while partial_fit goes on; got {n_experts}. Start again "
-            "with a clone to change it."
+            f"n_experts must stay {fitted} in later calls of partial_fit; got {n_experts}. Start "
+            "again with a clone to change it."
         )
 
 

@@ -171,7 +171,7 @@ def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
     for name, is_unsupported, reason in (
         ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
         ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
-        ("warm_start", bool(estimator.warm_start), "it goes on with the number before"),
+        ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),
     ):
         if is_unsupported:
             raise ValueError(

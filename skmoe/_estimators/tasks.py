@@ -251,6 +251,6 @@ def check_same_classes(classes: Array, previous: Array) -> None:
     """The classes of a warm start must be those of the previous fit."""
     if not np.array_equal(classes, previous):
         raise ValueError(
-            f"warm_start=True goes on from a fit with classes {previous.tolist()}; y has "
-            f"{classes.tolist()}. Set warm_start=False to fit anew."
+            f"warm_start=True continues a fit with classes {previous.tolist()}; y has "
+            f"{classes.tolist()}. Set warm_start=False to start again."
         )

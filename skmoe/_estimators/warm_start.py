@@ -83,8 +83,8 @@ def check_n_features(n_features: int, previous: int) -> None:
     """The number of features must be that of the previous fit."""
     if n_features != previous:
         raise ValueError(
-            f"warm_start=True goes on from a fit with {previous} features; X has {n_features}. "
-            "Set warm_start=False to fit anew."
+            f"warm_start=True continues a fit with {previous} features; X has {n_features}. "
+            "Set warm_start=False to start again."
         )
 
 
@@ -101,7 +101,7 @@ def check_warm_start_params(params: Params, model: MixtureModel, rows: Dataset) 
         shapes, previous_shapes = ([np.shape(a) for a in values] for values in (new, previous))
         if type(new) is not type(previous) or shapes != previous_shapes:
             raise ValueError(
-                f"warm_start=True goes on from a fit whose {name} had parameters of shapes "
+                f"warm_start=True continues a fit whose {name} had parameters of shapes "
                 f"{previous_shapes}; n_experts={model.n_experts} and the data want {shapes}. "
-                "Set warm_start=False to fit anew."
+                "Set warm_start=False to start again."
             )

@@ -167,7 +167,7 @@ def run_em(
         # Those of iterations that do not count for this run serve the stopping rule.
         history = list(resume_state.lower_bounds or lower_bounds)
         is_converged = len(lower_bounds) > 0 and aitken_gap(history, rtol) < options.tol
-        if is_converged or options.max_iter < 1:  # the previous iterations were all
+        if is_converged or options.max_iter < 1:  # no iteration is needed, or permitted
             lower_bounds = lower_bounds or [state.lower_bound]
             return EMResult(state.params, lower_bounds, is_converged, False, resume_state)
         last_iter = len(lower_bounds) + options.max_iter

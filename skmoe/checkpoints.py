@@ -240,7 +240,8 @@ def fit_with_checkpoints(
 
 def _fit_in_one_run(run: Any, data: tuple[Any, Any, Any], every: int, write: Write) -> None:
     """One fit, resumed from the state of the estimator if it is fitted."""
-    if _is_finished(run, run.max_iter):
+    # Only the end of a fit sets `weights_`: a fit killed before has not re-initialised experts.
+    if hasattr(run, "weights_") and _is_finished(run, run.max_iter):
         return
 
     def on_resumable_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:

@@ -171,11 +171,16 @@ def _classifier_shape(operator: Any) -> None:
 def _float_type(operator: Any) -> Any:
     """Double precision for double input, else single."""
     types = import_module("skl2onnx.common.data_types")
-    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    is_double = any(isinstance(one.type, types.DoubleTensorType) for one in operator.inputs)
     return types.DoubleTensorType if is_double else types.FloatTensorType
 
 
 # --- graphs -----------------------------------------------------------------------------------
+
+
+# Codes of the element types in the ONNX standard.
+ONNX_FLOAT = 1
+ONNX_DOUBLE = 11
 
 
 class Graph(NamedTuple):
@@ -227,10 +232,10 @@ def _make_graph(operator: Any, container: Any) -> Graph:
 
 def _standardized_features(graph: Graph, preprocessor: Preprocessor, operator: Any) -> Any:
     """Node of the standardised features, (n, d - 1)."""
-    types = import_module("skl2onnx.common.data_types")
-    features = operator.inputs[0]
-    if not isinstance(features.type, types.DoubleTensorType | types.FloatTensorType):
-        features = graph("Cast", features, to=1)  # to single precision
+    to = ONNX_DOUBLE if graph.dtype is np.float64 else ONNX_FLOAT
+    # A data frame has one input for each column.
+    inputs = [graph("Cast", features, to=to) for features in operator.inputs]
+    features = inputs[0] if len(inputs) == 1 else graph("Concat", *inputs, axis=1)
     center, scale = preprocessor.feature_scaling
     return graph("Mul", graph("Sub", features, center[None]), 1.0 / scale[None])
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import joblib
@@ -187,3 +188,35 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path):
             fit_with_checkpoints(moe, X, Y, path=tmp_path / "new.joblib", every=every)
     with pytest.raises(ValueError, match="every must be an integer of at least 1"):
         Checkpoint(path, every=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fit_killed_after_its_last_iteration_is_completed(tmp_path, monkeypatch, seed):
+    """What follows the iterations, re-initialised experts and their use, is not lost."""
+    from skmoe import checkpoints
+
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(80, 2))
+    y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1]) + 0.1 * rng.normal(size=80)
+    options = {"random_state": seed, "n_init": 1, "max_iter": 60, "gate_alpha": 1e-3}
+    moe = MixtureOfExpertsRegressor(6, **options)
+    path, write = tmp_path / "fit", checkpoints._write
+
+    def killed(target, estimator, attributes):
+        write(target, estimator, attributes)
+        if attributes["converged_"] and "weights_" not in attributes:
+            raise KeyboardInterrupt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "whole", every=1)
+        monkeypatch.setattr(checkpoints, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit_with_checkpoints(clone(moe), X, y, path=path, every=1)
+        monkeypatch.setattr(checkpoints, "_write", write)
+        resumed = fit_with_checkpoints(clone(moe), X, y, path=path, every=1)
+    assert resumed.lower_bound_ == whole.lower_bound_
+    assert (resumed.predict(X) == whole.predict(X)).all()
+    for name in ("weights_", "load_", "start_lower_bounds_", "start_traces_"):
+        assert hasattr(resumed, name)
+    assert str(resumed.summary(X, y))

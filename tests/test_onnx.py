@@ -155,3 +155,20 @@ def test_skl2onnx_is_named_if_it_is_missing(monkeypatch):
     for call in (register_converters, lambda: to_onnx(None)):
         with pytest.raises(ImportError, match=r"skmoe\[onnx\]"):
             call()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_columns_of_a_data_frame_are_inputs_of_their_own(dtype):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(200, 3)).astype(dtype), columns=list("abc"))
+    frame["whole"] = rng.integers(0, 5, size=200)
+    y = np.where(frame.a > 0, frame.b, -frame.b) + 0.1 * frame.whole
+    moe = MixtureOfExpertsRegressor(2, random_state=0).fit(frame, y)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(
+        to_onnx(moe, frame[:1]).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    columns = {name: frame[[name]].to_numpy() for name in frame}
+    (predicted,) = session.run(None, columns)
+    atol = 1e-9 if dtype is np.float64 else 1e-4
+    assert_allclose(predicted[:, 0], moe.predict(frame), atol=atol)

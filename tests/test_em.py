@@ -11,6 +11,7 @@ from regimes import crossing_lines, flipping_classes, two_regimes
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks, subset
+from skmoe._mixture import em
 from skmoe._mixture.acceleration import AITKEN_STRIDE, aitken_gap
 from skmoe._mixture.e_step import e_step_block
 from skmoe._mixture.em import EMOptions, EMStart, run_em
@@ -86,11 +87,13 @@ def test_a_converged_fit_is_within_its_tolerance_of_the_optimum():
 
 def test_gain_left_is_aitkens_estimate():
     bounds = [-(0.9**t) for t in range(40)]
-    left = aitken_gap(bounds)
-    assert left == pytest.approx(0.9**39, rel=1e-6) or left == pytest.approx(
-        bounds[-1] - bounds[-1 - AITKEN_STRIDE]
-    )
-    assert left >= 0.9**39 * (1 - 1e-6)
+    assert aitken_gap(bounds) == pytest.approx(0.9**39, rel=1e-6)  # all that is left
+    slow = [-(0.999**t) for t in range(200)]
+    assert aitken_gap(slow) == pytest.approx(0.999**199, rel=1e-6)
+    # Where a stride gains more than is left, its gain is the estimate.
+    fast = [-(0.6**t) for t in range(15)]
+    assert aitken_gap(fast) == pytest.approx(fast[-1] - fast[-1 - AITKEN_STRIDE])
+    assert aitken_gap(fast) > 0.6**14
     assert aitken_gap(bounds[:5]) == np.inf  # too short to tell
     assert aitken_gap([*range(30)]) == np.inf  # no sign of an end
     assert aitken_gap([-1.0, -0.5, -0.5, -0.5]) == 0.0  # a fixed point
@@ -124,16 +127,26 @@ def test_a_part_that_lowers_the_bound_is_stopped():
     assert all(later >= earlier for earlier, later in pairwise(run.lower_bounds))
 
 
-def test_extrapolation_respects_the_floor_of_the_variances():
+def test_extrapolation_respects_the_floor_of_the_variances(monkeypatch):
     experts = LinearExperts(variance_prior=0.0, variance_floor=(0.02,))
-    lowest = []
+    evaluated, extrapolated = [], []
+    evaluate, squarem_step = em.evaluate, em.squarem_step
 
-    def listen(iteration, run):
-        lowest.append(run.params.experts.log_variance.min())
-        return False
+    def listening_evaluate(model, blocks, params, *args, **options):
+        evaluated.append(params.experts.log_variance.min())
+        return evaluate(model, blocks, params, *args, **options)
 
-    climb(MixtureModel(SoftmaxGate(), experts, 2), ROWS, 1, on_iteration=listen)
-    assert min(lowest) == np.log(0.02)  # the floor is felt, and held
+    def falling_squarem_step(*args):
+        """Extrapolation far below the floor."""
+        (*arrays, log_variance), step = squarem_step(*args)
+        extrapolated.append(log_variance.min() - 3.0)
+        return [*arrays, log_variance - 3.0], step
+
+    monkeypatch.setattr(em, "evaluate", listening_evaluate)
+    monkeypatch.setattr(em, "squarem_step", falling_squarem_step)
+    climb(MixtureModel(SoftmaxGate(), experts, 2), ROWS, 1)
+    assert min(extrapolated) < np.log(0.02) - 1.0
+    assert min(evaluated) == np.log(0.02)  # the floor is felt, and held
 
 
 def test_a_listener_can_end_the_climb():

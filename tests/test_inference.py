@@ -188,18 +188,22 @@ def test_class_weights_weigh_the_rows():
 
 
 def test_intervals_hold_the_truth():
-    """Of 60 simulated tables, 90 % intervals of true slopes should hold about 54."""
-    held = []
-    for seed in range(60):
+    """Of 540 intervals of true slopes at 90 % about 486 should hold them, at 60 % about 324."""
+    held, narrow = [], []
+    for seed in range(90):
         X, y = two_regimes(n_rows=400, seed=seed)
         moe = MixtureOfExpertsRegressor(2, alpha=1e-6, variance_prior=0.0, tol=1e-7, n_init=1)
         found = moe.fit(X, y).inference(X, y)
-        intervals = dict(zip(found.terms, found.conf_int(0.9), strict=True))
         up = int(np.argmax(moe.coef_[:, 0]))
-        for j in range(3):
-            lower, upper = intervals[f"expert {up}", "", f"x{j}"]
-            held.append(lower < j + 1 < upper)
-    assert 0.8 < np.mean(held) < 0.97
+        for level, inside in ((0.9, held), (0.6, narrow)):
+            intervals = dict(zip(found.terms, found.conf_int(level), strict=True))
+            for j in range(3):
+                for expert, slope in ((up, j + 1.0), (1 - up, -1.0)):
+                    lower, upper = intervals[f"expert {expert}", "", f"x{j}"]
+                    inside.append(lower < slope < upper)
+    # Within about two standard errors; intervals 20 % too wide would hold 95 % and 69 %.
+    assert 0.865 < np.mean(held) < 0.935
+    assert 0.555 < np.mean(narrow) < 0.65
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
@@ -216,7 +220,9 @@ def test_the_bootstrap_agrees(task):
         if isinstance(value, np.ndarray):
             assert_allclose(getattr(moe, name), value)
     ratio = drawn.standard_errors / moe.inference(X, y).standard_errors
-    assert 0.8 < np.median(ratio) < 1.25
+    assert 0.85 < np.median(ratio) < 1.2
+    # Each has an error of a tenth by 60 draws; gates of few rows are not near their limit.
+    assert 0.4 < np.nanmin(ratio) < np.nanmax(ratio) < 1.5
     assert drawn.replicates.shape == (60, len(drawn.terms))
     lower, upper = np.quantile(drawn.replicates, [0.05, 0.95], axis=0)
     assert_allclose(drawn.conf_int(0.9).T, 2 * drawn.estimates - [upper, lower])

@@ -231,7 +231,7 @@ def test_metadata_reaches_the_experts():
     assert_allclose(routed.predict(X), moe.predict(X))
     with pytest.raises(ValueError, match="cost must have one entry for each of the 400 rows"):
         moe.fit(X, Y, cost=cost[:5])
-    with pytest.raises(ValueError, match='cost cannot be used: expert="linear" take no metadata'):
+    with pytest.raises(ValueError, match='cost cannot be used: expert="linear" takes no metadata'):
         MixtureOfExpertsRegressor(2).fit(X, Y, cost=cost)
     with pytest.raises(ValueError, match="cost cannot be used: experts that are given by name"):
         MixtureOfExpertsRegressor(2, expert="tree").fit(X, Y, cost=cost)

@@ -106,7 +106,7 @@ def test_two_logits_of_a_gate_are_printed_once():
 def test_names_are_whole_and_large_numbers_have_no_false_precision():
     X, y = two_regimes(n_rows=300)
     names = ["education_3._Some_College", "education_4._College_Grad", "year"]
-    frame = pd.DataFrame(X + [0, 0, 2000], columns=names)
+    frame = pd.DataFrame(X + np.array([0, 0, 2000]), columns=names)
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(frame, y * 1e5)
     text = str(moe.summary(frame, y * 1e5))
     assert "…" not in text

@@ -137,10 +137,14 @@ def test_what_a_classifier_says_fits_together(n_classes):
 def test_without_a_target_the_prediction_itself_is_scored():
     X, y = two_regimes()
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
-    assert_allclose(moe.score_samples(X), moe.score_samples(X, moe.predict(X)))
+    with pytest.warns(UserWarning, match="not of observations. Pass the observed target"):
+        alone = moe.score_samples(X)
+    assert_allclose(alone, moe.score_samples(X, moe.predict(X)))
     X, y = flipping_classes()
     moe = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y)
-    assert_allclose(moe.score_samples(X), np.log(moe.predict_proba(X).max(axis=1)))
+    with pytest.warns(UserWarning, match="without y"):
+        alone = moe.score_samples(X)
+    assert_allclose(alone, np.log(moe.predict_proba(X).max(axis=1)))
 
 
 def test_gate_and_experts_see_only_their_columns():

@@ -17,6 +17,21 @@ from skmoe.distributions import NormalComponents
 # Lower bound for class probabilities, so that a single row cannot have unlimited influence.
 MIN_CLASS_PROBABILITY = 1e-3
 
+# Losses of regressors for which normal noise is the wrong density, with the remedy.
+LOSSES = {
+    "poisson": 'For counts use expert="poisson".',
+    "gamma": "For positive targets fit the mixture to log(y).",
+    "tweedie": "For positive targets fit the mixture to log(y).",
+    "quantile": "For quantiles use experts of the mean, and predict_quantile.",
+}
+
+LOSS_OF_CLASS = {
+    "PoissonRegressor": "poisson",
+    "GammaRegressor": "gamma",
+    "TweedieRegressor": "tweedie",
+    "QuantileRegressor": "quantile",
+}
+
 
 def fit_estimator(
     estimator: Any, seed: int, X: Any, y: Array, weight: Array, metadata: dict[str, Any]
@@ -52,6 +67,21 @@ def has_density(estimator: Any) -> bool:
 def final_estimator(estimator: Any) -> Any:
     """The last step of a pipeline; other estimators as they are."""
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def special_loss(estimator: Any) -> str:
+    """The loss of a regressor that is not that of normal noise: a key of `LOSSES`, or ""."""
+    final = final_estimator(estimator)
+    name = type(final).__name__
+    if name in LOSS_OF_CLASS:
+        return LOSS_OF_CLASS[name]
+    options = final.get_params(deep=False) if hasattr(final, "get_params") else {}
+    for option in ("loss", "objective", "criterion"):
+        value = options.get(option)
+        for loss in LOSSES:
+            if isinstance(value, str) and loss in value:
+                return loss
+    return ""
 
 
 def _transform_before_final(model: Any, X: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitProblem
 from skmoe._estimators.warm_start import TrainingState
 from skmoe._mixture.acceleration import aitken_gap
@@ -110,6 +112,34 @@ def warn_collapsed(responsibility_mass: Array) -> None:
         warnings.warn(
             f"Experts have collapsed, leaving their rows to others: {masses}. Use fewer "
             "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
+            UserWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def warn_special_losses(params: FitParameters) -> None:
+    """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
+    if params.task.is_classification or params.estimators is None:
+        return
+    for estimator in params.estimators:
+        loss = "" if isinstance(estimator, str) else special_loss(estimator)
+        if loss and not has_density(estimator):
+            warnings.warn(
+                f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "
+                "densities, intervals and responsibilities are those of normal noise. "
+                f"{LOSSES[loss]}",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
+            return
+
+
+def warn_half_life(half_life: Any) -> None:
+    """Warn of a half-life in `fit`, which weighs all rows alike."""
+    if half_life is not None:
+        warnings.warn(
+            f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
+            "Use half_life=None, or partial_fit.",
             UserWarning,
             stacklevel=user_stacklevel(),
         )

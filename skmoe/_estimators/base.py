@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +20,12 @@ from skmoe._data.rows import split_into_blocks
 from skmoe._estimators.attributes import (
     attributes_of_run,
     attributes_of_starts,
+    user_stacklevel,
     warn_collapsed,
     warn_convergence,
     warn_dispersion_at_bound,
+    warn_half_life,
+    warn_special_losses,
 )
 from skmoe._estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._estimators.dask_methods import supports_dask
@@ -144,7 +148,9 @@ class BaseMixtureOfExperts(
         ConvergenceWarning
             If `max_iter` iterations do not bring the lower bound within `tol` of its limit.
         UserWarning
-            If an expert collapses.
+            If an expert collapses or its noise variance is at its floor, if an expert is an
+            estimator with a loss for counts, positive targets or quantiles, or if `half_life` is
+            set.
         """
         return self._fit(X, y, sample_weight, groups, fit_params)
 
@@ -208,6 +214,8 @@ class BaseMixtureOfExperts(
         mass = usage.responsibility_mass
         warn_collapsed(np.full(1, mass.sum()) if averaged else mass)
         warn_dispersion_at_bound(self._fitted)
+        warn_special_losses(params)
+        warn_half_life(self.half_life)
         return self
 
     def _monitors(
@@ -354,12 +362,25 @@ class BaseMixtureOfExperts(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target. None scores the mixture's own prediction, which tells how sure it is.
+            Observed target. None, which scikit-learn's checks of estimators use, scores the
+            mixture's own prediction, and warns.
 
         Returns
         -------
         log_density : ndarray of shape (n_samples,)
             Natural logarithm of the predictive density of each row, in the units of y.
+
+        Warns
+        -----
+        UserWarning
+            If y is None.
         """
+        if y is None:
+            warnings.warn(
+                "score_samples without y is the log density of the mixture's own prediction, not "
+                "of observations. Pass the observed target: score_samples(X, y).",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
         X, y = self._validate_X_y(X, self.predict(X) if y is None else y)
         return self._fitted.log_density(X, y)

@@ -53,9 +53,13 @@ def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> N
         if parametric:
             name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
             what = f"expert={name}"
+        takes = "takes" if parametric else "take"
+        reason, remedy = f"{what} {takes} no metadata", "use estimators as experts"
+        if unused == ["groups"]:
+            reason = f"they keep rows of a group in one fold, and {what} {takes} no folds"
+            remedy = 'use them with n_experts="auto", a base or estimators as experts'
         raise ValueError(
-            f"{', '.join(unused)} cannot be used: {what} take no metadata"
-            f"{' and no folds' if parametric else ''}. Leave it out, or use estimators as experts."
+            f"{', '.join(unused)} cannot be used: {reason}. Leave it out, or {remedy}."
         )
 
 

@@ -23,7 +23,6 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_mixture, check_names, check_table
 from skmoe.inspection._grid import column_stds
 
-
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
 

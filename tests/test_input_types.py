@@ -26,7 +26,8 @@ def test_numbers_of_any_type(dtype):
     moe = MixtureOfExpertsRegressor(1).fit(table, y)
     same = MixtureOfExpertsRegressor(1).fit(table.astype(float), y.astype(float))
     assert moe.predict(table).dtype == np.float64
-    assert_allclose(moe.predict(table), same.predict(table.astype(float)), rtol=1e-5)
+    # Predictions near zero have the round-off of those far from it.
+    assert_allclose(moe.predict(table), same.predict(table.astype(float)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

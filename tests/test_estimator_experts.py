@@ -381,7 +381,7 @@ def test_warm_start_goes_on():
 
 @pytest.mark.parametrize("variance", ["per_expert", "shared"])
 def test_the_bound_does_not_depend_on_the_units_of_y(variance):
-    # Deeper trees depend on the units: scikit-learn does not split nodes of an impurity below 1e-16.
+    # Deeper trees depend on the units: nodes of an impurity below 1e-16 are not split.
     tree = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
     moe = MixtureOfExpertsRegressor(2, expert=tree, variance=variance, random_state=0)
     moe.set_params(variance_prior=100.0, n_init=1).fit(X, Y)

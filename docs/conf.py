@@ -30,7 +30,7 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX01"}
 # Values that are returned have names here, and "Akaike's" is no verb.
 numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
-# One line is enough for methods of a protocol and for densities; the last ones are not made by hand.
+# One line is enough for protocol methods and densities; users do not construct the last ones.
 numpydoc_validation_exclude = {
     r"skmoe\.(experts|gates|protocols)\.",
     r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|sf|logcdf|logsf)$",

@@ -240,3 +240,25 @@ def test_missing_pandas_is_named(fitted, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r'pip install "skmoe\[frames\]"'):
         found.to_frame()
+
+
+def test_an_explanation_of_averaged_starts_is_the_derivative_of_predict(fitted):
+    _, X, y = fitted
+    moe = MixtureOfExpertsRegressor(2, combine="average", n_init=3, random_state=0).fit(X, y)
+    explanation = moe.explain(X)
+    total = explanation.slope + explanation.gate_effect
+    for j, name in enumerate(X.columns):
+        assert_allclose(total[:, j], derivative_of_predict(moe, X, name), rtol=1e-4, atol=1e-6)
+    # Log odds are those of two experts, not of six.
+    k = int(np.argmax(np.abs(moe.gate_coef_[:, 0])))
+    log_odds = 2 * moe.gate_coef_[k, 0]
+    assert f"price {log_odds:+.2f}" in export_text(moe).split("\n\n")[1 + k]
+    effect = dict(moe.summary().experts[k].gate_effects)["price"]
+    assert effect == pytest.approx(log_odds * X["price"].std(ddof=0))
+
+
+def test_averages_of_starts_of_one_expert_have_no_gate_effects(fitted):
+    _, X, y = fitted
+    moe = MixtureOfExpertsRegressor(1, combine="average", n_init=2, random_state=0).fit(X, y)
+    assert "per SD" not in str(moe.summary(X, y))
+    assert "same for all rows" in export_text(moe)

@@ -112,7 +112,11 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
 
 
 def check_columns(
-    name: str, value: Any, n_features: int, feature_names: Array | None
+    name: str,
+    value: Any,
+    n_features: int,
+    feature_names: Array | None,
+    allow_empty: bool = False,
 ) -> Array | None:
     """Indices of columns given as names, indices or a mask; None stands for all columns."""
     if value is None:
@@ -121,6 +125,8 @@ def check_columns(
     if chosen.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional; got shape {chosen.shape}.")
     if chosen.size == 0:
+        if allow_empty:
+            return np.zeros(0, dtype=np.intp)
         raise ValueError(f"{name} must not be empty; use None for all features.")
     if chosen.dtype.kind in "UOT" and all(isinstance(entry, str) for entry in chosen):
         columns = _named_columns(name, chosen, feature_names)
@@ -131,7 +137,7 @@ def check_columns(
                 f"got {len(chosen)}."
             )
         columns = np.flatnonzero(chosen)
-        if len(columns) == 0:
+        if len(columns) == 0 and not allow_empty:
             raise ValueError(f"{name} must not be empty; its mask chooses no feature.")
     elif chosen.dtype.kind in "iu":
         outside = chosen[(chosen < -n_features) | (chosen >= n_features)]

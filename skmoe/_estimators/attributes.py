@@ -14,6 +14,7 @@ from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitProblem
 from skmoe._estimators.warm_start import TrainingState
+from skmoe._inference.criteria import n_parameters
 from skmoe._mixture.acceleration import aitken_gap
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -34,8 +35,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if model.experts.link:
         attributes["link_"] = model.experts.link
-    n_gate = model.gate.n_parameters(params.gate)
-    attributes["n_parameters_"] = n_gate + model.experts.n_parameters(params.experts)
+    n_params = n_parameters(fitted)
+    attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | model.experts.attributes(params.experts, preprocessor)
 
 

@@ -57,6 +57,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
+        Parametric experts may use none, `expert_features=[]`: a latent class model.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
         computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
@@ -121,7 +122,8 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
         `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
-        that experts do not see.
+        that experts do not see. They are no effects on `predict_proba`: give that, not the
+        estimator, to tools that read `coef_`, such as `shap.Explainer`.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)

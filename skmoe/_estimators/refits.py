@@ -45,7 +45,9 @@ def _without_feature_names(estimator: Any) -> Any:
     names = vars(model).pop("feature_names_in_", None)
     if names is not None:
         columns = {
-            name: check_columns(name, getattr(model, name), model.n_features_in_, names)
+            name: check_columns(
+                name, getattr(model, name), model.n_features_in_, names, allow_empty=True
+            )
             for name in ("gate_features", "expert_features")
         }
         model.set_params(**columns)

@@ -58,6 +58,7 @@ class MixtureOfExpertsRegressor(
         L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
+        Parametric experts may use none, `expert_features=[]`: a latent class model.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
         computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
@@ -121,7 +122,8 @@ class MixtureOfExpertsRegressor(
         predictions are averaged.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
-        the experts do not use.
+        the experts do not use. They are no effects on `predict`, for which see `explain`: give
+        `predict`, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)

@@ -115,7 +115,14 @@ def validate_training_data(
     n_features = validation_copy.n_features_in_
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
-    expert_columns = check_columns("expert_features", params.expert_features, n_features, names)
+    # Experts without features have means, or counts, that do not depend on them: latent classes.
+    expert_columns = check_columns(
+        "expert_features",
+        params.expert_features,
+        n_features,
+        names,
+        allow_empty=not params.uses_estimators,
+    )
     if encoder is not None:
         gate_columns = encoded_columns(encoder, gate_columns)
     init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import MixtureModel, Params, predictive_posterior
+from skmoe._mixture.model import predictive_posterior
 from skmoe._numerics.typing import Array
 
 
@@ -41,16 +41,37 @@ def fit_statistics(mixture: FittedMixture, X: Any, y: Array, weight: Array) -> F
     resp, log_density = predictive_posterior(mixture.log_joint(X, y))
     return FitStatistics(
         float(log_density @ weight),
-        n_parameters(mixture.model, mixture.params),
+        n_parameters(mixture),
         float(weight.sum()),
         classification_entropy(resp, weight),
         resp @ weight,
     )
 
 
-def n_parameters(model: MixtureModel, params: Params) -> float:
-    """Number of free parameters of gate and experts; NaN if it cannot be counted."""
-    return float(model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts))
+def n_parameters(mixture: FittedMixture) -> float:
+    """Number of free parameters of gate and experts; NaN if it cannot be counted.
+
+    Slopes of constant columns, which are zero, do not count.
+    """
+    model, params, preprocessor = mixture
+    total = model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts)
+    is_constant = ~np.isfinite(preprocessor.feature_scaling.scale)
+    parts: list[tuple[Any, Array | None]] = []
+    if model.gate.n_starts(params.gate) == 1:  # averages have no initial parameters
+        parts.append((model.gate, preprocessor.gate_columns))
+    if not model.experts.needs_all_rows:
+        parts.append((model.experts, preprocessor.expert_columns))
+    for part, columns in parts:
+        used = is_constant if columns is None else is_constant[columns]
+        if used.any():
+            total -= _count(part, model.n_experts, len(used) + 1)
+            total += _count(part, model.n_experts, len(used) + 1 - int(used.sum()))
+    return float(total)
+
+
+def _count(part: Any, n_experts: int, n_columns: int) -> float:
+    """Number of parameters of a gate or family for a number of columns of its design matrix."""
+    return float(part.n_parameters(part.init_params(n_experts, n_columns)))
 
 
 def aic(log_likelihood: float, n_params: float) -> float:

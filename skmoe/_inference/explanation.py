@@ -49,7 +49,8 @@ def explain_predictions(
         return explained
     n_features, extra = attributes["n_features_in_"], mixture.preprocessor.extra_features
     if gate_coef.shape[1] == n_features and extra is None:
-        explained["gate_effect"] = _gate_effects(gate, means, gate_coef)
+        n_starts = mixture.model.gate.n_starts(mixture.params.gate)
+        explained["gate_effect"] = _gate_effects(gate, means, gate_coef, n_starts)
     return explained
 
 
@@ -60,7 +61,19 @@ def _blended_slopes(gate: Array, coef: Array, derivative: Array | None) -> Array
     return np.einsum("nk,nk...,k...p->n...p", gate, derivative, coef)
 
 
-def _gate_effects(gate: Array, means: Array, gate_coef: Array) -> Array:
-    """Derivatives of the prediction through the gate, (n, p) or (n, m, p)."""
-    relative_gate_coef = gate_coef - (gate @ gate_coef)[:, None]  # (n, K, p)
+def _gate_effects(gate: Array, means: Array, gate_coef: Array, n_starts: int) -> Array:
+    """Derivatives of the prediction through the gate, (n, p) or (n, m, p).
+
+    In an average of starts, whose probabilities are fixed, the experts of each start compete with
+    each other only.
+    """
+    mean_coef = gate @ gate_coef
+    if n_starts > 1:
+        within = n_starts * gate.reshape(len(gate), n_starts, -1)
+        coef = gate_coef.reshape(n_starts, within.shape[2], -1)
+        mean_coef = np.einsum("nsk,skp->nsp", within, coef)
+        mean_coef = np.repeat(mean_coef, within.shape[2], axis=1)  # (n, S * K, p)
+    else:
+        mean_coef = mean_coef[:, None]
+    relative_gate_coef = gate_coef - mean_coef  # (n, K, p)
     return np.einsum("nk,nk...,nkp->n...p", gate, means, relative_gate_coef)

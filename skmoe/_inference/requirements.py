@@ -81,7 +81,7 @@ def missing_for_inference(mixture: FittedMixture) -> str:
             f"inference needs every expert to see every row; got top_k={model.top_k}. Fit with "
             "top_k=None."
         )
-    n_terms = n_parameters(model, mixture.params)
+    n_terms = n_parameters(mixture)
     if n_terms > MAX_TERMS:
         return (
             "inference needs the covariance matrix of all coefficients, of which there may be at "
@@ -108,7 +108,7 @@ def check_n_parameters_known(
     mixture: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
 ) -> None:
     """Raise ValueError if the parameters, such as those of fitted `models`, cannot be counted."""
-    if not np.isnan(n_parameters(mixture.model, mixture.params)):
+    if not np.isnan(n_parameters(mixture)):
         return
     uncounted = f"{type(mixture.model.experts).__name__} has"
     for k, (model, *_) in enumerate(models):

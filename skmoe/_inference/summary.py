@@ -246,8 +246,11 @@ def _gate_scale(mixture: FittedMixture, reference: int | None, single_logit: boo
 
 
 def _gate_effects(mixture: FittedMixture) -> Array | None:
-    """Log odds (K, q) of each expert against the average of the others, per standard deviation."""
-    gate, n_experts = mixture.model.gate, mixture.model.n_experts
+    """Log odds (K, q) of each expert against the others of its start, per standard deviation."""
+    gate = mixture.model.gate
+    n_experts = mixture.model.n_experts // _n_averaged_starts(mixture)
+    if n_experts == 1:
+        return None
     n_columns = mixture.preprocessor.n_gate_columns
     coef = gate.coefficients(mixture.params.gate, n_columns)
     if coef is None or not gate.depends_on_features:

@@ -133,11 +133,16 @@ def export_text(
 
 
 def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the log odds of each expert against the others; None if there are none."""
+    """Slopes (K, q) of the log odds of each expert against the others; None if there are none.
+
+    In an average of starts, against the others of its start.
+    """
     slopes = getattr(estimator, "gate_coef_", None)
-    if slopes is None or len(slopes) == 1 or not slopes.any():
+    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
+    n_experts = estimator.n_experts_ // n_starts
+    if slopes is None or n_experts == 1 or not slopes.any():
         return None
-    return slopes * len(slopes) / (len(slopes) - 1.0)
+    return slopes * n_experts / (n_experts - 1.0)
 
 
 def derived_gate_columns(estimator: Any) -> list[str] | None:

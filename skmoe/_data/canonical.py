@@ -37,7 +37,9 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     moments = _moments(X, Y, weight)
     strength = np.abs(moments.correlations)
     skewness = moments.skewness
-    columns = _sorted(strength.sum(axis=0), np.abs(skewness), moments.kurtosis, skewness)
+    # Constant columns, whose moments are zero, come last.
+    is_constant, kurtosis = moments.kurtosis == 0.0, moments.kurtosis
+    columns = _sorted(is_constant, strength.sum(axis=0), np.abs(skewness), kurtosis, skewness)
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
         own = _moments(Y.T, Y[:0], weight)

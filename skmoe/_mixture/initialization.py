@@ -97,7 +97,10 @@ def make_init_data(
     X = np.asarray(X, dtype=np.float64).round(ROUND_DECIMALS)
     form = canonical_form(X, targets, rows.weight, signed=signed)
     Y = (form.signs[:, None] * targets)[form.outputs].round(ROUND_DECIMALS)
-    return InitData(rows, X[:, form.columns], Y, form.outputs)
+    X = X[:, form.columns]
+    varies = np.ptp(X, axis=0) > 0.0
+    # Constant columns would change the random numbers of the others.
+    return InitData(rows, X[:, varies] if varies.any() else X, Y, form.outputs)
 
 
 # --- random splits ----------------------------------------------------------------------------

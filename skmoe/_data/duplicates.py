@@ -11,7 +11,7 @@ from skmoe._numerics.typing import Array, Design
 
 
 def unique_weighted_rows(
-    X: Design, y: Array, weight: Array, form: CanonicalForm
+    X: Design, y: Array, weight: Array, form: CanonicalForm | None = None
 ) -> tuple[Array, Array]:
     """Distinct rows of [X, y] with their total weights, in an order that depends on values only.
 
@@ -25,8 +25,8 @@ def unique_weighted_rows(
     y : array of shape (n,) or (n, m)
         Outputs, and after them other keys.
     weight : array of shape (n,)
-    form : CanonicalForm
-        Of the columns of X and of the outputs.
+    form : CanonicalForm, optional
+        Of the columns of X and of the outputs; by default they keep their order and sign.
 
     Returns
     -------
@@ -36,6 +36,9 @@ def unique_weighted_rows(
         Total weight of its duplicates.
     """
     y = y.reshape(len(y), -1)
+    if form is None:
+        n_outputs = y.shape[1]
+        form = CanonicalForm(np.arange(X.shape[1]), np.arange(n_outputs), np.ones(n_outputs))
     others = np.arange(len(form.signs), y.shape[1])
     signs = np.append(form.signs, np.ones(len(others)))
     hashes = _row_hashes(X, form.columns, seed=0)

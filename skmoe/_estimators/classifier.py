@@ -255,9 +255,7 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         self.verbose = verbose
 
     @available_if(_supports_partial_fit)
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from a batch of a stream by online EM.
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again

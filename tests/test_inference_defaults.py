@@ -86,7 +86,8 @@ def test_float32_rows_and_weights_have_the_errors_of_double_precision():
         .inference(rows, y, weight)
         for rows in (X, X.astype(np.float32))
     )
-    assert_allclose(narrow.standard_errors, found.standard_errors, rtol=1e-3)
+    # Round-off may exchange the numbers of the two experts.
+    assert_allclose(np.sort(narrow.standard_errors), np.sort(found.standard_errors), rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")

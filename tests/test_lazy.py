@@ -47,6 +47,7 @@ LAZY = {
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:score_samples without y")
 class TestLazyAnswers:
     @pytest.fixture(autouse=True)
     def no_threads(self):

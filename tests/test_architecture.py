@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -276,6 +277,32 @@ def test_pictures_read_public_attributes_only(name):
             asked = node.args[1]
             assert isinstance(asked, ast.Constant), ast.unparse(node)
             assert not asked.value.startswith("_"), ast.unparse(node)
+
+
+# --- tests --------------------------------------------------------------------------------------
+
+TESTS = {
+    path.name: ast.parse(path.read_text("utf-8")) for path in Path(__file__).parent.glob("*.py")
+}
+
+
+@pytest.mark.parametrize("name", sorted(TESTS))
+def test_no_test_draws_from_a_generator_that_others_draw_from(name):
+    """What a test sees would depend on the tests before it."""
+    shared = set()
+    for node in TESTS[name].body:
+        made = re.fullmatch(
+            r"np\.random\.default_rng\((\d*)\)", ast.unparse(getattr(node, "value", node))
+        )
+        if isinstance(node, ast.Assign) and made:
+            assert made[1], f"{name}, line {node.lineno}: a generator without a seed"
+            shared |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    for function in functions(TESTS[name]):
+        own = {argument.arg for argument in parameters(function)}
+        names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+        own |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        for node in names:
+            assert node.id not in shared - own, f"{name}, line {node.lineno}: {node.id}"
 
 
 # --- words and sizes --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -62,8 +63,18 @@ def test_blocks_and_memory_agree(case):
     tolerance = 1e-3 if "class_weight" in str(moe) else 1e-6
     assert_allclose(blocks.lower_bound_, whole.lower_bound_, atol=tolerance)
     # Starts that end alike may number their experts differently.
-    gates = [np.sort(moe.predict_gate(features), axis=1) for moe in (blocks, whole)]
-    assert_allclose(*gates, atol=0.02)
+    gates = [moe.predict_gate(features) for moe in (blocks, whole)]
+    _, order = linear_sum_assignment(gates[1].T @ gates[0], maximize=True)
+    difference = np.abs(gates[0][:, order] - gates[1]).max(axis=1)
+    means = [
+        (moe.predict_proba if y is LABELS or y is CODES else moe.predict)(features)
+        for moe in (blocks, whole)
+    ]
+    difference += np.abs(means[0] - means[1]).reshape(len(y), -1).max(axis=1)
+    # Routing switches between experts where two are equally probable.
+    tolerance = 5e-3 if "class_weight" in str(moe) else 2e-3
+    assert np.quantile(difference, 0.999) < tolerance
+    assert case == "routing" or difference.max() < tolerance
     if case == "frame":
         assert_array_equal(blocks.feature_names_in_, ["a", "b", "c"])
     if case == "labels":

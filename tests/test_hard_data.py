@@ -115,7 +115,7 @@ def test_constant_columns_get_no_weight():
 
 
 def test_one_class_for_each_region():
-    X = np.sort(RNG.uniform(-1, 1, size=(200, 1)), axis=0)
+    X = np.sort(np.random.default_rng(1).uniform(-1, 1, size=(200, 1)), axis=0)
     y = np.digitize(X[:, 0], [-0.5, 0.0, 0.5])
     moe = quietly_fitted(MixtureOfExpertsClassifier(4, random_state=0), X, y)
     assert moe.score(X, y) > 0.95
@@ -124,7 +124,8 @@ def test_one_class_for_each_region():
 
 def test_a_perfectly_separable_gate():
     X = np.r_[np.linspace(-2, -1, 100), np.linspace(1, 2, 100)][:, None]
-    y = np.where(X[:, 0] > 0, 5.0 - X[:, 0], X[:, 0]) + 0.1 * RNG.normal(size=200)
+    rng = np.random.default_rng(1)
+    y = np.where(X[:, 0] > 0, 5.0 - X[:, 0], X[:, 0]) + 0.1 * rng.normal(size=200)
     for gate_alpha in (0.0, 1e-8, 1.0):
         moe = quietly_fitted(
             MixtureOfExpertsRegressor(2, gate_alpha=gate_alpha, random_state=0), X, y
@@ -153,8 +154,9 @@ def test_a_collapsed_expert_is_named():
 
 
 def test_an_expert_on_a_spike_is_named():
-    X = RNG.normal(size=(200, 1))
-    y = np.where(np.arange(200) < 40, 1.0, X[:, 0] + RNG.normal(size=200))
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 1))
+    y = np.where(np.arange(200) < 40, 1.0, X[:, 0] + rng.normal(size=200))
     spike = (y == 1.0).astype(float)
     moe = MixtureOfExpertsRegressor(
         2, gate="constant", variance_prior=0.0, init=np.column_stack([spike, 1 - spike])

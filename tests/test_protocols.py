@@ -146,7 +146,7 @@ def test_minimal_parts_have_a_summary_and_an_explanation():
 
 
 def test_weights_are_repeats():
-    weight = RNG.integers(1, 4, size=400)
+    weight = np.random.default_rng(1).integers(1, 4, size=400)
     weighted = mixture(gate=PieGate()).fit(X, Y, sample_weight=weight)
     repeated = mixture(gate=PieGate()).fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight))
     assert_allclose(weighted.predict(X), repeated.predict(X))

@@ -65,7 +65,7 @@ def test_starts_find_two_clear_regimes(name):
     rows = (X - X.mean()) / X.std(), ((y - y.mean()) / y.std())[None], np.ones(len(y))
     labels = INITIALIZERS[name](*rows, 2, np.random.default_rng(0))
     agreement = adjusted_rand_score(X[:, 0] > 0, labels)
-    assert agreement > {"linear_tree": 0.8, "tree": 0.1, "kmeans": 0.1}[name]
+    assert agreement > {"linear_tree": 0.8, "tree": 0.2, "kmeans": 0.3}[name]
 
 
 def test_random_cuts_differ_and_other_starts_can_be_varied():

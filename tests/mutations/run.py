@@ -7,9 +7,10 @@
 
 Not a test and not run by one. The repository is copied to a temporary folder, where the tests run
 once to learn which of them reach which line and how long they take. Each change is then met by the
-tests that reach its line, laws and quick ones first, until one fails or the time for one change is
-over. Printed are the changes that no test noticed, and the share that was. The map of the tests
-is kept beside the copies and used again while code and tests are the same.
+tests that reach its line, laws and quick ones first, and by the tests that share a file with them,
+until one fails or the time for one change is over. Printed are the changes that no test noticed,
+and the share that was. The map of each file of tests is kept beside the copies and used again
+while the code, this file and what it imports are the same.
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ def run_tests(folder: Path, arguments: list[str], timeout: float | None = None) 
     """The exit code of pytest in a copy; 1 if it takes too long."""
     environment = os.environ | {
         "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "MPLBACKEND": "agg",
@@ -80,38 +80,29 @@ def run_tests(folder: Path, arguments: list[str], timeout: float | None = None) 
 # --- which tests reach which lines --------------------------------------------------------------
 
 
-def digest() -> str:
-    """Of code and tests."""
+def digest(*paths: Path) -> str:
+    """Of files and folders."""
     total = hashlib.sha1()
-    for folder in ("skmoe", "tests"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            total.update(path.read_bytes())
+    for path in paths:
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            total.update(file.read_bytes())
     return total.hexdigest()[:12]
 
 
-def make_map(folder: Path, n_workers: int, test_files: list[str]) -> dict:
-    """Tests by file and line, and the seconds of each test."""
-    report, data = folder / "times.xml", folder / ".coverage"
-    (folder / "coveragerc").write_text("[run]\nsource = skmoe\n")
-    run_tests(
-        folder,
-        [
-            f"-n{n_workers}",
-            "--cov=skmoe",
-            "--cov-context=test",
-            "--cov-config=coveragerc",
-            "--cov-report=",
-            f"--junitxml={report}",
-            *test_files,
-        ],
-    )
+def make_map(folder: Path, test_file: str) -> dict:
+    """Tests of a file by file and line of the code, and the seconds of each test."""
+    stem = Path(test_file).stem
+    report, data = folder / f"{stem}.xml", folder / f"{stem}.coverage"
+    config = folder / f"{stem}.rc"
+    config.write_text(f"[run]\nsource = skmoe\ndata_file = {data}\n")
+    options = ["--cov=skmoe", "--cov-context=test", f"--cov-config={config}", "--cov-report="]
+    run_tests(folder, ["-n0", *options, f"--junitxml={report}", test_file])
     from coverage import CoverageData
 
     seconds = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
-        file = case.get("classname", "").replace(".", "/") + ".py"
         if case.find("failure") is None and case.find("error") is None:
-            seconds[f"{file}::{case.get('name')}"] = float(case.get("time", 0.0))
+            seconds[f"{test_file}::{case.get('name')}"] = float(case.get("time", 0.0))
     coverage = CoverageData(str(data))
     coverage.read()
     lines: dict[str, dict[str, list[str]]] = {}
@@ -123,15 +114,45 @@ def make_map(folder: Path, n_workers: int, test_files: list[str]) -> dict:
     return {"seconds": seconds, "lines": lines}
 
 
+def read_maps(folder: Path, test_files: list[str], n_workers: int) -> dict:
+    """One map of all files of tests; those of changed files are made."""
+    shared = [path for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")]
+    common = digest(ROOT / "skmoe", *sorted(shared))
+    (folder / "maps").mkdir(exist_ok=True)
+
+    def read(test_file: str) -> dict:
+        key = f"{common}-{digest(ROOT / test_file)}"
+        kept = folder / "maps" / f"{Path(test_file).stem}-{key}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(make_map(folder / "copy0", test_file)))
+        return json.loads(kept.read_text())
+
+    whole: dict = {"seconds": {}, "lines": {}}
+    with ThreadPoolExecutor(n_workers) as pool:
+        for part in pool.map(read, test_files):
+            whole["seconds"] |= part["seconds"]
+            for file, found in part["lines"].items():
+                lines = whole["lines"].setdefault(file, {})
+                for line, tests in found.items():
+                    lines.setdefault(line, []).extend(tests)
+    return whole
+
+
 def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
-    """Tests that reach the line of a change: laws first, then the quick ones, within a time."""
+    """Tests that reach the line of a change: laws first, then the quick ones, within a time.
+
+    Tests of the same files come last: what reaches the line may have been done once for all.
+    """
     lines, seconds = tests["lines"].get(mutant.file, {}), tests["seconds"]
     last = mutant.line + mutant.old.count("\n")
     reached = {
         test for line in range(mutant.line, last + 1) for test in lines.get(str(line), [])
     } or {test for test in seconds if "test_laws_" in test}
+    files = {test.split("::")[0] for test in reached}
+    beside = {test for test in seconds if test.split("::")[0] in files}
     total, taken = 0.0, []
-    for test in sorted(reached, key=lambda t: ("test_laws_" not in t, seconds[t])):
+    order = sorted(beside, key=lambda t: (t not in reached, "test_laws_" not in t, seconds[t]))
+    for test in order:
         if total + seconds[test] <= budget:
             total += seconds[test]
             taken.append(test)
@@ -139,6 +160,13 @@ def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
 
 
 # --- mutants ------------------------------------------------------------------------------------
+
+
+def write(path: Path, source: str) -> None:
+    """The text of a module, whose compiled text is forgotten: it is known by its time only."""
+    path.write_text(source)
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        compiled.unlink()
 
 
 def meet(mutant: Mutant, folder: Path, tests: dict, budget: float) -> str:
@@ -149,11 +177,11 @@ def meet(mutant: Mutant, folder: Path, tests: dict, budget: float) -> str:
     path = folder / mutant.file
     source = path.read_text()
     try:
-        path.write_text(apply(source, mutant))
+        write(path, apply(source, mutant))
         time_allowed = 60.0 + 6.0 * sum(tests["seconds"][test] for test in chosen)
         code = run_tests(folder, ["-x", "-n0", "--no-header", *chosen], time_allowed)
     finally:
-        path.write_text(source)
+        write(path, source)
     return "survived" if code == 0 else "caught"
 
 
@@ -185,27 +213,21 @@ def main() -> None:
         print(*mutants, sep="\n")
         return
 
-    folder = options.folder or Path(tempfile.gettempdir()) / f"skmoe-mutations-{digest()}"
+    name = f"skmoe-mutations-{digest(ROOT / 'skmoe')}"
+    folder = options.folder or Path(tempfile.gettempdir()) / name
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "tests.json"
-    if not kept.exists():
-        base = (
-            copy_repository(folder / "base") if not (folder / "base").exists() else folder / "base"
-        )
-        files = options.tests or [
-            str(path.relative_to(ROOT))
-            for path in sorted((ROOT / "tests").glob("test_*.py"))
-            if path.name not in LEFT_OUT
-        ]
-        kept.write_text(json.dumps(make_map(base, options.workers, files)))
-    tests = json.loads(kept.read_text())
-    print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
-
     copies: Queue[Path] = Queue()
     for i in range(options.workers):
         copy = folder / f"copy{i}"
         shutil.rmtree(copy, ignore_errors=True)
         copies.put(copy_repository(copy))
+    test_files = options.tests or [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        if path.name not in LEFT_OUT
+    ]
+    tests = read_maps(folder, test_files, options.workers)
+    print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
 
     def run(mutant: Mutant) -> str:
         copy, begin = copies.get(), time.monotonic()

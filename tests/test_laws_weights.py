@@ -25,6 +25,7 @@ from recorders import (
 from regimes import quiet, two_regimes
 from scipy import stats
 from scipy.special import log_softmax
+from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
@@ -37,7 +38,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import first_pass as first_pass_module
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._estimators import n_experts_selection, problem
+from skmoe._estimators import n_experts_selection, partial_fit, problem
 from skmoe._estimators.attributes import warn_collapsed
 from skmoe._inference.bootstrap import bootstrap_rows
 from skmoe._mixture import initialization
@@ -665,19 +666,41 @@ def test_the_past_of_a_stream_fades_by_weight(half_life):
     assert_allclose(state.features.weight, effective.sum())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a young stream counts rows, not weights, against its half life"
-)
-def test_a_heavy_row_of_a_stream_is_several_rows():
+STREAMS = {
+    "regressor": MixtureOfExpertsRegressor(2, random_state=0),
+    "counts": MixtureOfExpertsRegressor(2, expert="poisson", random_state=0),
+    "classifier": MixtureOfExpertsClassifier(2, random_state=0),
+}
+
+
+@pytest.mark.parametrize("half_life", [None, 299, 300, 301, 599, 600, 601, 900, 901])
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_heavy_row_of_a_stream_is_several_rows(case, half_life):
+    """Also where the rows are initialised again, and where they are no longer stored."""
     X, y = two_regimes(300, 2)
-    weighted, repeated = (
-        MixtureOfExpertsRegressor(2, half_life=300, random_state=0) for _ in range(2)
-    )
+    if case != "regressor":
+        y = np.round(np.exp(y - y.min())) % (3 if case == "classifier" else 20)
+    options = {"classes": np.unique(y)} if case == "classifier" else {}
+    weighted, repeated = (clone(STREAMS[case]).set_params(half_life=half_life) for _ in range(2))
     for start in range(0, 300, 100):
         rows = slice(start, start + 100)
-        weighted.partial_fit(X[rows], y[rows], np.full(100, 3.0))
-        repeated.partial_fit(np.repeat(X[rows], 3, axis=0), np.repeat(y[rows], 3))
-    assert_allclose(weighted.predict(X), repeated.predict(X), atol=1e-5)
+        weighted.partial_fit(X[rows], y[rows], sample_weight=np.full(100, 3.0), **options)
+        repeated.partial_fit(np.repeat(X[rows], 3, axis=0), np.repeat(y[rows], 3), **options)
+        buffers = [moe._training_state.row_buffer is None for moe in (weighted, repeated)]
+        assert buffers == [half_life is not None and half_life <= 3 * (start + 100)] * 2
+    assert_allclose(predictions(weighted, X), predictions(repeated, X), atol=1e-5)
+
+
+def test_rows_of_little_weight_are_not_stored_for_ever(monkeypatch):
+    monkeypatch.setattr(partial_fit, "N_BUFFERED_ROWS", 150)
+    X, y = two_regimes(300, 2)
+    moe = clone(STREAMS["regressor"])
+    n_stored = []
+    for rows in (slice(100), slice(100), slice(100, 200)):
+        moe.partial_fit(X[rows], y[rows], np.full(100, 0.01))
+        row_buffer = moe._training_state.row_buffer
+        n_stored.append(None if row_buffer is None else len(row_buffer.weight))
+    assert n_stored == [100, 100, None]  # distinct rows
 
 
 def test_bagged_trees_out_of_bag_are_weighted():

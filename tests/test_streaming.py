@@ -345,7 +345,8 @@ def test_weights_and_class_weights_of_early_rows(monkeypatch):
     monkeypatch.setattr(
         "skmoe._estimators.partial_fit.MIN_REINITIALIZATION_GAIN", -np.inf
     )  # always begins anew
-    monkeypatch.setattr("skmoe._estimators.partial_fit.N_BUFFERED_ROWS", 300)
+    # More than the weight of the first batch, and less than that of both.
+    monkeypatch.setattr("skmoe._estimators.partial_fit.N_BUFFERED_ROWS", 600)
     halves = clone(moe)
     for here in (slice(300), slice(300, 600)):
         halves.partial_fit(

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
+from skmoe._data.duplicates import unique_weighted_rows
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, split_into_blocks
@@ -37,8 +38,8 @@ from skmoe._numerics.typing import Array, Design
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
 
-# The rows of the first batches are buffered up to this number, and the mixture is re-initialised on
-# them whenever their number has doubled.
+# The rows of the first batches are buffered up to this total weight, or this number of distinct rows,
+# and the mixture is re-initialised on them whenever their weight has doubled.
 N_BUFFERED_ROWS = 4000
 
 # A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
@@ -61,7 +62,12 @@ class RowBuffer(NamedTuple):
     X: Design
     y: Array  # outputs (m, n), or class codes (n,)
     weight: Array  # sample weights times class weights
-    n_rows_at_init: int = 0  # number of rows at the last initialisation
+    weight_at_init: float = 0.0  # total weight at the last initialisation
+
+    @property
+    def total_weight(self) -> float:
+        """The number of rows that the weights stand for."""
+        return float(self.weight.sum())
 
     def append(self, other: RowBuffer) -> RowBuffer:
         """The buffer with the rows of another batch."""
@@ -70,7 +76,17 @@ class RowBuffer(NamedTuple):
             X=stack([self.X, other.X]),
             y=np.concatenate([self.y, other.y], axis=-1),
             weight=np.concatenate([self.weight, other.weight]),
-        )
+        ).merge_duplicates()
+
+    def merge_duplicates(self) -> RowBuffer:
+        """The buffer with each distinct row once."""
+        index, weight = unique_weighted_rows(self.X, self.y.T, self.weight)
+        return self._replace(X=self.X[index], y=self.y[..., index], weight=weight)
+
+    def is_full(self, half_life: float) -> bool:
+        """Whether no more rows are needed, or kept, for initialisations."""
+        enough = self.total_weight >= min(N_BUFFERED_ROWS, half_life)
+        return enough or len(self.weight) >= N_BUFFERED_ROWS
 
 
 class StreamFit(NamedTuple):
@@ -111,7 +127,7 @@ class StreamingMixin:
             if row_buffer is not None:
                 row_buffer = row_buffer.append(batch)
                 result, row_buffer = _reinitialize(self, params, result, row_buffer, batch)
-        if row_buffer is not None and len(row_buffer.weight) >= min(N_BUFFERED_ROWS, half_life):
+        if row_buffer is not None and row_buffer.is_full(half_life):
             row_buffer = None
         self._set_fitted_attributes(_attributes(result, row_buffer))
         return self
@@ -159,12 +175,13 @@ def _first_batch(
     )
     if options.previous is not None:
         return result, None
-    return result, batch._replace(n_rows_at_init=len(batch.weight))
+    row_buffer = batch.merge_duplicates()
+    return result, row_buffer._replace(weight_at_init=row_buffer.total_weight)
 
 
 def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit:
     """Update online EM by a batch, with the standardisation of all rows so far."""
-    X, y, weight, _ = batch
+    X, y, weight = batch.X, batch.y, batch.weight
     fitted, state = estimator._fitted, estimator._training_state.online_state
     preprocessor = fitted.preprocessor
     decay = 0.5 ** (weight.sum() / half_life)
@@ -198,8 +215,8 @@ def _reinitialize(
     batch: RowBuffer,
 ) -> tuple[StreamFit, RowBuffer]:
     """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
-    n_rows = len(row_buffer.weight)
-    if n_rows < min(2 * row_buffer.n_rows_at_init, N_BUFFERED_ROWS):
+    total = row_buffer.total_weight
+    if total < min(2.0 * row_buffer.weight_at_init, N_BUFFERED_ROWS):
         return result, row_buffer
     validation_copy = copy.copy(estimator)
     for name in ("_fitted", "feature_names_in_"):  # the buffered rows are arrays
@@ -208,7 +225,7 @@ def _reinitialize(
     params = params._replace(
         gate_features=preprocessor.gate_columns, expert_features=preprocessor.expert_columns
     )
-    X, y, weight, _ = row_buffer
+    X, y, weight = row_buffer.X, row_buffer.y, row_buffer.weight
     classes = result.attributes.get("classes_")
     if classes is None:
         y = y[0] if estimator._single_output else y.T
@@ -218,7 +235,7 @@ def _reinitialize(
     candidate, _ = _initialize(
         validation_copy, params, (X, y, weight), FitOptions(classes=classes), result.fitted
     )
-    row_buffer = row_buffer._replace(n_rows_at_init=n_rows)
+    row_buffer = row_buffer._replace(weight_at_init=total)
     gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
     if gain < MIN_REINITIALIZATION_GAIN:
         return result, row_buffer

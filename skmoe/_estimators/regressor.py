@@ -100,8 +100,8 @@ class MixtureOfExpertsRegressor(
         Experts that are estimators continue from their models if data, folds and estimators are
         the same; otherwise they are fitted to the responsibilities of the previous fit.
     half_life : float, default=None
-        For `partial_fit`: number of rows after which the weight of old rows is halved, so that the
-        mixture follows a stream that changes. None weighs all rows equally.
+        For `partial_fit`: number of rows, or total weight, after which the weight of old rows is
+        halved, so that the mixture follows a stream that changes. None weighs all rows equally.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
@@ -270,7 +270,7 @@ class MixtureOfExpertsRegressor(
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again
         whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows, which
-        are stored until then. After `fit`, learning continues from the fit. Parameters other than
+        are stored until then; a row of weight two counts twice. After `fit`, learning continues from the fit. Parameters other than
         `half_life` are those of the first call.
 
         Parameters

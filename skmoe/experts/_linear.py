@@ -178,8 +178,13 @@ class LinearExperts(Experts):
         return np.log(np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total)
 
     def project(self, params: LinearParams) -> LinearParams:
-        """Keep variances above their floor, and one value where they are shared."""
-        log_variance = np.maximum(params.log_variance, np.log(self.variance_floor))
+        """Keep variances above their floor, and make them one, the geometric mean, if shared."""
+        log_variance = params.log_variance
+        if self.shared_variance:
+            first = log_variance[:1]  # equal variances stay as they are, without round-off
+            mean = first + (log_variance - first).mean(axis=0)
+            log_variance = np.broadcast_to(mean, log_variance.shape)
+        log_variance = np.maximum(log_variance, np.log(self.variance_floor))
         return params._replace(log_variance=log_variance)
 
     def penalty(self, params: LinearParams) -> float:

@@ -37,6 +37,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import first_pass as first_pass_module
 from skmoe._data.block_checks import BlockChecker
+from skmoe._data.extra_features import N_BASE_FOLDS
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._estimators import n_experts_selection, partial_fit, problem
 from skmoe._estimators.attributes import warn_collapsed
@@ -330,6 +331,32 @@ def test_a_base_is_fitted_with_the_weights(kind, in_pipeline):
     for entry in log.fits():
         numbers, given = by_number(entry, "weight")
         assert_allclose(given, weight[numbers])
+
+
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_a_base_gets_weights_only_where_some_are_not_one(kind):
+    """Some estimators take a slow path with any weights; the base is fitted six times."""
+    X, weight, _ = table()
+    X, y = numbered(X), target(kind)
+
+    def fits_of_base(rows, **options):
+        log = Log()
+        base = RecordingClassifier(log) if kind == "classes" else RecordingRegressor(log)
+        moe = (classifier if kind == "classes" else regressor)(2, base=base, max_iter=3)
+        quiet(moe, X[rows], y[rows], **options)
+        assert len(log.fits()) == N_BASE_FOLDS + 1
+        return log.fits()
+
+    rows = np.arange(N)
+    for options in ({}, {"sample_weight": np.ones(N)}):
+        assert all("weight" not in entry for entry in fits_of_base(rows, **options))
+    assert all("weight" in entry for entry in fits_of_base(rows, sample_weight=weight))
+    # A row that is there twice has the weight two, in all fits but the one that leaves it out.
+    for entry in fits_of_base(np.append(rows, 7)):
+        numbers = entry["X"][:, 0]
+        assert ("weight" in entry) == (7 in numbers)
+        if 7 in numbers:
+            assert_allclose(entry["weight"], np.where(numbers == 7, 2.0, 1.0))
 
 
 def test_a_transformer_of_the_gate_is_fitted_with_the_weights():

@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, Ridge
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.experts._variance_prior import estimate_noise_variance, variance_floor
@@ -42,7 +43,11 @@ def test_the_floor_from_rounding_is_bounded():
     assert variance_floor((fine / fine.std())[None])[0] == pytest.approx(gap**2 / 12)
 
 
-def test_without_a_prior_the_noise_is_not_estimated(monkeypatch):
+@pytest.mark.parametrize(
+    "options", [{}, {"expert": "tree"}, {"n_experts": "auto"}, {"base": Ridge()}], ids=str
+)
+@pytest.mark.filterwarnings("ignore")
+def test_without_a_prior_the_noise_is_not_estimated(options, monkeypatch):
     def forbidden(*arguments):
         raise AssertionError("the noise was estimated")
 
@@ -50,9 +55,10 @@ def test_without_a_prior_the_noise_is_not_estimated(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2))
     y = np.abs(X[:, 0]) + 0.3 * rng.normal(size=200)
-    MixtureOfExpertsRegressor(2, variance_prior=0.0, random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, max_iter=5, random_state=0).set_params(**options)
+    clone(moe).set_params(variance_prior=0.0).fit(X, y)
     with pytest.raises(AssertionError, match="estimated"):
-        MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+        moe.fit(X, y)
 
 
 def test_the_estimate_of_the_noise_is_finite():

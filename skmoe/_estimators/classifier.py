@@ -260,8 +260,8 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again
         whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows, which
-        are stored until then; a row of weight two counts twice. After `fit`, learning continues from the fit. Parameters other than
-        `half_life` are those of the first call.
+        are stored until then; a row of weight two counts twice. After `fit`, learning continues
+        from the fit. Parameters other than `half_life` are those of the first call.
 
         Parameters
         ----------

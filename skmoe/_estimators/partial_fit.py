@@ -38,8 +38,8 @@ from skmoe._numerics.typing import Array, Design
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
 
-# The rows of the first batches are buffered up to this total weight, or this number of distinct rows,
-# and the mixture is re-initialised on them whenever their weight has doubled.
+# The rows of the first batches are buffered up to this total weight or number of distinct rows, and
+# the mixture is re-initialised on them whenever their weight has doubled.
 N_BUFFERED_ROWS = 4000
 
 # A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this

@@ -9,3 +9,10 @@ def one_thread():
     """Tables are tiny: threads that wait for each other would take most of the time."""
     with threadpool_limits(1):
         yield
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """The seed of the random order, which the header of a quiet run would show."""
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:
+        terminalreporter.write_line(f"Random order, repeated by: pytest --randomly-seed={seed}")

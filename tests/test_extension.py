@@ -79,7 +79,7 @@ def test_the_mixture_is_fitted_to_what_the_base_leaves_out_of_fold():
     """A base that knows the rows of its fit by heart leaves nothing of them in sample."""
     X, y = waves()
     base = DecisionTreeRegressor(random_state=0)
-    moe = MixtureOfExpertsRegressor(1, base=base).fit(X, y)
+    moe = MixtureOfExpertsRegressor(1, base=base, random_state=0).fit(X, y)
     folds = KFold(5, shuffle=True, random_state=1)
     left = np.mean((y - cross_val_predict(base, X, y, cv=folds)) ** 2)
     assert_allclose(moe.noise_variance_[0], left, rtol=0.15)

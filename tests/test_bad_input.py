@@ -134,6 +134,23 @@ def test_bad_data(make, features, y, weight, message):
         make().fit(features, y, sample_weight=weight)
 
 
+@pytest.mark.parametrize("dtype", [str, object])
+def test_text_is_no_target_of_a_regression(dtype):
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
+    text = np.array(["1.5", "many"] * 60, dtype=dtype)
+    refusal = pytest.raises(ValueError, match=r"y must hold numbers; got 'many'\. .*Classifier")
+    for method in (moe.fit, moe.partial_fit):
+        with refusal:
+            method(X, text)
+    assert not hasattr(moe, "n_features_in_")
+    moe.fit(X, Y)
+    for method in (moe.score_samples, moe.partial_fit):
+        with refusal:
+            method(X, text)
+    numbers = np.array([str(value) for value in Y], dtype=dtype)
+    assert_array_equal(moe.score_samples(X, numbers), moe.score_samples(X, Y))
+
+
 def test_one_class_only():
     with pytest.raises(ValueError, match=r"at least two classes .* one class: \['no'\]"):
         MixtureOfExpertsClassifier().fit(X, ["no"] * 120)

@@ -359,6 +359,20 @@ def test_criteria_count_what_can_be_counted():
         boosted.bic(X, Y)
 
 
+def test_warm_start_goes_on_from_given_responsibilities():
+    """The second fit takes the rows in the order of the first, which the responsibilities set."""
+    X, y = steps(n_rows=60)
+    init = np.random.default_rng(0).dirichlet(np.ones(2), size=60)
+    moe = MixtureOfExpertsRegressor(2, init=init, warm_start=True, tol=0.0, random_state=0)
+    halves, whole = clone(moe).set_params(max_iter=3), clone(moe).set_params(max_iter=6)
+    quiet(quiet(halves, X, y), X, y)
+    assert_array_equal(halves.predict(X), quiet(whole, X, y).predict(X))
+    trees = quiet(clone(halves).set_params(expert="tree"), X, y)
+    bound, fold = trees.lower_bound_, trees._training_state.cross_fit_cache.fold
+    assert quiet(trees, X, y).lower_bound_ >= bound
+    assert_array_equal(trees._training_state.cross_fit_cache.fold, fold)
+
+
 def test_warm_start_goes_on():
     moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0, warm_start=True)
     moe.set_params(max_iter=3)

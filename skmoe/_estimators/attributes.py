@@ -75,7 +75,7 @@ def user_stacklevel() -> int:
     """Level of the first caller outside of this package and of scikit-learn, for warnings."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None:
-        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn"):
+        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
             break
         level, frame = level + 1, frame.f_back
     return level

@@ -160,7 +160,8 @@ def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData
     form = canonical_form(data.X, outputs, data.weight, signed=signed)
     index, weight = unique_weighted_rows(data.X, keys, data.weight, form)
     check_enough_rows(params.n_experts, len(index))
-    if len(index) > MAX_INIT_ROWS or isinstance(data.init, np.ndarray) or data.metadata:
+    # A warm start keeps the rows of the fit that it continues.
+    if len(index) > MAX_INIT_ROWS or not isinstance(params.init, str) or data.metadata:
         return data._replace(unique_rows=(index, weight))
     data = data.take(index)._replace(weight=weight)
     if len(index) <= MIN_INIT_ROWS or params.uses_estimators:

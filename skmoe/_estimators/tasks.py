@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
@@ -95,6 +96,7 @@ class Regression(Task):
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X and y as numbers."""
+        check_no_text(y)
         X, y = validate_data(
             validation_copy,
             X,
@@ -231,11 +233,27 @@ def identity_scaling(n_outputs: int) -> Standardization:
     return Standardization(np.zeros(n_outputs), np.ones(n_outputs))
 
 
+def check_no_text(y: Any) -> None:
+    """The target of a regression must not hold text, unless it is the text of a number."""
+    if y is None or sparse.issparse(y):
+        return
+    values = np.asarray(y)
+    for value in values.ravel() if values.dtype.kind in "OUS" else ():
+        try:
+            float(value if isinstance(value, str | bytes) else 0.0)
+        except ValueError as error:
+            raise ValueError(
+                f"y must hold numbers; got {str(value)!r}. For labels use "
+                "MixtureOfExpertsClassifier."
+            ) from error
+
+
 # --- targets of new rows ----------------------------------------------------------------------
 
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
     """Numeric outputs of new rows, (m, n)."""
+    check_no_text(y)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     outputs = y[:, None] if y.ndim == 1 else y
     check_same_outputs(outputs.shape[1], n_outputs)

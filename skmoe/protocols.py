@@ -220,6 +220,10 @@ class ChoiceModel(Part):
         """Number of fits that the gate averages. Default: 1."""
         return 1
 
+    def single_gates(self, params: Any) -> list[tuple[Any, Any]]:
+        """The gate of each fit that the gate averages, and its parameters. Default: its own."""
+        return [(self, params)]
+
     @property
     def depends_on_features(self) -> bool:
         """Whether the probabilities differ between rows."""

@@ -1,17 +1,15 @@
 """Fitted mixtures as plain documents: dicts for JSON, with a version and a checksum.
 
 A document contains numbers and names of types. Only types of a known list are constructed when it
-is read: those of this package, of the registered families and gates, and of their parameters.
-Unlike a pickle it runs no code of its author, and it does not depend on the layout of the modules.
+is read: those of this package, of the registered families and gates, and of their parameters; and
+only attributes of a fit are set, once they agree with each other. Unlike a pickle it runs no code
+of its author, and it does not depend on the layout of the modules.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
+from skmoe._estimators.document_checks import check_fit, has_declared_types
+from skmoe._estimators.plain_values import checksum, decode, encode, no_plain_form
 from skmoe._estimators.warm_start import TrainingState, fitted_attributes
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
@@ -29,10 +29,13 @@ from skmoe.gates._registry import GATES
 
 FORMAT = "skmoe"
 
-# Raised when documents change so that older releases cannot read them.
-VERSION = 1
+# Raised when documents change so that older releases cannot read them. Version 1 is that of 0.1.0.
+VERSION = 2
 
 KEYS = ("format", "version", "estimator", "parameters", "attributes", "checksum")
+
+# Errors of values that are no such document.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
 
 # Types of values that every fitted mixture contains.
 VALUE_TYPES: tuple[type, ...] = (
@@ -67,7 +70,8 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If experts, gate or a parameter have no plain form.
+            If experts, gate or a parameter have no plain form, if a parameter is not valid, or if
+            there are other fitted attributes than those of a fit that has ended.
 
         Examples
         --------
@@ -82,8 +86,7 @@ class SerializationMixin:
         True
         """
         check_is_fitted(self)
-        parameters = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return to_document(type(self).__name__, parameters, fitted_attributes(self))
+        return to_document(self, _without_training_data(fitted_attributes(self)))
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
@@ -102,8 +105,9 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If it is not such a document, if it is damaged, of a newer version, or of another
-            estimator.
+            If it is not such a document, if it is damaged, of another version, or of another
+            estimator; if an attribute is not one of a fit, or does not agree with the others in
+            shape or value; or if a parameter is not valid.
         """
         estimator: Self = from_document(cls, document)
         return estimator
@@ -112,38 +116,47 @@ class SerializationMixin:
 # --- documents --------------------------------------------------------------------------------
 
 
-def to_document(
-    estimator_name: str, parameters: Mapping[str, Any], attributes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The document of an estimator, from its constructor parameters and fitted attributes.
-
-    What only later fits use is left out, except for the state from which EM is resumed.
-    """
+def to_document(estimator: Any, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of an estimator with given fitted attributes."""
     model = next(value for value in attributes.values() if isinstance(value, FittedMixture)).model
     _check_part("gate", model.gate)
     _check_part("experts", model.experts)
-    types = _types_by_name(model)
+    types, parameters = _types_by_name(model), estimator.get_params(deep=False)
     document = {
         "format": FORMAT,
         "version": VERSION,
-        "estimator": estimator_name,
+        "estimator": type(estimator).__name__,
         "parameters": _encode_all(types, _without_generators(parameters)),
-        "attributes": _encode_all(types, _without_training_data(attributes)),
+        "attributes": _encode_all(types, attributes),
     }
-    return document | {"checksum": _checksum(document)}
+    document["checksum"] = checksum(document)
+    try:
+        from_document(type(estimator), document)
+    except ValueError as error:
+        raise ValueError(
+            "to_dict writes what from_dict can read: a fit with valid parameters; "
+            f"{error.__cause__ or error}. Fit again, or use joblib.dump."
+        ) from error
+    return document
 
 
 def from_document(estimator_class: type[Any], document: Any) -> Any:
     """The fitted estimator of a document."""
     _check_document(document, estimator_class.__name__)
     try:
-        types = _types_by_name(_decode_model(document["attributes"]))
-        estimator = estimator_class(**_decode_all(types, document["parameters"]))
-        attributes = _decode_all(types, document["attributes"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        parameters, attributes = document["parameters"], document["attributes"]
+        types = _types_by_name(_decode_model(attributes))
+        estimator = estimator_class(**_decode_all(_part_types_by_name(), parameters))
+        missing = set(estimator.get_params(deep=False)) - set(parameters)
+        if missing:
+            raise ValueError(f"parameters are missing: {sorted(missing)}")
+        attributes = _decode_all(types, attributes)
+        check_fit(estimator, attributes)
+    except (ValueError, *DAMAGE) as error:
         raise ValueError(
-            f"document is whole, but contains what this release does not know: {error}. It is of a "
-            "newer release (upgrade skmoe), or of a family or gate that is not registered here."
+            f"document must hold a fitted {estimator_class.__name__} of this release; "
+            f"{error!s:.300}. It was edited, is of a newer release (upgrade skmoe), or of a family "
+            "or gate that is not registered here: call to_dict again."
         ) from error
     estimator._set_fitted_attributes(attributes)
     return estimator
@@ -158,7 +171,7 @@ def _without_generators(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes with a training state that contains no rows and no results for rows."""
+    """Attributes without what only later fits use, except for the state of EM."""
     return {
         name: TrainingState(value.resume_state) if isinstance(value, TrainingState) else value
         for name, value in attributes.items()
@@ -167,16 +180,23 @@ def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
     """The model of a document, without its parameters: it determines their types."""
-    encoded: Any = next(
-        (
-            value
-            for value in attributes.values()
-            if isinstance(value, dict) and value["type"] == FittedMixture.__name__
-        ),
-        None,
-    )
-    model: MixtureModel = _decode(_types_by_name(), encoded["model"])
-    return model
+    for value in attributes.values():
+        if isinstance(value, dict) and value.get("type") == FittedMixture.__name__:
+            model: MixtureModel = decode(_types_by_name(), value["model"])
+            if type(model) is not MixtureModel or not has_declared_types(model):
+                break
+            _check_registered(model)
+            return model
+    raise ValueError("it contains no mixture")
+
+
+def _check_registered(model: MixtureModel) -> None:
+    """Gate and experts must be of types for their roles."""
+    if type(model.gate) not in _gate_types() or type(model.experts) not in _family_types():
+        raise ValueError(
+            f"its gate is a {type(model.gate).__name__}, its experts are "
+            f"{type(model.experts).__name__}"
+        )
 
 
 def _check_document(document: Any, estimator_name: str) -> None:
@@ -186,153 +206,98 @@ def _check_document(document: Any, estimator_name: str) -> None:
             f"{_short_repr(document)}. Parse JSON first: from_dict(json.loads(text))."
         )
     version = document.get("version")
-    if isinstance(version, int) and version > VERSION:
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
+        remedy = "A newer release wrote it: upgrade skmoe" if newer else "Call to_dict again"
         raise ValueError(
-            f"document must be of version {VERSION} or older; got version {version}. A newer "
-            "release wrote it: upgrade skmoe."
+            f"document must be of version {VERSION}; got {_short_repr(version)}. {remedy}."
         )
-    missing = [key for key in KEYS if key not in document]
-    if missing:
+    missing, unknown = set(KEYS) - set(document), set(document) - set(KEYS)
+    if missing or unknown:
+        keys, reason = (missing, "missing") if missing else (unknown, "not known")
         raise ValueError(
-            f"document must have the keys {list(KEYS)}; {missing} are missing. It is damaged: take "
-            "another copy, or call to_dict again."
+            f"document must have the keys {list(KEYS)}; {_short_keys(keys)} are {reason}. It is "
+            "damaged: take another copy, or call to_dict again."
         )
-    content = {key: value for key, value in document.items() if key != "checksum"}
-    if _checksum(content) != document["checksum"]:
+    try:
+        computed = checksum({key: value for key, value in document.items() if key != "checksum"})
+    except (ValueError, *DAMAGE) as error:
+        raise ValueError(
+            f"document must have the types of JSON, and finite numbers; {error!s:.300}. It is "
+            "damaged: take another copy, or call to_dict again."
+        ) from error
+    if computed != document["checksum"]:
         raise ValueError(
             "document must be as to_dict made it; its checksum does not match its content. It is "
             "damaged or was edited: take another copy, or call to_dict again."
         )
-    if document["estimator"] != estimator_name:
+    other = document["estimator"]
+    if other != estimator_name:
+        other = f"{other:.100}" if isinstance(other, str) else "damaged estimator"
         raise ValueError(
-            f"document must be of a {estimator_name}; got one of a {document['estimator']}. Use "
-            f"{document['estimator']}.from_dict."
+            f"document must be of a {estimator_name}; got one of a {other}. Use {other}.from_dict."
         )
 
 
 def _short_repr(value: Any) -> str:
     if isinstance(value, dict):
-        return f"a dict with the keys {sorted(map(str, value))}"
-    return type(value).__name__
+        return f"a dict with the keys {_short_keys(value)}"
+    if type(value) is int and abs(value) < 2**63:
+        return f"version {value}"
+    return f"a value of type {type(value).__name__}"
+
+
+def _short_keys(keys: Iterable[Any]) -> str:
+    """Keys that are strings, and the types of others."""
+    names = sorted(key if isinstance(key, str) else type(key).__name__ for key in keys)
+    return f"{names!s:.300}"
 
 
 # --- types ------------------------------------------------------------------------------------
 
 
-def _part_types() -> set[type]:
-    """Types of families and gates that documents may contain."""
-    families = {family for row in EXPERTS.values() for family in row.values()}
-    return {AveragedGate, *GATES.values(), *families}
+def _gate_types() -> set[type]:
+    return {AveragedGate, *GATES.values()}
+
+
+def _family_types() -> set[type]:
+    return {family for row in EXPERTS.values() for family in row.values()}
+
+
+def _part_types_by_name() -> dict[str, type]:
+    """Types of families and gates that documents may contain, by name."""
+    return {kind.__name__: kind for kind in _gate_types() | _family_types()}
 
 
 def _types_by_name(model: MixtureModel | None = None) -> dict[str, type]:
     """Types that documents may contain by name, with those of the parameters of a model."""
-    types: Iterable[type] = (*VALUE_TYPES, *_part_types())
+    types: Iterable[type] = VALUE_TYPES
     if model is not None:
         types = (*types, *model.gate.params_types, *model.experts.params_types)
-    return {kind.__name__: kind for kind in types}
+    return {kind.__name__: kind for kind in types} | _part_types_by_name()
 
 
 def _check_part(role: str, part: Any) -> None:
     """Raise ValueError if a gate or family cannot be written."""
     reason = ""
-    if type(part) not in _part_types():
+    if type(part) not in _gate_types() | _family_types():
         reason = "it is not registered"
     elif not is_dataclass(type(part)):
         reason = "it is not a dataclass"
     elif not part.params_types:
         reason = "it does not list the types of its parameters (params_types)"
+    elif not has_declared_types(part):
+        reason = "its fields are not of the types that they declare"
     if reason:
-        raise ValueError(_no_plain_form(role, part, f": {reason}"))
-
-
-def _no_plain_form(name: str, value: Any, reason: str = "") -> str:
-    return (
-        "to_dict writes registered families and gates, such as linear experts with a softmax gate; "
-        f"{name}: {type(value).__name__} has no plain form{reason}. Use joblib.dump, or skops."
-    )
+        raise ValueError(no_plain_form(role, part, f": {reason}"))
 
 
 # --- values -----------------------------------------------------------------------------------
 
 
 def _encode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _encode(types, name, value) for name, value in values.items()}
-
-
-def _encode(types: Mapping[str, type], name: str, value: Any) -> Any:
-    """A value in the types of JSON; `name` is for the error."""
-    if isinstance(value, np.ndarray):
-        values = _encode(types, name, value.tolist())
-        return {"type": "array", "dtype": _dtype(value.dtype), "values": values}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):  # JSON has no infinities
-        return value if math.isfinite(value) else {"type": "float", "values": str(value)}
-    if types.get(type(value).__name__) is type(value):
-        encoded = {
-            field: _encode(types, f"{name}.{field}", getattr(value, field))
-            for field in _field_names(value)
-        }
-        return {"type": type(value).__name__, **encoded}
-    if type(value) in (list, tuple):
-        entries = [_encode(types, name, entry) for entry in value]
-        return entries if type(value) is list else {"type": "tuple", "values": entries}
-    if type(value) is dict:  # keys need not be strings
-        pairs = [
-            [_encode(types, name, key), _encode(types, name, entry)] for key, entry in value.items()
-        ]
-        return {"type": "dict", "values": pairs}
-    raise ValueError(_no_plain_form(name, value))
-
-
-def _field_names(value: Any) -> list[str]:
-    """Names of the fields of a dataclass or a named tuple, which its constructor takes."""
-    if is_dataclass(value):
-        return [field.name for field in fields(value) if field.init]
-    return list(value._fields)
-
-
-def _dtype(dtype: np.dtype) -> str:
-    """Strings and bytes by their kind and length, the same on every machine."""
-    return "object" if dtype.kind == "O" else dtype.newbyteorder("<").str
+    return {name: encode(types, name, value) for name, value in values.items()}
 
 
 def _decode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _decode(types, value) for name, value in values.items()}
-
-
-def _decode(types: Mapping[str, type], value: Any) -> Any:
-    if isinstance(value, list):
-        return [_decode(types, entry) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value["type"]
-    if kind == "array":
-        dtype = np.dtype(value["dtype"])
-        return np.array(_decode(types, value["values"]), dtype=dtype.newbyteorder("="))
-    if kind == "float":
-        return float(value["values"])
-    if kind == "tuple":
-        return tuple(_decode(types, value["values"]))
-    if kind == "dict":
-        return {_decode(types, key): _decode(types, entry) for key, entry in value["values"]}
-    return types[kind](**{name: _decode(types, v) for name, v in value.items() if name != "type"})
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    """Digest of all values; 1 and 1.0 are the same, because other programs write either."""
-    text = json.dumps(_canonical(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _canonical(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(entry) for entry in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
-        return float(value)
-    return value
+    return {name: decode(types, value) for name, value in values.items()}

@@ -60,6 +60,10 @@ class AveragedGate(ChoiceModel):
         """Number of starts."""
         return len(params.starts)
 
+    def single_gates(self, params: AverageParams) -> list[tuple[Gate, Any]]:
+        """The gate of a single start, with the parameters of each start."""
+        return [(self.gate, start) for start in params.starts]
+
     def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
         """Coefficients of the logits within each start, or log probabilities of all experts."""
         coefficients: list[Array] = []

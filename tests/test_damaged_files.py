@@ -119,7 +119,11 @@ FORGED = {
     ),
     "a negative variance": (
         set_value("_fitted", "model", "experts", "noise_variance", "values", value=[-1.0]),
-        "noise_variance is not positive",
+        "noise_variance is too small",
+    ),
+    "no lower bound of a variance": (
+        set_value("_fitted", "model", "experts", "variance_floor", "values", value=[0]),
+        "variance_floor is too small",
     ),
     "a negative noise": (set_value("noise_variance_", "values", 0, value=-1.0), "noise_variance_"),
     "scale zero": (set_value(*SCALING, "scale", "values", 0, value=0.0), "is not positive"),

@@ -33,6 +33,7 @@ CASES = {
     "one expert": (MixtureOfExpertsRegressor(1), X, Y),
     "frame": (MixtureOfExpertsRegressor(2, gate_features=["a"], gate=SoftmaxGate(2.0)), FRAME, Y),
     "columns": (MixtureOfExpertsRegressor(2, expert_features=np.array([0, 2])), X, Y),
+    "constant target": (MixtureOfExpertsRegressor(2), X, np.ones(300)),
     "start": (MixtureOfExpertsRegressor(2, init=np.full((300, 2), 0.5)), X, Y),
     "family": (
         MixtureOfExpertsRegressor(2, expert=PoissonExperts(0.5)),
@@ -132,6 +133,16 @@ def test_documents_are_read_after_other_programs_wrote_them():
 def test_documents_are_small():
     moe = fitted(*CASES["regressor"])
     assert len(json.dumps(moe.to_dict())) < 10_000
+
+
+def test_what_could_not_be_read_is_not_written():
+    moe = fitted(*CASES["regressor"])
+    for change, message in (({"alpha": -1.0}, "alpha must be a finite"), ({"top_k": 9}, "top_k")):
+        with pytest.raises(ValueError, match=f"to_dict writes what from_dict can read.*{message}"):
+            copy.deepcopy(moe).set_params(**change).to_dict()
+    moe.threshold_ = 0.5
+    with pytest.raises(ValueError, match="'threshold_' is no attribute of such a fit"):
+        moe.to_dict()
 
 
 def test_a_generator_is_left_out():

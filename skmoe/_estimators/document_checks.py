@@ -24,7 +24,7 @@ from skmoe._estimators.warm_start import PRIVATE_ATTRIBUTES, TrainingState
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 
 # Attributes of every fit and stream that has ended: types of scalars.
 SCALAR_TYPES: dict[str, Any] = {
@@ -51,8 +51,8 @@ OPTIONAL_ARRAYS = {
 }
 LISTS = {"start_traces_": "starts"}
 
-# Options of a family that are variances.
-VARIANCE_OPTIONS = ("noise_variance", "variance_floor")
+# Least values of the estimated options of a family that are variances.
+MIN_VARIANCES = {"noise_variance": 0.0, "variance_floor": TINY}
 
 # Tolerance between attributes of a document and those computed from its mixture, which other
 # machines round differently: relative to the number, and to the largest of its array.
@@ -130,7 +130,7 @@ def check_mixture(fitted: FittedMixture, n_features: int, classes: Array | None)
             _require(estimate == n_responses, f"{name} is not the number of classes")
         else:
             _require(len(estimate) == n_responses, f"{name} has not one number for each output")
-            _require(name not in VARIANCE_OPTIONS or min(estimate) > 0.0, f"{name} is not positive")
+            _require(min(estimate) >= MIN_VARIANCES.get(name, -np.inf), f"{name} is too small")
     _check_params(model, params, preprocessor)
     _check_predictions(fitted, n_responses)
 

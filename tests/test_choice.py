@@ -155,7 +155,7 @@ def test_trials_estimate_the_noise_once_and_find_the_same(monkeypatch):
         ({"expert": ["linear", "tree"]}, 100, "a list is one of each"),
         ({"init": np.full((100, 2), 0.5)}, 100, "responsibilities are of a given number"),
         ({"warm_start": True}, 100, "it continues with the previous number"),
-        ({}, 15, "needs at least 20 rows of positive weight; got 15"),
+        ({}, 15, "needs at least 20 rows, counted by their weights; got 15"),
         ({"alpha": -1.0}, 100, "alpha must be a finite number"),
     ],
 )

@@ -10,6 +10,7 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.checks import class_weights
+from skmoe._estimators import n_experts_selection
 from skmoe._estimators.problem import build_problem
 
 INITS = ["auto", "linear_tree", "kmeans", "tree", "random"]
@@ -193,3 +194,115 @@ def test_seeds_repeat_and_generators_move_on():
     moving = MixtureOfExpertsRegressor(2, init="random", random_state=np.random.RandomState(0))
     first = moving.fit(X, y).start_lower_bounds_
     assert not np.array_equal(first, moving.fit(X, y).start_lower_bounds_)
+
+
+# --- selected numbers of experts ----------------------------------------------------------------
+
+
+SELECTIONS = [
+    pytest.param(
+        make(criterion, n_init=1, max_iter=15, random_state=1),
+        load,
+        id=f"{load.__name__}-{criterion}",
+    )
+    for make, load in [
+        (MixtureOfExpertsRegressor, two_regimes),
+        (MixtureOfExpertsClassifier, flipping_classes),
+    ]
+    for criterion in ("auto", "bic", "icl")
+]
+
+
+def assert_same_selection(first, second, X):
+    assert_array_equal(first.n_experts_tried_, second.n_experts_tried_)
+    assert_allclose(first.n_experts_scores_, second.n_experts_scores_, rtol=1e-10)
+    assert_array_equal(says(first, X), says(second, X))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("some", [False, True], ids=["all rows", "some rows"])
+@pytest.mark.parametrize(("moe", "load"), SELECTIONS)
+def test_a_selected_number_takes_a_weight_as_repetition(moe, load, some, monkeypatch):
+    monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter((1, 2, 3)))
+    X, y = load(n_rows=100)
+    X, y = np.vstack([X, X[:10]]), np.append(y, y[:10])
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 4, size=len(y)) if some else np.full(len(y), 3)
+    groups = np.arange(len(y)) // 4
+    repeated = rng.permutation(np.arange(len(y)).repeat(weight))
+    for labels in (None, groups):
+        weighted, literally = clone(moe), clone(moe)
+        weighted.fit(X, y, weight, groups=labels)
+        labels = None if labels is None else labels[repeated]
+        literally.fit(X[repeated], y[repeated], groups=labels)
+        assert_same_selection(weighted, literally, X)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("moe", "load"), SELECTIONS)
+def test_a_selected_number_does_not_depend_on_the_order_of_rows(moe, load, monkeypatch):
+    monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter((1, 2, 3)))
+    X, y = load(n_rows=100)
+    X, y = np.vstack([X, X[:40]]), np.append(y, y[:40])
+    rng = np.random.default_rng(0)
+    weight, groups = rng.uniform(0.1, 2.0, size=len(y)), np.arange(len(y)) // 7
+    order = rng.permutation(len(y))
+    for labels in (None, groups):
+        first, second = clone(moe), clone(moe)
+        first.fit(X, y, weight, groups=labels)
+        labels = None if labels is None else labels[order]
+        second.fit(X[order], y[order], weight[order], groups=labels)
+        assert_same_selection(first, second, X)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_copies_of_a_row_are_held_out_together(monkeypatch):
+    """A fit that has seen a row predicts its copies too well."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 8)), rng.normal(size=30)
+    rows = rng.permutation(np.arange(30).repeat(10))
+    held_out = []
+    original = n_experts_selection._held_out
+
+    def recorded(estimator, data, seed):
+        folds = original(estimator, data, seed)
+        held_out.extend(data.X[fold] for fold in folds)
+        return folds
+
+    monkeypatch.setattr(n_experts_selection, "_held_out", recorded)
+    MixtureOfExpertsRegressor("auto", random_state=0).fit(X[rows], y[rows])
+    assert len(held_out) == 3
+    found = np.vstack(held_out)
+    assert_array_equal(np.sort(found, axis=0), np.sort(X, axis=0))  # each row in one fold, once
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
+def test_the_largest_number_counts_rows_by_their_weights(criterion, monkeypatch):
+    grid = (1, 2, 4, 8, 16, 32)
+    monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter(grid))
+    monkeypatch.setattr(n_experts_selection, "PATIENCE", 100)
+    X, y = two_regimes(n_rows=30)
+    moe = MixtureOfExpertsRegressor(criterion, n_init=1, max_iter=2, random_state=0)
+    # There are never more experts than distinct rows, of which ten are held out.
+    for weight, largest in [(1.0, 2), (1.5, 4), (50.0, 16)]:
+        assert moe.fit(X, y, np.full(30, weight)).n_experts_tried_[-1] == largest
+    with pytest.raises(ValueError, match=r"20 rows, counted by their weights; got 1\..*mean of one"):
+        moe.fit(X, y, np.full(30, 1 / 30))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_more_experts_than_distinct_rows_are_tried(monkeypatch):
+    """Copies of a row in several groups are one row to parametric experts."""
+    monkeypatch.setattr(n_experts_selection, "PATIENCE", 100)
+    X, y = two_regimes(n_rows=6)
+    X, y = np.tile(X, (40, 1)), np.tile(y, 40)
+    moe = MixtureOfExpertsRegressor("auto", n_init=1, max_iter=3, random_state=0)
+    assert moe.fit(X, y).n_experts_tried_.max() == 4
+    assert moe.fit(X, y, groups=np.arange(240) // 6).n_experts_tried_.max() == 6
+
+
+def test_classes_of_few_distinct_rows_cannot_be_held_out():
+    X, y = np.tile([[0.0], [1.0], [0.0], [1.0]], (30, 1)), np.tile([0, 1, 1, 0], 30)
+    with pytest.raises(ValueError, match=r'at least 3 distinct rows.*at most 2.*"bic"'):
+        MixtureOfExpertsClassifier("auto").fit(X, y)

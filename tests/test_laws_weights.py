@@ -634,21 +634,6 @@ def test_a_standard_error_of_scores_is_weighted():
         assert n_experts_selection._within_one_se(difference, weight.astype(float)) == within
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a row of weight three is one row to n_experts='auto', not three"
-)
-def test_numbers_of_experts_are_those_of_repeated_rows(monkeypatch):
-    monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter((1, 2)))
-    X, _, rng = table(n_rows=60)
-    y = target("numbers", n_rows=60)
-    weight = rng.integers(1, 4, size=60)
-    weighted = quiet(regressor("auto", tol=1e-4), X, y, sample_weight=weight)
-    repeated = quiet(
-        regressor("auto", tol=1e-4), np.repeat(X, weight, axis=0), np.repeat(y, weight)
-    )
-    assert_allclose(weighted.n_experts_scores_[0], repeated.n_experts_scores_[0])
-
-
 # --- inference ----------------------------------------------------------------------------------
 
 

@@ -2,10 +2,14 @@
 
 Numbers are tried in increasing order until several in succession bring no improvement. Each fit
 starts from the previous one, with the experts of the lowest likelihood split in two.
+
+Trials see the distinct rows with their total weights, as fits do, in an order that does not depend
+on that of the rows: copies of a row are in one fold, and weights are numbers of rows.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,16 +18,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_weights
 from skmoe._data.dask_chunks import is_dask
-from skmoe._data.folds import check_several_groups, make_feasible_folds
+from skmoe._data.folds import check_metadata, check_several_groups, make_feasible_folds
 from skmoe._data.rows import index_rows
 from skmoe._estimators.capabilities import check_integer_n_experts
-from skmoe._estimators.parameters import check_n_experts_selection
+from skmoe._estimators.parameters import (
+    FitParameters,
+    check_n_experts_selection,
+    max_selected_n_experts,
+)
 from skmoe._estimators.part_parameters import is_family
+from skmoe._estimators.training_data import TrainingData, distinct_rows, validate_training_data
 from skmoe._numerics.typing import Array
 
 # Number of trials after the best one that end the search.
@@ -42,7 +50,8 @@ REFERENCE_QUANTILE = 0.9
 MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 
-# Number of folds. Each one is held out in turn; of SINGLE_HOLDOUT_ROWS rows or more, only one fold.
+# Number of folds. Each one is held out in turn; of SINGLE_HOLDOUT_ROWS distinct rows or more, only
+# one fold.
 N_SELECTION_FOLDS = 3
 SINGLE_HOLDOUT_ROWS = 1000
 
@@ -59,7 +68,7 @@ class SelectionResult(NamedTuple):
 
 
 class SelectionData(NamedTuple):
-    """Rows of positive weight, not validated."""
+    """Distinct rows as given, for fits, which validate them again."""
 
     X: Any
     y: Array
@@ -145,23 +154,23 @@ def select_n_experts(
     """Select the number of experts for n_experts="auto", "bic" or "icl"."""
     if isinstance(X, RowBlocks) or is_dask(X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
-    data = _take_data(X, y, sample_weight, groups, metadata)
-    n_rows = len(data.y)
-    maximum = check_n_experts_selection(estimator, n_rows)
+    check_n_experts_selection(estimator)
+    params, checked, data = _distinct_rows(estimator, X, y, sample_weight, groups, metadata)
+    criterion = str(estimator.n_experts)
+    maximum = max_selected_n_experts(criterion, float(data.weight.sum()))
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
-    if estimator.n_experts == "auto":
-        held_out = _held_out(estimator, data, seed)
-        all_rows = np.arange(n_rows)
-        fitters = [
-            IncrementalFitter(estimator, data, np.setdiff1d(all_rows, rows), seed)
-            for rows in held_out
-        ]
+    all_rows = np.arange(len(data.y))
+    held_out = _held_out(estimator, data, seed) if criterion == "auto" else [all_rows[:0]]
+    fitted_rows = [np.setdiff1d(all_rows, rows) for rows in held_out]
+    n_distinct = [len(distinct_rows(params, checked.take(rows))[0]) for rows in fitted_rows]
+    maximum = min(maximum, *n_distinct)
+    fitters = [IncrementalFitter(estimator, data, rows, seed) for rows in fitted_rows]
+    if criterion == "auto":
         weight = data.weight[np.concatenate(held_out)]
         return select_by_holdout(partial(_score, fitters, data, held_out), weight, maximum)
-    fitter = IncrementalFitter(estimator, data, np.arange(n_rows), seed)
-    criterion = str(estimator.n_experts)
     return select_by_criterion(
-        lambda number: getattr(fitter.fit(number), criterion)(data.X, data.y, data.weight), maximum
+        lambda number: getattr(fitters[0].fit(number), criterion)(data.X, data.y, data.weight),
+        maximum,
     )
 
 
@@ -249,19 +258,31 @@ class IncrementalFitter:
             )
 
 
-def _take_data(
-    X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
-) -> SelectionData:
-    """Rows of positive weight, as arrays or data frames."""
-    check_consistent_length(X, y, groups, *metadata.values())
+def _distinct_rows(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
+) -> tuple[FitParameters, TrainingData, SelectionData]:
+    """Parameters of a fit, and the distinct rows with their total weights, validated and as given.
+
+    Rows are different if their groups are; rows with metadata are not merged, as in fits.
+    """
+    one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
+    params = one_expert._validate_parameters()
+    used = groups if uses_groups(estimator) else None
+    checked = validate_training_data(one_expert, params, X, y, sample_weight, used, metadata)
+    all_groups = check_metadata({"groups": groups}, len(checked.y)).get("groups")
+    kept = np.flatnonzero(checked.weight > 0.0)
+    checked = checked.take(kept)
+    extras = dict(checked.metadata)
+    if all_groups is not None:
+        extras["groups"] = all_groups[kept]
+    index, weight = np.arange(len(kept)), checked.weight
+    if not checked.metadata:
+        index, weight = distinct_rows(params, checked._replace(groups=extras.get("groups")))
     X, y = X if hasattr(X, "shape") else np.asarray(X), np.asarray(y)
     X = X.tocsr() if sparse.issparse(X) else X
-    weight = check_weights(sample_weight, len(y))
-    kept = np.flatnonzero(weight > 0.0)
-    extras = {name: np.asarray(values) for name, values in metadata.items()}
-    if groups is not None:
-        extras["groups"] = np.asarray(groups)
-    return SelectionData(X, y, weight, extras).take(kept)
+    given = SelectionData(X, y, np.ones(len(y)), {}).take(kept)._replace(extras=extras)
+    checked = checked.take(index)._replace(weight=weight)
+    return params, checked, given.take(index)._replace(weight=weight)
 
 
 def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
@@ -276,7 +297,15 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, len(data.y), seed)
     check_several_groups('n_experts="auto"', fold)
     n_splits = 1 if len(data.y) >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
-    return [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
+    held_out = [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
+    held_out = [rows for rows in held_out if len(rows)]
+    if not held_out:
+        raise ValueError(
+            f'n_experts="auto" needs a class with at least {N_SELECTION_FOLDS} distinct rows, of '
+            f"which some are held out; got at most {counts.max()} for each class. Use "
+            'n_experts="bic", or an integer.'
+        )
+    return held_out
 
 
 def _score(

@@ -20,8 +20,8 @@ from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, Gate
 
-# Values of `n_experts` that select the number, and the minimum number of rows for it, in total and
-# per expert.
+# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
+# weight), in total and per expert.
 N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
@@ -164,8 +164,8 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
     return top_k
 
 
-def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
-    """Check that n_experts can be selected, and return the largest number to try."""
+def check_n_experts_selection(estimator: Any) -> None:
+    """Check that n_experts can be selected with the other parameters."""
     value = estimator.n_experts
     if value not in N_EXPERTS_CRITERIA:
         raise ValueError(
@@ -182,12 +182,17 @@ def check_n_experts_selection(estimator: Any, n_rows: int) -> int:
                 f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
                 f"as an integer, or leave {name} at its default."
             )
+
+
+def max_selected_n_experts(criterion: str, n_rows: float) -> int:
+    """The largest number of experts to try; `n_rows` is the total weight of the rows."""
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
-            f'n_experts="{value}" needs at least {MIN_ROWS_FOR_SELECTION} rows of positive weight; '
-            f"got {n_rows}. Give n_experts as an integer."
+            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
+            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
+            "relative, weights with a mean of one."
         )
-    return n_rows // MIN_ROWS_PER_EXPERT
+    return int(n_rows // MIN_ROWS_PER_EXPERT)
 
 
 def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:

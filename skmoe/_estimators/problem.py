@@ -10,11 +10,9 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.canonical import canonical_form
 from skmoe._data.checks import check_enough_rows
 from skmoe._data.dask_chunks import is_dask
-from skmoe._data.duplicates import unique_weighted_rows
-from skmoe._data.encoding import category_codes, encoded_names
+from skmoe._data.encoding import encoded_names
 from skmoe._data.extra_features import BaseModelData, ExtraFeatures, fit_extra_features
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import assign_folds
@@ -27,6 +25,7 @@ from skmoe._estimators.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.training_data import (
     TrainingData,
     check_support,
+    distinct_rows,
     drop_zero_weight,
     validate_training_data,
     with_classes,
@@ -151,14 +150,7 @@ def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData
 
     Data sets with initial responsibilities or metadata are not reduced.
     """
-    keys = data.y.reshape(len(data.y), -1)
-    if data.groups is not None:
-        keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])
-    if data.encoder is not None:  # infrequent categories are merged in data.X
-        keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
-    outputs, signed = data.y.reshape(len(data.y), -1).T, not params.task.is_classification
-    form = canonical_form(data.X, outputs, data.weight, signed=signed)
-    index, weight = unique_weighted_rows(data.X, keys, data.weight, form)
+    index, weight = distinct_rows(params, data)
     check_enough_rows(params.n_experts, len(index))
     # A warm start keeps the rows of the fit that it continues.
     if len(index) > MAX_INIT_ROWS or not isinstance(params.init, str) or data.metadata:

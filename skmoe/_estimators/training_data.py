@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
+from skmoe._data.canonical import canonical_form
 from skmoe._data.checks import (
     as_csr,
     check_columns,
@@ -16,8 +17,10 @@ from skmoe._data.checks import (
     class_codes,
     explain_missing_values,
 )
+from skmoe._data.duplicates import unique_weighted_rows
 from skmoe._data.encoding import (
     Encoder,
+    category_codes,
     check_numbers,
     encode,
     encoded_columns,
@@ -199,6 +202,22 @@ def _make_encoder(
     encoder = make_encoder(X, weight, allow_nan)
     check_numbers(estimator_name, X, encoder)
     return encoder
+
+
+def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
+    """Indices of the distinct rows, and their total weights.
+
+    Their order does not depend on the order of the rows. Rows of different groups are different.
+    """
+    outputs = data.y.reshape(len(data.y), -1)
+    keys = outputs
+    if data.groups is not None:
+        keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])
+    if data.encoder is not None:  # infrequent categories are merged in data.X
+        keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
+    signed = not params.task.is_classification
+    form = canonical_form(data.X, outputs.T, data.weight, signed=signed)
+    return unique_weighted_rows(data.X, keys, data.weight, form)
 
 
 def drop_zero_weight(data: TrainingData) -> TrainingData:

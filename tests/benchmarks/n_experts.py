@@ -1,9 +1,12 @@
 """How well n_experts="auto" counts regimes, and what it costs.
 
 Simulated: 1 to 6 regimes along the first of three features, 1000 rows; how often the number is
-found, and CPU time over that of one fit with the number chosen. Real tables (with --data): mean log
-density of fold 1 for each fixed number and for the number chosen from the other folds; fold 0 stays
-untouched. Usage: python tests/benchmarks/n_experts.py [--data DIR]
+found, and CPU time over that of one fit with the number chosen. Panels of one regression and seven
+rows for each of 595 people, with an effect of the person: the numbers chosen with and without
+groups. Real tables (with --data): mean log density of fold 1 for each fixed number and for the
+number chosen from the other folds; fold 0 stays untouched.
+
+Usage: python tests/benchmarks/n_experts.py [--data DIR]
 """
 
 import argparse
@@ -28,12 +31,12 @@ def simulate(n_regimes, seed, n_rows=1000):
     return X, intercept[regime] + (X * coef[regime]).sum(axis=1) + 0.3 * rng.normal(size=n_rows)
 
 
-def timed(moe, X, y):
+def timed(moe, X, y, groups=None):
     """The fitted estimator and CPU seconds."""
     begin = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        moe.fit(X, y)
+        moe.fit(X, y, groups=groups)
     return moe, time.process_time() - begin
 
 
@@ -52,6 +55,29 @@ def count(n_seeds, how):
         found = np.mean(np.array(chosen) == n_regimes)
         counts = ", ".join(f"{k}: {chosen.count(k)}" for k in sorted(set(chosen)))
         print(f"{n_regimes:>8}{found:>8.0%}{seconds[0] / seconds[1]:>8.1f}   {counts}", flush=True)
+
+
+def simulate_panel(seed, n_people=595, n_years=7):
+    """One regression with an effect of the person: X, y and the person of each row."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(n_people), n_years)
+    constant = np.column_stack([rng.integers(4, 18, n_people), rng.normal(size=(n_people, 2))])
+    year = np.tile(np.arange(n_years), n_people)
+    X = np.column_stack([constant[person], rng.integers(1, 40, n_people)[person] + year])
+    effect = 0.9 * rng.normal(size=n_people)[person]
+    return X, X @ [0.08, 0.0, 0.0, 0.02] + effect + 0.3 * rng.normal(size=len(person)), person
+
+
+def count_panels(n_seeds):
+    """Print the number that is chosen for each panel, without and with groups."""
+    print(f"\nn_experts='auto', {n_seeds} panels of one regression")
+    for title, uses_groups in (("without groups", False), ("with groups", True)):
+        chosen = []
+        for seed in range(n_seeds):
+            X, y, person = simulate_panel(seed)
+            moe = MixtureOfExpertsRegressor("auto", random_state=0)
+            chosen.append(timed(moe, X, y, person if uses_groups else None)[0].n_experts_)
+        print(f"{title:>16}: {chosen}", flush=True)
 
 
 def compare(folder, most_rows):
@@ -91,6 +117,8 @@ def main():
     parser.add_argument("--most-rows", type=int, default=4000)
     arguments = parser.parse_args()
     count(arguments.seeds, arguments.how)
+    if arguments.how == "auto":
+        count_panels(5)
     if arguments.data:
         compare(arguments.data, arguments.most_rows)
 

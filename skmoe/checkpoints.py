@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,14 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe._data.checks import check_integer
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.capabilities import needs_all_rows
+from skmoe._estimators.checkpoint_origin import (
+    Origin,
+    as_pickle,
+    check_checkpoint,
+    data_digests,
+    written_params,
+)
+from skmoe._estimators.files import check_path, damage_message, read_file, write_file
 from skmoe._estimators.warm_start import fitted_attributes
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
@@ -53,12 +62,13 @@ class Checkpoint:
         check_integer("every", every, least=1)
         self.path = path
         self.every = every
+        self._digests: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Checkpoint({os.fspath(self.path)!r}, every={self.every})"
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Do nothing.
+        """Check that the file can be written.
 
         Parameters
         ----------
@@ -66,7 +76,13 @@ class Checkpoint:
             The estimator that is fitted.
         context : CallbackContext
             Context of the whole fit.
+
+        Raises
+        ------
+        ValueError
+            If the path is not one of a file that can be written.
         """
+        check_path(self.path)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Do nothing.
@@ -79,8 +95,10 @@ class Checkpoint:
             Context of the whole fit.
         """
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Do nothing.
+    def on_fit_task_begin(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None, metadata: Any = None
+    ) -> None:
+        """Remember the data of the fit, by digests.
 
         Parameters
         ----------
@@ -88,7 +106,15 @@ class Checkpoint:
             The estimator that is fitted.
         context : CallbackContext
             Context of the task.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Target.
+        metadata : dict, default=None
+            Weights of the rows, if there are any.
         """
+        if context.task_name == "fit":
+            self._digests = data_digests(X, y, (metadata or {}).get("sample_weight"))
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
@@ -107,10 +133,13 @@ class Checkpoint:
         if context.task_name == "iteration" and context.parent.task_name == "EM":
             # A re-initialisation cannot be resumed.
             is_resumable = fitted_estimator._training_state.resume_state is not None
-            if fitted_estimator.n_iter_ % self.every == 0 and is_resumable:
-                _write(self.path, fitted_estimator, fitted_attributes(fitted_estimator))
-        elif context.task_name == "fit":
-            _write(self.path, fitted_estimator, fitted_attributes(fitted_estimator))
+            if fitted_estimator.n_iter_ % self.every != 0 or not is_resumable:
+                return
+        elif context.task_name != "fit":
+            return
+        parameters = fitted_estimator.get_params(deep=False)
+        origin = Origin(type(fitted_estimator), parameters, self._digests)
+        _write(Path(self.path), origin, fitted_attributes(fitted_estimator))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:
@@ -130,6 +159,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
         Fitted.
 
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or no checkpoint of this release.
+
     Examples
     --------
     >>> import tempfile
@@ -146,7 +180,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     >>> bool((same.predict(X) == moe.predict(X)).all())
     True
     """
-    estimator, attributes = _read(path)
+    origin, attributes = _read(Path(path))
+    estimator = origin.estimator_class(**origin.parameters)
     estimator._set_fitted_attributes(attributes)
     return estimator
 
@@ -170,9 +205,10 @@ def fit_with_checkpoints(
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
         With `combine="best"`. A fit is resumed only with the same parameters, except for
-        `max_iter`. It ends at the same parameters only with an integer as `random_state`.
+        `max_iter`, `warm_start`, `n_jobs` and `verbose`.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
-        Features. Only their columns are compared with those of the file.
+        Features. A fit is resumed only with the same data. Of row blocks the means and standard
+        deviations are compared, and those of a fit that has ended are not read.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Target; None for blocks, which contain it.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -193,7 +229,8 @@ def fit_with_checkpoints(
     ------
     ValueError
         If `every` is too small, if the fit consists of several (`combine="average"`, or a number of
-        experts that is selected), or if the file is of an estimator with other parameters.
+        experts that is selected), if the file cannot be written, or if it is damaged, or of a fit
+        with other parameters or data.
 
     Warns
     -----
@@ -218,15 +255,17 @@ def fit_with_checkpoints(
     in_segments = needs_all_rows(estimator.expert, task)
     check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
     check_checkpointable(estimator)
-    path, run = Path(path), clone(estimator)
+    path, run = check_path(path), clone(estimator)
+    parameters = written_params(run.get_params(deep=False))
+    origin = Origin(type(estimator), parameters, data_digests(X, y, sample_weight))
     if path.exists():
         previous, attributes = _read(path)
-        check_checkpoint(str(path), _comparable_params(previous), _comparable_params(estimator))
+        check_checkpoint(path, previous, origin)
         run._set_fitted_attributes(attributes)
     fit = _fit_in_segments if in_segments else _fit_in_one_run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit(run, (X, y, sample_weight), every, partial(_write, path, estimator))
+        fit(run, (X, y, sample_weight), every, partial(_write, path, origin))
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(
@@ -268,50 +307,25 @@ def _is_finished(run: Any, max_iter: int) -> bool:
     return hasattr(run, "n_iter_") and bool(run.converged_ or run.n_iter_ >= max_iter)
 
 
-def _comparable_params(estimator: Any) -> dict[str, str]:
-    """Constructor parameters that must be the same for a fit to be resumed."""
-    given = {
-        name: repr(value)
-        for name, value in estimator.get_params().items()
-        if name not in ("max_iter", "warm_start", "n_jobs", "verbose")
-    }
-    return {"estimator": type(estimator).__name__} | given
-
-
 # --- files ------------------------------------------------------------------------------------
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
-    """An estimator that is not fitted, and its fitted attributes."""
-    (estimator_class, parameters), attributes = joblib.load(path)
-    return estimator_class(**parameters), attributes
+def _read(path: Path) -> tuple[Origin, dict[str, Any]]:
+    """The fit of a checkpoint, and its fitted attributes."""
+    content = read_file(path)
+    try:
+        origin, attributes = joblib.load(BytesIO(content))
+        return Origin(*origin), attributes
+    except Exception as error:  # of any class in the pickle
+        reason = f"was written by other versions, or with classes that are missing here ({error})"
+        raise ValueError(damage_message(path, reason)) from error
 
 
-def _write(path: str | os.PathLike[str], estimator: Any, attributes: dict[str, Any]) -> None:
-    """Replace the file as a whole, so that a reader gets the previous one or the new one."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        joblib.dump(((type(estimator), estimator.get_params(deep=False)), attributes), file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _write(path: Path, origin: Origin, attributes: dict[str, Any]) -> None:
+    write_file(path, as_pickle((tuple(origin), attributes)))
 
 
 # --- checks -----------------------------------------------------------------------------------
-
-
-def check_checkpoint(path: str, previous: dict[str, str], current: dict[str, str]) -> None:
-    """A checkpoint must be of the same estimator with the same parameters."""
-    names = previous.keys() | current
-    different = sorted(name for name in names if previous.get(name) != current.get(name))
-    if different:
-        name = different[0]
-        raise ValueError(
-            f"path must be of a fit with the same parameters; {path} differs in {different}: "
-            f"{name} is {previous.get(name)} there, and {current.get(name)} here. Set the same "
-            "parameters, or use another path."
-        )
 
 
 def check_checkpointable(estimator: Any) -> None:

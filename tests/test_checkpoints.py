@@ -1,23 +1,30 @@
 """A fit that is killed goes on, and ends where it would have ended."""
 
+import os
+import pickle
 import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from regimes import quiet
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import FunctionTransformer
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import Checkpoint, fit_with_checkpoints, load_checkpoint
+from skmoe.gates import SoftmaxGate
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-3, 3, size=(600, 2))
@@ -79,7 +86,7 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("case", ["arrays", "blocks", "classes"])
+@pytest.mark.parametrize("case", ["arrays", "blocks", "classes", "generator"])
 @pytest.mark.parametrize("life", [1, 2, 5])
 def test_killed_at_any_checkpoint(case, life, tmp_path, monkeypatch):
     """The fit ends where one without checkpoints does, to the last bit."""
@@ -89,6 +96,8 @@ def test_killed_at_any_checkpoint(case, life, tmp_path, monkeypatch):
     if case == "classes":
         moe = MixtureOfExpertsClassifier(2, **{k: MOE.get_params()[k] for k in ("tol", "max_iter")})
         moe, data = moe.set_params(random_state=0), (X, np.digitize(Y, [-1, 1]))
+    if case == "generator":
+        moe.set_params(random_state=np.random.RandomState(0))
     write, written = checkpoints._write, []
 
     def dying(*content):
@@ -114,23 +123,30 @@ def test_a_file_that_is_half_written_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "fit.joblib"
     before = fit(path, max_iter=30)
 
-    def dying(content, file):
-        file.write(b"half")
+    def dying(number):
         raise KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(joblib, "dump", dying)
+        patched.setattr(os, "fsync", dying)
         with pytest.raises(KilledError):
             fit_with_checkpoints(clone(MOE), X, Y, path=path)
+    assert list(tmp_path.iterdir()) == [path]
     assert_same_fit(load_checkpoint(path), before)
 
 
-def test_a_converged_fit_is_read_and_not_fitted_again(tmp_path):
+def test_a_converged_fit_is_read_and_not_fitted_again(tmp_path, monkeypatch):
     moe, options = clone(MOE).set_params(tol=1e-9), {"path": tmp_path / "fit.joblib"}
     fit_with_checkpoints(moe, X, Y, **options)
     assert moe.converged_
     assert moe.get_params() == clone(MOE).set_params(tol=1e-9).get_params()
     assert_same_fit(moe, clone(moe).fit(X, Y))
+    monkeypatch.setattr(MixtureOfExpertsRegressor, "_fit", None, raising=False)
+    assert_same_fit(fit_with_checkpoints(clone(moe), X, Y, **options), moe)
+
+
+def test_row_blocks_of_a_fit_that_has_ended_are_not_read(tmp_path):
+    moe, options = clone(MOE).set_params(tol=1e-9), {"path": tmp_path / "fit.joblib"}
+    fit_with_checkpoints(moe, RowBlocks(lambda: [(X, Y)]), **options)
     unread = RowBlocks(lambda: 1 / 0)
     assert_same_fit(fit_with_checkpoints(clone(moe), unread, **options), moe)
 
@@ -220,3 +236,176 @@ def test_a_fit_killed_after_its_last_iteration_is_completed(tmp_path, monkeypatc
     for name in ("weights_", "load_", "start_lower_bounds_", "start_traces_"):
         assert hasattr(resumed, name)
     assert str(resumed.summary(X, y))
+
+
+# --- other fits -------------------------------------------------------------------------------
+
+
+def test_values_that_the_text_of_a_parameter_abridges_are_compared(tmp_path):
+    """Arrays of more than 1000 numbers."""
+    rng, path = np.random.default_rng(0), tmp_path / "fit"
+    init = rng.dirichlet(np.ones(3), size=len(X))
+    other = init.copy()
+    other[10:-10] = rng.dirichlet(np.ones(3), size=len(X) - 20)
+    assert repr(init) == repr(other)
+    fit(path, init=init, max_iter=8)
+    assert fit(path, init=np.asfortranarray(init), max_iter=9).n_iter_ == 9
+    with pytest.raises(ValueError, match=r"differs in \['init'\]: init has other values there"):
+        fit_with_checkpoints(clone(MOE).set_params(init=other), X, Y, path=path)
+
+
+def test_parameters_of_nested_estimators_are_compared(tmp_path):
+    moe = MixtureOfExpertsRegressor(2, expert=[Ridge(1.0), Ridge()], max_iter=2, random_state=0)
+    quiet_fit(moe, X, Y, path=tmp_path / "fit", every=15)
+    fitted = clone(moe).set_params(expert=[Ridge(1.0).fit(X, Y), Ridge()])
+    quiet_fit(fitted, X, Y, path=tmp_path / "fit", every=15)
+    other = clone(moe).set_params(expert=[Ridge(1.0), Ridge(2.0)])
+    with pytest.raises(ValueError, match=r"differs in \['expert'\]"):
+        quiet_fit(other, X, Y, path=tmp_path / "fit", every=15)
+
+
+def quiet_fit(moe, *data, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit_with_checkpoints(moe, *data, **options)
+
+
+FRAME = pd.DataFrame(X, columns=["a", "b"]).assign(c=np.where(X[:, 0] > 0, "x", "y"))
+SPARSE = sparse.csr_array(np.where(X > 0, X, 0.0))
+WEIGHT = np.linspace(1, 2, len(X))
+# Data, the same data in another form, other data, and what differs.
+DATA = {
+    "X": ((X, Y), (np.asfortranarray(X), Y), (X + 1e-9, Y), "X"),
+    "y": ((X, Y), (X, pd.Series(Y)), (X, Y[::-1]), "y"),
+    "weights": ((X, Y, WEIGHT), (X, Y, WEIGHT.tolist()), (X, Y, 1 / WEIGHT), "sample_weight"),
+    "no weights": ((X, Y), (X, Y, None), (X, Y, WEIGHT), "sample_weight"),
+    "fewer rows": ((X, Y), (X.tolist(), Y.tolist()), (X[1:], Y[1:]), "X', 'y"),
+    "names": (
+        (FRAME[["a", "b"]], Y),
+        (FRAME.copy()[["a", "b"]], Y),
+        (FRAME[["b", "a"]], Y),
+        "X",
+    ),
+    "sparse": ((SPARSE, Y), (sparse.csc_matrix(SPARSE), Y), (abs(SPARSE) * 2, Y), "X"),
+    "blocks": ((X, Y), (X, Y), (RowBlocks(lambda: [(X, Y)]),), "X', 'y"),
+}
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_other_data_are_refused(case, tmp_path):
+    data, same, other, names = DATA[case]
+    path = tmp_path / "fit"
+    fit(path, data, max_iter=5)
+    assert fit(path, same, max_iter=6).n_iter_ == 6
+    with pytest.raises(ValueError, match=rf"fit of the same data; .* differs in \['{names}'\]"):
+        fit_with_checkpoints(clone(MOE), *other, path=path)
+
+
+def test_categories_are_compared(tmp_path):
+    moe = MixtureOfExpertsRegressor(1, expert="tree", max_iter=2, random_state=0)
+    frame, y = FRAME[:40], Y[:40]
+    quiet_fit(moe, frame, y, path=tmp_path / "fit")
+    quiet_fit(clone(moe), frame.copy(), y, path=tmp_path / "fit")
+    other = frame.assign(c=frame["c"].to_numpy()[::-1])
+    with pytest.raises(ValueError, match=r"differs in \['X'\]"):
+        quiet_fit(clone(moe), other, y, path=tmp_path / "fit")
+
+
+@pytest.mark.parametrize("change", ["X", "y", "rows"])
+def test_other_row_blocks_are_refused(change, tmp_path):
+    path = tmp_path / "fit"
+    fit(path, (RowBlocks(lambda: [(X, Y)]),), max_iter=5)
+    halves = RowBlocks(lambda: [(X[:300], Y[:300]), (X[300:], Y[300:])])
+    assert fit(path, (halves,), max_iter=6).n_iter_ == 6
+    other = {"X": (2 * X, Y), "y": (X, Y + 1), "rows": (X[1:], Y[1:])}[change]
+    with pytest.raises(ValueError, match=r"same rows; the row blocks have other means"):
+        fit_with_checkpoints(clone(MOE), RowBlocks(lambda: [other]), path=path)
+
+
+@pytest.mark.skipif(not hasattr(MOE, "set_callbacks"), reason="needs scikit-learn 1.9")
+def test_a_callback_keeps_what_the_fit_is_of(tmp_path):
+    path = tmp_path / "fit"
+    quiet(clone(MOE).set_params(max_iter=8).set_callbacks(Checkpoint(path)), X, Y)
+    assert fit(path, max_iter=9).n_iter_ == 9
+    with pytest.raises(ValueError, match=r"differs in \['y'\]"):
+        fit_with_checkpoints(clone(MOE), X, -Y, path=path)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_damaged_files_are_refused(tmp_path):
+    path, rng = tmp_path / "fit", np.random.default_rng(0)
+    fit(path, max_iter=5)
+    whole = path.read_bytes()
+    damaged = [whole[:n] for n in (0, 1, 64, len(whole) // 2, len(whole) - 1)]
+    damaged += [whole + b"x", bytes(100), pickle.dumps(1)]
+    for position in [*rng.integers(len(whole), size=50), len(whole) - 1]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << rng.integers(8)
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        for read in (load_checkpoint, partial(fit_with_checkpoints, clone(MOE), X, Y)):
+            with pytest.raises(ValueError, match=f"{path} is damaged.*delete the file"):
+                read(path=path)
+    path.write_bytes(whole)
+    assert load_checkpoint(path).n_iter_ == 5
+
+
+def test_files_of_other_classes_are_refused(tmp_path, monkeypatch):
+    class Missing(MixtureOfExpertsRegressor):
+        pass
+
+    monkeypatch.setitem(globals(), "Missing", Missing)
+    Missing.__qualname__ = "Missing"
+    path = tmp_path / "fit"
+    quiet_fit(Missing(2, random_state=0, max_iter=5), X, Y, path=path)
+    assert type(load_checkpoint(path)) is Missing
+    monkeypatch.delitem(globals(), "Missing")
+    with pytest.raises(ValueError, match=f"{path} was written by other versions, or with classes"):
+        load_checkpoint(path)
+
+
+def test_a_file_can_be_written_by_several_processes(tmp_path, monkeypatch):
+    """Another process writes the whole file while one is writing."""
+    path, sync, others = tmp_path / "fit", os.fsync, []
+
+    def interrupted(number):
+        sync(number)
+        if not others:
+            others.append(1)
+            quiet_fit(clone(MOE), X, Y, path=path)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    moe = quiet_fit(clone(MOE), X, Y, path=path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert_same_fit(load_checkpoint(path), moe)
+
+
+def test_paths_are_checked_before_the_fit(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(MixtureOfExpertsRegressor, "_fit", None, raising=False)
+    for path, message in (
+        ("", "path must name a file; got ''"),
+        (tmp_path, "path must name a file"),
+        (3, "path must name a file; got 3"),
+        (tmp_path / "no" / "fit", "path must be in a folder that exists.*Make the folder first"),
+        (tmp_path / "file" / "fit", "path must be in a folder that exists"),
+        (tmp_path / ("x" * 300), "path must be the name of a file that can be written.*another"),
+        ("x\0", "path must be the name of a file that can be written"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit_with_checkpoints(clone(MOE), X, Y, path=path)
+        with pytest.raises(ValueError, match=message):
+            Checkpoint(path).setup(MOE, None)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_parameters_that_cannot_be_written_are_refused_before_the_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(MixtureOfExpertsRegressor, "_fit", None, raising=False)
+    moe = MixtureOfExpertsRegressor(
+        2, gate=SoftmaxGate(transformer=FunctionTransformer(lambda X: X))
+    )
+    with pytest.raises(ValueError, match="needs parameters that can be pickled"):
+        fit_with_checkpoints(moe, X, Y, path=tmp_path / "fit")

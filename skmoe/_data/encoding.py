@@ -38,10 +38,15 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
+def frame_columns(X: Any) -> list[Any]:
+    """Columns of a data frame."""
+    return [_column(X, j) for j in range(X.shape[1])]
+
+
 def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
     """Fit medians and levels on the rows of positive weight."""
     kept = np.flatnonzero(weight > 0.0)
-    is_numeric = [_is_numeric(_column(X, j)) for j in range(X.shape[1])]
+    is_numeric = [_is_numeric(column) for column in frame_columns(X)]
     numeric = [j for j, numeric in enumerate(is_numeric) if numeric]
     categorical = [j for j, numeric in enumerate(is_numeric) if not numeric]
     columns = [_numeric_column(X, j)[kept] for j in numeric]

@@ -36,6 +36,7 @@ from skmoe._estimators.warm_start import (
     cache_key,
     cached_fit,
     check_n_features,
+    check_same_rows,
     check_warm_start_params,
 )
 from skmoe._mixture.fitted import FittedMixture
@@ -130,6 +131,10 @@ def _build_from_blocks(
     target_scaling = summary.target_scaling
     if target_scaling is not None and not params.standardizes_target:
         target_scaling = identity_scaling(len(target_scaling.center))
+    if options.counts_previous and options.previous is not None:
+        before = options.previous.fitted.preprocessor
+        check_same_rows(before.feature_scaling, summary.feature_scaling)
+        check_same_rows(before.target_scaling, target_scaling)
     data = data._replace(block_scaling=(summary.feature_scaling, target_scaling))
     data = _merge_duplicates(params, _continue_previous(data, options.previous))
     problem = _assemble(params, data, None, options)

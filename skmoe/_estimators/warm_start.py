@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 
 from skmoe._data.rows import Dataset
+from skmoe._data.scaling import Standardization
 from skmoe._estimators.parameters import FitParameters
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
@@ -16,6 +17,10 @@ from skmoe._numerics.typing import Array
 
 # Private fitted attributes; serialization, checkpoints and Dask use this list.
 PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output")
+
+
+# Tolerance, in standard deviations, between moments of the same rows in other blocks.
+SAME_MOMENTS_RTOL = 1e-9
 
 
 class CrossFitCache(NamedTuple):
@@ -85,6 +90,22 @@ def check_n_features(n_features: int, previous: int) -> None:
         raise ValueError(
             f"warm_start=True continues a fit with {previous} features; X has {n_features}. "
             "Set warm_start=False to start again."
+        )
+
+
+def check_same_rows(previous: Standardization | None, current: Standardization | None) -> None:
+    """Row blocks of a fit that is resumed must have the same means and standard deviations."""
+    if previous is None or current is None or previous.center.shape != current.center.shape:
+        return  # no numbers, or others that are refused elsewhere
+    finite = np.isfinite(previous.scale)
+    tolerance = SAME_MOMENTS_RTOL * np.where(finite, previous.scale, 1.0 + np.abs(previous.center))
+    moved = np.abs(current.center - previous.center) > tolerance
+    with np.errstate(invalid="ignore"):
+        scaled = np.abs(current.scale - previous.scale) > tolerance
+    if (moved | scaled | (finite != np.isfinite(current.scale))).any():
+        raise ValueError(
+            "path must be of a fit of the same rows; the row blocks have other means or standard "
+            "deviations. Use another path, or delete the file to begin the fit again."
         )
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
-from skmoe.inspection import export_text
+from skmoe.inspection import export_mermaid, export_text
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +262,27 @@ def test_averages_of_starts_of_one_expert_have_no_gate_effects(fitted):
     moe = MixtureOfExpertsRegressor(1, combine="average", n_init=2, random_state=0).fit(X, y)
     assert "per SD" not in str(moe.summary(X, y))
     assert "same for all rows" in export_text(moe)
+
+
+HOSTILE = ["red\x1b[31m", "back\x08wards\u202e", "two\n\tlines"]
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_names_cannot_control_a_terminal(kind):
+    """Escape sequences of names are shown, and not obeyed."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(120, 3)), columns=HOSTILE)
+    y = np.abs(X.to_numpy()).sum(axis=1)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    if kind == "classifier":
+        moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
+        y = np.array(["low", "ring\x07"])[(y > 2.5) * 1]
+    moe.fit(X, y)
+    texts = [str(moe.summary()), str(moe.summary(X, y)), repr(moe.summary())]
+    texts += [export_text(moe), export_text(moe, X=X), export_mermaid(moe, X=X)]
+    for text in texts:
+        for line in text.split("\n"):
+            assert line.isprintable(), repr(line)
+    assert all(name in texts[1] for name in ("red\\x1b[31m", "back\\x08wards\\u202e", "two lines"))
+    assert kind == "regressor" or "class ring\\x07" in export_text(moe)
+    assert HOSTILE[0] in {term.name for term in moe.inference(X, y).terms}

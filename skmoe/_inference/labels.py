@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ LINK_FORMATS = {
 # The equation for any other link.
 OTHER_LINK_FORMAT = "{link} of expected {response} = {predictor}"
 
+# Characters that a terminal obeys instead of showing: control characters, such as those that start
+# an escape sequence, and those that change the direction of a line.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 
 class Labels(NamedTuple):
     """Names of what a fitted mixture consists of."""
@@ -37,6 +42,16 @@ def feature_labels(feature_names: Sequence[str] | None, n_features: int) -> list
     if feature_names is None:
         return [f"x{j}" for j in range(n_features)]
     return [str(name) for name in feature_names]
+
+
+def printable_name(name: str) -> str:
+    """A name as it can be printed in a line: white space as one space, controls as escapes."""
+    return printable_line(" ".join(name.split()))
+
+
+def printable_line(line: str) -> str:
+    r"""A line with control characters as escapes, such as `\x1b`."""
+    return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
 def gate_name(gate: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from skmoe._inference.coefficients import GATE, Coefficients, Term
+from skmoe._inference.labels import printable_line, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -288,7 +289,8 @@ class Summary:
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
         gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
-        return "\n".join([*lines, "=" * WIDTH, *self.notes])
+        notes = [line for note in self.notes for line in note.split("\n")]
+        return "\n".join(map(printable_line, [*lines, "=" * WIDTH, *notes]))
 
     __repr__ = __str__
 
@@ -308,7 +310,8 @@ class Summary:
         if not chosen:
             return []
         header, columns = self._columns(values)
-        response, width = "", max(MIN_NAME_WIDTH, *(len(term.name) for term in terms))
+        names = [printable_name(term.name) for term in terms]
+        response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
         if part == GATE and self._single_logit:
             response = terms[chosen[-1]].response
             chosen = [i for i in chosen if terms[i].response == response]
@@ -326,7 +329,7 @@ class Summary:
                 _format_number(column[i], name)
                 for column, name in zip(columns, header, strict=True)
             ]
-            lines.append(f"  {terms[i].name:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
+            lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
 
     def _columns(self, values: Array) -> tuple[list[str], list[Array]]:

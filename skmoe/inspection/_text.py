@@ -18,6 +18,8 @@ from skmoe._inference.labels import (
     gate_name,
     link_equation,
     noise_std,
+    printable_line,
+    printable_name,
 )
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_mixture, check_names, check_table
@@ -108,7 +110,7 @@ def export_text(
       y = ...
     """
     check_mixture(estimator)
-    names = [" ".join(name.split()) for name in check_names(estimator, feature_names)]
+    names = [printable_name(name) for name in check_names(estimator, feature_names)]
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     if max_features is None:
         max_features = n_features
@@ -126,7 +128,7 @@ def export_text(
             estimator, k, text_format
         )
         lines += [f"  {line}" for line in described]
-    return "\n".join(lines)
+    return "\n".join(map(printable_line, lines))
 
 
 # --- the gate ---------------------------------------------------------------------------------

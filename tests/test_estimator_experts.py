@@ -11,6 +11,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from recorders import Log, RecordingRegressor
 from regimes import crossing_lines, flipping_classes, quiet, steps, two_regimes
+from scipy import sparse
 from scipy.stats import expon, norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.datasets import load_diabetes, load_iris
@@ -371,6 +372,16 @@ def test_warm_start_goes_on_from_given_responsibilities():
     bound, fold = trees.lower_bound_, trees._training_state.cross_fit_cache.fold
     assert quiet(trees, X, y).lower_bound_ >= bound
     assert_array_equal(trees._training_state.cross_fit_cache.fold, fold)
+
+
+def test_warm_start_goes_on_from_sparse_rows():
+    """Whether a sparse matrix is known to be in order does not make it another one."""
+    X, y = steps(n_rows=60)
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, max_iter=3, random_state=0)
+    quiet(moe.set_params(warm_start=True), sparse.csr_array(X), y)
+    bound, key = moe.lower_bound_, moe._training_state.cross_fit_cache.key
+    assert quiet(moe, sparse.csr_array(X), y).lower_bound_ >= bound
+    assert moe._training_state.cross_fit_cache.key == key
 
 
 def test_warm_start_goes_on():

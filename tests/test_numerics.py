@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from sklearn.linear_model import Ridge
 
 from skmoe._mixture.acceleration import squarem_step
+from skmoe._mixture.model import predictive_posterior
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     factorize_ridge,
@@ -62,9 +63,10 @@ def test_grams_of_few_rows_are_those_of_all(monkeypatch):
     assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
 
 
-def test_log_normalise_survives_extreme_values():
-    joint = np.array([[-1e5, -3.0, 700.0], [-1e5 - 2, -5.0, -800.0]])
-    resp, density = log_normalise(joint)
+@pytest.mark.parametrize("normalise", [log_normalise, predictive_posterior])
+def test_log_normalise_survives_extreme_values(normalise):
+    joint = np.array([[-1e5, -3.0, 700.0, -1e18], [-1e5 - 2, -5.0, -800.0, -1e18]])
+    resp, density = normalise(joint)
     assert_allclose(density, logsumexp(joint, axis=0))
     assert_allclose(resp.sum(axis=0), 1.0)
     assert resp[1, 2] == 0.0

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose
 from regimes import flipping_classes, two_regimes
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
@@ -194,6 +195,23 @@ def test_equations_have_the_link_of_the_family():
         assert f"expected y = exp({predictor}), and 1 more" in block
     assert "expected y = exp(linear predictor)" in str(moe.summary(X, y))
     assert "noise" not in str(moe.summary(X, y))
+
+
+@pytest.mark.parametrize(
+    ("expert", "words", "n_free"),
+    [
+        (DecisionTreeClassifier(max_depth=2), "DecisionTreeClassifier, 1.8 leaves", 2 * 2),
+        (LogisticRegression(), "LogisticRegression, average of 5", 2),
+    ],
+)
+def test_models_whose_rows_have_one_class_are_counted_and_described(expert, words, n_free):
+    """They are constants, without free parameters; beside trees they count as one leaf."""
+    X, y = np.arange(20.0)[:, None], np.arange(20) == 19
+    moe = MixtureOfExpertsClassifier(1, expert=expert, random_state=0).fit(X, y)
+    kinds = {type(model).__name__ for model in moe.experts_[0]}
+    assert kinds == {"DummyClassifier", type(expert).__name__}
+    assert words in str(moe.summary(X, y))
+    assert moe.n_parameters_ == n_free
 
 
 def test_a_summary_without_standard_errors_names_the_reason():

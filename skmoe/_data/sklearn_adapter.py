@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
@@ -56,6 +57,16 @@ def fit_estimator(
         with config_context(enable_metadata_routing=False):
             return model.fit(X, y, **weights, **metadata)
     return model.fit(X, y, **weights, **metadata)
+
+
+def is_constant(model: Any) -> bool:
+    """Whether a fitted model is the constant classifier of rows of a single class."""
+    return isinstance(model, DummyClassifier) and len(model.classes_) == 1
+
+
+def typical_model(models: Sequence[Any]) -> Any:
+    """One of the models of an expert: a constant, of a fold with a single class, if all are."""
+    return next((model for model in models if not is_constant(model)), models[0])
 
 
 def has_density(estimator: Any) -> bool:
@@ -145,6 +156,8 @@ def predict_normal_components(model: Any, X: Any) -> NormalComponents:
 def count_parameters(model: Any) -> float:
     """Number of free parameters of a fitted model; NaN if it is unknown."""
     model = final_estimator(model)
+    if is_constant(model):
+        return 0.0
     if hasattr(model, "get_n_leaves"):
         return float(model.get_n_leaves() * model.tree_.value[0].size)
     if hasattr(model, "n_parameters_"):  # a mixture of experts

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.rows import Dataset
 from skmoe._data.scaling import Standardization
@@ -67,10 +68,13 @@ def fitted_attributes(estimator: Any) -> dict[str, Any]:
 
 def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str | None:
     """Digest of everything that determines the out-of-fold predictions of the experts."""
+    X = data.X
+    # Sparse matrices also remember which of their properties were looked up.
+    features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
     try:
         return joblib.hash(
             (
-                (data.X, y, weight, data.groups, data.metadata, data.columns[1]),
+                (features, y, weight, data.groups, data.metadata, data.columns[1]),
                 (params.estimators, params.cross_fit),
             )
         )

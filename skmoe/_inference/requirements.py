@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import count_parameters
+from skmoe._data.sklearn_adapter import count_parameters, typical_model
 from skmoe._inference.criteria import n_parameters
 from skmoe._mixture.fitted import FittedMixture
 from skmoe.protocols import (
@@ -111,7 +111,7 @@ def check_n_parameters_known(
     if not np.isnan(n_parameters(mixture)):
         return
     uncounted = f"{type(mixture.model.experts).__name__} has"
-    for k, (model, *_) in enumerate(models):
+    for k, model in enumerate(map(typical_model, models)):
         if np.isnan(count_parameters(model)):
             uncounted = f"expert {k} ({type(model).__name__}) has"
             break

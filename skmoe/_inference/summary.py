@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import final_estimator
+from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
 from skmoe._inference.labels import Labels, link_equation
@@ -209,9 +209,12 @@ def _summarize_expert(
 def _models_name(models: Sequence[Any]) -> str:
     """Name of an expert that is the average of fitted estimators."""
     final = [final_estimator(model) for model in models]
-    name = type(final[0]).__name__
-    if hasattr(final[0], "get_n_leaves"):
-        name += f", {np.mean([model.get_n_leaves() for model in final]):.3g} leaves"
+    # A model whose rows have a single class is a constant, which is a tree of one leaf.
+    typical = typical_model(final)
+    name = type(typical).__name__
+    if hasattr(typical, "get_n_leaves"):
+        n_leaves = [1 if is_constant(model) else model.get_n_leaves() for model in final]
+        name += f", {np.mean(n_leaves):.3g} leaves"
     return f"{name}, average of {len(models)}" if len(models) > 1 else name
 
 

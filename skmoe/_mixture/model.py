@@ -10,7 +10,6 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from skmoe._data.rows import Dataset
 from skmoe._numerics.linalg import add_fields
@@ -77,8 +76,7 @@ def predictive_log_joint(model: MixtureModel, params: Params, rows: Dataset) -> 
 
 def predictive_posterior(joint: Array) -> tuple[Array, Array]:
     """Responsibilities (K, n) and log densities (n,) of predictions, from log joint densities."""
-    log_density = logsumexp(joint, axis=0)
-    return np.exp(joint - log_density), log_density
+    return log_normalise(joint)
 
 
 # --- usage of the experts ---------------------------------------------------------------------

@@ -33,6 +33,7 @@ from skmoe._data.sklearn_adapter import (
     predict_log_density,
     predict_normal_components,
     predict_oob,
+    typical_model,
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
@@ -375,7 +376,7 @@ class CrossFittedExperts(Experts):
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Number of parameters of the models and variances; NaN if it is unknown."""
-        counts = [count_parameters(models[0]) for models in params.models]
+        counts = [count_parameters(typical_model(models)) for models in params.models]
         if self.classes is not None:
             return sum(counts)
         variances = params.log_variance[~self._has_density()]

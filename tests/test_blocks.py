@@ -226,6 +226,9 @@ def test_bad_blocks_are_told_by_their_number():
         "block 1: X and y must have the same number": lambda x, y: (x, y[:50]),
         r"block 1 must be like the first.*\(2,\)": lambda x, y: (x, np.column_stack([y, y])),
         "block 1: sample_weight must hold": lambda x, y: (x, y, -np.ones(100)),
+        "block 1: sample_weight must hold .* 100 rows": lambda x, y: (x, y, np.full(100, np.nan)),
+        "block 1: sample_weight must hold one finite": lambda x, y: (x, y, np.full(100, np.inf)),
+        r"block 1: sample_weight .* shape \(99,\)": lambda x, y: (x, y, np.ones(99)),
         r"block 1 must be a tuple \(X, y\)": lambda x, y: [x, y],
     }
     for message, change in cases.items():

@@ -224,3 +224,34 @@ def test_refits_of_a_bootstrap_are_numbered_like_the_fit():
     values = np.array([[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]])
     matched = match_experts(Refit({"coef_": values[order]}, resp[order]), resp)
     assert_allclose(matched["coef_"], values)
+
+
+# Columns of experts and gate, where column 1 is constant, and those of the other two columns.
+WITH_A_CONSTANT = {
+    "all": ({}, {}),
+    "of experts": ({"expert_features": [1, 2]}, {"expert_features": [1]}),
+    "not of experts": ({"expert_features": [0]}, {"expert_features": [0]}),
+    "of the gate": ({"gate_features": [0, 1]}, {"gate_features": [0]}),
+    "not of the gate": ({"gate_features": [2]}, {"gate_features": [1]}),
+    "of both": (
+        {"gate_features": [2, 1], "expert_features": [0, 1]},
+        {"gate_features": [1], "expert_features": [0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WITH_A_CONSTANT)
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("family", FAMILIES, ids="-".join)
+def test_constant_columns_are_not_counted(family, gate, case):
+    X, y = table(family[1], family[0])
+    with_constant = np.column_stack([X[:, 0], np.full(len(X), 7.0), X[:, 1]])
+    counts = []
+    for rows, options in zip((with_constant, X), WITH_A_CONSTANT[case], strict=True):
+        moe = mixture(family[1], expert=family[0], gate=gate, max_iter=2, n_init=1, **options)
+        counts.append(quiet(moe, rows, y).n_parameters_)
+    assert counts[0] == counts[1]
+    n_columns = {name: len(columns) for name, columns in WITH_A_CONSTANT[case][1].items()}
+    lost = 2 * (2 - n_columns.get("expert_features", 2))
+    lost += (2 - n_columns.get("gate_features", 2)) * (gate == "softmax")
+    assert counts[1] == 2 * N_OF_EXPERT[family] + N_OF_GATE[gate] - lost

@@ -23,6 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.experts import LinearExperts
+from skmoe.experts._cross_fitted import CrossFittedExperts
 
 N = 240
 NOISE = np.array([0.05, 4.0])
@@ -281,6 +283,28 @@ def test_errors_of_each_output_are_those_of_least_squares():
         sandwich = covariance @ scores.T @ scores @ covariance
         assert_allclose(robust[own], np.sqrt(np.diag(sandwich)), rtol=1e-3)
     assert_allclose(observed[6:], np.sqrt(2 / N), rtol=1e-3)
+
+
+def with_linear_parameters(log_variance):
+    params = LinearExperts().init_params(2, 3)
+    return LinearExperts(variance_floor=(0.01, 0.5)), params._replace(log_variance=log_variance)
+
+
+def with_estimators(log_variance):
+    family = CrossFittedExperts((), np.zeros((2, 0)), (), variance_floor=(0.01, 0.5))
+    return family, family.init_params(2, 3)._replace(log_variance=log_variance)
+
+
+@pytest.mark.parametrize("family", [with_linear_parameters, with_estimators])
+def test_an_expert_is_at_its_floor_where_one_output_is(family):
+    floors = np.log([0.01, 0.5])
+    for above, expected in (
+        ([[0.0, 1.0], [1.0, 1.0]], [True, False]),
+        ([[1.0, 1.0], [1.0, 0.0]], [False, True]),
+        ([[0.0, 0.0], [1e-3, 1e-3]], [True, False]),
+    ):
+        experts, params = family(floors + np.array(above))
+        assert experts.dispersion_at_bound(params).tolist() == expected
 
 
 def test_counts_of_each_output():

@@ -178,6 +178,8 @@ def test_verbose_prints_starts_and_iterations(capsys):
     for start in range(3):
         printed = float(lines[start].split()[4].rstrip(","))
         assert np.abs(moe.start_traces_[start] - printed).min() < 1e-8
+    quiet(moe.set_params(verbose=True), X, Y)
+    assert capsys.readouterr().out.splitlines() == lines
     quiet(moe.set_params(verbose=2), X, Y)
     lines = capsys.readouterr().out.splitlines()
     values = [float(line.split()[-1]) for line in lines if line.startswith("  start 1:")]

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A short name that stays the same while file, code and change do."""
-        text = f"{self.file}|{self.old}|{self.new}|{self.law}|{self.line}"
+        """A short name that stays the same while the file and the change do."""
+        text = f"{self.file}|{self.old}|{self.new}|{self.law}|{self.begin}"
         return hashlib.sha1(text.encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
@@ -79,6 +80,18 @@ INDICES = {"order", "columns", "kept", "index", "rows", "train", "test", "chosen
 
 # Arguments that say how work is done and not what comes of it.
 MANNERS = {"stacklevel", "verbose", "n_jobs", "n_threads", "kind", "dtype", "optimize"}
+
+# What a picture looks like, as keywords and as keys of dicts: no law asks for a width of lines.
+LOOKS = {"linewidth", "linewidths", "markersize", "markeredgewidth", "zorder", "layout", "figsize"}
+LOOKS |= {
+    "bbox_to_anchor",
+    "borderpad",
+    "frameon",
+    "labelpad",
+    "rotation",
+    "fontsize",
+    "constrained",
+}
 
 
 class _Visitor(ast.NodeVisitor):
@@ -227,8 +240,13 @@ class _Visitor(ast.NodeVisitor):
         for argument in node.args:
             self.visit(argument)
         for keyword in node.keywords:
-            if keyword.arg not in MANNERS:
+            if keyword.arg not in MANNERS | LOOKS:
                 self.visit(keyword.value)
+
+    def visit_Dict(self, node: ast.Dict) -> None:
+        for key, value in zip(node.keys, node.values, strict=True):
+            if not (isinstance(key, ast.Constant) and key.value in LOOKS):
+                self.visit(value)
 
     def _drop_weight(self, node: ast.expr) -> None:
         """Weights of one in the place of weights."""
@@ -238,11 +256,11 @@ class _Visitor(ast.NodeVisitor):
 
 
 def mutants_of(root: Path, path: Path) -> list[Mutant]:
-    """All changes of a file that leave it a program."""
+    """All changes of a file."""
     source = path.read_text()
     visitor = _Visitor(path.relative_to(root).as_posix(), source)
     visitor.visit(ast.parse(source))
-    return [mutant for mutant in visitor.found if _parses(apply(source, mutant))]
+    return visitor.found
 
 
 def apply(source: str, mutant: Mutant) -> str:
@@ -270,4 +288,6 @@ def sample(root: Path, number: int, seed: int) -> Iterator[Mutant]:
         rng.shuffle(pile)
         pool += [((i + rng.random()) / max(len(pile), 1) ** 0.5, m) for i, m in enumerate(pile)]
     pool.sort(key=lambda entry: entry[0])
-    yield from (mutant for _, mutant in pool[:number])
+    sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
+    programs = (m for _, m in pool if _parses(apply(sources[m.file], m)))
+    yield from islice(programs, number)

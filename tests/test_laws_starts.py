@@ -1,0 +1,149 @@
+"""The linear tree of the initialisation is the greedy tree that a search over all splits finds."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe._mixture import initialization
+from skmoe._mixture.initialization import (
+    MAX_SPLIT_VARIABLES,
+    N_THRESHOLDS,
+    RELATIVE_RIDGE,
+    init_schedule,
+    linear_tree,
+    random_partition,
+    weighted_quantiles,
+)
+
+
+def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
+    """A regression that changes along each of the features, and weights that matter."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, n_features))
+    side = np.where(X[:, -1] > 0.3, 2.0, -1.0) * np.where(X[:, 0] > -0.5, 1.0, 0.3)
+    Y = side * X[:, 0] + 0.2 * rng.normal(size=(n_outputs, n_rows))
+    Y[1:] += np.abs(X[:, -1])
+    return X, Y, rng.uniform(0.2, 3.0, size=n_rows)
+
+
+def ridge(X, Y, weight):
+    """Coefficients (m, p + 1), intercept last, and squared error, by an augmented least squares."""
+    design = np.column_stack([X, np.ones(len(X))])
+    size = design.shape[1]
+    penalty = RELATIVE_RIDGE * (weight @ np.square(design)).sum() / size + 1e-12
+    rows = np.vstack([np.sqrt(weight)[:, None] * design, np.sqrt(penalty) * np.eye(size)])
+    targets = np.vstack([np.sqrt(weight)[:, None] * Y.T, np.zeros((size, len(Y)))])
+    coef = np.linalg.lstsq(rows, targets, rcond=None)[0].T
+    return coef, (np.square(Y - coef @ design.T) @ weight).sum()
+
+
+def quantile(values, weight, level):
+    for value in np.unique(values):
+        if weight[values <= value].sum() >= level * weight.sum() * (1 - 1e-9):
+            return value
+    raise AssertionError
+
+
+def best_split(X, Y, weight, rows):
+    """Gain and right child of the best split of a leaf, by fits of every candidate."""
+    coef, error = ridge(X[rows], Y[:, rows], weight[rows])
+    fitted = coef @ np.column_stack([X[rows], np.ones(len(rows))]).T
+    least, best, right = X.shape[1] + 2, 0.0, None
+    for variable in [*X[rows].T, *fitted]:
+        for i in range(1, N_THRESHOLDS + 1):
+            threshold = quantile(variable, weight[rows], i / (N_THRESHOLDS + 1))
+            child = variable > threshold
+            if min(child.sum(), (~child).sum()) < least:
+                continue
+            parts = (rows[child], rows[~child])
+            gain = error - sum(ridge(X[part], Y[:, part], weight[part])[1] for part in parts)
+            if gain > best + 1e-9 * error:
+                best, right = gain, rows[child]
+    return best, right
+
+
+@pytest.mark.parametrize(("n_features", "n_outputs"), [(1, 1), (2, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_linear_tree_splits_where_squared_errors_fall_most(n_features, n_outputs, seed):
+    X, Y, weight = table(n_features, n_outputs, seed)
+    labels = np.zeros(len(X), dtype=int)
+    for n_leaves in (2, 3, 4):
+        splits = [
+            best_split(X, Y, weight, np.flatnonzero(labels == k)) for k in range(n_leaves - 1)
+        ]
+        leaf = int(np.argmax([gain for gain, _ in splits]))
+        labels[splits[leaf][1]] = n_leaves - 1
+        found = linear_tree(X, Y, weight, n_leaves, np.random.default_rng(0))
+        assert_array_equal(found, labels)
+
+
+def test_leaves_are_as_large_as_their_regressions():
+    """Rows that are too few for two regressions are split by chance."""
+    X, Y, weight = table(n_rows=7)
+    rows = np.arange(7)
+    gain, right = initialization._best_split(X, Y, weight, rows >= 0)
+    assert gain == 0.0
+    assert len(right) == 0
+    X, Y, weight = table(n_rows=8)
+    gain, right = initialization._best_split(X, Y, weight, np.arange(8) >= 0)
+    assert gain > 0.0
+    assert len(right) == 4
+
+
+def test_of_many_columns_those_that_change_the_regression_are_split():
+    rng = np.random.default_rng(0)
+    n_columns = MAX_SPLIT_VARIABLES + 15
+    X = rng.normal(size=(600, n_columns))
+    weight = rng.uniform(0.5, 2.0, size=600)
+    noise = np.where(X[:, 30] > 0, 4.0, 0.5)
+    targets = np.stack([noise * rng.normal(size=600), rng.normal(size=600)])
+    design = np.column_stack([X, np.ones(600)])
+    coef = np.zeros((2, n_columns + 1))
+    variables = initialization._split_variables(design, targets, weight, coef)
+    assert len(variables) == MAX_SPLIT_VARIABLES + 2
+    assert any((variable == X[:, 30]).all() for variable in variables)
+    residual = np.abs(targets) * weight
+    score = np.max([np.abs(np.cov(r, X.T, ddof=0)[0, 1:]) for r in residual], axis=0)
+    expected = np.sort(np.argsort(-score)[:MAX_SPLIT_VARIABLES])
+    assert_allclose(np.stack(variables[:-2]), X[:, expected].T)
+
+
+def test_random_cells_are_cut_between_quartiles_of_their_weight():
+    X, Y, weight = table()
+    for seed in range(20):
+        labels = random_partition(X, Y, weight, 2, np.random.default_rng(seed))
+        share = np.bincount(labels, weight) / weight.sum()
+        assert share.min() > 0.2
+    # The heaviest cell is cut next, so that no cell has more than three quarters of the half.
+    for seed in range(20):
+        two, three = (
+            random_partition(X, Y, weight, k, np.random.default_rng(seed)) for k in (2, 3)
+        )
+        cut = np.flatnonzero(three == 2)
+        assert_array_equal(np.delete(two, cut), np.delete(three, cut))
+        heaviest = np.bincount(two, weight).argmax()
+        assert set(two[cut]) == {heaviest}
+        assert 0 < len(cut) < (two == heaviest).sum()
+
+
+def test_random_cells_of_ties_are_separated_or_left():
+    X = np.repeat([[0.0], [1.0]], [15, 1], axis=0)
+    for seed in range(10):
+        labels = random_partition(X, X.T, np.ones(16), 3, np.random.default_rng(seed))
+        assert len(set(labels[:15])) == 1  # equal rows are never apart
+        assert labels[15] != labels[0]
+        assert labels.max() == 1
+
+
+def test_weighted_quantiles_reach_their_level():
+    rng = np.random.default_rng(0)
+    values, weight = np.round(rng.normal(size=50), 1), rng.uniform(0.1, 3.0, size=50)
+    for level in (0.05, 0.25, 0.5, 0.9, 1.0):
+        assert weighted_quantiles(values, weight, level) == quantile(values, weight, level)
+
+
+def test_the_portfolio_takes_all_in_turn():
+    names = ["linear_tree", "kmeans", "tree", "random"]
+    assert init_schedule("auto", 8, 5) == [*names, "linear_tree"]
+    assert init_schedule("auto", 9, 4) == ["kmeans", "linear_tree", "tree", "random"]
+    assert init_schedule("tree", 9, 2) == ["tree", "tree"]

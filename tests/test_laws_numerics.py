@@ -1,0 +1,211 @@
+"""Numbers of small functions, against formulas written here."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe._data.scaling import safe_range
+from skmoe._inference.summary import _start_notes
+from skmoe._mixture import em
+from skmoe._mixture.acceleration import aitken_gap, squarem_step
+from skmoe._mixture.em import MAX_HALVINGS, EMState
+from skmoe._numerics.multinomial import bohning_lindsay_bound, softmax_hessian
+from skmoe._numerics.probability import keep_top_k
+from skmoe.distributions import NormalComponents
+from skmoe.distributions._counts import PoissonComponents
+from skmoe.experts._variance_prior import MAX_ROUNDING_FLOOR, RELATIVE_FLOOR, variance_floor
+
+# --- steps of EM --------------------------------------------------------------------------------
+
+
+class Model:
+    """A model of one number, whose experts may be estimators."""
+
+    def __init__(self, needs_all_rows=False):
+        self.experts = type("Experts", (), {"needs_all_rows": needs_all_rows})()
+
+
+class Number:
+    """Parameters that are a number."""
+
+    def __init__(self, value):
+        self.value = self.experts = value
+
+
+def line_search(monkeypatch, objective, hessian_age=0, refresh_interval=1, direction=1.0):
+    """The result of a line search from zero, and the evaluations: the point and its Hessian."""
+    steps, evaluations = [], []
+
+    def m_step_from(model, state, step, fixed_experts=None):
+        steps.append((step, fixed_experts))
+        return Number(state.params.value + direction * step)
+
+    def evaluate_at(params, previous=None):
+        evaluations.append((params.value, previous is not None))
+        age = 0 if previous is None else previous.hessian_age + 1
+        return EMState(params, objective(params.value), None, None, params, age)
+
+    monkeypatch.setattr(em, "m_step_from", m_step_from)
+    start = EMState(Number(0.0), objective(0.0), None, None, None, hessian_age)
+    found = em._line_search(Model(), evaluate_at, start, refresh_interval, 0.0)
+    return found, steps, evaluations
+
+
+def test_a_step_is_halved_until_the_bound_does_not_fall(monkeypatch):
+    found, steps, evaluations = line_search(monkeypatch, lambda x: -abs(x - 0.2))
+    assert [step for step, _ in steps] == [1.0, 0.5, 0.25]
+    assert found.params.value == 0.25
+    assert [hessian for _, hessian in evaluations] == [False] * 3
+    # Where every step lowers the bound none is made.
+    found, steps, _ = line_search(monkeypatch, lambda x: -abs(x))
+    assert len(steps) == MAX_HALVINGS
+    assert steps[-1][0] == found.params.value == 0.0
+    found, _, _ = line_search(monkeypatch, lambda x: 0.0 if x == 0.0 else np.nan)
+    assert found.params.value == 0.0
+
+
+def test_an_old_hessian_is_used_again_until_its_age_or_a_step_that_fails(monkeypatch):
+    for age, interval, reused in ((0, 1, False), (0, 2, True), (1, 3, True), (2, 3, False)):
+        found, _, evaluations = line_search(monkeypatch, lambda x: x, age, interval)
+        assert evaluations == [(1.0, reused)]
+        assert found.hessian_age == (age + 1 if reused else 0)
+    # After a step that fails the old Hessian is computed where it belongs, once.
+    _, _, evaluations = line_search(monkeypatch, lambda x: -abs(x - 0.2), 1, 1)
+    assert evaluations == [(1.0, False), (0.0, False), (0.5, False), (0.25, False)]
+    _, _, evaluations = line_search(monkeypatch, lambda x: -abs(x - 0.2), 0, 1)
+    assert evaluations == [(1.0, False), (0.5, False), (0.25, False)]
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.99])
+def test_extrapolation_ends_at_the_limit_of_a_linear_iteration(rate):
+    limit, begin = [np.array([3.0, -1.0]), np.array(2.0)], [np.array([1.0, 1.0]), np.array(0.0)]
+    first, second = (
+        [c + rate**n * (b - c) for b, c in zip(begin, limit, strict=True)] for n in (1, 2)
+    )
+    found, step = squarem_step(begin, first, second, 1e6)
+    assert_allclose(step, 1 / (1 - rate))
+    for values, expected in zip(found, limit, strict=True):
+        assert_allclose(values, expected, atol=1e-9)
+    # Of length one it is the second iterate.
+    found, step = squarem_step(begin, first, second, 1.0)
+    assert step == 1.0
+    for values, expected in zip(found, second, strict=True):
+        assert_allclose(values, expected)
+    found, step = squarem_step(begin, first, second, 1.5)
+    assert step == 1.5
+    for values, b, c in zip(found, begin, limit, strict=True):
+        assert_allclose(values, c + (1 - 1.5 * (1 - rate)) ** 2 * (b - c))
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+@pytest.mark.parametrize("rate", [0.6, 0.95])
+def test_the_gap_of_a_geometric_sequence_is_its_distance_from_the_limit(stride, rate):
+    bounds = 5.0 - rate ** np.arange(2 * stride + 4)
+    left = rate ** (2 * stride + 3)
+    last_gain = rate ** (stride + 3) - left
+    assert_allclose(aitken_gap(list(bounds), 0.0, stride), max(left, last_gain), rtol=1e-6)
+    assert aitken_gap(list(bounds[: 2 * stride]), 0.0, stride) == np.inf
+    assert np.isfinite(aitken_gap(list(bounds[: 2 * stride + 1]), 0.0, stride))
+    assert aitken_gap([0.0, 1.0, 2.0, 4.0], 0.0, 1) == np.inf  # it accelerates
+    assert aitken_gap([0.0, 1.0, 2.0], 0.0, 1) == np.inf  # it does not slow down
+    assert aitken_gap([0.0, 1.0, 1.0 + 1e-12, 1.0 + 2e-12], 1e-9, 1) == 0.0  # a fixed point
+    assert aitken_gap([0.0, 1.0, 1.0 + 1e-12, 1.0 + 2e-12], 0.0, 1) > 0.0
+
+
+# --- probabilities and information --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_experts", [None, 3])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_the_bound_of_hessians_is_above_them_and_reached_by_even_probabilities(
+    n_classes, n_experts
+):
+    rng = np.random.default_rng(0)
+    design, weight = rng.normal(size=(30, 3)), rng.uniform(0.5, 2.0, size=30)
+    size = n_classes * 3
+
+    def matrix(blocks):
+        return np.swapaxes(blocks, -3, -2).reshape(size, size)
+
+    for scale in (0.0, 1.0, 5.0):
+        logits = scale * rng.normal(size=(n_classes, 30))
+        probs = np.exp(logits) / np.exp(logits).sum(axis=0)
+        hessian = softmax_hessian(design, weight, probs)
+        bound = bohning_lindsay_bound(hessian, design, weight)
+        assert np.linalg.eigvalsh(matrix(bound - hessian)).min() > -1e-4
+        if scale == 0.0 and n_classes == 2:
+            assert_allclose(bound, hessian, atol=1e-5)
+    if n_experts is not None:  # each has its part of the rows
+        several = bohning_lindsay_bound(np.stack([hessian] * n_experts), design, weight)
+        assert_allclose(several, bound / n_experts)
+
+
+def test_the_most_probable_are_kept_and_of_ties_the_first():
+    rng = np.random.default_rng(0)
+    log_probs = np.round(rng.normal(size=(5, 40)))
+    for top_k in (1, 2, 4):
+        kept = np.isfinite(keep_top_k(log_probs, top_k))
+        for row, column in zip(log_probs.T, kept.T, strict=True):
+            assert_array_equal(
+                np.flatnonzero(column), np.sort(np.argsort(-row, kind="stable")[:top_k])
+            )
+    assert_array_equal(keep_top_k(log_probs, 5), log_probs)
+    assert_array_equal(keep_top_k(log_probs, None), log_probs)
+
+
+# --- components, units and floors ---------------------------------------------------------------
+
+
+def test_components_of_other_rows_have_weight_zero_and_are_valid():
+    rng = np.random.default_rng(0)
+    weight, rows = rng.uniform(size=(2, 3)), np.array([1, 3, 4])
+    normal = NormalComponents(weight, rng.normal(size=(2, 1, 3)), np.full((2, 1, 3), 5.0))
+    counts = PoissonComponents(weight, rng.uniform(1.0, 2.0, size=(2, 1, 3)))
+    for part in (normal, counts):
+        whole, others = part.expand(rows, 6), [0, 2, 5]
+        for values, own in zip(whole, part, strict=True):
+            assert_array_equal(values[..., rows], own)
+        assert_array_equal(whole.weight[:, others], 0.0)
+    assert_array_equal(normal.expand(rows, 6).mean[..., others], 0.0)
+    assert_array_equal(normal.expand(rows, 6).std[..., others], 1.0)
+
+
+def test_divisors_are_the_values_but_for_zero():
+    values = np.array([0.0, 1e-300, 0.5, 1.0, 1e300])
+    assert_array_equal(safe_range(values), [1.0, 1e-300, 0.5, 1.0, 1e300])
+
+
+def test_a_target_is_rounded_from_half_as_many_values_as_rows():
+    half, more = np.array([0.0, 0.1, 0.1, 0.0]), np.array([0.0, 0.1, 0.1, 0.0, 0.2])
+    assert_allclose(variance_floor(half[None]), 0.01 / 12)
+    assert_allclose(variance_floor(more[None]), RELATIVE_FLOOR)
+    assert_allclose(variance_floor(np.zeros((1, 4))), RELATIVE_FLOOR)
+    coarse = np.array([0.0, 100.0, 100.0, 0.0])
+    assert_allclose(variance_floor(coarse[None]), MAX_ROUNDING_FLOOR)
+    fine = np.array([0.0, 1e-9, 1e-9, 0.0])
+    assert_allclose(variance_floor(fine[None]), RELATIVE_FLOOR)
+
+
+# --- inference ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_rows", "reason"), [(3, ""), (2, "separated")])
+def test_as_many_rows_as_coefficients_determine_them(n_rows, reason):
+    X = np.random.default_rng(0).normal(size=(n_rows, 2))
+    moe = MixtureOfExpertsRegressor(1, alpha=0.1, variance_prior=1.0)
+    found = moe.fit(X, X[:, 0] + [0.0, 0.3, -0.2][:n_rows]).inference(X, X[:, 0])
+    assert set(found.reasons) == {reason}
+
+
+def test_the_summary_tells_how_far_starts_are_apart():
+    def notes(bounds, converged):
+        attributes = {"start_lower_bounds_": np.array(bounds)}
+        return _start_notes(attributes | {"start_converged_": np.array(converged)})
+
+    assert notes([1.0], [True]) == []
+    assert notes([1.0, 1.5], [True, False]) == []
+    (note,) = notes([1.0, 1.25, 9.0], [True, True, False])
+    assert note.startswith("The lower bounds of the 2 starts run to the end differ by at most 0.2 ")
+    (note,) = notes([1.0, 1.0 + 1e-7], [True, True])
+    assert "differ by less than 1e-6 per row" in note

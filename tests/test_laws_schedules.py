@@ -1,0 +1,104 @@
+"""What is tried when: splits of experts, new starts of streams, samples for the initialisation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from regimes import flipping_classes, quiet, two_regimes
+from scipy import sparse
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.rows import Dataset
+from skmoe._estimators import n_experts_selection, partial_fit, problem
+from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData
+
+
+def table(kind, n_rows=300):
+    X, y = two_regimes(n_rows) if kind is MixtureOfExpertsRegressor else flipping_classes(n_rows)
+    return X, y, np.random.default_rng(0).uniform(0.2, 3.0, size=n_rows)
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_trial_splits_the_experts_that_explain_worst(kind, number, monkeypatch):
+    X, y, weight = table(kind)
+    fitter = IncrementalFitter(
+        kind(random_state=0), SelectionData(X, y, weight, {}), np.arange(300), 0
+    )
+    before = fitter.fit(2)
+    resp, log_density = before.responsibilities(X, y), before.score_samples(X, y)
+    starts = []
+    fit = fitter._fit
+
+    def spy(data, weight, number, init=None, **options):
+        starts.append(init)
+        return fit(data, weight, number, init, **options)
+
+    monkeypatch.setattr(fitter, "_fit", spy)
+    assert fitter.fit(number).n_experts_ == number
+    init = starts[-1]
+    assert_allclose(init.sum(axis=1), 1.0)
+    quantile = np.quantile(log_density, n_experts_selection.REFERENCE_QUANTILE)
+    missing = (weight * np.maximum(quantile - log_density, 0.0)) @ resp
+    split = np.argsort(-missing)[: number - 2]
+    # Two experts share what the one had; the others have what they had.
+    for k in range(2):
+        own = init[:, k] + sum(init[:, 2 + i] for i, one in enumerate(split) if one == k)
+        assert_allclose(own, resp[:, k], atol=1e-9)
+    for i in range(len(split)):
+        assert 0.0 < weight @ init[:, 2 + i] < weight @ resp[:, split[i]]
+
+
+def test_the_sample_of_an_initialisation_grows_with_the_coefficients(monkeypatch):
+    design, weight = np.ones((10, 4)), np.ones(10)
+    rows = Dataset(design, np.ones((10, 3)), np.ones((2, 10)), weight)
+    n_coefficients = 5 * (4 + 2 * 3)
+    monkeypatch.setattr(problem, "MIN_INIT_ROWS", 1)
+    found = problem._init_sample_size(rows, np.ones((2, 10)), 5)
+    assert found == problem.INIT_ROWS_PER_COEFFICIENT * n_coefficients
+    monkeypatch.setattr(problem, "MIN_INIT_ROWS", 5_000)
+    assert problem._init_sample_size(rows, np.ones((2, 10)), 5) == 5_000
+    assert problem._init_sample_size(rows, np.ones((2, 10)), 10**6) == problem.MAX_INIT_ROWS
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_young_streams_start_again_when_their_rows_have_doubled(kind, container, monkeypatch):
+    monkeypatch.setattr(partial_fit, "N_BUFFERED_ROWS", 1_300)
+    X, y, _ = table(kind, 2_000)
+    X = np.where(np.abs(X) < 0.2, 0.0, X)
+    sizes = []
+    start = partial_fit._initialize
+
+    def spy(validation_copy, params, data, *args, **options):
+        rows = data[0].toarray() if sparse.issparse(data[0]) else data[0]
+        assert_allclose(rows, X[: len(rows)])
+        sizes.append(len(rows))
+        return start(validation_copy, params, data, *args, **options)
+
+    monkeypatch.setattr(partial_fit, "_initialize", spy)
+    moe = kind(2, n_init=1, random_state=0)
+    options = {"classes": [0, 1]} if kind is MixtureOfExpertsClassifier else {}
+    for begin in range(0, 2_000, 100):
+        rows = slice(begin, begin + 100)
+        moe.partial_fit(container(X[rows]), y[rows], **options)
+    assert sizes == [100, 200, 400, 800, 1_300]
+
+
+def test_streams_are_silent(capsys):
+    X, y = two_regimes(600)
+    moe = MixtureOfExpertsRegressor(2, random_state=0)
+    for begin in range(0, 600, 200):
+        moe.partial_fit(X[begin : begin + 200], y[begin : begin + 200])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_experts_of_a_bootstrap_of_a_frame_may_have_no_columns(kind):
+    X, y, _ = table(kind, 150)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    moe = quiet(kind(2, random_state=0, n_init=1, expert_features=[]), frame, y)
+    found = moe.inference(frame, y, method="bootstrap", n_bootstrap=3, random_state=0)
+    assert found.replicates.shape == (3, len(found.terms))
+    own = {part for part, _, name in found.terms if name in frame.columns}
+    assert own == {"gate"}

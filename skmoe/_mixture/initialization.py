@@ -9,6 +9,7 @@ neither on the order of the user's rows nor on duplicates.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.tree import DecisionTreeRegressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from skmoe._data.canonical import canonical_form
 from skmoe._data.rows import Dataset
@@ -158,6 +159,12 @@ def _scaled_targets(X: Array, Y: Array) -> Array:
 # --- initializers -----------------------------------------------------------------------------
 
 
+@cache  # finding the libraries takes longer than k-means on few rows
+def _threadpools() -> ThreadpoolController:
+    """The thread pools of the libraries that are loaded, among them that of scikit-learn."""
+    return ThreadpoolController()
+
+
 def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
     """k-means on features and target, from the centres of a random partition."""
     points = np.column_stack([X, _scaled_targets(X, Y)])
@@ -170,7 +177,7 @@ def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gen
     # differently.
     model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
     # On so few rows threads wait for each other longer than they compute.
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with _threadpools().limit(limits=1, user_api="openmp"):
         return model.fit(points, sample_weight=weight).labels_
 
 

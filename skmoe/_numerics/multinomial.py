@@ -8,6 +8,7 @@ the coefficients need no centring afterwards. For the order of the axes see `lin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,18 @@ NEWTON_CG_TOL = 0.1
 FLOAT32_SQRT_MAX = 1e18
 
 
+@lru_cache(maxsize=16)  # each step of EM needs those of the gate, several times
 def helmert_contrasts(n_classes: int, *, binary: bool = False) -> Array:
     """Columns that span the coefficient vectors summing to zero, (n_classes, n_classes - 1).
 
     They are orthonormal, so that a ridge penalty on the coordinates equals that on the symmetric
     coefficients. With `binary` the coordinate of two classes is the difference of their
-    coefficients, which is the parameter of a logistic regression.
+    coefficients, which is the parameter of a logistic regression. The array is read-only.
     """
-    if binary and n_classes == 2:
-        return np.array([[-0.5], [0.5]])
-    return linalg.helmert(n_classes).T
+    is_difference = binary and n_classes == 2
+    contrasts = np.array([[-0.5], [0.5]]) if is_difference else linalg.helmert(n_classes).T
+    contrasts.setflags(write=False)
+    return contrasts
 
 
 def softmax_gradient(design: Design, targets: Array, probs: Array) -> Array:

@@ -111,10 +111,11 @@ class Checkpoint:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Target.
         metadata : dict, default=None
-            Weights of the rows, if there are any.
+            Weights and offset of the rows, if there are any.
         """
         if context.task_name == "fit":
-            self._digests = data_digests(X, y, (metadata or {}).get("sample_weight"))
+            given = [(metadata or {}).get(name) for name in ("sample_weight", "offset")]
+            self._digests = data_digests(X, y, *given)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
@@ -194,6 +195,7 @@ def fit_with_checkpoints(
     *,
     path: str | os.PathLike[str],
     every: int = 25,
+    offset: Any = None,
 ) -> EstimatorT:
     """Fit with checkpoints every few iterations, and resume the fit if the file exists.
 
@@ -219,6 +221,8 @@ def fit_with_checkpoints(
         Iterations of EM between checkpoints, once the best start is selected. With experts that are
         estimators, the fit is split into warm-started segments of so many iterations, at least 15;
         a fit that is resumed ends where the same segments end without interruption.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors, as in `fit`.
 
     Returns
     -------
@@ -257,7 +261,8 @@ def fit_with_checkpoints(
     check_checkpointable(estimator)
     path, run = check_path(path), clone(estimator)
     parameters = written_params(run.get_params(deep=False))
-    origin = Origin(type(estimator), parameters, data_digests(X, y, sample_weight))
+    digests = data_digests(X, y, sample_weight, offset)
+    origin = Origin(type(estimator), parameters, digests)
     if path.exists():
         previous, attributes = _read(path)
         check_checkpoint(path, previous, origin)
@@ -265,7 +270,8 @@ def fit_with_checkpoints(
     fit = _fit_in_segments if in_segments else _fit_in_one_run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit(run, (X, y, sample_weight), every, partial(_write, path, origin))
+        data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
+        fit(run, data, every, partial(_write, path, origin))
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(
@@ -277,7 +283,7 @@ def fit_with_checkpoints(
     return estimator
 
 
-def _fit_in_one_run(run: Any, data: tuple[Any, Any, Any], every: int, write: Write) -> None:
+def _fit_in_one_run(run: Any, data: dict[str, Any], every: int, write: Write) -> None:
     """One fit, resumed from the state of the estimator if it is fitted."""
     # Only the end of a fit sets `weights_`: a fit killed before has not re-initialised experts.
     if hasattr(run, "weights_") and _is_finished(run, run.max_iter):
@@ -288,16 +294,16 @@ def _fit_in_one_run(run: Any, data: tuple[Any, Any, Any], every: int, write: Wri
             write(attributes())
 
     run.set_params(warm_start=True)
-    run._fit(*data, None, {}, on_resumable_iteration=on_resumable_iteration)
+    run._fit(**data, groups=None, fit_params={}, on_resumable_iteration=on_resumable_iteration)
     write(fitted_attributes(run))
 
 
-def _fit_in_segments(run: Any, data: tuple[Any, Any, Any], every: int, write: Write) -> None:
+def _fit_in_segments(run: Any, data: dict[str, Any], every: int, write: Write) -> None:
     """Fits of `every` iterations, each a warm start from the previous one."""
     lower_bounds, max_iter = getattr(run, "lower_bounds_", np.empty(0)), run.max_iter
     while not _is_finished(run, max_iter):
         run.set_params(max_iter=min(every, max_iter - len(lower_bounds)), warm_start=True)
-        run.fit(*data)
+        run.fit(**data)
         lower_bounds = np.concatenate([lower_bounds, run.lower_bounds_])
         run.n_iter_, run.lower_bounds_ = len(lower_bounds), lower_bounds
         write(fitted_attributes(run))

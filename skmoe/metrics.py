@@ -1,7 +1,8 @@
 """Scorers of predictive distributions, for `scoring=` in grid search and cross-validation.
 
-Each is a callable `scorer(estimator, X, y, sample_weight=None)`; greater is better, as in
-scikit-learn. The estimator may be a pipeline or a fitted search that ends in a mixture of experts.
+Each is a callable `scorer(estimator, X, y, sample_weight=None, offset=None)`; greater is better, as
+in scikit-learn. The estimator may be a pipeline or a fitted search that ends in a mixture of
+experts. With metadata routing they request `offset`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,25 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
 
 Scorer = Callable[..., float]
 
 
-def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+def _requests_offset(scorer: Scorer) -> Scorer:
+    """Decorator: metadata routing passes the offset to a scorer."""
+    request = MetadataRequest(owner=scorer.__name__)
+    request.score.add_request(param="offset", alias=True)
+    vars(scorer)["get_metadata_routing"] = lambda: request
+    return scorer
+
+
+@_requests_offset
+def log_density_scorer(
+    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
     It is strictly proper: the true distribution has the best expected score [1]_.
@@ -32,6 +45,8 @@ def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None
         Observed target.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors of the experts.
 
     Returns
     -------
@@ -61,10 +76,14 @@ def log_density_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None
     True
     """
     model, X = _mixture_and_rows(estimator, X, "score_samples")
-    return float(np.average(model.score_samples(X, y), weights=sample_weight))
+    log_density = model.score_samples(X, y, **_given(offset))
+    return float(np.average(log_density, weights=sample_weight))
 
 
-def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+@_requests_offset
+def neg_crps_scorer(
+    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+) -> float:
     """Negative mean of the continuous ranked probability score; see `log_density_scorer`.
 
     It is in the units of y, and outliers have less influence than on the log density. Several
@@ -80,6 +99,8 @@ def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -
         Observed target.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors of the experts.
 
     Returns
     -------
@@ -92,7 +113,7 @@ def neg_crps_scorer(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -
         If the estimator does not end in a mixture of experts for regression.
     """
     y = np.asarray(y, dtype=float)
-    return -_mean(_distribution(estimator, X).crps(y), sample_weight)
+    return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
 
 
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
@@ -136,14 +157,17 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     check_coverage(coverage)
 
     def scorer(of_interval: Callable[[Any, Any, Any], Any]) -> Scorer:
-        def score(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-            lower, upper = np.moveaxis(_distribution(estimator, X).interval(coverage), 1, 0)
+        def score(
+            estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        ) -> float:
+            interval = _distribution(estimator, X, offset).interval(coverage)
+            lower, upper = np.moveaxis(interval, 1, 0)
             y = np.asarray(y, dtype=float)
             if y.shape != lower.shape:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
             return _mean(of_interval(lower, upper, y), sample_weight)
 
-        return score
+        return _requests_offset(score)
 
     def inside(lower: Any, upper: Any, y: Any) -> Any:
         return (lower <= y) & (y <= upper)
@@ -168,10 +192,17 @@ def _mean(values: Any, sample_weight: Any) -> float:
     return float(np.average(per_row, weights=sample_weight))
 
 
-def _distribution(estimator: Any, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+def _distribution(
+    estimator: Any, X: Any, offset: Any
+) -> MixtureDistribution | CountMixtureDistribution:
     """Predictive distributions of the rows."""
     model, X = _mixture_and_rows(estimator, X, "predict_dist")
-    return model.predict_dist(X)
+    return model.predict_dist(X, **_given(offset))
+
+
+def _given(offset: Any) -> dict[str, Any]:
+    """The offset as an argument; none without one, for mixtures of other kinds."""
+    return {} if offset is None else {"offset": offset}
 
 
 def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:

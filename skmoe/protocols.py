@@ -68,6 +68,9 @@ class Experts(Part):
     link: ClassVar[str] = ""
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
     is_classifier: ClassVar[bool] = False
+    # Whether the design may be an `OffsetDesign`, which has an offset that is added to every linear
+    # predictor: `split_offset` of `skmoe._numerics.offset_design` parts it. It needs the log link.
+    takes_offset: ClassVar[bool] = False
     # Whether y is standardised to mean 0 and variance 1 before the fit (regression only).
     standardizes_target: ClassVar[bool] = True
     # Values of y that have positive density, in words; `in_support` decides.

@@ -340,7 +340,8 @@ def test_modules_and_functions_stay_short(name):
 
 
 # Public methods whose parameters are choices of the user.
-MANY_PARAMETERS = {"inference", "_fit", "build_problem", "validate_training_data"}
+MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "_fit", "build_problem"}
+MANY_PARAMETERS |= {"validate_training_data"}
 
 
 @pytest.mark.parametrize("name", [n for n in PATHS if room(n) not in ("inspection", "metrics")])

@@ -159,9 +159,9 @@ def test_memory_maps_are_not_loaded(tmp_path, monkeypatch):
 
 
 def spy(calls, function):
-    def spied(*args):
+    def spied(*args, **options):
         calls.append(args)
-        return function(*args)
+        return function(*args, **options)
 
     return spied
 

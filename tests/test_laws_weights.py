@@ -39,6 +39,7 @@ from skmoe._data import first_pass as first_pass_module
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.extra_features import N_BASE_FOLDS
 from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.rows import UserRows
 from skmoe._estimators import n_experts_selection, partial_fit, problem
 from skmoe._estimators.attributes import warn_collapsed
 from skmoe._inference.bootstrap import bootstrap_rows
@@ -639,10 +640,10 @@ def test_a_standard_error_of_scores_is_weighted():
 
 def test_rows_of_a_bootstrap_are_as_many_as_their_weights():
     X = np.arange(3.0)[:, None]
-    rows = bootstrap_rows(X, np.zeros(3), np.array([2.0, 0.0, 3.0]))
+    rows = bootstrap_rows(UserRows(X, np.zeros(3), np.array([2.0, 0.0, 3.0]), None))
     assert rows.drawn_X.ravel().tolist() == [0.0, 0.0, 2.0, 2.0, 2.0]
     assert rows.drawn_weight is None
-    rows = bootstrap_rows(X, np.zeros(3), np.array([2.0, 0.5, 3.0]))
+    rows = bootstrap_rows(UserRows(X, np.zeros(3), np.array([2.0, 0.5, 3.0]), None))
     assert rows.drawn_X.ravel().tolist() == [0.0, 1.0, 2.0]
     assert rows.drawn_weight.tolist() == [2.0, 0.5, 3.0]
 

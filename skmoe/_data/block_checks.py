@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.checks import as_csr, check_same_length
+from skmoe._data.checks import as_csr, check_offset, check_same_length
 from skmoe._numerics.typing import Array, Design
 
 
@@ -19,6 +20,13 @@ class Block(NamedTuple):
     X: Design
     y: Array
     weight: Array
+    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
+
+    def take(self, index: Array | slice) -> Block:
+        """The rows at an index."""
+        X = sparse.csr_array(self.X) if sparse.issparse(self.X) else self.X
+        offset = None if self.offset is None else self.offset[..., index]
+        return Block(X[index], self.y[index], self.weight[index], offset)
 
 
 class BlockColumns(BaseEstimator):
@@ -35,15 +43,23 @@ class BlockChecker:
     check_target : callable
         Called with the target and the weights of each block; raises ValueError if y has values
         that the experts do not support.
+    check_offset : callable
+        Called with the offset, and the numbers of rows and outputs, of each block; returns an array
+        (n,) or (m, n), or raises ValueError.
     """
 
     def __init__(
-        self, is_classification: bool, check_target: Callable[[Array, Array], None]
+        self,
+        is_classification: bool,
+        check_target: Callable[[Array, Array], None],
+        check_offset: Callable[[Any, int, int], Array | None] = check_offset,
     ) -> None:
         self.is_classification = is_classification
         self.check_target = check_target
+        self.check_offset = check_offset
         self.columns = BlockColumns()
-        self.kind: tuple[str, tuple] | None = None  # dtype of X, and shape of a row of y
+        # dtype of X, shape of a row of y, and whether there is an offset
+        self.kind: tuple[str, tuple, bool] | None = None
 
     @property
     def feature_names(self) -> Array | None:
@@ -52,8 +68,8 @@ class BlockChecker:
 
     def __call__(self, index: int, block: Any) -> Block:
         """Validated rows of a block."""
-        X, y, *rest = check_block(index, block)
-        kind = _dtypes(X), np.shape(y)[1:]
+        X, y, weight, offset = check_block(index, block)
+        kind = _dtypes(X), np.shape(y)[1:], offset is not None
         first = self.kind is None
         self.kind = kind if self.kind is None else self.kind
         X = with_block_index(
@@ -69,10 +85,12 @@ class BlockChecker:
         check_block_kind(index, kind, self.kind)
         y = with_block_index(index, self._validate_y, y)
         with_block_index(index, check_same_length, X, y.T)
-        weight = np.asarray(rest[0], dtype=np.float64) if rest else np.ones(len(y))
+        weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
         with_block_index(index, check_block_weights, weight, len(y))
         with_block_index(index, self.check_target, y, weight)
-        return Block(as_csr(X), y, weight)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
+        return Block(as_csr(X), y, weight, offset)
 
     def _validate_y(self, y: Any) -> Array:
         if self.is_classification:
@@ -90,13 +108,13 @@ def _dtypes(X: Any) -> str:
 
 
 def check_block(index: int, block: Any) -> Any:
-    """A block must be a tuple of features, target and optional weights."""
-    if not isinstance(block, tuple) or len(block) not in (2, 3):
+    """Features, target, weights or None, and offset or None of a block."""
+    if not isinstance(block, tuple) or len(block) not in (2, 3, 4):
         raise ValueError(
-            f"block {index} must be a tuple (X, y) or (X, y, sample_weight); got "
-            f"{type(block).__name__}. Yield such tuples from the factory."
+            f"block {index} must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, "
+            f"offset); got {type(block).__name__}. Yield such tuples from the factory."
         )
-    return block
+    return (*block, None, None)[:4]
 
 
 def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> Any:
@@ -108,7 +126,12 @@ def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> An
 
 
 def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
-    """Dtype of the features and number of outputs must be those of the first block."""
+    """Dtype of the features, number of outputs and offset must be those of the first block."""
+    if kind[2] != first[2]:
+        raise ValueError(
+            f"block {index} must be like the first, which has {'an' if first[2] else 'no'} offset. "
+            "Yield an offset with every block, zeros where there is none, or with no block."
+        )
     if kind != first:
         raise ValueError(
             f"block {index} must be like the first: X of dtype {first[0]} and rows of y of shape "

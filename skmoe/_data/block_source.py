@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.block_checks import Block, BlockChecker, with_block_index
+from skmoe._data.block_checks import BlockChecker, with_block_index
 from skmoe._data.blocks import DaskBlocks, RowBlocks
 from skmoe._data.checks import class_codes, class_weights
 from skmoe._data.first_pass import FirstPass, merge_optional
@@ -50,13 +50,14 @@ class BlockSource:
 
     def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
         """Data set of the rows of positive weight in a block, and the number of all its rows."""
-        X, y, weight = self.checker(index, block)
+        X, y, weight, offset = self.checker(index, block)
         n_rows = len(weight)
         y, weight = self._target(index, y, weight)
         present = np.flatnonzero(weight > 0.0)
         if len(present) < n_rows:
             X, y, weight = X[present], y[..., present], weight[present]
-        return self.preprocessor.assemble(X, y, weight), n_rows
+            offset = None if offset is None else offset[..., present]
+        return self.preprocessor.assemble(X, y, weight, offset), n_rows
 
     def _target(self, index: int, y: Array, weight: Array) -> tuple[Array, Array]:
         """Standardised outputs or class codes, and row weights times class weights."""
@@ -74,8 +75,7 @@ class DaskBlockSource(BlockSource):
     def map_blocks(self, block_fn: Callable[[Dataset], Any], source: DaskBlockSource) -> list[Any]:
         """Map-reduce over the Dask blocks; returns a list of one entry for the caller's reduce."""
         assert isinstance(self.blocks, DaskBlocks)
-        sample = Block(*(values[:0] for values in self.first_pass.sample))
-        first_pass = self.first_pass._replace(sample=sample)
+        first_pass = self.first_pass._replace(sample=self.first_pass.sample.take(slice(0)))
         without_sample = replace(self, blocks=RowBlocks(tuple), first_pass=first_pass)
         map_block = partial(_map_block, without_sample, block_fn)
         return [self.blocks.map_reduce(map_block, partial(merge_optional, add_fields))]

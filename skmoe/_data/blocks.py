@@ -25,9 +25,10 @@ class RowBlocks:
     Parameters
     ----------
     factory : callable
-        Called without arguments at the start of each pass; returns an iterable of `(X, y)` or
-        `(X, y, sample_weight)`. All passes must give the same rows, and all blocks must have the
-        same columns and dtype.
+        Called without arguments at the start of each pass; returns an iterable of `(X, y)`,
+        `(X, y, sample_weight)` or `(X, y, sample_weight, offset)`, in which `sample_weight` may be
+        None. All passes must give the same rows, and all blocks must have the same columns and
+        dtype, and all an offset or none.
     classes : array-like of shape (n_classes,), default=None
         All labels of a classifier. None collects them in the first pass.
 
@@ -53,7 +54,9 @@ class RowBlocks:
         return iter(self.factory())
 
     @classmethod
-    def from_arrays(cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+    def from_arrays(
+        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, *, offset: Any = None
+    ) -> Self:
         """Blocks of arrays that are read when they are sliced, such as memory maps.
 
         Parameters
@@ -66,13 +69,15 @@ class RowBlocks:
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier.
+        offset : array of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offsets of the linear predictors of the experts, as in `fit`.
 
         Returns
         -------
         blocks : RowBlocks
             Blocks of about 16 megabytes.
         """
-        arrays = [X, y] if sample_weight is None else [X, y, sample_weight]
+        arrays = [X, y, sample_weight, offset]
         return cls(lambda: _slices(lambda: arrays), classes)
 
     @classmethod
@@ -82,6 +87,8 @@ class RowBlocks:
         y: Sequence[Any],
         sample_weight: Sequence[Any] | None = None,
         classes: Any = None,
+        *,
+        offset: Sequence[Any] | None = None,
     ) -> Self:
         """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
 
@@ -93,13 +100,16 @@ class RowBlocks:
             Files of weights.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier.
+        offset : list of paths, default=None
+            Files of offsets of the linear predictors of the experts.
 
         Returns
         -------
         blocks : RowBlocks
             Blocks of about 16 megabytes, each from one file.
         """
-        files = [X, y] if sample_weight is None else [X, y, sample_weight]
+        missing = [None] * len(X)
+        files = [X, y, *(missing if paths is None else paths for paths in (sample_weight, offset))]
 
         def factory() -> Iterator[tuple[Any, ...]]:
             for paths in zip(*files, strict=True):
@@ -114,19 +124,24 @@ class RowBlocks:
         target: str | list[str],
         sample_weight: str | None = None,
         classes: Any = None,
+        *,
+        offset: str | list[str] | None = None,
     ) -> Self:
         """Blocks of the row groups of Parquet files, read through pyarrow.
 
         Parameters
         ----------
         paths : path or list of paths
-            Files with the same columns. The features are all columns except target and weights.
+            Files with the same columns. The features are all columns except those of target,
+            weights and offset.
         target : str or list of str
             Column or columns of the target.
         sample_weight : str, default=None
             Column of the weights.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier.
+        offset : str or list of str, default=None
+            Column of the offset of the linear predictors of the experts, or one for each output.
 
         Returns
         -------
@@ -135,23 +150,26 @@ class RowBlocks:
         """
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
-        no_features = [target] if isinstance(target, str) else list(target)
-        no_features += [] if sample_weight is None else [sample_weight]
+        columns = [target, sample_weight, offset]
+        no_features = [
+            name
+            for names in columns
+            for name in ([names] if isinstance(names, str) else names or [])
+        ]
 
         def factory() -> Iterator[tuple[Any, ...]]:
             for path in files:
                 with parquet.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         frame = file.read_row_group(group).to_pandas()
-                        block = (frame.drop(columns=no_features), frame[target])
-                        weight = () if sample_weight is None else (frame[sample_weight],)
-                        yield (*block, *weight)
+                        others = [None if names is None else frame[names] for names in columns]
+                        yield _block(frame.drop(columns=no_features), *others)
 
         return cls(factory, classes)
 
     @classmethod
     def from_dask(
-        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, *, offset: Any = None
     ) -> DaskBlocks:
         """Blocks of Dask collections, whose statistics are computed on the workers.
 
@@ -170,6 +188,8 @@ class RowBlocks:
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
             All labels of a classifier.
+        offset : dask collection or array, default=None
+            Offsets of the linear predictors of the experts, as in `fit`.
 
         Returns
         -------
@@ -179,15 +199,15 @@ class RowBlocks:
         Raises
         ------
         ValueError
-            If the rows or partitions of y or of the weights differ from those of X, or if chunk
-            sizes that are needed are unknown.
+            If the rows or partitions of y, of the weights or of the offset differ from those of X,
+            or if chunk sizes that are needed are unknown.
         """
         dask = import_dask("RowBlocks.from_dask")
-        collections = {"X": X, "y": y}
-        if sample_weight is not None:
-            collections["sample_weight"] = sample_weight
-        as_tuple = dask.delayed(lambda *values: values)
-        blocks = [as_tuple(*values) for values in zip_chunks(align_chunks(collections))]
+        optional = {"sample_weight": sample_weight, "offset": offset}
+        given = {name: values for name, values in optional.items() if values is not None}
+        collections = {"X": X, "y": y} | given
+        as_block = dask.delayed(partial(_block_of, list(collections)))
+        blocks = [as_block(*values) for values in zip_chunks(align_chunks(collections))]
         return DaskBlocks(list(dask.persist(*blocks)) if _has_client() else blocks, classes)
 
 
@@ -245,12 +265,24 @@ def _has_client() -> bool:
     return True
 
 
+def _block_of(names: list[str], *values: Any) -> tuple[Any, ...]:
+    """A block of the values of named arguments."""
+    return _block(**dict(zip(names, values, strict=True)))
+
+
+def _block(X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> tuple[Any, ...]:
+    """The shortest tuple that holds what is not None."""
+    if offset is not None:
+        return X, y, sample_weight, offset
+    return (X, y) if sample_weight is None else (X, y, sample_weight)
+
+
 def _open_memmaps(paths: Sequence[Any]) -> list[Any]:
-    return [np.load(path, mmap_mode="r") for path in paths]
+    return [None if path is None else np.load(path, mmap_mode="r") for path in paths]
 
 
 def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
-    """Copies of slices of arrays.
+    """Copies of slices of arrays, of which some may be None.
 
     `arrays` is called again for each block: pages of a memory map count as memory until it is
     closed.
@@ -260,4 +292,5 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
     del X
     for start in range(0, n_rows, size):
-        yield tuple(np.array(values[start : start + size]) for values in arrays())
+        block = slice(start, start + size)
+        yield _block(*(None if values is None else np.array(values[block]) for values in arrays()))

@@ -16,6 +16,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from skmoe._numerics.typing import Array
 
+# Largest absolute offset: its exponential is finite.
+MAX_OFFSET = 500.0
+
 # --- hyper-parameters -------------------------------------------------------------------------
 
 
@@ -84,6 +87,38 @@ def check_weights(sample_weight: Any, n_rows: int) -> Array:
             "Give at least some rows a positive weight."
         )
     return weight
+
+
+def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array | None:
+    """Offsets of the linear predictors, (n,) or (m, n): finite numbers; None stands for none."""
+    if offset is None:
+        return None
+    try:
+        values = np.array(offset, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"offset must be an array of numbers; got {type(offset).__name__}. For exposures pass "
+            "np.log(exposure)."
+        ) from error
+    if values.shape not in ((n_rows,), (n_rows, n_outputs)):
+        raise ValueError(
+            f"offset must have shape (n_samples,) or (n_samples, n_outputs), here {(n_rows,)} or "
+            f"{(n_rows, n_outputs)}; got shape {values.shape}. Give one number for each row of X."
+        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, value = int(np.argwhere(~finite)[0, 0]), values[~finite][0]
+        raise ValueError(
+            f"offset must hold finite numbers; row {row} holds {value:g}. An offset is the "
+            "logarithm of an exposure, which must be positive: remove rows without exposure."
+        )
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest > MAX_OFFSET:
+        raise ValueError(
+            f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
+            f"exposures do; its largest absolute value is {largest:g}. Pass np.log(exposure)."
+        )
+    return values.ravel() if n_outputs == 1 else np.ascontiguousarray(values.T)
 
 
 def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array) -> Array:

@@ -34,6 +34,7 @@ class ExtraFeatures(NamedTuple):
     transformer_columns: Array | None  # input features of the transformer; None for all
     base: Any | None
     names: list[str]  # of the extra features
+    link: str = "identity"  # on whose scale the base model's predictions enter
 
 
 class BaseModelData(NamedTuple):
@@ -46,6 +47,8 @@ class BaseModelData(NamedTuple):
     groups: Array | None
     classes: Array | None
     names: list[str]  # of the columns of X
+    link: str = "identity"  # of the experts
+    offset: Array | None = None  # (n,), of the linear predictors of the experts
 
 
 class ExtraFeatureResult(NamedTuple):
@@ -78,7 +81,7 @@ def fit_extra_features(
     if base is not None:
         fitted_base, oof_prediction = _fit_base(base, data, seed)
     extra_features = ExtraFeatures(
-        n_features, data.classes, fitted_transformer, gate_columns, fitted_base, names
+        n_features, data.classes, fitted_transformer, gate_columns, fitted_base, names, data.link
     )
     X = append_columns(extra_features, data.X, oof_prediction)
     n_transformed = len(names)
@@ -121,15 +124,19 @@ def _fit_transformer(
 def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
     """The base model fitted to all rows, and its out-of-fold predictions (n, m)."""
     target = data.y if data.classes is None else data.classes[data.y]
-    codes = None if data.classes is None else data.y
+    codes, weight = None if data.classes is None else data.y, data.weight
+    if data.offset is not None:
+        # The base model is fitted to y per unit of exposure, which is more exact for more exposure.
+        exposure = np.exp(data.offset)
+        target, weight = (target.T / exposure).T, weight * exposure
 
     def fit(rows: Array) -> Any:
         X = index_rows(data.raw_X, rows)
-        return fit_estimator(base, seed, X, target[rows], data.weight[rows], {})
+        return fit_estimator(base, seed, X, target[rows], weight[rows], {})
 
     fold = make_feasible_folds(N_BASE_FOLDS, codes, data.groups, len(data.y), seed)
     check_several_groups("base", fold)
-    oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes)
+    oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes, data.link)
     return fit(np.arange(len(data.y))), oof_prediction
 
 
@@ -159,11 +166,12 @@ def append_columns(
     return np.hstack(blocks)
 
 
-def predict_base(base: Any, X: Any, classes: Array | None) -> Array:
-    """Predictions of the base model, (n, m): means, or class log-probabilities."""
+def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity") -> Array:
+    """Predictions of the base model, (n, m): means or their logs, or class log-probabilities."""
     if classes is None:
         prediction = np.asarray(base.predict(X), dtype=float)
-        return prediction.reshape(len(prediction), -1)
+        prediction = prediction.reshape(len(prediction), -1)
+        return np.log(check_positive(base, prediction)) if link == "log" else prediction
     probs = np.full((X.shape[0], len(classes)), MIN_BASE_PROBABILITY)
     columns = np.searchsorted(classes, base.classes_)
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
@@ -171,7 +179,7 @@ def predict_base(base: Any, X: Any, classes: Array | None) -> Array:
 
 
 def cross_val_predict_base(
-    fit: Callable[[Array], Any], X: Any, fold: Array, classes: Array | None
+    fit: Callable[[Array], Any], X: Any, fold: Array, classes: Array | None, link: str
 ) -> Array:
     """Out-of-fold predictions of the base model on its training rows, (n, m).
 
@@ -181,7 +189,7 @@ def cross_val_predict_base(
     for j in range(int(fold.max()) + 1):
         test = np.flatnonzero(fold == j)
         fitted = fit(np.flatnonzero(fold != j))
-        predictions.append((test, predict_base(fitted, index_rows(X, test), classes)))
+        predictions.append((test, predict_base(fitted, index_rows(X, test), classes, link)))
     oof_prediction = np.empty((len(fold), predictions[0][1].shape[1]))
     for test, prediction in predictions:
         oof_prediction[test] = prediction
@@ -189,6 +197,26 @@ def cross_val_predict_base(
 
 
 # --- validation -------------------------------------------------------------------------------
+
+
+def check_positive(base: Any, prediction: Array) -> Array:
+    """Under a log link the base model must predict positive numbers."""
+    if not (prediction > 0.0).all():
+        raise ValueError(
+            f"base must predict positive numbers, whose logs are added to the linear predictors of "
+            f"experts with a log link; {base!r} predicted {np.min(prediction):g}. Use a model with "
+            f'a log link, such as HistGradientBoostingRegressor(loss="poisson").'
+        )
+    return prediction
+
+
+def check_base_offset(base: Any, offset: Array | None) -> None:
+    """A base model, which is fitted to all outputs at once, takes one exposure for each row."""
+    if base is not None and offset is not None and offset.ndim > 1:
+        raise ValueError(
+            f"base needs an offset of shape (n_samples,), the same for all outputs; got shape "
+            f"{offset.T.shape}. Use base=None, or one mixture for each output."
+        )
 
 
 def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:

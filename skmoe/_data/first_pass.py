@@ -85,8 +85,8 @@ def first_pass(
 
 def _n_positive_rows(index: int, block: Any) -> int:
     """Number of rows of positive weight in a block."""
-    _, y, *rest = check_block(index, block)
-    return int(np.count_nonzero(np.asarray(rest[0]) > 0.0)) if rest else len(y)
+    _, y, weight, _ = check_block(index, block)
+    return len(y) if weight is None else int(np.count_nonzero(np.asarray(weight) > 0.0))
 
 
 def _summarize_at_offset(
@@ -107,7 +107,7 @@ def _summarize_block(
     n_rows, kept = len(block.weight), np.flatnonzero(block.weight > 0.0)
     if not len(kept):
         return n_rows, None
-    block = _subset_block(block, kept)
+    block = block.take(kept)
     outputs, label_weights = None, {}
     if checker.is_classification:
         label_weights = _label_weights(block)
@@ -145,6 +145,7 @@ def _merge_statistics(
         stack([one.sample.X, other.sample.X]),
         np.concatenate([one.sample.y, other.sample.y]),
         np.concatenate([one.sample.weight, other.sample.weight]),
+        _join_offsets(one.sample.offset, other.sample.offset),
     )
     n_rows, features = one.n_rows + other.n_rows, merge_moments(one.features, other.features, 1.0)
     keys = np.concatenate([one.keys, other.keys])
@@ -166,13 +167,12 @@ def _subsample(n_sample: int, statistics: FirstPassStatistics) -> FirstPassStati
 
 
 def _select_sample(statistics: FirstPassStatistics, index: Array) -> FirstPassStatistics:
-    sample, keys = _subset_block(statistics.sample, index), statistics.keys[index]
+    sample, keys = statistics.sample.take(index), statistics.keys[index]
     return statistics._replace(sample=sample, keys=keys)
 
 
-def _subset_block(block: Block, index: Array) -> Block:
-    X = sparse.csr_array(block.X) if sparse.issparse(block.X) else block.X
-    return Block(X[index], block.y[index], block.weight[index])
+def _join_offsets(one: Array | None, other: Array | None) -> Array | None:
+    return None if one is None or other is None else np.concatenate([one, other], axis=-1)
 
 
 def _label_weights(block: Block) -> dict[Any, float]:

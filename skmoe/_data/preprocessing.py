@@ -19,6 +19,7 @@ from skmoe._data.scaling import (
     design_matrix,
     unstandardize_coefficients,
 )
+from skmoe._numerics.offset_design import with_offset
 from skmoe._numerics.typing import Array, Design
 
 
@@ -36,30 +37,40 @@ class Preprocessor(NamedTuple):
     # --- rows ---
 
     def transform(
-        self, X: Any, y: Array | None = None, weight: Array | None = None
+        self,
+        X: Any,
+        y: Array | None = None,
+        weight: Array | None = None,
+        offset: Array | None = None,
     ) -> tuple[Dataset, Array | float]:
-        """Data set of the user's rows, and the base model's offset of the mean.
+        """Data set of the user's rows, and what is added to the means of the experts.
 
-        `y` holds outputs (m, n) in original units, or class codes (n,). The offset has the shape
-        (m, n), or is 0.0 without a base model. Weights are one by default.
+        `y` holds outputs (m, n) in original units, or class codes (n,). `offset`, of shape (n,) or
+        (m, n), is added to the linear predictors of the experts. A base model's prediction is added
+        to their means, as an array (m, n), or under a log link its log to the linear predictors;
+        0.0 is then added to the means. Weights are one by default.
         """
         extra = self.extra_features
         base_prediction = None
+        mean_offset: Array | float = 0.0
         if extra is not None and extra.base is not None:
-            base_prediction = predict_base(extra.base, X, extra.classes)
-        offset: Array | float = 0.0
-        if base_prediction is not None and self.target_scaling is not None:
-            offset = base_prediction.T
-        target = np.empty(X.shape[0]) if y is None else self.standardize_target(y, offset)
+            base_prediction = predict_base(extra.base, X, extra.classes, extra.link)
+            if extra.link == "log":
+                offset = base_prediction.T if offset is None else base_prediction.T + offset
+            elif self.target_scaling is not None:
+                mean_offset = base_prediction.T
+        target = np.empty(X.shape[0]) if y is None else self.standardize_target(y, mean_offset)
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
             numeric = append_columns(extra, numeric, base_prediction)
-        raw = select_raw_features(X, self.expert_columns) if self.uses_raw_features else None
         weight = np.ones(X.shape[0]) if weight is None else weight
-        return self.assemble(numeric, target, weight, raw), offset
+        if self.uses_raw_features:
+            raw_features = select_raw_features(X, self.expert_columns)
+            return self.assemble_raw(numeric, raw_features, target, weight), mean_offset
+        return self.assemble(numeric, target, weight, offset), mean_offset
 
     def transform_blocks(
-        self, X: Any, y: Array | None = None
+        self, X: Any, y: Array | None = None, offset: Array | None = None
     ) -> Iterator[tuple[Dataset, Array | float]]:
         """Results of `transform` for blocks of the rows."""
         n_rows = X.shape[0]
@@ -68,19 +79,25 @@ class Preprocessor(NamedTuple):
         size = n_rows if in_one_call else BLOCK_ROWS
         for start in range(0, n_rows, size):
             block = slice(start, start + size)
-            yield self.transform(index_rows(X, block), None if y is None else y[..., block])
+            y_block, offset_block = (
+                None if values is None else values[..., block] for values in (y, offset)
+            )
+            yield self.transform(index_rows(X, block), y_block, offset=offset_block)
 
-    def assemble(
-        self, X: Design, y: Array, weight: Array, raw_features: RawFeatures | None = None
-    ) -> Dataset:
+    def assemble(self, X: Design, y: Array, weight: Array, offset: Array | None = None) -> Dataset:
         """Data set from numeric features (with extra features) and a standardised target."""
         gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
-        if raw_features is not None:
-            return Dataset(gate_design, raw_features, y, weight)
-        if self.gate_columns is self.expert_columns:
-            return Dataset(gate_design, gate_design, y, weight)
-        expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
-        return Dataset(gate_design, expert_design, y, weight)
+        expert_design = gate_design
+        if self.gate_columns is not self.expert_columns:
+            expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
+        return Dataset(gate_design, with_offset(expert_design, offset), y, weight)
+
+    def assemble_raw(
+        self, X: Design, raw_features: RawFeatures, y: Array, weight: Array
+    ) -> Dataset:
+        """Data set of a gate of numeric features, and of experts of the features as given."""
+        gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
+        return Dataset(gate_design, raw_features, y, weight)
 
     # --- target ---
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
+from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
@@ -46,24 +47,36 @@ def index_rows(X: Any, index: Array | slice) -> Any:
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
+class UserRows(NamedTuple):
+    """Validated rows in the form in which the user gave them."""
+
+    X: Any
+    y: Array  # outputs (m, n), or class codes (n,)
+    weight: Array
+    offset: Array | None  # of the linear predictors, (n,) or (m, n)
+
+
 class Dataset(NamedTuple):
     """Rows in the form in which gate and experts are fitted."""
 
     gate_design: Design
-    expert_design: Any  # a design matrix, or RawFeatures
+    expert_design: Any  # a design matrix, an OffsetDesign, or RawFeatures
     y: Array  # outputs (m, n), or class codes (n,)
     weight: Array
 
 
 def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
     """The rows at an index, with other weights if given."""
-    gate_design, expert_design = rows.gate_design[index], rows.expert_design
+    gate_design = rows.gate_design[index]
+    expert_design, offset = split_offset(rows.expert_design)
     if expert_design is rows.gate_design:
         expert_design = gate_design
     elif isinstance(expert_design, RawFeatures):
         expert_design = expert_design.take(index)
     else:
         expert_design = expert_design[index]
+    if isinstance(offset, np.ndarray):
+        expert_design = with_offset(expert_design, offset[..., index])
     return Dataset(
         gate_design,
         expert_design,

@@ -10,12 +10,10 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import as_csr, check_same_length
-from skmoe._data.encoding import check_frame, check_numbers, encoded_names, is_frame
+from skmoe._data.encoding import encoded_names
 from skmoe._data.rows import split_into_blocks
 from skmoe._estimators.attributes import (
     attributes_of_run,
@@ -34,6 +32,7 @@ from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
+from skmoe._estimators.new_rows import NewRowsMixin
 from skmoe._estimators.parameters import FitParameters, validate_parameters
 from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.partial_fit import StreamingMixin
@@ -64,6 +63,7 @@ class BaseMixtureOfExperts(
     StreamingMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
+    NewRowsMixin,
     BaseEstimator,
 ):
     """Base class of the regressor and the classifier."""
@@ -91,10 +91,6 @@ class BaseMixtureOfExperts(
         """The task, with validated constructor parameters of this estimator type."""
 
     @abstractmethod
-    def _validate_target(self, y: Any) -> Array:
-        """The target of new rows: outputs (m, n), or class codes (n,)."""
-
-    @abstractmethod
     def _response_names(self) -> list[str]:
         """Names of the coefficient vectors of an expert: outputs, or classes."""
 
@@ -113,6 +109,7 @@ class BaseMixtureOfExperts(
         y: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
+        offset: Any = None,
         **fit_params: Any,
     ) -> Self:
         """Fit the mixture by EM.
@@ -121,7 +118,7 @@ class BaseMixtureOfExperts(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
             Features. They are standardised inside; sparse ones are scaled only. Rows that are
-            larger than memory come as `skmoe.blocks.RowBlocks`, with their target and weights, or
+            larger than memory come as `skmoe.blocks.RowBlocks`, with target, weights and offset, or
             as a `numpy.memmap`, which is not loaded, or as a Dask array or data frame.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
@@ -130,6 +127,10 @@ class BaseMixtureOfExperts(
         groups : array-like of shape (n_samples,), default=None
             Groups whose rows stay in one fold, wherever rows are left out: for experts that are
             estimators, a base, or a number of experts chosen by rows held out.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Added to the linear predictor of every expert: for a log link, as that of
+            `expert="poisson"`, the log of the exposure. Predictions without an offset are those of
+            an offset of 0, rates per unit of exposure. Experts without a log link take none.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -152,7 +153,7 @@ class BaseMixtureOfExperts(
             estimator with a loss for counts, positive targets or quantiles, or if `half_life` is
             set.
         """
-        return self._fit(X, y, sample_weight, groups, fit_params)
+        return self._fit(X, y, sample_weight, groups, fit_params, offset=offset)
 
     @with_callbacks
     def _fit(
@@ -163,13 +164,15 @@ class BaseMixtureOfExperts(
         groups: Any,
         fit_params: dict[str, Any],
         *,
+        offset: Any = None,
         on_resumable_iteration: OnResumableIteration | None = None,
         noise_variance: Array | None = None,
     ) -> Any:
         """`fit`, with an observer of its iterations and an optional noise variance."""
         fixed, selected = self, {}
         if isinstance(self.n_experts, str):
-            selection = select_n_experts(self, X, y, sample_weight, groups, fit_params)
+            extras = fit_params | {"groups": groups, "offset": offset}
+            selection = select_n_experts(self, X, y, sample_weight, extras)
             fixed = copy.copy(self).set_params(n_experts=selection.n_experts)
             selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
             groups = groups if uses_groups(self) else None
@@ -180,14 +183,15 @@ class BaseMixtureOfExperts(
             counts_previous=on_resumable_iteration is not None,
         )
         problem = build_problem(
-            fixed, params, X, y, sample_weight, groups, fit_params, options=options
+            fixed, params, X, y, sample_weight, groups, fit_params, offset, options
         )
         em_problem = problem.em_problem
         context = self._init_callback_context(
             max_subtasks=len(em_problem.seeds) + 1, sequential_subtasks=False
         )
-        weights = None if sample_weight is None else {"sample_weight": sample_weight}
-        task = FitTask(self, context, {"X": X, "y": y, "metadata": weights}).start()
+        by_row = {"sample_weight": sample_weight, "offset": offset}
+        metadata = {name: values for name, values in by_row.items() if values is not None}
+        task = FitTask(self, context, {"X": X, "y": y, "metadata": metadata or None}).start()
         start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
         if self.combine != "best" and isinstance(em_problem.init, str):
             starts = fit_all_starts(em_problem, start_monitors, self.n_jobs)
@@ -247,33 +251,6 @@ class BaseMixtureOfExperts(
             setattr(self, name, value)
 
     # --- predictions ---
-
-    def _validate_X(self, X: Any) -> Any:
-        """Validated features of new rows: an array, a CSR array, or a data frame."""
-        check_is_fitted(self)
-        encoder = self._fitted.preprocessor.encoder
-        if encoder is not None and encoder.is_frame:
-            if is_frame(X):
-                X = validate_data(self, X, reset=False, skip_check_array=True)
-                check_numbers(type(self).__name__, X, encoder)
-                return X
-            check_frame(encoder)
-        allow_nan = encoder is not None and encoder.allow_nan and not sparse.issparse(X)
-        X = validate_data(
-            self,
-            X,
-            reset=False,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
-        X = as_csr(X)
-        return X.toarray() if encoder is not None and sparse.issparse(X) else X
-
-    def _validate_X_y(self, X: Any, y: Any) -> tuple[Any, Array]:
-        """Validated features and target of new rows."""
-        X = self._validate_X(X)
-        return X, check_same_length(X, self._validate_target(y))
 
     @property
     def gate_feature_names_(self) -> Array:
@@ -335,7 +312,7 @@ class BaseMixtureOfExperts(
         return np.argmax(self.predict_gate(X), axis=1)
 
     @supports_dask
-    def responsibilities(self, X: Any, y: Any) -> Array:
+    def responsibilities(self, X: Any, y: Any, offset: Any = None) -> Array:
         """Probability that each expert generated each observed row.
 
         Parameters
@@ -344,17 +321,19 @@ class BaseMixtureOfExperts(
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_experts)
             Probabilities, which sum to one over the experts.
         """
-        X, y = self._validate_X_y(X, y)
-        return self._fitted.responsibilities(X, y).T
+        rows = self._validate_rows(X, y, offset=offset)
+        return self._fitted.responsibilities(rows.X, rows.y, rows.offset).T
 
     @supports_dask
-    def score_samples(self, X: Any, y: Any = None) -> Array:
+    def score_samples(self, X: Any, y: Any = None, offset: Any = None) -> Array:
         """Log density of the observed target, or its log probability for classes.
 
         Parameters
@@ -364,6 +343,8 @@ class BaseMixtureOfExperts(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Observed target. None, which scikit-learn's checks of estimators use, scores the
             mixture's own prediction, and warns.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -382,5 +363,7 @@ class BaseMixtureOfExperts(
                 UserWarning,
                 stacklevel=user_stacklevel(),
             )
-        X, y = self._validate_X_y(X, self.predict(X) if y is None else y)
-        return self._fitted.log_density(X, y)
+            given = {} if offset is None else {"offset": offset}
+            y = self.predict(X, **given)
+        rows = self._validate_rows(X, y, offset=offset)
+        return self._fitted.log_density(rows.X, rows.y, rows.offset)

@@ -153,8 +153,8 @@ def check_stream_size(name: str, size: int, maximum: int) -> None:
 # --- row blocks -------------------------------------------------------------------------------
 
 
-def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any) -> None:
-    """A fit from row blocks needs a parametric family, and y and weights in the blocks."""
+def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any, offset: Any) -> None:
+    """A fit from row blocks needs a parametric family, and y, weights and offset in the blocks."""
     if params.family is None or params.family.needs_all_rows:
         raise ValueError(
             f'blocks of rows need expert="linear" or another parametric family; got '
@@ -166,11 +166,11 @@ def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any) ->
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
         )
-    for name, value in (("y", y), ("sample_weight", sample_weight)):
+    for name, value in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
         if value is not None:
             raise ValueError(
                 f"{name} must be None where X is a RowBlocks, whose blocks hold it; got "
-                f"{type(value).__name__}. Yield (X, y, sample_weight) from the factory."
+                f"{type(value).__name__}. Yield (X, y, sample_weight, offset) from the factory."
             )
 
 

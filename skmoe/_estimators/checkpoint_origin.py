@@ -19,13 +19,14 @@ class Origin(NamedTuple):
 
     estimator_class: type[Any]
     parameters: dict[str, Any]
-    digests: dict[str, str]  # of X, y and sample_weight
+    digests: dict[str, str]  # of X, y, sample_weight and offset
 
 
-def data_digests(X: Any, y: Any, sample_weight: Any) -> dict[str, str]:
+def data_digests(X: Any, y: Any, sample_weight: Any, offset: Any) -> dict[str, str]:
     """Digests of the data; those that are no data are refused by the fit."""
     digests = {}
-    for name, data in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+    given = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
+    for name, data in given.items():
         try:
             digests[name] = data_digest(data)
         except (TypeError, ValueError):

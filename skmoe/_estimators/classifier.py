@@ -15,7 +15,7 @@ from skmoe._estimators.capabilities import (
     check_known_classes,
     supports_partial_fit,
 )
-from skmoe._estimators.dask_methods import DaskScoreMixin, supports_dask
+from skmoe._estimators.dask_methods import score_of_prediction, supports_dask
 from skmoe._estimators.tasks import Classification, validate_labels
 from skmoe._numerics.typing import TINY, Array
 
@@ -24,7 +24,7 @@ def _supports_partial_fit(estimator: Any) -> bool:
     return supports_partial_fit(estimator, Classification.name)
 
 
-class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
     The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
@@ -365,6 +365,25 @@ class MixtureOfExpertsClassifier(DaskScoreMixin, ClassifierMixin, BaseMixtureOfE
         """
         X = self._validate_X(X)
         return self._fitted.predict_experts(X).transpose(2, 0, 1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,)
+            Observed labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Fraction of the rows whose class is predicted.
+        """
+        return score_of_prediction(self, self.predict(X), y, sample_weight)
 
     def _make_task(self) -> Classification:
         return Classification(class_weight=self.class_weight)

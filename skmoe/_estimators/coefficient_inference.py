@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skmoe._data.checks import check_choice, check_integer
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, UserRows
 from skmoe._estimators.attributes import attributes_of_mixture, user_stacklevel
 from skmoe._estimators.fit_rows import dataset_in_fit, has_fit_rows, is_stream
 from skmoe._estimators.refits import make_refit
@@ -23,7 +23,6 @@ from skmoe._inference.maximum import continue_to_maximum
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import compared_to_fit, observed_inference
-from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsDistribution
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
@@ -51,13 +50,11 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
 
 
-def infer_coefficients(
-    estimator: Any, X: Any, target: Array, weight: Array, options: InferenceOptions
-) -> Inference:
+def infer_coefficients(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
     """Inference for checked options and validated rows of the fit."""
     if options.method == "bootstrap":
-        return _infer_by_bootstrap(estimator, X, target, weight, options)
-    return _infer_at_maximum(estimator, dataset_in_fit(estimator, X, target, weight), options)
+        return _infer_by_bootstrap(estimator, rows, options)
+    return _infer_at_maximum(estimator, dataset_in_fit(estimator, rows), options)
 
 
 def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) -> Inference:
@@ -86,17 +83,15 @@ def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) 
     return compared_to_fit(inference, coefficient_values(layout, vars(estimator), reference))
 
 
-def _infer_by_bootstrap(
-    estimator: Any, X: Any, target: Array, weight: Array, options: InferenceOptions
-) -> Inference:
+def _infer_by_bootstrap(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
     labels: Labels = estimator._labels()
     layout = make_layout(estimator._fitted, estimator._response_names())
     coefficients = make_coefficients(layout, labels, vars(estimator), options.gate_reference)
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     replicates = parametric_bootstrap(
-        make_refit(estimator, layout, X, target, weight),
+        make_refit(estimator, layout, rows),
         partial(coefficient_values, layout, reference=options.gate_reference),
-        estimator._fitted.responsibilities(X, target),
+        estimator._fitted.responsibilities(rows.X, rows.y, rows.offset),
         np.random.SeedSequence(seed).spawn(options.n_bootstrap),
         options.n_jobs,
         int(options.verbose),

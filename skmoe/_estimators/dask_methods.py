@@ -34,57 +34,48 @@ def supports_dask(method: MethodT) -> MethodT:
             return method(self, X, *args, **kwargs)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
-        return _map_chunks(self, method.__name__, X, options.pop("y", None), options)
+        given = {name: options.pop(name, None) for name in ("y", "offset")}
+        by_row = {name: values for name, values in given.items() if values is not None}
+        return _map_chunks(self, method.__name__, X, by_row, options)
 
     return cast(MethodT, wrapper)
 
 
-class DaskScoreMixin:
-    """A score for Dask collections; only the target and the predictions are loaded."""
+def score_of_prediction(estimator: Any, prediction: Any, y: Any, sample_weight: Any) -> float:
+    """R squared of predicted means, or accuracy of predicted classes.
 
-    def score(self: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination of a regressor, accuracy of a classifier.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask collection} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            R squared of the predicted means, or the fraction of the rows whose class is predicted.
-        """
-        if not is_dask(X):
-            return float(super().score(X, y, sample_weight))  # type: ignore[misc]
-        collections = self.predict(X), y, sample_weight
-        prediction, y, weight = (
-            values.compute() if is_dask(values) else values for values in collections
-        )
-        score_fn = accuracy_score if is_classifier(self) else r2_score
-        return float(score_fn(y, prediction, sample_weight=weight))
+    Of Dask collections only the target and the predictions are loaded.
+    """
+    prediction, y, weight = (
+        values.compute() if is_dask(values) else values for values in (prediction, y, sample_weight)
+    )
+    score_fn = accuracy_score if is_classifier(estimator) else r2_score
+    return float(score_fn(y, prediction, sample_weight=weight))
 
 
 # --- chunks -----------------------------------------------------------------------------------
 
 
-def _map_chunks(estimator: Any, name: str, X: Any, y: Any, options: dict[str, Any]) -> Any:
-    """Dask array of the results of a method for every chunk of X."""
+def _map_chunks(
+    estimator: Any, name: str, X: Any, by_row: dict[str, Any], options: dict[str, Any]
+) -> Any:
+    """Dask array of the results of a method for every chunk of X.
+
+    `by_row` are the arguments that have an entry for each row.
+    """
     dask = import_dask(name)
     array = import_module("dask.array")
     # A call with one row raises the errors of wrong columns, and gives the shape of the results.
     row = _meta_row(X)
-    with_y = {} if y is None else {"y": estimator.predict(row)}
-    example = getattr(estimator, name)(row, **with_y, **options)
+    of_row = {"offset": np.zeros(1)} if "offset" in by_row else {}
+    if "y" in by_row:
+        of_row["y"] = estimator.predict(row)
+    example = getattr(estimator, name)(row, **of_row, **options)
     empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
-    predict_chunk = partial(_predict_chunk, name, options, empty)
+    predict_chunk = partial(_predict_chunk, name, list(by_row), options, empty)
     # As a task of its own, the estimator is sent to each worker once.
     fitted = dask.delayed(_without_training_state(estimator), pure=False)
-    X, *others = align_chunks({"X": X} | ({} if y is None else {"y": y}))
+    X, *others = align_chunks({"X": X} | by_row)
     new_axes = dict(enumerate(example.shape[1:], start=3))
     if hasattr(X, "chunks") and all(hasattr(other, "chunks") for other in others):
         indexed = [(X, (0, 1)), *((other, (0, 2)[: other.ndim]) for other in others)]
@@ -107,10 +98,19 @@ def _map_chunks(estimator: Any, name: str, X: Any, y: Any, options: dict[str, An
 
 
 def _predict_chunk(
-    name: str, options: dict[str, Any], empty: Array, fitted: Any, X: Any, *y: Any
+    name: str,
+    by_row: list[str],
+    options: dict[str, Any],
+    empty: Array,
+    *chunk: Any,
 ) -> Any:
-    """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them."""
-    return getattr(fitted, name)(X, *y, **options) if X.shape[0] else empty
+    """Result of a method for a chunk; `empty` for a chunk without rows, as filters leave them.
+
+    `chunk` holds the estimator, X, and the arguments named in `by_row`.
+    """
+    fitted, X, *values = chunk
+    given = dict(zip(by_row, values, strict=True))
+    return getattr(fitted, name)(X, **given, **options) if X.shape[0] else empty
 
 
 def _meta_row(X: Any) -> Any:

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, UserRows
 from skmoe._inference.maximum import is_same_lower_bound, lower_bound_of_rows
-from skmoe._numerics.typing import Array
 
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
 
-def dataset_in_fit(estimator: Any, X: Any, target: Array, weight: Array) -> Dataset:
+def dataset_in_fit(estimator: Any, rows: UserRows) -> Dataset:
     """Validated rows as the fit sees them, in double precision."""
-    weight = estimator._effective_weight(target, weight)
-    return estimator._fitted.preprocessor.transform(X.astype(np.float64), target, weight)[0]
+    weight = estimator._effective_weight(rows.y, rows.weight)
+    X = rows.X.astype(np.float64)
+    return estimator._fitted.preprocessor.transform(X, rows.y, weight, rows.offset)[0]
 
 
 def is_stream(estimator: Any) -> bool:
@@ -30,12 +30,12 @@ def has_fit_rows(estimator: Any, rows: Dataset) -> bool:
     return is_same_lower_bound(lower_bound_of_rows(estimator._fitted, rows), estimator.lower_bound_)
 
 
-def describe_other_rows(estimator: Any, X: Any, target: Array, weight: Array) -> str:
+def describe_other_rows(estimator: Any, rows: UserRows) -> str:
     """How rows differ from those of the fit; empty if they do not, or if that is not known."""
     if is_stream(estimator):
         return ""
     model, _, preprocessor = estimator._fitted
-    total = float(estimator._effective_weight(target, weight).sum())
+    total = float(estimator._effective_weight(rows.y, rows.weight).sum())
     fitted = float(np.sum(estimator.load_)) / (model.top_k or 1)
     if abs(total - fitted) > SAME_WEIGHT_RTOL * fitted:
         return (
@@ -48,6 +48,6 @@ def describe_other_rows(estimator: Any, X: Any, target: Array, weight: Array) ->
     averaged = model.gate.n_starts(estimator._fitted.params.gate) > 1
     if model.experts.needs_all_rows or has_base or averaged:
         return ""
-    if has_fit_rows(estimator, dataset_in_fit(estimator, X, target, weight)):
+    if has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
         return ""
     return "Other rows than those of the fit: they have another lower bound."

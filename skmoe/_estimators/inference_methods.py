@@ -7,7 +7,6 @@ from typing import Any
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_weights
 from skmoe._estimators.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
@@ -39,8 +38,8 @@ class ReportingMixin:
     """Methods that describe a fitted mixture."""
 
     _fitted: FittedMixture
-    _validate_X: Any
-    _validate_X_y: Any
+    _validate_X_offset: Any
+    _validate_rows: Any
     _response_names: Any
     _squeeze_outputs: Any
     predict_gate: Any
@@ -53,7 +52,7 @@ class ReportingMixin:
 
     # --- criteria ---
 
-    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def aic(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Akaike's information criterion; smaller is better.
 
         Parameters
@@ -64,6 +63,8 @@ class ReportingMixin:
             Observed target.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -75,9 +76,9 @@ class ReportingMixin:
         ValueError
             If the parameters of an expert cannot be counted.
         """
-        return self._criteria("aic", X, y, sample_weight).aic
+        return self._criteria("aic", X, y, sample_weight, offset).aic
 
-    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def bic(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Bayesian information criterion (Schwarz 1978); smaller is better.
 
         Parameters
@@ -88,6 +89,8 @@ class ReportingMixin:
             Observed target.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; their sum is the number of rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -100,9 +103,9 @@ class ReportingMixin:
         ValueError
             If the parameters of an expert cannot be counted.
         """
-        return self._criteria("bic", X, y, sample_weight).bic
+        return self._criteria("bic", X, y, sample_weight, offset).bic
 
-    def icl(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def icl(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
         Parameters
@@ -113,6 +116,8 @@ class ReportingMixin:
             Observed target.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; their sum is the number of rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -124,16 +129,14 @@ class ReportingMixin:
         ValueError
             If the parameters of an expert cannot be counted.
         """
-        return self._criteria("icl", X, y, sample_weight).icl
+        return self._criteria("icl", X, y, sample_weight, offset).icl
 
-    def _criteria(self, criterion: str, X: Any, y: Any, sample_weight: Any) -> FitStatistics:
+    def _criteria(
+        self, criterion: str, X: Any, y: Any, sample_weight: Any, offset: Any
+    ) -> FitStatistics:
         check_is_fitted(self)
         check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        return self._fit_statistics(X, y, sample_weight)
-
-    def _fit_statistics(self, X: Any, y: Any, sample_weight: Any) -> FitStatistics:
-        X, y = self._validate_X_y(X, y)
-        return fit_statistics(self._fitted, X, y, check_weights(sample_weight, X.shape[0]))
+        return fit_statistics(self._fitted, self._validate_rows(X, y, sample_weight, offset))
 
     # --- standard errors ---
 
@@ -149,6 +152,7 @@ class ReportingMixin:
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: int = 0,
+        offset: Any = None,
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
@@ -187,6 +191,8 @@ class ReportingMixin:
             Refits to run in parallel.
         verbose : int, default=0
             Whether the bootstrap shows its progress.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the fit.
 
         Returns
         -------
@@ -227,9 +233,8 @@ class ReportingMixin:
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
         check_inference_options(self, options)
-        rows, target = self._validate_X_y(X, y)
-        weight = check_weights(sample_weight, rows.shape[0])
-        return infer_coefficients(self, rows, target, weight, options)
+        rows = self._validate_rows(X, y, sample_weight, offset)
+        return infer_coefficients(self, rows, options)
 
     def _coefficients(self, gate_reference: int | None) -> Coefficients:
         """The named coefficients of a mixture that has them."""
@@ -255,6 +260,7 @@ class ReportingMixin:
         sample_weight: Any = None,
         *,
         level: float = 0.95,
+        offset: Any = None,
         **inference: Any,
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
@@ -270,6 +276,8 @@ class ReportingMixin:
             Weights of the fit.
         level : float, default=0.95
             Confidence of the intervals.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the fit.
         **inference : dict
             Parameters of `inference`, such as `method` and `gate_reference`.
 
@@ -296,20 +304,19 @@ class ReportingMixin:
         check_is_fitted(self)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        if X is None and (inference or sample_weight is not None):
+        if X is None and (inference or sample_weight is not None or offset is not None):
             raise ValueError(
-                "summary needs X and y, the data of the fit, for weights and parameters of "
+                "summary needs X and y, the data of the fit, for weights, offset and parameters of "
                 "inference."
             )
         obstacle, statistics, result = missing_for_inference(self._fitted), None, None
         other_rows = ""
         if X is not None:
-            statistics = self._fit_statistics(X, y, sample_weight)
-            rows, target = self._validate_X_y(X, y)
-            weight = check_weights(sample_weight, rows.shape[0])
-            other_rows = describe_other_rows(self, rows, target, weight)
+            rows = self._validate_rows(X, y, sample_weight, offset)
+            statistics = fit_statistics(self._fitted, rows)
+            other_rows = describe_other_rows(self, rows)
             if inference or not obstacle:
-                result = self.inference(X, y, sample_weight, **inference)
+                result = self.inference(X, y, sample_weight, offset=offset, **inference)
         coefficients = None
         if has_coefficients(self._fitted, vars(self)):
             coefficients = self._coefficients(None)
@@ -321,13 +328,15 @@ class ReportingMixin:
 
     # --- explanation ---
 
-    def explain(self, X: Any) -> Bunch:
+    def explain(self, X: Any, offset: Any = None) -> Bunch:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -345,15 +354,16 @@ class ReportingMixin:
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of
                 `predict`.
         """
-        gate, means = self.predict_gate(X), self.predict_experts(X)
+        given = {} if offset is None else {"offset": offset}
+        gate, means = self.predict_gate(X), self.predict_experts(X, **given)
         if not hasattr(self, "coef_"):
             return Bunch(gate=gate, experts=means)
-        derivative = self._mean_derivative(X) if has_nonlinear_mean(self._fitted) else None
+        derivative = self._mean_derivative(X, **given) if has_nonlinear_mean(self._fitted) else None
         explained = explain_predictions(self._fitted, vars(self), gate, means, derivative)
         return Bunch(gate=gate, experts=means, **explained)
 
     @supports_dask
-    def _mean_derivative(self, X: Any) -> Array:
+    def _mean_derivative(self, X: Any, offset: Any = None) -> Array:
         """Derivative of the means by the linear predictors, of the shape of `predict_experts`."""
-        derivative = mean_derivatives(self._fitted, self._validate_X(X))
+        derivative = mean_derivatives(self._fitted, *self._validate_X_offset(X, offset))
         return self._squeeze_outputs(derivative.transpose(2, 0, 1))

@@ -73,7 +73,12 @@ class SelectionData(NamedTuple):
     X: Any
     y: Array
     weight: Array
-    extras: dict[str, Array]  # groups and metadata
+    extras: dict[str, Array]  # groups, offset and metadata
+
+    @property
+    def offset(self) -> dict[str, Array]:
+        """The offset as an argument of methods; empty without one."""
+        return {name: values for name, values in self.extras.items() if name == "offset"}
 
     def take(self, rows: Array) -> SelectionData:
         """The rows at an index."""
@@ -149,13 +154,16 @@ def uses_groups(estimator: Any) -> bool:
 
 
 def select_n_experts(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
+    estimator: Any, X: Any, y: Any, sample_weight: Any, extras: dict[str, Any]
 ) -> SelectionResult:
-    """Select the number of experts for n_experts="auto", "bic" or "icl"."""
+    """Select the number of experts for n_experts="auto", "bic" or "icl".
+
+    `extras` holds groups, offset and metadata by name.
+    """
     if isinstance(X, RowBlocks) or is_dask(X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     check_n_experts_selection(estimator)
-    params, checked, data = _distinct_rows(estimator, X, y, sample_weight, groups, metadata)
+    params, checked, data = _distinct_rows(estimator, X, y, sample_weight, extras)
     criterion = str(estimator.n_experts)
     maximum = max_selected_n_experts(criterion, float(data.weight.sum()))
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
@@ -169,7 +177,9 @@ def select_n_experts(
         weight = data.weight[np.concatenate(held_out)]
         return select_by_holdout(partial(_score, fitters, data, held_out), weight, maximum)
     return select_by_criterion(
-        lambda number: getattr(fitters[0].fit(number), criterion)(data.X, data.y, data.weight),
+        lambda number: getattr(fitters[0].fit(number), criterion)(
+            data.X, data.y, data.weight, **data.offset
+        ),
         maximum,
     )
 
@@ -189,8 +199,8 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(data, weight, number)
             return self.fitted
-        resp = self.fitted.responsibilities(data.X, data.y)
-        log_density = self.fitted.score_samples(data.X, data.y)
+        resp = self.fitted.responsibilities(data.X, data.y, **data.offset)
+        log_density = self.fitted.score_samples(data.X, data.y, **data.offset)
         shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
         n_new = number - resp.shape[1]  # by `n_experts_grid` not more than there are experts
         to_split = np.argsort(-(weight * shortfall) @ resp, kind="stable")[:n_new]
@@ -218,7 +228,7 @@ class IncrementalFitter:
             data, weight = data.take(rows), (weight * resp)[rows]
         pair = self._fit(data, weight, 2, max_iter=SPLIT_MAX_ITER)
         if not is_classifier(pair):
-            return pair.responsibilities(self.data.X, self.data.y)[:, 1]
+            return pair.responsibilities(self.data.X, self.data.y, **self.data.offset)[:, 1]
         # Rows of classes that are not among the fitted rows are split by the gate alone.
         second = pair.predict_gate(self.data.X)[:, 1]
         of_fitted_class = np.flatnonzero(np.isin(self.data.y, pair.classes_))
@@ -249,40 +259,44 @@ class IncrementalFitter:
         }
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         metadata = dict(data.extras)
-        groups = metadata.pop("groups", None)
+        groups, offset = metadata.pop("groups", None), metadata.pop("offset", None)
         groups = groups if uses_groups(estimator) else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return trial._fit(
-                data.X, data.y, weight, groups, metadata, noise_variance=noise_variance
-            )
+            given = data.X, data.y, weight, groups, metadata
+            return trial._fit(*given, offset=offset, noise_variance=noise_variance)
 
 
 def _distinct_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, groups: Any, metadata: dict[str, Any]
+    estimator: Any, X: Any, y: Any, sample_weight: Any, extras: dict[str, Any]
 ) -> tuple[FitParameters, TrainingData, SelectionData]:
     """Parameters of a fit, and the distinct rows with their total weights, validated and as given.
 
     Rows are different if their groups are; rows with metadata are not merged, as in fits.
     """
+    metadata = dict(extras)
+    groups, offset = metadata.pop("groups"), metadata.pop("offset")
     one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
     params = one_expert._validate_parameters()
     used = groups if uses_groups(estimator) else None
-    checked = validate_training_data(one_expert, params, X, y, sample_weight, used, metadata)
+    given = X, y, sample_weight, used, metadata, offset
+    checked = validate_training_data(one_expert, params, *given)
     all_groups = check_metadata({"groups": groups}, len(checked.y)).get("groups")
     kept = np.flatnonzero(checked.weight > 0.0)
     checked = checked.take(kept)
     extras = dict(checked.metadata)
     if all_groups is not None:
         extras["groups"] = all_groups[kept]
+    if checked.offset is not None:
+        extras["offset"] = checked.offset.T
     index, weight = np.arange(len(kept)), checked.weight
     if not checked.metadata:
         index, weight = distinct_rows(params, checked._replace(groups=extras.get("groups")))
     X, y = X if hasattr(X, "shape") else np.asarray(X), np.asarray(y)
     X = X.tocsr() if sparse.issparse(X) else X
-    given = SelectionData(X, y, np.ones(len(y)), {}).take(kept)._replace(extras=extras)
+    data = SelectionData(X, y, np.ones(len(y)), {}).take(kept)._replace(extras=extras)
     checked = checked.take(index)._replace(weight=weight)
-    return params, checked, given.take(index)._replace(weight=weight)
+    return params, checked, data.take(index)._replace(weight=weight)
 
 
 def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
@@ -315,5 +329,5 @@ def _score(
     scores = []
     for fitter, rows in zip(fitters, held_out, strict=True):
         test = data.take(rows)
-        scores.append(fitter.fit(number).score_samples(test.X, test.y))
+        scores.append(fitter.fit(number).score_samples(test.X, test.y, **test.offset))
     return np.concatenate(scores)

@@ -126,15 +126,30 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
 
 
 def check_base(base: Any, task: str, family: Experts | None) -> None:
-    """A base model must be an estimator of the same task, with experts of identity link."""
+    """A base model must be an estimator of the same task, to whose predictions experts add."""
     if base is None:
         return
     _check_estimator("base", base, task, ())
-    if family is not None and not family.is_classifier and family.link != "identity":
-        raise ValueError(
-            f"base needs experts with an identity link, to whose mean its predictions are added; "
-            f"{type(family).__name__} has the link {family.link or 'unknown'!r}. Use base=None."
-        )
+    if family is None or family.is_classifier or family.link == "identity" or family.takes_offset:
+        return
+    raise ValueError(
+        f"base needs experts with an identity link, to whose mean its predictions are added, or "
+        f"with a log link and an offset; {type(family).__name__} has the link "
+        f"{family.link or 'unknown'!r}. Use base=None."
+    )
+
+
+def check_takes_offset(expert: Any, family: Experts | None) -> None:
+    """An offset needs experts to whose linear predictor it can be added."""
+    if family is not None and family.takes_offset:
+        return
+    link = "" if family is None else family.link
+    remedy = "Subtract it from y" if link == "identity" else "Fit and predict without offset"
+    reason = f"has the link {link!r}" if link else "has no linear predictor to which to add it"
+    raise ValueError(
+        f'offset needs parametric experts with a log link, such as expert="poisson"; got '
+        f"expert={expert!r}, which {reason}. {remedy}."
+    )
 
 
 def accepts_missing(expert: Any) -> bool:

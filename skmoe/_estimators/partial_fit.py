@@ -26,7 +26,7 @@ from skmoe._estimators.capabilities import (
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
-from skmoe._estimators.training_data import check_support
+from skmoe._estimators.training_data import check_support, validate_offset
 from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
 from skmoe._mixture.fitted import FittedMixture
@@ -62,6 +62,7 @@ class RowBuffer(NamedTuple):
     X: Design
     y: Array  # outputs (m, n), or class codes (n,)
     weight: Array  # sample weights times class weights
+    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
     weight_at_init: float = 0.0  # total weight at the last initialisation
 
     @property
@@ -76,17 +77,39 @@ class RowBuffer(NamedTuple):
             X=stack([self.X, other.X]),
             y=np.concatenate([self.y, other.y], axis=-1),
             weight=np.concatenate([self.weight, other.weight]),
+            offset=_join_offsets(self, other),
         ).merge_duplicates()
 
     def merge_duplicates(self) -> RowBuffer:
         """The buffer with each distinct row once."""
-        index, weight = unique_weighted_rows(self.X, self.y.T, self.weight)
-        return self._replace(X=self.X[index], y=self.y[..., index], weight=weight)
+        keys, offset = self.y.T, self.offset
+        if offset is not None:
+            keys = np.column_stack([keys, offset.T])
+        index, weight = unique_weighted_rows(self.X, keys, self.weight)
+        offset = None if offset is None else offset[..., index]
+        return self._replace(X=self.X[index], y=self.y[..., index], weight=weight, offset=offset)
 
     def is_full(self, half_life: float) -> bool:
         """Whether no more rows are needed, or kept, for initialisations."""
         enough = self.total_weight >= min(N_BUFFERED_ROWS, half_life)
         return enough or len(self.weight) >= N_BUFFERED_ROWS
+
+
+def _join_offsets(*batches: RowBuffer) -> Array | None:
+    """Offset of the rows of several batches, of which those without one have 0."""
+    given = [batch.offset for batch in batches if batch.offset is not None]
+    if not given:
+        return None
+    shape = max((offset.shape[:-1] for offset in given), key=len)
+    return np.concatenate(
+        [
+            np.broadcast_to(
+                0.0 if batch.offset is None else batch.offset, (*shape, len(batch.weight))
+            )
+            for batch in batches
+        ],
+        axis=-1,
+    )
 
 
 class StreamFit(NamedTuple):
@@ -104,24 +127,30 @@ class StreamFit(NamedTuple):
 
     def log_likelihood(self, rows: RowBuffer) -> float:
         """Log-likelihood of weighted rows."""
-        return float(rows.weight @ self.fitted.log_density(rows.X, rows.y))
+        return float(rows.weight @ self.fitted.log_density(rows.X, rows.y, rows.offset))
 
 
 class StreamingMixin:
     """Implementation of `partial_fit`, which has other arguments in each estimator."""
 
     def _partial_fit(
-        self: Any, X: Any, y: Any, sample_weight: Any, classes: Array | None = None
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: Array | None = None,
+        offset: Any = None,
     ) -> Any:
         half_life = check_half_life(self.half_life)
         params = self._validate_parameters()
         check_partial_fit_supported(params)
         training_state = getattr(self, "_training_state", TrainingState())
         if training_state.online_state is None:
-            result, row_buffer = _first_batch(self, params, X, y, sample_weight, classes)
+            data = X, y, sample_weight, offset
+            result, row_buffer = _first_batch(self, params, data, classes)
         else:
             check_same_n_experts(self.n_experts, self.n_experts_)
-            batch = _validate_batch(self, params, X, y, sample_weight)
+            batch = _validate_batch(self, params, X, y, sample_weight, offset)
             result = _next_batch(self, batch, half_life)
             row_buffer = training_state.row_buffer
             if row_buffer is not None:
@@ -162,17 +191,13 @@ def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, An
 def _first_batch(
     estimator: Any,
     params: FitParameters,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
+    data: tuple[Any, Any, Any, Any],
     classes: Array | None,
 ) -> tuple[StreamFit, RowBuffer | None]:
     """Start online EM from a fit of the first batch, or from a previous fit."""
     options = FitOptions(previous=previous_fit(estimator, warm_start=True), classes=classes)
     validation_copy = copy.copy(estimator)
-    result, batch = _initialize(
-        validation_copy, params, (X, y, sample_weight), options, numbered_like=None
-    )
+    result, batch = _initialize(validation_copy, params, data, options, numbered_like=None)
     if options.previous is not None:
         return result, None
     row_buffer = batch.merge_duplicates()
@@ -181,7 +206,7 @@ def _first_batch(
 
 def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit:
     """Update online EM by a batch, with the standardisation of all rows so far."""
-    X, y, weight = batch.X, batch.y, batch.weight
+    X, y, weight, offset = batch.X, batch.y, batch.weight, batch.offset
     fitted, state = estimator._fitted, estimator._training_state.online_state
     preprocessor = fitted.preprocessor
     decay = 0.5 ** (weight.sum() / half_life)
@@ -203,7 +228,7 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
     )
     previous = vars(estimator)
     attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
-    rows, _ = preprocessor.transform(X, y, weight)
+    rows, _ = preprocessor.transform(X, y, weight, offset)
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 
 
@@ -225,15 +250,16 @@ def _reinitialize(
     params = params._replace(
         gate_features=preprocessor.gate_columns, expert_features=preprocessor.expert_columns
     )
-    X, y, weight = row_buffer.X, row_buffer.y, row_buffer.weight
+    X, y, weight, offset = row_buffer.X, row_buffer.y, row_buffer.weight, row_buffer.offset
     classes = result.attributes.get("classes_")
     if classes is None:
         y = y[0] if estimator._single_output else y.T
     else:  # the row weights include the class weights
         y, validation_copy.class_weight = classes[y], None
         params = params._replace(task=validation_copy._make_task())
+    data = X, y, weight, None if offset is None else offset.T
     candidate, _ = _initialize(
-        validation_copy, params, (X, y, weight), FitOptions(classes=classes), result.fitted
+        validation_copy, params, data, FitOptions(classes=classes), result.fitted
     )
     row_buffer = row_buffer._replace(weight_at_init=total)
     gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
@@ -244,23 +270,24 @@ def _reinitialize(
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
-    rows, _ = candidate.preprocessor.transform(batch.X, batch.y, batch.weight)
+    rows, _ = candidate.preprocessor.transform(batch.X, batch.y, batch.weight, batch.offset)
     return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
 
 
 def _initialize(
     validation_copy: Any,
     params: FitParameters,
-    data: tuple[Any, Any, Any],
+    data: tuple[Any, Any, Any, Any],
     options: FitOptions,
     numbered_like: FittedMixture | None,
 ) -> tuple[StreamFit, RowBuffer]:
-    """Start online EM from a fit of rows (X, y, sample_weight).
+    """Start online EM from a fit of rows (X, y, sample_weight, offset).
 
     `validation_copy` receives the fitted attributes. The experts are numbered to match those of
     `numbered_like`, if given.
     """
-    problem = build_problem(validation_copy, params, *data, options=options)
+    X, y, weight, offset = data
+    problem = build_problem(validation_copy, params, X, y, weight, offset=offset, options=options)
     em_problem = problem.em_problem
     model = em_problem.model
     _check_stream_width(em_problem)
@@ -274,7 +301,7 @@ def _initialize(
     if numbered_like is not None:
         # Square roots, because the product of two responsibilities is weighted.
         resp, previous = (
-            mixture.responsibilities(batch.X, batch.y) * np.sqrt(batch.weight)
+            mixture.responsibilities(batch.X, batch.y, batch.offset) * np.sqrt(batch.weight)
             for mixture in (fitted, numbered_like)
         )
         start_params = _match_experts(start_params, resp, previous)
@@ -298,7 +325,7 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> Params:
 
 
 def _validate_batch(
-    estimator: Any, params: FitParameters, X: Any, y: Any, sample_weight: Any
+    estimator: Any, params: FitParameters, X: Any, y: Any, sample_weight: Any, offset: Any
 ) -> RowBuffer:
     """Validated rows of positive weight."""
     X = as_csr(validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64))
@@ -307,8 +334,11 @@ def _validate_batch(
     if params.task.is_classification:
         weight = class_weights(params.task.class_weight, estimator.classes_, y, weight)
     check_support(params, y.T, weight)
+    n_outputs = 1 if y.ndim == 1 else len(y)
+    offset = validate_offset(params, offset, X.shape[0], n_outputs)
     present = np.flatnonzero(weight > 0.0)
-    return RowBuffer(X[present], y[..., present], weight[present])
+    offset = None if offset is None else offset[..., present]
+    return RowBuffer(X[present], y[..., present], weight[present], offset)
 
 
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:

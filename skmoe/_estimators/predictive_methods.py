@@ -20,15 +20,19 @@ class PredictiveMixin:
 
     _fitted: FittedMixture
     _single_output: bool
-    _validate_X: Any
+    _validate_X_offset: Any
 
-    def predict_dist(self, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+    def predict_dist(
+        self, X: Any, offset: Any = None
+    ) -> MixtureDistribution | CountMixtureDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -42,10 +46,10 @@ class PredictiveMixin:
         ValueError
             If the experts have no predictive distribution.
         """
-        return self._distribution("predict_dist", X)
+        return self._distribution("predict_dist", X, offset)
 
     @supports_dask
-    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+    def predict_interval(self, X: Any, coverage: float = 0.9, offset: Any = None) -> Array:
         """Central prediction interval.
 
         Parameters
@@ -55,6 +59,8 @@ class PredictiveMixin:
         coverage : float, default=0.9
             Probability of y in the interval, in (0, 1), under the model. An interval of counts,
             which includes its bounds, has at least this probability.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -67,10 +73,10 @@ class PredictiveMixin:
             If the coverage is outside (0, 1), or the experts have no predictive distribution.
         """
         check_coverage(coverage)
-        return self._distribution("predict_interval", X).interval(coverage)
+        return self._distribution("predict_interval", X, offset).interval(coverage)
 
     @supports_dask
-    def predict_quantile(self, X: Any, q: Any = 0.5) -> Array:
+    def predict_quantile(self, X: Any, q: Any = 0.5, offset: Any = None) -> Array:
         """Quantiles of y.
 
         Parameters
@@ -79,6 +85,8 @@ class PredictiveMixin:
             Features.
         q : float or array-like of shape (n_quantiles,), default=0.5
             Probabilities in (0, 1).
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -91,9 +99,11 @@ class PredictiveMixin:
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", X).ppf(q)
+        return self._distribution("predict_quantile", X, offset).ppf(q)
 
-    def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> Array:
+    def sample(
+        self, X: Any, n_samples: int = 1, random_state: Any = None, offset: Any = None
+    ) -> Array:
         """Random draws of y.
 
         Parameters
@@ -104,6 +114,8 @@ class PredictiveMixin:
             Draws for each row.
         random_state : int, RandomState instance or None, default=None
             Source of randomness.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -116,9 +128,13 @@ class PredictiveMixin:
             If `n_samples` is not a positive integer, or the experts have no predictive
             distribution.
         """
-        return np.asarray(self._distribution("sample", X).rvs(n_samples, random_state))
+        distribution = self._distribution("sample", X, offset)
+        return np.asarray(distribution.rvs(n_samples, random_state))
 
-    def _distribution(self, method: str, X: Any) -> MixtureDistribution | CountMixtureDistribution:
+    def _distribution(
+        self, method: str, X: Any, offset: Any
+    ) -> MixtureDistribution | CountMixtureDistribution:
         check_is_fitted(self)
         require(self._fitted.model.experts, SupportsDistribution, method)
-        return self._fitted.distribution(self._validate_X(X), self._single_output)
+        X, offset = self._validate_X_offset(X, offset)
+        return self._fitted.distribution(X, offset, self._single_output)

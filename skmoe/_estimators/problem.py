@@ -13,7 +13,12 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_enough_rows
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.encoding import encoded_names
-from skmoe._data.extra_features import BaseModelData, ExtraFeatures, fit_extra_features
+from skmoe._data.extra_features import (
+    BaseModelData,
+    ExtraFeatures,
+    check_base_offset,
+    fit_extra_features,
+)
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import assign_folds
 from skmoe._data.preprocessing import Preprocessor
@@ -27,6 +32,7 @@ from skmoe._estimators.training_data import (
     check_support,
     distinct_rows,
     drop_zero_weight,
+    validate_offset,
     validate_training_data,
     with_classes,
 )
@@ -98,17 +104,20 @@ def build_problem(
     sample_weight: Any = None,
     groups: Any = None,
     metadata: dict[str, Any] | None = None,
+    offset: Any = None,
     options: FitOptions = FitOptions(),  # noqa: B008
 ) -> FitProblem:
     """Validate the data and build the EM problem, without changing the estimator."""
     if isinstance(X, np.memmap) and len(X) > MAX_INIT_ROWS and supports_blocks(params):
-        X, y, sample_weight = RowBlocks.from_arrays(X, y, sample_weight), None, None
+        X = RowBlocks.from_arrays(X, y, sample_weight, offset=offset)
+        y = sample_weight = offset = None
     if is_dask(X):
-        X, y, sample_weight = RowBlocks.from_dask(X, y, sample_weight), None, None
+        X = RowBlocks.from_dask(X, y, sample_weight, offset=offset)
+        y = sample_weight = offset = None
     if isinstance(X, RowBlocks):
-        check_blocks_supported(params, y, sample_weight)
+        check_blocks_supported(params, y, sample_weight, offset)
         return _build_from_blocks(estimator, params, X, options)
-    data = validate_training_data(estimator, params, X, y, sample_weight, groups, metadata)
+    data = validate_training_data(estimator, params, X, y, sample_weight, groups, metadata, offset)
     data = data._replace(noise_variance=options.noise_variance)
     data = data if options.classes is None else with_classes(data, options.classes)
     data = _continue_previous(drop_zero_weight(data), options.previous)
@@ -122,10 +131,14 @@ def _build_from_blocks(
 ) -> FitProblem:
     """EM problem for row blocks, with initialisation on a sample of the rows."""
     task = params.task
-    checker = BlockChecker(task.is_classification, partial(check_support, params))
+    checks = partial(check_support, params), partial(validate_offset, params)
+    checker = BlockChecker(task.is_classification, *checks)
     summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
-    X, y, weight = summary.sample
-    data = validate_training_data(estimator, params, X, y, weight, names=summary.names)
+    X, y, weight, offset = summary.sample
+    offset = None if offset is None else offset.T
+    data = validate_training_data(
+        estimator, params, X, y, weight, offset=offset, names=summary.names
+    )
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
     target_scaling = summary.target_scaling
@@ -171,7 +184,8 @@ def _add_extra_features(
 ) -> tuple[TrainingData, ExtraFeatures | None]:
     """Append the outputs of base model and gate transformer to the features.
 
-    The outputs y of a regression are replaced by the residuals of the base model.
+    The outputs y of a regression are replaced by the residuals of the base model; under a log link
+    the logs of its predictions are added to the offset instead.
     """
     transformer = params.gate.transformer
     if params.base is None and transformer is None:
@@ -186,14 +200,21 @@ def _add_extra_features(
         used, codes = np.unique(data.y, return_inverse=True)
         classes = classes[used]
     raw_X = data.raw_X if params.uses_estimators else data.X
-    base_data = BaseModelData(data.X, raw_X, codes, data.weight, data.groups, classes, list(names))
+    link = "log" if params.family is not None and params.family.takes_offset else "identity"
+    check_base_offset(params.base, data.offset)
+    base_data = BaseModelData(
+        data.X, raw_X, codes, data.weight, data.groups, classes, list(names), link, data.offset
+    )
     result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
-    y = data.y
-    if result.base_oof_prediction is not None and classes is None:
-        y = data.y - result.base_oof_prediction.reshape(data.y.shape)
+    prediction, y, offset = result.base_oof_prediction, data.y, data.offset
+    if prediction is not None and link == "log":
+        offset = prediction.T + (0.0 if offset is None else offset)
+    elif prediction is not None and classes is None:
+        y = data.y - prediction.reshape(data.y.shape)
     expert_columns = data.columns[1] if params.uses_estimators else result.expert_columns
     columns = result.gate_columns, expert_columns
-    return data._replace(X=result.X, y=y, columns=columns), result.extra_features
+    data = data._replace(X=result.X, y=y, offset=offset, columns=columns)
+    return data, result.extra_features
 
 
 def _assemble(
@@ -221,7 +242,10 @@ def _assemble(
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
         init_design = design_matrix(data.X, preprocessor.feature_scaling, None)
-    rows = preprocessor.assemble(data.X, target.y, target.weight, raw_features)
+    if raw_features is None:
+        rows = preprocessor.assemble(data.X, target.y, target.weight, data.offset)
+    else:
+        rows = preprocessor.assemble_raw(data.X, raw_features, target.y, target.weight)
     sample_rng = np.random.default_rng(sample_seed)
     init_data = _make_init_data(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)

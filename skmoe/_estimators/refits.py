@@ -12,16 +12,17 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_columns
+from skmoe._data.rows import UserRows
 from skmoe._inference.bootstrap import BootstrapRows, Refit, bootstrap_rows, sample_classes
 from skmoe._inference.coefficients import CoefficientLayout
 from skmoe._numerics.typing import Array
 
 
 def make_refit(
-    estimator: Any, layout: CoefficientLayout, X: Any, target: Array, weight: Array
+    estimator: Any, layout: CoefficientLayout, rows: UserRows
 ) -> Callable[[np.random.SeedSequence], Refit]:
     """A function that returns the refit for a seed, given the validated rows of the fit."""
-    return partial(_refit, estimator, layout, bootstrap_rows(X, target, weight))
+    return partial(_refit, estimator, layout, bootstrap_rows(rows))
 
 
 def _refit(
@@ -30,13 +31,15 @@ def _refit(
     """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
-    target = _sample_target(model, rows.drawn_X, rng)
+    drawn_offset = {} if rows.drawn_offset is None else {"offset": rows.drawn_offset.T}
+    target = _sample_target(model, rows.drawn_X, drawn_offset, rng)
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight)
+        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **drawn_offset)
     attributes = {name: getattr(model, name) for name in layout.attribute_names}
-    return Refit(attributes, model._fitted.responsibilities(rows.X, rows.target))
+    X, target, _, offset = rows.of_fit
+    return Refit(attributes, model._fitted.responsibilities(X, target, offset))
 
 
 def _without_feature_names(estimator: Any) -> Any:
@@ -54,8 +57,10 @@ def _without_feature_names(estimator: Any) -> Any:
     return model
 
 
-def _sample_target(model: Any, X: Any, rng: np.random.RandomState) -> Array:
+def _sample_target(
+    model: Any, X: Any, offset: dict[str, Array], rng: np.random.RandomState
+) -> Array:
     """A target drawn from the predictive distributions of the rows."""
     if is_classifier(model):
         return model.classes_[sample_classes(model.predict_proba(X), rng)]
-    return model.sample(X, 1, rng)[:, 0]
+    return model.sample(X, 1, rng, **offset)[:, 0]

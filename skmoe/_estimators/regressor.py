@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from skmoe._data.checks import check_choice, check_real
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.capabilities import supports_partial_fit
-from skmoe._estimators.dask_methods import DaskScoreMixin, supports_dask
+from skmoe._estimators.dask_methods import score_of_prediction, supports_dask
 from skmoe._estimators.predictive_methods import PredictiveMixin
 from skmoe._estimators.tasks import Regression, validate_outputs
 from skmoe._numerics.typing import Array
@@ -22,9 +22,7 @@ def _supports_partial_fit(estimator: Any) -> bool:
     return supports_partial_fit(estimator, Regression.name)
 
 
-class MixtureOfExpertsRegressor(
-    DaskScoreMixin, PredictiveMixin, RegressorMixin, BaseMixtureOfExperts
-):
+class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
     The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate
@@ -265,7 +263,7 @@ class MixtureOfExpertsRegressor(
         return tags
 
     @available_if(_supports_partial_fit)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
         """Learn from a batch of a stream by online EM.
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again
@@ -281,6 +279,8 @@ class MixtureOfExpertsRegressor(
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
@@ -300,41 +300,66 @@ class MixtureOfExpertsRegressor(
         >>> moe.predict([[-0.5, 0.0], [0.5, 0.0]]).round(1)
         array([0.5, 0.5])
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, offset=offset)
 
     @supports_dask
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, offset: Any = None) -> Array:
         """Mean of the mixture.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted mean, in the units of y.
         """
-        X = self._validate_X(X)
-        return self._squeeze_outputs(self._fitted.predict(X).T)
+        X, offset = self._validate_X_offset(X, offset)
+        return self._squeeze_outputs(self._fitted.predict(X, offset).T)
 
     @supports_dask
-    def predict_experts(self, X: Any) -> Array:
+    def predict_experts(self, X: Any, offset: Any = None) -> Array:
         """Mean of each expert.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
 
         Returns
         -------
         means : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_outputs)
             Predicted means, in the units of y.
         """
-        X = self._validate_X(X)
-        return self._squeeze_outputs(self._fitted.predict_experts(X).transpose(2, 0, 1))
+        X, offset = self._validate_X_offset(X, offset)
+        return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Coefficient of determination of the predicted means.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask collection} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+
+        Returns
+        -------
+        score : float
+            R squared.
+        """
+        return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
 
     def _squeeze_outputs(self, values: Array) -> Array:
         """Drop the last axis, of the outputs, if y had one dimension."""

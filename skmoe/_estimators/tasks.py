@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 from skmoe._data.checks import check_same_outputs, check_two_classes, class_codes, class_weights
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._mixture.initialization import InitData
+from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.experts._variance_prior import estimate_noise_variance, variance_floor
 
@@ -39,6 +40,7 @@ class TargetData(NamedTuple):
     block_scaling: Standardization | None  # of the outputs, from the first pass over row blocks
     previous_scaling: Standardization | None  # of the fit that a warm start continues
     previous_classes: Array | None
+    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
 
 
 class Task(ABC):
@@ -127,6 +129,8 @@ class Regression(Task):
             return TrainingTarget(standard, standard, data.weight, scaling, {})
         identity = identity_scaling(outputs.shape[1])
         y = np.ascontiguousarray(outputs.T)
+        if data.offset is not None:
+            standard = _standardised(_relative_target(y, data.offset, data.weight), data.weight)
         return TrainingTarget(y, standard, data.weight, identity, {})
 
     def family_options(self) -> dict[str, Any]:
@@ -143,8 +147,9 @@ class Regression(Task):
         if "variance_floor" in names:
             estimates["variance_floor"] = _as_tuple(_variance_floor(init_data))
         if "target_mean" in names:
-            rows = init_data.rows
-            estimates["target_mean"] = _as_tuple(rows.y @ rows.weight / rows.weight.sum())
+            _, offset = split_offset(init_data.rows.expert_design)
+            mean = _mean_at_zero_offset(init_data.rows.y, offset, init_data.rows.weight)
+            estimates["target_mean"] = _as_tuple(mean)
         return estimates
 
     def cross_fitted_options(
@@ -218,6 +223,31 @@ class Classification(Task):
     ) -> dict[str, Any]:
         """The number of classes."""
         return {"n_classes": len(init_data.Y)}
+
+
+def _mean_at_zero_offset(y: Array, offset: Array | float, weight: Array) -> Array:
+    """Mean of each output (m,), under a log link per unit of the exposure exp(offset)."""
+    if not isinstance(offset, np.ndarray):
+        return y @ weight / weight.sum()
+    return y @ weight / (np.exp(offset) @ weight)
+
+
+def _relative_target(y: Array, offset: Array, weight: Array) -> Array:
+    """Logs (m, n) of y relative to means that are proportional to the exposures exp(offset).
+
+    Half of the smallest positive y, which is 1/2 for counts, is added to both: it keeps logs of
+    zeros finite, and rows of little exposure, whose rates are least exact, near zero.
+    """
+    mean = _mean_at_zero_offset(y, offset, weight)[:, None] * np.exp(offset)
+    half = 0.5 * np.where(y > 0.0, y, np.inf).min(axis=1, keepdims=True)
+    half = np.where(np.isfinite(half), half, 0.5)
+    return np.log((y + half) / (mean + half))
+
+
+def _standardised(values: Array, weight: Array) -> Array:
+    """Rows (m, n) of weighted mean zero and variance one."""
+    center, scale = fit_standardization(values.T, weight)
+    return (values - center[:, None]) / np.where(np.isfinite(scale), scale, 1.0)[:, None]
 
 
 def _variance_floor(init_data: InitData) -> Array:

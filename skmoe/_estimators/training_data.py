@@ -13,6 +13,7 @@ from skmoe._data.canonical import canonical_form
 from skmoe._data.checks import (
     as_csr,
     check_columns,
+    check_offset,
     check_weights,
     class_codes,
     explain_missing_values,
@@ -36,7 +37,7 @@ from skmoe._estimators.parameters import (
     check_init,
     check_metadata_used,
 )
-from skmoe._estimators.part_parameters import accepts_missing
+from skmoe._estimators.part_parameters import accepts_missing, check_takes_offset
 from skmoe._estimators.tasks import TargetData, TrainingTarget
 from skmoe._estimators.warm_start import PreviousFit
 from skmoe._mixture.initialization import INITIALIZERS
@@ -62,6 +63,7 @@ class TrainingData(NamedTuple):
     previous: PreviousFit | None  # that a warm start continues
     attributes: dict[str, Any]  # fitted attributes
     keeps_all_classes: bool = False  # whether classes without rows are kept
+    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     # Of features and outputs, from the first pass over row blocks.
     block_scaling: tuple[Standardization, Standardization | None] | None = None
@@ -75,6 +77,7 @@ class TrainingData(NamedTuple):
             init=self.init[:, index] if isinstance(self.init, np.ndarray) else self.init,
             raw_X=None if self.raw_X is None else index_rows(self.raw_X, index),
             groups=None if self.groups is None else self.groups[index],
+            offset=None if self.offset is None else self.offset[..., index],
             metadata={name: values[index] for name, values in self.metadata.items()},
         )
 
@@ -89,6 +92,7 @@ class TrainingData(NamedTuple):
             None if self.block_scaling is None else self.block_scaling[1],
             None if previous is None else previous.fitted.preprocessor.target_scaling,
             None if previous is None else previous.classes,
+            self.offset,
         )
         return params.task.make_target(data, params.standardizes_target)
 
@@ -101,6 +105,7 @@ def validate_training_data(
     sample_weight: Any = None,
     groups: Any = None,
     metadata: dict[str, Any] | None = None,
+    offset: Any = None,
     names: Array | None = None,
 ) -> TrainingData:
     """Validate the arguments of `fit`, without changing the estimator.
@@ -110,6 +115,7 @@ def validate_training_data(
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, X, y)
     weight = check_weights(sample_weight, len(y))
+    offset = validate_offset(params, offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     check_support(params, y, weight)
     raw_X = X if params.uses_estimators else None
     encoder = _make_encoder(type(estimator).__name__, params, X, weight)
@@ -149,7 +155,17 @@ def validate_training_data(
         columns=(gate_columns, expert_columns),
         previous=None,
         attributes=attributes,
+        offset=offset,
     )
+
+
+def validate_offset(
+    params: FitParameters, offset: Any, n_rows: int, n_outputs: int
+) -> Array | None:
+    """Offset of the linear predictors, (n,) or (m, n), which the family must take, or None."""
+    if offset is not None:
+        check_takes_offset(params.expert, params.family)
+    return check_offset(offset, n_rows, n_outputs)
 
 
 def _validate_X_y(
@@ -207,12 +223,15 @@ def _make_encoder(
 def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
     """Indices of the distinct rows, and their total weights.
 
-    Their order does not depend on the order of the rows. Rows of different groups are different.
+    Their order does not depend on the order of the rows. Rows of different groups or
+    offsets are different.
     """
     outputs = data.y.reshape(len(data.y), -1)
     keys = outputs
     if data.groups is not None:
         keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])
+    if data.offset is not None:
+        keys = np.column_stack([keys, data.offset.T])
     if data.encoder is not None:  # infrequent categories are merged in data.X
         keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
     signed = not params.task.is_classification

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data.rows import UserRows
 from skmoe._inference.coefficients import Coefficients
 from skmoe._inference.results import Inference
 from skmoe._numerics.typing import Array
@@ -27,18 +28,20 @@ class Refit(NamedTuple):
 class BootstrapRows(NamedTuple):
     """Rows of the fit, and those for which targets are drawn."""
 
-    X: Any
-    target: Array  # outputs (m, n), or class codes (n,)
+    of_fit: UserRows
     drawn_X: Any
     drawn_weight: Array | None
+    drawn_offset: Array | None
 
 
-def bootstrap_rows(X: Any, target: Array, weight: Array) -> BootstrapRows:
+def bootstrap_rows(rows: UserRows) -> BootstrapRows:
     """The rows of a bootstrap; those of integer weight are drawn as that many rows."""
-    counts = weight.astype(int)
-    if (counts == weight).all():
-        return BootstrapRows(X, target, X[np.repeat(np.arange(len(weight)), counts)], None)
-    return BootstrapRows(X, target, X, weight)
+    weight, counts = rows.weight, rows.weight.astype(int)
+    if not (counts == weight).all():
+        return BootstrapRows(rows, rows.X, weight, rows.offset)
+    index = np.repeat(np.arange(len(weight)), counts)
+    offset = None if rows.offset is None else rows.offset[..., index]
+    return BootstrapRows(rows, rows.X[index], None, offset)
 
 
 def parametric_bootstrap(

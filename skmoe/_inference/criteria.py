@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._data.rows import UserRows
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import predictive_posterior
 from skmoe._numerics.typing import Array
@@ -36,9 +37,10 @@ class FitStatistics(NamedTuple):
         return self.bic + 2.0 * self.entropy
 
 
-def fit_statistics(mixture: FittedMixture, X: Any, y: Array, weight: Array) -> FitStatistics:
-    """Statistics for user rows X, a target (m, n) or codes (n,), and weights (n,)."""
-    resp, log_density = predictive_posterior(mixture.log_joint(X, y))
+def fit_statistics(mixture: FittedMixture, rows: UserRows) -> FitStatistics:
+    """Statistics for weighted rows."""
+    resp, log_density = predictive_posterior(mixture.log_joint(rows.X, rows.y, rows.offset))
+    weight = rows.weight
     return FitStatistics(
         float(log_density @ weight),
         n_parameters(mixture),

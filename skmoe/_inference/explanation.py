@@ -17,11 +17,11 @@ def has_nonlinear_mean(mixture: FittedMixture) -> bool:
     return experts.explains_mean and experts.link != "identity"
 
 
-def mean_derivatives(mixture: FittedMixture, X: Any) -> Array:
+def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Array:
     """Derivative of the mean of each expert by its linear predictor, (K, m, n), in units of y."""
     preprocessor, experts = mixture.preprocessor, mixture.model.experts
     parts = []
-    for rows, _ in preprocessor.transform_blocks(X):
+    for rows, _ in preprocessor.transform_blocks(X, offset=offset):
         mean = experts.mean(mixture.params.experts, rows.expert_design)
         derivative = experts.mean_derivative(mean)
         parts.append(np.ones_like(mean) if derivative is None else derivative)

@@ -18,6 +18,7 @@ from scipy import linalg, sparse
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array
 
 # Eigenvectors whose eigenvalue is smaller than this fraction of the largest are not identified.
@@ -149,6 +150,6 @@ def _densify(rows: Dataset) -> Dataset:
     def dense(design: Any) -> Any:
         return design.toarray() if sparse.issparse(design) else design
 
-    return rows._replace(
-        gate_design=dense(rows.gate_design), expert_design=dense(rows.expert_design)
-    )
+    matrix, offset = split_offset(rows.expert_design)
+    expert_design = with_offset(dense(matrix), offset)
+    return rows._replace(gate_design=dense(rows.gate_design), expert_design=expert_design)

@@ -35,35 +35,35 @@ class FittedMixture(NamedTuple):
         """Log gate probabilities, (K, n); minus infinity where a row is not routed."""
         return self._map_blocks(X, lambda rows, _: self._log_gate(rows))
 
-    def predict_experts(self, X: Any) -> Array:
+    def predict_experts(self, X: Any, offset: Array | None = None) -> Array:
         """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
-        return self._map_blocks(X, lambda rows, offset: self._expert_means(rows) + offset)
+        return self._map_blocks(X, lambda rows, added: self._expert_means(rows) + added, offset)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, offset: Array | None = None) -> Array:
         """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n)."""
-        return self._map_blocks(X, lambda rows, offset: self._mean(rows) + offset)
+        return self._map_blocks(X, lambda rows, added: self._mean(rows) + added, offset)
 
-    def log_joint(self, X: Any, y: Array) -> Array:
+    def log_joint(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Log joint density of expert and y, (K, n), for outputs (m, n) or class codes (n,)."""
         parts = [
             predictive_log_joint(self.model, self.params, rows)
-            for rows, _ in self.preprocessor.transform_blocks(X, y)
+            for rows, _ in self.preprocessor.transform_blocks(X, y, offset)
         ]
         return np.concatenate(parts, axis=1) - self.preprocessor.log_jacobian
 
-    def responsibilities(self, X: Any, y: Array) -> Array:
+    def responsibilities(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Probability that each expert generated each row, (K, n)."""
-        return predictive_posterior(self.log_joint(X, y))[0]
+        return predictive_posterior(self.log_joint(X, y, offset))[0]
 
-    def log_density(self, X: Any, y: Array) -> Array:
+    def log_density(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Log density or log probability of y, (n,)."""
-        return predictive_posterior(self.log_joint(X, y))[1]
+        return predictive_posterior(self.log_joint(X, y, offset))[1]
 
-    def distribution(self, X: Any, single_output: bool) -> Any:
+    def distribution(self, X: Any, offset: Array | None, single_output: bool) -> Any:
         """Predictive distribution of each row, in the units of y."""
         blocks = [
-            (np.exp(self._log_gate(rows)), self._components(rows, offset))
-            for rows, offset in self.preprocessor.transform_blocks(X)
+            (np.exp(self._log_gate(rows)), self._components(rows, added))
+            for rows, added in self.preprocessor.transform_blocks(X, offset=offset)
         ]
         gate_prob = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
@@ -73,9 +73,11 @@ class FittedMixture(NamedTuple):
 
     # --- blocks of rows ---
 
-    def _map_blocks(self, X: Any, block_fn: Callable[[Dataset, Any], Array]) -> Array:
-        blocks = self.preprocessor.transform_blocks(X)
-        return np.concatenate([block_fn(rows, offset) for rows, offset in blocks], axis=-1)
+    def _map_blocks(
+        self, X: Any, block_fn: Callable[[Dataset, Any], Array], offset: Array | None = None
+    ) -> Array:
+        blocks = self.preprocessor.transform_blocks(X, offset=offset)
+        return np.concatenate([block_fn(rows, added) for rows, added in blocks], axis=-1)
 
     def _log_gate(self, rows: Dataset) -> Array:
         log_gate = self.model.gate.log_prob(self.params.gate, rows.gate_design)
@@ -106,7 +108,7 @@ class FittedMixture(NamedTuple):
                 mean[:, routed] += prob[routed] * expert_mean
         return self.preprocessor.unstandardize_mean(np.asarray(mean))
 
-    def _components(self, rows: Dataset, offset: Array | float) -> list[Any]:
+    def _components(self, rows: Dataset, added: Array | float) -> list[Any]:
         """Components of each expert in the units of y; weight zero where a row is not routed."""
         scaling = self.preprocessor.target_scaling
         assert scaling is not None
@@ -121,7 +123,7 @@ class FittedMixture(NamedTuple):
             design = subset(rows, routed).expert_design
             experts: Any = self.model.experts
             component = experts.components(self.params.experts, k, design)
-            components.append(component.expand(routed, n_rows).rescale(*scaling).shift(offset))
+            components.append(component.expand(routed, n_rows).rescale(*scaling).shift(added))
         return components
 
 

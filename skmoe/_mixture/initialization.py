@@ -21,6 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 from skmoe._data.canonical import canonical_form
 from skmoe._data.rows import Dataset
+from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array, Design
 
 Initializer = Callable[[Array, Array, Array, int, np.random.Generator], Array]
@@ -85,8 +86,9 @@ def make_init_data(
     The features are those of `init_design`; by default those of the designs of gate and experts.
     Targets are standardised outputs, or with `signed=False` class indicators.
     """
-    designs = [rows.expert_design] if init_design is None else [init_design]
-    if init_design is None and rows.gate_design is not rows.expert_design:
+    expert_design, _ = split_offset(rows.expert_design)
+    designs = [expert_design] if init_design is None else [init_design]
+    if init_design is None and rows.gate_design is not expert_design:
         designs.append(rows.gate_design)
     features = [design[:, :-1] for design in designs]
     if sparse.issparse(features[0]):

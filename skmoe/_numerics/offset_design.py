@@ -28,9 +28,9 @@ class OffsetDesign:
         return OffsetDesign(self.matrix[index], self.offset[..., index])
 
 
-def with_offset(design: Any, offset: Array | None) -> Any:
-    """A design with an offset; the design itself without one."""
-    return design if offset is None else OffsetDesign(design, offset)
+def with_offset(design: Any, offset: Array | float | None) -> Any:
+    """A design with an offset; the design itself for an offset of None, or of 0.0."""
+    return OffsetDesign(design, offset) if isinstance(offset, np.ndarray) else design
 
 
 def split_offset(design: Any) -> tuple[Any, Array | float]:

@@ -14,7 +14,6 @@ from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_ridge,
     gram_product,
-    linear_predictor,
     rescale_coefficients,
     ridge_diagonal,
     ridge_newton_step,
@@ -22,6 +21,7 @@ from skmoe._numerics.linalg import (
     weighted_gram,
     weighted_grams,
 )
+from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.distributions import PoissonComponents
 from skmoe.protocols import Experts
@@ -79,6 +79,7 @@ class PoissonExperts(Experts):
     """
 
     link: ClassVar[str] = "log"
+    takes_offset: ClassVar[bool] = True
     standardizes_target: ClassVar[bool] = False
     support: ClassVar[str] = "counts, which are non-negative integers,"
     estimated_options: ClassVar[tuple[str, ...]] = ("target_mean",)
@@ -121,12 +122,14 @@ class PoissonExperts(Experts):
     ) -> PoissonStatistics:
         """Gradient of the expected log-likelihood."""
         residual = y - self.mean(params, design)
-        return PoissonStatistics(weighted_column_sums(resp[:, None] * residual, design))
+        matrix, _ = split_offset(design)
+        return PoissonStatistics(weighted_column_sums(resp[:, None] * residual, matrix))
 
     def hessian(self, params: PoissonParams, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessians of the expected log-likelihood: Gram matrices, (K * m, d, d)."""
         weight = resp[:, None] * self.mean(params, design)
-        return weighted_grams(design, weight.reshape(-1, weight.shape[-1]))
+        matrix, _ = split_offset(design)
+        return weighted_grams(matrix, weight.reshape(-1, weight.shape[-1]))
 
     def factorize(self, hessian: Any) -> RidgeFactorization:
         """Factorization of the penalised Hessians."""
@@ -178,14 +181,16 @@ class PoissonExperts(Experts):
     def score_rows(self, params: PoissonParams, k: int, design: Array, y: Array) -> Array:
         """Gradient of the log probability in the coefficients for each row, (m * d, n)."""
         residual = y - self.mean_of(params, k, design)
-        return (residual[:, None] * design.T).reshape(-1, len(design))
+        matrix, _ = split_offset(design)
+        return (residual[:, None] * matrix.T).reshape(-1, len(matrix))
 
     def information(
         self, params: PoissonParams, k: int, design: Array, y: Array, weight: Array
     ) -> Array:
         """Negative Hessian of the weighted log probability, (m * d, m * d)."""
         means = self.mean_of(params, k, design)
-        return block_diag(*(weighted_gram(design, weight * mean) for mean in means))
+        matrix, _ = split_offset(design)
+        return block_diag(*(weighted_gram(matrix, weight * mean) for mean in means))
 
     def penalty_hessian(self, params: PoissonParams) -> list[Array]:
         """Hessian of the penalty for each expert, (m * d, m * d)."""
@@ -246,7 +251,7 @@ class PoissonExperts(Experts):
 
 def _log_mean(coef: Array, design: Design) -> Array:
     """Linear predictors (..., n), bounded so that the means are finite and positive."""
-    log_mean = linear_predictor(coef, design)
+    log_mean = offset_predictor(coef, design)
     return np.clip(log_mean, -MAX_LINEAR_PREDICTOR, MAX_LINEAR_PREDICTOR, out=log_mean)
 
 

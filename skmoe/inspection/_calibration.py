@@ -109,6 +109,7 @@ class CalibrationDisplay:
         target: int | None = None,
         n_bins: int = 10,
         random_state: Any = None,
+        offset: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -128,6 +129,8 @@ class CalibrationDisplay:
             Bins of the histogram.
         random_state : int, RandomState instance or None, default=None
             Source of randomness of the transform of counts; unused otherwise.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`; None for 0.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -156,7 +159,7 @@ class CalibrationDisplay:
                 "sklearn.calibration.CalibrationDisplay."
             )
         output = check_target(estimator, target, check_table(estimator, X))
-        pit = _probability_integral_transform(estimator.predict_dist(X), y, random_state)
+        pit = _probability_integral_transform(estimator.predict_dist(X, offset), y, random_state)
         pit = pit if pit.ndim == 1 else pit[:, output]
         return cls.from_predictions(pit, n_bins=n_bins, ax=ax, **kwargs)
 

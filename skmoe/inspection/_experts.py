@@ -147,6 +147,7 @@ class ExpertsDisplay:
         subsample: int | None = 1000,
         random_state: Any = None,
         feature_names: Sequence[str] | None = None,
+        offset: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -180,6 +181,9 @@ class ExpertsDisplay:
             Source of randomness of the rows shown.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
+            exposure, as are the curves.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -210,17 +214,18 @@ class ExpertsDisplay:
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
         index = check_target(estimator, target, table)
-        assigned_expert = estimator.responsibilities(X, y).argmax(axis=1)
+        assigned_expert = estimator.responsibilities(X, y, offset).argmax(axis=1)
         x = check_drawable(table, j, labels[j])
         grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
         rows = make_grid(table, [j], grid[:, None])
-        observed = _observed(estimator, y, index)
+        observed = _observed(estimator, y, index) / _exposure(offset, index)
         if adjust and not is_classifier(estimator):
             observed = observed + _adjustment(estimator, table, j, index, assigned_expert)
         shown = _shown(np.isfinite(x), subsample, random_state)
         display = cls(
             feature_name=labels[j],
-            target_name=_target_name(estimator, y, index, adjust),
+            target_name=_target_name(estimator, y, index, adjust)
+            + ("" if offset is None else " per unit of exposure"),
             grid=grid,
             curves=_one_target(estimator.predict_experts(rows), index, 2),
             gate=estimator.predict_gate(rows),
@@ -335,6 +340,11 @@ def _observed(estimator: Any, y: Any, index: int) -> Array:
     if is_classifier(estimator):
         return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
     return _one_target(np.asarray(y, dtype=np.float64), index, 1)
+
+
+def _exposure(offset: Any, index: int) -> Any:
+    """Exposure of each row, (n,), whose log is the offset; 1.0 without offset."""
+    return 1.0 if offset is None else np.exp(_one_target(np.asarray(offset), index, 1))
 
 
 def _mean(estimator: Any, rows: Any, index: int) -> Array:

@@ -88,7 +88,14 @@ class ResponsibilitiesDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, ax: Any = None, **kwargs: Any
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        offset: Any = None,
+        ax: Any = None,
+        **kwargs: Any,
     ) -> Self:
         """Draw the responsibilities of a fitted mixture.
 
@@ -100,6 +107,8 @@ class ResponsibilitiesDisplay:
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`; None for 0.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -119,7 +128,7 @@ class ResponsibilitiesDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
-        return cls.from_predictions(estimator.responsibilities(X, y), ax=ax, **kwargs)
+        return cls.from_predictions(estimator.responsibilities(X, y, offset), ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(cls, responsibilities: Any, *, ax: Any = None, **kwargs: Any) -> Self:

@@ -18,7 +18,12 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
-from skmoe.inspection import CalibrationDisplay, ExpertsDisplay, ResponsibilitiesDisplay
+from skmoe.inspection import (
+    CalibrationDisplay,
+    ExpertsDisplay,
+    ResponsibilitiesDisplay,
+    export_text,
+)
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 
 RNG = np.random.default_rng(0)
@@ -411,6 +416,8 @@ def test_a_base_enters_as_the_log_of_its_prediction():
     assert_allclose(based.predict_experts(X), prediction[:, None] * factors)
     assert_allclose(based.predict_dist(X).mean, based.predict(X))
     assert "base" in based.gate_feature_names_
+    assert "expected y = exp(log(base) " in export_text(based)
+    assert "expected y = exp(log(base) + linear predictor)" in str(based.summary())
     assert_allclose(based.predict(X).mean(), Y.mean(), rtol=0.03)
     single = mixture(base=boosted_trees(), n_experts=1).fit(X, Y)
     assert_allclose(single.predict(X) / single.base_.predict(X), 1.0, atol=0.2)

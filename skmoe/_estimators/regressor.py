@@ -47,7 +47,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     base : regressor or None, default=None
         A model to build on, such as boosted trees. The mixture models the out-of-fold residuals of
         `base`, and the gate also uses its predictions; predictions and distributions are those of
-        both together. It must accept `sample_weight`, and the experts need an identity link.
+        both together. It must accept `sample_weight`. Under a log link its predictions, which must
+        be positive, are factors of the means of the experts; with an `offset` it is fitted to y per
+        unit of exposure. Experts of other links are refused.
     alpha : float or None, default=None
         L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
         of linear experts as in `Ridge`. None for 0.1, or for 10 on a `base`, whose residuals depend

@@ -27,6 +27,11 @@ OTHER_LINK_FORMAT = "{link} of expected {response} = {predictor}"
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+def base_term(link: str) -> str:
+    """The base model in the linear predictor of a regression."""
+    return f"{link}(base)" if link != "identity" else "base"
+
+
 class Labels(NamedTuple):
     """Names of what a fitted mixture consists of."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
-from skmoe._inference.labels import Labels, link_equation
+from skmoe._inference.labels import Labels, base_term, link_equation
 from skmoe._inference.results import (
     FOOTNOTES,
     NEGLIGIBLE_SHIFT,
@@ -134,7 +134,7 @@ def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list
     if classes is None:
         if link == "identity" and not has_base:
             return []
-        predictor = "base + linear predictor" if has_base else "linear predictor"
+        predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
         return [f"Experts: {link_equation(link, 'y', predictor)}."]
     added = ", given the log probabilities of the base" if has_base else ""
     if len(classes) == 2:

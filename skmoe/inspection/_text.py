@@ -12,6 +12,7 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.labels import (
+    base_term,
     expert_names,
     feature_labels,
     format_percent,
@@ -227,7 +228,9 @@ def _base_term(estimator: Any) -> str:
     """What the equations of experts on a base model contain besides features."""
     if estimator.base_ is None:
         return ""
-    return "terms of the base + " if is_classifier(estimator) else "base + "
+    if is_classifier(estimator):
+        return "terms of the base + "
+    return f"{base_term(estimator.link_)} + "
 
 
 def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:

@@ -291,6 +291,8 @@ def test_checkpoints_are_resumed(tmp_path):
         fit_with_checkpoints(part, X, Y, path=path, every=2, offset=OFFSET)
     resumed = fit_with_checkpoints(model, X, Y, path=path, every=2, offset=OFFSET)
     assert_array_equal(resumed.coef_, whole.coef_)
+    with pytest.raises(ValueError, match=r"fit of the same data.*differs in \['offset'\]"):
+        fit_with_checkpoints(model, X, Y, path=path, every=2, offset=OFFSET + 1.0)
 
 
 def test_row_blocks_are_the_table(tmp_path):

@@ -84,6 +84,8 @@ MANNERS = {"stacklevel", "verbose", "n_jobs", "n_threads", "kind", "dtype", "opt
 # What a picture looks like, as keywords and as keys of dicts: no law asks for a width of lines.
 LOOKS = {"linewidth", "linewidths", "markersize", "markeredgewidth", "zorder", "layout", "figsize"}
 LOOKS |= {
+    "s",
+    "alpha",
     "bbox_to_anchor",
     "borderpad",
     "frameon",

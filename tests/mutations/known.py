@@ -231,7 +231,7 @@ CHANGES = [
         "scores of rows held out are weighted",
     ),
     (
-        "_estimators/problem.py",
+        "_estimators/training_data.py",
         "keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])",
         "pass",
         "equal rows of different groups are not one row",

@@ -1,0 +1,188 @@
+"""What pictures and texts show is computed anew from the public answers of a mixture."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import flipping_classes, quiet, two_regimes
+from scipy import stats
+from sklearn.linear_model import Ridge
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import (
+    CalibrationDisplay,
+    ConvergenceDisplay,
+    ExpertsDisplay,
+    GateDisplay,
+    NumberOfExpertsDisplay,
+    ResponsibilitiesDisplay,
+    export_mermaid,
+    export_text,
+)
+from skmoe.inspection._experts import MIN_OPACITY, MIN_PROBABILITY_SHOWN
+
+plt = pytest.importorskip("matplotlib.pyplot")
+plt.switch_backend("agg")
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = two_regimes(300)
+    return quiet(MixtureOfExpertsRegressor(3, random_state=0, n_init=2), X, y), X, y
+
+
+# --- texts --------------------------------------------------------------------------------------
+
+UNITS = np.array([1e-3, 1.0, 1e3])
+
+
+def of_units(task, **options):
+    """A mixture of features of other units, of which the last has the largest effects."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(400, 3))
+    up = Z @ [0.2, 1.0, 4.0] > 0.3
+    y = np.where(up, Z @ [0.5, 1.0, 3.0], -Z @ [0.5, 1.0, 3.0]) + 0.3 * rng.normal(size=400)
+    kind = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
+    moe = kind(2, random_state=0, n_init=1, **options)
+    return quiet(moe, Z * UNITS, y if task == "regressor" else y > 0), Z * UNITS
+
+
+@pytest.mark.parametrize("options", [{}, {"expert": Ridge(1e-12)}], ids=["linear", "estimators"])
+def test_terms_of_texts_are_ranked_by_deviations_if_these_are_known(options):
+    moe, X = of_units("regressor", **options)
+    for rows, largest in ((X, "x2"), (None, "x0")):
+        text = export_text(moe, X=rows, max_features=1)
+        named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
+        assert [names for names in named if names] == [{largest}] * 4  # of two gates and equations
+        assert text.count("standard deviation:") == (0 if rows is None else 2)
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_numbers_of_texts_are_coefficients(task):
+    moe, X = of_units(task)
+    lines = export_text(moe, X=X, decimals=6).splitlines()
+    effects = (moe.gate_coef_ - moe.gate_coef_[::-1]) * X.std(axis=0)
+    gates = [line for line in lines if "gate: log odds per standard deviation" in line]
+    for line, expected in zip(gates, effects, strict=True):
+        for name, number in re.findall(r"(x\d) ([+-]\d+\.\d+)", line):
+            assert_allclose(float(number), expected[int(name[1])], atol=1e-6)
+        order = [int(name) for name in re.findall(r"x(\d)", line)]
+        assert order == np.argsort(-np.abs(expected)).tolist()
+    equations = [line for line in lines if re.search(r"= -?\d", line)]
+    slopes, intercepts = moe.coef_.reshape(2, 3), moe.intercept_.reshape(2)
+    for line, row, intercept in zip(equations, slopes, intercepts, strict=True):
+        assert_allclose(float(re.search(r"= (-?\d+\.\d+)", line)[1]), intercept, atol=1e-6)
+        for sign, number, name in re.findall(r" ([+-]) (\d+\.\d+) x(\d)", line):
+            assert_allclose(float(sign + number), row[int(name)], atol=1e-6)
+
+
+def test_mermaid_ranks_features_by_deviations():
+    moe, X = of_units("regressor")
+    text = export_mermaid(moe, X=X)
+    assert re.findall(r"x\d", text.split("largest effects:")[1].split('"')[0]) == ["x2", "x1", "x0"]
+    none = quiet(MixtureOfExpertsRegressor(2, gate="constant", n_init=1, max_iter=3), X, X[:, 1])
+    assert "largest effects" not in export_mermaid(none, X=X)
+    some = MixtureOfExpertsRegressor(2, gate_features=[1], n_init=1, max_iter=3, random_state=0)
+    effects = export_mermaid(quiet(some, X, X[:, 1]), X=X).split("largest effects:")[1]
+    assert re.findall(r"x\d", effects.split('"')[0]) == ["x1"]
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_curves_are_as_opaque_as_the_gate_between_their_ends(fitted):
+    moe, X, y = fitted
+    display = ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+    for gate, curve, line in zip(display.gate.T, display.curves.T, display.curves_, strict=True):
+        between = (gate[1:] + gate[:-1]) / 2
+        assert_allclose(line.get_colors()[:, 3], MIN_OPACITY + (1 - MIN_OPACITY) * between)
+        for segment, a, b in zip(line.get_segments(), curve, curve[1:], strict=False):
+            assert_allclose(segment[:, 1], [a, b])
+    low, high = display.ax_.get_ylim()
+    shown = display.curves[display.gate >= MIN_PROBABILITY_SHOWN]
+    assert low < min(shown.min(), y.min())
+    assert high > max(shown.max(), y.max())
+
+
+def test_bars_stand_beside_each_other_over_their_expert(fitted):
+    moe, X, y = fitted
+    display = ResponsibilitiesDisplay.from_estimator(moe, X, y)
+    resp = moe.responsibilities(X, y)
+    usage, assigned = list(display.usage_bars_), list(display.assigned_bars_)
+    share = np.bincount(resp.argmax(axis=1), minlength=3) / len(y)
+    for k in range(3):
+        assert_allclose(usage[k].get_height(), resp[:, k].mean())
+        assert_allclose(assigned[k].get_height(), share[k])
+        assert_allclose(usage[k].get_x() + usage[k].get_width(), k, atol=1e-12)
+        assert_allclose(assigned[k].get_x(), k, atol=1e-12)
+        assert_allclose(np.sort(display.certainty[k]), np.sort(resp[resp.argmax(axis=1) == k, k]))
+
+
+def test_histograms_are_densities_within_bands_of_chance(fitted):
+    moe, X, y = fitted
+    display = CalibrationDisplay.from_estimator(moe, X, y)
+    pit = moe.predict_dist(X).cdf(y)
+    n_bins = len(display.density)
+    assert_allclose(display.density, np.histogram(pit, n_bins, (0, 1), density=True)[0])
+    intervals = [moe.predict_interval(X, level) for level in display.nominal[[4, 9]]]
+    inside = [((lower <= y) & (y <= upper)).mean() for lower, upper in (i.T for i in intervals)]
+    assert_allclose(display.coverage[[4, 9]], inside, atol=1 / 300)
+    box = display.bands_[0].get_extents().transformed(display.ax_[0].transData.inverted())
+    for bound, bracket in ((box.y0, (0.0, 0.05)), (box.y1, (0.95, 1.0))):
+        count = bound * 300 / n_bins
+        assert bracket[0] <= stats.binom.cdf(count, 300, 1 / n_bins) <= bracket[1]
+
+
+def test_the_axis_of_convergence_holds_the_ends_of_all_starts(fitted):
+    moe, _, _ = fitted
+    display = ConvergenceDisplay.from_estimator(moe)
+    low, high = display.ax_.get_ylim()
+    ends = [trace[-1] for trace in moe.start_traces_]
+    assert low < min(ends)
+    assert max(moe.lower_bounds_) < high
+    bounds = np.concatenate([[-100.0, -50.0], np.linspace(-1.0, 0.0, 30)])
+    traces = [bounds, np.append(bounds[:20], -3.0)]
+    flat = ConvergenceDisplay(lower_bounds=bounds, start_traces=traces).plot()
+    low, high = flat.ax_.get_ylim()
+    assert -10.0 < low < -3.0
+    assert 0.0 < high < 1.0
+
+
+@pytest.mark.parametrize("features", [[1], [0, 2]])
+def test_the_gate_is_drawn_between_the_ends_of_features_with_their_deciles(fitted, features):
+    moe, X, _ = fitted
+    display = GateDisplay.from_estimator(moe, X, features=features, grid_resolution=7)
+    deciles = np.quantile(X[:, features], np.arange(1, 10) / 10, axis=0).T
+    marks = [
+        line for line in display.ax_.lines if line.get_marker() in "|_" and len(line.get_xdata())
+    ]
+    for j, (mark, expected) in enumerate(zip(marks[-len(features) :], deciles, strict=True)):
+        assert_allclose(mark.get_xdata() if j == 0 else mark.get_ydata(), expected)
+        edge = mark.get_ydata() if j == 0 else mark.get_xdata()
+        assert_allclose(edge, edge[0])
+    rows = np.tile(np.median(X, axis=0), (7, 1))
+    for axis, j in zip(display.values, features, strict=True):
+        assert_allclose(axis, np.linspace(X[:, j].min(), X[:, j].max(), 7))
+    if len(features) == 1:
+        rows[:, features[0]] = display.values[0]
+        assert_allclose(display.gate, moe.predict_gate(rows))
+    else:  # the first feature is horizontal
+        rows[:, 0], rows[:, 2] = display.values[0], display.values[1][3]
+        assert_allclose(display.gate[3], moe.predict_gate(rows))
+
+
+@pytest.mark.parametrize("combine", ["best", "average"])
+def test_the_chosen_number_is_that_of_one_start(combine):
+    X, y = flipping_classes(200)
+    moe = MixtureOfExpertsClassifier("bic", combine=combine, n_init=2, random_state=0)
+    display = NumberOfExpertsDisplay.from_estimator(quiet(moe, X, y))
+    chosen = moe.n_experts_tried_[np.argmax(moe.n_experts_scores_)]
+    assert display.chosen == chosen
+    assert_array_equal(display.mark_.get_xdata(), [chosen])

@@ -1,0 +1,131 @@
+"""Rows that fits use, and tables that they refuse."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.preprocessing import FunctionTransformer
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.encoding import _median
+from skmoe._data.extra_features import check_transformed
+from skmoe._data.moments import compute_moments, feature_scale, merge_moments
+from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
+from skmoe.experts import EXPERTS
+from skmoe.experts._cross_fitted import MIN_FIT_ROWS, MIN_RESPONSIBILITY, _rows_to_fit
+from skmoe.gates import SoftmaxGate
+
+
+def test_an_expert_is_fitted_to_the_rows_it_is_responsible_for():
+    resp = np.ones((2, 50))
+    resp[1, 3 * MIN_FIT_ROWS :] = 0.5 * MIN_RESPONSIBILITY
+    rows = np.arange(1, 50, 2)
+    assert_array_equal(_rows_to_fit(rows, resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
+    assert_array_equal(_rows_to_fit(rows, resp, 0), rows)
+    # The share of an expert matters, and not the weight of the row.
+    assert_array_equal(_rows_to_fit(rows, 1e-9 * resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
+    for n_rows, kept in (
+        (MIN_FIT_ROWS, np.arange(MIN_FIT_ROWS)),
+        (MIN_FIT_ROWS - 1, np.arange(50)),
+    ):
+        resp = np.where(np.arange(50) < n_rows, 1.0, 1e-12) * np.array([[1e-3], [1.0]])
+        resp[0] = 1.0
+        assert_array_equal(_rows_to_fit(np.arange(50), resp, 1), kept)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_array])
+def test_transformed_tables_are_finite_and_keep_the_rows(container):
+    table = np.arange(12.0).reshape(4, 3)
+    check_transformed(None, container(table), 4)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="must make finite numbers"):
+            check_transformed(None, container(np.where(table == 5.0, bad, table)), 4)
+    with pytest.raises(ValueError, match=r"must keep the 5 rows .* made shape \(4, 3\)"):
+        check_transformed(None, container(table), 5)
+    if container is np.asarray:
+        with pytest.raises(ValueError, match="must make finite numbers"):
+            check_transformed(None, table.astype(str), 4)
+        with pytest.raises(ValueError, match=r"made shape \(4,\)"):
+            check_transformed(None, table[:, 0], 4)
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_families_do_not_take_missing_values(task):
+    kind = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
+    X = np.arange(40.0).reshape(20, 2)
+    X[3, 1] = np.nan
+    for name, row in EXPERTS.items():
+        if task in row:
+            for expert in (name, row[task]()):
+                with pytest.raises(ValueError, match="contains NaN"):
+                    kind(2, expert=expert).fit(X, np.arange(20) % 2)
+
+
+def test_missing_values_are_filled_with_the_weighted_lower_median():
+    rng = np.random.default_rng(0)
+    column, weight = rng.normal(size=21), rng.integers(1, 4, size=21)
+    column[[2, 5]] = np.nan
+    repeated = np.repeat(column, weight)
+    expected = np.nanquantile(repeated, 0.5, method="inverted_cdf")
+    assert _median(column, weight.astype(float)) == expected
+    assert _median(np.full(3, np.nan), np.ones(3)) == 0.0
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_moments_of_parts_are_those_of_the_whole(container):
+    rng = np.random.default_rng(0)
+    X = np.where(rng.uniform(size=(60, 3)) < 0.5, 0.0, rng.normal(size=(60, 3)) * 10 + 3)
+    X[:, 2] = 0.0 if container is not np.asarray else 7.0
+    weight = rng.uniform(0.5, 2.0, size=60)
+    parts = [compute_moments(container(X[a:b]), weight[a:b]) for a, b in ((0, 20), (20, 60))]
+    merged = merge_moments(*parts, 1.0)
+    mean = np.average(X, axis=0, weights=weight)
+    variance = np.average((X - mean) ** 2, axis=0, weights=weight)
+    assert_allclose([merged.weight, *merged.mean], [weight.sum(), *mean])
+    assert_allclose(merged.variance, variance, atol=1e-12)
+    faded = merge_moments(*parts, 0.25)
+    old = weight * np.where(np.arange(60) < 20, 0.25, 1.0)
+    assert_allclose(faded.mean, np.average(X, axis=0, weights=old))
+    for scaling in (feature_scale(merged, container(X)), fit_standardization(container(X), weight)):
+        center = mean if container is np.asarray else np.zeros(3)
+        assert_allclose(scaling.center, center, atol=1e-12)
+        assert_allclose(scaling.scale, [*np.sqrt(variance[:2]), np.inf])
+
+
+def test_columns_that_round_off_lets_vary_are_constant():
+    ones = np.ones(10)
+    ones[0] += 0.5 * CONSTANT_RTOL
+    more = np.ones(10)
+    more[0] += 100 * CONSTANT_RTOL
+    scale = fit_standardization(np.column_stack([ones, more]), np.ones(10)).scale
+    assert scale[0] == np.inf
+    assert np.isfinite(scale[1])
+
+
+def test_a_transformer_that_makes_missing_values_is_refused():
+    gate = FunctionTransformer(lambda X: np.where(X > 18.0, np.nan, X))
+    X = np.arange(20.0)[:, None]
+    with pytest.raises(ValueError, match="must make finite numbers"):
+        MixtureOfExpertsRegressor(2, gate=SoftmaxGate(transformer=gate)).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_documents_hold_no_rows(task, way):
+    kind = MixtureOfExpertsRegressor if task == "regressor" else MixtureOfExpertsClassifier
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[:, 0] = np.round(X[:, 0], 3) + 0.00012345
+    y = X[:, 0] if task == "regressor" else np.where(X[:, 1] > 0, "b", "a")
+    moe = kind(2, random_state=0, n_init=1, max_iter=3)
+    options = {"classes": ["a", "b"]} if (task, way) == ("classifier", "partial_fit") else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        getattr(moe, way)(X, y, **options)
+    text = json.dumps(moe.to_dict())
+    assert not any(repr(value) in text for value in X[:, 0].tolist())
+    again = kind.from_dict(json.loads(text))
+    assert_array_equal(again.predict(X), moe.predict(X))
+    assert getattr(again._training_state, "row_buffer", None) is None

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
@@ -92,6 +93,36 @@ def test_mermaid_ranks_features_by_deviations():
     some = MixtureOfExpertsRegressor(2, gate_features=[1], n_init=1, max_iter=3, random_state=0)
     effects = export_mermaid(quiet(some, X, X[:, 1]), X=X).split("largest effects:")[1]
     assert re.findall(r"x\d", effects.split('"')[0]) == ["x1"]
+
+
+@pytest.mark.parametrize("name", ["b", "a very long name of a column " * 3])
+@pytest.mark.parametrize("n_experts", [1, 2, 3])
+def test_columns_of_summaries_end_where_their_headings_end(n_experts, name):
+    X, y = two_regimes(300)
+    frame = pd.DataFrame(X, columns=["a", name.strip(), "c"])
+    moe = quiet(MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1), frame, y)
+    lines = str(moe.summary(frame, y)).splitlines()
+    headings = [line for line in lines if "std. error" in line]
+    assert len(headings) == n_experts + (n_experts > 1)
+    rows = [
+        line for line in lines if re.match(r"  (\(Intercept\)|a|a very .*|b|c) +-?[\d.e<]", line)
+    ]
+    assert len(rows) >= 4
+    assert {len(heading) for heading in headings} >= {
+        len(row) for row in rows if "separ" not in row
+    }
+    estimates = [re.match(r"  (\(Intercept\)|.*?)  +\S+", row).end() for row in rows]
+    assert set(estimates) == {headings[0].index("estimate") + len("estimate")}
+
+
+@pytest.mark.parametrize("n_experts", [1, 2])
+def test_notebooks_count_experts(n_experts):
+    X, y = two_regimes(100)
+    moe = quiet(MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1), X, y)
+    page = moe._repr_html_()
+    assert f"{n_experts} expert{'s' * (n_experts > 1)}<" in page
+    for weight in moe.weights_:
+        assert f"{100 * weight:.0f}" in page or f"{100 * weight:.1f}" in page
 
 
 # --- pictures -----------------------------------------------------------------------------------

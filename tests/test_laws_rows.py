@@ -10,10 +10,13 @@ from scipy import sparse
 from sklearn.preprocessing import FunctionTransformer
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.block_checks import BlockChecker
 from skmoe._data.encoding import _median
 from skmoe._data.extra_features import check_transformed
+from skmoe._data.first_pass import first_pass
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments
 from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
+from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
 from skmoe.experts._cross_fitted import MIN_FIT_ROWS, MIN_RESPONSIBILITY, _rows_to_fit
 from skmoe.gates import SoftmaxGate
@@ -129,3 +132,55 @@ def test_documents_hold_no_rows(task, way):
     again = kind.from_dict(json.loads(text))
     assert_array_equal(again.predict(X), moe.predict(X))
     assert getattr(again._training_state, "row_buffer", None) is None
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_sample_of_blocks_does_not_depend_on_the_cut(container):
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(200, 2)), rng.uniform(0.5, 2.0, size=200)
+    weight[::7] = 0.0
+    samples = []
+    for cuts in ([200], [20, 200], [100, 110, 200], list(range(10, 210, 10))):
+        parts = list(zip([0, *cuts[:-1]], cuts, strict=True))
+        blocks = [(container(X[a:b]), X[a:b, 0], weight[a:b]) for a, b in parts]
+        checker = BlockChecker(False, lambda y, weight: None)
+        found = first_pass(RowBlocks(lambda b=blocks: iter(b)), checker, None, n_sample=30, seed=0)
+        rows = found.sample.X.toarray() if sparse.issparse(found.sample.X) else found.sample.X
+        assert rows.shape == (30, 2)
+        assert_allclose(found.sample.y, rows[:, 0])
+        order = np.argsort(found.sample.y)
+        samples.append(np.column_stack([rows, found.sample.weight])[order])
+    for sample in samples[1:]:
+        assert_allclose(sample, samples[0])
+    ranks = np.searchsorted(np.sort(X[weight > 0, 0]), samples[0][:, 0])
+    assert ranks.min() < 30  # from all parts of the table
+    assert ranks.max() > 140
+
+
+@pytest.mark.parametrize("way", ["arrays", "blocks", "stream"])
+def test_targets_of_rows_without_weight_are_not_checked(way):
+    X = np.random.default_rng(0).uniform(size=(60, 1))
+    y, weight = np.arange(60) % 4.0, np.ones(60)
+    y[5], weight[5] = -1.5, 0.0  # no count
+    moe = MixtureOfExpertsRegressor(2, expert="poisson", n_init=1, max_iter=3, random_state=0)
+
+    def fit(weight):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if way == "blocks":
+                return moe.fit(RowBlocks.from_arrays(X, y, weight))
+            return (moe.fit if way == "arrays" else moe.partial_fit)(X, y, sample_weight=weight)
+
+    assert np.isfinite(fit(weight).predict(X)).all()
+    with pytest.raises(ValueError, match=r"counts|integers"):
+        fit(np.ones(60))
+
+
+def test_fitted_estimators_are_not_kept_for_a_later_fit():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    for expert, kept in (("linear", True), ("tree", False)):
+        moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=3, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            moe.fit(X, X[:, 0])
+        assert (moe._training_state.resume_state is not None) == kept

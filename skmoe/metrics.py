@@ -8,7 +8,7 @@ experts. With metadata routing they request `offset`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -17,9 +17,10 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
 
 Scorer = Callable[..., float]
+ScorerT = TypeVar("ScorerT", bound=Scorer)
 
 
-def _requests_offset(scorer: Scorer) -> Scorer:
+def _requests_offset(scorer: ScorerT) -> ScorerT:
     """Decorator: metadata routing passes the offset to a scorer."""
     request = MetadataRequest(owner=scorer.__name__)
     request.score.add_request(param="offset", alias=True)

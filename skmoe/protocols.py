@@ -24,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from skmoe._numerics.offset_design import split_offset as split_offset
 from skmoe._numerics.typing import Array, Design
 
 
@@ -68,8 +69,8 @@ class Experts(Part):
     link: ClassVar[str] = ""
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
     is_classifier: ClassVar[bool] = False
-    # Whether the design may be an `OffsetDesign`, which has an offset that is added to every linear
-    # predictor: `split_offset` of `skmoe._numerics.offset_design` parts it. It needs the log link.
+    # Whether the design may have an offset, which is added to every linear predictor, and which
+    # `split_offset` parts from the design matrix. Only for a log link.
     takes_offset: ClassVar[bool] = False
     # Whether y is standardised to mean 0 and variance 1 before the fit (regression only).
     standardizes_target: ClassVar[bool] = True

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.tasks import TargetData
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.inspection import (
@@ -147,6 +148,20 @@ def test_every_output_can_have_an_exposure_of_its_own():
     same = mixture(1, tol=1e-14).fit(X, y, offset=OFFSET)
     both = mixture(1, tol=1e-14).fit(X, y, offset=np.column_stack([OFFSET, OFFSET]))
     assert_allclose(same.coef_, both.coef_, atol=1e-12)
+
+
+def test_initialisation_and_first_intercepts_are_of_rates():
+    exposure = np.random.default_rng(7).uniform(0.1, 4.0, size=N)
+    y = np.round(1000.0 * exposure * RATE)
+    target = TargetData(y, np.ones(N), None, False, None, None, None, np.log(exposure))
+    init_targets = mixture()._make_task().make_target(target, standardize=False).init_targets
+    assert np.corrcoef(init_targets[0], np.log(RATE))[0, 1] > 0.999
+    assert_allclose(init_targets.mean(axis=1), 0.0, atol=1e-12)
+    doubled = target._replace(offset=np.log(2.0 * exposure))
+    shifted = mixture()._make_task().make_target(doubled, standardize=False).init_targets
+    assert_allclose(shifted, init_targets, atol=1e-12)
+    fitted = mixture().fit(X, Y, offset=OFFSET)
+    assert_allclose(fitted._fitted.model.experts.target_mean, Y.sum() / EXPOSURE.sum())
 
 
 # --- predictions ------------------------------------------------------------------------------
@@ -331,7 +346,9 @@ def test_blocks_without_weights_can_have_an_offset(precise):
     rows = [(X[:500], Y[:500], None, OFFSET[:500]), (X[500:], Y[500:], None, OFFSET[500:])]
     assert_same_fit(mixture(tol=1e-10).fit(RowBlocks(lambda: rows)), precise, atol=1e-5)
     mixed = [rows[0], (X[500:], Y[500:])]
-    with pytest.raises(ValueError, match="block 1 must be like the first, which has an offset"):
+    with pytest.raises(
+        ValueError, match=r"block 1 must have an offset like the first, of rows of shape \(\)"
+    ):
         mixture().fit(RowBlocks(lambda: mixed))
     no_exposure = [rows[0], (X[500:], Y[500:], None, np.full(400, -np.inf))]
     with pytest.raises(ValueError, match="block 1: offset must hold finite numbers; row 0"):

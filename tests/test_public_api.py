@@ -44,6 +44,7 @@ PUBLIC = {
         "SupportsInference",
         "SupportsONNX",
         "SupportsStreaming",
+        "split_offset",
     ],
     "skmoe.reports": ["ExpertSummary", "Inference", "Summary"],
 }

@@ -58,8 +58,8 @@ class BlockChecker:
         self.check_target = check_target
         self.check_offset = check_offset
         self.columns = BlockColumns()
-        # dtype of X, shape of a row of y, and whether there is an offset
-        self.kind: tuple[str, tuple, bool] | None = None
+        # dtype of X, and shapes of a row of y and of the offset, if there is one
+        self.kind: tuple[str, tuple, tuple | None] | None = None
 
     @property
     def feature_names(self) -> Array | None:
@@ -69,7 +69,8 @@ class BlockChecker:
     def __call__(self, index: int, block: Any) -> Block:
         """Validated rows of a block."""
         X, y, weight, offset = check_block(index, block)
-        kind = _dtypes(X), np.shape(y)[1:], offset is not None
+        offset_shape = None if offset is None else np.shape(offset)[1:]
+        kind = _dtypes(X), np.shape(y)[1:], offset_shape
         first = self.kind is None
         self.kind = kind if self.kind is None else self.kind
         X = with_block_index(
@@ -129,8 +130,8 @@ def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
     """Dtype of the features, number of outputs and offset must be those of the first block."""
     if kind[2] != first[2]:
         raise ValueError(
-            f"block {index} must be like the first, which has {'an' if first[2] else 'no'} offset. "
-            "Yield an offset with every block, zeros where there is none, or with no block."
+            f"block {index} must have an offset like the first, of rows of shape {first[2]}; got "
+            f"{kind[2]}. Yield an offset with every block, zeros where there is none, or with none."
         )
     if kind != first:
         raise ValueError(

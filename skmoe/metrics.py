@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
+from skmoe.distributions import PredictiveDistribution, check_coverage
 
 Scorer = Callable[..., float]
 ScorerT = TypeVar("ScorerT", bound=Scorer)
@@ -193,9 +193,7 @@ def _mean(values: Any, sample_weight: Any) -> float:
     return float(np.average(per_row, weights=sample_weight))
 
 
-def _distribution(
-    estimator: Any, X: Any, offset: Any
-) -> MixtureDistribution | CountMixtureDistribution:
+def _distribution(estimator: Any, X: Any, offset: Any) -> PredictiveDistribution:
     """Predictive distributions of the rows."""
     model, X = _mixture_and_rows(estimator, X, "predict_dist")
     return model.predict_dist(X, **_given(offset))

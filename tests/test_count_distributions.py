@@ -10,6 +10,7 @@ from skmoe.distributions import (
     MixtureDistribution,
     NormalComponents,
     PoissonComponents,
+    predictive_distribution,
 )
 
 PROBABILITIES = ("pmf", "logpmf", "pdf", "logpdf", "cdf", "sf", "logcdf", "logsf")
@@ -510,7 +511,7 @@ def test_poisson_components_are_in_the_units_of_y():
 )
 def test_components_of_all_experts_make_the_distribution(kind, distribution, single_output):
     parts, gate = random_parts(kind, n_outputs=1 if single_output else 2)
-    dist = kind.distribution(parts, gate, single_output)
+    dist = predictive_distribution(parts, gate, single_output)
     assert type(dist) is distribution
     weights = [gate[0] * parts[0].weight[0], *(gate[1] * parts[1].weight)]
     weights.append(gate[2] * parts[2].weight[0])
@@ -534,7 +535,7 @@ def test_distributions_do_not_depend_on_the_layout_of_components(kind):
     parts, gate = random_parts(kind, n_rows=50)
     parts = [parts[1]] * 3
     turned = [kind(*(np.asfortranarray(values) for values in part)) for part in parts]
-    one, other = (kind.distribution(given, gate, False) for given in (parts, turned))
+    one, other = (predictive_distribution(given, gate, False) for given in (parts, turned))
     for name in ("weights", "means"):
         assert getattr(one, name).strides == getattr(other, name).strides
     assert_array_equal(one.mean, other.mean)
@@ -550,5 +551,5 @@ def test_routed_experts_are_absent_from_other_rows():
         sent = PoissonComponents(*(values[..., rows] for values in part))
         routed.append(sent.expand(rows, 7))
     y = np.arange(7.0)
-    whole = PoissonComponents.distribution(parts, gate, True).logpmf(y)
-    assert_allclose(PoissonComponents.distribution(routed, gate, True).logpmf(y), whole)
+    whole = predictive_distribution(parts, gate, True).logpmf(y)
+    assert_allclose(predictive_distribution(routed, gate, True).logpmf(y), whole)

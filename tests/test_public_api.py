@@ -70,7 +70,7 @@ import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
-from skmoe.distributions import CountMixtureDistribution, MixtureDistribution
+from skmoe.distributions import PredictiveDistribution
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import ConvergenceDisplay, ExpertsDisplay, export_mermaid, export_text
 from skmoe.metrics import neg_crps_scorer
@@ -94,7 +94,7 @@ log_density: npt.NDArray[np.float64] = moe.score_samples(X, y)
 interval: npt.NDArray[np.float64] = moe.predict_interval(X, coverage=0.9)
 r2: float = moe.score(X, y)
 bic: float = moe.bic(X, y)
-distribution: MixtureDistribution | CountMixtureDistribution = moe.predict_dist(X)
+distribution: PredictiveDistribution = moe.predict_dist(X)
 median: npt.NDArray[np.float64] = distribution.median
 inference: Inference = moe.inference(X, y)
 summary: Summary = moe.summary(X, y)

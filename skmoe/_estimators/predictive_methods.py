@@ -11,7 +11,7 @@ from skmoe._estimators.dask_methods import supports_dask
 from skmoe._inference.requirements import require
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
-from skmoe.distributions import CountMixtureDistribution, MixtureDistribution, check_coverage
+from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.protocols import SupportsDistribution
 
 
@@ -22,9 +22,7 @@ class PredictiveMixin:
     _single_output: bool
     _validate_X_offset: Any
 
-    def predict_dist(
-        self, X: Any, offset: Any = None
-    ) -> MixtureDistribution | CountMixtureDistribution:
+    def predict_dist(self, X: Any, offset: Any = None) -> PredictiveDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Parameters
@@ -36,9 +34,9 @@ class PredictiveMixin:
 
         Returns
         -------
-        distribution : MixtureDistribution or CountMixtureDistribution
-            A mixture of normals, or for counts of discrete distributions, with `mean`, `std`,
-            `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs`; see
+        distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
+            A mixture of normals, of distributions of counts, or of any families, with `mean`,
+            `std`, `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs`; see
             `skmoe.distributions`.
 
         Raises
@@ -131,9 +129,7 @@ class PredictiveMixin:
         distribution = self._distribution("sample", X, offset)
         return np.asarray(distribution.rvs(n_samples, random_state))
 
-    def _distribution(
-        self, method: str, X: Any, offset: Any
-    ) -> MixtureDistribution | CountMixtureDistribution:
+    def _distribution(self, method: str, X: Any, offset: Any) -> PredictiveDistribution:
         check_is_fitted(self)
         require(self._fitted.model.experts, SupportsDistribution, method)
         X, offset = self._validate_X_offset(X, offset)

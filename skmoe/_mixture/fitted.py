@@ -17,6 +17,11 @@ from skmoe._mixture.model import (
     routed_log_gate,
 )
 from skmoe._numerics.typing import Array
+from skmoe.distributions import (
+    PredictiveDistribution,
+    concatenate_rows,
+    predictive_distribution,
+)
 
 
 class FittedMixture(NamedTuple):
@@ -59,7 +64,9 @@ class FittedMixture(NamedTuple):
         """Log density or log probability of y, (n,)."""
         return predictive_posterior(self.log_joint(X, y, offset))[1]
 
-    def distribution(self, X: Any, offset: Array | None, single_output: bool) -> Any:
+    def distribution(
+        self, X: Any, offset: Array | None, single_output: bool
+    ) -> PredictiveDistribution:
         """Predictive distribution of each row, in the units of y."""
         blocks = [
             (np.exp(self._log_gate(rows)), self._components(rows, added))
@@ -67,9 +74,9 @@ class FittedMixture(NamedTuple):
         ]
         gate_prob = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
-            _concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
+            concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
-        return components[0].distribution(components, gate_prob, single_output)
+        return predictive_distribution(components, gate_prob, single_output)
 
     # --- blocks of rows ---
 
@@ -125,8 +132,3 @@ class FittedMixture(NamedTuple):
             component = experts.components(self.params.experts, k, design)
             components.append(component.expand(routed, n_rows).rescale(*scaling).shift(added))
         return components
-
-
-def _concatenate_rows(parts: tuple[Any, ...]) -> Any:
-    """Components of all rows from those of row blocks."""
-    return type(parts[0])(*(np.concatenate(field, axis=-1) for field in zip(*parts, strict=True)))

@@ -1,18 +1,41 @@
-"""Predictive distributions: for each row a mixture, of normals or of distributions of counts.
+"""Predictive distributions: for each row a mixture of components of one or several families.
 
-An expert family describes the distribution of y under one expert by components, `NormalComponents`
-or `PoissonComponents`. The components of all experts and the probabilities of the gate make the
-distribution of the mixture of experts, a `MixtureDistribution` or a `CountMixtureDistribution`.
+An expert family describes the distribution of y under one expert by components, such as
+`NormalComponents` or `PoissonComponents`. The components of all experts and the probabilities of
+the gate make the distribution of the mixture of experts, by `predictive_distribution`: a
+`MixtureDistribution` of normals, a `CountMixtureDistribution`, or of other families a
+`GeneralMixtureDistribution`.
 """
 
 from skmoe.distributions._base import check_coverage
-from skmoe.distributions._counts import CountMixtureDistribution, PoissonComponents
+from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
+from skmoe.distributions._counts import CountMixtureDistribution
+from skmoe.distributions._gamma import GammaComponents
+from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._lognormal import LogNormalComponents
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._ordinal import OrdinalComponents
+from skmoe.distributions._point_mass import PointMassComponents
+from skmoe.distributions._predictive import PredictiveDistribution, predictive_distribution
+from skmoe.distributions._rows import concatenate_rows
+from skmoe.distributions._student_t import StudentTComponents
+from skmoe.distributions._uniform import UniformComponents
 
 __all__ = [
     "CountMixtureDistribution",
+    "GammaComponents",
+    "GeneralMixtureDistribution",
+    "LogNormalComponents",
     "MixtureDistribution",
+    "NegativeBinomialComponents",
     "NormalComponents",
+    "OrdinalComponents",
+    "PointMassComponents",
     "PoissonComponents",
+    "PredictiveDistribution",
+    "StudentTComponents",
+    "UniformComponents",
     "check_coverage",
+    "concatenate_rows",
+    "predictive_distribution",
 ]

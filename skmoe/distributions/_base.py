@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,35 +12,28 @@ from sklearn.utils import check_random_state
 
 from skmoe._numerics.normal_mixtures import log_total
 from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Component, Family
 
-
-@dataclass(frozen=True)
-class Family:
-    """A family of component distributions: functions of points and of the parameters.
-
-    Points and parameters are arrays that broadcast against each other. `variance` takes the
-    parameters only, and `draw` a random state and the parameters.
-    """
-
-    parameters: tuple[str, ...]  # attributes of the mixture that hold them; "means" comes first
-    variance: Callable[..., Array]
-    cdf: Callable[..., Array]
-    sf: Callable[..., Array]
-    log_cdf: Callable[..., Array]
-    log_sf: Callable[..., Array]
-    draw: Callable[..., Array]
+# A function of points and parameters, by the family that it belongs to.
+FamilyFunction = Callable[[Family], Callable[..., Array]]
 
 
 class RowMixtures(ABC):
-    """Mixtures of one family, one for each row and output, that share weights over the outputs."""
+    """Mixtures of components, one for each row and output, that share weights over the outputs."""
 
-    _family: ClassVar[Family]
     weights: Array
-    means: Array
+
+    @property
+    @abstractmethod
+    def _blocks(self) -> Sequence[Block]:
+        """Components of one family after another, in the order of the weights.
+
+        Their parameters have shape (n, C) for one output, or (n, C, m).
+        """
 
     @abstractmethod
-    def __init__(self, weights: ArrayLike, *parameters: ArrayLike) -> None:
-        """Weights and parameters of the components, in the order of the family."""
+    def _take(self, rows: Any) -> Self:
+        """The distributions of chosen rows, of which there may be none."""
 
     # --- the rows ---
 
@@ -52,55 +44,68 @@ class RowMixtures(ABC):
         """The distributions of chosen rows; an integer chooses one row."""
         if isinstance(rows, (int, np.integer)):
             rows = [range(len(self))[rows]]
-        return type(self)(self.weights[rows], *(values[rows] for values in self._parameters()))
+        return self._take(rows)
 
     def __repr__(self) -> str:
         n_rows, n_components = self.weights.shape
-        outputs = "" if self._single else f", {self.means.shape[2]} outputs"
+        outputs = "" if self._single else f", {self._n_outputs} outputs"
         return f"<{type(self).__name__} of {n_rows} rows, {n_components} components{outputs}>"
 
     @property
     def _single(self) -> bool:
-        return self.means.ndim == 2
+        return self._blocks[0].parameters[0].ndim == 2
 
     @property
     def _n_outputs(self) -> int:
-        return 1 if self._single else self.means.shape[2]
+        return 1 if self._single else self._blocks[0].parameters[0].shape[2]
 
-    def _parameters(self) -> list[Array]:
-        """Parameters of the components, each of the shape of `means`."""
-        return [getattr(self, name) for name in self._family.parameters]
-
-    def _components(self) -> Iterator[tuple[Array, ...]]:
+    def _components(self) -> Iterator[Component]:
         """Weight (n, 1, 1) and parameters (n, 1, m) of each component."""
-        shape = (*self.weights.shape, self._n_outputs)
-        parameters = [values.reshape(shape) for values in self._parameters()]
-        for k in range(shape[1]):
-            yield self.weights[:, k, None, None], *(values[:, k, None] for values in parameters)
+        n_rows, start = len(self), 0
+        for family, parameters in self._blocks:
+            n_components = parameters[0].shape[1]
+            shape = n_rows, n_components, self._n_outputs
+            arrays = [values.reshape(shape) for values in parameters]
+            for k in range(n_components):
+                weight = self.weights[:, start + k, None, None]
+                yield Component(family, weight, tuple(values[:, k, None] for values in arrays))
+            start += n_components
 
-    def _flat(self) -> tuple[Array, ...]:
-        """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""
-        shape = (*self.weights.shape, self._n_outputs)
-        weights = np.repeat(self.weights.T, self._n_outputs, axis=1)
-        parameters = (
-            np.moveaxis(values.reshape(shape), 1, 0).reshape(weights.shape)
-            for values in self._parameters()
-        )
-        return weights, *parameters
+    def _flat_components(self) -> list[Component]:
+        """Weight and parameters of each component with rows and outputs as one axis, (n * m,)."""
+        return [
+            Component(
+                family,
+                np.repeat(weight.reshape(len(self)), self._n_outputs),
+                tuple(values.reshape(-1) for values in parameters),
+            )
+            for family, weight, parameters in self._components()
+        ]
 
     # --- moments ---
+
+    def _moments(self, function: Callable[[Family], Callable[..., Array]]) -> Array:
+        """A function of the parameters of each component, of the shape of the parameters."""
+        values = [function(family)(*parameters) for family, parameters in self._blocks]
+        moments = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
+        if np.isfinite(moments).all():
+            return moments
+        weights = self.weights if self._single else self.weights[..., None]
+        return np.where(weights > 0.0, moments, 0.0)  # absent components have weight zero
 
     @property
     def mean(self) -> Array:
         """Mean of each row, of shape (n_samples,) or (n_samples, n_outputs)."""
-        return np.einsum("nk,nk...->n...", self.weights, self.means)
+        return np.einsum("nk,nk...->n...", self.weights, self._moments(lambda family: family.mean))
 
     @property
     def var(self) -> Array:
         """Variance of each row: within the components and between them."""
-        between = np.square(self.means - self.mean[:, None])
-        within = self._family.variance(*self._parameters())
-        return np.einsum("nk,nk...->n...", self.weights, within + between)
+        means = self._moments(lambda family: family.mean)
+        within = self._moments(lambda family: family.variance)
+        with np.errstate(invalid="ignore", over="ignore"):
+            between = np.square(means - self.mean[:, None])
+            return np.einsum("nk,nk...->n...", self.weights, within + between)
 
     @property
     def std(self) -> Array:
@@ -109,36 +114,67 @@ class RowMixtures(ABC):
 
     # --- probabilities ---
 
+    @abstractmethod
+    def _logpdf(self, points: Array) -> Array:
+        """Log density, or log probability of the values of discrete distributions."""
+
+    def logpdf(self, y: ArrayLike) -> Array:
+        """Log density.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            Where to look: one value for each row, or several. A first axis of length one serves
+            all rows.
+
+        Returns
+        -------
+        log_density : ndarray of the shape of y
+            Finite even far out in the tails; minus infinity where no component has a density. For
+            discrete distributions it is the log probability.
+        """
+        return self._at(y, self._logpdf)
+
+    def pdf(self, y: ArrayLike) -> Array:
+        """Density; see `logpdf` for the shape of y."""
+        return np.exp(self.logpdf(y))
+
     def cdf(self, y: ArrayLike) -> Array:
         """Probability of a value up to y; see `logpdf` for the shape of y."""
-        return self._at(y, lambda points: self._sum(self._family.cdf, points))
+        return self._at(y, lambda points: self._sum(lambda family: family.cdf, points))
+
+    def cdf_left(self, y: ArrayLike) -> Array:
+        """Probability of a value below y: the limit of `cdf` from the left.
+
+        It differs from `cdf` at values that have a probability, such as counts. The distribution
+        function at y that is drawn uniformly between the two is uniform for calibrated
+        distributions; `skmoe.inspection.CalibrationDisplay` uses both.
+        """
+        return self._at(y, self._left)
 
     def sf(self, y: ArrayLike) -> Array:
         """Probability of a value above y, exact where `1 - cdf` would be zero."""
-        return self._at(y, lambda points: self._sum(self._family.sf, points))
+        return self._at(y, lambda points: self._sum(lambda family: family.sf, points))
 
     def logcdf(self, y: ArrayLike) -> Array:
         """Log probability of a value up to y."""
-        return self._at(y, lambda points: self._log_sum(self._family.log_cdf, points))
+        return self._at(y, lambda points: self._log_sum(lambda family: family.log_cdf, points))
 
     def logsf(self, y: ArrayLike) -> Array:
         """Log probability of a value above y."""
-        return self._at(y, lambda points: self._log_sum(self._family.log_sf, points))
+        return self._at(y, lambda points: self._log_sum(lambda family: family.log_sf, points))
 
-    def _sum(self, part: Callable[..., Array], points: Array) -> Array:
-        return weighted_sum(self._components(), part, points)
+    def _sum(self, function: FamilyFunction, points: Array) -> Array:
+        return weighted_sum(self._components(), function, points)
 
-    def _log_sum(self, part: Callable[..., Array], points: Array) -> Array:
-        # Absent components have weight zero; what is not a number stays so.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = log_total(
-                np.log(weight) + part(points, *parameters)
-                for weight, *parameters in self._components()
-            )
-        return np.minimum(logs, 0.0)
+    def _left(self, points: Array) -> Array:
+        return weighted_sum_left(self._components(), lambda family: family.cdf, points)
+
+    def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
+        return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
 
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
-        """What `answer` says of points (n, q, m), in the shape of y."""
+        """What `answer` returns of points (n, q, m), in the shape of y."""
         points = np.asarray(y, dtype=float)
         n_outputs = self._n_outputs
         shape = points.shape if self._single else points.shape[:-1]
@@ -237,44 +273,60 @@ class RowMixtures(ABC):
         drawn = rng.uniform(size=shape) * levels[:, -1:]
         for level in levels.T[:-1]:
             chosen += drawn >= level[:, None]
-        rows = np.arange(len(self))[:, None]
-        draws = self._family.draw(rng, *(values[rows, chosen] for values in self._parameters()))
+        draws = np.empty(shape if self._single else (*shape, self._n_outputs))
+        start = 0
+        for family, parameters in self._blocks:
+            stop = start + parameters[0].shape[1]
+            rows, columns = np.nonzero((chosen >= start) & (chosen < stop))
+            of_block = chosen[rows, columns] - start
+            draws[rows, columns] = family.draw(rng, *(v[rows, of_block] for v in parameters))
+            start = stop
         return draws[:, 0] if size is None else draws
 
 
-def weighted_sum(
-    components: Iterable[Sequence[Array]], part: Callable[..., Array], points: Array
-) -> Array:
-    """Sum of weighted probabilities, term by term: no array holds all components."""
+def flat_block(weights: Array, block: Block) -> tuple[Array, ...]:
+    """Weights (n, K) and parameters with rows and outputs as one axis, each (K, n * m)."""
+    n_outputs = 1 if block.parameters[0].ndim == 2 else block.parameters[0].shape[2]
+    repeated = np.repeat(weights.T, n_outputs, axis=1)
+    shape = *weights.shape, n_outputs
+    parameters = (
+        np.moveaxis(values.reshape(shape), 1, 0).reshape(repeated.shape)
+        for values in block.parameters
+    )
+    return repeated, *parameters
+
+
+# --- sums over components: term by term, so that no array holds all components ---
+
+
+def weighted_sum(components: Iterable[Component], function: FamilyFunction, points: Array) -> Array:
+    """Sum of weighted probabilities."""
     total = np.zeros(())
-    for weight, *parameters in components:
-        total = total + weight * part(points, *parameters)
+    for family, weight, parameters in components:
+        total = total + weight * function(family)(points, *parameters)
     return np.minimum(total, 1.0)
 
 
-# --- components of expert families ---
+def weighted_sum_left(
+    components: Iterable[Component], function: FamilyFunction, points: Array
+) -> Array:
+    """Sum of weighted probabilities, each in the limit from the left."""
+    total = np.zeros(())
+    for family, weight, parameters in components:
+        total = total + weight * function(family)(family.left(points), *parameters)
+    return np.minimum(total, 1.0)
 
 
-def expand_rows(values: Array, rows: Array, n_rows: int, fill: float) -> Array:
-    """Array with `n_rows` on its last axis, of which `rows` are given and the others `fill`."""
-    expanded = np.full((*values.shape[:-1], n_rows), fill)
-    expanded[..., rows] = values
-    return expanded
-
-
-def mixture_weights(weights: Iterable[Array], gate_prob: Array) -> Array:
-    """Weights (n, C) of the components (C_k, n) of all experts, from those of the gate (K, n)."""
-    shares = [share * weight for share, weight in zip(gate_prob, weights, strict=True)]
-    return np.ascontiguousarray(np.concatenate(shares)).T
-
-
-def mixture_parameters(values: Iterable[Array], single_output: bool) -> Array:
-    """Parameters (n, C, m) of the components (C_k, m, n) of all experts, or (n, C) of one output.
-
-    Row sums depend on the memory layout in their last bit; it is always that of (C, m, n).
-    """
-    stacked = np.ascontiguousarray(np.concatenate(list(values))).transpose(2, 0, 1)
-    return stacked[..., 0] if single_output else stacked
+def log_weighted_sum(
+    components: Iterable[Component], function: FamilyFunction, points: Array
+) -> Array:
+    """Log of the weighted sum of exponentials."""
+    # Absent components have weight zero; what is not a number stays so.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_total(
+            np.log(weight) + function(family)(points, *parameters)
+            for family, weight, parameters in components
+        )
 
 
 # --- checks ---

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_ndtr, ndtr
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.normal_mixtures import (
     density_parts,
@@ -18,28 +18,36 @@ from skmoe._numerics.normal_mixtures import (
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import (
-    Family,
-    RowMixtures,
-    check_shapes,
-    check_weights,
-    expand_rows,
-    mixture_parameters,
-    mixture_weights,
-)
+from skmoe.distributions._base import RowMixtures, check_shapes, check_weights, flat_block
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
 
 
 def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:
     return means + stds * rng.standard_normal(means.shape)
 
 
+def _log_pdf(y: Array, mean: Array, std: Array) -> Array:
+    return -np.log(std) - 0.5 * (LOG_2PI + ((y - mean) / std) ** 2)
+
+
+def _crps(y: Array, mean: Array, std: Array) -> Array:
+    """Score of one component: Gneiting and Raftery (2007)."""
+    return mean_distance(y - mean, std) - std / np.sqrt(np.pi)
+
+
 NORMAL = Family(
-    parameters=("means", "stds"),
+    mean=lambda mean, std: mean,
     variance=lambda mean, std: np.square(std),
+    mode=lambda mean, std: mean,
+    log_pdf=_log_pdf,
     cdf=lambda y, mean, std: ndtr((y - mean) / std),
     sf=lambda y, mean, std: ndtr((mean - y) / std),
     log_cdf=lambda y, mean, std: log_ndtr((y - mean) / std),
     log_sf=lambda y, mean, std: log_ndtr((mean - y) / std),
+    quantile=lambda q, mean, std: mean + std * ndtri(q),
+    upper_quantile=lambda q, mean, std: mean - std * ndtri(q),
+    crps=_crps,
     draw=_draw,
 )
 
@@ -81,31 +89,9 @@ class NormalComponents(NamedTuple):
         """Components of y + offset, for an offset of shape (m, n) or a number."""
         return self._replace(mean=self.mean + offset)
 
-    @staticmethod
-    def distribution(
-        parts: Sequence[NormalComponents], gate_prob: Array, single_output: bool
-    ) -> MixtureDistribution:
-        """Predictive distribution of a mixture of experts.
-
-        Parameters
-        ----------
-        parts : sequence of NormalComponents
-            Components of each of the K experts, for all rows.
-        gate_prob : ndarray of shape (K, n_rows)
-            Probability of each expert.
-        single_output : bool
-            Whether the target has one dimension, so that the axis of the outputs is left out.
-
-        Returns
-        -------
-        distribution : MixtureDistribution
-            The weights are those of the components times those of their expert.
-        """
-        return MixtureDistribution(
-            mixture_weights([part.weight for part in parts], gate_prob),
-            mixture_parameters([part.mean for part in parts], single_output),
-            mixture_parameters([part.std for part in parts], single_output),
-        )
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(NORMAL, rows_first(self.mean, self.std))
 
 
 class MixtureDistribution(RowMixtures):
@@ -140,41 +126,26 @@ class MixtureDistribution(RowMixtures):
     array([[-1.13,  1.13]])
     """
 
-    _family = NORMAL
-
     def __init__(self, weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> None:
         self.weights = np.asarray(weights, dtype=float)
         self.means = np.asarray(means, dtype=float)
         self.stds = np.asarray(stds, dtype=float)
         _check_components(self.weights, self.means, self.stds)
 
+    @property
+    def _blocks(self) -> Sequence[Block]:
+        return (Block(NORMAL, (self.means, self.stds)),)
+
+    def _take(self, rows: Any) -> Self:
+        return type(self)(self.weights[rows], self.means[rows], self.stds[rows])
+
     # --- densities ---
-
-    def logpdf(self, y: ArrayLike) -> Array:
-        """Log density.
-
-        Parameters
-        ----------
-        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            Where to look: one value for each row, or several. A first axis of length one serves
-            all rows.
-
-        Returns
-        -------
-        log_density : ndarray of the shape of y
-            Finite even far out in the tails.
-        """
-        return self._at(y, self._logpdf)
-
-    def pdf(self, y: ArrayLike) -> Array:
-        """Density; see `logpdf` for the shape of y."""
-        return np.exp(self.logpdf(y))
 
     def _logpdf(self, points: Array) -> Array:
         with np.errstate(divide="ignore"):  # absent components have weight zero
             return log_total(
                 np.log(weight) - np.log(std) - 0.5 * (LOG_2PI + ((points - mean) / std) ** 2)
-                for weight, mean, std in self._components()
+                for _, weight, (mean, std) in self._components()
             )
 
     # --- quantiles ---
@@ -204,12 +175,15 @@ class MixtureDistribution(RowMixtures):
         return self._quantiles(q)
 
     def _quantile(self, q: float) -> Array:
-        """One quantile of every row and output, (n, m)."""
         # In the upper half the distribution is mirrored, to count the smaller tail.
         sign = 1.0 if q <= 0.5 else -1.0
         weights, means, stds = self._flat()
         found = lower_quantile(weights, sign * means, stds, q if q <= 0.5 else 1.0 - q)
         return sign * found.reshape(len(self), self._n_outputs)
+
+    def _flat(self) -> tuple[Array, ...]:
+        """Weights and parameters with rows and outputs as one axis, each (K, n * m)."""
+        return flat_block(self.weights, self._blocks[0])
 
     @property
     def mode(self) -> Array:
@@ -258,10 +232,10 @@ class MixtureDistribution(RowMixtures):
     def _crps(self, points: Array) -> Array:
         parts = list(self._components())
         total: Array | float = 0.0
-        for i, (weight, mean, std) in enumerate(parts):
+        for i, (_, weight, (mean, std)) in enumerate(parts):
             total = total + weight * mean_distance(points - mean, std)
             total = total - 0.5 * weight**2 * mean_distance(0.0, np.sqrt(2.0) * std)
-            for other_weight, other_mean, other_std in parts[:i]:
+            for _, other_weight, (other_mean, other_std) in parts[:i]:
                 spread = np.hypot(std, other_std)
                 total = total - weight * other_weight * mean_distance(mean - other_mean, spread)
         return np.asarray(total)

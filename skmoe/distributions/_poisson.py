@@ -42,37 +42,27 @@ def log_pmf(y: Array, mean: Array) -> Array:
     """Log probability of y; -inf where y is not a count."""
     count = np.clip(y, 0.0, LARGEST)
     possible = ((y == count) & (np.floor(count) == count)) | np.isnan(y)
-    return np.where(possible, _log_mass(count, mean), -np.inf)
+    return np.where(possible, log_mass(count, mean), -np.inf)
 
 
 def cdf(y: Array, mean: Array) -> Array:
     """Probability of a count up to y."""
-    return np.where(np.asarray(y) < 0.0, 0.0, _smooth_cdf(_count(y), mean))
+    return np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(y), mean))
 
 
 def sf(y: Array, mean: Array) -> Array:
     """Probability of a count above y."""
-    return np.where(np.asarray(y) < 0.0, 1.0, _smooth_sf(_count(y), mean))
+    return np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(y), mean))
 
 
 def log_cdf(y: Array, mean: Array) -> Array:
     """Log probability of a count up to y."""
-    count, mean = np.broadcast_arrays(_count(y), mean)
-    with np.errstate(divide="ignore"):
-        logs = np.log(_smooth_cdf(count, mean))
-    far = mean - count > FAR * np.sqrt(mean)
-    logs[far] = _log_below(count[far], mean[far])
-    return np.where(np.asarray(y) < 0.0, -np.inf, logs)
+    return np.where(np.asarray(y) < 0.0, -np.inf, smooth_log_cdf(_count(y), mean))
 
 
 def log_sf(y: Array, mean: Array) -> Array:
     """Log probability of a count above y."""
-    count, mean = np.broadcast_arrays(_count(y), mean)
-    with np.errstate(divide="ignore"):
-        logs = np.log(gammainc(count + 1.0, mean))
-    far = _is_far_above(count, mean)
-    logs[far] = _log_above(count[far], mean[far])
-    logs = np.where(np.asarray(y) < 0.0, 0.0, logs)
+    logs = np.where(np.asarray(y) < 0.0, 0.0, smooth_log_sf(_count(y), mean))
     return np.where(np.isposinf(y), -np.inf, logs)
 
 
@@ -81,7 +71,7 @@ def _count(y: Array) -> Array:
     return np.clip(np.floor(y), 0.0, LARGEST)
 
 
-def _log_mass(count: Array, mean: Array) -> Array:
+def log_mass(count: Array, mean: Array) -> Array:
     """Log probability of a count, continued to real numbers by the gamma function."""
     stirling = count >= STIRLING
     series = np.where(stirling, count, STIRLING)
@@ -95,7 +85,7 @@ def _log_mass(count: Array, mean: Array) -> Array:
     return np.where(near, saddle, xlogy(count, mean) - mean - gammaln(count + 1.0))
 
 
-def _smooth_cdf(count: Array, mean: Array) -> Array:
+def smooth_cdf(count: Array, mean: Array) -> Array:
     """Probability up to a count, continued to real numbers by the incomplete gamma function."""
     count, mean = np.broadcast_arrays(count, mean)
     answer = np.array(gammaincc(count + 1.0, mean))
@@ -104,13 +94,34 @@ def _smooth_cdf(count: Array, mean: Array) -> Array:
     return answer
 
 
-def _smooth_sf(count: Array, mean: Array) -> Array:
+def smooth_sf(count: Array, mean: Array) -> Array:
     """Probability above a count, continued to real numbers by the incomplete gamma function."""
     count, mean = np.broadcast_arrays(count, mean)
     answer = np.array(gammainc(count + 1.0, mean))
     far = _is_far_above(count, mean)
     answer[far] = np.exp(_log_above(count[far], mean[far]))
     return answer
+
+
+def smooth_log_cdf(count: Array, mean: Array) -> Array:
+    """Log probability up to a count, continued to real numbers."""
+    count, mean = np.broadcast_arrays(count, mean)
+    with np.errstate(divide="ignore"):
+        logs = np.log(smooth_cdf(count, mean))
+    # The fraction converges slowly for small means, of which no count is far below.
+    far = (mean - count > FAR * np.sqrt(mean)) & (mean > FAR**2)
+    logs[far] = _log_below(count[far], mean[far])
+    return logs
+
+
+def smooth_log_sf(count: Array, mean: Array) -> Array:
+    """Log probability above a count, continued to real numbers."""
+    count, mean = np.broadcast_arrays(count, mean)
+    with np.errstate(divide="ignore"):
+        logs = np.log(gammainc(count + 1.0, mean))
+    far = _is_far_above(count, mean)
+    logs[far] = _log_above(count[far], mean[far])
+    return logs
 
 
 def _is_far_above(count: Array, mean: Array) -> Array:
@@ -127,15 +138,15 @@ def _log_above(count: Array, mean: Array) -> Array:
     fraction = np.zeros_like(count)
     for j in range(N_TERMS, 0, -1):
         fraction = j * mean / (shape + j - mean + fraction)
-    return _log_mass(shape, mean) + np.log(shape / (shape - mean + fraction))
+    return log_mass(shape, mean) + np.log(shape / (shape - mean + fraction))
 
 
 def _log_below(count: Array, mean: Array) -> Array:
     """Log probability up to a count: Legendre's continued fraction of the upper function [2]_."""
     fraction = np.zeros_like(count)
     for j in range(N_TERMS, 0, -1):
-        fraction = j * np.maximum(count + 1.0 - j, 0.0) / (mean - count + 2.0 * j + fraction)
-    return _log_mass(count, mean) + np.log(mean / (mean - count + fraction))
+        fraction = j * (count + 1.0 - j) / (mean - count + 2.0 * j + fraction)
+    return log_mass(count, mean) + np.log(mean / (mean - count + fraction))
 
 
 def mean_distance(y: Array, mean: Array) -> Array:
@@ -172,7 +183,7 @@ def _sum_counts(first: Array, last: Array, larger: Array, smaller: Array) -> Arr
     """Sum of P(Y <= k < Z) from `first` to `last`, of probabilities that are summed themselves."""
     counts = first + np.arange(int(np.max(last - first)) + 1)[:, None]
     of_y, of_z = (
-        np.exp(_log_mass(first, mean)) * np.cumprod(_ratios(counts, mean), axis=0)
+        np.exp(log_mass(first, mean)) * np.cumprod(_ratios(counts, mean), axis=0)
         for mean in (larger, smaller)
     )
     below, above = np.cumsum(of_y, axis=0), np.cumsum(of_z[::-1], axis=0)[::-1] - of_z
@@ -193,7 +204,7 @@ def _sum_points(first: Array, last: Array, larger: Array, smaller: Array) -> Arr
     """
     step = (last - first) / N_POINTS
     points = first + step * np.arange(N_POINTS + 1)[:, None]
-    return step * (_smooth_cdf(points, larger) * _smooth_sf(points, smaller)).sum(axis=0)
+    return step * (smooth_cdf(points, larger) * smooth_sf(points, smaller)).sum(axis=0)
 
 
 def mean_self_difference(mean: Array) -> Array:

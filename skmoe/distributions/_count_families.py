@@ -1,0 +1,167 @@
+"""Families of distributions of counts, and their components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import gammainccinv, gammaincinv
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions import _negative_binomial, _poisson
+from skmoe.distributions._count_sums import half_mean_difference
+from skmoe.distributions._family import Block, Component, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountFamily(Family):
+    """A family of distributions of counts, whose probabilities rise to one mode and then fall."""
+
+    mean_distance: Callable[..., Array]  # E|Y - y|, of y and the parameters
+    discrete: bool = True
+    counts: bool = True
+
+
+def _poisson_crps(y: Array, mean: Array) -> Array:
+    """Score of one component: Czado, Gneiting and Held (2009), in closed form."""
+    return _poisson.mean_distance(y, mean) - 0.5 * _poisson.mean_self_difference(mean)
+
+
+def _gamma_quantile(q: float, mean: Array, variance: Array) -> Array:
+    """Quantile of the gamma distribution of these moments, rounded down."""
+    shape, scale = mean**2 / np.maximum(variance, 1e-300), variance / np.maximum(mean, 1e-300)
+    return np.floor(scale * gammaincinv(np.maximum(shape, 1e-300), q))
+
+
+def _gamma_upper_quantile(q: float, mean: Array, variance: Array) -> Array:
+    """Upper quantile of the gamma distribution of these moments, rounded up."""
+    shape, scale = mean**2 / np.maximum(variance, 1e-300), variance / np.maximum(mean, 1e-300)
+    return np.ceil(scale * gammainccinv(np.maximum(shape, 1e-300), q))
+
+
+POISSON = CountFamily(
+    mean=lambda mean: mean,
+    variance=lambda mean: mean,
+    mode=np.floor,
+    log_pdf=_poisson.log_pmf,
+    cdf=_poisson.cdf,
+    sf=_poisson.sf,
+    log_cdf=_poisson.log_cdf,
+    log_sf=_poisson.log_sf,
+    quantile=lambda q, mean: _gamma_quantile(q, mean, mean),
+    upper_quantile=lambda q, mean: _gamma_upper_quantile(q, mean, mean),
+    crps=_poisson_crps,
+    draw=_poisson.draw,
+    mean_distance=_poisson.mean_distance,
+)
+
+
+def _variance(mean: Array, dispersion: Array) -> Array:
+    return mean * (1.0 + dispersion * mean)
+
+
+def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Score of one component; that of two independent counts is summed."""
+    mean, dispersion = np.broadcast_arrays(mean, dispersion)
+    flat = Component(NEGATIVE_BINOMIAL, np.ones(mean.size), (mean.ravel(), dispersion.ravel()))
+    half = half_mean_difference([flat]).reshape(mean.shape)
+    return _negative_binomial.mean_distance(y, mean, dispersion) - half
+
+
+NEGATIVE_BINOMIAL = CountFamily(
+    mean=lambda mean, dispersion: mean,
+    variance=_variance,
+    mode=_negative_binomial.mode,
+    log_pdf=_negative_binomial.log_pmf,
+    cdf=_negative_binomial.cdf,
+    sf=_negative_binomial.sf,
+    log_cdf=_negative_binomial.log_cdf,
+    log_sf=_negative_binomial.log_sf,
+    quantile=lambda q, mean, dispersion: _gamma_quantile(q, mean, _variance(mean, dispersion)),
+    upper_quantile=lambda q, mean, dispersion: _gamma_upper_quantile(
+        q, mean, _variance(mean, dispersion)
+    ),
+    crps=_negative_binomial_crps,
+    draw=_negative_binomial.draw,
+    mean_distance=_negative_binomial.mean_distance,
+)
+
+
+class PoissonComponents(NamedTuple):
+    """Mixtures of Poissons that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Means of the components.
+    """
+
+    weight: Array
+    mean: Array
+
+    def expand(self, rows: Array, n_rows: int) -> PoissonComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0 and mean 1.
+        """
+        return PoissonComponents(
+            expand_rows(self.weight, rows, n_rows, 0.0), expand_rows(self.mean, rows, n_rows, 1.0)
+        )
+
+    def rescale(self, center: Array, scale: Array) -> PoissonComponents:
+        """The same components: families of counts see y in its own units."""
+        return self
+
+    def shift(self, offset: Array | float) -> PoissonComponents:
+        """The same components: counts have no offset of a base model."""
+        return self
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(POISSON, rows_first(self.mean))
+
+
+class NegativeBinomialComponents(NamedTuple):
+    """Mixtures of negative binomials that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Means of the components.
+    dispersion : ndarray of shape (n_components, n_outputs, n_rows)
+        Dispersions of the components; the variance is mean + dispersion * mean^2. Dispersion 0 is
+        the Poisson.
+    """
+
+    weight: Array
+    mean: Array
+    dispersion: Array
+
+    def expand(self, rows: Array, n_rows: int) -> NegativeBinomialComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0, mean 1 and dispersion 0.
+        """
+        fills = (0.0, 1.0, 0.0)
+        return NegativeBinomialComponents(
+            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
+        )
+
+    def rescale(self, center: Array, scale: Array) -> NegativeBinomialComponents:
+        """The same components: families of counts see y in its own units."""
+        return self
+
+    def shift(self, offset: Array | float) -> NegativeBinomialComponents:
+        """The same components: counts have no offset of a base model."""
+        return self
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(NEGATIVE_BINOMIAL, rows_first(self.mean, self.dispersion))

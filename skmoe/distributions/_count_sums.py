@@ -1,0 +1,82 @@
+"""Sums over the counts of many mixtures at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skmoe._numerics.quadrature import SUM_ORDER, sum_points
+from skmoe._numerics.typing import Array
+from skmoe.distributions import _negative_binomial
+from skmoe.distributions._family import Component
+
+# Probabilities in both tails between whose quantiles sums are split; the last one is left out.
+LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)
+
+# The most counts that are summed one by one, and the numbers that one sum of many rows holds.
+FEW_COUNTS = 192
+SUM_SIZE = 2_000_000
+
+# Ratio of counts at the ends of a panel, for probabilities that have a power law near zero.
+GROWTH = 4.0
+
+
+def half_mean_difference(components: Sequence[Component]) -> Array:
+    """E|Y - Y'| / 2 of independent counts Y and Y' of r mixtures, (r,).
+
+    It is the sum of F(k) (1 - F(k)) over the counts k. The components are negative binomials with
+    weights and parameters (r,).
+    """
+    last = np.zeros(components[0].weight.shape)
+    for family, weight, parameters in components:
+        high = family.upper_quantile(LEVELS[-1], *parameters)
+        last = np.maximum(last, np.where(weight > 0.0, 1.5 * high + 40.0, 0.0))
+    total, few = np.zeros(last.shape), last < FEW_COUNTS
+    for chosen, sum_of, size in ((few, _sum_counts, FEW_COUNTS), (~few, _sum_panels, None)):
+        rows = np.flatnonzero(chosen)
+        step = max(SUM_SIZE // (size or 64 * SUM_ORDER * len(components)), 1)
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            part = [
+                Component(family, weight[some], tuple(values[some] for values in parameters))
+                for family, weight, parameters in components
+            ]
+            total[some] = sum_of(part, last[some])
+    return total
+
+
+def _sum_counts(components: Sequence[Component], last: Array) -> Array:
+    """Sum over each count, of probabilities that are summed themselves."""
+    counts = np.arange(int(last.max()) + 1.0)[:, None]
+    mass = np.zeros((len(counts), len(last)))
+    for _, weight, (mean, dispersion) in components:
+        # Each probability is a multiple of the one before.
+        size = 1.0 + dispersion * mean
+        ratios = mean * (1.0 + dispersion * (counts[1:] - 1.0)) / (size * counts[1:])
+        first = np.exp(_negative_binomial.log_pmf(np.zeros(()), mean, dispersion))
+        mass += weight * first * np.concatenate([np.ones((1, len(last))), np.cumprod(ratios, 0)])
+    above = np.cumsum(mass[::-1], axis=0)[::-1] - mass
+    return (np.cumsum(mass, axis=0) * above).sum(axis=0)
+
+
+def _sum_panels(components: Sequence[Component], last: Array) -> Array:
+    """The same sum over many counts, from a few points between quantiles of the components."""
+    growth = SUM_ORDER * GROWTH ** np.arange(np.ceil(np.log(last.max()) / np.log(GROWTH)) + 1.0)
+    edges = [np.zeros_like(last), last, *(np.full_like(last, edge) for edge in growth)]
+    for family, weight, parameters in components:
+        present = weight > 0.0
+        for level in (0.5, 0.1, *LEVELS):
+            edges += [
+                np.where(present, quantile(level, *parameters), 0.0)
+                for quantile in (family.quantile, family.upper_quantile)
+            ]
+    ends = np.sort(np.minimum(np.floor(edges), last), axis=0)
+    points, weights = sum_points(ends[:-1], np.diff(ends, axis=0))
+    used = weights != 0.0
+    above = np.zeros(points.shape)
+    rows = np.broadcast_to(np.arange(len(last)), points.shape)[used]
+    for _, weight, (mean, dispersion) in components:
+        sf = _negative_binomial.smooth_sf(points[used], mean[rows], dispersion[rows])
+        above[used] += weight[rows] * sf
+    return (weights * above * (1.0 - above)).sum(axis=(0, 1))

@@ -1,0 +1,213 @@
+"""Mixtures of components of different families, continuous and discrete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._base import RowMixtures, check_weights, log_weighted_sum
+from skmoe.distributions._diversity import integrated_variance
+from skmoe.distributions._family import Block
+from skmoe.distributions._general_searches import highest_points, quantiles
+from skmoe.distributions._rows import map_rows, mixture_weights
+
+
+class GeneralMixtureDistribution(RowMixtures):
+    """Mixtures of components of any families, one for each row and output.
+
+    Rows come first in every array that is returned. Where there are several values for each row
+    (quantiles, draws, bounds of an interval) their axis is the second one; the axis of the outputs
+    is the last one and is absent for a single output. All answers are for each output by itself.
+
+    Continuous and discrete components may be mixed, such as a point mass at zero and a gamma. The
+    density is the one with respect to Lebesgue measure plus a unit mass at each value that has a
+    probability: at such a value it is this probability (also given by `pmf`), and elsewhere the
+    density of the continuous components.
+
+    Parameters
+    ----------
+    components : sequence of components
+        Components of each of the K experts, such as `GammaComponents`, with rows as their last
+        axis.
+    gate_prob : array-like of shape (K, n_samples)
+        Probability of each expert.
+    single_output : bool, default=True
+        Whether the axis of the outputs is left out of what is returned.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_samples, n_components)
+        Probabilities of the components of all experts.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, a weight is negative or the weights of a row do not sum to one.
+
+    Notes
+    -----
+    A component of Student's t has infinite variance up to 2 degrees of freedom, and no mean up to
+    1: then `var` is infinite, and `mean` and `var` are not a number. Its score `crps` is finite
+    above 1/2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import GammaComponents, GeneralMixtureDistribution
+    >>> from skmoe.distributions import PointMassComponents
+    >>> zero = PointMassComponents(weight=np.ones((1, 1)), value=np.zeros((1, 1, 1)))
+    >>> gamma = GammaComponents(np.ones((1, 1)), mean=np.full((1, 1, 1), 3.0),
+    ...                         shape=np.full((1, 1, 1), 2.0))
+    >>> dist = GeneralMixtureDistribution([zero, gamma], [[0.2], [0.8]])
+    >>> dist.mean, dist.pmf(0.0), dist.cdf_left(0.0)
+    (array([2.4]), array([0.2]), array([0.]))
+    >>> dist.ppf([0.1, 0.6]).round(3)
+    array([[0.   , 2.517]])
+    """
+
+    def __init__(
+        self, components: Sequence[Any], gate_prob: ArrayLike, single_output: bool = True
+    ) -> None:
+        self._parts = tuple(components)
+        self._gate_prob = np.asarray(gate_prob, dtype=float)
+        self._single_output = single_output
+        _check_parts(self._parts, self._gate_prob, single_output)
+        self.weights = mixture_weights([part.weight for part in self._parts], self._gate_prob)
+        check_weights(self.weights)
+        blocks = [part.block() for part in self._parts]
+        if single_output:
+            blocks = [
+                Block(family, tuple(values[..., 0] for values in parameters))
+                for family, parameters in blocks
+            ]
+        self._all_blocks = tuple(blocks)
+
+    @property
+    def _blocks(self) -> Sequence[Block]:
+        return self._all_blocks
+
+    def _take(self, rows: Any) -> Self:
+        parts = [map_rows(part, lambda values: values[..., rows]) for part in self._parts]
+        return type(self)(parts, self._gate_prob[:, rows], self._single_output)
+
+    # --- probabilities ---
+
+    def pmf(self, y: ArrayLike) -> Array:
+        """Probability of the value y itself: zero if only continuous components can take it."""
+        return np.exp(self.logpmf(y))
+
+    def logpmf(self, y: ArrayLike) -> Array:
+        """Log probability of the value y itself; see `logpdf` for the shape of y."""
+        return self._at(y, lambda points: self._log_density(points, discrete=True))
+
+    def _logpdf(self, points: Array) -> Array:
+        mass = self._log_density(points, discrete=True)
+        return np.where(mass > -np.inf, mass, self._log_density(points, discrete=False))
+
+    def _log_density(self, points: Array, discrete: bool) -> Array:
+        """Log density of the discrete components, or of the continuous ones."""
+        chosen = [part for part in self._components() if part.family.discrete == discrete]
+        if not chosen:
+            shape = np.broadcast_shapes(points.shape, (len(self), 1, self._n_outputs))
+            return np.where(np.isnan(points), np.nan, np.full(shape, -np.inf))
+        return log_weighted_sum(chosen, lambda family: family.log_pdf, points)
+
+    # --- quantiles ---
+
+    def ppf(self, q: ArrayLike) -> Array:
+        """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
+
+        All rows are solved at once, by Newton's method on the log probability of the smaller tail,
+        kept within a bracket that starts with the quantiles of the components and is halved where
+        Newton's step would leave it. A quantile at a value that has a probability is that value.
+
+        Parameters
+        ----------
+        q : float or array-like of shape (n_values,)
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
+            With the axis of the outputs last, if there are several.
+
+        Raises
+        ------
+        ValueError
+            If a probability is outside (0, 1).
+        """
+        return self._quantiles(q)
+
+    def _quantile(self, q: float) -> Array:
+        return quantiles(self._flat_components(), q).reshape(len(self), self._n_outputs)
+
+    @property
+    def mode(self) -> Array:
+        """Where `pdf` is highest.
+
+        The modes of the components, the values that have a probability, and local maxima between
+        the modes of the continuous components are compared. Where both values with a probability
+        and a density exist, the result depends on the units of y, as the density does.
+        """
+        best = highest_points(self._flat_components())
+        return best if self._single else best.reshape(len(self), self._n_outputs)
+
+    # --- scores ---
+
+    def crps(self, y: ArrayLike) -> Array:
+        """Continuous ranked probability score of observed values.
+
+        It is the mean of the scores of the components, in closed form [1]_, less the integral of
+        the variance of their distribution functions, which is computed by Gauss-Legendre rules
+        between quantiles of the components, to a relative 1e-8.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed values, one for each row.
+
+        Returns
+        -------
+        crps : ndarray of the shape of y
+            Scores in the units of y; smaller is better. Infinite for components of Student's t with
+            up to 1/2 degrees of freedom.
+
+        References
+        ----------
+        .. [1] A. Jordan, F. Krüger and S. Lerch (2019), "Evaluating probabilistic forecasts with
+           scoringRules", Journal of Statistical Software 90 (12).
+        """
+        return self._at(y, self._crps)
+
+    def _crps(self, points: Array) -> Array:
+        total = np.zeros(())
+        for family, weight, parameters in self._components():
+            score = family.crps(points, *parameters)
+            total = total + np.where(weight > 0.0, weight * score, 0.0)
+        variance = integrated_variance(self._flat_components())
+        return np.maximum(total - variance.reshape(len(self), 1, self._n_outputs), 0.0)
+
+
+def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) -> None:
+    """Components of the experts must agree with the probabilities of the gate."""
+    if not parts or gate_prob.ndim != 2 or len(parts) != len(gate_prob):
+        raise ValueError(
+            "gate_prob must have shape (n_experts, n_samples), one row for each entry of "
+            f"components; got shape {gate_prob.shape} for {len(parts)}."
+        )
+    shapes = [part.weight.shape for part in parts]
+    if any(len(shape) != 2 or shape[1] != gate_prob.shape[1] for shape in shapes):
+        raise ValueError(
+            "weights of components must have shape (n_components, n_samples) with n_samples "
+            f"{gate_prob.shape[1]}; got {shapes}."
+        )
+    outputs = {part.block().parameters[0].shape[2] for part in parts}
+    if len(outputs) > 1 or (single_output and outputs != {1}):
+        raise ValueError(
+            "components must have the same number of outputs, and one if single_output is True; "
+            f"got {sorted(outputs)}."
+        )

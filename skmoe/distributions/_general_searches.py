@@ -1,0 +1,260 @@
+"""Quantiles and modes of mixtures of any families: components with weights and parameters (r,)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skmoe._numerics.typing import TINY, Array
+from skmoe.distributions._base import log_weighted_sum, weighted_sum, weighted_sum_left
+from skmoe.distributions._family import Component
+
+# Tolerance on the log probability of a quantile, and relative change that counts as none.
+QUANTILE_TOL = 1e-12
+ROUND_OFF = 1e-14
+
+# Steps of a search that halves an interval of numbers; doubles have 64 bits.
+MOST_STEPS = 200
+
+# Points of each component at which the density is compared before the search of the mode, and steps
+# of this search, each of which takes the fraction GOLDEN of the interval.
+GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+MODE_STEPS = 60
+
+
+def take(components: Sequence[Component], rows: Array) -> list[Component]:
+    """Components of chosen rows."""
+    return [
+        Component(family, weight[rows], tuple(values[rows] for values in parameters))
+        for family, weight, parameters in components
+    ]
+
+
+class Tail:
+    """The probability of the tail that is the smaller one at a quantile."""
+
+    def __init__(self, q: float) -> None:
+        self.lower = q <= 0.5
+        self.level = q if self.lower else 1.0 - q
+
+    def probability(self, components: Sequence[Component], points: Array) -> Array:
+        """Probability up to the points, or above them."""
+        if self.lower:
+            return weighted_sum(components, lambda family: family.cdf, points)
+        return weighted_sum(components, lambda family: family.sf, points)
+
+    def is_reached(self, components: Sequence[Component], points: Array) -> Array:
+        """Whether the quantile is at most at the points."""
+        probability = self.probability(components, points)
+        return probability >= self.level if self.lower else probability <= self.level
+
+    def is_reached_below(self, components: Sequence[Component], points: Array) -> Array:
+        """Whether the quantile is below the points."""
+        if self.lower:
+            below = weighted_sum_left(components, lambda family: family.cdf, points)
+            return below >= self.level
+        return weighted_sum_left(components, lambda family: family.sf, points) <= self.level
+
+
+def quantiles(components: Sequence[Component], q: float) -> Array:
+    """Quantiles of level q, (r,)."""
+    tail = Tail(q)
+    low, high = _bracket(components, tail)
+    found = np.full(low.shape, np.nan)
+    if any(part.family.discrete for part in components):
+        low, high = _search_atoms(components, tail, (low, high), found)
+        low, high = _search_counts(components, tail, (low, high), found)
+    rows = np.flatnonzero(np.isnan(found))
+    found[rows] = _newton(take(components, rows), tail, low[rows], high[rows])
+    return found
+
+
+def _bracket(components: Sequence[Component], tail: Tail) -> tuple[Array, Array]:
+    """Points between which the quantile lies: it is above the first and at most the second."""
+    low, high = (
+        np.full(components[0].weight.shape, np.inf),
+        np.full(components[0].weight.shape, -np.inf),
+    )
+    for family, weight, parameters in components:
+        quantile = family.quantile if tail.lower else family.upper_quantile
+        guess, present = quantile(tail.level, *parameters), weight > 0.0
+        low = np.where(present, np.minimum(low, guess), low)
+        high = np.where(present, np.maximum(high, guess), high)
+    # Quantiles of components need not be exact.
+    width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
+    low, high = low - width, high + width
+    for end, sign in ((low, -1.0), (high, 1.0)):
+        rows, step = np.arange(len(end)), width.copy()
+        for _ in range(MOST_STEPS):
+            wrong = tail.is_reached(take(components, rows), end[rows]) == (sign < 0.0)
+            rows = rows[wrong]
+            if not len(rows):
+                break
+            end[rows] += sign * step[rows]
+            step[rows] *= 8.0
+    return low, high
+
+
+def _search_atoms(
+    components: Sequence[Component], tail: Tail, bracket: tuple[Array, Array], found: Array
+) -> tuple[Array, Array]:
+    """Bracket without atoms inside; `found` receives the quantiles that are atoms."""
+    low, high = bracket
+    for family, weight, parameters in components:
+        for atom in family.atoms(*parameters):
+            inside = (weight > 0.0) & (atom > low) & (atom <= high)
+            rows = np.flatnonzero(inside & np.isnan(found))
+            if len(rows):
+                some, points = take(components, rows), atom[rows]
+                reached = tail.is_reached(some, points)
+                below = tail.is_reached_below(some, points)
+                found[rows[reached & ~below]] = points[reached & ~below]
+                high[rows[reached]] = points[reached]
+                low[rows[~reached]] = points[~reached]
+    return low, high
+
+
+def _search_counts(
+    components: Sequence[Component], tail: Tail, bracket: tuple[Array, Array], found: Array
+) -> tuple[Array, Array]:
+    """Bracket without counts inside, where there are components of counts."""
+    low, high = bracket
+    present = np.zeros(low.shape, dtype=bool)
+    for family, weight, _ in components:
+        present |= family.counts & (weight > 0.0)
+    rows = np.flatnonzero(present & np.isnan(found))
+    first, last = np.floor(np.maximum(low[rows], -1.0)), np.ceil(high[rows])
+    open_, some = last - first > 1.0, take(components, rows)
+    while open_.any():
+        middle = np.floor(0.5 * (first + last))
+        reached = tail.is_reached(some, middle)
+        last = np.where(open_ & reached, middle, last)
+        first = np.where(open_ & ~reached, middle, first)
+        open_ = last - first > 1.0
+    exact = tail.is_reached(some, last) & ~tail.is_reached_below(some, last) & (last >= 0.0)
+    found[rows[exact]] = last[exact]
+    low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
+    high[rows] = np.minimum(high[rows], np.where(last >= 0.0, last, np.inf))
+    return low, high
+
+
+def _newton(components: Sequence[Component], tail: Tail, low: Array, high: Array) -> Array:
+    """Quantiles of continuous mixtures, or between atoms: Newton's method in a bracket."""
+    sign = 1.0 if tail.lower else -1.0
+    result, active = np.empty_like(low), np.arange(len(low))
+    x = 0.5 * low + 0.5 * high
+    for step in range(MOST_STEPS):
+        probability = np.maximum(tail.probability(components, x), TINY)
+        excess = sign * np.log(probability / tail.level)
+        result[active] = x
+        low, high = np.where(excess < 0.0, x, low), np.where(excess < 0.0, high, x)
+        close = high - low <= 2.0 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
+        unsolved = (np.abs(excess) > QUANTILE_TOL) & ~close
+        # A bracket that is closed on both sides has its upper end as the quantile.
+        result[active[close]] = np.where(np.abs(excess) > QUANTILE_TOL, high, x)[close]
+        if not unsolved.any():
+            break
+        active, x, low, high = active[unsolved], x[unsolved], low[unsolved], high[unsolved]
+        components = take(components, unsolved)
+        probability, excess = probability[unsolved], excess[unsolved]
+        continuous = [part for part in components if not part.family.discrete]
+        density = (
+            np.exp(log_weighted_sum(continuous, lambda family: family.log_pdf, x))
+            if continuous
+            else 0.0 * x
+        )
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = x - excess * probability / density
+        inside = (newton > low) & (newton < high) & (step % 3 < 2)
+        x = np.where(inside, newton, _middle(low, high))
+    return result
+
+
+def _middle(low: Array, high: Array) -> Array:
+    """The middle of the numbers between two, which is at most 64 steps from each of them."""
+    positions = [_position(end) for end in (low, high)]
+    middle = positions[0] + (positions[1] - positions[0]) // np.uint64(2)
+    ratio = np.maximum(np.abs(low), np.abs(high)) > 4.0 * np.minimum(np.abs(low), np.abs(high))
+    return np.where(ratio, _number(middle), 0.5 * low + 0.5 * high)
+
+
+def _position(numbers: Array) -> Array:
+    """Position of doubles among all doubles, in the order of their values."""
+    bits = np.ascontiguousarray(numbers, dtype=float).view(np.uint64)
+    top = np.uint64(1 << 63)
+    return np.where(bits & top, ~bits, bits | top)
+
+
+def _number(positions: Array) -> Array:
+    """The doubles of positions."""
+    top = np.uint64(1 << 63)
+    bits = np.where(positions & top, positions & ~top, ~positions)
+    return np.ascontiguousarray(bits).view(np.float64)
+
+
+def highest_points(components: Sequence[Component]) -> Array:
+    """Where the density, or the probability of an atom, is highest, (r,)."""
+    continuous = [part for part in components if not part.family.discrete]
+    discrete = [part for part in components if part.family.discrete]
+    candidates = []
+    if continuous:
+        candidates.append((continuous, _highest_density(continuous)))
+    for family, weight, parameters in discrete:
+        atoms = family.atoms(*parameters) or (family.mode(*parameters),)
+        candidates += [(discrete, np.where(weight > 0.0, atom, np.nan)) for atom in atoms]
+    best, highest = (
+        np.full(components[0].weight.shape, np.nan),
+        np.full(components[0].weight.shape, -np.inf),
+    )
+    for chosen, points in candidates:
+        height = log_weighted_sum(chosen, lambda family: family.log_pdf, points)
+        better = height > highest + ROUND_OFF
+        best, highest = np.where(better, points, best), np.where(better, height, highest)
+    return best
+
+
+def _highest_density(components: Sequence[Component]) -> Array:
+    """Where the density of continuous components is highest: a grid, then golden sections."""
+    edges = []
+    modes = []
+    for family, weight, parameters in components:
+        absent = ~(weight > 0.0)
+        mode = np.where(absent, np.nan, family.mode(*parameters))
+        modes.append(mode)
+        for level in GRID_LEVELS:
+            for quantile in (family.quantile, family.upper_quantile):
+                edges.append(np.where(absent, np.nan, quantile(level, *parameters)))
+    first, last = np.fmin.reduce(modes), np.fmax.reduce(modes)
+    # No mode lies outside of the modes of the components, whose densities rise to one mode.
+    grid = np.sort(np.clip(np.stack([*edges, *modes]), first, last), axis=0)
+    grid = np.where(np.isnan(grid), last, grid)
+
+    def height(points: Array) -> Array:
+        return log_weighted_sum(components, lambda family: family.log_pdf, points)
+
+    heights = height(grid)
+    index, rows = (
+        np.nanargmax(np.where(np.isnan(heights), -np.inf, heights), axis=0),
+        np.arange(grid.shape[1]),
+    )
+    best, highest = grid[index, rows], heights[index, rows]
+    low = np.max(grid, axis=0, where=grid < best, initial=-np.inf)
+    high = np.min(grid, axis=0, where=grid > best, initial=np.inf)
+    low, high = np.where(low > -np.inf, low, best), np.where(high < np.inf, high, best)
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = height(left), height(right)
+    for _ in range(MODE_STEPS):
+        shrink = at_left >= at_right
+        low, high = np.where(shrink, low, left), np.where(shrink, right, high)
+        new = np.where(shrink, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
+        at_new = height(new)
+        left, right, at_left, at_right = (
+            np.where(shrink, new, right),
+            np.where(shrink, left, new),
+            np.where(shrink, at_new, at_right),
+            np.where(shrink, at_left, at_new),
+        )
+    middle = 0.5 * (low + high)
+    return np.where(height(middle) > highest, middle, best)

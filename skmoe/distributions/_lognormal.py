@@ -1,0 +1,103 @@
+"""The lognormal distribution."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr, ndtri
+
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+
+def _z(y: Array, log_mean: Array, log_std: Array) -> Array:
+    """Standardised logarithm of y, minus infinity up to zero."""
+    with np.errstate(divide="ignore"):
+        return (np.log(np.maximum(y, 0.0)) - log_mean) / log_std
+
+
+def _log_pdf(y: Array, log_mean: Array, log_std: Array) -> Array:
+    positive = np.where(y > 0.0, y, 1.0)
+    z = (np.log(positive) - log_mean) / log_std
+    logs = -np.log(positive) - np.log(log_std) - 0.5 * (LOG_2PI + z**2)
+    return np.where(y > 0.0, logs, np.where(np.isnan(y), np.nan, -np.inf))
+
+
+def _mean(log_mean: Array, log_std: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(log_mean + 0.5 * np.square(log_std))
+
+
+def _variance(log_mean: Array, log_std: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.exp(2.0 * log_mean + np.square(log_std)) * np.expm1(np.square(log_std))
+
+
+def _crps(y: Array, log_mean: Array, log_std: Array) -> Array:
+    """Score of one component: Jordan, Krüger and Lerch (2019)."""
+    z = _z(y, log_mean, log_std)
+    moment = ndtr(z - log_std) - ndtr(-log_std / np.sqrt(2.0))
+    return y * (2.0 * ndtr(z) - 1.0) - 2.0 * _mean(log_mean, log_std) * moment
+
+
+def _draw(rng: np.random.RandomState, log_mean: Array, log_std: Array) -> Array:
+    return np.exp(log_mean + log_std * rng.standard_normal(log_mean.shape))
+
+
+LOGNORMAL = Family(
+    mean=_mean,
+    variance=_variance,
+    mode=lambda log_mean, log_std: np.exp(log_mean - np.square(log_std)),
+    log_pdf=_log_pdf,
+    cdf=lambda y, log_mean, log_std: ndtr(_z(y, log_mean, log_std)),
+    sf=lambda y, log_mean, log_std: ndtr(-_z(y, log_mean, log_std)),
+    log_cdf=lambda y, log_mean, log_std: log_ndtr(_z(y, log_mean, log_std)),
+    log_sf=lambda y, log_mean, log_std: log_ndtr(-_z(y, log_mean, log_std)),
+    quantile=lambda q, log_mean, log_std: np.exp(log_mean + log_std * ndtri(q)),
+    upper_quantile=lambda q, log_mean, log_std: np.exp(log_mean - log_std * ndtri(q)),
+    crps=_crps,
+    draw=_draw,
+)
+
+
+class LogNormalComponents(NamedTuple):
+    """Mixtures of lognormals that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    log_mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Means of log y.
+    log_std : ndarray of shape (n_components, n_outputs, n_rows)
+        Standard deviations of log y.
+    """
+
+    weight: Array
+    log_mean: Array
+    log_std: Array
+
+    def expand(self, rows: Array, n_rows: int) -> LogNormalComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0, and log y has mean 0 and standard deviation 1.
+        """
+        fills = (0.0, 0.0, 1.0)
+        return LogNormalComponents(
+            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
+        )
+
+    def rescale(self, center: Array, scale: Array) -> LogNormalComponents:
+        """The same components: families of positive values see y in its own units."""
+        return self
+
+    def shift(self, offset: Array | float) -> LogNormalComponents:
+        """The same components: positive values have no offset of a base model."""
+        return self
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(LOGNORMAL, rows_first(self.log_mean, self.log_std))

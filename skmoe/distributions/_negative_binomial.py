@@ -1,0 +1,193 @@
+"""The negative binomial distribution, for arrays of points, means and dispersions that broadcast.
+
+The variance is mean + dispersion * mean^2. Accurate from dispersion 0, the Poisson, on: no formula
+takes differences of terms of the order of 1 / dispersion.
+
+References
+----------
+.. [1] C. Loader (2000), "Fast and accurate computation of binomial probabilities".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betainc, gammaln
+
+from skmoe._numerics.incomplete_beta import log_beta_fraction
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
+from skmoe.distributions import _poisson
+from skmoe.distributions._poisson import FAR, LARGEST, STIRLING
+
+# Dispersion times mean up to which the distribution is the Poisson to the last bit.
+NO_DISPERSION = 1e-18
+
+# Stands for dispersion 0 where formulas divide by it.
+TINY_DISPERSION = 1e-290
+
+# 1 / dispersion up to which the first argument of the incomplete beta function of the lower tail
+# does not amplify the round-off of its last one.
+MODERATE = 1e3
+
+# Probabilities below it have lost digits, or are zero.
+UNDERFLOW = 1e-290
+
+
+def log_pmf(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of y; -inf where y is not a count."""
+    count = np.clip(y, 0.0, LARGEST)
+    possible = ((y == count) & (np.floor(count) == count)) | np.isnan(y)
+    return np.where(possible, _log_mass(count, mean, dispersion), -np.inf)
+
+
+def cdf(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Probability of a count up to y."""
+    return np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(y), mean, dispersion))
+
+
+def sf(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Probability of a count above y."""
+    return np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(y), mean, dispersion))
+
+
+def log_cdf(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of a count up to y."""
+    count, mean, dispersion = np.broadcast_arrays(_count(y), mean, dispersion)
+    answer = smooth_cdf(count, mean, dispersion)
+    with np.errstate(divide="ignore"):
+        logs = np.log(answer)
+    rows = (answer < UNDERFLOW) & (mean > count)
+    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=True)
+    return np.where(np.asarray(y) < 0.0, -np.inf, logs)
+
+
+def log_sf(y: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of a count above y."""
+    count, mean, dispersion = np.broadcast_arrays(_count(y), mean, dispersion)
+    answer = smooth_sf(count, mean, dispersion)
+    with np.errstate(divide="ignore"):
+        logs = np.log(answer)
+    rows = (answer < UNDERFLOW) & (mean > 0.0)
+    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=False)
+    logs = np.where(np.asarray(y) < 0.0, 0.0, logs)
+    return np.where(np.isposinf(y), -np.inf, logs)
+
+
+def _count(y: Array) -> Array:
+    """The largest count up to y >= 0."""
+    return np.clip(np.floor(y), 0.0, LARGEST)
+
+
+def _log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability of a count, continued to real numbers.
+
+    The saddle-point form of the binomial [1]_ of size 1 / dispersion + count.
+    """
+    tiny = np.maximum(dispersion, TINY_DISPERSION)
+    positive, size = np.maximum(count, np.finfo(float).tiny), 1.0 / tiny
+    excess_count, excess_mean = 1.0 + tiny * positive, 1.0 + tiny * mean
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        of_size = excess_count / excess_mean * size * _rate(tiny * (mean - count) / excess_count)
+        relative = (count - mean) / (mean * excess_count)
+        of_count = mean * excess_count / excess_mean * _rate(relative)
+        errors = _stirling_error(size + count) - _stirling_error(size) - _stirling_error(positive)
+        logs = errors - of_size - of_count
+        logs = logs - 0.5 * (LOG_2PI + np.log(positive) + np.log(excess_count))
+        at_zero = -np.log1p(tiny * mean) * size
+    logs = np.where(mean > 0.0, logs, -np.inf)
+    return np.where(count == 0.0, at_zero, logs)
+
+
+def _rate(x: Array) -> Array:
+    """(1 + x) log(1 + x) - x."""
+    return (1.0 + x) * np.log1p(x) - x
+
+
+def _stirling_error(x: Array) -> Array:
+    """Log of Gamma(x + 1) without the leading terms of Stirling's series."""
+    large = np.maximum(x, STIRLING)
+    inverse = np.square(1.0 / large)
+    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / large
+    small = np.clip(x, np.finfo(float).tiny, STIRLING)
+    exact = gammaln(small + 1.0) - (small + 0.5) * np.log(small) + small - 0.5 * LOG_2PI
+    return np.where(x >= STIRLING, series, exact)
+
+
+def smooth_cdf(count: Array, mean: Array, dispersion: Array) -> Array:
+    """Probability up to a count, continued to real numbers by the incomplete beta function."""
+    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
+    answer = np.empty(count.shape)
+    plain = dispersion * mean <= NO_DISPERSION
+    answer[plain] = _poisson.smooth_cdf(count[plain], mean[plain])
+    below = ~plain & _is_far_below(count, mean, dispersion)
+    answer[below] = np.exp(_log_tail(count[below], mean[below], dispersion[below], below=True))
+    rest = ~plain & ~below
+    count, mean, dispersion = count[rest], mean[rest], dispersion[rest]
+    moderate = dispersion * MODERATE >= 1.0
+    size = 1.0 / np.where(moderate, dispersion, 1.0)
+    direct = betainc(size, count + 1.0, 1.0 / (1.0 + dispersion * mean))
+    answer[rest] = np.where(moderate, direct, 1.0 - smooth_sf(count, mean, dispersion))
+    return answer
+
+
+def smooth_sf(count: Array, mean: Array, dispersion: Array) -> Array:
+    """Probability above a count, continued to real numbers by the incomplete beta function."""
+    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
+    answer = np.empty(count.shape)
+    plain = dispersion * mean <= NO_DISPERSION
+    answer[plain] = _poisson.smooth_sf(count[plain], mean[plain])
+    above = ~plain & _is_far_above(count, mean, dispersion)
+    answer[above] = np.exp(_log_tail(count[above], mean[above], dispersion[above], below=False))
+    rest = ~plain & ~above
+    scaled = dispersion[rest] * mean[rest]
+    answer[rest] = betainc(count[rest] + 1.0, 1.0 / dispersion[rest], scaled / (1.0 + scaled))
+    return answer
+
+
+def _is_far_below(count: Array, mean: Array, dispersion: Array) -> Array:
+    return mean - count > FAR * np.sqrt(mean * (1.0 + dispersion * mean))
+
+
+def _is_far_above(count: Array, mean: Array, dispersion: Array) -> Array:
+    # The continued fraction needs dispersions of at most one; above it betainc is accurate.
+    spread = FAR * np.sqrt((count + 1.0) * (1.0 + dispersion * mean))
+    return (dispersion <= 1.0) & (count + 1.0 - mean > spread)
+
+
+def _log_tail(count: Array, mean: Array, dispersion: Array, below: bool) -> Array:
+    """Log probability up to a count far below the mean, or above one far above it."""
+    dispersion = np.maximum(dispersion, TINY_DISPERSION)
+    size, scaled = 1.0 / dispersion, 1.0 + dispersion * mean
+    mass = _log_mass(count, mean, dispersion)
+    factor = np.log(mean) + np.log1p(dispersion * count) - np.log(scaled)
+    if below:
+        excess = (mean - count - 1.0) / scaled
+        return mass + factor + log_beta_fraction(size, count + 1.0, 1.0 / scaled, excess)
+    excess = (count + 1.0 - mean) / scaled
+    ratio = dispersion * mean / scaled
+    logs = mass + factor + log_beta_fraction(count + 1.0, size, ratio, excess)
+    # For large dispersions the sum of the probabilities above is nearly a geometric series.
+    following = _log_mass(count + 1.0, mean, dispersion) + np.log(scaled)
+    following += np.log1p((size - 1.0) * dispersion * mean / (count + 2.0))
+    return np.where(dispersion <= 1.0, logs, following)
+
+
+def mode(mean: Array, dispersion: Array) -> Array:
+    """The most probable count."""
+    return np.floor(mean * np.maximum(1.0 - dispersion, 0.0))
+
+
+def mean_distance(y: Array, mean: Array, dispersion: Array) -> Array:
+    """E|Y - y| of a count Y and any y."""
+    below = 2.0 * cdf(y, mean, dispersion) - 1.0
+    finite = np.where(np.isinf(y), 0.0, np.floor(y))
+    at = np.exp(log_pmf(finite, mean, dispersion)) * (1.0 + dispersion * finite)
+    return (y - mean) * below + 2.0 * mean * np.where(np.isinf(y), 0.0, at)
+
+
+def draw(rng: np.random.RandomState, mean: Array, dispersion: Array) -> Array:
+    """Random counts: Poissons whose means have gamma distributions."""
+    dispersed = dispersion * mean > NO_DISPERSION
+    size = 1.0 / np.where(dispersed, dispersion, 1.0)
+    means = np.where(dispersed, rng.gamma(size, mean / size), mean)
+    return rng.poisson(means).astype(float)

@@ -1,0 +1,147 @@
+"""Distributions of finitely many ordered values, which are the same for all rows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+# Functions of the sorted values, of points, and of one array of probabilities for each value.
+
+
+def _total(holds: Array, y: Array, probabilities: tuple[Array, ...]) -> Array:
+    """Sum of the probabilities of the values for which it holds, the first axis of `holds`."""
+    terms = (np.where(h, p, 0.0) for h, p in zip(holds, probabilities, strict=True))
+    return np.where(np.isnan(y), np.nan, np.minimum(sum(terms), 1.0))
+
+
+def _against(values: Array, y: Array) -> Array:
+    """Values as an array whose other axes are those of y."""
+    return values.reshape(-1, *([1] * np.ndim(y)))
+
+
+def _mass(values: Array, y: Array, *probabilities: Array) -> Array:
+    return _total(y == _against(values, y), y, probabilities)
+
+
+def _cdf(values: Array, y: Array, *probabilities: Array) -> Array:
+    return _total(y >= _against(values, y), y, probabilities)
+
+
+def _sf(values: Array, y: Array, *probabilities: Array) -> Array:
+    return _total(y < _against(values, y), y, probabilities)
+
+
+def _log(probability: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.log(probability)
+
+
+def _mean(values: Array, *probabilities: Array) -> Array:
+    return np.asarray(sum(v * p for v, p in zip(values, probabilities, strict=True)))
+
+
+def _variance(values: Array, *probabilities: Array) -> Array:
+    deviations = (np.square(value - _mean(values, *probabilities)) for value in values)
+    return np.asarray(sum(d * p for d, p in zip(deviations, probabilities, strict=True)))
+
+
+def _mode(values: Array, *probabilities: Array) -> Array:
+    return values[np.argmax(np.stack(probabilities), axis=0)]
+
+
+def _quantile(values: Array, q: float, *probabilities: Array) -> Array:
+    below = np.cumsum(np.stack(probabilities), axis=0)
+    return values[(below[:-1] < q).sum(axis=0)]
+
+
+def _upper_quantile(values: Array, q: float, *probabilities: Array) -> Array:
+    above = np.cumsum(np.stack(probabilities[::-1]), axis=0)
+    return values[len(values) - 1 - (above[:-1] <= q).sum(axis=0)]
+
+
+def _crps(values: Array, y: Array, *probabilities: Array) -> Array:
+    """Mean distance to y, less half of that between two draws, which is a sum over the gaps."""
+    terms = (np.abs(y - v) * p for v, p in zip(values, probabilities, strict=True))
+    score, below = np.asarray(sum(terms)), np.zeros(())
+    for gap, probability in zip(np.diff(values), probabilities, strict=False):
+        below = below + probability
+        score = score - gap * below * (1.0 - below)
+    return score
+
+
+def _draw(values: Array, rng: np.random.RandomState, *probabilities: Array) -> Array:
+    below = np.cumsum(np.stack(probabilities), axis=0)
+    drawn = rng.uniform(size=probabilities[0].shape) * below[-1]
+    return values[(drawn >= below[:-1]).sum(axis=0)]
+
+
+def ordinal_family(values: Array) -> Family:
+    """The family of distributions on sorted values; the parameters are their probabilities."""
+    mass, cdf, sf = partial(_mass, values), partial(_cdf, values), partial(_sf, values)
+    return Family(
+        mean=partial(_mean, values),
+        variance=partial(_variance, values),
+        mode=partial(_mode, values),
+        log_pdf=lambda y, *probabilities: _log(mass(y, *probabilities)),
+        cdf=cdf,
+        sf=sf,
+        log_cdf=lambda y, *probabilities: _log(cdf(y, *probabilities)),
+        log_sf=lambda y, *probabilities: _log(sf(y, *probabilities)),
+        quantile=partial(_quantile, values),
+        upper_quantile=partial(_upper_quantile, values),
+        crps=partial(_crps, values),
+        draw=partial(_draw, values),
+        atoms=lambda *probabilities: tuple(
+            np.full(probabilities[0].shape, value) for value in values
+        ),
+        discrete=True,
+    )
+
+
+class OrdinalComponents(NamedTuple):
+    """Distributions on ordered values that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    values : ndarray of shape (n_levels,)
+        The values of y, sorted; they are the same for all rows.
+    probabilities : ndarray of shape (n_components, n_outputs, n_levels, n_rows)
+        Probabilities of the values, which sum to one over the levels.
+    """
+
+    weight: Array
+    values: Array
+    probabilities: Array
+
+    def expand(self, rows: Array, n_rows: int) -> OrdinalComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0 and equal probabilities of the values.
+        """
+        equal = 1.0 / len(self.values)
+        return OrdinalComponents(
+            expand_rows(self.weight, rows, n_rows, 0.0),
+            self.values,
+            expand_rows(self.probabilities, rows, n_rows, equal),
+        )
+
+    def rescale(self, center: Array, scale: Array) -> OrdinalComponents:
+        """The same components: ordered values are those of y in its own units."""
+        return self
+
+    def shift(self, offset: Array | float) -> OrdinalComponents:
+        """The same components: ordered values have no offset of a base model."""
+        return self
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        levels = np.moveaxis(self.probabilities, 2, 0)
+        return Block(ordinal_family(np.asarray(self.values, dtype=float)), rows_first(*levels))

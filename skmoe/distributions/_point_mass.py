@@ -1,0 +1,74 @@
+"""The distribution of one certain value."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+
+def _indicator(holds: Array, y: Array) -> Array:
+    """One where it holds, else zero; what is not a number stays so."""
+    return np.where(np.isnan(y), np.nan, np.where(holds, 1.0, 0.0))
+
+
+def _log_indicator(holds: Array, y: Array) -> Array:
+    return np.where(np.isnan(y), np.nan, np.where(holds, 0.0, -np.inf))
+
+
+POINT_MASS = Family(
+    mean=lambda value: value,
+    variance=np.zeros_like,
+    mode=lambda value: value,
+    log_pdf=lambda y, value: _log_indicator(y == value, y),
+    cdf=lambda y, value: _indicator(y >= value, y),
+    sf=lambda y, value: _indicator(y < value, y),
+    log_cdf=lambda y, value: _log_indicator(y >= value, y),
+    log_sf=lambda y, value: _log_indicator(y < value, y),
+    quantile=lambda q, value: value,
+    upper_quantile=lambda q, value: value,
+    crps=lambda y, value: np.abs(y - value),
+    draw=lambda rng, value: value,
+    atoms=lambda value: (value,),
+    discrete=True,
+)
+
+
+class PointMassComponents(NamedTuple):
+    """Certain values that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    value : ndarray of shape (n_components, n_outputs, n_rows)
+        The value of y that each component takes with probability one.
+    """
+
+    weight: Array
+    value: Array
+
+    def expand(self, rows: Array, n_rows: int) -> PointMassComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0 and value 0.
+        """
+        return PointMassComponents(
+            expand_rows(self.weight, rows, n_rows, 0.0), expand_rows(self.value, rows, n_rows, 0.0)
+        )
+
+    def rescale(self, center: Array, scale: Array) -> PointMassComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        return self._replace(value=center[:, None] + scale[:, None] * self.value)
+
+    def shift(self, offset: Array | float) -> PointMassComponents:
+        """The same components: a value that has a probability of its own stays where it is."""
+        return self
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(POINT_MASS, rows_first(self.value))

@@ -1,0 +1,73 @@
+"""The predictive distribution of a mixture of experts, from the components of its experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
+from skmoe.distributions._counts import CountMixtureDistribution
+from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._normal import MixtureDistribution, NormalComponents
+from skmoe.distributions._point_mass import PointMassComponents
+from skmoe.distributions._rows import mixture_parameters, mixture_weights
+
+PredictiveDistribution = MixtureDistribution | CountMixtureDistribution | GeneralMixtureDistribution
+
+
+def predictive_distribution(
+    parts: Sequence[Any], gate_prob: Array, single_output: bool
+) -> PredictiveDistribution:
+    """Predictive distribution of a mixture of experts.
+
+    Parameters
+    ----------
+    parts : sequence of components
+        Components of each of the K experts, for all rows. Their families may differ.
+    gate_prob : ndarray of shape (K, n_rows)
+        Probability of each expert.
+    single_output : bool
+        Whether the target has one dimension, so that the axis of the outputs is left out.
+
+    Returns
+    -------
+    distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
+        The first if all components are normal, the second if all are distributions of counts:
+        Poissons, negative binomials and point masses at zero. The weights are those of the
+        components times those of their expert.
+    """
+    if all(isinstance(part, NormalComponents) for part in parts):
+        return MixtureDistribution(
+            mixture_weights([part.weight for part in parts], gate_prob),
+            mixture_parameters([part.mean for part in parts], single_output),
+            mixture_parameters([part.std for part in parts], single_output),
+        )
+    counts = [_counts(part) for part in parts]
+    if any(count is None for count in counts):
+        return GeneralMixtureDistribution(parts, gate_prob, single_output)
+    weights = mixture_weights([part.weight for part in parts], gate_prob)
+    means, dispersions = zip(*counts, strict=True)
+    dispersed = any(values is not None for values in dispersions)
+    filled = [
+        np.zeros_like(mean) if values is None else values
+        for mean, values in zip(means, dispersions, strict=True)
+    ]
+    return CountMixtureDistribution(
+        weights,
+        mixture_parameters(means, single_output),
+        mixture_parameters(filled, single_output) if dispersed else None,
+    )
+
+
+def _counts(part: Any) -> tuple[Array, Array | None] | None:
+    """Means and dispersions of components of counts, of which zero has mean 0; else None."""
+    if isinstance(part, PoissonComponents):
+        return part.mean, None
+    if isinstance(part, NegativeBinomialComponents):
+        return part.mean, part.dispersion
+    if isinstance(part, PointMassComponents) and not part.value.any():
+        return part.value, None
+    return None

@@ -1,0 +1,224 @@
+"""Student's t distribution.
+
+References
+----------
+.. [1] M. Abramowitz and I. A. Stegun (1964), Handbook of Mathematical Functions, 26.7.8.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betainc, betaln, gammaln, ndtr, ndtri, stdtrit
+
+from skmoe._numerics.incomplete_beta import log_beta_fraction
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+# Scales from the centre beyond which the tail is computed, and the degrees of freedom from which on
+# it is a continued fraction: the incomplete beta function would amplify round-off.
+T_FAR = 3.0
+MANY_DF = 1e3
+
+# Degrees of freedom from which on an expansion about the normal is used where z is small, for which
+# the incomplete beta function loses digits.
+LARGE_DF = 1e7
+
+# Degrees of freedom from which the distribution is the normal to the last bits.
+NORMAL_DF = 1e14
+
+# Log probabilities below it are of numbers that have lost digits.
+LOG_UNDERFLOW = -650.0
+
+# Half the width of the interval around one degree of freedom in which the score is interpolated.
+NEAR_ONE = 0.1
+
+
+def _log_constant(df: Array) -> Array:
+    """Log density of the standard distribution at zero."""
+    large = np.maximum(df, 100.0)
+    # log Gamma((df + 1) / 2) - log Gamma(df / 2) by its series where both are large.
+    series = 1.0 / large**2
+    series = (-1 / 4 + series * (1 / 24 - series * (1 / 20 - series * 17 / 112))) / large
+    exact = gammaln(0.5 * (df + 1.0)) - gammaln(0.5 * df) - 0.5 * np.log(0.5 * df)
+    return np.where(df >= 100.0, series, exact) - 0.5 * LOG_2PI
+
+
+def _log_density(z: Array, df: Array) -> Array:
+    """Log density of the standard distribution."""
+    return _log_constant(df) - 0.5 * (df + 1.0) * _log_square(z, df)
+
+
+def _log_square(z: Array, df: Array) -> Array:
+    """log(1 + z^2 / df), also where the square would overflow."""
+    ratio = np.abs(z) / np.sqrt(df)
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.where(ratio < 1e100, np.log1p(np.square(ratio)), 2.0 * np.log(ratio))
+
+
+def _log_tail(z: Array, df: Array) -> Array:
+    """Log probability above z, for z > 1."""
+    df = np.minimum(df, NORMAL_DF)
+    with np.errstate(over="ignore"):
+        scaled = np.square(z / np.sqrt(df))
+        rest = np.where(np.isinf(scaled), 1.0, scaled / (1.0 + scaled))
+        excess = 0.5 * df * rest - 0.5 / (1.0 + scaled)
+    half = np.broadcast_to(0.5 * df, z.shape)
+    fraction = log_beta_fraction(half, np.full(z.shape, 0.5), 1.0 / (1.0 + scaled), excess)
+    return _log_density(z, df) + np.log(z) - np.log(2.0) + fraction
+
+
+def _standard_sf(z: Array, df: Array, logs: bool) -> Array:
+    """Probability above z, or its logarithm."""
+    z, df = np.broadcast_arrays(z, df)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.square(z / np.sqrt(df))
+        inner = 0.5 * betainc(0.5, 0.5 * np.minimum(df, LARGE_DF), ratio / (1.0 + ratio))
+    # To second order in 1 / df, the standard normal of a changed argument [1]_.
+    size = np.minimum(np.abs(z), T_FAR)
+    nearly_normal = ndtr(size - (size**3 + size) / (4.0 * df)) - 0.5
+    inner = np.where(df < LARGE_DF, inner, nearly_normal)
+    answer = 0.5 - np.where(z >= 0.0, inner, -inner)
+    far = np.abs(z) > T_FAR
+    few = far & (df < MANY_DF)
+    tail = np.full(z.shape, -np.inf)
+    with np.errstate(divide="ignore", over="ignore"):
+        square = np.square(z[few] / np.sqrt(df[few]))
+        tail[few] = np.log(0.5 * betainc(0.5 * df[few], 0.5, 1.0 / (1.0 + square)))
+    deep = far & np.isfinite(z) & ~(tail > LOG_UNDERFLOW)
+    tail[deep] = _log_tail(np.abs(z[deep]), df[deep])
+    if logs:
+        with np.errstate(divide="ignore"):
+            return np.where(far, np.where(z > 0.0, tail, np.log1p(-np.exp(tail))), np.log(answer))
+    return np.where(far, np.where(z > 0.0, np.exp(tail), -np.expm1(tail)), answer)
+
+
+def log_pdf(y: Array, mean: Array, scale: Array, df: Array) -> Array:
+    """Log density."""
+    return _log_density((y - mean) / scale, df) - np.log(scale)
+
+
+def _quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
+    standard = stdtrit(np.clip(df, 1e-3, 1e8), q)
+    normal = ndtri(q) * np.ones_like(df)
+    # Far in the tails, where stdtrit may fail, the power law of the tail.
+    with np.errstate(over="ignore"):
+        exponent = (_log_constant(df) + 0.5 * (df - 1.0) * np.log(df) - np.log(q)) / df
+        power = -np.exp(np.minimum(exponent, 690.0))
+    usable = np.isfinite(standard) & (standard <= 0.0)
+    standard = np.where(usable, standard, np.minimum(power, normal))
+    return mean + scale * standard
+
+
+def _upper_quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
+    return -_quantile(q, -mean, scale, df)
+
+
+def _variance(mean: Array, scale: Array, df: Array) -> Array:
+    finite = np.where(df > 2.0, df, 3.0)
+    variance = np.square(scale) * finite / (finite - 2.0)
+    return np.where(df > 2.0, variance, np.where(df > 1.0, np.inf, np.nan))
+
+
+def crps(y: Array, mean: Array, scale: Array, df: Array) -> Array:
+    """Continuous ranked probability score of one component.
+
+    The closed form of Jordan, Krüger and Lerch (2019) has a removable singularity at df = 1, near
+    which it is interpolated, and holds by continuation down to df = 1/2, where it becomes infinite.
+    """
+    z, df = np.broadcast_arrays((y - mean) / scale, df)
+    below = 1.0 - 2.0 * _standard_sf(z, df, logs=False)
+    near = np.abs(df - 1.0) < NEAR_ONE
+    answer = _crps_formula(z, np.where(near, 2.0, df), below)
+    if near.any():
+        answer = np.array(answer)
+        answer[near] = _crps_near_one(z[near], df[near])
+    return np.where(df > 0.5, scale * answer, np.inf)
+
+
+def _crps_formula(z: Array, df: Array, below: Array) -> Array:
+    existing = np.minimum(np.maximum(df, 0.6), NORMAL_DF)
+    with np.errstate(over="ignore", invalid="ignore"):
+        tail = 2.0 * np.exp(_log_density(z, existing) + _log_square(z, existing)) * existing
+    self_difference = np.log(existing) * 0.5 + betaln(0.5, existing - 0.5)
+    self_difference = 2.0 * np.exp(self_difference - 2.0 * betaln(0.5, 0.5 * existing))
+    return z * below + (tail - self_difference) / (existing - 1.0)
+
+
+def _crps_near_one(z: Array, df: Array) -> Array:
+    """Interpolation in the degrees of freedom through points around one."""
+    nodes = 1.0 + 2.0 * NEAR_ONE * np.cos(np.pi * (np.arange(12) + 0.5) / 12.0)
+    total = np.zeros_like(z)
+    for i, node in enumerate(nodes):
+        others = np.delete(nodes, i)
+        basis = np.prod((df[..., None] - others) / (node - others), axis=-1)
+        at = np.full_like(df, node)
+        total += basis * _crps_formula(z, at, 1.0 - 2.0 * _standard_sf(z, at, logs=False))
+    return total
+
+
+def _draw(rng: np.random.RandomState, mean: Array, scale: Array, df: Array) -> Array:
+    return mean + scale * rng.standard_t(df)
+
+
+STUDENT_T = Family(
+    mean=lambda mean, scale, df: np.where(df > 1.0, mean, np.nan),
+    variance=_variance,
+    mode=lambda mean, scale, df: mean,
+    log_pdf=log_pdf,
+    cdf=lambda y, mean, scale, df: _standard_sf((mean - y) / scale, df, logs=False),
+    sf=lambda y, mean, scale, df: _standard_sf((y - mean) / scale, df, logs=False),
+    log_cdf=lambda y, mean, scale, df: _standard_sf((mean - y) / scale, df, logs=True),
+    log_sf=lambda y, mean, scale, df: _standard_sf((y - mean) / scale, df, logs=True),
+    quantile=_quantile,
+    upper_quantile=_upper_quantile,
+    crps=crps,
+    draw=_draw,
+)
+
+
+class StudentTComponents(NamedTuple):
+    """Mixtures of Student's t that one expert predicts, one for each row; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    mean : ndarray of shape (n_components, n_outputs, n_rows)
+        Centres of the components, which are their means for more than one degree of freedom.
+    scale : ndarray of shape (n_components, n_outputs, n_rows)
+        Scales of the components.
+    df : ndarray of shape (n_components, n_outputs, n_rows)
+        Degrees of freedom. The variance is infinite up to 2, and the mean does not exist up to 1.
+    """
+
+    weight: Array
+    mean: Array
+    scale: Array
+    df: Array
+
+    def expand(self, rows: Array, n_rows: int) -> StudentTComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0, mean 0, scale 1 and 3 degrees of freedom.
+        """
+        fills = (0.0, 0.0, 1.0, 3.0)
+        return StudentTComponents(
+            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
+        )
+
+    def rescale(self, center: Array, scale: Array) -> StudentTComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        mean = center[:, None] + scale[:, None] * self.mean
+        return self._replace(mean=mean, scale=scale[:, None] * self.scale)
+
+    def shift(self, offset: Array | float) -> StudentTComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(mean=self.mean + offset)
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(STUDENT_T, rows_first(self.mean, self.scale, self.df))

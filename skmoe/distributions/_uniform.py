@@ -1,0 +1,94 @@
+"""The uniform distribution."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Family
+from skmoe.distributions._rows import expand_rows, rows_first
+
+
+def _log_pdf(y: Array, low: Array, high: Array) -> Array:
+    outside = np.where(np.isnan(y), np.nan, -np.inf)
+    return np.where((y >= low) & (y <= high), -np.log(high - low), outside)
+
+
+def _cdf(y: Array, low: Array, high: Array) -> Array:
+    return np.clip((y - low) / (high - low), 0.0, 1.0)
+
+
+def _sf(y: Array, low: Array, high: Array) -> Array:
+    return np.clip((high - y) / (high - low), 0.0, 1.0)
+
+
+def _log(probability: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.log(probability)
+
+
+def _crps(y: Array, low: Array, high: Array) -> Array:
+    """Score of one component: Jordan, Krüger and Lerch (2019)."""
+    width, inside = high - low, np.clip(y, low, high)
+    below, above = (inside - low) / width, (high - inside) / width
+    return np.abs(y - inside) + width * (below**3 + above**3) / 3.0
+
+
+UNIFORM = Family(
+    mean=lambda low, high: low + 0.5 * (high - low),
+    variance=lambda low, high: np.square(high - low) / 12.0,
+    mode=lambda low, high: low + 0.5 * (high - low),
+    log_pdf=_log_pdf,
+    cdf=_cdf,
+    sf=_sf,
+    log_cdf=lambda y, low, high: _log(_cdf(y, low, high)),
+    log_sf=lambda y, low, high: _log(_sf(y, low, high)),
+    quantile=lambda q, low, high: low + q * (high - low),
+    upper_quantile=lambda q, low, high: high - q * (high - low),
+    crps=_crps,
+    draw=lambda rng, low, high: low + (high - low) * rng.uniform(size=low.shape),
+    bounds=lambda low, high: (low, high),
+)
+
+
+class UniformComponents(NamedTuple):
+    """Mixtures of uniform distributions that one expert predicts; rows are the last axis.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_components, n_rows)
+        Probabilities of the components, which sum to one.
+    low : ndarray of shape (n_components, n_outputs, n_rows)
+        Lower ends of the components.
+    high : ndarray of shape (n_components, n_outputs, n_rows)
+        Upper ends of the components, larger than the lower ones.
+    """
+
+    weight: Array
+    low: Array
+    high: Array
+
+    def expand(self, rows: Array, n_rows: int) -> UniformComponents:
+        """Components of `n_rows` rows, of which only `rows` are these.
+
+        The other rows have weight 0, and values from 0 to 1.
+        """
+        fills = (0.0, 0.0, 1.0)
+        return UniformComponents(
+            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
+        )
+
+    def rescale(self, center: Array, scale: Array) -> UniformComponents:
+        """Components of the target in its own units, center + scale * y, both of shape (m,)."""
+        low, high = (center[:, None] + scale[:, None] * end for end in (self.low, self.high))
+        return self._replace(low=low, high=high)
+
+    def shift(self, offset: Array | float) -> UniformComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(low=self.low + offset, high=self.high + offset)
+
+    def block(self) -> Block:
+        """Family and parameters, rows first."""
+        return Block(UNIFORM, rows_first(self.low, self.high))

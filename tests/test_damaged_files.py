@@ -171,8 +171,109 @@ FORGED = {
 }
 
 
+PREPROCESSOR = ("_fitted", "preprocessor")
+STATE = ("_training_state", "resume_state")
+
+
+def scaling(center, scale, dtype="float64"):
+    return {
+        "type": "Standardization",
+        "center": array(center, dtype),
+        "scale": array(scale, dtype),
+    }
+
+
 def _nan():
     return {"type": "float", "values": "nan"}
+
+
+# Case, path, value, and the reason for which it is refused.
+RULES = [
+    ("outputs", ("_fitted", "model", "top_k"), 4, "top_k of the model"),
+    ("columns", ("_fitted", "model", "balance"), -1.0, "balance of the model"),
+    ("counts", (*PREPROCESSOR, "target_scaling", "center", "values"), [1.0], "not standardised"),
+    ("classes", ("_fitted", "model", "experts", "n_classes"), 4, "n_classes is not the number"),
+    (
+        "counts",
+        ("_fitted", "model", "experts", "target_mean", "values"),
+        [1.0, 2.0],
+        "target_mean has not one number for each output",
+    ),
+    ("columns", (*PREPROCESSOR, "gate_columns"), array([[0]], "int64"), "are not indices"),
+    ("columns", (*PREPROCESSOR, "gate_columns"), array([0, 0], "int64"), "used twice"),
+    ("columns", (*PREPROCESSOR, "uses_raw_features"), True, "encoded or extended"),
+    ("columns", (*PREPROCESSOR, "target_scaling"), None, "of the other estimator"),
+    ("classes", (*PREPROCESSOR, "target_scaling"), scaling([0.0], [1.0]), "the other estimator"),
+    ("columns", (*PREPROCESSOR, "target_scaling"), scaling([], []), "there are no outputs"),
+    (
+        "columns",
+        (*PREPROCESSOR, "target_scaling"),
+        scaling([0.0], [{"type": "float", "values": "inf"}]),
+        "scale of an output is infinite",
+    ),
+    ("columns", (*PREPROCESSOR, "feature_scaling"), scaling([1.0], [1.0]), "for each column"),
+    (
+        "columns",
+        (*PREPROCESSOR, "feature_scaling"),
+        scaling([0.0] * 4, [1.0] * 4, "float32"),
+        "not of dtype float64",
+    ),
+    (
+        "average",
+        ("_fitted", "params", "gate", "starts", "values"),
+        lambda starts: starts[:1] * 3,
+        "starts have different numbers of experts",
+    ),
+    (
+        "columns",
+        ("_fitted", "params", "gate"),
+        {"type": "LinearParams", "coef": array(1.0), "log_variance": array(1.0)},
+        "parameters of the gate are of another type",
+    ),
+    (
+        "columns",
+        ("_fitted", "params", "gate", "coef", "dtype"),
+        "float32",
+        "coef of the gate is no such array",
+    ),
+    (
+        "columns",
+        (*EXPERTS, "coef", "values"),
+        [[[1.7e308] * 5], [[1.7e308] * 5]],
+        "predictions are not finite",
+    ),
+    ("columns", ("_training_state", "row_buffer"), 1, "the training state has rows"),
+    ("columns", (*STATE, "cycle"), -1, "a number of the ResumeState is negative"),
+    ("columns", (*STATE, "cycle"), 1.5, "_training_state is of another type"),
+    ("columns", ("n_iter_",), "5", "n_iter_ is of another type"),
+    ("columns", ("n_iter_",), 0, "n_iter_ is not positive"),
+    ("columns", ("n_experts_",), 3, "n_experts_ is not that of the mixture"),
+    ("columns", ("lower_bound_",), 9.0, "lower_bound_ is not the last one"),
+    ("outputs", ("_single_output",), True, "more than the single output"),
+    ("classes", ("classes_", "values"), ["one", "two", "three"], "classes_ is not sorted"),
+    ("classes", ("classes_", "values"), ["one"], "fewer than two classes"),
+    ("columns", ("start_traces_",), 1, "start_traces_ is not a list"),
+    ("columns", ("load_", "values"), [[1.0, 2.0]], "load_ is no array of one axis"),
+    ("columns", ("load_",), array([1, 2], "int64"), "load_ has the dtype int64"),
+    ("columns", ("load_", "values"), [1.0, _nan()], "load_ is not finite"),
+    ("columns", ("load_", "values"), [-1.0, 1.0], "load_ is negative"),
+    ("columns", ("link_",), "log", "link_ is not that of the mixture"),
+    ("columns", ("base_",), 1, "base_ is not that of the mixture"),
+    ("columns", ("n_parameters_",), 1, "n_parameters_ is not that of the mixture"),
+]
+
+
+@pytest.mark.parametrize("rule", range(len(RULES)), ids=[reason for *_, reason in RULES])
+def test_each_rule_of_a_fit_is_checked(rule):
+    case, path, value, reason = RULES[rule]
+    with pytest.raises(ValueError, match=reason):
+        read(case, forged(case, set_value(*path, value=value)))
+
+
+@pytest.mark.parametrize("name", ["coef_", "load_", "classes_", "n_iter_", "start_traces_"])
+def test_attributes_must_be_complete(name):
+    with pytest.raises(ValueError, match=f"'{name}' is missing"):
+        read("classes", forged("classes", lambda attributes: attributes.pop(name)))
 
 
 @pytest.mark.parametrize("name", FORGED)

@@ -113,7 +113,6 @@ def check_mixture(fitted: FittedMixture, n_features: int, classes: Array | None)
     """Model, parameters and preprocessor must agree."""
     model, params, preprocessor = fitted
     _check_preprocessor(preprocessor, n_features, classes is not None)
-    _require(model.n_experts >= 1, "a mixture has at least one expert")
     _require(
         model.top_k is None or 1 <= model.top_k <= model.n_experts,
         "top_k of the model is not a number of its experts",
@@ -132,11 +131,10 @@ def check_mixture(fitted: FittedMixture, n_features: int, classes: Array | None)
             _require(len(estimate) == n_responses, f"{name} has not one number for each output")
             _require(min(estimate) >= MIN_VARIANCES.get(name, -np.inf), f"{name} is too small")
     _check_params(model, params, preprocessor)
-    _check_predictions(fitted, n_responses)
+    _check_predictions(fitted)
 
 
 def _check_preprocessor(preprocessor: Preprocessor, n_features: int, has_classes: bool) -> None:
-    _require(n_features >= 1, "there are no features")
     _check_scaling(preprocessor.feature_scaling, n_features)
     for columns in (preprocessor.gate_columns, preprocessor.expert_columns):
         if columns is not None:
@@ -188,19 +186,13 @@ def _check_same_form(name: str, params: Any, shown: Any, n_experts: int) -> None
         _require(np.isfinite(array).all(), f"{field} of the {name} is not finite")
 
 
-def _check_predictions(fitted: FittedMixture, n_responses: int) -> None:
+def _check_predictions(fitted: FittedMixture) -> None:
     """Predictions in the middle of the features, and a standard deviation off, must be finite."""
     center, scale = fitted.preprocessor.feature_scaling
     X = center + np.array([[-1.0], [0.0], [1.0]]) * np.where(np.isfinite(scale), scale, 0.0)
-    shape = fitted.model.n_experts, n_responses, len(X)
-    rows, _ = fitted.preprocessor.transform(X)
-    means = fitted.model.experts.mean(fitted.params.experts, rows.expert_design)
-    gate_prob, predicted = np.exp(fitted.log_gate(X)), fitted.predict(X)
-    _require(means.shape == shape, f"means of the experts must have the shape {shape}")
-    _require(
-        np.isfinite(means).all() and np.isfinite(predicted).all(), "predictions are not finite"
-    )
-    _require(np.allclose(gate_prob.sum(axis=0), 1.0), "gate probabilities do not sum to one")
+    predicted = (fitted.predict_experts(X), fitted.predict(X), np.exp(fitted.log_gate(X)))
+    finite = all(np.isfinite(values).all() for values in predicted)
+    _require(finite, "predictions are not finite")
 
 
 # --- the state for later fits -----------------------------------------------------------------
@@ -257,7 +249,7 @@ def _check_attributes(estimator: Any, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes_of_mixture(fitted).items()
         if name not in PRIVATE_ATTRIBUTES
     }
-    _check_derived(attributes, derived, fitted)
+    _check_derived(attributes, derived)
     known = {*private, *SCALAR_TYPES, *arrays, *OPTIONAL_ARRAYS, *LISTS, *derived}
     _check_names("is no attribute of such a fit", set(attributes) - known)
     _check_values(attributes, by_type, n_experts)
@@ -293,18 +285,12 @@ def _check_array(name: str, values: Any, kinds: str) -> None:
     _require(finite, f"{name} is not finite")
 
 
-def _check_derived(
-    attributes: Mapping[str, Any], derived: Mapping[str, Any], fitted: FittedMixture
-) -> None:
+def _check_derived(attributes: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
     """Attributes that other programs read must be those of the mixture that predicts."""
     for name, expected in derived.items():
         _check_names("is missing", {name} - set(attributes))
         agrees = _agrees(attributes[name], expected)
         _require(agrees, f"{name} is not that of the mixture")
-    dispersion = fitted.model.experts.dispersion
-    if dispersion is not None:
-        positive = attributes[dispersion.attribute] >= 0.0
-        _require(positive.all(), f"{dispersion.attribute} is negative")
 
 
 def _is_floats(value: Any) -> bool:

@@ -283,7 +283,7 @@ DATA = {
     "names": (
         (FRAME[["a", "b"]], Y),
         (FRAME.copy()[["a", "b"]], Y),
-        (FRAME[["b", "a"]], Y),
+        (FRAME[["a", "b"]].rename(columns={"a": "z"}), Y),
         "X",
     ),
     "sparse": ((SPARSE, Y), (sparse.csc_matrix(SPARSE), Y), (abs(SPARSE) * 2, Y), "X"),
@@ -311,13 +311,18 @@ def test_categories_are_compared(tmp_path):
         quiet_fit(clone(moe), other, y, path=tmp_path / "fit")
 
 
-@pytest.mark.parametrize("change", ["X", "y", "rows"])
+@pytest.mark.parametrize("change", ["X", "spread", "y", "rows"])
 def test_other_row_blocks_are_refused(change, tmp_path):
     path = tmp_path / "fit"
     fit(path, (RowBlocks(lambda: [(X, Y)]),), max_iter=5)
     halves = RowBlocks(lambda: [(X[:300], Y[:300]), (X[300:], Y[300:])])
     assert fit(path, (halves,), max_iter=6).n_iter_ == 6
-    other = {"X": (2 * X, Y), "y": (X, Y + 1), "rows": (X[1:], Y[1:])}[change]
+    other = {
+        "X": (X + 1, Y),
+        "spread": (2 * X - X.mean(axis=0), Y),
+        "y": (X, Y + 1),
+        "rows": (X[1:], Y[1:]),
+    }[change]
     with pytest.raises(ValueError, match=r"same rows; the row blocks have other means"):
         fit_with_checkpoints(clone(MOE), RowBlocks(lambda: [other]), path=path)
 
@@ -339,7 +344,12 @@ def test_damaged_files_are_refused(tmp_path):
     fit(path, max_iter=5)
     whole = path.read_bytes()
     damaged = [whole[:n] for n in (0, 1, 64, len(whole) // 2, len(whole) - 1)]
-    damaged += [whole + b"x", bytes(100), pickle.dumps(1)]
+    damaged += [
+        whole + b"x",
+        bytes(100),
+        pickle.dumps(1),
+        whole.replace(b"point 2", b"point 3"),
+    ]
     for position in [*rng.integers(len(whole), size=50), len(whole) - 1]:
         flipped = bytearray(whole)
         flipped[position] ^= 1 << rng.integers(8)

@@ -253,6 +253,13 @@ RULES = [
     ("classes", ("classes_", "values"), ["one", "two", "three"], "classes_ is not sorted"),
     ("classes", ("classes_", "values"), ["one"], "fewer than two classes"),
     ("columns", ("start_traces_",), 1, "start_traces_ is not a list"),
+    ("columns", ("start_traces_",), [1], "start_traces_ is no array of one axis"),
+    (
+        "columns",
+        PREPROCESSOR,
+        lambda fields: {name: fields[name] for name in fields if name != "encoder"},
+        "Preprocessor must have the fields",
+    ),
     ("columns", ("load_", "values"), [[1.0, 2.0]], "load_ is no array of one axis"),
     ("columns", ("load_",), array([1, 2], "int64"), "load_ has the dtype int64"),
     ("columns", ("load_", "values"), [1.0, _nan()], "load_ is not finite"),

@@ -11,6 +11,15 @@ def one_thread():
         yield
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fuzz-cases",
+        type=int,
+        default=120,
+        help="number of random cases of tests/test_fuzz.py, each of which takes about 0.3 s",
+    )
+
+
 def pytest_terminal_summary(terminalreporter, config):
     """The seed of the random order, which the header of a quiet run would show."""
     seed = config.getoption("randomly_seed", None)

@@ -8,6 +8,7 @@ neither on the order of the user's rows nor on duplicates.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import ThreadpoolController
 
@@ -178,8 +180,10 @@ def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gen
     # Convergence is not needed, and the tolerance of KMeans would treat duplicates and weights
     # differently.
     model = KMeans(n_experts, init=centers, n_init=1, tol=0.0, max_iter=30)
-    # On so few rows threads wait for each other longer than they compute.
-    with _threadpools().limit(limits=1, user_api="openmp"):
+    # On so few rows threads wait for each other longer than they compute. An expert starts without
+    # rows where points are equal but for round-off, of which KMeans warns.
+    with _threadpools().limit(limits=1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(points, sample_weight=weight).labels_
 
 

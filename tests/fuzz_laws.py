@@ -1,0 +1,385 @@
+"""What holds for every estimator and table: a clear refusal, or a fit that keeps all promises."""
+
+import inspect
+import json
+import pickle
+import re
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from fuzz_cases import DENSE, FRAMES, SPARSE, Draw, make_case
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import LinAlgWarning
+from sklearn.base import clone
+
+from skmoe.inspection import export_mermaid, export_text
+from skmoe.protocols import SupportsDistribution, missing_methods
+
+# Warnings that the documentation names.
+DOCUMENTED = (
+    "EM did not converge in max_iter",
+    "Experts have collapsed",
+    "The noise variance of some experts is at its floor",
+    "The observed information is indefinite",
+)
+
+# Errors of scikit-learn's validation of its inputs.
+STANDARD = (
+    r"Found array with \d+ (sample|feature)",
+    r"Input (X|y|sample_weight) contains (NaN|infinity)",
+    r"Found input variables with inconsistent numbers of samples",
+    r"X has \d+ features, but",
+    r"The feature names should match",
+    r"Expected 2D array, got 1D array instead",
+    r"This \w+ estimator requires y to be passed",
+)
+
+# Names of arguments of methods, with which a refusal may begin besides constructor parameters.
+ARGUMENTS = ("X", "y", "sample_weight", "classes", "partial_fit", "to_dict")
+
+# How far a lower bound may fall by round-off, for one iteration and per row.
+ROUND_OFF = 1e-8
+
+
+class RefusedError(Exception):
+    """An estimator or table was refused by a clear error."""
+
+
+def check(seed):
+    """Check the case of a seed; return whether it was fitted and not refused."""
+    case = make_case(seed)
+    draw = Draw([seed, 1])
+    try:
+        moe = fit(case)
+        for law in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one):
+            law(case, moe)
+        for index in draw.rng.permutation(len(LAWS))[:4]:
+            LAWS[index](case, moe, draw)
+    except RefusedError:
+        return False
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}\n{case}") from error
+    return True
+
+
+# --- fits, refusals and warnings ----------------------------------------------------------------
+
+
+def is_clear(error, estimator):
+    """Whether an error begins with the name of a parameter, or is one of scikit-learn's own."""
+    names = (*inspect.signature(type(estimator)).parameters, *ARGUMENTS)
+    begins = re.match(rf"({'|'.join(map(re.escape, names))})\b", str(error))
+    return isinstance(error, ValueError | TypeError) and bool(
+        begins or any(re.match(pattern, str(error)) for pattern in STANDARD)
+    )
+
+
+def documented(action, *args, **options):
+    """The result of an action that gives no other warnings than documented ones, to its caller."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = action(*args, **options)
+    for warning in caught:
+        text = str(warning.message)
+        if issubclass(warning.category, LinAlgWarning) and "sklearn" in warning.filename:
+            continue  # of an estimator that was given as an expert
+        assert text.startswith(DOCUMENTED), f"{warning.category.__name__}: {text}"
+        assert warning.filename == __file__, f"a warning points at {warning.filename}"
+    return result
+
+
+def fit(case, estimator=None):
+    """The fitted mixture, or `RefusedError`, after which nothing is fitted."""
+    moe = clone(case.estimator if estimator is None else estimator)
+    before = set(vars(moe))
+    try:
+        return documented(moe.fit, case.X, case.y, case.weight)
+    except (ValueError, TypeError) as error:
+        if not is_clear(error, moe):
+            raise
+        assert set(vars(moe)) == before, "a refused fit leaves attributes"
+        raise RefusedError(str(error)) from error
+
+
+def outputs(moe, X):
+    """All that a mixture predicts, (n_samples, n_values)."""
+    means = moe.predict_proba(X) if hasattr(moe, "predict_proba") else moe.predict(X)
+    return np.column_stack([means.reshape(len(means), -1), moe.predict_gate(X)])
+
+
+def seen(case, moe):
+    """The rows whose target can be scored: those of classes that had rows of positive weight."""
+    if case.task == "regressor":
+        return case
+    return case.take(np.flatnonzero(np.isin(case.y, moe.classes_)))
+
+
+def same_fit(one, other, X, X_other=None):
+    """Two mixtures that are the same to the last bit."""
+    assert_array_equal(one.lower_bounds_, other.lower_bounds_)
+    assert_array_equal(outputs(one, X), outputs(other, X if X_other is None else X_other))
+
+
+# --- laws of every fit --------------------------------------------------------------------------
+
+
+def bounds_never_fall(case, moe):
+    for trace in (moe.lower_bounds_, *moe.start_traces_):
+        assert np.isfinite(trace).all()
+        falls = -np.diff(trace, prepend=trace[:1]) / np.maximum(np.abs(trace), 1.0)
+        assert falls.max() <= ROUND_OFF, f"the lower bound falls by {falls.max():g}"
+    assert moe.lower_bound_ == moe.lower_bounds_[-1]
+    assert moe.n_iter_ <= case.estimator.max_iter
+
+
+def numbers_are_finite(case, moe):
+    assert np.isfinite(outputs(moe, case.X)).all()
+    rows = seen(case, moe)
+    assert np.isfinite(moe.score_samples(rows.X, rows.y)).all()
+    for name in ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "weights_", "load_"):
+        assert np.isfinite(getattr(moe, name, 0.0)).all(), name
+    if case.family is not None and hasattr(moe, "noise_variance_"):
+        assert np.isfinite(moe.noise_variance_).all()
+        assert (moe.noise_variance_ > 0).all()
+
+
+def probabilities_sum_to_one(case, moe):
+    gate, single, rows = moe.predict_gate(case.X), case.container == "float32", seen(case, moe)
+    probs = [gate, moe.responsibilities(rows.X, rows.y), moe.weights_[None]]
+    if hasattr(moe, "predict_proba"):
+        probs.append(moe.predict_proba(case.X))
+    for values in probs:
+        assert (values >= 0).all()
+        # Estimators return probabilities in the precision of the features.
+        assert_allclose(values.sum(axis=1), 1.0, rtol=1e-6 if single else 1e-9)
+    if case.estimator.top_k is not None and case.estimator.combine != "average":
+        assert (gate > 0).sum(axis=1).max() <= case.estimator.top_k
+
+
+# --- laws of some fits --------------------------------------------------------------------------
+
+
+def refits_are_the_same(case, moe, draw):
+    same_fit(fit(case), moe, case.X)
+
+
+def pickles_predict_the_same(case, moe, draw):
+    assert_array_equal(outputs(pickle.loads(pickle.dumps(moe)), case.X), outputs(moe, case.X))
+
+
+def documents_predict_the_same(case, moe, draw):
+    """Parts without a plain form are refused by name."""
+    plain = case.family is not None and moe.base_ is None
+    if not plain or getattr(case.estimator.gate, "transformer", None) is not None:
+        return refuse(moe, moe.to_dict, (), names=("to_dict",))
+    document = json.loads(json.dumps(moe.to_dict()))
+    loaded = type(moe).from_dict(document)
+    assert_array_equal(outputs(loaded, case.X), outputs(moe, case.X))
+    assert loaded.to_dict() == document
+
+
+def order_is_free(case):
+    """Whether the order of the rows does not matter to the last bit, as the documentation states.
+
+    "auto" leaves out rows by their positions; responsibilities belong to rows.
+    """
+    moe = case.estimator
+    return moe.n_experts != "auto" and isinstance(moe.init, str)
+
+
+def order_of_rows_does_not_matter(case, moe, draw):
+    if order_is_free(case):
+        same_fit(fit(case.take(draw.rng.permutation(len(case.y)))), moe, case.X)
+
+
+def weights_are_repeats(case, moe, draw):
+    whole = case.weight is not None and case.weight.dtype.kind == "i"
+    if order_is_free(case) and isinstance(case.estimator.n_experts, int) and whole:
+        repeated = case.take(np.repeat(np.arange(len(case.y)), case.weight))
+        same_fit(fit(replace(repeated, weight=None)), moe, case.X)
+
+
+def containers_do_not_matter(case, moe, draw):
+    """Estimators, such as a base, may compute in the order of the memory."""
+    if case.container in DENSE and case.family is not None and moe.base_ is None:
+        other = replace(case, container=draw.one(*DENSE))
+        same_fit(fit(other), moe, other.X, case.X)
+
+
+def distributions_agree_with_predictions(case, moe, draw):
+    if case.task == "classifier":
+        labels = moe.predict(case.X)
+        assert_array_equal(labels, moe.classes_[moe.predict_proba(case.X).argmax(axis=1)])
+        return
+    if case.family is None or missing_methods(case.family, SupportsDistribution):
+        return
+    distribution, mean = moe.predict_dist(case.X), moe.predict(case.X)
+    scale = max(np.abs(mean).max(), np.abs(case.y).max(), 1e-300)
+    round_off = 1e-5 if case.container == "float32" else 1e-9
+    assert_allclose(distribution.mean / scale, mean / scale, rtol=0.0, atol=round_off)
+    assert (distribution.std >= 0).all()
+    interval = moe.predict_interval(case.X, 0.5)
+    quantiles = moe.predict_quantile(case.X, [0.25, 0.5, 0.75])
+    assert np.isfinite(interval).all()
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    assert_array_equal(interval, quantiles[:, [0, 2]])
+    probability = distribution.cdf(case.y)
+    assert ((probability >= 0) & (probability <= 1)).all()
+    draws = moe.sample(case.X, 2, random_state=0)
+    assert_array_equal(draws, moe.sample(case.X, 2, random_state=0))
+    assert np.isfinite(draws).all()
+
+
+def descriptions_are_written(case, moe, draw):
+    rows = seen(case, moe)
+    summary = documented(moe.summary, rows.X, rows.y, rows.weight)
+    assert "nan" not in str(documented(moe.summary)), "nan in the summary"
+    assert str(summary)
+    assert export_text(moe)
+    assert export_mermaid(moe)
+    assert moe._repr_html_()
+    explanation = moe.explain(case.X)
+    assert_array_equal(explanation.gate, moe.predict_gate(case.X))
+    for name, values in explanation.items():
+        assert np.isfinite(values).all(), name
+
+
+def criteria_are_numbers(case, moe, draw):
+    rows = seen(case, moe)
+    if case.family is not None:
+        for criterion in (moe.aic, moe.bic, moe.icl):
+            assert np.isfinite(criterion(rows.X, rows.y, rows.weight))
+        assert moe.n_parameters_ > 0
+
+
+def warm_starts_gain(case, moe, draw):
+    if case.estimator.combine != "average" and isinstance(case.estimator.n_experts, int):
+        options = {"warm_start": True, "max_iter": 3}
+        warm = fit(case, clone(case.estimator).set_params(**options))
+        bound = warm.lower_bound_
+        documented(warm.fit, case.X, case.y, case.weight)
+        assert warm.lower_bound_ >= bound - ROUND_OFF * max(1.0, abs(bound))
+
+
+def refusals_change_nothing(case, moe, draw):
+    before, state = outputs(moe, case.X), pickle.dumps(vars(moe))
+    refuse(moe, moe.fit, draw.one(*bad_data(case)))
+    for index in draw.rng.permutation(len(BAD_PARAMETERS))[:3]:
+        name, value = BAD_PARAMETERS[index]
+        good = getattr(moe, name)
+        moe.set_params(**{name: value})
+        names = (name, "combine", "n_experts")  # which may not go with the value either
+        refuse(moe, moe.fit, (case.X, case.y, case.weight), names=names)
+        moe.set_params(**{name: good})
+    assert pickle.dumps(vars(moe)) == state, "a refused fit changes an attribute"
+    assert_array_equal(outputs(moe, case.X), before)
+
+
+BAD_PARAMETERS = [
+    ("n_experts", 0),
+    ("n_experts", "few"),
+    ("expert", "forest"),
+    ("gate", "wide"),
+    ("alpha", -1.0),
+    ("alpha", np.nan),
+    ("gate_alpha", np.inf),
+    ("gate_features", [99]),
+    ("expert_features", ["nobody"]),
+    ("top_k", 0),
+    ("balance", -1.0),
+    ("init", "best"),
+    ("init", np.ones((2, 2))),
+    ("n_init", 0),
+    ("combine", "worst"),
+    ("max_iter", 0),
+    ("tol", -1.0),
+    ("cross_fit", 1),
+    ("random_state", "seed"),
+    ("n_jobs", 0),
+    ("warm_start", 1),
+    ("verbose", -1),
+]
+
+
+def bad_data(case):
+    """Arguments of fit that break a rule."""
+    X, y, weight, n_rows = case.X, case.y, case.weight, len(case.y)
+    broken = case.values.copy()
+    broken[0, 0] = np.inf
+    yield broken, y, weight
+    yield X, y[:-1], weight
+    yield X, None, weight
+    yield X, y, -np.ones(n_rows)
+    yield X, y, np.zeros(n_rows)
+    yield X, y, np.ones(n_rows + 1)
+    yield case.values[:0], y[:0], None
+    yield case.values[:, 0], y, weight
+    if case.task == "regressor":
+        yield X, np.full(y.shape, np.nan), weight
+        yield X, np.full(y.shape, "a"), weight
+
+
+def refuse(moe, action, args, names=("",), **options):
+    """An action must be refused by a clear error, which begins with one of some names."""
+    error = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            action(*args, **options)
+    except (ValueError, TypeError) as refusal:
+        error = refusal
+    assert error is not None, f"{action.__name__} refuses nothing: {names}, {args}"
+    assert str(error).startswith(names), f"the error must begin with {names}: {error}"
+    assert is_clear(error, moe), f"unclear: {error}"
+
+
+def streams_keep_their_promises(case, moe, draw):
+    if case.container in FRAMES + SPARSE or not hasattr(clone(case.estimator), "partial_fit"):
+        return
+    n_batches = draw.one(2, 3, 5)
+    order = draw.rng.permutation(len(case.y))
+    batches = [case.take(rows) for rows in np.array_split(order, n_batches) if len(rows)]
+    first, second = clone(case.estimator), clone(case.estimator)
+    for batch in batches:
+        learn(case, first, batch)
+        learn(case, second, batch)
+        if not hasattr(first, "n_features_in_"):
+            return  # too few rows to begin
+        state = pickle.dumps(vars(first))
+        args = draw.one(*bad_data(batch))
+        refuse(first, first.partial_fit, args[:2], sample_weight=args[2])
+        assert pickle.dumps(vars(first)) == state, "a refused batch changes an attribute"
+        second = pickle.loads(pickle.dumps(second))
+    assert_array_equal(outputs(first, case.X), outputs(second, case.X))
+    assert np.isfinite(outputs(first, case.X)).all()
+    assert np.isfinite(first.lower_bound_)
+    assert_allclose(first.predict_gate(case.X).sum(axis=1), 1.0, rtol=1e-9)
+
+
+def learn(case, moe, batch):
+    """A batch of a stream; one that is refused is skipped."""
+    options = {"sample_weight": batch.weight}
+    if case.task == "classifier":
+        options["classes"] = np.unique(case.y)
+    try:
+        documented(moe.partial_fit, batch.X, batch.y, **options)
+    except (ValueError, TypeError) as error:
+        if not is_clear(error, moe):
+            raise
+
+
+LAWS = (
+    refits_are_the_same,
+    pickles_predict_the_same,
+    documents_predict_the_same,
+    order_of_rows_does_not_matter,
+    weights_are_repeats,
+    containers_do_not_matter,
+    distributions_agree_with_predictions,
+    descriptions_are_written,
+    criteria_are_numbers,
+    warm_starts_gain,
+    refusals_change_nothing,
+    streams_keep_their_promises,
+)

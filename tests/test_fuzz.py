@@ -1,0 +1,36 @@
+"""Random estimators on random tables keep the laws of `fuzz_laws`; `--fuzz-cases` checks more."""
+
+from fuzz_laws import check
+
+from skmoe.experts import EXPERTS
+from skmoe.gates import GATES
+
+N_CHUNKS = 8
+
+
+def pytest_generate_tests(metafunc):
+    if "seeds" in metafunc.fixturenames:
+        n_cases = metafunc.config.getoption("--fuzz-cases")
+        chunks = [range(start, n_cases, N_CHUNKS) for start in range(N_CHUNKS)]
+        metafunc.parametrize("seeds", chunks, ids=map(str, range(N_CHUNKS)))
+
+
+def test_random_cases_keep_the_laws(seeds):
+    failures, n_fitted = [], 0
+    for seed in seeds:
+        try:
+            n_fitted += check(seed)
+        except AssertionError as failure:
+            failures.append(str(failure))
+    assert not failures, "\n\n".join(failures)
+    assert n_fitted >= 0.5 * len(seeds), "most cases are refused"
+
+
+def test_cases_draw_from_the_registries():
+    """All families and gates are among the cases, without which they would not be checked."""
+    moes = [make_case(seed).estimator for seed in range(300)]
+    named = {moe.expert for moe in moes if isinstance(moe.expert, str)}
+    assert set(EXPERTS) <= named
+    assert {moe.gate for moe in moes if isinstance(moe.gate, str)} == set(GATES)
+    kinds = {type(moe.expert) for moe in moes}
+    assert {family for row in EXPERTS.values() for family in row.values()} <= kinds

@@ -374,6 +374,21 @@ def test_warm_start_goes_on_from_given_responsibilities():
     assert_array_equal(trees._training_state.cross_fit_cache.fold, fold)
 
 
+class Surprised(MixtureOfExpertsRegressor):
+    """A regressor to which every observation is very improbable, as to one without any noise."""
+
+    def score_samples(self, X, y=None):
+        return super().score_samples(X, y) - 1e9
+
+
+def test_experts_with_very_low_densities_are_fitted():
+    expert = Surprised(1, n_init=1, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, expert=expert, n_init=1, max_iter=2, random_state=0)
+    X, y = crossing_lines(n_rows=40)
+    assert np.isfinite(quiet(moe, X, y).predict(X)).all()
+    assert np.isfinite(moe.lower_bounds_).all()
+
+
 def test_warm_start_goes_on_from_sparse_rows():
     """Whether a sparse matrix is known to be in order does not make it another one."""
     X, y = steps(n_rows=60)

@@ -1,5 +1,6 @@
 """Random estimators on random tables keep the laws of `fuzz_laws`; `--fuzz-cases` checks more."""
 
+from fuzz_cases import make_case
 from fuzz_laws import check
 
 from skmoe.experts import EXPERTS

@@ -47,14 +47,14 @@ def all_finite(moe, X, y):
     return all(np.isfinite(values).all() for values in numbers)
 
 
-def quietly_fitted(moe, X, y):
+def quietly_fitted(moe, X, y, weight=None):
     """A fit in which only skmoe's own warnings are allowed."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Experts have collapsed")
         warnings.filterwarnings("ignore", "EM did not converge")
         warnings.filterwarnings("ignore", "The noise variance of some experts")
-        return moe.fit(X, y)
+        return moe.fit(X, y, weight)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
@@ -112,6 +112,16 @@ def test_constant_columns_get_no_weight():
     assert_array_equal(moe.predict(X), moe.predict(moved))
     same = MixtureOfExpertsRegressor(2, random_state=0).fit(BASE, TARGET)
     assert same.lower_bound_ == pytest.approx(moe.lower_bound_, abs=1e-9)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
+    X = BASE.copy()
+    X[:, 0] = np.arange(N) == 3
+    weight = np.where(np.arange(N) == 3, 1e-154, 1.0)
+    moe = quietly_fitted(MixtureOfExpertsRegressor(2, random_state=0), container(X), TARGET, weight)
+    assert all_finite(moe, container(X), TARGET)
+    assert_array_equal(moe.coef_[:, 0], 0.0)
 
 
 def test_one_class_for_each_region():

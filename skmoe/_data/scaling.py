@@ -12,7 +12,7 @@ from skmoe._numerics.typing import Array, Design
 # Number of rows for which a block of a design matrix and its products fit into the cache.
 BLOCK_ROWS = 2048
 
-# Standard deviation, relative to the mean, up to which a column counts as constant (round-off).
+# Standard deviation, relative to mean or range, up to which a column counts as constant (round-off).
 CONSTANT_RTOL = 1e-13
 
 
@@ -46,7 +46,8 @@ def fit_standardization(X: Design, weight: Array) -> Standardization:
         variance = np.square(deviation, out=deviation).T @ weight / total
         center = mean
     std = np.sqrt(np.maximum(variance, 0.0)) * unit
-    constant = std <= CONSTANT_RTOL * np.abs(mean)
+    # Also where values differ in rows of negligible weight only, which would be scaled to infinity.
+    constant = std <= CONSTANT_RTOL * np.maximum(np.abs(mean), unit)
     return Standardization(center, np.where(constant, np.inf, std))
 
 

@@ -50,7 +50,7 @@ MIN_FIT_ROWS = 20
 REFIT_TOL = 1e-2
 
 # Log density of experts before their first fit, lower than that of any fit.
-UNFITTED_LOG_PROB = -1e6
+UNFITTED_LOG_PROB = -1e100
 
 
 class EstimatorParams(NamedTuple):

@@ -111,3 +111,10 @@ def test_portfolio_takes_the_kinds_in_turn():
     assert init_schedule("kmeans", 3, 2) == ["kmeans", "kmeans"]
     assert set(init_schedule("auto", 3, 4)) == set(NAMES)
     assert init_schedule("auto", 3, 1) != init_schedule("auto", 9, 1)
+
+
+def test_kmeans_of_points_equal_but_for_round_off_does_not_warn():
+    X = 1e-200 * np.arange(6.0)[:, None]
+    labels = INITIALIZERS["kmeans"](X, np.zeros((1, 6)), np.ones(6), 3, np.random.default_rng(0))
+    assert labels.shape == (6,)
+    assert labels.max() < 3

@@ -12,7 +12,7 @@ from skmoe._numerics.typing import Array, Design
 # Number of rows for which a block of a design matrix and its products fit into the cache.
 BLOCK_ROWS = 2048
 
-# Standard deviation, relative to mean or range, up to which a column counts as constant (round-off).
+# Standard deviation, relative to mean or range, up to which a column is constant (round-off).
 CONSTANT_RTOL = 1e-13
 
 

@@ -295,7 +295,6 @@ BAD_PARAMETERS = [
     ("max_iter", 0),
     ("tol", -1.0),
     ("cross_fit", 1),
-    ("random_state", "seed"),
     ("n_jobs", 0),
     ("warm_start", 1),
     ("verbose", -1),

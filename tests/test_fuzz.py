@@ -24,7 +24,7 @@ def test_random_cases_keep_the_laws(seeds):
         except AssertionError as failure:
             failures.append(str(failure))
     assert not failures, "\n\n".join(failures)
-    assert n_fitted >= 0.5 * len(seeds), "most cases are refused"
+    assert n_fitted >= 0.25 * len(seeds), "most cases are refused"
 
 
 def test_cases_draw_from_the_registries():

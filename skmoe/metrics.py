@@ -219,5 +219,6 @@ def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
             raise TypeError(
                 f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
                 f"that ends in one; got {type(estimator).__name__}. Where the target is "
-                "transformed, put the scorer inside the transformation."
+                "transformed, score inside the transformation: "
+                "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
             )

@@ -64,8 +64,9 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     >>> [output.name for output in to_onnx(moe, X[:1]).graph.output]
     ['variable']
     """
+    skl2onnx = import_skl2onnx("to_onnx")
     register_converters()
-    return import_skl2onnx("to_onnx").to_onnx(model, X, **options)
+    return skl2onnx.to_onnx(model, X, **options)
 
 
 def register_converters() -> None:

@@ -44,6 +44,12 @@ class Part(ABC):  # noqa: B024
         known: set[str] = {field.name for field in fields(cls)} if is_dataclass(cls) else set()
         return cls(**{name: value for name, value in options.items() if name in known})
 
+    def check_options(self) -> None:  # noqa: B027
+        """Raise ValueError if a hyper-parameter is invalid. Default: all are valid.
+
+        It is called for objects that are passed as `expert` or `gate`, before any work.
+        """
+
     def limitation(self, capability: type) -> str:
         """The reason why this instance lacks a capability whose methods it has; "" if it has it."""
         return ""

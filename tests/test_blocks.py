@@ -221,13 +221,13 @@ def test_bad_blocks_are_told_by_their_number():
     cases = {
         r"block 1: X has 2 features.*3 features": lambda x, y: (x[:, :2], y),
         "block 1 must be like the first.*float64.*float32": lambda x, y: (x.astype("f4"), y),
-        "block 1: Input X contains NaN": holed,
+        "block 1: X must have no missing values.* column 1 of X contains NaN": holed,
         "block 1: Input y contains NaN": lambda x, y: (x, np.full(100, np.nan)),
         "block 1: X and y must have the same number": lambda x, y: (x, y[:50]),
         r"block 1 must be like the first.*\(2,\)": lambda x, y: (x, np.column_stack([y, y])),
-        "block 1: sample_weight must hold": lambda x, y: (x, y, -np.ones(100)),
-        "block 1: sample_weight must hold .* 100 rows": lambda x, y: (x, y, np.full(100, np.nan)),
-        "block 1: sample_weight must hold one finite": lambda x, y: (x, y, np.full(100, np.inf)),
+        "block 1: sample_weight must not be negative": lambda x, y: (x, y, -np.ones(100)),
+        "block 1: sample_weight must be finite; .* NaN": lambda x, y: (x, y, np.full(100, np.nan)),
+        "block 1: sample_weight must be finite": lambda x, y: (x, y, np.full(100, np.inf)),
         r"block 1: sample_weight .* shape \(99,\)": lambda x, y: (x, y, np.ones(99)),
         r"block 1 must be a tuple \(X, y\)": lambda x, y: [x, y],
     }

@@ -494,7 +494,7 @@ def test_large_tables_start_on_a_sample(monkeypatch):
         ("c", Ridge(), "expert must be a classifier, as the mixture is"),
         ("r", ["tree", LogisticRegression()], r"expert\[1\] must be a regressor"),
         ("r", ["tree", "forest"], r"expert\[1\] must be one of \['linear', 'tree'\]"),
-        ("r", DecisionTreeRegressor, "a scikit-learn estimator or a list"),
+        ("r", DecisionTreeRegressor, "must be an instance; got the class DecisionTreeRegressor"),
         ("r", StandardScaler(), "a scikit-learn estimator or a list"),
     ],
 )

@@ -405,7 +405,7 @@ def test_the_noise_is_that_of_weighted_fits():
     order = np.random.default_rng(0).permutation(N)
     fold = np.empty(N, dtype=int)
     fold[order] = np.arange(N) % 3
-    errors = []
+    errors, relative = [], weight / weight.mean()
     for model in (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0)):
         # Rows in the order of the folds, which decides ties of the tree.
         told = cross_val_predict(
@@ -413,7 +413,7 @@ def test_the_noise_is_that_of_weighted_fits():
             X[order],
             Y[:, order].T,
             cv=PredefinedSplit(fold[order]),
-            params={"sample_weight": weight[order]},
+            params={"sample_weight": relative[order]},
         )
         errors.append(np.average((told - Y[:, order].T) ** 2, axis=0, weights=weight[order]))
     expected = np.minimum(np.minimum(*errors), 1.0)

@@ -166,7 +166,7 @@ class TestLazyAnswers:
         lazy, y = arrays(X, Y)
         holed = X.copy()
         holed[1700, 1] = np.nan
-        with pytest.raises(ValueError, match="block 3: Input X contains NaN"):
+        with pytest.raises(ValueError, match=r"block 3: .* column \d of X contains NaN"):
             clone(MOE).fit(*arrays(holed, Y))
         short = y[lazy[:, 0] > 0]  # as many chunks, of other rows
         with pytest.raises(ValueError, match="block 0: X and y must have the same number of rows"):

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import quiet
 from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -11,6 +12,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._mixture.model import expert_usage
+from skmoe.blocks import RowBlocks
 from skmoe.gates import ConstantGate, SoftmaxGate
 
 
@@ -117,3 +120,98 @@ def test_systems_that_are_too_large_to_be_formed_have_the_same_solution(make, Mo
     assert np.diff(unformed.lower_bounds_).min() > -1e-10
     assert unformed.lower_bound_ == pytest.approx(formed.lower_bound_, abs=1e-5)
     assert_allclose(unformed.coef_, formed.coef_, atol=0.02)
+
+
+# --- the ends of the number scale -------------------------------------------------------------
+
+
+def two_planes(n_rows=200):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    return X, np.where(X[:, 0] > 0, 3 * X[:, 1], -3 * X[:, 1]) + 0.2 * rng.normal(size=n_rows)
+
+
+@pytest.mark.parametrize("distance", [1e8, 1e20, 1e100])
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_responsibilities_of_rows_far_from_all_experts_sum_to_one(distance, top_k):
+    X, y = two_planes()
+    moe = MixtureOfExpertsRegressor(3, variance="shared", top_k=top_k, random_state=0, n_init=1)
+    resp = quiet(moe, X, y).responsibilities(X, np.full(len(y), distance))
+    assert_allclose(resp.sum(axis=1), 1.0)
+    usage = expert_usage(moe._fitted.model, moe._fitted.params, [rows_far_away(moe, X, distance)])
+    assert usage.responsibility_mass.sum() == pytest.approx(len(y))
+
+
+def rows_far_away(moe, X, distance):
+    return moe._fitted.preprocessor.transform(X, np.full((1, len(X)), distance))[0]
+
+
+@pytest.mark.parametrize("scale", [1e-139, 1e-100, 1e100, 5e138])
+def test_predictions_are_finite_in_every_unit_of_the_target(scale):
+    X, y = two_planes()
+    moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y * scale)
+    expected = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    assert_allclose(moe.noise_variance_, expected.noise_variance_ * scale**2, rtol=1e-6)
+    assert_allclose(moe.predict(X), expected.predict(X) * scale, rtol=1e-6)
+    actual, wanted = moe.predict_dist(X), expected.predict_dist(X)
+    for name in ("std", "median", "mode"):
+        assert_allclose(getattr(actual, name) / scale, getattr(wanted, name), rtol=1e-4, atol=1e-6)
+    assert_allclose(actual.crps(y * scale) / scale, wanted.crps(y), rtol=1e-4)
+
+
+def from_blocks(moe, X, y):
+    return moe.fit(RowBlocks.from_arrays(X, y))
+
+
+def from_batches(moe, X, y):
+    return moe.partial_fit(X[:150], y[:150]).partial_fit(X[150:], y[150:])
+
+
+def from_rows(moe, X, y):
+    return moe.fit(X, y)
+
+
+def from_sparse_rows(moe, X, y):
+    return moe.fit(sparse.csr_array(X), y)
+
+
+@pytest.mark.parametrize("fit", [from_rows, from_sparse_rows, from_blocks, from_batches])
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_features_have_any_unit(fit, scale):
+    X, y = two_planes()
+    moe = fit(MixtureOfExpertsRegressor(2, random_state=0), X * scale, y)
+    expected = fit(MixtureOfExpertsRegressor(2, random_state=0), X, y)
+    assert_allclose(moe.predict(X * scale), expected.predict(X), atol=1e-5)
+    assert np.isfinite(moe.coef_).all()
+
+
+@pytest.mark.parametrize("half_life", [5e-324, 1e300])
+def test_any_half_life_is_without_overflow(half_life):
+    X, y = two_planes()
+    moe = MixtureOfExpertsRegressor(2, half_life=half_life, random_state=0)
+    assert np.isfinite(from_batches(moe, X, y).predict(X)).all()
+
+
+@pytest.mark.parametrize("weight", [1e-100, 1e-10, 1e10, 1e137])
+@pytest.mark.parametrize("Moe", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_weights_have_any_unit(Moe, weight):
+    X, y = two_planes()
+    y = y if Moe is MixtureOfExpertsRegressor else y > 0
+    moe = quiet(Moe(2, n_init=1, random_state=0), X, y, sample_weight=np.full(len(X), weight))
+    assert np.isfinite(moe.lower_bound_)
+    assert np.isfinite(moe.coef_).all()
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+def test_the_order_of_repeated_rows_with_fractional_weights_changes_no_bit(expert):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(60, 3)) > 0) * 1.0
+    y = np.round(X @ [1, 2, 3] + rng.normal(size=60))
+    weight = rng.uniform(0.1, 3, size=60)
+    moe = MixtureOfExpertsRegressor(3, expert=expert, n_init=1, max_iter=5, random_state=0)
+    expected = quiet(clone(moe), X, y, sample_weight=weight)
+    for _ in range(2):
+        order = rng.permutation(60)
+        permuted = quiet(clone(moe), X[order], y[order], sample_weight=weight[order])
+        assert_array_equal(permuted.lower_bounds_, expected.lower_bounds_)
+        assert_array_equal(permuted.predict(X), expected.predict(X))

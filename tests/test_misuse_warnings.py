@@ -4,12 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, Ridge, TweedieRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.experts._variance_prior import estimate_noise_variance
 
 
 def counts(n_rows=120):
@@ -76,3 +80,108 @@ def test_groups_without_folds_are_refused_with_what_they_are_for():
     )
     with pytest.raises(ValueError, match=message):
         MixtureOfExpertsRegressor(2).fit(X, y, groups=np.arange(len(y)) // 3)
+
+
+# --- nothing leaks from inside ----------------------------------------------------------------
+
+
+def regimes(n_rows=200, n_columns=3):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n_rows, n_columns))
+    return X, np.where(X[:, 0] > 0, 3 * X[:, 1], -3 * X[:, 1]) + 0.2 * rng.normal(size=n_rows)
+
+
+@pytest.mark.parametrize("weight", [1e-12, 1e12, 1e100])
+def test_the_noise_estimate_does_not_warn_for_extreme_weights(weight):
+    """More columns than rows: the penalty of the ridge regression must keep its size."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 60)), rng.normal(size=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Experts have collapsed")  # of so little weight
+        MixtureOfExpertsRegressor(1).fit(X, y, sample_weight=np.full(20, weight))
+
+
+@pytest.mark.parametrize("weight", [1e-3, 1e12])
+def test_the_noise_estimate_does_not_depend_on_the_unit_of_the_weights(weight):
+    X, _ = regimes()
+    Y = X[:, :1].T + 0.1 * X[:, 1:2].T  # a linear function, for the ridge regression
+    own = np.random.default_rng(2).uniform(1, 2, size=len(X))
+    assert_allclose(
+        estimate_noise_variance(X, Y, weight * own), estimate_noise_variance(X, Y, own), rtol=1e-9
+    )
+
+
+STRICT = [
+    (MixtureOfExpertsRegressor(3, random_state=0), "regression"),
+    (MixtureOfExpertsRegressor(4, top_k=2, random_state=0), "regression"),
+    (MixtureOfExpertsRegressor(3, variance="shared", random_state=0), "regression"),
+    (MixtureOfExpertsRegressor("auto", random_state=0), "regression"),
+    (MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0), "regression"),
+    (MixtureOfExpertsRegressor(2, random_state=0), "outputs"),
+    (MixtureOfExpertsRegressor(2, expert="poisson", random_state=0), "counts"),
+    (MixtureOfExpertsClassifier(3, random_state=0), "classes"),
+]
+
+
+@pytest.mark.parametrize(("moe", "task"), STRICT)
+def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
+    X, y = regimes()
+    target = {
+        "regression": y,
+        "outputs": np.column_stack([y, X[:, 1]]),
+        "counts": np.abs(np.round(y)),
+        "classes": y > 0,
+    }[task]
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        moe = clone(moe).fit(X, target)
+        for method in ("predict", "predict_gate", "predict_experts", "explain"):
+            getattr(moe, method)(X)
+        for method in ("score", "score_samples", "responsibilities", "summary"):
+            getattr(moe, method)(X, target)
+        if hasattr(moe, "partial_fit"):
+            clone(moe).partial_fit(X, target, **({"classes": [0, 1]} if task == "classes" else {}))
+        if task != "classes":
+            distribution = moe.predict_dist(X)
+            values = [distribution.mean, distribution.std, distribution.mode]
+            values += [distribution.ppf(0.3), distribution.cdf(target), distribution.crps(target)]
+            assert all(np.isfinite(value).all() for value in values)
+
+
+def not_converged(moe, X, y):
+    moe.set_params(max_iter=1).fit(X, y)
+
+
+def collapsed(moe, X, y):
+    moe.set_params(n_experts=9, gate_alpha=0.01).fit(X[:20], y[:20])
+
+
+def with_half_life(moe, X, y):
+    moe.set_params(half_life=50).fit(X, y)
+
+
+def with_special_loss(moe, X, y):
+    moe.set_params(expert=PoissonRegressor(), max_iter=2).fit(X, np.exp(y))
+
+
+def through_a_pipeline(moe, X, y):
+    make_pipeline(StandardScaler(), moe.set_params(max_iter=1)).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "fit", [not_converged, collapsed, with_half_life, with_special_loss, through_a_pipeline]
+)
+def test_warnings_point_at_the_line_of_the_user(fit):
+    X, y = regimes()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(MixtureOfExpertsRegressor(2, n_init=1, random_state=0), X, y)
+    assert caught
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_too_few_iterations_leave_no_estimate_of_the_gain():
+    X, y = regimes()
+    with pytest.warns(ConvergenceWarning, match="too few to estimate the remaining gain, tol="):
+        MixtureOfExpertsRegressor(2, n_init=1, max_iter=1, random_state=0).fit(X, y)

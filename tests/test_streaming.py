@@ -238,7 +238,7 @@ CLASSIFIER = MixtureOfExpertsClassifier(2)
 REFUSED = {
     "gate": (clone(REGRESSOR).set_params(gate=[1]), Y, {}, "gate must be one of"),
     "half life": (clone(REGRESSOR).set_params(half_life=0), Y, {}, "half_life must be None"),
-    "word": (clone(REGRESSOR).set_params(half_life="x"), Y, {}, "half_life must be a finite"),
+    "word": (clone(REGRESSOR).set_params(half_life="x"), Y, {}, "half_life must be None"),
     "no classes": (CLASSIFIER, CLASSES, {}, "classes must be passed on the first call"),
     "one class": (CLASSIFIER, CLASSES, {"classes": [1]}, "at least two classes"),
     "unknown": (CLASSIFIER, CLASSES, {"classes": [0, 1]}, r"classes seen in fit, \[0, 1\]; got 2"),

@@ -10,7 +10,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.checks import as_csr, check_offset, check_same_length
+from skmoe._data.checks import as_csr, check_block_weights, check_offset, check_same_length
+from skmoe._data.feature_checks import explain_features
+from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._numerics.typing import Array, Design
 
 
@@ -69,36 +71,38 @@ class BlockChecker:
     def __call__(self, index: int, block: Any) -> Block:
         """Validated rows of a block."""
         X, y, weight, offset = check_block(index, block)
+        with_block_index(index, check_target, y, self.is_classification)
         offset_shape = None if offset is None else np.shape(offset)[1:]
         kind = _dtypes(X), np.shape(y)[1:], offset_shape
         first = self.kind is None
         self.kind = kind if self.kind is None else self.kind
-        X = with_block_index(
-            index,
-            validate_data,
-            self.columns,
-            X,
-            reset=first,
-            accept_sparse="csr",
-            dtype=np.float64,
-            ensure_min_samples=0,
-        )
+        X = with_block_index(index, self._validate_X, X, first)
         check_block_kind(index, kind, self.kind)
         y = with_block_index(index, self._validate_y, y)
         with_block_index(index, check_same_length, X, y.T)
-        weight = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
-        with_block_index(index, check_block_weights, weight, len(y))
+        weight = with_block_index(index, check_block_weights, weight, len(y))
         with_block_index(index, self.check_target, y, weight)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
         return Block(as_csr(X), y, weight, offset)
 
+    def _validate_X(self, X: Any, first: bool) -> Any:
+        with explain_features(X):
+            return validate_data(
+                self.columns,
+                X,
+                reset=first,
+                accept_sparse="csr",
+                dtype=np.float64,
+                ensure_min_samples=0,
+            )
+
     def _validate_y(self, y: Any) -> Array:
         if self.is_classification:
             return column_or_1d(y)
-        return check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0
-        )
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0)
+        check_target_size(y, whole=False)
+        return y
 
 
 def _dtypes(X: Any) -> str:
@@ -137,13 +141,4 @@ def check_block_kind(index: int, kind: tuple, first: tuple) -> None:
         raise ValueError(
             f"block {index} must be like the first: X of dtype {first[0]} and rows of y of shape "
             f"{first[1]}; got {kind[0]} and {kind[1]}. Convert the blocks in the factory."
-        )
-
-
-def check_block_weights(weight: Array, n_rows: int) -> None:
-    """Weights must be finite and non-negative, one for each row."""
-    if weight.shape != (n_rows,) or not np.isfinite(weight).all() or (weight < 0.0).any():
-        raise ValueError(
-            f"sample_weight must hold one finite number, not negative, for each of {n_rows} rows; "
-            f"got shape {weight.shape}. Correct the weights in the factory."
         )

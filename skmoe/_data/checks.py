@@ -5,8 +5,7 @@ Error messages name the parameter, the rule, the value, and a remedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,28 +18,94 @@ from skmoe._numerics.typing import Array
 # Largest absolute offset: its exponential is finite.
 MAX_OFFSET = 500.0
 
+# Largest total of the weights: sums of weighted squares of standardised values stay finite.
+MAX_TOTAL_WEIGHT = 1e140
+
+# Number of characters of a value that a message shows.
+MAX_SHOWN = 100
+
 # --- hyper-parameters -------------------------------------------------------------------------
 
 
-def check_integer(name: str, value: Any, least: int) -> int:
-    """Validate an integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_) or value < least:
-        raise ValueError(
-            f"{name} must be an integer of at least {least}; got {value!r}. "
-            f"Pass an integer such as {name}={max(least, 2)}."
-        )
+def shown(value: Any) -> str:
+    """A value in a message, cut to a readable length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        text = f"an {type(value).__name__} of more digits than Python writes"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Validate an integer of at least `least`, and at most `most`."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if not is_integer or value < least or (most is not None and value > most):
+        rule = f"of at least {least}" if most is None else f"from {least} to {most}"
+        if is_integer and value >= least:
+            remedy = f"Pass a smaller one, such as {name}={max(least, 2)}."
+        else:
+            remedy = f"Pass an integer such as {name}={max(least, 2)}."
+        raise ValueError(f"{name} must be an integer {rule}; got {shown(value)}. {remedy}")
     return int(value)
 
 
-def check_real(name: str, value: Any, least: float = 0.0) -> float:
-    """Validate a finite number of at least `least`."""
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not is_number or not np.isfinite(value) or value < least:
+def check_real(name: str, value: Any, least: float = 0.0, most: float = np.inf) -> float:
+    """Validate a finite number of at least `least`, and at most `most`."""
+    number = np.nan
+    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = np.inf
+    if not np.isfinite(number) or not least <= number <= most:
+        upper = f" and at most {most:g}" if np.isfinite(most) else ""
         raise ValueError(
-            f"{name} must be a finite number of at least {least:g}; got {value!r}. "
+            f"{name} must be a finite number of at least {least:g}{upper}; got {shown(value)}. "
             f"Pass a number such as {name}={max(least, 1.0):g}."
         )
-    return float(value)
+    return number
+
+
+def check_numbers_of_outputs(name: str, value: Any) -> None:
+    """Validate a tuple of finite numbers of at least zero, one for each output."""
+    if not isinstance(value, tuple) or not value:
+        raise ValueError(
+            f"{name} must be a tuple of numbers, one for each output; got {shown(value)}. "
+            f"Pass a tuple such as {name}=(1.0,)."
+        )
+    for number in value:
+        check_real(name, number)
+
+
+def check_instance(name: str, value: Any) -> None:
+    """An estimator or a part must be an object, not its class."""
+    if isinstance(value, type):
+        raise ValueError(
+            f"{name} must be an instance; got the class {value.__name__}. Pass an instance: "
+            f"{value.__name__}()."
+        )
+
+
+def check_transformer(name: str, value: Any) -> None:
+    """Validate None or a transformer that can be cloned."""
+    check_instance(name, value)
+    missing = [m for m in ("get_params", "fit", "transform") if not hasattr(value, m)]
+    if value is not None and missing:
+        raise ValueError(
+            f"{name} must be None or a transformer of scikit-learn's kind; got {shown(value)}, "
+            f"which has no method {missing[0]}. Pass a transformer such as SplineTransformer()."
+        )
+
+
+def check_n_jobs(value: Any) -> int | None:
+    """Validate a number of jobs: None or an integer other than zero."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if value is not None and (not is_integer or value == 0):
+        raise ValueError(
+            f"n_jobs must be None or an integer other than 0; got {shown(value)}. Pass n_jobs=-1 "
+            "for all processors, or None for one job."
+        )
+    return None if value is None else int(value)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -59,14 +124,20 @@ def check_flag(name: str, value: Any) -> bool:
 
 def check_weights(sample_weight: Any, n_rows: int) -> Array:
     """Row weights (n,): finite, non-negative, not all zero; None stands for weights of one."""
+    weight = check_block_weights(sample_weight, n_rows)
+    if not (weight > 0).any():
+        raise ValueError(
+            "sample_weight must not be zero for every row: all weights are zero. "
+            "Give at least some rows a positive weight."
+        )
+    return weight
+
+
+def check_block_weights(sample_weight: Any, n_rows: int) -> Array:
+    """Row weights (n,) of some of the rows, which may all be zero."""
     if sample_weight is None:
         return np.ones(n_rows)
-    try:
-        weight = np.array(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"sample_weight must be an array of numbers; got {type(sample_weight).__name__}."
-        ) from error
+    weight = _weight_array(sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.shape != (n_rows,):
@@ -81,11 +152,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> Array:
             f"sample_weight must not be negative; its smallest entry is {weight.min():g}. "
             "Drop rows instead of giving them negative weight."
         )
-    if not (weight > 0).any():
-        raise ValueError(
-            "sample_weight must not be zero for every row: all weights are zero. "
-            "Give at least some rows a positive weight."
-        )
+    check_total_weight("sample_weight", weight)
     return weight
 
 
@@ -121,6 +188,33 @@ def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array | None:
     return values.ravel() if n_outputs == 1 else np.ascontiguousarray(values.T)
 
 
+def _weight_array(sample_weight: Any) -> Array:
+    """Weights as floating-point numbers."""
+    try:
+        given = np.asarray(sample_weight)
+        # A conversion would drop imaginary parts, and count the time units of dates.
+        if given.dtype.kind not in "biufO":
+            raise TypeError
+        return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        kind = type(sample_weight).__name__
+        if isinstance(sample_weight, np.ndarray):
+            kind = f"an array of {sample_weight.dtype}"
+        raise ValueError(
+            f"sample_weight must be an array of numbers; got {kind}. Pass one number for each row."
+        ) from None
+
+
+def check_total_weight(name: str, weight: Array) -> None:
+    """The sum of the weights, and sums of weighted squares, must be finite."""
+    largest = float(weight.max(initial=0.0))
+    if largest * len(weight) > MAX_TOTAL_WEIGHT:
+        raise ValueError(
+            f"{name} must give weights with a sum of at most {MAX_TOTAL_WEIGHT:g}; the largest "
+            f"weight of {len(weight)} rows is {largest:g}. Divide the weights by their mean."
+        )
+
+
 def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array) -> Array:
     """Row weights (n,) times class weights.
 
@@ -132,18 +226,25 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
         totals = np.bincount(codes, weight, minlength=len(classes))
         factor = totals.sum() / (len(classes) * np.where(totals > 0, totals, np.inf))
     elif isinstance(class_weight, Mapping):
-        factor = compute_class_weight(dict(class_weight), classes=classes, y=classes[codes])
+        try:
+            factor = compute_class_weight(dict(class_weight), classes=classes, y=classes[codes])
+        except (TypeError, ValueError):
+            factor = np.full(len(classes), np.nan)
         if not (np.isfinite(factor).all() and (factor >= 0).all() and (factor > 0).any()):
             raise ValueError(
-                f"class_weight must give finite non-negative weights, not all zero; "
-                f"got {class_weight!r}."
+                "class_weight must give finite non-negative weights, not all zero, for classes "
+                f"among {classes.tolist()}; got {shown(class_weight)}. Pass a dict from class to "
+                "weight."
             )
     else:
         raise ValueError(
             f'class_weight must be None, "balanced" or a dict from class to weight; '
             f"got {class_weight!r}."
         )
-    return weight * factor[codes]
+    with np.errstate(over="ignore"):
+        weight = weight * factor[codes]
+    check_total_weight("sample_weight times class_weight", weight)
+    return weight
 
 
 def check_columns(
@@ -156,7 +257,13 @@ def check_columns(
     """Indices of columns given as names, indices or a mask; None stands for all columns."""
     if value is None:
         return None
-    chosen = np.atleast_1d(np.asarray(value))
+    try:
+        chosen = np.atleast_1d(np.asarray(value))
+    except ValueError:  # nested lists of different lengths
+        raise ValueError(
+            f"{name} must be a flat list of column names or indices, or a boolean mask; got "
+            f"{shown(value)}. Leave the inner brackets out."
+        ) from None
     if chosen.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional; got shape {chosen.shape}.")
     if chosen.size == 0:
@@ -195,7 +302,8 @@ def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Arr
     if feature_names is None:
         raise ValueError(
             f"{name} holds column names, but X has none. Pass X as a data frame whose column "
-            "names are all strings, or give indices."
+            f"names are all strings, or give indices: {name}=[0] for the column that reports call "
+            "x0."
         )
     position = {feature: i for i, feature in enumerate(feature_names)}
     unknown = [str(entry) for entry in chosen if entry not in position]
@@ -206,13 +314,14 @@ def _named_columns(name: str, chosen: Array, feature_names: Array | None) -> Arr
     return np.array([position[entry] for entry in chosen])
 
 
-def check_enough_rows(n_experts: int, n_distinct: int) -> None:
-    """There must not be more experts than distinct rows."""
-    if n_experts > n_distinct:
+def check_enough_rows(
+    n_experts: int, n_rows: int, rows: str = "distinct rows with positive weight"
+) -> None:
+    """There must not be more experts than rows."""
+    if n_experts > n_rows:
         raise ValueError(
-            f"n_experts must not exceed the number of distinct rows with positive weight, "
-            f"{n_distinct} (n_samples = {n_distinct}); got {n_experts}. "
-            "Use fewer experts or more data."
+            f"n_experts must not exceed the number of {rows}, {n_rows} (n_samples = {n_rows}); got "
+            f"{shown(n_experts)}. Use fewer experts or more data."
         )
 
 
@@ -237,28 +346,20 @@ def class_codes(y: Array, classes: Array) -> Array:
     return codes
 
 
-@contextmanager
-def explain_missing_values() -> Iterator[None]:
-    """Add a remedy to scikit-learn's error about missing values."""
-    try:
-        yield
-    except ValueError as error:
-        if "X contains NaN" in str(error):
-            error.add_note(
-                'Mixtures accept missing values if every expert does, as trees do: expert="tree". '
-                "For other experts, use a pipeline with an imputer."
-            )
-        raise
-
-
 def as_csr(X: Any) -> Any:
-    """Sparse input as a CSR array with sorted indices and no duplicates; dense input as is."""
+    """Sparse input as a CSR array with sorted indices and no duplicates; dense input as is.
+
+    Indices are 32-bit integers where they can be: trees accept no others.
+    """
     if not sparse.issparse(X):
         return X
     X = sparse.csr_array(X)
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
+    if X.indices.dtype != np.int32 and max(X.nnz, *X.shape) <= np.iinfo(np.int32).max:
+        indices, indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+        X = sparse.csr_array((X.data, indices, indptr), shape=X.shape)
     return X
 
 

@@ -40,7 +40,7 @@ def is_frame(X: Any) -> bool:
 
 def frame_columns(X: Any) -> list[Any]:
     """Columns of a data frame."""
-    return [_column(X, j) for j in range(X.shape[1])]
+    return [column_of(X, j) for j in range(X.shape[1])]
 
 
 def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
@@ -150,7 +150,8 @@ def _median(column: Array, weight: Array) -> float:
     return float(values[order][np.searchsorted(cumulative, 0.5 * cumulative[-1])])
 
 
-def _column(X: Any, j: int) -> Any:
+def column_of(X: Any, j: int) -> Any:
+    """One column of an array or a data frame."""
     if hasattr(X, "iloc"):
         return X.iloc[:, j]
     return X[:, j]
@@ -163,7 +164,7 @@ def _is_numeric(column: Any) -> bool:
 
 def _numeric_column(X: Any, j: int) -> Array:
     """A column as floats, with NaN for missing values; X is an array, or any data frame."""
-    column = _column(X, j)
+    column = column_of(X, j)
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
     if hasattr(X, "iloc"):
@@ -173,21 +174,8 @@ def _numeric_column(X: Any, j: int) -> Array:
 
 def _as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
-    strings = [str(value) for value in np.asarray(_column(X, j), dtype=object)]
+    strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]
     return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)
-
-
-def check_numbers(estimator_name: str, X: Any, encoder: Encoder) -> None:
-    """X must not contain infinity, and missing numbers only if all experts accept them."""
-    values = numeric_values(encoder, X)
-    if np.isinf(values).any():
-        raise ValueError("Input X contains infinity: replace it by missing or finite values.")
-    if not encoder.allow_nan and np.isnan(values).any():
-        raise ValueError(
-            f"Input X contains NaN, which not every expert of {estimator_name} accepts. "
-            "Impute it in a pipeline, or use experts that do, such as "
-            "HistGradientBoostingRegressor."
-        )
 
 
 def check_frame(encoder: Encoder) -> None:

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.folds import check_several_groups, make_feasible_folds
+from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import fit_estimator
 from skmoe._numerics.typing import Array, Design
@@ -135,7 +135,7 @@ def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
         return fit_estimator(base, seed, X, target[rows], weight[rows], {})
 
     fold = make_feasible_folds(N_BASE_FOLDS, codes, data.groups, len(data.y), seed)
-    check_several_groups("base", fold)
+    check_several_folds("base", fold, data.groups)
     oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes, data.link)
     return fit(np.arange(len(data.y))), oof_prediction
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from skmoe._data.rows import RawFeatures
+from skmoe._data.target_checks import check_labels
 from skmoe._numerics.typing import Array
 
 # Number of folds of cross_fit="auto".
@@ -67,13 +68,16 @@ def check_folds(
             )
 
 
-def check_several_groups(name: str, fold: Array) -> None:
-    """Out-of-fold predictions need at least two folds."""
-    if not fold.any():
-        raise ValueError(
-            f"{name} needs rows that are left out of its fits: at least 2 groups; got 1. Leave "
-            "groups out, or give finer ones."
-        )
+def check_several_folds(name: str, fold: Array, groups: Array | None) -> None:
+    """Out-of-fold predictions need at least two folds, so two distinct rows or two groups."""
+    if fold.any():
+        return
+    unit, remedy = "distinct rows", f"Leave {name.split('=')[0]} out, or give more rows."
+    if groups is not None:
+        unit, remedy = "groups", "Leave groups out, or give finer ones."
+    raise ValueError(
+        f"{name} needs rows that are left out of its fits: at least 2 {unit}; got 1. {remedy}"
+    )
 
 
 def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
@@ -85,6 +89,8 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
+    if "groups" in arrays:
+        check_labels("groups", arrays["groups"])
     return arrays
 
 

@@ -12,18 +12,22 @@ from skmoe._numerics.typing import Array, Design
 
 
 class Moments(NamedTuple):
-    """Total weight of the rows, and mean and variance of the columns."""
+    """Total weight of the rows, and mean and standard deviation of the columns.
+
+    Standard deviations are finite and positive where variances, which are squares, would overflow
+    or vanish.
+    """
 
     weight: float
     mean: Array
-    variance: Array
+    std: Array
 
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
     total = weight.sum()
     std = fit_standardization(X, weight).scale
-    return Moments(float(total), (X.T @ weight) / total, np.where(np.isfinite(std), std, 0.0) ** 2)
+    return Moments(float(total), (X.T @ weight) / total, np.where(np.isfinite(std), std, 0.0))
 
 
 def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:
@@ -31,14 +35,14 @@ def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:
     total = decay * old.weight + new.weight
     fraction, change = new.weight / total, new.mean - old.mean
     mean = old.mean + fraction * change
-    variance_of_means = fraction * (1.0 - fraction) * change**2
-    variance = (1.0 - fraction) * old.variance + fraction * new.variance + variance_of_means
-    return Moments(total, mean, variance)
+    within = np.hypot(np.sqrt(1.0 - fraction) * old.std, np.sqrt(fraction) * new.std)
+    between = np.sqrt(fraction * (1.0 - fraction)) * np.abs(change)
+    return Moments(total, mean, np.hypot(within, between))
 
 
 def feature_scale(moments: Moments, X: Design) -> Standardization:
     """Standardisation of features; sparse features are scaled but not centred."""
-    std = np.sqrt(moments.variance)
+    std = moments.std
     constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
     center = np.zeros_like(std) if sparse.issparse(X) else moments.mean
     return Standardization(center, np.where(constant, np.inf, std))
@@ -46,6 +50,6 @@ def feature_scale(moments: Moments, X: Design) -> Standardization:
 
 def output_scale(moments: Moments) -> Standardization:
     """Standardisation of outputs; constant outputs are centred but not scaled."""
-    std = np.sqrt(moments.variance)
+    std = moments.std
     constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
     return Standardization(moments.mean, np.where(constant, 1.0, std))

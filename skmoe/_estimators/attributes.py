@@ -92,11 +92,13 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
         )
     elif not run.converged and len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
-        estimate = f"about {gap:.1e}" if np.isfinite(gap) else "an unknown amount"
+        estimate = "too few to estimate the remaining gain"
+        if np.isfinite(gap):
+            estimate = f"about {gap:.1e} per row is left to gain"
         warnings.warn(
-            f"EM did not converge in max_iter={max_iter} iterations: {estimate} per row "
-            f"is left to gain, tol={tol:g}. Increase max_iter, raise tol, or make the "
-            "problem easier with fewer experts or larger penalties (alpha, gate_alpha).",
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate}, tol={tol:g}. "
+            "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
+            "penalties (alpha, gate_alpha).",
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )

@@ -50,6 +50,7 @@ from skmoe._mixture.multistart import (
     fit_all_starts,
     fit_best_start,
 )
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 # Called after each iteration from which another fit can continue, with the iteration number and a
@@ -156,6 +157,7 @@ class BaseMixtureOfExperts(
         return self._fit(X, y, sample_weight, groups, fit_params, offset=offset)
 
     @with_callbacks
+    @underflow_to_zero
     def _fit(
         self,
         X: Any,
@@ -173,7 +175,8 @@ class BaseMixtureOfExperts(
         if isinstance(self.n_experts, str):
             extras = fit_params | {"groups": groups, "offset": offset}
             selection = select_n_experts(self, X, y, sample_weight, extras)
-            fixed = copy.copy(self).set_params(n_experts=selection.n_experts)
+            top_k = None if self.top_k is None else min(self.top_k, selection.n_experts)
+            fixed = copy.copy(self).set_params(n_experts=selection.n_experts, top_k=top_k)
             selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
             groups = groups if uses_groups(self) else None
         params = fixed._validate_parameters()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_real, check_two_classes
+from skmoe._data.checks import check_real, check_two_classes, shown
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.part_parameters import family_of, gate_transformer
 from skmoe._numerics.typing import Array
@@ -92,10 +92,14 @@ def check_half_life(value: Any) -> float:
     """Number of rows after which the weight of previous rows is halved; None is infinity."""
     if value is None:
         return np.inf
-    half_life = check_real("half_life", value)
+    try:
+        half_life = check_real("half_life", value)
+    except ValueError:
+        half_life = 0.0
     if half_life == 0.0:
         raise ValueError(
-            "half_life must be None or a positive number of rows; got 0. Use None to keep all."
+            f"half_life must be None or a positive number of rows; got {shown(value)}. Pass a "
+            "number of rows such as half_life=1000, or None to keep all."
         )
     return half_life
 

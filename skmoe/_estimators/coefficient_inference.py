@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._data.rows import Dataset, UserRows
@@ -23,6 +22,7 @@ from skmoe._inference.maximum import continue_to_maximum
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import compared_to_fit, observed_inference
+from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
 
 COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")

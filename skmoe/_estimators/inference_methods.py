@@ -31,6 +31,7 @@ from skmoe._inference.requirements import check_n_parameters_known, missing_for_
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 
@@ -140,6 +141,7 @@ class ReportingMixin:
 
     # --- standard errors ---
 
+    @underflow_to_zero
     def inference(
         self,
         X: Any,
@@ -253,6 +255,7 @@ class ReportingMixin:
 
     # --- summary ---
 
+    @underflow_to_zero
     def summary(
         self,
         X: Any = None,

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
 
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.checks import check_integer
 from skmoe._data.dask_chunks import is_dask
-from skmoe._data.folds import check_metadata, check_several_groups, make_feasible_folds
+from skmoe._data.folds import check_metadata, check_several_folds, make_feasible_folds
 from skmoe._data.rows import index_rows
 from skmoe._estimators.capabilities import check_integer_n_experts
 from skmoe._estimators.parameters import (
@@ -33,6 +33,7 @@ from skmoe._estimators.parameters import (
 from skmoe._estimators.part_parameters import is_family
 from skmoe._estimators.training_data import TrainingData, distinct_rows, validate_training_data
 from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
 
 # Number of trials after the best one that end the search.
 PATIENCE = 2
@@ -163,6 +164,8 @@ def select_n_experts(
     if isinstance(X, RowBlocks) or is_dask(X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     check_n_experts_selection(estimator)
+    if estimator.top_k is not None:  # trials have at most this many experts for a row
+        check_integer("top_k", estimator.top_k, least=1)
     params, checked, data = _distinct_rows(estimator, X, y, sample_weight, extras)
     criterion = str(estimator.n_experts)
     maximum = max_selected_n_experts(criterion, float(data.weight.sum()))
@@ -309,7 +312,7 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
         codes = codes if can_hold_out.all() else None
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, len(data.y), seed)
-    check_several_groups('n_experts="auto"', fold)
+    check_several_folds('n_experts="auto"', fold, groups)
     n_splits = 1 if len(data.y) >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
     held_out = [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
     held_out = [rows for rows in held_out if len(rows)]

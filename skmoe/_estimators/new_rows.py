@@ -10,7 +10,8 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
-from skmoe._data.encoding import check_frame, check_numbers, is_frame
+from skmoe._data.encoding import check_frame, is_frame
+from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.rows import UserRows
 from skmoe._estimators.part_parameters import check_takes_offset
 from skmoe._mixture.fitted import FittedMixture
@@ -34,18 +35,19 @@ class NewRowsMixin:
         if encoder is not None and encoder.is_frame:
             if is_frame(X):
                 X = validate_data(self, X, reset=False, skip_check_array=True)
-                check_numbers(type(self).__name__, X, encoder)
+                check_numbers(X, encoder)
                 return X
             check_frame(encoder)
         allow_nan = encoder is not None and encoder.allow_nan and not sparse.issparse(X)
-        X = validate_data(
-            self,
-            X,
-            reset=False,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan" if allow_nan else True,
-        )
+        with explain_features(X):
+            X = validate_data(
+                self,
+                X,
+                reset=False,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite="allow-nan" if allow_nan else True,
+            )
         X = as_csr(X)
         return X.toarray() if encoder is not None and sparse.issparse(X) else X
 

@@ -7,9 +7,14 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from skmoe._data.checks import check_choice, check_flag, check_integer, check_real
+from skmoe._data.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_n_jobs,
+    check_real,
+)
 from skmoe._estimators.part_parameters import (
     check_base,
     check_out_of_bag,
@@ -18,6 +23,7 @@ from skmoe._estimators.part_parameters import (
 )
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
 from skmoe.protocols import Experts, Gate
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
@@ -25,6 +31,12 @@ from skmoe.protocols import Experts, Gate
 N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
+
+# Largest number of pseudo-rows for each row: their sum over the rows is finite.
+MAX_BALANCE = 1e100
+
+# Largest number of starts, each of which has a seed, a callback task and a trace.
+MAX_N_INIT = 10_000
 
 # Tolerance on the sums of given initial responsibilities.
 INIT_SUM_TOL = 1e-6
@@ -70,7 +82,8 @@ class FitParameters(NamedTuple):
     n_experts: int
     expert: Any  # as given
     family: Experts | None  # parametric experts, before estimates from the data
-    estimators: list[Any] | None  # otherwise: K names or estimators
+    # Otherwise names or estimators: one for all experts, or one for each.
+    estimators: list[Any] | None
     gate: Gate
     base: Any
     alpha: float
@@ -116,7 +129,8 @@ def validate_parameters(
         alpha = check_real("alpha", estimator.alpha)
     warm_start = check_flag("warm_start", estimator.warm_start)
     check_verbose(estimator.verbose)
-    n_init = check_integer("n_init", estimator.n_init, least=1)
+    n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
+    check_random_state(estimator.random_state)
     check_combine(estimator.combine, n_init, estimator.init, warm_start)
     options = {"alpha": alpha} | task.family_options()
     family, estimators = resolve_experts(estimator.expert, n_experts, task, options)
@@ -140,10 +154,10 @@ def validate_parameters(
         tol=check_real("tol", estimator.tol),
         cross_fit=cross_fit,
         top_k=check_top_k(estimator.top_k, n_experts),
-        balance=check_real("balance", estimator.balance),
+        balance=check_real("balance", estimator.balance, most=MAX_BALANCE),
         warm_start=warm_start,
         random_state=estimator.random_state,
-        n_jobs=estimator.n_jobs,
+        n_jobs=check_n_jobs(estimator.n_jobs),
     )
 
 

@@ -10,6 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
+from skmoe._data.checks import check_instance
+from skmoe._data.sklearn_adapter import LOSSES
 from skmoe._estimators.tasks import Task
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import EXPERTS
@@ -21,12 +23,15 @@ from skmoe.protocols import Experts, Gate
 def resolve_experts(
     expert: Any, n_experts: int, task: Task, options: Mapping[str, Any]
 ) -> tuple[Experts | None, list[Any] | None]:
-    """A parametric family with its hyper-parameters, or K names or estimators."""
+    """A parametric family with its hyper-parameters, or names or estimators.
+
+    There is one name or estimator for each expert, or a single one for all of them.
+    """
     family = resolve_family(expert, task.name, options)
     if family is not None:
         return family, None
     if not isinstance(expert, list | tuple):
-        return None, [_check_estimator("expert", expert, task.name, _expert_names())] * n_experts
+        return None, [_check_estimator("expert", expert, task.name, _expert_names())]
     if len(expert) != n_experts:
         raise ValueError(
             f"expert as a list must have one entry for each of the n_experts={n_experts} "
@@ -46,6 +51,7 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
                 f"expert must be a family for a {task}; got {expert!r}, which models "
                 f"{expert.support}."
             )
+        expert.check_options()
         return expert
     if not isinstance(expert, str) or expert not in EXPERTS:
         return None
@@ -96,15 +102,12 @@ def _check_list_entry(k: int, entry: Any, task: str) -> Any:
 def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
     if _is_estimator_name(estimator) and names:
         return estimator
-    if isinstance(estimator, type) or not (
-        hasattr(estimator, "fit") and hasattr(estimator, "predict")
-    ):
-        raise ValueError(
-            f"{name} must be one of {sorted(names)}, a scikit-learn estimator or a list of these; "
-            f"got {estimator!r}."
-            if names
-            else f"{name} must be None or a scikit-learn estimator; got {estimator!r}."
-        )
+    check_instance(name, estimator)
+    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+        remedy = LOSSES.get(estimator, "") if isinstance(estimator, str) else ""
+        rule = f"one of {sorted(names)}, a scikit-learn estimator or a list of these"
+        rule = rule if names else "None or a scikit-learn estimator"
+        raise ValueError(f"{name} must be {rule}; got {estimator!r}. {remedy}".rstrip())
     kind = is_regressor if task == "regressor" else is_classifier
     if not kind(estimator):
         raise ValueError(
@@ -185,8 +188,10 @@ def resolve_gate(gate: Any, options: Mapping[str, Any], n_experts: int) -> Gate:
     if isinstance(gate, str) and gate in GATES:
         resolved = GATES[gate].from_options(options)
     elif isinstance(gate, Gate):
+        gate.check_options()
         resolved = gate
     else:
+        check_instance("gate", gate)
         raise ValueError(
             f"gate must be one of {sorted(GATES)} or an object with the methods of "
             f"skmoe.protocols.Gate, from which it derives; got {gate!r}."

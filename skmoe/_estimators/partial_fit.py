@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
 from skmoe._data.duplicates import unique_weighted_rows
+from skmoe._data.feature_checks import explain_features
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, split_into_blocks
@@ -33,6 +34,7 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import Params, expert_usage
 from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array, Design
 
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
@@ -133,6 +135,7 @@ class StreamFit(NamedTuple):
 class StreamingMixin:
     """Implementation of `partial_fit`, which has other arguments in each estimator."""
 
+    @underflow_to_zero
     def _partial_fit(
         self: Any,
         X: Any,
@@ -209,7 +212,7 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
     X, y, weight, offset = batch.X, batch.y, batch.weight, batch.offset
     fitted, state = estimator._fitted, estimator._training_state.online_state
     preprocessor = fitted.preprocessor
-    decay = 0.5 ** (weight.sum() / half_life)
+    decay = 0.5 ** (float(weight.sum()) / half_life)
     features = merge_moments(state.features, compute_moments(X, weight), decay)
     feature_scaling = feature_scale(features, X)
     outputs, target_scaling, y_map = state.outputs, preprocessor.target_scaling, None
@@ -328,7 +331,9 @@ def _validate_batch(
     estimator: Any, params: FitParameters, X: Any, y: Any, sample_weight: Any, offset: Any
 ) -> RowBuffer:
     """Validated rows of positive weight."""
-    X = as_csr(validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64))
+    with explain_features(X):
+        X = validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64)
+    X = as_csr(X)
     y = check_same_length(X, estimator._validate_target(y))
     weight = check_weights(sample_weight, X.shape[0])
     if params.task.is_classification:

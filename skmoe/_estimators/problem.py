@@ -305,6 +305,9 @@ def _make_experts(
         names, noise = params.family.estimated_options, data.noise_variance
         return params.family.with_estimates(params.task.estimates(init_data, names, noise))
     assert params.estimators is not None
+    estimators = params.estimators
+    if len(estimators) == 1:
+        estimators = estimators * params.n_experts
     raw_features = rows.expert_design
     categories = [] if data.encoder is None else data.encoder.categorical_columns
     if data.columns[1] is not None:
@@ -313,7 +316,7 @@ def _make_experts(
     shape = params.n_experts, n_folds
     return CrossFittedExperts(
         estimators=resolve_estimators(
-            params.estimators, params.task.name, params.alpha, raw_features.X, categories
+            estimators, params.task.name, params.alpha, raw_features.X, categories
         ),
         seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
         classes=target.attributes.get("classes_"),

@@ -65,7 +65,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         out-of-bag predictions, which every expert must have (`oob_score=True`); False uses
         predictions of the training rows. Parametric experts are not cross-fitted.
     top_k : int, default=None
-        Largest number of experts of a row, in training and in prediction; None for all.
+        Largest number of experts of a row, in training and in prediction; None for all. It may
+        exceed a number of experts that is chosen by the fit.
     balance : float, default=0.0
         Weight of a pseudo-observation with uniform responsibilities that is added to each row for
         the gate. It favours equal use of the experts.
@@ -80,7 +81,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         is a linear tree for up to 8 experts and k-means for more, and takes the others in turn when
         `n_init` is larger.
     n_init : int, default=4
-        Number of starts.
+        Number of starts, at most 10 000.
     combine : {"best", "best_converged", "average"}, default="best"
         "best": all starts are run for a few iterations, the better half of them for more, and so on
         until the best is left (successive halving). "best_converged": all starts are run until they

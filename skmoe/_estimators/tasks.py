@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.checks import check_same_outputs, check_two_classes, class_codes, class_weights
 from skmoe._data.scaling import Standardization, fit_standardization
+from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._mixture.initialization import InitData
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
@@ -98,7 +98,7 @@ class Regression(Task):
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X and y as numbers."""
-        check_no_text(y)
+        check_target(y, self.is_classification)
         X, y = validate_data(
             validation_copy,
             X,
@@ -110,7 +110,9 @@ class Regression(Task):
             y_numeric=True,
             ensure_min_samples=2,
         )
-        return X, y.astype(np.float64), {"_single_output": y.ndim == 1}
+        y = y.astype(np.float64)
+        check_target_size(y, whole=True)
+        return X, y, {"_single_output": y.ndim == 1}
 
     def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
         """Outputs (m, n), standardised if the family requires it."""
@@ -187,6 +189,7 @@ class Classification(Task):
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X as numbers, y as class codes."""
+        check_target(y, self.is_classification)
         X, y = validate_data(
             validation_copy,
             X,
@@ -263,28 +266,14 @@ def identity_scaling(n_outputs: int) -> Standardization:
     return Standardization(np.zeros(n_outputs), np.ones(n_outputs))
 
 
-def check_no_text(y: Any) -> None:
-    """The target of a regression must not hold text, unless it is the text of a number."""
-    if y is None or sparse.issparse(y):
-        return
-    values = np.asarray(y)
-    for value in values.ravel() if values.dtype.kind in "OUS" else ():
-        try:
-            float(value if isinstance(value, str | bytes) else 0.0)
-        except ValueError as error:
-            raise ValueError(
-                f"y must hold numbers; got {str(value)!r}. For labels use "
-                "MixtureOfExpertsClassifier."
-            ) from error
-
-
 # --- targets of new rows ----------------------------------------------------------------------
 
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
     """Numeric outputs of new rows, (m, n)."""
-    check_no_text(y)
+    check_target(y, is_classification=False)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_target_size(y, whole=False)
     outputs = y[:, None] if y.ndim == 1 else y
     check_same_outputs(outputs.shape[1], n_outputs)
     return outputs.T
@@ -292,6 +281,7 @@ def validate_outputs(y: Any, n_outputs: int) -> Array:
 
 def validate_labels(y: Any, classes: Array) -> Array:
     """Class codes of new rows, (n,)."""
+    check_target(y, is_classification=True)
     return class_codes(column_or_1d(y), classes)
 
 

@@ -13,21 +13,21 @@ from skmoe._data.canonical import canonical_form
 from skmoe._data.checks import (
     as_csr,
     check_columns,
+    check_enough_rows,
     check_offset,
     check_weights,
     class_codes,
-    explain_missing_values,
 )
 from skmoe._data.duplicates import unique_weighted_rows
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
-    check_numbers,
     encode,
     encoded_columns,
     is_frame,
     make_encoder,
 )
+from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import index_rows
 from skmoe._data.scaling import Standardization
@@ -114,11 +114,12 @@ def validate_training_data(
     """
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, X, y)
+    check_enough_rows(params.n_experts, len(y), "rows")
     weight = check_weights(sample_weight, len(y))
     offset = validate_offset(params, offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     check_support(params, y, weight)
     raw_X = X if params.uses_estimators else None
-    encoder = _make_encoder(type(estimator).__name__, params, X, weight)
+    encoder = _make_encoder(params, X, weight)
     if encoder is not None:
         X = encode(encoder, X)
     n_features = validation_copy.n_features_in_
@@ -178,7 +179,7 @@ def _validate_X_y(
         dummy_X = np.zeros((X.shape[0], 1))
         _, y, attributes = params.task.validate(copy.copy(validation_copy), dummy_X, y, finite)
         return X, y, attributes
-    with explain_missing_values():
+    with explain_features(X):
         X, y, attributes = params.task.validate(validation_copy, X, y, finite)
     return as_csr(X), y, attributes
 
@@ -206,9 +207,7 @@ def with_classes(data: TrainingData, classes: Array) -> TrainingData:
     return data._replace(y=codes, attributes=attributes, keeps_all_classes=True)
 
 
-def _make_encoder(
-    estimator_name: str, params: FitParameters, X: Any, weight: Array
-) -> Encoder | None:
+def _make_encoder(params: FitParameters, X: Any, weight: Array) -> Encoder | None:
     """Encoder of the gate's features, if the experts accept features that are not numeric."""
     if not params.uses_estimators:
         return None
@@ -216,7 +215,7 @@ def _make_encoder(
     if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return None
     encoder = make_encoder(X, weight, allow_nan)
-    check_numbers(estimator_name, X, encoder)
+    check_numbers(X, encoder)
     return encoder
 
 

@@ -51,10 +51,10 @@ def missing_capability(part: Any, capability: type, what: str) -> str:
         return ""
     need, remedy = REQUIREMENTS.get(capability, Requirement(f"{capability.__name__}", ""))
     name, methods = type(part).__name__, missing_methods(part, capability)
-    if methods:
-        reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
-    else:
-        reason = f"{name} has none: {part.limitation(capability)}"
+    limitation = part.limitation(capability)
+    reason = f"{name} has no method{'s' * (len(methods) > 1)} {', '.join(methods)}"
+    if limitation:
+        reason = f"{name} has none: {limitation}"
     message = f"{what} needs {need}; {reason} (see skmoe.protocols.{capability.__name__}). {remedy}"
     return message.rstrip()
 

@@ -16,6 +16,7 @@ from skmoe._mixture.model import (
     predictive_posterior,
     routed_log_gate,
 )
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     PredictiveDistribution,
@@ -48,6 +49,7 @@ class FittedMixture(NamedTuple):
         """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n)."""
         return self._map_blocks(X, lambda rows, added: self._mean(rows) + added, offset)
 
+    @underflow_to_zero
     def log_joint(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Log joint density of expert and y, (K, n), for outputs (m, n) or class codes (n,)."""
         parts = [
@@ -56,14 +58,17 @@ class FittedMixture(NamedTuple):
         ]
         return np.concatenate(parts, axis=1) - self.preprocessor.log_jacobian
 
+    @underflow_to_zero
     def responsibilities(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Probability that each expert generated each row, (K, n)."""
         return predictive_posterior(self.log_joint(X, y, offset))[0]
 
+    @underflow_to_zero
     def log_density(self, X: Any, y: Array, offset: Array | None = None) -> Array:
         """Log density or log probability of y, (n,)."""
         return predictive_posterior(self.log_joint(X, y, offset))[1]
 
+    @underflow_to_zero
     def distribution(
         self, X: Any, offset: Array | None, single_output: bool
     ) -> PredictiveDistribution:
@@ -80,6 +85,7 @@ class FittedMixture(NamedTuple):
 
     # --- blocks of rows ---
 
+    @underflow_to_zero
     def _map_blocks(
         self, X: Any, block_fn: Callable[[Dataset, Any], Array], offset: Array | None = None
     ) -> Array:

@@ -77,8 +77,11 @@ def density_parts(
 def nearest_mode(weights: Array, means: Array, stds: Array, x: Array) -> Array:
     """Local maxima (r,) of the densities of r mixtures, starting from x (r,).
 
-    Each step is the better one of a fixed-point step and a Newton step.
+    Each step is the better one of a fixed-point step and a Newton step. Lengths are relative to the
+    mean standard deviation of the components, since third powers of them are formed.
     """
+    unit = (weights * stds).sum(axis=0)
+    means, stds, x = means / unit, stds / unit, x / unit
     result, active = x.copy(), np.arange(len(x))
     for _ in range(MAX_MODE_STEPS):
         density, parts, z = density_parts(weights, means, stds, x)
@@ -100,4 +103,4 @@ def nearest_mode(weights: Array, means: Array, stds: Array, x: Array) -> Array:
             break
         active, x = active[unsolved], (x + step)[unsolved]
         weights, means, stds = weights[:, unsolved], means[:, unsolved], stds[:, unsolved]
-    return result
+    return result * unit

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
 import numpy as np
 from scipy.special import logsumexp
 
@@ -9,6 +13,19 @@ from skmoe._numerics.typing import TINY, Array
 
 LOG_2PI = float(np.log(2.0 * np.pi))
 LOG_TINY = float(np.log(TINY))
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def underflow_to_zero(function: FunctionT) -> FunctionT:
+    """Decorator: negligible probabilities are zero, also where NumPy is set to raise errors."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(under="ignore"):
+            return function(*args, **kwargs)
+
+    return cast(FunctionT, wrapper)
 
 
 def keep_top_k(log_probs: Array, top_k: int | None) -> Array:

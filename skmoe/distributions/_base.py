@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
+from sklearn import utils
 
 from skmoe._numerics.normal_mixtures import log_total
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._family import Block, Component, Family
 
@@ -99,6 +100,7 @@ class RowMixtures(ABC):
         return np.einsum("nk,nk...->n...", self.weights, self._moments(lambda family: family.mean))
 
     @property
+    @underflow_to_zero
     def var(self) -> Array:
         """Variance of each row: within the components and between them."""
         means = self._moments(lambda family: family.mean)
@@ -173,6 +175,7 @@ class RowMixtures(ABC):
     def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
         return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
 
+    @underflow_to_zero
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
         """What `answer` returns of points (n, q, m), in the shape of y."""
         points = np.asarray(y, dtype=float)
@@ -184,7 +187,8 @@ class RowMixtures(ABC):
             last = "" if self._single else f", {n_outputs}"
             raise ValueError(
                 f"y must be a number or have shape ({len(self)}{last or ','}) or "
-                f"({len(self)}, n_values{last}), one row for each row of X; got {points.shape}."
+                f"({len(self)}, n_values{last}), one row for each row of X; got {points.shape}. "
+                "Pass the same values for every row as y[None]."
             )
         if points.ndim == 0:
             points = np.full((1, 1, n_outputs), points)
@@ -201,10 +205,14 @@ class RowMixtures(ABC):
     def _quantile(self, q: float) -> Array:
         """One quantile of every row and output, (n, m)."""
 
+    @underflow_to_zero
     def _quantiles(self, q: ArrayLike) -> Array:
         """Quantiles in the shape that `ppf` documents."""
-        probs = np.asarray(q, dtype=float)
-        if probs.ndim > 1 or not ((probs > 0.0) & (probs < 1.0)).all():
+        try:
+            probs = np.asarray(q, dtype=float)
+        except (TypeError, ValueError):
+            probs = np.empty(0)
+        if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
             raise ValueError(
                 f"q must be a probability in (0, 1), or a list of them; got {q!r}. The quantiles "
                 "of 0 and 1 are infinite."
@@ -339,6 +347,17 @@ def check_coverage(coverage: Any) -> float:
             f"coverage must be a probability in (0, 1); got {coverage!r}. For 90 % say 0.9."
         )
     return float(coverage)
+
+
+def check_random_state(random_state: Any) -> np.random.RandomState:
+    """The random state of a parameter `random_state`."""
+    try:
+        return utils.check_random_state(random_state)
+    except ValueError:
+        raise ValueError(
+            "random_state must be None, an integer from 0 to 2**32 - 1, or a RandomState of NumPy; "
+            f"got {random_state!r}. Pass an integer such as random_state=0."
+        ) from None
 
 
 def check_shapes(weights: Array, means: Array) -> None:

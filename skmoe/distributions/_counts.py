@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
 from skmoe.distributions._base import (
@@ -172,6 +173,7 @@ class CountMixtureDistribution(RowMixtures):
         return smallest_counts(reached, low, high).reshape(len(self), self._n_outputs)
 
     @property
+    @underflow_to_zero
     def mode(self) -> Array:
         """The most probable count; one of them if several are equally probable, up to 1e-13.
 

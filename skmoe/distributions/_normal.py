@@ -16,7 +16,7 @@ from skmoe._numerics.normal_mixtures import (
     mean_distance,
     nearest_mode,
 )
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights, flat_block
 from skmoe.distributions._family import Block, Family
@@ -186,6 +186,7 @@ class MixtureDistribution(RowMixtures):
         return flat_block(self.weights, self._blocks[0])
 
     @property
+    @underflow_to_zero
     def mode(self) -> Array:
         """Where the density is highest.
 
@@ -248,3 +249,9 @@ def _check_components(weights: Array, means: Array, stds: Array) -> None:
             f"stds must be positive and have the shape of means, {means.shape}; got {stds.shape}."
         )
     check_weights(weights)
+
+
+def pool_components(parts: list[NormalComponents]) -> NormalComponents:
+    """Mixture of several distributions with equal weights."""
+    weight, mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return NormalComponents(weight / len(parts), mean, std)

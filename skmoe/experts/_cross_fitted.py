@@ -20,6 +20,7 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
+from skmoe._data.feature_checks import add_feature_note
 from skmoe._data.folds import cross_fit_splits
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
@@ -38,7 +39,8 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
-from skmoe.protocols import Experts, SupportsDistribution
+from skmoe.distributions._normal import pool_components
+from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
@@ -201,7 +203,9 @@ class CrossFittedExperts(Experts):
         return np.any(params.log_variance <= np.log(self.variance_floor), axis=1)
 
     def limitation(self, capability: type) -> str:
-        """Why there is no predictive distribution: classes, or a density of another kind."""
+        """Why there is no predictive distribution, and why there is no inference."""
+        if capability is SupportsInference:
+            return "experts that are estimators, such as trees, have no coefficients in common"
         if capability is SupportsDistribution:
             if self.classes is not None:
                 return "its target is a class"
@@ -285,6 +289,7 @@ class CrossFittedExperts(Experts):
         except Exception as error:
             rows = "fitted on all rows" if train is test else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
+            add_feature_note(error, statistics.features.X)
             raise
 
     def _fit_predict(
@@ -381,12 +386,6 @@ class CrossFittedExperts(Experts):
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
         return sum(counts) + (variances[:1] if self.shared_variance else variances).size
-
-
-def pool_components(parts: list[NormalComponents]) -> NormalComponents:
-    """Mixture of several distributions with equal weights."""
-    weight, mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return NormalComponents(weight / len(parts), mean, std)
 
 
 def _responsibilities_changed(previous: Array, resp: Array) -> bool:

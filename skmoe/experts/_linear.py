@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -87,6 +88,14 @@ class LinearExperts(Experts):
     variance_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
     variance_floor: tuple[float, ...] = (1e-6,)
+
+    def check_options(self) -> None:
+        """Validate penalty, prior and floor."""
+        check_real("expert.alpha", self.alpha)
+        check_flag("expert.shared_variance", self.shared_variance)
+        check_real("expert.variance_prior", self.variance_prior)
+        check_numbers_of_outputs("expert.noise_variance", self.noise_variance)
+        check_numbers_of_outputs("expert.variance_floor", self.variance_floor)
 
     @property
     def params_types(self) -> tuple[type, ...]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
@@ -71,6 +72,11 @@ class LogisticExperts(Experts):
 
     alpha: float = 1.0
     n_classes: int = 2
+
+    def check_options(self) -> None:
+        """Validate penalty and number of classes."""
+        check_real("expert.alpha", self.alpha)
+        check_integer("expert.n_classes", self.n_classes, least=2)
 
     @property
     def params_types(self) -> tuple[type, ...]:

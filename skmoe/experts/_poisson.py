@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.special import gammaln
 
+from skmoe._data.checks import check_numbers_of_outputs, check_real
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -87,6 +88,11 @@ class PoissonExperts(Experts):
 
     alpha: float = 1.0
     target_mean: tuple[float, ...] = (1.0,)
+
+    def check_options(self) -> None:
+        """Validate penalty and means."""
+        check_real("expert.alpha", self.alpha)
+        check_numbers_of_outputs("expert.target_mean", self.target_mean)
 
     @property
     def params_types(self) -> tuple[type, ...]:

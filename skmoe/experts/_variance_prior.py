@@ -34,6 +34,8 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array) -> Array:
     if len(sample) < 2 * N_NOISE_FOLDS:
         return np.ones(len(Y))
     X, Y, weight = X[sample], Y[:, sample], weight[sample]
+    # Relative weights: the small ridge penalty must keep its size beside them.
+    weight = weight / weight.mean()
     fold = np.arange(len(sample)) % N_NOISE_FOLDS
     models = (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
     errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in models]

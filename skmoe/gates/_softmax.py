@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._data.checks import check_real, check_transformer
 from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
@@ -74,6 +75,11 @@ class SoftmaxGate(Gate):
 
     alpha: float = 1.0
     transformer: Any = None
+
+    def check_options(self) -> None:
+        """Validate penalty and transformer."""
+        check_real("gate.alpha", self.alpha)
+        check_transformer("gate.transformer", self.transformer)
 
     @property
     def params_types(self) -> tuple[type, ...]:

@@ -7,12 +7,12 @@ from typing import Any, Self
 import numpy as np
 from scipy.stats import binom
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
 
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
+from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_mixture, check_pit, check_table, check_target
 from skmoe.inspection._style import (
     DARK_GREY,

@@ -119,7 +119,7 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
     if not is_integer or not 0 <= target < n_outputs:
         raise ValueError(
             f"target must be the index of an output, from 0 to {n_outputs - 1}; got {target!r}. "
-            "Draw one output at a time."
+            "Pass the output to draw, such as target=0."
         )
     return int(target)
 
@@ -129,8 +129,8 @@ def _check_class(classes: list[Any], target: Any) -> int:
         return 1
     if target not in classes:
         raise ValueError(
-            f"target must be one of the classes seen in fit, {classes}; got {target!r}. "
-            "Draw one class at a time."
+            f"target must be one of the classes seen in fit, {classes}; got {target!r}. Pass the "
+            f"class to draw, such as target={classes[0]!r}."
         )
     return classes.index(target)
 

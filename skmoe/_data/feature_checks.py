@@ -1,0 +1,113 @@
+"""Errors about features that are no finite numbers: they name the column and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skmoe._data.checks import shown
+from skmoe._data.encoding import Encoder, column_of, numeric_values
+from skmoe._data.target_checks import first_text
+from skmoe._numerics.typing import Array
+
+
+@contextmanager
+def explain_features(X: Any) -> Iterator[None]:
+    """Replace an error of the conversion of X to finite numbers by one that names the column."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = _message(X, str(error))
+        if not message:
+            raise
+        raise ValueError(message) from None
+
+
+def add_feature_note(error: Exception, X: Any) -> None:
+    """Add a note on the column of X that is the reason of an error, if there is one."""
+    message = _message(X, str(error))
+    if message:
+        error.add_note(message)
+
+
+def check_numbers(X: Any, encoder: Encoder) -> None:
+    """X must not contain infinity, and missing numbers only if all experts accept them."""
+    values = numeric_values(encoder, X)
+    for is_bad, describe, accepted in (
+        (np.isinf(values), _infinite, False),
+        (np.isnan(values), _missing, encoder.allow_nan),
+    ):
+        columns = np.flatnonzero(is_bad.any(axis=0))
+        if len(columns) and not accepted:
+            raise ValueError(describe(_column_name(X, encoder.numeric_columns[columns[0]])))
+
+
+def _message(X: Any, error: str) -> str:
+    """Message for an error of scikit-learn or NumPy; empty if no column is its reason."""
+    if "X contains NaN" in error:
+        return _of_first_column(X, np.isnan, _missing)
+    if "X contains infinity" in error:
+        return _of_first_column(X, np.isinf, _infinite)
+    if "feature" in error or sparse.issparse(X) or len(np.shape(X)) != 2:
+        return ""
+    X = X if hasattr(X, "columns") else np.asarray(X)
+    for j in range(X.shape[1]):
+        values = np.asarray(column_of(X, j))
+        if values.dtype.kind in "mM":
+            return (
+                f"X must hold numbers; {_column_name(X, j)} holds {values.dtype}. Convert it, such "
+                "as to days since a date, or to month and weekday."
+            )
+        text = first_text(values) if values.dtype.kind in "OUST" else None
+        if text is not None:
+            return (
+                f"X must hold numbers; {_column_name(X, j)} holds {shown(text)}. Encode categories "
+                "by a OneHotEncoder in a pipeline, or pass a data frame and use experts that "
+                'accept categories, such as expert="tree".'
+            )
+    return ""
+
+
+def _of_first_column(X: Any, is_bad: Any, describe: Any) -> str:
+    """Description of the first column with a value for which `is_bad` is true."""
+    if sparse.issparse(X):
+        columns = sparse.coo_array(X).col[is_bad(sparse.coo_array(X).data)]
+        return describe(f"column {columns.min()}") if len(columns) else ""
+    X = X if hasattr(X, "columns") else np.asarray(X)
+    for j in range(X.shape[1]):
+        if is_bad(_as_numbers(np.asarray(column_of(X, j)))).any():
+            return str(describe(_column_name(X, j)))
+    return ""
+
+
+def _as_numbers(values: Array) -> Array:
+    """Values as floating-point numbers; zeros for what is none."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):  # `pandas.NA` has no conversion
+        missing = [value is None or str(value) in ("nan", "<NA>") for value in values]
+        return np.where(missing, np.nan, 0.0)
+
+
+def _column_name(X: Any, j: int) -> str:
+    """A column in a message: its name, or its index."""
+    return f"column {X.columns[j]!r}" if hasattr(X, "columns") else f"column {j}"
+
+
+def _missing(column: str) -> str:
+    return (
+        f"X must have no missing values unless every expert accepts them; {column} of X contains "
+        "NaN. Impute it in a pipeline, or use experts that accept missing values, such as "
+        'expert="tree".'
+    )
+
+
+def _infinite(column: str) -> str:
+    return (
+        f"X must be finite; {column} of X contains infinity, or a value too large for its type. "
+        "Replace it by a finite value."
+    )

@@ -399,6 +399,15 @@ def test_streams_learn_rates():
     assert_allclose(np.sort(after_fit.coef_[:, 0]), [-1.0, 1.0], atol=0.1)
 
 
+def test_young_streams_keep_equal_rows_of_different_exposure():
+    table, y = np.repeat(X[:50], 2, axis=0), np.repeat(Y[:50], 2)
+    offset = np.log(np.tile([0.5, 2.0], 50))
+    stream = mixture().partial_fit(table, y, offset=offset).partial_fit(table, y, offset=offset)
+    kept = stream._training_state.row_buffer
+    assert_array_equal(np.sort(kept.offset), np.sort(offset))
+    assert_array_equal(kept.weight, 2.0)
+
+
 def test_metadata_routing_in_a_pipeline_and_a_search():
     grid = {"mixtureofexpertsregressor__n_experts": [1, 2]}
     with config_context(enable_metadata_routing=True):
@@ -448,6 +457,7 @@ def test_a_base_and_an_offset_are_rates_per_exposure():
     assert_allclose(both.predict(X, OFFSET), EXPOSURE * both.predict(X))
     assert np.corrcoef(np.log(both.base_.predict(X)), np.log(rates.predict(X)))[0, 1] > 0.99
     assert np.corrcoef(both.predict(X), RATE)[0, 1] > 0.97
+    assert_allclose(both.predict(X, OFFSET).mean(), Y.mean(), rtol=0.05)
     outputs, offsets = np.column_stack([Y, Y]), np.column_stack([OFFSET, OFFSET])
     with pytest.raises(ValueError, match=r"base needs an offset of shape \(n_samples,\)"):
         mixture(base=RandomForestRegressor(3, random_state=0)).fit(X, outputs, offset=offsets)

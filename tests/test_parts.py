@@ -9,6 +9,7 @@ from scipy import integrate
 from sklearn.linear_model import Ridge
 
 from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.offset_design import OffsetDesign
 from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.gates import GATES
 from skmoe.protocols import Experts, Gate
@@ -77,6 +78,33 @@ def test_families_follow_the_protocol(family, y, rng):
     assert family.mean(params, DESIGN).shape[::2] == (N_EXPERTS, N_ROWS)
     assert family.n_parameters(params) > 0
     assert np.isfinite(family.penalty(params))
+
+
+@pytest.mark.parametrize(("family", "y"), [row for row in FAMILIES if row.values[0].takes_offset])
+def test_a_constant_offset_is_an_intercept(family, y, rng):
+    assert family.link == "log"
+    params = family.project(somewhere(family.init_params(N_EXPERTS, 3), rng))
+    shifted = params.coef.copy()
+    shifted[..., -1] += 0.7
+    shifted, weight = params._replace(coef=shifted), RESP[1]
+    expected, found = (
+        [
+            family.log_prob(values, design, y),
+            family.mean(values, design),
+            family.mean_of(values, 1, design),
+            *family.statistics(values, design, y, RESP),
+            family.hessian(values, design, y, RESP),
+            family.score_rows(values, 1, design, y),
+            family.information(values, 1, design, y, weight),
+            *family.components(values, 1, design),
+        ]
+        for values, design in (
+            (shifted, DESIGN),
+            (params, OffsetDesign(DESIGN, np.full(N_ROWS, 0.7))),
+        )
+    )
+    for one, other in zip(expected, found, strict=True):
+        assert_allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("gate", ALL_GATES)

@@ -20,8 +20,8 @@ CHANGES = [
     ),
     (
         "_data/extra_features.py",
-        "data.weight[rows]",
-        "np.ones(len(rows))",
+        "target[rows], weight[rows], {})",
+        "target[rows], np.ones(len(rows)), {})",
         "a base is fitted with the weights",
     ),
     (
@@ -32,14 +32,14 @@ CHANGES = [
     ),
     (
         "_inference/bootstrap.py",
-        "if (counts == weight).all():",
-        "if False:",
+        "if not (counts == weight).all():",
+        "if True:",
         "a bootstrap draws as many targets as a row has weight",
     ),
     (
         "_estimators/n_experts_selection.py",
-        "criterion)(data.X, data.y, data.weight)",
-        "criterion)(data.X, data.y)",
+        "data.X, data.y, data.weight, **data.offset",
+        "data.X, data.y, **data.offset",
         "criteria that choose a number of experts are weighted",
     ),
     (
@@ -50,8 +50,8 @@ CHANGES = [
     ),
     (
         "_estimators/problem.py",
-        "RowBlocks.from_arrays(X, y, sample_weight)",
-        "RowBlocks.from_arrays(X, y)",
+        "RowBlocks.from_arrays(X, y, sample_weight, offset=offset)",
+        "RowBlocks.from_arrays(X, y, offset=offset)",
         "memory maps have weights",
     ),
     (
@@ -152,26 +152,26 @@ CHANGES = [
     ),
     (
         "_data/blocks.py",
-        "weight = () if sample_weight is None else (frame[sample_weight],)",
-        "weight = ()",
+        "None if names is None else frame[names]",
+        "None if names is None or names is sample_weight else frame[names]",
         "Parquet files have weights",
     ),
     (
         "_data/blocks.py",
-        "files = [X, y] if sample_weight is None else [X, y, sample_weight]",
-        "files = [X, y]",
+        "for paths in (sample_weight, offset)",
+        "for paths in (None, offset)",
         "npy files have weights",
     ),
     (
         "_data/blocks.py",
-        "arrays = [X, y] if sample_weight is None else [X, y, sample_weight]",
-        "arrays = [X, y]",
+        "arrays = [X, y, sample_weight, offset]",
+        "arrays = [X, y, None, offset]",
         "arrays in blocks have weights",
     ),
     (
         "checkpoints.py",
-        "(X, y, sample_weight), every",
-        "(X, y, None), every",
+        'data = {"X": X, "y": y, "sample_weight": sample_weight,',
+        'data = {"X": X, "y": y, "sample_weight": None,',
         "fits with checkpoints have weights",
     ),
     (

@@ -119,7 +119,7 @@ def test_notebooks_count_experts(n_experts):
     page = moe._repr_html_()
     assert f"{n_experts} expert{'s' * (n_experts > 1)}<" in page
     for weight in moe.weights_:
-        assert f"{100 * weight:.0f}" in page or f"{100 * weight:.1f}" in page
+        assert f"width:{100 * weight:.1f}%" in page
 
 
 # --- pictures -----------------------------------------------------------------------------------

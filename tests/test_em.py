@@ -246,3 +246,16 @@ def test_a_place_on_other_rows_tells_nothing():
         for resume_state in (None, first.resume_state)
     )
     assert fresh.lower_bounds == led.lower_bounds
+
+
+def test_a_resumed_run_ends_where_the_whole_run_ends():
+    parts = MixtureModel(SoftmaxGate(), LinearExperts(), 2)
+    whole = climb(parts, ROWS)
+    assert whole.converged
+    for left in (1, 2, 3):
+        first = climb(parts, ROWS, max_iter=len(whole.lower_bounds) - left)
+        start = EMStart(first.params, resume_state=first.resume_state)
+        options = EMOptions(max_iter=300, tol=1e-7, n_plain_iter=5)
+        second = run_em(parts, split_into_blocks(ROWS, 100), start, options, never)
+        assert second.converged
+        assert second.lower_bounds == whole.lower_bounds[-left:]

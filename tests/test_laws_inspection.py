@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_percent
 from skmoe.inspection import (
     CalibrationDisplay,
     ConvergenceDisplay,
@@ -24,6 +25,7 @@ from skmoe.inspection import (
 from skmoe.inspection._experts import MIN_OPACITY, MIN_PROBABILITY_SHOWN
 
 plt = pytest.importorskip("matplotlib.pyplot")
+Axes = pytest.importorskip("matplotlib.axes").Axes
 plt.switch_backend("agg")
 
 
@@ -122,6 +124,12 @@ def test_notebooks_count_experts(n_experts):
         assert f"width:{100 * weight:.1f}%" in page
 
 
+def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these():
+    shares = {0.0: "0 %", 1e-9: "< 1 %", 0.009: "< 1 %", 0.01: "1 %", 0.5: "50 %", 0.99: "99 %"}
+    shares |= {0.991: "> 99 %", 1.0 - 1e-9: "> 99 %", 1.0: "100 %"}
+    assert {share: format_percent(share) for share in shares} == shares
+
+
 # --- pictures -----------------------------------------------------------------------------------
 
 
@@ -214,3 +222,23 @@ def test_the_chosen_number_is_that_of_one_start(combine):
     chosen = moe.n_experts_tried_[np.argmax(moe.n_experts_scores_)]
     assert display.chosen == chosen
     assert_array_equal(display.mark_.get_xdata(), [chosen])
+
+
+def test_borders_of_regions_are_where_two_experts_are_equally_probable(fitted, monkeypatch):
+    moe, X, _ = fitted
+    drawn = []
+    contour = Axes.contour
+
+    def spy(self, horizontal, vertical, margin, **options):
+        drawn.append((margin, options["levels"]))
+        return contour(self, horizontal, vertical, margin, **options)
+
+    monkeypatch.setattr(Axes, "contour", spy)
+    display = GateDisplay.from_estimator(moe, X, features=[0, 2], grid_resolution=9)
+    shown = np.unique(display.gate.argmax(axis=2))
+    assert len(drawn) == len(shown) > 1
+    for k, (margin, levels) in zip(shown, drawn, strict=True):
+        assert levels == [0.0]
+        assert_array_equal(margin > 0.0, display.gate.argmax(axis=2) == k)
+        others = np.max([display.gate[..., j] for j in range(3) if j != k], axis=0)
+        assert_allclose(margin, display.gate[..., k] - others)

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.preprocessing import FunctionTransformer
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data import duplicates
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.encoding import _median
 from skmoe._data.extra_features import check_transformed
@@ -184,3 +185,13 @@ def test_fitted_estimators_are_not_kept_for_a_later_fit():
             warnings.simplefilter("ignore")
             moe.fit(X, X[:, 0])
         assert (moe._training_state.resume_state is not None) == kept
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_rows_of_equal_hashes_are_compared(container, monkeypatch):
+    monkeypatch.setattr(duplicates, "_row_hashes", lambda X, *args, **options: np.zeros(X.shape[0]))
+    X = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    y, weight = np.array([3.0, 3.0, 4.0, 4.0, 4.0]), np.array([1.0, 1.0, 1.0, 1.0, 2.0])
+    index, total = duplicates.unique_weighted_rows(container(X), y, weight)
+    pairs = {(X[i, 0], y[i]): w for i, w in zip(index, total, strict=True)}
+    assert pairs == {(1.0, 3.0): 2.0, (1.0, 4.0): 1.0, (2.0, 4.0): 3.0}

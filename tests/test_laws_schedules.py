@@ -1,5 +1,7 @@
 """What is tried when: splits of experts, new starts of streams, samples for the initialisation."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
 from skmoe._estimators import n_experts_selection, partial_fit, problem
 from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData
+from skmoe.checkpoints import MIN_INTERVAL, fit_with_checkpoints
 
 
 def table(kind, n_rows=300):
@@ -103,3 +106,31 @@ def test_experts_of_a_bootstrap_of_a_frame_may_have_no_columns(kind):
     assert found.replicates.shape == (3, len(found.terms))
     own = {part for part, _, name in found.terms if name in frame.columns}
     assert own == {"gate"}
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+def test_fits_with_checkpoints_end_at_max_iter(kind, expert, tmp_path):
+    X, y, _ = table(kind, 150)
+    most = MIN_INTERVAL + 3
+    moe = kind(2, expert=expert, max_iter=most, tol=0.0, n_init=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit_with_checkpoints(moe, X, y, path=tmp_path / "fit.joblib", every=MIN_INTERVAL)
+    assert moe.n_iter_ == len(moe.lower_bounds_) <= most
+    assert moe.max_iter == most
+    if expert == "tree":
+        assert moe.n_iter_ == most
+
+
+def test_the_noise_prior_of_a_stream_is_in_units_of_y(monkeypatch):
+    monkeypatch.setattr(partial_fit, "MIN_REINITIALIZATION_GAIN", np.inf)  # goes on as it began
+    X, y = two_regimes(400)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    priors = []
+    for rows, factor in ((slice(0, 200), 1.0), (slice(200, 400), 30.0)):
+        moe.partial_fit(X[rows], factor * y[rows])
+        scale = moe._fitted.preprocessor.target_scaling.scale
+        priors.append(np.array(moe._fitted.model.experts.noise_variance) * scale**2)
+        assert scale > 10.0 or factor == 1.0
+    assert_allclose(priors[1], priors[0])

@@ -172,3 +172,15 @@ def test_the_columns_of_a_data_frame_are_inputs_of_their_own(dtype):
     (predicted,) = session.run(None, columns)
     atol = 1e-9 if dtype is np.float64 else 1e-4
     assert_allclose(predicted[:, 0], moe.predict(frame), atol=atol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_centers_that_single_precision_does_not_hold(dtype):
+    rng = np.random.default_rng(0)
+    far = 1e7 + np.round(4.0 * rng.normal(size=(300, 2)))  # which single precision holds
+    y = np.where(far[:, 0] > 1e7, 1.0, -1.0) * (far[:, 1] - 1e7) + 0.1 * rng.normal(size=300)
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), far, y)
+    center = moe._fitted.preprocessor.feature_scaling.center
+    assert np.abs(center - center.astype(np.float32)).max() > 0.1
+    found = run(moe, far.astype(dtype))[0]
+    assert_allclose(found.ravel(), moe.predict(far), atol=1e-3)

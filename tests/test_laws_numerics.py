@@ -13,7 +13,7 @@ from skmoe._mixture.em import MAX_HALVINGS, EMState
 from skmoe._numerics.multinomial import bohning_lindsay_bound, softmax_hessian
 from skmoe._numerics.probability import keep_top_k
 from skmoe.distributions import NormalComponents
-from skmoe.distributions._counts import PoissonComponents
+from skmoe.distributions._count_families import PoissonComponents
 from skmoe.experts._variance_prior import MAX_ROUNDING_FLOOR, RELATIVE_FLOOR, variance_floor
 
 # --- steps of EM --------------------------------------------------------------------------------

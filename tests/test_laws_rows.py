@@ -89,7 +89,7 @@ def test_moments_of_parts_are_those_of_the_whole(container):
     mean = np.average(X, axis=0, weights=weight)
     variance = np.average((X - mean) ** 2, axis=0, weights=weight)
     assert_allclose([merged.weight, *merged.mean], [weight.sum(), *mean])
-    assert_allclose(merged.variance, variance, atol=1e-12)
+    assert_allclose(merged.std, np.sqrt(variance), atol=1e-12)
     faded = merge_moments(*parts, 0.25)
     old = weight * np.where(np.arange(60) < 20, 0.25, 1.0)
     assert_allclose(faded.mean, np.average(X, axis=0, weights=old))

@@ -376,7 +376,7 @@ CHANGES = [
     ),
     (
         "_estimators/partial_fit.py",
-        "decay = 0.5 ** (weight.sum() / half_life)",
+        "decay = 0.5 ** (float(weight.sum()) / half_life)",
         "decay = 0.5 ** (len(weight) / half_life)",
         "a half life counts weights",
     ),

@@ -33,7 +33,7 @@ numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
 # One line is enough for protocol methods and densities; users do not construct the last ones.
 numpydoc_validation_exclude = {
     r"skmoe\.(experts|gates|protocols)\.",
-    r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|sf|logcdf|logsf)$",
+    r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|cdf_left|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary)$",
@@ -49,6 +49,14 @@ numpydoc_xref_aliases = {
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",
     "NormalComponents": "skmoe.distributions.NormalComponents",
+    "GammaComponents": "skmoe.distributions.GammaComponents",
+    "LogNormalComponents": "skmoe.distributions.LogNormalComponents",
+    "NegativeBinomialComponents": "skmoe.distributions.NegativeBinomialComponents",
+    "OrdinalComponents": "skmoe.distributions.OrdinalComponents",
+    "PointMassComponents": "skmoe.distributions.PointMassComponents",
+    "StudentTComponents": "skmoe.distributions.StudentTComponents",
+    "UniformComponents": "skmoe.distributions.UniformComponents",
+    "GeneralMixtureDistribution": "skmoe.distributions.GeneralMixtureDistribution",
     "RowBlocks": "skmoe.blocks.RowBlocks",
     "MixtureOfExpertsRegressor": "skmoe.MixtureOfExpertsRegressor",
     "MixtureOfExpertsClassifier": "skmoe.MixtureOfExpertsClassifier",

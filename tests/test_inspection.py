@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.distributions import GammaComponents, PointMassComponents, predictive_distribution
 from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.inspection import (
     CalibrationDisplay,
@@ -447,16 +448,36 @@ def test_calibration_of_one_output(outputs):
         CalibrationDisplay.from_estimator(moe, X, Y)
 
 
-def test_calibration_of_counts_is_randomised():
+def test_calibration_of_counts_spreads_rows_over_their_steps():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(4000, 1))
     y = rng.poisson(np.exp(X[:, 0] - 1))  # most are zero or one
     moe = MixtureOfExpertsRegressor(1, expert="poisson").fit(X, y)
-    display = CalibrationDisplay.from_estimator(moe, X, y, random_state=0)
+    display = CalibrationDisplay.from_estimator(moe, X, y)
     assert_allclose(display.coverage, display.nominal, atol=0.03)
     assert_allclose(display.density, 1.0, atol=0.15)
-    again = CalibrationDisplay.from_estimator(moe, X, y, random_state=0)
-    assert_array_equal(again.pit, display.pit)
+    dist = moe.predict_dist(X)
+    assert_array_equal(display.pit, dist.cdf(y))
+    assert_array_equal(display.pit_left, dist.cdf(y - 1))
+    # What is drawn is the mean of what randomised transforms give.
+    uniform = rng.uniform(size=(400, len(y)))
+    pit = display.pit_left + uniform * (display.pit - display.pit_left)
+    counts = np.histogram(pit, 10, (0.0, 1.0))[0] / len(uniform)
+    assert_allclose(display.density, 10 * counts / len(y), rtol=0.01)
+
+
+def test_calibration_of_distributions_with_a_point_mass():
+    zero, gamma = np.zeros((1, 1, 3000)), np.full((1, 1, 3000), 2.0)
+    one = np.ones((1, 3000))
+    parts = [PointMassComponents(one, zero), GammaComponents(one, gamma, gamma)]
+    dist = predictive_distribution(parts, np.tile([[0.3], [0.7]], 3000), True)
+    y = dist.rvs(random_state=0)
+    assert (y == 0).any()
+    display = CalibrationDisplay.from_predictions(dist.cdf(y), pit_left=dist.cdf_left(y))
+    assert_allclose(display.coverage, display.nominal, atol=0.03)
+    assert_allclose(display.density, 1.0, atol=0.2)
+    without = CalibrationDisplay.from_predictions(dist.cdf(y))
+    assert_allclose(without.density[:2], 0.0)
 
 
 def test_calibration_of_given_distributions():
@@ -491,6 +512,20 @@ def test_chance_allows_what_it_should():
 def test_bad_pits(pit, message):
     with pytest.raises(ValueError, match=message):
         CalibrationDisplay.from_predictions(pit)
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        ([0.1], r"pit_left must have the shape of pit, \(2,\); got \(1,\)"),
+        ([0.1, 0.7], "pit_left must lie between 0 and pit.*got 0.7 for 0.6"),
+        ([-0.1, 0.1], "pit_left must lie between 0 and pit.*got -0.1"),
+        ([0.1, np.nan], "pit_left must lie between 0 and pit.*got nan"),
+    ],
+)
+def test_bad_limits_of_pits(left, message):
+    with pytest.raises(ValueError, match=message):
+        CalibrationDisplay.from_predictions([0.5, 0.6], pit_left=left)
 
 
 def test_bins_must_be_a_number():

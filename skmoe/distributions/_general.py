@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_weights, log_weighted_sum
 from skmoe.distributions._diversity import integrated_variance
@@ -66,7 +67,7 @@ class GeneralMixtureDistribution(RowMixtures):
     >>> dist.mean, dist.pmf(0.0), dist.cdf_left(0.0)
     (array([2.4]), array([0.2]), array([0.]))
     >>> dist.ppf([0.1, 0.6]).round(3)
-    array([[0.   , 2.517]])
+    array([[0.   , 2.518]])
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class GeneralMixtureDistribution(RowMixtures):
         return quantiles(self._flat_components(), q).reshape(len(self), self._n_outputs)
 
     @property
+    @underflow_to_zero
     def mode(self) -> Array:
         """Where `pdf` is highest.
 

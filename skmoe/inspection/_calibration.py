@@ -11,9 +11,13 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.distributions import CountMixtureDistribution
-from skmoe.distributions._base import check_random_state
-from skmoe.inspection._checks import check_mixture, check_pit, check_table, check_target
+from skmoe.inspection._checks import (
+    check_mixture,
+    check_pit,
+    check_pit_left,
+    check_table,
+    check_target,
+)
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -34,17 +38,21 @@ class CalibrationDisplay:
     """Calibration of predictive distributions.
 
     Left: the probability integral transform, which is the predictive distribution function at the
-    observed y. Under calibrated distributions it is uniform. A histogram with the shape of a U is
-    that of intervals that are too narrow, a hump that of intervals that are too wide, and a slope
-    that of a bias. Of counts, the transform is randomised between the values of the distribution
-    function below and at y. Right: the fraction of the rows inside the central intervals, against
-    their nominal coverage. Grey: the range of 95 % of such fractions, at each point, under
-    calibrated distributions. Rows of the fit give an optimistic result.
+    observed y [2]_. Under calibrated distributions it is uniform. A histogram with the shape of a U
+    is that of intervals that are too narrow, a hump that of intervals that are too wide, and a
+    slope that of a bias. Where the observed y has a probability of its own, such as a count, its
+    row is spread evenly over the step of the distribution function at y [1]_. Right: the fraction
+    of the rows inside the central intervals, against their nominal coverage. Grey: the range of
+    95 % of such fractions, at each point, under calibrated distributions; rows that are spread vary
+    less. Rows of the fit give an optimistic result.
 
     Parameters
     ----------
     pit : ndarray of shape (n_samples,)
         Predictive distribution functions at the observed y.
+    pit_left : ndarray of shape (n_samples,), default=None
+        Their limits from the left, which are lower where y has a probability of its own. None for
+        continuous distributions.
 
     Attributes
     ----------
@@ -71,11 +79,10 @@ class CalibrationDisplay:
 
     References
     ----------
-    T. Gneiting, F. Balabdaoui and A. E. Raftery (2007), "Probabilistic forecasts, calibration and
-    sharpness", Journal of the Royal Statistical Society B 69, 243-268.
-
-    C. Czado, T. Gneiting and L. Held (2009), "Predictive model assessment for count data",
-    Biometrics 65, 1254-1261.
+    .. [1] C. Czado, T. Gneiting and L. Held (2009), "Predictive model assessment for count data",
+       Biometrics 65, 1254-1261.
+    .. [2] T. Gneiting, F. Balabdaoui and A. E. Raftery (2007), "Probabilistic forecasts,
+       calibration and sharpness", Journal of the Royal Statistical Society B 69, 243-268.
 
     Examples
     --------
@@ -86,8 +93,9 @@ class CalibrationDisplay:
     True
     """
 
-    def __init__(self, *, pit: Array) -> None:
+    def __init__(self, *, pit: Array, pit_left: Array | None = None) -> None:
         self.pit = pit
+        self.pit_left = pit if pit_left is None else pit_left
 
     @property
     def nominal(self) -> Array:
@@ -97,7 +105,11 @@ class CalibrationDisplay:
     @property
     def coverage(self) -> Array:
         """Fraction of the rows inside the central intervals."""
-        return (2.0 * np.abs(self.pit[:, None] - 0.5) <= NOMINAL_COVERAGES).mean(axis=0)
+        left, right = self.pit_left[:, None], self.pit[:, None]
+        inside = 2.0 * np.abs(right - 0.5) <= NOMINAL_COVERAGES
+        bounds = 0.5 * (1.0 - NOMINAL_COVERAGES), 0.5 * (1.0 + NOMINAL_COVERAGES)
+        share = _share_of_step(left, right, *bounds)
+        return np.where(right > left, share, inside).mean(axis=0)
 
     @classmethod
     def from_estimator(
@@ -108,7 +120,6 @@ class CalibrationDisplay:
         *,
         target: int | None = None,
         n_bins: int = 10,
-        random_state: Any = None,
         offset: Any = None,
         ax: Any = None,
         **kwargs: Any,
@@ -127,8 +138,6 @@ class CalibrationDisplay:
             Index of the output, if there are several.
         n_bins : int, default=10
             Bins of the histogram.
-        random_state : int, RandomState instance or None, default=None
-            Source of randomness of the transform of counts; unused otherwise.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         ax : matplotlib axes or array-like of two, default=None
@@ -159,18 +168,30 @@ class CalibrationDisplay:
                 "sklearn.calibration.CalibrationDisplay."
             )
         output = check_target(estimator, target, check_table(estimator, X))
-        pit = _probability_integral_transform(estimator.predict_dist(X, offset), y, random_state)
-        pit = pit if pit.ndim == 1 else pit[:, output]
-        return cls.from_predictions(pit, n_bins=n_bins, ax=ax, **kwargs)
+        distribution = estimator.predict_dist(X, offset)
+        pit, left = np.asarray(distribution.cdf(y)), np.asarray(distribution.cdf_left(y))
+        pit, left = (values if values.ndim == 1 else values[:, output] for values in (pit, left))
+        return cls.from_predictions(pit, pit_left=left, n_bins=n_bins, ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, pit: Any, *, n_bins: int = 10, ax: Any = None, **kwargs: Any) -> Self:
+    def from_predictions(
+        cls,
+        pit: Any,
+        *,
+        pit_left: Any = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the calibration of any predictive distributions.
 
         Parameters
         ----------
         pit : array-like of shape (n_samples,)
             Predictive distribution functions at the observed y, from 0 to 1.
+        pit_left : array-like of shape (n_samples,), default=None
+            Their limits from the left, such as `cdf_left` of the distributions of
+            `skmoe.distributions`. None for continuous distributions.
         n_bins : int, default=10
             Bins of the histogram.
         ax : matplotlib axes or array-like of two, default=None
@@ -188,11 +209,13 @@ class CalibrationDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If `pit` is not one-dimensional or is outside the range from 0 to 1, or `n_bins` is not
-            an integer of at least two.
+            If `pit` is not one-dimensional or is outside the range from 0 to 1, `pit_left` has
+            another shape or exceeds it, or `n_bins` is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        return cls(pit=check_pit(pit)).plot(ax=ax, n_bins=n_bins, **kwargs)
+        pit = check_pit(pit)
+        left = pit if pit_left is None else check_pit_left(pit_left, pit)
+        return cls(pit=pit, pit_left=left).plot(ax=ax, n_bins=n_bins, **kwargs)
 
     def plot(self, ax: Any = None, *, n_bins: int = 10, **kwargs: Any) -> Self:
         """Draw histogram and coverage.
@@ -220,7 +243,10 @@ class CalibrationDisplay:
         return self
 
     def _plot_histogram(self, ax: Any, n_bins: int, kwargs: dict[str, Any]) -> None:
-        count, edges = np.histogram(self.pit, n_bins, (0.0, 1.0))
+        steps = self.pit > self.pit_left
+        at_points, edges = np.histogram(self.pit[~steps], n_bins, (0.0, 1.0))
+        left, right = self.pit_left[steps, None], self.pit[steps, None]
+        count = at_points + _share_of_step(left, right, edges[:-1], edges[1:]).sum(axis=0)
         n_rows = len(self.pit)
         self.density = count * n_bins / n_rows
         low, high = (bound * n_bins / n_rows for bound in _binomial_band(n_rows, 1.0 / n_bins))
@@ -258,13 +284,10 @@ class CalibrationDisplay:
         legend_above(ax, [self.line_, self.bands_[-1]])
 
 
-def _probability_integral_transform(distribution: Any, y: Any, random_state: Any) -> Array:
-    """Distribution functions at y, (n,) or (n, m); of counts randomised over the step at y."""
-    pit = np.asarray(distribution.cdf(y))
-    if isinstance(distribution, CountMixtureDistribution):
-        uniform = check_random_state(random_state).uniform(size=pit.shape)
-        pit = np.clip(pit - uniform * np.asarray(distribution.pmf(y)), 0.0, 1.0)
-    return pit
+def _share_of_step(left: Array, right: Array, low: Array, high: Array) -> Array:
+    """Share of the steps from left to right that lies between low and high."""
+    overlap = np.minimum(right, high) - np.maximum(left, low)
+    return np.maximum(overlap, 0.0) / np.where(right > left, right - left, 1.0)
 
 
 def _binomial_band(n_rows: int, probability: Any) -> tuple[Any, Any]:

@@ -152,6 +152,20 @@ def check_pit(pit: Any) -> Array:
     return values
 
 
+def check_pit_left(pit_left: Any, pit: Array) -> Array:
+    """Limits from the left of probability integral transforms, (n,): from zero to these."""
+    values = np.asarray(pit_left, dtype=np.float64)
+    if values.shape != pit.shape:
+        raise ValueError(f"pit_left must have the shape of pit, {pit.shape}; got {values.shape}.")
+    outside = ~((values >= 0.0) & (values <= pit))
+    if outside.any():
+        raise ValueError(
+            "pit_left must lie between 0 and pit: it holds probabilities of values below the "
+            f"observed y; got {values[outside][0]:g} for {pit[outside][0]:g}."
+        )
+    return values
+
+
 def check_responsibilities(responsibilities: Any) -> Array:
     """Responsibilities (n, K) whose rows sum to one."""
     resp = np.asarray(responsibilities, dtype=np.float64)

@@ -1,16 +1,11 @@
-"""Student's t distribution.
-
-References
-----------
-.. [1] M. Abramowitz and I. A. Stegun (1964), Handbook of Mathematical Functions, 26.7.8.
-"""
+"""Student's t distribution."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betainc, betaln, gammaln, ndtr, ndtri, stdtrit
+from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
@@ -22,10 +17,6 @@ from skmoe.distributions._rows import expand_rows, rows_first
 # it is a continued fraction: the incomplete beta function would amplify round-off.
 T_FAR = 3.0
 MANY_DF = 1e3
-
-# Degrees of freedom from which on an expansion about the normal is used where z is small, for which
-# the incomplete beta function loses digits.
-LARGE_DF = 1e7
 
 # Degrees of freedom from which the distribution is the normal to the last bits.
 NORMAL_DF = 1e14
@@ -73,14 +64,10 @@ def _log_tail(z: Array, df: Array) -> Array:
 
 def _standard_sf(z: Array, df: Array, logs: bool) -> Array:
     """Probability above z, or its logarithm."""
-    z, df = np.broadcast_arrays(z, df)
+    z, df = np.broadcast_arrays(z, np.minimum(df, NORMAL_DF))
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = np.square(z / np.sqrt(df))
-        inner = 0.5 * betainc(0.5, 0.5 * np.minimum(df, LARGE_DF), ratio / (1.0 + ratio))
-    # To second order in 1 / df, the standard normal of a changed argument [1]_.
-    size = np.minimum(np.abs(z), T_FAR)
-    nearly_normal = ndtr(size - (size**3 + size) / (4.0 * df)) - 0.5
-    inner = np.where(df < LARGE_DF, inner, nearly_normal)
+        inner = 0.5 * betainc(0.5, 0.5 * df, ratio / (1.0 + ratio))
     answer = 0.5 - np.where(z >= 0.0, inner, -inner)
     far = np.abs(z) > T_FAR
     few = far & (df < MANY_DF)

@@ -26,7 +26,7 @@ def simulate(n_rows, seed):
 
 X, y = simulate(2000, seed=0)
 X_new, y_new = simulate(20_000, seed=1)
-moe = MixtureOfExpertsRegressor(2, expert="poisson", tol=1e-8, random_state=0).fit(X, y)
+moe = MixtureOfExpertsRegressor(2, family="poisson", tol=1e-8, random_state=0).fit(X, y)
 normal = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
 
 # %%

@@ -68,8 +68,8 @@ class WaitingTimeExperts(Experts):
             slopes, intercepts = slopes[:, 0], intercepts[:, 0]
         return {"coef_": slopes, "intercept_": intercepts}
 
-    def mean_derivative(self, mean):
-        return mean
+    def mean_derivative(self, params, design):
+        return self.mean(params, design)
 
     def _ridge(self, like):
         return np.append(np.full(like.shape[-1] - 1, self.alpha), 0)

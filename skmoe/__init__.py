@@ -16,6 +16,7 @@ __all__ = [
     "checkpoints",
     "distributions",
     "experts",
+    "families",
     "gates",
     "inspection",
     "metrics",

@@ -324,8 +324,8 @@ def make_parameters(draw, task, n_experts, parametric, shape):
         linear = {"regressor": LinearRegression(), "classifier": LogisticRegression(max_iter=1000)}
         params["base"] = draw.one(linear[task], TREES[task](max_depth=3, random_state=0))
     if task == "regressor":
-        params["variance"] = draw.usually("per_expert", "shared")
-        params["variance_prior"] = draw.usually(10.0, 0.0, 1e-6, 1.0, 1e6)
+        params["dispersion"] = draw.usually("per_expert", "shared")
+        params["dispersion_prior"] = draw.usually(10.0, 0.0, 1e-6, 1.0, 1e6)
     else:
         params["class_weight"] = draw.usually(None, "balanced")
     return params

@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
-from skmoe.experts import LinearExperts, LogisticExperts, PoissonExperts
+from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.gates import SoftmaxGate
 
 X, Y = two_regimes(n_rows=120)
@@ -41,11 +41,11 @@ BAD_PARAMETERS = [
     ({"n_experts": 10**5000}, "got an int of more digits than Python writes. Use fewer experts"),
     (
         {"expert": "trees"},
-        "expert must be one of ['linear', 'poisson', 'tree'], a scikit-learn estimator or a",
+        "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a",
     ),
     (
         {"expert": None},
-        "expert must be one of ['linear', 'poisson', 'tree'], a scikit-learn estimator or a",
+        "expert must be one of ['linear', 'tree'], a scikit-learn estimator or a",
     ),
     ({"expert": ["linear", "tree"]}, "one entry for each of the n_experts=4 experts; got 2"),
     ({"cross_fit": 1}, 'cross_fit must be "auto", "oob", False or an integer of at least 2; got 1'),
@@ -66,7 +66,7 @@ BAD_PARAMETERS = [
     ({"expert": Ridge}, "must be an instance; got the class Ridge. Pass an instance: Ridge()"),
     ({"expert": [Ridge] * 4}, "expert[0] must be an instance; got the class Ridge"),
     ({"expert": LinearExperts}, "expert must be an instance; got the class LinearExperts"),
-    ({"expert": "gamma"}, "got 'gamma'. For positive targets fit the mixture to log(y)."),
+    ({"expert": "gamma"}, "got 'gamma'. For positive targets use family=\"gamma\"."),
     ({"base": Ridge}, "base must be an instance; got the class Ridge"),
     ({"alpha": -1.0}, "alpha must be a finite number of at least 0; got -1.0"),
     ({"alpha": np.nan}, "alpha must be a finite number of at least 0; got nan"),
@@ -124,8 +124,12 @@ def test_bad_parameters(make, parameters, message):
 @pytest.mark.parametrize(
     ("make", "parameters", "message"),
     [
-        (BOTH[0], {"variance": "each"}, "variance must be one of ['per_expert', 'shared']"),
-        (BOTH[0], {"variance_prior": -1}, "variance_prior must be a finite number of at least 0"),
+        (BOTH[0], {"dispersion": "each"}, "dispersion must be one of ['per_expert', 'shared']"),
+        (
+            BOTH[0],
+            {"dispersion_prior": -1},
+            "dispersion_prior must be a finite number of at least 0",
+        ),
         (BOTH[1], {"class_weight": "even"}, 'class_weight must be None, "balanced" or a dict'),
         (BOTH[1], {"class_weight": {0: -1.0, 1: 1.0}}, "class_weight must give finite"),
         (BOTH[1], {"class_weight": {0: "a", 1: 1}}, "class_weight must give finite"),
@@ -133,12 +137,24 @@ def test_bad_parameters(make, parameters, message):
         (BOTH[1], {"class_weight": {0: 1e308, 1: 1e308}}, "sample_weight times class_weight must"),
         (BOTH[0], {"expert": LinearExperts(alpha=-1.0)}, "expert.alpha must be a finite number"),
         (BOTH[0], {"expert": LinearExperts(alpha="a")}, "expert.alpha must be a finite number"),
-        (BOTH[0], {"expert": LinearExperts(variance_prior=-1)}, "expert.variance_prior must be a"),
-        (BOTH[0], {"expert": LinearExperts(shared_variance="no")}, "expert.shared_variance must"),
+        (
+            BOTH[0],
+            {"expert": LinearExperts(dispersion_prior=-1)},
+            "expert.dispersion_prior must be a",
+        ),
+        (
+            BOTH[0],
+            {"expert": LinearExperts(shared_dispersion="no")},
+            "expert.shared_dispersion",
+        ),
         (BOTH[0], {"expert": LinearExperts(noise_variance=3)}, "expert.noise_variance must be a"),
         (BOTH[0], {"expert": LinearExperts(variance_floor=(-1.0,))}, "expert.variance_floor must"),
-        (BOTH[0], {"expert": PoissonExperts(alpha=np.nan)}, "expert.alpha must be a finite"),
-        (BOTH[0], {"expert": PoissonExperts(target_mean=())}, "expert.target_mean must be a tuple"),
+        (BOTH[0], {"expert": GeneralizedLinearExperts(alpha=np.nan)}, "expert.alpha must be a"),
+        (
+            BOTH[0],
+            {"expert": GeneralizedLinearExperts(dispersion_prior=-1.0)},
+            "expert.dispersion_prior must be a finite",
+        ),
         (
             BOTH[1],
             {"expert": LogisticExperts(alpha=np.inf)},
@@ -415,12 +431,16 @@ def test_outputs_without_squares_are_refused(fit):
 
 
 @pytest.mark.parametrize(
-    ("fit", "expert"),
-    [(fit_rows, expert) for expert in ("linear", "poisson", "tree", Ridge(), PoissonExperts())]
-    + [(fit, expert) for fit in (fit_stream, fit_blocks) for expert in ("linear", "poisson")],
+    ("fit", "options"),
+    [
+        (fit, options)
+        for fit in (fit_rows, fit_stream, fit_blocks)
+        for options in ({}, {"family": "poisson"}, {"expert": GeneralizedLinearExperts()})
+    ]
+    + [(fit_rows, {"expert": expert}) for expert in ("tree", Ridge())],
 )
-def test_more_experts_than_rows_are_refused_without_work(fit, expert):
-    moe = MixtureOfExpertsRegressor(10**9, expert=expert)
+def test_more_experts_than_rows_are_refused_without_work(fit, options):
+    moe = MixtureOfExpertsRegressor(10**9, **options)
     tracemalloc.start()
     with pytest.raises(ValueError, match="n_experts must not exceed the number of rows, 120"):
         fit(moe, X, np.abs(np.round(Y)))
@@ -461,9 +481,9 @@ def test_a_search_for_the_number_of_experts_needs_y():
 
 
 @pytest.mark.parametrize("q", [[], "a", ["a"], None, np.nan, 90, [[0.1, 0.2]], 0.5j])
-@pytest.mark.parametrize("expert", ["linear", "poisson"])
-def test_quantiles_are_of_probabilities(expert, q):
-    moe = MixtureOfExpertsRegressor(1, expert=expert).fit(X, np.abs(np.round(Y)))
+@pytest.mark.parametrize("family", ["normal", "poisson", "student_t", "ordinal"])
+def test_quantiles_are_of_probabilities(family, q):
+    moe = MixtureOfExpertsRegressor(1, family=family).fit(X, np.abs(np.round(Y)))
     with pytest.raises(ValueError, match=r"q must be a probability in \(0, 1\), or a list"):
         moe.predict_quantile(X, q)
 

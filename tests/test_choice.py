@@ -91,8 +91,8 @@ def test_trees_frames_and_groups():
     assert np.isfinite(moe.n_experts_scores_).all()
     # What is held out are whole groups: a tree knows the rows of a group that it has seen.
     X, y = np.repeat(X[::4], 4, axis=0), np.repeat(y[::4], 4) + 1e-3 * np.arange(60)
-    apart = clone(moe).set_params(variance_prior=0.1).fit(X, y, groups=groups)
-    known = clone(moe).set_params(variance_prior=0.1).fit(X, y, groups=np.arange(60) % 15)
+    apart = clone(moe).set_params(dispersion_prior=0.1).fit(X, y, groups=groups)
+    known = clone(moe).set_params(dispersion_prior=0.1).fit(X, y, groups=np.arange(60) % 15)
     assert known.n_experts_scores_[0] > apart.n_experts_scores_[0] + 0.5
 
 
@@ -102,7 +102,7 @@ def test_groups_are_held_out_together():
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     X, y = np.repeat(X, 10, axis=0), np.repeat(y, 10)
     X = X + 1e-6 * rng.normal(size=X.shape)
-    moe = MixtureOfExpertsRegressor("auto", variance_prior=0.1, random_state=0)
+    moe = MixtureOfExpertsRegressor("auto", dispersion_prior=0.1, random_state=0)
     alone = quiet(moe, X, y).n_experts_scores_.max()
     together = quiet(moe, X, y, groups=np.arange(300) // 10).n_experts_scores_.max()
     assert together < alone - 0.2

@@ -77,7 +77,7 @@ def test_collapsed_experts_get_the_rows_of_the_lowest_likelihood(monkeypatch):
     # Expert 2 has no rows, and the others explain the lines, but not four outliers.
     y[:4] += 8.0
     init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.zeros(60)]).astype(float)
-    options = {"init": init, "gate": "constant", "variance_prior": 0.01, "random_state": 0}
+    options = {"init": init, "gate": "constant", "dispersion_prior": 0.01, "random_state": 0}
     monkeypatch.setattr(multistart, "params_from_responsibilities", spy)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -213,7 +213,7 @@ def test_bad_components(components, message):
 
 EXPERTS = {
     "linear": {},
-    "shared": {"variance": "shared"},
+    "shared": {"dispersion": "shared"},
     "constant gate": {"gate": "constant"},
     "routed": {"top_k": 1, "n_experts": 3},
     "tree": {"expert": "tree", "n_init": 1},

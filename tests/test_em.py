@@ -35,7 +35,7 @@ PARTS = [
     for gate in (SoftmaxGate(), SoftmaxGate(alpha=0.0), ConstantGate())
     for experts, rows in [
         (LinearExperts(), ROWS),
-        (LinearExperts(alpha=0.0, shared_variance=True, variance_prior=0.0), ROWS),
+        (LinearExperts(alpha=0.0, shared_dispersion=True, dispersion_prior=0.0), ROWS),
         (LogisticExperts(n_classes=3), CLASS_ROWS),
     ]
 ]
@@ -128,7 +128,7 @@ def test_a_part_that_lowers_the_bound_is_stopped():
 
 
 def test_extrapolation_respects_the_floor_of_the_variances(monkeypatch):
-    experts = LinearExperts(variance_prior=0.0, variance_floor=(0.02,))
+    experts = LinearExperts(dispersion_prior=0.0, variance_floor=(0.02,))
     evaluated, extrapolated = [], []
     evaluate, squarem_step = em.evaluate, em.squarem_step
 

@@ -10,7 +10,7 @@ from skmoe.gates import SoftmaxGate
 
 CONFIGURATIONS = [
     MixtureOfExpertsRegressor(),
-    MixtureOfExpertsRegressor(gate="constant", variance="shared", variance_prior=0.0),
+    MixtureOfExpertsRegressor(gate="constant", dispersion="shared", dispersion_prior=0.0),
     MixtureOfExpertsRegressor(n_experts=3, init="kmeans", n_init=1, alpha=1.0),
     MixtureOfExpertsRegressor(n_experts=1),
     MixtureOfExpertsRegressor(n_experts=2, expert="tree", n_init=2),

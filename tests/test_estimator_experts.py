@@ -324,14 +324,14 @@ def test_nested_mixtures_are_the_hierarchical_mixture_of_experts():
     features, y = nested_regimes()
     tree = MixtureOfExpertsRegressor(
         2,
-        expert=MixtureOfExpertsRegressor(2, gate_alpha=0.1, n_init=2, variance_prior=0.0),
+        expert=MixtureOfExpertsRegressor(2, gate_alpha=0.1, n_init=2, dispersion_prior=0.0),
         gate_alpha=0.1,
         n_init=2,
         cross_fit=False,
         random_state=0,
     ).fit(features, y)
     flat = MixtureOfExpertsRegressor(
-        4, gate_alpha=0.1, n_init=8, variance_prior=0.0, random_state=0
+        4, gate_alpha=0.1, n_init=8, dispersion_prior=0.0, random_state=0
     ).fit(features, y)
     X_test, y_test = nested_regimes(seed=1)
     density, flat_density = (moe.score_samples(X_test, y_test).mean() for moe in (tree, flat))
@@ -419,12 +419,12 @@ def test_warm_start_goes_on():
         moe.set_params(n_experts=3).fit(X, Y)
 
 
-@pytest.mark.parametrize("variance", ["per_expert", "shared"])
-def test_the_bound_does_not_depend_on_the_units_of_y(variance):
+@pytest.mark.parametrize("dispersion", ["per_expert", "shared"])
+def test_the_bound_does_not_depend_on_the_units_of_y(dispersion):
     # Deeper trees depend on the units: nodes of an impurity below 1e-16 are not split.
     tree = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
-    moe = MixtureOfExpertsRegressor(2, expert=tree, variance=variance, random_state=0)
-    moe.set_params(variance_prior=100.0, n_init=1).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(2, expert=tree, dispersion=dispersion, random_state=0)
+    moe.set_params(dispersion_prior=100.0, n_init=1).fit(X, Y)
     small = clone(moe).fit(X, Y / 1024)
     assert small.lower_bound_ - np.log(1024) == pytest.approx(moe.lower_bound_)
     assert_allclose(small.noise_variance_ * 1024**2, moe.noise_variance_)
@@ -681,7 +681,7 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained(monkeypatch
     # Experts 0 and 1 explain most rows well; 2 has none, and a constant gate gives it none.
     init = np.column_stack([features[:, 0] > 0, features[:, 0] <= 0, np.zeros(len(y))])
     moe = MixtureOfExpertsRegressor(
-        3, gate="constant", init=init.astype(float), alpha=1e-3, variance_prior=1.0
+        3, gate="constant", init=init.astype(float), alpha=1e-3, dispersion_prior=1.0
     )
     moe.fit(features, y)
     assert moe.weights_.min() > 0.08

@@ -234,7 +234,7 @@ def test_a_base_is_asked_once():
         (MixtureOfExpertsRegressor, LogisticRegression(), "base must be a regressor"),
         (MixtureOfExpertsClassifier, Ridge(), "base must be a classifier"),
         (MixtureOfExpertsRegressor, KNeighborsRegressor(), "base must accept sample_weight"),
-        (MixtureOfExpertsRegressor, Ridge, "base must be None or a scikit-learn estimator"),
+        (MixtureOfExpertsRegressor, Ridge, "base must be an instance; got the class Ridge"),
         (MixtureOfExpertsRegressor, "boosting", "base must be None or a scikit-learn estimator"),
     ],
 )

@@ -88,7 +88,7 @@ def test_hard_tables(table, penalty, gate):
 )
 def test_hard_targets(y, prior):
     moe = quietly_fitted(
-        MixtureOfExpertsRegressor(3, variance_prior=prior, max_iter=60, random_state=0), BASE, y
+        MixtureOfExpertsRegressor(3, dispersion_prior=prior, max_iter=60, random_state=0), BASE, y
     )
     assert all_finite(moe, BASE, y)
     assert (moe.noise_variance_ > 0).all()
@@ -169,9 +169,9 @@ def test_an_expert_on_a_spike_is_named():
     y = np.where(np.arange(200) < 40, 1.0, X[:, 0] + rng.normal(size=200))
     spike = (y == 1.0).astype(float)
     moe = MixtureOfExpertsRegressor(
-        2, gate="constant", variance_prior=0.0, init=np.column_stack([spike, 1 - spike])
+        2, gate="constant", dispersion_prior=0.0, init=np.column_stack([spike, 1 - spike])
     )
-    with pytest.warns(UserWarning, match=r"noise variance .* floor: 0.*variance_prior"):
+    with pytest.warns(UserWarning, match=r"noise variance .* floor: 0.*dispersion_prior"):
         moe.fit(X, y)
     assert all_finite(moe, X, y)
 
@@ -202,7 +202,7 @@ def test_ties_do_not_become_spikes():
     y = np.round(X @ [1.0, 0.5, 0.2] + rng.normal(size=2000))
     spike = (y == 0.0).astype(float)
     moe = MixtureOfExpertsRegressor(
-        2, variance_prior=0.0, gate="constant", init=np.column_stack([spike, 1 - spike])
+        2, dispersion_prior=0.0, gate="constant", init=np.column_stack([spike, 1 - spike])
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -96,11 +96,11 @@ def information_by_differences(moe, rows):
     "parameters",
     [
         {},
-        {"variance": "shared"},
+        {"dispersion": "shared"},
         {"gate": "constant"},
         {"n_experts": 3, "balance": 0.5, "gate_features": [1]},
         {"n_outputs": 2},
-        {"n_outputs": 2, "variance": "shared"},
+        {"n_outputs": 2, "dispersion": "shared"},
         {"n_classes": 2},
         {"n_classes": 3},
     ],
@@ -145,7 +145,7 @@ def test_derivatives_of_terms_are_those_of_attributes():
 
 def test_one_expert_is_a_linear_regression():
     X, y = two_regimes(n_rows=200)
-    moe = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
     found = moe.inference(X, y)
     design = np.column_stack([np.ones(200), X])
     residual = y - LinearRegression().fit(X, y).predict(X)
@@ -192,7 +192,7 @@ def test_intervals_hold_the_truth():
     held, narrow = [], []
     for seed in range(90):
         X, y = two_regimes(n_rows=400, seed=seed)
-        moe = MixtureOfExpertsRegressor(2, alpha=1e-6, variance_prior=0.0, tol=1e-7, n_init=1)
+        moe = MixtureOfExpertsRegressor(2, alpha=1e-6, dispersion_prior=0.0, tol=1e-7, n_init=1)
         found = moe.fit(X, y).inference(X, y)
         up = int(np.argmax(moe.coef_[:, 0]))
         for level, inside in ((0.9, held), (0.6, narrow)):
@@ -245,7 +245,7 @@ def test_inference_on_counts():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(1000, 1))
     y = rng.poisson(np.exp(np.where(rng.uniform(size=1000) < 0.5, 0.5 + X[:, 0], 3 - X[:, 0])))
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", gate="constant", **PRECISE).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **PRECISE).fit(X, y)
     found = moe.inference(X, y)
     assert not found.is_dispersion.any()
     true = np.array([0.5, 1.0, 3.0, -1.0]) if moe.intercept_[0] < 2 else [3.0, -1.0, 0.5, 1.0]
@@ -286,7 +286,7 @@ def test_a_constant_feature_and_a_variance_at_its_floor_have_no_error():
     reasons = {term.name: reason for term, reason in zip(found.terms, found.reasons, strict=True)}
     assert reasons["x1"] == "fixed"
     assert reasons["x0"] == ""
-    exact = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, X[:, 0])
+    exact = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, X[:, 0])
     found = exact.inference(X, X[:, 0])
     assert found.reasons[-1] == "at its bound"
 

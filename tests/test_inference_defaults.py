@@ -108,7 +108,7 @@ def test_terms_without_errors_have_a_footnote_with_the_remedy():
     twice = np.column_stack([X[:, 0], X[:, 0]])
     moe = MixtureOfExpertsRegressor(1, alpha=0.0).fit(twice, y)
     assert "\nnot determined: the rows do not identify it" in str(moe.summary(twice, y))
-    exact = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, X[:, 0])
+    exact = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, X[:, 0])
     assert exact.inference(X, X[:, 0]).reasons[-1] == "at its bound"
 
 

@@ -452,7 +452,7 @@ def test_calibration_of_counts_spreads_rows_over_their_steps():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(4000, 1))
     y = rng.poisson(np.exp(X[:, 0] - 1))  # most are zero or one
-    moe = MixtureOfExpertsRegressor(1, expert="poisson").fit(X, y)
+    moe = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y)
     display = CalibrationDisplay.from_estimator(moe, X, y)
     assert_allclose(display.coverage, display.nominal, atol=0.03)
     assert_allclose(display.density, 1.0, atol=0.15)

@@ -31,7 +31,7 @@ def test_experts_without_features_are_means_of_classes(empty):
 def test_counts_classes_and_bootstrap_without_features():
     X, y = clusters()
     counts = np.random.default_rng(1).poisson(np.where(X[:, 0] > 0, 9.0, 1.0))
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", expert_features=[], random_state=0)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", expert_features=[], random_state=0)
     means = np.sort(np.exp(moe.fit(X, counts).intercept_))
     assert_allclose(means, [1.0, 9.0], rtol=0.2)
     found = moe.inference(X, counts, method="bootstrap", n_bootstrap=3, random_state=0)

@@ -138,7 +138,7 @@ def test_jobs_do_not_matter(make):
 def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
     X, y = two_regimes(n_rows=1500)
     # Without the prior, whose scale is estimated on the sample.
-    moe = MixtureOfExpertsRegressor(2, variance_prior=0.0, random_state=0, tol=1e-9)
+    moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, random_state=0, tol=1e-9)
     whole = clone(moe).fit(X, y)
     monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 300)
     sampled = clone(moe).fit(X, y)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from kinds import GENERALIZED, KINDS, draw, n_dispersions, options_of
 from numpy.testing import assert_allclose
 from regimes import quiet, two_regimes
 from scipy import stats
@@ -17,7 +18,6 @@ from sklearn.tree import DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._inference.bootstrap import Refit, match_experts
 from skmoe._inference.criteria import classification_entropy
-from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 
 STARTS = 3
@@ -26,8 +26,8 @@ STARTS = 3
 def table(task, family="linear", seed=0):
     """Rows and a target that a family can have."""
     X, y = two_regimes(150, 2, seed)
-    if family == "poisson":
-        return X, np.random.default_rng(seed).poisson(np.exp(np.clip(0.4 * y, -3, 3)))
+    if family in GENERALIZED:
+        return X, draw(family, np.clip(0.4 * y, -3, 3), np.random.default_rng(seed))
     return (X, np.where(y > 0, "b", "a")) if task == "classifier" else (X, y)
 
 
@@ -36,10 +36,12 @@ def mixture(task, n_experts=2, **options):
     return kind(n_experts, **({"random_state": 0} | options))
 
 
-FAMILIES = [(name, task) for name, row in EXPERTS.items() for task in row]
+FAMILIES = KINDS
 
 # Parameters of one expert of two features under each family.
-N_OF_EXPERT = {("linear", "regressor"): 4, ("linear", "classifier"): 3, ("poisson", "regressor"): 3}
+N_OF_EXPERT = {("linear", "classifier"): 3} | {
+    (name, "regressor"): 3 + n_dispersions(name) for name, task in KINDS if task == "regressor"
+}
 
 # Parameters of the gate of two experts and two features.
 N_OF_GATE = {"softmax": 3, "constant": 1}
@@ -49,7 +51,7 @@ N_OF_GATE = {"softmax": 3, "constant": 1}
 @pytest.mark.parametrize("family", FAMILIES, ids="-".join)
 def test_an_average_has_the_parameters_of_all_starts(family, gate):
     X, y = table(family[1], family[0])
-    moe = mixture(family[1], expert=family[0], gate=gate, tol=1e-3)
+    moe = mixture(family[1], **options_of(family[0]), gate=gate, tol=1e-3)
     single = 2 * N_OF_EXPERT[family] + N_OF_GATE[gate]
     assert quiet(moe, X, y).n_parameters_ == single
     averaged = quiet(moe.set_params(combine="average", n_init=STARTS), X, y)
@@ -103,13 +105,13 @@ def test_routing_of_an_average_is_that_of_each_start():
 def test_a_shared_variance_is_one_parameter():
     X, y = table("regressor")
     for expert, of_expert in (("linear", 3), (Ridge(), 3), (["linear", "linear"], 3)):
-        for variance, n_variances in (("shared", 1), ("per_expert", 2)):
-            moe = mixture("regressor", expert=expert, variance=variance, n_init=1, max_iter=8)
+        for dispersion, n_variances in (("shared", 1), ("per_expert", 2)):
+            moe = mixture("regressor", expert=expert, dispersion=dispersion, n_init=1, max_iter=8)
             quiet(moe, X, y)
             assert moe.n_parameters_ == 2 * of_expert + n_variances + 3
             assert len(set(moe.noise_variance_)) == n_variances
     Y = np.column_stack([y, y + X[:, 0]])
-    moe = mixture("regressor", expert=Ridge(), variance="shared", max_iter=5, n_init=1)
+    moe = mixture("regressor", expert=Ridge(), dispersion="shared", max_iter=5, n_init=1)
     assert quiet(moe, X, Y).n_parameters_ == 2 * 6 + 2 + 3
 
 
@@ -127,17 +129,17 @@ class Constant(RegressorMixin, BaseEstimator):
         return X @ self.coef_
 
 
-@pytest.mark.parametrize("variance", ["shared", "per_expert"])
+@pytest.mark.parametrize("dispersion", ["shared", "per_expert"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_lower_bound_of_estimators_counts_each_prior_once(variance, weighted):
+def test_the_lower_bound_of_estimators_counts_each_prior_once(dispersion, weighted):
     X, y = table("regressor")
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=150) if weighted else np.ones(150)
     moe = mixture(
         "regressor",
         expert=[Constant(3.0), Constant(-1.0)],
         cross_fit=False,
-        variance=variance,
-        variance_prior=25.0,
+        dispersion=dispersion,
+        dispersion_prior=25.0,
         gate_alpha=2.0,
         tol=1e-10,
     )
@@ -155,13 +157,18 @@ def test_the_lower_bound_of_estimators_counts_each_prior_once(variance, weighted
     assert_allclose(moe.lower_bound_, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("variance", ["shared", "per_expert"])
+@pytest.mark.parametrize("dispersion", ["shared", "per_expert"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_lower_bound_of_linear_experts_counts_each_prior_once(variance, weighted):
+def test_the_lower_bound_of_linear_experts_counts_each_prior_once(dispersion, weighted):
     X, y = table("regressor")
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=150) if weighted else np.ones(150)
     moe = mixture(
-        "regressor", variance=variance, variance_prior=25.0, gate_alpha=2.0, alpha=3.0, balance=0.3
+        "regressor",
+        dispersion=dispersion,
+        dispersion_prior=25.0,
+        gate_alpha=2.0,
+        alpha=3.0,
+        balance=0.3,
     )
     moe.fit(X, y, sample_weight=weight)
     log_gate = log_softmax(X @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
@@ -248,7 +255,9 @@ def test_constant_columns_are_not_counted(family, gate, case):
     with_constant = np.column_stack([X[:, 0], np.full(len(X), 7.0), X[:, 1]])
     counts = []
     for rows, options in zip((with_constant, X), WITH_A_CONSTANT[case], strict=True):
-        moe = mixture(family[1], expert=family[0], gate=gate, max_iter=2, n_init=1, **options)
+        moe = mixture(
+            family[1], **options_of(family[0]), gate=gate, max_iter=2, n_init=1, **options
+        )
         counts.append(quiet(moe, rows, y).n_parameters_)
     assert counts[0] == counts[1]
     n_columns = {name: len(columns) for name, columns in WITH_A_CONSTANT[case][1].items()}

@@ -193,7 +193,7 @@ def test_a_target_is_rounded_from_half_as_many_values_as_rows():
 @pytest.mark.parametrize(("n_rows", "reason"), [(3, ""), (2, "separated")])
 def test_as_many_rows_as_coefficients_determine_them(n_rows, reason):
     X = np.random.default_rng(0).normal(size=(n_rows, 2))
-    moe = MixtureOfExpertsRegressor(1, alpha=0.1, variance_prior=1.0)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.1, dispersion_prior=1.0)
     found = moe.fit(X, X[:, 0] + [0.0, 0.3, -0.2][:n_rows]).inference(X, X[:, 0])
     assert set(found.reasons) == {reason}
 

@@ -39,7 +39,7 @@ def table():
 def test_noise_is_that_of_predictions_out_of_bag(recorder):
     X, y, weight = table()
     moe = MixtureOfExpertsRegressor(
-        1, expert=recorder(Log()), cross_fit="oob", variance_prior=0.0, random_state=0
+        1, expert=recorder(Log()), cross_fit="oob", dispersion_prior=0.0, random_state=0
     )
     quiet(moe, X, y, sample_weight=weight)
     told = 1e3 * X[:, 0]

@@ -47,7 +47,7 @@ def start(X):
 
 def mixture(**options):
     return MixtureOfExpertsRegressor(
-        2, **({"random_state": 0, "tol": 1e-6, "variance_prior": 0.0} | options)
+        2, **({"random_state": 0, "tol": 1e-6, "dispersion_prior": 0.0} | options)
     )
 
 
@@ -89,7 +89,7 @@ def nested(X, Y):
 
 PATHS = {
     "linear": fitted,
-    "shared variance": lambda X, Y: fitted(X, Y, variance="shared"),
+    "shared variance": lambda X, Y: fitted(X, Y, dispersion="shared"),
     "constant gate": lambda X, Y: fitted(X, Y, gate="constant"),
     "routed": lambda X, Y: fitted(X, Y, top_k=1),
     "base": lambda X, Y: fitted(X, Y, base=Ridge()),
@@ -99,7 +99,7 @@ PATHS = {
     "average": averaged,
     "estimators": lambda X, Y: fitted(X, Y, expert=Ridge()),
     "pipelines": lambda X, Y: fitted(X, Y, expert=make_pipeline(StandardScaler(), Ridge())),
-    "shared variance of estimators": lambda X, Y: fitted(X, Y, expert=Ridge(), variance="shared"),
+    "shared variance of estimators": lambda X, Y: fitted(X, Y, expert=Ridge(), dispersion="shared"),
     "average of estimators": lambda X, Y: quiet(
         mixture(expert=Ridge(), init="tree", n_init=2, combine="average"), X, Y
     ),
@@ -260,7 +260,7 @@ def test_one_expert_is_a_regression_of_each_output():
     X, Y = table()
     single = LinearRegression().fit(X, Y)
     residual = ((Y - single.predict(X)) ** 2).mean(axis=0)
-    moe = MixtureOfExpertsRegressor(1, alpha=1e-9, variance_prior=0.0, random_state=0).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(1, alpha=1e-9, dispersion_prior=0.0, random_state=0).fit(X, Y)
     assert_allclose(moe.noise_variance_[0], residual, rtol=1e-6)
     assert_allclose(moe.coef_[0], single.coef_, atol=1e-6)
     assert_allclose(moe.intercept_[0], single.intercept_, atol=1e-6)
@@ -269,7 +269,7 @@ def test_one_expert_is_a_regression_of_each_output():
 
 def test_errors_of_each_output_are_those_of_least_squares():
     X, Y = table()
-    moe = MixtureOfExpertsRegressor(1, alpha=1e-9, variance_prior=0.0, random_state=0).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(1, alpha=1e-9, dispersion_prior=0.0, random_state=0).fit(X, Y)
     design = np.column_stack([np.ones(N), X])
     covariance = np.linalg.inv(design.T @ design)
     observed, robust = (
@@ -311,14 +311,14 @@ def test_counts_of_each_output():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(N, 1))
     Y = np.column_stack([rng.poisson(np.exp(0.5 * X[:, 0])), rng.poisson(np.exp(4 - X[:, 0]))])
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", init=start(X), random_state=0).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", init=start(X), random_state=0).fit(X, Y)
     gate, means = moe.predict_gate(X)[..., None], moe.predict_experts(X)
     dist = moe.predict_dist(X)
     pmf = (gate * stats.poisson.pmf(Y[:, None], means)).sum(axis=1)
     assert_allclose(dist.pmf(Y), pmf, rtol=1e-9)
     joint = np.log(gate[..., 0]) + stats.poisson.logpmf(Y[:, None], means).sum(axis=2)
     assert_allclose(moe.score_samples(X, Y), np.logaddexp.reduce(joint, axis=1), rtol=1e-9)
-    other = MixtureOfExpertsRegressor(2, expert="poisson", init=start(X), random_state=0)
+    other = MixtureOfExpertsRegressor(2, family="poisson", init=start(X), random_state=0)
     other.fit(X, Y[:, ::-1])
     assert_allclose(other.predict(X)[:, ::-1], moe.predict(X), rtol=1e-6)
     assert_allclose(other.predict_dist(X).std[:, ::-1], dist.std, rtol=1e-6)

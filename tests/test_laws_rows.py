@@ -163,7 +163,7 @@ def test_targets_of_rows_without_weight_are_not_checked(way):
     X = np.random.default_rng(0).uniform(size=(60, 1))
     y, weight = np.arange(60) % 4.0, np.ones(60)
     y[5], weight[5] = -1.5, 0.0  # no count
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", n_init=1, max_iter=3, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", n_init=1, max_iter=3, random_state=0)
 
     def fit(weight):
         with warnings.catch_warnings():

@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import DISTRIBUTIONS, GENERALIZED, KINDS, draw, maximum_likelihood, options_of
 from numpy.testing import assert_allclose
 from recorders import (
     Log,
@@ -28,7 +29,13 @@ from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import (
+    GammaRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+)
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -48,7 +55,6 @@ from skmoe._mixture.initialization import INITIALIZERS, bayesian_bootstrap_weigh
 from skmoe._mixture.model import expert_usage
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
-from skmoe.experts import EXPERTS
 from skmoe.experts._variance_prior import estimate_noise_variance
 from skmoe.gates import GATES, SoftmaxGate
 
@@ -72,8 +78,8 @@ def target(kind, seed=0, n_rows=N):
     signal = np.where(weight > 2.5, 1.0, -1.0) * X[:, 0] + 0.5 * X[:, 1]
     if kind == "numbers":
         return signal + 0.3 * rng.normal(size=n_rows)
-    if kind == "counts":
-        return rng.poisson(np.exp(1.0 + signal)).astype(float)
+    if kind in GENERALIZED:
+        return draw(kind, 1.0 + signal, rng)
     return np.array(["no", "yes"])[(signal + 0.3 * rng.logistic(size=n_rows) > 0).astype(int)]
 
 
@@ -102,21 +108,41 @@ def logistic(X, y, weight, C=1.0):
     return model.fit(X / scale, y, sample_weight=weight).predict_proba(X / scale)
 
 
-def poisson(X, y, weight):
-    model = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
-    return model.fit(X, y, sample_weight=weight).predict(X)
+def by_scikit_learn(model):
+    def predict(X, y, weight):
+        fitted = clone(model).set_params(alpha=0.0, tol=1e-12, max_iter=1000)
+        return fitted.fit(X, y, sample_weight=weight).predict(X)
+
+    return predict
+
+
+def by_scipy(name):
+    """Means under the maximum of the weighted likelihood."""
+
+    def predict(X, y, weight):
+        coef, log_dispersion = maximum_likelihood(name, X, y, weight)
+        predictor = X @ coef[:-1] + coef[-1]
+        return DISTRIBUTIONS[name](predictor, *np.exp(log_dispersion)).mean()
+
+    return predict
 
 
 # The fit of scikit-learn, and the target, of each registered family.
 REFERENCES = {
     ("linear", "regressor"): (least_squares, "numbers"),
     ("linear", "classifier"): (logistic, "classes"),
-    ("poisson", "regressor"): (poisson, "counts"),
+    ("poisson", "regressor"): (by_scikit_learn(PoissonRegressor()), "poisson"),
+    ("gamma", "regressor"): (by_scikit_learn(GammaRegressor()), "gamma"),
+    **{
+        (name, "regressor"): (by_scipy(name), name)
+        for name in GENERALIZED
+        if name not in ("poisson", "gamma")
+    },
 }
 
 
 def test_every_family_has_a_reference():
-    assert set(REFERENCES) == {(name, task) for name, row in EXPERTS.items() for task in row}
+    assert set(REFERENCES) == set(KINDS)
 
 
 def predictions(moe, X):
@@ -125,7 +151,8 @@ def predictions(moe, X):
 
 def mixture_of(name, task, **options):
     make = regressor if task == "regressor" else classifier
-    return make(expert=name, **options)
+    plain = {"dispersion_prior": 0.0} if "family" in options_of(name) else {}
+    return make(**options_of(name), **(plain | options))
 
 
 def by_arrays(moe, X, y, weight, tmp_path, monkeypatch):
@@ -601,7 +628,7 @@ def test_numbers_of_experts_are_chosen_by_weighted_criteria(criterion, monkeypat
     monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter((1, 2)))
     X, weight, _ = table()
     y = target("numbers")
-    moe = quiet(regressor(criterion, variance_prior=0.0), X, y, sample_weight=weight)
+    moe = quiet(regressor(criterion, dispersion_prior=0.0), X, y, sample_weight=weight)
     rows = np.arange(N)
     log_likelihood = weight @ normal_scores(X, y, weight, rows, rows)
     expected = 4 * np.log(weight.sum()) - 2 * log_likelihood
@@ -613,7 +640,7 @@ def test_numbers_of_experts_are_chosen_by_weighted_scores(monkeypatch):
     X, weight, _ = table()
     y = target("numbers")
     groups = np.arange(N) % 3
-    moe = regressor("auto", expert=Ridge(1e-9), cross_fit=False, variance_prior=0.0)
+    moe = regressor("auto", expert=Ridge(1e-9), cross_fit=False, dispersion_prior=0.0)
     quiet(moe, X, y, sample_weight=weight, groups=groups)
     scores = np.empty(N)
     for fold in range(3):
@@ -652,7 +679,7 @@ def test_a_bootstrap_of_heavy_rows_is_that_of_many_rows():
     X, _, _ = table(n_rows=40)
     y = target("numbers", n_rows=40)
     weight = np.full(40, 9.0)
-    moe = regressor(variance_prior=0.0, tol=1e-8).fit(X, y, weight)
+    moe = regressor(dispersion_prior=0.0, tol=1e-8).fit(X, y, weight)
     result = moe.inference(X, y, weight, method="bootstrap", n_bootstrap=60, random_state=0)
     design = np.column_stack([np.ones(40), X])
     covariance = moe.noise_variance_[0] * np.linalg.inv(9.0 * design.T @ design)
@@ -681,7 +708,7 @@ def test_the_past_of_a_stream_fades_by_weight(half_life):
 
 STREAMS = {
     "regressor": MixtureOfExpertsRegressor(2, random_state=0),
-    "counts": MixtureOfExpertsRegressor(2, expert="poisson", random_state=0),
+    "counts": MixtureOfExpertsRegressor(2, family="poisson", random_state=0),
     "classifier": MixtureOfExpertsClassifier(2, random_state=0),
 }
 

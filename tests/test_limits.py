@@ -40,7 +40,7 @@ def test_one_expert_is_ridge_for_each_output_and_with_weights():
 
 def test_one_expert_without_prior_has_the_maximum_likelihood_variance():
     X, y = load_diabetes(return_X_y=True)
-    moe = MixtureOfExpertsRegressor(1, alpha=0.0, variance_prior=0.0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
     residual = y - LinearRegression().fit(X, y).predict(X)
     assert moe.noise_variance_[0] == pytest.approx(np.mean(residual**2), rel=1e-8)
     n, n_params = len(y), X.shape[1] + 2
@@ -87,7 +87,7 @@ def test_constant_gate_is_a_mixture_of_regressions():
         joint = joint - 0.5 * residual**2 / variance[:, None]
         resp = np.exp(joint - logsumexp(joint, axis=0))
     moe = MixtureOfExpertsRegressor(
-        2, gate="constant", alpha=0.0, variance_prior=0.0, tol=1e-12, max_iter=2000, n_init=8,
+        2, gate="constant", alpha=0.0, dispersion_prior=0.0, tol=1e-12, max_iter=2000, n_init=8,
         random_state=0,
     ).fit(x[:, None], y)  # fmt: skip
     order = np.argsort(moe.weights_)
@@ -135,7 +135,7 @@ def two_planes(n_rows=200):
 @pytest.mark.parametrize("top_k", [None, 2])
 def test_responsibilities_of_rows_far_from_all_experts_sum_to_one(distance, top_k):
     X, y = two_planes()
-    moe = MixtureOfExpertsRegressor(3, variance="shared", top_k=top_k, random_state=0, n_init=1)
+    moe = MixtureOfExpertsRegressor(3, dispersion="shared", top_k=top_k, random_state=0, n_init=1)
     resp = quiet(moe, X, y).responsibilities(X, np.full(len(y), distance))
     assert_allclose(resp.sum(axis=1), 1.0)
     usage = expert_usage(moe._fitted.model, moe._fitted.params, [rows_far_away(moe, X, distance)])

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from kinds import GENERALIZED
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -14,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts._variance_prior import estimate_noise_variance
+from skmoe.families import Ordinal, Uniform
 
 
 def counts(n_rows=120):
@@ -32,18 +34,18 @@ def messages_of(moe, X, y):
 @pytest.mark.parametrize(
     ("expert", "loss", "remedy"),
     [
-        (PoissonRegressor(), "poisson", 'expert="poisson"'),
-        (make_pipeline(StandardScaler(), PoissonRegressor()), "poisson", 'expert="poisson"'),
-        (GammaRegressor(), "gamma", "log(y)"),
-        (TweedieRegressor(power=1.5), "tweedie", "log(y)"),
-        (HistGradientBoostingRegressor(loss="poisson", max_iter=2), "poisson", 'expert="poisson"'),
-        (HistGradientBoostingRegressor(loss="gamma", max_iter=2), "gamma", "log(y)"),
+        (PoissonRegressor(), "poisson", 'family="poisson"'),
+        (make_pipeline(StandardScaler(), PoissonRegressor()), "poisson", 'family="poisson"'),
+        (GammaRegressor(), "gamma", 'family="gamma"'),
+        (TweedieRegressor(power=1.5), "tweedie", 'family=["zero", "gamma"]'),
+        (HistGradientBoostingRegressor(loss="poisson", max_iter=2), "poisson", 'family="poisson"'),
+        (HistGradientBoostingRegressor(loss="gamma", max_iter=2), "gamma", 'family="gamma"'),
         (
             HistGradientBoostingRegressor(loss="quantile", quantile=0.9, max_iter=2),
             "quantile",
             "predict_quantile",
         ),
-        ([Ridge(), PoissonRegressor()], "poisson", 'expert="poisson"'),
+        ([Ridge(), PoissonRegressor()], "poisson", 'family="poisson"'),
     ],
 )
 def test_losses_of_other_densities_than_the_normal_warn(expert, loss, remedy):
@@ -112,14 +114,30 @@ def test_the_noise_estimate_does_not_depend_on_the_unit_of_the_weights(weight):
     )
 
 
+TARGETS = {"poisson": "counts", "negative_binomial": "counts", "student_t": "regression"}
 STRICT = [
     (MixtureOfExpertsRegressor(3, random_state=0), "regression"),
     (MixtureOfExpertsRegressor(4, top_k=2, random_state=0), "regression"),
-    (MixtureOfExpertsRegressor(3, variance="shared", random_state=0), "regression"),
+    (MixtureOfExpertsRegressor(3, dispersion="shared", random_state=0), "regression"),
     (MixtureOfExpertsRegressor("auto", random_state=0), "regression"),
     (MixtureOfExpertsRegressor(2, expert="tree", n_init=1, random_state=0), "regression"),
     (MixtureOfExpertsRegressor(2, random_state=0), "outputs"),
-    (MixtureOfExpertsRegressor(2, expert="poisson", random_state=0), "counts"),
+    *[
+        (MixtureOfExpertsRegressor(2, family=name, random_state=0), TARGETS.get(name, "positive"))
+        for name in GENERALIZED
+        if name != "ordinal"
+    ],
+    (
+        MixtureOfExpertsRegressor(
+            2, family=Ordinal(values=tuple(np.arange(20.0))), random_state=0, max_iter=20
+        ),
+        "counts",
+    ),
+    (MixtureOfExpertsRegressor(2, family=["zero", "poisson"], random_state=0), "counts"),
+    (
+        MixtureOfExpertsRegressor(2, family=["normal", Uniform((-50.0,), (50.0,))], random_state=0),
+        "regression",
+    ),
     (MixtureOfExpertsClassifier(3, random_state=0), "classes"),
 ]
 
@@ -131,6 +149,7 @@ def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
         "regression": y,
         "outputs": np.column_stack([y, X[:, 1]]),
         "counts": np.abs(np.round(y)),
+        "positive": np.exp(0.2 * y),
         "classes": y > 0,
     }[task]
     with np.errstate(all="raise"), warnings.catch_warnings():

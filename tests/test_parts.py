@@ -4,13 +4,16 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from kinds import GENERALIZED
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import integrate
 from sklearn.linear_model import Ridge
 
+from skmoe._data.scaling import Standardization
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.offset_design import OffsetDesign
-from skmoe.experts import EXPERTS, LinearExperts
+from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LinearExperts
+from skmoe.families import FAMILIES as DISTRIBUTION_FAMILIES
 from skmoe.gates import GATES
 from skmoe.protocols import Experts, Gate
 
@@ -20,7 +23,7 @@ SINGLE = 1e-5  # what single precision, in which curvatures are summed, leaves o
 DESIGN = np.column_stack([RNG.normal(size=(N_ROWS, 2)), np.ones(N_ROWS)])
 RESP = RNG.dirichlet(np.ones(N_EXPERTS), size=N_ROWS).T * RNG.uniform(0.5, 2.0, size=N_ROWS)
 TARGETS = {"regressor": RNG.normal(size=(1, N_ROWS)), "classifier": RNG.integers(0, 3, size=N_ROWS)}
-OPTIONS = {"regressor": [{}, {"shared_variance": True}], "classifier": [{"n_classes": 3}]}
+OPTIONS = {"regressor": [{}, {"shared_dispersion": True}], "classifier": [{"n_classes": 3}]}
 
 
 @pytest.fixture
@@ -42,6 +45,23 @@ FAMILIES = [
     for task in kinds
     for i, options in enumerate(OPTIONS[task])
     if options.keys() <= {field.name for field in fields(kinds[task])}
+]
+
+
+def generalized(name, options):
+    """Experts of a family with a linear predictor, and their target."""
+    family = DISTRIBUTION_FAMILIES[name]()
+    y = family.example_target(np.random.default_rng(0), N_ROWS)
+    unit = Standardization(np.zeros(1), np.ones(1))
+    experts = GeneralizedLinearExperts((family,), **options)
+    experts = experts.fitted_to(DESIGN, y, np.ones(N_ROWS), unit)
+    return pytest.param(experts, y, id="-".join([name, *options]))
+
+
+FAMILIES += [
+    generalized(name, options)
+    for name in GENERALIZED
+    for options in ({}, {"shared_dispersion": True})
 ]
 ALL_GATES = [pytest.param(gate(), id=name) for name, gate in GATES.items()]
 
@@ -153,22 +173,23 @@ def flat_slopes(value, params, constrain, step=1e-6):
 @pytest.mark.parametrize(("family", "y"), FAMILIES)
 def test_experts_converge_to_a_stationary_point(family, y):
     params = family.init_params(N_EXPERTS, 3)
-    for _ in range(12):
+    for _ in range(150):
         params = expert_step(family, params, y, 1.0)
     constrain = family.project
-    if getattr(family, "shared_variance", False):
+    if getattr(family, "shared_dispersion", False):
         # Only moves of all variances together are free.
         def constrain(at):
-            changes = (at.log_variance - params.log_variance).sum(axis=0)
-            return at._replace(log_variance=params.log_variance + changes)
+            name = params._fields[-1]
+            changes = (getattr(at, name) - getattr(params, name)).sum(axis=0)
+            return at._replace(**{name: getattr(params, name) + changes})
 
     slopes = flat_slopes(lambda at: expert_value(family, at, y), params, constrain)
     assert_allclose(slopes, 0.0, atol=1e-3)
 
 
-@pytest.mark.parametrize("shared_variance", [False, True])
-def test_one_whole_step_of_linear_experts_is_the_mode(shared_variance, rng):
-    family, y = LinearExperts(shared_variance=shared_variance), TARGETS["regressor"]
+@pytest.mark.parametrize("shared_dispersion", [False, True])
+def test_one_whole_step_of_linear_experts_is_the_mode(shared_dispersion, rng):
+    family, y = LinearExperts(shared_dispersion=shared_dispersion), TARGETS["regressor"]
     starts = [somewhere(family.init_params(N_EXPERTS, 3), rng) for _ in range(2)]
     one, other = (expert_step(family, start, y, 1.0) for start in starts)
     for found, same in zip(one, other, strict=True):
@@ -238,7 +259,7 @@ def test_densities_integrate_to_one(family, y, rng):
             np.exp(family.log_prob(params, row, np.array([c])))[:, 0]
             for c in range(family.n_classes)
         )
-    elif not family.in_support(np.array([[0.5]])).all():  # counts
+    elif family.can_separate or family.link == "logit":  # counts and ratings
         total = sum(
             np.exp(family.log_prob(params, row, np.array([[float(at)]])))[:, 0] for at in range(500)
         )
@@ -246,9 +267,9 @@ def test_densities_integrate_to_one(family, y, rng):
         total = [
             integrate.quad(
                 lambda at, k=k: np.exp(family.log_prob(params, row, np.array([[at]])))[k, 0],
-                -50,
-                50,
-                limit=200,
+                0.0 if not family.in_support(np.array([[-1.0]])).all() else -np.inf,
+                np.inf,
+                limit=500,
             )[0]
             for k in range(N_EXPERTS)
         ]
@@ -269,7 +290,7 @@ def test_an_expert_without_rows_stays_finite(family, y):
 
 
 def test_projections_share_what_is_shared(rng):
-    family = LinearExperts(shared_variance=True)
+    family = LinearExperts(shared_dispersion=True)
     params = somewhere(family.init_params(N_EXPERTS, 3), rng)
     projected = family.project(params)
     assert len(np.unique(projected.log_variance)) == 1

@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
-from skmoe.experts import PoissonExperts
+from skmoe.experts import GeneralizedLinearExperts
+from skmoe.families import Poisson
 from skmoe.inspection import CalibrationDisplay, ExpertsDisplay, export_text
 from skmoe.metrics import neg_crps_scorer
 from skmoe.onnx import to_onnx
@@ -28,7 +29,7 @@ Y = RNG.poisson(MEAN)
 
 
 def mixture(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(n_experts, expert="poisson", **({"random_state": 0} | options))
+    return MixtureOfExpertsRegressor(n_experts, family="poisson", **({"random_state": 0} | options))
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +263,7 @@ def test_paths_of_scikit_learn(moe):
     search.fit(X, Y)
     assert search.best_params_["mixtureofexpertsregressor__n_experts"] == 2
     assert cross_val_predict(mixture(), X, Y, cv=2).shape == Y.shape
-    assert clone(moe).expert == "poisson"
+    assert clone(moe).family == "poisson"
 
 
 def test_outputs_swapped_are_answers_swapped():
@@ -279,17 +280,21 @@ def test_outputs_swapped_are_answers_swapped():
 
 
 def test_objects_and_lists_of_one_family(moe):
-    for expert in (PoissonExperts(alpha=0.1), ["poisson", "poisson"]):
-        same = MixtureOfExpertsRegressor(2, expert=expert, random_state=0).fit(X, Y)
+    for options in (
+        {"expert": GeneralizedLinearExperts(alpha=0.1)},
+        {"family": ["poisson", "poisson"]},
+        {"family": Poisson()},
+    ):
+        same = MixtureOfExpertsRegressor(2, random_state=0, **options).fit(X, Y)
         assert (same.coef_ == moe.coef_).all()
-    stiff = MixtureOfExpertsRegressor(2, expert=PoissonExperts(alpha=1e4), random_state=0)
+    stiff = MixtureOfExpertsRegressor(2, expert=GeneralizedLinearExperts(alpha=1e4), random_state=0)
     assert np.abs(stiff.fit(X, Y).coef_).max() < 0.5
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.where(np.arange(900) == 7, -1, Y), 'for expert="poisson"; row 7 holds -1'),
+        (np.where(np.arange(900) == 7, -1, Y), 'for family="poisson"; row 7 holds -1'),
         (Y + 0.5, r"counts, which are non-negative integers, .* row 0 holds"),
     ],
 )
@@ -301,9 +306,9 @@ def test_targets_that_are_no_counts(y, message):
 
 
 def test_families_of_the_other_task_and_mixed_lists():
-    with pytest.raises(ValueError, match='expert="poisson" is a family for a regressor'):
-        MixtureOfExpertsClassifier(2, expert="poisson").fit(X, Y > 3)
-    with pytest.raises(ValueError, match="got the family 'poisson'"):
+    with pytest.raises(TypeError, match="family"):
+        MixtureOfExpertsClassifier(2, family="poisson")
+    with pytest.raises(ValueError, match=r"expert\[0\] must be one of .*; got 'poisson'"):
         MixtureOfExpertsRegressor(2, expert=["poisson", "linear"]).fit(X, Y)
 
 

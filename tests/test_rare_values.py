@@ -56,7 +56,7 @@ def test_without_a_prior_the_noise_is_not_estimated(options, monkeypatch):
     X = rng.normal(size=(200, 2))
     y = np.abs(X[:, 0]) + 0.3 * rng.normal(size=200)
     moe = MixtureOfExpertsRegressor(2, max_iter=5, random_state=0).set_params(**options)
-    clone(moe).set_params(variance_prior=0.0).fit(X, y)
+    clone(moe).set_params(dispersion_prior=0.0).fit(X, y)
     with pytest.raises(AssertionError, match="estimated"):
         moe.fit(X, y)
 

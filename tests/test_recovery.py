@@ -167,7 +167,7 @@ def test_gate_and_experts_see_only_their_columns():
 
 def test_shared_variance_is_one_value():
     X, y = crossing_lines()
-    moe = MixtureOfExpertsRegressor(2, variance="shared", random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, dispersion="shared", random_state=0).fit(X, y)
     assert moe.noise_variance_[0] == moe.noise_variance_[1]
     assert np.diff(moe.lower_bounds_).min() > -1e-10
 

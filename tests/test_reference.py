@@ -60,9 +60,9 @@ def fit(model, **parameters):
         "n_init": 20,
     }
     if structure["family"] == "gaussian":
-        variance = structure["variance"].replace("-", "_")
+        dispersion = structure["variance"].replace("-", "_")
         moe = MixtureOfExpertsRegressor(
-            **common | {"variance": variance, "variance_prior": 0.0} | parameters
+            **common | {"dispersion": dispersion, "dispersion_prior": 0.0} | parameters
         )
     else:
         moe = MixtureOfExpertsClassifier(**common | parameters)
@@ -123,7 +123,7 @@ def test_separating_gate_approaches_its_supremum(scale):
     columns, y = load(model)
     X = columns["Year"][:, None] * scale
     moe = MixtureOfExpertsRegressor(
-        **MAXIMUM_LIKELIHOOD | {"max_iter": 500}, n_experts=2, variance_prior=0.0, n_init=10
+        **MAXIMUM_LIKELIHOOD | {"max_iter": 500}, n_experts=2, dispersion_prior=0.0, n_init=10
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

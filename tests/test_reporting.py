@@ -159,12 +159,16 @@ def counts(n_rows=500):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
-@pytest.mark.parametrize("expert", ["linear", "poisson"])
+@pytest.mark.parametrize(
+    "family", ["normal", "poisson", "negative_binomial", "student_t", ["zero", "poisson"]]
+)
 @pytest.mark.parametrize("gate", ["softmax", "constant"])
-def test_an_explanation_adds_up_to_the_derivative(expert, gate, n_outputs):
+def test_an_explanation_adds_up_to_the_derivative(family, gate, n_outputs):
     X, y = counts()
     y = y if n_outputs == 1 else np.column_stack([y, y[::-1]])
-    moe = MixtureOfExpertsRegressor(2, expert=expert, gate=gate, random_state=0).fit(X, y)
+    if "zero" in family:  # of all outputs at once
+        y[::3] = 0
+    moe = MixtureOfExpertsRegressor(2, family=family, gate=gate, random_state=0).fit(X, y)
     explanation = moe.explain(X)
     assert_allclose(explanation.gate, moe.predict_gate(X))
     blended = np.einsum("nk,nk...->n...", explanation.gate, explanation.experts)
@@ -186,7 +190,7 @@ def test_gate_effects_are_those_of_features():
 
 def test_equations_have_the_link_of_the_family():
     X, y = counts()
-    moe = MixtureOfExpertsRegressor(2, expert="poisson", random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", random_state=0).fit(X, y)
     text = export_text(moe, max_features=1)
     for k, block in enumerate(text.split("\n\n")[1:]):
         j = np.argmax(np.abs(moe.coef_[k]))

@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.plain_values import checksum
-from skmoe.experts import PoissonExperts
+from skmoe.experts import GeneralizedLinearExperts
 from skmoe.gates import GATES, SoftmaxGate
 
 X, Y = two_regimes(n_rows=300)
@@ -26,7 +26,7 @@ FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(constant=1.0)
 
 CASES = {
     "regressor": (MixtureOfExpertsRegressor(2), X, Y),
-    "outputs": (MixtureOfExpertsRegressor(2, variance="shared"), X, WIDE_Y),
+    "outputs": (MixtureOfExpertsRegressor(2, dispersion="shared"), X, WIDE_Y),
     "mixture of regressions": (MixtureOfExpertsRegressor(2, gate="constant"), X, Y),
     "routing": (MixtureOfExpertsRegressor(3, top_k=2, balance=0.1), X, Y),
     "average": (MixtureOfExpertsRegressor(2, combine="average", n_init=2), X, Y),
@@ -36,7 +36,7 @@ CASES = {
     "constant target": (MixtureOfExpertsRegressor(2), X, np.ones(300)),
     "start": (MixtureOfExpertsRegressor(2, init=np.full((300, 2), 0.5)), X, Y),
     "family": (
-        MixtureOfExpertsRegressor(2, expert=PoissonExperts(0.5)),
+        MixtureOfExpertsRegressor(2, expert=GeneralizedLinearExperts(alpha=0.5)),
         X,
         np.floor(np.abs(3 * Y)),
     ),

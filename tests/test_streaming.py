@@ -28,7 +28,7 @@ X, Y = two_regimes(n_rows=6000)
 CLASS_X, CLASSES = flipping_classes(n_rows=6000, n_classes=3)
 CASES = {
     "regressor": (MixtureOfExpertsRegressor(2, random_state=0), X, Y),
-    "shared": (MixtureOfExpertsRegressor(2, random_state=0, variance="shared"), X, Y),
+    "shared": (MixtureOfExpertsRegressor(2, random_state=0, dispersion="shared"), X, Y),
     "constant": (MixtureOfExpertsRegressor(2, random_state=0, gate="constant"), X, Y),
     "outputs": (
         MixtureOfExpertsRegressor(2, random_state=0),

@@ -20,9 +20,9 @@ MIN_CLASS_PROBABILITY = 1e-3
 
 # Losses of regressors for which normal noise is the wrong density, with the remedy.
 LOSSES = {
-    "poisson": 'For counts use expert="poisson".',
-    "gamma": "For positive targets fit the mixture to log(y).",
-    "tweedie": "For positive targets fit the mixture to log(y).",
+    "poisson": 'For counts use family="poisson".',
+    "gamma": 'For positive targets use family="gamma".',
+    "tweedie": 'For positive targets with zeros use family=["zero", "gamma"].',
     "quantile": "For quantiles use experts of the mean, and predict_quantile.",
 }
 

@@ -158,8 +158,8 @@ def warn_dispersion_at_bound(fitted: FittedMixture) -> None:
         named = ", ".join(str(k) for k in np.flatnonzero(at_bound))
         warnings.warn(
             f"The noise variance of some experts is at its floor: {named}. They repeat the "
-            "target of their rows. Increase variance_prior, use fewer experts (n_experts), or "
-            'variance="shared".',
+            "target of their rows. Increase dispersion_prior, use fewer experts (n_experts), or "
+            'dispersion="shared".',
             UserWarning,
             stacklevel=user_stacklevel(),
         )

@@ -11,7 +11,7 @@ from skmoe._data.checks import check_real, check_two_classes, shown
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.part_parameters import family_of, gate_transformer
 from skmoe._numerics.typing import Array
-from skmoe.protocols import SupportsStreaming, missing_methods
+from skmoe.protocols import Experts, SupportsStreaming, missing_methods
 
 # --- parameters of an estimator ---------------------------------------------------------------
 
@@ -39,6 +39,16 @@ def check_rows_in_parts(what: str, params: FitParameters) -> None:
     if unsupported is not None:
         name, value, remedy = unsupported
         raise ValueError(f"{what} needs {remedy}; got {name}={value!r}.")
+
+
+def check_option_for_parts(what: str, experts: Experts | None) -> None:
+    """Families that depend on all values of y must be given them if the rows come in parts."""
+    option = "" if experts is None else experts.option_for_parts
+    if option:
+        raise ValueError(
+            f"{what} needs a family that does not depend on all values of y. Give them, as in "
+            f"skmoe.families.{option}."
+        )
 
 
 def check_integer_n_experts(what: str, n_experts: Any) -> None:
@@ -105,7 +115,8 @@ def check_half_life(value: Any) -> float:
 
 
 def check_partial_fit_supported(params: FitParameters) -> None:
-    """`partial_fit` needs a gate whose statistics can be averaged."""
+    """`partial_fit` needs a gate whose statistics can be averaged, and a family that is known."""
+    check_option_for_parts("partial_fit", params.family)
     missing = missing_methods(params.gate, SupportsStreaming)
     if missing:
         raise ValueError(
@@ -166,6 +177,7 @@ def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any, of
             "array, of a sample if need be."
         )
     check_rows_in_parts("a fit from blocks of rows", params)
+    check_option_for_parts("a fit from blocks of rows", params.family)
     if not isinstance(params.init, str):
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
@@ -180,5 +192,7 @@ def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any, of
 
 def supports_blocks(params: FitParameters) -> bool:
     """Whether a fit from row blocks is possible."""
-    parametric = params.family is not None and not params.family.needs_all_rows
+    if params.family is None or params.family.option_for_parts:
+        return False
+    parametric = not params.family.needs_all_rows
     return parametric and _unsupported_option(params) is None and isinstance(params.init, str)

@@ -39,14 +39,23 @@ def _comparable_params(origin: Origin) -> dict[str, tuple[str, str]]:
     estimator_class = origin.estimator_class
     estimator = clone(estimator_class(**origin.parameters))
     given = {
-        name: (repr(value), _param_digest(value))
+        name: (_param_text(value), _param_digest(value))
         for name, value in estimator.get_params().items()
         if name not in ("max_iter", "warm_start", "n_jobs", "verbose")
     }
     return {"estimator": (estimator_class.__name__, joblib.hash(estimator_class))} | given
 
 
+def _param_text(value: Any) -> str:
+    # The text of a generator has its address.
+    return "a RandomState" if isinstance(value, np.random.RandomState) else repr(value)
+
+
 def _param_digest(value: Any) -> str:
+    if isinstance(value, np.random.RandomState):
+        # The digest of the object depends on which of its strings are the same objects.
+        state: Any = value.get_state()
+        value = repr([np.asarray(part).tolist() for part in state])
     # Arrays that are equal have the same digest in any memory layout.
     digest: str = data_digest(value) if isinstance(value, np.ndarray) else joblib.hash(value)
     return digest

@@ -48,7 +48,12 @@ def experts_table(estimator: Any) -> str:
     head = ["expert", "kind", "share of the rows", "rows routed to it"]
     if std is not None:
         head.append("noise (std. deviation)")
-    names = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
+    names = expert_names(
+        estimator.expert,
+        n_experts,
+        getattr(estimator, "experts_", ()),
+        getattr(estimator, "families_", ()),
+    )
     rows = []
     for k, name in enumerate(names):
         weight = estimator.weights_[k]

@@ -248,7 +248,12 @@ class ReportingMixin:
         return Labels(
             type(self).__name__,
             gate_name(self.gate),
-            expert_names(self.expert, self.n_experts_, getattr(self, "experts_", ())),
+            expert_names(
+                self.expert,
+                self.n_experts_,
+                getattr(self, "experts_", ()),
+                getattr(self, "families_", ()),
+            ),
             feature_labels(names, self.n_features_in_),
             list(self.gate_feature_names_),
         )

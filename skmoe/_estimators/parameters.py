@@ -18,6 +18,7 @@ from skmoe._data.checks import (
 from skmoe._estimators.part_parameters import (
     check_base,
     check_out_of_bag,
+    name_of_density,
     resolve_experts,
     resolve_gate,
 )
@@ -81,6 +82,7 @@ class FitParameters(NamedTuple):
     task: Task
     n_experts: int
     expert: Any  # as given
+    family_option: Any  # as given
     family: Experts | None  # parametric experts, before estimates from the data
     # Otherwise names or estimators: one for all experts, or one for each.
     estimators: list[Any] | None
@@ -89,6 +91,7 @@ class FitParameters(NamedTuple):
     alpha: float
     gate_features: Any
     expert_features: Any
+    shared_features: Any
     n_init: int
     init: Any
     max_iter: int
@@ -104,6 +107,11 @@ class FitParameters(NamedTuple):
     def uses_estimators(self) -> bool:
         """Whether the experts are scikit-learn estimators."""
         return self.family is None
+
+    @property
+    def family_name(self) -> str:
+        """The parameter that chooses the conditional distribution of y, for messages."""
+        return name_of_density(self.expert, self.family_option)
 
     @property
     def standardizes_target(self) -> bool:
@@ -133,7 +141,11 @@ def validate_parameters(
     check_random_state(estimator.random_state)
     check_combine(estimator.combine, n_init, estimator.init, warm_start)
     options = {"alpha": alpha} | task.family_options()
-    family, estimators = resolve_experts(estimator.expert, n_experts, task, options)
+    family_option = getattr(estimator, "family", "normal")
+    shared_features = getattr(estimator, "shared_features", None)
+    family, estimators = resolve_experts(
+        estimator.expert, family_option, n_experts, task, options, shared_features
+    )
     cross_fit = check_cross_fit(estimator.cross_fit)
     check_out_of_bag(cross_fit, estimators)
     check_base(estimator.base, task.name, family)
@@ -141,6 +153,7 @@ def validate_parameters(
         task=task,
         n_experts=n_experts,
         expert=estimator.expert,
+        family_option=family_option,
         family=family,
         estimators=estimators,
         gate=resolve_gate(estimator.gate, {"alpha": gate_alpha}, n_experts),
@@ -148,6 +161,7 @@ def validate_parameters(
         alpha=alpha,
         gate_features=estimator.gate_features,
         expert_features=estimator.expert_features,
+        shared_features=shared_features,
         n_init=n_init,
         init=estimator.init,
         max_iter=check_integer("max_iter", estimator.max_iter, least=1),
@@ -187,6 +201,11 @@ def check_n_experts_selection(estimator: Any) -> None:
             f"{value!r}."
         )
     for name, is_unsupported, reason in (
+        (
+            "family",
+            isinstance(getattr(estimator, "family", None), list | tuple),
+            "a list is one of each",
+        ),
         ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
         ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
         ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),

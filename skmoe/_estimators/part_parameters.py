@@ -14,19 +14,30 @@ from skmoe._data.checks import check_instance
 from skmoe._data.sklearn_adapter import LOSSES
 from skmoe._estimators.tasks import Task
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
-from skmoe.experts._registry import EXPERTS
+from skmoe.experts._registry import ANY_FAMILY, EXPERTS
+from skmoe.families import FAMILIES, Family, Normal
 from skmoe.gates._constant import ConstantGate
 from skmoe.gates._registry import GATES
 from skmoe.protocols import Experts, Gate
 
 
 def resolve_experts(
-    expert: Any, n_experts: int, task: Task, options: Mapping[str, Any]
+    expert: Any,
+    family_option: Any,
+    n_experts: int,
+    task: Task,
+    options: Mapping[str, Any],
+    shared_features: Any = None,
 ) -> tuple[Experts | None, list[Any] | None]:
     """A parametric family with its hyper-parameters, or names or estimators.
 
     There is one name or estimator for each expert, or a single one for all of them.
     """
+    families = resolve_families(family_option, n_experts)
+    if families is None and shared_features is not None:
+        families = (Normal(),)
+    if families is not None:
+        return _generalized_linear(expert, family_option, families, n_experts, options), None
     family = resolve_family(expert, task.name, options)
     if family is not None:
         return family, None
@@ -41,6 +52,69 @@ def resolve_experts(
     if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
         return resolve_family(first, task.name, options), None
     return None, [_check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
+
+
+def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
+    """The conditional distribution of all experts, or of each; None if all are normal."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if isinstance(value, list | tuple) and len(values) != n_experts:
+        raise ValueError(
+            f"family as a list must have one entry for each of the n_experts={n_experts} experts; "
+            f"got {len(values)}. Add or remove entries."
+        )
+    families = tuple(_family(entry) for entry in values)
+    if all(family == families[0] for family in families):
+        families = families[:1]
+    return None if families == (Normal(),) else families
+
+
+def name_of_density(expert: Any, family: Any) -> str:
+    """The parameter that chooses the conditional distribution of y, for messages."""
+    own = isinstance(expert, Experts) or not isinstance(expert, str) or expert not in ANY_FAMILY
+    name, value = ("expert", expert) if own else ("family", family)
+    return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
+
+
+def _family(value: Any) -> Family:
+    if isinstance(value, Family):
+        value.check_options()
+        return value
+    if isinstance(value, str) and value in FAMILIES:
+        return FAMILIES[value]()
+    raise ValueError(
+        f"family must be one of {sorted(FAMILIES)}, an object of skmoe.families such as "
+        f"StudentT(df=4), or a list with one of these for each expert; got {value!r}."
+    )
+
+
+def _generalized_linear(
+    expert: Any,
+    family_option: Any,
+    families: tuple[Family, ...],
+    n_experts: int,
+    options: Mapping[str, Any],
+) -> Experts:
+    """Experts with a linear predictor and given families."""
+    entries = expert if isinstance(expert, list | tuple) else [expert]
+    if not all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries):
+        what = "shared_features" if families == (Normal(),) else f"family={family_option!r}"
+        raise ValueError(
+            f'{what} needs expert="linear"; got expert={expert!r}. Objects of `expert` have a '
+            "density of their own: use them without `family`."
+        )
+    if len(entries) not in (1, n_experts):
+        raise ValueError(
+            f"expert as a list must have one entry for each of the n_experts={n_experts} "
+            f"experts; got {len(entries)}."
+        )
+    if options.get("shared_dispersion") and len(families) > 1:
+        raise ValueError(
+            f'dispersion="shared" needs one family for all experts; got family={family_option!r}. '
+            'Use dispersion="per_expert".'
+        )
+    chosen = {**options, "families": families}
+    experts: Experts = ANY_FAMILY[entries[0]].from_options(chosen)
+    return experts
 
 
 def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Experts | None:
@@ -150,7 +224,7 @@ def check_takes_offset(expert: Any, family: Experts | None) -> None:
     remedy = "Subtract it from y" if link == "identity" else "Fit and predict without offset"
     reason = f"has the link {link!r}" if link else "has no linear predictor to which to add it"
     raise ValueError(
-        f'offset needs parametric experts with a log link, such as expert="poisson"; got '
+        f'offset needs parametric experts with a log link, such as family="poisson"; got '
         f"expert={expert!r}, which {reason}. {remedy}."
     )
 

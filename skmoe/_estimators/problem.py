@@ -303,7 +303,13 @@ def _make_experts(
     """The family with options estimated from the data, or cross-fitted estimators."""
     if params.family is not None:
         names, noise = params.family.estimated_options, data.noise_variance
-        return params.family.with_estimates(params.task.estimates(init_data, names, noise))
+        experts: Experts = params.family.with_estimates(
+            params.task.estimates(init_data, names, noise)
+        )
+        experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        if data.shared_columns is not None:
+            experts = experts.with_shared_slopes(tuple(data.shared_columns.tolist()))
+        return experts
     assert params.estimators is not None
     estimators = params.estimators
     if len(estimators) == 1:

@@ -15,7 +15,7 @@ from skmoe._estimators.predictive_methods import PredictiveMixin
 from skmoe._estimators.tasks import Regression, validate_outputs
 from skmoe._numerics.typing import Array
 
-VARIANCES = ("per_expert", "shared")
+DISPERSIONS = ("per_expert", "shared")
 
 
 def _supports_partial_fit(estimator: Any) -> bool:
@@ -25,10 +25,10 @@ def _supports_partial_fit(estimator: Any) -> bool:
 class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
-    The density of y given x is :math:`\sum_k g_k(x) N(y; \beta_k^T x, \sigma_k^2)`: a gate
-    :math:`g`, softmax-linear in x, says which regime a row belongs to, and each regime has a linear
-    regression of its own, the expert [1]_. Both are trained together by EM, on the penalised
-    log-likelihood [2]_.
+    The density of y given x is :math:`\sum_k g_k(x) f_k(y; \beta_k^T x)`: a gate :math:`g`,
+    softmax-linear in x, gives the probability of each regime, and each regime has a regression of
+    its own, the expert [1]_. The conditional distribution :math:`f_k` is normal, or of another
+    `family`. Gate and experts are trained together by EM, on the penalised log-likelihood [2]_.
 
     Parameters
     ----------
@@ -36,11 +36,19 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
         number whose log density of the other rows is within a standard error of the best; "bic"
         and "icl" take the number with the smallest criterion.
-    expert : {"linear", "poisson", "tree"}, family, estimator or list, default="linear"
-        The kind of the experts: linear regressions with normal noise, Poisson regressions with a
-        log link for counts, a family object (see `skmoe.protocols.Experts`), regression trees, or
-        any scikit-learn regressor that accepts `sample_weight`; one for all, or a list with one for
-        each. Experts that are estimators are cross-fitted.
+    expert : {"linear", "tree"}, estimator, object or list, default="linear"
+        The form of the mean of each expert: a linear predictor, a regression tree, or any
+        scikit-learn regressor that accepts `sample_weight`; one for all, or a list with one for
+        each. Experts that are estimators are cross-fitted. An object of `skmoe.protocols.Experts`
+        has a density of its own.
+    family : str, Family or list, default="normal"
+        The conditional distribution of y under an expert: "normal", "student_t" (heavy tails),
+        "lognormal" or "gamma" (positive values), "poisson" or "negative_binomial" (counts), "zero"
+        (the value 0) or "uniform" (any value in the range of y, for outliers); an object of
+        `skmoe.families` such as `StudentT(df=4)`; or a list with one for each expert, such as
+        `["zero", "poisson", "poisson"]` for a zero-inflated mixture. The mean of lognormal and
+        gamma experts and of counts has a log link. In lists that contain "zero" and continuous
+        families the density is with respect to the sum of Lebesgue measure and the point mass.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities: a mixture of regressions. An object must derive from `skmoe.protocols.Gate`.
@@ -59,6 +67,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
+    shared_features : array-like, default=None
+        Columns whose slope is common to all experts with a linear predictor: names, indices or a
+        boolean mask, among those of `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
         computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
@@ -70,10 +81,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     balance : float, default=0.0
         Weight of a pseudo-observation with uniform responsibilities that is added to each row for
         the gate. It favours equal use of the experts.
-    variance : {"per_expert", "shared"}, default="per_expert"
-        Whether each expert has a noise variance of its own.
-    variance_prior : float, default=10.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance. Its scale is estimated
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each expert has dispersion parameters of its own, such as its noise variance.
+    dispersion_prior : float, default=10.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance, squared scale,
+        variance of log(y) or inverse shape; counts and ratings have none. Its scale is estimated
         from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
@@ -127,6 +139,13 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         `predict`, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
+    dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Dispersion of experts of other families: the squared scale of "student_t", in the squared
+        units of y; the variance of log(y) of "lognormal"; the inverse shape of "gamma", whose
+        variance is `dispersion_` times the squared mean; that of "negative_binomial", whose
+        variance is the mean plus `dispersion_` times the squared mean. NaN for experts without.
+    df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in the squared units of y:
         out-of-fold for experts that are estimators, NaN for those with their own predictive
@@ -167,8 +186,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Whether EM converged.
     n_parameters_ : float
         Number of free parameters; NaN for experts in which it cannot be counted.
+    families_ : list of Family of length n_experts
+        Families of experts with `family` other than "normal", in the units of y.
     link_ : str
-        Link of parametric experts: "identity", or "log".
+        Link of parametric experts: "identity" or "log"; "" if it differs between the experts.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -214,17 +235,19 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         n_experts: int | str = 4,
         *,
         expert: Any = "linear",
+        family: Any = "normal",
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | None = None,
         gate_alpha: float = 1.0,
         gate_features: Any = None,
         expert_features: Any = None,
+        shared_features: Any = None,
         cross_fit: int | str | bool = "auto",
         top_k: int | None = None,
         balance: float = 0.0,
-        variance: str = "per_expert",
-        variance_prior: float = 10.0,
+        dispersion: str = "per_expert",
+        dispersion_prior: float = 10.0,
         init: Any = "auto",
         n_init: int = 4,
         combine: str = "best",
@@ -238,17 +261,19 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     ) -> None:
         self.n_experts = n_experts
         self.expert = expert
+        self.family = family
         self.gate = gate
         self.base = base
         self.alpha = alpha
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
         self.expert_features = expert_features
+        self.shared_features = shared_features
         self.cross_fit = cross_fit
         self.top_k = top_k
         self.balance = balance
-        self.variance = variance
-        self.variance_prior = variance_prior
+        self.dispersion = dispersion
+        self.dispersion_prior = dispersion_prior
         self.init = init
         self.n_init = n_init
         self.combine = combine
@@ -369,9 +394,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         return values[..., 0] if self._single_output else values
 
     def _make_task(self) -> Regression:
-        check_choice("variance", self.variance, VARIANCES)
-        prior = check_real("variance_prior", self.variance_prior)
-        return Regression(shared_variance=self.variance == "shared", variance_prior=prior)
+        check_choice("dispersion", self.dispersion, DISPERSIONS)
+        prior = check_real("dispersion_prior", self.dispersion_prior)
+        return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)
 
     def _validate_target(self, y: Any) -> Array:
         return validate_outputs(y, self._n_outputs)

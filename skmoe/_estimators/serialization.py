@@ -23,7 +23,8 @@ from skmoe._estimators.warm_start import TrainingState, fitted_attributes
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.experts._registry import EXPERTS
+from skmoe.experts._registry import ANY_FAMILY, EXPERTS
+from skmoe.families import FAMILIES
 from skmoe.gates._averaged import AveragedGate
 from skmoe.gates._registry import GATES
 
@@ -261,12 +262,13 @@ def _gate_types() -> set[type]:
 
 
 def _family_types() -> set[type]:
-    return {family for row in EXPERTS.values() for family in row.values()}
+    return {*ANY_FAMILY.values(), *(family for row in EXPERTS.values() for family in row.values())}
 
 
 def _part_types_by_name() -> dict[str, type]:
-    """Types of families and gates that documents may contain, by name."""
-    return {kind.__name__: kind for kind in _gate_types() | _family_types()}
+    """Types of experts, families and gates that documents may contain, by name."""
+    types = _gate_types() | _family_types() | set(FAMILIES.values())
+    return {kind.__name__: kind for kind in types}
 
 
 def _types_by_name(model: MixtureModel | None = None) -> dict[str, type]:

@@ -18,6 +18,7 @@ from skmoe._mixture.initialization import InitData
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.experts._variance_prior import estimate_noise_variance, variance_floor
+from skmoe.protocols import Experts
 
 
 class TrainingTarget(NamedTuple):
@@ -61,8 +62,11 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
-        """The target of a fit; a warm start keeps the standardisation of the previous fit."""
+    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
+        """The target of a fit; a warm start keeps the standardisation of the previous fit.
+
+        Parametric experts decide whether y is standardised; it is not for estimators (None).
+        """
 
     @abstractmethod
     def family_options(self) -> dict[str, Any]:
@@ -91,8 +95,8 @@ class Regression(Task):
     name: ClassVar[str] = "regressor"
     is_classification: ClassVar[bool] = False
 
-    shared_variance: bool
-    variance_prior: float
+    shared_dispersion: bool
+    dispersion_prior: float
 
     def validate(
         self, validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str
@@ -114,9 +118,10 @@ class Regression(Task):
         check_target_size(y, whole=True)
         return X, y, {"_single_output": y.ndim == 1}
 
-    def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
+    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
         """Outputs (m, n), standardised if the family requires it."""
         outputs = data.y.reshape(len(data.y), -1)
+        standardize = experts is not None and experts.standardizes_target
         if data.previous_scaling is not None:
             check_same_outputs(outputs.shape[1], len(data.previous_scaling.center))
         if data.previous_scaling is not None and standardize:
@@ -128,16 +133,25 @@ class Regression(Task):
             scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
         if standardize:
-            return TrainingTarget(standard, standard, data.weight, scaling, {})
+            assert experts is not None
+            working = experts.working_target(standard)
+            if working is not standard:
+                working = _standardised(working, data.weight)
+            return TrainingTarget(standard, working, data.weight, scaling, {})
         identity = identity_scaling(outputs.shape[1])
         y = np.ascontiguousarray(outputs.T)
         if data.offset is not None:
             standard = _standardised(_relative_target(y, data.offset, data.weight), data.weight)
+        elif experts is not None:
+            standard = _standardised(experts.working_target(y), data.weight)
         return TrainingTarget(y, standard, data.weight, identity, {})
 
     def family_options(self) -> dict[str, Any]:
         """Whether experts share the noise variance, and the strength of its prior."""
-        return {"shared_variance": self.shared_variance, "variance_prior": self.variance_prior}
+        return {
+            "shared_dispersion": self.shared_dispersion,
+            "dispersion_prior": self.dispersion_prior,
+        }
 
     def estimates(
         self, init_data: InitData, names: Sequence[str], noise_variance: Array | None
@@ -170,7 +184,7 @@ class Regression(Task):
         """Scale of the prior of the noise variances, (m,); without a prior it is not needed."""
         if known is not None:
             return known
-        if self.variance_prior == 0.0:
+        if self.dispersion_prior == 0.0:
             return np.ones(len(init_data.Y))
         estimate = estimate_noise_variance(init_data.X, init_data.Y, init_data.rows.weight)
         return init_data.for_outputs(estimate)
@@ -203,7 +217,7 @@ class Classification(Task):
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
 
-    def make_target(self, data: TargetData, standardize: bool) -> TrainingTarget:
+    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
         """Class codes (n,); classes without rows of positive weight are dropped by default."""
         classes, codes = data.classes, data.y
         assert classes is not None

@@ -60,6 +60,7 @@ class TrainingData(NamedTuple):
     # Indices and weights of the distinct rows, if the data set is not reduced to them.
     unique_rows: tuple[Array, Array] | None
     columns: tuple[Array | None, Array | None]  # of gate and experts
+    shared_columns: Array | None  # of the design matrix of the experts; None without
     previous: PreviousFit | None  # that a warm start continues
     attributes: dict[str, Any]  # fitted attributes
     keeps_all_classes: bool = False  # whether classes without rows are kept
@@ -94,7 +95,7 @@ class TrainingData(NamedTuple):
             None if previous is None else previous.classes,
             self.offset,
         )
-        return params.task.make_target(data, params.standardizes_target)
+        return params.task.make_target(data, params.family)
 
 
 def validate_training_data(
@@ -154,6 +155,7 @@ def validate_training_data(
         routes=make_routes(estimator, extras, params.n_experts) if params.uses_estimators else (),
         unique_rows=None,
         columns=(gate_columns, expert_columns),
+        shared_columns=_shared_columns(params.shared_features, expert_columns, n_features, names),
         previous=None,
         attributes=attributes,
         offset=offset,
@@ -167,6 +169,24 @@ def validate_offset(
     if offset is not None:
         check_takes_offset(params.expert, params.family)
     return check_offset(offset, n_rows, n_outputs)
+
+
+def _shared_columns(
+    shared_features: Any, expert_columns: Array | None, n_features: int, names: Array | None
+) -> Array | None:
+    """Columns of the design matrix of the experts whose slopes are shared; None without."""
+    if shared_features is None:
+        return None
+    columns = check_columns("shared_features", shared_features, n_features, names)
+    assert columns is not None
+    own = np.arange(n_features) if expert_columns is None else expert_columns
+    missing = [str(column) for column in columns if column not in own]
+    if missing:
+        raise ValueError(
+            f"shared_features must be among the expert_features; column {missing[0]} is not. Add "
+            "it to expert_features, or leave it out of shared_features."
+        )
+    return np.flatnonzero(np.isin(own, columns))
 
 
 def _validate_X_y(
@@ -189,15 +209,30 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     family = params.family
     if family is None or params.task.is_classification:
         return
+    obstacle = family.obstacle(np.atleast_2d(y.T))
+    if obstacle:
+        raise ValueError(
+            f"{params.family_name} needs {obstacle}. Use another family, such as "
+            'family="normal", or several mixtures for several outputs.'
+        )
     outside = np.flatnonzero(~family.in_support(np.atleast_2d(y.T)) & (weight > 0.0))
     if len(outside):
         row = int(outside[0])
-        value = ", ".join(f"{entry:g}" for entry in np.atleast_1d(y[row]))
-        name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
+        values = np.atleast_1d(y[row])
+        value = ", ".join(f"{entry:g}" for entry in values)
         raise ValueError(
-            f"y must hold {family.support} for expert={name}; row {row} holds {value}. Correct the "
-            f'target, or use a family for such values, such as expert="linear".'
+            f"y must hold {family.support} for {params.family_name}; row {row} holds {value}. "
+            f"Correct the target, or use {_family_for(values)}."
         )
+
+
+def _family_for(values: Array) -> str:
+    """Families in whose support some values are, in words."""
+    if (values < 0.0).any():
+        return 'a family for all numbers, such as family="normal" or "student_t"'
+    if (values != np.floor(values)).any():
+        return 'a family for positive numbers, such as family="gamma" or "lognormal"'
+    return 'a list of families with "zero", such as family=["zero", "gamma"]'
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:

@@ -13,12 +13,16 @@ from skmoe._data.scaling import Standardization
 from skmoe._inference.information import Covariance, Information
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Dispersion
 
 INTERCEPT = "(Intercept)"
 
 GATE = "gate"
+
+# Part of the slopes that all experts share.
+ALL_EXPERTS = "all experts"
 
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
@@ -27,7 +31,7 @@ DERIVATIVE_RTOL = 1e-9
 class Term(NamedTuple):
     """Name of a coefficient."""
 
-    part: str  # "expert 0", ..., or "gate"
+    part: str  # "expert 0", ..., "all experts" for shared slopes, or "gate"
     response: str  # output, class, or expert of the gate's logit; empty if there is one only
     name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
 
@@ -49,22 +53,32 @@ class CoefficientLayout(NamedTuple):
 
     n_experts: int
     responses: Sequence[str]  # of the public coefficient vectors of an expert
-    dispersion: Dispersion | None
+    dispersions: tuple[Dispersion, ...]
     expert_columns: Array  # columns of `coef_` of which experts have slopes
     gate_columns: Array  # numeric columns of which the gate has slopes
     gate_column_index: Array  # of those among the columns of `gate_coef_`
     has_gate: bool
+    # Which of the terms of each expert it has, (K, P): families can differ between the experts,
+    # and slopes that all share are terms of the first expert with a linear predictor.
+    present: Array
+    shared_terms: Array  # which of the intercept and the slopes are shared, (1 + p,)
 
     @property
     def n_dispersion(self) -> int:
-        """Number of dispersion parameters of an expert: one for each response, or none."""
-        return 0 if self.dispersion is None else len(self.responses)
+        """Number of dispersion parameters of an expert, for all responses."""
+        return len(self.dispersions) * len(self.responses)
+
+    def select(self, values: Any) -> Any:
+        """Those of all terms (T', ...) that are present."""
+        n_gate = len(values) - self.present.size
+        kept = np.flatnonzero(np.concatenate([self.present.ravel(), np.ones(n_gate, dtype=bool)]))
+        return values[kept] if isinstance(values, np.ndarray) else [values[i] for i in kept]
 
     @property
     def attribute_names(self) -> list[str]:
         """Fitted attributes that hold the coefficients."""
         names = ["coef_", "intercept_"]
-        names += [] if self.dispersion is None else [self.dispersion.attribute]
+        names += dict.fromkeys(dispersion.attribute for dispersion in self.dispersions)
         return names + (["gate_coef_", "gate_intercept_"] if self.has_gate else [])
 
 
@@ -89,15 +103,34 @@ def make_layout(mixture: FittedMixture, responses: Sequence[str]) -> Coefficient
     column_index = gate_column_index(preprocessor)
     if not model.gate.depends_on_features:
         gate_columns, column_index = gate_columns[:0], column_index[:0]
+    expert_columns = expert_columns[expert_columns < preprocessor.n_features]
+    shared_terms = np.zeros(1 + len(expert_columns), dtype=bool)
+    shared_terms[1 + np.array(model.experts.shared_slopes, dtype=int)] = True
     return CoefficientLayout(
         model.n_experts,
         responses,
-        model.experts.dispersion,
-        expert_columns[expert_columns < preprocessor.n_features],
+        model.experts.dispersions,
+        expert_columns,
         gate_columns,
         column_index,
         model.n_experts > 1,
+        _present_terms(model, len(responses), shared_terms),
+        shared_terms,
     )
+
+
+def _present_terms(model: MixtureModel, n_responses: int, shared_terms: Array) -> Array:
+    """Which terms each expert has, (K, P): coefficients, and then dispersions."""
+    experts, rows = model.experts, []
+    listed = False  # whether the shared terms are terms of an earlier expert
+    for k in range(model.n_experts):
+        own = [dispersion in experts.dispersions_of(k) for dispersion in experts.dispersions]
+        has_predictor = experts.has_predictor(k)
+        coefficients = np.full(len(shared_terms), has_predictor) & ~(shared_terms & listed)
+        listed |= has_predictor
+        dispersions = np.repeat(own, n_responses).astype(bool)
+        rows.append(np.concatenate([np.tile(coefficients, n_responses), dispersions]))
+    return np.array(rows)
 
 
 def gate_column_index(preprocessor: Preprocessor) -> Array:
@@ -112,17 +145,26 @@ def coefficient_terms(
 ) -> list[Term]:
     """Names of the coefficients, given those of the columns of `coef_` and `gate_coef_`."""
     responses = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
-    expert_terms = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
+    names = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
     gate_terms = [INTERCEPT, *(gate_features[j] for j in layout.gate_column_index)]
     experts = [f"expert {k}" for k in range(layout.n_experts)]
     terms = []
     for expert in experts:
-        terms += [Term(expert, response, name) for response in responses for name in expert_terms]
-        if layout.dispersion is not None:
-            terms += [Term(expert, response, layout.dispersion.term) for response in responses]
+        parts = [ALL_EXPERTS if shared else expert for shared in layout.shared_terms]
+        terms += [
+            Term(part, response, name)
+            for response in responses
+            for part, name in zip(parts, names, strict=True)
+        ]
+        terms += [
+            Term(expert, response, dispersion.term)
+            for dispersion in layout.dispersions
+            for response in responses
+        ]
     if layout.has_gate:
         terms += [Term(GATE, expert, name) for expert in experts for name in gate_terms]
-    return terms
+    selected: list[Term] = layout.select(terms)
+    return selected
 
 
 def coefficient_values(
@@ -134,10 +176,12 @@ def coefficient_values(
     slopes = attributes["coef_"].reshape(shape)
     vectors = np.concatenate([intercepts, slopes[..., layout.expert_columns]], axis=2)
     parts = [vectors.reshape(layout.n_experts, -1)]
-    if layout.dispersion is not None:
-        dispersion = attributes[layout.dispersion.attribute]
-        parts.append(np.log(dispersion.reshape(layout.n_experts, -1)))
-    values = np.hstack(parts).ravel()
+    for dispersion in layout.dispersions:
+        dispersions = attributes[dispersion.attribute]
+        if dispersion.position is not None:
+            dispersions = dispersions[..., dispersion.position]
+        parts.append(np.log(dispersions.reshape(layout.n_experts, -1)))
+    values: Array = layout.select(np.hstack(parts).ravel())
     if not layout.has_gate:
         return values
     gate_slopes = attributes["gate_coef_"][:, layout.gate_column_index]
@@ -158,7 +202,8 @@ def make_coefficients(
     width = 1 + len(layout.expert_columns)
     of_expert = np.repeat([False, True], [len(layout.responses) * width, layout.n_dispersion])
     is_dispersion = np.zeros(len(terms), dtype=bool)
-    is_dispersion[: layout.n_experts * len(of_expert)] = np.tile(of_expert, layout.n_experts)
+    of_experts: Array = layout.select(np.tile(of_expert, layout.n_experts))
+    is_dispersion[: len(of_experts)] = of_experts
     return Coefficients(terms, coefficient_values(layout, attributes, reference), is_dispersion)
 
 
@@ -184,7 +229,8 @@ def jacobian(
     if layout.has_gate:
         vectors = np.kron(gate_contrasts, _unstandardization_matrix(scaling, layout.gate_columns))
         rows.append(_scatter_columns(vectors, information.gate_index, size))
-    return np.concatenate(rows)
+    derivatives: Array = layout.select(np.concatenate(rows))
+    return derivatives
 
 
 def coefficient_covariance(
@@ -233,8 +279,10 @@ def _separated(
     if layout.has_gate:
         width = 1 + len(layout.gate_columns)
         few = _effective_rows(information.complete_gate, gate_contrasts, width) < width
+        few &= mixture.model.gate.depends_on_features  # shares are finite logits
         flags.append(np.repeat(few if reference is None else few | few[reference], width))
-    return np.concatenate(flags)
+    separated: Array = layout.select(np.concatenate(flags))
+    return separated
 
 
 def _contrast_matrices(mixture: FittedMixture, reference: int | None) -> tuple[Array, Array]:

@@ -22,9 +22,10 @@ def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Ar
     preprocessor, experts = mixture.preprocessor, mixture.model.experts
     parts = []
     for rows, _ in preprocessor.transform_blocks(X, offset=offset):
-        mean = experts.mean(mixture.params.experts, rows.expert_design)
-        derivative = experts.mean_derivative(mean)
-        parts.append(np.ones_like(mean) if derivative is None else derivative)
+        derivative = experts.mean_derivative(mixture.params.experts, rows.expert_design)
+        if derivative is None:
+            derivative = np.ones_like(experts.mean(mixture.params.experts, rows.expert_design))
+        parts.append(derivative)
     scaling = preprocessor.target_scaling
     scale = np.ones(1) if scaling is None else scaling.scale
     return scale[:, None] * np.concatenate(parts, axis=-1)

@@ -64,9 +64,8 @@ def observed_information(
     penalties = experts.penalty_hessian(params.experts)
     n_columns = blocks[0].gate_design.shape[1]
     gate_penalty = gate.penalty_hessian(params.gate, n_columns)
-    expert_index, gate_index = _coordinate_index(
-        [len(penalty) for penalty in penalties], experts.n_shared_params(), len(gate_penalty)
-    )
+    shared = experts.shared_coordinates(params.experts)
+    expert_index, gate_index = _coordinate_index(len(penalties), shared, len(gate_penalty))
     size = max(int(index.max(initial=-1)) for index in [*expert_index, gate_index]) + 1
     observed, scores = np.zeros((size, size)), np.zeros((size, size))
     complete_experts = [np.zeros_like(penalty) for penalty in penalties]
@@ -130,18 +129,18 @@ def covariance(information: Information, at_bound: Array, robust: bool) -> Covar
     return Covariance(matrix, not_identified, at_bound, indefinite)
 
 
-def _coordinate_index(
-    sizes: Sequence[int], n_shared: int, n_gate: int
-) -> tuple[list[Array], Array]:
+def _coordinate_index(n_experts: int, is_shared: Array, n_gate: int) -> tuple[list[Array], Array]:
     """Indices of the coordinates of each expert, and of those of the gate."""
-    n_own = [size - n_shared for size in sizes]
-    starts = np.cumsum([0, *n_own])
-    shared = starts[-1] + np.arange(n_shared)
-    expert_index = [
-        np.concatenate([np.arange(start, start + n), shared])
-        for start, n in zip(starts[:-1], n_own, strict=True)
-    ]
-    return expert_index, starts[-1] + n_shared + np.arange(n_gate)
+    n_shared = int(is_shared.sum())
+    n_own = len(is_shared) - n_shared
+    end = n_experts * n_own
+    expert_index = []
+    for k in range(n_experts):
+        index = np.empty(len(is_shared), dtype=int)
+        index[~is_shared] = k * n_own + np.arange(n_own)
+        index[is_shared] = end + np.arange(n_shared)
+        expert_index.append(index)
+    return expert_index, end + n_shared + np.arange(n_gate)
 
 
 def _densify(rows: Dataset) -> Dataset:

@@ -64,11 +64,19 @@ def gate_name(gate: Any) -> str:
     return gate if isinstance(gate, str) else type(gate).__name__
 
 
-def expert_names(expert: Any, n_experts: int, models: Sequence[Sequence[Any]] = ()) -> list[str]:
-    """Name of each expert: the class of its fitted estimators, or the name of its family.
+def expert_names(
+    expert: Any,
+    n_experts: int,
+    models: Sequence[Sequence[Any]] = (),
+    families: Sequence[Any] = (),
+) -> list[str]:
+    """Name of each expert: its family, the class of its estimators, or the kind that was chosen.
 
-    `expert` is the parameter of the estimator, `models` its attribute `experts_` if it has one.
+    `expert` is the parameter of the estimator, `models` its attribute `experts_` and `families` its
+    attribute `families_`, if it has them.
     """
+    if families:
+        return [family.name for family in families]
     if models:
         return [type(final_estimator(fold_models[0])).__name__ for fold_models in models]
     chosen = list(expert) if isinstance(expert, (list, tuple)) else [expert]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from skmoe._inference.coefficients import GATE, Coefficients, Term
+from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
 from skmoe._inference.labels import printable_line, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
@@ -25,7 +25,7 @@ FOOTNOTES = {
     "not determined": "the rows do not identify it: an expert has too few, or features repeat\n"
     "each other. Use fewer experts or features, or larger penalties (alpha, gate_alpha).",
     "at its bound": "the noise variance is at its floor: an expert repeats the target of its\n"
-    "rows. Use a larger variance_prior or fewer experts.",
+    "rows. Use a larger dispersion_prior or fewer experts.",
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
@@ -287,6 +287,8 @@ class Summary:
             lines += ["", _heading(k, expert), f"  {expert.gate_description}"]
             lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
+        shared = self._table(ALL_EXPERTS)
+        lines += ["", "Common to all experts", *shared] if shared else []
         gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
         notes = [line for note in self.notes for line in note.split("\n")]

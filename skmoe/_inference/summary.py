@@ -131,15 +131,25 @@ def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list
         return []
     classes, link = attributes.get("classes_"), attributes.get("link_", "identity")
     has_base = attributes.get("base_") is not None
+    predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
+    if "families_" in attributes:
+        return _equations_of_families(attributes["families_"], predictor)
     if classes is None:
         if link == "identity" and not has_base:
             return []
-        predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
         return [f"Experts: {link_equation(link, 'y', predictor)}."]
     added = ", given the log probabilities of the base" if has_base else ""
     if len(classes) == 2:
         return [f"Experts: log odds of class {classes[1]} against class {classes[0]}{added}."]
     return [f"Experts: logits of the classes, which sum to zero over the classes{added}."]
+
+
+def _equations_of_families(families: Sequence[Any], predictor: str) -> list[str]:
+    """The equation of all experts, or of each if they have different families."""
+    equations = [family.equation("y", predictor) for family in families]
+    if len(set(equations)) == 1:
+        return [f"Experts: {equations[0]}."]
+    return [f"Expert {k}: {equation}." for k, equation in enumerate(equations)]
 
 
 def _start_notes(attributes: Mapping[str, Any]) -> list[str]:

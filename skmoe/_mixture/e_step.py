@@ -66,7 +66,8 @@ def e_step_block(
         log_likelihood = float(rows.weight @ log_density)
     else:
         resp = resp * rows.weight
-        log_likelihood = float(np.vdot(resp, joint))
+        # Rows outside the support of an expert have log density minus infinity.
+        log_likelihood = float(np.vdot(resp, np.where(resp > 0.0, joint, 0.0)))
     if model.balance:
         log_likelihood += model.balance * float(rows.weight @ log_gate.mean(axis=0))
     return EStepStatistics(

@@ -90,9 +90,8 @@ def fit_best_start(
         return _search_starts(problem, problem.init, start_monitors, monitor, n_jobs)
     params = problem.init
     if isinstance(params, np.ndarray):
-        params = params_from_responsibilities(
-            problem.model, problem.rows, params, N_INITIAL_M_STEPS
-        )
+        resp = problem.model.experts.restrict(params, problem.rows.y)
+        params = params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
     start = EMStart(params, problem.previous_lower_bounds, problem.resume_state)
     monitor.start()
     run = _run_to_convergence(problem, start, monitor)
@@ -120,8 +119,13 @@ class StartJob(NamedTuple):
     """One of several starts."""
 
     init_name: str
+    is_first: bool
     is_repeated: bool  # whether an earlier start has the same initializer
     seed: np.random.SeedSequence
+
+    def shuffles(self, rng: np.random.Generator) -> np.random.Generator | None:
+        """The generator by which cells are assigned to different experts; None for the first."""
+        return None if self.is_first else rng
 
 
 def _start_jobs(
@@ -129,7 +133,7 @@ def _start_jobs(
 ) -> list[tuple[StartJob, Monitor]]:
     names = init_schedule(init, problem.model.n_experts, len(problem.seeds))
     jobs = [
-        StartJob(name, name in names[:i], seed)
+        StartJob(name, i == 0, name in names[:i], seed)
         for i, (name, seed) in enumerate(zip(names, problem.seeds, strict=True))
     ]
     return list(zip(jobs, monitors, strict=True))
@@ -185,12 +189,12 @@ def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResul
     """Initialise, and run a few EM iterations."""
     rng = np.random.default_rng(job.seed)
     rows, X, Y, _ = problem.init_data
-    n_experts = problem.model.n_experts
+    experts, n_experts = problem.model.experts, problem.model.n_experts
+    n_cells = experts.n_cells(n_experts)
     weight = bayesian_bootstrap_weights(rows.weight, rng) if job.is_repeated else rows.weight
-    labels = INITIALIZERS[job.init_name](X, Y, weight, n_experts, rng)
-    params = params_from_responsibilities(
-        problem.model, rows, smooth_labels(labels, n_experts), N_INITIAL_M_STEPS
-    )
+    labels = smooth_labels(INITIALIZERS[job.init_name](X, Y, weight, n_cells, rng), n_cells)
+    resp = experts.initial_responsibilities(labels, n_experts, rows.y, job.shuffles(rng))
+    params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
     n_iter = _n_iter_first_round(problem)
     return _run_em(problem, EMStart(params), min(n_iter, problem.max_iter), n_iter, monitor)
 
@@ -279,6 +283,7 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
     resp[:, worst] *= 1.0 - LABEL_SMOOTHING
     for i, k in enumerate(collapsed):
         resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
+    resp = model.experts.restrict(resp, rows.y)
     params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
     on_iteration = partial(_without_resume_state, monitor)
     return _run_em(problem, EMStart(params), problem.max_iter, N_PLAIN_ITER, on_iteration)

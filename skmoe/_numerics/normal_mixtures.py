@@ -24,8 +24,9 @@ SEARCH_TOL = 1e-13
 def log_total(logs: Iterator[Array]) -> Array:
     """Log of the sum of exponentials; the terms are added one by one to save memory."""
     total = next(logs)
-    for log in logs:
-        total = np.logaddexp(total, log)
+    with np.errstate(under="ignore"):  # a term that is negligible
+        for log in logs:
+            total = np.logaddexp(total, log)
     return total
 
 

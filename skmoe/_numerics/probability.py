@@ -53,8 +53,16 @@ def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
 
 
 def log_normalise(joint: Array) -> tuple[Array, Array]:
-    """Responsibilities (K, n) and log densities (n,) from log joint densities (K, n)."""
+    """Responsibilities (K, n) and log densities (n,) from log joint densities (K, n).
+
+    A row that is impossible under every component has equal responsibilities.
+    """
     peak = joint.max(axis=0)
+    impossible = np.isneginf(peak)
+    if impossible.any():
+        joint = np.where(impossible, 0.0, joint)
+        resp, log_density = log_normalise(joint)
+        return resp, np.where(impossible, -np.inf, log_density)
     shifted = joint - peak
     # Exponentials that would underflow are slow and are skipped.
     resp = np.exp(shifted, out=np.zeros_like(shifted), where=shifted > LOG_TINY)

@@ -1,8 +1,8 @@
 """Families of experts: the conditional density of y given the features of a row."""
 
+from skmoe.experts._generalized_linear import GeneralizedLinearExperts
 from skmoe.experts._linear import LinearExperts
 from skmoe.experts._logistic import LogisticExperts
-from skmoe.experts._poisson import PoissonExperts
 from skmoe.experts._registry import EXPERTS
 
-__all__ = ["EXPERTS", "LinearExperts", "LogisticExperts", "PoissonExperts"]
+__all__ = ["EXPERTS", "GeneralizedLinearExperts", "LinearExperts", "LogisticExperts"]

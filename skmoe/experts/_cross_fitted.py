@@ -96,7 +96,7 @@ class CrossFittedExperts(Experts):
         For each expert, the arguments of its fit and the names of their metadata.
     classes : array or None
         Class labels, whose codes are in y; None for regression.
-    shared_variance, variance_prior, noise_variance, variance_floor
+    shared_dispersion, dispersion_prior, noise_variance, variance_floor
         As of `LinearExperts`; unused for classes.
     out_of_bag : bool
         Whether out-of-bag predictions are used instead of folds.
@@ -111,8 +111,8 @@ class CrossFittedExperts(Experts):
     seeds: Array
     routes: tuple[dict[str, str], ...]
     classes: Array | None = None
-    shared_variance: bool = False
-    variance_prior: float = 10.0
+    shared_dispersion: bool = False
+    dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
     variance_floor: tuple[float, ...] = (1e-6,)
     out_of_bag: bool = False
@@ -343,7 +343,7 @@ class CrossFittedExperts(Experts):
 
         The variance is profiled out, unless all experts share it.
         """
-        if self.classes is None and not self.shared_variance:
+        if self.classes is None and not self.shared_dispersion:
             log_variance = self._log_variance(predictions, y, resp)
         log_prob = self._log_prob(predictions, log_density, log_variance, y)
         return (resp * log_prob).sum(axis=1) - self._penalties(log_variance)
@@ -356,10 +356,10 @@ class CrossFittedExperts(Experts):
         weight = np.where(self._has_density()[:, None], 0.0, resp)
         squares = np.einsum("kn,kmn->km", weight, (y - predictions) ** 2)
         mass = np.repeat(weight.sum(axis=1)[:, None], n_outputs, axis=1)
-        if self.shared_variance:
+        if self.shared_dispersion:
             mass = np.broadcast_to(mass.sum(axis=0), mass.shape)
             squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
-        prior = self.variance_prior
+        prior = self.dispersion_prior
         total = np.maximum(mass + prior, TINY)
         variance = np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total
         log_variance = np.log(np.maximum(variance, self.variance_floor))
@@ -372,12 +372,12 @@ class CrossFittedExperts(Experts):
         # Relative to the prior variance, so that the penalty does not depend on the units of y.
         ratio = log_variance - np.log(np.maximum(self.noise_variance, TINY))
         terms = ratio + np.exp(-ratio)
-        return 0.5 * self.variance_prior * np.where(self._has_density(), 0.0, terms.sum(axis=1))
+        return 0.5 * self.dispersion_prior * np.where(self._has_density(), 0.0, terms.sum(axis=1))
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of the variances, up to a constant."""
         penalties = self._penalties(params.log_variance)[~self._has_density()]
-        return float(penalties[: 1 if self.shared_variance else None].sum())
+        return float(penalties[: 1 if self.shared_dispersion else None].sum())
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Number of parameters of the models and variances; NaN if it is unknown."""
@@ -385,7 +385,7 @@ class CrossFittedExperts(Experts):
         if self.classes is not None:
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
-        return sum(counts) + (variances[:1] if self.shared_variance else variances).size
+        return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
 
 
 def _responsibilities_changed(previous: Array, resp: Array) -> bool:

@@ -57,9 +57,9 @@ class LinearExperts(Experts):
     ----------
     alpha : float, default=1.0
         L2 penalty on the slopes, as in a ridge regression of each expert.
-    shared_variance : bool, default=False
+    shared_dispersion : bool, default=False
         Whether the experts share one noise variance.
-    variance_prior : float, default=10.0
+    dispersion_prior : float, default=10.0
         Strength :math:`\nu_0` of the prior on each variance, in rows.
     noise_variance : tuple of float, default=(1.0,)
         Scale :math:`s_0^2` of that prior for each output.
@@ -81,19 +81,21 @@ class LinearExperts(Experts):
 
     link: ClassVar[str] = "identity"
     estimated_options: ClassVar[tuple[str, ...]] = ("noise_variance", "variance_floor")
-    dispersion: ClassVar[Dispersion | None] = Dispersion("log(noise variance)", "noise_variance_")
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (
+        Dispersion("log(noise variance)", "noise_variance_"),
+    )
 
     alpha: float = 1.0
-    shared_variance: bool = False
-    variance_prior: float = 10.0
+    shared_dispersion: bool = False
+    dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
     variance_floor: tuple[float, ...] = (1e-6,)
 
     def check_options(self) -> None:
         """Validate penalty, prior and floor."""
         check_real("expert.alpha", self.alpha)
-        check_flag("expert.shared_variance", self.shared_variance)
-        check_real("expert.variance_prior", self.variance_prior)
+        check_flag("expert.shared_dispersion", self.shared_dispersion)
+        check_real("expert.dispersion_prior", self.dispersion_prior)
         check_numbers_of_outputs("expert.noise_variance", self.noise_variance)
         check_numbers_of_outputs("expert.variance_floor", self.variance_floor)
 
@@ -179,17 +181,17 @@ class LinearExperts(Experts):
 
     def _log_variance(self, weight: Array, squares: Array) -> Array:
         rows = np.broadcast_to(weight[:, None], squares.shape)
-        if self.shared_variance:
+        if self.shared_dispersion:
             rows = np.broadcast_to(rows.sum(axis=0), rows.shape)
             squares = np.broadcast_to(squares.sum(axis=0), squares.shape)
-        prior = self.variance_prior
+        prior = self.dispersion_prior
         total = np.maximum(rows + prior, TINY)
         return np.log(np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total)
 
     def project(self, params: LinearParams) -> LinearParams:
         """Keep variances above their floor, and make them one, the geometric mean, if shared."""
         log_variance = params.log_variance
-        if self.shared_variance:
+        if self.shared_dispersion:
             first = log_variance[:1]  # equal variances stay as they are, without round-off
             mean = first + (log_variance - first).mean(axis=0)
             log_variance = np.broadcast_to(mean, log_variance.shape)
@@ -201,9 +203,9 @@ class LinearExperts(Experts):
         precision = np.exp(-params.log_variance)
         slopes = np.square(params.coef) @ ridge_diagonal(self.alpha, params.coef.shape[-1])
         variances = params.log_variance + precision * np.array(self.noise_variance)
-        if self.shared_variance:
+        if self.shared_dispersion:
             variances = variances[:1]
-        return 0.5 * float((slopes * precision).sum() + self.variance_prior * variances.sum())
+        return 0.5 * float((slopes * precision).sum() + self.dispersion_prior * variances.sum())
 
     def score_rows(self, params: LinearParams, k: int, design: Array, y: Array) -> Array:
         """Gradients of the log density in coefficients and log variances, row by row, (P, n)."""
@@ -230,14 +232,14 @@ class LinearExperts(Experts):
         """Hessians of the penalty, (P, P) for each expert."""
         n_experts, n_outputs, n_columns = params.coef.shape
         ridge = ridge_diagonal(self.alpha, n_columns)
-        prior = 0.5 * self.variance_prior * np.array(self.noise_variance)
+        prior = 0.5 * self.dispersion_prior * np.array(self.noise_variance)
         return [
             self._block_information(
                 np.broadcast_to(np.diag(ridge), (n_outputs, n_columns, n_columns)),
                 -ridge * params.coef[k],
                 # A shared variance has one prior.
                 0.5 * np.square(params.coef[k]) @ ridge
-                + (0.0 if k and self.shared_variance else prior),
+                + (0.0 if k and self.shared_dispersion else prior),
                 params.log_variance[k],
             )
             for k in range(n_experts)
@@ -259,9 +261,11 @@ class LinearExperts(Experts):
             information[last, last] = precision * residual_ss[output]
         return information
 
-    def n_shared_params(self) -> int:
-        """The log variances, if they are shared."""
-        return len(self.noise_variance) if self.shared_variance else 0
+    def shared_coordinates(self, params: LinearParams) -> Array:
+        """The log variances, if they are shared, (P,)."""
+        n_outputs = len(self.noise_variance)
+        slopes = np.zeros(params.coef[0].size, dtype=bool)
+        return np.append(slopes, np.full(n_outputs, self.shared_dispersion))
 
     def at_bound(self, params: LinearParams) -> Array:
         """Variances at their floor."""
@@ -274,7 +278,7 @@ class LinearExperts(Experts):
 
     def n_parameters(self, params: LinearParams) -> int:
         """Coefficients and variances."""
-        variances = params.log_variance[:1] if self.shared_variance else params.log_variance
+        variances = params.log_variance[:1] if self.shared_dispersion else params.log_variance
         return params.coef.size + variances.size
 
     def attributes(self, params: LinearParams, units: Any) -> dict[str, Any]:

@@ -84,7 +84,12 @@ def export_mermaid(
         gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
     std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
-    kinds = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
+    kinds = expert_names(
+        estimator.expert,
+        n_experts,
+        getattr(estimator, "experts_", ()),
+        getattr(estimator, "families_", ()),
+    )
     for k, kind in enumerate(kinds):
         described = [f"expert {k}", kind]
         if std is not None and std[k]:

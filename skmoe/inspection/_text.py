@@ -122,7 +122,12 @@ def export_text(
     text_format = TextFormat(names, scale, unit, max_features, decimals)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {gate_name(estimator.gate)} gate"]
-    kinds = expert_names(estimator.expert, n_experts, getattr(estimator, "experts_", ()))
+    kinds = expert_names(
+        estimator.expert,
+        n_experts,
+        getattr(estimator, "experts_", ()),
+        getattr(estimator, "families_", ()),
+    )
     for k, kind in enumerate(kinds):
         lines += ["", f"expert {k} ({kind}), {format_percent(estimator.weights_[k])} of the rows"]
         described = _gate_lines(estimator, k, text_format) + _expert_lines(
@@ -193,7 +198,19 @@ def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     if std is not None and std[k]:
         numbers = ", ".join(text_format.number(value) for value in std[k])
         lines.append(f"noise: standard deviation {numbers}")
+    lines += _dispersion_line("dispersion", getattr(estimator, "dispersion_", None), k, text_format)
+    lines += _dispersion_line("degrees of freedom", getattr(estimator, "df_", None), k, text_format)
     return lines
+
+
+def _dispersion_line(
+    words: str, dispersion: Array | None, k: int, text_format: TextFormat
+) -> list[str]:
+    """The dispersion of an expert, for each output, if it has one."""
+    values = np.atleast_1d(np.nan if dispersion is None else dispersion[k])
+    if np.isnan(values).any():
+        return []
+    return [f"{words}: {', '.join(text_format.number(value) for value in values)}"]
 
 
 def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
@@ -210,7 +227,10 @@ def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     lines = []
     for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
         predictor = _base_term(estimator) + _linear_predictor(intercept, row, text_format)
-        equation = link_equation(estimator.link_, response, predictor, scale)
+        if hasattr(estimator, "families_"):
+            equation = estimator.families_[k].equation(response, predictor)
+        else:
+            equation = link_equation(estimator.link_, response, predictor, scale)
         lines.append(equation + _n_omitted(row, text_format))
     return lines
 

@@ -30,7 +30,7 @@ STARTS = [{"n_init": n_init} for n_init in (1, 2, 4, 8, 16)] + [
     {"n_init": 1, "init": init} for init in ("linear_tree", "kmeans", "tree", "random")
 ]
 NUMBERS = [{"n_experts": number} for number in (4, 1, 2, 3, 6, 8, 12, 16)]
-PRIORS = [{"variance_prior": prior} for prior in (10.0, 0.0, 3.0, 30.0)]
+PRIORS = [{"dispersion_prior": prior} for prior in (10.0, 0.0, 3.0, 30.0)]
 
 
 def score(job):

@@ -274,13 +274,13 @@ CHANGES = [
     ),
     (
         "experts/_cross_fitted.py",
-        "(variances[:1] if self.shared_variance else variances).size",
+        "(variances[:1] if self.shared_dispersion else variances).size",
         "variances.size",
         "a shared variance of estimators is one parameter",
     ),
     (
         "experts/_cross_fitted.py",
-        "penalties[: 1 if self.shared_variance else None].sum()",
+        "penalties[: 1 if self.shared_dispersion else None].sum()",
         "penalties.sum()",
         "a shared variance of estimators has one prior",
     ),

@@ -1,0 +1,107 @@
+"""The prior of coefficients and dispersions, and the valid parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skmoe._numerics.linalg import ridge_diagonal
+from skmoe._numerics.typing import Array
+from skmoe.experts._generalized_linear._densities import FamilyDensities
+from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
+
+
+class PenalizedFamilies(FamilyDensities):
+    """Experts with the prior of their parameters, and initial values that respect it."""
+
+    def init_params(self, n_experts: int, n_columns: int) -> GeneralizedLinearParams:
+        """Slopes of zero, and dispersions of the target without features."""
+        shape = n_experts, self._n_outputs
+        coef = np.zeros((*shape, n_columns))
+        log_dispersion = np.zeros((*shape, self._n_dispersions))
+        for i, family, index in self._groups(n_experts):
+            if not family.link:
+                continue
+            if self.initial_predictor:
+                coef[index, :, -1] = self.initial_predictor[i]
+            start = np.tile(family.initial_log_dispersion, (self._n_outputs, 1))
+            if family.has_scale:
+                start[:, 0] += np.log(self._target_variance(i))
+            for j, own in enumerate(self._own_dispersions(family)):
+                log_dispersion[index, :, own] = start[:, j]
+        return self.project(GeneralizedLinearParams(coef, log_dispersion))
+
+    def _target_variance(self, i: int) -> Array:
+        """Variance of the working target of each output, (m,)."""
+        return np.array(self.target_variance[i]) if self.target_variance else np.ones(1)
+
+    def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
+        """Log dispersions within their bounds, and one value where they are shared."""
+        low, high = self._log_dispersion_bounds(len(params.coef))
+        log_dispersion = np.clip(params.log_dispersion, low, high)
+        if self.shared_dispersion:
+            log_dispersion = np.broadcast_to(log_dispersion.mean(axis=0), log_dispersion.shape)
+        return params._replace(log_dispersion=log_dispersion)
+
+    def _log_dispersion_bounds(self, n_experts: int) -> tuple[Array, Array]:
+        """Smallest and largest log dispersions, both (K, m, T); zero for unused ones."""
+        shape = n_experts, self._n_outputs, self._n_dispersions
+        low, high = np.zeros(shape), np.zeros(shape)
+        for i, family, index in self._groups(n_experts):
+            for j, own in enumerate(self._own_dispersions(family)):
+                low[index, :, own], high[index, :, own] = family.log_dispersion_bounds[j]
+            if family.has_scale:
+                variance, scale = self._target_variance(i), self._scale_index(family)
+                low[index, :, scale] = np.log(np.array(self.variance_floor) * variance)
+                high[index, :, scale] += np.log(np.maximum(variance, 1.0))
+        return low, high
+
+    def _ridge(self, n_experts: int, n_columns: int) -> Array:
+        """Diagonal of the penalty of each expert, (d,)."""
+        ridge = ridge_diagonal(self.alpha, n_columns)
+        ridge[list(self.shared_columns)] /= self.n_cells(n_experts)
+        return ridge
+
+    # --- the prior ---
+
+    def _precision(self, params: GeneralizedLinearParams) -> Array:
+        """Inverse scale of each expert and output, (K, m); one for families without scale."""
+        precision = np.ones(params.coef.shape[:2])
+        for _, family, index in self._groups(len(precision)):
+            if family.has_scale:
+                log_scale = params.log_dispersion[index][..., self._scale_index(family)]
+                precision[index] = np.exp(-log_scale)
+        return precision
+
+    def _slope_penalty(self, params: GeneralizedLinearParams) -> Array:
+        """Half of the penalty times the squared slopes, (K, m)."""
+        n_experts, _, n_columns = params.coef.shape
+        return 0.5 * np.square(params.coef) @ self._ridge(n_experts, n_columns)
+
+    def _prior_scale(self, n_experts: int) -> tuple[Array, Array]:
+        """Strength and scale of the prior of each scale, (K, m); zero without a scale."""
+        strength = np.zeros((n_experts, self._n_outputs))
+        scale = np.ones((n_experts, self._n_outputs))
+        for i, family, index in self._groups(n_experts):
+            if family.has_scale:
+                strength[index] = self.dispersion_prior
+                scale[index] = np.array(self.noise_variance) * self._target_variance(i)
+        if self.shared_dispersion:  # a shared scale has one prior
+            strength[1:] = 0.0
+        return strength, scale
+
+    def penalty(self, params: GeneralizedLinearParams) -> float:
+        """Negative log prior, up to a constant."""
+        precision = self._precision(params)
+        strength, scale = self._prior_scale(len(precision))
+        prior = 0.5 * strength * (scale * precision - np.log(precision))
+        return float((precision * self._slope_penalty(params) + prior).sum())
+
+    def _scale_penalty_derivatives(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
+        """First and second derivative of the penalty by the log scale, (K, m)."""
+        precision = self._precision(params)
+        strength, scale = self._prior_scale(len(precision))
+        has_scale = np.zeros(precision.shape, dtype=bool)
+        for _, family, index in self._groups(len(precision)):
+            has_scale[index] = family.has_scale
+        decreasing = precision * (self._slope_penalty(params) + 0.5 * strength * scale) * has_scale
+        return 0.5 * strength - decreasing, decreasing

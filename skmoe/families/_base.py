@@ -1,0 +1,178 @@
+"""What a family of conditional distributions of y is for the experts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.protocols import Dispersion
+
+# Step of the central differences of gradients, which leave a relative error of about 1e-9.
+DIFFERENCE_STEP = 1e-5
+
+
+class Family(ABC):
+    r"""A family of conditional distributions of y, given a linear predictor.
+
+    The distribution of y under an expert depends on the linear predictor :math:`\eta` of the row
+    and on T dispersion parameters of the expert, which are handled as logs,
+    :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
+    and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
+    `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
+    """
+
+    # Name in the parameter `family`.
+    name: ClassVar[str]
+    # Link of the linear predictor, "identity", "log" or "logit"; "" without linear predictor.
+    link: ClassVar[str] = "identity"
+    # Whether y is standardised to mean 0 and variance 1 before the fit.
+    standardizes_target: ClassVar[bool] = False
+    # Whether the first dispersion parameter is a factor of the variance: the information about the
+    # linear predictor is proportional to its inverse, and so is the penalty on the slopes.
+    has_scale: ClassVar[bool] = False
+    # Whether the distribution has a density, and values at which it has positive probability
+    # instead. At the atoms of one expert the densities of the others are zero.
+    is_continuous: ClassVar[bool] = True
+    atoms: ClassVar[tuple[float, ...]] = ()
+    # Whether values far from the others are expected, which must not rule the initialisation.
+    has_outliers: ClassVar[bool] = False
+    # Whether the distribution is one of counts.
+    is_count: ClassVar[bool] = False
+    # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
+    max_predictor: ClassVar[float] = np.inf
+    # Largest root mean square change of the linear predictors in one Newton step.
+    max_step: ClassVar[float] = np.inf
+
+    def check_options(self) -> None:  # noqa: B027
+        """Raise ValueError for invalid options. Default: all are valid."""
+
+    # --- the data of the fit ---
+
+    @property
+    def support(self) -> str:
+        """Values of y that have positive density, in words; `in_support` decides."""
+        return "finite numbers"
+
+    @property
+    def option_for_parts(self) -> str:
+        """An example with what must be given if not all rows are in memory; "" for nothing."""
+        return ""
+
+    def obstacle(self, y: Array) -> str:
+        """What the family needs and outputs (m, n) in its support do not have; "" for nothing."""
+        return ""
+
+    @abstractmethod
+    def in_support(self, y: Array) -> Array:
+        """Whether each value has positive density, boolean of the shape of y."""
+
+    def working_target(self, y: Array) -> Array:
+        """Values whose relation to the features is about linear, for the initialisation."""
+        return y
+
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Self:
+        """The family with the fields that depend on the outputs (m, n) of the fit.
+
+        `scaling` has `center` and `scale`, by which the outputs have been standardised.
+        """
+        return self
+
+    def rescale(self, y_map: Any) -> Self:
+        """The family for a rescaled target, slope * y + shift, of a stream."""
+        return self
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Linear predictor without features, from one output (n,) in the support."""
+        return float(np.average(y, weights=weight))
+
+    # --- dispersion parameters ---
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """Names of the T estimated dispersion parameters."""
+        return ()
+
+    @property
+    def initial_log_dispersion(self) -> tuple[float, ...]:
+        """Where the fit starts, for a target of the scale of `working_target`."""
+        return (0.0,) * len(self.dispersions)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Smallest and largest value of each log dispersion."""
+        return ()
+
+    # --- densities ---
+
+    @abstractmethod
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density or log probability of y; minus infinity outside the support."""
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Derivative of the log density by the linear predictor; times the scale, if it has one."""
+        return np.zeros(np.broadcast_shapes(np.shape(y), predictor.shape))
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Expected negative second derivative by the linear predictor, times the scale if any."""
+        return np.zeros(predictor.shape)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
+        return [], []
+
+    # --- moments ---
+
+    @abstractmethod
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Mean of y."""
+
+    def mean_derivative(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Derivative of the mean by the linear predictor."""
+        if self.link == "log":
+            return self.mean(predictor, log_dispersion)
+        return np.full(predictor.shape, 1.0 if self.link else 0.0)
+
+    @abstractmethod
+    def components(self, predictor: Array, log_dispersion: Any) -> Any:
+        """The distribution of y, of a linear predictor (m, n), as mixture of one component."""
+
+    # --- derivatives for inference ---
+
+    def gradient(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Gradient of the log density in linear predictor and log dispersions, (1 + T, ...)."""
+        score = self.predictor_score(y, predictor, log_dispersion)
+        if self.has_scale:
+            score = score * np.exp(-log_dispersion[0])
+        dispersion, _ = self.dispersion_derivatives(y, predictor, log_dispersion)
+        return np.stack(np.broadcast_arrays(score, *dispersion))
+
+    def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Second derivatives (1 + T, 1 + T, ...), by central differences of the gradient."""
+        at = [predictor, *log_dispersion]
+        rows = []
+        for i, value in enumerate(at):
+            step = DIFFERENCE_STEP * np.maximum(1.0, np.abs(value))
+            sides = []
+            for sign in (1.0, -1.0):
+                moved = [*at[:i], value + sign * step, *at[i + 1 :]]
+                sides.append(self.gradient(y, moved[0], moved[1:]))
+            rows.append((sides[0] - sides[1]) / (2.0 * step))
+        hessian = np.stack(rows)
+        return 0.5 * (hessian + np.swapaxes(hessian, 0, 1))
+
+    # --- texts and tests ---
+
+    def equation(self, response: str, predictor: str) -> str:
+        """The equation of an expert, such as "expected y = exp(0.30 + 0.02 age)"."""
+        if self.link == "log":
+            return f"expected {response} = exp({predictor})"
+        return f"{response} = {predictor}"
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """A target (1, n) as the family sees it, for the tests that all families must pass."""
+        return rng.normal(size=(1, n_rows))

@@ -1,0 +1,172 @@
+"""Poisson and negative binomial distributions with a log link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import digamma, gammaln, log_expit, polygamma
+
+from skmoe._numerics.typing import TINY, Array
+from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
+from skmoe.families._base import Family
+from skmoe.protocols import Dispersion
+
+
+class _CountFamily(Family):
+    """What families of counts share."""
+
+    link: ClassVar[str] = "log"
+    support: ClassVar[str] = "counts, which are non-negative integers,"
+    is_count: ClassVar[bool] = True
+    is_continuous: ClassVar[bool] = False
+    # The exponential, about 5e21, and sums of it stay finite in single precision too.
+    max_predictor: ClassVar[float] = 50.0
+    max_step: ClassVar[float] = 1.0
+
+    def in_support(self, y: Array) -> Array:
+        """Non-negative integers."""
+        return (y >= 0.0) & (y == np.floor(y))
+
+    def working_target(self, y: Array) -> Array:
+        """The logarithm of one more."""
+        return np.log1p(np.maximum(y, 0.0))
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(max(np.average(y, weights=weight), TINY)))
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor."""
+        return np.exp(predictor)
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Counts with a mean of 3."""
+        return rng.poisson(3.0, size=(1, n_rows)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Poisson(_CountFamily):
+    r"""Poisson distribution with mean :math:`\exp(\eta)` [1]_.
+
+    References
+    ----------
+    .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
+       and Hall, chapter 6.
+
+    Examples
+    --------
+    >>> from skmoe.families import Poisson
+    >>> Poisson().link
+    'log'
+    """
+
+    name: ClassVar[str] = "poisson"
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log probability."""
+        possible = self.in_support(y)
+        count = np.where(possible, y, 0.0)
+        logs = count * predictor - np.exp(predictor) - gammaln(count + 1.0)
+        return logs if possible.all() else np.where(possible, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """The residual."""
+        return y - np.exp(predictor)
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The mean."""
+        return np.exp(predictor)
+
+    def components(self, predictor: Array, log_dispersion: Any) -> PoissonComponents:
+        """The Poisson distribution."""
+        return PoissonComponents(np.ones((1, predictor.shape[-1])), np.exp(predictor)[None])
+
+
+@dataclass(frozen=True)
+class NegativeBinomial(_CountFamily):
+    r"""Negative binomial distribution with mean :math:`\mu = \exp(\eta)` [1]_.
+
+    The variance is :math:`\mu + \alpha \mu^2`; the dispersion :math:`\alpha`, the inverse of the
+    size, is zero for the Poisson distribution.
+
+    References
+    ----------
+    .. [1] J. M. Hilbe (2011), "Negative Binomial Regression", 2nd edition, Cambridge University
+       Press.
+
+    Examples
+    --------
+    >>> from skmoe.families import NegativeBinomial
+    >>> NegativeBinomial().dispersions[0].attribute
+    'dispersion_'
+    """
+
+    name: ClassVar[str] = "negative_binomial"
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The inverse of the size."""
+        return (Dispersion("log(dispersion)", "dispersion_"),)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the log dispersion; below the lower one the difference to Poisson is tiny."""
+        return ((float(np.log(1e-6)), float(np.log(1e3))),)
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log probability."""
+        possible = self.in_support(y)
+        count = np.where(possible, y, 0.0)
+        size = np.exp(-log_dispersion[0])
+        log_one_plus = -log_expit(-log_dispersion[0] - predictor)
+        logs = (
+            gammaln(count + size)
+            - gammaln(size)
+            - gammaln(count + 1.0)
+            + count * (log_dispersion[0] + predictor)
+            - (count + size) * log_one_plus
+        )
+        return logs if possible.all() else np.where(possible, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """The residual, relative to one plus dispersion times mean."""
+        mean = np.exp(predictor)
+        return (y - mean) / (1.0 + np.exp(log_dispersion[0]) * mean)
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The mean, relative to one plus dispersion times mean."""
+        mean = np.exp(predictor)
+        return mean / (1.0 + np.exp(log_dispersion[0]) * mean)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log dispersion, minus that by the log size."""
+        size, mean = np.exp(-log_dispersion[0]), np.exp(predictor)
+        total = size + mean
+        by_size = (
+            digamma(y + size)
+            - digamma(size)
+            + log_expit(-log_dispersion[0] - predictor)
+            + (mean - y) / total
+        )
+        second = (
+            polygamma(1, y + size)
+            - polygamma(1, size)
+            + mean / (size * total)
+            - (mean - y) / np.square(total)
+        )
+        return [-size * by_size], [[size * by_size + np.square(size) * second]]
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Counts with a mean of 4 and a variance of 12."""
+        return rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows)).astype(np.float64)
+
+    def components(self, predictor: Array, log_dispersion: Any) -> NegativeBinomialComponents:
+        """The negative binomial distribution."""
+        dispersion = np.broadcast_to(np.exp(log_dispersion[0]), predictor.shape)
+        return NegativeBinomialComponents(
+            np.ones((1, predictor.shape[-1])), np.exp(predictor)[None], dispersion[None]
+        )

@@ -1,0 +1,104 @@
+"""Gamma distribution with a log link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import digamma, gammaln, polygamma
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions import GammaComponents
+from skmoe.families._base import Family
+from skmoe.families._normal import log_of_positive
+from skmoe.protocols import Dispersion
+
+
+@dataclass(frozen=True)
+class Gamma(Family):
+    r"""Gamma distribution with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^2` [1]_.
+
+    The dispersion :math:`\phi` is the inverse of the shape.
+
+    References
+    ----------
+    .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
+       and Hall, chapter 8.
+
+    Examples
+    --------
+    >>> from skmoe.families import Gamma
+    >>> Gamma().support
+    'positive numbers'
+    """
+
+    name: ClassVar[str] = "gamma"
+    link: ClassVar[str] = "log"
+    support: ClassVar[str] = "positive numbers"
+    has_scale: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 230.0
+    max_step: ClassVar[float] = 1.0
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The inverse of the shape."""
+        return (Dispersion("log(dispersion)", "dispersion_"),)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the log dispersion."""
+        return ((float(np.log(1e-6)), float(np.log(1e3))),)
+
+    def in_support(self, y: Array) -> Array:
+        """Positive numbers."""
+        return y > 0.0
+
+    def working_target(self, y: Array) -> Array:
+        """The logarithm."""
+        return log_of_positive(y)
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(np.average(y, weights=weight)))
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density."""
+        shape = np.exp(-log_dispersion[0])
+        positive = np.where(y > 0.0, y, 1.0)
+        log_ratio = np.log(positive) - predictor
+        constant = -shape * log_dispersion[0] - gammaln(shape)
+        logs = constant + shape * (log_ratio - np.exp(log_ratio)) - np.log(positive)
+        return np.where(y > 0.0, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Relative residual."""
+        return y * np.exp(-predictor) - 1.0
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log dispersion, minus that by the log shape."""
+        shape = np.exp(-log_dispersion[0])
+        log_ratio = np.log(np.where(y > 0.0, y, 1.0)) - predictor
+        by_shape = 1.0 - log_dispersion[0] - digamma(shape) + log_ratio - np.exp(log_ratio)
+        second = 1.0 / shape - polygamma(1, shape)
+        return [-shape * by_shape], [[shape * by_shape + np.square(shape) * second]]
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor."""
+        return np.exp(predictor)
+
+    def components(self, predictor: Array, log_dispersion: Any) -> GammaComponents:
+        """The gamma distribution."""
+        shape = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
+        weight = np.ones((1, predictor.shape[-1]))
+        return GammaComponents(weight, np.exp(predictor)[None], shape[None])
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Gamma numbers of shape 3."""
+        return rng.gamma(3.0, size=(1, n_rows))

@@ -1,0 +1,180 @@
+"""Normal and lognormal distributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.typing import Array
+from skmoe.distributions import LogNormalComponents, NormalComponents
+from skmoe.families._base import Family
+from skmoe.protocols import Dispersion
+
+# Bounds of the log variance of standardised or log values.
+LOG_VARIANCE_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
+
+
+@dataclass(frozen=True)
+class Normal(Family):
+    """Normal distribution, whose mean is the linear predictor.
+
+    Examples
+    --------
+    >>> from skmoe.families import Normal
+    >>> Normal().support
+    'finite numbers'
+    """
+
+    name: ClassVar[str] = "normal"
+    standardizes_target: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = True
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The noise variance."""
+        return (Dispersion("log(noise variance)", "noise_variance_"),)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the log variance."""
+        return (LOG_VARIANCE_BOUNDS,)
+
+    def in_support(self, y: Array) -> Array:
+        """All numbers."""
+        return np.ones(y.shape, dtype=bool)
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density."""
+        (log_variance,) = log_dispersion
+        square = np.square(y - predictor) * np.exp(-log_variance)
+        return -0.5 * (square + log_variance + LOG_2PI)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """The residual."""
+        return y - predictor
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log variance."""
+        half = 0.5 * np.square(y - predictor) * np.exp(-log_dispersion[0])
+        return [half - 0.5], [[-half]]
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The linear predictor."""
+        return predictor
+
+    def components(self, predictor: Array, log_dispersion: Any) -> NormalComponents:
+        """The normal distribution."""
+        std = np.broadcast_to(np.exp(0.5 * log_dispersion[0]), predictor.shape)
+        return NormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])
+
+
+@dataclass(frozen=True)
+class LogNormal(Family):
+    r"""Lognormal distribution: :math:`\log y` is normal, and its mean is the linear predictor [1]_.
+
+    The mean of y is :math:`\exp(\eta + \sigma^2 / 2)`; the dispersion is :math:`\sigma^2`, the
+    variance of the logarithm. The median is :math:`\exp(\eta)`.
+
+    References
+    ----------
+    .. [1] N. L. Johnson, S. Kotz and N. Balakrishnan (1994), "Continuous univariate distributions",
+       volume 1, 2nd edition, Wiley, chapter 14.
+
+    Examples
+    --------
+    >>> from skmoe.families import LogNormal
+    >>> LogNormal().link
+    'log'
+    """
+
+    name: ClassVar[str] = "lognormal"
+    link: ClassVar[str] = "log"
+    support: ClassVar[str] = "positive numbers"
+    has_scale: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 230.0
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The variance of the logarithm."""
+        return (Dispersion("log(dispersion)", "dispersion_"),)
+
+    @property
+    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
+        """Bounds of the log variance."""
+        return ((LOG_VARIANCE_BOUNDS[0], float(np.log(100.0))),)
+
+    def in_support(self, y: Array) -> Array:
+        """Positive numbers."""
+        return y > 0.0
+
+    def working_target(self, y: Array) -> Array:
+        """The logarithm."""
+        return log_of_positive(y)
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Mean of the logarithms."""
+        return float(np.average(np.log(y), weights=weight))
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density."""
+        (log_variance,) = log_dispersion
+        log_y = _safe_log(y)
+        square = np.square(log_y - predictor) * np.exp(-log_variance)
+        logs = -0.5 * (square + log_variance + LOG_2PI) - log_y
+        return np.where(y > 0.0, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """The residual of the logarithm."""
+        return _safe_log(y) - predictor
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log variance."""
+        half = 0.5 * np.square(_safe_log(y) - predictor) * np.exp(-log_dispersion[0])
+        return [half - 0.5], [[-half]]
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor and half the variance."""
+        return np.exp(predictor + 0.5 * np.exp(log_dispersion[0]))
+
+    def components(self, predictor: Array, log_dispersion: Any) -> LogNormalComponents:
+        """The lognormal distribution."""
+        std = np.broadcast_to(np.exp(0.5 * log_dispersion[0]), predictor.shape)
+        return LogNormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])
+
+    def equation(self, response: str, predictor: str) -> str:
+        """That of the median."""
+        return f"median {response} = exp({predictor})"
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Lognormal numbers."""
+        return rng.lognormal(size=(1, n_rows))
+
+
+def log_of_positive(y: Array) -> Array:
+    """Logarithm, with half of the smallest positive number of each output in place of the others.
+
+    In mixtures with point masses not all values are positive.
+    """
+    least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)
+    least = np.where(np.isfinite(least), least, 1.0)
+    return np.log(np.where(y > 0.0, y, 0.5 * least))
+
+
+def _safe_log(y: Array) -> Array:
+    """Logarithm of positive numbers; zero for others."""
+    return np.log(np.where(y > 0.0, y, 1.0))

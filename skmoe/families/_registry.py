@@ -1,0 +1,27 @@
+"""Families of conditional distributions by the name in the parameter `family`."""
+
+from __future__ import annotations
+
+from skmoe.families._base import Family
+from skmoe.families._counts import NegativeBinomial, Poisson
+from skmoe.families._gamma import Gamma
+from skmoe.families._normal import LogNormal, Normal
+from skmoe.families._ordinal import Ordinal
+from skmoe.families._student_t import StudentT
+from skmoe.families._without_predictor import Uniform, Zero
+
+# A new family is a module with its class, and an entry here.
+FAMILIES: dict[str, type[Family]] = {
+    family.name: family
+    for family in (
+        Normal,
+        StudentT,
+        LogNormal,
+        Gamma,
+        Poisson,
+        NegativeBinomial,
+        Ordinal,
+        Zero,
+        Uniform,
+    )
+}

@@ -1,0 +1,150 @@
+"""Distributions that do not depend on the features: a point mass and a uniform distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions import PointMassComponents, UniformComponents
+from skmoe.families._base import Family
+
+
+@dataclass(frozen=True)
+class Zero(Family):
+    """The point mass at zero: an expert whose rows are all 0.
+
+    With counts it makes a zero-inflated mixture [1]_; with positive continuous values a mixture of
+    a point mass and densities, whose likelihood is taken with respect to the sum of both measures.
+
+    References
+    ----------
+    .. [1] D. Lambert (1992), "Zero-inflated Poisson regression, with an application to defects in
+       manufacturing", Technometrics 34, 1-14.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Zero
+    >>> Zero().in_support(np.array([0.0, 1.0]))
+    array([ True, False])
+    """
+
+    name: ClassVar[str] = "zero"
+    link: ClassVar[str] = ""
+    support: ClassVar[str] = "zeros"
+    is_count: ClassVar[bool] = True
+    is_continuous: ClassVar[bool] = False
+    atoms: ClassVar[tuple[float, ...]] = (0.0,)
+
+    def in_support(self, y: Array) -> Array:
+        """Zero only."""
+        return np.asarray(y == 0.0)
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Zero at zero, minus infinity elsewhere."""
+        logs = np.where(y == 0.0, 0.0, -np.inf)
+        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Zero."""
+        return np.zeros(predictor.shape)
+
+    def components(self, predictor: Array, log_dispersion: Any) -> PointMassComponents:
+        """The point mass."""
+        weight = np.ones((1, predictor.shape[-1]))
+        return PointMassComponents(weight, np.zeros((1, *predictor.shape)))
+
+    def equation(self, response: str, predictor: str) -> str:
+        """The response is zero."""
+        return f"{response} = 0"
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Zeros."""
+        return np.zeros((1, n_rows))
+
+
+@dataclass(frozen=True)
+class Uniform(Family):
+    """Uniform distribution over the range of y: a component of outliers [1]_.
+
+    Parameters
+    ----------
+    low, high : tuple of float, default=()
+        Range of each output; empty for the range of the rows of the fit.
+
+    References
+    ----------
+    .. [1] J. D. Banfield and A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian
+       clustering", Biometrics 49, 803-821.
+
+    Examples
+    --------
+    >>> from skmoe.families import Uniform
+    >>> Uniform(low=(0.0,), high=(10.0,)).high
+    (10.0,)
+    """
+
+    name: ClassVar[str] = "uniform"
+    link: ClassVar[str] = ""
+    support: ClassVar[str] = "numbers in the range of the fit"
+    has_outliers: ClassVar[bool] = True
+
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def option_for_parts(self) -> str:
+        """The range is that of all rows."""
+        return "" if self.low else "Uniform(low=(0.0,), high=(10.0,))"
+
+    def fitted_to(self, y: Array, weight: Array, scaling: Any) -> Uniform:
+        """The range of the outputs; a given range is standardised as they are."""
+        if not self.low:
+            low, high = y.min(axis=1), y.max(axis=1)
+        else:
+            given = self.low, self.high
+            low, high = ((np.array(end) - scaling.center) / scaling.scale for end in given)
+        return replace(self, low=tuple(low.tolist()), high=tuple(high.tolist()))
+
+    def rescale(self, y_map: Any) -> Uniform:
+        """The range of a rescaled target."""
+        ends = (y_map.slope * np.array(end) + y_map.shift for end in (self.low, self.high))
+        low, high = (tuple(end.tolist()) for end in ends)
+        return replace(self, low=low, high=high)
+
+    def _range(self) -> tuple[Array, Array]:
+        """Lower and upper bounds, (m, 1)."""
+        low, high = np.array(self.low)[:, None], np.array(self.high)[:, None]
+        return low, np.where(high > low, high, low + 1.0)
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers in the range; all before the fit."""
+        if not self.low:
+            return np.ones(y.shape, dtype=bool)
+        low, high = self._range()
+        return (low <= y) & (y <= high)
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Minus the log of the width of the range."""
+        low, high = self._range()
+        logs = np.where((low <= y) & (y <= high), -np.log(high - low), -np.inf)
+        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+
+    def equation(self, response: str, predictor: str) -> str:
+        """The range, of the first output."""
+        if len(self.low) != 1:
+            return f"{response} is uniform over its range"
+        return f"{response} is uniform from {self.low[0]:.4g} to {self.high[0]:.4g}"
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Middle of the range."""
+        low, high = self._range()
+        return np.broadcast_to(0.5 * (low + high), predictor.shape).copy()
+
+    def components(self, predictor: Array, log_dispersion: Any) -> UniformComponents:
+        """The uniform distribution."""
+        low, high = (np.broadcast_to(end, predictor.shape)[None] for end in self._range())
+        return UniformComponents(np.ones((1, predictor.shape[-1])), low, high)

@@ -1,0 +1,46 @@
+"""The contract of expert families and gates: base classes, and the capabilities that are optional.
+
+Families and gates are stateless objects that hold hyper-parameters only; frozen dataclasses are the
+natural form. Parameters are values: named tuples of arrays whose first axis counts the experts. The
+responsibilities `resp` of shape (K, n) that a method receives are already multiplied by the sample
+weights. Whatever a method computes from the data is a sum over rows, so that results of row blocks
+can be added, wherever the blocks are stored.
+
+Shapes: n rows, K experts, d columns of a design matrix (standardised features, and a last column of
+ones), m outputs or C classes.
+
+A family derives from `Experts`, a gate from `Gate`. The abstract methods are required. Everything
+else has a default, or belongs to one of the capabilities `SupportsDistribution`,
+`SupportsInference`, `SupportsStreaming` and `SupportsONNX`: a part has a capability if it has all
+methods of that protocol, and methods of the estimators that need it name what is missing.
+"""
+
+from skmoe._numerics.offset_design import split_offset
+from skmoe.protocols._capabilities import (
+    SupportsDistribution,
+    SupportsGateInference,
+    SupportsInference,
+    SupportsONNX,
+    SupportsStreaming,
+    has_capability,
+    missing_methods,
+)
+from skmoe.protocols._experts import Experts
+from skmoe.protocols._gates import ChoiceModel, Gate
+from skmoe.protocols._part import Dispersion, Part
+
+__all__ = [
+    "ChoiceModel",
+    "Dispersion",
+    "Experts",
+    "Gate",
+    "Part",
+    "SupportsDistribution",
+    "SupportsGateInference",
+    "SupportsInference",
+    "SupportsONNX",
+    "SupportsStreaming",
+    "has_capability",
+    "missing_methods",
+    "split_offset",
+]

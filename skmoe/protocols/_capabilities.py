@@ -1,0 +1,102 @@
+"""Capabilities that families and gates may have: the methods that each of them needs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from skmoe._numerics.typing import Array, Design
+
+
+class SupportsDistribution(Protocol):
+    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`."""
+
+    def components(self, params: Any, k: int, design: Design) -> Any:
+        """The distribution of y under expert k, as components of `skmoe.distributions`."""
+
+
+class SupportsInference(Protocol):
+    """Experts with a twice differentiable log density: `inference` and standard errors.
+
+    The P coordinates of an expert are its coefficient vectors, one after the other, and then other
+    parameters. Design matrices are dense here.
+    """
+
+    def score_rows(self, params: Any, k: int, design: Array, y: Array) -> Array:
+        """Gradient of the log density in the coordinates of expert k for each row, (P, n)."""
+
+    def information(self, params: Any, k: int, design: Array, y: Array, weight: Array) -> Array:
+        """Negative Hessian of the weighted log density of expert k, (P, P)."""
+
+    def penalty_hessian(self, params: Any) -> list[Array]:
+        """Hessian of the penalty for each expert, (P, P)."""
+
+    def contrast_matrix(self) -> Array:
+        """Matrix (V, Q) from the Q coefficient vectors of the coordinates to the V of `coef_`."""
+
+
+class SupportsGateInference(Protocol):
+    """Gates with twice differentiable log probabilities. Their coordinates are coefficients."""
+
+    def score_rows(self, params: Any, k: int, design: Array, log_prob: Array) -> Array:
+        """Gradient of the log probability of expert k for each row, (P, n)."""
+
+    def information(self, params: Any, design: Array, weight: Array, log_prob: Array) -> Array:
+        """Negative Hessian of the weighted log probability of any expert, (P, P)."""
+
+    def penalty_hessian(self, params: Any, n_columns: int) -> Array:
+        """Hessian of the penalty, (P, P)."""
+
+    def contrast_matrix(self, params: Any) -> Array:
+        """Matrix (K, Q) from the Q coefficient vectors of the coordinates to those of experts."""
+
+
+class SupportsStreaming(Protocol):
+    """Families and gates that `partial_fit` can train, by a quadratic surrogate that adds up.
+
+    `x_map` (d, d) maps the old standardised design rows to the new ones, and `y_map` (with `slope`
+    and `shift` for each output; None where y is not standardised) the old target to the new one.
+    """
+
+    def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
+        """Columns of the matrices that the surrogate keeps, and the most that are allowed."""
+
+    def surrogate(
+        self, statistics: Any, hessian: Any, params: Any, design: Design, weight: Array
+    ) -> tuple[Any, Any]:
+        """Statistics at coefficients of zero, and the Hessian, of a quadratic surrogate."""
+
+    def surrogate_statistics(self, statistics: Any, hessian: Any, params: Any) -> Any:
+        """Statistics of the surrogate at given parameters."""
+
+    def rescale(self, y_map: Any) -> Any:
+        """The part for a rescaled target."""
+
+    def rescale_params(self, params: Any, x_map: Array, y_map: Any) -> Any:
+        """Parameters that make the same predictions for rescaled rows."""
+
+    def rescale_surrogate(
+        self, statistics: Any, hessian: Any, x_map: Array, y_map: Any
+    ) -> tuple[Any, Any]:
+        """Statistics and Hessian of rescaled rows."""
+
+
+class SupportsONNX(Protocol):
+    """Families that can be converted to ONNX."""
+
+    def to_onnx(self, graph: Any, params: Any, linear_predictor: Any) -> Any:
+        """Node of shape (n, K, m) with the means, or (n, K, C) with the class probabilities.
+
+        `graph(operator, *inputs, **attributes)` makes a node; `linear_predictor(coef)` makes that
+        of coefficients (K, m, d), of shape (n, K, m).
+        """
+
+
+def missing_methods(part: Any, capability: type) -> list[str]:
+    """Names of the methods of a capability that a part does not have."""
+    needed = [name for name in vars(capability) if not name.startswith("_")]
+    return [name for name in needed if not callable(getattr(part, name, None))]
+
+
+def has_capability(part: Any, capability: type) -> bool:
+    """Whether a part has all methods of a capability, and no limitation."""
+    return not missing_methods(part, capability) and not part.limitation(capability)

@@ -1,0 +1,234 @@
+"""The contract of families of experts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skmoe._numerics.typing import Array, Design
+from skmoe.protocols._part import Dispersion, Part
+
+
+class Experts(Part):
+    """A family of experts: the conditional density of y given the features, for each expert."""
+
+    # Whether y holds class codes of shape (n,), so that the family serves the classifier.
+    is_classifier: ClassVar[bool] = False
+    # Whether the family needs all rows at once: its design is a `RawFeatures`, its statistics are
+    # the rows themselves, `m_step` is called once for given responsibilities, and its parameters
+    # are not extrapolated.
+    needs_all_rows: ClassVar[bool] = False
+    # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
+    # False for classes, whose coefficients are those of log odds.
+    explains_mean: ClassVar[bool] = True
+
+    # --- facts, which a class may give as class variables ---
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether the design may have an offset, which is added to every linear predictor.
+
+        `split_offset` parts it from the design matrix. Only for a log link.
+        """
+        return False
+
+    @property
+    def link(self) -> str:
+        """Link of the linear predictor: "identity", "log", "logit"; "" without, or if many."""
+        return ""
+
+    @property
+    def standardizes_target(self) -> bool:
+        """Whether y is standardised to mean 0 and variance 1 before the fit (regression only)."""
+        return True
+
+    @property
+    def support(self) -> str:
+        """Values of y that have positive density, in words; `in_support` decides."""
+        return "finite numbers"
+
+    @property
+    def estimated_options(self) -> tuple[str, ...]:
+        """Options that are estimated from the data before the fit.
+
+        They are among "noise_variance" and "variance_floor" (for each standardised output),
+        "target_mean" (for each output, in the units of y as the family sees it) and "n_classes".
+        """
+        return ()
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite for finite data.
+
+        Coefficients with fewer informative rows than coefficients are then flagged, as in a
+        logistic regression of separated classes.
+        """
+        return False
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """The kinds of dispersion parameters."""
+        return ()
+
+    # --- required ---
+
+    @abstractmethod
+    def init_params(self, n_experts: int, n_columns: int) -> Any:
+        """Initial parameters for a design matrix of `n_columns` columns."""
+
+    @abstractmethod
+    def log_prob(self, params: Any, design: Design, y: Array) -> Array:
+        """Log density or log probability of y under each expert, of shape (K, n)."""
+
+    @abstractmethod
+    def mean(self, params: Any, design: Design) -> Array:
+        """Mean of y under each expert, (K, m, n); for classes the probabilities, (K, C, n)."""
+
+    @abstractmethod
+    def statistics(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
+        """Sums over the rows that `m_step` needs: a named tuple of arrays."""
+
+    @abstractmethod
+    def m_step(self, statistics: Any, factor: Any, params: Any, step: float) -> Any:
+        """New parameters. A small `step` must not decrease the expected log-likelihood.
+
+        `step` in [0, 1] scales iterative steps; closed-form solutions may ignore it.
+        """
+
+    @abstractmethod
+    def n_parameters(self, params: Any) -> float:
+        """Number of free parameters, for information criteria; NaN if it cannot be counted."""
+
+    # --- defaults ---
+
+    def mean_of(self, params: Any, k: int, design: Design) -> Array:
+        """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
+        return self.mean(params, design)[k]
+
+    def hessian(self, params: Any, design: Design, y: Array, resp: Array) -> Any:
+        """Negative Hessian of the expected log-likelihood, summed over the rows.
+
+        It may be used for several steps. Default: None, for an M-step in closed form.
+        """
+        return None
+
+    def factorize(self, hessian: Any) -> Any:
+        """Factorization of the summed Hessian, as `m_step` uses it. Default: None."""
+        return None
+
+    def with_estimates(self, options: Mapping[str, Any]) -> Any:
+        """The family with its `estimated_options` replaced by the estimates for a data set."""
+        chosen = {name: options[name] for name in self.estimated_options}
+        return replace(self, **chosen) if chosen else self  # type: ignore[type-var]
+
+    @property
+    def estimates(self) -> dict[str, Any]:
+        """The current values of the `estimated_options`."""
+        return {name: getattr(self, name) for name in self.estimated_options}
+
+    @property
+    def option_for_parts(self) -> str:
+        """An example with what must be given if not all rows are in memory; "" for nothing."""
+        return ""
+
+    def obstacle(self, y: Array) -> str:
+        """What the family needs and outputs (m, n) in its support do not have; "" for nothing."""
+        return ""
+
+    def in_support(self, y: Array) -> Array:
+        """Whether each row of y, of shape (m, n), has positive density; boolean of shape (n,)."""
+        return np.ones(y.shape[-1], dtype=bool)
+
+    def attributes(self, params: Any, units: Any) -> dict[str, Any]:
+        """Fitted attributes in the units of the data.
+
+        `units` is the preprocessor of the fit: `units.expert_coefficients(coef)` returns slopes and
+        intercepts of raw features, and `units.target_scaling` has `center` and `scale` of y.
+        """
+        return {}
+
+    def mean_derivative(self, params: Any, design: Design) -> Array | None:
+        """Derivative of the mean of each expert by its linear predictor, (K, m, n).
+
+        None stands for one, the derivative of the identity link.
+        """
+        return None
+
+    def dispersion_at_bound(self, params: Any) -> Array:
+        """Experts whose dispersion is at its bound, boolean of shape (K,)."""
+        return np.zeros(len(params[0]), dtype=bool)
+
+    def dispersions_of(self, k: int) -> tuple[Dispersion, ...]:
+        """The dispersion parameters that expert k has. Default: all."""
+        return self.dispersions
+
+    def has_predictor(self, k: int) -> bool:
+        """Whether expert k depends on the features. Default: every expert does."""
+        return True
+
+    def working_target(self, y: Array) -> Array:
+        """Outputs (m, n) on a scale on which they are about linear in the features.
+
+        It serves the initialisation and the estimate of the noise. Default: the outputs.
+        """
+        return y
+
+    def fitted_to(self, design: Design, y: Array, weight: Array, scaling: Any) -> Any:
+        """The family with what depends on the rows of the fit. Default: nothing does."""
+        return self
+
+    def n_cells(self, n_experts: int) -> int:
+        """Number of cells of the initial partition of the rows. Default: one for each expert."""
+        return n_experts
+
+    def initial_responsibilities(
+        self, labels: Array, n_experts: int, y: Array, rng: np.random.Generator | None
+    ) -> Array:
+        """Responsibilities (K, n) from those of the cells of the initial partition."""
+        return labels
+
+    def restrict(self, resp: Array, y: Array) -> Array:
+        """Responsibilities (K, n) that are zero where y is outside the support of an expert.
+
+        Default: they are returned as they are, since all experts have the same support.
+        """
+        return resp
+
+    @property
+    def shared_slopes(self) -> tuple[int, ...]:
+        """Columns of the design matrix whose slopes all experts share. Default: none."""
+        return ()
+
+    def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
+        """The family with slopes of some columns that all experts share. Default: none are."""
+        return self
+
+    def shared_coordinates(self, params: Any) -> Array:
+        """Coordinates that all experts share in inference, boolean of shape (P,). Default: none."""
+        return np.zeros(len(self._penalty_shape(params)[1]), dtype=bool)
+
+    def at_bound(self, params: Any) -> Array:
+        """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""
+        return np.zeros([len(rows) for rows in self._penalty_shape(params)], dtype=bool)
+
+    def _penalty_shape(self, params: Any) -> tuple[range, range]:
+        hessians = self.penalty_hessian(params)  # type: ignore[attr-defined]
+        return range(len(hessians)), range(len(hessians[0]))
+
+    def drop_training_state(self, params: Any) -> Any:
+        """Parameters without what belongs to the rows of the fit. Default: nothing does."""
+        return params
+
+    def concatenate(self, params: Sequence[Any]) -> tuple[Any, Any]:
+        """Family and parameters of the experts of several fits side by side."""
+        columns = zip(*params, strict=True)
+        return self, type(params[0])(*(np.concatenate(values) for values in columns))
+
+    @classmethod
+    def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
+        """A target as the family sees it, for the tests that all registered families must pass."""
+        return rng.normal(size=(1, n_rows))

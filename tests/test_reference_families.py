@@ -1,0 +1,137 @@
+"""Maximum-likelihood fits of families, which two independent programs agree on.
+
+The tables are published measurements (tests/reference/README.md).
+"""
+
+import itertools
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmoe import MixtureOfExpertsRegressor
+
+REFERENCE = json.loads(
+    (Path(__file__).parent / "reference" / "families.json").read_text(encoding="utf-8")
+)
+FAMILIES = {
+    "gaussian": "normal",
+    "poisson": "poisson",
+    "negbin": "negative_binomial",
+    "gamma": "gamma",
+    "t": "student_t",
+}
+# Our log dispersion, from the names of the reference: factor and attribute.
+DISPERSIONS = {
+    "log_sigma": (0.5, ("dispersion_", "noise_variance_")),
+    "log_shape": (-1.0, ("dispersion_",)),
+    "log_size": (-1.0, ("dispersion_",)),
+    "log_nu": (1.0, ("df_",)),
+}
+
+
+def is_supported(model):
+    """Families of one response, without units and without coefficients of some experts only."""
+    structure = model["model"]
+    (first, *others) = structure["responses"]
+    own = all("," not in name.split(":")[0] for name in first["coefficients"])
+    return not others and own and not structure["groups"] and first["family"] in FAMILIES
+
+
+MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
+
+
+def fit(model):
+    """The mixture that a reference describes, its data, and the names of its columns."""
+    structure, (response, *_) = model["model"], model["model"]["responses"]
+    columns = REFERENCE["datasets"][model["dataset"]]["columns"]
+    names = [name.split(":", 1)[1] for name in response["coefficients"]]
+    experts = [name for name in dict.fromkeys(names) if name != "intercept"]
+    shared = [name[4:] for name in response["coefficients"] if name.startswith("all:")]
+    gate = [name for name in structure["gate"] or [] if name != "intercept"]
+    gate = [name if name in columns else f"gate:{name}" for name in gate]
+    features = list(dict.fromkeys(experts + gate)) or [response["y"]]
+    X = np.array([columns[name] for name in features], dtype=float).T
+    y = np.array(columns[response["y"]], dtype=float)
+    weight = np.array(columns[structure["weights"]], float) if structure["weights"] else None
+    K, family = structure["K"], FAMILIES[response["family"]]
+    zeros = structure["degenerate_at_zero"]
+    moe = MixtureOfExpertsRegressor(
+        K,
+        family=["zero" if k in zeros else family for k in range(K)] if zeros else family,
+        gate="softmax" if gate else "constant",
+        expert_features=[features.index(name) for name in experts],
+        gate_features=[features.index(name) for name in gate] or None,
+        shared_features=[features.index(name) for name in shared] or None,
+        dispersion="shared" if response["dispersion"] == "shared" else "per_expert",
+        dispersion_prior=0.0,
+        alpha=1e-9,
+        gate_alpha=1e-9,
+        n_init=20,
+        max_iter=5000,
+        tol=1e-11,
+        random_state=0,
+    )
+    given = {} if "offset" not in response else {"offset": np.array(columns[response["offset"]])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # maximum likelihood may collapse or crawl
+        moe.fit(X, y, sample_weight=weight, **given)
+    return moe, (X, y, weight, given), features
+
+
+def found(moe, inference, features, order):
+    """Estimates and standard errors by the names of the reference, with experts in an order."""
+    values = {}
+    number = {f"expert {k}": f"c{i}" for i, k in enumerate(order)} | {"all experts": "all"}
+    for term, estimate, error in zip(
+        inference.terms, inference.estimates, inference.standard_errors, strict=True
+    ):
+        name = "intercept" if term.name == "(Intercept)" else term.name
+        if name.startswith("x"):
+            name = features[int(name[1:])].removeprefix("gate:")
+        part = number.get(term.part) or f"gate{number[term.response][1:]}"
+        values[f"{part}:{name}"] = (estimate, error)
+    return values
+
+
+def expected(model, moe):
+    """Names of our terms, estimates and errors of the reference in our units."""
+    attribute_terms = {d.attribute: d.term for d in moe._fitted.model.experts.dispersions}
+    for parameter in model["parameters"]:
+        part, name = parameter["name"].split(":", 1)
+        factor = 1.0
+        if name in DISPERSIONS:
+            factor, attributes = DISPERSIONS[name]
+            name = next(attribute_terms[a] for a in attributes if a in attribute_terms)
+            part = "c0" if part == "all" else part  # it is listed with every expert
+        yield f"{part}:{name}", parameter["estimate"] / factor, parameter["se"] / abs(factor)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_maximum_likelihood_and_standard_errors_are_reached(name):
+    model = MODELS[name]
+    moe, (X, y, weight, given), features = fit(model)
+    weights = np.ones(len(y)) if weight is None else weight
+    log_likelihood = weights @ moe.score_samples(X, y, **given)
+    assert log_likelihood == pytest.approx(model["loglik"], abs=1e-4)
+    assert moe.n_parameters_ == model["df"]
+    assert moe.aic(X, y, sample_weight=weight, **given) == pytest.approx(model["aic"], abs=2e-4)
+    assert moe.bic(X, y, sample_weight=weight, **given) == pytest.approx(model["bic"], abs=2e-4)
+    misfits = []
+    for order in itertools.permutations(range(moe.n_experts_)):
+        inference = moe.inference(
+            X, y, sample_weight=weight, gate_reference=order[0] if len(order) > 1 else None, **given
+        )
+        ours = found(moe, inference, features, order)
+        if not {key for key, *_ in expected(model, moe)} <= set(ours):
+            continue  # a point mass in the place of a regression
+        pairs = [(ours[key], (value, error)) for key, value, error in expected(model, moe)]
+        distance = max(abs(a[0] - b[0]) / b[1] for a, b in pairs)
+        misfits.append((distance, [(a[1], b[1]) for a, b in pairs]))
+    distance, errors = min(misfits, key=lambda misfit: misfit[0])
+    assert distance < 1e-2
+    ours, theirs = np.transpose(errors)
+    assert_allclose(ours, theirs, rtol=1e-2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -122,7 +124,7 @@ class NegativeBinomial(_CountFamily):
         size = np.exp(-log_dispersion[0])
         log_one_plus = -log_expit(-log_dispersion[0] - predictor)
         logs = (
-            gammaln(count + size)
+            _at_counts(gammaln, count, size)
             - gammaln(size)
             - gammaln(count + 1.0)
             + count * (log_dispersion[0] + predictor)
@@ -147,13 +149,13 @@ class NegativeBinomial(_CountFamily):
         size, mean = np.exp(-log_dispersion[0]), np.exp(predictor)
         total = size + mean
         by_size = (
-            digamma(y + size)
+            _at_counts(digamma, y, size)
             - digamma(size)
             + log_expit(-log_dispersion[0] - predictor)
             + (mean - y) / total
         )
         second = (
-            polygamma(1, y + size)
+            _at_counts(partial(polygamma, 1), y, size)
             - polygamma(1, size)
             + mean / (size * total)
             - (mean - y) / np.square(total)
@@ -170,3 +172,19 @@ class NegativeBinomial(_CountFamily):
         return NegativeBinomialComponents(
             np.ones((1, predictor.shape[-1])), np.exp(predictor)[None], dispersion[None]
         )
+
+
+def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Array:
+    """A function of y + size, for counts y (m, n) and sizes (..., m, 1).
+
+    It is computed once for each count where there are more rows than counts, since the special
+    functions of the negative binomial are slow.
+    """
+    n_rows = y.shape[-1]
+    largest = y.max(initial=0.0)
+    if y.ndim < 2 or not largest < n_rows:
+        return function(y + size)
+    table = function(np.arange(largest + 1.0) + size)
+    return np.take_along_axis(
+        table, np.broadcast_to(y.astype(int), (*table.shape[:-1], n_rows)), axis=-1
+    )

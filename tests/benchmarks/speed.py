@@ -11,6 +11,7 @@ Usage: python tests/benchmarks/speed.py [--only NAME ...] [--data DIR] [--quick]
 
 import argparse
 import resource
+import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.validation import validate_data
 from tables import load_tables
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from kinds import draw, example
+
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -33,7 +37,8 @@ from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_inte
 from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
 from skmoe._mixture.m_step import m_step_from, params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.experts import LinearExperts
+from skmoe.experts import GeneralizedLinearExperts, LinearExperts
+from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 
 PRODUCT_ROWS = 8192
@@ -142,6 +147,33 @@ def iteration(options):
                 ratio_mean=mean / bare,
                 ratio_two_threads=shared / bare,
             )
+
+
+def families(options):
+    """An iteration of each family beside that of linear experts; goal 2.5 for counts."""
+    n, p, n_experts = 200_000 // (10 if options.quick else 1), 20, 8
+    rng = np.random.default_rng(0)
+    design = np.asfortranarray(np.column_stack([rng.normal(size=(n, p)), np.ones(n)]))
+    predictor, life = 0.5 + 0.2 * design[:, :3].sum(axis=1), hessian_refresh_interval(n_experts)
+    scaling = Standardization(np.zeros(1), np.ones(1))
+    cases = {"linear": (LinearExperts(), predictor + rng.normal(size=n))}
+    for name, family in FAMILIES.items():
+        if family.link and name != "normal":
+            experts = GeneralizedLinearExperts((example(name),))
+            y = draw(name, predictor, rng)
+            cases[name] = experts.fitted_to(design, y[None], np.ones(n), scaling), y
+    linear = None
+    for name, (experts, y) in cases.items():
+        model = MixtureModel(SoftmaxGate(), experts, n_experts)
+        blocks = split_into_blocks(Dataset(design, design, y[None], np.ones(n)))
+        start = experts.init_params(n_experts, p + 1)
+        start = start._replace(coef=start.coef + 0.1 * rng.normal(size=start.coef.shape))
+        params = Params(model.gate.init_params(n_experts, p + 1), start)
+        known, first = timed(lambda: evaluate(model, blocks, params), 3)
+        _, seen = timed(lambda: evaluate(model, blocks, params, known), 5)
+        mean = ((life - 1) * seen + first) / life
+        linear = linear or mean
+        say(family=name, n=n, d=p + 1, K=n_experts, seconds=mean, ratio=mean / linear)
 
 
 def problems(options):
@@ -435,6 +467,7 @@ SECTIONS = {
     for section in (
         iteration,
         iterations,
+        families,
         fits,
         small,
         million,

@@ -125,6 +125,15 @@ class Family(ABC):
         """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
         return [], []
 
+    def cross_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> list[Array] | None:
+        """Second derivatives by the linear predictor and each log dispersion (T).
+
+        None where their expectation is zero: then both are estimated apart.
+        """
+        return None
+
     # --- moments ---
 
     @abstractmethod

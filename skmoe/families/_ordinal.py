@@ -147,11 +147,29 @@ class Ordinal(Family):
             information += (up_to - below) * np.square(below - (1.0 - up_to))
         return information
 
+    def _beyond(self, y: Array, n_steps: int) -> tuple[list[Array], list[Array]]:
+        """Whether the upper, and the lower threshold of each value are beyond each step."""
+        code = self._code(y)
+        above = [(code >= j + 1) & (code <= n_steps) for j in range(n_steps)]
+        return above, [code >= j + 2 for j in range(n_steps)]
+
+    def cross_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> list[Array] | None:
+        """By the log differences of the thresholds, which move with the intercept."""
+        upper, lower = self._limits(y, predictor, log_dispersion)
+        above, below = self._beyond(y, len(log_dispersion))
+        by_upper, by_lower = expit(upper) * expit(-upper), expit(lower) * expit(-lower)
+        return [
+            np.exp(log_step) * (by_upper * above[j] + by_lower * below[j])
+            for j, log_step in enumerate(log_dispersion)
+        ]
+
     def dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log differences of the thresholds."""
-        n_steps, code = len(log_dispersion), self._code(y)
+        n_steps = len(log_dispersion)
         upper, lower = self._limits(y, predictor, log_dispersion)
         excess = 1.0 / np.expm1(_gap(upper, lower))
         by_upper = expit(-upper) + excess
@@ -159,9 +177,7 @@ class Ordinal(Family):
         cross = excess * (1.0 + excess)
         upper_upper = -expit(upper) * expit(-upper) - cross
         lower_lower = -expit(lower) * expit(-lower) - cross
-        # Whether the upper, and the lower threshold of a value are beyond a step.
-        above = [(code >= j + 1) & (code <= n_steps) for j in range(n_steps)]
-        below = [code >= j + 2 for j in range(n_steps)]
+        above, below = self._beyond(y, n_steps)
         steps = [np.exp(log_step) for log_step in log_dispersion]
         first = [steps[j] * (by_upper * above[j] + by_lower * below[j]) for j in range(n_steps)]
         second = [

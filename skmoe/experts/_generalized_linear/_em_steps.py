@@ -57,8 +57,32 @@ class FamilyEM(PenalizedFamilies):
                     hessian[index, :, one, other] = _weighted_sums(second[i][j], weight)
         matrix = split_offset(design)[0]
         return GeneralizedLinearStatistics(
-            resp.sum(axis=1), weighted_column_sums(score, matrix), gradient, hessian
+            resp.sum(axis=1),
+            weighted_column_sums(score, matrix),
+            gradient,
+            hessian,
+            self._cross_statistics(params, matrix, predictor, y, resp),
         )
+
+    def _cross_statistics(
+        self,
+        params: GeneralizedLinearParams,
+        matrix: Any,
+        predictor: Array,
+        y: Array,
+        resp: Array,
+    ) -> Array:
+        """Second derivatives by log dispersions and coefficients, (K, m, T or 0, d)."""
+        n_experts, n_outputs, _ = predictor.shape
+        cross = None
+        if len(self.families) == 1 and not self.shared_dispersion and not self.shared_columns:
+            family = self.families[0]
+            theta = self._log_dispersion(family, params.log_dispersion)
+            cross = family.cross_derivatives(possible_target(family, y), predictor, theta)
+        if not cross:
+            return np.zeros((n_experts, n_outputs, 0, matrix.shape[1]))
+        weighted = [resp[:, None] * derivative for derivative in cross]
+        return weighted_column_sums(np.stack(weighted, axis=2), matrix)
 
     def hessian(self, params: GeneralizedLinearParams, design: Any, y: Array, resp: Array) -> Any:
         """Expected information about the coefficients: Gram matrices, (K * m, d, d)."""
@@ -91,6 +115,7 @@ class FamilyEM(PenalizedFamilies):
             change = shared_newton_step(factor, gradient, precision, list(self.shared_columns))
         else:
             change = ridge_newton_step(factor, gradient.reshape(-1, 1, shape[-1]))
+        change, dispersion_change = self._coupled_step(statistics, factor, params, change)
         # Weighted mean square of the change of the linear predictors.
         square = (change * gram_product(factor.gram, change)).sum(axis=(1, 2))
         square /= np.maximum(factor.weight, TINY)
@@ -99,19 +124,50 @@ class FamilyEM(PenalizedFamilies):
             length[index] /= family.max_step if family.link else np.inf
         if self.shared_columns:
             length[:] = length.max(axis=0)
-        change = change.reshape(shape) / np.maximum(length, 1.0)[..., None]
+        length = np.maximum(length, 1.0)[..., None]
+        change = change.reshape(shape) / length
         change[[not self.has_predictor(k) for k in range(shape[0])]] = 0.0
-        log_dispersion = params.log_dispersion + step * self._dispersion_step(statistics, params)
+        if statistics.cross.size:
+            dispersion_change = dispersion_change / length
+        log_dispersion = params.log_dispersion + step * dispersion_change
         return self.project(GeneralizedLinearParams(params.coef + step * change, log_dispersion))
 
+    def _coupled_step(
+        self,
+        statistics: GeneralizedLinearStatistics,
+        factor: RidgeFactorization,
+        params: GeneralizedLinearParams,
+        change: Array,
+    ) -> tuple[Array, Array]:
+        """Steps of coefficients (K * m, 1, d) and log dispersions (K, m, T).
+
+        `change` is the step of the coefficients alone. Where both are coupled, the coefficients are
+        eliminated from the joint system, which leaves one of the log dispersions.
+        """
+        cross = statistics.cross
+        gradient, hessian = statistics.dispersion_gradient, statistics.dispersion_hessian
+        if not cross.size:
+            return change, self._dispersion_step(statistics, params, gradient, hessian)
+        shape = cross.shape
+        solved = ridge_newton_step(factor, cross.reshape(-1, *shape[2:])).reshape(shape)
+        alone = change.reshape(*shape[:2], shape[3])
+        gradient = gradient + np.einsum("kmtd,kmd->kmt", cross, alone)
+        hessian = hessian + np.einsum("kmtd,kmud->kmtu", cross, solved)
+        step = self._dispersion_step(statistics, params, gradient, hessian)
+        joint = alone + np.einsum("kmtd,kmt->kmd", solved, step)
+        return joint.reshape(change.shape), step
+
     def _dispersion_step(
-        self, statistics: GeneralizedLinearStatistics, params: GeneralizedLinearParams
+        self,
+        statistics: GeneralizedLinearStatistics,
+        params: GeneralizedLinearParams,
+        gradient: Array,
+        hessian: Array,
     ) -> Array:
-        """Newton step of the log dispersions, (K, m, T)."""
+        """Newton step of the log dispersions, (K, m, T), from derivatives of the likelihood."""
         if not self._n_dispersions:
             return np.zeros(params.log_dispersion.shape)
-        gradient = statistics.dispersion_gradient.copy()
-        negative_hessian = -statistics.dispersion_hessian
+        gradient, negative_hessian = gradient.copy(), -hessian
         first, second = self._scale_penalty_derivatives(params)
         for _, family, index in self._groups(len(gradient)):
             if family.has_scale:

@@ -84,7 +84,8 @@ class GeneralizedLinearExperts(FamilyInference):
         design: Any,
         weight: Array,
     ) -> tuple[GeneralizedLinearStatistics, Array]:
-        """Quadratic expansion of the log-likelihood at the parameters."""
+        """Quadratic expansion of the log-likelihood at the parameters, without cross terms."""
+        statistics = statistics._replace(cross=statistics.cross[:, :, :0])
         return self._moved(statistics, hessian, params, 1.0), hessian
 
     def surrogate_statistics(

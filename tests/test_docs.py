@@ -103,6 +103,18 @@ def test_links_lead_to_files_and_say_where(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_included_files_have_what_is_shown(page):
+    """The site's build is slower to find it."""
+    for target, options in re.findall(
+        r"```{literalinclude} (\S+)\n(.*?)```", page.read_text("utf-8"), re.S
+    ):
+        source = (page.parent / target).read_text("utf-8")
+        for option, value in re.findall(r"^:([a-z-]+): (.*)$", options, re.M):
+            wanted = f"class {value}" if option == "pyobject" else value.strip('"')
+            assert wanted in source, f"{target} lacks {wanted}"
+
+
 def test_the_version_is_told_once():
     version = skmoe.__version__
     changelog = (ROOT / "docs" / "changelog.md").read_text("utf-8")

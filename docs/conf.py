@@ -32,8 +32,8 @@ numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX
 numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
 # One line is enough for protocol methods and densities; users do not construct the last ones.
 numpydoc_validation_exclude = {
-    r"skmoe\.(experts|gates|protocols)\.",
-    r"MixtureDistribution\.(pdf|logpdf|pmf|cdf|cdf_left|sf|logcdf|logsf)$",
+    r"skmoe\.(experts|families|gates|protocols)\.",
+    r"MixtureDistribution\.(pdf|logpdf|pmf|logpmf|cdf|cdf_left|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary)$",

@@ -23,10 +23,10 @@ LOG_STEP_BOUNDS = (-12.0, 5.0)
 
 @dataclass(frozen=True)
 class Ordinal(Family):
-    r"""Cumulative logit model for ordered values :math:`v_1 < ... < v_L` [1]_.
+    r"""Cumulative logit model for ordered values :math:`v_1 < v_2 < \dots < v_L` [1]_.
 
     The log odds of :math:`y > v_l` are :math:`\eta - c_l`, with thresholds :math:`0 = c_1 < c_2 <
-    ...`, which an expert has in common for all rows. With two values it is a logistic regression.
+    \dots`, which an expert has in common for all rows. With two values it is a logistic regression.
 
     Parameters
     ----------

@@ -35,8 +35,7 @@ normal = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
 # the customers are 1.5 and 1.1, and those of the weeks 1, as simulated.
 
 table = moe.inference(X, y).to_frame()
-slopes = table.loc[["expert 0", "expert 1"]].drop("(Intercept)", level="term")
-print(np.exp(slopes[["estimate", "lower", "upper"]]).round(2))
+print(table[["ratio", "ratio lower", "ratio upper"]].dropna().round(2))
 
 # %%
 # The predictive distribution is one of counts. Intervals end at counts, and cover at least as many

@@ -308,3 +308,92 @@ def test_names_cannot_control_a_terminal(kind):
     assert all(name in texts[1] for name in ("red\\x1b[31m", "back\\x08wards\\u202e", "two lines"))
     assert kind == "regressor" or "class ring\\x07" in export_text(moe)
     assert HOSTILE[0] in {term.name for term in moe.inference(X, y).terms}
+
+
+# --- ratios -----------------------------------------------------------------------------------
+
+
+def ratings(n_rows=900):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.uniform(-1, 1, size=(n_rows, 2)), columns=["dose", "age"])
+    score = np.where(X["dose"] > 0, 1 + 2 * X["age"], -2 * X["age"]) + rng.logistic(size=n_rows)
+    return X, np.digitize(score, [-1.0, 0.0, 2.0])
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma", "lognormal", "ordinal", ["poisson"] * 2])
+@pytest.mark.parametrize("method", ["observed", "bootstrap"])
+def test_ratios_are_exponentials_of_slopes_and_their_intervals(family, method):
+    X, y = ratings() if family == "ordinal" else counts()
+    y = y + 0.5 if family in ("gamma", "lognormal") else y
+    moe = MixtureOfExpertsRegressor(2, family=family, random_state=0).fit(X, y)
+    options = {"n_bootstrap": 4, "random_state": 0} if method == "bootstrap" else {}
+    found = moe.inference(X, y, method=method, **options)
+    frame = found.to_frame(0.8)
+    slopes = [(part, "", name) for part in ("expert 0", "expert 1") for name in X.columns]
+    assert set(frame.index[frame["ratio"].notna()]) == set(slopes)
+    others = frame.drop(slopes)[["ratio", "ratio lower", "ratio upper"]]
+    assert others.isna().to_numpy().all()
+    for part, response, name in slopes:
+        i = found.terms.index((part, response, name))
+        k, j = int(part[-1]), X.columns.get_loc(name)
+        if method == "observed":
+            half = 1.2815515655446004 * found.standard_errors[i]  # the 90 % quantile
+            expected = np.exp(found.estimates[i] + np.array([0.0, -half, half]))
+            assert_allclose(found.estimates[i], moe.coef_[k, j], rtol=0.02, atol=0.02)
+        else:
+            expected = np.exp([moe.coef_[k, j], *found.conf_int(0.8)[i]])
+        row = frame.loc[(part, response, name), ["ratio", "ratio lower", "ratio upper"]]
+        assert_allclose(row.astype(float), expected)
+
+
+def test_summaries_show_the_ratio_of_each_slope():
+    X, y = counts()
+    moe = MixtureOfExpertsRegressor(2, family=["poisson", "normal"], random_state=0).fit(X, y)
+    for summary in (moe.summary(X, y), moe.summary()):
+        blocks = str(summary).split("\n\n")
+        assert [block.split("\n")[2].endswith("  ratio") for block in blocks[1:3]] == [True, False]
+        assert "ratio" not in blocks[3].split("\n")[1]  # the gate
+        row = next(line for line in blocks[1].split("\n") if line.strip().startswith("age"))
+        table = summary.to_frame()
+        ratio = np.exp(table.loc[("expert 0", "", "age"), "estimate"])
+        assert_allclose(table.loc[("expert 0", "", "age"), "ratio"], ratio)
+        assert float(row.split()[-1]) == pytest.approx(ratio, rel=1e-3)
+        intercept = next(line for line in blocks[1].split("\n") if "(Intercept)" in line)
+        assert len(intercept.split()) == len(row.split()) - 1
+        assert "Ratio: factor of the mean" in str(summary)
+
+
+def test_shared_slopes_are_ratios_if_all_experts_have_them():
+    X, y = counts()
+    for family, is_ratio in [
+        (["poisson", "negative_binomial"], True),
+        (["poisson", "zero"], True),
+        (["poisson", "normal"], False),
+    ]:
+        moe = MixtureOfExpertsRegressor(
+            2, family=family, shared_features=["age"], random_state=0
+        ).fit(X, y)
+        frame = moe.summary().to_frame()
+        assert frame.loc[("all experts", "", "age"), "ratio":].notna().item() == is_ratio
+        assert frame.loc[("expert 0", "", "dose"), "ratio":].notna().item()
+
+
+def test_without_ratios_there_are_no_columns_of_them(fitted):
+    moe, X, y = fitted
+    assert "ratio" not in moe.inference(X, y).to_frame().columns
+    assert not re.search(r"\b[Rr]atio\b", str(moe.summary(X, y)))
+
+
+def test_a_slope_shared_with_an_expert_without_slopes_has_a_standard_error():
+    X, y = counts()
+    y[::3] = 0
+    options = {"family": ["poisson", "zero"], "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, shared_features=["age"], **options).fit(X, y)
+    plain = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    for term in [("expert 0", "", "(Intercept)"), ("expert 0", "", "dose")]:
+        errors = [found.inference(X, y).to_frame().loc[term] for found in (moe, plain)]
+        assert errors[0]["reason"] == ""
+        assert_allclose(errors[0]["standard error"], errors[1]["standard error"], rtol=1e-4)
+    frame = moe.inference(X, y).to_frame()["standard error"]
+    expected = plain.inference(X, y).to_frame()["standard error"]
+    assert_allclose(frame[("all experts", "", "age")], expected[("expert 0", "", "age")], rtol=1e-4)

@@ -42,6 +42,7 @@ class Coefficients(NamedTuple):
     terms: list[Term]
     values: Array
     is_dispersion: Array  # boolean: log dispersions, for which zero is no hypothesis
+    has_ratio: Array  # boolean: slopes of which the exponential is a ratio, of means or of odds
 
 
 class CoefficientLayout(NamedTuple):
@@ -62,6 +63,7 @@ class CoefficientLayout(NamedTuple):
     # and slopes that all share are terms of the first expert with a linear predictor.
     present: Array
     shared_terms: Array  # which of the intercept and the slopes are shared, (1 + p,)
+    ratio_terms: Array  # which of the terms of each expert are logs of ratios, (K, P)
 
     @property
     def n_dispersion(self) -> int:
@@ -116,6 +118,7 @@ def make_layout(mixture: FittedMixture, responses: Sequence[str]) -> Coefficient
         model.n_experts > 1,
         _present_terms(model, len(responses), shared_terms),
         shared_terms,
+        _ratio_terms(model, len(responses), shared_terms),
     )
 
 
@@ -130,6 +133,19 @@ def _present_terms(model: MixtureModel, n_responses: int, shared_terms: Array) -
         listed |= has_predictor
         dispersions = np.repeat(own, n_responses).astype(bool)
         rows.append(np.concatenate([np.tile(coefficients, n_responses), dispersions]))
+    return np.array(rows)
+
+
+def _ratio_terms(model: MixtureModel, n_responses: int, shared_terms: Array) -> Array:
+    """Which terms of each expert are logs of ratios, (K, P): a shared slope if all its are."""
+    experts, rows = model.experts, []
+    regressions = [k for k in range(model.n_experts) if experts.has_predictor(k)]
+    of_all = all(experts.has_ratios(k) for k in regressions)
+    for k in range(model.n_experts):
+        slopes = np.where(shared_terms, of_all, experts.has_ratios(k))
+        slopes[0] = False  # the intercept
+        dispersions = np.zeros(len(experts.dispersions) * n_responses, dtype=bool)
+        rows.append(np.concatenate([np.tile(slopes, n_responses), dispersions]))
     return np.array(rows)
 
 
@@ -201,10 +217,13 @@ def make_coefficients(
     terms = coefficient_terms(layout, labels.features, labels.gate_features)
     width = 1 + len(layout.expert_columns)
     of_expert = np.repeat([False, True], [len(layout.responses) * width, layout.n_dispersion])
-    is_dispersion = np.zeros(len(terms), dtype=bool)
-    of_experts: Array = layout.select(np.tile(of_expert, layout.n_experts))
-    is_dispersion[: len(of_experts)] = of_experts
-    return Coefficients(terms, coefficient_values(layout, attributes, reference), is_dispersion)
+    flags = np.zeros((2, len(terms)), dtype=bool)  # those of the gate are neither
+    for flag, of_experts in zip(
+        flags, (np.tile(of_expert, layout.n_experts), layout.ratio_terms.ravel()), strict=True
+    ):
+        selected = layout.select(of_experts)
+        flag[: len(selected)] = selected
+    return Coefficients(terms, coefficient_values(layout, attributes, reference), *flags)
 
 
 # --- covariance -------------------------------------------------------------------------------

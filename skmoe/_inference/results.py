@@ -61,6 +61,9 @@ class Inference:
         Estimates of the bootstrap.
     is_dispersion : ndarray of bool of shape (n_terms,)
         Terms that are logs of dispersion parameters, such as noise variances.
+    has_ratio : ndarray of bool of shape (n_terms,)
+        Slopes of experts with a log link, whose exponentials are ratios of means, for one unit more
+        of the feature, and of ratings, whose exponentials are odds ratios.
     max_shift : float
         Largest distance of a fitted coefficient from its value at the maximum of the penalised
         likelihood, in standard errors. Above 0.01 the estimates are those at the maximum. NaN for
@@ -79,6 +82,7 @@ class Inference:
         self.terms: list[Term] = coefficients.terms
         self.estimates = coefficients.values
         self.is_dispersion = coefficients.is_dispersion
+        self.has_ratio = coefficients.has_ratio
         self.covariance = covariance
         self.reasons = reasons
         self.method = method
@@ -139,7 +143,8 @@ class Inference:
         Returns
         -------
         frame : pandas.DataFrame
-            Indexed by part, response and name.
+            Indexed by part, response and name. Where experts have a log link or ratings, "ratio",
+            "ratio lower" and "ratio upper" are the exponentials of their slopes and intervals.
 
         Raises
         ------
@@ -148,16 +153,20 @@ class Inference:
         """
         pandas = import_pandas("Inference.to_frame")
         lower, upper = self.conf_int(level).T
+        columns = {
+            "estimate": self.estimates,
+            "standard error": self.standard_errors,
+            "z": self.z_values,
+            "p": self.p_values,
+            "lower": lower,
+            "upper": upper,
+        }
+        if self.has_ratio.any():
+            for name in ("estimate", "lower", "upper"):
+                ratio = _exponential(columns[name], self.has_ratio)
+                columns["ratio" if name == "estimate" else f"ratio {name}"] = ratio
         return pandas.DataFrame(
-            {
-                "estimate": self.estimates,
-                "standard error": self.standard_errors,
-                "z": self.z_values,
-                "p": self.p_values,
-                "lower": lower,
-                "upper": upper,
-                "reason": self.reasons,
-            },
+            columns | {"reason": self.reasons},
             index=pandas.MultiIndex.from_tuples(self.terms, names=["part", "response", "term"]),
         )
 
@@ -277,12 +286,17 @@ class Summary:
             )
         if self.inference is not None:
             return self.inference.to_frame(self.level)
-        terms, values, _ = self._coefficients
+        terms, values, _, has_ratio = self._coefficients
         index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
-        return pandas.DataFrame({"estimate": values}, index=index)
+        columns = {"estimate": values}
+        if has_ratio.any():
+            columns["ratio"] = _exponential(values, has_ratio)
+        return pandas.DataFrame(columns, index=index)
 
     def __str__(self) -> str:
-        lines = ["=" * WIDTH, self.title, "=" * WIDTH, *_two_columns(self.facts)]
+        with_ratios = self._coefficients is not None and self._coefficients.has_ratio.any()
+        rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
+        lines = [rule, self.title, rule, *_two_columns(self.facts)]
         for k, expert in enumerate(self.experts):
             lines += ["", _heading(k, expert), f"  {expert.gate_description}"]
             lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
@@ -292,7 +306,7 @@ class Summary:
         gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
         notes = [line for note in self.notes for line in note.split("\n")]
-        return "\n".join(map(printable_line, [*lines, "=" * WIDTH, *notes]))
+        return "\n".join(map(printable_line, [*lines, rule, *notes]))
 
     __repr__ = __str__
 
@@ -300,7 +314,7 @@ class Summary:
         """Lines of the table of the coefficients of a part, without dispersions if so chosen."""
         if self._coefficients is None:
             return []
-        terms, values, is_dispersion = self._coefficients
+        terms, values, is_dispersion, has_ratio = self._coefficients
         reasons = [""] * len(terms) if self.inference is None else self.inference.reasons
         chosen = [
             i
@@ -312,6 +326,9 @@ class Summary:
         if not chosen:
             return []
         header, columns = self._columns(values)
+        if has_ratio[chosen].any():
+            header.append("ratio")
+            columns.append(_exponential(columns[0], has_ratio))
         names = [printable_name(term.name) for term in terms]
         response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
         if part == GATE and self._single_logit:
@@ -352,6 +369,12 @@ def _heading(k: int, expert: ExpertSummary) -> str:
     if expert.noise is not None:
         noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
     return f"Expert {k} ({expert.kind}): {100 * expert.share:.1f} % of the rows{rows}{noise}"
+
+
+def _exponential(values: Array, chosen: Array) -> Array:
+    """Exponentials of chosen values, NaN for the others."""
+    with np.errstate(over="ignore"):
+        return np.exp(np.where(chosen, values, np.nan))
 
 
 def _two_columns(facts: dict[str, str]) -> list[str]:

@@ -40,7 +40,9 @@ def compared_to_fit(inference: Inference, fitted: Array) -> Inference:
     known = errors > 0.0  # not for NaN
     shift = float(np.max(np.abs(fitted - estimates)[known] / errors[known], initial=0.0))
     estimates = fitted if shift <= NEGLIGIBLE_SHIFT else estimates
-    coefficients = Coefficients(inference.terms, estimates, inference.is_dispersion)
+    coefficients = Coefficients(
+        inference.terms, estimates, inference.is_dispersion, inference.has_ratio
+    )
     covariance, reasons, method = inference.covariance, inference.reasons, inference.method
     return Inference(coefficients, covariance, reasons, method, max_shift=shift)
 

@@ -29,6 +29,10 @@ MIN_RELATIVE_EFFECT = 0.25
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
+RATIO_NOTE = (
+    "Ratio: factor of the mean (of ratings: of the odds of more) for one unit more of a feature."
+)
+
 SAME_PROBABILITY = "the same probability for every row"
 
 
@@ -116,6 +120,8 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     notes += _expert_notes(mixture, attributes)
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
+    if findings.coefficients is not None and findings.coefficients.has_ratio.any():
+        notes.append(RATIO_NOTE)
     if findings.inference is not None:
         notes += _inference_notes(findings.inference)
     elif findings.coefficients is not None and findings.statistics is None:

@@ -170,6 +170,10 @@ class Experts(Part):
         """Whether expert k depends on the features. Default: every expert does."""
         return True
 
+    def has_ratios(self, k: int) -> bool:
+        """Whether exponentials of the slopes of expert k are ratios, of means or of odds."""
+        return self.link == "log"
+
     def working_target(self, y: Array) -> Array:
         """Outputs (m, n) on a scale on which they are about linear in the features.
 

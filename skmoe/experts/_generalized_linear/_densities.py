@@ -116,6 +116,10 @@ class FamilyDensities(Experts):
         """Whether one expert has a linear predictor."""
         return bool(self._family(k).link)
 
+    def has_ratios(self, k: int) -> bool:
+        """Whether the linear predictor of one expert is a log mean, log median or log odds."""
+        return self._family(k).link in ("log", "logit")
+
     @property
     def _n_dispersions(self) -> int:
         return len(self.dispersions)

@@ -53,8 +53,10 @@ class FamilyInference(FamilyEM):
         n_experts, n_outputs, n_columns = params.coef.shape
         low, high = self._log_dispersion_bounds(n_experts)
         at_bound = (params.log_dispersion <= low) | (params.log_dispersion >= high)
-        unused = [not self._family(k).link for k in range(n_experts)]
-        coefficients = np.repeat(np.array(unused)[:, None], n_outputs * n_columns, axis=1)
+        unused = np.array([not self._family(k).link for k in range(n_experts)])
+        # A shared slope is used if another expert has it.
+        own = ~self.shared_coordinates(params)[: n_outputs * n_columns] | unused.all()
+        coefficients = unused[:, None] & own
         return np.hstack([coefficients, np.swapaxes(at_bound, 1, 2).reshape(n_experts, -1)])
 
     def dispersion_at_bound(self, params: GeneralizedLinearParams) -> Array:

@@ -9,6 +9,7 @@ uniform component that takes them.
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import Uniform
@@ -56,8 +57,7 @@ print("degrees of freedom:", mixtures["student_t"].df_.round(2))
 # that it misses lie near the lines by chance.
 
 suspected = mixtures["normal, normal, uniform"].responsibilities(X, y)[:, 2] > 0.5
-found, false = (suspected & is_outlier).sum(), (suspected & ~is_outlier).sum()
-print(f"{found} of {is_outlier.sum()} outliers found, {false} other rows suspected")
+print(pd.crosstab(suspected, is_outlier, rownames=["suspected"], colnames=["outlier"]))
 
 # %%
 # The rows, and the means of the two regressions where the gate gives them a probability of more
@@ -73,8 +73,7 @@ for (name, moe), ax in zip(mixtures.items(), axes, strict=True):
     ax.scatter(X[red], y[red], s=8, color="#D55E00")
     means, gate = moe.predict_experts(grid), moe.predict_gate(grid)
     for k, colour in enumerate(["#0072B2", "#E69F00"]):
-        line = np.where(gate[:, k] > 0.05, means[:, k], np.nan)
-        ax.plot(grid, line, color=colour, linewidth=2.5)
-    ax.set(title=name, xlabel="x", ylim=(-12, 14))
-axes[0].set(ylabel="y")
+        shown = gate[:, k] > 0.05
+        ax.plot(grid[shown], means[shown, k], color=colour, linewidth=2.5)
+    ax.set(title=name, xlabel="x", ylabel="y", ylim=(-12, 14))
 plt.show()

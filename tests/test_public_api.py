@@ -51,6 +51,7 @@ PUBLIC = {
         "GateDisplay",
         "NumberOfExpertsDisplay",
         "ResponsibilitiesDisplay",
+        "RootogramDisplay",
         "export_mermaid",
         "export_text",
     ],

@@ -11,6 +11,7 @@ from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
+from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._text import export_text
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GateDisplay",
     "NumberOfExpertsDisplay",
     "ResponsibilitiesDisplay",
+    "RootogramDisplay",
     "export_mermaid",
     "export_text",
 ]

@@ -182,3 +182,34 @@ def check_responsibilities(responsibilities: Any) -> Array:
             f"{resp[row].tolist()}. Pass those of estimator.responsibilities(X, y)."
         )
     return resp
+
+
+def check_counts(y: Any, n_rows: int | None = None, output: int = 0) -> Array:
+    """Observed counts (n,) of an output."""
+    values = np.asarray(y, dtype=np.float64)
+    values = values[:, output] if values.ndim == 2 and output < values.shape[1] else values
+    if values.ndim != 1 or len(values) == 0 or (n_rows or len(values)) != len(values):
+        wanted = "row" if n_rows is None else f"of the {n_rows} rows of X"
+        raise ValueError(
+            f"y must have a count for each {wanted}; got shape {np.shape(y)}. Pass the target of "
+            "these rows."
+        )
+    invalid = ~((values >= 0.0) & (values == np.floor(values)) & np.isfinite(values))
+    if invalid.any():
+        row = int(np.argmax(invalid))
+        raise ValueError(
+            f"y must hold counts, which are non-negative integers; row {row} holds "
+            f"{values[row]:g}. Use CalibrationDisplay for other distributions."
+        )
+    return values
+
+
+def check_frequencies(expected: Any) -> Array:
+    """Expected numbers of rows with counts 0, 1, 2 and so on."""
+    values = np.asarray(expected, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not (values >= 0.0).all():
+        raise ValueError(
+            "expected must be one-dimensional and hold non-negative numbers of rows; got "
+            f"{expected!r}. Pass sums over the rows of the probabilities of 0, 1, 2 and so on."
+        )
+    return values

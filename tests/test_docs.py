@@ -109,7 +109,10 @@ def test_included_files_have_what_is_shown(page):
     for target, options in re.findall(
         r"```{literalinclude} (\S+)\n(.*?)```", page.read_text("utf-8"), re.S
     ):
-        source = (page.parent / target).read_text("utf-8")
+        package = Path(skmoe.__file__).parent  # which need not be beside the pages
+        in_package = target.startswith("../skmoe/")
+        path = package / target.removeprefix("../skmoe/") if in_package else page.parent / target
+        source = path.read_text("utf-8")
         for option, value in re.findall(r"^:([a-z-]+): (.*)$", options, re.M):
             wanted = f"class {value}" if option == "pyobject" else value.strip('"')
             assert wanted in source, f"{target} lacks {wanted}"

@@ -240,8 +240,10 @@ def _highest_density(components: Sequence[Component]) -> Array:
         np.arange(grid.shape[1]),
     )
     best, highest = grid[index, rows], heights[index, rows]
-    low = np.max(grid, axis=0, where=grid < best, initial=-np.inf)
-    high = np.min(grid, axis=0, where=grid > best, initial=np.inf)
+    # Points that differ by round-off are one.
+    apart = ROUND_OFF * (last - first)
+    low = np.max(grid, axis=0, where=grid < best - apart, initial=-np.inf)
+    high = np.min(grid, axis=0, where=grid > best + apart, initial=np.inf)
     low, high = np.where(low > -np.inf, low, best), np.where(high < np.inf, high, best)
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left, at_right = height(left), height(right)

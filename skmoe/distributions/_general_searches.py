@@ -14,6 +14,9 @@ from skmoe.distributions._family import Component
 QUANTILE_TOL = 1e-12
 ROUND_OFF = 1e-14
 
+# Distance of points of the search of the mode that are taken as one, relative to its range.
+SAME_POINT = 1e-9
+
 # Steps of a search that halves an interval of numbers; doubles have 64 bits.
 MOST_STEPS = 200
 
@@ -241,7 +244,7 @@ def _highest_density(components: Sequence[Component]) -> Array:
     )
     best, highest = grid[index, rows], heights[index, rows]
     # Points that differ by round-off are one.
-    apart = ROUND_OFF * (last - first)
+    apart = SAME_POINT * (last - first)
     low = np.max(grid, axis=0, where=grid < best - apart, initial=-np.inf)
     high = np.min(grid, axis=0, where=grid > best + apart, initial=np.inf)
     low, high = np.where(low > -np.inf, low, best), np.where(high < np.inf, high, best)

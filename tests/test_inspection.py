@@ -769,6 +769,45 @@ def test_notebooks_show_the_experts(regression, trees, classification):
     assert len(cells(html(classification[0]))[0]) == 4
 
 
+@pytest.mark.parametrize(
+    ("family", "columns"),
+    [
+        ("gamma", ["dispersion_"]),
+        (["gamma", "zero"], ["dispersion_"]),
+        ("student_t", ["dispersion_", "df_"]),
+        (["normal", "student_t"], ["noise_variance_", "dispersion_", "df_"]),
+        ("poisson", []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_notebooks_and_diagrams_show_dispersions(family, columns, n_outputs):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(300, 2))
+    y = rng.gamma(3.0, np.exp(1 + X)[:, :n_outputs])
+    if family == "poisson":
+        y = np.floor(y)
+    if "zero" in family:
+        y[::3] = 0.0
+    moe = MixtureOfExpertsRegressor(2, family=family, n_init=1, random_state=0)
+    moe = moe.fit(X, y if n_outputs == 2 else y[:, 0])
+    words = {"dispersion_": "dispersion", "df_": "degrees of freedom"}
+    page, diagram = moe._repr_html_(), export_mermaid(moe)
+    for name, word in words.items():
+        assert (f">{word}</th>" in page) == (name in columns)
+        assert (word in diagram) == (name in columns)
+    for k, row in enumerate(cells(page)):
+        [box] = [line for line in diagram.splitlines() if f'["expert {k}<br/>' in line]
+        assert len(row) == 4 + len(columns)
+        for name, cell in zip(columns, row[4:], strict=True):
+            values = np.atleast_1d(getattr(moe, name)[k])
+            values = np.sqrt(values) if name == "noise_variance_" else values
+            shown = ", ".join(f"{value:.3g}" for value in values)
+            assert cell == ("" if np.isnan(values).all() else shown)
+            if cell:
+                assert f"<br/>{words.get(name, 'noise')} {cell}" in box
+
+
 def test_notebooks_before_the_fit_and_inside_pipelines(regression):
     _, X, y = regression
     assert "skmoe-experts" not in html(MixtureOfExpertsRegressor())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from skmoe._inference.labels import expert_names, format_percent, noise_std
+from skmoe._inference.labels import expert_names, format_percent, named_dispersions, noise_std
 
 # Text and borders have the colours of the page, so that the table is legible on dark ones too.
 TABLE = (
@@ -54,6 +54,10 @@ def experts_table(estimator: Any) -> str:
         getattr(estimator, "experts_", ()),
         getattr(estimator, "families_", ()),
     )
+    attributes = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
+    dispersions = [named_dispersions(*attributes, k) for k in range(n_experts)]
+    columns = list(dict.fromkeys(column for named in dispersions for column in named))
+    head += columns
     rows = []
     for k, name in enumerate(names):
         weight = estimator.weights_[k]
@@ -65,14 +69,16 @@ def experts_table(estimator: Any) -> str:
         ]
         if std is not None:
             cells.append(", ".join(f"{value:.3g}" for value in std[k]))
+        for column in columns:
+            cells.append(", ".join(f"{value:.3g}" for value in dispersions[k].get(column, [])))
         rows.append("<tr>" + _cells("td", cells) + "</tr>")
     title = f"{n_experts} expert" + "s" * (n_experts > 1)
     return TABLE.format(n_experts=title, head=_cells("th", head), rows="".join(rows))
 
 
 def _cells(tag: str, contents: list[str]) -> str:
-    aligned = ["left", "left", "left", "right", "right"]
+    aligned = ["left", "left", "left", *["right"] * (len(contents) - 3)]
     return "".join(
         CELL.format(tag=tag, align=align, content=content)
-        for align, content in zip(aligned, contents, strict=False)
+        for align, content in zip(aligned, contents, strict=True)
     )

@@ -95,6 +95,16 @@ def noise_std(noise_variance: Array | None, n_experts: int) -> list[list[float]]
     return [[] if np.isnan(row).all() else row.tolist() for row in std]
 
 
+def named_dispersions(dispersion: Array | None, df: Array | None, k: int) -> dict[str, list[float]]:
+    """Dispersion parameters of an expert for each output, by name; not those that it lacks.
+
+    `dispersion` and `df` are the attributes of these names; noise variances have `noise_std`.
+    """
+    named = {"dispersion": dispersion, "degrees of freedom": df}
+    found = {name: np.atleast_1d(values[k]) for name, values in named.items() if values is not None}
+    return {name: row.tolist() for name, row in found.items() if not np.isnan(row).any()}
+
+
 def link_equation(link: str, response: str, predictor: str, scale: str = "logit") -> str:
     """The equation of an expert with a linear predictor, such as "y = 1.00 + 2.00 x0"."""
     template = LINK_FORMATS.get(link, OTHER_LINK_FORMAT)

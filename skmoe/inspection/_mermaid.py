@@ -10,7 +10,13 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
-from skmoe._inference.labels import expert_names, format_percent, gate_name, noise_std
+from skmoe._inference.labels import (
+    expert_names,
+    format_percent,
+    gate_name,
+    named_dispersions,
+    noise_std,
+)
 from skmoe.inspection._checks import check_mixture, check_names, check_table
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._text import derived_gate_columns, gate_log_odds
@@ -94,6 +100,9 @@ def export_mermaid(
         described = [f"expert {k}", kind]
         if std is not None and std[k]:
             described.append("noise " + ", ".join(f"{value:.3g}" for value in std[k]))
+        dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
+        for name, values in named_dispersions(dispersion, df, k).items():
+            described.append(f"{name} " + ", ".join(f"{value:.3g}" for value in values))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"

@@ -18,6 +18,7 @@ from skmoe._inference.labels import (
     format_percent,
     gate_name,
     link_equation,
+    named_dispersions,
     noise_std,
     printable_line,
     printable_name,
@@ -198,19 +199,10 @@ def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     if std is not None and std[k]:
         numbers = ", ".join(text_format.number(value) for value in std[k])
         lines.append(f"noise: standard deviation {numbers}")
-    lines += _dispersion_line("dispersion", getattr(estimator, "dispersion_", None), k, text_format)
-    lines += _dispersion_line("degrees of freedom", getattr(estimator, "df_", None), k, text_format)
+    dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
+    for name, values in named_dispersions(dispersion, df, k).items():
+        lines.append(f"{name}: {', '.join(text_format.number(value) for value in values)}")
     return lines
-
-
-def _dispersion_line(
-    words: str, dispersion: Array | None, k: int, text_format: TextFormat
-) -> list[str]:
-    """The dispersion of an expert, for each output, if it has one."""
-    values = np.atleast_1d(np.nan if dispersion is None else dispersion[k])
-    if np.isnan(values).any():
-        return []
-    return [f"{words}: {', '.join(text_format.number(value) for value in values)}"]
 
 
 def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -114,6 +115,19 @@ def test_skops_keeps_every_answer(case):
     unknown = skops.get_untrusted_types(data=written)
     assert {name.rsplit(".", 1)[1] for name in unknown} <= DOCUMENTED
     assert_same(skops.loads(written, trusted=unknown), moe, *CASES[case][1:])
+
+
+@pytest.mark.parametrize("family", ["poisson", ["zero", "gamma"], ["student_t", "uniform"]])
+def test_the_page_names_the_types_of_families_for_skops(family):
+    skops = pytest.importorskip("skops.io")
+    target = np.floor(np.abs(3 * Y))
+    moe = fitted(MixtureOfExpertsRegressor(2, family=family), X, target)
+    written = skops.dumps(moe)
+    unknown = skops.get_untrusted_types(data=written)
+    page = (Path(__file__).parents[1] / "docs" / "user_guide" / "saving.md").read_text("utf-8")
+    assert [name for name in unknown if f"`{name}`" not in page] == []
+    assert any(".families." in name for name in unknown)
+    assert_same(skops.loads(written, trusted=unknown), moe, X, target)
 
 
 def test_a_read_mixture_goes_on():

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import RootogramDisplay
 
 # %%
 # Simulated groups of visitors to a park. Those with a camper fish more often (odds times 4); the
@@ -52,24 +53,20 @@ table = pd.DataFrame({"responsibility": not_fishing[empty], "did not fish": ~fis
 print(table.groupby(group, observed=True).mean().round(2))
 
 # %%
-# **Left**: how often each catch occurs in new rows, and the mean probability that both models give
-# it. **Right**: the probability of an empty catch for groups with a camper and without children.
+# **Left and middle**: rootograms of new rows. Bars, the square roots of the observed frequencies,
+# hang from the expected ones; below the axis there are more such rows than expected. **Right**: the
+# share of empty catches (grey) of groups with a camper and without children, and both models.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-values = np.arange(0, 13)
-left.bar(values, [(y_new == value).mean() for value in values], color="#CCCCCC", label="new rows")
+models = {"poisson": (plain, "#D55E00"), "zero and poisson": (inflated, "#0072B2")}
+figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
 grid = pd.DataFrame({"camper": 1, "adults": np.arange(1, 5), "children": 0})
 chosen = X_new[(X_new["camper"] == 1) & (X_new["children"] == 0)]
 empty_catches = pd.Series(y_new == 0)[chosen.index].groupby(chosen["adults"]).mean()
-right.bar(grid["adults"], empty_catches, color="#CCCCCC")
-for moe, colour, marker, name in [
-    (inflated, "#0072B2", "o", "zero and poisson"),
-    (plain, "#D55E00", "s", "poisson"),
-]:
-    expected = moe.predict_dist(X_new).pmf(values[None]).mean(axis=0)
-    left.plot(values, expected, marker, color=colour, label=name)
-    right.plot(grid["adults"], moe.predict_dist(grid).pmf(0), marker, color=colour)
-left.set(xlabel="fish", ylabel="fraction of the rows")
-left.legend()
-right.set(xlabel="adults", ylabel="probability of an empty catch", xticks=grid["adults"])
+axes[2].bar(grid["adults"], empty_catches, color="#CCCCCC")
+for (name, (moe, colour)), ax in zip(models.items(), axes, strict=False):
+    RootogramDisplay.from_estimator(moe, X_new, y_new, max_count=15, ax=ax)
+    ax.set(xlabel=f"fish, {name}", ylim=(-40, 120))
+    axes[2].plot(grid["adults"], moe.predict_dist(grid).pmf(0), "o", color=colour, label=name)
+axes[2].set(xlabel="adults", ylabel="probability of an empty catch", xticks=grid["adults"])
+axes[2].legend()
 plt.show()

@@ -71,6 +71,13 @@ def test_styles_and_a_second_drawing(inflated):
     assert_allclose(display.line_.get_ydata(), 0.0)
 
 
+def test_ticks_are_counts(inflated):
+    ax = RootogramDisplay.from_estimator(*inflated, max_count=15).ax_
+    ax.figure.set_size_inches(4, 4)
+    ax.figure.canvas.draw()
+    assert (ax.get_xticks() % 1 == 0).all()
+
+
 def test_outputs_offsets_and_the_largest_count():
     X, y = table()
     Y = np.column_stack([y, y[::-1]])

@@ -246,6 +246,7 @@ class RootogramDisplay:
             self.counts, level, "o-", color=colour(3), markersize=4, label="expected"
         )
         ax.set(xlabel="Count", ylabel="Square root of the number of rows")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         legend_above(ax, [self.bars_, self.line_, self.band_])
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -222,7 +222,8 @@ class RootogramDisplay:
             This display.
         """
         check_choice("style", style, STYLES)
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
+        caller = f"{type(self).__name__}.plot"
+        ax = one_axes(ax, caller)
         root_expected, root_observed = np.sqrt(self.expected), np.sqrt(self.observed)
         level, bottom, height = {
             "hanging": (root_expected, self.deviation, root_observed),
@@ -246,7 +247,7 @@ class RootogramDisplay:
             self.counts, level, "o-", color=colour(3), markersize=4, label="expected"
         )
         ax.set(xlabel="Count", ylabel="Square root of the number of rows")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(import_pyplot(caller).MaxNLocator("auto", integer=True))
         legend_above(ax, [self.bars_, self.line_, self.band_])
         self.ax_, self.figure_ = ax, ax.figure
         return self

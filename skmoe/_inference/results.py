@@ -24,8 +24,9 @@ FOOTNOTES = {
     "finite. Use larger penalties (alpha, gate_alpha) or fewer features.",
     "not determined": "the rows do not identify it: an expert has too few, or features repeat\n"
     "each other. Use fewer experts or features, or larger penalties (alpha, gate_alpha).",
-    "at its bound": "the noise variance is at its floor: an expert repeats the target of its\n"
-    "rows. Use a larger dispersion_prior or fewer experts.",
+    "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest\n"
+    "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or\n"
+    "fewer experts. Counts with the smallest dispersion are Poisson.",
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
@@ -41,7 +42,7 @@ class Inference:
     Returned by the method `inference` of a fitted estimator. Terms without a standard error have
     NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
     effective rows than coefficients, "not determined" where the data do not identify a direction,
-    "at its bound" where a variance is at its floor, and "fixed" for constant features and the
+    "at its bound" where a dispersion is at a bound, and "fixed" for constant features and the
     reference of the gate.
 
     Attributes

@@ -46,6 +46,7 @@ FOREIGN_ESTIMATORS = {
     "_data/sklearn_adapter.py",
     "_data/extra_features.py",
     "experts/_cross_fitted.py",
+    "experts/_cross_fitted_families.py",
     "experts/_named_estimators.py",
     "experts/_variance_prior.py",
 }
@@ -221,6 +222,7 @@ def part_classes():
     gates = {cls.__name__ for cls in GATES.values()}
     params = {name.replace("Experts", "Params").replace("Gate", "Params") for name in families}
     others = {"Experts", "Gate", "ChoiceModel", "CrossFittedExperts", "AveragedGate"}
+    others |= {"CrossFittedFamilyExperts", "MeanFamily"}
     others |= {"EstimatorParams", "AverageParams", "SoftmaxParams", "ConstantParams"}
     return families | gates | params | others
 

@@ -271,7 +271,7 @@ def test_values_outside_the_support(family, y, message):
         ({"family": "weibull"}, r"family must be one of \['gamma', .*; got 'weibull'"),
         ({"family": Uniform}, "family must be one of"),
         ({"family": ["normal", "poisson", "poisson"]}, "one entry for each of the n_experts=2"),
-        ({"family": "gamma", "expert": "tree"}, "needs expert=\"linear\"; got expert='tree'"),
+        ({"family": "ordinal", "expert": "tree"}, "needs expert=\"linear\"; got expert='tree'"),
         ({"family": ["normal", "student_t"], "dispersion": "shared"}, "needs one family for all"),
         ({"family": StudentT(df=-1.0)}, r"df must be a finite number of at least 0.1; got -1.0"),
         ({"shared_features": [7]}, "shared_features"),

@@ -167,6 +167,17 @@ def count_parameters(model: Any) -> float:
     return float("nan")
 
 
+def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
+    """Means under a log link must not be negative."""
+    least = float(prediction.min(initial=0.0))
+    if least < 0.0:
+        raise ValueError(
+            f"expert {k} must predict means that are not negative for family={family!r}; got "
+            f"{least:g} of {estimator!r}. Use a loss with a log link, such as "
+            'HistGradientBoostingRegressor(loss="poisson") or "gamma", or expert="linear".'
+        )
+
+
 def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:
     """Predictions of an expert must be finite and of shape (n_outputs, n_rows)."""
     if prediction.shape != (n_outputs, n_rows):

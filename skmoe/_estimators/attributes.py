@@ -122,7 +122,7 @@ def warn_collapsed(responsibility_mass: Array) -> None:
 
 def warn_special_losses(params: FitParameters) -> None:
     """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
-    if params.task.is_classification or params.estimators is None:
+    if params.task.is_classification or params.estimators is None or params.mean_family:
         return
     for estimator in params.estimators:
         loss = "" if isinstance(estimator, str) else special_loss(estimator)

@@ -25,6 +25,7 @@ from skmoe._estimators.part_parameters import (
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
@@ -86,6 +87,7 @@ class FitParameters(NamedTuple):
     family: Experts | None  # parametric experts, before estimates from the data
     # Otherwise names or estimators: one for all experts, or one for each.
     estimators: list[Any] | None
+    mean_family: MeanFamily | None  # of estimators; None for normal noise
     gate: Gate
     base: Any
     alpha: float
@@ -107,6 +109,11 @@ class FitParameters(NamedTuple):
     def uses_estimators(self) -> bool:
         """Whether the experts are scikit-learn estimators."""
         return self.family is None
+
+    @property
+    def density(self) -> Experts | MeanFamily | None:
+        """What defines the values of y that are possible; None for normal noise of estimators."""
+        return self.mean_family if self.family is None else self.family
 
     @property
     def family_name(self) -> str:
@@ -143,12 +150,12 @@ def validate_parameters(
     options = {"alpha": alpha} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
-    family, estimators = resolve_experts(
+    family, estimators, mean_family = resolve_experts(
         estimator.expert, family_option, n_experts, task, options, shared_features
     )
     cross_fit = check_cross_fit(estimator.cross_fit)
     check_out_of_bag(cross_fit, estimators)
-    check_base(estimator.base, task.name, family)
+    check_base(estimator.base, task.name, family, mean_family)
     return FitParameters(
         task=task,
         n_experts=n_experts,
@@ -156,6 +163,7 @@ def validate_parameters(
         family_option=family_option,
         family=family,
         estimators=estimators,
+        mean_family=mean_family,
         gate=resolve_gate(estimator.gate, {"alpha": gate_alpha}, n_experts),
         base=estimator.base,
         alpha=alpha,

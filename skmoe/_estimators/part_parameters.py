@@ -11,8 +11,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_instance
-from skmoe._data.sklearn_adapter import LOSSES
+from skmoe._data.sklearn_adapter import LOSSES, has_density
 from skmoe._estimators.tasks import Task
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
 from skmoe.families import FAMILIES, Family, Normal
@@ -28,21 +29,27 @@ def resolve_experts(
     task: Task,
     options: Mapping[str, Any],
     shared_features: Any = None,
-) -> tuple[Experts | None, list[Any] | None]:
-    """A parametric family with its hyper-parameters, or names or estimators.
+) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
+    """A parametric family with its hyper-parameters, or names or estimators and their family.
 
-    There is one name or estimator for each expert, or a single one for all of them.
+    There is one name or estimator for each expert, or a single one for all of them. Their family
+    is None for normal noise.
     """
     families = resolve_families(family_option, n_experts)
     if families is None and shared_features is not None:
         families = (Normal(),)
+    if families is not None and (shared_features is not None or not _has_estimators(expert)):
+        linear = _generalized_linear(expert, family_option, families, n_experts, options)
+        return linear, None, None
+    mean_family = None
     if families is not None:
-        return _generalized_linear(expert, family_option, families, n_experts, options), None
+        mean_family = _mean_family(expert, family_option, families)
     family = resolve_family(expert, task.name, options)
     if family is not None:
-        return family, None
+        return family, None, None
     if not isinstance(expert, list | tuple):
-        return None, [_check_estimator("expert", expert, task.name, _expert_names())]
+        chosen = [_check_estimator("expert", expert, task.name, _expert_names())]
+        return None, chosen, mean_family
     if len(expert) != n_experts:
         raise ValueError(
             f"expert as a list must have one entry for each of the n_experts={n_experts} "
@@ -50,8 +57,35 @@ def resolve_experts(
         )
     first = expert[0]
     if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
-        return resolve_family(first, task.name, options), None
-    return None, [_check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
+        return resolve_family(first, task.name, options), None, None
+    chosen = [_check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
+    return None, chosen, mean_family
+
+
+def _has_estimators(expert: Any) -> bool:
+    """Whether some experts are neither linear predictors nor objects with their own density."""
+    entries = expert if isinstance(expert, list | tuple) else [expert]
+    return not all(
+        isinstance(entry, Experts) or (isinstance(entry, str) and entry in ANY_FAMILY)
+        for entry in entries
+    )
+
+
+def _mean_family(expert: Any, family_option: Any, families: tuple[Family, ...]) -> MeanFamily:
+    """The family of experts that are estimators, which predict the mean of y."""
+    reason = ""
+    if len(families) > 1:
+        reason = "Experts that are estimators have one family"
+    elif not families[0].takes_mean:
+        reason = "It has no mean that estimators could predict"
+    for entry in expert if isinstance(expert, list | tuple) else [expert]:
+        if not isinstance(entry, str) and has_density(entry):
+            reason = f"{entry!r} has a density of its own: use it without `family`"
+    if reason:
+        raise ValueError(
+            f'family={family_option!r} needs expert="linear"; got expert={expert!r}. {reason}.'
+        )
+    return MeanFamily(families[0])
 
 
 def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
@@ -70,7 +104,9 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
 
 def name_of_density(expert: Any, family: Any) -> str:
     """The parameter that chooses the conditional distribution of y, for messages."""
-    own = isinstance(expert, Experts) or not isinstance(expert, str) or expert not in ANY_FAMILY
+    first = expert[0] if isinstance(expert, list | tuple) and expert else expert
+    own = isinstance(first, Experts) or (isinstance(first, str) and first in EXPERTS)
+    own = own and not (isinstance(first, str) and first in ANY_FAMILY)
     name, value = ("expert", expert) if own else ("family", family)
     return f'{name}="{value}"' if isinstance(value, str) else f"{name}={value!r}"
 
@@ -202,11 +238,19 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
     return estimator
 
 
-def check_base(base: Any, task: str, family: Experts | None) -> None:
+def check_base(
+    base: Any, task: str, family: Experts | None, mean_family: MeanFamily | None
+) -> None:
     """A base model must be an estimator of the same task, to whose predictions experts add."""
     if base is None:
         return
     _check_estimator("base", base, task, ())
+    if mean_family is not None and mean_family.family.link != "identity":
+        raise ValueError(
+            f"base needs experts to whose mean its predictions are added; experts that are "
+            f"estimators with family={mean_family.family.name!r} have a log link. Use base=None, "
+            'or expert="linear".'
+        )
     if family is None or family.is_classifier or family.link == "identity" or family.takes_offset:
         return
     raise ValueError(

@@ -51,6 +51,7 @@ from skmoe._mixture.model import MixtureModel, Params, responsibilities
 from skmoe._mixture.multistart import EMProblem
 from skmoe._numerics.typing import Array, Design
 from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
 
@@ -320,7 +321,7 @@ def _make_experts(
         categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     shape = params.n_experts, n_folds
-    return CrossFittedExperts(
+    options: dict[str, Any] = dict(
         estimators=resolve_estimators(
             estimators, params.task.name, params.alpha, raw_features.X, categories
         ),
@@ -329,8 +330,15 @@ def _make_experts(
         routes=data.routes,
         out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
-        **params.task.cross_fitted_options(init_data, data.noise_variance),
     )
+    if params.mean_family is None:
+        noise_options = params.task.cross_fitted_options(init_data, data.noise_variance)
+        return CrossFittedExperts(**options, **noise_options)
+    names = ("noise_variance", "variance_floor")
+    of_task = params.task.family_options()
+    of_task |= params.task.estimates(init_data, names, data.noise_variance)
+    mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task)
+    return CrossFittedFamilyExperts(**options, **of_task, mean_family=mean_family)
 
 
 def _make_init_data(

@@ -49,6 +49,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         `["zero", "poisson", "poisson"]` for a zero-inflated mixture. The mean of lognormal and
         gamma experts and of counts has a log link. In lists that contain "zero" and continuous
         families the density is with respect to the sum of Lebesgue measure and the point mass.
+        Experts that are estimators predict the mean of y, and have one family that has a link.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities: a mixture of regressions. An object must derive from `skmoe.protocols.Gate`.

@@ -17,6 +17,7 @@ from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._mixture.initialization import InitData
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._variance_prior import estimate_noise_variance, variance_floor
 from skmoe.protocols import Experts
 
@@ -62,7 +63,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
+    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
         """The target of a fit; a warm start keeps the standardisation of the previous fit.
 
         Parametric experts decide whether y is standardised; it is not for estimators (None).
@@ -118,7 +119,7 @@ class Regression(Task):
         check_target_size(y, whole=True)
         return X, y, {"_single_output": y.ndim == 1}
 
-    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
+    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
         """Outputs (m, n), standardised if the family requires it."""
         outputs = data.y.reshape(len(data.y), -1)
         standardize = experts is not None and experts.standardizes_target
@@ -217,7 +218,7 @@ class Classification(Task):
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
 
-    def make_target(self, data: TargetData, experts: Experts | None) -> TrainingTarget:
+    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
         """Class codes (n,); classes without rows of positive weight are dropped by default."""
         classes, codes = data.classes, data.y
         assert classes is not None

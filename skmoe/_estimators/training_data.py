@@ -95,7 +95,7 @@ class TrainingData(NamedTuple):
             None if previous is None else previous.classes,
             self.offset,
         )
-        return params.task.make_target(data, params.family)
+        return params.task.make_target(data, params.density)
 
 
 def validate_training_data(
@@ -206,7 +206,7 @@ def _validate_X_y(
 
 def check_support(params: FitParameters, y: Array, weight: Array) -> None:
     """Targets of positive weight must be in the support of the family."""
-    family = params.family
+    family = params.density
     if family is None or params.task.is_classification:
         return
     obstacle = family.obstacle(np.atleast_2d(y.T))

@@ -75,7 +75,7 @@ def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str 
         return joblib.hash(
             (
                 (features, y, weight, data.groups, data.metadata, data.columns[1]),
-                (params.estimators, params.cross_fit),
+                (params.estimators, params.cross_fit, params.mean_family),
             )
         )
     except Exception:  # experts that cannot be pickled cannot be compared

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import logsumexp
@@ -40,6 +40,7 @@ from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 from skmoe.distributions._normal import pool_components
+from skmoe.experts._estimator_params import AllRows, EstimatorParams, Fits
 from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
@@ -53,33 +54,6 @@ REFIT_TOL = 1e-2
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
-
-
-class EstimatorParams(NamedTuple):
-    """Fitted models of the folds, and their out-of-fold predictions for the training rows."""
-
-    models: tuple[tuple[Any, ...], ...]  # of each expert; their predictions are averaged
-    log_variance: Array  # (K, m); NaN for experts with their own density
-    # Means (K, m, n) or class probabilities (K, C, n); None after the fit.
-    oof_predictions: Array | None
-    oof_log_density: Array | None  # (K, n); zero for experts without their own density
-    resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
-
-
-class AllRows(NamedTuple):
-    """The rows themselves, in place of sufficient statistics."""
-
-    features: RawFeatures
-    y: Array
-    resp: Array
-
-
-class Fits(NamedTuple):
-    """Models of some experts, and their out-of-fold predictions."""
-
-    models: list[tuple[Any, ...]]
-    predictions: Array
-    log_density: Array
 
 
 @dataclass(frozen=True)
@@ -155,9 +129,12 @@ class CrossFittedExperts(Experts):
 
     def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
-        return np.mean(
-            [predict_expert(model, features.X, self.classes) for model in params.models[k]], axis=0
-        )
+        of_models = [predict_expert(model, features.X, self.classes) for model in params.models[k]]
+        return self._valid_means(k, np.mean(of_models, axis=0))
+
+    def _valid_means(self, k: int, prediction: Array) -> Array:
+        """Predictions (m, n) of expert k that its density can have as means. Default: all."""
+        return prediction
 
     def components(
         self, params: EstimatorParams, k: int, features: RawFeatures
@@ -245,7 +222,7 @@ class CrossFittedExperts(Experts):
             if not models[k] or new_objective[k] >= objective[k]:
                 models[k] = new_models
                 predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
-        log_variance = self._log_variance(predictions, y, resp)
+        log_variance = self._log_variance(predictions, y, resp, params.log_variance)
         return EstimatorParams(tuple(models), log_variance, predictions, log_density, last_resp)
 
     def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
@@ -255,10 +232,13 @@ class CrossFittedExperts(Experts):
             predictions, log_density, previous = (np.array(values) for values in stored)
             return Fits(list(params.models), predictions, log_density), previous
         n_experts, n_rows = resp.shape
-        # Class probabilities are one, so that their logarithm is finite.
-        predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + (self.classes is not None)
+        predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + self._placeholder()
         fits = Fits([()] * n_experts, predictions, np.zeros_like(resp))
         return fits, np.full_like(resp, -1.0)
+
+    def _placeholder(self) -> Array | float:
+        """Predictions before the first fit: class probabilities have a finite logarithm."""
+        return float(self.classes is not None)
 
     def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
         """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
@@ -305,6 +285,7 @@ class CrossFittedExperts(Experts):
             out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
             prediction[:, rows] = np.where(np.isnan(out_of_bag), in_sample, out_of_bag)
         check_prediction(prediction, self._n_outputs(), len(test))
+        prediction = self._valid_means(k, prediction)
         if self._has_density()[k]:
             return model, prediction, predict_log_density(model, X, y[:, test])
         return model, prediction, np.zeros(len(test))
@@ -344,11 +325,11 @@ class CrossFittedExperts(Experts):
         The variance is profiled out, unless all experts share it.
         """
         if self.classes is None and not self.shared_dispersion:
-            log_variance = self._log_variance(predictions, y, resp)
+            log_variance = self._log_variance(predictions, y, resp, log_variance)
         log_prob = self._log_prob(predictions, log_density, log_variance, y)
         return (resp * log_prob).sum(axis=1) - self._penalties(log_variance)
 
-    def _log_variance(self, predictions: Array, y: Array, resp: Array) -> Array:
+    def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
         """Log of the penalised variance estimates, (K, m)."""
         n_experts, n_outputs = len(resp), len(self.noise_variance)
         if self.classes is not None:

@@ -125,6 +125,24 @@ class Family(ABC):
         """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
         return [], []
 
+    @property
+    def takes_mean(self) -> bool:
+        """Whether `predictor_of_mean` exists, so that estimators can predict the mean."""
+        return self.link in ("identity", "log")
+
+    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
+        """Linear predictor at which y has a given mean, for families with `takes_mean`."""
+        return np.log(mean) if self.link == "log" else mean
+
+    def mean_dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """Derivatives as of `dispersion_derivatives`, for fixed means of y.
+
+        They differ where the linear predictor of a mean depends on the dispersions.
+        """
+        return self.dispersion_derivatives(y, predictor, log_dispersion)
+
     def cross_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> list[Array] | None:

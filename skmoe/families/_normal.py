@@ -147,6 +147,19 @@ class LogNormal(Family):
         half = 0.5 * np.square(_safe_log(y) - predictor) * np.exp(-log_dispersion[0])
         return [half - 0.5], [[-half]]
 
+    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
+        """The mean of the logarithm."""
+        return np.log(mean) - 0.5 * np.exp(log_dispersion[0])
+
+    def mean_dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log variance, with which the linear predictor falls."""
+        variance = np.exp(log_dispersion[0])
+        log_ratio = _safe_log(y) - predictor - 0.5 * variance
+        half = 0.5 * np.square(log_ratio) / variance
+        return [half - 0.125 * variance - 0.5], [[-half - 0.125 * variance]]
+
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:
         """Exponential of the linear predictor and half the variance."""
         return np.exp(predictor + 0.5 * np.exp(log_dispersion[0]))

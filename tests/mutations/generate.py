@@ -227,6 +227,11 @@ class _Visitor(ast.NodeVisitor):
         elif isinstance(value, float):
             self._replace(node, repr(2.0 * value) if value else "1.0", "constant")
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        # `zip(..., strict=True)` guards against what does not happen.
+        if node.arg != "strict":
+            self.generic_visit(node)
+
     def _branch(self, test: ast.expr) -> None:
         for value in ("True", "False"):
             self._replace(test, value, "branch")

@@ -168,3 +168,15 @@ def test_values_outside_the_support_are_refused():
     X, y = table("gamma", 60)
     with pytest.raises(ValueError, match='y must hold positive numbers for family="gamma"'):
         fitted("gamma", X, -y)
+
+
+@pytest.mark.parametrize(("name", "value"), [("poisson", 0.0), ("gamma", 3.0), ("lognormal", 0.1)])
+def test_constant_targets_are_fitted_without_warnings(name, value):
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    moe = MixtureOfExpertsRegressor(2, expert=TREE, family=name, n_init=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        moe.fit(X, np.full(100, value))
+    assert_allclose(moe.predict(X), value, rtol=1e-5, atol=1e-6)
+    assert all((values > 1e-9).all() for values in dispersions(moe))

@@ -88,4 +88,4 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
         return self.mean_family.raise_zeros(prediction)
 
     def _placeholder(self) -> Array:
-        return np.array(self.mean_family.target_mean)[:, None]
+        return self.mean_family.raise_zeros(np.array(self.mean_family.target_mean)[:, None])

@@ -15,6 +15,9 @@ from skmoe.families import Family, Normal
 # mean of y.
 RELATIVE_MEAN_FLOOR = 1e-3
 
+# Standard deviations below this fraction of the largest absolute value are round-off.
+ROUND_OFF = 1e-13
+
 # Newton's method for the log dispersions: largest number of steps, largest change and smallest
 # curvature per row in a step, halvings of a step, and the change below which it ends.
 MAX_STEPS = 50
@@ -81,7 +84,9 @@ class MeanFamily:
         target = self.working_target(y)
         center = np.average(target, axis=1, weights=weight)
         variance = np.average(np.square(target - center[:, None]), axis=1, weights=weight)
-        variance = np.where(variance > TINY, variance, 1.0)
+        # Round-off of a constant target is no variance.
+        round_off = np.square(ROUND_OFF * np.abs(target).max(axis=1)) + TINY
+        variance = np.where(variance > round_off, variance, 1.0)
         bounds = np.array(self.family.log_dispersion_bounds).reshape(-1, 2)
         start, low, high = (
             np.tile(values, (len(y), 1))

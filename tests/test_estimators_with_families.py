@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import FAMILIES
 
 NAMES = [name for name, family in FAMILIES.items() if family().takes_mean and name != "normal"]
@@ -180,3 +181,33 @@ def test_constant_targets_are_fitted_without_warnings(name, value):
         moe.fit(X, np.full(100, value))
     assert_allclose(moe.predict(X), value, rtol=1e-5, atol=1e-6)
     assert all((values > 1e-9).all() for values in dispersions(moe))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", [name for name in NAMES if FAMILIES[name]().dispersions])
+def test_dispersions_maximise_the_penalised_likelihood_from_any_start(name, shared):
+    rng = np.random.default_rng(5)
+    y = draw(name, 1.0 + rng.normal(size=200), rng, (0.2, 5.0))[None]
+    mean = np.exp(1.0 + 0.3 * rng.normal(size=(2, 1, 200)))
+    resp = rng.dirichlet([1.0, 1.0], size=200).T
+    options = {"noise_variance": (0.1,), "variance_floor": (1e-6,)}
+    options |= {"shared_dispersion": shared, "dispersion_prior": 40.0}
+    family = MeanFamily(FAMILIES[name]()).fitted_to(y, np.ones(200), options)
+
+    def value(theta):
+        logs = (resp[:, None] * family.log_prob(mean, theta, y)).sum(axis=(1, 2))
+        return logs.sum() - family.penalties(theta)[: 1 if shared else None].sum()
+
+    found = []
+    for fraction in (0.05, 0.5, 0.95):
+        low, high = np.array(family.low), np.array(family.high)
+        start = np.broadcast_to(low + fraction * (high - low), (2, *low.shape))
+        theta = family.maximise(mean, y, resp, start)
+        assert value(theta) >= value(start)
+        found.append(value(theta))
+        for t in range(theta.shape[-1]):
+            for sign in (1.0, -1.0):
+                moved = theta.copy()
+                moved[..., t] = np.clip(theta[..., t] + sign * 1e-3, low[:, t], high[:, t])
+                assert value(moved) <= value(theta) + 1e-9
+    assert_allclose(found, found[0], rtol=1e-8)

@@ -16,7 +16,7 @@ from skmoe.families import Family, Normal
 RELATIVE_MEAN_FLOOR = 1e-3
 
 # Standard deviations below this fraction of the largest absolute value are round-off.
-ROUND_OFF = 1e-13
+RELATIVE_ROUND_OFF = 1e-13
 
 # Newton's method for the log dispersions: largest number of steps, largest change and smallest
 # curvature per row in a step, halvings of a step, and the change below which it ends.
@@ -85,7 +85,7 @@ class MeanFamily:
         center = np.average(target, axis=1, weights=weight)
         variance = np.average(np.square(target - center[:, None]), axis=1, weights=weight)
         # Round-off of a constant target is no variance.
-        round_off = np.square(ROUND_OFF * np.abs(target).max(axis=1)) + TINY
+        round_off = np.square(RELATIVE_ROUND_OFF * np.abs(target).max(axis=1)) + TINY
         variance = np.where(variance > round_off, variance, 1.0)
         bounds = np.array(self.family.log_dispersion_bounds).reshape(-1, 2)
         start, low, high = (

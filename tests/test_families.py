@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from kinds import DISTRIBUTIONS, draw, example, log_density
+from kinds import DISTRIBUTIONS, draw, example, log_density, options_of
 from numpy.testing import assert_allclose
 from scipy import integrate
 
@@ -287,3 +287,46 @@ def test_invalid_families(options, message):
     with pytest.raises(ValueError, match=message):
         moe.fit(X, y)
     assert not hasattr(moe, "coef_")
+
+
+# --- shared slopes ----------------------------------------------------------------------------
+
+
+def test_shared_slopes_are_listed_once():
+    X, y = two_regimes("poisson", n_rows=600)
+    moe = mixture(2, "poisson", shared_features=[1]).fit(X, y)
+    assert moe.coef_[0, 1] == moe.coef_[1, 1]
+    assert moe.coef_[0, 0] != moe.coef_[1, 0]
+    assert moe.n_parameters_ == mixture(2, "poisson").fit(X, y).n_parameters_ - 1
+    before, after = str(moe.summary(X, y)).split("\nCommon to all experts\n")
+    table, gate = after.split("\nGate: ")
+    assert [part.count("\n  x1 ") for part in (before, table, gate)] == [0, 1, 1]
+    assert "\n  x0 " not in table
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_expert_shares_its_slopes_with_nobody(name):
+    X, y = two_regimes(name, n_rows=300)
+    options = options_of(name) | {"tol": 1e-12, "max_iter": 1000, "alpha": 2.0}
+    one, shared = (
+        MixtureOfExpertsRegressor(1, shared_features=features, **options).fit(X, y)
+        for features in (None, [0, 1])
+    )
+    assert_allclose(shared.coef_, one.coef_, rtol=1e-5)
+    assert_allclose(shared.lower_bound_, one.lower_bound_, rtol=1e-9)
+
+
+def test_shared_slopes_are_a_constraint():
+    """The likelihood falls, and equals that without the constraint where it holds."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(4000, 2))
+    level = np.where(rng.uniform(size=4000) < 0.5, 0.0, 2.0)
+    y = draw("gamma", level + X @ [0.5, -0.3], rng, (0.05,))
+    options = {"gate": "constant", "alpha": 0.0, "tol": 1e-9}
+    free, shared = (
+        mixture(2, "gamma", shared_features=features, **options).fit(X, y)
+        for features in (None, [0, 1])
+    )
+    gain = 2 * len(y) * (free.score_samples(X, y).mean() - shared.score_samples(X, y).mean())
+    assert 0.0 < gain < 15.0  # a chi-squared variable of two degrees of freedom
+    assert_allclose(shared.coef_[0], [0.5, -0.3], atol=0.05)

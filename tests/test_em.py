@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from regimes import crossing_lines, flipping_classes, two_regimes
+from numpy.testing import assert_allclose
+from regimes import crossing_lines, flipping_classes, quiet, two_regimes
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks, subset
@@ -259,3 +260,14 @@ def test_a_resumed_run_ends_where_the_whole_run_ends():
         second = run_em(parts, split_into_blocks(ROWS, 100), start, options, never)
         assert second.converged
         assert second.lower_bounds == whole.lower_bounds[-left:]
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5])
+def test_the_gate_of_a_balanced_fit_has_its_pseudo_observations(balance):
+    """A constant gate has a closed form: responsibilities and pseudo-rows, which are uniform."""
+    X, y = two_regimes()
+    moe = MixtureOfExpertsRegressor(
+        3, gate="constant", balance=balance, tol=1e-13, max_iter=5000, random_state=0
+    )
+    resp = quiet(moe, X, y).responsibilities(X, y).mean(axis=0)
+    assert_allclose(moe.predict_gate(X[:1])[0], (resp + balance / 3) / (1 + balance), atol=1e-4)

@@ -101,7 +101,8 @@ def test_the_noise_estimate_does_not_warn_for_extreme_weights(weight):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Experts have collapsed")  # of so little weight
-        MixtureOfExpertsRegressor(1).fit(X, y, sample_weight=np.full(20, weight))
+        moe = MixtureOfExpertsRegressor(1).fit(X, y, sample_weight=np.full(20, weight))
+    assert np.isfinite(moe.predict(X)).all()
 
 
 @pytest.mark.parametrize("weight", [1e-3, 1e12])

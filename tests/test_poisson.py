@@ -203,8 +203,10 @@ def test_texts_write_the_link(moe):
 
 
 def test_displays_draw_counts(moe):
-    ExpertsDisplay.from_estimator(moe, X, Y, feature=0)
-    CalibrationDisplay.from_estimator(moe, X, Y)
+    experts = ExpertsDisplay.from_estimator(moe, X, Y, feature=0)
+    assert_allclose(experts.y, Y)
+    calibration = CalibrationDisplay.from_estimator(moe, X, Y)
+    assert_allclose(calibration.coverage, calibration.nominal, atol=0.1)
 
 
 # --- other ways to fit, and to keep a fit -----------------------------------------------------

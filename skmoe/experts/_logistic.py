@@ -126,10 +126,10 @@ class LogisticExperts(Experts):
     ) -> LogisticParams:
         """One Newton step of each expert."""
         ridge = ridge_diagonal(self.alpha, params.coef.shape[-1])
-        ascent = softmax_newton_step(
+        newton_step = softmax_newton_step(
             factor, statistics.gradient, params.coef, self._contrasts(), ridge
         )
-        return LogisticParams(params.coef + step * ascent)
+        return LogisticParams(params.coef + step * newton_step)
 
     def penalty(self, params: LogisticParams) -> float:
         """Half of `alpha` times the squared slopes."""

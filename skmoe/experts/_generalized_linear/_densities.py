@@ -12,7 +12,7 @@ from skmoe._data.checks import check_flag, check_real
 from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
-from skmoe.families import FAMILIES, Family, Poisson
+from skmoe.families import Family, Poisson
 from skmoe.protocols import Dispersion, Experts, SupportsONNX
 
 # Responsibility for initial values of an expert without predictor, of the rows in its support: of a
@@ -97,11 +97,6 @@ class FamilyDensities(Experts):
     def params_types(self) -> tuple[type, ...]:
         """Named tuple of the parameters."""
         return (GeneralizedLinearParams,)
-
-    @property
-    def value_types(self) -> tuple[type, ...]:
-        """Types of the registered families."""
-        return tuple(FAMILIES.values())
 
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:

@@ -26,6 +26,7 @@ from skmoe._estimators.checkpoint_origin import (
     written_params,
 )
 from skmoe._estimators.files import check_path, damage_message, read_file, write_file
+from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.warm_start import fitted_attributes
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
@@ -111,11 +112,12 @@ class Checkpoint:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Target.
         metadata : dict, default=None
-            Weights and offset of the rows, if there are any.
+            Weights, offset and units of the rows, if there are any.
         """
         if context.task_name == "fit":
-            given = [(metadata or {}).get(name) for name in ("sample_weight", "offset")]
-            self._digests = data_digests(X, y, *given)
+            names = ("sample_weight", "offset", "units")
+            given = {name: (metadata or {}).get(name) for name in names}
+            self._digests = data_digests({"X": X, "y": y} | given)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
@@ -196,6 +198,7 @@ def fit_with_checkpoints(
     path: str | os.PathLike[str],
     every: int = 25,
     offset: Any = None,
+    units: Any = None,
 ) -> EstimatorT:
     """Fit with checkpoints every few iterations, and resume the fit if the file exists.
 
@@ -223,6 +226,8 @@ def fit_with_checkpoints(
         a fit that is resumed ends where the same segments end without interruption.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors, as in `fit`.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`.
 
     Returns
     -------
@@ -261,7 +266,8 @@ def fit_with_checkpoints(
     check_checkpointable(estimator)
     path, run = check_path(path), clone(estimator)
     parameters = written_params(run.get_params(deep=False))
-    digests = data_digests(X, y, sample_weight, offset)
+    data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset, "units": units}
+    digests = data_digests(data)
     origin = Origin(type(estimator), parameters, digests)
     if path.exists():
         previous, attributes = _read(path)
@@ -270,7 +276,6 @@ def fit_with_checkpoints(
     fit = _fit_in_segments if in_segments else _fit_in_one_run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
         fit(run, data, every, partial(_write, path, origin))
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
@@ -294,7 +299,7 @@ def _fit_in_one_run(run: Any, data: dict[str, Any], every: int, write: Write) ->
             write(attributes())
 
     run.set_params(warm_start=True)
-    run._fit(**data, groups=None, fit_params={}, on_resumable_iteration=on_resumable_iteration)
+    run._fit(GivenRows(**data), on_resumable_iteration=on_resumable_iteration)
     write(fitted_attributes(run))
 
 

@@ -1,5 +1,6 @@
-"""Results of `inference` and `summary`: coefficients with standard errors, and a text."""
+"""Results of `inference`, `summary` and `responsibilities`: coefficients, a text, a table."""
 
 from skmoe._inference.results import ExpertSummary, Inference, Summary
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 
-__all__ = ["ExpertSummary", "Inference", "Summary"]
+__all__ = ["ExpertSummary", "Inference", "Summary", "UnitResponsibilities"]

@@ -333,7 +333,7 @@ def test_a_constant_has_one_value():
 
 
 # The docstring of an estimator has all its parameters and attributes.
-MAX_LINES = {"_estimators/regressor.py": 450}
+MAX_LINES = {"_estimators/regressor.py": 460, "_estimators/classifier.py": 460}
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -347,8 +347,7 @@ def test_modules_and_functions_stay_short(name):
 
 
 # Public methods whose parameters are choices of the user.
-MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "_fit", "build_problem"}
-MANY_PARAMETERS |= {"validate_training_data"}
+MANY_PARAMETERS = {"inference", "fit_with_checkpoints"}
 
 
 @pytest.mark.parametrize("name", [n for n in PATHS if room(n) not in ("inspection", "metrics")])

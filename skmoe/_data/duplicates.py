@@ -35,6 +35,65 @@ def unique_weighted_rows(
     weight : array of shape (n_distinct,)
         Total weight of its duplicates.
     """
+    order, is_duplicate = _order_rows(X, y, weight, form)
+    first = np.flatnonzero(~is_duplicate)
+    return order[first], np.add.reduceat(weight[order], first)
+
+
+def unique_weighted_rows_of_units(
+    X: Design, y: Array, weight: Array, codes: Array, form: CanonicalForm, *, merge: bool
+) -> tuple[Array, Array, Array]:
+    """Distinct rows of each unit with their total weights, unit after unit.
+
+    The order of the rows in a unit, and that of the units, depend on values only: not on the order
+    of the rows, nor on the labels of the units.
+
+    Parameters
+    ----------
+    X, y, weight, form
+        As of `unique_weighted_rows`.
+    codes : array of int of shape (n,)
+        Number of the unit of each row: 0, 1, ....
+    merge : bool
+        Whether equal rows of a unit become one row.
+
+    Returns
+    -------
+    index : array of shape (n_distinct,)
+        Index of one row for each distinct row.
+    weight : array of shape (n_distinct,)
+        Total weight of its duplicates.
+    codes : array of shape (n_distinct,)
+        Number of its unit in the new order.
+    """
+    order, is_duplicate = _order_rows(X, y, weight, form)
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.cumsum(~is_duplicate) - 1
+    order = np.lexsort((weight, rank, codes))
+    sorted_codes, sorted_rank = codes[order], rank[order]
+    is_first = np.ones(len(order), dtype=bool)
+    if merge:
+        same_unit = sorted_codes[1:] == sorted_codes[:-1]
+        is_first[1:] = ~(same_unit & (sorted_rank[1:] == sorted_rank[:-1]))
+    first = np.flatnonzero(is_first)
+    totals = np.add.reduceat(weight[order], first)
+    index, sorted_codes, sorted_rank = order[first], sorted_codes[first], sorted_rank[first]
+    # A number of each unit by its distinct rows, by which units are sorted.
+    starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
+    hashes = np.random.default_rng(2).random(len(rank))[sorted_rank]
+    new_codes = np.empty(len(starts), dtype=np.intp)
+    new_codes[np.argsort(np.add.reduceat(totals * hashes, starts), kind="stable")] = np.arange(
+        len(starts)
+    )
+    of_rows = new_codes[sorted_codes]
+    order = np.argsort(of_rows, kind="stable")
+    return index[order], totals[order], of_rows[order]
+
+
+def _order_rows(
+    X: Design, y: Array, weight: Array, form: CanonicalForm | None
+) -> tuple[Array, Array]:
+    """Rows in an order that depends on values only, and which of them repeat the one before."""
     y = y.reshape(len(y), -1)
     if form is None:
         n_outputs = y.shape[1]
@@ -46,14 +105,13 @@ def unique_weighted_rows(
     # Duplicates are added up in the order of their weights, not in that of the rows.
     order = np.lexsort((weight, hashes))
     hashes = hashes[order]
-    is_duplicate = np.zeros(len(order), dtype=bool)  # of the previous row in this order
+    is_duplicate = np.zeros(len(order), dtype=bool)
     candidates = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
     if len(candidates):
         current, previous = order[candidates], order[candidates - 1]
         same_y = (y[current] == y[previous]).all(axis=1)
         is_duplicate[candidates] = same_y & _same_rows(X, current, previous)
-    first = np.flatnonzero(~is_duplicate)
-    return order[first], np.add.reduceat(weight[order], first)
+    return order, is_duplicate
 
 
 def _row_hashes(X: Design, columns: Array, seed: int) -> Array:

@@ -84,6 +84,12 @@ def encode(encoder: Encoder, X: Any) -> Array:
     return np.column_stack(columns).astype(np.float64)
 
 
+def numeric_names(names: Array | None, encoder: Encoder | None, n_columns: int) -> list[str]:
+    """Names of the numeric features: those of X, or x0, x1, ..., or encoded ones."""
+    own = [f"x{j}" for j in range(n_columns)] if names is None else [str(name) for name in names]
+    return own if encoder is None else encoded_names(encoder, np.asarray(own, dtype=object))
+
+
 def encoded_names(encoder: Encoder, names: Array) -> list[str]:
     """Names of the encoded features, in the style of scikit-learn's encoders."""
     encoded = [str(names[j]) for j in encoder.numeric_columns]

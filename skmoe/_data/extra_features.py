@@ -34,6 +34,7 @@ class ExtraFeatures(NamedTuple):
     transformer_columns: Array | None  # input features of the transformer; None for all
     base: Any | None
     names: list[str]  # of the extra features
+    n_base_columns: int = 0  # of them, predictions of the base model, which come last
     link: str = "identity"  # on whose scale the base model's predictions enter
 
 
@@ -81,7 +82,13 @@ def fit_extra_features(
     if base is not None:
         fitted_base, oof_prediction = _fit_base(base, data, seed)
     extra_features = ExtraFeatures(
-        n_features, data.classes, fitted_transformer, gate_columns, fitted_base, names, data.link
+        n_features,
+        data.classes,
+        fitted_transformer,
+        gate_columns,
+        fitted_base,
+        names,
+        link=data.link,
     )
     X = append_columns(extra_features, data.X, oof_prediction)
     n_transformed = len(names)
@@ -94,7 +101,7 @@ def fit_extra_features(
         n_base = oof_prediction.shape[1]
         base_columns = n_features + n_transformed + np.arange(n_base)
         base_names = _base_names(data.classes, n_base)
-        extra_features = extra_features._replace(names=[*names, *base_names])
+        extra_features = extra_features._replace(names=[*names, *base_names], n_base_columns=n_base)
         gate = np.append(gate, base_columns)
         # A regressor base is an offset of the mean; the log probabilities of a classifier base are
         # features of the experts.

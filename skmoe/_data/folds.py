@@ -89,8 +89,9 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
                 f"{values.shape}."
             )
-    if "groups" in arrays:
-        check_labels("groups", arrays["groups"])
+    for name in ("groups", "units", "cluster"):
+        if name in arrays:
+            check_labels(name, arrays[name])
     return arrays
 
 

@@ -12,13 +12,21 @@ import numpy as np
 
 from skmoe._data.encoding import Encoder, encode
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
-from skmoe._data.rows import Dataset, RawFeatures, index_rows, select_raw_features
+from skmoe._data.rows import (
+    Dataset,
+    RawFeatures,
+    UserRows,
+    index_rows,
+    select_raw_features,
+    subset,
+)
 from skmoe._data.scaling import (
     BLOCK_ROWS,
     Standardization,
     design_matrix,
     unstandardize_coefficients,
 )
+from skmoe._data.units import make_units, reduce_to_units
 from skmoe._numerics.offset_design import with_offset
 from skmoe._numerics.typing import Array, Design
 
@@ -33,6 +41,8 @@ class Preprocessor(NamedTuple):
     uses_raw_features: bool = False  # whether experts are fitted to the features as given
     encoder: Encoder | None = None  # for data frames with categories or missing values
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
+    # How the gate's features are reduced to one row for each unit; None if they are constant.
+    gate_aggregate: str | None = None
 
     # --- rows ---
 
@@ -43,7 +53,7 @@ class Preprocessor(NamedTuple):
         weight: Array | None = None,
         offset: Array | None = None,
     ) -> tuple[Dataset, Array | float]:
-        """Data set of the user's rows, and what is added to the means of the experts.
+        """Data set of the user's rows without units, and what is added to the experts' means.
 
         `y` holds outputs (m, n) in original units, or class codes (n,). `offset`, of shape (n,) or
         (m, n), is added to the linear predictors of the experts. A base model's prediction is added
@@ -98,6 +108,30 @@ class Preprocessor(NamedTuple):
         """Data set of a gate of numeric features, and of experts of the features as given."""
         gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
         return Dataset(gate_design, raw_features, y, weight)
+
+    # --- units ---
+
+    def transform_units(self, rows: UserRows) -> Dataset:
+        """Data set of the user's rows, in which those of a unit are contiguous."""
+        dataset, _ = self.transform(rows.X, rows.y, rows.weight, rows.offset)
+        if rows.units is None:
+            return dataset
+        order = np.argsort(rows.units, kind="stable")
+        return self.group_by_unit(subset(dataset, order), rows.units[order])
+
+    def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
+        """Data set of units, whose codes 0, 1, ... are in ascending order.
+
+        The gate sees the first row of each unit, or the means of its rows. Predictions of a base
+        model, which differ within a unit, are always averaged.
+        """
+        units = make_units(codes)
+        averaged = np.full(rows.gate_design.shape[1], self.gate_aggregate == "mean")
+        extra = self.extra_features
+        if extra is not None and extra.base is not None:
+            averaged[-1 - extra.n_base_columns : -1] = True
+        design = reduce_to_units(rows.gate_design, units, rows.weight, averaged)
+        return rows._replace(gate_design=design, units=units)
 
     # --- target ---
 

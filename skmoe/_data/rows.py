@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
+from skmoe._data.units import Units, repeat_by_unit, sum_by_unit
 from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
@@ -51,23 +52,67 @@ class UserRows(NamedTuple):
     """Validated rows in the form in which the user gave them."""
 
     X: Any
-    y: Array  # outputs (m, n), or class codes (n,)
+    y: Any  # outputs (m, n), or class codes (n,); None where it is not known
     weight: Array
     offset: Array | None  # of the linear predictors, (n,) or (m, n)
+    units: Array | None = None  # number of the unit of each row, (n,); None for each row its own
 
 
 class Dataset(NamedTuple):
     """Rows in the form in which gate and experts are fitted."""
 
-    gate_design: Design
+    gate_design: Design  # one row for each row, or for each unit
     expert_design: Any  # a design matrix, an OffsetDesign, or RawFeatures
     y: Array  # outputs (m, n), or class codes (n,)
     weight: Array
+    units: Units | None = None  # whose rows have one latent expert; None for each row its own
+
+    @property
+    def gate_weight(self) -> Array:
+        """Weights of the rows of the gate's design: of rows, or of units."""
+        return self.weight if self.units is None else self.units.weight
+
+    @property
+    def unit_weight(self) -> Array:
+        """Total weight of the rows that belong to each row of the gate's design."""
+        return sum_by_unit(self.units, self.weight)
+
+    def sum_over_units(self, values: Array) -> Array:
+        """Log densities of rows or their gradients, (..., n), summed for each unit, (..., U).
+
+        The weight of a row in its unit is the power of its density.
+        """
+        if self.units is None:
+            return values
+        return self.units.sum_rows(values * self.weight) / self.units.weight
+
+    def row_responsibilities(self, resp: Array) -> Array:
+        """Responsibilities (K, U) of units for each of their rows, (K, n)."""
+        return repeat_by_unit(self.units, resp)
 
 
 def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
-    """The rows at an index, with other weights if given."""
-    gate_design = rows.gate_design[index]
+    """The rows at an index, with other weights if given; of data without units."""
+    return _take(rows, index, index, rows.weight[index] if weight is None else weight, None)
+
+
+def subset_units(rows: Dataset, kept: Array, factor: float = 1.0) -> Dataset:
+    """The units at sorted indices, with their weights multiplied by a factor."""
+    assert rows.units is not None
+    units = rows.units.take(kept, factor * rows.units.weight[kept])
+    index = rows.units.rows_of(kept)
+    return _take(rows, kept, index, factor * rows.weight[index], units)
+
+
+def _take(
+    rows: Dataset,
+    gate_index: Array | slice,
+    index: Array | slice,
+    weight: Array,
+    units: Units | None,
+) -> Dataset:
+    """Rows of the gate's design and rows of the experts' design at two indices."""
+    gate_design = rows.gate_design[gate_index]
     expert_design, offset = split_offset(rows.expert_design)
     if expert_design is rows.gate_design:
         expert_design = gate_design
@@ -77,16 +122,11 @@ def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> 
         expert_design = expert_design[index]
     if isinstance(offset, np.ndarray):
         expert_design = with_offset(expert_design, offset[..., index])
-    return Dataset(
-        gate_design,
-        expert_design,
-        rows.y[..., index],
-        rows.weight[index] if weight is None else weight,
-    )
+    return Dataset(gate_design, expert_design, rows.y[..., index], weight, units)
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
-    """Blocks of at most `size` rows; they are views of dense arrays.
+    """Blocks of at most `size` rows, or of one unit; they are views of dense arrays.
 
     Data sets with raw features are a single block. Objects that are not a `Dataset`, such as a
     `BlockSource`, are returned as they are.
@@ -98,7 +138,26 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
         return [rows]
     if size is None:
         size = _block_rows(rows.gate_design)
+    if rows.units is not None:
+        return [_unit_block(rows, rows.units, *ends) for ends in _unit_ends(rows.units, size)]
     return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]
+
+
+def _unit_ends(units: Units, size: int) -> list[tuple[int, int]]:
+    """First unit of each block and the one after its last, for blocks of about `size` rows."""
+    ends = units.starts + units.sizes
+    block = (ends - 1) // size
+    first = np.flatnonzero(np.diff(block, prepend=-1))
+    return list(zip(first.tolist(), [*first[1:].tolist(), len(ends)], strict=True))
+
+
+def _unit_block(rows: Dataset, units: Units, first: int, last: int) -> Dataset:
+    """The rows of the units from `first` to before `last`."""
+    kept = slice(first, last)
+    of_block = units.take(kept)
+    start = int(units.starts[first])
+    index = slice(start, start + int(of_block.sizes.sum()))
+    return _take(rows, kept, index, rows.weight[index], of_block)
 
 
 def _block_rows(design: Design) -> int:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
-from skmoe._data.rows import split_into_blocks
+from skmoe._data.rows import UserRows, split_into_blocks
 from skmoe._estimators.attributes import (
     attributes_of_run,
     attributes_of_starts,
@@ -39,7 +39,10 @@ from skmoe._estimators.partial_fit import StreamingMixin
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.serialization import SerializationMixin
 from skmoe._estimators.tasks import Task
+from skmoe._estimators.training_data import GivenRows
+from skmoe._estimators.unit_checks import validate_units
 from skmoe._estimators.warm_start import TrainingState, previous_fit
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -111,6 +114,7 @@ class BaseMixtureOfExperts(
         sample_weight: Any = None,
         groups: Any = None,
         offset: Any = None,
+        units: Any = None,
         **fit_params: Any,
     ) -> Self:
         """Fit the mixture by EM.
@@ -132,6 +136,11 @@ class BaseMixtureOfExperts(
             Added to the linear predictor of every expert: for a log link, as that of
             `family="poisson"`, the log of the exposure. Predictions without an offset are those of
             an offset of 0, rates per unit of exposure. Experts without a log link take none.
+        units : array-like of shape (n_samples,), default=None
+            Labels of customers, patients or products, in any order. All rows of a unit come from
+            one expert, given which they are independent, and the gate sees one row for each unit:
+            its `gate_features` must be constant within a unit, or are reduced by `gate_aggregate`.
+            A weight of two is the row twice in its unit. None for a unit of each row.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -154,47 +163,40 @@ class BaseMixtureOfExperts(
             estimator with a loss for counts, positive targets or quantiles, or if `half_life` is
             set.
         """
-        return self._fit(X, y, sample_weight, groups, fit_params, offset=offset)
+        return self._fit(GivenRows(X, y, sample_weight, groups, fit_params, offset, units))
 
     @with_callbacks
     @underflow_to_zero
     def _fit(
         self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        groups: Any,
-        fit_params: dict[str, Any],
+        given: GivenRows,
         *,
-        offset: Any = None,
         on_resumable_iteration: OnResumableIteration | None = None,
         noise_variance: Array | None = None,
     ) -> Any:
         """`fit`, with an observer of its iterations and an optional noise variance."""
         fixed, selected = self, {}
         if isinstance(self.n_experts, str):
-            extras = fit_params | {"groups": groups, "offset": offset}
-            selection = select_n_experts(self, X, y, sample_weight, extras)
+            selection = select_n_experts(self, given)
             top_k = None if self.top_k is None else min(self.top_k, selection.n_experts)
             fixed = copy.copy(self).set_params(n_experts=selection.n_experts, top_k=top_k)
             selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
-            groups = groups if uses_groups(self) else None
+            given = given if uses_groups(self) else given._replace(groups=None)
         params = fixed._validate_parameters()
         options = FitOptions(
             previous=previous_fit(self, params.warm_start),
             noise_variance=noise_variance,
             counts_previous=on_resumable_iteration is not None,
         )
-        problem = build_problem(
-            fixed, params, X, y, sample_weight, groups, fit_params, offset, options
-        )
+        problem = build_problem(fixed, params, given, options)
         em_problem = problem.em_problem
         context = self._init_callback_context(
             max_subtasks=len(em_problem.seeds) + 1, sequential_subtasks=False
         )
-        by_row = {"sample_weight": sample_weight, "offset": offset}
+        by_row = {name: getattr(given, name) for name in ("sample_weight", "offset", "units")}
         metadata = {name: values for name, values in by_row.items() if values is not None}
-        task = FitTask(self, context, {"X": X, "y": y, "metadata": metadata or None}).start()
+        data = {"X": given.X, "y": given.y, "metadata": metadata or None}
+        task = FitTask(self, context, data).start()
         start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
         if self.combine != "best" and isinstance(em_problem.init, str):
             starts = fit_all_starts(em_problem, start_monitors, self.n_jobs)
@@ -282,13 +284,16 @@ class BaseMixtureOfExperts(
         return make_router(self)
 
     @supports_dask
-    def predict_gate(self, X: Any) -> Array:
+    def predict_gate(self, X: Any, units: Any = None) -> Array:
         """Probability of each expert for each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, for which `gate_aggregate` reduces the gate's features; None for a
+            unit of each row.
 
         Returns
         -------
@@ -296,7 +301,12 @@ class BaseMixtureOfExperts(
             Probabilities, which sum to one over the experts.
         """
         X = self._validate_X(X)
-        return np.exp(self._fitted.log_gate(X)).T
+        if units is None:
+            return np.exp(self._fitted.log_gate(X)).T
+        found = validate_units(units, X.shape[0])
+        self._check_gate_columns(X, found)
+        rows = UserRows(X, None, np.ones(X.shape[0]), None, found.codes)
+        return np.exp(self._fitted.log_gate_of_units(rows)).T[found.codes]
 
     @supports_dask
     def apply(self, X: Any) -> Array:
@@ -315,8 +325,10 @@ class BaseMixtureOfExperts(
         return np.argmax(self.predict_gate(X), axis=1)
 
     @supports_dask
-    def responsibilities(self, X: Any, y: Any, offset: Any = None) -> Array:
-        """Probability that each expert generated each observed row.
+    def responsibilities(
+        self, X: Any, y: Any, offset: Any = None, units: Any = None
+    ) -> Array | UnitResponsibilities:
+        """Probability that each expert generated each observed row, or each unit.
 
         Parameters
         ----------
@@ -326,17 +338,25 @@ class BaseMixtureOfExperts(
             Observed target.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for a unit of each row.
 
         Returns
         -------
-        responsibilities : ndarray of shape (n_samples, n_experts)
-            Probabilities, which sum to one over the experts.
+        responsibilities : ndarray of shape (n_samples, n_experts) or UnitResponsibilities
+            Probabilities, which sum to one over the experts; of units a table by their labels.
+
+        Warns
+        -----
+        UserWarning
+            If units were given to `fit`, but not here.
         """
-        rows = self._validate_rows(X, y, offset=offset)
-        return self._fitted.responsibilities(rows.X, rows.y, rows.offset).T
+        found = self._validate_units("responsibilities", X, units)
+        resp = self._fitted.responsibilities(self._validate_rows(X, y, None, offset, found)).T
+        return resp if found is None else UnitResponsibilities(found.labels, resp)
 
     @supports_dask
-    def score_samples(self, X: Any, y: Any = None, offset: Any = None) -> Array:
+    def score_samples(self, X: Any, y: Any = None, offset: Any = None, units: Any = None) -> Array:
         """Log density of the observed target, or its log probability for classes.
 
         Parameters
@@ -348,16 +368,19 @@ class BaseMixtureOfExperts(
             mixture's own prediction, and warns.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for a unit of each row.
 
         Returns
         -------
-        log_density : ndarray of shape (n_samples,)
-            Natural logarithm of the predictive density of each row, in the units of y.
+        log_density : ndarray of shape (n_samples,) or (n_units,)
+            Natural logarithm of the predictive density of each row, in the units of y; of units
+            that of all rows of each unit, in ascending order of the labels.
 
         Warns
         -----
         UserWarning
-            If y is None.
+            If y is None, or if units were given to `fit`, but not here.
         """
         if y is None:
             warnings.warn(
@@ -368,5 +391,5 @@ class BaseMixtureOfExperts(
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)
-        rows = self._validate_rows(X, y, offset=offset)
-        return self._fitted.log_density(rows.X, rows.y, rows.offset)
+        found = self._validate_units("score_samples", X, units)
+        return self._fitted.log_density(self._validate_rows(X, y, None, offset, found))

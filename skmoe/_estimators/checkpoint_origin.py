@@ -19,13 +19,12 @@ class Origin(NamedTuple):
 
     estimator_class: type[Any]
     parameters: dict[str, Any]
-    digests: dict[str, str]  # of X, y, sample_weight and offset
+    digests: dict[str, str]  # of X, y, sample_weight, offset and units
 
 
-def data_digests(X: Any, y: Any, sample_weight: Any, offset: Any) -> dict[str, str]:
-    """Digests of the data; those that are no data are refused by the fit."""
+def data_digests(given: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the data by name; those that are no data are refused by the fit."""
     digests = {}
-    given = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset}
     for name, data in given.items():
         try:
             digests[name] = data_digest(data)

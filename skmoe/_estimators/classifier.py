@@ -58,6 +58,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
+    gate_aggregate : {None, "mean", "first"}, default=None
+        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
+        means, or those of the first row. None requires features that are constant in each unit.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
         computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
@@ -165,6 +168,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Number of free parameters; NaN for experts in which it cannot be counted.
     link_ : str
         Link of parametric experts: "logit".
+    n_units_ : int
+        Number of units, if `fit` was given any.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -216,6 +221,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         alpha: float | None = None,
         gate_alpha: float = 1.0,
         gate_features: Any = None,
+        gate_aggregate: str | None = None,
         expert_features: Any = None,
         cross_fit: int | str | bool = "auto",
         top_k: int | None = None,
@@ -239,6 +245,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.alpha = alpha
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
+        self.gate_aggregate = gate_aggregate
         self.expert_features = expert_features
         self.cross_fit = cross_fit
         self.top_k = top_k
@@ -301,30 +308,36 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         return self._partial_fit(X, y, sample_weight, classes)
 
     @supports_dask
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any, gate_proba: Any = None) -> Array:
         """Most probable class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             Class labels.
         """
-        probs = self.predict_proba(X)
+        probs = self.predict_proba(X, gate_proba=gate_proba)
         return self.classes_[np.argmax(probs, axis=1)]
 
     @supports_dask
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any, gate_proba: Any = None) -> Array:
         """Probability of each class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -332,23 +345,27 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             Probabilities in the order of `classes_`.
         """
         X = self._validate_X(X)
-        return self._fitted.predict(X).T
+        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
+        return self._fitted.predict(X, gate_prob=gate_prob).T
 
     @supports_dask
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Any, gate_proba: Any = None) -> Array:
         """Log probability of each class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
         log_probs : ndarray of shape (n_samples, n_classes)
             Natural logarithms of the probabilities, in the order of `classes_`.
         """
-        return np.log(np.maximum(self.predict_proba(X), TINY))
+        return np.log(np.maximum(self.predict_proba(X, gate_proba=gate_proba), TINY))
 
     @supports_dask
     def predict_experts(self, X: Any) -> Array:

@@ -11,7 +11,9 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.folds import check_metadata
 from skmoe._data.rows import Dataset, UserRows
+from skmoe._data.units import encode_units
 from skmoe._estimators.attributes import attributes_of_mixture, user_stacklevel
 from skmoe._estimators.fit_rows import dataset_in_fit, has_fit_rows, is_stream
 from skmoe._estimators.refits import make_refit
@@ -21,7 +23,12 @@ from skmoe._inference.labels import Labels
 from skmoe._inference.maximum import continue_to_maximum
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
-from skmoe._inference.standard_errors import compared_to_fit, observed_inference
+from skmoe._inference.standard_errors import (
+    SandwichOptions,
+    compared_to_fit,
+    observed_inference,
+)
+from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
 
@@ -50,14 +57,49 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
 
 
-def infer_coefficients(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
-    """Inference for checked options and validated rows of the fit."""
+def validate_clusters(cluster: Any, rows: UserRows, options: InferenceOptions) -> Array | None:
+    """Number of the cluster of each row or unit, for the sandwich; None without clusters."""
+    if cluster is None:
+        return None
+    if options.method != "sandwich":
+        raise ValueError(
+            f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
+            f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
+        )
+    labels = check_metadata({"cluster": cluster}, len(rows.weight))["cluster"]
+    distinct, codes = encode_units(labels)
+    if len(distinct) < 2:
+        raise ValueError(
+            f"cluster must have at least two distinct labels; got one, {distinct[0]!r}. Leave it "
+            "out if the rows are independent."
+        )
+    if rows.units is None:
+        return codes
+    _, first = np.unique(rows.units, return_index=True)
+    cut = codes != codes[first][rows.units]
+    if cut.any():
+        raise ValueError(
+            f"cluster must keep the rows of a unit together; row {int(cut.argmax())} is in another "
+            "cluster than the first row of its unit. Use coarser clusters."
+        )
+    return codes[first]
+
+
+def infer_coefficients(
+    estimator: Any, rows: UserRows, options: InferenceOptions, clusters: Array | None
+) -> Inference:
+    """Inference for checked options and validated rows of the fit.
+
+    `clusters` are those of rows, or of units.
+    """
     if options.method == "bootstrap":
         return _infer_by_bootstrap(estimator, rows, options)
-    return _infer_at_maximum(estimator, dataset_in_fit(estimator, rows), options)
+    return _infer_at_maximum(estimator, dataset_in_fit(estimator, rows), options, clusters)
 
 
-def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) -> Inference:
+def _infer_at_maximum(
+    estimator: Any, rows: Dataset, options: InferenceOptions, clusters: Array | None
+) -> Inference:
     """Inference by the information at the maximum to which EM continues from the fit.
 
     Only the rows of the fit have their maximum near it; of a stream, which has no such rows, any.
@@ -68,9 +110,9 @@ def _infer_at_maximum(estimator: Any, rows: Dataset, options: InferenceOptions) 
     if is_stream(estimator) or has_fit_rows(estimator, rows):
         maximum = continue_to_maximum(fitted, rows)
     coefficients = make_coefficients(layout, labels, attributes_of_mixture(maximum), reference)
-    robust = options.method == "sandwich"
+    scores = SandwichOptions(options.method == "sandwich", clusters)
     inference, indefinite = observed_inference(
-        maximum, rows, layout, coefficients, robust, reference
+        maximum, rows, layout, coefficients, scores, reference
     )
     if indefinite:
         warnings.warn(
@@ -91,7 +133,7 @@ def _infer_by_bootstrap(estimator: Any, rows: UserRows, options: InferenceOption
     replicates = parametric_bootstrap(
         make_refit(estimator, layout, rows),
         partial(coefficient_values, layout, reference=options.gate_reference),
-        estimator._fitted.responsibilities(rows.X, rows.y, rows.offset),
+        estimator._fitted.responsibilities(rows),
         np.random.SeedSequence(seed).spawn(options.n_bootstrap),
         options.n_jobs,
         int(options.verbose),

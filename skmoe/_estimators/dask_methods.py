@@ -34,7 +34,12 @@ def supports_dask(method: MethodT) -> MethodT:
             return method(self, X, *args, **kwargs)
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
-        given = {name: options.pop(name, None) for name in ("y", "offset")}
+        if options.get("units") is not None:
+            raise ValueError(
+                f"units are not supported by {method.__name__} of Dask collections, whose chunks "
+                "may cut a unit. Compute the rows of whole units first, or leave units out."
+            )
+        given = {name: options.pop(name, None) for name in ("y", "offset", "gate_proba")}
         by_row = {name: values for name, values in given.items() if values is not None}
         return _map_chunks(self, method.__name__, X, by_row, options)
 
@@ -68,6 +73,8 @@ def _map_chunks(
     # A call with one row raises the errors of wrong columns, and gives the shape of the results.
     row = _meta_row(X)
     of_row = {"offset": np.zeros(1)} if "offset" in by_row else {}
+    if "gate_proba" in by_row:
+        of_row["gate_proba"] = estimator.predict_gate(row)
     if "y" in by_row:
         of_row["y"] = estimator.predict(row)
     example = getattr(estimator, name)(row, **of_row, **options)

@@ -29,6 +29,7 @@ from skmoe._numerics.typing import TINY, Array
 # Attributes of every fit and stream that has ended: types of scalars.
 SCALAR_TYPES: dict[str, Any] = {
     "n_features_in_": int,
+    "n_units_": int,
     "n_experts_": int,
     "lower_bound_": float,
     "n_iter_": int,

@@ -16,8 +16,8 @@ SAME_WEIGHT_RTOL = 1e-6
 def dataset_in_fit(estimator: Any, rows: UserRows) -> Dataset:
     """Validated rows as the fit sees them, in double precision."""
     weight = estimator._effective_weight(rows.y, rows.weight)
-    X = rows.X.astype(np.float64)
-    return estimator._fitted.preprocessor.transform(X, rows.y, weight, rows.offset)[0]
+    rows = rows._replace(X=rows.X.astype(np.float64), weight=weight)
+    return estimator._fitted.preprocessor.transform_units(rows)
 
 
 def is_stream(estimator: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from sklearn.utils import Bunch
@@ -11,7 +12,9 @@ from skmoe._estimators.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
     infer_coefficients,
+    validate_clusters,
 )
+from skmoe._estimators.criteria_methods import CriteriaMixin
 from skmoe._estimators.dask_methods import supports_dask
 from skmoe._estimators.fit_rows import describe_other_rows
 from skmoe._inference.coefficients import (
@@ -20,14 +23,14 @@ from skmoe._inference.coefficients import (
     make_coefficients,
     make_layout,
 )
-from skmoe._inference.criteria import FitStatistics, fit_statistics
+from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.explanation import (
     explain_predictions,
     has_nonlinear_mean,
     mean_derivatives,
 )
 from skmoe._inference.labels import Labels, expert_names, feature_labels, gate_name
-from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
+from skmoe._inference.requirements import missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
@@ -35,12 +38,11 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
 
-class ReportingMixin:
+class ReportingMixin(CriteriaMixin):
     """Methods that describe a fitted mixture."""
 
     _fitted: FittedMixture
     _validate_X_offset: Any
-    _validate_rows: Any
     _response_names: Any
     _squeeze_outputs: Any
     predict_gate: Any
@@ -50,94 +52,6 @@ class ReportingMixin:
     n_experts_: int
     n_features_in_: int
     gate_feature_names_: Any
-
-    # --- criteria ---
-
-    def aic(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Akaike's information criterion; smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-
-        Returns
-        -------
-        aic : float
-            Twice the number of parameters minus twice the log-likelihood, without penalties.
-
-        Raises
-        ------
-        ValueError
-            If the parameters of an expert cannot be counted.
-        """
-        return self._criteria("aic", X, y, sample_weight, offset).aic
-
-    def bic(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Bayesian information criterion (Schwarz 1978); smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; their sum is the number of rows.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-
-        Returns
-        -------
-        bic : float
-            The number of parameters times the log of the number of rows, minus twice the
-            log-likelihood.
-
-        Raises
-        ------
-        ValueError
-            If the parameters of an expert cannot be counted.
-        """
-        return self._criteria("bic", X, y, sample_weight, offset).bic
-
-    def icl(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; their sum is the number of rows.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-
-        Returns
-        -------
-        icl : float
-            The Bayesian information criterion plus twice the entropy of the responsibilities.
-
-        Raises
-        ------
-        ValueError
-            If the parameters of an expert cannot be counted.
-        """
-        return self._criteria("icl", X, y, sample_weight, offset).icl
-
-    def _criteria(
-        self, criterion: str, X: Any, y: Any, sample_weight: Any, offset: Any
-    ) -> FitStatistics:
-        check_is_fitted(self)
-        check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        return fit_statistics(self._fitted, self._validate_rows(X, y, sample_weight, offset))
 
     # --- standard errors ---
 
@@ -155,6 +69,8 @@ class ReportingMixin:
         n_jobs: int | None = None,
         verbose: int = 0,
         offset: Any = None,
+        units: Any = None,
+        cluster: Any = None,
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
@@ -195,6 +111,13 @@ class ReportingMixin:
             Whether the bootstrap shows its progress.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the fit.
+        units : array-like of shape (n_samples,), default=None
+            Units of the fit. The sandwich is then that of independent units, and the bootstrap
+            draws all rows of a unit from one expert.
+        cluster : array-like of shape (n_samples,), default=None
+            Labels of clusters, such as schools or customers, whose rows may depend on each other in
+            ways that the mixture does not model; for `method="sandwich"` [4]_. None for rows, or
+            units, that are independent.
 
         Returns
         -------
@@ -220,6 +143,8 @@ class ReportingMixin:
         .. [2] H. White (1982), "Maximum likelihood estimation of misspecified models",
            Econometrica 50, 1-25.
         .. [3] G. J. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, chapter 2.16.
+        .. [4] K.-Y. Liang and S. L. Zeger (1986), "Longitudinal data analysis using generalized
+           linear models", Biometrika 73, 13-22.
 
         Examples
         --------
@@ -235,8 +160,9 @@ class ReportingMixin:
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
         check_inference_options(self, options)
-        rows = self._validate_rows(X, y, sample_weight, offset)
-        return infer_coefficients(self, rows, options)
+        found = self._validate_units("inference", X, units)
+        rows = self._validate_rows(X, y, sample_weight, offset, found)
+        return infer_coefficients(self, rows, options, validate_clusters(cluster, rows, options))
 
     def _coefficients(self, gate_reference: int | None) -> Coefficients:
         """The named coefficients of a mixture that has them."""
@@ -269,6 +195,7 @@ class ReportingMixin:
         *,
         level: float = 0.95,
         offset: Any = None,
+        units: Any = None,
         **inference: Any,
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
@@ -286,6 +213,8 @@ class ReportingMixin:
             Confidence of the intervals.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the fit.
+        units : array-like of shape (n_samples,), default=None
+            Units of the fit.
         **inference : dict
             Parameters of `inference`, such as `method` and `gate_reference`.
 
@@ -312,19 +241,25 @@ class ReportingMixin:
         check_is_fitted(self)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
-        if X is None and (inference or sample_weight is not None or offset is not None):
+        others = sample_weight, offset, units
+        if X is None and (inference or any(values is not None for values in others)):
             raise ValueError(
-                "summary needs X and y, the data of the fit, for weights, offset and parameters of "
-                "inference."
+                "summary needs X and y, the data of the fit, for weights, offset, units and "
+                "parameters of inference."
             )
         obstacle, statistics, result = missing_for_inference(self._fitted), None, None
         other_rows = ""
         if X is not None:
-            rows = self._validate_rows(X, y, sample_weight, offset)
+            found = self._validate_units("summary", X, units)
+            rows = self._validate_rows(X, y, sample_weight, offset, found)
             statistics = fit_statistics(self._fitted, rows)
             other_rows = describe_other_rows(self, rows)
             if inference or not obstacle:
-                result = self.inference(X, y, sample_weight, offset=offset, **inference)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "inference got no units", UserWarning)
+                    result = self.inference(
+                        X, y, sample_weight, offset=offset, units=units, **inference
+                    )
         coefficients = None
         if has_coefficients(self._fitted, vars(self)):
             coefficients = self._coefficients(None)

@@ -24,6 +24,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.folds import check_metadata, check_several_folds, make_feasible_folds
 from skmoe._data.rows import index_rows
+from skmoe._data.units import encode_units, join_groups
 from skmoe._estimators.capabilities import check_integer_n_experts
 from skmoe._estimators.parameters import (
     FitParameters,
@@ -31,7 +32,13 @@ from skmoe._estimators.parameters import (
     max_selected_n_experts,
 )
 from skmoe._estimators.part_parameters import is_family
-from skmoe._estimators.training_data import TrainingData, distinct_rows, validate_training_data
+from skmoe._estimators.training_data import (
+    GivenRows,
+    TrainingData,
+    distinct_rows,
+    validate_training_data,
+)
+from skmoe._estimators.unit_rows import sort_by_unit
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 
@@ -47,9 +54,10 @@ SPLIT_MAX_ITER = 10
 REFERENCE_QUANTILE = 0.9
 
 # An expert is split by a fit to the rows with at least this responsibility, or to all rows if there
-# are fewer than MIN_ROWS_TO_SPLIT of them.
+# are fewer than MIN_ROWS_TO_SPLIT of them, or fewer than MIN_UNITS_TO_SPLIT units.
 MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
+MIN_UNITS_TO_SPLIT = 4
 
 # Number of folds. Each one is held out in turn; of SINGLE_HOLDOUT_ROWS distinct rows or more, only
 # one fold.
@@ -74,12 +82,31 @@ class SelectionData(NamedTuple):
     X: Any
     y: Array
     weight: Array
-    extras: dict[str, Array]  # groups, offset and metadata
+    extras: dict[str, Array]  # groups, offset, units and metadata
 
     @property
-    def offset(self) -> dict[str, Array]:
-        """The offset as an argument of methods; empty without one."""
-        return {name: values for name, values in self.extras.items() if name == "offset"}
+    def of_methods(self) -> dict[str, Array]:
+        """Offset and units as arguments of methods; empty without any."""
+        names = "offset", "units"
+        return {name: values for name, values in self.extras.items() if name in names}
+
+    @property
+    def units(self) -> Array | None:
+        """Unit of each row; None for each row its own."""
+        return self.extras.get("units")
+
+    def sum_over_units(self, values: Array) -> Array:
+        """Sums of values of rows for each unit, in the order of the units."""
+        return values if self.units is None else np.bincount(self._codes, values)
+
+    def of_rows(self, values: Array) -> Array:
+        """Values of units, in their order, for each row."""
+        return values if self.units is None else values[self._codes]
+
+    @property
+    def _codes(self) -> Array:
+        assert self.units is not None
+        return encode_units(self.units)[1]
 
     def take(self, rows: Array) -> SelectionData:
         """The rows at an index."""
@@ -154,34 +181,31 @@ def uses_groups(estimator: Any) -> bool:
     return estimator.base is not None or not is_family(estimator.expert)
 
 
-def select_n_experts(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, extras: dict[str, Any]
-) -> SelectionResult:
-    """Select the number of experts for n_experts="auto", "bic" or "icl".
-
-    `extras` holds groups, offset and metadata by name.
-    """
-    if isinstance(X, RowBlocks) or is_dask(X):
+def select_n_experts(estimator: Any, given: GivenRows) -> SelectionResult:
+    """Select the number of experts for n_experts="auto", "bic" or "icl"."""
+    if isinstance(given.X, RowBlocks) or is_dask(given.X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     check_n_experts_selection(estimator)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
-    params, checked, data = _distinct_rows(estimator, X, y, sample_weight, extras)
+    params, checked, data = _distinct_rows(estimator, given)
     criterion = str(estimator.n_experts)
     maximum = max_selected_n_experts(criterion, float(data.weight.sum()))
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     all_rows = np.arange(len(data.y))
     held_out = _held_out(estimator, data, seed) if criterion == "auto" else [all_rows[:0]]
     fitted_rows = [np.setdiff1d(all_rows, rows) for rows in held_out]
-    n_distinct = [len(distinct_rows(params, checked.take(rows))[0]) for rows in fitted_rows]
+    n_distinct = [_n_distinct(params, checked.take(rows)) for rows in fitted_rows]
     maximum = min(maximum, *n_distinct)
     fitters = [IncrementalFitter(estimator, data, rows, seed) for rows in fitted_rows]
     if criterion == "auto":
-        weight = data.weight[np.concatenate(held_out)]
+        weights = [data.take(rows).sum_over_units(data.weight[rows]) for rows in held_out]
+        weight = np.concatenate(weights)
+        weight = weight if data.units is None else np.ones_like(weight)
         return select_by_holdout(partial(_score, fitters, data, held_out), weight, maximum)
     return select_by_criterion(
         lambda number: getattr(fitters[0].fit(number), criterion)(
-            data.X, data.y, data.weight, **data.offset
+            data.X, data.y, data.weight, **data.of_methods
         ),
         maximum,
     )
@@ -202,8 +226,9 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(data, weight, number)
             return self.fitted
-        resp = self.fitted.responsibilities(data.X, data.y, **data.offset)
-        log_density = self.fitted.score_samples(data.X, data.y, **data.offset)
+        resp = _responsibilities(self.fitted, data)
+        log_density = self.fitted.score_samples(data.X, data.y, **data.of_methods)
+        log_density = data.of_rows(log_density / data.sum_over_units(np.ones(len(data.y))))
         shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
         n_new = number - resp.shape[1]  # by `n_experts_grid` not more than there are experts
         to_split = np.argsort(-(weight * shortfall) @ resp, kind="stable")[:n_new]
@@ -227,17 +252,18 @@ class IncrementalFitter:
         """
         data, weight = self.data, self.data.weight
         rows = np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        if len(rows) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y[rows])) > 1:
+        if _can_split(data.take(rows)):
             data, weight = data.take(rows), (weight * resp)[rows]
         pair = self._fit(data, weight, 2, max_iter=SPLIT_MAX_ITER)
         if not is_classifier(pair):
-            return pair.responsibilities(self.data.X, self.data.y, **self.data.offset)[:, 1]
+            return _responsibilities(pair, self.data)[:, 1]
         # Rows of classes that are not among the fitted rows are split by the gate alone.
         second = pair.predict_gate(self.data.X)[:, 1]
         of_fitted_class = np.flatnonzero(np.isin(self.data.y, pair.classes_))
         data = self.data.take(of_fitted_class)
-        second[of_fitted_class] = pair.responsibilities(data.X, data.y)[:, 1]
-        return second
+        second[of_fitted_class] = _responsibilities(pair, data)[:, 1]
+        sizes = self.data.sum_over_units(np.ones(len(second)))
+        return self.data.of_rows(self.data.sum_over_units(second) / sizes)
 
     def _fit(
         self,
@@ -262,29 +288,47 @@ class IncrementalFitter:
         }
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         metadata = dict(data.extras)
-        groups, offset = metadata.pop("groups", None), metadata.pop("offset", None)
-        groups = groups if uses_groups(estimator) else None
+        by_row = {name: metadata.pop(name, None) for name in ("groups", "offset", "units")}
+        if not uses_groups(estimator):
+            by_row["groups"] = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given = data.X, data.y, weight, groups, metadata
-            return trial._fit(*given, offset=offset, noise_variance=noise_variance)
+            given = GivenRows(data.X, data.y, weight, metadata=metadata, **by_row)
+            return trial._fit(given, noise_variance=noise_variance)
+
+
+def _responsibilities(fitted: Any, data: SelectionData) -> Array:
+    """Responsibilities (n, K) of the rows, those of its unit for each."""
+    resp = fitted.responsibilities(data.X, data.y, **data.of_methods)
+    return resp if data.units is None else data.of_rows(resp.proba)
+
+
+def _can_split(data: SelectionData) -> bool:
+    """Whether the rows are enough for a fit of two experts."""
+    if data.units is not None and len(np.unique(data.units)) < MIN_UNITS_TO_SPLIT:
+        return False
+    return len(data.y) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y)) > 1
+
+
+def _n_distinct(params: FitParameters, data: TrainingData) -> int:
+    """Number of distinct rows, or of units."""
+    if data.units is not None:
+        return len(np.unique(data.units))
+    return len(distinct_rows(params, data)[0])
 
 
 def _distinct_rows(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, extras: dict[str, Any]
+    estimator: Any, given: GivenRows
 ) -> tuple[FitParameters, TrainingData, SelectionData]:
     """Parameters of a fit, and the distinct rows with their total weights, validated and as given.
 
     Rows are different if their groups are; rows with metadata are not merged, as in fits.
     """
-    metadata = dict(extras)
-    groups, offset = metadata.pop("groups"), metadata.pop("offset")
     one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
     params = one_expert._validate_parameters()
-    used = groups if uses_groups(estimator) else None
-    given = X, y, sample_weight, used, metadata, offset
-    checked = validate_training_data(one_expert, params, *given)
-    all_groups = check_metadata({"groups": groups}, len(checked.y)).get("groups")
+    used = given if uses_groups(estimator) else given._replace(groups=None)
+    checked = validate_training_data(one_expert, params, used)
+    all_groups = check_metadata({"groups": given.groups}, len(checked.y)).get("groups")
     kept = np.flatnonzero(checked.weight > 0.0)
     checked = checked.take(kept)
     extras = dict(checked.metadata)
@@ -292,10 +336,16 @@ def _distinct_rows(
         extras["groups"] = all_groups[kept]
     if checked.offset is not None:
         extras["offset"] = checked.offset.T
+    if checked.units is not None:
+        extras["units"] = checked.units
     index, weight = np.arange(len(kept)), checked.weight
-    if not checked.metadata:
-        index, weight = distinct_rows(params, checked._replace(groups=extras.get("groups")))
-    X, y = X if hasattr(X, "shape") else np.asarray(X), np.asarray(y)
+    keyed = checked._replace(groups=extras.get("groups"))
+    if checked.units is not None:
+        index, weight, _ = sort_by_unit(params, keyed, merge=not checked.metadata)
+    elif not checked.metadata:
+        index, weight = distinct_rows(params, keyed)
+    X: Any = given.X if hasattr(given.X, "shape") else np.asarray(given.X)
+    y = np.asarray(given.y)
     X = X.tocsr() if sparse.issparse(X) else X
     data = SelectionData(X, y, np.ones(len(y)), {}).take(kept)._replace(extras=extras)
     checked = checked.take(index)._replace(weight=weight)
@@ -304,16 +354,18 @@ def _distinct_rows(
 
 def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
     """Indices of the held-out rows of each split."""
-    groups, codes = data.extras.get("groups"), None
+    groups, codes = join_groups(data.extras.get("groups"), data.units), None
     can_hold_out = np.ones(len(data.y), dtype=bool)
     if is_classifier(estimator):
         _, codes, counts = np.unique(data.y, return_inverse=True, return_counts=True)
         # Rows of classes with fewer rows than folds are in all fits.
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
+        can_hold_out = data.of_rows(data.sum_over_units(~can_hold_out)) == 0
         codes = codes if can_hold_out.all() else None
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, len(data.y), seed)
     check_several_folds('n_experts="auto"', fold, groups)
-    n_splits = 1 if len(data.y) >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
+    n_independent = len(data.sum_over_units(data.weight))
+    n_splits = 1 if n_independent >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
     held_out = [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
     held_out = [rows for rows in held_out if len(rows)]
     if not held_out:
@@ -328,9 +380,9 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
 def _score(
     fitters: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
 ) -> Array:
-    """Log densities of the held-out rows under fits of the other rows."""
+    """Log densities of the held-out rows or units under fits of the others."""
     scores = []
     for fitter, rows in zip(fitters, held_out, strict=True):
         test = data.take(rows)
-        scores.append(fitter.fit(number).score_samples(test.X, test.y, **test.offset))
+        scores.append(fitter.fit(number).score_samples(test.X, test.y, **test.of_methods))
     return np.concatenate(scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -10,10 +11,17 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
-from skmoe._data.encoding import check_frame, is_frame
+from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.rows import UserRows
+from skmoe._estimators.attributes import user_stacklevel
 from skmoe._estimators.part_parameters import check_takes_offset
+from skmoe._estimators.unit_checks import (
+    UnitLabels,
+    check_gate_columns,
+    check_gate_proba,
+    validate_units,
+)
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
@@ -23,6 +31,7 @@ class NewRowsMixin:
 
     _fitted: FittedMixture
     expert: Any
+    n_features_in_: int
 
     @abstractmethod
     def _validate_target(self, y: Any) -> Array:
@@ -64,9 +73,52 @@ class NewRowsMixin:
         return X, self._validate_offset(offset, X.shape[0])
 
     def _validate_rows(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        units: UnitLabels | None = None,
     ) -> UserRows:
-        """Validated new rows with their target."""
+        """Validated new rows with their target, and validated units."""
         X, offset = self._validate_X_offset(X, offset)
         y = check_same_length(X, self._validate_target(y))
-        return UserRows(X, y, check_weights(sample_weight, X.shape[0]), offset)
+        weight = check_weights(sample_weight, X.shape[0])
+        if units is not None:
+            self._check_gate_columns(X, units)
+        return UserRows(X, y, weight, offset, None if units is None else units.codes)
+
+    def _validate_units(self, method: str, X: Any, units: Any) -> UnitLabels | None:
+        """Validated units of new rows; a warning if there are none and the fit had some."""
+        check_is_fitted(self)
+        if units is not None:
+            return validate_units(units, X.shape[0] if hasattr(X, "shape") else len(X))
+        if hasattr(self, "n_units_"):
+            warnings.warn(
+                f"{method} got no units, unlike the fit: each row is taken as a unit of its own. "
+                f"Pass the labels: {method}(X, y, units=...).",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
+        return None
+
+    def _check_gate_columns(self, X: Any, units: UnitLabels) -> None:
+        """The gate's features must be constant within each unit, unless they are reduced."""
+        model, _, preprocessor = self._fitted
+        if preprocessor.gate_aggregate is not None or not model.gate.depends_on_features:
+            return
+        names = getattr(self, "feature_names_in_", None)
+        encoder, extra = preprocessor.encoder, preprocessor.extra_features
+        X = X if encoder is None else encode(encoder, X)
+        columns = preprocessor.gate_columns
+        if extra is not None and extra.transformer is not None:
+            columns = extra.transformer_columns
+        elif extra is not None and columns is not None:
+            columns = columns[columns < extra.n_features]
+        check_gate_columns(X, units, columns, numeric_names(names, encoder, self.n_features_in_))
+
+    def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
+        """Given probabilities of the experts, (K, n); None for those of the gate."""
+        if gate_proba is None:
+            return None
+        return check_gate_proba(gate_proba, n_rows, self._fitted.model.n_experts).T

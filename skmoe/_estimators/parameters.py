@@ -15,6 +15,7 @@ from skmoe._data.checks import (
     check_n_jobs,
     check_real,
 )
+from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.part_parameters import (
     check_base,
     check_out_of_bag,
@@ -92,6 +93,7 @@ class FitParameters(NamedTuple):
     base: Any
     alpha: float
     gate_features: Any
+    gate_aggregate: str | None
     expert_features: Any
     shared_features: Any
     n_init: int
@@ -168,6 +170,7 @@ def validate_parameters(
         base=estimator.base,
         alpha=alpha,
         gate_features=estimator.gate_features,
+        gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
         expert_features=estimator.expert_features,
         shared_features=shared_features,
         n_init=n_init,
@@ -180,6 +183,16 @@ def validate_parameters(
         warm_start=warm_start,
         random_state=estimator.random_state,
         n_jobs=check_n_jobs(estimator.n_jobs),
+    )
+
+
+def check_gate_aggregate(value: Any) -> str | None:
+    """Validate how the gate's features are reduced to one row for each unit."""
+    if value is None or (isinstance(value, str) and value in GATE_AGGREGATES):
+        return value
+    raise ValueError(
+        f'gate_aggregate must be None, "mean" or "first"; got {value!r}. None needs features that '
+        "are constant within each unit."
     )
 
 

@@ -15,7 +15,7 @@ from skmoe._data.duplicates import unique_weighted_rows
 from skmoe._data.feature_checks import explain_features
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, UserRows, split_into_blocks
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.capabilities import (
@@ -27,7 +27,7 @@ from skmoe._estimators.capabilities import (
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
-from skmoe._estimators.training_data import check_support, validate_offset
+from skmoe._estimators.training_data import GivenRows, check_support, validate_offset
 from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
 from skmoe._mixture.fitted import FittedMixture
@@ -71,6 +71,10 @@ class RowBuffer(NamedTuple):
     def total_weight(self) -> float:
         """The number of rows that the weights stand for."""
         return float(self.weight.sum())
+
+    def as_user_rows(self) -> UserRows:
+        """The rows for the methods of a fitted mixture."""
+        return UserRows(self.X, self.y, self.weight, self.offset)
 
     def append(self, other: RowBuffer) -> RowBuffer:
         """The buffer with the rows of another batch."""
@@ -129,7 +133,7 @@ class StreamFit(NamedTuple):
 
     def log_likelihood(self, rows: RowBuffer) -> float:
         """Log-likelihood of weighted rows."""
-        return float(rows.weight @ self.fitted.log_density(rows.X, rows.y, rows.offset))
+        return float(rows.weight @ self.fitted.log_density(rows.as_user_rows()))
 
 
 class StreamingMixin:
@@ -290,7 +294,9 @@ def _initialize(
     `numbered_like`, if given.
     """
     X, y, weight, offset = data
-    problem = build_problem(validation_copy, params, X, y, weight, offset=offset, options=options)
+    problem = build_problem(
+        validation_copy, params, GivenRows(X, y, weight, offset=offset), options
+    )
     em_problem = problem.em_problem
     model = em_problem.model
     _check_stream_width(em_problem)
@@ -304,7 +310,7 @@ def _initialize(
     if numbered_like is not None:
         # Square roots, because the product of two responsibilities is weighted.
         resp, previous = (
-            mixture.responsibilities(batch.X, batch.y, batch.offset) * np.sqrt(batch.weight)
+            mixture.responsibilities(batch.as_user_rows()) * np.sqrt(batch.weight)
             for mixture in (fitted, numbered_like)
         )
         start_params = _match_experts(start_params, resp, previous)

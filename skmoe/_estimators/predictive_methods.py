@@ -21,8 +21,11 @@ class PredictiveMixin:
     _fitted: FittedMixture
     _single_output: bool
     _validate_X_offset: Any
+    _validate_gate_proba: Any
 
-    def predict_dist(self, X: Any, offset: Any = None) -> PredictiveDistribution:
+    def predict_dist(
+        self, X: Any, offset: Any = None, gate_proba: Any = None
+    ) -> PredictiveDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
         Parameters
@@ -31,6 +34,9 @@ class PredictiveMixin:
             Features.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -44,10 +50,12 @@ class PredictiveMixin:
         ValueError
             If the experts have no predictive distribution.
         """
-        return self._distribution("predict_dist", X, offset)
+        return self._distribution("predict_dist", X, offset, gate_proba)
 
     @supports_dask
-    def predict_interval(self, X: Any, coverage: float = 0.9, offset: Any = None) -> Array:
+    def predict_interval(
+        self, X: Any, coverage: float = 0.9, offset: Any = None, gate_proba: Any = None
+    ) -> Array:
         """Central prediction interval.
 
         Parameters
@@ -59,6 +67,9 @@ class PredictiveMixin:
             which includes its bounds, has at least this probability.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -71,10 +82,12 @@ class PredictiveMixin:
             If the coverage is outside (0, 1), or the experts have no predictive distribution.
         """
         check_coverage(coverage)
-        return self._distribution("predict_interval", X, offset).interval(coverage)
+        return self._distribution("predict_interval", X, offset, gate_proba).interval(coverage)
 
     @supports_dask
-    def predict_quantile(self, X: Any, q: Any = 0.5, offset: Any = None) -> Array:
+    def predict_quantile(
+        self, X: Any, q: Any = 0.5, offset: Any = None, gate_proba: Any = None
+    ) -> Array:
         """Quantiles of y.
 
         Parameters
@@ -85,6 +98,9 @@ class PredictiveMixin:
             Probabilities in (0, 1).
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -97,10 +113,15 @@ class PredictiveMixin:
         ValueError
             If a probability is outside (0, 1), or the experts have no predictive distribution.
         """
-        return self._distribution("predict_quantile", X, offset).ppf(q)
+        return self._distribution("predict_quantile", X, offset, gate_proba).ppf(q)
 
     def sample(
-        self, X: Any, n_samples: int = 1, random_state: Any = None, offset: Any = None
+        self,
+        X: Any,
+        n_samples: int = 1,
+        random_state: Any = None,
+        offset: Any = None,
+        gate_proba: Any = None,
     ) -> Array:
         """Random draws of y.
 
@@ -114,6 +135,9 @@ class PredictiveMixin:
             Source of randomness.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -126,11 +150,14 @@ class PredictiveMixin:
             If `n_samples` is not a positive integer, or the experts have no predictive
             distribution.
         """
-        distribution = self._distribution("sample", X, offset)
+        distribution = self._distribution("sample", X, offset, gate_proba)
         return np.asarray(distribution.rvs(n_samples, random_state))
 
-    def _distribution(self, method: str, X: Any, offset: Any) -> PredictiveDistribution:
+    def _distribution(
+        self, method: str, X: Any, offset: Any, gate_proba: Any
+    ) -> PredictiveDistribution:
         check_is_fitted(self)
         require(self._fitted.model.experts, SupportsDistribution, method)
         X, offset = self._validate_X_offset(X, offset)
-        return self._fitted.distribution(X, offset, self._single_output)
+        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
+        return self._fitted.distribution(X, offset, self._single_output, gate_prob)

@@ -12,7 +12,7 @@ from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_enough_rows
 from skmoe._data.dask_chunks import is_dask
-from skmoe._data.encoding import encoded_names
+from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     BaseModelData,
     ExtraFeatures,
@@ -22,12 +22,14 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import assign_folds
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset
+from skmoe._data.rows import Dataset, RawFeatures, select_raw_features
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
+from skmoe._estimators.init_rows import MAX_INIT_ROWS, MIN_INIT_ROWS, make_init_rows
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.training_data import (
+    GivenRows,
     TrainingData,
     check_support,
     distinct_rows,
@@ -36,6 +38,8 @@ from skmoe._estimators.training_data import (
     validate_training_data,
     with_classes,
 )
+from skmoe._estimators.unit_checks import check_units_are_possible
+from skmoe._estimators.unit_rows import sort_by_unit
 from skmoe._estimators.warm_start import (
     CrossFitCache,
     PreviousFit,
@@ -46,22 +50,14 @@ from skmoe._estimators.warm_start import (
     check_warm_start_params,
 )
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.initialization import InitData, make_init_data
+from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, responsibilities
 from skmoe._mixture.multistart import EMProblem
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
-
-# Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
-# these.
-MAX_INIT_ROWS = 20_000
-
-# Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
-INIT_ROWS_PER_COEFFICIENT = 15
-MIN_INIT_ROWS = 5_000
 
 
 class FitProblem(NamedTuple):
@@ -100,31 +96,31 @@ class FitOptions(NamedTuple):
 def build_problem(
     estimator: Any,
     params: FitParameters,
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    groups: Any = None,
-    metadata: dict[str, Any] | None = None,
-    offset: Any = None,
+    given: GivenRows,
     options: FitOptions = FitOptions(),  # noqa: B008
 ) -> FitProblem:
     """Validate the data and build the EM problem, without changing the estimator."""
-    if isinstance(X, np.memmap) and len(X) > MAX_INIT_ROWS and supports_blocks(params):
-        X = RowBlocks.from_arrays(X, y, sample_weight, offset=offset)
-        y = sample_weight = offset = None
-    if is_dask(X):
-        X = RowBlocks.from_dask(X, y, sample_weight, offset=offset)
-        y = sample_weight = offset = None
-    if isinstance(X, RowBlocks):
-        check_blocks_supported(params, y, sample_weight, offset)
-        return _build_from_blocks(estimator, params, X, options)
-    data = validate_training_data(estimator, params, X, y, sample_weight, groups, metadata, offset)
+    given = _rows_in_blocks(params, given)
+    if isinstance(given.X, RowBlocks):
+        check_blocks_supported(params, given.y, given.sample_weight, given.offset)
+        return _build_from_blocks(estimator, params, given.X, options)
+    data = validate_training_data(estimator, params, given)
     data = data._replace(noise_variance=options.noise_variance)
     data = data if options.classes is None else with_classes(data, options.classes)
     data = _continue_previous(drop_zero_weight(data), options.previous)
     data = _merge_duplicates(params, data)
     data, extra_features = _add_extra_features(params, data)
     return _assemble(params, data, extra_features, options)
+
+
+def _rows_in_blocks(params: FitParameters, given: GivenRows) -> GivenRows:
+    """Large memory maps and Dask collections as row blocks; other rows as they are."""
+    X, y, weight, offset = given.X, given.y, given.sample_weight, given.offset
+    if isinstance(X, np.memmap) and len(X) > MAX_INIT_ROWS and supports_blocks(params):
+        return GivenRows(RowBlocks.from_arrays(X, y, weight, offset=offset))
+    if is_dask(X):
+        return GivenRows(RowBlocks.from_dask(X, y, weight, offset=offset))
+    return given
 
 
 def _build_from_blocks(
@@ -137,9 +133,8 @@ def _build_from_blocks(
     summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
     X, y, weight, offset = summary.sample
     offset = None if offset is None else offset.T
-    data = validate_training_data(
-        estimator, params, X, y, weight, offset=offset, names=summary.names
-    )
+    given = GivenRows(X, y, weight, offset=offset)
+    data = validate_training_data(estimator, params, given, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
     target_scaling = summary.target_scaling
@@ -169,6 +164,8 @@ def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData
 
     Data sets with initial responsibilities or metadata are not reduced.
     """
+    if data.units is not None:
+        return _group_by_unit(params, data)
     index, weight = distinct_rows(params, data)
     check_enough_rows(params.n_experts, len(index))
     # A warm start keeps the rows of the fit that it continues.
@@ -178,6 +175,17 @@ def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData
     if len(index) <= MIN_INIT_ROWS or params.uses_estimators:
         return data
     return data._replace(unique_rows=(np.arange(len(index)), weight))
+
+
+def _group_by_unit(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Put the rows of each unit together, and find out whether a sample serves for starts."""
+    merge = isinstance(params.init, str) and not data.metadata
+    index, weight, codes = sort_by_unit(params, data, merge=merge)
+    data = data.take(index)._replace(weight=weight, units=codes)
+    n_rows = len(index)
+    if n_rows <= MIN_INIT_ROWS or (params.uses_estimators and n_rows <= MAX_INIT_ROWS):
+        return data
+    return data._replace(unique_rows=(np.arange(n_rows), data.weight))
 
 
 def _add_extra_features(
@@ -191,11 +199,9 @@ def _add_extra_features(
     transformer = params.gate.transformer
     if params.base is None and transformer is None:
         return data, None
-    names = data.attributes.get("feature_names_in_")
-    if names is None:
-        names = [f"x{j}" for j in range(data.attributes["n_features_in_"])]
-    if data.encoder is not None:
-        names = encoded_names(data.encoder, np.asarray(names, dtype=object))
+    names = numeric_names(
+        data.attributes.get("feature_names_in_"), data.encoder, data.attributes["n_features_in_"]
+    )
     codes, classes = data.y, data.attributes.get("classes_")
     if classes is not None:  # those with rows of positive weight
         used, codes = np.unique(data.y, return_inverse=True)
@@ -204,7 +210,7 @@ def _add_extra_features(
     link = "log" if params.family is not None and params.family.takes_offset else "identity"
     check_base_offset(params.base, data.offset)
     base_data = BaseModelData(
-        data.X, raw_X, codes, data.weight, data.groups, classes, list(names), link, data.offset
+        data.X, raw_X, codes, data.weight, data.fold_groups, classes, names, link, data.offset
     )
     result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
     prediction, y, offset = result.base_oof_prediction, data.y, data.offset
@@ -233,6 +239,7 @@ def _assemble(
         uses_raw_features=params.uses_estimators,
         encoder=data.encoder,
         extra_features=extra_features,
+        gate_aggregate=params.gate_aggregate,
     )
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
     key, cache, raw_features, init_design = None, None, None, None
@@ -247,11 +254,17 @@ def _assemble(
         rows = preprocessor.assemble(data.X, target.y, target.weight, data.offset)
     else:
         rows = preprocessor.assemble_raw(data.X, raw_features, target.y, target.weight)
+    init = data.init
+    if data.units is not None:
+        rows = preprocessor.group_by_unit(rows, data.units)
+        _, first = np.unique(data.units, return_index=True)
+        init = init[:, first] if isinstance(init, np.ndarray) else init
     sample_rng = np.random.default_rng(sample_seed)
-    init_data = _make_init_data(params, data, target, rows, init_design, sample_rng)
+    init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
+    check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
-    em_problem = EMProblem(model, rows, init_data, data.init, seeds, params.max_iter, params.tol)
+    em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
     if data.previous is not None:
         em_problem = _warm_start(em_problem, data.previous, cache, options.counts_previous)
     return FitProblem(em_problem, preprocessor, data.attributes | target.attributes, key)
@@ -290,7 +303,7 @@ def _raw_features(
     codes = target.y if params.task.is_classification else None
     raw_features = select_raw_features(data.raw_X, data.columns[1])._replace(metadata=data.metadata)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    return assign_folds(raw_features, params.cross_fit, codes, data.groups, fold_seed)
+    return assign_folds(raw_features, params.cross_fit, codes, data.fold_groups, fold_seed)
 
 
 def _make_experts(
@@ -339,34 +352,3 @@ def _make_experts(
     of_task |= params.task.estimates(init_data, names, data.noise_variance)
     mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task)
     return CrossFittedFamilyExperts(**options, **of_task, mean_family=mean_family)
-
-
-def _make_init_data(
-    params: FitParameters,
-    data: TrainingData,
-    target: TrainingTarget,
-    rows: Dataset,
-    init_design: Design | None,
-    rng: np.random.Generator,
-) -> InitData:
-    """Rows for the initialisation: all rows, or a sample of the distinct rows."""
-    signed = not params.task.is_classification
-    if data.unique_rows is None:
-        return make_init_data(rows, target.init_targets, init_design, signed=signed)
-    index, weight = data.unique_rows
-    size = MAX_INIT_ROWS
-    if init_design is None:  # estimators have no coefficients
-        size = _init_sample_size(rows, target.init_targets, params.n_experts)
-    sampled = np.sort(rng.permutation(len(index))[:size])
-    index, weight = index[sampled], weight[sampled]
-    # Penalties must have the same weight relative to the sample as to all rows.
-    sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
-    design = None if init_design is None else init_design[index]
-    return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
-
-
-def _init_sample_size(rows: Dataset, init_targets: Array, n_experts: int) -> int:
-    """Number of rows for the initialisation, proportional to the number of coefficients."""
-    n_columns = rows.gate_design.shape[1] + len(init_targets) * rows.expert_design.shape[1]
-    wanted = int(INIT_ROWS_PER_COEFFICIENT * n_experts * n_columns)
-    return min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)

@@ -32,14 +32,15 @@ def _refit(
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
     drawn_offset = {} if rows.drawn_offset is None else {"offset": rows.drawn_offset.T}
-    target = _sample_target(model, rows.drawn_X, drawn_offset, rng)
+    gate_proba = _sample_experts(model, rows, rng)
+    target = _sample_target(model, rows.drawn_X, drawn_offset | gate_proba, rng)
+    units = {} if rows.drawn_units is None else {"units": rows.drawn_units}
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **drawn_offset)
+        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **drawn_offset, **units)
     attributes = {name: getattr(model, name) for name in layout.attribute_names}
-    X, target, _, offset = rows.of_fit
-    return Refit(attributes, model._fitted.responsibilities(X, target, offset))
+    return Refit(attributes, model._fitted.responsibilities(rows.of_fit))
 
 
 def _without_feature_names(estimator: Any) -> Any:
@@ -57,10 +58,23 @@ def _without_feature_names(estimator: Any) -> Any:
     return model
 
 
+def _sample_experts(
+    model: Any, rows: BootstrapRows, rng: np.random.RandomState
+) -> dict[str, Array]:
+    """One expert for all rows of each unit, as `gate_proba`; nothing without units."""
+    if rows.drawn_units is None:
+        return {}
+    prior = model.predict_gate(rows.drawn_X, units=rows.drawn_units)
+    levels = np.cumsum(prior, axis=1)[:, :-1]
+    drawn = rng.uniform(size=int(rows.drawn_units.max()) + 1)[rows.drawn_units]
+    experts = (drawn[:, None] > levels).sum(axis=1)
+    return {"gate_proba": np.eye(prior.shape[1])[experts]}
+
+
 def _sample_target(
-    model: Any, X: Any, offset: dict[str, Array], rng: np.random.RandomState
+    model: Any, X: Any, given: dict[str, Array], rng: np.random.RandomState
 ) -> Array:
     """A target drawn from the predictive distributions of the rows."""
     if is_classifier(model):
-        return model.classes_[sample_classes(model.predict_proba(X), rng)]
-    return model.sample(X, 1, rng, **offset)[:, 0]
+        return model.classes_[sample_classes(model.predict_proba(X, **given), rng)]
+    return model.sample(X, 1, rng, **given)[:, 0]

@@ -68,6 +68,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
+    gate_aggregate : {None, "mean", "first"}, default=None
+        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
+        means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like, default=None
         Columns whose slope is common to all experts with a linear predictor: names, indices or a
         boolean mask, among those of `expert_features`; None for none.
@@ -191,6 +194,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Families of experts with `family` other than "normal", in the units of y.
     link_ : str
         Link of parametric experts: "identity" or "log"; "" if it differs between the experts.
+    n_units_ : int
+        Number of units, if `fit` was given any.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -242,6 +247,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         alpha: float | None = None,
         gate_alpha: float = 1.0,
         gate_features: Any = None,
+        gate_aggregate: str | None = None,
         expert_features: Any = None,
         shared_features: Any = None,
         cross_fit: int | str | bool = "auto",
@@ -268,6 +274,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.alpha = alpha
         self.gate_alpha = gate_alpha
         self.gate_features = gate_features
+        self.gate_aggregate = gate_aggregate
         self.expert_features = expert_features
         self.shared_features = shared_features
         self.cross_fit = cross_fit
@@ -332,7 +339,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         return self._partial_fit(X, y, sample_weight, offset=offset)
 
     @supports_dask
-    def predict(self, X: Any, offset: Any = None) -> Array:
+    def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:
         """Mean of the mixture.
 
         Parameters
@@ -341,6 +348,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             Features.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
+            history is known. None for those of the gate.
 
         Returns
         -------
@@ -348,7 +358,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             Predicted mean, in the units of y.
         """
         X, offset = self._validate_X_offset(X, offset)
-        return self._squeeze_outputs(self._fitted.predict(X, offset).T)
+        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
+        return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
 
     @supports_dask
     def predict_experts(self, X: Any, offset: Any = None) -> Array:

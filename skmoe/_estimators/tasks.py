@@ -187,7 +187,9 @@ class Regression(Task):
             return known
         if self.dispersion_prior == 0.0:
             return np.ones(len(init_data.Y))
-        estimate = estimate_noise_variance(init_data.X, init_data.Y, init_data.rows.weight)
+        rows = init_data.rows
+        units = None if rows.units is None else rows.units.codes
+        estimate = estimate_noise_variance(init_data.X, init_data.Y, rows.weight, units)
         return init_data.for_outputs(estimate)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-from skmoe._data.canonical import canonical_form
+from skmoe._data.canonical import CanonicalForm, canonical_form
 from skmoe._data.checks import (
     as_csr,
     check_columns,
@@ -26,11 +27,13 @@ from skmoe._data.encoding import (
     encoded_columns,
     is_frame,
     make_encoder,
+    numeric_names,
 )
 from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import index_rows
 from skmoe._data.scaling import Standardization
+from skmoe._data.units import join_groups
 from skmoe._estimators.metadata_routing import make_routes
 from skmoe._estimators.parameters import (
     FitParameters,
@@ -39,10 +42,27 @@ from skmoe._estimators.parameters import (
 )
 from skmoe._estimators.part_parameters import accepts_missing, check_takes_offset
 from skmoe._estimators.tasks import TargetData, TrainingTarget
+from skmoe._estimators.unit_checks import (
+    check_gate_columns,
+    check_init_of_units,
+    validate_units_of_fit,
+)
 from skmoe._estimators.warm_start import PreviousFit
 from skmoe._mixture.initialization import INITIALIZERS
 from skmoe._mixture.model import Params
 from skmoe._numerics.typing import Array, Design
+
+
+class GivenRows(NamedTuple):
+    """Arguments of `fit` that have an entry for each row."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    groups: Any = None
+    metadata: Mapping[str, Any] = {}  # for the fits of experts that are estimators
+    offset: Any = None
+    units: Any = None
 
 
 class TrainingData(NamedTuple):
@@ -68,6 +88,12 @@ class TrainingData(NamedTuple):
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     # Of features and outputs, from the first pass over row blocks.
     block_scaling: tuple[Standardization, Standardization | None] | None = None
+    units: Array | None = None  # number of the unit of each row; None for each row its own
+
+    @property
+    def fold_groups(self) -> Array | None:
+        """Groups of rows that are on one side of every fold: of the user, and units."""
+        return join_groups(self.groups, self.units)
 
     def take(self, index: Array) -> TrainingData:
         """The rows at an index."""
@@ -78,6 +104,7 @@ class TrainingData(NamedTuple):
             init=self.init[:, index] if isinstance(self.init, np.ndarray) else self.init,
             raw_X=None if self.raw_X is None else index_rows(self.raw_X, index),
             groups=None if self.groups is None else self.groups[index],
+            units=None if self.units is None else self.units[index],
             offset=None if self.offset is None else self.offset[..., index],
             metadata={name: values[index] for name, values in self.metadata.items()},
         )
@@ -101,12 +128,7 @@ class TrainingData(NamedTuple):
 def validate_training_data(
     estimator: Any,
     params: FitParameters,
-    X: Any,
-    y: Any,
-    sample_weight: Any = None,
-    groups: Any = None,
-    metadata: dict[str, Any] | None = None,
-    offset: Any = None,
+    given: GivenRows,
     names: Array | None = None,
 ) -> TrainingData:
     """Validate the arguments of `fit`, without changing the estimator.
@@ -114,10 +136,10 @@ def validate_training_data(
     `names` are feature names, for X without names.
     """
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
-    X, y, attributes = _validate_X_y(validation_copy, params, X, y)
+    X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
-    weight = check_weights(sample_weight, len(y))
-    offset = validate_offset(params, offset, len(y), 1 if y.ndim == 1 else y.shape[1])
+    weight = check_weights(given.sample_weight, len(y))
+    offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     check_support(params, y, weight)
     raw_X = X if params.uses_estimators else None
     encoder = _make_encoder(params, X, weight)
@@ -137,12 +159,20 @@ def validate_training_data(
     if encoder is not None:
         gate_columns = encoded_columns(encoder, gate_columns)
     init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)
-    extras = check_metadata({"groups": groups, **(metadata or {})}, len(y))
+    extras = check_metadata({"groups": given.groups, **given.metadata}, len(y))
     check_metadata_used(extras, params)
+    units = validate_units_of_fit(params, given.units, weight)
+    if units is not None:
+        attributes["n_units_"] = len(units.labels)
+        if params.gate_aggregate is None and params.gate.depends_on_features:
+            column_names = numeric_names(names, encoder, n_features)
+            check_gate_columns(X, units, gate_columns, column_names)
+        check_init_of_units(init, units)
     attributes |= {"n_features_in_": n_features, "n_experts_": params.n_experts}
     if names is not None:
         attributes["feature_names_in_"] = names
     groups = extras.pop("groups", None)
+    is_trivial = units is None or (len(units.labels) == len(y) and (weight == 1.0).all())
     return TrainingData(
         X=X,
         y=y,
@@ -159,6 +189,7 @@ def validate_training_data(
         previous=None,
         attributes=attributes,
         offset=offset,
+        units=None if units is None or is_trivial else units.codes,
     )
 
 
@@ -260,6 +291,12 @@ def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Arr
     Their order does not depend on the order of the rows. Rows of different groups or
     offsets are different.
     """
+    keys, form = row_keys(params, data)
+    return unique_weighted_rows(data.X, keys, data.weight, form)
+
+
+def row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
+    """What distinguishes rows besides their features, and the canonical form of the data."""
     outputs = data.y.reshape(len(data.y), -1)
     keys = outputs
     if data.groups is not None:
@@ -269,8 +306,7 @@ def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Arr
     if data.encoder is not None:  # infrequent categories are merged in data.X
         keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
     signed = not params.task.is_classification
-    form = canonical_form(data.X, outputs.T, data.weight, signed=signed)
-    return unique_weighted_rows(data.X, keys, data.weight, form)
+    return keys, canonical_form(data.X, outputs.T, data.weight, signed=signed)
 
 
 def drop_zero_weight(data: TrainingData) -> TrainingData:

@@ -32,16 +32,18 @@ class BootstrapRows(NamedTuple):
     drawn_X: Any
     drawn_weight: Array | None
     drawn_offset: Array | None
+    drawn_units: Array | None  # number of the unit of each row
 
 
 def bootstrap_rows(rows: UserRows) -> BootstrapRows:
     """The rows of a bootstrap; those of integer weight are drawn as that many rows."""
     weight, counts = rows.weight, rows.weight.astype(int)
     if not (counts == weight).all():
-        return BootstrapRows(rows, rows.X, weight, rows.offset)
+        return BootstrapRows(rows, rows.X, weight, rows.offset, rows.units)
     index = np.repeat(np.arange(len(weight)), counts)
     offset = None if rows.offset is None else rows.offset[..., index]
-    return BootstrapRows(rows, rows.X[index], None, offset)
+    units = None if rows.units is None else rows.units[index]
+    return BootstrapRows(rows, rows.X[index], None, offset, units)
 
 
 def parametric_bootstrap(

@@ -18,8 +18,14 @@ class FitStatistics(NamedTuple):
     log_likelihood: float
     n_parameters: float
     n_rows: float  # sum of the weights
-    entropy: float  # of the responsibilities
+    entropy: float  # of the responsibilities of rows, or of units
     expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
+    n_units: int | None = None  # None for a unit of each row
+
+    @property
+    def n_independent(self) -> float:
+        """Number of independent observations: rows, or units."""
+        return self.n_rows if self.n_units is None else self.n_units
 
     @property
     def aic(self) -> float:
@@ -29,7 +35,7 @@ class FitStatistics(NamedTuple):
     @property
     def bic(self) -> float:
         """Schwarz's Bayesian information criterion."""
-        return bic(self.log_likelihood, self.n_parameters, self.n_rows)
+        return bic(self.log_likelihood, self.n_parameters, self.n_independent)
 
     @property
     def icl(self) -> float:
@@ -39,14 +45,18 @@ class FitStatistics(NamedTuple):
 
 def fit_statistics(mixture: FittedMixture, rows: UserRows) -> FitStatistics:
     """Statistics for weighted rows."""
-    resp, log_density = predictive_posterior(mixture.log_joint(rows.X, rows.y, rows.offset))
-    weight = rows.weight
+    resp, log_density = predictive_posterior(mixture.log_joint(rows))
+    weight, row_weight = rows.weight, rows.weight
+    if rows.units is not None:
+        weight = np.ones(len(log_density))
+        row_weight = np.bincount(rows.units, rows.weight)
     return FitStatistics(
         float(log_density @ weight),
         n_parameters(mixture),
-        float(weight.sum()),
+        float(rows.weight.sum()),
         classification_entropy(resp, weight),
-        resp @ weight,
+        resp @ row_weight,
+        None if rows.units is None else len(log_density),
     )
 
 

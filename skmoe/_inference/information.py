@@ -35,7 +35,7 @@ class Information(NamedTuple):
     """Sums over the rows, and the index of the coordinates (D of them) of each part."""
 
     observed: Array  # (D, D), penalties included
-    scores: Array  # weighted outer products of the gradients of the rows, (D, D)
+    scores: Array  # outer products of the gradients of rows, units or clusters, (D, D)
     complete_experts: list[Array]  # complete-data information of each expert, without penalties
     complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
@@ -53,11 +53,15 @@ class Covariance(NamedTuple):
 
 
 def observed_information(
-    model: MixtureModel, params: Params, blocks: Sequence[Dataset]
+    model: MixtureModel,
+    params: Params,
+    blocks: Sequence[Dataset],
+    clusters: Array | None = None,
 ) -> Information:
     """Information at given parameters, by one pass over the rows.
 
-    The parts must have the capabilities `SupportsInference` and `SupportsGateInference`.
+    Scores are summed over rows (or units) with the same number in `clusters`. The parts must have
+    the capabilities `SupportsInference` and `SupportsGateInference`.
     """
     experts: Any = model.experts
     gate: Any = model.gate
@@ -71,27 +75,27 @@ def observed_information(
     complete_experts = [np.zeros_like(penalty) for penalty in penalties]
     complete_gate = np.zeros_like(gate_penalty)
     expert_weight = np.zeros(len(penalties))
+    cluster_scores = ClusterScores(clusters, size)
     for rows in map(_densify, blocks):
         log_gate, joint = log_joint(model, params, rows)
         resp, _ = posterior(model, joint)
-        score = np.zeros((size, len(rows.weight)))
+        score = np.zeros((size, len(rows.gate_weight)))
         for k, expert_resp in enumerate(resp):
-            weight = expert_resp * rows.weight
+            row_weight = rows.row_responsibilities(expert_resp) * rows.weight
             complete_experts[k] += experts.information(
-                params.experts, k, rows.expert_design, rows.y, weight
+                params.experts, k, rows.expert_design, rows.y, row_weight
             )
-            gradient = np.concatenate(
-                [
-                    experts.score_rows(params.experts, k, rows.expert_design, rows.y),
-                    gate.score_rows(params.gate, k, rows.gate_design, log_gate),
-                ]
-            )
+            own_score = experts.score_rows(params.experts, k, rows.expert_design, rows.y)
+            gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
+            gradient = np.concatenate([rows.sum_over_units(own_score), gate_score])
             index = np.concatenate([expert_index[k], gate_index])
-            observed[np.ix_(index, index)] -= (gradient * weight) @ gradient.T
+            weighted = gradient * (expert_resp * rows.gate_weight)
+            observed[np.ix_(index, index)] -= weighted @ gradient.T
             score[index] += gradient * expert_resp
-            expert_weight[k] += weight.sum()
-        complete_gate += gate.information(params.gate, rows.gate_design, rows.weight, log_gate)
-        scores += (score * rows.weight) @ score.T
+            expert_weight[k] += row_weight.sum()
+        complete_gate += gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate)
+        scores += (score * rows.gate_weight) @ score.T
+        cluster_scores.add(score * rows.gate_weight)
     observed += scores
     for own, complete, penalty in zip(expert_index, complete_experts, penalties, strict=True):
         observed[np.ix_(own, own)] += complete + penalty
@@ -99,8 +103,38 @@ def observed_information(
     pseudo = (1.0 + model.balance) * complete_gate + gate_penalty
     observed[np.ix_(gate_index, gate_index)] += pseudo
     return Information(
-        observed, scores, complete_experts, complete_gate, expert_weight, expert_index, gate_index
+        observed,
+        scores if clusters is None else cluster_scores.outer_products(),
+        complete_experts,
+        complete_gate,
+        expert_weight,
+        expert_index,
+        gate_index,
     )
+
+
+class ClusterScores:
+    """Gradients of the log-likelihood, summed over the rows of each cluster."""
+
+    def __init__(self, clusters: Array | None, size: int) -> None:
+        self.clusters = clusters
+        self.start = 0
+        n_clusters = 0 if clusters is None else int(clusters.max()) + 1
+        self.sums = np.zeros((n_clusters, size))
+
+    def add(self, score: Array) -> None:
+        """Add the weighted gradients (D, n) of the next rows or units."""
+        if self.clusters is None:
+            return
+        end = self.start + score.shape[1]
+        codes = self.clusters[self.start : end]
+        member = (np.ones(len(codes)), (codes, np.arange(len(codes))))
+        self.sums += sparse.csr_array(member, shape=(len(self.sums), len(codes))) @ score.T
+        self.start = end
+
+    def outer_products(self) -> Array:
+        """Sum of the outer products of the sums, (D, D)."""
+        return self.sums.T @ self.sums
 
 
 def covariance(information: Information, at_bound: Array, robust: bool) -> Covariance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
@@ -12,22 +14,32 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
 
+class SandwichOptions(NamedTuple):
+    """Whether the covariance is the sandwich, and of which clusters."""
+
+    robust: bool
+    clusters: Array | None = None  # number of the cluster of each row or unit
+
+
 def observed_inference(
     mixture: FittedMixture,
     dataset: Dataset,
     layout: CoefficientLayout,
     coefficients: Coefficients,
-    robust: bool,
+    sandwich: SandwichOptions,
     reference: int | None,
 ) -> tuple[Inference, bool]:
-    """Inference by the observed information, and whether that is indefinite.
-
-    With `robust` the covariance is the sandwich covariance.
-    """
-    information = observed_information(mixture.model, mixture.params, split_into_blocks(dataset))
-    inverse = covariance(information, _at_bound(mixture, information), robust)
+    """Inference by the observed information, and whether that is indefinite."""
+    information = observed_information(
+        mixture.model, mixture.params, split_into_blocks(dataset), sandwich.clusters
+    )
+    inverse = covariance(information, _at_bound(mixture, information), sandwich.robust)
     matrix, reasons = coefficient_covariance(layout, mixture, information, inverse, reference)
-    method = "sandwich covariance" if robust else "observed information"
+    method = "observed information"
+    if sandwich.robust:
+        method = "sandwich covariance"
+        if sandwich.clusters is not None:
+            method += f", {len(np.unique(sandwich.clusters))} clusters"
     return Inference(coefficients, matrix, reasons, method), inverse.indefinite
 
 

@@ -102,6 +102,7 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
     """
     facts = {
         "rows": f"{statistics.n_rows:g}",
+        **({} if statistics.n_units is None else {"units": f"{statistics.n_units}"}),
         "log-likelihood": f"{statistics.log_likelihood:.6g}",
     }
     if with_criteria and np.isfinite(statistics.n_parameters):

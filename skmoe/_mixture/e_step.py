@@ -57,49 +57,67 @@ def e_step_block(
 ) -> EStepStatistics:
     """E-step on one block of rows.
 
-    With given responsibilities the log-likelihood is the expected complete-data log-likelihood.
+    With given responsibilities, of rows (K, n) or of units (K, U), the log-likelihood is the
+    expected complete-data log-likelihood.
     """
     log_gate, joint = log_joint(model, params, rows)
     if resp is None:
         resp, log_density = posterior(model, joint)
-        resp *= rows.weight
-        log_likelihood = float(rows.weight @ log_density)
+        log_likelihood = float(rows.gate_weight @ log_density)
     else:
-        resp = resp * rows.weight
         # Rows outside the support of an expert have log density minus infinity.
-        log_likelihood = float(np.vdot(resp, np.where(resp > 0.0, joint, 0.0)))
+        possible = np.where(resp > 0.0, joint, 0.0)
+        log_likelihood = float(np.vdot(resp * rows.gate_weight, possible))
     if model.balance:
-        log_likelihood += model.balance * float(rows.weight @ log_gate.mean(axis=0))
+        log_likelihood += model.balance * float(rows.gate_weight @ log_gate.mean(axis=0))
+    weighted = _weighted_responsibilities(model, rows, resp)
     return EStepStatistics(
         log_likelihood,
         float(rows.weight.sum()),
-        _part_statistics(model, params, rows, resp, log_gate),
-        _part_hessians(model, params, rows, resp, log_gate) if with_hessian else None,
+        _part_statistics(model, params, rows, weighted, log_gate),
+        _part_hessians(model, params, rows, weighted, log_gate) if with_hessian else None,
     )
 
 
+def _weighted_responsibilities(
+    model: MixtureModel, rows: Dataset, resp: Array
+) -> tuple[Array, Array]:
+    """Responsibilities times weights, for the gate (K, U) and for the experts (K, n).
+
+    Those of the gate contain the uniform pseudo-observations that balance the experts.
+    """
+    gate_resp = resp * rows.gate_weight
+    expert_resp = gate_resp if rows.units is None else rows.row_responsibilities(resp) * rows.weight
+    if model.balance:
+        gate_resp = gate_resp + model.balance / len(resp) * rows.gate_weight
+    return gate_resp, expert_resp
+
+
 def _part_statistics(
-    model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
+    model: MixtureModel,
+    params: Params,
+    rows: Dataset,
+    weighted: tuple[Array, Array],
+    log_gate: Array,
 ) -> tuple[Any, Any]:
-    """Statistics of gate and experts."""
-    gate_resp = _balanced_responsibilities(model, rows, resp)
+    """Statistics of gate and experts, from their weighted responsibilities."""
+    gate_resp, expert_resp = weighted
     return (
         model.gate.statistics(params.gate, rows.gate_design, gate_resp, log_gate),
-        model.experts.statistics(params.experts, rows.expert_design, rows.y, resp),
+        model.experts.statistics(params.experts, rows.expert_design, rows.y, expert_resp),
     )
 
 
 def _part_hessians(
-    model: MixtureModel, params: Params, rows: Dataset, resp: Array, log_gate: Array
+    model: MixtureModel,
+    params: Params,
+    rows: Dataset,
+    weighted: tuple[Array, Array],
+    log_gate: Array,
 ) -> tuple[Any, Any]:
     """Hessians of gate and experts."""
-    gate_resp = _balanced_responsibilities(model, rows, resp)
+    gate_resp, expert_resp = weighted
     return (
         model.gate.hessian(params.gate, rows.gate_design, gate_resp, log_gate),
-        model.experts.hessian(params.experts, rows.expert_design, rows.y, resp),
+        model.experts.hessian(params.experts, rows.expert_design, rows.y, expert_resp),
     )
-
-
-def _balanced_responsibilities(model: MixtureModel, rows: Dataset, resp: Array) -> Array:
-    """Responsibilities with the uniform pseudo-observations that balance the experts."""
-    return resp + model.balance / len(resp) * rows.weight if model.balance else resp

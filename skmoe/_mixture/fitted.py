@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, subset
+from skmoe._data.rows import Dataset, UserRows, subset
 from skmoe._mixture.model import (
     MixtureModel,
     Params,
@@ -45,43 +45,63 @@ class FittedMixture(NamedTuple):
         """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
         return self._map_blocks(X, lambda rows, added: self._expert_means(rows) + added, offset)
 
-    def predict(self, X: Any, offset: Array | None = None) -> Array:
-        """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n)."""
-        return self._map_blocks(X, lambda rows, added: self._mean(rows) + added, offset)
+    def log_gate_of_units(self, rows: UserRows) -> Array:
+        """Log gate probabilities of units, (K, U)."""
+        return self._log_gate(self.preprocessor.transform_units(rows))
 
     @underflow_to_zero
-    def log_joint(self, X: Any, y: Array, offset: Array | None = None) -> Array:
-        """Log joint density of expert and y, (K, n), for outputs (m, n) or class codes (n,)."""
+    def predict(self, X: Any, offset: Array | None = None, gate_prob: Array | None = None) -> Array:
+        """Mean of the mixture (m, n) in the units of y, or class probabilities (C, n).
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
         parts = [
-            predictive_log_joint(self.model, self.params, rows)
-            for rows, _ in self.preprocessor.transform_blocks(X, y, offset)
+            self._mean(rows, log_gate) + added
+            for rows, added, log_gate in self._gated_blocks(X, offset, gate_prob)
         ]
-        return np.concatenate(parts, axis=1) - self.preprocessor.log_jacobian
+        return np.concatenate(parts, axis=-1)
 
     @underflow_to_zero
-    def responsibilities(self, X: Any, y: Array, offset: Array | None = None) -> Array:
-        """Probability that each expert generated each row, (K, n)."""
-        return predictive_posterior(self.log_joint(X, y, offset))[0]
+    def log_joint(self, rows: UserRows) -> Array:
+        """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
+        log_jacobian = self.preprocessor.log_jacobian
+        if rows.units is not None:
+            dataset = self.preprocessor.transform_units(rows)
+            joint = predictive_log_joint(self.model, self.params, dataset)
+            return joint - log_jacobian * dataset.unit_weight
+        parts = [
+            predictive_log_joint(self.model, self.params, block)
+            for block, _ in self.preprocessor.transform_blocks(rows.X, rows.y, rows.offset)
+        ]
+        return np.concatenate(parts, axis=1) - log_jacobian
 
     @underflow_to_zero
-    def log_density(self, X: Any, y: Array, offset: Array | None = None) -> Array:
-        """Log density or log probability of y, (n,)."""
-        return predictive_posterior(self.log_joint(X, y, offset))[1]
+    def responsibilities(self, rows: UserRows) -> Array:
+        """Probability that each expert generated each row (K, n), or each unit (K, U)."""
+        return predictive_posterior(self.log_joint(rows))[0]
+
+    @underflow_to_zero
+    def log_density(self, rows: UserRows) -> Array:
+        """Log density or log probability of y, of rows (n,) or units (U,)."""
+        return predictive_posterior(self.log_joint(rows))[1]
 
     @underflow_to_zero
     def distribution(
-        self, X: Any, offset: Array | None, single_output: bool
+        self, X: Any, offset: Array | None, single_output: bool, gate_prob: Array | None = None
     ) -> PredictiveDistribution:
-        """Predictive distribution of each row, in the units of y."""
+        """Predictive distribution of each row, in the units of y.
+
+        Probabilities (K, n) of the experts replace those of the gate, if given.
+        """
         blocks = [
-            (np.exp(self._log_gate(rows)), self._components(rows, added))
-            for rows, added in self.preprocessor.transform_blocks(X, offset=offset)
+            (np.exp(log_gate), self._components(rows, added, log_gate))
+            for rows, added, log_gate in self._gated_blocks(X, offset, gate_prob)
         ]
-        gate_prob = np.concatenate([prob for prob, _ in blocks], axis=1)
+        weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
             concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
-        return predictive_distribution(components, gate_prob, single_output)
+        return predictive_distribution(components, weights, single_output)
 
     # --- blocks of rows ---
 
@@ -92,6 +112,20 @@ class FittedMixture(NamedTuple):
         blocks = self.preprocessor.transform_blocks(X, offset=offset)
         return np.concatenate([block_fn(rows, added) for rows, added in blocks], axis=-1)
 
+    def _gated_blocks(
+        self, X: Any, offset: Array | None, gate_prob: Array | None
+    ) -> Iterator[tuple[Dataset, Any, Array]]:
+        """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
+        start = 0
+        for rows, added in self.preprocessor.transform_blocks(X, offset=offset):
+            end = start + len(rows.weight)
+            if gate_prob is None:
+                yield rows, added, self._log_gate(rows)
+            else:
+                with np.errstate(divide="ignore"):
+                    yield rows, added, np.log(gate_prob[:, start:end])
+            start = end
+
     def _log_gate(self, rows: Dataset) -> Array:
         log_gate = self.model.gate.log_prob(self.params.gate, rows.gate_design)
         return routed_log_gate(self.model, log_gate)
@@ -100,8 +134,8 @@ class FittedMixture(NamedTuple):
         means = self.model.experts.mean(self.params.experts, rows.expert_design)
         return self.preprocessor.unstandardize_mean(means)
 
-    def _mean(self, rows: Dataset) -> Array:
-        gate_prob = np.exp(self._log_gate(rows))
+    def _mean(self, rows: Dataset, log_gate: Array) -> Array:
+        gate_prob = np.exp(log_gate)
         if self.model.top_k is not None:
             return self._routed_mean(rows, gate_prob)
         means = self._expert_means(rows)
@@ -121,12 +155,12 @@ class FittedMixture(NamedTuple):
                 mean[:, routed] += prob[routed] * expert_mean
         return self.preprocessor.unstandardize_mean(np.asarray(mean))
 
-    def _components(self, rows: Dataset, added: Array | float) -> list[Any]:
+    def _components(self, rows: Dataset, added: Array | float, log_gate: Array) -> list[Any]:
         """Components of each expert in the units of y; weight zero where a row is not routed."""
         scaling = self.preprocessor.target_scaling
         assert scaling is not None
         n_rows, components = len(rows.weight), []
-        for k, log_prob in enumerate(self._log_gate(rows)):
+        for k, log_prob in enumerate(log_gate):
             routed = np.arange(n_rows)
             if self.model.top_k is not None:
                 # Experts without routed rows are evaluated on one row to obtain the number of

@@ -91,7 +91,8 @@ def make_init_data(
     expert_design, _ = split_offset(rows.expert_design)
     designs = [expert_design] if init_design is None else [init_design]
     if init_design is None and rows.gate_design is not expert_design:
-        designs.append(rows.gate_design)
+        of_rows = slice(None) if rows.units is None else rows.units.codes
+        designs.append(rows.gate_design[of_rows])
     features = [design[:, :-1] for design in designs]
     if sparse.issparse(features[0]):
         columns = sparse.hstack(features, format="csc")

@@ -44,14 +44,17 @@ def m_step_from(
 def params_from_responsibilities(
     model: MixtureModel, rows: Dataset, resp: Array, n_steps: int
 ) -> Params:
-    """Parameters for given responsibilities (K, n), by M-steps with a line search."""
+    """Parameters for given responsibilities of rows (K, n) or units (K, U).
+
+    They are found by M-steps with a line search.
+    """
     n_experts = len(resp)
     params = Params(
         model.gate.init_params(n_experts, rows.gate_design.shape[1]),
         model.experts.init_params(n_experts, rows.expert_design.shape[1]),
     )
     blocks = split_into_blocks(rows)
-    ends = np.cumsum([len(block.weight) for block in blocks])
+    ends = np.cumsum([len(block.gate_weight) for block in blocks])
     block_resp = np.split(resp, ends[:-1], axis=1)
 
     def expected_log_likelihood(params: Params, with_hessian: bool) -> EStepStatistics:

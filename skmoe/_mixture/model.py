@@ -36,9 +36,19 @@ class Params(NamedTuple):
 
 
 def log_joint(model: MixtureModel, params: Params, rows: Dataset) -> tuple[Array, Array]:
-    """Log probabilities of the gate, and log joint densities of expert and y, both (K, n)."""
+    """Log probabilities of the gate, and log joint densities of expert and y, both (K, n).
+
+    With units both are of units, (K, U): the rows of a unit have one expert, given which they are
+    independent.
+    """
     log_gate = model.gate.log_prob(params.gate, rows.gate_design)
-    return log_gate, log_gate + model.experts.log_prob(params.experts, rows.expert_design, rows.y)
+    return log_gate, log_gate + _log_density(model, params, rows)
+
+
+def _log_density(model: MixtureModel, params: Params, rows: Dataset) -> Array:
+    """Log densities of rows (K, n), or of all rows of units (K, U), under each expert."""
+    log_density = model.experts.log_prob(params.experts, rows.expert_design, rows.y)
+    return rows.sum_over_units(log_density)
 
 
 # --- posterior in the fit ---------------------------------------------------------------------
@@ -47,13 +57,15 @@ def log_joint(model: MixtureModel, params: Params, rows: Dataset) -> tuple[Array
 def posterior(model: MixtureModel, joint: Array) -> tuple[Array, Array]:
     """Responsibilities (K, n) and log densities (n,) of the E-step, from log joint densities.
 
+    Those of units, (K, U) and (U,), if the joint densities are.
+
     With `top_k` only the k most probable experts of each row, given y, have responsibilities.
     """
     return log_normalise(keep_top_k(joint, model.top_k))
 
 
 def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Responsibilities of the E-step, (K, n)."""
+    """Responsibilities of the E-step, (K, n), or (K, U) of units."""
     return posterior(model, log_joint(model, params, rows)[1])[0]
 
 
@@ -69,9 +81,9 @@ def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
 
 
 def predictive_log_joint(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Log joint densities (K, n) of expert and y, under the routed gate."""
+    """Log joint densities of expert and y, (K, n) or (K, U), under the routed gate."""
     log_gate = routed_log_gate(model, model.gate.log_prob(params.gate, rows.gate_design))
-    return log_gate + model.experts.log_prob(params.experts, rows.expert_design, rows.y)
+    return log_gate + _log_density(model, params, rows)
 
 
 def predictive_posterior(joint: Array) -> tuple[Array, Array]:
@@ -85,7 +97,7 @@ def predictive_posterior(joint: Array) -> tuple[Array, Array]:
 class Usage(NamedTuple):
     """How much each expert is used; arrays of shape (K,)."""
 
-    mean_gate_prob: Array  # in predictions
+    mean_gate_prob: Array  # in predictions, over rows or units
     # Total weight of the rows routed to the expert: to the k most probable experts with `top_k`, to
     # the most probable expert without it.
     load: Array
@@ -102,7 +114,7 @@ def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
 def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage:
     """Usage on one block of rows, with the weighted sum of the gate probabilities."""
     log_gate, joint = log_joint(model, params, rows)
-    gate_prob = np.exp(routed_log_gate(model, log_gate)) @ rows.weight
-    load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.weight
+    gate_prob = np.exp(routed_log_gate(model, log_gate)) @ rows.gate_weight
+    load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.unit_weight
     resp, _ = predictive_posterior(keep_top_k(joint, model.top_k))
-    return Usage(gate_prob, load, resp @ rows.weight)
+    return Usage(gate_prob, load, resp @ rows.unit_weight)

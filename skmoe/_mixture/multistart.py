@@ -43,7 +43,8 @@ from skmoe._mixture.initialization import (
 )
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
-from skmoe._numerics.typing import Array
+from skmoe._mixture.unit_initialization import unit_features
+from skmoe._numerics.typing import TINY, Array
 
 # Iterations of the first round, all of them without extrapolation: for parametric experts, and for
 # estimators, whose iterations are expensive.
@@ -69,7 +70,8 @@ class EMProblem(NamedTuple):
     model: MixtureModel
     rows: Any  # a Dataset, or a BlockSource
     init_data: InitData
-    init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
+    # Named initialisation, responsibilities of rows (K, n) or units (K, U), or parameters.
+    init: str | Array | Params
     seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
     max_iter: int
     tol: float
@@ -90,7 +92,7 @@ def fit_best_start(
         return _search_starts(problem, problem.init, start_monitors, monitor, n_jobs)
     params = problem.init
     if isinstance(params, np.ndarray):
-        resp = problem.model.experts.restrict(params, problem.rows.y)
+        resp = _restrict(problem.model, params, problem.rows)
         params = params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
     start = EMStart(params, problem.previous_lower_bounds, problem.resume_state)
     monitor.start()
@@ -189,11 +191,16 @@ def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResul
     """Initialise, and run a few EM iterations."""
     rng = np.random.default_rng(job.seed)
     rows, X, Y, _ = problem.init_data
+    weight = rows.weight
+    if rows.units is not None:
+        X, Y, weight = unit_features(problem.init_data)
     experts, n_experts = problem.model.experts, problem.model.n_experts
     n_cells = experts.n_cells(n_experts)
-    weight = bayesian_bootstrap_weights(rows.weight, rng) if job.is_repeated else rows.weight
+    weight = bayesian_bootstrap_weights(weight, rng) if job.is_repeated else weight
     labels = smooth_labels(INITIALIZERS[job.init_name](X, Y, weight, n_cells, rng), n_cells)
-    resp = experts.initial_responsibilities(labels, n_experts, rows.y, job.shuffles(rng))
+    of_rows = rows.row_responsibilities(labels)
+    resp = experts.initial_responsibilities(of_rows, n_experts, rows.y, job.shuffles(rng))
+    resp = resp if rows.units is None else _of_units(problem.model, resp, rows)
     params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
     n_iter = _n_iter_first_round(problem)
     return _run_em(problem, EMStart(params), min(n_iter, problem.max_iter), n_iter, monitor)
@@ -278,15 +285,36 @@ def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor)
     posteriors = zip(*_block_posteriors(problem, run), strict=True)
     resp, log_density = (np.concatenate(parts, axis=-1) for parts in posteriors)
     order = np.argsort(log_density, kind="stable")
-    fraction = np.cumsum(rows.weight[order]) / rows.weight.sum()
+    fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
     worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
     resp[:, worst] *= 1.0 - LABEL_SMOOTHING
     for i, k in enumerate(collapsed):
         resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
-    resp = model.experts.restrict(resp, rows.y)
+    resp = _restrict(model, resp, rows)
     params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
     on_iteration = partial(_without_resume_state, monitor)
     return _run_em(problem, EMStart(params), problem.max_iter, N_PLAIN_ITER, on_iteration)
+
+
+def _restrict(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities, of rows or units, that are zero where an expert cannot have made y."""
+    if rows.units is None:
+        return model.experts.restrict(resp, rows.y)
+    return _of_units(model, rows.row_responsibilities(resp), rows)
+
+
+def _of_units(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities (K, U) of units, from those of their rows, (K, n).
+
+    An expert that cannot have made one of the rows of a unit has not made the unit.
+    """
+    units = rows.units
+    assert units is not None
+    possible = model.experts.restrict(np.ones_like(resp), rows.y) > 0.0
+    every_row = np.minimum.reduceat(possible, units.starts, axis=1)
+    mean = units.sum_rows(resp * rows.weight) / rows.unit_weight
+    mean = (mean + TINY**0.5) * every_row
+    return mean / np.maximum(mean.sum(axis=0), TINY)
 
 
 def _rows_in_memory(problem: EMProblem) -> Dataset:
@@ -294,7 +322,7 @@ def _rows_in_memory(problem: EMProblem) -> Dataset:
 
 
 def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array, Array]]:
-    """Responsibilities and log densities of the rows in memory, block by block."""
+    """Responsibilities and log densities of the rows or units in memory, block by block."""
     for block in split_into_blocks(_rows_in_memory(problem)):
         yield posterior(problem.model, log_joint(problem.model, run.params, block)[1])
 
@@ -303,7 +331,7 @@ def _collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
     """Indices of the experts that have lost nearly all rows."""
     blocks = split_into_blocks(_rows_in_memory(problem))
     posteriors = zip(_block_posteriors(problem, run), blocks, strict=True)
-    mass = np.sum([resp @ block.weight for (resp, _), block in posteriors], axis=0)
+    mass = np.sum([resp @ block.unit_weight for (resp, _), block in posteriors], axis=0)
     return np.flatnonzero(is_collapsed(mass))
 
 

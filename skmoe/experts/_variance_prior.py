@@ -22,8 +22,10 @@ RELATIVE_FLOOR = 1e-6
 MAX_ROUNDING_FLOOR = 0.25
 
 
-def estimate_noise_variance(X: Array, Y: Array, weight: Array) -> Array:
+def estimate_noise_variance(X: Array, Y: Array, weight: Array, units: Array | None = None) -> Array:
     """Estimate of the residual variance of standardised outputs Y (m, n) given X, (m,).
+
+    Rows with the same number in `units` are in one fold.
 
     It is the smaller of the out-of-fold mean squared errors of a ridge regression and of a
     regression tree, since the regression function can be smooth or piecewise constant. The rows are
@@ -37,6 +39,8 @@ def estimate_noise_variance(X: Array, Y: Array, weight: Array) -> Array:
     # Relative weights: the small ridge penalty must keep its size beside them.
     weight = weight / weight.mean()
     fold = np.arange(len(sample)) % N_NOISE_FOLDS
+    if units is not None:
+        fold = np.unique(units[sample], return_inverse=True)[1].ravel() % N_NOISE_FOLDS
     models = (Ridge(alpha=1e-3), DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
     errors = [_out_of_fold_error(model, X, Y, weight, fold) for model in models]
     # The noise variance is at most the marginal variance, which is one.
@@ -48,7 +52,7 @@ def _out_of_fold_error(
 ) -> Array:
     """Out-of-fold weighted mean squared error of each output, (m,)."""
     squares = np.zeros(len(Y))
-    for held_out in range(N_NOISE_FOLDS):
+    for held_out in np.unique(fold):
         train, test = fold != held_out, fold == held_out
         fitted = clone(model).fit(X[train], Y[:, train].T, sample_weight=weight[train])
         predicted = fitted.predict(X[test]).reshape(test.sum(), len(Y)).T

@@ -11,6 +11,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.rows import UserRows
 from skmoe._mixture import multistart
 from skmoe._mixture.model import Params
 
@@ -29,7 +30,7 @@ def densities_of_starts(moe, X, y):
         own = slice(s * n_each, (s + 1) * n_each)
         experts = type(mixture.params.experts)(*(v[own] for v in mixture.params.experts))
         alone = mixture._replace(model=model, params=Params(gate, experts))
-        logs.append(alone.log_density(X, y))
+        logs.append(alone.log_density(UserRows(X, y, np.ones(len(X)), None)))
     return np.array(logs)
 
 

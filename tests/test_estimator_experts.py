@@ -476,7 +476,7 @@ def test_several_outputs():
 def test_large_tables_start_on_a_sample(monkeypatch):
     moe = MixtureOfExpertsRegressor(2, expert=DecisionTreeRegressor(min_samples_leaf=10))
     whole = clone(moe).set_params(random_state=0).fit(X, Y)
-    monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 150)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 150)
     sampled = clone(moe).set_params(random_state=0).fit(X, Y)
     assert sampled.score(X, Y) > whole.score(X, Y) - 0.1
 

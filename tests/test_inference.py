@@ -118,7 +118,7 @@ def test_the_information_is_the_second_derivative(parameters):
         moe = MixtureOfExpertsRegressor(**PRECISE | parameters)
     weight = np.random.default_rng(0).integers(1, 4, size=len(y)).astype(float)
     moe.fit(X, y, sample_weight=weight)
-    rows, _ = moe._fitted.preprocessor.transform(*moe._validate_rows(X, y, weight))
+    rows = moe._fitted.preprocessor.transform_units(moe._validate_rows(X, y, weight))
     exact, differences = information_by_differences(moe, rows)
     assert_allclose(exact, differences, rtol=1e-3, atol=1e-3 * np.abs(exact).max())
 

@@ -140,7 +140,7 @@ def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
     # Without the prior, whose scale is estimated on the sample.
     moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, random_state=0, tol=1e-9)
     whole = clone(moe).fit(X, y)
-    monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 300)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 300)
     sampled = clone(moe).fit(X, y)
     assert sampled.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-7)
     assert_allclose(sampled.predict(X), whole.predict(X), atol=1e-3)
@@ -158,7 +158,7 @@ def em_problem(moe, X, y):
 
 def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):
     X, y = two_regimes(n_rows=500)
-    monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 100)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 100)
     setup = em_problem(MixtureOfExpertsRegressor(2, random_state=0), X, y)
     assert len(setup.init_data.rows.weight) == 100
     assert setup.init_data.rows.weight.sum() == pytest.approx(500)
@@ -168,11 +168,11 @@ def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):
 @pytest.mark.parametrize(("n_experts", "n_rows"), [(2, 40), (4, 60), (8, 100)])
 def test_more_coefficients_start_from_more_rows(monkeypatch, n_experts, n_rows):
     X, y = two_regimes(n_rows=500)
-    monkeypatch.setattr("skmoe._estimators.problem.MAX_INIT_ROWS", 100)
-    monkeypatch.setattr("skmoe._estimators.problem.MIN_INIT_ROWS", 40)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 100)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MIN_INIT_ROWS", 40)
     # A coefficient of gate and expert each for every column and the intercept.
     monkeypatch.setattr(
-        "skmoe._estimators.problem.INIT_ROWS_PER_COEFFICIENT", 7.5 / (X.shape[1] + 1)
+        "skmoe._estimators.init_rows.INIT_ROWS_PER_COEFFICIENT", 7.5 / (X.shape[1] + 1)
     )
     setup = em_problem(MixtureOfExpertsRegressor(n_experts), X, y)
     assert len(setup.init_data.rows.weight) == n_rows

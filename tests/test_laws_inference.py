@@ -124,8 +124,8 @@ class Likelihood:
         gate = np.pad(gate, ((0, 1), (0, 3 - gate.shape[1])))
         return coef, log_variance, gate
 
-    def rows(self, theta):
-        """Log density of each row."""
+    def parts(self, theta):
+        """Log probabilities of the gate and log densities under each expert, both (n, K)."""
         coef, log_variance, gate = self.split(theta)
         log_gate = log_softmax(self.X @ gate.T, axis=1)
         predictor = np.einsum("nd,kmd->nkm", self.X, coef)
@@ -140,6 +140,11 @@ class Likelihood:
             order = [zeros, predictor] if self.C == 2 else [predictor, zeros]
             logits = np.concatenate(order, axis=2)
             logs = log_softmax(logits, axis=2)[np.arange(len(self.y)), :, self.y]
+        return log_gate, logs
+
+    def rows(self, theta):
+        """Log density of each row."""
+        log_gate, logs = self.parts(theta)
         return np.logaddexp.reduce(log_gate + logs, axis=1)
 
     def penalty(self, theta):
@@ -182,6 +187,30 @@ class Likelihood:
         gate = gate - gate.mean(axis=0) if self.has_slopes else constant_gate
         gate = gate if reference is None else gate - gate[reference]
         return np.concatenate([*parts, gate.ravel()])
+
+
+class UnitLikelihood(Likelihood):
+    """The same for units of three rows, in which weights are powers of densities."""
+
+    def rows(self, theta):
+        """Log density of each unit."""
+        log_gate, logs = self.parts(theta)
+        sums = (self.weight[:, None] * logs).reshape(-1, 3, self.K).sum(axis=1)
+        return np.logaddexp.reduce(log_gate[::3] + sums, axis=1)
+
+    def objective(self, theta):
+        return self.rows(theta).sum() - self.penalty(theta)
+
+
+def unit_table(family, task):
+    """Rows of `table` in units of three from one regime, which have the same features."""
+    X, y, weight, start = table(family, task)
+    regime = start.argmax(axis=1)
+    rows = [np.flatnonzero(regime == r) for r in (0, 1)]
+    rows = [own[np.argsort(X[own, 1], kind="stable")][: len(own) // 3 * 3] for own in rows]
+    order = np.concatenate(rows)
+    means = X[order].reshape(-1, 3, 2).mean(axis=1)
+    return np.repeat(means, 3, axis=0), y[order], weight[order], start[order]
 
 
 def derivative(function, point, step):
@@ -299,6 +328,42 @@ def test_inference_is_that_of_numerical_derivatives(family, task, gate, options)
             assert clear.sum() >= 0.8 * known.sum()
             assert_allclose(result.standard_errors[clear], expected[clear], rtol=2e-3)
             check_tests_and_intervals(result, clear)
+
+
+@pytest.mark.parametrize("gate", list(GATES))
+@pytest.mark.parametrize(("family", "task"), KINDS)
+def test_inference_of_units_is_that_of_numerical_derivatives(family, task, gate):
+    X, y, weight, start = unit_table(family, task)
+    units = np.repeat(np.arange(len(y) // 3), 3)
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    options = options_of(family) | ({} if task == "classifier" else {"dispersion_prior": 1.0})
+    moe = kind(2, gate=gate, alpha=1.0, tol=1e-13, max_iter=20_000, init=start, **options)
+    moe.fit(X, y, sample_weight=weight, units=units)
+    likelihood = UnitLikelihood(moe, X, y, weight, family, task)
+    theta = likelihood.at(moe)
+    assert_allclose(
+        moe.lower_bound_ * weight.sum(),
+        likelihood.objective(theta) + constant(likelihood),
+        rtol=1e-8,
+    )
+    rough = 1e-4 * np.maximum(1.0, np.abs(theta))
+    inverse = linalg.inv(-hessian(likelihood.objective, theta, rough))
+    gradient = derivative(likelihood.objective, theta, rough)
+    assert (np.abs(inverse @ gradient) < 1e-2 * np.sqrt(np.diag(inverse))).all()
+    scores = derivative(likelihood.rows, theta, rough)
+    pairs = np.arange(len(scores)) // 2
+    sums = np.stack([scores[pairs == pair].sum(axis=0) for pair in range(pairs.max() + 1)])
+    jacobian = derivative(likelihood.reported, theta, rough)
+    for options, covariance in (
+        ({"method": "observed"}, inverse),
+        ({"method": "sandwich"}, inverse @ scores.T @ scores @ inverse),
+        ({"method": "sandwich", "cluster": np.repeat(pairs, 3)}, inverse @ sums.T @ sums @ inverse),
+    ):
+        found = moe.inference(X, y, weight, units=units, **options)
+        expected = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
+        known = (expected > 1e-9 * np.abs(found.estimates).max()) & (expected < 30.0)
+        assert known.sum() > 3
+        assert_allclose(found.standard_errors[known], expected[known], rtol=2e-3)
 
 
 def constant(likelihood):

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
-from skmoe._estimators import n_experts_selection, partial_fit, problem
+from skmoe._estimators import init_rows, n_experts_selection, partial_fit, row_buffer
 from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData
 from skmoe.checkpoints import MIN_INTERVAL, fit_with_checkpoints
 
@@ -56,18 +56,18 @@ def test_the_sample_of_an_initialisation_grows_with_the_coefficients(monkeypatch
     design, weight = np.ones((10, 4)), np.ones(10)
     rows = Dataset(design, np.ones((10, 3)), np.ones((2, 10)), weight)
     n_coefficients = 5 * (4 + 2 * 3)
-    monkeypatch.setattr(problem, "MIN_INIT_ROWS", 1)
-    found = problem._init_sample_size(rows, np.ones((2, 10)), 5)
-    assert found == problem.INIT_ROWS_PER_COEFFICIENT * n_coefficients
-    monkeypatch.setattr(problem, "MIN_INIT_ROWS", 5_000)
-    assert problem._init_sample_size(rows, np.ones((2, 10)), 5) == 5_000
-    assert problem._init_sample_size(rows, np.ones((2, 10)), 10**6) == problem.MAX_INIT_ROWS
+    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 1)
+    found = init_rows._init_sample_size(rows, np.ones((2, 10)), 5)
+    assert found == init_rows.INIT_ROWS_PER_COEFFICIENT * n_coefficients
+    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 5_000)
+    assert init_rows._init_sample_size(rows, np.ones((2, 10)), 5) == 5_000
+    assert init_rows._init_sample_size(rows, np.ones((2, 10)), 10**6) == init_rows.MAX_INIT_ROWS
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
 def test_young_streams_start_again_when_their_rows_have_doubled(kind, container, monkeypatch):
-    monkeypatch.setattr(partial_fit, "N_BUFFERED_ROWS", 1_300)
+    monkeypatch.setattr(row_buffer, "N_BUFFERED_ROWS", 1_300)
     X, y, _ = table(kind, 2_000)
     X[:, 1:] = np.where(np.abs(X[:, 1:]) < 0.2, 0.0, X[:, 1:])
     sizes = []

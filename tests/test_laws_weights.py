@@ -47,7 +47,8 @@ from skmoe._data.block_checks import BlockChecker
 from skmoe._data.extra_features import N_BASE_FOLDS
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import UserRows
-from skmoe._estimators import n_experts_selection, partial_fit, problem
+from skmoe._estimators import init_rows, n_experts_selection, problem
+from skmoe._estimators import row_buffer as buffers
 from skmoe._estimators.attributes import warn_collapsed
 from skmoe._inference.bootstrap import bootstrap_rows
 from skmoe._mixture import initialization
@@ -188,7 +189,7 @@ def by_parquet(moe, X, y, weight, tmp_path, monkeypatch):
 
 
 def by_memory_map(moe, X, y, weight, tmp_path, monkeypatch):
-    monkeypatch.setattr(problem, "MAX_INIT_ROWS", len(y) // 2)
+    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", len(y) // 2)
     np.save(tmp_path / "X.npy", X)
     return moe.fit(np.load(tmp_path / "X.npy", mmap_mode="r"), y, sample_weight=weight)
 
@@ -530,8 +531,8 @@ def test_samples_weigh_as_much_as_all_rows(monkeypatch):
     known = {tuple(row): w for row, w in zip(X, weight, strict=True)}
     own = np.array([known[tuple(row)] for row in found.sample.X])
     assert_allclose(found.sample.weight / own, weight.sum() / own.sum())
-    monkeypatch.setattr(problem, "MAX_INIT_ROWS", 40)
-    monkeypatch.setattr(problem, "MIN_INIT_ROWS", 40)
+    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", 40)
+    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 40)
     seen = []
     keep = problem.EMProblem
     monkeypatch.setattr(problem, "EMProblem", lambda *args: seen.append(keep(*args)) or seen[-1])
@@ -732,7 +733,7 @@ def test_a_heavy_row_of_a_stream_is_several_rows(case, half_life):
 
 
 def test_rows_of_little_weight_are_not_stored_for_ever(monkeypatch):
-    monkeypatch.setattr(partial_fit, "N_BUFFERED_ROWS", 150)
+    monkeypatch.setattr(buffers, "N_BUFFERED_ROWS", 150)
     X, y = two_regimes(300, 2)
     moe = clone(STREAMS["regressor"])
     n_stored = []

@@ -18,7 +18,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._estimators import partial_fit
-from skmoe._estimators.partial_fit import N_BUFFERED_ROWS
+from skmoe._estimators.row_buffer import N_BUFFERED_ROWS
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.online import init_online_state, rescale, rescaling
 from skmoe.experts import LinearExperts, LogisticExperts
@@ -346,7 +346,7 @@ def test_weights_and_class_weights_of_early_rows(monkeypatch):
         "skmoe._estimators.partial_fit.MIN_REINITIALIZATION_GAIN", -np.inf
     )  # always begins anew
     # More than the weight of the first batch, and less than that of both.
-    monkeypatch.setattr("skmoe._estimators.partial_fit.N_BUFFERED_ROWS", 600)
+    monkeypatch.setattr("skmoe._estimators.row_buffer.N_BUFFERED_ROWS", 600)
     halves = clone(moe)
     for here in (slice(300), slice(300, 600)):
         halves.partial_fit(

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 from skmoe._data.checks import as_csr, check_block_weights, check_offset, check_same_length
 from skmoe._data.feature_checks import explain_features
 from skmoe._data.target_checks import check_target, check_target_size
+from skmoe._data.units import UnitLabels
 from skmoe._numerics.typing import Array, Design
 
 
@@ -23,16 +24,22 @@ class Block(NamedTuple):
     y: Array
     weight: Array
     offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
+    units: UnitLabels | None = None  # of which the rows are next to each other
 
     def take(self, index: Array | slice) -> Block:
         """The rows at an index."""
         X = sparse.csr_array(self.X) if sparse.issparse(self.X) else self.X
         offset = None if self.offset is None else self.offset[..., index]
-        return Block(X[index], self.y[index], self.weight[index], offset)
+        units = None if self.units is None else self.units.take(index)
+        return Block(X[index], self.y[index], self.weight[index], offset, units)
 
 
 class BlockColumns(BaseEstimator):
     """Receives `n_features_in_` and `feature_names_in_` of the first block from scikit-learn."""
+
+
+def no_units(units: Any, X: Any, names: Any) -> None:
+    """Units of blocks without units."""
 
 
 class BlockChecker:
@@ -48,6 +55,9 @@ class BlockChecker:
     check_offset : callable
         Called with the offset, and the numbers of rows and outputs, of each block; returns an array
         (n,) or (m, n), or raises ValueError.
+    check_units : callable
+        Called with the units, the features and their names of each block; returns the units, or
+        raises ValueError.
     """
 
     def __init__(
@@ -55,10 +65,12 @@ class BlockChecker:
         is_classification: bool,
         check_target: Callable[[Array, Array], None],
         check_offset: Callable[[Any, int, int], Array | None] = check_offset,
+        check_units: Callable[[Any, Any, Any], UnitLabels | None] = no_units,
     ) -> None:
         self.is_classification = is_classification
         self.check_target = check_target
         self.check_offset = check_offset
+        self.check_units = check_units
         self.columns = BlockColumns()
         # dtype of X, and shapes of a row of y and of the offset, if there is one
         self.kind: tuple[str, tuple, tuple | None] | None = None
@@ -70,7 +82,7 @@ class BlockChecker:
 
     def __call__(self, index: int, block: Any) -> Block:
         """Validated rows of a block."""
-        X, y, weight, offset = check_block(index, block)
+        X, y, weight, offset, units = check_block(index, block)
         with_block_index(index, check_target, y, self.is_classification)
         offset_shape = None if offset is None else np.shape(offset)[1:]
         kind = _dtypes(X), np.shape(y)[1:], offset_shape
@@ -84,7 +96,9 @@ class BlockChecker:
         with_block_index(index, self.check_target, y, weight)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
-        return Block(as_csr(X), y, weight, offset)
+        X = as_csr(X)
+        units = with_block_index(index, self.check_units, units, X, self.feature_names)
+        return Block(X, y, weight, offset, units)
 
     def _validate_X(self, X: Any, first: bool) -> Any:
         with explain_features(X):
@@ -113,13 +127,13 @@ def _dtypes(X: Any) -> str:
 
 
 def check_block(index: int, block: Any) -> Any:
-    """Features, target, weights or None, and offset or None of a block."""
-    if not isinstance(block, tuple) or len(block) not in (2, 3, 4):
+    """Features and target of a block, and weights, offset and units, which may be None."""
+    if not isinstance(block, tuple) or len(block) not in (2, 3, 4, 5):
         raise ValueError(
-            f"block {index} must be a tuple (X, y), (X, y, sample_weight) or (X, y, sample_weight, "
-            f"offset); got {type(block).__name__}. Yield such tuples from the factory."
+            f"block {index} must be a tuple (X, y), followed by sample_weight, offset and units, "
+            f"if there are any; got {type(block).__name__}. Yield such tuples from the factory."
         )
-    return (*block, None, None)[:4]
+    return (*block, None, None, None)[:5]
 
 
 def with_block_index(index: int, check: Any, *values: Any, **options: Any) -> Any:

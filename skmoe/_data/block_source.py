@@ -50,14 +50,18 @@ class BlockSource:
 
     def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
         """Data set of the rows of positive weight in a block, and the number of all its rows."""
-        X, y, weight, offset = self.checker(index, block)
+        X, y, weight, offset, units = self.checker(index, block)
         n_rows = len(weight)
         y, weight = self._target(index, y, weight)
         present = np.flatnonzero(weight > 0.0)
         if len(present) < n_rows:
             X, y, weight = X[present], y[..., present], weight[present]
             offset = None if offset is None else offset[..., present]
-        return self.preprocessor.assemble(X, y, weight, offset), n_rows
+            units = None if units is None else units.take(present)
+        rows = self.preprocessor.assemble(X, y, weight, offset)
+        if units is not None and len(weight):
+            rows = self.preprocessor.group_by_unit(rows, units.runs)
+        return rows, n_rows
 
     def _target(self, index: int, y: Array, weight: Array) -> tuple[Array, Array]:
         """Standardised outputs or class codes, and row weights times class weights."""

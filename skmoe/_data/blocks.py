@@ -15,6 +15,9 @@ from skmoe._optional import import_dask, import_parquet
 # Bytes of the features of a block, where arrays are split into blocks.
 BLOCK_BYTES = 2**24
 
+# Rows that are searched at a time for the end of a unit.
+UNIT_ROWS = 1024
+
 
 class RowBlocks:
     """Rows in blocks, for `fit` of a mixture with experts of a parametric family.
@@ -26,9 +29,10 @@ class RowBlocks:
     ----------
     factory : callable
         Called without arguments at the start of each pass; returns an iterable of `(X, y)`,
-        `(X, y, sample_weight)` or `(X, y, sample_weight, offset)`, in which `sample_weight` may be
-        None. All passes must give the same rows, and all blocks must have the same columns and
-        dtype, and all an offset or none.
+        `(X, y, sample_weight)`, `(X, y, sample_weight, offset)` or `(X, y, sample_weight, offset,
+        units)`, in which `sample_weight` and `offset` may be None. All passes must give the same
+        rows, and all blocks must have the same columns and dtype, and all an offset or none. The
+        rows of a unit must be next to each other in one block.
     classes : array-like of shape (n_classes,), default=None
         All labels of a classifier. None collects them in the first pass.
 
@@ -55,7 +59,14 @@ class RowBlocks:
 
     @classmethod
     def from_arrays(
-        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, *, offset: Any = None
+        cls,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        offset: Any = None,
+        units: Any = None,
     ) -> Self:
         """Blocks of arrays that are read when they are sliced, such as memory maps.
 
@@ -71,13 +82,15 @@ class RowBlocks:
             All labels of a classifier.
         offset : array of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offsets of the linear predictors of the experts, as in `fit`.
+        units : array of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, which must be next to each other.
 
         Returns
         -------
         blocks : RowBlocks
-            Blocks of about 16 megabytes.
+            Blocks of about 16 megabytes, which end where a unit ends.
         """
-        arrays = [X, y, sample_weight, offset]
+        arrays = [X, y, sample_weight, offset, units]
         return cls(lambda: _slices(lambda: arrays), classes)
 
     @classmethod
@@ -89,6 +102,7 @@ class RowBlocks:
         classes: Any = None,
         *,
         offset: Sequence[Any] | None = None,
+        units: Sequence[Any] | None = None,
     ) -> Self:
         """Blocks of `.npy` files, which are not loaded: one block is in memory at a time.
 
@@ -102,6 +116,8 @@ class RowBlocks:
             All labels of a classifier.
         offset : list of paths, default=None
             Files of offsets of the linear predictors of the experts.
+        units : list of paths, default=None
+            Files of the units of the rows. No unit may be in two files.
 
         Returns
         -------
@@ -109,7 +125,8 @@ class RowBlocks:
             Blocks of about 16 megabytes, each from one file.
         """
         missing = [None] * len(X)
-        files = [X, y, *(missing if paths is None else paths for paths in (sample_weight, offset))]
+        optional = sample_weight, offset, units
+        files = [X, y, *(missing if paths is None else paths for paths in optional)]
 
         def factory() -> Iterator[tuple[Any, ...]]:
             for paths in zip(*files, strict=True):
@@ -126,6 +143,7 @@ class RowBlocks:
         classes: Any = None,
         *,
         offset: str | list[str] | None = None,
+        units: str | None = None,
     ) -> Self:
         """Blocks of the row groups of Parquet files, read through pyarrow.
 
@@ -133,7 +151,7 @@ class RowBlocks:
         ----------
         paths : path or list of paths
             Files with the same columns. The features are all columns except those of target,
-            weights and offset.
+            weights, offset and units.
         target : str or list of str
             Column or columns of the target.
         sample_weight : str, default=None
@@ -142,6 +160,8 @@ class RowBlocks:
             All labels of a classifier.
         offset : str or list of str, default=None
             Column of the offset of the linear predictors of the experts, or one for each output.
+        units : str, default=None
+            Column of the units. No unit may be in two row groups.
 
         Returns
         -------
@@ -150,7 +170,7 @@ class RowBlocks:
         """
         parquet = import_parquet("RowBlocks.from_parquet")
         files = list(paths) if isinstance(paths, list | tuple) else [paths]
-        columns = [target, sample_weight, offset]
+        columns = [target, sample_weight, offset, units]
         no_features = [
             name
             for names in columns
@@ -169,7 +189,14 @@ class RowBlocks:
 
     @classmethod
     def from_dask(
-        cls, X: Any, y: Any, sample_weight: Any = None, classes: Any = None, *, offset: Any = None
+        cls,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        offset: Any = None,
+        units: Any = None,
     ) -> DaskBlocks:
         """Blocks of Dask collections, whose statistics are computed on the workers.
 
@@ -190,6 +217,8 @@ class RowBlocks:
             All labels of a classifier.
         offset : dask collection or array, default=None
             Offsets of the linear predictors of the experts, as in `fit`.
+        units : dask array or series, or array of shape (n_samples,), default=None
+            Units of the rows, as in `fit`. No unit may be in two chunks.
 
         Returns
         -------
@@ -199,11 +228,11 @@ class RowBlocks:
         Raises
         ------
         ValueError
-            If the rows or partitions of y, of the weights or of the offset differ from those of X,
-            or if chunk sizes that are needed are unknown.
+            If the rows or partitions of y, of the weights, of the offset or of the units differ
+            from those of X, or if chunk sizes that are needed are unknown.
         """
         dask = import_dask("RowBlocks.from_dask")
-        optional = {"sample_weight": sample_weight, "offset": offset}
+        optional = {"sample_weight": sample_weight, "offset": offset, "units": units}
         given = {name: values for name, values in optional.items() if values is not None}
         collections = {"X": X, "y": y} | given
         as_block = dask.delayed(partial(_block_of, list(collections)))
@@ -270,11 +299,13 @@ def _block_of(names: list[str], *values: Any) -> tuple[Any, ...]:
     return _block(**dict(zip(names, values, strict=True)))
 
 
-def _block(X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> tuple[Any, ...]:
+def _block(
+    X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+) -> tuple[Any, ...]:
     """The shortest tuple that holds what is not None."""
-    if offset is not None:
-        return X, y, sample_weight, offset
-    return (X, y) if sample_weight is None else (X, y, sample_weight)
+    values = X, y, sample_weight, offset, units
+    given = [i for i, value in enumerate(values) if value is not None]
+    return values[: given[-1] + 1]
 
 
 def _open_memmaps(paths: Sequence[Any]) -> list[Any]:
@@ -291,6 +322,20 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     row_bytes = max(1, X.dtype.itemsize * int(np.prod(X.shape[1:])))
     n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
     del X
-    for start in range(0, n_rows, size):
-        block = slice(start, start + size)
+    start = 0
+    while start < n_rows:
+        block = slice(start, _end_of_unit(arrays()[4], start + size))
         yield _block(*(None if values is None else np.array(values[block]) for values in arrays()))
+        start = block.stop
+
+
+def _end_of_unit(units: Any, end: int) -> int:
+    """The end of a slice, moved to the end of the unit of its last row."""
+    if units is None or end >= len(units):
+        return end
+    while end < len(units):
+        same = np.asarray(units[end : end + UNIT_ROWS]) == units[end - 1]
+        end += int(same.argmin()) if not same.all() else len(same)
+        if not same.all():
+            break
+    return end

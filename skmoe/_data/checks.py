@@ -29,6 +29,8 @@ MAX_SHOWN = 100
 
 def shown(value: Any) -> str:
     """A value in a message, cut to a readable length."""
+    if isinstance(value, np.number | np.str_):
+        value = value.item()
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write integers of thousands of digits

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from skmoe._data.block_checks import Block, BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
-from skmoe._data.checks import class_codes, class_weights
+from skmoe._data.checks import class_codes, class_weights, shown
 from skmoe._data.moments import (
     Moments,
     compute_moments,
@@ -20,19 +20,23 @@ from skmoe._data.moments import (
     output_scale,
 )
 from skmoe._data.scaling import Standardization
+from skmoe._data.units import UnitLabels, encode_units
 from skmoe._numerics.typing import Array
 
 
 class FirstPass(NamedTuple):
     """Results of the first pass."""
 
-    sample: Block  # random sample, with weights that sum to the total weight of all rows
+    # Random sample of rows, with weights that sum to the total weight, or of units.
+    sample: Block
     names: Array | None  # of the features
     n_rows: int
     feature_scaling: Standardization
     target_scaling: Standardization | None
     class_weights: dict[Any, float] | None
     classes: Array | None
+    sample_factor: float = 1.0  # by which the units of the sample stand for all units
+    n_units: int | None = None
 
 
 class FirstPassStatistics(NamedTuple):
@@ -43,7 +47,8 @@ class FirstPassStatistics(NamedTuple):
     outputs: Moments | None
     label_weights: dict[Any, float]  # total weight of each label
     sample: Block  # the rows with the smallest random keys, in the order of the keys
-    keys: Array
+    keys: Array  # of rows, the same for the rows of a unit
+    unit_labels: Array | None = None  # of all units
 
 
 def first_pass(
@@ -68,24 +73,30 @@ def first_pass(
     assert statistics is not None
     sample, features, outputs = statistics.sample, statistics.features, statistics.outputs
     # Penalties must have the same weight relative to the sample as to all rows.
-    weight = sample.weight * (features.weight / sample.weight.sum())
+    factor, labels = features.weight / sample.weight.sum(), statistics.unit_labels
+    if labels is None:
+        sample, factor = sample._replace(weight=factor * sample.weight), 1.0
+    else:
+        sample = sample._replace(units=UnitLabels(*encode_units(statistics.keys)))
     classes, weights = None, None
     if checker.is_classification:
         classes, weights = _classes_and_weights(blocks, class_weight, statistics.label_weights)
     return FirstPass(
-        sample._replace(weight=weight),
+        sample,
         checker.feature_names,
         n_rows,
         feature_scale(features, sample.X),
         None if outputs is None else output_scale(outputs),
         weights,
         classes,
+        factor,
+        None if labels is None else len(labels),
     )
 
 
 def _n_positive_rows(index: int, block: Any) -> int:
     """Number of rows of positive weight in a block."""
-    _, y, weight, _ = check_block(index, block)
+    _, y, weight, *_ = check_block(index, block)
     return len(y) if weight is None else int(np.count_nonzero(np.asarray(weight) > 0.0))
 
 
@@ -114,10 +125,14 @@ def _summarize_block(
     else:
         outputs = compute_moments(block.y.reshape(len(block.y), -1), block.weight)
     keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(len(kept))
-    features = compute_moments(block.X, block.weight)
-    return n_rows, _subsample(
-        n_sample, FirstPassStatistics(len(kept), features, outputs, label_weights, block, keys)
+    features, labels = compute_moments(block.X, block.weight), None
+    if block.units is not None:
+        runs = block.units.runs
+        keys, labels = keys[np.unique(runs, return_index=True)[1]][runs], block.units.labels
+    statistics = FirstPassStatistics(
+        len(kept), features, outputs, label_weights, block._replace(units=None), keys, labels
     )
+    return n_rows, _subsample(n_sample, statistics)
 
 
 def _merge_passes(
@@ -138,6 +153,10 @@ def _merge_statistics(
     outputs = None
     if one.outputs is not None and other.outputs is not None:
         outputs = merge_moments(one.outputs, other.outputs, 1.0)
+    check_units_apart(one.unit_labels, other.unit_labels)
+    labels = None
+    if one.unit_labels is not None and other.unit_labels is not None:
+        labels = np.union1d(one.unit_labels, other.unit_labels)
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
     stack = sparse.vstack if sparse.issparse(one.sample.X) else np.concatenate
@@ -149,9 +168,8 @@ def _merge_statistics(
     )
     n_rows, features = one.n_rows + other.n_rows, merge_moments(one.features, other.features, 1.0)
     keys = np.concatenate([one.keys, other.keys])
-    return _subsample(
-        n_sample, FirstPassStatistics(n_rows, features, outputs, label_weights, sample, keys)
-    )
+    statistics = FirstPassStatistics(n_rows, features, outputs, label_weights, sample, keys, labels)
+    return _subsample(n_sample, statistics)
 
 
 def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
@@ -162,8 +180,13 @@ def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> An
 
 
 def _subsample(n_sample: int, statistics: FirstPassStatistics) -> FirstPassStatistics:
-    """Statistics with a uniform sample of the rows: those with the smallest random keys."""
-    return _select_sample(statistics, np.argsort(statistics.keys, kind="stable")[:n_sample])
+    """Statistics with a uniform sample of the rows, or units: those with the smallest keys."""
+    order = np.argsort(statistics.keys, kind="stable")
+    if len(order) > n_sample:  # of a unit that does not fit in as a whole nothing is kept
+        keys = statistics.keys[order]
+        n_kept = int(np.searchsorted(keys, keys[n_sample]))
+        order = order[: n_kept or int(np.searchsorted(keys, keys[0], side="right"))]
+    return _select_sample(statistics, order)
 
 
 def _select_sample(statistics: FirstPassStatistics, index: Array) -> FirstPassStatistics:
@@ -194,6 +217,23 @@ def _classes_and_weights(
     totals = np.array([label_weights[label] for label in classes.tolist()])
     factors = class_weights(class_weight, classes, np.arange(len(classes)), totals) / totals
     return classes, dict(zip(classes.tolist(), factors.tolist(), strict=True))
+
+
+def check_units_apart(one: Array | None, other: Array | None) -> None:
+    """No unit may be in two blocks, and all blocks must have units, or none."""
+    if (one is None) != (other is None):
+        raise ValueError(
+            "RowBlocks must have units in every block or in none; some blocks have none. Yield the "
+            "units with every block."
+        )
+    if one is None or other is None:
+        return
+    cut = np.intersect1d(one, other)
+    if len(cut):
+        raise ValueError(
+            f"RowBlocks must have all rows of a unit in one block; unit {shown(cut[0])} is in "
+            "several. Sort the rows by unit, and let blocks end where a unit ends."
+        )
 
 
 def check_not_empty(n_rows: int, any_weight: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._data.checks import check_real, check_two_classes, shown
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.part_parameters import family_of, gate_transformer
+from skmoe._estimators.training_data import GivenRows
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, SupportsStreaming, missing_methods
 
@@ -168,8 +169,8 @@ def check_stream_size(name: str, size: int, maximum: int) -> None:
 # --- row blocks -------------------------------------------------------------------------------
 
 
-def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any, offset: Any) -> None:
-    """A fit from row blocks needs a parametric family, and y, weights and offset in the blocks."""
+def check_blocks_supported(params: FitParameters, given: GivenRows) -> None:
+    """A fit from row blocks needs a parametric family, and everything else in the blocks."""
     if params.family is None or params.family.needs_all_rows:
         raise ValueError(
             f'blocks of rows need expert="linear" or another parametric family; got '
@@ -182,11 +183,13 @@ def check_blocks_supported(params: FitParameters, y: Any, sample_weight: Any, of
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
         )
-    for name, value in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
+    for name in ("y", "sample_weight", "offset", "units"):
+        value = getattr(given, name)
         if value is not None:
             raise ValueError(
                 f"{name} must be None where X is a RowBlocks, whose blocks hold it; got "
-                f"{type(value).__name__}. Yield (X, y, sample_weight, offset) from the factory."
+                f"{type(value).__name__}. Yield (X, y, sample_weight, offset, units) from the "
+                "factory."
             )
 
 

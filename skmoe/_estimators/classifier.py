@@ -263,7 +263,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.verbose = verbose
 
     @available_if(_supports_partial_fit)
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, units: Any = None
+    ) -> Self:
         """Learn from a batch of a stream by online EM.
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again
@@ -282,6 +284,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             first batch should have rows of most of them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`. All rows of a unit must be in one batch.
 
         Returns
         -------
@@ -305,7 +309,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             classes = check_known_classes(classes, self.classes_)
         else:
             classes = check_first_classes(classes)
-        return self._partial_fit(X, y, sample_weight, classes)
+        return self._partial_fit(X, y, sample_weight, classes, units=units)
 
     @supports_dask
     def predict(self, X: Any, gate_proba: Any = None) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.checks import check_choice, check_integer
+from skmoe._data.checks import check_choice, check_integer, shown
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import Dataset, UserRows
 from skmoe._data.units import encode_units
@@ -70,8 +70,8 @@ def validate_clusters(cluster: Any, rows: UserRows, options: InferenceOptions) -
     distinct, codes = encode_units(labels)
     if len(distinct) < 2:
         raise ValueError(
-            f"cluster must have at least two distinct labels; got one, {distinct[0]!r}. Leave it "
-            "out if the rows are independent."
+            f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
+            "it out if the rows are independent."
         )
     if rows.units is None:
         return codes

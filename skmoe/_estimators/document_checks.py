@@ -18,6 +18,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
+from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.plain_values import field_names
 from skmoe._estimators.warm_start import PRIVATE_ATTRIBUTES, TrainingState
@@ -29,12 +30,14 @@ from skmoe._numerics.typing import TINY, Array
 # Attributes of every fit and stream that has ended: types of scalars.
 SCALAR_TYPES: dict[str, Any] = {
     "n_features_in_": int,
-    "n_units_": int,
     "n_experts_": int,
     "lower_bound_": float,
     "n_iter_": int,
     "converged_": bool,
 }
+
+# Those of some fits.
+OPTIONAL_SCALARS: dict[str, Any] = {"n_units_": int}
 
 # Arrays with kinds of dtypes, and what their axis counts: those of every fit, and further ones.
 REQUIRED_ARRAYS = {
@@ -151,6 +154,8 @@ def _check_preprocessor(preprocessor: Preprocessor, n_features: int, has_classes
         _require(np.isfinite(outputs.scale).all(), "the scale of an output is infinite")
     others = (preprocessor.encoder, preprocessor.extra_features, preprocessor.uses_raw_features)
     _require(others == (None, None, False), "the features are encoded or extended")
+    aggregate = preprocessor.gate_aggregate
+    _require(aggregate in GATE_AGGREGATES, "the gate's features are reduced in an unknown way")
 
 
 def _check_scaling(scaling: Standardization, size: int) -> None:
@@ -233,7 +238,8 @@ def _check_attributes(estimator: Any, attributes: Mapping[str, Any]) -> None:
     if is_classifier(estimator):
         arrays |= CLASSIFIER_ARRAYS
     _check_names("is missing", {*private, *SCALAR_TYPES, *arrays, *LISTS} - set(attributes))
-    for name, hint in (private | SCALAR_TYPES).items():
+    optional = {name: hint for name, hint in OPTIONAL_SCALARS.items() if name in attributes}
+    for name, hint in (private | SCALAR_TYPES | optional).items():
         _require(has_declared_types(attributes[name], hint), f"{name} is of another type")
     by_type = {hint: attributes[name] for name, hint in private.items()}
     fitted, classes = by_type[FittedMixture], attributes.get("classes_")
@@ -251,7 +257,15 @@ def _check_attributes(estimator: Any, attributes: Mapping[str, Any]) -> None:
         if name not in PRIVATE_ATTRIBUTES
     }
     _check_derived(attributes, derived)
-    known = {*private, *SCALAR_TYPES, *arrays, *OPTIONAL_ARRAYS, *LISTS, *derived}
+    known = {
+        *private,
+        *SCALAR_TYPES,
+        *OPTIONAL_SCALARS,
+        *arrays,
+        *OPTIONAL_ARRAYS,
+        *LISTS,
+        *derived,
+    }
     _check_names("is no attribute of such a fit", set(attributes) - known)
     _check_values(attributes, by_type, n_experts)
 
@@ -323,7 +337,8 @@ def _check_values(
     single = not by_type.get(bool) or len(outputs.center) == 1
     _require(single, "there is more than the single output")
     _require(attributes["n_experts_"] == n_experts, "n_experts_ is not that of the mixture")
-    _require(attributes["n_iter_"] >= 1, "n_iter_ is not positive")
+    for name in ("n_iter_", "n_units_"):
+        _require(attributes.get(name, 1) >= 1, f"{name} is not positive")
     lower_bounds = attributes["lower_bounds_"]
     same = len(lower_bounds) and attributes["lower_bound_"] == lower_bounds[-1]
     _require(same, "lower_bound_ is not the last one of lower_bounds_")

@@ -67,6 +67,9 @@ SINGLE_HOLDOUT_ROWS = 1000
 # Number of standard errors by which a larger number of experts must predict better.
 N_STANDARD_ERRORS = 1.0
 
+# Gain of the mean held-out log density per row below which numbers of experts are equally good.
+MIN_GAIN = 1e-4
+
 
 class SelectionResult(NamedTuple):
     """The selected number, the numbers tried, and their scores (higher is better)."""
@@ -135,11 +138,13 @@ def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> Sele
 
 
 def select_by_holdout(
-    score: Callable[[int], Array], weight: Array, maximum: int
+    score: Callable[[int], Array], weight: Array, maximum: int, rows_per_score: float = 1.0
 ) -> SelectionResult:
     """The smallest number whose mean held-out score is within one standard error of the best.
 
-    The standard error is that of the mean of the row-wise differences [1]_.
+    The standard error is that of the mean of the row-wise differences [1]_, or of differences of
+    units of several rows. Gains of less than MIN_GAIN per row do not count: trials end before they
+    have converged.
 
     References
     ----------
@@ -159,16 +164,16 @@ def select_by_holdout(
     smallest = next(
         number
         for number, scores in zip(tried, row_scores, strict=True)
-        if _within_one_se(best - scores, weight)
+        if _within_one_se(best - scores, weight, MIN_GAIN * rows_per_score)
     )
     return SelectionResult(smallest, np.array(tried), np.array(means))
 
 
-def _within_one_se(difference: Array, weight: Array) -> bool:
-    """Whether the mean of row-wise differences is within its standard error."""
+def _within_one_se(difference: Array, weight: Array, min_gain: float = 0.0) -> bool:
+    """Whether the mean of differences is within its standard error, or negligible."""
     mean = np.average(difference, weights=weight)
     standard_error = np.sqrt(np.average((difference - mean) ** 2, weights=weight) / weight.sum())
-    return bool(mean <= N_STANDARD_ERRORS * standard_error)
+    return bool(mean <= max(N_STANDARD_ERRORS * standard_error, min_gain))
 
 
 def _no_improvement(scores: list[float]) -> bool:
@@ -200,9 +205,11 @@ def select_n_experts(estimator: Any, given: GivenRows) -> SelectionResult:
     fitters = [IncrementalFitter(estimator, data, rows, seed) for rows in fitted_rows]
     if criterion == "auto":
         weights = [data.take(rows).sum_over_units(data.weight[rows]) for rows in held_out]
-        weight = np.concatenate(weights)
-        weight = weight if data.units is None else np.ones_like(weight)
-        return select_by_holdout(partial(_score, fitters, data, held_out), weight, maximum)
+        weight, rows_per_score = np.concatenate(weights), 1.0
+        if data.units is not None:
+            weight, rows_per_score = np.ones_like(weight), float(weight.mean())
+        score = partial(_score, fitters, data, held_out)
+        return select_by_holdout(score, weight, maximum, rows_per_score)
     return select_by_criterion(
         lambda number: getattr(fitters[0].fit(number), criterion)(
             data.X, data.y, data.weight, **data.of_methods

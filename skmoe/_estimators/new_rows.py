@@ -14,10 +14,10 @@ from skmoe._data.checks import as_csr, check_offset, check_same_length, check_we
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.rows import UserRows
+from skmoe._data.units import UnitLabels
 from skmoe._estimators.attributes import user_stacklevel
 from skmoe._estimators.part_parameters import check_takes_offset
 from skmoe._estimators.unit_checks import (
-    UnitLabels,
     check_gate_columns,
     check_gate_proba,
     validate_units,

@@ -6,16 +6,15 @@ import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
-from skmoe._data.duplicates import unique_weighted_rows
 from skmoe._data.feature_checks import explain_features
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, UserRows, split_into_blocks
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.units import encode_units
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.capabilities import (
@@ -27,7 +26,9 @@ from skmoe._estimators.capabilities import (
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
+from skmoe._estimators.row_buffer import RowBuffer
 from skmoe._estimators.training_data import GivenRows, check_support, validate_offset
+from skmoe._estimators.unit_checks import validate_units
 from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
 from skmoe._mixture.fitted import FittedMixture
@@ -35,14 +36,10 @@ from skmoe._mixture.model import Params, expert_usage
 from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array
 
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
-
-# The rows of the first batches are buffered up to this total weight or number of distinct rows, and
-# the mixture is re-initialised on them whenever their weight has doubled.
-N_BUFFERED_ROWS = 4000
 
 # A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
 # amount.
@@ -56,66 +53,6 @@ FIRST_BATCH_ATTRIBUTES = (
     "classes_",
     "_single_output",
 )
-
-
-class RowBuffer(NamedTuple):
-    """Validated rows of positive weight, from one or several batches."""
-
-    X: Design
-    y: Array  # outputs (m, n), or class codes (n,)
-    weight: Array  # sample weights times class weights
-    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
-    weight_at_init: float = 0.0  # total weight at the last initialisation
-
-    @property
-    def total_weight(self) -> float:
-        """The number of rows that the weights stand for."""
-        return float(self.weight.sum())
-
-    def as_user_rows(self) -> UserRows:
-        """The rows for the methods of a fitted mixture."""
-        return UserRows(self.X, self.y, self.weight, self.offset)
-
-    def append(self, other: RowBuffer) -> RowBuffer:
-        """The buffer with the rows of another batch."""
-        stack = sparse.vstack if sparse.issparse(self.X) else np.concatenate
-        return self._replace(
-            X=stack([self.X, other.X]),
-            y=np.concatenate([self.y, other.y], axis=-1),
-            weight=np.concatenate([self.weight, other.weight]),
-            offset=_join_offsets(self, other),
-        ).merge_duplicates()
-
-    def merge_duplicates(self) -> RowBuffer:
-        """The buffer with each distinct row once."""
-        keys, offset = self.y.T, self.offset
-        if offset is not None:
-            keys = np.column_stack([keys, offset.T])
-        index, weight = unique_weighted_rows(self.X, keys, self.weight)
-        offset = None if offset is None else offset[..., index]
-        return self._replace(X=self.X[index], y=self.y[..., index], weight=weight, offset=offset)
-
-    def is_full(self, half_life: float) -> bool:
-        """Whether no more rows are needed, or kept, for initialisations."""
-        enough = self.total_weight >= min(N_BUFFERED_ROWS, half_life)
-        return enough or len(self.weight) >= N_BUFFERED_ROWS
-
-
-def _join_offsets(*batches: RowBuffer) -> Array | None:
-    """Offset of the rows of several batches, of which those without one have 0."""
-    given = [batch.offset for batch in batches if batch.offset is not None]
-    if not given:
-        return None
-    shape = max((offset.shape[:-1] for offset in given), key=len)
-    return np.concatenate(
-        [
-            np.broadcast_to(
-                0.0 if batch.offset is None else batch.offset, (*shape, len(batch.weight))
-            )
-            for batch in batches
-        ],
-        axis=-1,
-    )
 
 
 class StreamFit(NamedTuple):
@@ -133,7 +70,8 @@ class StreamFit(NamedTuple):
 
     def log_likelihood(self, rows: RowBuffer) -> float:
         """Log-likelihood of weighted rows."""
-        return float(rows.weight @ self.fitted.log_density(rows.as_user_rows()))
+        log_density = self.fitted.log_density(rows.as_user_rows())
+        return float(log_density.sum() if rows.units is not None else rows.weight @ log_density)
 
 
 class StreamingMixin:
@@ -147,17 +85,19 @@ class StreamingMixin:
         sample_weight: Any,
         classes: Array | None = None,
         offset: Any = None,
+        units: Any = None,
     ) -> Any:
         half_life = check_half_life(self.half_life)
         params = self._validate_parameters()
         check_partial_fit_supported(params)
         training_state = getattr(self, "_training_state", TrainingState())
         if training_state.online_state is None:
-            data = X, y, sample_weight, offset
+            data = GivenRows(X, y, sample_weight, offset=offset, units=units)
             result, row_buffer = _first_batch(self, params, data, classes)
         else:
             check_same_n_experts(self.n_experts, self.n_experts_)
-            batch = _validate_batch(self, params, X, y, sample_weight, offset)
+            data = GivenRows(X, y, sample_weight, offset=offset, units=units)
+            batch = _validate_batch(self, params, data)
             result = _next_batch(self, batch, half_life)
             row_buffer = training_state.row_buffer
             if row_buffer is not None:
@@ -198,7 +138,7 @@ def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, An
 def _first_batch(
     estimator: Any,
     params: FitParameters,
-    data: tuple[Any, Any, Any, Any],
+    data: GivenRows,
     classes: Array | None,
 ) -> tuple[StreamFit, RowBuffer | None]:
     """Start online EM from a fit of the first batch, or from a previous fit."""
@@ -213,7 +153,7 @@ def _first_batch(
 
 def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit:
     """Update online EM by a batch, with the standardisation of all rows so far."""
-    X, y, weight, offset = batch.X, batch.y, batch.weight, batch.offset
+    X, y, weight = batch.X, batch.y, batch.weight
     fitted, state = estimator._fitted, estimator._training_state.online_state
     preprocessor = fitted.preprocessor
     decay = 0.5 ** (float(weight.sum()) / half_life)
@@ -235,7 +175,9 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
     )
     previous = vars(estimator)
     attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
-    rows, _ = preprocessor.transform(X, y, weight, offset)
+    if batch.units is not None:
+        attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.units.max()) + 1
+    rows = preprocessor.transform_units(batch.as_user_rows())
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 
 
@@ -247,8 +189,7 @@ def _reinitialize(
     batch: RowBuffer,
 ) -> tuple[StreamFit, RowBuffer]:
     """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
-    total = row_buffer.total_weight
-    if total < min(2.0 * row_buffer.weight_at_init, N_BUFFERED_ROWS):
+    if not row_buffer.has_doubled:
         return result, row_buffer
     validation_copy = copy.copy(estimator)
     for name in ("_fitted", "feature_names_in_"):  # the buffered rows are arrays
@@ -264,11 +205,12 @@ def _reinitialize(
     else:  # the row weights include the class weights
         y, validation_copy.class_weight = classes[y], None
         params = params._replace(task=validation_copy._make_task())
-    data = X, y, weight, None if offset is None else offset.T
+    offset = None if offset is None else offset.T
+    data = GivenRows(X, y, weight, offset=offset, units=row_buffer.units)
     candidate, _ = _initialize(
         validation_copy, params, data, FitOptions(classes=classes), result.fitted
     )
-    row_buffer = row_buffer._replace(weight_at_init=total)
+    row_buffer = row_buffer._replace(weight_at_init=row_buffer.total_weight)
     gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
     if gain < MIN_REINITIALIZATION_GAIN:
         return result, row_buffer
@@ -277,26 +219,23 @@ def _reinitialize(
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
-    rows, _ = candidate.preprocessor.transform(batch.X, batch.y, batch.weight, batch.offset)
+    rows = candidate.preprocessor.transform_units(batch.as_user_rows())
     return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
 
 
 def _initialize(
     validation_copy: Any,
     params: FitParameters,
-    data: tuple[Any, Any, Any, Any],
+    data: GivenRows,
     options: FitOptions,
     numbered_like: FittedMixture | None,
 ) -> tuple[StreamFit, RowBuffer]:
-    """Start online EM from a fit of rows (X, y, sample_weight, offset).
+    """Start online EM from a fit of rows.
 
     `validation_copy` receives the fitted attributes. The experts are numbered to match those of
     `numbered_like`, if given.
     """
-    X, y, weight, offset = data
-    problem = build_problem(
-        validation_copy, params, GivenRows(X, y, weight, offset=offset), options
-    )
+    problem = build_problem(validation_copy, params, data, options)
     em_problem = problem.em_problem
     model = em_problem.model
     _check_stream_width(em_problem)
@@ -306,11 +245,12 @@ def _initialize(
     fitted = problem.make_fitted(start_params)
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
-    batch = _validate_batch(validation_copy, params, *data)
+    batch = _validate_batch(validation_copy, params, data)
     if numbered_like is not None:
         # Square roots, because the product of two responsibilities is weighted.
+        weight = 1.0 if batch.units is not None else np.sqrt(batch.weight)
         resp, previous = (
-            mixture.responsibilities(batch.as_user_rows()) * np.sqrt(batch.weight)
+            mixture.responsibilities(batch.as_user_rows()) * weight
             for mixture in (fitted, numbered_like)
         )
         start_params = _match_experts(start_params, resp, previous)
@@ -333,23 +273,27 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> Params:
     return run.params
 
 
-def _validate_batch(
-    estimator: Any, params: FitParameters, X: Any, y: Any, sample_weight: Any, offset: Any
-) -> RowBuffer:
+def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:
     """Validated rows of positive weight."""
+    X = data.X
     with explain_features(X):
         X = validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64)
     X = as_csr(X)
-    y = check_same_length(X, estimator._validate_target(y))
-    weight = check_weights(sample_weight, X.shape[0])
+    y = check_same_length(X, estimator._validate_target(data.y))
+    weight = check_weights(data.sample_weight, X.shape[0])
     if params.task.is_classification:
         weight = class_weights(params.task.class_weight, estimator.classes_, y, weight)
     check_support(params, y.T, weight)
     n_outputs = 1 if y.ndim == 1 else len(y)
-    offset = validate_offset(params, offset, X.shape[0], n_outputs)
-    present = np.flatnonzero(weight > 0.0)
-    offset = None if offset is None else offset[..., present]
-    return RowBuffer(X[present], y[..., present], weight[present], offset)
+    offset = validate_offset(params, data.offset, X.shape[0], n_outputs)
+    units = None if data.units is None else validate_units(data.units, X.shape[0])
+    if units is not None:
+        estimator._check_gate_columns(X, units)
+    rows = RowBuffer(X, y, weight, offset, None if units is None else units.codes)
+    rows = rows.take(np.flatnonzero(weight > 0.0))
+    if rows.units is None:
+        return rows
+    return rows._replace(units=encode_units(rows.units)[1])
 
 
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:

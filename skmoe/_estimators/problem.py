@@ -22,10 +22,10 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import assign_folds
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, RawFeatures, select_raw_features
+from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
+from skmoe._estimators import init_rows
 from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
-from skmoe._estimators.init_rows import MAX_INIT_ROWS, MIN_INIT_ROWS, make_init_rows
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.training_data import (
@@ -38,7 +38,7 @@ from skmoe._estimators.training_data import (
     validate_training_data,
     with_classes,
 )
-from skmoe._estimators.unit_checks import check_units_are_possible
+from skmoe._estimators.unit_checks import check_units_are_possible, check_units_of_block
 from skmoe._estimators.unit_rows import sort_by_unit
 from skmoe._estimators.warm_start import (
     CrossFitCache,
@@ -102,7 +102,7 @@ def build_problem(
     """Validate the data and build the EM problem, without changing the estimator."""
     given = _rows_in_blocks(params, given)
     if isinstance(given.X, RowBlocks):
-        check_blocks_supported(params, given.y, given.sample_weight, given.offset)
+        check_blocks_supported(params, given)
         return _build_from_blocks(estimator, params, given.X, options)
     data = validate_training_data(estimator, params, given)
     data = data._replace(noise_variance=options.noise_variance)
@@ -115,11 +115,12 @@ def build_problem(
 
 def _rows_in_blocks(params: FitParameters, given: GivenRows) -> GivenRows:
     """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    X, y, weight, offset = given.X, given.y, given.sample_weight, given.offset
-    if isinstance(X, np.memmap) and len(X) > MAX_INIT_ROWS and supports_blocks(params):
-        return GivenRows(RowBlocks.from_arrays(X, y, weight, offset=offset))
+    X, y, weight = given.X, given.y, given.sample_weight
+    by_row: dict[str, Any] = {"offset": given.offset, "units": given.units}
+    if isinstance(X, np.memmap) and len(X) > init_rows.MAX_INIT_ROWS and supports_blocks(params):
+        return GivenRows(RowBlocks.from_arrays(X, y, weight, **by_row))
     if is_dask(X):
-        return GivenRows(RowBlocks.from_dask(X, y, weight, offset=offset))
+        return GivenRows(RowBlocks.from_dask(X, y, weight, **by_row))
     return given
 
 
@@ -128,12 +129,16 @@ def _build_from_blocks(
 ) -> FitProblem:
     """EM problem for row blocks, with initialisation on a sample of the rows."""
     task = params.task
-    checks = partial(check_support, params), partial(validate_offset, params)
+    checks = (
+        partial(check_support, params),
+        partial(validate_offset, params),
+        partial(check_units_of_block, params),
+    )
     checker = BlockChecker(task.is_classification, *checks)
-    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
-    X, y, weight, offset = summary.sample
+    summary = first_pass(blocks, checker, task.class_weight, init_rows.MAX_INIT_ROWS, params.seed())
+    X, y, weight, offset, units = summary.sample
     offset = None if offset is None else offset.T
-    given = GivenRows(X, y, weight, offset=offset)
+    given = GivenRows(X, y, weight, offset=offset, units=None if units is None else units.codes)
     data = validate_training_data(estimator, params, given, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
@@ -145,6 +150,11 @@ def _build_from_blocks(
         check_same_rows(before.feature_scaling, summary.feature_scaling)
         check_same_rows(before.target_scaling, target_scaling)
     data = data._replace(block_scaling=(summary.feature_scaling, target_scaling))
+    if units is not None:
+        attributes = data.attributes | {"n_units_": summary.n_units}
+        data = data._replace(
+            attributes=attributes, units=units.codes, unit_factor=summary.sample_factor
+        )
     data = _merge_duplicates(params, _continue_previous(data, options.previous))
     problem = _assemble(params, data, None, options)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
@@ -169,10 +179,10 @@ def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData
     index, weight = distinct_rows(params, data)
     check_enough_rows(params.n_experts, len(index))
     # A warm start keeps the rows of the fit that it continues.
-    if len(index) > MAX_INIT_ROWS or not isinstance(params.init, str) or data.metadata:
+    if len(index) > init_rows.MAX_INIT_ROWS or not isinstance(params.init, str) or data.metadata:
         return data._replace(unique_rows=(index, weight))
     data = data.take(index)._replace(weight=weight)
-    if len(index) <= MIN_INIT_ROWS or params.uses_estimators:
+    if len(index) <= init_rows.MIN_INIT_ROWS or params.uses_estimators:
         return data
     return data._replace(unique_rows=(np.arange(len(index)), weight))
 
@@ -183,7 +193,9 @@ def _group_by_unit(params: FitParameters, data: TrainingData) -> TrainingData:
     index, weight, codes = sort_by_unit(params, data, merge=merge)
     data = data.take(index)._replace(weight=weight, units=codes)
     n_rows = len(index)
-    if n_rows <= MIN_INIT_ROWS or (params.uses_estimators and n_rows <= MAX_INIT_ROWS):
+    if n_rows <= init_rows.MIN_INIT_ROWS or (
+        params.uses_estimators and n_rows <= init_rows.MAX_INIT_ROWS
+    ):
         return data
     return data._replace(unique_rows=(np.arange(n_rows), data.weight))
 
@@ -259,8 +271,10 @@ def _assemble(
         rows = preprocessor.group_by_unit(rows, data.units)
         _, first = np.unique(data.units, return_index=True)
         init = init[:, first] if isinstance(init, np.ndarray) else init
+        if data.unit_factor != 1.0:
+            rows = subset_units(rows, np.arange(len(first)), data.unit_factor)
     sample_rng = np.random.default_rng(sample_seed)
-    init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
+    init_data = init_rows.make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)

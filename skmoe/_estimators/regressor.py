@@ -299,7 +299,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         return tags
 
     @available_if(_supports_partial_fit)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+    ) -> Self:
         """Learn from a batch of a stream by online EM.
 
         The mixture is initialised on the first batch, of at least `n_experts` rows, and again
@@ -317,6 +319,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
             Weights of the rows.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`. All rows of a unit must be in one batch.
 
         Returns
         -------
@@ -336,7 +340,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         >>> moe.predict([[-0.5, 0.0], [0.5, 0.0]]).round(1)
         array([0.5, 0.5])
         """
-        return self._partial_fit(X, y, sample_weight, offset=offset)
+        return self._partial_fit(X, y, sample_weight, offset=offset, units=units)
 
     @supports_dask
     def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:

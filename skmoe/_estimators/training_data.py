@@ -89,6 +89,7 @@ class TrainingData(NamedTuple):
     # Of features and outputs, from the first pass over row blocks.
     block_scaling: tuple[Standardization, Standardization | None] | None = None
     units: Array | None = None  # number of the unit of each row; None for each row its own
+    unit_factor: float = 1.0  # number of units that each one stands for, in a sample of units
 
     @property
     def fold_groups(self) -> Array | None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_enough_rows
+from skmoe._data.checks import check_columns, check_enough_rows, shown
+from skmoe._data.encoding import numeric_names
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import Dataset
-from skmoe._data.units import encode_units, varying_cell
+from skmoe._data.units import UnitLabels, encode_units, varying_cell
 from skmoe._estimators.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import Experts
-
-
-class UnitLabels(NamedTuple):
-    """The distinct labels of units in ascending order, and the number of that of each row."""
-
-    labels: Array  # (U,)
-    codes: Array  # (n,)
 
 
 def validate_units(units: Any, n_rows: int) -> UnitLabels:
@@ -41,9 +35,31 @@ def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> U
     if len(present) < 2:
         raise ValueError(
             "units must have at least two distinct labels with rows of positive weight; got one, "
-            f"{found.labels[present[0]]!r}. Leave units out if each row is a unit of its own."
+            f"{shown(found.labels[present[0]])}. Leave units out if each row is a unit of its own."
         )
     check_enough_rows(params.n_experts, len(present), "units with rows of positive weight")
+    return found
+
+
+def check_units_of_block(
+    params: FitParameters, units: Any, X: Design, names: Array | None
+) -> UnitLabels | None:
+    """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
+    if units is None:
+        validate_units_of_fit(params, units, np.ones(X.shape[0]))
+        return None
+    found = validate_units(units, X.shape[0])
+    runs = found.runs
+    if len(runs) and runs[-1] + 1 > len(found.labels):
+        first = np.flatnonzero(np.diff(runs, prepend=-1))
+        counts = np.bincount(found.codes[first])
+        raise ValueError(
+            f"units must have their rows next to each other; those of unit "
+            f"{shown(found.labels[counts.argmax()])} are apart. Sort the rows by unit."
+        )
+    if params.gate_aggregate is None and params.gate.depends_on_features:
+        columns = check_columns("gate_features", params.gate_features, X.shape[1], names)
+        check_gate_columns(X, found, columns, numeric_names(names, None, X.shape[1]))
     return found
 
 
@@ -57,8 +73,8 @@ def check_gate_columns(
     column, code = cell
     raise ValueError(
         f"gate_features must be constant within each unit, since a unit has one regime; column "
-        f"{names[column]!r} varies in unit {units.labels[code]!r}. Choose gate_features that are "
-        'constant, reduce them with gate_aggregate="mean" or "first", or use gate="constant".'
+        f"{names[column]!r} varies in unit {shown(units.labels[code])}. Choose gate_features that "
+        'are constant, reduce them with gate_aggregate="mean" or "first", or use gate="constant".'
     )
 
 
@@ -70,10 +86,11 @@ def check_init_of_units(init: Any, units: UnitLabels) -> None:
     differs = np.abs(init - init[first][units.codes]).max(axis=1) > INIT_SUM_TOL
     if differs.any():
         row = int(differs.argmax())
+        label = shown(units.labels[units.codes[row]])
         raise ValueError(
             f"init as an array must have the same responsibilities in all rows of a unit; row "
-            f"{row} differs from the first row of unit {units.labels[units.codes[row]]!r}. Average "
-            "them over the rows of each unit."
+            f"{row} differs from the first row of unit {label}. Average them over the rows of each "
+            "unit."
         )
 
 

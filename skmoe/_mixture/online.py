@@ -107,17 +107,19 @@ def _batch_statistics(
 ) -> tuple[Any, Any]:
     """Statistics and Hessians of the surrogates of gate and experts, per unit of weight."""
     designs = rows.gate_design, rows.expert_design
+    weights = rows.gate_weight, rows.weight
     surrogates = []
     part: Any
-    for part, statistics, hessian, values, design in zip(
+    for part, statistics, hessian, values, design, weight in zip(
         (model.gate, model.experts),
         result.statistics,
         result.hessians,
         params,
         designs,
+        weights,
         strict=True,
     ):
-        linear, quadratic = part.surrogate(statistics, hessian, values, design, rows.weight)
+        linear, quadratic = part.surrogate(statistics, hessian, values, design, weight)
         surrogates.append(_scaled(linear, quadratic, 1.0 / result.weight))
     gate, experts = surrogates
     return gate, experts

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skmoe._data.checks import check_columns
 from skmoe._inference.labels import feature_labels
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, numeric_values
 
@@ -164,6 +165,13 @@ def check_pit_left(pit_left: Any, pit: Array) -> Array:
             f"observed y; got {values[outside][0]:g} for {pit[outside][0]:g}."
         )
     return values
+
+
+def check_unit_responsibilities(responsibilities: Any) -> tuple[Array, bool]:
+    """Responsibilities (n, K) of rows or of a table of units, and whether they are of units."""
+    of_units = isinstance(responsibilities, UnitResponsibilities)
+    values = responsibilities.proba if of_units else responsibilities
+    return check_responsibilities(values), of_units
 
 
 def check_responsibilities(responsibilities: Any) -> Array:

@@ -136,7 +136,7 @@ class ResponsibilitiesDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
-        resp = estimator.responsibilities(X, y, offset, units)
+        resp = estimator.responsibilities(X, y, offset, units=units)
         return cls.from_predictions(resp, ax=ax, **kwargs)
 
     @classmethod

@@ -20,6 +20,12 @@ LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
 # Digits of the largest number of a table, and largest number that is not written by its exponent.
 N_DIGITS, MAX_PLAIN_NUMBER = 3, 1e5
 
+# Before a ratio, and instead of a number.
+RATIO_SIGN, NO_NUMBER = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+
+# Mean width of a character of a name, in inches.
+CHARACTER_WIDTH = 0.075
+
 # Lines of a name.
 MAX_NAME_LINES = 3
 
@@ -86,8 +92,14 @@ def label_features(ax: Any, names: Sequence[str], *, shown: bool) -> None:
 
 def wrapped(name: str, width: int) -> str:
     """A name in lines of at most `width` characters, cut after some lines."""
-    lines = textwrap.wrap(name, width, max_lines=MAX_NAME_LINES, placeholder="...")
-    return "\n".join(lines)
+    apart = name.replace("_", "_ ")  # lines may end after an underscore
+    lines = textwrap.wrap(apart, width, max_lines=MAX_NAME_LINES, placeholder="...")
+    return "\n".join(lines).replace("_ ", "_")
+
+
+def text_width(texts: Sequence[str]) -> float:
+    """Width of the longest line of some names, in inches, about."""
+    return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))
 
 
 # --- numbers ----------------------------------------------------------------------------------
@@ -99,9 +111,9 @@ def signed_numbers(values: Array, n_decimals: int) -> Array:
 
 
 def ratio_numbers(log_ratios: Array) -> Array:
-    """Ratios as text, such as ×1.25; a dash for NaN."""
+    """Ratios as text, such as 1.25 after a sign of multiplication; a dash for NaN."""
     with np.errstate(over="ignore"):
-        return _as_text(np.exp(log_ratios), lambda value: f"×{value:.3g}")
+        return _as_text(np.exp(log_ratios), lambda value: RATIO_SIGN + _ratio(value))
 
 
 def interval_texts(intervals: Array, n_decimals: int) -> Array:
@@ -112,7 +124,7 @@ def interval_texts(intervals: Array, n_decimals: int) -> Array:
 def ratio_interval_texts(intervals: Array) -> Array:
     """Intervals (..., 2) of logs of ratios as intervals of ratios; empty for NaN."""
     with np.errstate(over="ignore"):
-        return _interval_texts(np.exp(intervals), lambda value: f"{value:.3g}")
+        return _interval_texts(np.exp(intervals), _ratio)
 
 
 def n_decimals_of(values: Array) -> int:
@@ -130,8 +142,12 @@ def _number(value: float, n_decimals: int, sign: str) -> str:
     return text if float(text) != 0.0 else text.lstrip("+-")
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if 0.1 <= value < 10.0 else f"{value:.3g}"
+
+
 def _as_text(values: Array, write: Any) -> Array:
-    texts = ["–" if np.isnan(value) else write(value) for value in values.ravel()]
+    texts = [NO_NUMBER if np.isnan(value) else write(value) for value in values.ravel()]
     return np.array(texts, dtype=object).reshape(values.shape)
 
 

@@ -29,6 +29,7 @@ from skmoe.inspection._heat_map import (
     ratio_interval_texts,
     ratio_numbers,
     signed_numbers,
+    text_width,
     wrapped,
 )
 from skmoe.inspection._segment_tables import (
@@ -45,8 +46,10 @@ from skmoe.inspection._style import panel_axes
 # hardly differ must not look different.
 MIN_PROFILE_RANGE = 0.5
 
-# Widths of a cell with a number and with an interval, and least width of a panel, in inches.
-CELL_WIDTH, INTERVAL_WIDTH, MIN_PANEL_WIDTH = 0.64, 1.0, 2.1
+# Widths of a cell with a number and with an interval, least widths of panels with these, and space
+# at the left of the names of the features, in inches.
+CELL_WIDTH, INTERVAL_WIDTH = 0.64, 1.0
+MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 2.1, 2.7, 0.5
 
 # Heights of a row of numbers and of one with intervals, and of headings, in inches.
 ROW_HEIGHT, INTERVAL_HEIGHT, HEADINGS_HEIGHT = 0.36, 0.46, 1.5
@@ -274,7 +277,7 @@ class SegmentProfileDisplay:
         if features is None:
             tables = [given.get(name) for name in ("profile", "coefficients", "gate_effects")]
             shown = largest_rows(tables, max_features)
-        shown_tables = {
+        shown_tables: dict[str, Any] = {
             name: None if values is None else values[shown] for name, values in given.items()
         }
         display = cls(
@@ -307,21 +310,20 @@ class SegmentProfileDisplay:
         display : SegmentProfileDisplay
             This display.
         """
-        panels = self._panels()
-        widths = [panel.width for panel in panels]
-        row_height = ROW_HEIGHT if self.intervals is None else INTERVAL_HEIGHT
-        height = HEADINGS_HEIGHT + row_height * len(self.feature_names)
-        axes = panel_axes(ax, f"{type(self).__name__}.plot", widths, height)
-        drawn = [
-            draw_panel(cells, panel, kwargs) for cells, panel in zip(axes, panels, strict=True)
-        ]
-        self.meshes_ = [mesh for mesh, _ in drawn]
-        self.texts_ = [texts for _, texts in drawn]
+        features = [wrapped(name, FEATURE_NAME_WIDTH) for name in self.feature_names]
         experts = [
             f"{wrapped(name, EXPERT_NAME_WIDTH)}\n{format_percent(share)}"
             for name, share in zip(self.expert_names, self.shares, strict=True)
         ]
-        features = [wrapped(name, FEATURE_NAME_WIDTH) for name in self.feature_names]
+        panels = self._panels(max(CELL_WIDTH, text_width(experts) + 0.05))
+        widths = [panel.width for panel in panels]
+        row_height = ROW_HEIGHT if self.intervals is None else INTERVAL_HEIGHT
+        height = HEADINGS_HEIGHT + row_height * len(self.feature_names)
+        margin = text_width(features) + MARGIN
+        axes = panel_axes(ax, f"{type(self).__name__}.plot", widths, margin, height)
+        drawn = [draw_panel(*pair, kwargs) for pair in zip(axes, panels, strict=True)]
+        self.meshes_ = [mesh for mesh, _ in drawn]
+        self.texts_ = [texts for _, texts in drawn]
         for position, cells in enumerate(axes):
             label_experts(cells, experts)
             label_features(cells, features, shown=position == 0)
@@ -329,9 +331,9 @@ class SegmentProfileDisplay:
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
 
-    def _panels(self) -> list[Panel]:
+    def _panels(self, cell_width: float) -> list[Panel]:
         n_experts, step = len(self.expert_names), f"per {self.step} of the feature"
-        width = max(CELL_WIDTH * n_experts, MIN_PANEL_WIDTH)
+        width = max(cell_width * n_experts, MIN_PANEL_WIDTH)
         heading = "Mean minus that of all rows,\nin SDs of the feature"
         numbers = signed_numbers(self.profile, 2)
         panels = [Panel(heading, self.profile, numbers, None, MIN_PROFILE_RANGE, width)]
@@ -341,19 +343,19 @@ class SegmentProfileDisplay:
             own_width = width
             if small_print is not None and self.level is not None:
                 heading += f", {100 * self.level:.3g} % intervals"
-                own_width = max(INTERVAL_WIDTH * n_experts, MIN_PANEL_WIDTH + 0.6)
+                own_width = max(INTERVAL_WIDTH * n_experts, width, MIN_INTERVAL_PANEL_WIDTH)
             panels.append(Panel(heading, self.coefficients, numbers, small_print, 0.0, own_width))
         if self.gate_effects is not None:
-            numbers = signed_numbers(self.gate_effects, n_decimals_of(self.gate_effects))
-            heading = f"Gate: log odds of the expert\n{step}"
+            numbers = signed_numbers(self.gate_effects, 2)
+            heading = f"Gate: log odds\n{step}"
             panels.append(Panel(heading, self.gate_effects, numbers, None, 0.0, width))
         return panels
 
     def _coefficient_texts(self, coefficients: Array) -> tuple[Array, Array | None]:
         """Numbers and intervals, as ratios for experts whose coefficients are their logs."""
-        is_ratio = (
-            np.zeros(len(self.expert_names), bool) if self.is_ratio is None else self.is_ratio
-        )
+        is_ratio = self.is_ratio
+        if is_ratio is None:
+            is_ratio = np.zeros(coefficients.shape[1], dtype=bool)
         n_decimals = n_decimals_of(coefficients[:, ~is_ratio])
         numbers = signed_numbers(coefficients, n_decimals)
         numbers[:, is_ratio] = ratio_numbers(coefficients[:, is_ratio])

@@ -15,6 +15,7 @@ from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
+from skmoe.inspection._heat_map import RATIO_SIGN
 from skmoe.inspection._targets import target_name
 from skmoe.inspection._text import gate_log_odds
 
@@ -168,7 +169,7 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
         return f"Ratio of the mean of {name}"
     if links == {"logit"}:
         return f"Odds ratio of more {name}"
-    return f"Effect on {name}" + (", ratios: ×" if links & set(RATIO_LINKS) else "")
+    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if links & set(RATIO_LINKS) else "")
 
 
 def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:

@@ -22,9 +22,6 @@ DARK_GREY, LIGHT_GREY = "#333333", "#999999"
 # Short names of matplotlib's properties.
 MATPLOTLIB_ALIASES = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
 
-# Space beside panels, in inches, for what stands at their left.
-MARGIN = 1.6
-
 # A legend has one column up to this number of rows.
 MAX_LEGEND_ROWS = 16
 
@@ -51,10 +48,13 @@ def two_axes(ax: Any, caller: str) -> Array:
     return pair
 
 
-def panel_axes(ax: Any, caller: str, widths: Sequence[float], height: float) -> Array:
+def panel_axes(
+    ax: Any, caller: str, widths: Sequence[float], margin: float, height: float
+) -> Array:
     """Axes side by side: those given, new ones, or some that replace a single one.
 
-    `widths` and `height` are in inches; axes in a figure of the user keep their ratios.
+    `widths`, the margin at their left and `height` are in inches. In a figure of the user the
+    widths keep their ratios.
     """
     plt = import_pyplot(caller)
     n_panels = len(widths)
@@ -62,7 +62,7 @@ def panel_axes(ax: Any, caller: str, widths: Sequence[float], height: float) -> 
     if given is not None and len(given) == n_panels and n_panels > 1:
         return given
     if given is None:
-        figure = plt.figure(figsize=(sum(widths) + MARGIN, height), layout="constrained")
+        figure = plt.figure(figsize=(sum(widths) + margin, height), layout="constrained")
         cells = figure.add_gridspec(1, n_panels, width_ratios=widths)
     elif len(given) == 1:
         figure = given[0].figure

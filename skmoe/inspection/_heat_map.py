@@ -127,9 +127,9 @@ def ratio_interval_texts(intervals: Array) -> Array:
         return _interval_texts(np.exp(intervals), _ratio)
 
 
-def n_decimals_of(values: Array) -> int:
-    """Digits after the point with which the largest number has three digits."""
-    largest = np.max(np.abs(values[np.isfinite(values)]), initial=0.0)
+def n_decimals_of(values: Array, least_range: float) -> int:
+    """Digits after the point with which the largest number, or the range, has three digits."""
+    largest = np.max(np.abs(values[np.isfinite(values)]), initial=least_range)
     if largest == 0.0:
         return N_DIGITS - 1
     return int(np.clip(N_DIGITS - 1 - np.floor(np.log10(largest)), 0, 8))

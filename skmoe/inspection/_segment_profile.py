@@ -46,6 +46,9 @@ from skmoe.inspection._style import panel_axes
 # hardly differ must not look different.
 MIN_PROFILE_RANGE = 0.5
 
+# The same for log odds of the gate.
+MIN_GATE_RANGE = 0.25
+
 # Widths of a cell with a number and with an interval, least widths of panels with these, and space
 # at the left of the names of the features, in inches.
 CELL_WIDTH, INTERVAL_WIDTH = 0.64, 1.0
@@ -102,6 +105,8 @@ class SegmentProfileDisplay:
         Log odds of the expert against the others.
     coefficient_name : str, default="Coefficient"
         Heading of the coefficients.
+    coefficient_range : float, default=0.0
+        Size up to which coefficients are pale, however small the others are.
     level : float, default=None
         Confidence of the intervals.
     step : str, default="SD"
@@ -152,6 +157,7 @@ class SegmentProfileDisplay:
         is_ratio: Array | None = None,
         gate_effects: Array | None = None,
         coefficient_name: str = "Coefficient",
+        coefficient_range: float = 0.0,
         level: float | None = None,
         step: str = "SD",
         n_columns: int | None = None,
@@ -166,6 +172,7 @@ class SegmentProfileDisplay:
         self.is_ratio = is_ratio
         self.gate_effects = gate_effects
         self.coefficient_name = coefficient_name
+        self.coefficient_range = coefficient_range
         self.level = level
         self.step = step
         self.n_columns = n_columns
@@ -286,6 +293,7 @@ class SegmentProfileDisplay:
             shares=shares,
             is_ratio=table.is_ratio if has_coef else None,
             coefficient_name=table.name if has_coef else "Coefficient",
+            coefficient_range=table.negligible if has_coef and standardize else 0.0,
             level=level,
             step="SD" if standardize else "unit",
             n_columns=len(columns) if len(shown) < len(columns) else None,
@@ -344,11 +352,20 @@ class SegmentProfileDisplay:
             if small_print is not None and self.level is not None:
                 heading += f", {100 * self.level:.3g} % intervals"
                 own_width = max(INTERVAL_WIDTH * n_experts, width, MIN_INTERVAL_PANEL_WIDTH)
-            panels.append(Panel(heading, self.coefficients, numbers, small_print, 0.0, own_width))
+            panels.append(
+                Panel(
+                    heading,
+                    self.coefficients,
+                    numbers,
+                    small_print,
+                    self.coefficient_range,
+                    own_width,
+                )
+            )
         if self.gate_effects is not None:
             numbers = signed_numbers(self.gate_effects, 2)
             heading = f"Gate: log odds\n{step}"
-            panels.append(Panel(heading, self.gate_effects, numbers, None, 0.0, width))
+            panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
         return panels
 
     def _coefficient_texts(self, coefficients: Array) -> tuple[Array, Array | None]:
@@ -356,7 +373,7 @@ class SegmentProfileDisplay:
         is_ratio = self.is_ratio
         if is_ratio is None:
             is_ratio = np.zeros(coefficients.shape[1], dtype=bool)
-        n_decimals = n_decimals_of(coefficients[:, ~is_ratio])
+        n_decimals = n_decimals_of(coefficients[:, ~is_ratio], self.coefficient_range)
         numbers = signed_numbers(coefficients, n_decimals)
         numbers[:, is_ratio] = ratio_numbers(coefficients[:, is_ratio])
         if self.intervals is None:

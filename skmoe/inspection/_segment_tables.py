@@ -16,11 +16,14 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
 from skmoe.inspection._heat_map import RATIO_SIGN
-from skmoe.inspection._targets import target_name
+from skmoe.inspection._targets import observed_target, target_name
 from skmoe.inspection._text import gate_log_odds
 
 # Links whose coefficients are logs of ratios, of means or of odds.
 RATIO_LINKS = ("log", "logit")
+
+# Small effects, on a log scale or in standard deviations of y.
+SMALL_EFFECT = 0.1
 
 
 class ProfileRows(NamedTuple):
@@ -55,6 +58,7 @@ class CoefficientTable(NamedTuple):
     intervals: Array | None  # (K, p, 2)
     is_ratio: Array  # whether they are logs of ratios, (K,)
     name: str  # what they are effects on
+    negligible: float  # size of a small effect of one standard deviation of a feature
 
 
 def positive_rows(
@@ -119,9 +123,15 @@ def _difference(values: Array, weight: Array, resp: Array) -> tuple[Array, float
     if len(values) == 0 or values.min() == values.max():
         return np.where(of_expert > 0.0, 0.0, np.nan), 0.0
     centred = values - weight @ values / weight.sum()
-    deviation = float(np.sqrt(weight @ centred**2 / weight.sum()))
+    deviation = _deviation(values, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (weight * centred) @ resp / of_expert / deviation, deviation
+
+
+def _deviation(values: Array, weight: Array) -> float:
+    """Standard deviation of weighted values."""
+    centred = values - weight @ values / weight.sum()
+    return float(np.sqrt(weight @ centred**2 / weight.sum()))
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -155,7 +165,10 @@ def coefficient_table(
                 estimates[k, j] = sign * result.estimates[term]
                 intervals[k, j] = of_terms[term]
     name = _coefficient_name(estimator, rows.y, index)
-    return CoefficientTable(estimates, intervals, is_ratio, name)
+    negligible = SMALL_EFFECT
+    if not is_classifier(estimator) and not is_ratio.any():
+        negligible *= _deviation(observed_target(estimator, rows.y, index), rows.weights)
+    return CoefficientTable(estimates, intervals, is_ratio, name, negligible)
 
 
 def _coefficient_name(estimator: Any, y: Any, index: int) -> str:

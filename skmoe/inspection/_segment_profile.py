@@ -280,9 +280,12 @@ class SegmentProfileDisplay:
             if table.intervals is not None:
                 intervals = np.moveaxis(table.intervals, 1, 0)[of_feature]
                 given["intervals"] = intervals * scale[:, None, None]
+        coefficient_range = table.negligible if has_coef and standardize else 0.0
         shown = np.arange(len(columns))
         if features is None:
-            tables = [given.get(name) for name in ("profile", "coefficients", "gate_effects")]
+            ranges = {"profile": MIN_PROFILE_RANGE, "gate_effects": MIN_GATE_RANGE}
+            ranges["coefficients"] = coefficient_range
+            tables = [(given.get(name), least) for name, least in ranges.items()]
             shown = largest_rows(tables, max_features)
         shown_tables: dict[str, Any] = {
             name: None if values is None else values[shown] for name, values in given.items()
@@ -293,7 +296,7 @@ class SegmentProfileDisplay:
             shares=shares,
             is_ratio=table.is_ratio if has_coef else None,
             coefficient_name=table.name if has_coef else "Coefficient",
-            coefficient_range=table.negligible if has_coef and standardize else 0.0,
+            coefficient_range=coefficient_range,
             level=level,
             step="SD" if standardize else "unit",
             n_columns=len(columns) if len(shown) < len(columns) else None,

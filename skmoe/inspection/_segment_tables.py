@@ -234,15 +234,16 @@ def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
 # --- the features that are drawn --------------------------------------------------------------
 
 
-def largest_rows(tables: Sequence[Array | None], max_rows: int) -> Array:
+def largest_rows(tables: Sequence[tuple[Array | None, float]], max_rows: int) -> Array:
     """Indices, in ascending order, of the rows of tables (F, K) with the largest values.
 
-    The values of a table are relative to its largest, so that all tables count alike.
+    The values of a table are relative to its largest, or to a size that is given with it, so that
+    all tables count alike.
     """
-    sizes = [
-        np.where(np.isnan(table), 0.0, np.abs(table)).max(axis=1)
-        for table in tables
-        if table is not None
-    ]
-    score = np.max([size / (size.max() or 1.0) for size in sizes], axis=0)
+    relative = []
+    for table, least in tables:
+        if table is not None:
+            size = np.abs(np.nan_to_num(table)).max(axis=1)
+            relative.append(size / (max(size.max(), least) or 1.0))
+    score = np.max(relative, axis=0)
     return np.sort(np.argsort(-score, kind="stable")[:max_rows])

@@ -111,6 +111,20 @@ def test_numbers_and_colours_are_those_of_the_arrays(fitted):
     assert [label.get_text() for label in display.ax_[0].get_yticklabels()] == ["x0", "x1", "x2"]
 
 
+@pytest.mark.parametrize(("factor", "heading"), [(1e9, "y, in 1e+09"), (1e-7, "y, in 1e-09")])
+def test_numbers_of_large_and_small_targets_are_short(fitted, factor, heading):
+    _, X, y = fitted
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, factor * y)
+    display = SegmentProfileDisplay.from_estimator(moe, X, factor * y)
+    assert f"Effect on {heading}\n" in display.ax_[1].get_title(loc="left")
+    power = float(heading.split()[-1])
+    for (j, k), text in np.ndenumerate(display.texts_[1]):
+        assert len(text.get_text()) <= 5
+        assert float(text.get_text()) * power == pytest.approx(
+            display.coefficients[j, k], abs=0.6 * power
+        )
+
+
 # --- laws ---------------------------------------------------------------------------------------
 
 

@@ -17,8 +17,8 @@ DARK_LUMINANCE = 0.45
 # Weights of red, green and blue in the luminance of a colour.
 LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
 
-# Digits of the largest number of a table, and largest number that is not written by its exponent.
-N_DIGITS, MAX_PLAIN_NUMBER = 3, 1e5
+# Digits of the largest number of a table, and numbers between which it needs no power of ten.
+N_DIGITS, SMALLEST_PLAIN_NUMBER, MAX_PLAIN_NUMBER = 3, 0.01, 1e5
 
 # Before a ratio, and instead of a number.
 RATIO_SIGN, NO_NUMBER = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
@@ -110,6 +110,25 @@ def signed_numbers(values: Array, n_decimals: int) -> Array:
     return _as_text(values, lambda value: _number(value, n_decimals, "+"))
 
 
+def coefficient_texts(
+    coefficients: Array, intervals: Array | None, is_ratio: Array, least_range: float
+) -> tuple[Array, Array | None, float]:
+    """Coefficients (F, K) and intervals as text, and the power of ten that they are in.
+
+    Those of experts whose coefficients are logs of ratios are ratios.
+    """
+    plain = coefficients[:, ~is_ratio]
+    power = power_of_ten(plain, least_range)
+    n_decimals = n_decimals_of(plain / power, least_range / power)
+    numbers = signed_numbers(coefficients / power, n_decimals)
+    numbers[:, is_ratio] = ratio_numbers(coefficients[:, is_ratio])
+    if intervals is None:
+        return numbers, None, power
+    small_print = interval_texts(intervals / power, n_decimals)
+    small_print[:, is_ratio] = ratio_interval_texts(intervals[:, is_ratio])
+    return numbers, small_print, power
+
+
 def ratio_numbers(log_ratios: Array) -> Array:
     """Ratios as text, such as 1.25 after a sign of multiplication; a dash for NaN."""
     with np.errstate(over="ignore"):
@@ -125,6 +144,14 @@ def ratio_interval_texts(intervals: Array) -> Array:
     """Intervals (..., 2) of logs of ratios as intervals of ratios; empty for NaN."""
     with np.errstate(over="ignore"):
         return _interval_texts(np.exp(intervals), _ratio)
+
+
+def power_of_ten(values: Array, least_range: float) -> float:
+    """1, or a power of ten in which numbers are short if the largest is very large or small."""
+    largest = np.max(np.abs(values[np.isfinite(values)]), initial=least_range)
+    if largest == 0.0 or SMALLEST_PLAIN_NUMBER <= largest < MAX_PLAIN_NUMBER:
+        return 1.0
+    return float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
 
 
 def n_decimals_of(values: Array, least_range: float) -> int:

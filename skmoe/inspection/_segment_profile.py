@@ -21,13 +21,10 @@ from skmoe.inspection._checks import (
 )
 from skmoe.inspection._heat_map import (
     Panel,
+    coefficient_texts,
     draw_panel,
-    interval_texts,
     label_experts,
     label_features,
-    n_decimals_of,
-    ratio_interval_texts,
-    ratio_numbers,
     signed_numbers,
     text_width,
     wrapped,
@@ -349,8 +346,13 @@ class SegmentProfileDisplay:
         numbers = signed_numbers(self.profile, 2)
         panels = [Panel(heading, self.profile, numbers, None, MIN_PROFILE_RANGE, width)]
         if self.coefficients is not None:
-            numbers, small_print = self._coefficient_texts(self.coefficients)
-            heading = f"{wrapped(self.coefficient_name, COEFFICIENT_NAME_WIDTH)}\n{step}"
+            is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
+            least = self.coefficient_range
+            numbers, small_print, power = coefficient_texts(
+                self.coefficients, self.intervals, is_ratio, least
+            )
+            name = self.coefficient_name + ("" if power == 1.0 else f", in {power:g}")
+            heading = f"{wrapped(name, COEFFICIENT_NAME_WIDTH)}\n{step}"
             own_width = width
             if small_print is not None and self.level is not None:
                 heading += f", {100 * self.level:.3g} % intervals"
@@ -370,20 +372,6 @@ class SegmentProfileDisplay:
             heading = f"Gate: log odds\n{step}"
             panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
         return panels
-
-    def _coefficient_texts(self, coefficients: Array) -> tuple[Array, Array | None]:
-        """Numbers and intervals, as ratios for experts whose coefficients are their logs."""
-        is_ratio = self.is_ratio
-        if is_ratio is None:
-            is_ratio = np.zeros(coefficients.shape[1], dtype=bool)
-        n_decimals = n_decimals_of(coefficients[:, ~is_ratio], self.coefficient_range)
-        numbers = signed_numbers(coefficients, n_decimals)
-        numbers[:, is_ratio] = ratio_numbers(coefficients[:, is_ratio])
-        if self.intervals is None:
-            return numbers, None
-        small_print = interval_texts(self.intervals, n_decimals)
-        small_print[:, is_ratio] = ratio_interval_texts(self.intervals[:, is_ratio])
-        return numbers, small_print
 
     def _note(self) -> str:
         """What the percentages are, and which features are drawn."""

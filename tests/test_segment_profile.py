@@ -164,6 +164,20 @@ def test_units_share_their_responsibilities(of_units):
     assert_allclose(display.intervals[0, 1], result.conf_int()[index] * X[:, 0].std())
 
 
+def test_a_weight_of_zero_is_absence_from_the_unit(of_units):
+    moe, X, y, units = of_units
+    kept = np.arange(len(y)) % 3 > 0
+    kept &= units != units[0]  # a unit without rows is no unit
+    draw = SegmentProfileDisplay.from_estimator
+    with warnings.catch_warnings():  # the rows are not those of the fit
+        warnings.simplefilter("ignore")
+        series = pd.Series(units, index=np.arange(len(y)) + 7)
+        weighted = draw(moe, X, y, sample_weight=kept.astype(float), units=series)
+        absent = draw(moe, X[kept], y[kept], units=units[kept])
+    for one, other in zip(*map(arrays, (weighted, absent)), strict=True):
+        assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_the_order_of_rows_and_columns_does_not_matter(of_units):
     moe, X, y, units = of_units
     order = np.random.default_rng(1).permutation(len(y))

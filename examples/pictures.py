@@ -1,4 +1,4 @@
-"""Displays of a mixture: gate, experts, convergence, responsibilities and calibration.
+"""Displays of a mixture: gate, experts, convergence, responsibilities, calibration, segments.
 
 Draws the diabetes table of scikit-learn into one file. Needs matplotlib: pip install skmoe[plot]
 """
@@ -19,6 +19,7 @@ from skmoe.inspection import (
     ExpertsDisplay,
     GateDisplay,
     ResponsibilitiesDisplay,
+    SegmentProfileDisplay,
     export_mermaid,
     export_text,
 )
@@ -30,13 +31,16 @@ def main(path):
     X, X_new, y, y_new = train_test_split(X, y, test_size=0.3, random_state=0)
     moe = MixtureOfExpertsRegressor(2, gate_alpha=10.0, random_state=0).fit(X, y)
 
-    figure, axes = plt.subplots(3, 2, figsize=(14, 13), layout="constrained")
+    figure = plt.figure(figsize=(14, 20), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=[13, 7])
+    axes = upper.subplots(3, 2)
     GateDisplay.from_estimator(moe, X, features="bmi", ax=axes[0, 0])
     GateDisplay.from_estimator(moe, X, features=("bmi", "s5"), ax=axes[0, 1])
     ExpertsDisplay.from_estimator(moe, X, y, "bmi", adjust=True, ax=axes[1, 0])
     ConvergenceDisplay.from_estimator(moe, ax=axes[1, 1])
     ResponsibilitiesDisplay.from_estimator(moe, X, y, ax=axes[2, 0])
     CalibrationDisplay.from_estimator(moe, X_new, y_new, ax=axes[2, 1])
+    SegmentProfileDisplay.from_estimator(moe, X, y, ax=lower.subplots())
     figure.savefig(path)
 
     print(export_text(moe, X=X, max_features=3))

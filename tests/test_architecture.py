@@ -125,7 +125,7 @@ def test_only_the_run_time_dependencies_are_imported():
     standard = {"__future__", "abc", "collections", "concurrent", "contextlib", "copy"}
     standard |= {"dataclasses", "functools", "hashlib", "html", "importlib", "inspect", "io"}
     standard |= {"itertools", "json", "math", "numbers", "os", "pathlib", "re", "sys", "tempfile"}
-    standard |= {"types", "typing", "uuid", "warnings", "zlib"}
+    standard |= {"textwrap", "types", "typing", "uuid", "warnings", "zlib"}
     # scikit-learn brings joblib and threadpoolctl.
     allowed = standard | {"numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "skmoe"}
     for name, tree in TREES.items():

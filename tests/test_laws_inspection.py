@@ -1,6 +1,8 @@
 """What pictures and texts show is computed anew from the public answers of a mixture."""
 
 import re
+import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -19,10 +21,12 @@ from skmoe.inspection import (
     GateDisplay,
     NumberOfExpertsDisplay,
     ResponsibilitiesDisplay,
+    SegmentProfileDisplay,
     export_mermaid,
     export_text,
 )
 from skmoe.inspection._experts import MIN_OPACITY, MIN_PROBABILITY_SHOWN
+from skmoe.inspection._heat_map import DARK_LUMINANCE, LUMINANCE_WEIGHTS
 
 plt = pytest.importorskip("matplotlib.pyplot")
 Axes = pytest.importorskip("matplotlib.axes").Axes
@@ -242,3 +246,69 @@ def test_borders_of_regions_are_where_two_experts_are_equally_probable(fitted, m
         assert_array_equal(margin > 0.0, display.gate.argmax(axis=2) == k)
         others = np.max([display.gate[..., j] for j in range(3) if j != k], axis=0)
         assert_allclose(margin, display.gate[..., k] - others)
+
+
+# --- profiles of the experts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cmap", ["RdBu_r", "PuOr"])
+def test_cells_of_profiles_have_the_colour_of_their_number_which_can_be_read(fitted, cmap):
+    moe, X, y = fitted
+    display = SegmentProfileDisplay.from_estimator(moe, X, y, cmap=cmap)
+    tables = display.profile, display.coefficients, display.gate_effects
+    for mesh, texts, table in zip(display.meshes_, display.texts_, tables, strict=True):
+        low, high = mesh.get_clim()
+        assert low == -high
+        assert high >= np.abs(table).max()
+        colours = mesh.cmap(mesh.norm(table))[..., :3]
+        for text, cell in zip(texts.ravel(), colours.reshape(-1, 3), strict=True):
+            is_dark = cell @ LUMINANCE_WEIGHTS < DARK_LUMINANCE
+            assert text.get_color() == ("white" if is_dark else "black")
+        largest = np.unravel_index(np.abs(table).argmax(), table.shape)
+        paleness = colours.min(axis=-1)
+        assert paleness[largest] == paleness.min()
+
+
+def test_experts_that_hardly_differ_have_pale_profiles():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    y = np.where(rng.uniform(size=400) < 0.5, 5.0, -5.0) + 0.1 * rng.normal(size=400)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, n_init=1)
+    display = SegmentProfileDisplay.from_estimator(quiet(moe, X, y), X, y)
+    assert np.abs(display.profile).max() < 0.2
+    for mesh, table in zip(display.meshes_, (display.profile, display.coefficients), strict=True):
+        assert mesh.cmap(mesh.norm(table))[..., :3].min() > 0.5
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 5, 8])
+def test_numbers_of_profiles_stay_in_their_cells(n_experts):
+    X, y = two_regimes(400, n_features=4)
+    names = ["a", "of_several_words_joined_by_underscores", "with blanks in between, " * 3, "b"]
+    frame = pd.DataFrame(X, columns=names)
+    moe = MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1, max_iter=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        moe.fit(frame, 1e3 * y)
+        display = SegmentProfileDisplay.from_estimator(moe, frame, 1e3 * y)
+    display.figure_.draw_without_rendering()
+    edges = display.figure_.bbox
+    for ax, texts in zip(display.ax_, display.texts_, strict=True):
+        cell = ax.transData.transform([[0, 0], [1, 1]])
+        width, height = np.abs(cell[1] - cell[0])
+        for text in ax.texts:  # the numbers and the small print
+            box = text.get_window_extent()
+            assert box.width < width
+            assert box.height < height
+        headings = [label.get_window_extent() for label in ax.get_xticklabels()]
+        for left, right in pairwise(headings):
+            assert left.x1 < right.x0
+        boxes = [*headings, *(label.get_window_extent() for label in ax.get_yticklabels())]
+        for box in boxes:
+            assert edges.x0 <= box.x0
+            assert box.x1 <= edges.x1
+        assert texts.shape == (4, n_experts)
+    rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
+    for upper, lower in pairwise(rows):
+        assert lower.y1 < upper.y0
+    for left, right in pairwise(display.ax_):
+        assert left._left_title.get_window_extent().x1 < right._left_title.get_window_extent().x0

@@ -52,6 +52,7 @@ PUBLIC = {
         "NumberOfExpertsDisplay",
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
+        "SegmentProfileDisplay",
         "export_mermaid",
         "export_text",
     ],

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from skmoe._inference.labels import expert_names, format_percent, named_dispersions, noise_std
+from skmoe._inference.labels import (
+    counted_noun,
+    expert_names,
+    format_percent,
+    named_dispersions,
+    noise_std,
+)
 
 # Text and borders have the colours of the page, so that the table is legible on dark ones too.
 TABLE = (
@@ -45,7 +51,8 @@ def experts_table(estimator: Any) -> str:
         return ""
     n_experts = estimator.n_experts_
     std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
-    head = ["expert", "kind", "share of the rows", "rows routed to it"]
+    counted = counted_noun(hasattr(estimator, "n_units_"))
+    head = ["expert", "kind", f"share of the {counted}s", "rows routed to it"]
     if std is not None:
         head.append("noise (std. deviation)")
     names = expert_names(

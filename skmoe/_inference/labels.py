@@ -59,6 +59,11 @@ def printable_line(line: str) -> str:
     return CONTROL_CHARACTERS.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
+def counted_noun(has_units: bool) -> str:
+    """What the shares of experts are of: the units of a fit that had any, and rows otherwise."""
+    return "unit" if has_units else "row"
+
+
 def gate_name(gate: Any) -> str:
     """Name of a gate: the parameter `gate` if it is a name, or the class of an object."""
     return gate if isinstance(gate, str) else type(gate).__name__

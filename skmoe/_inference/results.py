@@ -243,6 +243,7 @@ class Summary:
         gate: str,
         notes: list[str],
         single_logit: bool = False,
+        counted: str = "row",
     ) -> None:
         self.title = title
         self.facts = facts
@@ -254,6 +255,7 @@ class Summary:
         self._coefficients = coefficients
         # Whether the two logits of the gate sum to zero, so that one of them has all information.
         self._single_logit = single_logit
+        self._counted = counted
 
     def to_frame(self, what: str = "coefficients") -> Any:
         """A pandas frame.
@@ -299,7 +301,7 @@ class Summary:
         rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
         lines = [rule, self.title, rule, *_two_columns(self.facts)]
         for k, expert in enumerate(self.experts):
-            lines += ["", _heading(k, expert), f"  {expert.gate_description}"]
+            lines += ["", _heading(k, expert, self._counted), f"  {expert.gate_description}"]
             lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
         shared = self._table(ALL_EXPERTS)
@@ -364,12 +366,13 @@ class Summary:
         return header, columns
 
 
-def _heading(k: int, expert: ExpertSummary) -> str:
+def _heading(k: int, expert: ExpertSummary, counted: str) -> str:
     rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
     noise = ""
     if expert.noise is not None:
         noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
-    return f"Expert {k} ({expert.kind}): {100 * expert.share:.1f} % of the rows{rows}{noise}"
+    share = f"{100 * expert.share:.1f} % of the {counted}s"
+    return f"Expert {k} ({expert.kind}): {share}{rows}{noise}"
 
 
 def _exponential(values: Array, chosen: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
-from skmoe._inference.labels import Labels, base_term, link_equation
+from skmoe._inference.labels import Labels, base_term, counted_noun, link_equation
 from skmoe._inference.results import (
     FOOTNOTES,
     NEGLIGIBLE_SHIFT,
@@ -33,7 +33,7 @@ RATIO_NOTE = (
     "Ratio: factor of the mean (of ratings: of the odds of more) for one unit more of a feature."
 )
 
-SAME_PROBABILITY = "the same probability for every row"
+SAME_PROBABILITY = "the same probability for every {counted}"
 
 
 class Findings(NamedTuple):
@@ -64,6 +64,7 @@ def make_summary(
         _gate_scale(mixture, findings.gate_reference, single_logit),
         _notes(mixture, attributes, findings),
         single_logit,
+        _counted(attributes),
     )
 
 
@@ -89,6 +90,8 @@ def _facts(
         facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
     if len(starts) > 1:
         facts["starts run to the end"] = f"{attributes['start_converged_'].sum()} of {len(starts)}"
+    if "n_units_" in attributes and (statistics is None or statistics.n_units is None):
+        facts["units"] = f"{attributes['n_units_']}"
     if statistics is not None:
         facts |= _criteria(statistics, with_criteria="experts_" not in attributes)
     return facts
@@ -126,7 +129,8 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     if findings.inference is not None:
         notes += _inference_notes(findings.inference)
     elif findings.coefficients is not None and findings.statistics is None:
-        notes.append("Give the data of the fit, summary(X, y), for criteria and standard errors.")
+        call = "summary(X, y, units=units)" if "n_units_" in attributes else "summary(X, y)"
+        notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
     elif findings.coefficients is not None:
         notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
     return notes
@@ -189,6 +193,11 @@ def _inference_notes(inference: Inference) -> list[str]:
     return notes + [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
 
 
+def _counted(attributes: Mapping[str, Any]) -> str:
+    """What the shares of the experts are of: "row" or "unit"."""
+    return counted_noun("n_units_" in attributes)
+
+
 def _n_averaged_starts(mixture: FittedMixture) -> int:
     """Number of starts that the mixture averages."""
     return mixture.model.gate.n_starts(mixture.params.gate)
@@ -212,7 +221,7 @@ def _summarize_expert(
     variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
     statistics = findings.statistics
     return ExpertSummary(
-        _gate_description(mixture, labels, k),
+        _gate_description(mixture, labels, k, _counted(attributes)),
         kind,
         float(attributes["weights_"][k]),
         np.nan if statistics is None else float(statistics.expert_weight[k]),
@@ -287,12 +296,12 @@ def _named_gate_effects(mixture: FittedMixture, labels: Labels, k: int) -> list[
     return list(zip(names, effects[k].tolist(), strict=True))
 
 
-def _gate_description(mixture: FittedMixture, labels: Labels, k: int) -> str:
-    """The rows for which the gate chooses an expert, in words."""
+def _gate_description(mixture: FittedMixture, labels: Labels, k: int, counted: str) -> str:
+    """The rows, or units, for which the gate chooses an expert, in words."""
     if mixture.model.n_experts == 1:
-        return "used for every row"
+        return f"used for every {counted}"
     if not mixture.model.gate.depends_on_features:
-        return SAME_PROBABILITY
+        return SAME_PROBABILITY.format(counted=counted)
     effects = _named_gate_effects(mixture, labels, k)
     if not effects:
         return "a probability that depends on the features, see predict_gate"
@@ -301,7 +310,7 @@ def _gate_description(mixture: FittedMixture, labels: Labels, k: int) -> str:
     order = np.argsort(-np.abs(effect), kind="stable")[:MAX_FEATURES_NAMED]
     named = [j for j in order if abs(effect[j]) > MIN_RELATIVE_EFFECT * largest]
     if not named:
-        return SAME_PROBABILITY
+        return SAME_PROBABILITY.format(counted=counted)
     described = ", ".join(
         f"{'high' if effect[j] > 0 else 'low'} {names[j]} (log odds {effect[j]:+.2f} per SD)"
         for j in named

@@ -12,6 +12,7 @@ from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
+from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._text import export_text
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "NumberOfExpertsDisplay",
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
+    "SegmentProfileDisplay",
     "export_mermaid",
     "export_text",
 ]

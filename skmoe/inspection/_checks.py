@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skmoe._data.checks import check_columns
 from skmoe._inference.labels import feature_labels
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, numeric_values
 
@@ -64,12 +65,7 @@ def check_features(
     name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, max_features: int
 ) -> list[int]:
     """Indices of at most `max_features` features, given by name or index."""
-    known_names = _names_or_none(estimator, feature_names)
-    labels = None if known_names is None else np.asarray(known_names, dtype=object)
-    columns = None if value is None else np.atleast_1d(np.asarray(value, dtype=object))
-    if columns is None or not all(isinstance(entry, str) for entry in columns.ravel()):
-        labels = None
-    chosen = check_columns(name, value, estimator.n_features_in_, labels)
+    chosen = _check_columns(name, value, estimator, feature_names)
     if chosen is None or len(chosen) > max_features:
         number = {1: "one feature", 2: "one feature or two"}[max_features]
         raise ValueError(
@@ -77,6 +73,46 @@ def check_features(
             f"Draw {'each' if max_features == 1 else 'two'} at a time."
         )
     return [int(column) for column in chosen]
+
+
+def check_any_features(
+    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None
+) -> list[int]:
+    """Indices of features, given by names, indices or a mask; all for None."""
+    chosen = _check_columns(name, value, estimator, feature_names)
+    return list(range(estimator.n_features_in_)) if chosen is None else [int(j) for j in chosen]
+
+
+def _check_columns(name: str, value: Any, estimator: Any, feature_names: Any) -> Array | None:
+    known_names = _names_or_none(estimator, feature_names)
+    labels = None if known_names is None else np.asarray(known_names, dtype=object)
+    columns = None if value is None else np.atleast_1d(np.asarray(value, dtype=object))
+    if columns is None or not all(isinstance(entry, str) for entry in columns.ravel()):
+        labels = None
+    return check_columns(name, value, estimator.n_features_in_, labels)
+
+
+def check_level(level: Any) -> float | None:
+    """Confidence of intervals, in (0, 1); None for no intervals."""
+    is_number = isinstance(level, (int, float, np.number)) and not isinstance(level, bool)
+    if level is None or (is_number and 0.0 < level < 1.0):
+        return None if level is None else float(level)
+    raise ValueError(
+        f"level must be in (0, 1), or None for no intervals; got {level!r}. For 95 % use 0.95."
+    )
+
+
+def check_expert_names(estimator: Any, names: Any) -> list[str]:
+    """Names of the experts: those given, one for each, or "expert 0" and so on."""
+    n_experts = estimator.n_experts_
+    if names is None:
+        return [f"expert {k}" for k in range(n_experts)]
+    if isinstance(names, str) or len(names) != n_experts:
+        raise ValueError(
+            f"expert_names must be a list with one name for each of the {n_experts} experts; got "
+            f"{names!r}. Pass None for numbers."
+        )
+    return [str(name) for name in names]
 
 
 def check_table(estimator: Any, X: Any) -> Any:
@@ -164,6 +200,13 @@ def check_pit_left(pit_left: Any, pit: Array) -> Array:
             f"observed y; got {values[outside][0]:g} for {pit[outside][0]:g}."
         )
     return values
+
+
+def check_unit_responsibilities(responsibilities: Any) -> tuple[Array, bool]:
+    """Responsibilities (n, K) of rows or of a table of units, and whether they are of units."""
+    of_units = isinstance(responsibilities, UnitResponsibilities)
+    values = responsibilities.proba if of_units else responsibilities
+    return check_responsibilities(values), of_units
 
 
 def check_responsibilities(responsibilities: Any) -> Array:

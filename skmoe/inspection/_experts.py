@@ -21,8 +21,17 @@ from skmoe.inspection._checks import (
     check_table,
     check_target,
 )
-from skmoe.inspection._grid import at_reference_values, make_grid
+from skmoe.inspection._grid import make_grid
 from skmoe.inspection._style import LIGHT_GREY, colour, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._targets import (
+    exposure_of_rows,
+    interval_band,
+    observed_target,
+    one_target,
+    predicted_mean,
+    slice_adjustment,
+    target_name,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -42,6 +51,9 @@ class ExpertsDisplay:
     curves are those of rows with the other features at their medians. The rows of the data have
     their own values, and their scatter about the curves includes the effect of the other features,
     which `adjust` removes.
+
+    With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
+    expert. Those of a regressor are joined by a thin line, in the order of the feature.
 
     Of a classifier the curves are each expert's probability of one class. Marks at the top are the
     rows of that class, marks at the bottom the other rows.
@@ -65,9 +77,11 @@ class ExpertsDisplay:
     x, y : ndarray of shape (n_shown,)
         The rows shown; for classes y is 1 for the class and 0 for the others.
     assigned_expert : ndarray of shape (n_shown,)
-        The expert with the largest responsibility for each of them.
+        The expert with the largest responsibility for each of them, or for its unit.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
+    units : ndarray of shape (n_shown,), default=None
+        Labels of the units of the rows shown; None for rows without units.
 
     Attributes
     ----------
@@ -83,6 +97,8 @@ class ExpertsDisplay:
         Predictive intervals.
     scatter_ : matplotlib collection
         The rows.
+    unit_lines_ : matplotlib line collection or None
+        A line for each unit of a regressor.
     legend_ : matplotlib legend
         Legend.
 
@@ -118,6 +134,7 @@ class ExpertsDisplay:
         y: Array,
         assigned_expert: Array,
         is_probability: bool = False,
+        units: Array | None = None,
     ) -> None:
         self.feature_name = feature_name
         self.target_name = target_name
@@ -131,6 +148,7 @@ class ExpertsDisplay:
         self.y = y
         self.assigned_expert = assigned_expert
         self.is_probability = is_probability
+        self.units = units
 
     @classmethod
     def from_estimator(
@@ -148,6 +166,8 @@ class ExpertsDisplay:
         random_state: Any = None,
         feature_names: Sequence[str] | None = None,
         offset: Any = None,
+        units: Any = None,
+        max_units: int | None = 50,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -176,14 +196,20 @@ class ExpertsDisplay:
         grid_resolution : int, default=200
             Points of the curves.
         subsample : int, default=1000
-            Largest number of rows to show, drawn at random; None for all.
+            Largest number of rows to show, drawn at random; None for all. With `units` it is not
+            used.
         random_state : int, RandomState instance or None, default=None
-            Source of randomness of the rows shown.
+            Source of randomness of the rows or units shown.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for rows.
+        max_units : int, default=50
+            Largest number of units to show, with all of their rows; None for all. More are drawn at
+            random: without `random_state` the same ones each time.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -203,7 +229,7 @@ class ExpertsDisplay:
         ValueError
             If the feature, the class or the output is missing or unknown, the coverage is not
             between 0 and 1, the experts have no predictive distribution for a band, or a number of
-            points or rows is not an integer of at least two.
+            points, rows or units is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
@@ -214,28 +240,35 @@ class ExpertsDisplay:
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
         index = check_target(estimator, target, table)
-        assigned_expert = estimator.responsibilities(X, y, offset).argmax(axis=1)
+        resp = estimator.responsibilities(X, y, offset, units=units)
+        labels_of_units = None if units is None else np.asarray(units)
+        assigned_expert = (resp if units is None else resp.rows(units)).argmax(axis=1)
         x = check_drawable(table, j, labels[j])
         grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
         rows = make_grid(table, [j], grid[:, None])
-        observed = _observed(estimator, y, index) / _exposure(offset, index)
+        observed = observed_target(estimator, y, index) / exposure_of_rows(offset, index)
         if adjust and not is_classifier(estimator):
-            observed = observed + _adjustment(estimator, table, j, index, assigned_expert)
-        shown = _shown(np.isfinite(x), subsample, random_state)
+            observed = observed + slice_adjustment(estimator, table, j, index, assigned_expert)
+        if labels_of_units is None:
+            shown = _shown(np.isfinite(x), subsample, random_state)
+        else:
+            chosen = _chosen_units(resp.labels, max_units, random_state)
+            shown = np.flatnonzero(np.isfinite(x) & np.isin(labels_of_units, chosen))
         display = cls(
             feature_name=labels[j],
-            target_name=_target_name(estimator, y, index, adjust)
+            target_name=target_name(estimator, y, index, adjust)
             + ("" if offset is None else " per unit of exposure"),
             grid=grid,
-            curves=_one_target(estimator.predict_experts(rows), index, 2),
+            curves=one_target(estimator.predict_experts(rows), index, 2),
             gate=estimator.predict_gate(rows),
-            mean=_mean(estimator, rows, index),
-            band=_band(estimator, rows, index, coverage),
+            mean=predicted_mean(estimator, rows, index),
+            band=interval_band(estimator, rows, index, coverage),
             coverage=None if is_classifier(estimator) else coverage,
             x=x[shown],
             y=observed[shown],
             assigned_expert=assigned_expert[shown],
             is_probability=is_classifier(estimator),
+            units=None if labels_of_units is None else labels_of_units[shown],
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -267,6 +300,7 @@ class ExpertsDisplay:
         """
         ax = one_axes(ax, f"{type(self).__name__}.plot")
         self._plot_band(ax, band_kwargs)
+        self._plot_unit_lines(ax)
         self._plot_rows(ax, scatter_kwargs)
         self._plot_curves(ax, line_kwargs)
         (self.line_,) = ax.plot(
@@ -288,12 +322,27 @@ class ExpertsDisplay:
 
     def _plot_rows(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
         style: dict[str, Any] = {"c": [colour(k) for k in self.assigned_expert]}
-        style |= {"s": 12, "alpha": 0.45, "linewidths": 0}
+        style |= {"s": 12 if self.units is None else 6, "alpha": 0.45, "linewidths": 0}
         height = self.y
         if self.is_probability:
             height = CLASS_MARK_HEIGHTS[self.y.astype(int)]
             style |= {"marker": "|", "s": 40, "linewidths": 1.0}
         self.scatter_ = ax.scatter(self.x, height, **{**style, **(kwargs or {})})
+
+    def _plot_unit_lines(self, ax: Any) -> None:
+        from matplotlib.collections import LineCollection
+
+        self.unit_lines_: Any = None
+        if self.units is None or self.is_probability:  # classes would be lines up and down
+            return
+        index = {label: i for i, label in enumerate(dict.fromkeys(self.units.tolist()))}
+        codes = np.array([index[label] for label in self.units.tolist()], dtype=int)
+        order = np.lexsort((self.x, codes))
+        ends = np.flatnonzero(np.diff(codes[order])) + 1
+        lines: Any = np.split(np.column_stack([self.x, self.y])[order], ends)
+        colours = [colour(self.assigned_expert[rows[0]]) for rows in np.split(order, ends)]
+        collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
+        self.unit_lines_ = ax.add_collection(collection)
 
     def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
         from matplotlib.collections import LineCollection
@@ -321,56 +370,15 @@ class ExpertsDisplay:
             for k in range(self.curves.shape[1])
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
-        rows, marker = "rows, by expert", "o"
+        rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
+        style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": LIGHT_GREY}
+        if self.unit_lines_ is not None:
+            style |= {"markersize": 3, "linestyle": "-", "linewidth": 0.7}
         if self.is_probability:
-            rows, marker = "rows, by expert\n(of the class: top)", "|"
-        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": LIGHT_GREY}
+            rows, style["marker"] = f"{rows}\n(of the class: top)", "|"
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
-
-
-def _one_target(values: Any, index: int, axis: int) -> Array:
-    """Values of one output or class, from an array with an axis for them if there are several."""
-    values = np.asarray(values)
-    return np.take(values, index, axis=axis) if values.ndim > axis else values
-
-
-def _observed(estimator: Any, y: Any, index: int) -> Array:
-    if is_classifier(estimator):
-        return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
-    return _one_target(np.asarray(y, dtype=np.float64), index, 1)
-
-
-def _exposure(offset: Any, index: int) -> Any:
-    """Exposure of each row, (n,), whose log is the offset; 1.0 without offset."""
-    return 1.0 if offset is None else np.exp(_one_target(np.asarray(offset), index, 1))
-
-
-def _mean(estimator: Any, rows: Any, index: int) -> Array:
-    if is_classifier(estimator):
-        return estimator.predict_proba(rows)[:, index]
-    return _one_target(estimator.predict(rows), index, 1)
-
-
-def _band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Array | None:
-    if coverage is None or is_classifier(estimator):
-        return None
-    try:
-        interval = estimator.predict_interval(rows, coverage)
-    except ValueError as error:
-        raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
-    return _one_target(interval, index, 2)
-
-
-def _adjustment(estimator: Any, table: Any, j: int, index: int, assigned_expert: Array) -> Array:
-    """Change (n,) of the prediction of each row's expert with the other features at references."""
-    reference, own = (
-        _one_target(estimator.predict_experts(rows), index, 2)
-        for rows in (at_reference_values(table, j), table)
-    )
-    row = np.arange(len(assigned_expert))
-    return reference[row, assigned_expert] - own[row, assigned_expert]
 
 
 def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
@@ -382,14 +390,9 @@ def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
     return np.sort(chosen)
 
 
-def _target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
-    """Label of the vertical axis: the name of y if it has one."""
-    if is_classifier(estimator):
-        return f"Probability of class {estimator.classes_[index]}"
-    if hasattr(y, "columns"):
-        name = str(y.columns[index])
-    elif isinstance(getattr(y, "name", None), str) and y.name:
-        name = y.name
-    else:
-        name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
-    return name if not adjusted else f"{name} (other features at medians)"
+def _chosen_units(labels: Array, max_units: int | None, random_state: Any) -> Array:
+    """Labels of the units to show."""
+    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
+        return labels
+    generator = check_random_state(0 if random_state is None else random_state)
+    return generator.choice(labels, max_units, replace=False)

@@ -29,6 +29,19 @@ def numeric_values(X: Any, j: int) -> Array:
     return X[:, j]
 
 
+def categories_of(X: Any, j: int) -> list[str | None]:
+    """Categories of the rows in a column of a data frame, as text; None for missing ones."""
+    missing = {"None", "nan", "<NA>", "NaT"}
+    return [None if str(value) in missing else str(value) for value in _series(X, j)]
+
+
+def take_rows(values: Any, index: Array) -> Any:
+    """Rows of an array, a sparse array, a data frame, a series or a list."""
+    if hasattr(values, "iloc"):
+        return values.iloc[index]
+    return values[index] if hasattr(values, "shape") else np.asarray(values)[index]
+
+
 def column_stds(X: Any) -> Array:
     """Standard deviation of each column, (p,); one for constant columns and categories."""
     values = np.ones(X.shape[1])

@@ -35,8 +35,8 @@ def export_mermaid(
     """Write the routing of a fitted mixture as a mermaid diagram.
 
     Edges lead from the features through the gate, with the features of the largest effects, to the
-    experts, with their shares of the rows, and to the prediction. The text renders as a diagram in
-    the README of a repository, in a block of code whose language is mermaid.
+    experts, with their shares of the rows or units, and to the prediction. The text renders as a
+    diagram in the README of a repository, in a block of code whose language is mermaid.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ResponsibilitiesDisplay: responsibilities of the experts for observed rows."""
+"""ResponsibilitiesDisplay: responsibilities of the experts for observed rows or units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_responsibilities
+from skmoe.inspection._checks import check_mixture, check_unit_responsibilities
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -28,21 +29,24 @@ class ResponsibilitiesDisplay:
     Each row is assigned to the expert with the largest responsibility. Left: the mean
     responsibility of each expert, and the fraction of the rows assigned to it. Right: its
     responsibilities for those rows, a box between the quartiles with whiskers from the 5th to the
-    95th percentile; at the dashed line all experts are equally probable.
+    95th percentile; at the dashed line all experts are equally probable. Where units are given,
+    such as customers or patients, these are counted instead of rows.
 
     Parameters
     ----------
-    responsibilities : ndarray of shape (n_samples, n_experts)
-        Probability that each expert generated each row.
+    responsibilities : ndarray of shape (n_samples, n_experts) or (n_units, n_experts)
+        Probability that each expert generated each row, or each unit.
+    of_units : bool, default=False
+        Whether they are of units.
 
     Attributes
     ----------
     usage : ndarray of shape (n_experts,)
         Mean responsibility.
     assigned_share : ndarray of shape (n_experts,)
-        Fraction of the rows that are assigned to each expert.
+        Fraction of the rows or units that are assigned to each expert.
     certainty : list of ndarray
-        Responsibilities of each expert for the rows assigned to it.
+        Responsibilities of each expert for the rows or units assigned to it.
     ax_ : ndarray of shape (2,) of matplotlib axes
         Axes of the plot.
     figure_ : matplotlib figure
@@ -64,8 +68,9 @@ class ResponsibilitiesDisplay:
     array([0.75, 0.25])
     """
 
-    def __init__(self, *, responsibilities: Array) -> None:
+    def __init__(self, *, responsibilities: Array, of_units: bool = False) -> None:
         self.responsibilities = responsibilities
+        self.of_units = of_units
 
     @property
     def usage(self) -> Array:
@@ -74,14 +79,14 @@ class ResponsibilitiesDisplay:
 
     @property
     def assigned_share(self) -> Array:
-        """Fraction of the rows that are assigned to each expert."""
+        """Fraction of the rows or units that are assigned to each expert."""
         n_rows, n_experts = self.responsibilities.shape
         assigned_expert = self.responsibilities.argmax(axis=1)
         return np.bincount(assigned_expert, minlength=n_experts) / n_rows
 
     @property
     def certainty(self) -> list[Array]:
-        """Responsibilities of each expert for the rows that are assigned to it."""
+        """Responsibilities of each expert for the rows or units that are assigned to it."""
         assigned_expert = self.responsibilities.argmax(axis=1)
         largest = self.responsibilities.max(axis=1)
         return [largest[assigned_expert == k] for k in range(self.responsibilities.shape[1])]
@@ -94,6 +99,7 @@ class ResponsibilitiesDisplay:
         y: Any,
         *,
         offset: Any = None,
+        units: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -109,6 +115,8 @@ class ResponsibilitiesDisplay:
             Observed target.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`, which are then counted; None for rows.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -128,7 +136,8 @@ class ResponsibilitiesDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
-        return cls.from_predictions(estimator.responsibilities(X, y, offset), ax=ax, **kwargs)
+        resp = estimator.responsibilities(X, y, offset, units=units)
+        return cls.from_predictions(resp, ax=ax, **kwargs)
 
     @classmethod
     def from_predictions(cls, responsibilities: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -136,8 +145,9 @@ class ResponsibilitiesDisplay:
 
         Parameters
         ----------
-        responsibilities : array-like of shape (n_samples, n_experts)
-            Non-negative, with rows that sum to one.
+        responsibilities : array-like of shape (n_samples, n_experts), or UnitResponsibilities
+            Non-negative, with rows that sum to one; or the table of units that
+            `responsibilities(X, y, units=units)` returns.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -156,11 +166,11 @@ class ResponsibilitiesDisplay:
             If the values are negative, or rows do not sum to one.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        resp = check_responsibilities(responsibilities)
-        return cls(responsibilities=resp).plot(ax=ax, **kwargs)
+        resp, of_units = check_unit_responsibilities(responsibilities)
+        return cls(responsibilities=resp, of_units=of_units).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw usage, assigned rows and certainty.
+        """Draw usage, assigned rows or units, and certainty.
 
         Parameters
         ----------
@@ -210,7 +220,7 @@ class ResponsibilitiesDisplay:
                 ),
             ],
         )
-        ax.set_ylabel("Share of the rows")
+        ax.set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
 
     def _plot_certainties(self, ax: Any) -> None:
         filled = [k for k, rows in enumerate(self.certainty) if len(rows)]
@@ -235,5 +245,6 @@ class ResponsibilitiesDisplay:
             label="all experts equally probable",
         )
         legend_above(ax, [equal])
-        ax.set(ylabel="Responsibility for assigned rows", ylim=(0.0, 1.03))
+        ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
+        ax.set_ylim(0.0, 1.03)
         ax.set_xlim(-0.6, n_experts - 0.4)

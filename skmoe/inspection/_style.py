@@ -48,6 +48,34 @@ def two_axes(ax: Any, caller: str) -> Array:
     return pair
 
 
+def panel_axes(
+    ax: Any, caller: str, widths: Sequence[float], margin: float, height: float
+) -> Array:
+    """Axes side by side: those given, new ones, or some that replace a single one.
+
+    `widths`, the margin at their left and `height` are in inches. In a figure of the user the
+    widths keep their ratios.
+    """
+    plt = import_pyplot(caller)
+    n_panels = len(widths)
+    given = None if ax is None else np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if given is not None and len(given) == n_panels and n_panels > 1:
+        return given
+    if given is None:
+        figure = plt.figure(figsize=(sum(widths) + margin, height), layout="constrained")
+        cells = figure.add_gridspec(1, n_panels, width_ratios=widths)
+    elif len(given) == 1:
+        figure = given[0].figure
+        given[0].set_axis_off()
+        cells = given[0].get_subplotspec().subgridspec(1, n_panels, width_ratios=widths)
+    else:
+        raise ValueError(
+            f"ax must be one matplotlib axes, or one for each of the {n_panels} panels; got "
+            f"{len(given)}. Pass None for new ones."
+        )
+    return np.array([figure.add_subplot(cell) for cell in cells], dtype=object)
+
+
 def colour(k: int) -> str:
     """Colour of an expert."""
     return COLOURS[k % len(COLOURS)]

@@ -13,6 +13,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.labels import (
     base_term,
+    counted_noun,
     expert_names,
     feature_labels,
     format_percent,
@@ -60,12 +61,13 @@ def export_text(
 ) -> str:
     """Describe the gate and the experts of a fitted mixture in words.
 
-    For each expert: its share of the rows, the effects of the features on its gate probability, and
-    its equation, in which "base" stands for the prediction of the base model. Gate effects are log
-    odds of the expert against the average of the others: for one standard deviation of the feature
-    if `X` is given (of columns that the gate derives from the features, their standard deviation in
-    the fit), and for one unit otherwise. For estimators as experts their kind, the equation of
-    linear regressions, and the most important features where the estimators have importances.
+    For each expert: its share of the rows, or of the units of a fit with units, the effects of the
+    features on its gate probability, and its equation, in which "base" stands for the prediction of
+    the base model. Gate effects are log odds of the expert against the average of the others: for
+    one standard deviation of the feature if `X` is given (of columns that the gate derives from the
+    features, their standard deviation in the fit), and for one unit otherwise. For estimators as
+    experts their kind, the equation of linear regressions, and the most important features where
+    the estimators have importances.
 
     Parameters
     ----------
@@ -129,8 +131,10 @@ def export_text(
         getattr(estimator, "experts_", ()),
         getattr(estimator, "families_", ()),
     )
+    counted = counted_noun(hasattr(estimator, "n_units_"))
     for k, kind in enumerate(kinds):
-        lines += ["", f"expert {k} ({kind}), {format_percent(estimator.weights_[k])} of the rows"]
+        share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
+        lines += ["", f"expert {k} ({kind}), {share}"]
         described = _gate_lines(estimator, k, text_format) + _expert_lines(
             estimator, k, text_format
         )
@@ -167,7 +171,7 @@ def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         return []
     if log_odds is None:
         if hasattr(estimator, "gate_coef_"):
-            return ["gate: the same for all rows"]
+            return [f"gate: the same for all {counted_noun(hasattr(estimator, 'n_units_'))}s"]
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     names = derived_gate_columns(estimator)
     if names is None:

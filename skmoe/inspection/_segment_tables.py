@@ -1,0 +1,249 @@
+"""Tables of experts and features: profiles of the features, coefficients and slopes of the gate."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_consistent_length
+
+from skmoe._data.checks import check_weights
+from skmoe._inference.labels import feature_labels
+from skmoe._numerics.typing import Array
+from skmoe.inspection._checks import check_table
+from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
+from skmoe.inspection._heat_map import RATIO_SIGN
+from skmoe.inspection._targets import observed_target, target_name
+from skmoe.inspection._text import gate_log_odds
+
+# Links whose coefficients are logs of ratios, of means or of odds.
+RATIO_LINKS = ("log", "logit")
+
+# Small effects, on a log scale or in standard deviations of y.
+SMALL_EFFECT = 0.1
+
+
+class ProfileRows(NamedTuple):
+    """Rows of positive weight with what belongs to them."""
+
+    X: Any
+    y: Any
+    weight: Array | None  # None for weights of one
+    offset: Any
+    units: Any
+
+    @property
+    def weights(self) -> Array:
+        """Weights of the rows, (n,)."""
+        return np.ones(self.X.shape[0]) if self.weight is None else self.weight
+
+
+class Column(NamedTuple):
+    """A feature, or a category of one, which is 1 in its rows and 0 in the others."""
+
+    key: str  # its name in the fit
+    label: str  # its name in the picture
+    feature: int
+    difference: Array  # of the experts' means from the mean of all rows, in deviations, (K,)
+    deviation: float  # standard deviation over the rows; 0 for a constant column
+
+
+class CoefficientTable(NamedTuple):
+    """Coefficients (K, p) of the linear predictors of the experts, NaN where they have none."""
+
+    estimates: Array
+    intervals: Array | None  # (K, p, 2)
+    is_ratio: Array  # whether they are logs of ratios, (K,)
+    name: str  # what they are effects on
+    negligible: float  # size of a small effect of one standard deviation of a feature
+
+
+def positive_rows(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, units: Any
+) -> ProfileRows:
+    """The rows of positive weight: rows of weight zero are absent."""
+    table = check_table(estimator, X)
+    if sample_weight is None:
+        return ProfileRows(table, y, None, offset, units)
+    weight = check_weights(sample_weight, table.shape[0])
+    if (weight > 0.0).all():
+        return ProfileRows(table, y, weight, offset, units)
+    kept = np.flatnonzero(weight > 0.0)
+    check_consistent_length(weight, y, offset, units)
+    others = (None if values is None else take_rows(values, kept) for values in (offset, units))
+    return ProfileRows(take_rows(table, kept), take_rows(y, kept), weight[kept], *others)
+
+
+def responsibilities_of_rows(estimator: Any, rows: ProfileRows) -> tuple[Array, Array]:
+    """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
+    resp = estimator.responsibilities(rows.X, rows.y, rows.offset, units=rows.units)
+    if rows.units is not None:
+        return resp.rows(rows.units), resp.proba.mean(axis=0)
+    return resp, rows.weights @ resp / rows.weights.sum()
+
+
+# --- the profile ------------------------------------------------------------------------------
+
+
+def profile_columns(
+    estimator: Any, rows: ProfileRows, resp: Array, labels: Sequence[str], features: Sequence[int]
+) -> list[Column]:
+    """The columns of some features, with the differences of the means of the experts."""
+    names = getattr(estimator, "feature_names_in_", None)
+    keys = feature_labels(names, estimator.n_features_in_)
+    columns = []
+    for j in features:
+        for suffix, values in _columns_of_feature(rows.X, j):
+            difference, deviation = _difference(values, rows.weights, resp)
+            columns.append(Column(keys[j] + suffix, labels[j] + suffix, j, difference, deviation))
+    return columns
+
+
+def _columns_of_feature(X: Any, j: int) -> Iterator[tuple[str, Array]]:
+    """Values (n,) of a numeric feature, or indicators of each category with its name."""
+    if is_numeric(X, j):
+        yield "", numeric_values(X, j)
+        return
+    names = categories_of(X, j)
+    for category in dict.fromkeys(sorted(name for name in names if name is not None)):
+        yield f"_{category}", np.array([name == category for name in names], dtype=float)
+
+
+def _difference(values: Array, weight: Array, resp: Array) -> tuple[Array, float]:
+    """Differences (K,) of the means of the experts from that of all rows, and the deviation.
+
+    Missing values are left out. The mean of an expert without rows is NaN.
+    """
+    known = np.isfinite(values)
+    values, weight, resp = values[known], weight[known], resp[known]
+    of_expert = weight @ resp
+    if len(values) == 0 or values.min() == values.max():
+        return np.where(of_expert > 0.0, 0.0, np.nan), 0.0
+    centred = values - weight @ values / weight.sum()
+    deviation = _deviation(values, weight)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weight * centred) @ resp / of_expert / deviation, deviation
+
+
+def _deviation(values: Array, weight: Array) -> float:
+    """Standard deviation of weighted values."""
+    centred = values - weight @ values / weight.sum()
+    return float(np.sqrt(weight @ centred**2 / weight.sum()))
+
+
+# --- the experts ------------------------------------------------------------------------------
+
+
+def coefficient_table(
+    estimator: Any, rows: ProfileRows, index: int, level: float | None
+) -> CoefficientTable:
+    """Coefficients of an output or class, with intervals if there are standard errors."""
+    coef = np.array(estimator.coef_)
+    n_experts, n_features = len(coef), coef.shape[-1]
+    coef = coef.reshape(n_experts, -1, n_features)
+    # Of two classes there is one log odds, that of the second against the first.
+    sign = -1.0 if is_classifier(estimator) and coef.shape[1] == 1 and index == 0 else 1.0
+    position = index if coef.shape[1] > 1 else 0
+    estimates = sign * coef[:, position]
+    families = getattr(estimator, "families_", ())
+    is_ratio = np.array([family.link in RATIO_LINKS for family in families] or [False] * n_experts)
+    # Features without a coefficient, and experts without linear predictor, have zeros.
+    has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
+    estimates[~has_predictor] = np.nan
+    estimates[:, ~coef.any(axis=(0, 1))] = np.nan
+    intervals = None
+    result = None if level is None else _inference_or_none(estimator, rows)
+    if result is not None:
+        found = _locate_terms(estimator, result.terms, position)
+        intervals = np.full((n_experts, n_features, 2), np.nan)
+        of_terms = np.sort(sign * result.conf_int(level), axis=1)
+        for (k, j), term in found.items():
+            if not np.isnan(estimates[k, j]):
+                estimates[k, j] = sign * result.estimates[term]
+                intervals[k, j] = of_terms[term]
+    name = _coefficient_name(estimator, rows.y, index)
+    negligible = SMALL_EFFECT
+    if not is_classifier(estimator) and not is_ratio.any():
+        negligible *= _deviation(observed_target(estimator, rows.y, index), rows.weights)
+    return CoefficientTable(estimates, intervals, is_ratio, name, negligible)
+
+
+def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
+    """What the coefficients are effects on."""
+    if is_classifier(estimator):
+        scale = "Log odds" if len(estimator.classes_) == 2 else "Logit"
+        return f"{scale} of class {estimator.classes_[index]}"
+    name = target_name(estimator, y, index, adjusted=False)
+    links = {family.link for family in getattr(estimator, "families_", ()) if family.link}
+    if links == {"log"}:
+        return f"Ratio of the mean of {name}"
+    if links == {"logit"}:
+        return f"Odds ratio of more {name}"
+    return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if links & set(RATIO_LINKS) else "")
+
+
+def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:
+    """Standard errors; None for mixtures that have none, such as those with a base model."""
+    options: dict[str, Any] = {"offset": rows.offset, "units": rows.units}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "inference got no units", UserWarning)
+        try:
+            return estimator.inference(rows.X, rows.y, rows.weight, **options)
+        except ValueError:
+            return None
+
+
+def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[Any, int]:
+    """Index of the term of each expert and feature, for the output or class at a position."""
+    of_experts = [term for term in terms if term.part != "gate"]
+    response = list(dict.fromkeys(term.response for term in of_experts))[position]
+    index = {(term.part, term.response, term.name): i for i, term in enumerate(terms)}
+    names = feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
+    found = {}
+    for k in range(estimator.n_experts_):
+        for j, name in enumerate(names):
+            for part in (f"expert {k}", "all experts"):
+                if (part, response, name) in index:
+                    found[k, j] = index[part, response, name]
+    return found
+
+
+# --- the gate ---------------------------------------------------------------------------------
+
+
+def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
+    """Log odds (F, K) of each expert against the others for one unit more of each column.
+
+    NaN for columns that the gate does not use; None if it uses none of them.
+    """
+    log_odds = gate_log_odds(estimator)
+    if log_odds is None:
+        return None
+    position = {str(name): j for j, name in enumerate(estimator.gate_feature_names_)}
+    slopes = np.full((len(columns), len(log_odds)), np.nan)
+    for i, column in enumerate(columns):
+        j = position.get(column.key)
+        if j is not None and log_odds[:, j].any():
+            slopes[i] = log_odds[:, j]
+    return None if np.isnan(slopes).all() else slopes
+
+
+# --- the features that are drawn --------------------------------------------------------------
+
+
+def largest_rows(tables: Sequence[tuple[Array | None, float]], max_rows: int) -> Array:
+    """Indices, in ascending order, of the rows of tables (F, K) with the largest values.
+
+    The values of a table are relative to its largest, or to a size that is given with it, so that
+    all tables count alike.
+    """
+    relative = []
+    for table, least in tables:
+        if table is not None:
+            size = np.abs(np.nan_to_num(table)).max(axis=1)
+            relative.append(size / (max(size.max(), least) or 1.0))
+    score = np.max(relative, axis=0)
+    return np.sort(np.argsort(-score, kind="stable")[:max_rows])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +17,6 @@ from skmoe._data.rows import UserRows, split_into_blocks
 from skmoe._estimators.attributes import (
     attributes_of_run,
     attributes_of_starts,
-    user_stacklevel,
     warn_collapsed,
     warn_convergence,
     warn_dispersion_at_bound,
@@ -33,6 +31,7 @@ from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
 from skmoe._estimators.new_rows import NewRowsMixin
+from skmoe._estimators.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters import FitParameters, validate_parameters
 from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.partial_fit import StreamingMixin
@@ -42,7 +41,6 @@ from skmoe._estimators.tasks import Task
 from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.unit_checks import validate_units
 from skmoe._estimators.warm_start import TrainingState, previous_fit
-from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -67,6 +65,7 @@ class BaseMixtureOfExperts(
     StreamingMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
+    ObservedRowsMixin,
     NewRowsMixin,
     BaseEstimator,
 ):
@@ -323,73 +322,3 @@ class BaseMixtureOfExperts(
             Indices of experts.
         """
         return np.argmax(self.predict_gate(X), axis=1)
-
-    @supports_dask
-    def responsibilities(
-        self, X: Any, y: Any, offset: Any = None, units: Any = None
-    ) -> Array | UnitResponsibilities:
-        """Probability that each expert generated each observed row, or each unit.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-        units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
-
-        Returns
-        -------
-        responsibilities : ndarray of shape (n_samples, n_experts) or UnitResponsibilities
-            Probabilities, which sum to one over the experts; of units a table by their labels.
-
-        Warns
-        -----
-        UserWarning
-            If units were given to `fit`, but not here.
-        """
-        found = self._validate_units("responsibilities", X, units)
-        resp = self._fitted.responsibilities(self._validate_rows(X, y, None, offset, found)).T
-        return resp if found is None else UnitResponsibilities(found.labels, resp)
-
-    @supports_dask
-    def score_samples(self, X: Any, y: Any = None, offset: Any = None, units: Any = None) -> Array:
-        """Log density of the observed target, or its log probability for classes.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Observed target. None, which scikit-learn's checks of estimators use, scores the
-            mixture's own prediction, and warns.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-        units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,) or (n_units,)
-            Natural logarithm of the predictive density of each row, in the units of y; of units
-            that of all rows of each unit, in ascending order of the labels.
-
-        Warns
-        -----
-        UserWarning
-            If y is None, or if units were given to `fit`, but not here.
-        """
-        if y is None:
-            warnings.warn(
-                "score_samples without y is the log density of the mixture's own prediction, not "
-                "of observations. Pass the observed target: score_samples(X, y).",
-                UserWarning,
-                stacklevel=user_stacklevel(),
-            )
-            given = {} if offset is None else {"offset": offset}
-            y = self.predict(X, **given)
-        found = self._validate_units("score_samples", X, units)
-        return self._fitted.log_density(self._validate_rows(X, y, None, offset, found))

@@ -89,9 +89,10 @@ class SelectionData(NamedTuple):
 
     @property
     def of_methods(self) -> dict[str, Array]:
-        """Offset and units as arguments of methods; empty without any."""
+        """Offset and units, in which rows have weights, as arguments; empty without any."""
         names = "offset", "units"
-        return {name: values for name, values in self.extras.items() if name in names}
+        given = {name: values for name, values in self.extras.items() if name in names}
+        return given if self.units is None else given | {"sample_weight": self.weight}
 
     @property
     def units(self) -> Array | None:
@@ -212,7 +213,7 @@ def select_n_experts(estimator: Any, given: GivenRows) -> SelectionResult:
         return select_by_holdout(score, weight, maximum, rows_per_score)
     return select_by_criterion(
         lambda number: getattr(fitters[0].fit(number), criterion)(
-            data.X, data.y, data.weight, **data.of_methods
+            data.X, data.y, **data.of_methods | {"sample_weight": data.weight}
         ),
         maximum,
     )

@@ -79,7 +79,9 @@ def positive_rows(
 
 def responsibilities_of_rows(estimator: Any, rows: ProfileRows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
-    resp = estimator.responsibilities(rows.X, rows.y, rows.offset, units=rows.units)
+    resp = estimator.responsibilities(
+        rows.X, rows.y, rows.offset, units=rows.units, sample_weight=rows.sample_weight
+    )
     if rows.units is not None:
         return resp.rows(rows.units), resp.proba.mean(axis=0)
     return resp, rows.weights @ resp / rows.weights.sum()

@@ -1,0 +1,112 @@
+"""Methods of both estimators for rows with their target: responsibilities and log densities."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from skmoe._estimators.attributes import user_stacklevel
+from skmoe._estimators.dask_methods import supports_dask
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+
+
+class ObservedRowsMixin:
+    """What a fitted mixture computes from observed targets."""
+
+    _fitted: FittedMixture
+    _validate_rows: Any
+    _validate_units: Any
+    predict: Any
+
+    @supports_dask
+    def responsibilities(
+        self,
+        X: Any,
+        y: Any,
+        offset: Any = None,
+        *,
+        units: Any = None,
+        sample_weight: Any = None,
+    ) -> Any:
+        """Probability that each expert generated each observed row, or each unit.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for a unit of each row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in their units, the powers of their densities. Without units they
+            make no difference.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_experts) or UnitResponsibilities
+            Probabilities, which sum to one over the experts; of units a table by their labels.
+
+        Warns
+        -----
+        UserWarning
+            If units were given to `fit`, but not here.
+        """
+        found = self._validate_units("responsibilities", X, units)
+        rows = self._validate_rows(X, y, sample_weight, offset, found)
+        resp = self._fitted.responsibilities(rows).T
+        return resp if found is None else UnitResponsibilities(found.labels, resp)
+
+    @supports_dask
+    def score_samples(
+        self,
+        X: Any,
+        y: Any = None,
+        offset: Any = None,
+        *,
+        units: Any = None,
+        sample_weight: Any = None,
+    ) -> Array:
+        """Log density of the observed target, or its log probability for classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Observed target. None, which scikit-learn's checks of estimators use, scores the
+            mixture's own prediction, and warns.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for a unit of each row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in their units, the powers of their densities. Without units they
+            make no difference.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,) or (n_units,)
+            Natural logarithm of the predictive density of each row, in the units of y; of units
+            that of all rows of each unit, in ascending order of the labels.
+
+        Warns
+        -----
+        UserWarning
+            If y is None, or if units were given to `fit`, but not here.
+        """
+        if y is None:
+            warnings.warn(
+                "score_samples without y is the log density of the mixture's own prediction, not "
+                "of observations. Pass the observed target: score_samples(X, y).",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
+            given = {} if offset is None else {"offset": offset}
+            y = self.predict(X, **given)
+        found = self._validate_units("score_samples", X, units)
+        return self._fitted.log_density(self._validate_rows(X, y, sample_weight, offset, found))

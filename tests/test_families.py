@@ -7,6 +7,7 @@ import pytest
 from kinds import DISTRIBUTIONS, draw, example, log_density, options_of
 from numpy.testing import assert_allclose
 from scipy import integrate
+from sklearn.linear_model import GammaRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.scaling import Standardization
@@ -106,6 +107,16 @@ def test_densities_are_those_of_scipy(name):
 
 
 # --- mixtures ---------------------------------------------------------------------------------
+
+
+def test_the_penalty_is_that_of_a_gamma_regression():
+    X, y = two_regimes("gamma", 300)
+    X = X / X.std(axis=0)
+    options = {"alpha": 50.0, "dispersion_prior": 0.0, "tol": 1e-13, "max_iter": 1000}
+    moe = MixtureOfExpertsRegressor(1, family="gamma", **options).fit(X, y)
+    single = GammaRegressor(alpha=50.0 / len(y), tol=1e-12, max_iter=1000).fit(X, y)
+    assert_allclose(moe.coef_[0], single.coef_, rtol=0, atol=1e-6)
+    assert_allclose(moe.intercept_, single.intercept_, rtol=0, atol=1e-6)
 
 
 def two_regimes(name, n_rows=1500, seed=0):

@@ -134,6 +134,14 @@ class Family(ABC):
         """Linear predictor at which y has a given mean, for families with `takes_mean`."""
         return np.log(mean) if self.link == "log" else mean
 
+    def rate_weight(self, exposure: Array) -> Array:
+        """Weights with which estimators of the mean are fitted to outputs per unit of exposure.
+
+        They are inverse to the variance of such an output. Default: ones, for a standard deviation
+        that is proportional to the mean. Used under a log link only.
+        """
+        return np.ones(exposure.shape)
+
     def mean_dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:

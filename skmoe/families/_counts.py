@@ -43,6 +43,10 @@ class _CountFamily(Family):
         """Exponential of the linear predictor."""
         return np.exp(predictor)
 
+    def rate_weight(self, exposure: Array) -> Array:
+        """The exposure: exact for Poisson, and for negative binomial with little dispersion."""
+        return exposure
+
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 3."""
         return rng.poisson(3.0, size=(1, n_rows)).astype(np.float64)

@@ -98,7 +98,7 @@ def test_regressions_are_linear_experts(name, estimator):
     linear = mixture(name, 1, **(options | {"expert": "linear"})).fit(X, y, offset=offset)
     assert_allclose(moe.predict(X), linear.predict(X), rtol=1e-5)
     density = moe.score_samples(X, y, offset)
-    assert_allclose(density, linear.score_samples(X, y, offset), rtol=0, atol=1e-6)
+    assert_allclose(density, linear.score_samples(X, y, offset), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -125,8 +125,8 @@ def test_rates_of_two_regimes_are_found(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_offset_of_zeros_is_none_bit_for_bit(name, expert):
     X, y, _ = table(name)
-    one = quiet_fit(mixture(name, expert=expert), X, y)
-    other = quiet_fit(mixture(name, expert=expert), X, y, offset=np.zeros(N))
+    one = quiet_fit(mixture(name, 5, expert=expert), X, y)
+    other = quiet_fit(mixture(name, 5, expert=expert), X, y, offset=np.zeros(N))
     assert_array_equal(one.lower_bounds_, other.lower_bounds_)
     assert_array_equal(one.predict(X), other.predict(X))
     assert_array_equal(one.predict(X), one.predict(X, offset=np.zeros(N)))

@@ -131,7 +131,8 @@ class BaseMixtureOfExperts(
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Added to the linear predictor of every expert: for a log link, as that of
             `family="poisson"`, the log of the exposure. Predictions without an offset are those of
-            an offset of 0, rates per unit of exposure. Experts without a log link take none.
+            an offset of 0, rates per unit of exposure. Estimators under a log link are fitted to y
+            per unit of exposure. Experts without a log link take none.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 

@@ -76,9 +76,15 @@ def _mean_family(expert: Any, family_option: Any, families: tuple[Family, ...]) 
     """The family of experts that are estimators, which predict the mean of y."""
     reason = ""
     if len(families) > 1:
-        reason = "Experts that are estimators have one family"
+        reason = (
+            "Experts that are estimators have one family in common: give that, or use "
+            'expert="linear" for all experts'
+        )
     elif not families[0].takes_mean:
-        reason = "It has no mean that estimators could predict"
+        reason = (
+            "It has no mean that estimators could predict: choose a family that has, such as "
+            '"gamma", or use expert="linear"'
+        )
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         if not isinstance(entry, str) and has_density(entry):
             reason = f"{entry!r} has a density of its own: use it without `family`"

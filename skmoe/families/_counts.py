@@ -189,6 +189,8 @@ def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Arr
     if y.ndim < 2 or not largest < n_rows:
         return function(y + size)
     table = function(np.arange(largest + 1.0) + size)
+    if len(y) == 1:
+        return np.take(table, y[0].astype(int), axis=-1)
     return np.take_along_axis(
         table, np.broadcast_to(y.astype(int), (*table.shape[:-1], n_rows)), axis=-1
     )

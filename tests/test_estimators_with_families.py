@@ -153,7 +153,14 @@ def test_negative_means_are_refused():
             ({"family": name}, "It has no mean that estimators could predict")
             for name in ("ordinal", "zero", "uniform")
         ],
-        ({"family": ["gamma", "lognormal"]}, "Experts that are estimators have one family"),
+        *[
+            (
+                {"family": ["gamma", "lognormal"], "expert": expert},
+                r"family=\['gamma', 'lognormal'\] needs expert=\"linear\"; got expert=.*Tree.* "
+                "Experts that are estimators have one family in common: give that, or use",
+            )
+            for expert in (TREE, [TREE, "linear"])
+        ],
         ({"family": "gamma", "base": TREE}, "base needs experts to whose mean"),
         ({"family": "gamma", "expert": MixtureOfExpertsRegressor(2)}, "a density of its own"),
     ],

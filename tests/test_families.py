@@ -7,6 +7,7 @@ import pytest
 from kinds import DISTRIBUTIONS, draw, example, log_density, options_of
 from numpy.testing import assert_allclose
 from scipy import integrate
+from sklearn.linear_model import GammaRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.scaling import Standardization
@@ -106,6 +107,44 @@ def test_densities_are_those_of_scipy(name):
 
 
 # --- mixtures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", WITH_PREDICTOR)
+def test_sums_are_those_of_the_derivatives(family):
+    rng = np.random.default_rng(4)
+    y, predictor, dispersion = points(family, rng)
+    weight = rng.uniform(size=(2, 1, N_ROWS))
+    first, second = family.dispersion_derivatives(y, predictor, dispersion)
+    gradient, hessian = family.dispersion_sums(y, predictor, dispersion, weight)
+    n_own = len(dispersion)
+    assert gradient.shape == (2, 1, n_own)
+    assert hessian.shape == (2, 1, n_own, n_own)
+    for i in range(n_own):
+        expected = (weight * first[i]).sum(axis=-1)
+        assert_allclose(gradient[..., i], expected, rtol=1e-10, atol=1e-10)
+        for j in range(n_own):
+            expected = (weight * second[i][j]).sum(axis=-1)
+            assert_allclose(hessian[..., i, j], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_ratings_far_from_their_thresholds_have_finite_log_probabilities():
+    family, steps = example("ordinal"), np.log([[[2000.0]], [[1.0]]])
+    predictor = np.array([[-100.0, 100.0, 3000.0, 0.0]])
+    found = family.log_prob(np.array([[3.0, 1.0, 1.0, 4.0]]), predictor, steps)
+    # Of odds that are exponentials: more than 2000, less than 0, less than 0, more than 2001.
+    assert_allclose(found[0], [-2100.0 + np.log1p(-np.exp(-1.0)), -100.0, -3000.0, -2001.0])
+    score = family.predictor_score(np.array([[3.0, 1.0, 1.0, 4.0]]), predictor, steps)
+    assert_allclose(score[0], [1.0, -1.0, -1.0, 1.0])
+
+
+def test_the_penalty_is_that_of_a_gamma_regression():
+    X, y = two_regimes("gamma", 300)
+    X = X / X.std(axis=0)
+    options = {"alpha": 50.0, "dispersion_prior": 0.0, "tol": 1e-13, "max_iter": 1000}
+    moe = MixtureOfExpertsRegressor(1, family="gamma", **options).fit(X, y)
+    single = GammaRegressor(alpha=50.0 / len(y), tol=1e-12, max_iter=1000).fit(X, y)
+    assert_allclose(moe.coef_[0], single.coef_, rtol=0, atol=1e-6)
+    assert_allclose(moe.intercept_, single.intercept_, rtol=0, atol=1e-6)
 
 
 def two_regimes(name, n_rows=1500, seed=0):

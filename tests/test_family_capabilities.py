@@ -146,6 +146,23 @@ def shared_slopes(family, tmp_path):
     assert any(term.part == "all experts" for term in moe.inference(X, y).terms)
 
 
+def offsets(family, tmp_path, **options):
+    X, y = table(family)
+    offset = np.log(np.random.default_rng(1).uniform(0.5, 2.0, size=N))
+    moe = mixture(family, **options).fit(X, y, offset=offset)
+    assert_allclose(moe.predict(X, offset), np.exp(offset) * moe.predict(X), rtol=1e-9)
+
+
+def estimators(family, tmp_path):
+    X, y = table(family)
+    moe = mixture(family, expert="tree").fit(X, y)
+    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+
+
+def offsets_of_estimators(family, tmp_path):
+    offsets(family, tmp_path, expert="tree")
+
+
 CAPABILITIES = {
     "intervals, CRPS": intervals,
     "standard errors": standard_errors,
@@ -159,6 +176,9 @@ CAPABILITIES = {
     "auto": selected_number,
     "average": averages,
     "top_k, balance": routing,
+    "offset": offsets,
+    "estimators": estimators,
+    "estimators, offset": offsets_of_estimators,
 }
 
 

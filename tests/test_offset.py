@@ -360,7 +360,7 @@ def test_blocks_without_weights_can_have_an_offset(precise):
         mixture().fit(RowBlocks(lambda: no_exposure))
     with pytest.raises(ValueError, match="offset must be None where X is a RowBlocks"):
         mixture().fit(RowBlocks(lambda: rows), offset=OFFSET)
-    with pytest.raises(ValueError, match="offset needs parametric experts with a log link"):
+    with pytest.raises(ValueError, match="offset needs experts with a log link"):
         MixtureOfExpertsRegressor(2).fit(RowBlocks(lambda: rows))
 
 
@@ -511,20 +511,27 @@ def test_invalid_offsets_are_refused_by_name(moe, offset, message, n_experts):
     ("model", "message"),
     [
         (MixtureOfExpertsRegressor(2, random_state=0), "link 'identity'. Subtract it from y"),
-        (MixtureOfExpertsRegressor(2, expert="tree", random_state=0), "no linear predictor"),
+        (
+            MixtureOfExpertsRegressor(2, expert="tree", random_state=0),
+            "which has no log link. Choose such a family, or",
+        ),
+        (
+            MixtureOfExpertsRegressor(2, expert="tree", family="student_t", random_state=0),
+            "(link 'identity'. Subtract it from y|which has no log link)",
+        ),
         (MixtureOfExpertsClassifier(2, random_state=0), "link 'logit'. Fit and predict without"),
     ],
-    ids=["identity", "estimators", "classifier"],
+    ids=["identity", "estimators", "estimators and t", "classifier"],
 )
 def test_experts_without_a_log_link_refuse_an_offset(model, message):
     y = (Y > 3).astype(int)
     for n_experts in (2, "auto"):
-        with pytest.raises(ValueError, match=f"offset needs parametric experts.*{message}"):
+        with pytest.raises(ValueError, match=f"offset needs experts.*{message}"):
             clone(model).set_params(n_experts=n_experts).fit(X[:100], y[:100], offset=OFFSET[:100])
     fitted = quiet_fit(clone(model), X[:100], y[:100])
     calls = [lambda: fitted.score_samples(X, y, offset=OFFSET)]
     if hasattr(fitted, "sample"):
         calls.append(lambda: fitted.predict(X, offset=OFFSET))
     for call in calls:
-        with pytest.raises(ValueError, match=f"offset needs parametric experts.*{message}"):
+        with pytest.raises(ValueError, match=f"offset needs experts.*{message}"):
             call()

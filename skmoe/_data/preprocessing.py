@@ -75,7 +75,7 @@ class Preprocessor(NamedTuple):
             numeric = append_columns(extra, numeric, base_prediction)
         weight = np.ones(X.shape[0]) if weight is None else weight
         if self.uses_raw_features:
-            raw_features = select_raw_features(X, self.expert_columns)
+            raw_features = select_raw_features(X, self.expert_columns)._replace(offset=offset)
             return self.assemble_raw(numeric, raw_features, target, weight), mean_offset
         return self.assemble(numeric, target, weight, offset), mean_offset
 

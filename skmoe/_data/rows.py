@@ -30,6 +30,7 @@ class RawFeatures(NamedTuple):
     X: Any  # array, CSR array or data frame
     fold: Array | None = None  # of each row in cross-fitting; None for new rows or without folds
     metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
+    offset: Array | None = None  # log exposures, (n,) or (m, n)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,7 +41,8 @@ class RawFeatures(NamedTuple):
         """The rows at an index."""
         fold = None if self.fold is None else self.fold[index]
         metadata = {name: values[index] for name, values in self.metadata.items()}
-        return RawFeatures(index_rows(self.X, index), fold, metadata)
+        offset = None if self.offset is None else self.offset[..., index]
+        return RawFeatures(index_rows(self.X, index), fold, metadata, offset)
 
 
 def index_rows(X: Any, index: Array | slice) -> Any:

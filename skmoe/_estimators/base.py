@@ -134,7 +134,8 @@ class BaseMixtureOfExperts(
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Added to the linear predictor of every expert: for a log link, as that of
             `family="poisson"`, the log of the exposure. Predictions without an offset are those of
-            an offset of 0, rates per unit of exposure. Experts without a log link take none.
+            an offset of 0, rates per unit of exposure. Estimators under a log link are fitted to y
+            per unit of exposure. Experts without a log link take none.
         units : array-like of shape (n_samples,), default=None
             Labels of customers, patients or products, in any order. All rows of a unit come from
             one expert, given which they are independent, and the gate sees one row for each unit:

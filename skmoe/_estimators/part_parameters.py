@@ -13,6 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skmoe._data.checks import check_instance
 from skmoe._data.sklearn_adapter import LOSSES, has_density
 from skmoe._estimators.tasks import Task
+from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
@@ -75,9 +76,15 @@ def _mean_family(expert: Any, family_option: Any, families: tuple[Family, ...]) 
     """The family of experts that are estimators, which predict the mean of y."""
     reason = ""
     if len(families) > 1:
-        reason = "Experts that are estimators have one family"
+        reason = (
+            "Experts that are estimators have one family in common: give that, or use "
+            'expert="linear" for all experts'
+        )
     elif not families[0].takes_mean:
-        reason = "It has no mean that estimators could predict"
+        reason = (
+            "It has no mean that estimators could predict: choose a family that has, such as "
+            '"gamma", or use expert="linear"'
+        )
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         if not isinstance(entry, str) and has_density(entry):
             reason = f"{entry!r} has a density of its own: use it without `family`"
@@ -260,17 +267,30 @@ def check_base(
     )
 
 
-def check_takes_offset(expert: Any, family: Experts | None) -> None:
-    """An offset needs experts to whose linear predictor it can be added."""
-    if family is not None and family.takes_offset:
+def check_takes_offset(expert: Any, density: Experts | MeanFamily | None) -> None:
+    """An offset needs experts with a log link, under which it is the log of an exposure."""
+    if density is not None and density.takes_offset:
         return
-    link = "" if family is None else family.link
-    remedy = "Subtract it from y" if link == "identity" else "Fit and predict without offset"
-    reason = f"has the link {link!r}" if link else "has no linear predictor to which to add it"
+    link = "" if density is None else density.link
+    remedy = {
+        "identity": "Subtract it from y",
+        "": "Choose such a family, or fit and predict without offset",
+    }
     raise ValueError(
-        f'offset needs parametric experts with a log link, such as family="poisson"; got '
-        f"expert={expert!r}, which {reason}. {remedy}."
+        f'offset needs experts with a log link, such as family="poisson"; got expert={expert!r}, '
+        f"which has {f'the link {link!r}' if link else 'no log link'}. "
+        f"{remedy.get(link, 'Fit and predict without offset')}."
     )
+
+
+def check_one_exposure(expert: Any, offset: Array | None) -> None:
+    """An estimator, which is fitted to all outputs at once, takes one exposure for each row."""
+    if offset is not None and offset.ndim > 1:
+        raise ValueError(
+            f"offset must have shape (n_samples,), the same for all outputs, for experts that are "
+            f"estimators; got shape {offset.T.shape} with expert={expert!r}. Use one mixture for "
+            'each output, or expert="linear".'
+        )
 
 
 def accepts_missing(expert: Any) -> bool:

@@ -315,7 +315,8 @@ def _raw_features(
 ) -> RawFeatures:
     """Raw features for experts that are estimators, with the folds of cross-fitting."""
     codes = target.y if params.task.is_classification else None
-    raw_features = select_raw_features(data.raw_X, data.columns[1])._replace(metadata=data.metadata)
+    raw_features = select_raw_features(data.raw_X, data.columns[1])
+    raw_features = raw_features._replace(metadata=data.metadata, offset=data.offset)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
     return assign_folds(raw_features, params.cross_fit, codes, data.fold_groups, fold_seed)
 
@@ -364,5 +365,6 @@ def _make_experts(
     names = ("noise_variance", "variance_floor")
     of_task = params.task.family_options()
     of_task |= params.task.estimates(init_data, names, data.noise_variance)
-    mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task)
+    exposure = None if data.offset is None else np.exp(data.offset)
+    mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
     return CrossFittedFamilyExperts(**options, **of_task, mean_family=mean_family)

@@ -40,7 +40,11 @@ from skmoe._estimators.parameters import (
     check_init,
     check_metadata_used,
 )
-from skmoe._estimators.part_parameters import accepts_missing, check_takes_offset
+from skmoe._estimators.part_parameters import (
+    accepts_missing,
+    check_one_exposure,
+    check_takes_offset,
+)
 from skmoe._estimators.tasks import TargetData, TrainingTarget
 from skmoe._estimators.unit_checks import (
     check_gate_columns,
@@ -141,6 +145,8 @@ def validate_training_data(
     check_enough_rows(params.n_experts, len(y), "rows")
     weight = check_weights(given.sample_weight, len(y))
     offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
+    if offset is not None and not offset.any():
+        offset = None  # the same fit, bit for bit
     check_support(params, y, weight)
     raw_X = X if params.uses_estimators else None
     encoder = _make_encoder(params, X, weight)
@@ -199,8 +205,11 @@ def validate_offset(
 ) -> Array | None:
     """Offset of the linear predictors, (n,) or (m, n), which the family must take, or None."""
     if offset is not None:
-        check_takes_offset(params.expert, params.family)
-    return check_offset(offset, n_rows, n_outputs)
+        check_takes_offset(params.expert, params.density)
+    values = check_offset(offset, n_rows, n_outputs)
+    if params.uses_estimators:
+        check_one_exposure(params.expert, values)
+    return values
 
 
 def _shared_columns(

@@ -74,7 +74,8 @@ def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str 
     try:
         return joblib.hash(
             (
-                (features, y, weight, data.groups, data.units, data.metadata, data.columns[1]),
+                (features, y, weight, data.offset, data.groups, data.units),
+                (data.metadata, data.columns[1]),
                 (params.estimators, params.cross_fit, params.mean_family),
             )
         )

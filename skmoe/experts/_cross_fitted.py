@@ -130,10 +130,10 @@ class CrossFittedExperts(Experts):
     def mean_of(self, params: EstimatorParams, k: int, features: RawFeatures) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         of_models = [predict_expert(model, features.X, self.classes) for model in params.models[k]]
-        return self._valid_means(k, np.mean(of_models, axis=0))
+        return self._valid_means(k, np.mean(of_models, axis=0), features.offset)
 
-    def _valid_means(self, k: int, prediction: Array) -> Array:
-        """Predictions (m, n) of expert k that its density can have as means. Default: all."""
+    def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
+        """Means (m, n) of rows from predictions of expert k. Default: these, without offset."""
         return prediction
 
     def components(
@@ -285,7 +285,8 @@ class CrossFittedExperts(Experts):
             out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
             prediction[:, rows] = np.where(np.isnan(out_of_bag), in_sample, out_of_bag)
         check_prediction(prediction, self._n_outputs(), len(test))
-        prediction = self._valid_means(k, prediction)
+        offset = None if features.offset is None else features.offset[..., test]
+        prediction = self._valid_means(k, prediction, offset)
         if self._has_density()[k]:
             return model, prediction, predict_log_density(model, X, y[:, test])
         return model, prediction, np.zeros(len(test))
@@ -296,11 +297,17 @@ class CrossFittedExperts(Experts):
         if target.ndim == 2 and target.shape[1] == 1:
             target = target[:, 0]
         weight = np.maximum(resp[k, rows], TINY**0.5)
+        if features.offset is not None:
+            target, weight = self._per_exposure(target, weight, features.offset[..., rows])
         metadata = {
             argument: features.metadata[name][rows] for argument, name in self.routes[k].items()
         }
         X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
+
+    def _per_exposure(self, target: Array, weight: Array, offset: Array) -> tuple[Array, Array]:
+        """Target (n,) or (n, m) per unit of exposure, and its weights. Default: without offset."""
+        return target, weight
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._data.rows import RawFeatures
 from skmoe._data.sklearn_adapter import check_means, count_parameters, typical_model
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._mean_family import MeanFamily
@@ -23,6 +23,11 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
     """
 
     mean_family: MeanFamily = MeanFamily()  # noqa: RUF009
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether means are proportional to exposures, which the family decides."""
+        return self.mean_family.takes_offset
 
     @property
     def support(self) -> str:
@@ -81,11 +86,17 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
     def _penalties(self, log_variance: Array) -> Array:
         return self.mean_family.penalties(log_variance).sum(axis=1)
 
-    def _valid_means(self, k: int, prediction: Array) -> Array:
+    def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
         family = self.mean_family.family
         if family.link == "log":
             check_means(k, self.estimators[k], family.name, prediction)
-        return self.mean_family.raise_zeros(prediction)
+        means = self.mean_family.raise_zeros(prediction)
+        return means if offset is None else means * np.exp(offset)
+
+    def _per_exposure(self, target: Array, weight: Array, offset: Array) -> tuple[Array, Array]:
+        exposure = np.exp(offset)
+        scaled = weight * self.mean_family.family.rate_weight(exposure)
+        return (target.T / exposure).T, np.maximum(scaled, TINY**0.5)
 
     def _placeholder(self) -> Array:
         return self.mean_family.raise_zeros(np.array(self.mean_family.target_mean)[:, None])

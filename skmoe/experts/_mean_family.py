@@ -40,7 +40,7 @@ class MeanFamily:
     prior : float
         Strength of the inverse-gamma prior of a scale, in rows.
     prior_scale, target_mean : tuple of float
-        Scale of the prior, and mean of y, for each output.
+        Scale of the prior, and mean of y per unit of exposure, for each output.
     start, low, high : tuple of tuple of float
         First values of the log dispersions, and their bounds, for each output.
     """
@@ -56,6 +56,16 @@ class MeanFamily:
 
     # Estimators are fitted to y in its own units.
     standardizes_target = False
+
+    @property
+    def link(self) -> str:
+        """The link of the family."""
+        return self.family.link
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether means are proportional to exposures."""
+        return self.family.link == "log"
 
     @property
     def support(self) -> str:
@@ -75,13 +85,17 @@ class MeanFamily:
         target = self.family.working_target(y)
         return without_outliers(target) if self.family.has_outliers else target
 
-    def fitted_to(self, y: Array, weight: Array, options: dict[str, Any]) -> MeanFamily:
+    def fitted_to(
+        self, y: Array, weight: Array, options: dict[str, Any], exposure: Array | None = None
+    ) -> MeanFamily:
         """The family with what depends on the outputs (m, n) of the fit.
 
         `options` has the noise variance and its lower bound, relative to the variance of the
-        working target, and the options of the dispersions.
+        working target, and the options of the dispersions. `exposure` (n,) is that of the rows.
         """
-        target = self.working_target(y)
+        mean_exposure = 1.0 if exposure is None else np.average(exposure, weights=weight)
+        target_mean = np.average(y, axis=1, weights=weight) / mean_exposure
+        target = self.working_target(y if exposure is None else y / exposure)
         center = np.average(target, axis=1, weights=weight)
         variance = np.average(np.square(target - center[:, None]), axis=1, weights=weight)
         # Round-off of a constant target is no variance.
@@ -102,7 +116,7 @@ class MeanFamily:
             shared=options["shared_dispersion"],
             prior=options["dispersion_prior"] if self.family.has_scale else 0.0,
             prior_scale=tuple(scale.tolist()),
-            target_mean=tuple(np.average(y, axis=1, weights=weight).tolist()),
+            target_mean=tuple(target_mean.tolist()),
             start=tuple(map(tuple, np.clip(start, low, high).tolist())),
             low=tuple(map(tuple, low.tolist())),
             high=tuple(map(tuple, high.tolist())),

@@ -125,6 +125,16 @@ class Family(ABC):
         """Gradient (T) and Hessian (T, T) of the log density in the log dispersions."""
         return [], []
 
+    def dispersion_sums(
+        self, y: Array, predictor: Array, log_dispersion: Any, weight: Array
+    ) -> tuple[Array, Array]:
+        """Sums over the rows, (..., m, T) and (..., m, T, T), of weighted `dispersion_derivatives`.
+
+        `weight` is (..., 1, n). A family may have a faster way to these sums.
+        """
+        derivatives = self.dispersion_derivatives(y, predictor, log_dispersion)
+        return sums_of_derivatives(*derivatives, weight)
+
     @property
     def takes_mean(self) -> bool:
         """Whether `predictor_of_mean` exists, so that estimators can predict the mean."""
@@ -133,6 +143,14 @@ class Family(ABC):
     def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
         """Linear predictor at which y has a given mean, for families with `takes_mean`."""
         return np.log(mean) if self.link == "log" else mean
+
+    def rate_weight(self, exposure: Array) -> Array:
+        """Weights with which estimators of the mean are fitted to outputs per unit of exposure.
+
+        They are inverse to the variance of such an output. Default: ones, for a standard deviation
+        that is proportional to the mean. Used under a log link only.
+        """
+        return np.ones(exposure.shape)
 
     def mean_dispersion_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
@@ -203,3 +221,19 @@ class Family(ABC):
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """A target (1, n) as the family sees it, for the tests that all families must pass."""
         return rng.normal(size=(1, n_rows))
+
+
+def sums_of_derivatives(
+    first: list[Array], second: list[list[Array]], weight: Array
+) -> tuple[Array, Array]:
+    """Weighted sums over the rows of a gradient (T) and a symmetric Hessian (T, T)."""
+    n_dispersions, shape = len(first), weight.shape[:-1]
+    if first:
+        shape = np.broadcast_shapes(shape, first[0].shape[:-1])
+    gradient = np.zeros((*shape, n_dispersions))
+    hessian = np.zeros((*shape, n_dispersions, n_dispersions))
+    for i in range(n_dispersions):
+        gradient[..., i] = (first[i] * weight).sum(axis=-1)
+        for j in range(i, n_dispersions):
+            hessian[..., i, j] = hessian[..., j, i] = (second[i][j] * weight).sum(axis=-1)
+    return gradient, hessian

@@ -43,6 +43,10 @@ class _CountFamily(Family):
         """Exponential of the linear predictor."""
         return np.exp(predictor)
 
+    def rate_weight(self, exposure: Array) -> Array:
+        """The exposure: exact for Poisson, and for negative binomial with little dispersion."""
+        return exposure
+
     def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
         """Counts with a mean of 3."""
         return rng.poisson(3.0, size=(1, n_rows)).astype(np.float64)
@@ -185,6 +189,8 @@ def _at_counts(function: Callable[[Array], Array], y: Array, size: Array) -> Arr
     if y.ndim < 2 or not largest < n_rows:
         return function(y + size)
     table = function(np.arange(largest + 1.0) + size)
+    if len(y) == 1:
+        return np.take(table, y[0].astype(int), axis=-1)
     return np.take_along_axis(
         table, np.broadcast_to(y.astype(int), (*table.shape[:-1], n_rows)), axis=-1
     )

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import OrdinalComponents
-from skmoe.families._base import Family
+from skmoe.families._base import Family, sums_of_derivatives
 from skmoe.protocols import Dispersion
 
 # Largest number of values: each has a threshold in every expert.
@@ -19,6 +19,12 @@ MAX_VALUES = 30
 
 # Bounds of the log differences of thresholds.
 LOG_STEP_BOUNDS = (-12.0, 5.0)
+
+# Smallest difference of two thresholds in derivatives.
+MIN_GAP = 1e-12
+
+# Largest exponent: its exponential is finite.
+MAX_EXPONENT = 700.0
 
 
 @dataclass(frozen=True)
@@ -114,30 +120,43 @@ class Ordinal(Family):
         """Index of each value; of the nearest one below for other numbers."""
         return np.clip(np.searchsorted(self.values, y, side="right") - 1, 0, len(self.values) - 1)
 
+    def _at_levels(self, values: Array, code: Array) -> Array:
+        """Entries of a table (..., 1, L) of the values, (..., 1, n) for codes (1, n)."""
+        return np.take(values, code[0], axis=-1)
+
+    def _threshold_table(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The thresholds from minus to plus infinity, (..., 1, L + 1)."""
+        shape = (*predictor.shape[:-1], 1)
+        thresholds = self._thresholds(log_dispersion)
+        return np.concatenate([np.broadcast_to(value, shape) for value in thresholds], axis=-1)
+
     def _limits(self, y: Array, predictor: Array, log_dispersion: Any) -> tuple[Array, Array]:
         """Logits of up to y, and of less than y."""
-        code = self._code(y)
-        thresholds = self._thresholds(log_dispersion)
-        shape = np.broadcast_shapes(code.shape, predictor.shape)
-        upper, lower = np.full(shape, np.inf), np.full(shape, -np.inf)
-        for level in range(len(self.values)):
-            here = np.broadcast_to(code == level, shape)
-            if level < len(self.values) - 1:
-                upper = np.where(here, thresholds[level + 1] - predictor, upper)
-            if level > 0:
-                lower = np.where(here, thresholds[level] - predictor, lower)
-        return upper, lower
+        code, thresholds = self._code(y), self._threshold_table(predictor, log_dispersion)
+        upper = self._at_levels(thresholds[..., 1:], code) - predictor
+        return upper, self._at_levels(thresholds[..., :-1], code) - predictor
+
+    def _gaps(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Differences of the logits of each value, at least a tiny positive number, (..., 1, L)."""
+        return np.maximum(np.diff(self._threshold_table(predictor, log_dispersion)), MIN_GAP)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log probability; the difference of two logistic functions without cancellation."""
         upper, lower = self._limits(y, predictor, log_dispersion)
-        logs = log_expit(upper) + log_expit(-lower) + np.log(-np.expm1(-_gap(upper, lower)))
-        return np.where(self.in_support(y), logs, -np.inf)
+        log_gaps = np.log(-np.expm1(-self._gaps(predictor, log_dispersion)))
+        above, below = _odds(upper, lower)
+        logs = self._at_levels(log_gaps, self._code(y)) - np.log1p(above + below + above * below)
+        # Beyond the largest exponent the logs are linear.
+        if max(-float(upper.min()), float(lower.max())) > MAX_EXPONENT:
+            logs = logs + np.minimum(upper + MAX_EXPONENT, 0.0)
+            logs = logs + np.minimum(MAX_EXPONENT - lower, 0.0)
+        possible = self.in_support(y)
+        return logs if possible.all() else np.where(possible, logs, -np.inf)
 
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Derivative by the linear predictor."""
-        upper, lower = self._limits(y, predictor, log_dispersion)
-        return expit(lower) - expit(-upper)
+        above, below = _odds(*self._limits(y, predictor, log_dispersion))
+        return below / (1.0 + below) - above / (1.0 + above)
 
     def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
         """Expected square of the score."""
@@ -147,21 +166,21 @@ class Ordinal(Family):
             information += (up_to - below) * np.square(below - (1.0 - up_to))
         return information
 
-    def _beyond(self, y: Array, n_steps: int) -> tuple[list[Array], list[Array]]:
-        """Whether the upper, and the lower threshold of each value are beyond each step."""
-        code = self._code(y)
-        above = [(code >= j + 1) & (code <= n_steps) for j in range(n_steps)]
-        return above, [code >= j + 2 for j in range(n_steps)]
+    def _beyond(self, n_steps: int) -> tuple[Array, Array]:
+        """Whether the upper, and the lower threshold of each value are beyond each step, (T, L)."""
+        level, step = np.arange(len(self.values)), np.arange(n_steps)[:, None]
+        return (level >= step + 1) & (level <= n_steps), level >= step + 2
 
     def cross_derivatives(
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> list[Array] | None:
         """By the log differences of the thresholds, which move with the intercept."""
-        upper, lower = self._limits(y, predictor, log_dispersion)
-        above, below = self._beyond(y, len(log_dispersion))
-        by_upper, by_lower = expit(upper) * expit(-upper), expit(lower) * expit(-lower)
+        limits = self._limits(y, predictor, log_dispersion)
+        by_upper, by_lower = (odds / (1.0 + odds) / (1.0 + odds) for odds in _odds(*limits))
+        above, below = self._beyond(len(log_dispersion))
+        code = self._code(y)
         return [
-            np.exp(log_step) * (by_upper * above[j] + by_lower * below[j])
+            np.exp(log_step) * (by_upper * above[j][code] + by_lower * below[j][code])
             for j, log_step in enumerate(log_dispersion)
         ]
 
@@ -169,32 +188,39 @@ class Ordinal(Family):
         self, y: Array, predictor: Array, log_dispersion: Any
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log differences of the thresholds."""
-        n_steps = len(log_dispersion)
         upper, lower = self._limits(y, predictor, log_dispersion)
-        excess = 1.0 / np.expm1(_gap(upper, lower))
-        by_upper = expit(-upper) + excess
-        by_lower = -expit(lower) - excess
+        code, gaps = self._code(y), self._gaps(predictor, log_dispersion)
+        excess = self._at_levels(1.0 / np.expm1(gaps), code)
         cross = excess * (1.0 + excess)
-        upper_upper = -expit(upper) * expit(-upper) - cross
-        lower_lower = -expit(lower) * expit(-lower) - cross
-        above, below = self._beyond(y, n_steps)
-        steps = [np.exp(log_step) for log_step in log_dispersion]
-        first = [steps[j] * (by_upper * above[j] + by_lower * below[j]) for j in range(n_steps)]
-        second = [
-            [
-                steps[i]
-                * steps[j]
-                * (
-                    upper_upper * (above[i] & above[j])
-                    + cross * ((above[i] & below[j]).astype(float) + (below[i] & above[j]))
-                    + lower_lower * (below[i] & below[j])
-                )
-                + (first[j] if i == j else 0.0)
-                for j in range(n_steps)
-            ]
-            for i in range(n_steps)
-        ]
-        return first, second
+        above, below = ([row[code] for row in rows] for rows in self._beyond(len(log_dispersion)))
+        return _by_log_steps(
+            [np.exp(log_step) for log_step in log_dispersion],
+            (expit(-upper) + excess, -expit(lower) - excess),
+            (-_logistic_density(upper) - cross, cross, -_logistic_density(lower) - cross),
+            (above, below),
+        )
+
+    def dispersion_sums(
+        self, y: Array, predictor: Array, log_dispersion: Any, weight: Array
+    ) -> tuple[Array, Array]:
+        """Sums of `dispersion_derivatives`, by way of sums over the rows of each value."""
+        upper, lower = self._limits(y, predictor, log_dispersion)
+        is_level = (self._code(y)[0][:, None] == np.arange(len(self.values))).astype(float)
+        excess = 1.0 / np.expm1(self._gaps(predictor, log_dispersion))
+        beyond = weight @ is_level * excess
+        cross = beyond * (1.0 + excess)
+        not_upper, up_to_lower = (odds / (1.0 + odds) for odds in _odds(upper, lower))
+        by_upper = (weight * not_upper) @ is_level + beyond
+        by_lower = -(weight * up_to_lower) @ is_level - beyond
+        upper_upper = -(weight * not_upper * (1.0 - not_upper)) @ is_level - cross
+        lower_lower = -(weight * up_to_lower * (1.0 - up_to_lower)) @ is_level - cross
+        first, second = _by_log_steps(
+            [np.exp(log_step) for log_step in log_dispersion],
+            (by_upper, by_lower),
+            (upper_upper, cross, lower_lower),
+            self._beyond(len(log_dispersion)),
+        )
+        return sums_of_derivatives(first, second, np.ones(by_upper.shape))
 
     def _cumulative(self, predictor: Array, log_dispersion: Any) -> list[Array]:
         """Probabilities of up to each value, from zero to one, L + 1 arrays."""
@@ -233,6 +259,40 @@ class Ordinal(Family):
         return rng.integers(1, 5, size=(1, n_rows)).astype(float)
 
 
-def _gap(upper: Array, lower: Array) -> Array:
-    """Difference of the logits of a value, of at least a tiny positive number."""
-    return np.maximum(upper - lower, 1e-12)
+def _odds(upper: Array, lower: Array) -> tuple[Array, Array]:
+    """Odds of more than the upper, and of up to the lower limit, at most e to `MAX_EXPONENT`.
+
+    Exponentials are faster than logistic functions, each of which takes one.
+    """
+    above = np.exp(-np.maximum(upper, -MAX_EXPONENT))
+    return above, np.exp(np.minimum(lower, MAX_EXPONENT))
+
+
+def _logistic_density(x: Array) -> Array:
+    """Derivative of the logistic function, without cancellation."""
+    return expit(x) * expit(-x)
+
+
+def _by_log_steps(
+    steps: list[Array],
+    by_limits: tuple[Array, Array],
+    second_by_limits: tuple[Array, Array, Array],
+    beyond: tuple[Any, Any],
+) -> tuple[list[Array], list[list[Array]]]:
+    """Gradient (T) and Hessian (T, T) in the log steps, from derivatives by upper and lower limit.
+
+    `beyond` has for each step whether the upper, and the lower limit moves with it.
+    """
+    (by_upper, by_lower), (upper_upper, cross, lower_lower) = by_limits, second_by_limits
+    above, below = beyond
+    first = [step * (by_upper * above[j] + by_lower * below[j]) for j, step in enumerate(steps)]
+    second: list[list[Array]] = [[] for _ in steps]
+    for i, step in enumerate(steps):
+        for j in range(i):
+            second[i].append(second[j][i])
+        for j in range(i, len(steps)):
+            both = upper_upper * (above[i] & above[j]) + lower_lower * (below[i] & below[j])
+            mixed = (above[i] & below[j]).astype(float) + (below[i] & above[j])
+            second[i].append(step * steps[j] * (both + cross * mixed))
+        second[i][i] = second[i][i] + first[i]
+    return first, second

@@ -80,7 +80,7 @@ def positive_rows(
 def responsibilities_of_rows(estimator: Any, rows: ProfileRows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
     resp = estimator.responsibilities(
-        rows.X, rows.y, rows.offset, units=rows.units, sample_weight=rows.sample_weight
+        rows.X, rows.y, rows.offset, units=rows.units, sample_weight=rows.weight
     )
     if rows.units is not None:
         return resp.rows(rows.units), resp.proba.mean(axis=0)

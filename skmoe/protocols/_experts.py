@@ -32,7 +32,8 @@ class Experts(Part):
     def takes_offset(self) -> bool:
         """Whether the design may have an offset, which is added to every linear predictor.
 
-        `split_offset` parts it from the design matrix. Only for a log link.
+        `split_offset` parts it from the design matrix. Only for a log link. A `RawFeatures` has it
+        as `offset`.
         """
         return False
 

@@ -49,12 +49,14 @@ class FamilyEM(PenalizedFamilies):
             possible, weight = possible_target(family, y), resp[index][:, None]
             theta = self._log_dispersion(family, params.log_dispersion[index])
             score[index] = weight * family.predictor_score(possible, predictor[index], theta)
-            first, second = family.dispersion_derivatives(possible, predictor[index], theta)
+            if not len(theta):
+                continue
+            first, second = family.dispersion_sums(possible, predictor[index], theta, weight)
             own = self._own_dispersions(family)
             for i, one in enumerate(own):
-                gradient[index, :, one] = _weighted_sums(first[i], weight)
+                gradient[index, :, one] = first[..., i]
                 for j, other in enumerate(own):
-                    hessian[index, :, one, other] = _weighted_sums(second[i][j], weight)
+                    hessian[index, :, one, other] = second[..., i, j]
         matrix = split_offset(design)[0]
         return GeneralizedLinearStatistics(
             resp.sum(axis=1),
@@ -188,10 +190,3 @@ class FamilyEM(PenalizedFamilies):
         change = np.einsum("kmtu,kmu->kmt", eigenvectors, rotated)
         longest = np.abs(change).max(axis=-1, keepdims=True) / MAX_DISPERSION_STEP
         return change / np.maximum(longest, 1.0)
-
-
-def _weighted_sums(values: Array, weight: Array) -> Array:
-    """Sums over the rows, (K, m)."""
-    return (np.broadcast_to(values, np.broadcast_shapes(values.shape, weight.shape)) * weight).sum(
-        axis=-1
-    )

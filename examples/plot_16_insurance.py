@@ -1,0 +1,79 @@
+"""
+Frequency times cost of claims
+==============================
+
+Insurers model how often people claim, and what a claim costs. The product of both is the expected
+cost per year. Claims are here visits to a doctor, and their exposure is the time of insurance.
+"""
+
+from importlib.resources import files
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from skmoe import MixtureOfExpertsRegressor
+
+# %%
+# The RAND Health Insurance Experiment (1974 to 1982; public domain, a file of statsmodels) assigned
+# families at random to plans with different copayments, the patient's part of the bill. For each
+# person we add up years of insurance, visits to a doctor and the cost of outpatient care (dollars).
+
+table = pd.read_csv(files("statsmodels.datasets.randhie") / "src" / "randhie.csv")
+by_person = table.sort_values("year").groupby("zper")
+people = by_person[["coins", "xage", "female", "disea", "xghindx"]].first()
+copay = people["coins"].clip(upper=95)
+X_all = people.assign(coins=np.log1p(copay), child=people["xage"] < 18).astype(float)
+totals = by_person[["time", "mdvis", "outpdol"]].sum().set_axis(["years", "visits", "cost"], axis=1)
+X, X_new, train, new = train_test_split(X_all, totals, test_size=0.5, random_state=0)
+
+# %%
+# **Frequency.** The offset is the log of the years. One Poisson regression fits badly, since people
+# differ in more than these features. Four Poisson experts describe groups who see a doctor rarely
+# or often. A negative binomial regression has a better log score, as rates differ continuously.
+
+models = {}
+for family, n_experts in [("negative_binomial", 1), ("poisson", 1), ("poisson", 4)]:
+    frequency = MixtureOfExpertsRegressor(n_experts, family=family, random_state=0)
+    models[family, n_experts] = frequency.fit(X, train["visits"], offset=np.log(train["years"]))
+    score = frequency.score_samples(X_new, new["visits"], offset=np.log(new["years"])).mean()
+    print(f"{n_experts} {family:<17} log score of other people {score:.2f}")
+print("visits per year by expert:", frequency.predict_experts(X).mean(axis=0).round(1))
+
+# %%
+# **Cost of a visit**: the average of each person, with the number of visits as weight. If each
+# person counted once, the expected total would be too high, since visits of people with few of them
+# cost more. People without visits had 0.6 % of the cost, for other services; they are left out.
+
+seen = train[train["visits"] > 0]
+price = MixtureOfExpertsRegressor(2, family="gamma", random_state=0)
+price.fit(X.loc[seen.index], seen["cost"] / seen["visits"], sample_weight=seen["visits"])
+
+# %%
+# **Left**: numbers of visits of other people. **Middle**: with higher copayments people see a
+# doctor less often, but a visit costs nearly the same (dots: observed, lines: expected). **Right**:
+# ten groups by expected cost per year, with two standard errors. The expected cost is the product
+# of both predictions, which supposes that they are independent given the features.
+
+new = new.assign(rate=frequency.predict(X_new), price=price.predict(X_new))
+figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+n = np.arange(41)
+left.bar(n, [(new["visits"] == value).mean() for value in n], color="#CCCCCC", label="observed")
+for k, colour in [(1, "C1"), (4, "C0")]:
+    dist = models["poisson", k].predict_dist(X_new, offset=np.log(new["years"]))
+    left.plot(n, dist.pmf(n[None]).mean(axis=0), color=colour, label=f"Poisson experts: {k}")
+for k, (name, per, by) in enumerate([("visits", "years", "rate"), ("cost", "visits", "price")]):
+    sums = new.assign(expected=new[by] * new[per]).groupby(copay).sum()
+    ratios = sums[[name, "expected"]].div(sums[per], axis=0)
+    ratios.columns = [f"{name} per {per[:-1]}", "expected"]
+    (ratios / ratios.iloc[0]).plot(ax=middle, style=["o", "-"], color=f"C{k}")
+tenths = new.assign(x=new["rate"] * new["price"], y=new["cost"] / new["years"])
+tenths = tenths.groupby(pd.qcut(tenths["x"], 10, labels=False))[["x", "y"]]
+right.errorbar(*tenths.mean().to_numpy().T, 2 * tenths.sem()["y"], fmt="o", color="C0")
+right.axline((20, 20), slope=1, color="#999999")
+left.set(xlabel="visits in up to five years", ylabel="share of people")
+middle.set(xlabel="copayment in %", ylabel="relative to no copayment", ylim=(0, 1.2))
+right.set(xlabel="expected cost per year", ylabel="observed cost per year")
+left.legend()
+plt.show()

@@ -1,0 +1,176 @@
+"""One expert without penalty is the maximum likelihood of statsmodels."""
+
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from numpy.testing import assert_allclose
+from statsmodels.miscmodels.ordinal_model import OrderedModel
+from statsmodels.miscmodels.tmodel import TLinearModel
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.families import StudentT
+
+RNG = np.random.default_rng(0)
+N = 400
+X = RNG.normal(size=(N, 2))
+PREDICTOR = 0.5 + X @ [0.4, -0.3]
+DESIGN = sm.add_constant(X)
+EXPOSURE = RNG.uniform(0.2, 3.0, size=N)
+WEIGHT = RNG.integers(1, 4, size=N)
+MEAN = EXPOSURE * np.exp(PREDICTOR)
+
+Y = {
+    "normal": PREDICTOR + 0.5 * RNG.normal(size=N),
+    "student_t": PREDICTOR + 0.5 * RNG.standard_t(4.0, size=N),
+    "lognormal": np.exp(PREDICTOR + 0.5 * RNG.normal(size=N)),
+    "gamma": MEAN * RNG.gamma(2.0, 0.5, size=N),
+    "poisson": RNG.poisson(MEAN).astype(float),
+    "negative_binomial": RNG.negative_binomial(1 / 0.7, 1 / (1 + 0.7 * MEAN)).astype(float),
+    "ordinal": 1.0 + (PREDICTOR + RNG.logistic(size=N) > [[-1.0], [0.0], [1.5]]).sum(axis=0),
+}
+
+
+def mixture(family, n_experts=1, **options):
+    """A mixture without penalties, at the maximum of its likelihood."""
+    options = {"alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-14, "max_iter": 2000} | options
+    return MixtureOfExpertsRegressor(n_experts, family=family, random_state=0, **options)
+
+
+def maximum(model, **options):
+    """Fit of a model of statsmodels, to the precision of its optimiser."""
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")  # line searches end at the round-off of the likelihood
+        return model().fit(disp=0, maxiter=1000, **options)
+
+
+def log_likelihood(moe, family, **options):
+    weight = options.pop("weight", 1.0)
+    return (weight * moe.score_samples(X, Y[family], **options)).sum()
+
+
+def errors(moe, family, **options):
+    """Standard errors: of the intercept, the slopes and the log dispersions."""
+    return moe.inference(X, Y[family], **options).standard_errors
+
+
+def assert_same_coefficients(moe, params):
+    """`params` has the intercept first."""
+    found = np.concatenate([moe.intercept_, moe.coef_[0]])
+    assert_allclose(found, np.asarray(params)[:3], rtol=0, atol=1e-6)
+
+
+def test_normal():
+    fitted, single = mixture("normal").fit(X, Y["normal"]), sm.OLS(Y["normal"], DESIGN).fit()
+    assert_same_coefficients(fitted, single.params)
+    assert_allclose(fitted.noise_variance_, single.ssr / N)
+    assert_allclose(log_likelihood(fitted, "normal"), single.llf)
+    scaled = single.bse * np.sqrt(single.df_resid / N)  # statsmodels divides by n - 3
+    assert_allclose(errors(fitted, "normal")[:3], scaled, rtol=1e-6)
+
+
+def test_lognormal():
+    y = Y["lognormal"]
+    fitted, single = mixture("lognormal").fit(X, y), sm.OLS(np.log(y), DESIGN).fit()
+    assert_same_coefficients(fitted, single.params)
+    assert_allclose(fitted.dispersion_, single.ssr / N)
+    assert_allclose(log_likelihood(fitted, "lognormal"), single.llf - np.log(y).sum())
+    scaled = single.bse * np.sqrt(single.df_resid / N)
+    assert_allclose(errors(fitted, "lognormal")[:3], scaled, rtol=1e-6)
+
+
+@pytest.mark.parametrize("df", [None, 4.0])
+def test_student_t(df):
+    y = Y["student_t"]
+    fitted = mixture(StudentT(df=df)).fit(X, y)
+    # statsmodels estimates the scale; degrees of freedom are its parameter before it.
+    single = maximum(lambda: TLinearModel(y, DESIGN, fix_df=df or False), method="bfgs", gtol=1e-9)
+    assert_same_coefficients(fitted, single.params)
+    assert_allclose(np.sqrt(fitted.dispersion_[0]), single.params[-1], rtol=1e-5)
+    assert_allclose(log_likelihood(fitted, "student_t"), single.llf, rtol=1e-10)
+    found = errors(fitted, "student_t")
+    assert_allclose(found[:3], single.bse[:3], rtol=1e-4)
+    # Delta method: of the scale and of the degrees of freedom, from those of their logs.
+    assert_allclose(0.5 * found[3] * single.params[-1], single.bse[-1], rtol=1e-4)
+    if df is None:
+        assert_allclose(fitted.df_[0], single.params[-2], rtol=1e-5)
+        assert_allclose(found[4] * fitted.df_[0], single.bse[-2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["poisson", "gamma"])
+def test_generalized_linear_models(name):
+    """With exposure, and with weights that are numbers of rows."""
+    y, offset = Y[name], np.log(EXPOSURE)
+    family = {"poisson": sm.families.Poisson(), "gamma": sm.families.Gamma(sm.families.links.Log())}
+    model = sm.GLM(y, DESIGN, family[name], offset=offset, freq_weights=WEIGHT)
+    single = model.fit(tol=1e-14, maxiter=1000)
+    options = {"sample_weight": WEIGHT, "offset": offset}
+    fitted = mixture(name).fit(X, y, **options)
+    assert_same_coefficients(fitted, single.params)
+    assert_allclose(fitted.predict(X, offset), single.fittedvalues, rtol=1e-6)
+    # The dispersion of statsmodels is that of Pearson's statistic; ours has maximum likelihood.
+    scale = 1.0 if name == "poisson" else float(fitted.dispersion_[0])
+    llf = model.family.loglike(y, single.fittedvalues, freq_weights=WEIGHT, scale=scale)
+    assert_allclose(log_likelihood(fitted, name, offset=offset, weight=WEIGHT), llf, rtol=1e-10)
+    information = -model.hessian(single.params, scale=scale, observed=True)
+    expected = np.sqrt(np.diag(np.linalg.inv(information)))
+    assert_allclose(errors(fitted, name, **options)[:3], expected, rtol=1e-6)
+
+
+def test_the_dispersion_of_a_gamma_regression_has_maximum_likelihood():
+    fitted = mixture("gamma").fit(X, Y["gamma"], offset=np.log(EXPOSURE))
+    family, mean = sm.families.Gamma(sm.families.links.Log()), fitted.predict(X, np.log(EXPOSURE))
+
+    def value(factor):
+        return family.loglike(Y["gamma"], mean, scale=factor * float(fitted.dispersion_[0]))
+
+    assert value(1.0) > max(value(0.999), value(1.001))
+
+
+@pytest.mark.parametrize("method", ["observed", "sandwich"])
+def test_negative_binomial(method):
+    y, offset = Y["negative_binomial"], np.log(EXPOSURE)
+    fitted = mixture("negative_binomial").fit(X, y, offset=offset)
+    single = maximum(
+        lambda: sm.NegativeBinomial(y, DESIGN, exposure=EXPOSURE),
+        method="newton",
+        tol=1e-14,
+        cov_type="nonrobust" if method == "observed" else "HC0",
+    )
+    assert_same_coefficients(fitted, single.params)
+    assert_allclose(fitted.dispersion_[0], single.params[-1], rtol=1e-6)
+    assert_allclose(log_likelihood(fitted, "negative_binomial", offset=offset), single.llf)
+    found = errors(fitted, "negative_binomial", offset=offset, method=method)
+    found[-1] *= fitted.dispersion_[0]
+    assert_allclose(found, single.bse, rtol=1e-5)
+
+
+def test_ordinal():
+    fitted = mixture("ordinal").fit(X, Y["ordinal"])
+    model = lambda: OrderedModel(Y["ordinal"], X, distr="logit")  # noqa: E731
+    single = maximum(model, method="bfgs", gtol=1e-9)
+    slopes, first, steps = np.split(single.params, [2, 3])
+    assert_same_coefficients(fitted, [-first[0], *slopes])
+    assert_allclose(fitted.threshold_steps_[0], np.exp(steps), rtol=1e-6)
+    assert_allclose(log_likelihood(fitted, "ordinal"), single.llf, rtol=1e-10)
+    order = [2, 0, 1, 3, 4]
+    assert_allclose(errors(fitted, "ordinal"), single.bse[order], rtol=1e-4)
+
+
+def test_zero_inflated_poisson():
+    """A list of families, whose gate is the logistic regression of the zeros."""
+    rng = np.random.default_rng(1)
+    never = rng.uniform(size=N) < 1 / (1 + np.exp(0.5 - X[:, 0]))
+    y = np.where(never, 0, rng.poisson(np.exp(1.0 + PREDICTOR)))
+    fitted = mixture(["zero", "poisson"], 2, gate_alpha=0.0).fit(X, y)
+    single = maximum(
+        lambda: sm.ZeroInflatedPoisson(y, DESIGN, exog_infl=DESIGN), method="bfgs", gtol=1e-9
+    )
+    gate = np.append(np.diff(-fitted.gate_intercept_), np.diff(-fitted.gate_coef_, axis=0))
+    assert_allclose(gate, single.params[:3], rtol=0, atol=1e-5)
+    found = np.append(fitted.intercept_[1], fitted.coef_[1])
+    assert_allclose(found, single.params[3:], rtol=0, atol=1e-6)
+    assert_allclose(fitted.score_samples(X, y).sum(), single.llf, rtol=1e-10)

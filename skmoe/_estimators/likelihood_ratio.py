@@ -22,8 +22,8 @@ MAX_MISSING_LIKELIHOOD = 0.02
 # Least number of starts of K experts on the data: the targets of all replicates come from this fit.
 MIN_STARTS_OF_NULL = 8
 
-# Searches for K + 1 experts with at least the likelihood of K, each with twice as many starts.
-MAX_SEARCHES = 3
+# Searches for K + 1 experts with at least the likelihood of K; the second has twice the starts.
+MAX_SEARCHES = 2
 
 
 class Candidate(NamedTuple):

@@ -26,12 +26,13 @@ WHAT = "n_experts_test"
 def validate_tested_estimator(estimator: Any, n_experts: Any) -> Any:
     """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
     if not isinstance(estimator, BaseMixtureOfExperts):
-        remedy = "Pass an instance."
+        got, remedy = shown(estimator), "Pass an instance."
         if hasattr(estimator, "steps"):
+            got = type(estimator).__name__
             remedy = "Transform X before the test, and pass the last step of the pipeline."
         raise TypeError(
             "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
-            f"{shown(estimator)}. {remedy}"
+            f"{got}. {remedy}"
         )
     number = estimator.n_experts if n_experts is None else n_experts
     if n_experts is None and isinstance(number, str):

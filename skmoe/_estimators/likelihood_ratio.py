@@ -85,7 +85,8 @@ class LikelihoodRatioTest:
         fitter = IncrementalFitter(self._estimator({}), data, np.arange(len(data.y)), seed)
         fitter.fitted = null.estimator
         noise = fitter.noise_variance
-        starts = [fitter.split_responsibilities(more), *self._named_starts(more, n_init - 1)]
+        starts: list[str | Array] = [fitter.split_responsibilities(more)]
+        starts += self._named_starts(more, n_init - 1)
         best = self._best_fit(data, more, starts, seed, noise)
         for search in range(1, MAX_SEARCHES):
             if best.log_likelihood >= null.log_likelihood - self.tolerance:
@@ -125,7 +126,8 @@ class LikelihoodRatioTest:
         noise_variance: Array | None = None,
     ) -> Candidate:
         """The fit with the largest likelihood among those from given starts."""
-        given = GivenRows(data.X, data.y, **data.of_methods)
+        extras = data.extras
+        given = GivenRows(data.X, data.y, offset=extras.get("offset"), units=extras.get("units"))
         seeds = np.random.SeedSequence(seed).generate_state(len(starts))
         fits = []
         for start, own_seed in zip(starts, seeds, strict=True):

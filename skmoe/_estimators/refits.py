@@ -32,8 +32,8 @@ def _refit(
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
     offset = None if rows.drawn_offset is None else rows.drawn_offset.T
-    given = {"offset": offset, "units": rows.drawn_units}
-    given = {name: values for name, values in given.items() if values is not None}
+    by_row = {"offset": offset, "units": rows.drawn_units}
+    given = {name: values for name, values in by_row.items() if values is not None}
     target = draw_target(model, rows.drawn_X, given, rng)
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():

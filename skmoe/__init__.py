@@ -20,6 +20,7 @@ __all__ = [
     "gates",
     "inspection",
     "metrics",
+    "model_selection",
     "onnx",
     "protocols",
     "reports",

@@ -1,6 +1,7 @@
-"""Results of `inference`, `summary` and `responsibilities`: coefficients, a text, a table."""
+"""Results of `inference`, `summary`, `responsibilities` and the test of the number of experts."""
 
+from skmoe._inference.n_experts_result import NExpertsTest
 from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 
-__all__ = ["ExpertSummary", "Inference", "Summary", "UnitResponsibilities"]
+__all__ = ["ExpertSummary", "Inference", "NExpertsTest", "Summary", "UnitResponsibilities"]

@@ -26,7 +26,7 @@ FLOORS = [
     {"_mixture"},
     {"_inference"},
     {"_estimators", "metrics", "blocks", "reports"},
-    {"inspection", "checkpoints", "onnx", "__init__"},
+    {"inspection", "checkpoints", "model_selection", "onnx", "__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
 
@@ -51,6 +51,7 @@ FOREIGN_ESTIMATORS = {
     "experts/_variance_prior.py",
 }
 UPPER = ("_estimators", "inspection", "checkpoints.py", "onnx.py", "metrics.py", "__init__.py")
+UPPER += ("model_selection.py",)
 
 
 def relative(path):
@@ -347,7 +348,7 @@ def test_modules_and_functions_stay_short(name):
 
 
 # Public methods whose parameters are choices of the user.
-MANY_PARAMETERS = {"inference", "fit_with_checkpoints"}
+MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "n_experts_test"}
 
 
 @pytest.mark.parametrize("name", [n for n in PATHS if room(n) not in ("inspection", "metrics")])

@@ -57,6 +57,7 @@ PUBLIC = {
         "export_text",
     ],
     "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
+    "skmoe.model_selection": ["n_experts_test"],
     "skmoe.onnx": ["register_converters", "to_onnx"],
     "skmoe.protocols": [
         "ChoiceModel",
@@ -70,7 +71,7 @@ PUBLIC = {
         "SupportsStreaming",
         "split_offset",
     ],
-    "skmoe.reports": ["ExpertSummary", "Inference", "Summary"],
+    "skmoe.reports": ["ExpertSummary", "Inference", "NExpertsTest", "Summary"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 

@@ -234,6 +234,20 @@ class IncrementalFitter:
         if self.fitted is None:
             self.fitted = self._fit(data, weight, number)
             return self.fitted
+        init = self.split_responsibilities(number)
+        # The estimate of the noise variance takes time and does not depend on the number.
+        self.fitted = self._fit(data, weight, number, init, noise_variance=self.noise_variance)
+        return self.fitted
+
+    @property
+    def noise_variance(self) -> Array | None:
+        """Noise variance of the standardised outputs, estimated by the last fit, if it has one."""
+        estimate = self.fitted._fitted.model.experts.estimates.get("noise_variance")
+        return None if estimate is None else np.array(estimate)
+
+    def split_responsibilities(self, number: int) -> Array:
+        """Responsibilities (n, `number`) of the last fit, with experts split in two."""
+        data, weight = self.data, self.data.weight
         resp = _responsibilities(self.fitted, data)
         log_density = self.fitted.score_samples(data.X, data.y, **data.of_methods)
         log_density = data.of_rows(log_density / data.sum_over_units(np.ones(len(data.y))))
@@ -246,12 +260,7 @@ class IncrementalFitter:
             columns.append(resp[:, [k]] * fraction[:, None])
             resp[:, k] *= 1.0 - fraction
         init = np.hstack(columns)
-        init /= init.sum(axis=1, keepdims=True)
-        # The estimate of the noise variance takes time and does not depend on the number.
-        noise_variance = self.fitted._fitted.model.experts.estimates.get("noise_variance")
-        noise_variance = None if noise_variance is None else np.array(noise_variance)
-        self.fitted = self._fit(data, weight, number, init, noise_variance=noise_variance)
-        return self.fitted
+        return init / init.sum(axis=1, keepdims=True)
 
     def _split(self, resp: Array) -> Array:
         """Responsibilities (n,) of the second expert, when an expert is replaced by two.

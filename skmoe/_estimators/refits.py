@@ -31,14 +31,14 @@ def _refit(
     """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
-    drawn_offset = {} if rows.drawn_offset is None else {"offset": rows.drawn_offset.T}
-    gate_proba = _sample_experts(model, rows, rng)
-    target = _sample_target(model, rows.drawn_X, drawn_offset | gate_proba, rng)
-    units = {} if rows.drawn_units is None else {"units": rows.drawn_units}
+    offset = None if rows.drawn_offset is None else rows.drawn_offset.T
+    by_row = {"offset": offset, "units": rows.drawn_units}
+    given = {name: values for name, values in by_row.items() if values is not None}
+    target = draw_target(model, rows.drawn_X, given, rng)
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **drawn_offset, **units)
+        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **given)
     attributes = {name: getattr(model, name) for name in layout.attribute_names}
     return Refit(attributes, model._fitted.responsibilities(rows.of_fit))
 
@@ -58,17 +58,25 @@ def _without_feature_names(estimator: Any) -> Any:
     return model
 
 
-def _sample_experts(
-    model: Any, rows: BootstrapRows, rng: np.random.RandomState
-) -> dict[str, Array]:
-    """One expert for all rows of each unit, as `gate_proba`; nothing without units."""
-    if rows.drawn_units is None:
-        return {}
-    prior = model.predict_gate(rows.drawn_X, units=rows.drawn_units)
+def draw_target(model: Any, X: Any, given: dict[str, Array], rng: np.random.RandomState) -> Array:
+    """A target for given rows, drawn from the fitted mixture.
+
+    `given` may hold the offset of the rows, and the number of the unit of each row: the rows of a
+    unit are drawn from one expert.
+    """
+    offset = {name: values for name, values in given.items() if name == "offset"}
+    if "units" in given:
+        offset["gate_proba"] = _sample_experts(model, X, given["units"], rng)
+    return _sample_target(model, X, offset, rng)
+
+
+def _sample_experts(model: Any, X: Any, units: Array, rng: np.random.RandomState) -> Array:
+    """One expert for all rows of each unit, as `gate_proba`."""
+    prior = model.predict_gate(X, units=units)
     levels = np.cumsum(prior, axis=1)[:, :-1]
-    drawn = rng.uniform(size=int(rows.drawn_units.max()) + 1)[rows.drawn_units]
+    drawn = rng.uniform(size=int(units.max()) + 1)[units]
     experts = (drawn[:, None] > levels).sum(axis=1)
-    return {"gate_proba": np.eye(prior.shape[1])[experts]}
+    return np.eye(prior.shape[1])[experts]
 
 
 def _sample_target(

@@ -1,0 +1,222 @@
+"""Choosing the number of experts by a test: the bootstrap likelihood ratio of K against K + 1."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe._data.checks import check_integer, check_n_jobs
+from skmoe._estimators.attributes import user_stacklevel
+from skmoe._estimators.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
+from skmoe._estimators.likelihood_ratio_checks import validate_test_data, validate_tested_estimator
+from skmoe._estimators.parameters import check_verbose
+from skmoe._estimators.training_data import GivenRows
+from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
+from skmoe._inference.n_experts_result import NExpertsTest
+from skmoe.distributions._base import check_random_state
+
+__all__ = ["n_experts_test"]
+
+# Fraction of failed searches among the bootstrap samples from which a warning is given. Under
+# penalties some are to be expected.
+MAX_FAILED_FRACTION = 0.5
+
+
+def n_experts_test(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    units: Any = None,
+    offset: Any = None,
+    n_experts: int | None = None,
+    n_bootstrap: int = 99,
+    n_exceedances: int | None = 10,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> NExpertsTest:
+    """Parametric bootstrap likelihood-ratio test of K experts against K + 1.
+
+    The statistic is twice the difference of the log-likelihoods of fits of K + 1 and of K experts.
+    Under K experts it has no chi-squared distribution, since the parameters of a superfluous expert
+    are not identified. Its distribution is therefore simulated [1]_: targets are drawn from the
+    fit of K experts, and both numbers are fitted to each. The p-value is the fraction of statistics
+    at least as large as that of the data, which counts as one of them.
+
+    The test stops early once `n_exceedances` bootstrap samples have a statistic at least as large
+    as that of the data [2]_: a large p-value needs few of them. For a selection of the number, test
+    1 expert against 2, then 2 against 3, and stop at the first p-value above the level [3]_.
+
+    Parameters
+    ----------
+    estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features, which stay as they are in all bootstrap samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target; labels for a classifier.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Integers, which count rows: a weight of two is the row twice.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`: all rows of a unit are fitted to, and drawn from, one
+        expert. None for a unit of each row.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors, as in `fit`.
+    n_experts : int, default=None
+        Number of experts K of the null hypothesis, at least 1; None for that of the estimator.
+    n_bootstrap : int, default=99
+        Largest number of bootstrap samples. The smallest p-value is 1 / (n_bootstrap + 1): 99 serve
+        a level of 5 %, and 499 or 999 a level of 1 %.
+    n_exceedances : int or None, default=10
+        Number of bootstrap samples with a statistic at least as large as that of the data after
+        which the test stops. With 10 of 99 all tests with a p-value below 0.1 use all samples. None
+        draws all of them.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of starts and bootstrap samples; that of the estimator is not used.
+    n_jobs : int, default=None
+        Bootstrap samples to draw and fit in parallel, through joblib. The result does not depend on
+        it.
+    verbose : int, default=0
+        1 prints the progress.
+
+    Returns
+    -------
+    result : NExpertsTest
+        With `statistic`, `p_value`, `replicates`, `log_likelihoods` and `n_experts`. Printed, it is
+        a sentence.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is not a mixture of experts, such as a pipeline.
+    ValueError
+        If the number of experts is not an integer; if the experts are estimators, lists, or have no
+        predictive distribution; with a `base`, `top_k`, `combine="average"`, `class_weight`, or an
+        array `init`; for row blocks and Dask collections; if a weight is not an integer; or if
+        another argument breaks a rule.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a fit to the data has not converged within `max_iter` iterations of the estimator.
+    UserWarning
+        If in more than half of the bootstrap samples no fit of K + 1 experts has the likelihood of
+        K experts: strong penalties, or too few starts.
+
+    See Also
+    --------
+    MixtureOfExpertsRegressor : With `n_experts="auto"` or `"bic"` the number is selected in `fit`.
+
+    Notes
+    -----
+    The likelihoods have no penalties, and are those at the penalised estimates (`alpha`,
+    `gate_alpha`, `balance`, `dispersion_prior`), also in the bootstrap. Strong penalties make the
+    test conservative: they keep a further expert close to the others. Statistics below the
+    tolerance of EM, 0.04 or less, count as 0.
+
+    Each fit of K + 1 experts has `n_init` starts: the fit of K experts with one expert split in
+    two, and `n_init - 1` named ones. The one with the largest likelihood counts. If all are smaller
+    than that of K experts, the search is repeated with twice as many; if it fails again, which
+    penalties can cause, the statistic counts as 0, and `n_failed_searches` of the result counts
+    such samples. A small `n_init` biases
+    the statistics downwards, those of the data and of the bootstrap alike. EM runs until less than
+    0.02 of the log-likelihood remain to be gained, or `tol` per row if that is less. The time is
+    about `(n_init + 2) * n_bootstrap` fits of a single start.
+
+    References
+    ----------
+    .. [1] G. J. McLachlan (1987), "On bootstrapping the likelihood ratio test statistic for the
+       number of components in a normal mixture", Applied Statistics 36, 318-324.
+    .. [2] J. Besag and P. Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78,
+       301-304.
+    .. [3] K. L. Nylund, T. Asparouhov and B. O. Muthen (2007), "Deciding on the number of classes
+       in latent class analysis and growth mixture modeling", Structural Equation Modeling 14,
+       535-569.
+
+    Examples
+    --------
+    Two regimes are found in a target that falls on one side and rises on the other:
+
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import n_experts_test
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-2, 2, size=(60, 1))
+    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=60)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=1, n_init=1)
+    >>> n_experts_test(moe, X, y, n_bootstrap=19, random_state=0)
+    2 experts against 1: likelihood ratio statistic ..., p = 0.05 (19 bootstrap samples). 2 experts
+    fit significantly better than 1, at the level of 5 %.
+    """
+    tested = validate_tested_estimator(estimator, n_experts)
+    check_integer("n_bootstrap", n_bootstrap, least=1)
+    if n_exceedances is not None:
+        check_integer("n_exceedances", n_exceedances, least=1)
+    n_jobs, verbose = check_n_jobs(n_jobs), check_verbose(verbose)
+    generator = check_random_state(random_state)
+    given = GivenRows(X, y, sample_weight, offset=offset, units=units)
+    data = validate_test_data(tested, given)
+    test = LikelihoodRatioTest(tested, tested.n_experts, len(data.y))
+    seed = int(generator.randint(np.iinfo(np.int32).max))
+    null = test.fit_null(data, seed)
+    observed = test.ratio(null, data, seed)
+    _warn_observed(observed, test)
+    rule = SequentialRule(observed.statistic, n_exceedances)
+    replicates = draw_sequentially(
+        partial(test.replicate, null, data),
+        np.random.SeedSequence(seed).spawn(n_bootstrap),
+        rule,
+        n_jobs,
+        partial(_print_progress, n_bootstrap, observed.statistic) if verbose else _print_nothing,
+    )
+    statistics = np.array([replicate.statistic for replicate in replicates])
+    n_failed = sum(replicate.is_failed for replicate in replicates)
+    _warn_failed(n_failed, len(replicates))
+    return NExpertsTest(
+        test.n_experts,
+        np.array(observed.log_likelihoods),
+        observed.statistic,
+        rule.p_value(statistics),
+        statistics,
+        n_bootstrap,
+        n_failed,
+    )
+
+
+def _print_progress(n_bootstrap: int, statistic: float, n_drawn: int, n_larger: int) -> None:
+    print(
+        f"{n_drawn} of at most {n_bootstrap} bootstrap samples: {n_larger} with a statistic of at "
+        f"least {statistic:.4g}"
+    )
+
+
+def _print_nothing(n_drawn: int, n_larger: int) -> None:
+    """No progress is shown."""
+
+
+def _warn_observed(observed: LikelihoodRatio, test: LikelihoodRatioTest) -> None:
+    """Warn of fits to the data that have not converged."""
+    if not observed.converged:
+        warnings.warn(
+            f"EM did not converge in max_iter={test.options['max_iter']} iterations on the data: "
+            "the statistics may be too small. Increase max_iter.",
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def _warn_failed(n_failed: int, n_drawn: int) -> None:
+    if n_failed > MAX_FAILED_FRACTION * n_drawn:
+        warnings.warn(
+            f"In {n_failed} of {n_drawn} bootstrap samples no fit of one more expert has a "
+            "likelihood as large as without it; their statistics count as 0, which may make the "
+            "p-value too small. Increase n_init, or use smaller penalties.",
+            UserWarning,
+            stacklevel=user_stacklevel(),
+        )

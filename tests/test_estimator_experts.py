@@ -30,6 +30,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.problem import build_problem
+from skmoe._estimators.training_data import GivenRows
 from skmoe._mixture.model import log_joint
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
@@ -142,7 +143,7 @@ def test_in_sample_noise_goes_to_zero_and_cross_fitted_noise_does_not():
 
 
 def em_problem(moe, X, y, **options):
-    return build_problem(moe, moe._validate_parameters(), X, y, **options).em_problem
+    return build_problem(moe, moe._validate_parameters(), GivenRows(X, y, **options)).em_problem
 
 
 def test_rows_are_judged_by_experts_that_did_not_see_them():

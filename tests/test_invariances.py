@@ -12,6 +12,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.checks import class_weights
 from skmoe._estimators import n_experts_selection
 from skmoe._estimators.problem import build_problem
+from skmoe._estimators.training_data import GivenRows
 
 INITS = ["auto", "linear_tree", "kmeans", "tree", "random"]
 CASES = [
@@ -153,7 +154,7 @@ def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
 
 
 def em_problem(moe, X, y):
-    return build_problem(moe, moe._validate_parameters(), X, y).em_problem
+    return build_problem(moe, moe._validate_parameters(), GivenRows(X, y)).em_problem
 
 
 def test_a_sample_weighs_as_much_as_all_rows(monkeypatch):

@@ -53,7 +53,7 @@ def unique_weighted_rows_of_units(
     X, y, weight, form
         As of `unique_weighted_rows`.
     codes : array of int of shape (n,)
-        Number of the unit of each row: 0, 1, ....
+        Number of the unit of each row.
     merge : bool
         Whether equal rows of a unit become one row.
 
@@ -66,6 +66,7 @@ def unique_weighted_rows_of_units(
     codes : array of shape (n_distinct,)
         Number of its unit in the new order.
     """
+    codes = np.unique(codes, return_inverse=True)[1].ravel()
     order, is_duplicate = _order_rows(X, y, weight, form)
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.cumsum(~is_duplicate) - 1

@@ -15,8 +15,7 @@ class CriteriaMixin:
     """Information criteria of a fitted mixture."""
 
     _fitted: FittedMixture
-    _validate_rows: Any
-    _validate_units: Any
+    _validate_unit_rows: Any
 
     def aic(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
@@ -115,5 +114,4 @@ class CriteriaMixin:
         """Criteria of features, target, weights and offset."""
         check_is_fitted(self)
         check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        found = self._validate_units(criterion, data[0], units)
-        return fit_statistics(self._fitted, self._validate_rows(*data, found))
+        return fit_statistics(self._fitted, self._validate_unit_rows(criterion, data, units)[0])

@@ -160,8 +160,8 @@ class ReportingMixin(CriteriaMixin):
             method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
         )
         check_inference_options(self, options)
-        found = self._validate_units("inference", X, units)
-        rows = self._validate_rows(X, y, sample_weight, offset, found)
+        data = X, y, sample_weight, offset
+        rows, _ = self._validate_unit_rows("inference", data, units)
         return infer_coefficients(self, rows, options, validate_clusters(cluster, rows, options))
 
     def _coefficients(self, gate_reference: int | None) -> Coefficients:
@@ -250,8 +250,8 @@ class ReportingMixin(CriteriaMixin):
         obstacle, statistics, result = missing_for_inference(self._fitted), None, None
         other_rows = ""
         if X is not None:
-            found = self._validate_units("summary", X, units)
-            rows = self._validate_rows(X, y, sample_weight, offset, found)
+            data = X, y, sample_weight, offset
+            rows, _ = self._validate_unit_rows("summary", data, units)
             statistics = fit_statistics(self._fitted, rows)
             other_rows = describe_other_rows(self, rows)
             if inference or not obstacle:

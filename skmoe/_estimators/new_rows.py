@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.rows import UserRows
+from skmoe._data.rows import UserRows, index_rows
 from skmoe._data.units import UnitLabels
 from skmoe._estimators.attributes import user_stacklevel
 from skmoe._estimators.part_parameters import check_takes_offset
@@ -73,20 +73,32 @@ class NewRowsMixin:
         return X, self._validate_offset(offset, X.shape[0])
 
     def _validate_rows(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        offset: Any = None,
-        units: UnitLabels | None = None,
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
     ) -> UserRows:
-        """Validated new rows with their target, and validated units."""
+        """Validated new rows with their target."""
         X, offset = self._validate_X_offset(X, offset)
         y = check_same_length(X, self._validate_target(y))
-        weight = check_weights(sample_weight, X.shape[0])
-        if units is not None:
-            self._check_gate_columns(X, units)
-        return UserRows(X, y, weight, offset, None if units is None else units.codes)
+        return UserRows(X, y, check_weights(sample_weight, X.shape[0]), offset)
+
+    def _validate_unit_rows(
+        self, method: str, data: tuple[Any, Any, Any, Any], units: Any
+    ) -> tuple[UserRows, Array | None]:
+        """Validated new rows from X, y, weights and offset, and the labels of their units.
+
+        Of rows with units those of weight zero are dropped.
+        """
+        found = self._validate_units(method, data[0], units)
+        rows = self._validate_rows(*data)
+        if found is None:
+            return rows, None
+        self._check_gate_columns(rows.X, found)
+        kept = np.flatnonzero(rows.weight > 0.0)
+        found = found.take(kept)
+        X, y, weight, offset, _ = rows
+        if len(kept) < len(weight):
+            X, y, weight = index_rows(X, kept), y[..., kept], weight[kept]
+            offset = None if offset is None else offset[..., kept]
+        return UserRows(X, y, weight, offset, found.codes), found.labels
 
     def _validate_units(self, method: str, X: Any, units: Any) -> UnitLabels | None:
         """Validated units of new rows; a warning if there are none and the fit had some."""

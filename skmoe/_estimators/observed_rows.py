@@ -16,8 +16,7 @@ class ObservedRowsMixin:
     """What a fitted mixture computes from observed targets."""
 
     _fitted: FittedMixture
-    _validate_rows: Any
-    _validate_units: Any
+    _validate_unit_rows: Any
     predict: Any
 
     @supports_dask
@@ -56,10 +55,10 @@ class ObservedRowsMixin:
         UserWarning
             If units were given to `fit`, but not here.
         """
-        found = self._validate_units("responsibilities", X, units)
-        rows = self._validate_rows(X, y, sample_weight, offset, found)
+        data = X, y, sample_weight, offset
+        rows, labels = self._validate_unit_rows("responsibilities", data, units)
         resp = self._fitted.responsibilities(rows).T
-        return resp if found is None else UnitResponsibilities(found.labels, resp)
+        return resp if labels is None else UnitResponsibilities(labels, resp)
 
     @supports_dask
     def score_samples(
@@ -108,5 +107,5 @@ class ObservedRowsMixin:
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)
-        found = self._validate_units("score_samples", X, units)
-        return self._fitted.log_density(self._validate_rows(X, y, sample_weight, offset, found))
+        data = X, y, sample_weight, offset
+        return self._fitted.log_density(self._validate_unit_rows("score_samples", data, units)[0])

@@ -170,7 +170,7 @@ def validate_training_data(
     check_metadata_used(extras, params)
     units = validate_units_of_fit(params, given.units, weight)
     if units is not None:
-        attributes["n_units_"] = len(units.labels)
+        attributes["n_units_"] = len(np.unique(units.codes[weight > 0.0]))
         if params.gate_aggregate is None and params.gate.depends_on_features:
             column_names = numeric_names(names, encoder, n_features)
             check_gate_columns(X, units, gate_columns, column_names)

@@ -26,6 +26,7 @@ class Mutant(NamedTuple):
     old: str
     new: str
     law: str
+    equivalent: bool = False  # nobody can notice it
 
     @property
     def name(self) -> str:
@@ -74,6 +75,9 @@ NAMES = {
     "zeros_like": "ones_like",
     "logsumexp": "np.max",
 }
+
+# Functions whose two arguments may change places.
+SYMMETRIC = {"maximum", "minimum", "max", "min", "array_equal", "logaddexp", "hypot"}
 
 # Rows, columns or experts in another order, or all of them.
 INDICES = {"order", "columns", "kept", "index", "rows", "train", "test", "chosen", "present"}
@@ -276,7 +280,8 @@ class _Visitor(ast.NodeVisitor):
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))
-            if isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Name):
+            both = isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Name)
+            if both and first != second and name not in SYMMETRIC:
                 self._add(a, d, second + middle + first, "arguments")
         for keyword in node.keywords:
             if keyword.arg in ("sample_weight", "weights", "weight"):
@@ -305,7 +310,7 @@ def mutants_of(root: Path, path: Path) -> list[Mutant]:
     source = path.read_text()
     visitor = _Visitor(path.relative_to(root).as_posix(), source)
     visitor.visit(ast.parse(source))
-    return [mutant for mutant in visitor.found if not is_equivalent(mutant, source)]
+    return [m._replace(equivalent=is_equivalent(m, source)) for m in visitor.found]
 
 
 def apply(source: str, mutant: Mutant) -> str:
@@ -323,16 +328,21 @@ def _parses(source: str) -> bool:
 
 
 def sample(root: Path, number: int, seed: int) -> Iterator[Mutant]:
-    """Changes of all modules in turn, in an order of their own."""
-    rng = random.Random(seed)
+    """Changes of all modules in turn, in an order of their own, equivalent ones among them."""
     files = sorted((root / "skmoe").rglob("*.py"))
-    piles = [mutants_of(root, path) for path in files]
+    sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
+
+    def draw(mutant: Mutant) -> float:
+        """A uniform number that is the same while the line of the change is."""
+        line = sources[mutant.file].splitlines()[mutant.line - 1].strip()
+        text = f"{seed}|{mutant.file}|{line}|{mutant.old}|{mutant.new}|{mutant.law}"
+        return random.Random(text).random()
+
     # A module is met as often as it has changes, to the power of one half: large ones more often.
     pool = []
-    for pile in piles:
-        rng.shuffle(pile)
-        pool += [((i + rng.random()) / max(len(pile), 1) ** 0.5, m) for i, m in enumerate(pile)]
+    for path in files:
+        pile = sorted((draw(mutant), mutant) for mutant in mutants_of(root, path))
+        pool += [((i + u) / len(pile) ** 0.5, mutant) for i, (u, mutant) in enumerate(pile)]
     pool.sort(key=lambda entry: entry[0])
-    sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
     programs = (m for _, m in pool if _parses(apply(sources[m.file], m)))
     yield from islice(programs, number)

@@ -81,6 +81,14 @@ def test_distinct_rows_do_not_depend_on_order_or_repeats(make, rng):
     assert_array_equal(counts, merged)
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_repeats_are_found_among_rows_whose_feature_and_target_change_places(make):
+    table = np.tile([[0.0, 1.0], [1.0, 0.0]], (6, 1))
+    index, merged = unique_weighted_rows(make(table[:, :1]), table[:, 1], np.ones(12))
+    assert sorted(map(tuple, table[index])) == [(0.0, 1.0), (1.0, 0.0)]
+    assert_array_equal(merged, [6.0, 6.0])
+
+
 def test_rows_that_differ_in_the_last_bit_stay_apart():
     table = np.array([[1.0, 1e12], [np.nextafter(1.0, 2.0), 1e12], [0.0, 0.0]])
     index, _ = unique_weighted_rows(table, np.zeros(3), np.ones(3))

@@ -13,7 +13,8 @@ until one fails or the time for one change is over. With several budgets, those 
 meet the further tests of the next. Printed are the changes that no test noticed, and the share that
 was; changes that nobody can notice, see `generate.EQUIVALENT`, are counted and not met. The map of
 each file of tests is kept beside the copies and used again while the code, this file and what it
-imports are the same.
+imports are the same. Names of caught changes are kept while the code is the same; a new folder
+forgets them.
 """
 
 from __future__ import annotations
@@ -266,9 +267,9 @@ def meet(mutant: Mutant, folder: Path, chosen: list[str], seconds: dict) -> tupl
 
 
 def meet_all(
-    mutants: list[Mutant], copies: Queue[Path], tests: dict, budgets: list[float]
+    mutants: list[Mutant], copies: Queue[Path], tests: dict, budgets: list[float], record: Path
 ) -> dict[Mutant, str]:
-    """The outcome of each change."""
+    """The outcome of each change; `record` holds the names of those caught before."""
 
     def run(mutant: Mutant, before: float, budget: float) -> str:
         met = set(relevant_tests(mutant, tests, before)) if before else set()
@@ -282,10 +283,14 @@ def meet_all(
             copies.put(copy)
         duration = f"{time.monotonic() - begin:5.0f} s"
         print(f"{outcome:12s} {duration}  {mutant}  {failed[:150]}", flush=True)
+        if outcome == "caught":
+            with record.open("a") as file:
+                file.write(f"{mutant.name}\n")
         return outcome
 
-    outcomes: dict[Mutant, str] = {}
-    left = mutants
+    caught = set(record.read_text().split()) if record.exists() else set()
+    outcomes = {m: "caught" if m.name in caught else "" for m in mutants}
+    left = [m for m in mutants if not outcomes[m]]
     for before, budget in zip([0.0, *budgets], budgets, strict=False):
         with ThreadPoolExecutor(copies.qsize()) as pool:
             found = pool.map(lambda m, b=before, c=budget: run(m, b, c), left)
@@ -343,7 +348,8 @@ def main() -> None:
     print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
 
     preload()
-    outcomes = meet_all(mutants, copies, tests, options.budget)
+    record = folder / f"caught-{digest(ROOT / 'skmoe')}.txt"
+    outcomes = meet_all(mutants, copies, tests, options.budget, record)
     caught = list(outcomes.values()).count("caught")
     share = 100.0 * caught / max(len(outcomes), 1)
     print(f"\ncaught {caught} of {len(outcomes)}: {share:.1f} %", end="")

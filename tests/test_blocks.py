@@ -314,3 +314,10 @@ def test_blocks_without_rows_are_skipped():
 
     whole = quiet(clone(REGRESSOR), RowBlocks(lambda: [(X[:500], Y[:500]), (X[500:], Y[500:])]))
     assert_array_equal(quiet(clone(REGRESSOR), RowBlocks(factory)).predict(X), whole.predict(X))
+
+
+@pytest.mark.parametrize("family", ["ordinal", "uniform", ["normal", "uniform"]])
+def test_families_of_all_values_are_given_them(family):
+    blocks = RowBlocks.from_arrays(X[:200], np.arange(200.0) % 4)
+    with pytest.raises(ValueError, match=r"Give them, as in skmoe\.families\.(Ordinal|Uniform)\("):
+        clone(REGRESSOR).set_params(family=family).fit(blocks)

@@ -5,6 +5,7 @@
     python tests/mutations/run.py --list --limit 50    # show, run nothing
     python tests/mutations/run.py --only 356f8c7a      # one of them, by its name
     python tests/mutations/run.py --budget 5 60        # seconds; survivors get the next budget
+    python tests/mutations/run.py --only 356f8c7a --whole --tests tests/test_onnx.py    # no map
 
 Not a test and not run by one. The repository is copied to a temporary folder, where the tests run
 once to learn which of them reach which line and how long they take. Each change is then met by the
@@ -29,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -187,6 +189,8 @@ def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
     files = {test.split("::")[0] for test in reached}
     beside = {test for test in seconds if test.split("::")[0] in files}
     total, taken = 0.0, []
+    if not budget:
+        return taken
     for test in in_turn(reached, seconds) + in_turn(beside - reached, seconds):
         if total + seconds[test] <= budget:
             total += seconds[test]
@@ -252,14 +256,17 @@ def run_tests_forked(folder: Path, chosen: list[str], timeout: float) -> tuple[i
 
 
 def meet(mutant: Mutant, folder: Path, chosen: list[str], seconds: dict) -> tuple[str, str]:
-    """ "caught" or "survived", or "not reached" if there is no test, and what failed."""
+    """ "caught" or "survived", or "not reached" if there is no test, and what failed.
+
+    Tests of unknown duration have all the time they need.
+    """
     if not chosen:
         return "not reached", ""
     path = folder / mutant.file
     source = path.read_text()
     try:
         write(path, apply(source, mutant))
-        time_allowed = 60.0 + 6.0 * sum(seconds[test] for test in chosen)
+        time_allowed = 60.0 + 6.0 * sum(seconds.get(test, 200.0) for test in chosen)
         code, failed = run_tests_forked(folder, chosen, time_allowed)
     finally:
         write(path, source)
@@ -267,18 +274,26 @@ def meet(mutant: Mutant, folder: Path, chosen: list[str], seconds: dict) -> tupl
 
 
 def meet_all(
-    mutants: list[Mutant], copies: Queue[Path], tests: dict, budgets: list[float], record: Path
+    mutants: list[Mutant],
+    copies: Queue[Path],
+    choose: Callable[[Mutant, float], list[str]],
+    seconds: dict,
+    budgets: list[float],
+    record: Path,
 ) -> dict[Mutant, str]:
-    """The outcome of each change; `record` holds the names of those caught before."""
+    """The outcome of each change with the tests that `choose` returns for a budget.
+
+    `record` holds the names of those caught before.
+    """
 
     def run(mutant: Mutant, before: float, budget: float) -> str:
-        met = set(relevant_tests(mutant, tests, before)) if before else set()
-        chosen = [test for test in relevant_tests(mutant, tests, budget) if test not in met]
+        met = set(choose(mutant, before))
+        chosen = [test for test in choose(mutant, budget) if test not in met]
         if met and not chosen:
             return "survived"
         copy, begin = copies.get(), time.monotonic()
         try:
-            outcome, failed = meet(mutant, copy, chosen, tests["seconds"])
+            outcome, failed = meet(mutant, copy, chosen, seconds)
         finally:
             copies.put(copy)
         duration = f"{time.monotonic() - begin:5.0f} s"
@@ -312,6 +327,9 @@ def main() -> None:
         "--budget", type=float, nargs="+", default=[5.0, 60.0], help="seconds of tests for a change"
     )
     parser.add_argument("--tests", nargs="+", default=None, help="test files; all by default")
+    parser.add_argument(
+        "--whole", action="store_true", help="all of the tests given, without a map"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where copies and map are kept")
     options = parser.parse_args()
 
@@ -344,12 +362,18 @@ def main() -> None:
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if path.name not in LEFT_OUT
     ]
-    tests = read_maps(folder, test_files, options.workers)
-    print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
+    tests = {} if options.whole else read_maps(folder, test_files, options.workers)
+    print(f"{len(tests.get('seconds', test_files))} tests, {len(mutants)} changes", flush=True)
 
     preload()
     record = folder / f"caught-{digest(ROOT / 'skmoe')}.txt"
-    outcomes = meet_all(mutants, copies, tests, options.budget, record)
+
+    def choose(mutant: Mutant, budget: float) -> list[str]:
+        if options.whole:
+            return test_files if budget else []
+        return relevant_tests(mutant, tests, budget)
+
+    outcomes = meet_all(mutants, copies, choose, tests.get("seconds", {}), options.budget, record)
     caught = list(outcomes.values()).count("caught")
     share = 100.0 * caught / max(len(outcomes), 1)
     print(f"\ncaught {caught} of {len(outcomes)}: {share:.1f} %", end="")

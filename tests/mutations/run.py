@@ -34,6 +34,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from queue import Queue
 from xml.etree import ElementTree
@@ -336,11 +337,12 @@ def main() -> None:
     missing: list[str] = []
     if options.known:
         mutants, missing = known(ROOT)
+    elif options.only:
+        chosen = (m for m in sample(ROOT, 10**6, options.seed) if m.name in options.only)
+        mutants = list(islice(chosen, len(options.only)))
     else:
-        mutants = list(sample(ROOT, 10**6 if options.only else options.limit, options.seed))
+        mutants = list(sample(ROOT, options.limit, options.seed))
     mutants = [m for m in mutants if options.files in m.file]
-    if options.only:
-        mutants = [m for m in mutants if m.name in options.only]
     n_equivalent = sum(m.equivalent for m in mutants)
     mutants = [m for m in mutants if not m.equivalent]
     for text in missing:

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._data.duplicates import unique_weighted_rows
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, RawFeatures, split_into_blocks
 from skmoe._data.scaling import design_matrix, fit_standardization, unstandardize_coefficients
 
 RNG = np.random.default_rng(0)
@@ -120,3 +120,9 @@ def test_blocks_of_narrow_tables_are_longer(n_columns, size):
     sizes = [len(block.weight) for block in split_into_blocks(rows)]
     assert sizes[0] == size
     assert sum(sizes) == 10_000
+
+
+def test_raw_features_are_one_block():
+    design = design_matrix(X, fit_standardization(X, WEIGHT), None)
+    rows = Dataset(design, RawFeatures(X), np.ones((1, 50)), WEIGHT)
+    assert split_into_blocks(rows, size=7) == [rows]

@@ -186,6 +186,24 @@ EQUIVALENT = [
         ("2.06",),
         "the end of an axis is a matter of looks",
     ),
+    (
+        "_mixture/averaging.py",
+        "top_k = None if model.top_k is None else n_starts * model.top_k",
+        ("True",),
+        "experts without probability add nothing, whether their means are computed or not",
+    ),
+    (
+        "protocols/_experts.py",
+        "np.ones(y.shape[-1], dtype=bool)",
+        ("",),
+        "the last one of two axes is the second one",
+    ),
+    (
+        "distributions/_count_families.py",
+        "shape, scale = mean**2 / np.maximum(variance, 1e-300)",
+        ("2e-300",),
+        "both are next to nothing",
+    ),
 ]
 
 

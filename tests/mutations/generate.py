@@ -200,7 +200,7 @@ EQUIVALENT = [
     ),
     (
         "distributions/_count_families.py",
-        "shape, scale = mean**2 / np.maximum(variance, 1e-300)",
+        "gammainccinv(np.maximum(shape, 1e-300), q)",
         ("2e-300",),
         "both are next to nothing",
     ),

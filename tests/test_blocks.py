@@ -14,6 +14,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.dask_chunks import align_chunks
+from skmoe._data.first_pass import _n_positive_rows
 from skmoe.blocks import RowBlocks
 from skmoe.gates import SoftmaxGate
 
@@ -314,3 +316,24 @@ def test_blocks_without_rows_are_skipped():
 
     whole = quiet(clone(REGRESSOR), RowBlocks(lambda: [(X[:500], Y[:500]), (X[500:], Y[500:])]))
     assert_array_equal(quiet(clone(REGRESSOR), RowBlocks(factory)).predict(X), whole.predict(X))
+
+
+@pytest.mark.parametrize("family", ["ordinal", "uniform", ["normal", "uniform"]])
+def test_families_of_all_values_are_given_them(family):
+    blocks = RowBlocks.from_arrays(X[:200], np.arange(200.0) % 4)
+    with pytest.raises(ValueError, match=r"Give them, as in skmoe\.families\.(Ordinal|Uniform)\("):
+        clone(REGRESSOR).set_params(family=family).fit(blocks)
+
+
+def test_rows_without_weight_are_not_numbered():
+    weight = np.array([0.0, 2.0, 0.0, 0.5])
+    assert _n_positive_rows(0, (X[:4], Y[:4], weight)) == 2
+    assert _n_positive_rows(0, (X[:4], Y[:4])) == 4
+
+
+def test_chunks_are_aligned_where_they_are_known():
+    array = pytest.importorskip("dask.array")
+    rows, y = array.from_array(X[:6], chunks=(2, 3)), array.from_array(Y[:6], chunks=3)
+    assert align_chunks({"X": rows, "y": y})[1].chunks == ((2, 2, 2),)
+    unknown = y.rechunk(2)[y.rechunk(2) > -np.inf]
+    assert align_chunks({"X": rows, "y": unknown})[1] is unknown

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
+from skmoe._data.digests import data_digest
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import Checkpoint, fit_with_checkpoints, load_checkpoint
 from skmoe.gates import SoftmaxGate
@@ -299,6 +300,13 @@ def test_other_data_are_refused(case, tmp_path):
     assert fit(path, same, max_iter=6).n_iter_ == 6
     with pytest.raises(ValueError, match=rf"fit of the same data; .* differs in \['{names}'\]"):
         fit_with_checkpoints(clone(MOE), *other, path=path)
+
+
+def test_equal_objects_have_equal_digests():
+    first, second = (np.array(["".join(pair) for pair in ("ab", "cd")], object) for _ in range(2))
+    assert first[0] is not second[0]
+    assert data_digest(first) == data_digest(second)
+    assert data_digest(first) != data_digest(second[::-1])
 
 
 def test_categories_are_compared(tmp_path):

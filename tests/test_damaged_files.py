@@ -12,6 +12,7 @@ import pytest
 from regimes import flipping_classes, quiet, two_regimes
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.document_checks import _agrees
 from skmoe._estimators.plain_values import MAX_DEPTH, MAX_PADDING, checksum
 from skmoe._estimators.serialization import VERSION
 from skmoe.experts import GeneralizedLinearExperts
@@ -331,6 +332,20 @@ def test_other_keys_are_refused():
             read("columns", json.loads(written("columns")) | {key: 2})
         with pytest.raises(ValueError, match="must be a dict that to_dict made"):
             read("columns", {key: 2})
+
+
+def test_keys_that_are_missing_are_named():
+    document = quiet(MixtureOfExpertsRegressor(1), X, Y).to_dict()
+    del document["checksum"]
+    with pytest.raises(ValueError, match=r"checksum.* are missing"):
+        MixtureOfExpertsRegressor.from_dict(document)
+
+
+def test_round_off_of_derived_attributes_is_none_of_damage():
+    exact = np.array([[1.0, np.nan], [1e3, 0.0]])
+    assert _agrees(exact * (1.0 + 1e-13), exact)
+    assert not _agrees(exact * 1.01, exact)
+    assert not _agrees(exact[0], exact)
 
 
 def test_memory_is_bounded_by_the_text():

@@ -350,6 +350,20 @@ def test_slices_and_outputs_are_those_of_the_whole(names):
         assert_allclose(both.logpdf(y)[:, output], one.logpdf(y[:, output]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("names", [("poisson",), ("poisson", "zero"), ("zero", "zero")])
+def test_poissons_have_no_dispersions(names):
+    parts = [components(name) for name in names]
+    gate = np.full((len(parts), N_ROWS), 1.0 / len(parts))
+    assert predictive_distribution(parts, gate, True).dispersions is None
+
+
+@pytest.mark.parametrize(("shape", "expected"), [(0.5, np.inf), (1.0, 0.5), (2.0, 0.0)])
+def test_the_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
+    part = GammaComponents(np.ones((1, 1)), np.full((1, 1, 1), 2.0), np.full((1, 1, 1), shape))
+    density = GeneralMixtureDistribution([part], np.ones((1, 1)), True).pdf([0.0])
+    assert_array_equal(density, [expected])
+
+
 @pytest.mark.parametrize("names", [("zero", "gamma"), ("student_t",), ("ordinal", "normal")])
 def test_an_absent_component_changes_nothing(names):
     gate = np.random.default_rng(0).dirichlet(np.ones(len(names)), size=N_ROWS).T

@@ -304,6 +304,20 @@ def test_values_outside_the_support(family, y, message):
     assert not hasattr(moe, "coef_")
 
 
+def test_all_outputs_must_be_in_the_support():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    for column in (0, 1):
+        y = np.ones((40, 2))
+        y[3, column] = -1.0
+        with pytest.raises(ValueError, match='numbers for family="gamma"; row 3 holds'):
+            mixture(2, "gamma").fit(X, y)
+
+
+def test_a_constant_output_has_a_uniform_density_of_one():
+    family = Uniform().fitted_to(np.full((1, 5), 3.0), np.ones(5), None)
+    assert_allclose(family.log_prob(np.full((1, 5), 3.0), np.zeros((1, 5)), ()), 0.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

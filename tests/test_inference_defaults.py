@@ -9,6 +9,7 @@ from regimes import crossing_lines, two_regimes
 from sklearn import datasets
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.maximum import SAME_ROWS_RTOL, is_same_lower_bound
 
 
 def table(name):
@@ -131,3 +132,10 @@ def test_a_stream_has_errors_at_the_maximum_of_the_rows_given():
     found = moe.inference(X, y)
     assert np.isfinite(found.max_shift)
     assert not any(found.reasons)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e3, -1e6])
+def test_round_off_of_a_lower_bound_is_as_large_as_it(size):
+    unit = SAME_ROWS_RTOL * (1.0 + abs(size))
+    for difference, same in ((0.5, True), (-0.5, True), (2.0, False), (-2.0, False)):
+        assert is_same_lower_bound(size + difference * unit, size) == same

@@ -264,3 +264,17 @@ def test_constant_columns_are_not_counted(family, gate, case):
     lost = 2 * (2 - n_columns.get("expert_features", 2))
     lost += (2 - n_columns.get("gate_features", 2)) * (gate == "softmax")
     assert counts[1] == 2 * N_OF_EXPERT[family] + N_OF_GATE[gate] - lost
+
+
+def test_many_constant_columns_are_not_counted():
+    X, y = table("regressor", "linear")
+    with_constants = np.column_stack([X, np.ones((len(X), 4))])
+    short, long = (quiet(mixture("regressor", max_iter=2), rows, y) for rows in (X, with_constants))
+    assert short.n_parameters_ == long.n_parameters_
+
+
+def test_each_class_but_one_has_its_own_coefficients():
+    X, _ = table("regressor", "linear")
+    y = np.arange(len(X)) % 4
+    moe = quiet(mixture("classifier", gate="constant", max_iter=2), X, y)
+    assert moe.n_parameters_ == 2 * 3 * (X.shape[1] + 1) + 1

@@ -242,10 +242,28 @@ def test_metadata_of_ensembles(recorder):
     assert_own_costs(log, 2)
 
 
-def test_metadata_of_repeated_rows():
+def repeated_rows():
+    """Each row twice, with other costs."""
     X, y, _, _ = table()
     X, y = np.repeat(X, 2, axis=0), np.repeat(y, 2)
-    costs = cost(X[:, 0]) + np.tile([0.0, 0.5], N)
+    return X, y, cost(X[:, 0]) + np.tile([0.0, 0.5], N)
+
+
+def test_metadata_of_repeated_rows_in_trial_fits(monkeypatch):
+    monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter((1,)))
+    X, y, costs = repeated_rows()
+    log = Log()
+    expert = RecordingRegressor(log)
+    moe = MixtureOfExpertsRegressor("auto", expert=expert, cross_fit=False, random_state=0)
+    moe.fit(X, y, cost=costs)
+    # Trial fits leave out a third of the rows, of which those with other costs are others.
+    trials = [entry["cost"] for entry in log.fits() if len(entry["cost"]) == 4 * N // 3]
+    assert trials
+    assert all(set(np.mod(values, 1.0)) == {0.0, 0.5} for values in trials)
+
+
+def test_metadata_of_repeated_rows():
+    X, y, costs = repeated_rows()
     log = Log()
     moe = MixtureOfExpertsRegressor(1, expert=RecordingRegressor(log), cross_fit=False)
     moe.fit(X, y, cost=costs)

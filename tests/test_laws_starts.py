@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._mixture import initialization
 from skmoe._mixture.initialization import (
+    INITIALIZERS,
     MAX_SPLIT_VARIABLES,
     N_THRESHOLDS,
     RELATIVE_RIDGE,
@@ -14,6 +15,7 @@ from skmoe._mixture.initialization import (
     random_partition,
     weighted_quantiles,
 )
+from skmoe._mixture.multistart import StartJob
 
 
 def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
@@ -147,3 +149,22 @@ def test_the_portfolio_takes_all_in_turn():
     assert init_schedule("auto", 8, 5) == [*names, "linear_tree"]
     assert init_schedule("auto", 9, 4) == ["kmeans", "linear_tree", "tree", "random"]
     assert init_schedule("tree", 9, 2) == ["tree", "tree"]
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_of_weight_four_is_four_rows(name, seed):
+    X, Y, _ = table(2, 2, seed)
+    weight = np.where(X[:, 0] + X[:, 1] > 0.5, 4.0, 1.0)
+    index = np.repeat(np.arange(len(X)), weight.astype(int))
+    labels, repeated = (
+        INITIALIZERS[name](X[rows], Y[:, rows], w, 4, np.random.default_rng(seed))
+        for rows, w in ((np.arange(len(X)), weight), (index, np.ones(len(index))))
+    )
+    assert_array_equal(labels[index], repeated)
+
+
+def test_starts_after_the_first_assign_cells_at_random():
+    rng, seed = np.random.default_rng(0), np.random.SeedSequence(0)
+    assert StartJob("kmeans", True, False, seed).shuffles(rng) is None
+    assert StartJob("kmeans", False, False, seed).shuffles(rng) is rng

@@ -74,6 +74,17 @@ def test_a_half_life_in_fit_warns():
         MixtureOfExpertsRegressor(1, half_life=50).partial_fit(X, y)
 
 
+@pytest.mark.parametrize(("left", "right"), [(0.0, 0.5), (0.5, 0.0), (0.0, 0.0), (0.5, 0.5)])
+def test_an_expert_without_noise_beside_one_with_noise_warns(left, right):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.uniform(-3, -1, size=40), rng.uniform(1, 3, size=40)])[:, None]
+    noise = np.repeat([left, right], 40) * rng.normal(size=80)
+    moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, n_init=1, random_state=0)
+    found = messages_of(moe, X, np.sign(X[:, 0]) + noise)
+    named = [text.split("floor: ")[1].split(".")[0] for text in found if "at its floor" in text]
+    assert named == ([str(moe.noise_variance_.argmin())] if left != right else [])
+
+
 def test_groups_without_folds_are_refused_with_what_they_are_for():
     X, y = counts()
     message = (

@@ -198,6 +198,10 @@ def test_matrices_that_are_not_formed_multiply_like_those_that_are(make, monkeyp
     assert_allclose(hessian.diagonal(), np.einsum("kaadd->kad", formed[0]), rtol=SINGLE)
     assert_allclose(gram @ coef, np.einsum("kde,kme->kmd", formed[1], coef))
     assert_allclose(gram.diagonal(), np.einsum("kdd->kd", formed[1]))
+    totals = [
+        factorize_ridge(grams, np.ones(DESIGN.shape[1])).weight for grams in (gram, formed[1])
+    ]
+    assert_allclose(totals, [weights.sum(axis=1)] * 2)
 
 
 def test_conjugate_gradients_solve_each_system_and_never_get_worse(rng):

@@ -28,6 +28,7 @@ REGRESSORS = {
     "routing": ({"n_experts": 4, "top_k": 2}, Y),
     "average": ({"combine": "average", "n_init": 3}, Y),
     "routed average": ({"combine": "average", "n_init": 2, "n_experts": 3, "top_k": 1}, OUTPUTS),
+    "positive": ({"family": "lognormal"}, np.exp(0.5 * Y / Y.std())),
     "constant average": ({"combine": "average", "n_init": 2, "gate": "constant"}, Y),
 }
 CLASSIFIERS = {

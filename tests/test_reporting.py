@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.summary import _models_name
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_mermaid, export_text
 
@@ -397,3 +398,11 @@ def test_a_slope_shared_with_an_expert_without_slopes_has_a_standard_error():
     frame = moe.inference(X, y).to_frame()["standard error"]
     expected = plain.inference(X, y).to_frame()["standard error"]
     assert_allclose(frame[("all experts", "", "age")], expected[("expert 0", "", "age")], rtol=1e-4)
+
+
+def test_several_models_of_an_expert_are_called_an_average():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    models = [Ridge().fit(X, y) for _ in range(3)]
+    assert _models_name(models) == "Ridge, average of 3"
+    assert _models_name(models[:1]) == "Ridge"

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skmoe._data.duplicates import unique_weighted_rows
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, RawFeatures, split_into_blocks
 from skmoe._data.scaling import design_matrix, fit_standardization, unstandardize_coefficients
 
 RNG = np.random.default_rng(0)
@@ -81,6 +81,14 @@ def test_distinct_rows_do_not_depend_on_order_or_repeats(make, rng):
     assert_array_equal(counts, merged)
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_repeats_are_found_among_rows_whose_feature_and_target_change_places(make):
+    table = np.tile([[0.0, 1.0], [1.0, 0.0]], (6, 1))
+    index, merged = unique_weighted_rows(make(table[:, :1]), table[:, 1], np.ones(12))
+    assert sorted(map(tuple, table[index])) == [(0.0, 1.0), (1.0, 0.0)]
+    assert_array_equal(merged, [6.0, 6.0])
+
+
 def test_rows_that_differ_in_the_last_bit_stay_apart():
     table = np.array([[1.0, 1e12], [np.nextafter(1.0, 2.0), 1e12], [0.0, 0.0]])
     index, _ = unique_weighted_rows(table, np.zeros(3), np.ones(3))
@@ -112,3 +120,9 @@ def test_blocks_of_narrow_tables_are_longer(n_columns, size):
     sizes = [len(block.weight) for block in split_into_blocks(rows)]
     assert sizes[0] == size
     assert sum(sizes) == 10_000
+
+
+def test_raw_features_are_one_block():
+    design = design_matrix(X, fit_standardization(X, WEIGHT), None)
+    rows = Dataset(design, RawFeatures(X), np.ones((1, 50)), WEIGHT)
+    assert split_into_blocks(rows, size=7) == [rows]

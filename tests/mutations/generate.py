@@ -26,6 +26,7 @@ class Mutant(NamedTuple):
     old: str
     new: str
     law: str
+    equivalent: bool = False  # nobody can notice it
 
     @property
     def name(self) -> str:
@@ -75,6 +76,9 @@ NAMES = {
     "logsumexp": "np.max",
 }
 
+# Functions whose two arguments may change places.
+SYMMETRIC = {"maximum", "minimum", "max", "min", "array_equal", "logaddexp", "hypot"}
+
 # Rows, columns or experts in another order, or all of them.
 INDICES = {"order", "columns", "kept", "index", "rows", "train", "test", "chosen", "present"}
 
@@ -122,12 +126,92 @@ EQUIVALENT = [
         ("<",),
         "all distinct rows are the distinct rows",
     ),
+    (
+        "_estimators/partial_fit.py",
+        "if gain < MIN_REINITIALIZATION_GAIN",
+        ("<=",),
+        "no gain is exactly the bound",
+    ),
+    (
+        "_data/duplicates.py",
+        "/ unit * direction).sum(axis=1)",
+        ("/",),
+        "any random numbers tell different rows apart",
+    ),
+    (
+        "_numerics/linalg.py",
+        "tol2 = tol**2 * rz if tol2 is None else tol2",
+        ("True",),
+        "steps without end of conjugate gradients take longer and change nothing",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "active, x = np.arange(len(result)), 0.5 * (low + high)",
+        ("-", "/", "1.0"),
+        "a search that is bisected reaches the same root from anywhere",
+    ),
+    (
+        "_mixture/em.py",
+        "step_max = max(step_max / 2.0, INITIAL_STEP_MAX)",
+        ("min", "*", "4.0"),
+        "the longest step decides how soon a maximum is reached",
+    ),
+    (
+        "experts/_mean_family.py",
+        "round_off = np.square(RELATIVE_ROUND_OFF * np.abs(target).max(axis=1))",
+        ("min",),
+        "the values of a constant target have one size",
+    ),
+    (
+        "experts/_named_estimators.py",
+        "C=1.0 / max(alpha, 1e-12)",
+        ("2e-12",),
+        "both are no penalty",
+    ),
+    (
+        "families/_counts.py",
+        "rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows))",
+        ("*", "2.0", "3.0", "4.0", "6.0"),
+        "an example may have any mean",
+    ),
+    (
+        "inspection/_checks.py",
+        'wanted = "row" if n_rows is None else',
+        ("True", "False", "is not"),
+        "both are words of a message",
+    ),
+    (
+        "inspection/_responsibilities.py",
+        "ylim=(0.0, 1.03)",
+        ("2.06",),
+        "the end of an axis is a matter of looks",
+    ),
+    (
+        "_mixture/averaging.py",
+        "top_k = None if model.top_k is None else n_starts * model.top_k",
+        ("True",),
+        "experts without probability add nothing, whether their means are computed or not",
+    ),
+    (
+        "protocols/_experts.py",
+        "np.ones(y.shape[-1], dtype=bool)",
+        ("",),
+        "the last one of two axes is the second one",
+    ),
+    (
+        "distributions/_count_families.py",
+        "gammainccinv(np.maximum(shape, 1e-300), q)",
+        ("2e-300",),
+        "both are next to nothing",
+    ),
 ]
 
 
 def is_equivalent(mutant: Mutant, source: str) -> bool:
     """Whether a change is one of `EQUIVALENT`."""
     line = source.splitlines()[mutant.line - 1]
+    if mutant.law == "flag" and mutant.old == "True" and "strict=True" in line:
+        return True  # `zip(..., strict=True)` guards against what does not happen
     return any(
         mutant.file.endswith(file) and text in line and mutant.new in new
         for file, text, new, _ in EQUIVALENT
@@ -227,11 +311,6 @@ class _Visitor(ast.NodeVisitor):
         elif isinstance(value, float):
             self._replace(node, repr(2.0 * value) if value else "1.0", "constant")
 
-    def visit_keyword(self, node: ast.keyword) -> None:
-        # `zip(..., strict=True)` guards against what does not happen.
-        if node.arg != "strict":
-            self.generic_visit(node)
-
     def _branch(self, test: ast.expr) -> None:
         for value in ("True", "False"):
             self._replace(test, value, "branch")
@@ -276,7 +355,8 @@ class _Visitor(ast.NodeVisitor):
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))
-            if isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Name):
+            both = isinstance(node.args[0], ast.Name) and isinstance(node.args[1], ast.Name)
+            if both and first != second and name not in SYMMETRIC:
                 self._add(a, d, second + middle + first, "arguments")
         for keyword in node.keywords:
             if keyword.arg in ("sample_weight", "weights", "weight"):
@@ -305,7 +385,7 @@ def mutants_of(root: Path, path: Path) -> list[Mutant]:
     source = path.read_text()
     visitor = _Visitor(path.relative_to(root).as_posix(), source)
     visitor.visit(ast.parse(source))
-    return [mutant for mutant in visitor.found if not is_equivalent(mutant, source)]
+    return [m._replace(equivalent=is_equivalent(m, source)) for m in visitor.found]
 
 
 def apply(source: str, mutant: Mutant) -> str:
@@ -323,16 +403,21 @@ def _parses(source: str) -> bool:
 
 
 def sample(root: Path, number: int, seed: int) -> Iterator[Mutant]:
-    """Changes of all modules in turn, in an order of their own."""
-    rng = random.Random(seed)
+    """Changes of all modules in turn, in an order of their own, equivalent ones among them."""
     files = sorted((root / "skmoe").rglob("*.py"))
-    piles = [mutants_of(root, path) for path in files]
+    sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
+
+    def draw(mutant: Mutant) -> float:
+        """A uniform number that is the same while the line of the change is."""
+        line = sources[mutant.file].splitlines()[mutant.line - 1].strip()
+        text = f"{seed}|{mutant.file}|{line}|{mutant.old}|{mutant.new}|{mutant.law}"
+        return random.Random(text).random()
+
     # A module is met as often as it has changes, to the power of one half: large ones more often.
     pool = []
-    for pile in piles:
-        rng.shuffle(pile)
-        pool += [((i + rng.random()) / max(len(pile), 1) ** 0.5, m) for i, m in enumerate(pile)]
+    for path in files:
+        pile = sorted((draw(mutant), mutant) for mutant in mutants_of(root, path))
+        pool += [((i + u) / len(pile) ** 0.5, mutant) for i, (u, mutant) in enumerate(pile)]
     pool.sort(key=lambda entry: entry[0])
-    sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
     programs = (m for _, m in pool if _parses(apply(sources[m.file], m)))
     yield from islice(programs, number)

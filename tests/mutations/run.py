@@ -4,13 +4,18 @@
     python tests/mutations/run.py --known              # changes that once went unnoticed
     python tests/mutations/run.py --list --limit 50    # show, run nothing
     python tests/mutations/run.py --only 356f8c7a      # one of them, by its name
+    python tests/mutations/run.py --budget 5 60        # seconds; survivors get the next budget
+    python tests/mutations/run.py --only 356f8c7a --whole --tests tests/test_onnx.py    # no map
 
 Not a test and not run by one. The repository is copied to a temporary folder, where the tests run
 once to learn which of them reach which line and how long they take. Each change is then met by the
 tests that reach its line, laws and quick ones first, and by the tests that share a file with them,
-until one fails or the time for one change is over. Printed are the changes that no test noticed,
-and the share that was. The map of each file of tests is kept beside the copies and used again
-while the code, this file and what it imports are the same.
+until one fails or the time for one change is over. With several budgets, those that survive one
+meet the further tests of the next. Printed are the changes that no test noticed, and the share that
+was; changes that nobody can notice, see `generate.EQUIVALENT`, are counted and not met. The map of
+each file of tests is kept beside the copies and used again while the code, this file and what it
+imports are the same. Names of caught changes are kept while the code is the same; a new folder
+forgets them.
 """
 
 from __future__ import annotations
@@ -25,9 +30,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from queue import Queue
 from xml.etree import ElementTree
@@ -155,12 +162,23 @@ def read_maps(folder: Path, test_files: list[str], n_workers: int) -> dict:
             for file, found in part["lines"].items():
                 lines = whole["lines"].setdefault(file, {})
                 for line, tests in found.items():
-                    lines.setdefault(line, []).extend(tests)
+                    # One text for all lines that a test reaches: there are millions of pairs.
+                    lines.setdefault(line, []).extend(map(sys.intern, tests))
     return whole
 
 
+def in_turn(group: set[str], seconds: dict[str, float]) -> list[str]:
+    """One case of each test function, then another one of each, laws and quick ones first."""
+    n_before: dict[str, int] = {}
+    turn = {}
+    for test in sorted(group, key=lambda t: (seconds[t], t)):
+        function = test.split("[")[0]
+        turn[test] = n_before[function] = n_before.get(function, -1) + 1
+    return sorted(group, key=lambda t: (turn[t], "test_laws_" not in t, seconds[t], t))
+
+
 def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
-    """Tests that reach the line of a change: laws first, then the quick ones, within a time.
+    """Tests that reach the line of a change, different ones first, within a time.
 
     Tests of the same files come last: what reaches the line may have been done once for all.
     """
@@ -172,8 +190,9 @@ def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
     files = {test.split("::")[0] for test in reached}
     beside = {test for test in seconds if test.split("::")[0] in files}
     total, taken = 0.0, []
-    order = sorted(beside, key=lambda t: (t not in reached, "test_laws_" not in t, seconds[t]))
-    for test in order:
+    if not budget:
+        return taken
+    for test in in_turn(reached, seconds) + in_turn(beside - reached, seconds):
         if total + seconds[test] <= budget:
             total += seconds[test]
             taken.append(test)
@@ -198,8 +217,15 @@ def preload() -> None:
             import_module(name)
 
 
-def run_tests_forked(folder: Path, arguments: list[str], timeout: float) -> int:
-    """The exit code of pytest in a fork of this process; 1 if it takes too long."""
+def run_tests_forked(folder: Path, chosen: list[str], timeout: float) -> tuple[int, str]:
+    """The exit code of pytest in a fork of this process, and what failed first.
+
+    The code is 1 if it takes too long.
+    """
+    report = folder / "report.txt"
+    options = ["-q", "-x", "-n0", "--no-header", "--tb=no", "-rfE"]
+    # The order of the tests is the one that they have here.
+    options += ["-p", "no:cacheprovider", "-p", "no:cov", "-p", "no:randomly"]
     child = os.fork()
     if child == 0:
         code = 3
@@ -208,39 +234,85 @@ def run_tests_forked(folder: Path, arguments: list[str], timeout: float) -> int:
             os.chdir(folder)
             os.environ["PYTHONPATH"] = str(folder)
             sys.path.insert(0, str(folder))
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.dup2(null, 2)
+            output = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
             import pytest
 
-            code = int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:cov", *arguments]))
+            code = int(pytest.main([*options, *chosen]))
         finally:
             os._exit(code)
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            lines = report.read_text(errors="replace").splitlines()
+            failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+            code = os.waitstatus_to_exitcode(status)
+            return code, failed[0] if failed else f"exit code {code}"
         time.sleep(0.05)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return 1
+    return 1, "out of time"
 
 
-def meet(mutant: Mutant, folder: Path, tests: dict, budget: float) -> str:
-    """ "caught", "survived", or "not reached" by any test."""
-    chosen = relevant_tests(mutant, tests, budget)
+def meet(mutant: Mutant, folder: Path, chosen: list[str], seconds: dict) -> tuple[str, str]:
+    """ "caught" or "survived", or "not reached" if there is no test, and what failed.
+
+    Tests of unknown duration have all the time they need.
+    """
     if not chosen:
-        return "not reached"
+        return "not reached", ""
     path = folder / mutant.file
     source = path.read_text()
     try:
         write(path, apply(source, mutant))
-        time_allowed = 60.0 + 6.0 * sum(tests["seconds"][test] for test in chosen)
-        code = run_tests_forked(folder, ["-x", "-n0", "--no-header", *chosen], time_allowed)
+        time_allowed = 60.0 + 6.0 * sum(seconds.get(test, 200.0) for test in chosen)
+        code, failed = run_tests_forked(folder, chosen, time_allowed)
     finally:
         write(path, source)
-    return "survived" if code == 0 else "caught"
+    return ("survived", "") if code == 0 else ("caught", failed)
+
+
+def meet_all(
+    mutants: list[Mutant],
+    copies: Queue[Path],
+    choose: Callable[[Mutant, float], list[str]],
+    seconds: dict,
+    budgets: list[float],
+    record: Path,
+) -> dict[Mutant, str]:
+    """The outcome of each change with the tests that `choose` returns for a budget.
+
+    `record` holds the names of those caught before.
+    """
+
+    def run(mutant: Mutant, before: float, budget: float) -> str:
+        met = set(choose(mutant, before))
+        chosen = [test for test in choose(mutant, budget) if test not in met]
+        if met and not chosen:
+            return "survived"
+        copy, begin = copies.get(), time.monotonic()
+        try:
+            outcome, failed = meet(mutant, copy, chosen, seconds)
+        finally:
+            copies.put(copy)
+        duration = f"{time.monotonic() - begin:5.0f} s"
+        print(f"{outcome:12s} {duration}  {mutant}  {failed[:150]}", flush=True)
+        if outcome == "caught":
+            with record.open("a") as file:
+                file.write(f"{mutant.name}\n")
+        return outcome
+
+    caught = set(record.read_text().split()) if record.exists() else set()
+    outcomes = {m: "caught" if m.name in caught else "" for m in mutants}
+    left = [m for m in mutants if not outcomes[m]]
+    for before, budget in zip([0.0, *budgets], budgets, strict=False):
+        with ThreadPoolExecutor(copies.qsize()) as pool:
+            found = pool.map(lambda m, b=before, c=budget: run(m, b, c), left)
+            outcomes |= dict(zip(left, found, strict=True))
+        left = [m for m in left if outcomes[m] == "survived"]
+    return outcomes
 
 
 def main() -> None:
@@ -252,19 +324,27 @@ def main() -> None:
     parser.add_argument("--files", default="", help="changes of files with this in their path")
     parser.add_argument("--list", action="store_true", help="show the changes and end")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for a change")
+    parser.add_argument(
+        "--budget", type=float, nargs="+", default=[5.0, 60.0], help="seconds of tests for a change"
+    )
     parser.add_argument("--tests", nargs="+", default=None, help="test files; all by default")
+    parser.add_argument(
+        "--whole", action="store_true", help="all of the tests given, without a map"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where copies and map are kept")
     options = parser.parse_args()
 
     missing: list[str] = []
     if options.known:
         mutants, missing = known(ROOT)
+    elif options.only:
+        chosen = (m for m in sample(ROOT, 10**6, options.seed) if m.name in options.only)
+        mutants = list(islice(chosen, len(options.only)))
     else:
-        mutants = list(sample(ROOT, 10**6 if options.only else options.limit, options.seed))
+        mutants = list(sample(ROOT, options.limit, options.seed))
     mutants = [m for m in mutants if options.files in m.file]
-    if options.only:
-        mutants = [m for m in mutants if m.name in options.only]
+    n_equivalent = sum(m.equivalent for m in mutants)
+    mutants = [m for m in mutants if not m.equivalent]
     for text in missing:
         print("the line is gone:", text)
     if options.list:
@@ -284,25 +364,23 @@ def main() -> None:
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if path.name not in LEFT_OUT
     ]
-    tests = read_maps(folder, test_files, options.workers)
-    print(f"{len(tests['seconds'])} tests, {len(mutants)} changes", flush=True)
+    tests = {} if options.whole else read_maps(folder, test_files, options.workers)
+    print(f"{len(tests.get('seconds', test_files))} tests, {len(mutants)} changes", flush=True)
 
     preload()
+    record = folder / f"caught-{digest(ROOT / 'skmoe')}.txt"
 
-    def run(mutant: Mutant) -> str:
-        copy, begin = copies.get(), time.monotonic()
-        try:
-            outcome = meet(mutant, copy, tests, options.budget)
-        finally:
-            copies.put(copy)
-        print(f"{outcome:12s} {time.monotonic() - begin:5.0f} s  {mutant}", flush=True)
-        return outcome
+    def choose(mutant: Mutant, budget: float) -> list[str]:
+        if options.whole:
+            return test_files if budget else []
+        return relevant_tests(mutant, tests, budget)
 
-    with ThreadPoolExecutor(options.workers) as pool:
-        outcomes = list(pool.map(run, mutants))
-    caught = outcomes.count("caught")
-    print(f"\ncaught {caught} of {len(outcomes)}: {100.0 * caught / max(len(outcomes), 1):.1f} %")
-    for outcome, mutant in zip(outcomes, mutants, strict=True):
+    outcomes = meet_all(mutants, copies, choose, tests.get("seconds", {}), options.budget, record)
+    caught = list(outcomes.values()).count("caught")
+    share = 100.0 * caught / max(len(outcomes), 1)
+    print(f"\ncaught {caught} of {len(outcomes)}: {share:.1f} %", end="")
+    print(f" ({n_equivalent} more cannot be noticed by anyone)")
+    for mutant, outcome in outcomes.items():
         if outcome != "caught":
             print(f"{outcome:12s} {mutant}")
 

@@ -2,7 +2,7 @@
 
 Each is a callable `scorer(estimator, X, y, sample_weight=None, offset=None)`; greater is better, as
 in scikit-learn. The estimator may be a pipeline or a fitted search that ends in a mixture of
-experts. With metadata routing they request `offset`.
+experts. With metadata routing they request `offset`, and `log_density_scorer` also `units`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,27 @@ Scorer = Callable[..., float]
 ScorerT = TypeVar("ScorerT", bound=Scorer)
 
 
-def _requests_offset(scorer: ScorerT) -> ScorerT:
-    """Decorator: metadata routing passes the offset to a scorer."""
-    request = MetadataRequest(owner=scorer.__name__)
-    request.score.add_request(param="offset", alias=True)
-    vars(scorer)["get_metadata_routing"] = lambda: request
-    return scorer
+def _requests(*names: str) -> Callable[[ScorerT], ScorerT]:
+    """Decorator: metadata routing passes these arguments to a scorer."""
+
+    def with_request(scorer: ScorerT) -> ScorerT:
+        request = MetadataRequest(owner=scorer.__name__)
+        for name in names:
+            request.score.add_request(param=name, alias=True)
+        vars(scorer)["get_metadata_routing"] = lambda: request
+        return scorer
+
+    return with_request
 
 
-@_requests_offset
+@_requests("offset", "units")
 def log_density_scorer(
-    estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    offset: Any = None,
+    units: Any = None,
 ) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
@@ -48,11 +58,14 @@ def log_density_scorer(
         Weights of the rows.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors of the experts.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`. Folds must keep the rows of a unit together, as those of
+        `GroupKFold` with the units as groups.
 
     Returns
     -------
     score : float
-        Natural logarithm of the density, averaged over the rows.
+        Natural logarithm of the density, averaged over the rows, or over the units.
 
     Raises
     ------
@@ -77,11 +90,14 @@ def log_density_scorer(
     True
     """
     model, X = _mixture_and_rows(estimator, X, "score_samples")
+    if units is not None:
+        given = _given(offset) | {"units": units, "sample_weight": sample_weight}
+        return float(np.mean(model.score_samples(X, y, **given)))
     log_density = model.score_samples(X, y, **_given(offset))
     return float(np.average(log_density, weights=sample_weight))
 
 
-@_requests_offset
+@_requests("offset")
 def neg_crps_scorer(
     estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
 ) -> float:
@@ -168,7 +184,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
                 raise ValueError(f"y must have shape {lower.shape}; got {y.shape}.")
             return _mean(of_interval(lower, upper, y), sample_weight)
 
-        return _requests_offset(score)
+        return _requests("offset")(score)
 
     def inside(lower: Any, upper: Any, y: Any) -> Any:
         return (lower <= y) & (y <= upper)

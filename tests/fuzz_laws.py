@@ -36,7 +36,7 @@ STANDARD = (
 )
 
 # Names of arguments of methods, with which a refusal may begin besides constructor parameters.
-ARGUMENTS = ("X", "y", "sample_weight", "classes", "partial_fit", "to_dict")
+ARGUMENTS = ("X", "y", "sample_weight", "units", "classes", "partial_fit", "to_dict")
 
 # How far a lower bound may fall by round-off, for one iteration and per row.
 ROUND_OFF = 1e-8
@@ -368,6 +368,44 @@ def learn(case, moe, batch):
             raise
 
 
+def units_keep_their_promises(case, moe, draw):
+    """Whole units: rows in any order, labels of any kind, and weights of zero that are absence."""
+    if not isinstance(case.estimator.init, str):
+        return
+    units = draw.rng.integers(2 + len(case.y) // 3, size=len(case.y))
+    grouped = fit_units(case, units)
+    if grouped is None:
+        return
+    falls = -np.diff(grouped.lower_bounds_) / np.maximum(np.abs(grouped.lower_bounds_[1:]), 1.0)
+    assert falls.max(initial=0.0) <= ROUND_OFF
+    if order_is_free(case):
+        order = draw.rng.permutation(len(case.y))
+        other = fit_units(case.take(order), np.char.add("unit ", units[order].astype(str)))
+        assert_array_equal(other.lower_bounds_, grouped.lower_bounds_)
+    given = {} if case.weight is None else {"sample_weight": case.weight}
+    kept = seen(case, grouped)
+    if len(kept.y) < len(case.y):
+        return
+    table = grouped.responsibilities(case.X, case.y, units=units, **given)
+    assert_allclose(table.proba.sum(axis=1), 1.0, rtol=1e-6)
+    log_density = grouped.score_samples(case.X, case.y, units=units, **given)
+    assert np.isfinite(log_density).all()
+    present = units if case.weight is None else units[np.asarray(case.weight) > 0.0]
+    assert_array_equal(table.labels, np.unique(present))
+    assert len(log_density) == len(table.labels) == grouped.n_units_
+
+
+def fit_units(case, units):
+    """A fit with units under a constant gate, or None after a clear refusal."""
+    moe = clone(case.estimator).set_params(gate="constant")
+    try:
+        return documented(moe.fit, case.X, case.y, case.weight, units=units)
+    except (ValueError, TypeError) as error:
+        if not is_clear(error, moe):
+            raise
+        return None
+
+
 LAWS = (
     refits_are_the_same,
     pickles_predict_the_same,
@@ -381,4 +419,5 @@ LAWS = (
     warm_starts_gain,
     refusals_change_nothing,
     streams_keep_their_promises,
+    units_keep_their_promises,
 )

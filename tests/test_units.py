@@ -28,6 +28,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.units import join_groups, varying_cell
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.metrics import log_density_scorer
 from skmoe.reports import UnitResponsibilities
 
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
@@ -560,11 +561,22 @@ def test_units_in_pipelines_and_searches():
         search = GridSearchCV(
             make_pipeline(StandardScaler(), moe),
             {"mixtureofexpertsregressor__n_experts": [1, 3]},
+            scoring=log_density_scorer,
             cv=GroupKFold(2),
         )
         search.fit(X, y, units=units, groups=units)
         fitted = search.best_estimator_[-1]
     assert fitted.n_units_ == 40
+    assert fitted.n_experts_ == 3
+    score = log_density_scorer(search, X, y, units=units)
+    rows = search.best_estimator_[:-1].transform(X)
+    assert_allclose(score, fitted.score_samples(rows, y, units=units).mean())
+    weight = np.arange(len(y)) % 3
+    repeated = np.repeat(np.arange(len(y)), weight)
+    assert_allclose(
+        log_density_scorer(search, X, y, weight, units=units),
+        log_density_scorer(search, X[repeated], y[repeated], units=units[repeated]),
+    )
 
 
 def test_files_keep_units(tmp_path):
@@ -699,7 +711,7 @@ def test_a_unit_that_no_expert_can_have_made_is_refused():
     y = np.where(np.arange(40) % 2 == 0, 0.0, rng.gamma(2.0, size=40))
     X = rng.normal(size=(40, 1))
     moe = MixtureOfExpertsRegressor(2, family=["zero", "gamma"], gate="constant")
-    with pytest.raises(ValueError, match="rows of a unit must be possible under one expert"):
+    with pytest.raises(ValueError, match="units must have rows that are all possible under one"):
         moe.fit(X, y, units=units)
     same = np.where(units % 2 == 0, 0.0, rng.gamma(2.0, size=40))
     moe.fit(X, same, units=units)

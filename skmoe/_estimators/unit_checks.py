@@ -106,8 +106,8 @@ def check_units_are_possible(params: FitParameters, experts: Experts, rows: Data
         start, size = (int(of[impossible][0]) for of in (units.starts, units.sizes))
         values = ", ".join(f"{value:g}" for value in np.unique(rows.y[0, start : start + size])[:4])
         raise ValueError(
-            f"The rows of a unit must be possible under one expert; those of a unit whose y has "
-            f"the values {values} are not for {params.family_name}. Use a family of all these "
+            f"units must have rows that are all possible under one expert; those of a unit whose y "
+            f"has the values {values} are not for {params.family_name}. Use a family of all these "
             'values, such as family="negative_binomial" for counts with zeros, or no units.'
         )
 

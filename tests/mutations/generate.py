@@ -181,12 +181,6 @@ EQUIVALENT = [
         "both are next to nothing",
     ),
     (
-        "experts/_mean_family.py",
-        "longest = np.abs(step).max(axis=-1, keepdims=True) / MAX_CHANGE",
-        ("*",),
-        "shorter steps take longer to the same dispersions",
-    ),
-    (
         "distributions/_student_t.py",
         "power = -np.exp(np.minimum(exponent, 690.0))",
         ("1380.0",),

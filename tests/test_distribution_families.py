@@ -491,6 +491,16 @@ def test_a_t_without_moments():
     assert_allclose(one_t(1.0).ppf([0.25, 0.75]), [[-1.0, 1.0]])
 
 
+@pytest.mark.parametrize("df", [0.5, 1.0])
+def test_tails_of_a_t_where_squares_overflow_are_a_power_law(df):
+    y = np.array([-1e50, -1e150, -1e160, -1e250])
+    dist = one_t(df)
+    logs = dist.logcdf(y[None])[0]
+    assert_allclose(dist.ppf(np.exp(logs))[0], y, rtol=1e-9)
+    assert_allclose(logs[0], stats.t(df).logcdf(-1e50), rtol=1e-12)
+    assert_allclose(np.diff(logs), -df * np.diff(np.log(-y)), rtol=1e-12)
+
+
 @pytest.mark.parametrize("df", [0.7, 0.9, 0.95, 1.0, 1.001, 1.08, 1.2, 3.0])
 @pytest.mark.parametrize("y", [0.0, 1.0, -30.0])
 def test_the_score_of_a_t_is_continuous_in_its_degrees_of_freedom(df, y):

@@ -98,6 +98,15 @@ def test_quantiles_of_far_apart_narrow_components():
     assert (np.diff(found, axis=1) > 0).all()
 
 
+@pytest.mark.parametrize("center", [-2000.0, 0.0, 7.0, 3e5])
+@pytest.mark.parametrize("distance", [0.0, 1.0, 1000.0])
+def test_the_median_of_a_symmetric_mixture_is_its_center(center, distance):
+    """Also where the distribution function is flat: half of the probability is on either side."""
+    means = center + distance * np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    dist = MixtureDistribution(np.full((2, 2), 0.5), means, [[1.0, 1.0], [0.1, 0.1]])
+    assert_allclose(dist.median, center, rtol=1e-12, atol=1e-12)
+
+
 def test_the_mode_is_the_highest_point():
     dist = random_mixtures(n_rows=50)
     grid = np.linspace(-15, 15, 30001)

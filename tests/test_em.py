@@ -150,6 +150,23 @@ def test_extrapolation_respects_the_floor_of_the_variances(monkeypatch):
     assert min(evaluated) == np.log(0.02)  # the floor is felt, and held
 
 
+def test_the_longest_step_shrinks_where_extrapolations_fail(monkeypatch):
+    """It grows where they do not fail, and is never shorter than at the start."""
+    succeeds = [False, True, True, False, False, True, False, False, False]
+    longest = []
+
+    def arranged_squarem_step(start, first, second, step_max):
+        """The next plain iterate as if by the longest step, or parameters that fit badly."""
+        longest.append(step_max)
+        good = succeeds[(len(longest) - 1) % len(succeeds)]
+        return [values + (0.0 if good else 100.0) for values in second], step_max
+
+    monkeypatch.setattr(em, "squarem_step", arranged_squarem_step)
+    climb(MixtureModel(SoftmaxGate(), LinearExperts(), 2), ROWS, 0, tol=0.0, max_iter=20)
+    expected = [1.0, 1.0, 4.0, 16.0, 8.0, 4.0, 16.0, 8.0, 4.0]
+    assert_allclose(np.array(longest[: len(expected)]) / em.INITIAL_STEP_MAX, expected)
+
+
 def test_a_listener_can_end_the_climb():
     heard = []
 

@@ -190,6 +190,19 @@ def test_constant_targets_are_fitted_without_warnings(name, value):
     assert all((values > 1e-9).all() for values in dispersions(moe))
 
 
+@pytest.mark.parametrize("name", ["normal", "student_t"])
+def test_a_row_of_next_to_no_weight_gives_a_constant_target_no_variance(name):
+    """Round-off of the mean of the constant is no variance of its own."""
+    options = {"noise_variance": (0.1,), "variance_floor": (1e-6,)}
+    options |= {"shared_dispersion": False, "dispersion_prior": 1.0}
+    y, weight = np.append(np.full(49, 0.1), 0.0)[None], np.append(np.ones(49), 1e-40)
+    with_row = MeanFamily(FAMILIES[name]()).fitted_to(y, weight, options)
+    without = MeanFamily(FAMILIES[name]()).fitted_to(y[:, :-1], weight[:-1], options)
+    assert with_row.prior_scale == without.prior_scale == (0.1,)
+    assert with_row.low == without.low
+    assert with_row.start == without.start
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("name", [name for name in NAMES if FAMILIES[name]().dispersions])
 def test_dispersions_maximise_the_penalised_likelihood_from_any_start(name, shared):

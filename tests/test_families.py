@@ -1,17 +1,19 @@
 """Every registered family keeps the promises of its contract, by itself and in mixtures."""
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from kinds import DISTRIBUTIONS, draw, example, log_density, options_of
 from numpy.testing import assert_allclose
-from scipy import integrate
+from scipy import integrate, stats
 from sklearn.linear_model import GammaRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.scaling import Standardization
-from skmoe.families import FAMILIES, StudentT, Uniform
+from skmoe.experts._generalized_linear._densities import MAX_DEVIATION, without_outliers
+from skmoe.families import FAMILIES, Gamma, StudentT, Uniform
 
 N_ROWS = 60
 UNIT = Standardization(np.zeros(1), np.ones(1))
@@ -194,6 +196,29 @@ def test_the_lower_bound_never_falls(name, seed):
     assert np.isfinite(moe.score_samples(X, y)).all()
 
 
+@pytest.mark.parametrize("spread", [1e-4, 1e-2, 1.0, 50.0])
+def test_one_lognormal_expert_is_least_squares_of_the_logarithm(spread):
+    """Bounds of the variance and its start are relative to the variance of the logarithm."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(300, 1))
+    logs = spread * (X[:, 0] + (1e-2 if spread < 1.0 else 0.5) * rng.normal(size=300))
+    options = {"alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-12, "max_iter": 20}
+    moe = mixture(1, "lognormal", **options).fit(X, np.exp(logs))
+    design = np.column_stack([X, np.ones(300)])
+    coef, (squares,), *_ = np.linalg.lstsq(design, logs)
+    assert_allclose([*moe.coef_[0], *moe.intercept_], coef, atol=1e-8 * spread)
+    assert_allclose(moe.dispersion_, squares / 300, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_outliers_are_moved_in_any_unit(unit):
+    y = unit * np.array([[-100.0, -1.0, 0.0, 1.0, 100.0], [3.0, 3.0, 7.0, 3.0, 3.0]])
+    # The median absolute deviation of the first row is one, that of the second one is zero.
+    end = MAX_DEVIATION * unit / stats.norm.ppf(0.75)
+    expected = [[-end, -unit, 0.0, unit, end], y[1]]
+    assert_allclose(without_outliers(y), expected, rtol=1e-4)
+
+
 # --- lists of families ------------------------------------------------------------------------
 
 
@@ -276,6 +301,41 @@ def test_densities_beside_a_point_mass(family):
     moe = mixture(2, ["zero", family]).fit(X, y)
     assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y), rtol=1e-9)
     assert (moe.responsibilities(X, y)[y == 0.0, 0] == 1.0).all()
+
+
+@dataclass(frozen=True)
+class StrictGamma(Gamma):
+    """Derivatives are asked for at positive numbers only."""
+
+    def predictor_score(self, y, predictor, log_dispersion):
+        assert (y > 0.0).all()
+        return super().predictor_score(y, predictor, log_dispersion)
+
+    def dispersion_derivatives(self, y, predictor, log_dispersion):
+        assert (y > 0.0).all()
+        return super().dispersion_derivatives(y, predictor, log_dispersion)
+
+
+def test_families_are_not_asked_for_derivatives_outside_their_support():
+    X, y = two_regimes("gamma", n_rows=300)
+    y[::4] = 0.0
+    strict, plain = (
+        mixture(2, ["zero", family], max_iter=5, tol=0.0) for family in (StrictGamma(), "gamma")
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # five iterations are few
+        assert_allclose(strict.fit(X, y).coef_, plain.fit(X, y).coef_)
+        assert np.isfinite(strict.inference(X, y).standard_errors).all()
+
+
+def test_an_expert_without_possible_rows_says_nothing():
+    """Its linear predictor is zero, as that of experts of which nothing is known."""
+    X, y = two_regimes("gamma", n_rows=100)
+    with pytest.warns(UserWarning, match="collapsed"):
+        moe = mixture(2, ["normal", "gamma"]).fit(X, -y)
+    assert_allclose(moe.intercept_[1], 0.0, atol=1e-12)
+    assert_allclose(moe.coef_[1], 0.0, atol=1e-12)
+    assert_allclose(moe.predict_gate(X)[:, 0], 1.0, atol=1e-3)
 
 
 def test_rows_outside_every_support_are_impossible():

@@ -187,6 +187,39 @@ def test_experts_converge_to_a_stationary_point(family, y):
     assert_allclose(slopes, 0.0, atol=1e-3)
 
 
+WITH_SCALE = [name for name in GENERALIZED if DISTRIBUTION_FAMILIES[name].has_scale]
+
+
+@pytest.mark.parametrize("prior", [0.0, 100.0, 1e5])
+@pytest.mark.parametrize("name", WITH_SCALE)
+def test_steps_of_the_scale_see_its_prior(name, prior):
+    """Newton steps reach the mode however strong the prior is."""
+    family, y = generalized(name, {"dispersion_prior": prior}).values
+    params = family.init_params(N_EXPERTS, 3)
+    for _ in range(40):
+        params = expert_step(family, params, y, 1.0)
+    slopes = flat_slopes(lambda at: expert_value(family, at, y), params, family.project)
+    assert_allclose(slopes / (N_ROWS + prior), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 30.0])
+def test_experts_begin_with_the_variance_of_the_target(unit):
+    """That of the logarithm, whatever it is, within bounds that are relative to it."""
+    logs = unit * TARGETS["regressor"]
+    family = GeneralizedLinearExperts(
+        (DISTRIBUTION_FAMILIES["lognormal"](),), variance_floor=(0.01,)
+    )
+    one = Standardization(np.zeros(1), np.ones(1))
+    family = family.fitted_to(DESIGN, np.exp(logs), np.ones(N_ROWS), one)
+    params = family.init_params(N_EXPERTS, 3)
+    assert_allclose(np.exp(params.log_dispersion), logs.var())
+    assert_allclose(params.coef, np.broadcast_to([0.0, 0.0, logs.mean()], params.coef.shape))
+    low = family.project(params._replace(log_dispersion=params.log_dispersion - 50.0))
+    assert_allclose(np.exp(low.log_dispersion), 0.01 * logs.var())
+    high = family.project(params._replace(log_dispersion=params.log_dispersion + 50.0))
+    assert_allclose(np.exp(high.log_dispersion), 100.0 * max(logs.var(), 1.0))
+
+
 @pytest.mark.parametrize("shared_dispersion", [False, True])
 def test_one_whole_step_of_linear_experts_is_the_mode(shared_dispersion, rng):
     family, y = LinearExperts(shared_dispersion=shared_dispersion), TARGETS["regressor"]

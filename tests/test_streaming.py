@@ -66,6 +66,21 @@ def test_streams_end_where_em_does(case):
     assert scores[1] >= scores[0] - 1e-4
 
 
+@pytest.mark.parametrize("sizes", [[100], [30, 170]], ids=str)
+def test_the_penalty_of_a_stream_is_that_of_all_rows(sizes):
+    """However many batches there are, and whether they are large or small."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3000, 2))
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    y = 2.0 * features[:, 0] - features[:, 1] + 0.1 * rng.normal(size=3000)
+    ends = np.cumsum(np.resize(sizes, 2 * 3000 // sum(sizes)))
+    for alpha in (3000.0, 300.0):
+        moe = MixtureOfExpertsRegressor(1, alpha=alpha)
+        for begin, end in zip([0, *ends], ends[ends <= 3000], strict=False):
+            moe.partial_fit(features[begin:end], y[begin:end])
+        assert_allclose(moe.coef_[0], Ridge(alpha).fit(features, y).coef_, rtol=0.15)
+
+
 @pytest.mark.parametrize("case", ["regressor", "classifier"])
 def test_units_of_the_features_do_not_matter(case):
     """Statistics of early batches are moved to the later scale: no unit is ever the right one."""

@@ -53,7 +53,7 @@ def _log_square(z: Array, df: Array) -> Array:
 def _log_tail(z: Array, df: Array) -> Array:
     """Log probability above z, for z > 1."""
     df = np.minimum(df, NORMAL_DF)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.square(z / np.sqrt(df))
         rest = np.where(np.isinf(scaled), 1.0, scaled / (1.0 + scaled))
         excess = 0.5 * df * rest - 0.5 / (1.0 + scaled)

@@ -12,7 +12,8 @@ from scipy import sparse
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
 from skmoe._estimators import init_rows, n_experts_selection, partial_fit, row_buffer
-from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData
+from skmoe._estimators.n_experts_selection import IncrementalFitter
+from skmoe._estimators.selection_data import SelectionData
 from skmoe.checkpoints import MIN_INTERVAL, fit_with_checkpoints
 
 

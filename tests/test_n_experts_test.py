@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators import likelihood_ratio
 from skmoe._estimators.likelihood_ratio import LikelihoodRatioTest
-from skmoe._estimators.n_experts_selection import SelectionData
+from skmoe._estimators.selection_data import SelectionData
 from skmoe._inference.monte_carlo import Replicate, SequentialRule, draw_sequentially
 from skmoe.blocks import RowBlocks
 from skmoe.model_selection import n_experts_test

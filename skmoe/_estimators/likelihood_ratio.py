@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._estimators.n_experts_selection import IncrementalFitter, SelectionData
+from skmoe._estimators.n_experts_selection import IncrementalFitter
 from skmoe._estimators.refits import draw_target
+from skmoe._estimators.selection_data import SelectionData
 from skmoe._estimators.training_data import GivenRows
 from skmoe._inference.monte_carlo import Replicate
 from skmoe._mixture.initialization import init_schedule

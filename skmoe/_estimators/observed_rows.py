@@ -108,4 +108,5 @@ class ObservedRowsMixin:
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)
         data = X, y, sample_weight, offset
-        return self._fitted.log_density(self._validate_unit_rows("score_samples", data, units)[0])
+        rows, _ = self._validate_unit_rows("score_samples", data, units)
+        return self._fitted.log_density(rows)

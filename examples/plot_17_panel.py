@@ -72,7 +72,8 @@ for n_years in range(5):
 columns = ["mean width of the interval (visits)", "mean log probability", "covered"]
 results = pd.DataFrame(results, columns=columns)
 print(results.round(2))
-axes = results[columns[:2]].plot(style="o-", subplots=True, layout=(1, 2), figsize=(10, 4))
-for panel, name in zip(axes[0], columns[:2], strict=True):
+for panel, name in zip(plt.subplots(1, 2, figsize=(9, 4))[1], columns[:2], strict=True):
+    panel.plot(results[name], "o-")
     panel.set(xlabel="years that are known of a person", ylabel=name, xticks=range(5))
+plt.tight_layout()
 plt.show()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import comb
 
 from skmoe import MixtureOfExpertsRegressor
 
@@ -23,6 +24,7 @@ FAMILIES = {
     "negbin": "negative_binomial",
     "gamma": "gamma",
     "t": "student_t",
+    "binomial": "ordinal",  # of the values 0 and 1
 }
 # Our log dispersion, from the names of the reference: factor and attribute.
 DISPERSIONS = {
@@ -34,11 +36,11 @@ DISPERSIONS = {
 
 
 def is_supported(model):
-    """Families of one response, without units and without coefficients of some experts only."""
+    """Families of one response, without coefficients of some experts only."""
     structure = model["model"]
     (first, *others) = structure["responses"]
     own = all("," not in name.split(":")[0] for name in first["coefficients"])
-    return not others and own and not structure["groups"] and first["family"] in FAMILIES
+    return not others and own and first["family"] in FAMILIES
 
 
 MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
@@ -76,10 +78,33 @@ def fit(model):
         random_state=0,
     )
     given = {} if "offset" not in response else {"offset": np.array(columns[response["offset"]])}
+    if structure["groups"]:
+        given["units"] = np.array(columns[structure["groups"]])
+    if response["family"] == "binomial":
+        trials = np.array(columns[response["trials"]], dtype=float)
+        X, y, weight, given["units"] = successes_and_failures(X, y, trials, given.get("units"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # maximum likelihood may collapse or crawl
         moe.fit(X, y, sample_weight=weight, **given)
     return moe, (X, y, weight, given), features
+
+
+def successes_and_failures(X, successes, trials, units):
+    """Two rows for each count, with numbers as weights, and their units: by default the counts."""
+    units = np.arange(len(X)) if units is None else units
+    happened = np.repeat([1.0, 0.0], len(X))
+    numbers = np.concatenate([successes, trials - successes])
+    return np.vstack([X, X]), happened, numbers, np.concatenate([units, units])
+
+
+def log_coefficients(model):
+    """Sum of the logarithms of binomial coefficients, which single trials do not have."""
+    (response,) = model["model"]["responses"]
+    if response["family"] != "binomial":
+        return 0.0
+    columns = REFERENCE["datasets"][model["dataset"]]["columns"]
+    trials, successes = (np.array(columns[name]) for name in (response["trials"], response["y"]))
+    return np.log(comb(trials, successes)).sum()
 
 
 def found(moe, inference, features, order):
@@ -115,11 +140,17 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
     model = MODELS[name]
     moe, (X, y, weight, given), features = fit(model)
     weights = np.ones(len(y)) if weight is None else weight
-    log_likelihood = weights @ moe.score_samples(X, y, **given)
-    assert log_likelihood == pytest.approx(model["loglik"], abs=1e-4)
+    if "units" in given:
+        log_likelihood = moe.score_samples(X, y, sample_weight=weight, **given).sum()
+    else:
+        log_likelihood = weights @ moe.score_samples(X, y, **given)
+    constant = log_coefficients(model)
+    assert log_likelihood + constant == pytest.approx(model["loglik"], abs=1e-4)
     assert moe.n_parameters_ == model["df"]
-    assert moe.aic(X, y, sample_weight=weight, **given) == pytest.approx(model["aic"], abs=2e-4)
-    assert moe.bic(X, y, sample_weight=weight, **given) == pytest.approx(model["bic"], abs=2e-4)
+    aic = moe.aic(X, y, sample_weight=weight, **given) - 2 * constant
+    assert aic == pytest.approx(model["aic"], abs=2e-4)
+    if "units" not in given:  # the reference counts rows, and we count units
+        assert moe.bic(X, y, sample_weight=weight, **given) == pytest.approx(model["bic"], abs=2e-4)
     misfits = []
     for order in itertools.permutations(range(moe.n_experts_)):
         inference = moe.inference(

@@ -36,7 +36,7 @@ numpydoc_validation_exclude = {
     r"MixtureDistribution\.(pdf|logpdf|pmf|logpmf|cdf|cdf_left|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|ExpertSummary)$",
+    r"\.reports\.(Inference|Summary|ExpertSummary|NExpertsTest|UnitResponsibilities)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()
@@ -45,6 +45,8 @@ numpydoc_xref_aliases = {
     "Inference": "skmoe.reports.Inference",
     "Summary": "skmoe.reports.Summary",
     "ExpertSummary": "skmoe.reports.ExpertSummary",
+    "NExpertsTest": "skmoe.reports.NExpertsTest",
+    "UnitResponsibilities": "skmoe.reports.UnitResponsibilities",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",
     "CountMixtureDistribution": "skmoe.distributions.CountMixtureDistribution",
     "PoissonComponents": "skmoe.distributions.PoissonComponents",

@@ -370,7 +370,7 @@ def learn(case, moe, batch):
 
 def units_keep_their_promises(case, moe, draw):
     """Whole units: rows in any order, labels of any kind, and weights of zero that are absence."""
-    if not isinstance(case.estimator.init, str):
+    if not isinstance(case.estimator.init, str) or isinstance(case.estimator.n_experts, str):
         return
     units = draw.rng.integers(2 + len(case.y) // 3, size=len(case.y))
     grouped = fit_units(case, units)

@@ -74,7 +74,7 @@ def fake_draw(seed):
 @pytest.mark.parametrize("n_jobs", [1, 3])
 def test_the_stopping_rule_of_besag_and_clifford(n_exceedances, n_drawn, p_value, n_jobs):
     rule, progress = SequentialRule(5.0, n_exceedances), []
-    with joblib.parallel_config(backend="threading"):
+    with joblib.parallel_backend("threading"):
         drawn = draw_sequentially(
             fake_draw, range(10), rule, n_jobs, lambda *counts: progress.append(counts)
         )

@@ -144,7 +144,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
-        Mean gate probability of each expert over the rows of the fit.
+        Mean gate probability of each expert over the rows, or units, of the fit.
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, overload
 
 from skmoe._estimators.attributes import user_stacklevel
 from skmoe._estimators.dask_methods import supports_dask
@@ -18,6 +18,16 @@ class ObservedRowsMixin:
     _fitted: FittedMixture
     _validate_unit_rows: Any
     predict: Any
+
+    @overload
+    def responsibilities(
+        self, X: Any, y: Any, offset: Any = None, *, units: None = None, sample_weight: Any = None
+    ) -> Array: ...
+
+    @overload
+    def responsibilities(
+        self, X: Any, y: Any, offset: Any = None, *, units: Any, sample_weight: Any = None
+    ) -> UnitResponsibilities: ...
 
     @supports_dask
     def responsibilities(

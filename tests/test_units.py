@@ -420,6 +420,33 @@ def test_the_sandwich_of_units_is_that_of_clusters_of_rows():
     assert_allclose(by_unit[:3], by_cluster[:3], rtol=1e-3)
 
 
+def test_rows_of_weight_zero_are_absent_from_units():
+    X, y, units, _ = panel(60, 5)
+    weight = np.where(np.arange(len(y)) % 4 == 0, 0.0, 1.0)
+    weight[units == 7] = 0.0
+    kept = weight > 0.0
+    moe = MixtureOfExpertsRegressor(3, gate="constant", random_state=0)
+    weighted = clone(moe).fit(X, y, weight, units=units)
+    without = clone(moe).fit(X[kept], y[kept], units=units[kept])
+    assert weighted.n_units_ == without.n_units_ == 59
+    given, own = {"units": units, "sample_weight": weight}, {"units": units[kept]}
+    rows = X[kept], y[kept]
+    assert_array_equal(weighted.score_samples(X, y, **given), without.score_samples(*rows, **own))
+    table = weighted.responsibilities(X, y, **given)
+    assert_array_equal(table.labels, without.responsibilities(*rows, **own).labels)
+    assert_allclose(weighted.bic(X, y, **given), without.bic(*rows, **own))
+    cluster = units // 2
+    options = {"method": "sandwich"}
+    for found, expected in (
+        (weighted.inference(X, y, **given), without.inference(*rows, **own)),
+        (
+            weighted.inference(X, y, cluster=cluster, **given, **options),
+            without.inference(*rows, cluster=cluster[kept], **own, **options),
+        ),
+    ):
+        assert_allclose(found.standard_errors, expected.standard_errors, rtol=1e-6)
+
+
 def test_the_bootstrap_draws_whole_units():
     X, y, units, _ = panel(80, 5)
     moe = MixtureOfExpertsRegressor(3, gate="constant", random_state=0).fit(X, y, units=units)

@@ -57,8 +57,13 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
 
 
-def validate_clusters(cluster: Any, rows: UserRows, options: InferenceOptions) -> Array | None:
-    """Number of the cluster of each row or unit, for the sandwich; None without clusters."""
+def validate_clusters(
+    cluster: Any, weight: Array, rows: UserRows, options: InferenceOptions
+) -> Array | None:
+    """Number of the cluster of each row or unit, for the sandwich; None without clusters.
+
+    `weight` is that of all rows that were given; of units, `rows` are those of positive weight.
+    """
     if cluster is None:
         return None
     if options.method != "sandwich":
@@ -66,7 +71,8 @@ def validate_clusters(cluster: Any, rows: UserRows, options: InferenceOptions) -
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
         )
-    labels = check_metadata({"cluster": cluster}, len(rows.weight))["cluster"]
+    labels = check_metadata({"cluster": cluster}, len(weight))["cluster"]
+    labels = labels if rows.units is None else labels[weight > 0.0]
     distinct, codes = encode_units(labels)
     if len(distinct) < 2:
         raise ValueError(

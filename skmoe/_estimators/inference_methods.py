@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.checks import check_weights
 from skmoe._estimators.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
@@ -162,7 +164,9 @@ class ReportingMixin(CriteriaMixin):
         check_inference_options(self, options)
         data = X, y, sample_weight, offset
         rows, _ = self._validate_unit_rows("inference", data, units)
-        return infer_coefficients(self, rows, options, validate_clusters(cluster, rows, options))
+        weight = rows.weight if units is None else check_weights(sample_weight, np.shape(X)[0])
+        clusters = validate_clusters(cluster, weight, rows, options)
+        return infer_coefficients(self, rows, options, clusters)
 
     def _coefficients(self, gate_reference: int | None) -> Coefficients:
         """The named coefficients of a mixture that has them."""

@@ -8,6 +8,7 @@ import pytest
 from kinds import DISTRIBUTIONS, draw, example, log_density, options_of
 from numpy.testing import assert_allclose
 from scipy import integrate, stats
+from sklearn.base import clone
 from sklearn.linear_model import GammaRegressor
 
 from skmoe import MixtureOfExpertsRegressor
@@ -443,3 +444,31 @@ def test_shared_slopes_are_a_constraint():
     gain = 2 * len(y) * (free.score_samples(X, y).mean() - shared.score_samples(X, y).mean())
     assert 0.0 < gain < 15.0  # a chi-squared variable of two degrees of freedom
     assert_allclose(shared.coef_[0], [0.5, -0.3], atol=0.05)
+
+
+def test_shared_features_may_be_names_wherever_rows_are_arrays():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(300, 3)), columns=["a", "b", "c"])
+    y = np.abs(frame["a"]) + frame["c"] + 0.2 * rng.normal(size=300)
+    options = {"n_init": 1, "random_state": 0}
+    named = MixtureOfExpertsRegressor(
+        2, expert_features=["a", "c"], shared_features=["c"], gate_features=["a"], **options
+    )
+    numbered = MixtureOfExpertsRegressor(
+        2, expert_features=[0, 2], shared_features=[2], gate_features=[0], **options
+    )
+    drawn = {"method": "bootstrap", "n_bootstrap": 3, "random_state": 0}
+    errors = [
+        moe.fit(X, y).inference(X, y, **drawn).standard_errors
+        for moe, X in ((named, frame), (numbered, frame.to_numpy()))
+    ]
+    assert_allclose(*errors)
+    # The second batch doubles the rows, on which the mixture is initialised again.
+    named, numbered = clone(named), clone(numbered)
+    for rows in (slice(0, 100), slice(100, 300)):
+        named.partial_fit(frame[rows], y[rows])
+        numbered.partial_fit(frame.to_numpy()[rows], y[rows])
+    assert_allclose(named.coef_, numbered.coef_)
+    assert np.ptp(named.coef_[:, 2]) == 0.0
+    assert np.ptp(named.coef_[:, 0]) > 1.0

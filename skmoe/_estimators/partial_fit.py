@@ -196,7 +196,9 @@ def _reinitialize(
         vars(validation_copy).pop(name, None)
     preprocessor = result.preprocessor
     params = params._replace(
-        gate_features=preprocessor.gate_columns, expert_features=preprocessor.expert_columns
+        gate_features=preprocessor.gate_columns,
+        expert_features=preprocessor.expert_columns,
+        shared_features=_shared_features(result),
     )
     X, y, weight, offset = row_buffer.X, row_buffer.y, row_buffer.weight, row_buffer.offset
     classes = result.attributes.get("classes_")
@@ -221,6 +223,15 @@ def _reinitialize(
     )
     rows = candidate.preprocessor.transform_units(batch.as_user_rows())
     return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
+
+
+def _shared_features(result: StreamFit) -> Array | None:
+    """Indices of the features whose slopes all experts share; None without."""
+    shared = np.array(result.state.model.experts.shared_slopes, dtype=int)
+    if not len(shared):
+        return None
+    columns = result.preprocessor.expert_columns
+    return shared if columns is None else columns[shared]
 
 
 def _initialize(

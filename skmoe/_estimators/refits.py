@@ -52,7 +52,8 @@ def _without_feature_names(estimator: Any) -> Any:
             name: check_columns(
                 name, getattr(model, name), model.n_features_in_, names, allow_empty=True
             )
-            for name in ("gate_features", "expert_features")
+            for name in ("gate_features", "expert_features", "shared_features")
+            if hasattr(model, name)
         }
         model.set_params(**columns)
     return model
@@ -64,10 +65,10 @@ def draw_target(model: Any, X: Any, given: dict[str, Array], rng: np.random.Rand
     `given` may hold the offset of the rows, and the number of the unit of each row: the rows of a
     unit are drawn from one expert.
     """
-    offset = {name: values for name, values in given.items() if name == "offset"}
+    of_rows = {name: values for name, values in given.items() if name == "offset"}
     if "units" in given:
-        offset["gate_proba"] = _sample_experts(model, X, given["units"], rng)
-    return _sample_target(model, X, offset, rng)
+        of_rows["gate_proba"] = _sample_experts(model, X, given["units"], rng)
+    return _sample_target(model, X, of_rows, rng)
 
 
 def _sample_experts(model: Any, X: Any, units: Array, rng: np.random.RandomState) -> Array:

@@ -12,7 +12,7 @@ from kinds import KINDS, options_of
 from numpy.testing import assert_allclose, assert_array_equal
 from panels import panel, panel_of
 from scipy.optimize import approx_fprime
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 from sklearn import config_context
 from sklearn.base import clone
@@ -26,6 +26,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.units import join_groups, varying_cell
+from skmoe._estimators.problem import build_problem
+from skmoe._estimators.training_data import GivenRows
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.metrics import log_density_scorer
@@ -204,9 +206,6 @@ def test_no_fold_has_a_part_of_a_unit(expert):
 
 def moe_folds(moe, X, y, units):
     """Fold of each row in cross-fitting, in the order of the rows of the fit."""
-    from skmoe._estimators.problem import build_problem
-    from skmoe._estimators.training_data import GivenRows
-
     problem = build_problem(moe, moe._validate_parameters(), GivenRows(X, y, units=units))
     features = problem.em_problem.rows.expert_design
     fold = dict(zip(map(tuple, features.X), features.fold, strict=True))
@@ -513,6 +512,23 @@ def test_a_sample_of_units_serves_for_the_starts(monkeypatch):
         assert adjusted_rand_score(regimes, resp.argmax(axis=1)) > 0.95
 
 
+def test_a_sample_has_as_many_whole_units_as_fit(monkeypatch):
+    rng = np.random.default_rng(0)
+    sizes = rng.permutation(np.repeat([1, 2, 20], 30))
+    units = np.repeat(np.arange(90), sizes)
+    X = rng.normal(size=(len(units), 1))
+    y = np.where(units % 2 == 0, 1.0, -1.0) * X[:, 0] + 0.1 * rng.normal(size=len(units))
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 200)
+    monkeypatch.setattr("skmoe._estimators.init_rows.MIN_INIT_ROWS", 200)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0)
+    problem = build_problem(moe, moe._validate_parameters(), GivenRows(X, y, units=units))
+    sample = problem.em_problem.init_data.rows
+    assert 180 < len(sample.y[0]) <= 200
+    assert set(sample.units.sizes.tolist()) == {1, 2, 20}
+    assert sample.weight.sum() == pytest.approx(len(y))
+    assert_allclose(sample.units.weight, len(y) / len(sample.y[0]))
+
+
 def test_dask_chunks_of_whole_units():
     array = pytest.importorskip("dask.array")
     X, y, units, _ = sorted_panel(60, 5)
@@ -673,8 +689,12 @@ def test_a_base_has_one_prediction_for_the_gate_of_a_unit():
     )
     quietly(moe.fit, data, y, units=units)
     assert np.isfinite(moe.score_samples(data, y, units=units)).all()
-    gate = moe.predict_gate(data, units=units)
-    assert all(np.ptp(gate[units == unit], axis=0).max() == 0.0 for unit in range(60))
+    assert list(moe.gate_feature_names_) == ["x2", "base"]
+    mean = np.bincount(units, moe.base_.predict(data)) / np.bincount(units)
+    logits = np.column_stack([np.arange(60) % 3, mean]) @ moe.gate_coef_.T + moe.gate_intercept_
+    expected = np.exp(log_softmax(logits, axis=1))[units]
+    assert np.ptp(moe.base_.predict(data)[units == 0]) > 0.0
+    assert_allclose(moe.predict_gate(data, units=units), expected, rtol=1e-9)
 
 
 # --- bad input --------------------------------------------------------------------------------

@@ -36,14 +36,13 @@ def make_init_rows(
     size = MAX_INIT_ROWS
     if init_design is None:  # estimators have no coefficients
         size = _init_sample_size(rows, target.init_targets, params.n_experts)
-    if rows.units is not None:
+    if rows.units is None:
+        sampled = np.sort(rng.permutation(len(index))[:size])
+        index, weight = index[sampled], weight[sampled]
+        # Penalties must have the same weight relative to the sample as to all rows.
+        sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
+    else:
         sample, index = _sample_units(rows, size, rng)
-        design = None if init_design is None else init_design[index]
-        return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
-    sampled = np.sort(rng.permutation(len(index))[:size])
-    index, weight = index[sampled], weight[sampled]
-    # Penalties must have the same weight relative to the sample as to all rows.
-    sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
     design = None if init_design is None else init_design[index]
     return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
 

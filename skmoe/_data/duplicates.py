@@ -111,7 +111,7 @@ def _order_rows(
     if len(candidates):
         current, previous = order[candidates], order[candidates - 1]
         same_y = (y[current] == y[previous]).all(axis=1)
-        is_duplicate[candidates] = same_y & _same_rows(X, current, previous)
+        is_duplicate[candidates] = same_y & same_rows(X, current, previous)
     return order, is_duplicate
 
 
@@ -136,7 +136,7 @@ def _row_hashes(X: Design, columns: Array, seed: int) -> Array:
     return hashes
 
 
-def _same_rows(X: Design, first: Array, second: Array) -> Array:
+def same_rows(X: Design, first: Array, second: Array) -> Array:
     """Whether the rows at two arrays of indices are equal."""
     if sparse.issparse(X):
         return abs(X[first] - X[second]).max(axis=1).toarray().ravel() == 0.0

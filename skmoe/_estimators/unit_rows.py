@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
-from skmoe._data.duplicates import unique_weighted_rows_of_units
+from skmoe._data.duplicates import same_rows, unique_weighted_rows_of_units
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.training_data import TrainingData, row_keys
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array
 
 
 def sort_by_unit(
@@ -27,13 +26,7 @@ def sort_by_unit(
     if params.gate_aggregate == "first":
         _, first = np.unique(data.units, return_index=True)
         wanted = first[data.units[index]]
-        is_first = _same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
+        is_first = same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
         order = np.lexsort((~is_first, codes))
         index, weight, codes = index[order], weight[order], codes[order]
     return index, weight, codes
-
-
-def _same_rows(X: Design, first: Array, second: Array) -> Array:
-    if sparse.issparse(X):
-        return np.asarray(abs(X[first] - X[second]).sum(axis=1)).ravel() == 0.0
-    return np.asarray((X[first] == X[second]).all(axis=1))

@@ -413,13 +413,13 @@ CHANGES = [
     ),
     (
         "_data/duplicates.py",
-        "same_y & _same_rows(X, current, previous)",
-        "_same_rows(X, current, previous)",
+        "same_y & same_rows(X, current, previous)",
+        "same_rows(X, current, previous)",
         "rows whose targets differ are not one row",
     ),
     (
         "_data/duplicates.py",
-        "same_y & _same_rows(X, current, previous)",
+        "same_y & same_rows(X, current, previous)",
         "same_y",
         "rows whose features differ are not one row",
     ),

@@ -206,7 +206,7 @@ def test_one_lognormal_expert_is_least_squares_of_the_logarithm(spread):
     options = {"alpha": 0.0, "dispersion_prior": 0.0, "tol": 1e-12, "max_iter": 20}
     moe = mixture(1, "lognormal", **options).fit(X, np.exp(logs))
     design = np.column_stack([X, np.ones(300)])
-    coef, (squares,), *_ = np.linalg.lstsq(design, logs)
+    coef, (squares,), *_ = np.linalg.lstsq(design, logs, rcond=None)
     assert_allclose([*moe.coef_[0], *moe.intercept_], coef, atol=1e-8 * spread)
     assert_allclose(moe.dispersion_, squares / 300, rtol=1e-6)
 

@@ -180,6 +180,21 @@ class Preprocessor(NamedTuple):
         slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
         return slopes[..., : self.n_features], intercepts
 
+    def expert_feature_values(self, values: Array) -> Array:
+        """Values of the features, NaN for those not used, from those of the experts' columns."""
+        return self._feature_values(values, self.expert_columns)[: self.n_features]
+
+    def gate_feature_values(self, values: Array) -> Array:
+        """Values of the columns of `gate_coef_`, NaN for unused ones, from the gate's columns."""
+        if self.extra_features is not None:
+            return values
+        return self._feature_values(values, self.gate_columns)
+
+    def _feature_values(self, values: Array, columns: Array | None) -> Array:
+        spread = np.full(len(self.feature_scaling.scale), np.nan)
+        spread[slice(None) if columns is None else columns] = values
+        return spread
+
     def gate_coefficients(self, coef: Array) -> tuple[Array, Array]:
         """Slopes (K, q) and intercepts (K,) in raw units, from coefficients of the gate."""
         scaling, columns = self.feature_scaling, self.gate_columns

@@ -20,6 +20,7 @@ from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.multistart import is_collapsed
+from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 
 
@@ -35,9 +36,32 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
         attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
     if model.experts.link:
         attributes["link_"] = model.experts.link
+    attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
     return attributes | model.experts.attributes(params.experts, preprocessor)
+
+
+def _penalties(fitted: FittedMixture) -> dict[str, Any]:
+    """Penalties of gate and experts: numbers, or arrays with one for each feature.
+
+    An average of starts has none, since each start has its own.
+    """
+    model, params, preprocessor = fitted
+    if model.gate.n_starts(params.gate) > 1:
+        return {}
+    penalties: dict[str, Any] = {}
+    for name, part, by_feature in (
+        ("gate_alpha_", model.gate, preprocessor.gate_feature_values),
+        ("alpha_", model.experts, preprocessor.expert_feature_values),
+    ):
+        alpha = getattr(part, "alpha", None)
+        if isinstance(alpha, tuple):
+            alpha = by_feature(np.where(is_dropped(alpha), np.inf, np.array(alpha)))
+        if alpha is not None:
+            penalties[name] = alpha
+    prior = getattr(model.experts, "dispersion_prior", None)
+    return penalties if prior is None else penalties | {"dispersion_prior_": prior}
 
 
 def attributes_of_run(
@@ -47,12 +71,12 @@ def attributes_of_run(
     lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
     return (
         problem.attributes
-        | attributes_of_mixture(problem.make_fitted(run.params, model))
+        | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
         | {
             "_training_state": TrainingState(resume_state=run.resume_state),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
-            "n_iter_": len(lower_bounds),
+            "n_iter_": run.n_earlier_iter + len(lower_bounds),
             "converged_": run.converged,
         }
     )

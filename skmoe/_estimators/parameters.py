@@ -23,7 +23,10 @@ from skmoe._estimators.part_parameters import (
     resolve_experts,
     resolve_gate,
 )
+from skmoe._estimators.penalty_parameters import PenaltyOptions, check_penalties
 from skmoe._estimators.tasks import Task
+from skmoe._mixture.evidence import EvidenceSearch
+from skmoe._numerics.evidence import PenaltySearch
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.experts._mean_family import MeanFamily
@@ -92,6 +95,7 @@ class FitParameters(NamedTuple):
     gate: Gate
     base: Any
     alpha: float
+    search: EvidenceSearch  # of penalties
     gate_features: Any
     gate_aggregate: str | None
     expert_features: Any
@@ -140,10 +144,8 @@ def validate_parameters(
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
-    gate_alpha = check_real("gate_alpha", estimator.gate_alpha)
-    alpha = default_alphas[estimator.base is not None]
-    if estimator.alpha is not None:
-        alpha = check_real("alpha", estimator.alpha)
+    penalties = check_penalties(estimator, default_alphas)
+    alpha = penalties.alpha.value
     warm_start = check_flag("warm_start", estimator.warm_start)
     check_verbose(estimator.verbose)
     n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
@@ -166,9 +168,10 @@ def validate_parameters(
         family=family,
         estimators=estimators,
         mean_family=mean_family,
-        gate=resolve_gate(estimator.gate, {"alpha": gate_alpha}, n_experts),
+        gate=resolve_gate(estimator.gate, {"alpha": penalties.gate_alpha.value}, n_experts),
         base=estimator.base,
         alpha=alpha,
+        search=_search(penalties, estimator, n_experts, family),
         gate_features=estimator.gate_features,
         gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
         expert_features=estimator.expert_features,
@@ -184,6 +187,14 @@ def validate_parameters(
         random_state=estimator.random_state,
         n_jobs=check_n_jobs(estimator.n_jobs),
     )
+
+
+def _search(
+    penalties: PenaltyOptions, estimator: Any, n_experts: int, family: Experts | None
+) -> EvidenceSearch:
+    """Which penalties are found; a single expert has no gate."""
+    search = penalties.search(estimator, family is not None)
+    return search._replace(gate=PenaltySearch()) if n_experts == 1 else search
 
 
 def check_gate_aggregate(value: Any) -> str | None:

@@ -32,7 +32,7 @@ from skmoe._estimators.unit_checks import validate_units
 from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import Params, expert_usage
+from skmoe._mixture.model import MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
@@ -252,8 +252,8 @@ def _initialize(
     _check_stream_width(em_problem)
     start_params = em_problem.init
     if not isinstance(start_params, Params):
-        start_params = _fit_first_batch(validation_copy, problem)
-    fitted = problem.make_fitted(start_params)
+        start_params, model = _fit_first_batch(validation_copy, problem)
+    fitted = problem.make_fitted(start_params, model)
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
     batch = _validate_batch(validation_copy, params, data)
@@ -273,15 +273,15 @@ def _initialize(
     return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows), batch
 
 
-def _fit_first_batch(estimator: Any, problem: FitProblem) -> Params:
-    """Parameters from a fit of the first batch with few iterations."""
+def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
+    """Parameters, and the model with its penalties, from a short fit of the first batch."""
     em_problem = problem.em_problem
     em_problem = em_problem._replace(max_iter=min(em_problem.max_iter, INIT_MAX_ITER))
     task = FitTask(estimator, NullCallbackContext(), {})
     monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
     monitors = [monitor] * len(em_problem.seeds)
     run, _ = fit_best_start(em_problem, monitors, monitor, estimator.n_jobs)
-    return run.params
+    return run.params, run.model or em_problem.model
 
 
 def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:

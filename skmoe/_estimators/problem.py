@@ -27,6 +27,7 @@ from skmoe._data.scaling import Standardization, design_matrix, fit_standardizat
 from skmoe._estimators import init_rows
 from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
 from skmoe._estimators.parameters import FitParameters
+from skmoe._estimators.penalty_parameters import with_penalties_of
 from skmoe._estimators.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.training_data import (
     GivenRows,
@@ -49,6 +50,7 @@ from skmoe._estimators.warm_start import (
     check_same_rows,
     check_warm_start_params,
 )
+from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, responsibilities
@@ -279,6 +281,7 @@ def _assemble(
     check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
+    em_problem = em_problem._replace(search=params.search)
     if data.previous is not None:
         em_problem = _warm_start(em_problem, data.previous, cache, options.counts_previous)
     return FitProblem(em_problem, preprocessor, data.attributes | target.attributes, key)
@@ -290,6 +293,8 @@ def _warm_start(
     """EM problem with the initial values of a previous fit."""
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
+    model = with_penalties_of(problem.model, fitted.model, problem.search)
+    problem = problem._replace(model=model, search=EvidenceSearch())
     if cache is not None:
         return problem._replace(init=cache.params)
     if problem.model.experts.needs_all_rows:

@@ -7,10 +7,11 @@ from typing import Any, Self
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from skmoe._data.checks import check_choice, check_real
+from skmoe._data.checks import check_choice
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.capabilities import supports_partial_fit
 from skmoe._estimators.dask_methods import score_of_prediction, supports_dask
+from skmoe._estimators.penalty_parameters import check_penalties
 from skmoe._estimators.predictive_methods import PredictiveMixin
 from skmoe._estimators.tasks import Regression, validate_outputs
 from skmoe._numerics.typing import Array
@@ -244,8 +245,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         family: Any = "normal",
         gate: Any = "softmax",
         base: Any = None,
-        alpha: float | None = None,
-        gate_alpha: float = 1.0,
+        alpha: float | str | None = None,
+        gate_alpha: float | str | None = None,
         gate_features: Any = None,
         expert_features: Any = None,
         gate_aggregate: str | None = None,
@@ -254,7 +255,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         top_k: int | None = None,
         balance: float = 0.0,
         dispersion: str = "per_expert",
-        dispersion_prior: float = 10.0,
+        dispersion_prior: float | str = 10.0,
         init: Any = "auto",
         n_init: int = 4,
         combine: str = "best",
@@ -411,7 +412,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     def _make_task(self) -> Regression:
         check_choice("dispersion", self.dispersion, DISPERSIONS)
-        prior = check_real("dispersion_prior", self.dispersion_prior)
+        prior = check_penalties(self, self._default_alphas).dispersion_prior.value
         return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)
 
     def _validate_target(self, y: Any) -> Array:

@@ -268,6 +268,8 @@ def coefficient_covariance(
     reasons[(involved & inverse.not_identified).any(axis=1)] = "not determined"
     reasons[(involved & inverse.at_bound).any(axis=1)] = "at its bound"
     reasons[_separated(layout, mixture, information, reference)] = "separated"
+    used = involved & ~inverse.dropped
+    reasons[~used.any(axis=1)] = "dropped"
     # Slopes of constant features, and the reference of the gate.
     reasons[~derivatives.any(axis=1)] = "fixed"
     unknown = reasons != ""

@@ -49,6 +49,7 @@ class Covariance(NamedTuple):
     matrix: Array
     not_identified: Array  # by the data
     at_bound: Array  # taken as known
+    dropped: Array  # slopes of dropped features, which are zero
     indefinite: bool  # whether the parameters are not at a maximum
 
 
@@ -137,14 +138,16 @@ class ClusterScores:
         return self.sums.T @ self.sums
 
 
-def covariance(information: Information, at_bound: Array, robust: bool) -> Covariance:
+def covariance(
+    information: Information, at_bound: Array, dropped: Array, robust: bool
+) -> Covariance:
     """Inverse of the information; with `robust` the sandwich covariance.
 
-    Coordinates `at_bound`, boolean of shape (D,), are taken as known.
+    Coordinates `at_bound` or `dropped`, boolean of shape (D,), are taken as known.
     """
     size = len(information.observed)
     matrix, not_identified = np.zeros((size, size)), np.zeros(size, dtype=bool)
-    free = np.flatnonzero(~at_bound)
+    free = np.flatnonzero(~(at_bound | dropped))
     observed = information.observed[np.ix_(free, free)]
     # Coordinates without information, such as intercepts of separated classes, have a diagonal of
     # round-off.
@@ -160,7 +163,7 @@ def covariance(information: Information, at_bound: Array, robust: bool) -> Covar
     null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1)
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     indefinite = bool(eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1])
-    return Covariance(matrix, not_identified, at_bound, indefinite)
+    return Covariance(matrix, not_identified, at_bound, dropped, indefinite)
 
 
 def _coordinate_index(n_experts: int, is_shared: Array, n_gate: int) -> tuple[list[Array], Array]:

@@ -27,6 +27,7 @@ FOOTNOTES = {
     "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest\n"
     "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or\n"
     "fewer experts. Counts with the smallest dispersion are Poisson.",
+    "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
@@ -42,8 +43,8 @@ class Inference:
     Returned by the method `inference` of a fitted estimator. Terms without a standard error have
     NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
     effective rows than coefficients, "not determined" where the data do not identify a direction,
-    "at its bound" where a dispersion is at a bound, and "fixed" for constant features and the
-    reference of the gate.
+    "at its bound" where a dispersion is at a bound, "dropped" for features with an infinite
+    penalty (`alpha="ard"`), and "fixed" for constant features and the reference of the gate.
 
     Attributes
     ----------

@@ -10,7 +10,13 @@ import numpy as np
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
-from skmoe._inference.labels import Labels, base_term, counted_noun, link_equation
+from skmoe._inference.labels import (
+    Labels,
+    base_term,
+    counted_noun,
+    link_equation,
+    printable_name,
+)
 from skmoe._inference.results import (
     FOOTNOTES,
     NEGLIGIBLE_SHIFT,
@@ -25,6 +31,9 @@ from skmoe._numerics.typing import Array
 MAX_FEATURES_NAMED = 3
 
 MIN_RELATIVE_EFFECT = 0.25
+
+# Dropped features that are named for each part.
+MAX_DROPPED_NAMED = 20
 
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
@@ -86,6 +95,7 @@ def _facts(
         "lower bound per row": f"{attributes['lower_bound_']:.5g}",
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
+    facts |= _penalty_facts(attributes, labels)
     if _n_averaged_starts(mixture) > 1:
         facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
     if len(starts) > 1:
@@ -95,6 +105,30 @@ def _facts(
     if statistics is not None:
         facts |= _criteria(statistics, with_criteria="experts_" not in attributes)
     return facts
+
+
+def _penalty_facts(attributes: Mapping[str, Any], labels: Labels) -> dict[str, str]:
+    """Penalties, and the features that are dropped because theirs are infinite."""
+    shown, facts = [], {}
+    for name, part, features in (
+        ("alpha", "experts", labels.features),
+        ("gate_alpha", "gate", labels.gate_features),
+    ):
+        penalty = attributes.get(f"{name}_")
+        if penalty is None or (part == "gate" and "gate_coef_" not in attributes):
+            continue
+        if not isinstance(penalty, np.ndarray):
+            shown.append(f"{name} {penalty:.3g}")
+            continue
+        kept, dropped = np.isfinite(penalty), np.flatnonzero(np.isposinf(penalty))
+        if kept.any():
+            low, high = penalty[kept].min(), penalty[kept].max()
+            shown.append(f"{name} {low:.3g} to {high:.3g}")
+        names = ", ".join(printable_name(features[j]) for j in dropped[:MAX_DROPPED_NAMED])
+        more = len(dropped) - MAX_DROPPED_NAMED
+        names += f" and {more} more" if more > 0 else ""
+        facts[f"dropped by the {part}"] = names or "none"
+    return ({"penalties": ", ".join(shown)} if shown else {}) | facts
 
 
 def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:

@@ -76,6 +76,7 @@ class EMOptions(NamedTuple):
     tol: float  # Aitken's estimate of the remaining gain per row at which EM stops
     n_plain_iter: int  # cycles without extrapolation; unused with a valid resume state
     n_threads: int = 1  # the result does not depend on it
+    n_exact_iter: int = N_EXACT_ITER  # first iterations with Hessians of their own
 
 
 class EMResult(NamedTuple):
@@ -87,6 +88,8 @@ class EMResult(NamedTuple):
     # No step, not even of length zero, kept the lower bound from decreasing: an M-step is wrong.
     line_search_failed: bool
     resume_state: ResumeState | None = None
+    model: MixtureModel | None = None  # with the penalties of the run
+    n_earlier_iter: int = 0  # with other penalties
 
     @property
     def lower_bound(self) -> float:
@@ -169,10 +172,10 @@ def run_em(
         is_converged = len(lower_bounds) > 0 and aitken_gap(history, rtol) < options.tol
         if is_converged or options.max_iter < 1:  # no iteration is needed, or permitted
             lower_bounds = lower_bounds or [state.lower_bound]
-            return EMResult(state.params, lower_bounds, is_converged, False, resume_state)
+            return EMResult(state.params, lower_bounds, is_converged, False, resume_state, model)
         last_iter = len(lower_bounds) + options.max_iter
         for new_state, new_resume_state in _em_iterations(
-            model, evaluate_at, state, resume_state, rtol
+            model, evaluate_at, state, resume_state, (rtol, options.n_exact_iter)
         ):
             lower_bounds.append(new_state.lower_bound)
             history.append(new_state.lower_bound)
@@ -182,6 +185,7 @@ def run_em(
                 converged=aitken_gap(history, rtol) < options.tol,
                 line_search_failed=False,
                 resume_state=new_resume_state._replace(lower_bounds=tuple(history)),
+                model=model,
             )
             stopped = on_iteration(len(lower_bounds), run)
             if run.converged or stopped or len(lower_bounds) >= last_iter:
@@ -192,6 +196,7 @@ def run_em(
             lower_bounds or [state.lower_bound],
             converged=False,
             line_search_failed=True,
+            model=model,
         )
 
 
@@ -237,12 +242,14 @@ def _em_iterations(
     evaluate_at: Callable[..., EMState],
     state: EMState,
     resume_state: ResumeState,
-    rtol: float,
+    settings: tuple[float, int],
 ) -> Iterator[tuple[EMState, ResumeState]]:
     """Accepted EM iterates; ends when no step keeps the lower bound from decreasing.
 
-    A cycle is a plain iteration and, after `n_plain_iter` cycles, an extrapolation.
+    A cycle is a plain iteration and, after `n_plain_iter` cycles, an extrapolation. `settings` has
+    the tolerance of the line search and the number of cycles with Hessians of their own.
     """
+    rtol, n_exact_iter = settings
     squarem_start, n_plain_iter = resume_state.squarem_start, resume_state.n_plain_iter
     step_max = resume_state.step_max
 
@@ -256,7 +263,7 @@ def _em_iterations(
     for cycle in count(resume_state.cycle):
         if squarem_start is None:
             squarem_start = state.params
-            refresh_interval = 1 if cycle < N_EXACT_ITER else max_refresh_interval
+            refresh_interval = 1 if cycle < n_exact_iter else max_refresh_interval
             candidate = _line_search(model, evaluate_at, state, refresh_interval, rtol)
             if candidate is None:
                 return

@@ -33,6 +33,7 @@ from skmoe._mixture.em import (
     ResumeState,
     run_em,
 )
+from skmoe._mixture.evidence import EvidenceSearch, run_with_evidence
 from skmoe._mixture.initialization import (
     INITIALIZERS,
     LABEL_SMOOTHING,
@@ -78,6 +79,7 @@ class EMProblem(NamedTuple):
     n_threads: int = 1
     resume_state: ResumeState | None = None  # of a run that is continued from parameters
     previous_lower_bounds: Sequence[float] = ()  # of that run; they count as those of this fit
+    search: EvidenceSearch = EvidenceSearch()  # of penalties
 
 
 def fit_best_start(
@@ -162,7 +164,8 @@ def _search_starts(
         start_monitor.end(run)
     best = best_result(runs)
     same_rows = problem.rows is problem.init_data.rows
-    if same_rows and _is_finished(problem, best) and not len(_collapsed_experts(problem, best)):
+    finished = same_rows and _is_finished(problem, best) and not problem.search
+    if finished and not len(_collapsed_experts(problem, best)):
         return best, runs
     monitor.start()
     run = _continue_on_all_rows(problem, best, monitor)
@@ -237,6 +240,8 @@ def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -
     if problem.rows is not problem.init_data.rows:
         start = EMStart(_transfer_params(problem, run.params))
         return _run_to_convergence(problem, start, monitor)
+    if problem.search:
+        return _run_to_convergence(problem, EMStart(run.params), monitor)
     if _is_finished(problem, run):
         return _with_reinitialized_experts(problem, run, monitor)
     # The rows are the same, so that the previous iterations count.
@@ -258,9 +263,36 @@ def _transfer_params(problem: EMProblem, params: Params) -> Params:
 
 def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
     """Run EM to convergence, and re-initialise collapsed experts if this is an improvement."""
+    if problem.search:
+        run = _search_penalties(problem, start, monitor)
+        problem = problem._replace(model=run.model or problem.model)
+        reinitialized = _with_reinitialized_experts(problem, run, monitor)
+        return reinitialized._replace(n_earlier_iter=run.n_earlier_iter)
     max_iter = problem.max_iter - len(start.lower_bounds)
     run = _run_em(problem, start, max_iter, N_PLAIN_ITER, monitor)
     return _with_reinitialized_experts(problem, run, monitor)
+
+
+def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    """Run EM to convergence with penalties that are found on the way."""
+    blocks = split_into_blocks(problem.rows)
+    n_left = problem.max_iter
+
+    def on_iteration(n_iter: int, run: EMResult) -> bool:
+        nonlocal n_left
+        stopped = _without_resume_state(monitor, n_iter, run)
+        n_left = 0 if stopped else n_left - 1
+        return stopped
+
+    def run_with(model: MixtureModel, start: EMStart, n_iter: int | None) -> EMResult:
+        if n_iter is not None:
+            options = EMOptions(min(n_iter, n_left), 0.0, n_iter, problem.n_threads, 0)
+            return run_em(model, blocks, start, options, on_iteration)
+        # With penalties that stay, as far as is known.
+        own = problem._replace(model=model)
+        return _run_em(own, start, n_left, N_PLAIN_ITER, monitor)
+
+    return run_with_evidence(problem.search, problem.model, blocks, start, run_with)
 
 
 def _with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:

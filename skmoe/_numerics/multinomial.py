@@ -102,10 +102,15 @@ def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
         return hessian, np.square(basis.T) @ hessian.diagonal() + ridge
     if hessian.ndim > 4:
         return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in hessian]
+    return _cholesky(contrast_hessian(hessian, basis) + np.diag(np.tile(ridge, basis.shape[1])))
+
+
+def contrast_hessian(hessian: Array, basis: Array) -> Array:
+    """The blocks (C, C, d, d) of a Hessian in contrast coordinates, ((C-1) * d, (C-1) * d)."""
     half = np.tensordot(basis, hessian, axes=(0, 0))  # (C-1, C, d, d)
     reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
     size = reduced.shape[0] * reduced.shape[1]
-    return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
+    return reduced.reshape(size, size)
 
 
 def softmax_newton_step(

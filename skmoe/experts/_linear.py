@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
+from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_penalty, check_real
+from skmoe._numerics.evidence import PenaltySearch, n_kept, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -22,8 +23,9 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.typing import TINY, Array, Design
+from skmoe._numerics.typing import TINY, Array, Design, Penalty
 from skmoe.distributions import NormalComponents
+from skmoe.experts._prior_search import search_priors
 from skmoe.protocols import Dispersion, Experts
 
 
@@ -85,7 +87,7 @@ class LinearExperts(Experts):
         Dispersion("log(noise variance)", "noise_variance_"),
     )
 
-    alpha: float = 1.0
+    alpha: Penalty = 1.0
     shared_dispersion: bool = False
     dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
@@ -93,7 +95,7 @@ class LinearExperts(Experts):
 
     def check_options(self) -> None:
         """Validate penalty, prior and floor."""
-        check_real("expert.alpha", self.alpha)
+        check_penalty("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
         check_numbers_of_outputs("expert.noise_variance", self.noise_variance)
@@ -189,14 +191,35 @@ class LinearExperts(Experts):
         return np.log(np.maximum(squares + prior * np.array(self.noise_variance), TINY) / total)
 
     def project(self, params: LinearParams) -> LinearParams:
-        """Keep variances above their floor, and make them one, the geometric mean, if shared."""
+        """Variances above their floor, equal if shared, and slopes of dropped features at zero."""
         log_variance = params.log_variance
         if self.shared_dispersion:
             first = log_variance[:1]  # equal variances stay as they are, without round-off
             mean = first + (log_variance - first).mean(axis=0)
             log_variance = np.broadcast_to(mean, log_variance.shape)
         log_variance = np.maximum(log_variance, np.log(self.variance_floor))
-        return params._replace(log_variance=log_variance)
+        return LinearParams(without_dropped(params.coef, self.alpha), log_variance)
+
+    def maximise_evidence(
+        self,
+        search: PenaltySearch,
+        default: LinearExperts,
+        params: LinearParams,
+        statistics: LinearStatistics,
+        hessian: Any,
+    ) -> LinearExperts:
+        """Experts with the penalties and the prior of the variances that the evidence prefers."""
+        precision = np.exp(-params.log_variance)
+        root = np.sqrt(precision)[..., None]
+        shape = -1, params.coef.shape[-1]
+        slopes = ridge_slopes(
+            hessian,
+            ridge_diagonal(self.alpha, shape[1]),
+            (params.coef * root).reshape(shape),
+            (statistics.gradient * root).reshape(shape),
+        )
+        weight = np.broadcast_to(statistics.weight[:, None], precision.shape)
+        return search_priors(self, default, search, slopes, (1.0 / precision, weight))
 
     def penalty(self, params: LinearParams) -> float:
         """Negative log prior, up to a constant."""
@@ -279,7 +302,8 @@ class LinearExperts(Experts):
     def n_parameters(self, params: LinearParams) -> int:
         """Coefficients and variances."""
         variances = params.log_variance[:1] if self.shared_dispersion else params.log_variance
-        return params.coef.size + variances.size
+        n_experts, n_outputs, n_columns = params.coef.shape
+        return n_experts * n_outputs * n_kept(self.alpha, n_columns) + variances.size
 
     def attributes(self, params: LinearParams, units: Any) -> dict[str, Any]:
         """`coef_`, `intercept_` and `noise_variance_` in the units of the data."""

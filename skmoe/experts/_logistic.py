@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_integer, check_real
+from skmoe._data.checks import check_integer, check_penalty
+from skmoe._numerics.evidence import (
+    PenaltySearch,
+    found_penalty,
+    n_kept,
+    slope_penalty,
+    softmax_slopes,
+    without_dropped,
+)
 from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
@@ -23,7 +31,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array, Design, Penalty
 from skmoe.protocols import Experts
 
 
@@ -70,12 +78,12 @@ class LogisticExperts(Experts):
     can_separate: ClassVar[bool] = True
     explains_mean: ClassVar[bool] = False
 
-    alpha: float = 1.0
+    alpha: Penalty = 1.0
     n_classes: int = 2
 
     def check_options(self) -> None:
         """Validate penalty and number of classes."""
-        check_real("expert.alpha", self.alpha)
+        check_penalty("expert.alpha", self.alpha)
         check_integer("expert.n_classes", self.n_classes, least=2)
 
     @property
@@ -129,12 +137,30 @@ class LogisticExperts(Experts):
         newton_step = softmax_newton_step(
             factor, statistics.gradient, params.coef, self._contrasts(), ridge
         )
-        return LogisticParams(params.coef + step * newton_step)
+        return self.project(LogisticParams(params.coef + step * newton_step))
+
+    def project(self, params: LogisticParams) -> LogisticParams:
+        """Slopes of dropped features at zero."""
+        return LogisticParams(without_dropped(params.coef, self.alpha))
+
+    def maximise_evidence(
+        self,
+        search: PenaltySearch,
+        default: LogisticExperts,
+        params: LogisticParams,
+        statistics: LogisticStatistics,
+        hessian: Any,
+    ) -> LogisticExperts:
+        """Experts with the penalties that the evidence prefers."""
+        slopes = softmax_slopes(
+            hessian, self._contrasts(), self.alpha, params.coef, statistics.gradient
+        )
+        return replace(self, alpha=found_penalty(search.slopes, self.alpha, slopes, default.alpha))
 
     def penalty(self, params: LogisticParams) -> float:
         """Half of `alpha` times the squared slopes."""
         coordinates = to_contrasts(params.coef, self._contrasts())
-        return 0.5 * self.alpha * float(np.square(coordinates[..., :-1]).sum())
+        return slope_penalty(self.alpha, coordinates)
 
     def score_rows(self, params: LogisticParams, k: int, design: Array, y: Array) -> Array:
         """Gradients of the log probability in contrasts of coefficients, row by row, (P, n)."""
@@ -161,7 +187,7 @@ class LogisticExperts(Experts):
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""
         n_experts, n_classes, n_columns = params.coef.shape
-        return n_experts * (n_classes - 1) * n_columns
+        return n_experts * (n_classes - 1) * n_kept(self.alpha, n_columns)
 
     def _contrasts(self) -> Array:
         return helmert_contrasts(self.n_classes, binary=True)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_real, check_transformer
+from skmoe._data.checks import check_penalty, check_transformer
+from skmoe._numerics.evidence import (
+    PenaltySearch,
+    found_penalty,
+    n_kept,
+    slope_penalty,
+    softmax_slopes,
+    without_dropped,
+)
 from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
@@ -23,7 +31,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import Array, Design, Penalty
 from skmoe.protocols import Gate
 
 
@@ -73,12 +81,12 @@ class SoftmaxGate(Gate):
     SoftmaxGate(alpha=10.0, transformer=None)
     """
 
-    alpha: float = 1.0
+    alpha: Penalty = 1.0
     transformer: Any = None
 
     def check_options(self) -> None:
         """Validate penalty and transformer."""
-        check_real("gate.alpha", self.alpha)
+        check_penalty("gate.alpha", self.alpha)
         check_transformer("gate.transformer", self.transformer)
 
     @property
@@ -116,12 +124,29 @@ class SoftmaxGate(Gate):
         n_experts, n_columns = params.coef.shape
         basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.alpha, n_columns)
         newton = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
-        return SoftmaxParams(params.coef + step * newton)
+        return self.project(SoftmaxParams(params.coef + step * newton))
+
+    def project(self, params: SoftmaxParams) -> SoftmaxParams:
+        """Slopes of dropped features at zero."""
+        return SoftmaxParams(without_dropped(params.coef, self.alpha))
+
+    def maximise_evidence(
+        self,
+        search: PenaltySearch,
+        default: SoftmaxGate,
+        params: SoftmaxParams,
+        statistics: SoftmaxStatistics,
+        hessian: Any,
+    ) -> SoftmaxGate:
+        """The gate with the penalties that the evidence prefers."""
+        basis = helmert_contrasts(len(params.coef))
+        slopes = softmax_slopes(hessian, basis, self.alpha, params.coef, statistics.gradient)
+        return replace(self, alpha=found_penalty(search.slopes, self.alpha, slopes, default.alpha))
 
     def penalty(self, params: SoftmaxParams) -> float:
         """`alpha / 2` times the sum of the squared slopes."""
         coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
-        return 0.5 * self.alpha * float(np.square(coordinates[:, :-1]).sum())
+        return slope_penalty(self.alpha, coordinates)
 
     def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
         """Gradient of the log probability of expert k for each row, (P, n)."""
@@ -145,7 +170,7 @@ class SoftmaxGate(Gate):
 
     def n_parameters(self, params: SoftmaxParams) -> int:
         """K - 1 coefficient vectors."""
-        return (len(params.coef) - 1) * params.coef.shape[1]
+        return (len(params.coef) - 1) * n_kept(self.alpha, params.coef.shape[1])
 
     def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
         """Coefficients of the logits, (K, d)."""

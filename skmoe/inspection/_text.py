@@ -139,7 +139,22 @@ def export_text(
             estimator, k, text_format
         )
         lines += [f"  {line}" for line in described]
-    return "\n".join(map(printable_line, lines))
+    dropped = _dropped_lines(estimator, names)
+    return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
+
+
+def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
+    """Features that gate or experts have dropped, if penalties of single features were found."""
+    gate_names = [printable_name(str(name)) for name in estimator.gate_feature_names_]
+    if derived_gate_columns(estimator) is None:
+        gate_names = names
+    lines = []
+    for part, attribute, own in (("experts", "alpha_", names), ("gate", "gate_alpha_", gate_names)):
+        penalty = getattr(estimator, attribute, None)
+        if isinstance(penalty, np.ndarray):
+            dropped = ", ".join(own[j] for j in np.flatnonzero(np.isposinf(penalty)))
+            lines.append(f"dropped by the {part}: {dropped or 'none'}")
+    return lines
 
 
 # --- the gate ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ methods of that protocol, and methods of the estimators that need it name what i
 from skmoe._numerics.offset_design import split_offset
 from skmoe.protocols._capabilities import (
     SupportsDistribution,
+    SupportsEvidence,
     SupportsGateInference,
     SupportsInference,
     SupportsONNX,
@@ -36,6 +37,7 @@ __all__ = [
     "Gate",
     "Part",
     "SupportsDistribution",
+    "SupportsEvidence",
     "SupportsGateInference",
     "SupportsInference",
     "SupportsONNX",

@@ -80,6 +80,19 @@ class SupportsStreaming(Protocol):
         """Statistics and Hessian of rescaled rows."""
 
 
+class SupportsEvidence(Protocol):
+    """Families and gates whose penalties can be found by maximising the evidence."""
+
+    def maximise_evidence(
+        self, search: Any, default: Any, params: Any, statistics: Any, hessian: Any
+    ) -> Any:
+        """The part with new penalties, from its statistics and Hessian at the parameters.
+
+        `search` is a `PenaltySearch`; `default` is the part before the search, whose penalties
+        count as a few coefficients of the data.
+        """
+
+
 class SupportsONNX(Protocol):
     """Families that can be converted to ONNX."""
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_real
+from skmoe._data.checks import check_flag, check_penalty, check_real
 from skmoe._numerics.offset_design import offset_predictor, split_offset
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import TINY, Array, Penalty
 from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
 from skmoe.families import Family, Poisson
 from skmoe.protocols import Dispersion, Experts, SupportsONNX
@@ -31,7 +31,7 @@ class FamilyDensities(Experts):
     """Densities of experts with a linear predictor; fields as of `GeneralizedLinearExperts`."""
 
     families: tuple[Family, ...] = (Poisson(),)
-    alpha: float = 1.0
+    alpha: Penalty = 1.0
     shared_dispersion: bool = False
     dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
@@ -42,7 +42,7 @@ class FamilyDensities(Experts):
 
     def check_options(self) -> None:
         """Validate penalty, prior and families."""
-        check_real("expert.alpha", self.alpha)
+        check_penalty("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
         for family in self.families:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._numerics.evidence import n_kept
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._em_steps import FamilyEM
@@ -26,7 +27,7 @@ class FamilyInference(FamilyEM):
         total = 0
         for k in range(n_experts):
             family = self._family(k)
-            n_own = n_columns - (len(self.shared_columns) if k else 0)
+            n_own = n_kept(self.alpha, n_columns) - (len(self.shared_columns) if k else 0)
             total += n_outputs * n_own * bool(family.link)
             if not (self.shared_dispersion and k):
                 total += n_outputs * len(family.dispersions)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 
+from skmoe._numerics.evidence import PenaltySearch, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._densities import FamilyDensities
-from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
+from skmoe.experts._generalized_linear._params import (
+    GeneralizedLinearParams,
+    GeneralizedLinearStatistics,
+)
+from skmoe.experts._prior_search import search_priors
 
 
 class PenalizedFamilies(FamilyDensities):
@@ -35,12 +42,13 @@ class PenalizedFamilies(FamilyDensities):
         return np.array(self.target_variance[i]) if self.target_variance else np.ones(1)
 
     def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
-        """Log dispersions within their bounds, and one value where they are shared."""
+        """Log dispersions within their bounds, equal where shared; no slopes of dropped features."""
         low, high = self._log_dispersion_bounds(len(params.coef))
         log_dispersion = np.clip(params.log_dispersion, low, high)
         if self.shared_dispersion:
             log_dispersion = np.broadcast_to(log_dispersion.mean(axis=0), log_dispersion.shape)
-        return params._replace(log_dispersion=log_dispersion)
+        coef = without_dropped(params.coef, self.alpha)
+        return GeneralizedLinearParams(coef, log_dispersion)
 
     def _log_dispersion_bounds(self, n_experts: int) -> tuple[Array, Array]:
         """Smallest and largest log dispersions, both (K, m, T); zero for unused ones."""
@@ -62,6 +70,43 @@ class PenalizedFamilies(FamilyDensities):
         return ridge
 
     # --- the prior ---
+
+    def maximise_evidence(
+        self,
+        search: PenaltySearch,
+        default: PenalizedFamilies,
+        params: GeneralizedLinearParams,
+        statistics: GeneralizedLinearStatistics,
+        hessian: Any,
+    ) -> Self:
+        """Experts with the penalties and the prior of the scales that the evidence prefers."""
+        n_experts, n_outputs, n_columns = params.coef.shape
+        precision = self._precision(params)
+        root = np.sqrt(precision)[..., None]
+        slopes = ridge_slopes(
+            hessian,
+            self._ridge(n_experts, n_columns),
+            (params.coef * root).reshape(-1, n_columns),
+            (statistics.gradient * root).reshape(-1, n_columns),
+        )
+        # Experts without predictor have no slopes; a slope that all share is one of each.
+        weight = np.repeat([float(self.has_predictor(k)) for k in range(n_experts)], n_outputs)
+        weight = np.tile(weight[:, None], n_columns - 1)
+        weight[:, list(self.shared_columns)] /= self.n_cells(n_experts)
+        slopes = slopes._replace(weight=weight)
+        has_scale = np.zeros(n_experts)
+        for _, family, index in self._groups(n_experts):
+            has_scale[index] = family.has_scale
+        variance = self._target_variances(n_experts)
+        rows = np.broadcast_to((statistics.weight * has_scale)[:, None], precision.shape)
+        return search_priors(self, default, search, slopes, (1.0 / precision / variance, rows))
+
+    def _target_variances(self, n_experts: int) -> Array:
+        """Variance of the working target of each expert and output, (K, m)."""
+        variances = np.ones((n_experts, self._n_outputs))
+        for i, _, index in self._groups(n_experts):
+            variances[index] = self._target_variance(i)
+        return variances
 
     def _precision(self, params: GeneralizedLinearParams) -> Array:
         """Inverse scale of each expert and output, (K, m); one for families without scale."""

@@ -1,0 +1,115 @@
+"""Validation of the penalties: given numbers, or found by the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from skmoe._data.checks import check_real, shown
+from skmoe._mixture.evidence import EvidenceSearch, found_options
+from skmoe._mixture.model import MixtureModel
+from skmoe._numerics.evidence import PenaltySearch
+from skmoe.experts._registry import EXPERTS
+from skmoe.gates._registry import GATES
+from skmoe.protocols import SupportsEvidence
+from skmoe.protocols._capabilities import missing_methods
+
+# Kinds of search for `alpha` and `gate_alpha`. For `dispersion_prior` there is "auto" only.
+SEARCHES = ("auto", "ard")
+
+# Numbers from which searches start, and which they keep on small data sets.
+DEFAULT_GATE_ALPHA = 1.0
+DEFAULT_DISPERSION_PRIOR = 10.0
+
+
+class PenaltyOption(NamedTuple):
+    """A penalty as a number, which is where a search starts, and the kind of search."""
+
+    value: float
+    search: str = ""
+    is_explicit: bool = True  # whether the search was asked for
+
+
+def check_penalty_option(
+    name: str, value: Any, default: float, searches: tuple[str, ...] = SEARCHES
+) -> PenaltyOption:
+    """Validate a penalty: None for the default, the name of a search, or a number from zero."""
+    if value is None:
+        return PenaltyOption(default, "auto", is_explicit=False)
+    if isinstance(value, str):
+        if value not in searches:
+            names = " or ".join(f'"{search}"' for search in searches)
+            raise ValueError(
+                f"{name} must be {names}, None or a number of at least 0; got {shown(value)}."
+            )
+        return PenaltyOption(default, value)
+    return PenaltyOption(check_real(name, value))
+
+
+class PenaltyOptions(NamedTuple):
+    """The penalties of an estimator."""
+
+    alpha: PenaltyOption
+    gate_alpha: PenaltyOption
+    dispersion_prior: PenaltyOption
+
+    def search(self, estimator: Any, is_parametric: bool) -> EvidenceSearch:
+        """The searches for the parts of an estimator; ValueError if a part has no penalty."""
+        gate_type = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
+        gate = self._slope_search(self.gate_alpha, gate_type)
+        if self.gate_alpha.is_explicit and self.gate_alpha.search and not gate:
+            raise ValueError(
+                f'gate_alpha="{self.gate_alpha.search}" needs a gate with a penalty that can be '
+                f'found, gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at None.'
+            )
+        return EvidenceSearch(PenaltySearch(gate), self._experts_search(estimator, is_parametric))
+
+    def _experts_search(self, estimator: Any, is_parametric: bool) -> PenaltySearch:
+        entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
+        named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
+        supported = is_parametric and named
+        for name in ("alpha", "dispersion_prior"):
+            option: PenaltyOption = getattr(self, name)
+            if option.is_explicit and option.search and not supported:
+                raise ValueError(
+                    f'{name}="{option.search}" needs experts with a penalty that can be found, '
+                    f'expert="linear"; got expert={estimator.expert!r}. Leave {name} at None.'
+                )
+        if self.alpha.search == "ard" and getattr(estimator, "shared_features", None) is not None:
+            raise ValueError(
+                'alpha="ard" finds a penalty for each feature in each expert, and cannot be used '
+                f'with shared_features={estimator.shared_features!r}. Use alpha="auto".'
+            )
+        if not supported:
+            return PenaltySearch()
+        return PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
+
+    @staticmethod
+    def _slope_search(option: PenaltyOption, part_type: Any) -> str:
+        if part_type is None or missing_methods(part_type, SupportsEvidence):
+            return ""
+        return option.search
+
+
+def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> PenaltyOptions:
+    """The penalties of an estimator, with the defaults of `alpha` without and with a base."""
+    alpha = default_alphas[estimator.base is not None]
+    prior = getattr(estimator, "dispersion_prior", 0.0)  # a classifier has none
+    return PenaltyOptions(
+        check_penalty_option("alpha", estimator.alpha, alpha),
+        check_penalty_option("gate_alpha", estimator.gate_alpha, DEFAULT_GATE_ALPHA),
+        check_penalty_option("dispersion_prior", prior, DEFAULT_DISPERSION_PRIOR, ("auto",)),
+    )
+
+
+def with_penalties_of(
+    model: MixtureModel, previous: MixtureModel, search: EvidenceSearch
+) -> MixtureModel:
+    """The model with the penalties that a previous fit has found."""
+    parts = {}
+    for name in ("gate", "experts"):
+        part, found = getattr(model, name), getattr(previous, name)
+        options = found_options(getattr(search, name))
+        known = {option: getattr(found, option) for option in options if hasattr(found, option)}
+        parts[name] = replace(part, **known) if known else part
+    return model._replace(**parts)

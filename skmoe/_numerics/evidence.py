@@ -1,0 +1,283 @@
+"""Penalties that maximise the evidence, from coefficients and their posterior variances.
+
+A *system* is a vector of coefficients with a quadratic penalty of its own: that of one expert and
+output, or of one contrast of a softmax. Its prior is normal with mean zero and precision `alpha`,
+in units in which the Hessian of the log-likelihood is given. Arrays of coefficients and variances
+have the shape (S, p), for S systems and p slopes.
+
+References
+----------
+D. J. C. MacKay (1992), "Bayesian interpolation", Neural Computation 4, 415-447.
+
+M. E. Tipping and A. C. Faul (2003), "Fast marginal likelihood maximisation for sparse Bayesian
+models", Proceedings of AISTATS.
+
+G. K. Smyth (2004), "Linear models and empirical Bayes methods for assessing differential expression
+in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3, 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import linalg
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+from skmoe._numerics.linalg import PIVOT_TOL, ImplicitGram, ridge_diagonal
+from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
+from skmoe._numerics.typing import TINY, Array, Penalty
+
+# Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would
+# leave too few digits when a feature that was dropped is tried again.
+MIN_PENALTY = 1e-4
+MAX_PENALTY = 1e5
+DROPPED = 1e8
+
+# Weight of the default penalty beside the coefficients of the data: it counts as this many
+# coefficients of the size that the default expects.
+PRIOR_COEFFICIENTS = 1.0
+
+# Grid of penalties per feature on which the evidence is compared, the largest number of changes
+# for each feature in an update, and the gain of log evidence below which there are no more.
+PENALTY_GRID = np.geomspace(MIN_PENALTY, MAX_PENALTY, 51)
+MAX_STEPS_PER_FEATURE = 3
+MIN_IMPROVEMENT = 0.01
+
+# Standard deviations of the log strength and the log scale of the prior of dispersions about their
+# defaults, and the range of the strength, in rows.
+LOG_STRENGTH_STD = 1.0
+LOG_SCALE_STD = 1.0
+MIN_STRENGTH = 1.0
+MAX_STRENGTH = 1e4
+
+
+class PenaltySearch(NamedTuple):
+    """Which penalties of a part are found by the evidence."""
+
+    slopes: str = ""  # "auto" for one penalty, "ard" for one of each feature, "" for given ones
+    dispersions: bool = False  # strength and scales of the prior of dispersions
+
+    def __bool__(self) -> bool:
+        return bool(self.slopes) or self.dispersions
+
+
+class Slopes(NamedTuple):
+    """Slopes of penalised systems at the mode, in units in which their prior variance is 1/alpha.
+
+    All have the shape (S, p) unless another is given.
+    """
+
+    values: Array
+    covariances: Array  # of the posterior, (S, p, p)
+    gradient: Array  # of the log-likelihood without the penalty
+    # How many systems a slope stands for: less than one for slopes that systems share.
+    weight: Array | float = 1.0
+
+
+def found_penalty(kind: str, alpha: Penalty, slopes: Slopes, default: Penalty) -> Penalty:
+    """The penalty of a kind of search, from the slopes at the current penalty `alpha`."""
+    if kind == "ard":
+        current = np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:])
+        return tuple(feature_penalties(current, slopes).tolist())
+    return common_penalty(float(np.mean(alpha)), slopes, float(np.mean(default)))
+
+
+def slope_penalty(alpha: Penalty, coef: Array) -> float:
+    """Half of the penalties times the squared slopes of coefficients (..., d)."""
+    return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
+
+
+def is_dropped(alpha: Penalty) -> Array:
+    """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
+    return np.asarray(alpha) >= DROPPED
+
+
+def n_kept(alpha: Penalty, n_columns: int) -> int:
+    """Number of columns of a design matrix, the intercept included, that are not dropped."""
+    return n_columns - int(is_dropped(alpha).sum()) * isinstance(alpha, tuple)
+
+
+def without_dropped(coef: Array, alpha: Penalty) -> Array:
+    """Coefficients (..., d) with zeros for dropped features."""
+    if not isinstance(alpha, tuple) or max(alpha, default=0.0) < DROPPED:
+        return coef
+    return np.where(np.append(is_dropped(alpha), False), 0.0, coef)
+
+
+# --- slopes of ridge regressions and of softmax models ----------------------------------------
+
+
+def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> Slopes:
+    """Slopes of S systems from their Hessians (S, d, d) or `ImplicitGram`, (S, d) and (S, d).
+
+    The Hessians are those without the penalty, whose diagonal `ridge` (d,) is; coefficients and
+    gradient are in units in which the precision of the prior is `ridge`.
+    """
+    if isinstance(hessians, ImplicitGram):
+        covariances = _diagonal_inverses(hessians.diagonal() + ridge)
+    else:
+        covariances = np.stack([_inverse(hessian + np.diag(ridge)) for hessian in hessians])
+    covariances = np.repeat(covariances, len(coef) // len(covariances), axis=0)
+    return Slopes(coef[:, :-1], covariances[:, :-1, :-1], gradient[:, :-1])
+
+
+def softmax_slopes(
+    hessian: Any, basis: Array, alpha: Penalty, coef: Array, gradient: Array
+) -> Slopes:
+    """Slopes of the contrasts of softmax models from their Hessians, as `softmax_hessian` has them.
+
+    Coefficients and gradient are (..., C, d), for several models or one.
+    """
+    n_columns = coef.shape[-1]
+    ridge = ridge_diagonal(alpha, n_columns)
+    if isinstance(hessian, SoftmaxHessian):
+        diagonal = np.square(basis.T) @ hessian.diagonal() + ridge
+        covariances = _diagonal_inverses(diagonal.reshape(-1, n_columns))
+    else:
+        penalty = np.diag(np.tile(ridge, basis.shape[1]))
+        n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
+        inverses = [_inverse(contrast_hessian(blocks, basis) + penalty) for blocks in models]
+        blocks = np.stack(inverses).reshape(
+            -1, basis.shape[1], n_columns, basis.shape[1], n_columns
+        )
+        covariances = np.einsum("kcicj->kcij", blocks).reshape(-1, n_columns, n_columns)
+    shape = -1, n_columns
+    values = to_contrasts(coef, basis).reshape(shape)
+    contrast_gradient = (basis.T @ gradient).reshape(shape)
+    return Slopes(values[:, :-1], covariances[:, :-1, :-1], contrast_gradient[:, :-1])
+
+
+def _diagonal_inverses(diagonals: Array) -> Array:
+    """Inverses (S, d, d) of diagonal matrices (S, d), which stand for matrices not formed."""
+    return np.stack([np.diag(1.0 / np.maximum(diagonal, TINY)) for diagonal in diagonals])
+
+
+def _inverse(matrix: Array) -> Array:
+    """Inverse of a symmetric positive semidefinite matrix, (d, d)."""
+    try:
+        factor = linalg.cholesky(matrix, lower=True)
+    except linalg.LinAlgError:
+        values, vectors = linalg.eigh(matrix)
+        least = PIVOT_TOL**2 * max(values[-1], TINY)
+        return (vectors / np.maximum(values, least)) @ vectors.T
+    return linalg.cho_solve((factor, True), np.eye(len(matrix)))
+
+
+# --- the evidence -----------------------------------------------------------------------------
+
+
+def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
+    """One step of MacKay's fixed point for one penalty of all slopes.
+
+    The number of well-determined slopes divided by their sum of squares. The default penalty
+    enters as the mean of a gamma prior.
+    """
+    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
+    n_determined = float(n_determined_slopes(alpha, slopes).sum())
+    squares = float((weight * np.square(slopes.values)).sum())
+    prior = PRIOR_COEFFICIENTS
+    found = (n_determined + prior) / (squares + prior / max(default, MIN_PENALTY))
+    return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
+
+
+def n_determined_slopes(alpha: Penalty, slopes: Slopes) -> Array:
+    """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
+    variances = np.diagonal(slopes.covariances, axis1=1, axis2=2)
+    determined = np.maximum(1.0 - np.asarray(alpha) * variances, 0.0)
+    return np.asarray((slopes.weight * determined).sum(axis=1))
+
+
+def feature_penalties(alpha: Array, slopes: Slopes) -> Array:
+    """One penalty for each feature, common to the systems, which maximise the evidence, (p,).
+
+    As a function of the penalty of one feature the log evidence of a system is known [Tipping and
+    Faul]; it is summed over the systems. In each step the feature whose penalty gains most gets its
+    best one. A feature is dropped unless it gains more than log(p), which the largest of p gains
+    reaches by chance.
+    """
+    state = _SparseSystems.at(alpha, slopes)
+    for _ in range(MAX_STEPS_PER_FEATURE * len(alpha)):
+        gains = state.gains()
+        best = gains[:-1].argmax(axis=0)
+        columns = np.arange(len(best))
+        wanted = np.where(gains[best, columns] > 0.0, PENALTY_GRID[best], DROPPED)
+        improvement = np.maximum(gains[best, columns], 0.0) - gains[-1]
+        j = int(improvement.argmax())
+        if improvement[j] < MIN_IMPROVEMENT:
+            break
+        state = state.with_penalty(j, wanted[j])
+    return state.alpha
+
+
+class _SparseSystems(NamedTuple):
+    """Posterior means (S, p) and covariances (S, p, p) of the slopes at penalties (p,)."""
+
+    alpha: Array
+    mean: Array
+    covariance: Array
+
+    @classmethod
+    def at(cls, alpha: Array, slopes: Slopes) -> _SparseSystems:
+        """The systems at their modes, which one Newton step reaches."""
+        step = slopes.gradient - alpha * slopes.values
+        mean = slopes.values + np.einsum("sij,sj->si", slopes.covariances, step)
+        return cls(alpha, mean, slopes.covariances)
+
+    def gains(self) -> Array:
+        """Log evidence of each penalty of the grid over that of dropping the feature, (G + 1, p).
+
+        The last row is that of the current penalty. The prior of keeping a feature is counted.
+        """
+        variance = np.diagonal(self.covariance, axis1=1, axis2=2)
+        sparsity = np.maximum(1.0 / variance - self.alpha, TINY)
+        quality = self.mean / variance
+        kept = self.alpha < DROPPED
+        current = np.where(kept, self.alpha, MAX_PENALTY)
+        grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
+        total = grid + sparsity
+        gains = 0.5 * (np.log(grid / total) + np.square(quality) / total).sum(axis=1)
+        gains -= np.log(max(len(current), 2))
+        gains[-1] = np.where(kept, gains[-1], 0.0)
+        return gains
+
+    def with_penalty(self, j: int, alpha: float) -> _SparseSystems:
+        """The systems with another penalty of feature j, which changes the inverse by rank one."""
+        column = self.covariance[:, :, j]
+        factor = 1.0 / (column[:, j] + 1.0 / (alpha - self.alpha[j]))
+        scaled = column * factor[:, None]
+        mean = self.mean - scaled * self.mean[:, j, None]
+        covariance = self.covariance - scaled[:, :, None] * column[:, None, :]
+        penalties = self.alpha.copy()
+        penalties[j] = alpha
+        return _SparseSystems(penalties, mean, covariance)
+
+
+def dispersion_prior(
+    squares: Array, weight: Array, defaults: tuple[float, Array]
+) -> tuple[float, Array]:
+    """Strength and scales (m,) of the inverse-gamma prior of variances, across experts.
+
+    `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
+    The sums have a scaled F distribution given strength and scale, whose prior is log-normal about
+    the defaults.
+    """
+    strength, scale = defaults
+    strength = max(strength, MIN_STRENGTH)
+    center = np.log([strength, *np.maximum(scale, TINY)])
+
+    def objective(logs: Array) -> float:
+        nu, scales = np.exp(logs[0]), np.exp(logs[1:])
+        half, prior = 0.5 * (weight + nu), nu * scales
+        value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(prior)
+        value = value - half * np.log(prior + squares)
+        moved = logs - center
+        penalty = (moved[0] / LOG_STRENGTH_STD) ** 2 + np.square(moved[1:] / LOG_SCALE_STD).sum()
+        return float(0.5 * penalty - value.sum())
+
+    bounds = [(np.log(MIN_STRENGTH), np.log(MAX_STRENGTH))]
+    bounds += [(value - 30.0, value + 5.0) for value in center[1:]]
+    start = np.clip(center, *np.transpose(bounds))
+    found = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
+    return float(np.exp(found[0])), np.exp(found[1:])

@@ -1,0 +1,101 @@
+"""Penalties found by the evidence against fixed ones: held-out log densities and CPU seconds.
+
+For the choice of the method, each setting is fitted on folds 4 to 9 of every table and scored on
+folds 2 and 3. With --judge it is fitted on folds 2 to 9 and scored on folds 0 and 1, which the
+choice has not seen. Scores are mean log densities per row (log probabilities for classes); printed
+are those of the first setting, and the differences of the others from it. Usage:
+python tests/benchmarks/evidence.py --data DIR [--judge] [--most-rows N] [--n-experts K ...]
+"""
+
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from tables import data_parser, load_tables
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+ESTIMATORS = {
+    "regression": MixtureOfExpertsRegressor,
+    "classification": MixtureOfExpertsClassifier,
+}
+FIXED = {
+    "regression": {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0},
+    "classification": {"alpha": 1.0, "gate_alpha": 1.0},
+}
+SEARCHES = {
+    "fixed": {},
+    "slopes": {"alpha": "auto"},
+    "gate": {"gate_alpha": "auto"},
+    "both": {"alpha": "auto", "gate_alpha": "auto"},
+    "auto": {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"},
+    "ard": {"alpha": "ard", "gate_alpha": "ard", "dispersion_prior": "auto"},
+}
+
+
+def score(job):
+    """Held-out score and CPU seconds of one setting on one table."""
+    task, X, y, fold, setting, judge = job
+    first = 0 if judge else 2
+    train, test = fold >= first + 2, (fold == first) | (fold == first + 1)
+    begin = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        moe = ESTIMATORS[task](random_state=0, **setting).fit(X[train], y[train])
+    seconds = time.process_time() - begin
+    return moe.score_samples(X[test], y[test]).mean(), seconds, moe.n_iter_
+
+
+def compare(task, tables, settings, arguments, **common):
+    """Print a line for each table, and the means."""
+    jobs = [
+        (task, X, y, fold, FIXED[task] | common | setting, arguments.judge)
+        for _, X, y, fold in tables
+        for setting in settings.values()
+    ]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        results = np.array(list(pool.map(score, jobs)))
+    results = results.reshape(len(tables), len(settings), 3)
+    shared = "".join(f", {key}={value}" for key, value in common.items())
+    folds = "folds 0 and 1" if arguments.judge else "folds 2 and 3"
+    print(f"\n{task}{shared}: held-out log density, {folds}")
+    print(f"{'table':<22}{'rows':>7}" + "".join(f"{name:>9}" for name in settings))
+    gains = results[:, :, 0] - results[:, :1, 0]
+    shown = np.hstack([results[:, :1, 0], gains[:, 1:]])
+    for (name, _, y, _), values in zip(tables, shown, strict=True):
+        print(f"{name:<22}{len(y):>7}" + "".join(f"{value:>9.3f}" for value in values))
+    for name, values in (
+        ("mean", shown.mean(axis=0)),
+        ("median gain", np.median(gains, axis=0)),
+        ("worst gain", gains.min(axis=0)),
+        ("CPU seconds", results[:, :, 1].sum(axis=0)),
+        ("median time ratio", np.median(results[:, :, 1] / results[:, :1, 1], axis=0)),
+    ):
+        print(f"{name:<29}" + "".join(f"{value:>9.3f}" for value in values), flush=True)
+
+
+def main():
+    """Print a table for each task and number of experts."""
+    parser = data_parser(__doc__)
+    parser.add_argument("--n-experts", type=int, nargs="*", default=[4, 8])
+    parser.add_argument("--most-rows", type=int, default=4000, help="rows of a table at the most")
+    parser.add_argument("--judge", action="store_true", help="score on folds 0 and 1")
+    parser.add_argument("--tasks", nargs="*", default=list(ESTIMATORS), choices=list(ESTIMATORS))
+    parser.add_argument("--settings", nargs="*", default=list(SEARCHES), choices=list(SEARCHES))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--combine", default="best", choices=["best", "average"])
+    arguments = parser.parse_args()
+    settings = {name: SEARCHES[name] for name in arguments.settings}
+    for task in arguments.tasks:
+        tables = list(load_tables(arguments.data, task, arguments.only, arguments.most_rows))
+        own = {
+            name: {key: value for key, value in setting.items() if key in FIXED[task]}
+            for name, setting in settings.items()
+        }
+        for number in arguments.n_experts if tables else ():
+            compare(task, tables, own, arguments, n_experts=number, combine=arguments.combine)
+
+
+if __name__ == "__main__":
+    main()

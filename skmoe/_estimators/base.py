@@ -203,7 +203,7 @@ class BaseMixtureOfExperts(
             run = best_result(starts)
         else:
             run, starts = fit_best_start(em_problem, start_monitors, monitor, self.n_jobs)
-        model, final_run, averaged = run.model, run, self.combine == "average"
+        model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"
         if averaged:
             model, final_params = average_starts(model, [start.params for start in starts])
             final_run = run._replace(params=final_params, resume_state=None)

@@ -32,9 +32,6 @@ MAX_FEATURES_NAMED = 3
 
 MIN_RELATIVE_EFFECT = 0.25
 
-# Dropped features that are named for each part.
-MAX_DROPPED_NAMED = 20
-
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
@@ -71,7 +68,7 @@ def make_summary(
         findings.level,
         findings.coefficients,
         _gate_scale(mixture, findings.gate_reference, single_logit),
-        _notes(mixture, attributes, findings),
+        [*_notes(mixture, attributes, findings), *_dropped_notes(attributes, labels)],
         single_logit,
         _counted(attributes),
     )
@@ -95,7 +92,7 @@ def _facts(
         "lower bound per row": f"{attributes['lower_bound_']:.5g}",
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
-    facts |= _penalty_facts(attributes, labels)
+    facts |= _penalty_facts(attributes)
     if _n_averaged_starts(mixture) > 1:
         facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
     if len(starts) > 1:
@@ -107,28 +104,32 @@ def _facts(
     return facts
 
 
-def _penalty_facts(attributes: Mapping[str, Any], labels: Labels) -> dict[str, str]:
-    """Penalties, and the features that are dropped because theirs are infinite."""
-    shown, facts = [], {}
-    for name, part, features in (
-        ("alpha", "experts", labels.features),
-        ("gate_alpha", "gate", labels.gate_features),
-    ):
+def _penalty_facts(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Penalties, or the ranges of those of features that are not dropped."""
+    facts = {}
+    for name in ("alpha", "gate_alpha"):
         penalty = attributes.get(f"{name}_")
-        if penalty is None or (part == "gate" and "gate_coef_" not in attributes):
+        if penalty is None or (name == "gate_alpha" and "gate_coef_" not in attributes):
             continue
-        if not isinstance(penalty, np.ndarray):
-            shown.append(f"{name} {penalty:.3g}")
-            continue
-        kept, dropped = np.isfinite(penalty), np.flatnonzero(np.isposinf(penalty))
-        if kept.any():
-            low, high = penalty[kept].min(), penalty[kept].max()
-            shown.append(f"{name} {low:.3g} to {high:.3g}")
-        names = ", ".join(printable_name(features[j]) for j in dropped[:MAX_DROPPED_NAMED])
-        more = len(dropped) - MAX_DROPPED_NAMED
-        names += f" and {more} more" if more > 0 else ""
-        facts[f"dropped by the {part}"] = names or "none"
-    return ({"penalties": ", ".join(shown)} if shown else {}) | facts
+        kept = np.atleast_1d(penalty)
+        kept = np.sort(kept[np.isfinite(kept)])[[0, -1]] if np.isfinite(kept).any() else []
+        values = dict.fromkeys(f"{value:.3g}" for value in kept)
+        facts[name] = " to ".join(values) or "all features dropped"
+    return facts
+
+
+def _dropped_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
+    """Names of the features that are dropped because their penalties are infinite."""
+    notes = []
+    for name, part, features in (
+        ("alpha_", "experts", labels.features),
+        ("gate_alpha_", "gate", labels.gate_features),
+    ):
+        dropped = np.flatnonzero(np.isposinf(np.atleast_1d(attributes.get(name, 0.0))))
+        if len(dropped):
+            names = ", ".join(printable_name(features[j]) for j in dropped)
+            notes.append(f"Dropped by the {part}: {names}.")
+    return notes
 
 
 def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:

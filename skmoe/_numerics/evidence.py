@@ -139,9 +139,7 @@ def softmax_slopes(
         penalty = np.diag(np.tile(ridge, basis.shape[1]))
         n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
         inverses = [_inverse(contrast_hessian(blocks, basis) + penalty) for blocks in models]
-        blocks = np.stack(inverses).reshape(
-            -1, basis.shape[1], n_columns, basis.shape[1], n_columns
-        )
+        blocks = np.stack(inverses).reshape(-1, *(n_contrasts, n_columns) * 2)
         covariances = np.einsum("kcicj->kcij", blocks).reshape(-1, n_columns, n_columns)
     shape = -1, n_columns
     values = to_contrasts(coef, basis).reshape(shape)

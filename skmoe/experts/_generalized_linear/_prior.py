@@ -42,7 +42,7 @@ class PenalizedFamilies(FamilyDensities):
         return np.array(self.target_variance[i]) if self.target_variance else np.ones(1)
 
     def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
-        """Log dispersions within their bounds, equal where shared; no slopes of dropped features."""
+        """Log dispersions within bounds, equal where shared; slopes of dropped features at zero."""
         low, high = self._log_dispersion_bounds(len(params.coef))
         log_dispersion = np.clip(params.log_dispersion, low, high)
         if self.shared_dispersion:

@@ -56,13 +56,17 @@ class PenaltyOptions(NamedTuple):
     def search(self, estimator: Any, is_parametric: bool) -> EvidenceSearch:
         """The searches for the parts of an estimator; ValueError if a part has no penalty."""
         gate_type = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
-        gate = self._slope_search(self.gate_alpha, gate_type)
-        if self.gate_alpha.is_explicit and self.gate_alpha.search and not gate:
+        option = self.gate_alpha
+        supported = gate_type is not None and not missing_methods(gate_type, SupportsEvidence)
+        if option.is_explicit and option.search and not supported:
             raise ValueError(
-                f'gate_alpha="{self.gate_alpha.search}" needs a gate with a penalty that can be '
-                f'found, gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at None.'
+                f'gate_alpha="{option.search}" needs a gate with a penalty that can be found, '
+                f'gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at None.'
             )
-        return EvidenceSearch(PenaltySearch(gate), self._experts_search(estimator, is_parametric))
+        # Iterations with experts that are estimators are too slow for a search by default.
+        used = supported and (is_parametric or option.is_explicit)
+        gate = PenaltySearch(option.search if used else "")
+        return EvidenceSearch(gate, self._experts_search(estimator, is_parametric))
 
     def _experts_search(self, estimator: Any, is_parametric: bool) -> PenaltySearch:
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
@@ -83,12 +87,6 @@ class PenaltyOptions(NamedTuple):
         if not supported:
             return PenaltySearch()
         return PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
-
-    @staticmethod
-    def _slope_search(option: PenaltyOption, part_type: Any) -> str:
-        if part_type is None or missing_methods(part_type, SupportsEvidence):
-            return ""
-        return option.search
 
 
 def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> PenaltyOptions:

@@ -112,8 +112,8 @@ def _penalty_facts(attributes: Mapping[str, Any]) -> dict[str, str]:
         if penalty is None or (name == "gate_alpha" and "gate_coef_" not in attributes):
             continue
         kept = np.atleast_1d(penalty)
-        kept = np.sort(kept[np.isfinite(kept)])[[0, -1]] if np.isfinite(kept).any() else []
-        values = dict.fromkeys(f"{value:.3g}" for value in kept)
+        kept = np.sort(kept[np.isfinite(kept)])
+        values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
         facts[name] = " to ".join(values) or "all features dropped"
     return facts
 

@@ -1,0 +1,345 @@
+"""Penalties found by the evidence: their maximum, selected features, paths and bad input."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+from kinds import KINDS, draw, options_of
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import flipping_classes, quiet, two_regimes
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._mixture.evidence import FINAL_FACTOR
+from skmoe._numerics import evidence
+from skmoe.blocks import RowBlocks
+from skmoe.experts import LinearExperts
+from skmoe.gates import SoftmaxGate
+from skmoe.inspection import export_text
+
+ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
+
+
+def table(name, task, seed=0, n_rows=300):
+    """Two regimes of a kind of experts, with one feature of no use."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 3))
+    if task == "classifier":
+        return X, flipping_classes(n_rows, 3, seed)[1]
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
+    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
+
+
+def log_evidence(alphas, hessians, targets):
+    """Log evidence of regressions with penalties (p,), Hessians (S, p, p), Hessian times optimum.
+
+    Up to a constant, the scale of the noise being one.
+    """
+    total = 0.0
+    for hessian, target in zip(hessians, targets, strict=True):
+        precision = hessian + np.diag(alphas)
+        total += 0.5 * (np.log(alphas).sum() - np.linalg.slogdet(precision)[1])
+        total += 0.5 * target @ np.linalg.solve(precision, target)
+    return total
+
+
+def systems(rng, n_systems=2, n_features=5, slopes=(1.0, -1.0, 0.0, 0.0, 0.0), noise=1.0):
+    """Hessians (S, p, p) and their products with the optimum, of correlated features."""
+    hessians, targets = [], []
+    for _ in range(n_systems):
+        X = rng.normal(size=(60, n_features))
+        X[:, -1] = X[:, 0] + 0.1 * rng.normal(size=60)
+        y = X @ np.array(slopes) + noise * rng.normal(size=60)
+        hessians.append(X.T @ X)
+        targets.append(X.T @ y)
+    return np.stack(hessians), np.stack(targets)
+
+
+def slopes_at(alphas, hessians, targets):
+    """Slopes at the mode, as the parts give them."""
+    covariances = np.linalg.inv(hessians + np.diag(alphas))
+    values = np.einsum("sij,sj->si", covariances, targets)
+    return evidence.Slopes(values, covariances, values * alphas)
+
+
+# --- the maximum of the evidence --------------------------------------------------------------
+
+
+def test_one_penalty_maximises_the_evidence_and_its_prior():
+    hessians, targets = systems(np.random.default_rng(0))
+    alpha, default = 1.0, 3.0
+    for _ in range(200):
+        alphas = np.full(5, alpha)
+        alpha = evidence.common_penalty(alpha, slopes_at(alphas, hessians, targets), default)
+
+    def objective(value):
+        prior = 0.5 * evidence.PRIOR_COEFFICIENTS * (np.log(value) - value / default)
+        return log_evidence(np.full(5, value), hessians, targets) + prior
+
+    best = objective(alpha)
+    assert objective(1.02 * alpha) < best
+    assert objective(alpha / 1.02) < best
+
+
+def test_no_other_penalty_of_one_feature_has_more_evidence():
+    hessians, targets = systems(np.random.default_rng(1))
+    start = np.ones(5)
+    alphas = evidence.feature_penalties(start, slopes_at(start, hessians, targets))
+    keeping = np.log(5)
+
+    def objective(values):
+        return log_evidence(values, hessians, targets) - keeping * np.sum(values < 1e7)
+
+    # The last feature repeats the first: one of both is kept.
+    assert np.sum(alphas[[0, 4]] < evidence.DROPPED) == 1
+    assert_array_equal(alphas[2:4], evidence.DROPPED)
+    best = objective(alphas)
+    for j in range(5):
+        for value in (*evidence.PENALTY_GRID[::5], evidence.DROPPED):
+            other = alphas.copy()
+            other[j] = value
+            assert objective(other) <= best + evidence.MIN_IMPROVEMENT
+
+
+def test_dropped_features_return_when_they_are_needed():
+    hessians, targets = systems(np.random.default_rng(2))
+    dropped = np.full(5, evidence.DROPPED)
+    slopes = slopes_at(dropped, hessians, targets)
+    # The coefficients of dropped features are zero, so that the gradient is what they would gain.
+    slopes = slopes._replace(values=np.zeros((2, 5)), gradient=targets)
+    start = np.ones(5)
+    again = evidence.feature_penalties(dropped, slopes)
+    first = evidence.feature_penalties(start, slopes_at(start, hessians, targets))
+    assert_array_equal(again < evidence.DROPPED, first < evidence.DROPPED)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 100.0])
+def test_prior_of_dispersions_is_strong_where_they_are_alike(ratio):
+    rng = np.random.default_rng(0)
+    variances = np.geomspace(1.0, ratio, 12)[:, None]
+    squares = variances * rng.chisquare(40, size=(12, 1))
+    rows = np.full((12, 1), 40.0)
+    strength, scale = evidence.dispersion_prior(squares, rows, (10.0, np.ones(1)))
+    if ratio == 1.0:
+        assert strength > 20.0
+        assert_allclose(scale, 1.0, rtol=0.2)
+    else:
+        assert strength < 5.0
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+def test_penalties_have_settled_and_the_bound_never_falls(name, task, kind):
+    X, y = table(name, task)
+    options = options_of(name) | {"alpha": kind, "gate_alpha": kind, "random_state": 0}
+    moe = quiet(ESTIMATORS[task](2, n_init=2, **options), X, y)
+    assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-9
+    assert moe.n_iter_ > len(moe.lower_bounds_)
+    again = quiet(clone(moe).set_params(max_iter=1000, tol=1e-8), X, y)
+    if kind == "auto":
+        assert 1 / FINAL_FACTOR**2 < again.gate_alpha_ / moe.gate_alpha_ < FINAL_FACTOR**2
+    else:
+        assert_array_equal(np.isposinf(again.gate_alpha_), np.isposinf(moe.gate_alpha_))
+        assert np.isposinf(moe.gate_alpha_[2])  # of no use
+
+
+def test_gate_of_no_use_is_penalised_more_than_one_that_separates():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 4))
+    found = []
+    for separating in (X[:, 0], rng.normal(size=400)):
+        y = np.where(separating > 0, 1.0, -1.0) * (1.0 + X[:, 1]) + 0.1 * rng.normal(size=400)
+        columns = {"gate_features": [0, 2, 3], "expert_features": [1]}
+        moe = MixtureOfExpertsRegressor(2, random_state=0, **columns).fit(X, y)
+        found.append(moe.gate_alpha_)
+    assert found[0] < 0.1 and found[1] > 10.0
+
+
+def test_numbers_keep_their_meaning():
+    X, y = two_regimes(200)
+    fixed = MixtureOfExpertsRegressor(2, alpha=0.5, gate_alpha=2.0, random_state=0).fit(X, y)
+    assert (fixed.alpha_, fixed.gate_alpha_, fixed.dispersion_prior_) == (0.5, 2.0, 10.0)
+    assert fixed.n_iter_ == len(fixed.lower_bounds_)
+    model = fixed._fitted.model
+    assert isinstance(model.gate, SoftmaxGate) and isinstance(model.experts, LinearExperts)
+    found = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    same = MixtureOfExpertsRegressor(2, alpha="auto", gate_alpha="auto", random_state=0).fit(X, y)
+    assert_array_equal(same.predict(X), found.predict(X))
+    assert found.alpha_ != 0.1 and found.gate_alpha_ != 1.0
+
+
+def test_a_target_without_noise_gets_small_penalties():
+    X, _ = two_regimes(300)
+    y = np.where(X[:, 0] > 0, X @ [1.0, 2.0, 3.0], -X[:, 1])
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0), X, y)
+    assert moe.alpha_ < 0.1
+
+
+# --- features that are dropped ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def selected():
+    """A mixture whose gate needs feature 0 and whose experts need 1 and 2, of 8."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 8))
+    slopes = np.where(rng.uniform(size=500) < 1 / (1 + np.exp(-4 * X[:, 0])), 1.5, -1.5)
+    y = slopes * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=500)
+    moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0)
+    return X, y, moe.fit(X, y)
+
+
+def test_the_features_at_work_are_found(selected):
+    X, y, moe = selected
+    assert_array_equal(np.flatnonzero(np.isfinite(moe.alpha_)), [1, 2])
+    assert_array_equal(np.flatnonzero(np.isfinite(moe.gate_alpha_)), [0])
+    assert not moe.coef_[:, [0, 3, 4, 5, 6, 7]].any()
+    assert not moe.gate_coef_[:, 1:].any()
+    assert moe.n_parameters_ == 2 * (3 + 1) + 2
+    other = X.copy()
+    other[:, 3:] = np.random.default_rng(1).normal(size=(500, 5))
+    assert_array_equal(moe.predict(other), moe.predict(X))
+
+
+def test_dropped_features_are_named(selected):
+    X, y, moe = selected
+    text = export_text(moe)
+    assert "dropped by the experts: x0, x3, x4, x5, x6, x7" in text
+    assert "dropped by the gate: x1, x2, x3, x4, x5, x6, x7" in text
+    summary = moe.summary(X, y)
+    assert "Dropped by the experts: x0, x3, x4, x5, x6, x7." in str(summary)
+    inference = moe.inference(X, y)
+    reasons = dict(zip([tuple(term) for term in inference.terms], inference.reasons, strict=True))
+    dropped = [term[2] for term, reason in reasons.items() if reason == "dropped"]
+    assert sorted(set(dropped)) == [f"x{j}" for j in range(8)]
+    assert set(reasons.values()) == {"", "dropped"}
+
+
+def test_dropped_features_survive_files(selected):
+    X, _, moe = selected
+    for same in (pickle.loads(pickle.dumps(moe)), type(moe).from_dict(moe.to_dict())):
+        assert_array_equal(same.predict(X), moe.predict(X))
+        assert_array_equal(same.alpha_, moe.alpha_)
+
+
+def test_order_and_units_of_columns_do_not_matter(selected):
+    X, y, moe = selected
+    order = np.random.default_rng(0).permutation(8)
+    other = clone(moe).fit(100.0 * X[:, order] + 7.0, y)
+    assert_array_equal(np.isfinite(other.alpha_), np.isfinite(moe.alpha_[order]))
+    assert_array_equal(np.isfinite(other.gate_alpha_), np.isfinite(moe.gate_alpha_[order]))
+
+
+def test_columns_that_a_part_does_not_use_have_no_penalty():
+    X, y = two_regimes(300)
+    columns = {"expert_features": [0, 2], "gate_features": [0]}
+    options = {"alpha": "ard", "gate_alpha": "ard", "random_state": 0} | columns
+    moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    assert_array_equal(np.isnan(moe.alpha_), [False, True, False])
+    assert_array_equal(np.isnan(moe.gate_alpha_), [False, True, True])
+
+
+# --- paths ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+def test_blocks_find_the_penalties_of_rows_in_memory(kind):
+    X, y = two_regimes(900)
+    options = {"alpha": kind, "gate_alpha": kind, "random_state": 0}
+    in_memory = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    blocks = RowBlocks(lambda: ((X[i : i + 300], y[i : i + 300]) for i in range(0, 900, 300)))
+    in_blocks = MixtureOfExpertsRegressor(2, **options).fit(blocks)
+    assert_allclose(in_blocks.alpha_, in_memory.alpha_, rtol=0.01)
+    assert_allclose(in_blocks.gate_alpha_, in_memory.gate_alpha_, rtol=0.01)
+
+
+def test_streams_keep_the_penalties_of_their_first_rows():
+    X, y = two_regimes(600)
+    stream = MixtureOfExpertsRegressor(2, random_state=0)
+    stream.partial_fit(X[:400], y[:400])
+    found = stream.alpha_, stream.gate_alpha_
+    assert found != (0.1, 1.0)
+    stream.partial_fit(X[400:], y[400:])
+    assert stream.gate_alpha_ > 0.0 and stream._fitted.model.gate.alpha == stream.gate_alpha_
+
+
+def test_warm_starts_keep_the_penalties():
+    X, y = two_regimes(300)
+    moe = MixtureOfExpertsRegressor(2, warm_start=True, random_state=0).fit(X, y)
+    found, bound = (moe.alpha_, moe.gate_alpha_), moe.lower_bound_
+    moe.set_params(tol=1e-8).fit(X, y)
+    assert (moe.alpha_, moe.gate_alpha_) == found
+    assert moe.lower_bound_ >= bound
+    moe.set_params(alpha=5.0).fit(X, y)
+    assert (moe.alpha_, moe.gate_alpha_) == (5.0, found[1])
+
+
+def test_averages_selection_and_grids():
+    X, y = two_regimes(200)
+    average = MixtureOfExpertsRegressor(2, combine="average", n_init=2, random_state=0).fit(X, y)
+    assert not hasattr(average, "alpha_")
+    best = MixtureOfExpertsRegressor(2, combine="best_converged", n_init=2, random_state=0)
+    best.fit(X, y)
+    assert best.alpha_ != 0.1 and best.start_converged_.all()
+    chosen = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    assert chosen.n_experts_ == 2 and chosen.alpha_ != 0.1
+    grid = GridSearchCV(
+        MixtureOfExpertsRegressor(2, random_state=0), {"alpha": ["auto", 100.0]}, cv=2
+    )
+    assert grid.fit(X, y).best_params_ == {"alpha": "auto"}
+
+
+def test_implicit_hessians_give_penalties():
+    rng = np.random.default_rng(0)
+    X = sparse.random(150, 1100, density=0.05, random_state=0, format="csr")
+    y = np.asarray(X[:, :3].sum(axis=1)).ravel() + 0.1 * rng.normal(size=150)
+    moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, max_iter=30, random_state=0), X, y)
+    assert np.isfinite([moe.alpha_, moe.gate_alpha_]).all()
+    assert moe.alpha_ > 1.0  # more columns than rows
+
+
+def test_a_gate_over_estimators_is_penalised_by_a_number_unless_asked():
+    X, y = two_regimes(120)
+    options = {"expert": "tree", "n_init": 1, "max_iter": 4, "random_state": 0}
+    assert quiet(MixtureOfExpertsRegressor(2, **options), X, y).gate_alpha_ == 1.0
+    asked = MixtureOfExpertsRegressor(2, gate_alpha="auto", **options)
+    assert quiet(asked, X, y).gate_alpha_ != 1.0
+
+
+def test_dispersion_prior_is_found():
+    X, y = two_regimes(300)
+    moe = MixtureOfExpertsRegressor(2, dispersion_prior="auto", random_state=0).fit(X, y)
+    assert moe.dispersion_prior_ != 10.0
+    t = MixtureOfExpertsRegressor(
+        2, family="student_t", dispersion_prior="auto", dispersion="shared", random_state=0
+    )
+    assert t.fit(X, y).dispersion_prior_ != 10.0
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": "best"}, 'alpha must be "auto" or "ard", None or a number of at least 0'),
+        ({"alpha": -1.0}, "alpha must be a finite number of at least 0; got -1"),
+        ({"dispersion_prior": "ard"}, 'dispersion_prior must be "auto", None or a number'),
+        ({"alpha": "auto", "expert": "tree"}, 'alpha="auto" needs experts with a penalty'),
+        ({"alpha": "ard", "expert": LinearExperts()}, 'alpha="ard" needs experts with a penalty'),
+        ({"gate_alpha": "auto", "gate": "constant"}, 'gate_alpha="auto" needs a gate with a'),
+        ({"gate_alpha": "ard", "gate": SoftmaxGate()}, 'gate_alpha="ard" needs a gate with a'),
+        ({"alpha": "ard", "shared_features": [0]}, 'alpha="ard" finds a penalty for each feature'),
+        (
+            {"dispersion_prior": "auto", "expert": "tree"},
+            'dispersion_prior="auto" needs experts with a penalty',
+        ),
+    ],
+)
+def test_bad_penalties_are_refused(options, message):
+    X, y = two_regimes(60)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        MixtureOfExpertsRegressor(2, **options).fit(X, y)

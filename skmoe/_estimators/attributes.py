@@ -50,18 +50,16 @@ def _penalties(fitted: FittedMixture) -> dict[str, Any]:
     model, params, preprocessor = fitted
     if model.gate.n_starts(params.gate) > 1:
         return {}
-    penalties: dict[str, Any] = {}
-    for name, part, by_feature in (
-        ("gate_alpha_", model.gate, preprocessor.gate_feature_values),
-        ("alpha_", model.experts, preprocessor.expert_feature_values),
+    found: dict[str, Any] = {}
+    for prefix, part, by_feature in (
+        ("gate_", model.gate, preprocessor.gate_feature_values),
+        ("", model.experts, preprocessor.expert_feature_values),
     ):
-        alpha = getattr(part, "alpha", None)
-        if isinstance(alpha, tuple):
-            alpha = by_feature(np.where(is_dropped(alpha), np.inf, np.array(alpha)))
-        if alpha is not None:
-            penalties[name] = alpha
-    prior = getattr(model.experts, "dispersion_prior", None)
-    return penalties if prior is None else penalties | {"dispersion_prior_": prior}
+        for name, value in part.penalties.items():
+            if isinstance(value, tuple):
+                value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
+            found[f"{prefix}{name}_"] = value
+    return found
 
 
 def attributes_of_run(

@@ -49,6 +49,7 @@ from skmoe._mixture.multistart import (
     MAX_REINITIALIZATIONS,
     best_result,
     fit_all_starts,
+    fit_best_converged_start,
     fit_best_start,
 )
 from skmoe._numerics.probability import underflow_to_zero
@@ -198,9 +199,12 @@ class BaseMixtureOfExperts(
         data = {"X": given.X, "y": given.y, "metadata": metadata or None}
         task = FitTask(self, context, data).start()
         start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
-        if self.combine != "best" and isinstance(em_problem.init, str):
+        several = isinstance(em_problem.init, str)
+        if self.combine == "average" and several:
             starts = fit_all_starts(em_problem, start_monitors, self.n_jobs)
             run = best_result(starts)
+        elif self.combine == "best_converged" and several:
+            run, starts = fit_best_converged_start(em_problem, start_monitors, monitor, self.n_jobs)
         else:
             run, starts = fit_best_start(em_problem, start_monitors, monitor, self.n_jobs)
         model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"

@@ -219,7 +219,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
-        gate_alpha: float | str | None = None,
+        gate_alpha: float | str = 1.0,
         gate_features: Any = None,
         expert_features: Any = None,
         gate_aggregate: str | None = None,

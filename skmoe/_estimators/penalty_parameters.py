@@ -17,7 +17,7 @@ from skmoe.protocols._capabilities import missing_methods
 # Kinds of search for `alpha` and `gate_alpha`. For `dispersion_prior` there is "auto" only.
 SEARCHES = ("auto", "ard")
 
-# Numbers from which searches start, and which they keep on small data sets.
+# Numbers from which searches start, and near which they stay on small data sets.
 DEFAULT_GATE_ALPHA = 1.0
 DEFAULT_DISPERSION_PRIOR = 10.0
 
@@ -27,7 +27,6 @@ class PenaltyOption(NamedTuple):
 
     value: float
     search: str = ""
-    is_explicit: bool = True  # whether the search was asked for
 
 
 def check_penalty_option(
@@ -35,12 +34,12 @@ def check_penalty_option(
 ) -> PenaltyOption:
     """Validate a penalty: None for the default, the name of a search, or a number from zero."""
     if value is None:
-        return PenaltyOption(default, "auto", is_explicit=False)
+        return PenaltyOption(default)
     if isinstance(value, str):
         if value not in searches:
             names = " or ".join(f'"{search}"' for search in searches)
             raise ValueError(
-                f"{name} must be {names}, None or a number of at least 0; got {shown(value)}."
+                f"{name} must be {names}, or a number of at least 0; got {shown(value)}."
             )
         return PenaltyOption(default, value)
     return PenaltyOption(check_real(name, value))
@@ -56,36 +55,31 @@ class PenaltyOptions(NamedTuple):
     def search(self, estimator: Any, is_parametric: bool) -> EvidenceSearch:
         """The searches for the parts of an estimator; ValueError if a part has no penalty."""
         gate_type = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
-        option = self.gate_alpha
-        supported = gate_type is not None and not missing_methods(gate_type, SupportsEvidence)
-        if option.is_explicit and option.search and not supported:
+        kind = self.gate_alpha.search
+        if kind and (gate_type is None or missing_methods(gate_type, SupportsEvidence)):
             raise ValueError(
-                f'gate_alpha="{option.search}" needs a gate with a penalty that can be found, '
-                f'gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at None.'
+                f'gate_alpha="{kind}" needs a gate with a penalty that can be found, '
+                f'gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at its default.'
             )
-        # Iterations with experts that are estimators are too slow for a search by default.
-        used = supported and (is_parametric or option.is_explicit)
-        gate = PenaltySearch(option.search if used else "")
-        return EvidenceSearch(gate, self._experts_search(estimator, is_parametric))
+        return EvidenceSearch(PenaltySearch(kind), self._experts_search(estimator, is_parametric))
 
     def _experts_search(self, estimator: Any, is_parametric: bool) -> PenaltySearch:
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
-        supported = is_parametric and named
         for name in ("alpha", "dispersion_prior"):
-            option: PenaltyOption = getattr(self, name)
-            if option.is_explicit and option.search and not supported:
+            kind = getattr(self, name).search
+            if kind and not (is_parametric and named):
                 raise ValueError(
-                    f'{name}="{option.search}" needs experts with a penalty that can be found, '
-                    f'expert="linear"; got expert={estimator.expert!r}. Leave {name} at None.'
+                    f'{name}="{kind}" needs experts with a penalty that can be found, '
+                    f'expert="linear"; got expert={estimator.expert!r}. Leave {name} at its '
+                    "default."
                 )
-        if self.alpha.search == "ard" and getattr(estimator, "shared_features", None) is not None:
+        shared = getattr(estimator, "shared_features", None)
+        if self.alpha.search == "ard" and shared is not None:
             raise ValueError(
                 'alpha="ard" finds a penalty for each feature in each expert, and cannot be used '
-                f'with shared_features={estimator.shared_features!r}. Use alpha="auto".'
+                f'with shared_features={shared!r}. Use alpha="auto".'
             )
-        if not supported:
-            return PenaltySearch()
         return PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
 
 

@@ -76,7 +76,7 @@ def _dropped(mixture: FittedMixture, information: Information) -> Array:
     dropped = np.zeros(len(information.observed), dtype=bool)
     parts = [(model.experts, index) for index in information.expert_index]
     for part, index in [*parts, (model.gate, information.gate_index)]:
-        alpha = getattr(part, "alpha", 0.0)
+        alpha = part.penalties.get("alpha")
         if isinstance(alpha, tuple):
             columns = np.append(is_dropped(alpha), False)
             # Coefficient vectors come first, and then dispersions, of which there are fewer.

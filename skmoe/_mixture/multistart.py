@@ -111,6 +111,22 @@ def fit_all_starts(
     return _workers(problem, n_jobs)(delayed(_full_run)(problem, *job) for job in jobs)
 
 
+def fit_best_converged_start(
+    problem: EMProblem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+) -> tuple[EMResult, list[EMResult]]:
+    """Result of the best of all starts that were run to convergence, and all of them.
+
+    The starts are compared at the same penalties: a search for others continues the best one.
+    """
+    starts = fit_all_starts(problem._replace(search=EvidenceSearch()), start_monitors, n_jobs)
+    best = best_result(starts)
+    if problem.search:
+        monitor.start()
+        best = _run_to_convergence(problem, EMStart(best.params), monitor)
+        monitor.end(best)
+    return best, starts
+
+
 def best_result(runs: Sequence[EMResult]) -> EMResult:
     """The run with the highest lower bound."""
     return runs[int(np.argmax([run.lower_bound for run in runs]))]

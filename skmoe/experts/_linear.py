@@ -200,6 +200,11 @@ class LinearExperts(Experts):
         log_variance = np.maximum(log_variance, np.log(self.variance_floor))
         return LinearParams(without_dropped(params.coef, self.alpha), log_variance)
 
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
+        return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
+
     def maximise_evidence(
         self,
         search: PenaltySearch,

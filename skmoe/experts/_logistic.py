@@ -143,6 +143,11 @@ class LogisticExperts(Experts):
         """Slopes of dropped features at zero."""
         return LogisticParams(without_dropped(params.coef, self.alpha))
 
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalty of the slopes."""
+        return {"alpha": self.alpha}
+
     def maximise_evidence(
         self,
         search: PenaltySearch,

@@ -130,6 +130,11 @@ class SoftmaxGate(Gate):
         """Slopes of dropped features at zero."""
         return SoftmaxParams(without_dropped(params.coef, self.alpha))
 
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalty of the slopes."""
+        return {"alpha": self.alpha}
+
     def maximise_evidence(
         self,
         search: PenaltySearch,

@@ -149,8 +149,10 @@ def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
     if derived_gate_columns(estimator) is None:
         gate_names = names
     lines = []
-    for part, attribute, own in (("experts", "alpha_", names), ("gate", "gate_alpha_", gate_names)):
-        penalty = getattr(estimator, attribute, None)
+    for part, penalty, own in (
+        ("experts", getattr(estimator, "alpha_", None), names),
+        ("gate", getattr(estimator, "gate_alpha_", None), gate_names),
+    ):
         if isinstance(penalty, np.ndarray):
             dropped = ", ".join(own[j] for j in np.flatnonzero(np.isposinf(penalty)))
             lines.append(f"dropped by the {part}: {dropped or 'none'}")

@@ -44,6 +44,11 @@ class Part(ABC):  # noqa: B024
         """The nearest valid parameters, after an extrapolation. Default: all are valid."""
         return params
 
+    @property
+    def penalties(self) -> Mapping[str, Any]:
+        """Penalties in use by name: "alpha" of slopes, "dispersion_prior". Default: none."""
+        return {}
+
     def penalty(self, params: Any) -> float:
         """Negative log prior up to a constant, subtracted from the log-likelihood. Default: 0."""
         return 0.0

@@ -71,6 +71,11 @@ class PenalizedFamilies(FamilyDensities):
 
     # --- the prior ---
 
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
+        return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
+
     def maximise_evidence(
         self,
         search: PenaltySearch,

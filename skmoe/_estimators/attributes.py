@@ -16,10 +16,10 @@ from skmoe._estimators.problem import FitProblem
 from skmoe._estimators.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
 from skmoe._mixture.acceleration import aitken_gap
+from skmoe._mixture.collapse import is_collapsed
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel
-from skmoe._mixture.multistart import is_collapsed
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 

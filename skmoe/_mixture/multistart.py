@@ -24,6 +24,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.collapse import is_collapsed
 from skmoe._mixture.em import (
     EMOptions,
     EMResult,
@@ -58,11 +59,8 @@ N_PLAIN_ITER = 5
 # M-steps from the responsibilities of an initializer.
 N_INITIAL_M_STEPS = 5
 
-# Maximum number of re-initialisations of collapsed experts. An expert has collapsed if its
-# responsibilities sum to less than this weight, or than this fraction of the total weight.
+# Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
-MIN_EXPERT_WEIGHT = 2.0
-MIN_WEIGHT_FRACTION = 1e-3
 
 
 class EMProblem(NamedTuple):
@@ -282,8 +280,8 @@ def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) ->
     if problem.search:
         run = _search_penalties(problem, start, monitor)
         problem = problem._replace(model=run.model or problem.model)
-        reinitialized = _with_reinitialized_experts(problem, run, monitor)
-        return reinitialized._replace(n_earlier_iter=run.n_earlier_iter)
+        last = _with_reinitialized_experts(problem, run, monitor)
+        return last._replace(n_earlier_iter=run.n_earlier_iter)
     max_iter = problem.max_iter - len(start.lower_bounds)
     run = _run_em(problem, start, max_iter, N_PLAIN_ITER, monitor)
     return _with_reinitialized_experts(problem, run, monitor)
@@ -291,8 +289,7 @@ def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) ->
 
 def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
     """Run EM to convergence with penalties that are found on the way."""
-    blocks = split_into_blocks(problem.rows)
-    n_left = problem.max_iter
+    blocks, n_left = split_into_blocks(problem.rows), problem.max_iter
 
     def on_iteration(n_iter: int, run: EMResult) -> bool:
         nonlocal n_left
@@ -304,9 +301,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
         if n_iter is not None:
             options = EMOptions(min(n_iter, n_left), 0.0, n_iter, problem.n_threads, 0)
             return run_em(model, blocks, start, options, on_iteration)
-        # With penalties that stay, as far as is known.
-        own = problem._replace(model=model)
-        return _run_em(own, start, n_left, N_PLAIN_ITER, monitor)
+        return _run_em(problem._replace(model=model), start, n_left, N_PLAIN_ITER, monitor)
 
     return run_with_evidence(problem.search, problem.model, blocks, start, run_with)
 
@@ -386,14 +381,6 @@ def _collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
 def _without_resume_state(monitor: Monitor, n_iter: int, run: EMResult) -> bool:
     """Monitor of a re-initialisation, which cannot be resumed because it may be discarded."""
     return monitor(n_iter, run._replace(resume_state=None))
-
-
-def is_collapsed(responsibility_mass: Array) -> Array:
-    """Which experts have lost nearly all rows, from their summed responsibilities (K,)."""
-    total = responsibility_mass.sum()
-    return (responsibility_mass < MIN_EXPERT_WEIGHT) | (
-        responsibility_mass < MIN_WEIGHT_FRACTION * total
-    )
 
 
 def _run_em(

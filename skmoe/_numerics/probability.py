@@ -78,6 +78,28 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
     return shifted
 
 
+# Up to this number of classes a second exponential costs less than it saves in round-off.
+FEW_CLASSES = 4
+
+
+def softmax_of_classes(logits: Array, y: Array) -> tuple[Array, Array]:
+    """Log probabilities (K, n) of class codes y (n,), and the probabilities of all classes.
+
+    `logits` (K, C, n) are overwritten.
+    """
+    rows = np.arange(len(y))
+    if logits.shape[1] <= FEW_CLASSES:
+        log_probs = log_softmax(logits, axis=1)
+        return log_probs[:, y, rows], np.exp(log_probs)
+    logits -= logits.max(axis=1, keepdims=True)
+    log_prob = logits[:, y, rows]
+    probs = np.exp(logits, out=logits)
+    total = probs.sum(axis=1)
+    probs /= total[:, None]
+    log_prob -= np.log(total)
+    return log_prob, probs
+
+
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) of the `top_k` most probable components of each row, normalised."""
     if top_k is None:

@@ -7,8 +7,9 @@ the coefficients need no centring afterwards. For the order of the axes see `lin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import linalg, sparse
 
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
+    column_products,
     conjugate_gradients,
     dense_grams,
     linear_predictor,
@@ -27,6 +29,14 @@ from skmoe._numerics.typing import TINY, Array, Design
 
 # Size of the largest Hessian that is formed; larger systems are solved by conjugate gradients.
 MAX_DENSE_HESSIAN = 1000
+
+# With more classes than these, pairs of classes are left out of the Hessian in the rows where one of
+# them has less than this probability, times the weight of the row relative to the largest.
+FEW_CLASSES = 8
+NEGLIGIBLE = 0.01
+
+# Columns of a design up to which their products are computed once for all pairs of classes.
+MAX_PRODUCT_COLUMNS = 40
 
 # Tolerance of those conjugate gradients, which the next EM iteration continues.
 NEWTON_CG_TOL = 0.1
@@ -72,10 +82,15 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
     if not sparse.issparse(design):
         design = np.clip(design, -FLOAT32_SQRT_MAX, FLOAT32_SQRT_MAX)
     design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
+    if n_classes > FEW_CLASSES:
+        grams, unpack = _grams_of_rows(design)
+        blocks_of = partial(_blocks_of_likely_classes, grams)
+    else:
+        blocks_of, unpack = partial(_hessian_blocks, design), np.asarray
     if probs.ndim > 2:
         pairs = zip(weight, probs, strict=True)
-        return scale * np.stack([_hessian_blocks(design, *pair) for pair in pairs])
-    return scale * _hessian_blocks(design, weight, probs)
+        return scale * np.stack([unpack(blocks_of(*pair)) for pair in pairs])
+    return scale * unpack(blocks_of(weight, probs))
 
 
 def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
@@ -92,26 +107,123 @@ def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
     return blocks
 
 
-def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
-    """Factorization of a `softmax_hessian` with a ridge penalty, in contrast coordinates.
+def _blocks_of_likely_classes(grams: Callable[..., Array], weight: Array, probs: Array) -> Array:
+    """Blocks (C, C, ...) without the pairs of classes that are improbable in a row.
 
-    Returns a lower Cholesky factor; a list of factors for the Hessians of several experts; or the
-    pair of a `SoftmaxHessian` and the diagonal of its penalised contrasts.
+    The blocks on the diagonal are exact. Each pair that is left out adds a positive semi-definite
+    matrix, so that this one is at least half of the Hessian, and steps are not too long.
+    """
+    classes = np.arange(len(probs))
+    weighted = weight * probs
+    of_classes = grams(slice(None), weighted * (1.0 - probs))
+    blocks = np.zeros((len(probs), *of_classes.shape), dtype=probs.dtype)
+    blocks[classes, classes] = of_classes
+    for a in classes[1:]:
+        rows = np.flatnonzero(weighted[a] > NEGLIGIBLE)
+        if len(rows):
+            pairs = np.take(probs[:a], rows, axis=1)
+            pairs *= -weighted[a, rows]
+            blocks[a, :a] = blocks[:a, a] = grams(rows, pairs)
+    return blocks
+
+
+def _grams_of_rows(design: Design) -> tuple[Callable[..., Array], Callable[[Array], Array]]:
+    """A function for Gram matrices of some rows, and one that gives them the shape (..., d, d)."""
+    n_columns = design.shape[1]
+    if n_columns > MAX_PRODUCT_COLUMNS or sparse.issparse(design):
+        return lambda rows, weights: dense_grams(design[rows], weights), lambda grams: grams
+    products = np.ascontiguousarray(column_products(design.T).T)
+    index = np.empty((n_columns, n_columns), dtype=int)
+    upper = np.triu_indices(n_columns)
+    index[upper] = index[upper[::-1]] = np.arange(products.shape[1])
+    return lambda rows, weights: weights @ products[rows], lambda grams: grams[..., index]
+
+
+@dataclass(frozen=True)
+class SymmetricFactor:
+    """Cholesky factor of a penalised softmax Hessian in symmetric coding, (C * d, C * d).
+
+    Coefficients that are equal for all classes have no effect on the likelihood; `level` (d,) is
+    the curvature that is added in their directions, which steps do not use.
+    """
+
+    cholesky: Array
+    level: Array
+
+
+def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
+    """Factorization of a `softmax_hessian` with a ridge penalty.
+
+    Returns a lower Cholesky factor in contrast coordinates, or a `SymmetricFactor` of more than
+    `FEW_CLASSES` classes; a list of these for the Hessians of several experts; or the pair of a
+    `SoftmaxHessian` and the diagonal of its penalised contrasts.
     """
     if isinstance(hessian, SoftmaxHessian):
         return hessian, np.square(basis.T) @ hessian.diagonal() + ridge
     if hessian.ndim > 4:
         return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in hessian]
+    if len(hessian) > FEW_CLASSES:
+        return _symmetric_factor(hessian, ridge)
     half = np.tensordot(basis, hessian, axes=(0, 0))  # (C-1, C, d, d)
     reduced = np.einsum("ibde,bj->idje", half, basis, optimize=True)
     size = reduced.shape[0] * reduced.shape[1]
     return _cholesky(reduced.reshape(size, size) + np.diag(np.tile(ridge, reduced.shape[0])))
 
 
+def _symmetric_factor(hessian: Array, ridge: Array) -> SymmetricFactor:
+    """Factorization without the change to contrasts, which takes longer than the Cholesky one."""
+    n_classes, n_columns = len(hessian), len(ridge)
+    matrix = hessian.swapaxes(1, 2).copy()  # (C, d, C, d)
+    columns, classes = np.arange(n_columns), np.arange(n_classes)
+    level = np.maximum(np.einsum("aadd->d", hessian) / n_classes, TINY)
+    matrix[:, columns, :, columns] += (level / n_classes)[:, None, None]
+    matrix = matrix.reshape(n_classes * n_columns, -1)
+    index = np.arange(len(matrix))
+    matrix[index, index] += np.tile(ridge, len(classes))
+    return SymmetricFactor(_cholesky(matrix), level)
+
+
+def effective_coefficients(factor: Any, ridge: Array) -> Array:
+    """Effective number of coefficients, trace of H (H + R)^-1 for the data's Hessian H.
+
+    Parameters
+    ----------
+    factor : object
+        Result of `factorize_softmax_hessian` for the diagonal R.
+    ridge : array of shape (d,)
+        Diagonal of the penalty.
+
+    Returns
+    -------
+    n_effective : array of shape (...)
+        Of each expert for the Hessians of several. The trace is that of the curvature that steps
+        use: of a `SoftmaxHessian` that of its diagonal.
+    """
+    if isinstance(factor, list):
+        return np.array([effective_coefficients(one, ridge) for one in factor])
+    if isinstance(factor, tuple):
+        diagonal = factor[1]
+        return (1.0 - ridge / np.maximum(diagonal, TINY)).sum(axis=(-2, -1))
+    is_symmetric = isinstance(factor, SymmetricFactor)
+    cholesky = factor.cholesky if is_symmetric else factor
+    inverse = linalg.solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
+    variance = np.square(inverse).sum(axis=0).reshape(-1, len(ridge))
+    n_effective = (1.0 - ridge * variance).sum()
+    if is_symmetric:  # without the directions of equal coefficients
+        n_effective -= (factor.level / (factor.level + ridge)).sum()
+    return np.asarray(n_effective)
+
+
 def softmax_newton_step(
     factor: Any, gradient: Array, coef: Array, basis: Array, ridge: Array
 ) -> Array:
     """Newton step (..., C, d) of the penalised log-likelihood, in symmetric coding."""
+    if isinstance(factor, list):
+        rows = zip(factor, gradient, coef, strict=True)
+        return np.stack([softmax_newton_step(*row, basis, ridge) for row in rows])
+    if isinstance(factor, SymmetricFactor):
+        step = _cho_solve(factor.cholesky, gradient - ridge * coef)
+        return step - step.mean(axis=0)
     contrast_gradient = basis.T @ gradient - ridge * to_contrasts(coef, basis)
     if isinstance(factor, tuple):
         hessian, diagonal = factor
@@ -123,9 +235,6 @@ def softmax_newton_step(
             axes=(-2, -1),
             tol=NEWTON_CG_TOL,
         )
-    elif isinstance(factor, list):
-        pairs = zip(factor, contrast_gradient, strict=True)
-        step = np.stack([_cho_solve(cholesky, rhs) for cholesky, rhs in pairs])
     else:
         step = _cho_solve(factor, contrast_gradient)
     return basis @ step

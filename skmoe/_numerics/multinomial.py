@@ -7,7 +7,6 @@ the coefficients need no centring afterwards. For the order of the axes see `lin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -17,7 +16,6 @@ from scipy import linalg, sparse
 
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
-    column_products,
     conjugate_gradients,
     dense_grams,
     linear_predictor,
@@ -25,18 +23,15 @@ from skmoe._numerics.linalg import (
     weighted_column_sums,
     weighted_gram,
 )
+from skmoe._numerics.probability import FEW_CLASSES
 from skmoe._numerics.typing import TINY, Array, Design
 
 # Size of the largest Hessian that is formed; larger systems are solved by conjugate gradients.
 MAX_DENSE_HESSIAN = 1000
 
-# With more classes than these, pairs of classes are left out of the Hessian in the rows where one of
-# them has less than this probability, times the weight of the row relative to the largest.
-FEW_CLASSES = 8
-NEGLIGIBLE = 0.01
-
-# Columns of a design up to which their products are computed once for all pairs of classes.
-MAX_PRODUCT_COLUMNS = 40
+# Of more than FEW_CLASSES classes, pairs are left out of the Hessian in rows where one of them has
+# less than this probability, times the weight of the row relative to the largest.
+MIN_PAIR_PROB = 0.01
 
 # Tolerance of those conjugate gradients, which the next EM iteration continues.
 NEWTON_CG_TOL = 0.1
@@ -82,15 +77,15 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
     if not sparse.issparse(design):
         design = np.clip(design, -FLOAT32_SQRT_MAX, FLOAT32_SQRT_MAX)
     design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
-    if n_classes > FEW_CLASSES:
-        grams, unpack = _grams_of_rows(design)
-        blocks_of = partial(_blocks_of_likely_classes, grams)
-    else:
-        blocks_of, unpack = partial(_hessian_blocks, design), np.asarray
-    if probs.ndim > 2:
-        pairs = zip(weight, probs, strict=True)
-        return scale * np.stack([unpack(blocks_of(*pair)) for pair in pairs])
-    return scale * unpack(blocks_of(weight, probs))
+    blocks_of = partial(_hessian_blocks, design)
+    if n_classes > FEW_CLASSES and not sparse.issparse(design):
+        blocks_of = partial(_blocks_of_likely_pairs, _column_products(design), n_columns)
+    if probs.ndim == 2:
+        return scale * blocks_of(weight, probs)
+    blocks = np.empty((len(probs), n_classes, n_classes, n_columns, n_columns))
+    for k, pair in enumerate(zip(weight, probs, strict=True)):
+        np.multiply(scale, blocks_of(*pair), out=blocks[k])
+    return blocks
 
 
 def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
@@ -107,36 +102,42 @@ def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
     return blocks
 
 
-def _blocks_of_likely_classes(grams: Callable[..., Array], weight: Array, probs: Array) -> Array:
-    """Blocks (C, C, ...) without the pairs of classes that are improbable in a row.
+def _blocks_of_likely_pairs(products: Array, n_columns: int, weight: Array, probs: Array) -> Array:
+    """Blocks (C, C, d, d) without the pairs of classes of which one is improbable in a row.
 
     The blocks on the diagonal are exact. Each pair that is left out adds a positive semi-definite
     matrix, so that this one is at least half of the Hessian, and steps are not too long.
     """
-    classes = np.arange(len(probs))
     weighted = weight * probs
-    of_classes = grams(slice(None), weighted * (1.0 - probs))
-    blocks = np.zeros((len(probs), *of_classes.shape), dtype=probs.dtype)
-    blocks[classes, classes] = of_classes
+    likely = weighted > MIN_PAIR_PROB
+    classes = np.arange(len(probs))
+    blocks = np.zeros((len(probs), len(probs), products.shape[1]), probs.dtype)
+    blocks[classes, classes] = (weighted * (1.0 - probs)) @ products
     for a in classes[1:]:
-        rows = np.flatnonzero(weighted[a] > NEGLIGIBLE)
-        if len(rows):
-            pairs = np.take(probs[:a], rows, axis=1)
-            pairs *= -weighted[a, rows]
-            blocks[a, :a] = blocks[:a, a] = grams(rows, pairs)
-    return blocks
-
-
-def _grams_of_rows(design: Design) -> tuple[Callable[..., Array], Callable[[Array], Array]]:
-    """A function for Gram matrices of some rows, and one that gives them the shape (..., d, d)."""
-    n_columns = design.shape[1]
-    if n_columns > MAX_PRODUCT_COLUMNS or sparse.issparse(design):
-        return lambda rows, weights: dense_grams(design[rows], weights), lambda grams: grams
-    products = np.ascontiguousarray(column_products(design.T).T)
+        rows = np.flatnonzero(likely[a])
+        if 2 * len(rows) > len(weight):
+            blocks[a, :a] = (probs[:a] * -weighted[a]) @ products
+        elif len(rows):
+            pairs = probs[:a, rows] * -weighted[a, rows]
+            blocks[a, :a] = pairs @ np.take(products, rows, axis=0)
+        blocks[:a, a] = blocks[a, :a]
     index = np.empty((n_columns, n_columns), dtype=int)
     upper = np.triu_indices(n_columns)
     index[upper] = index[upper[::-1]] = np.arange(products.shape[1])
-    return lambda rows, weights: weights @ products[rows], lambda grams: grams[..., index]
+    return blocks[..., index]
+
+
+def _column_products(design: Array) -> Array:
+    """Products of all pairs of columns, (n, d (d + 1) / 2), contiguous for each row."""
+    n_rows, n_columns = design.shape
+    design = np.ascontiguousarray(design)
+    products = np.empty((n_rows, n_columns * (n_columns + 1) // 2), design.dtype)
+    start = 0
+    for i in range(n_columns):
+        end = start + n_columns - i
+        np.multiply(design[:, i:], design[:, i, None], out=products[:, start:end])
+        start = end
+    return products
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def log_softmax(logits: Array, axis: int = 0) -> Array:
     return shifted
 
 
-# Up to this number of classes a second exponential costs less than it saves in round-off.
-FEW_CLASSES = 4
+# With more classes the second exponential, of the log probabilities, is replaced by a division.
+FEW_CLASSES = 8
 
 
 def softmax_of_classes(logits: Array, y: Array) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ MAX_DENSE_HESSIAN = 1000
 
 # Of more than FEW_CLASSES classes, pairs are left out of the Hessian in rows where one of them has
 # less than this probability, times the weight of the row relative to the largest.
-MIN_PAIR_PROB = 0.01
+MIN_PAIR_PROB = 0.05
 
 # Tolerance of those conjugate gradients, which the next EM iteration continues.
 NEWTON_CG_TOL = 0.1

@@ -91,13 +91,15 @@ def softmax_of_classes(logits: Array, y: Array) -> tuple[Array, Array]:
     if logits.shape[1] <= FEW_CLASSES:
         log_probs = log_softmax(logits, axis=1)
         return log_probs[:, y, rows], np.exp(log_probs)
-    logits -= logits.max(axis=1, keepdims=True)
-    log_prob = logits[:, y, rows]
-    probs = np.exp(logits, out=logits)
-    total = probs.sum(axis=1)
-    probs /= total[:, None]
-    log_prob -= np.log(total)
-    return log_prob, probs
+    log_prob = np.empty((len(logits), len(y)))
+    for own, log_prob_of_y in zip(logits, log_prob, strict=True):  # the arrays of one fit in cache
+        own -= own.max(axis=0)
+        log_prob_of_y[:] = own[y, rows]
+        np.exp(own, out=own)
+        total = own.sum(axis=0)
+        own /= total
+        log_prob_of_y -= np.log(total)
+    return log_prob, logits
 
 
 def normalised_top_k(log_probs: Array, top_k: int | None) -> Array:

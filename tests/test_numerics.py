@@ -22,6 +22,7 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.multinomial import (
+    effective_coefficients,
     factorize_softmax_hessian,
     helmert_contrasts,
     softmax_gradient,
@@ -141,6 +142,71 @@ def test_softmax_derivatives_are_those_of_finite_differences(n_classes, rng):
         for d in range(4):
             slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
             assert_allclose(-blocks[a, :, d, :], slopes, atol=SINGLE)
+
+
+def many_classes(rng, n_classes=12):
+    """Probabilities of which few are large, and contrasts of that many classes."""
+    logits = 4.0 * rng.normal(size=(n_classes, 60))
+    return np.exp(log_softmax(logits)), helmert_contrasts(n_classes)
+
+
+def in_contrasts(hessian, basis):
+    size = basis.shape[1] * hessian.shape[-1]
+    return np.einsum("ai,abde,bj->idje", basis, hessian, basis).reshape(size, size)
+
+
+def exact_hessian(probs, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("skmoe._numerics.multinomial.FEW_CLASSES", 10**6)
+        return softmax_hessian(DESIGN, WEIGHT, probs)
+
+
+def test_hessians_of_many_classes_bound_half_of_the_exact_ones(monkeypatch, rng):
+    probs, basis = many_classes(rng)
+    exact, found = exact_hessian(probs, monkeypatch), softmax_hessian(DESIGN, WEIGHT, probs)
+    classes = np.arange(len(probs))
+    assert_allclose(found[classes, classes], exact[classes, classes], rtol=SINGLE, atol=SINGLE)
+    assert np.abs(found - exact).max() > 1e-3  # something is left out
+    gap = in_contrasts(found, basis) - 0.5 * in_contrasts(exact, basis)
+    assert np.linalg.eigvalsh(gap).min() > -SINGLE
+    monkeypatch.setattr("skmoe._numerics.multinomial.MIN_PAIR_PROB", 0.0)
+    assert_allclose(softmax_hessian(DESIGN, WEIGHT, probs), exact, rtol=SINGLE, atol=SINGLE)
+    several = softmax_hessian(DESIGN, np.stack([WEIGHT, WEIGHT]), np.stack([probs, probs]))
+    assert_allclose(several, np.stack([exact, exact]), rtol=SINGLE, atol=SINGLE)
+
+
+def test_steps_of_many_classes_solve_the_penalised_system(monkeypatch, rng):
+    probs, basis = many_classes(rng)
+    hessian, ridge = exact_hessian(probs, monkeypatch), ridge_diagonal(0.7, 4)
+    coef, gradient = (basis @ rng.normal(size=(11, 4)) for _ in range(2))
+    kept = hessian.copy()
+    step = softmax_newton_step(
+        factorize_softmax_hessian(hessian, basis, ridge), gradient, coef, basis, ridge
+    )
+    assert_allclose(hessian, kept, rtol=0.0)
+    assert_allclose(step.sum(axis=0), 0.0, atol=1e-12)
+    matrix = in_contrasts(hessian, basis) + np.diag(np.tile(ridge, 11))
+    expected = np.linalg.solve(matrix, (basis.T @ (gradient - ridge * coef)).ravel())
+    assert_allclose(basis.T @ step, expected.reshape(11, 4), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [3, 12])
+def test_effective_coefficients_are_the_trace_of_the_shrinkage(n_classes, monkeypatch, rng):
+    probs, basis = many_classes(rng, n_classes)
+    hessian, ridge = exact_hessian(probs, monkeypatch), ridge_diagonal(5.0, 4)
+    matrix = in_contrasts(hessian, basis)
+    penalised = matrix + np.diag(np.tile(ridge, n_classes - 1))
+    expected = np.trace(np.linalg.solve(penalised, matrix))
+    factor = factorize_softmax_hessian(hessian, basis, ridge)
+    assert_allclose(effective_coefficients(factor, ridge), expected, rtol=1e-4)
+    both = factorize_softmax_hessian(np.stack([hessian, hessian]), basis, ridge)
+    assert_allclose(effective_coefficients(both, ridge), [expected] * 2, rtol=1e-4)
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    implicit = softmax_hessian(DESIGN, WEIGHT, probs)
+    found = effective_coefficients(factorize_softmax_hessian(implicit, basis, ridge), ridge)
+    diagonal = np.diag(matrix)
+    expected = (diagonal / np.diag(penalised)).sum()
+    assert_allclose(found, expected, rtol=0.2)
 
 
 def test_extreme_rows_leave_hessians_finite(rng):

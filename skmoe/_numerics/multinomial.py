@@ -109,12 +109,13 @@ def _blocks_of_likely_pairs(products: Array, n_columns: int, weight: Array, prob
     matrix, so that this one is at least half of the Hessian, and steps are not too long.
     """
     weighted = weight * probs
-    likely = weighted > MIN_PAIR_PROB
     classes = np.arange(len(probs))
+    likely, likely_rows = np.nonzero(weighted > MIN_PAIR_PROB)
+    ends = np.searchsorted(likely, classes, side="right")
     blocks = np.zeros((len(probs), len(probs), products.shape[1]), probs.dtype)
     blocks[classes, classes] = (weighted * (1.0 - probs)) @ products
     for a in classes[1:]:
-        rows = np.flatnonzero(likely[a])
+        rows = likely_rows[ends[a - 1] : ends[a]]
         if 2 * len(rows) > len(weight):
             blocks[a, :a] = (probs[:a] * -weighted[a]) @ products
         elif len(rows):

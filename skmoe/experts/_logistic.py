@@ -93,6 +93,8 @@ class LogisticExperts(Experts):
 
     def at(self, params: LogisticParams, design: Design, y: Array) -> Any:
         """The family with the class probabilities at these rows and parameters."""
+        if type(self) is not LogisticExperts:  # a subclass may have other probabilities
+            return self
         log_prob, probs = softmax_of_classes(linear_predictor(params.coef, design), y)
         return _LogisticExpertsAt(self.alpha, self.n_classes, log_prob, probs)
 

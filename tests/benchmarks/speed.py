@@ -373,8 +373,8 @@ def classes(options):
                 fit=seconds,
                 iterations=ours.n_iter_,
                 ratio=seconds / base,
-                bound=round(float(ours.lower_bound_), 5),
-                log_loss=round(log_loss(y[n:], ours.predict_proba(X[n:])), 5),
+                bound=f"{ours.lower_bound_:.5f}",
+                log_loss=f"{log_loss(y[n:], ours.predict_proba(X[n:])):.5f}",
             )
 
 

@@ -52,6 +52,23 @@ def climb(parts, rows, n_plain=5, on_iteration=never, **options):
     return run_em(parts, split_into_blocks(rows, 100), EMStart(params), options, on_iteration)
 
 
+def test_the_bound_of_many_classes_never_falls_and_ends_where_exact_hessians_lead(monkeypatch):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 12, size=400)
+    X = rng.normal(size=(12, 2, 3))[y, rng.integers(0, 2, size=400)] + 0.5 * rng.normal(
+        size=(400, 3)
+    )
+
+    def fit():
+        moe = MixtureOfExpertsClassifier(2, n_init=1, tol=1e-8, max_iter=2000, random_state=0)
+        return quiet(moe, X, y)
+
+    found = fit()
+    assert min(np.diff(found.lower_bounds_)) > -1e-10
+    monkeypatch.setattr("skmoe._numerics.multinomial.FEW_CLASSES", 10**6)
+    assert_allclose(found.lower_bound_, fit().lower_bound_, atol=1e-4)
+
+
 @pytest.mark.parametrize(("parts", "rows"), PARTS)
 @pytest.mark.parametrize("n_plain", [3, 10**6])
 def test_the_bound_never_falls(parts, rows, n_plain):

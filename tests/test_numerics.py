@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 
 from skmoe._mixture.acceleration import squarem_step
 from skmoe._mixture.model import predictive_posterior
+from skmoe._numerics.evidence import n_determined_slopes, softmax_slopes
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     factorize_ridge,
@@ -141,6 +142,76 @@ def test_softmax_derivatives_are_those_of_finite_differences(n_classes, rng):
         for d in range(4):
             slopes = finite_differences(lambda at, a=a, d=d: gradient_at(at)[a, d], coef)
             assert_allclose(-blocks[a, :, d, :], slopes, atol=SINGLE)
+
+
+def many_classes(rng, n_classes=12):
+    """Probabilities of which few are large, and contrasts of that many classes."""
+    logits = 4.0 * rng.normal(size=(n_classes, 60))
+    return np.exp(log_softmax(logits)), helmert_contrasts(n_classes)
+
+
+def in_contrasts(hessian, basis):
+    size = basis.shape[1] * hessian.shape[-1]
+    return np.einsum("ai,abde,bj->idje", basis, hessian, basis).reshape(size, size)
+
+
+def exact_hessian(probs, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("skmoe._numerics.multinomial.FEW_CLASSES", 10**6)
+        return softmax_hessian(DESIGN, WEIGHT, probs)
+
+
+def test_hessians_of_many_classes_bound_half_of_the_exact_ones(monkeypatch, rng):
+    probs, basis = many_classes(rng)
+    exact = exact_hessian(probs, monkeypatch)
+    # A gate, which is a single model, has exact ones.
+    assert_allclose(softmax_hessian(DESIGN, WEIGHT, probs), exact)
+    several = np.stack([WEIGHT, WEIGHT]), np.stack([probs, probs])
+    found = softmax_hessian(DESIGN, *several)[1]
+    classes = np.arange(len(probs))
+    assert_allclose(found[classes, classes], exact[classes, classes], rtol=SINGLE, atol=SINGLE)
+    assert np.abs(found - exact).max() > 1e-3  # something is left out
+    gap = in_contrasts(found, basis) - 0.5 * in_contrasts(exact, basis)
+    assert np.linalg.eigvalsh(gap).min() > -SINGLE
+    monkeypatch.setattr("skmoe._numerics.multinomial.MIN_PAIR_PROB", 0.0)
+    every = softmax_hessian(DESIGN, *several)
+    assert_allclose(every, np.stack([exact, exact]), rtol=SINGLE, atol=SINGLE)
+
+
+def test_steps_of_many_classes_solve_the_penalised_system(monkeypatch, rng):
+    probs, basis = many_classes(rng)
+    hessian, ridge = exact_hessian(probs, monkeypatch), ridge_diagonal(0.7, 4)
+    coef, gradient = (basis @ rng.normal(size=(11, 4)) for _ in range(2))
+    kept = hessian.copy()
+    step = softmax_newton_step(
+        factorize_softmax_hessian(hessian, basis, ridge), gradient, coef, basis, ridge
+    )
+    assert_allclose(hessian, kept, rtol=0.0)
+    assert_allclose(step.sum(axis=0), 0.0, atol=1e-12)
+    matrix = in_contrasts(hessian, basis) + np.diag(np.tile(ridge, 11))
+    expected = np.linalg.solve(matrix, (basis.T @ (gradient - ridge * coef)).ravel())
+    assert_allclose(basis.T @ step, expected.reshape(11, 4), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [3, 12])
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_determined_slopes_of_softmax_models_are_traces(n_classes, n_models, monkeypatch, rng):
+    probs, basis = many_classes(rng, n_classes)
+    hessian, coef = exact_hessian(probs, monkeypatch), basis @ rng.normal(size=(n_classes - 1, 4))
+    matrix = in_contrasts(hessian, basis)
+    penalty = np.tile(ridge_diagonal(5.0, 4), n_classes - 1)
+    expected = np.trace(np.linalg.solve(matrix + np.diag(penalty), matrix))
+    hessians, coefs = (np.stack([a] * n_models) if n_models > 1 else a for a in (hessian, coef))
+    slopes = softmax_slopes(hessians, basis, 5.0, coefs, coefs)
+    # Intercepts are not penalised, and all of them are determined.
+    found = n_determined_slopes(5.0, slopes).sum() + n_models * (n_classes - 1)
+    assert_allclose(found, n_models * expected, rtol=1e-4)
+    assert_allclose(basis @ slopes.values[: n_classes - 1], coef[:, :-1])
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    implicit = softmax_slopes(softmax_hessian(DESIGN, WEIGHT, probs), basis, 5.0, coef, coef)
+    diagonal = np.diag(matrix) / (np.diag(matrix) + penalty)
+    found = n_determined_slopes(5.0, implicit).sum() + n_classes - 1
+    assert_allclose(found, diagonal.sum(), rtol=0.2)
 
 
 def test_extreme_rows_leave_hessians_finite(rng):

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.offset_design import OffsetDesign
-from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LinearExperts
+from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES as DISTRIBUTION_FAMILIES
 from skmoe.gates import GATES
 from skmoe.protocols import Experts, Gate
@@ -268,6 +268,28 @@ def test_sums_of_experts_add_up_over_blocks(family, y, rng):
         ]
         whole = family.hessian(params, DESIGN, y, RESP)
         assert_allclose(whole, sum(parts), rtol=SINGLE, atol=SINGLE)
+
+
+@pytest.mark.parametrize("n_classes", [3, 12])
+def test_logistic_experts_in_an_e_step_compute_what_they_are(n_classes, rng):
+    family, y = LogisticExperts(n_classes=n_classes), rng.integers(0, n_classes, size=N_ROWS)
+    params = somewhere(family.init_params(N_EXPERTS, 3), rng)
+    found = family.at(params, DESIGN, y)
+    assert_allclose(found.log_prob(params, DESIGN, y), family.log_prob(params, DESIGN, y))
+    assert_allclose(found.mean(params, DESIGN), family.mean(params, DESIGN))
+    for name in ("statistics", "hessian"):
+        one, other = (getattr(part, name)(params, DESIGN, y, RESP) for part in (found, family))
+        assert_allclose(np.asarray(one), np.asarray(other), rtol=SINGLE, atol=SINGLE)
+
+
+def test_probabilities_of_a_subclass_are_its_own(rng):
+    class Even(LogisticExperts):
+        def mean(self, params, design):
+            return np.full((N_EXPERTS, self.n_classes, design.shape[0]), 1.0 / self.n_classes)
+
+    family, y = Even(n_classes=3), rng.integers(0, 3, size=N_ROWS)
+    params = somewhere(family.init_params(N_EXPERTS, 3), rng)
+    assert_allclose(family.at(params, DESIGN, y).mean(params, DESIGN), 1.0 / 3.0)
 
 
 @pytest.mark.parametrize("gate", ALL_GATES)

@@ -60,6 +60,9 @@ def e_step_block(
     With given responsibilities, of rows (K, n) or of units (K, U), the log-likelihood is the
     expected complete-data log-likelihood.
     """
+    # What the family computes once for density, statistics and Hessian is kept for this block only.
+    experts = model.experts.at(params.experts, rows.expert_design, rows.y)
+    model = model._replace(experts=experts)
     log_gate, joint = log_joint(model, params, rows)
     if resp is None:
         resp, log_density = posterior(model, joint)

@@ -39,9 +39,11 @@ MAX_INIT_COLUMNS = 50
 ROUND_DECIMALS = 9
 
 # Linear model tree: number of candidate thresholds of a split variable (at weighted quantiles),
-# maximum number of split variables tried in a leaf, and ridge penalty relative to the diagonal.
+# maximum number of columns and of fitted values tried in a leaf, and ridge penalty relative to the
+# diagonal.
 N_THRESHOLDS = 12
 MAX_SPLIT_VARIABLES = 20
+MAX_SPLIT_TARGETS = 10
 RELATIVE_RIDGE = 1e-3
 
 
@@ -261,7 +263,8 @@ def _best_split(X: Array, Y: Array, weight: Array, in_leaf: Array) -> tuple[floa
 def _split_variables(design: Array, targets: Array, weight: Array, coef: Array) -> list[Array]:
     """Columns of the design, and the fitted values of each target.
 
-    Of many columns only those that are most correlated with the absolute residuals are used.
+    Of many columns only those that are most correlated with the absolute residuals are used, and of
+    many targets only those whose fitted values vary most.
     """
     fitted = coef @ design.T
     columns = np.arange(design.shape[1] - 1)
@@ -271,6 +274,10 @@ def _split_variables(design: Array, targets: Array, weight: Array, coef: Array) 
         covariance = np.abs((residual - residual.mean(axis=1, keepdims=True)) @ design[:, :-1])
         ranked = np.argsort(-covariance.max(axis=0), kind="stable")
         columns = np.sort(ranked[:MAX_SPLIT_VARIABLES])
+    if len(fitted) > MAX_SPLIT_TARGETS:
+        variance = np.square(fitted - fitted.mean(axis=1, keepdims=True)) @ weight
+        ranked = np.argsort(-np.round(variance, ROUND_DECIMALS), kind="stable")
+        fitted = fitted[np.sort(ranked[:MAX_SPLIT_TARGETS])]
     return [*design[:, columns].T, *np.round(fitted, ROUND_DECIMALS)]
 
 

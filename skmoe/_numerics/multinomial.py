@@ -8,7 +8,7 @@ the coefficients need no centring afterwards. For the order of the axes see `lin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,15 @@ from skmoe._numerics.linalg import (
     weighted_column_sums,
     weighted_gram,
 )
+from skmoe._numerics.probability import FEW_CLASSES
 from skmoe._numerics.typing import TINY, Array, Design
 
 # Size of the largest Hessian that is formed; larger systems are solved by conjugate gradients.
 MAX_DENSE_HESSIAN = 1000
+
+# Of more than FEW_CLASSES classes, pairs are left out of the Hessian in rows where one of them has
+# less than this probability, times the weight of the row relative to the largest.
+MIN_PAIR_PROB = 0.05
 
 # Tolerance of those conjugate gradients, which the next EM iteration continues.
 NEWTON_CG_TOL = 0.1
@@ -63,7 +68,8 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
 
     Returns blocks (..., C, C, d, d), or a `SoftmaxHessian` if these would be too large. The blocks
     are computed in single precision, which affects only the direction of Newton steps and not their
-    limit, because the gradient is in double precision.
+    limit, because the gradient is in double precision. For several models of more than
+    `FEW_CLASSES` classes, pairs of classes are left out in rows where one of them is improbable.
     """
     n_classes, n_columns = probs.shape[-2], design.shape[1]
     if (n_classes - 1) * n_columns > MAX_DENSE_HESSIAN:
@@ -72,10 +78,15 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
     if not sparse.issparse(design):
         design = np.clip(design, -FLOAT32_SQRT_MAX, FLOAT32_SQRT_MAX)
     design, weight, probs = (a.astype(np.float32) for a in (design, weight / scale, probs))
-    if probs.ndim > 2:
-        pairs = zip(weight, probs, strict=True)
-        return scale * np.stack([_hessian_blocks(design, *pair) for pair in pairs])
-    return scale * _hessian_blocks(design, weight, probs)
+    if probs.ndim == 2:
+        return scale * _hessian_blocks(design, weight, probs)
+    blocks_of = partial(_hessian_blocks, design)
+    if n_classes > FEW_CLASSES and not sparse.issparse(design):
+        blocks_of = partial(_blocks_of_likely_pairs, _column_products(design), n_columns)
+    blocks = np.empty((len(probs), n_classes, n_classes, n_columns, n_columns))
+    for k, pair in enumerate(zip(weight, probs, strict=True)):
+        np.multiply(scale, blocks_of(*pair), out=blocks[k])
+    return blocks
 
 
 def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
@@ -92,16 +103,69 @@ def _hessian_blocks(design: Design, weight: Array, probs: Array) -> Array:
     return blocks
 
 
-def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
-    """Factorization of a `softmax_hessian` with a ridge penalty, in contrast coordinates.
+def _blocks_of_likely_pairs(products: Array, n_columns: int, weight: Array, probs: Array) -> Array:
+    """Blocks (C, C, d, d) without the pairs of classes of which one is improbable in a row.
 
-    Returns a lower Cholesky factor; a list of factors for the Hessians of several experts; or the
-    pair of a `SoftmaxHessian` and the diagonal of its penalised contrasts.
+    The blocks on the diagonal are exact. Each pair that is left out adds a positive semi-definite
+    matrix, so that this one is at least half of the Hessian, and steps are not too long.
+    """
+    weighted = weight * probs
+    classes = np.arange(len(probs))
+    likely, likely_rows = np.nonzero(weighted > MIN_PAIR_PROB)
+    ends = np.searchsorted(likely, classes, side="right")
+    blocks = np.zeros((len(probs), len(probs), products.shape[1]), probs.dtype)
+    blocks[classes, classes] = (weighted * (1.0 - probs)) @ products
+    for a in classes[1:]:
+        rows = likely_rows[ends[a - 1] : ends[a]]
+        if 2 * len(rows) > len(weight):
+            blocks[a, :a] = (probs[:a] * -weighted[a]) @ products
+        elif len(rows):
+            pairs = probs[:a, rows] * -weighted[a, rows]
+            blocks[a, :a] = pairs @ np.take(products, rows, axis=0)
+        blocks[:a, a] = blocks[a, :a]
+    index = np.empty((n_columns, n_columns), dtype=int)
+    upper = np.triu_indices(n_columns)
+    index[upper] = index[upper[::-1]] = np.arange(products.shape[1])
+    return blocks[..., index]
+
+
+def _column_products(design: Array) -> Array:
+    """Products of all pairs of columns, (n, d (d + 1) / 2), contiguous for each row."""
+    n_rows, n_columns = design.shape
+    design = np.ascontiguousarray(design)
+    products = np.empty((n_rows, n_columns * (n_columns + 1) // 2), design.dtype)
+    start = 0
+    for i in range(n_columns):
+        end = start + n_columns - i
+        np.multiply(design[:, i:], design[:, i, None], out=products[:, start:end])
+        start = end
+    return products
+
+
+@dataclass(frozen=True)
+class SymmetricFactor:
+    """Cholesky factor of a penalised softmax Hessian in symmetric coding, (C * d, C * d).
+
+    Coefficients that are equal for all classes have no effect on the likelihood: curvature is added
+    in their directions, which steps do not use.
+    """
+
+    cholesky: Array
+
+
+def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
+    """Factorization of a `softmax_hessian` with a ridge penalty.
+
+    Returns a lower Cholesky factor in contrast coordinates, or a `SymmetricFactor` of more than
+    `FEW_CLASSES` classes; a list of these for the Hessians of several experts; or the pair of a
+    `SoftmaxHessian` and the diagonal of its penalised contrasts.
     """
     if isinstance(hessian, SoftmaxHessian):
         return hessian, np.square(basis.T) @ hessian.diagonal() + ridge
     if hessian.ndim > 4:
         return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in hessian]
+    if len(hessian) > FEW_CLASSES:
+        return _symmetric_factor(hessian, ridge)
     return _cholesky(contrast_hessian(hessian, basis) + np.diag(np.tile(ridge, basis.shape[1])))
 
 
@@ -113,10 +177,29 @@ def contrast_hessian(hessian: Array, basis: Array) -> Array:
     return reduced.reshape(size, size)
 
 
+def _symmetric_factor(hessian: Array, ridge: Array) -> SymmetricFactor:
+    """Factorization without the change to contrasts, which takes longer than the Cholesky one."""
+    n_classes, n_columns = len(hessian), len(ridge)
+    matrix = hessian.swapaxes(1, 2).copy()  # (C, d, C, d)
+    columns, classes = np.arange(n_columns), np.arange(n_classes)
+    level = np.maximum(np.einsum("aadd->d", hessian) / n_classes, TINY)
+    matrix[:, columns, :, columns] += (level / n_classes)[:, None, None]
+    matrix = matrix.reshape(n_classes * n_columns, -1)
+    index = np.arange(len(matrix))
+    matrix[index, index] += np.tile(ridge, len(classes))
+    return SymmetricFactor(_cholesky(matrix))
+
+
 def softmax_newton_step(
     factor: Any, gradient: Array, coef: Array, basis: Array, ridge: Array
 ) -> Array:
     """Newton step (..., C, d) of the penalised log-likelihood, in symmetric coding."""
+    if isinstance(factor, list):
+        rows = zip(factor, gradient, coef, strict=True)
+        return np.stack([softmax_newton_step(*row, basis, ridge) for row in rows])
+    if isinstance(factor, SymmetricFactor):
+        step = _cho_solve(factor.cholesky, gradient - ridge * coef)
+        return step - step.mean(axis=0)
     contrast_gradient = basis.T @ gradient - ridge * to_contrasts(coef, basis)
     if isinstance(factor, tuple):
         hessian, diagonal = factor
@@ -128,9 +211,6 @@ def softmax_newton_step(
             axes=(-2, -1),
             tol=NEWTON_CG_TOL,
         )
-    elif isinstance(factor, list):
-        pairs = zip(factor, contrast_gradient, strict=True)
-        step = np.stack([_cho_solve(cholesky, rhs) for cholesky, rhs in pairs])
     else:
         step = _cho_solve(factor, contrast_gradient)
     return basis @ step

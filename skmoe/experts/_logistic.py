@@ -16,13 +16,17 @@ from skmoe._numerics.evidence import (
     softmax_slopes,
     without_dropped,
 )
-from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
+from skmoe._numerics.linalg import (
+    linear_predictor,
+    rescale_coefficients,
+    ridge_diagonal,
+    weighted_column_sums,
+)
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
     helmert_contrasts,
     hessian_product,
-    softmax_gradient,
     softmax_hessian,
     softmax_information,
     softmax_newton_step,
@@ -30,7 +34,7 @@ from skmoe._numerics.multinomial import (
     softmax_surrogate,
     to_contrasts,
 )
-from skmoe._numerics.probability import log_softmax
+from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.typing import Array, Design, Penalty
 from skmoe.protocols import Experts
 
@@ -95,6 +99,13 @@ class LogisticExperts(Experts):
         """Equal probabilities of the classes."""
         return LogisticParams(np.zeros((n_experts, self.n_classes, n_columns)))
 
+    def at(self, params: LogisticParams, design: Design, y: Array) -> Any:
+        """The family with the class probabilities at these rows and parameters."""
+        if type(self) is not LogisticExperts:  # a subclass may have other probabilities
+            return self
+        log_prob, probs = softmax_of_classes(linear_predictor(params.coef, design), y)
+        return _LogisticExpertsAt(self.alpha, self.n_classes, log_prob, probs)
+
     def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
         """Log probability of the class codes y (n,) under each expert, (K, n)."""
         log_probs = log_softmax(linear_predictor(params.coef, design), axis=1)
@@ -112,9 +123,9 @@ class LogisticExperts(Experts):
         self, params: LogisticParams, design: Design, y: Array, resp: Array
     ) -> LogisticStatistics:
         """Gradient of the expected log-likelihood."""
-        targets = np.zeros((len(resp), self.n_classes, len(y)))
-        targets[:, y, np.arange(len(y))] = resp
-        return LogisticStatistics(softmax_gradient(design, targets, self.mean(params, design)))
+        residual = -resp[:, None] * self.mean(params, design)
+        residual[:, y, np.arange(len(y))] += resp
+        return LogisticStatistics(weighted_column_sums(residual, design))
 
     def hessian(self, params: LogisticParams, design: Design, y: Array, resp: Array) -> Any:
         """Negative Hessian of the expected log-likelihood of each expert."""
@@ -253,3 +264,19 @@ class LogisticExperts(Experts):
     def to_onnx(self, graph: Any, params: LogisticParams, linear_predictor: Any) -> Any:
         """Class probabilities, (n, K, C)."""
         return graph("Softmax", linear_predictor(params.coef), axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class _LogisticExpertsAt(LogisticExperts):
+    """Logistic experts in one E-step, whose probabilities are computed once."""
+
+    row_log_prob: Any = None  # of y, (K, n)
+    probs: Any = None  # of all classes, (K, C, n)
+
+    def log_prob(self, params: LogisticParams, design: Design, y: Array) -> Array:
+        """Log probability of y, as it was computed."""
+        return self.row_log_prob
+
+    def mean(self, params: LogisticParams, design: Design) -> Array:
+        """Class probabilities, as they were computed."""
+        return self.probs

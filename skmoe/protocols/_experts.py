@@ -106,6 +106,14 @@ class Experts(Part):
 
     # --- defaults ---
 
+    def at(self, params: Any, design: Design, y: Array) -> Any:
+        """The family for one E-step at these rows and parameters; it may keep what it has computed.
+
+        Its `log_prob`, `mean`, `statistics` and `hessian` are called with the same arguments.
+        Default: the family itself, which keeps nothing.
+        """
+        return self
+
     def mean_of(self, params: Any, k: int, design: Design) -> Array:
         """Mean under expert k, (m, n), or its class probabilities, (C, n)."""
         return self.mean(params, design)[k]

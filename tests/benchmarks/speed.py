@@ -15,13 +15,16 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.validation import validate_data
 from tables import load_tables
@@ -37,9 +40,11 @@ from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_inte
 from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
 from skmoe._mixture.m_step import m_step_from, params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe.experts import GeneralizedLinearExperts, LinearExperts
+from skmoe._numerics import multinomial
+from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
+from skmoe.protocols import Experts
 
 PRODUCT_ROWS = 8192
 
@@ -328,6 +333,51 @@ def classifier(options):
         )
 
 
+def clusters(n_rows, n_classes, n_features=16, seed=0):
+    """Rows of classes that are mixtures of four clusters each, with features rounded to 0 to 15."""
+    rng = np.random.default_rng(seed)
+    centre = 0.9 * rng.normal(size=(n_classes, 1, n_features))
+    centre = centre + rng.normal(size=(n_classes, 4, n_features))
+    scale = rng.uniform(0.5, 1.5, size=centre.shape)
+    y, part = rng.integers(n_classes, size=n_rows), rng.integers(4, size=n_rows)
+    X = centre[y, part] + scale[y, part] * rng.normal(size=(n_rows, n_features))
+    return np.round(np.clip(7.5 + 2.0 * X, 0.0, 15.0)), y
+
+
+@contextmanager
+def exact_hessians():
+    """Every pair of classes in the Hessians, and probabilities computed for each use of them."""
+    few, at = multinomial.FEW_CLASSES, LogisticExperts.at
+    multinomial.FEW_CLASSES, LogisticExperts.at = 10**9, Experts.at
+    try:
+        yield
+    finally:
+        multinomial.FEW_CLASSES, LogisticExperts.at = few, at
+
+
+def classes(options):
+    """Fits of few and many classes beside K of LogisticRegression, and exact Hessians; goal 15."""
+    n = 1000 if options.quick else 5000
+    for n_classes in (3, 10, 26):
+        X, y = clusters(2 * n, n_classes)
+        X = StandardScaler().fit(X[:n]).transform(X)
+        moe, logistic = MixtureOfExpertsClassifier(4, random_state=0), LogisticRegression()
+        for way, setting in [("default", nullcontext), ("exact", exact_hessians)]:
+            _, base = timed(lambda: [clone(logistic).fit(X[:n], y[:n]) for _ in range(4)], 3)
+            with setting():
+                ours, seconds = timed(lambda: clone(moe).fit(X[:n], y[:n]), 2)
+            say(
+                classes=n_classes,
+                way=way,
+                logistic=base,
+                fit=seconds,
+                iterations=ours.n_iter_,
+                ratio=seconds / base,
+                bound=f"{ours.lower_bound_:.5f}",
+                log_loss=f"{log_loss(y[n:], ours.predict_proba(X[n:])):.5f}",
+            )
+
+
 def wide(options):
     """Many columns, at most 50 iterations; goals: minutes, memory linear in what is stored."""
     rng = np.random.default_rng(0)
@@ -472,6 +522,7 @@ SECTIONS = {
         small,
         million,
         classifier,
+        classes,
         wide,
         experts,
         prediction,

@@ -15,7 +15,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--fuzz-cases",
         type=int,
-        default=120,
+        default=32,
         help="number of random cases of tests/test_fuzz.py, each of which takes about 0.3 s",
     )
 

@@ -13,7 +13,7 @@ CONFIGURATIONS = [
     MixtureOfExpertsRegressor(gate="constant", dispersion="shared", dispersion_prior=0.0),
     MixtureOfExpertsRegressor(n_experts=3, init="kmeans", n_init=1, alpha=1.0),
     MixtureOfExpertsRegressor(n_experts=1),
-    MixtureOfExpertsRegressor(n_experts=2, expert="tree", n_init=2),
+    MixtureOfExpertsRegressor(n_experts=2, expert="tree", n_init=1, cross_fit=2, max_iter=4),
     MixtureOfExpertsRegressor(n_experts=3, top_k=2, balance=0.1),
     MixtureOfExpertsRegressor(n_experts=2, combine="average", n_init=2),
     MixtureOfExpertsRegressor(n_experts=2, base=Ridge()),
@@ -21,7 +21,7 @@ CONFIGURATIONS = [
     MixtureOfExpertsClassifier(),
     MixtureOfExpertsClassifier(n_experts=2, base=LogisticRegression(), combine="average", n_init=2),
     MixtureOfExpertsClassifier(gate="constant", init="random"),
-    MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=2),
+    MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=1, cross_fit=2, max_iter=4),
     MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced"),
 ]
 

@@ -101,7 +101,7 @@ CASES = [
 @pytest.mark.parametrize("cross_fit", [3, False])
 @pytest.mark.parametrize(("moe", "features", "y"), CASES)
 def test_the_bound_never_falls_whatever_the_expert(moe, features, y, cross_fit):
-    moe = clone(moe).set_params(n_init=1, random_state=0, cross_fit=cross_fit, max_iter=10)
+    moe = clone(moe).set_params(n_init=1, random_state=0, cross_fit=cross_fit, max_iter=5)
     quiet(moe, features, y)
     assert np.diff(moe.lower_bounds_, prepend=moe.lower_bounds_[0]).min() > -1e-10
     assert len(moe.experts_) == 2

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 # Ten tables for each seed, two hundred in all.
-SEEDS = range(20)
-TABLES = 10
+SEEDS = range(12)
+TABLES = 5
 
 
 def tables(seed):

@@ -49,12 +49,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     base : classifier or None, default=None
         A model to build on, such as boosted trees. Its out-of-fold log probabilities are additional
         features of experts and gate. It must accept `sample_weight` and have `predict_proba`.
-    alpha : float or None, default=None
+    alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
-        `LogisticRegression`; None for 1, or for 10 on a `base`. Intercepts are free. Other experts
-        do not use it.
-    gate_alpha : float, default=1.0
-        L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
+        `LogisticRegression`, typically 0.1 to 100; None for 1, or for 10 on a `base`. "auto" finds
+        it by maximising the evidence, "ard" finds one for each feature and drops features that no
+        expert needs. Intercepts are free. Other experts do not use it.
+    gate_alpha : float, "auto" or "ard", default=1.0
+        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. A gate
+        object has its own.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
@@ -130,6 +132,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         estimator, to tools that read `coef_`, such as `shap.Explainer`.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
+    alpha_, gate_alpha_ : float or ndarray
+        Penalties of experts and gate. With "ard" one for each feature (each column of
+        `gate_coef_`): infinite for dropped features, NaN for unused ones. Missing in an average of
+        starts, each of which has its own.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number of experts was selected: the numbers tried, and the mean log density of
         held-out rows, or the negative criterion.
@@ -151,7 +157,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
-        The same after each iteration of the kept start. It never falls.
+        The same after each iteration of the kept start. It never falls. If penalties are found,
+        after each iteration with the last ones, since other penalties give another function.
     start_lower_bounds_ : ndarray of shape (n_init,)
         Lower bound of each start when it was dropped or selected. Only those of starts that have
         converged can be compared.
@@ -161,7 +168,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
     n_iter_ : int
-        Number of iterations of the kept start.
+        Number of iterations of the kept start, those in the search of penalties included.
     converged_ : bool
         Whether EM converged.
     n_parameters_ : float

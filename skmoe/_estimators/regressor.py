@@ -60,12 +60,15 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         both together. It must accept `sample_weight`. Under a log link its predictions, which must
         be positive, are factors of the means of the experts; with an `offset` it is fitted to y per
         unit of exposure. Experts of other links are refused.
-    alpha : float or None, default=None
+    alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
-        of linear experts as in `Ridge`. None for 0.1, or for 10 on a `base`, whose residuals depend
-        little on the features. Intercepts are free. Trees and other estimators do not use it.
-    gate_alpha : float, default=1.0
-        L2 penalty on the slopes of the gate, for standardised features. A gate object has its own.
+        of linear experts as in `Ridge`; typically 0.01 to 100. None for 0.1, or for 10 on a `base`,
+        whose residuals depend little on the features. "auto" finds it by maximising the evidence,
+        "ard" finds one for each feature and drops features that no expert needs [3]_ [4]_. Intercepts
+        are free. Trees and other estimators do not use it.
+    gate_alpha : float, "auto" or "ard", default=1.0
+        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. A gate
+        object has its own.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
@@ -88,10 +91,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         the gate. It favours equal use of the experts.
     dispersion : {"per_expert", "shared"}, default="per_expert"
         Whether each expert has dispersion parameters of its own, such as its noise variance.
-    dispersion_prior : float, default=10.0
+    dispersion_prior : float or "auto", default=10.0
         Strength, in rows, of the inverse-gamma prior on each noise variance, squared scale,
         variance of log(y) or inverse shape; counts and ratings have none. Its scale is estimated
         from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
+        "auto" estimates strength and scale from the dispersions of the experts [5]_.
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
         a regression tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto"
@@ -151,6 +155,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         variance is the mean plus `dispersion_` times the squared mean. NaN for experts without.
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
+    alpha_, gate_alpha_ : float or ndarray
+        Penalties of experts and gate. With "ard" one for each feature (each column of
+        `gate_coef_`): infinite for dropped features, NaN for unused ones. Missing in an average of
+        starts, each of which has its own.
+    dispersion_prior_ : float
+        Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in the squared units of y:
         out-of-fold for experts that are estimators, NaN for those with their own predictive
@@ -176,7 +186,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
-        The same after each iteration of the kept start. It never falls.
+        The same after each iteration of the kept start. It never falls. If penalties are found,
+        after each iteration with the last ones, since other penalties give another function.
     start_lower_bounds_ : ndarray of shape (n_init,)
         Lower bound of each start when it was dropped or selected. Only those of starts that have
         converged can be compared.
@@ -186,7 +197,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
     n_iter_ : int
-        Number of iterations of the kept start.
+        Number of iterations of the kept start, those in the search of penalties included.
     converged_ : bool
         Whether EM converged.
     n_parameters_ : float
@@ -219,6 +230,13 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
        local experts", Neural Computation 3, 79-87.
     .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
        algorithm", Neural Computation 6, 181-214.
+    .. [3] S. Waterhouse, D. MacKay and T. Robinson (1996), "Bayesian methods for mixtures of
+       experts", Advances in Neural Information Processing Systems 8, 351-357.
+    .. [4] M. E. Tipping (2001), "Sparse Bayesian learning and the relevance vector machine",
+       Journal of Machine Learning Research 1, 211-244.
+    .. [5] G. K. Smyth (2004), "Linear models and empirical Bayes methods for assessing differential
+       expression in microarray experiments", Statistical Applications in Genetics and Molecular
+       Biology 3, 3.
 
     Examples
     --------

@@ -64,8 +64,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
         of linear experts as in `Ridge`; typically 0.01 to 100. None for 0.1, or for 10 on a `base`,
         whose residuals depend little on the features. "auto" finds it by maximising the evidence,
-        "ard" finds one for each feature and drops features that no expert needs [3]_ [4]_. Intercepts
-        are free. Trees and other estimators do not use it.
+        "ard" finds one for each feature and drops features that no expert needs [3]_ [4]_.
+        Intercepts are free. Trees and other estimators do not use it.
     gate_alpha : float, "auto" or "ard", default=1.0
         L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. A gate
         object has its own.

@@ -127,6 +127,17 @@ def _take(
     return Dataset(gate_design, expert_design, rows.y[..., index], weight, units)
 
 
+def merge_folds(rows: Any, n_folds: int) -> Any:
+    """Rows whose folds of cross-fitting are merged to `n_folds`; others as they are."""
+    features = rows.expert_design
+    if not isinstance(features, RawFeatures) or features.fold is None:
+        return rows
+    merged = features.fold % n_folds
+    if np.array_equal(merged, features.fold):
+        return rows
+    return rows._replace(expert_design=features._replace(fold=merged))
+
+
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     """Blocks of at most `size` rows, or of one unit; they are views of dense arrays.
 

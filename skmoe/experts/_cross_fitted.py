@@ -52,6 +52,10 @@ MIN_FIT_ROWS = 20
 # sum since its last fit.
 REFIT_TOL = 1e-2
 
+# Refits wait until gate and variances have adapted to the last ones, which costs nearly nothing:
+# until the last change of all responsibilities is at most this fraction of that since the last fits.
+SETTLED_FRACTION = 0.25
+
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
 
@@ -207,11 +211,11 @@ class CrossFittedExperts(Experts):
     ) -> EstimatorParams:
         """Refit experts whose responsibilities changed, unless this decreases the objective."""
         _, y, resp = statistics
-        (models, predictions, log_density), last_resp = self._copy_state(params, resp)
-        to_refit = [k for k in range(len(resp)) if _responsibilities_changed(last_resp[k], resp[k])]
+        (models, predictions, log_density), fit_resp = self._copy_state(params, resp)
+        to_refit = _experts_to_refit(fit_resp, params.last_resp, resp)
         refits = self._refit(to_refit, statistics)
         objective = self._objective(predictions, log_density, params.log_variance, y, resp)
-        last_resp[to_refit] = resp[to_refit]
+        fit_resp[to_refit] = resp[to_refit]
         new_predictions, new_log_density = predictions.copy(), log_density.copy()
         new_predictions[to_refit] = refits.predictions
         new_log_density[to_refit] = refits.log_density
@@ -223,7 +227,9 @@ class CrossFittedExperts(Experts):
                 models[k] = new_models
                 predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
         log_variance = self._log_variance(predictions, y, resp, params.log_variance)
-        return EstimatorParams(tuple(models), log_variance, predictions, log_density, last_resp)
+        return EstimatorParams(
+            tuple(models), log_variance, predictions, log_density, fit_resp, resp
+        )
 
     def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
         """Copies of models, predictions and responsibilities; placeholders before the first fit."""
@@ -311,7 +317,7 @@ class CrossFittedExperts(Experts):
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
-        return params._replace(oof_predictions=None, oof_log_density=None, resp_at_last_fit=None)
+        return EstimatorParams(params.models, params.log_variance, None, None, None)
 
     def concatenate(
         self, params: Sequence[EstimatorParams]
@@ -376,9 +382,17 @@ class CrossFittedExperts(Experts):
         return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
 
 
-def _responsibilities_changed(previous: Array, resp: Array) -> bool:
-    """Whether responsibilities have changed enough since the last fit for a refit."""
-    return float(np.abs(resp - previous).sum()) > REFIT_TOL * float(resp.sum())
+def _experts_to_refit(fit_resp: Array, last_resp: Array | None, resp: Array) -> list[int]:
+    """Experts whose responsibilities have changed since their last fit, once all have settled.
+
+    `fit_resp` (K, n) are those of the last fits, and `last_resp` those of the last M-step.
+    """
+    change = np.abs(resp - fit_resp).sum(axis=1)
+    if last_resp is not None and (
+        np.abs(resp - last_resp).sum() > SETTLED_FRACTION * change.sum()
+    ):
+        return []
+    return np.flatnonzero(change > REFIT_TOL * resp.sum(axis=1)).tolist()
 
 
 def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:

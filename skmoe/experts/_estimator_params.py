@@ -17,6 +17,7 @@ class EstimatorParams(NamedTuple):
     oof_predictions: Array | None
     oof_log_density: Array | None  # (K, n); zero for experts without their own density
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
+    last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
 
 
 class AllRows(NamedTuple):

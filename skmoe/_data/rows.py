@@ -31,6 +31,7 @@ class RawFeatures(NamedTuple):
     fold: Array | None = None  # of each row in cross-fitting; None for new rows or without folds
     metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
     offset: Array | None = None  # log exposures, (n,) or (m, n)
+    is_validated: bool = False  # whether trees may skip the validation of X
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -125,17 +126,6 @@ def _take(
     if isinstance(offset, np.ndarray):
         expert_design = with_offset(expert_design, offset[..., index])
     return Dataset(gate_design, expert_design, rows.y[..., index], weight, units)
-
-
-def merge_folds(rows: Any, n_folds: int) -> Any:
-    """Rows whose folds of cross-fitting are merged to `n_folds`; others as they are."""
-    features = rows.expert_design
-    if not isinstance(features, RawFeatures) or features.fold is None:
-        return rows
-    merged = features.fold % n_folds
-    if np.array_equal(merged, features.fold):
-        return rows
-    return rows._replace(expert_design=features._replace(fold=merged))
 
 
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:

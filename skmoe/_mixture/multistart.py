@@ -23,7 +23,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.rows import Dataset, merge_folds, split_into_blocks
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.em import (
     EMOptions,
     EMResult,
@@ -50,10 +50,6 @@ from skmoe._numerics.typing import TINY, Array
 # estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = 15
 N_ITER_FIRST_ROUND_ESTIMATORS = 4
-
-# Folds of cross-fitted estimators while starts are compared: two fits on half of the rows each rank
-# the starts as well as five fits on four fifths, which only the final run needs.
-N_FOLDS_OF_STARTS = 2
 
 # Plain iterations of a long run before extrapolation.
 N_PLAIN_ITER = 5
@@ -158,26 +154,20 @@ def _search_starts(
     n_jobs: int | None,
 ) -> tuple[EMResult, list[EMResult]]:
     """Compare the starts on the rows for the initialisation, and run the best one on all rows."""
-    on_sample = _start_problem(problem)
+    on_sample = problem._replace(rows=problem.init_data.rows, n_threads=1)
     for start_monitor in monitors:
         start_monitor.start()
     runs = _successive_halving(on_sample, init, monitors, n_jobs)
     for start_monitor, run in zip(monitors, runs, strict=True):
         start_monitor.end(run)
     best = best_result(runs)
-    same_rows = problem.rows is on_sample.rows
+    same_rows = problem.rows is problem.init_data.rows
     if same_rows and _is_finished(problem, best) and not len(_collapsed_experts(problem, best)):
         return best, runs
     monitor.start()
     run = _continue_on_all_rows(problem, best, monitor)
     monitor.end(run)
     return run, runs
-
-
-def _start_problem(problem: EMProblem) -> EMProblem:
-    """The problem of the starts: fewer rows and folds, and no threads."""
-    rows = merge_folds(problem.init_data.rows, N_FOLDS_OF_STARTS)
-    return problem._replace(rows=rows, n_threads=1)
 
 
 def _successive_halving(
@@ -200,7 +190,7 @@ def _successive_halving(
 def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Initialise, and run a few EM iterations."""
     rng = np.random.default_rng(job.seed)
-    rows, (_, X, Y, _) = problem.rows, problem.init_data
+    rows, X, Y, _ = problem.init_data
     weight = rows.weight
     if rows.units is not None:
         X, Y, weight = unit_features(problem.init_data)
@@ -236,7 +226,7 @@ def _is_finished(problem: EMProblem, run: EMResult) -> bool:
 def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Run one start to convergence on all rows."""
     monitor.start()
-    run = _first_round(_start_problem(problem), job, monitor)
+    run = _first_round(problem._replace(rows=problem.init_data.rows), job, monitor)
     run = _continue_on_all_rows(problem, run, monitor)
     monitor.end(run)
     return run
@@ -244,7 +234,7 @@ def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
 
 def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
     """Continue a run on the rows for the initialisation to convergence on all rows."""
-    if problem.rows is not _start_problem(problem).rows:
+    if problem.rows is not problem.init_data.rows:
         start = EMStart(_transfer_params(problem, run.params))
         return _run_to_convergence(problem, start, monitor)
     if _is_finished(problem, run):
@@ -254,13 +244,11 @@ def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -
 
 
 def _transfer_params(problem: EMProblem, params: Params) -> Params:
-    """Parameters for all rows and folds, from those of the starts."""
+    """Parameters for all rows, from those of the rows for the initialisation."""
     experts = problem.model.experts
     if not experts.needs_all_rows:
         return params
-    # Out-of-fold predictions are those of the rows of the starts.
-    if problem.rows is not problem.init_data.rows:
-        params = params._replace(experts=experts.drop_training_state(params.experts))
+    params = params._replace(experts=experts.drop_training_state(params.experts))
     resp = responsibilities(problem.model, params, problem.rows)
     return params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -35,6 +36,8 @@ from skmoe._data.sklearn_adapter import (
     predict_normal_components,
     predict_oob,
     typical_model,
+    unchecked,
+    validate_for_trees,
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
@@ -52,9 +55,11 @@ MIN_FIT_ROWS = 20
 # sum since its last fit.
 REFIT_TOL = 1e-2
 
-# Refits wait until gate and variances have adapted to the last ones, which costs nearly nothing:
-# until the last change of all responsibilities is at most this fraction of that since the last fits.
-SETTLED_FRACTION = 0.25
+# Cross-fitted experts wait for their second fit, and after a refit that was not accepted, until gate
+# and variances have adapted, which costs nearly nothing: until the last change of all
+# responsibilities is at most this fraction of that since the last fits. They need larger changes.
+SETTLED_FRACTION = 0.05
+REFIT_TOL_OF_WAITING = 0.05
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -212,7 +217,10 @@ class CrossFittedExperts(Experts):
         """Refit experts whose responsibilities changed, unless this decreases the objective."""
         _, y, resp = statistics
         (models, predictions, log_density), fit_resp = self._copy_state(params, resp)
-        to_refit = _experts_to_refit(fit_resp, params.last_resp, resp)
+        to_refit = _experts_to_refit(params, fit_resp, resp)
+        waits = np.zeros(len(resp), dtype=bool) if params.waits is None else params.waits.copy()
+        # Refits in sample always fit the new responsibilities better, as an M-step does.
+        in_sample = statistics.features.fold is None and not self.out_of_bag
         refits = self._refit(to_refit, statistics)
         objective = self._objective(predictions, log_density, params.log_variance, y, resp)
         fit_resp[to_refit] = resp[to_refit]
@@ -223,12 +231,14 @@ class CrossFittedExperts(Experts):
             new_predictions, new_log_density, params.log_variance, y, resp
         )
         for k, new_models in zip(to_refit, refits.models, strict=True):
-            if not models[k] or new_objective[k] >= objective[k]:
+            improved = new_objective[k] >= objective[k]
+            waits[k] = not in_sample and not (models[k] and improved)
+            if not models[k] or improved:
                 models[k] = new_models
                 predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
         log_variance = self._log_variance(predictions, y, resp, params.log_variance)
         return EstimatorParams(
-            tuple(models), log_variance, predictions, log_density, fit_resp, resp
+            tuple(models), log_variance, predictions, log_density, fit_resp, resp, waits
         )
 
     def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
@@ -249,11 +259,19 @@ class CrossFittedExperts(Experts):
     def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
         """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
         splits = list(cross_fit_splits(statistics.features))
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_predict_fold)(k, j, statistics, train, test)
+        features = validate_for_trees(self.estimators, statistics.features)
+        statistics = statistics._replace(features=features)
+        tasks = [
+            (k, j, statistics, train, test)
             for k in to_refit
             for j, (train, test) in enumerate(splits)
-        )
+        ]
+        if effective_n_jobs(self.n_jobs) == 1:  # the overhead of joblib exceeds small fits
+            results = [self._fit_predict_fold(*task) for task in tasks]
+        else:
+            results = Parallel(n_jobs=self.n_jobs)(
+                delayed(self._fit_predict_fold)(*task) for task in tasks
+            )
         n_rows = statistics.resp.shape[1]
         predictions = np.zeros((len(to_refit), self._n_outputs(), n_rows))
         log_density = np.zeros((len(to_refit), n_rows))
@@ -285,7 +303,7 @@ class CrossFittedExperts(Experts):
         rows = _rows_to_fit(train, resp, k)
         model = self._fit(k, j, statistics, rows)
         X = index_rows(features.X, test)
-        prediction = predict_expert(model, X, self.classes)
+        prediction = predict_expert(model, X, self.classes, **unchecked(model, features))
         if self.out_of_bag:  # there are no folds: `test` is all rows
             in_sample = prediction[:, rows]
             out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
@@ -308,6 +326,7 @@ class CrossFittedExperts(Experts):
         metadata = {
             argument: features.metadata[name][rows] for argument, name in self.routes[k].items()
         }
+        metadata |= unchecked(self.estimators[k], features)
         X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 
@@ -382,17 +401,18 @@ class CrossFittedExperts(Experts):
         return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
 
 
-def _experts_to_refit(fit_resp: Array, last_resp: Array | None, resp: Array) -> list[int]:
-    """Experts whose responsibilities have changed since their last fit, once all have settled.
+def _experts_to_refit(params: EstimatorParams, fit_resp: Array, resp: Array) -> list[int]:
+    """Experts whose responsibilities have changed since their last fit, `fit_resp` (K, n).
 
-    `fit_resp` (K, n) are those of the last fits, and `last_resp` those of the last M-step.
+    Those that wait are among them once the responsibilities of all have settled.
     """
-    change = np.abs(resp - fit_resp).sum(axis=1)
-    if last_resp is not None and (
-        np.abs(resp - last_resp).sum() > SETTLED_FRACTION * change.sum()
-    ):
-        return []
-    return np.flatnonzero(change > REFIT_TOL * resp.sum(axis=1)).tolist()
+    change, mass = np.abs(resp - fit_resp).sum(axis=1), resp.sum(axis=1)
+    changed = change > REFIT_TOL * mass
+    if params.waits is not None and params.last_resp is not None:
+        last_change = np.abs(resp - params.last_resp).sum()
+        have_settled = last_change <= SETTLED_FRACTION * change.sum()
+        changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
+    return np.flatnonzero(changed).tolist()
 
 
 def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:

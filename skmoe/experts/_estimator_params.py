@@ -18,6 +18,7 @@ class EstimatorParams(NamedTuple):
     oof_log_density: Array | None  # (K, n); zero for experts without their own density
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
+    waits: Array | None = None  # experts (K,) that are refitted only when all have settled
 
 
 class AllRows(NamedTuple):

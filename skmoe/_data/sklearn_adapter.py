@@ -73,7 +73,7 @@ def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawF
     return features._replace(X=single, is_validated=True)
 
 
-def unchecked(model: Any, features: RawFeatures) -> dict[str, bool]:
+def unchecked(model: Any, features: RawFeatures) -> dict[str, Any]:
     """Arguments by which a tree skips the validation of features that are validated."""
     return {"check_input": False} if features.is_validated and type(model) in TREES else {}
 

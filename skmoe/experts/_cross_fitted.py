@@ -43,23 +43,18 @@ from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 from skmoe.distributions._normal import pool_components
-from skmoe.experts._estimator_params import AllRows, EstimatorParams, Fits
+from skmoe.experts._estimator_params import (
+    AllRows,
+    EstimatorParams,
+    Fits,
+    experts_to_refit,
+)
 from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
 MIN_RESPONSIBILITY = 1e-3
 MIN_FIT_ROWS = 20
-
-# An expert is refitted when its responsibilities have changed by more than this fraction of their
-# sum since its last fit.
-REFIT_TOL = 1e-2
-
-# Cross-fitted experts wait for their second fit, and after a refit that was not accepted, until gate
-# and variances have adapted, which costs nearly nothing: until the last change of all
-# responsibilities is at most this fraction of that since the last fits. They need larger changes.
-SETTLED_FRACTION = 0.05
-REFIT_TOL_OF_WAITING = 0.05
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -217,7 +212,7 @@ class CrossFittedExperts(Experts):
         """Refit experts whose responsibilities changed, unless this decreases the objective."""
         _, y, resp = statistics
         (models, predictions, log_density), fit_resp = self._copy_state(params, resp)
-        to_refit = _experts_to_refit(params, fit_resp, resp)
+        to_refit = experts_to_refit(params, fit_resp, resp)
         waits = np.zeros(len(resp), dtype=bool) if params.waits is None else params.waits.copy()
         # Refits in sample always fit the new responsibilities better, as an M-step does.
         in_sample = statistics.features.fold is None and not self.out_of_bag
@@ -261,11 +256,8 @@ class CrossFittedExperts(Experts):
         splits = list(cross_fit_splits(statistics.features))
         features = validate_for_trees(self.estimators, statistics.features)
         statistics = statistics._replace(features=features)
-        tasks = [
-            (k, j, statistics, train, test)
-            for k in to_refit
-            for j, (train, test) in enumerate(splits)
-        ]
+        folds = [(j, statistics, *split) for j, split in enumerate(splits)]
+        tasks = [(k, *fold) for k in to_refit for fold in folds]
         if effective_n_jobs(self.n_jobs) == 1:  # the overhead of joblib exceeds small fits
             results = [self._fit_predict_fold(*task) for task in tasks]
         else:
@@ -323,10 +315,9 @@ class CrossFittedExperts(Experts):
         weight = np.maximum(resp[k, rows], TINY**0.5)
         if features.offset is not None:
             target, weight = self._per_exposure(target, weight, features.offset[..., rows])
-        metadata = {
-            argument: features.metadata[name][rows] for argument, name in self.routes[k].items()
-        }
-        metadata |= unchecked(self.estimators[k], features)
+        metadata: dict[str, Any] = unchecked(self.estimators[k], features)
+        for argument, name in self.routes[k].items():
+            metadata[argument] = features.metadata[name][rows]
         X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 
@@ -399,20 +390,6 @@ class CrossFittedExperts(Experts):
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
         return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
-
-
-def _experts_to_refit(params: EstimatorParams, fit_resp: Array, resp: Array) -> list[int]:
-    """Experts whose responsibilities have changed since their last fit, `fit_resp` (K, n).
-
-    Those that wait are among them once the responsibilities of all have settled.
-    """
-    change, mass = np.abs(resp - fit_resp).sum(axis=1), resp.sum(axis=1)
-    changed = change > REFIT_TOL * mass
-    if params.waits is not None and params.last_resp is not None:
-        last_change = np.abs(resp - params.last_resp).sum()
-        have_settled = last_change <= SETTLED_FRACTION * change.sum()
-        changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
-    return np.flatnonzero(changed).tolist()
 
 
 def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:

@@ -739,3 +739,35 @@ def test_the_gate_of_the_documentation(monkeypatch):
     assert np.diff(weak.lower_bounds_).min() > -1e-10
     with pytest.raises(ValueError, match=r"DirichletGate has no methods? score_rows"):
         weak.inference(features, y)
+
+
+def refitted_at(moe, weights):
+    """Whether experts get other models in M-steps with given first responsibilities in turn."""
+    setup = em_problem(moe, X, Y)
+    experts, table, y = setup.model.experts, setup.rows.expert_design, setup.rows.y
+    params, fitted = experts.init_params(2, 3), []
+    for weight in weights:
+        resp = np.stack([weight, 1.0 - weight])
+        fits = Noise.fits
+        params = experts.m_step(experts.statistics(params, table, y, resp), None, params, 1.0)
+        fitted.append(Noise.fits > fits)
+    return fitted
+
+
+@pytest.mark.parametrize(
+    ("cross_fit", "expected"), [(3, [True, False, True]), (False, [True, True, True])]
+)
+def test_cross_fitted_experts_wait_for_the_gate_before_a_refit(cross_fit, expected):
+    """Responsibilities that do not change any more have settled; in sample nothing waits."""
+    moe = MixtureOfExpertsRegressor(2, expert=Noise(), cross_fit=cross_fit, random_state=0)
+    before, after = np.full(len(Y), 0.5), np.where(np.arange(len(Y)) % 2, 0.9, 0.1)
+    last = after if cross_fit else before
+    assert refitted_at(moe, [before, after, last]) == expected
+
+
+def test_trees_are_those_of_validated_fits(monkeypatch):
+    """Skipping the validation of features and joblib changes no bit."""
+    moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=1, max_iter=3, random_state=0)
+    fast = quiet(clone(moe), X, Y).predict(X)
+    monkeypatch.setattr("skmoe.experts._cross_fitted.validate_for_trees", lambda _, rows: rows)
+    assert_array_equal(quiet(clone(moe), X, Y).predict(X), fast)

@@ -31,6 +31,7 @@ class RawFeatures(NamedTuple):
     fold: Array | None = None  # of each row in cross-fitting; None for new rows or without folds
     metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
     offset: Array | None = None  # log exposures, (n,) or (m, n)
+    is_validated: bool = False  # whether trees may skip the validation of X
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from inspect import signature
 from typing import Any
 
@@ -11,12 +12,17 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 
 # Lower bound for class probabilities, so that a single row cannot have unlimited influence.
 MIN_CLASS_PROBABILITY = 1e-3
+
+# Estimators that accept validated features: validation takes longer than their fit to few rows.
+TREES = (DecisionTreeRegressor, DecisionTreeClassifier)
 
 # Losses of regressors for which normal noise is the wrong density, with the remedy.
 LOSSES = {
@@ -40,14 +46,7 @@ def fit_estimator(
     """Clone fitted with weights and metadata; a constant classifier if y has a single class."""
     if is_classifier(estimator) and len(np.unique(y)) < 2:
         return DummyClassifier().fit(np.zeros((len(y), 1)), y)
-    model = clone(estimator)
-    seeds = {
-        name: seed
-        for name, value in model.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    }
-    if seeds:
-        model.set_params(**seeds)
+    model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
     weights = {} if (weight == 1.0).all() else {"sample_weight": weight}
     if isinstance(model, Pipeline):
@@ -57,6 +56,49 @@ def fit_estimator(
         with config_context(enable_metadata_routing=False):
             return model.fit(X, y, **weights, **metadata)
     return model.fit(X, y, **weights, **metadata)
+
+
+def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawFeatures:
+    """Features that trees need not validate in each fit, if all estimators are trees.
+
+    They are of single precision, which trees use inside, and without missing values.
+    """
+    X = features.X
+    if not isinstance(X, np.ndarray) or not all(_skips_checks(model) for model in estimators):
+        return features
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(X, dtype=np.float32)
+    if not np.isfinite(single).all():
+        return features
+    return features._replace(X=single, is_validated=True)
+
+
+def unchecked(model: Any, features: RawFeatures) -> dict[str, Any]:
+    """Arguments by which a tree skips the validation of features that are validated."""
+    return {"check_input": False} if features.is_validated and type(model) in TREES else {}
+
+
+def _skips_checks(estimator: Any) -> bool:
+    # The targets of the Poisson criterion are validated with the features.
+    return type(estimator) in TREES and estimator.criterion != "poisson"
+
+
+def _seeded_clone(estimator: Any, seed: int) -> Any:
+    """Clone whose random states are set where they are None."""
+    if type(estimator) in TREES and estimator.random_state is None:
+        # Without nested estimators, copying is enough; `clone` inspects signatures.
+        model = copy(estimator)
+        for name in [name for name in vars(model) if name.endswith("_")]:
+            delattr(model, name)
+        model.random_state = seed
+        return model
+    model = clone(estimator)
+    seeds = {
+        name: seed
+        for name, value in model.get_params().items()
+        if name.split("__")[-1] == "random_state" and value is None
+    }
+    return model.set_params(**seeds) if seeds else model
 
 
 def is_constant(model: Any) -> bool:
@@ -105,14 +147,14 @@ def has_predict_dist(estimator: Any) -> bool:
     return hasattr(final_estimator(estimator), "predict_dist")
 
 
-def predict_expert(model: Any, X: Any, classes: Array | None) -> Array:
+def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -> Array:
     """Means (m, n), or class probabilities (C, n) in the order of `classes`."""
     if classes is None:
-        prediction = np.asarray(model.predict(X), dtype=float)
+        prediction = np.asarray(model.predict(X, **options), dtype=float)
         return prediction.reshape(len(prediction), -1).T
     probs = np.zeros((len(classes), X.shape[0]))
     # Classes that are missing in the training rows of the model have probability zero.
-    probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X).T
+    probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X, **options).T
     if len(model.classes_) == len(classes) and has_density(model):
         return np.maximum(probs, TINY)  # mixtures of experts have bounded probabilities already
     return _floor_probabilities(probs)

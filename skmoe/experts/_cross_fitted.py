@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -35,22 +36,25 @@ from skmoe._data.sklearn_adapter import (
     predict_normal_components,
     predict_oob,
     typical_model,
+    unchecked,
+    validate_for_trees,
 )
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
 from skmoe.distributions._normal import pool_components
-from skmoe.experts._estimator_params import AllRows, EstimatorParams, Fits
+from skmoe.experts._estimator_params import (
+    AllRows,
+    EstimatorParams,
+    Fits,
+    experts_to_refit,
+)
 from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
 
 # Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
 # unless fewer than MIN_FIT_ROWS would remain.
 MIN_RESPONSIBILITY = 1e-3
 MIN_FIT_ROWS = 20
-
-# An expert is refitted when its responsibilities have changed by more than this fraction of their
-# sum since its last fit.
-REFIT_TOL = 1e-2
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -207,11 +211,14 @@ class CrossFittedExperts(Experts):
     ) -> EstimatorParams:
         """Refit experts whose responsibilities changed, unless this decreases the objective."""
         _, y, resp = statistics
-        (models, predictions, log_density), last_resp = self._copy_state(params, resp)
-        to_refit = [k for k in range(len(resp)) if _responsibilities_changed(last_resp[k], resp[k])]
+        (models, predictions, log_density), fit_resp = self._copy_state(params, resp)
+        to_refit = experts_to_refit(params, fit_resp, resp)
+        waits = np.zeros(len(resp), dtype=bool) if params.waits is None else params.waits.copy()
+        # Refits in sample always fit the new responsibilities better, as an M-step does.
+        in_sample = statistics.features.fold is None and not self.out_of_bag
         refits = self._refit(to_refit, statistics)
         objective = self._objective(predictions, log_density, params.log_variance, y, resp)
-        last_resp[to_refit] = resp[to_refit]
+        fit_resp[to_refit] = resp[to_refit]
         new_predictions, new_log_density = predictions.copy(), log_density.copy()
         new_predictions[to_refit] = refits.predictions
         new_log_density[to_refit] = refits.log_density
@@ -219,11 +226,15 @@ class CrossFittedExperts(Experts):
             new_predictions, new_log_density, params.log_variance, y, resp
         )
         for k, new_models in zip(to_refit, refits.models, strict=True):
-            if not models[k] or new_objective[k] >= objective[k]:
+            improved = new_objective[k] >= objective[k]
+            waits[k] = not in_sample and not (models[k] and improved)
+            if not models[k] or improved:
                 models[k] = new_models
                 predictions[k], log_density[k] = new_predictions[k], new_log_density[k]
         log_variance = self._log_variance(predictions, y, resp, params.log_variance)
-        return EstimatorParams(tuple(models), log_variance, predictions, log_density, last_resp)
+        return EstimatorParams(
+            tuple(models), log_variance, predictions, log_density, fit_resp, resp, waits
+        )
 
     def _copy_state(self, params: EstimatorParams, resp: Array) -> tuple[Fits, Array]:
         """Copies of models, predictions and responsibilities; placeholders before the first fit."""
@@ -243,11 +254,16 @@ class CrossFittedExperts(Experts):
     def _refit(self, to_refit: list[int], statistics: AllRows) -> Fits:
         """Fit some experts on all folds but one, for each fold, and predict the held-out rows."""
         splits = list(cross_fit_splits(statistics.features))
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_predict_fold)(k, j, statistics, train, test)
-            for k in to_refit
-            for j, (train, test) in enumerate(splits)
-        )
+        features = validate_for_trees(self.estimators, statistics.features)
+        statistics = statistics._replace(features=features)
+        folds = [(j, statistics, *split) for j, split in enumerate(splits)]
+        tasks = [(k, *fold) for k in to_refit for fold in folds]
+        if effective_n_jobs(self.n_jobs) == 1:  # the overhead of joblib exceeds small fits
+            results = [self._fit_predict_fold(*task) for task in tasks]
+        else:
+            results = Parallel(n_jobs=self.n_jobs)(
+                delayed(self._fit_predict_fold)(*task) for task in tasks
+            )
         n_rows = statistics.resp.shape[1]
         predictions = np.zeros((len(to_refit), self._n_outputs(), n_rows))
         log_density = np.zeros((len(to_refit), n_rows))
@@ -279,7 +295,7 @@ class CrossFittedExperts(Experts):
         rows = _rows_to_fit(train, resp, k)
         model = self._fit(k, j, statistics, rows)
         X = index_rows(features.X, test)
-        prediction = predict_expert(model, X, self.classes)
+        prediction = predict_expert(model, X, self.classes, **unchecked(model, features))
         if self.out_of_bag:  # there are no folds: `test` is all rows
             in_sample = prediction[:, rows]
             out_of_bag = predict_oob(model, self.classes) if has_oob(model) else in_sample
@@ -299,9 +315,9 @@ class CrossFittedExperts(Experts):
         weight = np.maximum(resp[k, rows], TINY**0.5)
         if features.offset is not None:
             target, weight = self._per_exposure(target, weight, features.offset[..., rows])
-        metadata = {
-            argument: features.metadata[name][rows] for argument, name in self.routes[k].items()
-        }
+        metadata: dict[str, Any] = unchecked(self.estimators[k], features)
+        for argument, name in self.routes[k].items():
+            metadata[argument] = features.metadata[name][rows]
         X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 
@@ -311,7 +327,7 @@ class CrossFittedExperts(Experts):
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
-        return params._replace(oof_predictions=None, oof_log_density=None, resp_at_last_fit=None)
+        return EstimatorParams(params.models, params.log_variance, None, None, None)
 
     def concatenate(
         self, params: Sequence[EstimatorParams]
@@ -374,11 +390,6 @@ class CrossFittedExperts(Experts):
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
         return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
-
-
-def _responsibilities_changed(previous: Array, resp: Array) -> bool:
-    """Whether responsibilities have changed enough since the last fit for a refit."""
-    return float(np.abs(resp - previous).sum()) > REFIT_TOL * float(resp.sum())
 
 
 def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:

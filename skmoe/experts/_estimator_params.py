@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import Array
+
+# An expert is refitted when its responsibilities have changed by more than this fraction of their
+# sum since its last fit.
+REFIT_TOL = 1e-2
+
+# After their first fit, and after a refit that was not accepted, cross-fitted experts wait until
+# gate variances have adapted, which costs nearly nothing: until the last change of all
+# responsibilities is at most this fraction of that since the last fits. They need larger changes.
+SETTLED_FRACTION = 0.05
+REFIT_TOL_OF_WAITING = 0.05
 
 
 class EstimatorParams(NamedTuple):
@@ -17,6 +29,8 @@ class EstimatorParams(NamedTuple):
     oof_predictions: Array | None
     oof_log_density: Array | None  # (K, n); zero for experts without their own density
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
+    last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
+    waits: Array | None = None  # experts (K,) that are refitted only when all have settled
 
 
 class AllRows(NamedTuple):
@@ -33,3 +47,17 @@ class Fits(NamedTuple):
     models: list[tuple[Any, ...]]
     predictions: Array
     log_density: Array
+
+
+def experts_to_refit(params: EstimatorParams, fit_resp: Array, resp: Array) -> list[int]:
+    """Experts whose responsibilities have changed since their last fit, `fit_resp` (K, n).
+
+    Those that wait are among them once the responsibilities of all have settled.
+    """
+    change, mass = np.abs(resp - fit_resp).sum(axis=1), resp.sum(axis=1)
+    changed = change > REFIT_TOL * mass
+    if params.waits is not None and params.last_resp is not None:
+        last_change = np.abs(resp - params.last_resp).sum()
+        have_settled = last_change <= SETTLED_FRACTION * change.sum()
+        changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
+    return np.flatnonzero(changed).tolist()

@@ -43,6 +43,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         `skmoe.protocols.Experts`), classification trees, or any scikit-learn classifier with
         `predict_proba` that accepts `sample_weight`; one for all, or a list with one for each.
         Experts that are estimators are cross-fitted.
+    specialize : bool, default=True
+        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
+        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
+        [3]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
+        length of the list then, `n_init` is not used, and `gate_alpha=100` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities. An object must derive from `skmoe.protocols.Gate`.
@@ -122,7 +127,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        probabilities are averaged.
+        probabilities are averaged; with `specialize=False`
+        one model for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
         `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
@@ -192,6 +198,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
        local experts", Neural Computation 3, 79-87.
     .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
        algorithm", Neural Computation 6, 181-214.
+    .. [3] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -216,6 +224,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_experts: int | str = 4,
         *,
         expert: Any = "linear",
+        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | None = None,
@@ -240,6 +249,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ) -> None:
         self.n_experts = n_experts
         self.expert = expert
+        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha

@@ -50,6 +50,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         gamma experts and of counts has a log link. In lists that contain "zero" and continuous
         families the density is with respect to the sum of Lebesgue measure and the point mass.
         Experts that are estimators predict the mean of y, and have one family that has a link.
+    specialize : bool, default=True
+        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
+        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
+        [3]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
+        length of the list then, `n_init` is not used, and `gate_alpha=100` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities: a mixture of regressions. An object must derive from `skmoe.protocols.Gate`.
@@ -136,7 +141,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged.
+        predictions are averaged; with `specialize=False`
+        one model for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. They are no effects on `predict`, for which see `explain`: give
@@ -218,6 +224,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
        local experts", Neural Computation 3, 79-87.
     .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
        algorithm", Neural Computation 6, 181-214.
+    .. [3] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -242,6 +250,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         *,
         expert: Any = "linear",
         family: Any = "normal",
+        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | None = None,
@@ -269,6 +278,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.n_experts = n_experts
         self.expert = expert
         self.family = family
+        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha

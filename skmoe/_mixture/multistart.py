@@ -329,6 +329,8 @@ def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array
 
 def _collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
     """Indices of the experts that have lost nearly all rows."""
+    if not problem.model.experts.can_collapse:
+        return np.zeros(0, dtype=int)
     blocks = split_into_blocks(_rows_in_memory(problem))
     posteriors = zip(_block_posteriors(problem, run), blocks, strict=True)
     mass = np.sum([resp @ block.unit_weight for (resp, _), block in posteriors], axis=0)

@@ -20,7 +20,7 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import assign_folds
+from skmoe._data.folds import assign_folds, n_folds_of_models
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -326,11 +326,12 @@ def _raw_features(
     raw_features = select_raw_features(data.raw_X, data.columns[1])
     raw_features = raw_features._replace(metadata=data.metadata, offset=data.offset)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    groups = data.fold_groups
-    raw_features = assign_folds(raw_features, params.cross_fit, codes, groups, fold_seed)
-    if not params.specialize:
-        assert params.estimators is not None
-        check_members(params.estimators, raw_features, target.weight, groups)
+    given = raw_features, params.cross_fit, codes, data.fold_groups, fold_seed
+    if params.specialize:
+        return assign_folds(*given)
+    raw_features = assign_folds(*given, n_folds_of_models(raw_features.shape[0]))
+    assert params.estimators is not None
+    check_members(params.estimators, raw_features, target.weight, data.fold_groups)
     return raw_features
 
 

@@ -81,9 +81,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         boolean mask, among those of `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
-        computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
-        out-of-bag predictions, which every expert must have (`oob_score=True`); False uses
-        predictions of the training rows. Parametric experts are not cross-fitted.
+        computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
+        20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
+        must have (`oob_score=True`); False uses predictions of the training rows. Parametric
+        experts are not cross-fitted.
     top_k : int, default=None
         Largest number of experts of a row, in training and in prediction; None for all. It may
         exceed a number of experts that is chosen by the fit.

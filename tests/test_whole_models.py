@@ -23,7 +23,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data import folds
 from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.distributions import MixtureDistribution
 from skmoe.families import Ordinal
 from skmoe.inspection import export_mermaid, export_text
@@ -148,6 +150,16 @@ def test_densities_are_out_of_fold():
     assert moe.noise_variance_[0] < 10.0 * np.mean(Y**2)
 
 
+def test_many_rows_have_two_folds(monkeypatch):
+    moe = stack(Ridge(), TREE, cross_fit="auto")
+    few = clone(moe).fit(X, Y)._fitted.model.experts
+    monkeypatch.setattr(folds, "MAX_ROWS_WITH_MORE_FOLDS", len(Y) - 1)
+    many = clone(moe).fit(X, Y)._fitted.model.experts
+    # Random states of the fits without each fold, and of the fit to all rows.
+    assert few.seeds.shape == (2, 6)
+    assert many.seeds.shape == (2, 3)
+
+
 def test_noise_variances_are_those_of_out_of_fold_residuals():
     moe = stack(LinearRegression(), TREE, dispersion_prior=0.0).fit(X, Y)
     linear = LinearRegression().fit(X, Y)
@@ -187,6 +199,16 @@ def test_a_weight_of_two_is_the_row_twice(last):
     assert (weighted.predict(X) == twice.predict(X)).all()
     assert (weighted.score_samples(X, Y) == twice.score_samples(X, Y)).all()
     assert weighted.lower_bound_ == twice.lower_bound_
+
+
+def test_rows_are_repeated_for_estimators_without_weights():
+    weight = np.random.default_rng(3).integers(1, 4, size=len(Y))
+    moe = stack(Ridge(), KNeighborsRegressor(3)).fit(X, Y, sample_weight=weight)
+    (neighbours,) = moe.experts_[1]
+    assert neighbours.n_samples_fit_ == weight.sum()
+    repeated = np.repeat(np.arange(len(Y)), weight)
+    alone = KNeighborsRegressor(3).fit(X[repeated], Y[repeated])
+    np.testing.assert_allclose(neighbours.predict(X), alone.predict(X))
 
 
 def test_the_number_of_jobs_changes_nothing():
@@ -404,7 +426,11 @@ def test_rows_that_cannot_be_used_are_refused():
         stack(NeverPositive(), NeverPositive()).fit(X, Y)
 
 
-def test_streams_and_blocks_are_refused():
+def test_streams_blocks_checkpoints_and_inference_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="fit_with_checkpoints needs specialize=True"):
+        fit_with_checkpoints(stack(), X, Y, path=tmp_path / "fit.joblib")
+    with pytest.raises(ValueError, match=r"inference needs .* no coefficients in common"):
+        stack(Ridge(), TREE).fit(X, Y).inference(X, Y)
     for expert in ("linear", [Ridge(), TREE]):
         moe = MixtureOfExpertsRegressor(2, expert=expert, specialize=False)
         with pytest.raises(AttributeError, match="has no attribute") as caught:

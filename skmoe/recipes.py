@@ -27,8 +27,8 @@ STACK_GATE_ALPHA = 10.0
 # Tolerance of mixtures as members, whose weights matter more than the last digits of their fit.
 MEMBER_TOL = 1e-3
 
-# Largest trees of randomised forests, so that their cost grows no faster than the number of rows.
-FOREST_OPTIONS = {"max_leaf_nodes": 2000, "max_features": 0.5}
+# Largest number of leaves of randomised trees, which limits their cost on many rows.
+MAX_LEAF_NODES = 1000
 
 
 def strong_regressor(
@@ -70,8 +70,8 @@ def strong_regressor(
     )
     members = [
         MixtureOfExpertsRegressor(8, n_init=2, tol=MEMBER_TOL),
-        MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=MEMBER_TOL),
-        ExtraTreesRegressor(16, min_samples_leaf=2, **FOREST_OPTIONS),
+        MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
+        ExtraTreesRegressor(8, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
     ]
     return MixtureOfExpertsRegressor(
         expert=members,
@@ -124,7 +124,7 @@ def strong_classifier(
         "linear",
         MixtureOfExpertsClassifier(3, n_init=2, tol=MEMBER_TOL),
         boosting,
-        ExtraTreesClassifier(40, min_samples_leaf=3, **FOREST_OPTIONS),
+        ExtraTreesClassifier(40, min_samples_leaf=3, max_leaf_nodes=MAX_LEAF_NODES),
     ]
     return MixtureOfExpertsClassifier(
         expert=members,

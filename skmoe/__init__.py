@@ -23,6 +23,7 @@ __all__ = [
     "model_selection",
     "onnx",
     "protocols",
+    "recipes",
     "reports",
 ]
 

@@ -346,6 +346,11 @@ def check_checkpointable(estimator: Any) -> None:
             f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '
             'Use combine="best".'
         )
+    if estimator.specialize is False:
+        raise ValueError(
+            "fit_with_checkpoints needs specialize=True; got False. Whole models are fitted once, "
+            "and their gate in a few iterations: use fit."
+        )
     if isinstance(estimator.n_experts, str):
         raise ValueError(
             f"fit_with_checkpoints needs an integer n_experts; got {estimator.n_experts!r}. Choose "

@@ -26,7 +26,7 @@ FLOORS = [
     {"_mixture"},
     {"_inference"},
     {"_estimators", "metrics", "blocks", "reports"},
-    {"inspection", "checkpoints", "model_selection", "onnx", "__init__"},
+    {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
 
@@ -51,7 +51,7 @@ FOREIGN_ESTIMATORS = {
     "experts/_variance_prior.py",
 }
 UPPER = ("_estimators", "inspection", "checkpoints.py", "onnx.py", "metrics.py", "__init__.py")
-UPPER += ("model_selection.py",)
+UPPER += ("model_selection.py", "recipes.py")
 
 
 def relative(path):

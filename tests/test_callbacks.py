@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from regimes import flipping_classes, two_regimes
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.callbacks import CallbackSupportMixin
@@ -55,6 +57,18 @@ def test_every_task_begins_and_ends_with_a_fitted_estimator():
     assert sorted(recorder.begun) == sorted(name for name, _ in recorder.ended)
     assert recorder.ended[-1] == ("fit", moe.score(X, Y))
     assert all(np.isfinite(score) for _, score in recorder.ended)
+
+
+@needs_callbacks
+def test_the_fits_of_whole_models_are_tasks():
+    recorder = Recorder()
+    models = [MixtureOfExpertsRegressor(1), Ridge(), DecisionTreeRegressor(max_depth=2)]
+    moe = MixtureOfExpertsRegressor(expert=models, specialize=False, random_state=0)
+    moe.set_callbacks(recorder).fit(X, Y)
+    ended = [(name, score) for name, score in recorder.ended if name == "model"]
+    assert recorder.begun.count("model") == len(ended) == 3
+    assert ended[0] == ("model", moe.experts_[0][0].score(X, Y))
+    assert recorder.ended[-1] == ("fit", moe.score(X, Y))
 
 
 @needs_callbacks

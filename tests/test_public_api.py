@@ -71,6 +71,12 @@ PUBLIC = {
         "SupportsStreaming",
         "split_offset",
     ],
+    "skmoe.recipes": [
+        "readable_classifier",
+        "readable_regressor",
+        "strong_classifier",
+        "strong_regressor",
+    ],
     "skmoe.reports": ["ExpertSummary", "Inference", "NExpertsTest", "Summary"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}

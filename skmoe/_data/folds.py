@@ -15,6 +15,11 @@ from skmoe._numerics.typing import Array
 # Number of folds of cross_fit="auto".
 N_CROSS_FIT_FOLDS = 5
 
+# Number of folds of cross_fit="auto" for whole models that are fitted to more than this number of
+# rows: models of half of them are hardly worse, and each fold costs one fit of every model.
+MAX_ROWS_WITH_MORE_FOLDS = 20_000
+N_FOLDS_OF_MANY_ROWS = 2
+
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
     """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
@@ -50,6 +55,11 @@ def make_feasible_folds(
     if codes is not None and int(np.bincount(codes).min()) < n_folds:
         codes = None
     return make_folds(n_folds, codes, groups, n, seed)
+
+
+def n_folds_of_models(n_rows: int) -> int:
+    """Number of folds for whole models, if it is not given."""
+    return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
 
 
 def check_folds(
@@ -101,13 +111,14 @@ def assign_folds(
     codes: Array | None,
     groups: Array | None,
     seed: int,
+    auto_folds: int = N_CROSS_FIT_FOLDS,
 ) -> RawFeatures:
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False or cross_fit == "oob":
         return features
     n_rows = features.shape[0]
     if cross_fit == "auto":
-        fold = make_feasible_folds(N_CROSS_FIT_FOLDS, codes, groups, n_rows, seed)
+        fold = make_feasible_folds(auto_folds, codes, groups, n_rows, seed)
         return features._replace(fold=fold) if fold.any() else features
     n_folds = int(cross_fit)
     smallest = None if codes is None else int(np.bincount(codes).min())

@@ -13,6 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
@@ -195,6 +196,17 @@ def predict_normal_components(model: Any, X: Any) -> NormalComponents:
     return NormalComponents(weight.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
 
 
+def predict_components(model: Any, X: Any) -> Any:
+    """Components of the predictive distributions of a mixture of experts."""
+    dist = final_estimator(model).predict_dist(_transform_before_final(model, X))
+    return dist.as_components()
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Whether an estimator, or the last step of a pipeline, takes weights of the rows."""
+    return bool(has_fit_parameter(final_estimator(estimator), "sample_weight"))
+
+
 def count_parameters(model: Any) -> float:
     """Number of free parameters of a fitted model; NaN if it is unknown."""
     model = final_estimator(model)
@@ -217,6 +229,15 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
             f"expert {k} must predict means that are not negative for family={family!r}; got "
             f"{least:g} of {estimator!r}. Use a loss with a log link, such as "
             'HistGradientBoostingRegressor(loss="poisson") or "gamma", or expert="linear".'
+        )
+
+
+def check_log_density(log_density: Array) -> None:
+    """Log densities must be numbers, or minus infinity."""
+    if np.isnan(log_density).any() or (log_density == np.inf).any():
+        raise ValueError(
+            "An expert must have log densities that are numbers, or minus infinity; its "
+            "score_samples returned NaN or infinity. Use another estimator."
         )
 
 

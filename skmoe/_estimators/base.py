@@ -37,6 +37,7 @@ from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.partial_fit import StreamingMixin
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.serialization import SerializationMixin
+from skmoe._estimators.stacking import fit_whole_models
 from skmoe._estimators.tasks import Task
 from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.unit_checks import validate_units
@@ -45,13 +46,7 @@ from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import (
-    MAX_REINITIALIZATIONS,
-    best_result,
-    fit_all_starts,
-    fit_best_converged_start,
-    fit_best_start,
-)
+from skmoe._mixture.multistart import MAX_REINITIALIZATIONS, fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
@@ -190,23 +185,18 @@ class BaseMixtureOfExperts(
             counts_previous=on_resumable_iteration is not None,
         )
         problem = build_problem(fixed, params, given, options)
-        em_problem = problem.em_problem
-        context = self._init_callback_context(
-            max_subtasks=len(em_problem.seeds) + 1, sequential_subtasks=False
-        )
+        n_tasks = len(problem.em_problem.seeds) + 1
+        n_tasks += 0 if params.specialize else params.n_experts
+        context = self._init_callback_context(max_subtasks=n_tasks, sequential_subtasks=False)
         by_row = {name: getattr(given, name) for name in ("sample_weight", "offset", "units")}
         metadata = {name: values for name, values in by_row.items() if values is not None}
         data = {"X": given.X, "y": given.y, "metadata": metadata or None}
         task = FitTask(self, context, data).start()
+        if not params.specialize:
+            problem = fit_whole_models(problem, task, int(self.verbose))
+        em_problem = problem.em_problem
         start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
-        several = isinstance(em_problem.init, str)
-        if self.combine == "average" and several:
-            starts = fit_all_starts(em_problem, start_monitors, self.n_jobs)
-            run = best_result(starts)
-        elif self.combine == "best_converged" and several:
-            run, starts = fit_best_converged_start(em_problem, start_monitors, monitor, self.n_jobs)
-        else:
-            run, starts = fit_best_start(em_problem, start_monitors, monitor, self.n_jobs)
+        run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"
         if averaged:
             model, final_params = average_starts(model, [start.params for start in starts])
@@ -223,9 +213,11 @@ class BaseMixtureOfExperts(
         self._set_fitted_attributes(attributes)
         task.end(lambda: attributes)
         warn_convergence(run, self.max_iter, self.tol)
-        # In an average of starts, experts that have collapsed in one start do no harm.
+        # In an average of starts, experts that have collapsed in one start do no harm, and neither
+        # do whole models that explain no row.
         mass = usage.responsibility_mass
-        warn_collapsed(np.full(1, mass.sum()) if averaged else mass)
+        harmless = averaged or not params.specialize
+        warn_collapsed(np.full(1, mass.sum()) if harmless else mass)
         warn_dispersion_at_bound(self._fitted)
         warn_special_losses(params)
         warn_half_life(self.half_life)

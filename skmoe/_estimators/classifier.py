@@ -43,6 +43,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         `skmoe.protocols.Experts`), classification trees, or any scikit-learn classifier with
         `predict_proba` that accepts `sample_weight`; one for all, or a list with one for each.
         Experts that are estimators are cross-fitted.
+    specialize : bool, default=True
+        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
+        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
+        [3]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
+        length of the list then, `n_init` is not used, and `gate_alpha=100` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities. An object must derive from `skmoe.protocols.Gate`.
@@ -65,9 +70,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
-        computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
-        out-of-bag predictions, which every expert must have (`oob_score=True`); False uses
-        predictions of the training rows. Parametric experts are not cross-fitted.
+        computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
+        20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
+        must have (`oob_score=True`); False uses predictions of the training rows. Parametric
+        experts are not cross-fitted.
     top_k : int, default=None
         Largest number of experts of a row, in training and in prediction; None for all. It may
         exceed a number of experts that is chosen by the fit.
@@ -124,7 +130,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        probabilities are averaged.
+        probabilities are averaged; with `specialize=False`
+        one model for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
         `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
@@ -199,6 +206,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
        local experts", Neural Computation 3, 79-87.
     .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
        algorithm", Neural Computation 6, 181-214.
+    .. [3] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -223,6 +232,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_experts: int | str = 4,
         *,
         expert: Any = "linear",
+        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
@@ -247,6 +257,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ) -> None:
         self.n_experts = n_experts
         self.expert = expert
+        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha

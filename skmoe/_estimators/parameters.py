@@ -16,6 +16,7 @@ from skmoe._data.checks import (
     check_real,
 )
 from skmoe._data.units import GATE_AGGREGATES
+from skmoe._estimators.member_parameters import Members, resolve_members
 from skmoe._estimators.part_parameters import (
     check_base,
     check_out_of_bag,
@@ -110,6 +111,7 @@ class FitParameters(NamedTuple):
     warm_start: bool
     random_state: Any
     n_jobs: int | None
+    specialize: bool = True  # False: whole models, of which only the gate is trained
 
     @property
     def uses_estimators(self) -> bool:
@@ -143,6 +145,7 @@ def validate_parameters(
 
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
+    members = _members(estimator, task)
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties.alpha.value
@@ -154,9 +157,12 @@ def validate_parameters(
     options = {"alpha": alpha} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
-    family, estimators, mean_family = resolve_experts(
-        estimator.expert, family_option, n_experts, task, options, shared_features
-    )
+    if members is None:
+        family, estimators, mean_family = resolve_experts(
+            estimator.expert, family_option, n_experts, task, options, shared_features
+        )
+    else:
+        family, (estimators, mean_family), n_experts = None, members, len(members.estimators)
     cross_fit = check_cross_fit(estimator.cross_fit)
     check_out_of_bag(cross_fit, estimators)
     check_base(estimator.base, task.name, family, mean_family)
@@ -186,6 +192,7 @@ def validate_parameters(
         warm_start=warm_start,
         random_state=estimator.random_state,
         n_jobs=check_n_jobs(estimator.n_jobs),
+        specialize=members is None,
     )
 
 
@@ -195,6 +202,13 @@ def _search(
     """Which penalties are found; a single expert has no gate."""
     search = penalties.search(estimator, family is not None)
     return search._replace(gate=PenaltySearch()) if n_experts == 1 else search
+
+
+def _members(estimator: Any, task: Task) -> Members | None:
+    """Experts that are whole models with specialize=False; None for experts that specialise."""
+    if check_flag("specialize", estimator.specialize):
+        return None
+    return resolve_members(estimator, task.name)
 
 
 def check_gate_aggregate(value: Any) -> str | None:
@@ -233,6 +247,11 @@ def check_n_experts_selection(estimator: Any) -> None:
             f"{value!r}."
         )
     for name, is_unsupported, reason in (
+        (
+            "specialize",
+            estimator.specialize is False,
+            "the list of models has a number",
+        ),
         (
             "family",
             isinstance(getattr(estimator, "family", None), list | tuple),

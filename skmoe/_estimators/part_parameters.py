@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import has_fit_parameter
 
 from skmoe._data.checks import check_instance
-from skmoe._data.sklearn_adapter import LOSSES, has_density
+from skmoe._data.sklearn_adapter import LOSSES, has_density, takes_weights
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
@@ -44,7 +42,8 @@ def resolve_experts(
         return linear, None, None
     mean_family = None
     if families is not None:
-        mean_family = _mean_family(expert, family_option, families)
+        entries = expert if isinstance(expert, list | tuple) else [expert]
+        mean_family = resolve_mean_family(entries, family_option, families)
     family = resolve_family(expert, task.name, options)
     if family is not None:
         return family, None, None
@@ -59,7 +58,7 @@ def resolve_experts(
     first = expert[0]
     if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
         return resolve_family(first, task.name, options), None, None
-    chosen = [_check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
+    chosen = [check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
     return None, chosen, mean_family
 
 
@@ -72,7 +71,9 @@ def _has_estimators(expert: Any) -> bool:
     )
 
 
-def _mean_family(expert: Any, family_option: Any, families: tuple[Family, ...]) -> MeanFamily:
+def resolve_mean_family(
+    experts: Sequence[Any], family_option: Any, families: tuple[Family, ...]
+) -> MeanFamily:
     """The family of experts that are estimators, which predict the mean of y."""
     reason = ""
     if len(families) > 1:
@@ -85,12 +86,13 @@ def _mean_family(expert: Any, family_option: Any, families: tuple[Family, ...]) 
             "It has no mean that estimators could predict: choose a family that has, such as "
             '"gamma", or use expert="linear"'
         )
-    for entry in expert if isinstance(expert, list | tuple) else [expert]:
+    for entry in experts:
         if not isinstance(entry, str) and has_density(entry):
             reason = f"{entry!r} has a density of its own: use it without `family`"
     if reason:
+        shown = experts[0] if len(experts) == 1 else experts
         raise ValueError(
-            f'family={family_option!r} needs expert="linear"; got expert={expert!r}. {reason}.'
+            f'family={family_option!r} needs expert="linear"; got expert={shown!r}. {reason}.'
         )
     return MeanFamily(families[0])
 
@@ -207,16 +209,22 @@ def _expert_names(task: str | None = None) -> list[str]:
     )
 
 
-def _check_list_entry(k: int, entry: Any, task: str) -> Any:
+def check_list_entry(k: int, entry: Any, task: str, weighted: bool = True) -> Any:
+    """A valid entry of a list of experts: a name or an estimator.
+
+    If `weighted` it must take weights of the rows.
+    """
     if is_family(entry) and not _is_estimator_name(entry):
         raise ValueError(
             f"expert[{k}] must be one of {sorted(NAMED_ESTIMATORS)} or an estimator, as lists of "
             f"different experts are; got the family {entry!r}. Use the same family for all experts."
         )
-    return _check_estimator(f"expert[{k}]", entry, task, sorted(NAMED_ESTIMATORS))
+    return _check_estimator(f"expert[{k}]", entry, task, sorted(NAMED_ESTIMATORS), weighted)
 
 
-def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str]) -> Any:
+def _check_estimator(
+    name: str, estimator: Any, task: str, names: Sequence[str], weighted: bool = True
+) -> Any:
     if _is_estimator_name(estimator) and names:
         return estimator
     check_instance(name, estimator)
@@ -231,8 +239,7 @@ def _check_estimator(name: str, estimator: Any, task: str, names: Sequence[str])
             f"{name} must be a {task}, as the mixture is; got {estimator!r}. "
             f"Use the {task} of the same kind."
         )
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not has_fit_parameter(last, "sample_weight"):
+    if weighted and not takes_weights(estimator):
         raise ValueError(
             f"{name} must accept sample_weight in fit, which carries the responsibilities; "
             f"{estimator!r} does not. Choose an estimator that does."

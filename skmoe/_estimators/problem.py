@@ -20,12 +20,13 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import assign_folds
+from skmoe._data.folds import assign_folds, n_folds_of_models
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._estimators import init_rows
 from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
+from skmoe._estimators.member_parameters import check_members
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.penalty_parameters import with_penalties_of
 from skmoe._estimators.tasks import TrainingTarget, identity_scaling
@@ -59,6 +60,7 @@ from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.experts._whole_models import WholeFamilyModels, WholeModels
 from skmoe.protocols import Experts
 
 
@@ -69,6 +71,8 @@ class FitProblem(NamedTuple):
     preprocessor: Preprocessor
     attributes: dict[str, Any]  # fitted attributes that do not depend on EM
     cache_key: str | None  # of the out-of-fold predictions; None without warm start
+    # Experts and their parameters, where those of the EM problem are given densities.
+    whole_models: tuple[Experts, Any] | None = None
 
     @property
     def log_jacobian(self) -> float:
@@ -77,7 +81,11 @@ class FitProblem(NamedTuple):
 
     def make_fitted(self, params: Params, model: MixtureModel | None = None) -> FittedMixture:
         """The fitted mixture with given parameters, and optionally another model."""
-        return FittedMixture(model or self.em_problem.model, params, self.preprocessor)
+        model = model or self.em_problem.model
+        if self.whole_models is not None:
+            experts, fitted = self.whole_models
+            model, params = model._replace(experts=experts), params._replace(experts=fitted)
+        return FittedMixture(model, params, self.preprocessor)
 
     def make_cache(self, params: Params) -> CrossFitCache | None:
         """The cache for the next warm start; None without `cache_key`."""
@@ -323,7 +331,13 @@ def _raw_features(
     raw_features = select_raw_features(data.raw_X, data.columns[1])
     raw_features = raw_features._replace(metadata=data.metadata, offset=data.offset)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    return assign_folds(raw_features, params.cross_fit, codes, data.fold_groups, fold_seed)
+    given = raw_features, params.cross_fit, codes, data.fold_groups, fold_seed
+    if params.specialize:
+        return assign_folds(*given)
+    raw_features = assign_folds(*given, n_folds_of_models(raw_features.shape[0]))
+    assert params.estimators is not None
+    check_members(params.estimators, raw_features, target.weight, data.fold_groups)
+    return raw_features
 
 
 def _make_experts(
@@ -353,7 +367,8 @@ def _make_experts(
     if data.columns[1] is not None:
         categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
-    shape = params.n_experts, n_folds
+    # Whole models are also fitted to all rows.
+    shape = params.n_experts, n_folds if params.specialize else n_folds + 1
     options: dict[str, Any] = dict(
         estimators=resolve_estimators(
             estimators, params.task.name, params.alpha, raw_features.X, categories
@@ -366,10 +381,12 @@ def _make_experts(
     )
     if params.mean_family is None:
         noise_options = params.task.cross_fitted_options(init_data, data.noise_variance)
-        return CrossFittedExperts(**options, **noise_options)
+        kind = CrossFittedExperts if params.specialize else WholeModels
+        return kind(**options, **noise_options)
     names = ("noise_variance", "variance_floor")
     of_task = params.task.family_options()
     of_task |= params.task.estimates(init_data, names, data.noise_variance)
     exposure = None if data.offset is None else np.exp(data.offset)
     mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
-    return CrossFittedFamilyExperts(**options, **of_task, mean_family=mean_family)
+    of_family = CrossFittedFamilyExperts if params.specialize else WholeFamilyModels
+    return of_family(**options, **of_task, mean_family=mean_family)

@@ -51,6 +51,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         gamma experts and of counts has a log link. In lists that contain "zero" and continuous
         families the density is with respect to the sum of Lebesgue measure and the point mass.
         Experts that are estimators predict the mean of y, and have one family that has a link.
+    specialize : bool, default=True
+        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
+        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
+        [6]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
+        length of the list then, `n_init` is not used, and `gate_alpha=100` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities: a mixture of regressions. An object must derive from `skmoe.protocols.Gate`.
@@ -80,9 +85,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         boolean mask, among those of `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
-        computed from out-of-fold predictions. "auto" uses 5 folds, an integer that many; "oob" uses
-        out-of-bag predictions, which every expert must have (`oob_score=True`); False uses
-        predictions of the training rows. Parametric experts are not cross-fitted.
+        computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
+        20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
+        must have (`oob_score=True`); False uses predictions of the training rows. Parametric
+        experts are not cross-fitted.
     top_k : int, default=None
         Largest number of experts of a row, in training and in prediction; None for all. It may
         exceed a number of experts that is chosen by the fit.
@@ -141,7 +147,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         start first.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged.
+        predictions are averaged; with `specialize=False`
+        one model for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. They are no effects on `predict`, for which see `explain`: give
@@ -237,6 +244,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     .. [5] G. K. Smyth (2004), "Linear models and empirical Bayes methods for assessing differential
        expression in microarray experiments", Statistical Applications in Genetics and Molecular
        Biology 3, 3.
+    .. [6] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -261,6 +270,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         *,
         expert: Any = "linear",
         family: Any = "normal",
+        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
@@ -288,6 +298,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.n_experts = n_experts
         self.expert = expert
         self.family = family
+        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha

@@ -20,7 +20,7 @@ from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     PredictiveDistribution,
-    concatenate_rows,
+    concatenate_components,
     predictive_distribution,
 )
 
@@ -99,7 +99,7 @@ class FittedMixture(NamedTuple):
         ]
         weights = np.concatenate([prob for prob, _ in blocks], axis=1)
         components = [
-            concatenate_rows(parts) for parts in zip(*(c for _, c in blocks), strict=True)
+            concatenate_components(parts) for parts in zip(*(c for _, c in blocks), strict=True)
         ]
         return predictive_distribution(components, weights, single_output)
 

@@ -95,37 +95,30 @@ def fit_best_start(
         resp = _restrict(problem.model, params, problem.rows)
         params = params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
     start = EMStart(params, problem.previous_lower_bounds, problem.resume_state)
-    monitor.start()
-    run = _run_to_convergence(problem, start, monitor)
-    monitor.end(run)
-    return run, [run]
+    return (run := _monitored_run(problem, start, monitor)), [run]
 
 
-def fit_all_starts(
-    problem: EMProblem, monitors: Sequence[Monitor], n_jobs: int | None
-) -> list[EMResult]:
-    """Results of all starts of a named initialisation, each run to convergence."""
-    jobs = _start_jobs(problem, str(problem.init), monitors)
-    return _workers(problem, n_jobs)(delayed(_full_run)(problem, *job) for job in jobs)
-
-
-def fit_best_converged_start(
-    problem: EMProblem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
+def fit_starts(
+    problem: EMProblem,
+    combine: str,
+    start_monitors: Sequence[Monitor],
+    monitor: Monitor,
+    n_jobs: int | None,
 ) -> tuple[EMResult, list[EMResult]]:
-    """Result of the best of all starts that were run to convergence, and all of them.
+    """Result of the best start and that of every start, by the estimator's `combine`."""
+    if combine == "best" or not isinstance(problem.init, str):
+        return fit_best_start(problem, start_monitors, monitor, n_jobs)
+    search = problem.search if combine == "best_converged" else EvidenceSearch()
+    # Starts are compared at the same penalties: a search for others continues the best one.
+    own = problem._replace(search=EvidenceSearch()) if search else problem
+    jobs = [(own, *job) for job in _start_jobs(own, problem.init, start_monitors)]
+    starts = _workers(own, n_jobs)(delayed(_full_run)(*job) for job in jobs)
+    best = _best_result(starts)
+    run = _monitored_run(problem, EMStart(best.params), monitor) if search else best
+    return run, starts
 
-    The starts are compared at the same penalties: a search for others continues the best one.
-    """
-    starts = fit_all_starts(problem._replace(search=EvidenceSearch()), start_monitors, n_jobs)
-    best = best_result(starts)
-    if problem.search:
-        monitor.start()
-        best = _run_to_convergence(problem, EMStart(best.params), monitor)
-        monitor.end(best)
-    return best, starts
 
-
-def best_result(runs: Sequence[EMResult]) -> EMResult:
+def _best_result(runs: Sequence[EMResult]) -> EMResult:
     """The run with the highest lower bound."""
     return runs[int(np.argmax([run.lower_bound for run in runs]))]
 
@@ -176,15 +169,14 @@ def _search_starts(
     runs = _successive_halving(on_sample, init, monitors, n_jobs)
     for start_monitor, run in zip(monitors, runs, strict=True):
         start_monitor.end(run)
-    best = best_result(runs)
+    best = _best_result(runs)
     same_rows = problem.rows is problem.init_data.rows
     finished = same_rows and _is_finished(problem, best) and not problem.search
-    if finished and not len(_collapsed_experts(problem, best)):
-        return best, runs
-    monitor.start()
-    run = _continue_on_all_rows(problem, best, monitor)
-    monitor.end(run)
-    return run, runs
+    if not finished or len(_collapsed_experts(problem, best)):
+        monitor.start()
+        best = _continue_on_all_rows(problem, best, monitor)
+        monitor.end(best)
+    return best, runs
 
 
 def _successive_halving(
@@ -273,6 +265,13 @@ def _transfer_params(problem: EMProblem, params: Params) -> Params:
 
 
 # --- long runs --------------------------------------------------------------------------------
+
+
+def _monitored_run(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    monitor.start()
+    run = _run_to_convergence(problem, start, monitor)
+    monitor.end(run)
+    return run
 
 
 def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
@@ -372,6 +371,8 @@ def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array
 
 def _collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
     """Indices of the experts that have lost nearly all rows."""
+    if not problem.model.experts.can_collapse:
+        return np.zeros(0, dtype=int)
     blocks = split_into_blocks(_rows_in_memory(problem))
     posteriors = zip(_block_posteriors(problem, run), blocks, strict=True)
     mass = np.sum([resp @ block.unit_weight for (resp, _), block in posteriors], axis=0)
@@ -391,8 +392,8 @@ def _run_em(
     on_iteration: OnIteration,
 ) -> EMResult:
     in_memory = problem.model.experts.needs_all_rows
-    if in_memory:
-        n_plain_iter = problem.max_iter  # fitted estimators cannot be extrapolated
+    # Fitted estimators cannot be extrapolated.
+    n_plain_iter = problem.max_iter if in_memory else n_plain_iter
     options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads)
     blocks = split_into_blocks(problem.rows)
     run = run_em(problem.model, blocks, start, options, on_iteration)

@@ -13,6 +13,7 @@ from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._gamma import GammaComponents
 from skmoe.distributions._general import GeneralMixtureDistribution
 from skmoe.distributions._lognormal import LogNormalComponents
+from skmoe.distributions._nested import concatenate_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._ordinal import OrdinalComponents
 from skmoe.distributions._point_mass import PointMassComponents
@@ -36,6 +37,7 @@ __all__ = [
     "StudentTComponents",
     "UniformComponents",
     "check_coverage",
+    "concatenate_components",
     "concatenate_rows",
     "predictive_distribution",
 ]

@@ -18,7 +18,13 @@ from skmoe.distributions._base import (
     flat_block,
     log_weighted_sum,
 )
-from skmoe.distributions._count_families import NEGATIVE_BINOMIAL, POISSON, CountFamily
+from skmoe.distributions._count_families import (
+    NEGATIVE_BINOMIAL,
+    POISSON,
+    CountFamily,
+    NegativeBinomialComponents,
+    PoissonComponents,
+)
 from skmoe.distributions._count_searches import (
     most_probable_counts,
     quantile_bracket,
@@ -102,6 +108,14 @@ class CountMixtureDistribution(RowMixtures):
     def _take(self, rows: Any) -> Self:
         dispersions = () if self.dispersions is None else (self.dispersions[rows],)
         return type(self)(self.weights[rows], self.means[rows], *dispersions)
+
+    def as_components(self) -> PoissonComponents | NegativeBinomialComponents:
+        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        values = [self.means] if self.dispersions is None else [self.means, self.dispersions]
+        mean, *dispersion = (v.reshape(*self.weights.shape, -1).transpose(1, 2, 0) for v in values)
+        if not dispersion:
+            return PoissonComponents(self.weights.T, mean)
+        return NegativeBinomialComponents(self.weights.T, mean, dispersion[0])
 
     # --- probabilities ---
 

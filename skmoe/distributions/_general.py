@@ -14,6 +14,7 @@ from skmoe.distributions._base import RowMixtures, check_weights, log_weighted_s
 from skmoe.distributions._diversity import integrated_variance
 from skmoe.distributions._family import Block
 from skmoe.distributions._general_searches import highest_points, quantiles
+from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._rows import map_rows, mixture_weights
 
 
@@ -94,6 +95,10 @@ class GeneralMixtureDistribution(RowMixtures):
     def _take(self, rows: Any) -> Self:
         parts = [map_rows(part, lambda values: values[..., rows]) for part in self._parts]
         return type(self)(parts, self._gate_prob[:, rows], self._single_output)
+
+    def as_components(self) -> NestedComponents:
+        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        return NestedComponents(self._gate_prob, self._parts)
 
     # --- probabilities ---
 

@@ -139,6 +139,11 @@ class MixtureDistribution(RowMixtures):
     def _take(self, rows: Any) -> Self:
         return type(self)(self.weights[rows], self.means[rows], self.stds[rows])
 
+    def as_components(self) -> NormalComponents:
+        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        mean, std = (v.reshape(*self.weights.shape, -1) for v in (self.means, self.stds))
+        return NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
+
     # --- densities ---
 
     def _logpdf(self, points: Array) -> Array:

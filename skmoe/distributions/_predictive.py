@@ -11,6 +11,7 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._nested import flatten_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
 from skmoe.distributions._point_mass import PointMassComponents
 from skmoe.distributions._rows import mixture_parameters, mixture_weights
@@ -39,6 +40,7 @@ def predictive_distribution(
         Poissons, negative binomials and point masses at zero. The weights are those of the
         components times those of their expert.
     """
+    parts, gate_prob = flatten_components(parts, gate_prob)
     if all(isinstance(part, NormalComponents) for part in parts):
         return MixtureDistribution(
             mixture_weights([part.weight for part in parts], gate_prob),

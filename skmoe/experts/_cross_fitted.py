@@ -283,7 +283,8 @@ class CrossFittedExperts(Experts):
         try:
             return self._fit_predict(k, j, statistics, train, test)
         except Exception as error:
-            rows = "fitted on all rows" if train is test else f"without fold {j}"
+            all_rows = len(train) == statistics.resp.shape[1]
+            rows = "fitted on all rows" if all_rows else f"without fold {j}"
             error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
             add_feature_note(error, statistics.features.X)
             raise

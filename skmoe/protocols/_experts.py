@@ -22,6 +22,9 @@ class Experts(Part):
     # the rows themselves, `m_step` is called once for given responsibilities, and its parameters
     # are not extrapolated.
     needs_all_rows: ClassVar[bool] = False
+    # Whether an expert without rows has collapsed, and is re-initialised; False where the densities
+    # are given, so that an expert that explains no row is one that is not needed.
+    can_collapse: ClassVar[bool] = True
     # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
     # False for classes, whose coefficients are those of log odds.
     explains_mean: ClassVar[bool] = True

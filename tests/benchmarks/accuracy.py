@@ -28,6 +28,7 @@ from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.distributions import MixtureDistribution
+from skmoe.recipes import strong_classifier, strong_regressor
 
 LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
 FIGURES = ("error", "loss", "CRPS", "seconds")
@@ -40,6 +41,7 @@ def models(task, ngboost):
     boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
     forest = RandomForestRegressor if regression else RandomForestClassifier
     tree = DecisionTreeRegressor if regression else DecisionTreeClassifier
+    strong = strong_regressor if regression else strong_classifier
     linear = (
         RidgeCV(np.logspace(-3, 3, 7))
         if regression
@@ -47,8 +49,9 @@ def models(task, ngboost):
     )
     yield "mixture, default", mixture(random_state=0)
     yield "mixture, averaged", mixture(8, combine="average", n_init=8, random_state=0)
-    yield "mixture, auto", mixture("auto", random_state=0)
+    yield "mixture, auto", mixture("auto", random_state=0)  # the readable recipe
     yield "mixture on boosting", mixture(base=boosting(random_state=0), random_state=0)
+    yield "strong recipe", strong(random_state=0)
     yield "linear model", make_pipeline(StandardScaler(), linear)
     yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)
     yield "random forest", forest(random_state=0)
@@ -96,11 +99,12 @@ def report(task, results):
     figures = np.array(list(results.values()))  # (models, tables, figures)
     ranks = np.array([rankdata(figures[:, j], axis=0) for j in range(figures.shape[1])])
     print(f"\n| {task}, {figures.shape[1]} tables | " + " | ".join(FIGURES), end=" | ")
-    print("rank by error | rank by loss |")
-    print("|---" * (len(FIGURES) + 3) + "|")
+    print("rank by error | rank by loss | rank by CRPS |")
+    print("|---" * (len(FIGURES) + 4) + "|")
     for i, name in enumerate(results):
         means = " | ".join(f"{value:.3f}" for value in figures[i].mean(axis=0))
-        print(f"| {name} | {means} | {ranks[:, i, 0].mean():.1f} | {ranks[:, i, 1].mean():.1f} |")
+        mean_ranks = " | ".join(f"{value:.1f}" for value in ranks[:, i, :3].mean(axis=0))
+        print(f"| {name} | {means} | {mean_ranks} |")
 
 
 def main():
@@ -110,12 +114,15 @@ def main():
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--most-rows", type=int, default=5000)
     parser.add_argument("--ngboost", action="store_true")
+    parser.add_argument("--models", nargs="*", default=None, help="names of the models to compare")
     arguments = parser.parse_args()
     for task in arguments.task or ["regression", "classification"]:
         results = {}
         tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
         for table, X, y, fold in tables:
             for name, model in models(task, arguments.ngboost):
+                if arguments.models and name not in arguments.models:
+                    continue
                 rows = [
                     judge(task, model, X[fold != k], y[fold != k], X[fold == k], y[fold == k])
                     for k in range(arguments.splits)

@@ -1,0 +1,97 @@
+"""The fit of whole models, before EM trains the gate on their out-of-fold densities."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from skmoe._estimators.attributes import attributes_of_mixture
+from skmoe._estimators.callbacks import FitTask
+from skmoe._estimators.problem import FitProblem
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel, Params
+from skmoe._numerics.typing import Array
+from skmoe.experts._estimator_params import EstimatorParams
+from skmoe.experts._given_densities import GivenDensities
+from skmoe.gates._constant import ConstantGate
+
+
+class ModelMonitor:
+    """Progress of the fits of whole models: printed lines, and tasks of callbacks.
+
+    Parameters
+    ----------
+    problem : FitProblem
+        The problem before the fits.
+    task : FitTask
+        Task of the whole fit.
+    verbose : int
+        1 prints a line for each model, 2 also one before its fits.
+    """
+
+    def __init__(self, problem: FitProblem, task: FitTask, verbose: int):
+        first_id = len(problem.em_problem.seeds) + 1  # after those of the starts and of EM
+        n_models = problem.em_problem.model.n_experts
+        self.problem = problem
+        self.tasks = [task.subtask("model", task_id=first_id + k) for k in range(n_models)]
+        self.verbose = verbose
+
+    def start(self, k: int, name: str) -> None:
+        """Called before the fits of model k."""
+        if self.verbose > 1:
+            print(f"  model {k}, {name}: fits without each fold, and to all rows")
+        self.tasks[k].start()
+
+    def end(self, k: int, name: str, params: EstimatorParams) -> None:
+        """Called after the fits of model k, with the parameters of all models so far."""
+        if self.verbose > 0:
+            print(f"model {k}, {name}: fitted")
+        self.tasks[k].end(partial(_attributes_without_gate, self.problem, k + 1, params))
+
+
+def _attributes_without_gate(
+    problem: FitProblem, n_models: int, params: EstimatorParams
+) -> dict[str, Any]:
+    """Attributes of a mixture of the first models with equal probabilities."""
+    whole: Any = problem.em_problem.model.experts
+    experts, of_experts = whole.first(params, n_models)
+    gate = ConstantGate()
+    of_gate = gate.init_params(n_models, problem.preprocessor.n_gate_columns)
+    model = MixtureModel(gate, experts, n_models)
+    fitted = FittedMixture(model, Params(of_gate, of_experts), problem.preprocessor)
+    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
+
+
+def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitProblem:
+    """The problem of the gate, with densities of models that have been fitted."""
+    em_problem = problem.em_problem
+    rows, model = em_problem.rows, em_problem.model
+    experts: Any = model.experts
+    monitor = ModelMonitor(problem, task, verbose)
+    fitted = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
+    log_density = experts.log_prob(fitted, rows.expert_design, rows.y)
+    _check_possible(log_density, rows.y)
+    given = GivenDensities()
+    n_experts, n_columns = model.n_experts, rows.gate_design.shape[1]
+    start = Params(
+        model.gate.init_params(n_experts, n_columns), given.init_params(n_experts, n_experts)
+    )
+    em_problem = em_problem._replace(
+        model=model._replace(experts=given),
+        rows=rows._replace(expert_design=np.ascontiguousarray(log_density.T)),
+        init=start,
+    )
+    return problem._replace(em_problem=em_problem, whole_models=(experts, fitted))
+
+
+def _check_possible(log_density: Array, y: Array) -> None:
+    """Some model must have a positive out-of-fold density at each target."""
+    impossible = np.flatnonzero(np.isneginf(log_density.max(axis=0)))
+    if len(impossible):
+        values = ", ".join(f"{value:g}" for value in np.atleast_1d(y[..., impossible[0]]))
+        raise ValueError(
+            f"y must be possible under some model of expert that was fitted without its row; y = "
+            f"{values} is not. Use fewer folds, or a model with a density everywhere."
+        )

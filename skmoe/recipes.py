@@ -1,0 +1,209 @@
+"""Estimators that are ready to use: strong ones, and readable ones.
+
+Each function returns an ordinary estimator, whose parameters can be inspected and changed by
+`set_params`. The members of the strong ones were chosen by their log density on held-out rows of
+public tables: `tests/benchmarks/accuracy.py` compares them with other models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+
+__all__ = ["readable_classifier", "readable_regressor", "strong_classifier", "strong_regressor"]
+
+# Penalty on the gate of the strong estimators.
+STACK_GATE_ALPHA = 10.0
+
+# Tolerance of mixtures as members, whose weights matter more than the last digits of their fit.
+MEMBER_TOL = 1e-3
+
+# Largest number of leaves of randomised trees, which limits their cost on many rows.
+MAX_LEAF_NODES = 1000
+
+
+def strong_regressor(
+    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+) -> MixtureOfExpertsRegressor:
+    """A regressor with an accurate mean and an accurate predictive distribution.
+
+    A stack (`specialize=False`) of three models, whose weights depend on the features: a mixture of
+    eight linear experts; a mixture of three linear experts on boosted trees, whose noise varies
+    with the features; and extremely randomised trees with Student's t noise. A fit costs up to
+    twenty times that of `HistGradientBoostingRegressor`.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of all models.
+    n_jobs : int, default=None
+        Fits to run in parallel.
+    verbose : int, default=0
+        1 prints a line for each model.
+
+    Returns
+    -------
+    regressor : MixtureOfExpertsRegressor
+        Not fitted. It takes numbers without missing values, and one or several outputs.
+
+    See Also
+    --------
+    readable_regressor : A mixture whose regimes can be read.
+
+    Examples
+    --------
+    >>> from skmoe.recipes import strong_regressor
+    >>> [type(model).__name__ for model in strong_regressor().expert]
+    ['MixtureOfExpertsRegressor', 'MixtureOfExpertsRegressor', 'ExtraTreesRegressor']
+    """
+    boosting = HistGradientBoostingRegressor(
+        learning_rate=0.18, max_iter=50, max_leaf_nodes=15, min_samples_leaf=10
+    )
+    members = [
+        MixtureOfExpertsRegressor(8, n_init=2, tol=MEMBER_TOL),
+        MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
+        ExtraTreesRegressor(8, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
+    ]
+    return MixtureOfExpertsRegressor(
+        expert=members,
+        specialize=False,
+        family="student_t",
+        gate_alpha=STACK_GATE_ALPHA,
+        random_state=random_state,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+
+
+def strong_classifier(
+    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+) -> MixtureOfExpertsClassifier:
+    """A classifier with accurate class probabilities.
+
+    A stack of four models, whose weights depend on the features: a logistic regression, a mixture
+    of three of them, boosted trees that learn slowly, and extremely randomised trees. A fit costs
+    up to twenty times that of `HistGradientBoostingClassifier`.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of all models.
+    n_jobs : int, default=None
+        Fits to run in parallel.
+    verbose : int, default=0
+        1 prints a line for each model.
+
+    Returns
+    -------
+    classifier : MixtureOfExpertsClassifier
+        Not fitted. It takes numbers without missing values.
+
+    See Also
+    --------
+    readable_classifier : A mixture whose regimes can be read.
+
+    Examples
+    --------
+    >>> from skmoe.recipes import strong_classifier
+    >>> strong_classifier(random_state=0).specialize
+    False
+    """
+    boosting = HistGradientBoostingClassifier(
+        learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0
+    )
+    members = [
+        "linear",
+        MixtureOfExpertsClassifier(3, n_init=2, tol=MEMBER_TOL),
+        boosting,
+        ExtraTreesClassifier(40, min_samples_leaf=3, max_leaf_nodes=MAX_LEAF_NODES),
+    ]
+    return MixtureOfExpertsClassifier(
+        expert=members,
+        specialize=False,
+        gate_alpha=STACK_GATE_ALPHA,
+        random_state=random_state,
+        n_jobs=n_jobs,
+        verbose=verbose,
+    )
+
+
+def readable_regressor(
+    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+) -> MixtureOfExpertsRegressor:
+    """A mixture of few linear regressions, whose number is selected by held-out log density.
+
+    Read it by `summary`, `export_text` and the displays of `skmoe.inspection`.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the starts and of the rows that are held out.
+    n_jobs : int, default=None
+        Starts to run in parallel.
+    verbose : int, default=0
+        1 prints a line for each start.
+
+    Returns
+    -------
+    regressor : MixtureOfExpertsRegressor
+        Not fitted.
+
+    See Also
+    --------
+    strong_regressor : A stack of models that predicts better, and is harder to read.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skmoe.recipes import readable_regressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> moe = readable_regressor(random_state=0).fit(X, y)
+    >>> moe.n_experts_ <= 6
+    True
+    """
+    return MixtureOfExpertsRegressor(
+        "auto", random_state=random_state, n_jobs=n_jobs, verbose=verbose
+    )
+
+
+def readable_classifier(
+    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+) -> MixtureOfExpertsClassifier:
+    """A mixture of few logistic regressions, whose number is selected by held-out log density.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of the starts and of the rows that are held out.
+    n_jobs : int, default=None
+        Starts to run in parallel.
+    verbose : int, default=0
+        1 prints a line for each start.
+
+    Returns
+    -------
+    classifier : MixtureOfExpertsClassifier
+        Not fitted.
+
+    See Also
+    --------
+    strong_classifier : A stack of models that predicts better, and is harder to read.
+
+    Examples
+    --------
+    >>> from skmoe.recipes import readable_classifier
+    >>> readable_classifier().n_experts
+    'auto'
+    """
+    return MixtureOfExpertsClassifier(
+        "auto", random_state=random_state, n_jobs=n_jobs, verbose=verbose
+    )

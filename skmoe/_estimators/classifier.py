@@ -47,7 +47,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         False fits every entry of the list `expert` once to all rows, as a whole model, and trains
         the gate alone, on out-of-fold densities: stacking with weights that depend on the features
         [3]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
-        length of the list then, `n_init` is not used, and `gate_alpha=100` is a good value.
+        length of the list then, `n_init` is not used, and `gate_alpha=10` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
         probabilities. An object must derive from `skmoe.protocols.Gate`.

@@ -45,8 +45,8 @@ from skmoe._mixture.initialization import (
 )
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
-from skmoe._mixture.unit_initialization import unit_features
-from skmoe._numerics.typing import TINY, Array
+from skmoe._mixture.unit_initialization import responsibilities_of_units, unit_features
+from skmoe._numerics.typing import Array
 
 # Iterations of the first round, all of them without extrapolation: for parametric experts, and for
 # estimators, whose iterations are expensive.
@@ -95,7 +95,8 @@ def fit_best_start(
         resp = _restrict(problem.model, params, problem.rows)
         params = params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
     start = EMStart(params, problem.previous_lower_bounds, problem.resume_state)
-    return (run := _monitored_run(problem, start, monitor)), [run]
+    run = _monitored_run(problem, start, monitor)
+    return run, [run]
 
 
 def fit_starts(
@@ -111,8 +112,8 @@ def fit_starts(
     search = problem.search if combine == "best_converged" else EvidenceSearch()
     # Starts are compared at the same penalties: a search for others continues the best one.
     own = problem._replace(search=EvidenceSearch()) if search else problem
-    jobs = [(own, *job) for job in _start_jobs(own, problem.init, start_monitors)]
-    starts = _workers(own, n_jobs)(delayed(_full_run)(*job) for job in jobs)
+    jobs = _start_jobs(own, problem.init, start_monitors)
+    starts = _workers(own, n_jobs)(delayed(_full_run)(own, *job) for job in jobs)
     best = _best_result(starts)
     run = _monitored_run(problem, EMStart(best.params), monitor) if search else best
     return run, starts
@@ -207,9 +208,9 @@ def _first_round(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResul
     n_cells = experts.n_cells(n_experts)
     weight = bayesian_bootstrap_weights(weight, rng) if job.is_repeated else weight
     labels = smooth_labels(INITIALIZERS[job.init_name](X, Y, weight, n_cells, rng), n_cells)
-    of_rows = rows.row_responsibilities(labels)
-    resp = experts.initial_responsibilities(of_rows, n_experts, rows.y, job.shuffles(rng))
-    resp = resp if rows.units is None else _of_units(problem.model, resp, rows)
+    resp = rows.row_responsibilities(labels)
+    resp = experts.initial_responsibilities(resp, n_experts, rows.y, job.shuffles(rng))
+    resp = resp if rows.units is None else responsibilities_of_units(experts, resp, rows)
     params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
     n_iter = _n_iter_first_round(problem)
     return _run_em(problem, EMStart(params), min(n_iter, problem.max_iter), n_iter, monitor)
@@ -342,21 +343,7 @@ def _restrict(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
     """Responsibilities, of rows or units, that are zero where an expert cannot have made y."""
     if rows.units is None:
         return model.experts.restrict(resp, rows.y)
-    return _of_units(model, rows.row_responsibilities(resp), rows)
-
-
-def _of_units(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
-    """Responsibilities (K, U) of units, from those of their rows, (K, n).
-
-    An expert that cannot have made one of the rows of a unit has not made the unit.
-    """
-    units = rows.units
-    assert units is not None
-    possible = model.experts.restrict(np.ones_like(resp), rows.y) > 0.0
-    every_row = np.minimum.reduceat(possible, units.starts, axis=1)
-    mean = units.sum_rows(resp * rows.weight) / rows.unit_weight
-    mean = (mean + TINY**0.5) * every_row
-    return mean / np.maximum(mean.sum(axis=0), TINY)
+    return responsibilities_of_units(model.experts, rows.row_responsibilities(resp), rows)
 
 
 def _rows_in_memory(problem: EMProblem) -> Dataset:

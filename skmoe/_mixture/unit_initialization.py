@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.rows import Dataset
 from skmoe._data.units import Units
 from skmoe._mixture.initialization import InitData
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
+from skmoe.protocols import Experts
 
 # Rows of a typical unit that the shrinkage of its coefficients is worth.
 SHRINKAGE_ROWS = 1.0
@@ -66,3 +68,17 @@ def _standardised(values: Array) -> Array:
     centred = values - values.mean(axis=1, keepdims=True)
     largest: Any = centred.std(axis=1).max(initial=0.0)
     return centred / largest if largest > 0.0 else centred
+
+
+def responsibilities_of_units(experts: Experts, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities (K, U) of units, from those of their rows, (K, n).
+
+    An expert that cannot have made one of the rows of a unit has not made the unit.
+    """
+    units = rows.units
+    assert units is not None
+    possible = experts.restrict(np.ones_like(resp), rows.y) > 0.0
+    every_row = np.minimum.reduceat(possible, units.starts, axis=1)
+    mean = units.sum_rows(resp * rows.weight) / rows.unit_weight
+    mean = (mean + TINY**0.5) * every_row
+    return mean / np.maximum(mean.sum(axis=0), TINY)

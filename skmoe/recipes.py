@@ -142,7 +142,8 @@ def readable_regressor(
 ) -> MixtureOfExpertsRegressor:
     """A mixture of few linear regressions, whose number is selected by held-out log density.
 
-    Read it by `summary`, `export_text` and the displays of `skmoe.inspection`.
+    Its penalties are found by the evidence. Read it by `summary`, `export_text` and the displays of
+    `skmoe.inspection`.
 
     Parameters
     ----------
@@ -172,7 +173,12 @@ def readable_regressor(
     True
     """
     return MixtureOfExpertsRegressor(
-        "auto", random_state=random_state, n_jobs=n_jobs, verbose=verbose
+        "auto",
+        alpha="auto",
+        gate_alpha="auto",
+        random_state=random_state,
+        n_jobs=n_jobs,
+        verbose=verbose,
     )
 
 
@@ -180,6 +186,8 @@ def readable_classifier(
     *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
 ) -> MixtureOfExpertsClassifier:
     """A mixture of few logistic regressions, whose number is selected by held-out log density.
+
+    Its penalties are found by the evidence.
 
     Parameters
     ----------
@@ -206,5 +214,10 @@ def readable_classifier(
     'auto'
     """
     return MixtureOfExpertsClassifier(
-        "auto", random_state=random_state, n_jobs=n_jobs, verbose=verbose
+        "auto",
+        alpha="auto",
+        gate_alpha="auto",
+        random_state=random_state,
+        n_jobs=n_jobs,
+        verbose=verbose,
     )

@@ -27,6 +27,7 @@ def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
 def test_readable_estimators_select_the_number_of_their_experts(recipe):
     assert recipe().n_experts == "auto"
     assert recipe().expert == "linear"
+    assert recipe().alpha == recipe().gate_alpha == "auto"
 
 
 def test_the_strong_regressor_learns_and_repeats_itself():

@@ -70,7 +70,7 @@ BAD_PARAMETERS = [
     ({"base": Ridge}, "base must be an instance; got the class Ridge"),
     ({"alpha": -1.0}, "alpha must be a finite number of at least 0; got -1.0"),
     ({"alpha": np.nan}, "alpha must be a finite number of at least 0; got nan"),
-    ({"alpha": "1"}, "alpha must be a finite number of at least 0; got '1'"),
+    ({"alpha": "1"}, 'alpha must be "auto" or "ard", or a number of at least 0; got \'1\''),
     ({"alpha": 10**400}, "alpha must be a finite number of at least 0; got 10000"),
     ({"tol": 10**400}, "tol must be a finite number of at least 0; got 10000"),
     ({"alpha": Fraction(-1, 3)}, "alpha must be a finite number of at least 0; got Fraction("),

@@ -21,7 +21,7 @@ CONFIGURATIONS = [
     MixtureOfExpertsClassifier(),
     MixtureOfExpertsClassifier(n_experts=2, base=LogisticRegression(), combine="average", n_init=2),
     MixtureOfExpertsClassifier(gate="constant", init="random"),
-    MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=1, cross_fit=2, max_iter=4),
+    MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=1, max_iter=4),
     MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced"),
 ]
 

@@ -141,9 +141,9 @@ STRICT = [
     ],
     (
         MixtureOfExpertsRegressor(
-            2, family=Ordinal(values=tuple(np.arange(20.0))), n_init=1, max_iter=2, random_state=0
+            2, family=Ordinal(values=tuple(np.arange(4.0))), n_init=1, max_iter=2, random_state=0
         ),
-        "counts",
+        "ratings",
     ),
     (MixtureOfExpertsRegressor(2, family=["zero", "poisson"], random_state=0), "counts"),
     (
@@ -161,6 +161,7 @@ def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
         "regression": y,
         "outputs": np.column_stack([y, X[:, 1]]),
         "counts": np.abs(np.round(y)),
+        "ratings": np.minimum(np.abs(np.round(y)), 3.0),
         "positive": np.exp(0.2 * y),
         "classes": y > 0,
     }[task]

@@ -383,8 +383,9 @@ def test_experts_keep_their_numbers_when_a_start_is_found_anew(monkeypatch):
 
     def reversed_experts(*args):
         """A start that counts its experts from the other end."""
-        params = original(*args)
-        return Params(*(type(part)(*(values[::-1] for values in part)) for part in params))
+        params, model = original(*args)
+        turned = (type(part)(*(values[::-1] for values in part)) for part in params)
+        return Params(*turned), model
 
     for find in (original, reversed_experts):
         moe = MixtureOfExpertsRegressor(2, random_state=0).partial_fit(X[:600], Y[:600])

@@ -68,12 +68,6 @@ def check_real(name: str, value: Any, least: float = 0.0, most: float = np.inf) 
     return number
 
 
-def check_penalty(name: str, value: Any) -> None:
-    """Validate a penalty: a number of at least zero, or a tuple of one for each feature."""
-    for number in value if isinstance(value, tuple) else (value,):
-        check_real(name, number)
-
-
 def check_numbers_of_outputs(name: str, value: Any) -> None:
     """Validate a tuple of finite numbers of at least zero, one for each output."""
     if not isinstance(value, tuple) or not value:

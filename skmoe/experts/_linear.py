@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_penalty, check_real
+from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import PenaltySearch, n_kept, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
@@ -95,7 +95,7 @@ class LinearExperts(Experts):
 
     def check_options(self) -> None:
         """Validate penalty, prior and floor."""
-        check_penalty("expert.alpha", self.alpha)
+        check_real("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
         check_numbers_of_outputs("expert.noise_variance", self.noise_variance)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_integer, check_penalty
+from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.evidence import (
     PenaltySearch,
     found_penalty,
@@ -87,7 +87,7 @@ class LogisticExperts(Experts):
 
     def check_options(self) -> None:
         """Validate penalty and number of classes."""
-        check_penalty("expert.alpha", self.alpha)
+        check_real("expert.alpha", self.alpha)
         check_integer("expert.n_classes", self.n_classes, least=2)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -96,11 +97,7 @@ class Ordinal(Family):
     @property
     def dispersions(self) -> tuple[Dispersion, ...]:
         """Differences of successive thresholds."""
-        n_steps = max(len(self.values) - 2, 0)
-        return tuple(
-            Dispersion(f"log(threshold {j + 2} - threshold {j + 1})", "threshold_steps_", j)
-            for j in range(n_steps)
-        )
+        return _steps(max(len(self.values) - 2, 0))
 
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
@@ -296,3 +293,11 @@ def _by_log_steps(
             second[i].append(step * steps[j] * (both + cross * mixed))
         second[i][i] = second[i][i] + first[i]
     return first, second
+
+
+@lru_cache(maxsize=64)  # each iteration of EM needs them, many times
+def _steps(n_steps: int) -> tuple[Dispersion, ...]:
+    return tuple(
+        Dispersion(f"log(threshold {j + 2} - threshold {j + 1})", "threshold_steps_", j)
+        for j in range(n_steps)
+    )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_penalty, check_transformer
+from skmoe._data.checks import check_real, check_transformer
 from skmoe._numerics.evidence import (
     PenaltySearch,
     found_penalty,
@@ -86,7 +86,7 @@ class SoftmaxGate(Gate):
 
     def check_options(self) -> None:
         """Validate penalty and transformer."""
-        check_penalty("gate.alpha", self.alpha)
+        check_real("gate.alpha", self.alpha)
         check_transformer("gate.transformer", self.transformer)
 
     @property

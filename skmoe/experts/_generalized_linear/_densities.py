@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_penalty, check_real
+from skmoe._data.checks import check_flag, check_real
 from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Array, Penalty
 from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
@@ -42,7 +42,7 @@ class FamilyDensities(Experts):
 
     def check_options(self) -> None:
         """Validate penalty, prior and families."""
-        check_penalty("expert.alpha", self.alpha)
+        check_real("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
         for family in self.families:

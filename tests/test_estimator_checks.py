@@ -8,21 +8,26 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 
+# The checks fit many times: all but the defaults make few iterations from one start.
+SHORT = {"n_init": 1, "max_iter": 10}
 CONFIGURATIONS = [
     MixtureOfExpertsRegressor(),
-    MixtureOfExpertsRegressor(gate="constant", dispersion="shared", dispersion_prior=0.0),
-    MixtureOfExpertsRegressor(n_experts=3, init="kmeans", n_init=1, alpha=1.0),
+    MixtureOfExpertsRegressor(gate="constant", dispersion="shared", dispersion_prior=0.0, **SHORT),
+    MixtureOfExpertsRegressor(n_experts=3, init="kmeans", alpha=1.0, **SHORT),
     MixtureOfExpertsRegressor(n_experts=1),
-    MixtureOfExpertsRegressor(n_experts=2, expert="tree", n_init=1, cross_fit=2, max_iter=4),
-    MixtureOfExpertsRegressor(n_experts=3, top_k=2, balance=0.1),
-    MixtureOfExpertsRegressor(n_experts=2, combine="average", n_init=2),
-    MixtureOfExpertsRegressor(n_experts=2, base=Ridge()),
-    MixtureOfExpertsRegressor(n_experts=2, gate=SoftmaxGate(transformer=MaxAbsScaler())),
+    MixtureOfExpertsRegressor(n_experts=2, alpha="ard", gate_alpha="auto", **SHORT),
+    MixtureOfExpertsRegressor(n_experts=2, expert="tree", cross_fit=2, n_init=1, max_iter=4),
+    MixtureOfExpertsRegressor(n_experts=3, top_k=2, balance=0.1, **SHORT),
+    MixtureOfExpertsRegressor(n_experts=2, combine="average", n_init=2, max_iter=10),
+    MixtureOfExpertsRegressor(n_experts=2, base=Ridge(), **SHORT),
+    MixtureOfExpertsRegressor(n_experts=2, gate=SoftmaxGate(transformer=MaxAbsScaler()), **SHORT),
     MixtureOfExpertsClassifier(),
-    MixtureOfExpertsClassifier(n_experts=2, base=LogisticRegression(), combine="average", n_init=2),
-    MixtureOfExpertsClassifier(gate="constant", init="random"),
+    MixtureOfExpertsClassifier(
+        n_experts=2, base=LogisticRegression(), combine="average", n_init=2, max_iter=10
+    ),
+    MixtureOfExpertsClassifier(gate="constant", init="random", **SHORT),
     MixtureOfExpertsClassifier(n_experts=2, expert="tree", n_init=1, max_iter=4),
-    MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced"),
+    MixtureOfExpertsClassifier(n_experts=2, init="kmeans", class_weight="balanced", **SHORT),
 ]
 
 

@@ -243,8 +243,13 @@ def test_one_expert_is_a_weighted_fit(family, entry, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.__name__)
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("family", REFERENCES, ids="-".join)
+@pytest.mark.parametrize(
+    ("family", "gate"),
+    # The gates get their rows alike from all families.
+    [(family, gate) for family in REFERENCES for gate in GATES if "linear" in (family[0], gate)]
+    + [(family, "softmax") for family in REFERENCES if family[0] != "linear"],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
 def test_weights_change_several_experts(family, gate, entry, tmp_path, monkeypatch):
     X, weight, _ = table()
     y = target(REFERENCES[family][1])
@@ -252,7 +257,7 @@ def test_weights_change_several_experts(family, gate, entry, tmp_path, monkeypat
     for i, weights in enumerate([weight, np.ones(N)]):
         folder = tmp_path / str(i)
         folder.mkdir()
-        moe = mixture_of(*family, n_experts=2, gate=gate, n_init=1, tol=1e-4, max_iter=30)
+        moe = mixture_of(*family, n_experts=2, gate=gate, n_init=1, tol=1e-4, max_iter=15)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             answers.append(entry(moe, X, y, weights, folder, monkeypatch).predict_gate(X))

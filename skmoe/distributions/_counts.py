@@ -110,7 +110,13 @@ class CountMixtureDistribution(RowMixtures):
         return type(self)(self.weights[rows], self.means[rows], *dispersions)
 
     def as_components(self) -> PoissonComponents | NegativeBinomialComponents:
-        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        """These distributions as those of one expert of another mixture.
+
+        Returns
+        -------
+        components : object
+            Weights and parameters of the components, whose last axis counts the rows.
+        """
         values = [self.means] if self.dispersions is None else [self.means, self.dispersions]
         mean, *dispersion = (v.reshape(*self.weights.shape, -1).transpose(1, 2, 0) for v in values)
         if not dispersion:

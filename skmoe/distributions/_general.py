@@ -97,7 +97,13 @@ class GeneralMixtureDistribution(RowMixtures):
         return type(self)(parts, self._gate_prob[:, rows], self._single_output)
 
     def as_components(self) -> NestedComponents:
-        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        """These distributions as those of one expert of another mixture.
+
+        Returns
+        -------
+        components : object
+            Weights and parameters of the components, whose last axis counts the rows.
+        """
         return NestedComponents(self._gate_prob, self._parts)
 
     # --- probabilities ---

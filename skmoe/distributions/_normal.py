@@ -140,7 +140,13 @@ class MixtureDistribution(RowMixtures):
         return type(self)(self.weights[rows], self.means[rows], self.stds[rows])
 
     def as_components(self) -> NormalComponents:
-        """These distributions as those of one expert of another mixture; rows are the last axis."""
+        """These distributions as those of one expert of another mixture.
+
+        Returns
+        -------
+        components : object
+            Weights and parameters of the components, whose last axis counts the rows.
+        """
         mean, std = (v.reshape(*self.weights.shape, -1) for v in (self.means, self.stds))
         return NormalComponents(self.weights.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
 

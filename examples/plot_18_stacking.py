@@ -54,5 +54,5 @@ for k, (name, colour) in enumerate(zip(models, colours, strict=True)):
     below.plot(grid, stack.predict_gate(grid)[:, k], color=colour)
 above.set(ylabel="y")
 above.legend()
-below.set(xlabel="x", ylabel="probability of the model", ylim=(0, 1))
+below.set(xlabel="x", ylabel="probability", ylim=(0, 1))
 plt.show()

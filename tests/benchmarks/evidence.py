@@ -3,8 +3,11 @@
 For the choice of the method, each setting is fitted on folds 4 to 9 of every table and scored on
 folds 2 and 3. With --judge it is fitted on folds 2 to 9 and scored on folds 0 and 1, which the
 choice has not seen. Scores are mean log densities per row (log probabilities for classes); printed
-are those of the first setting, and the differences of the others from it. Usage:
+are those of the first setting, and the differences of the others from it. With --selection N, "ard"
+selects features in N simulated tables of 1000 rows, of whose 50 features 5 are at work: 2 in the
+gate and 3 in the experts. Usage:
 python tests/benchmarks/evidence.py --data DIR [--judge] [--most-rows N] [--n-experts K ...]
+python tests/benchmarks/evidence.py --data DIR --selection N
 """
 
 import time
@@ -75,6 +78,28 @@ def compare(task, tables, settings, arguments, **common):
         print(f"{name:<29}" + "".join(f"{value:>9.3f}" for value in values), flush=True)
 
 
+def selects(seed):
+    """Whether all features at work in gate and experts are found, and whether no others are."""
+    rng = np.random.default_rng(seed)
+    X, at_work = rng.normal(size=(1000, 50)), rng.choice(50, 5, replace=False)
+    gate, experts = set(at_work[:2].tolist()), set(at_work[2:].tolist())
+    second = 1.5 * (X[:, at_work[0]] - X[:, at_work[1]]) + rng.logistic(size=1000) > 0
+    slopes = np.where(second[:, None], [-1.0, 1.0, 0.5], [1.0, 1.0, -1.0])
+    y = (slopes * X[:, at_work[2:]]).sum(axis=1) + second + 0.5 * rng.normal(size=1000)
+    moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0).fit(X, y)
+    found = [set(np.flatnonzero(np.isfinite(a)).tolist()) for a in (moe.gate_alpha_, moe.alpha_)]
+    return found[0] >= gate and found[1] >= experts, found == [gate, experts]
+
+
+def selection(n_seeds, n_processes):
+    """Print how often features are selected without error."""
+    with ProcessPoolExecutor(n_processes) as pool:
+        results = np.array(list(pool.map(selects, range(n_seeds))))
+    complete, exact = results.sum(axis=0)
+    print(f"all features at work are found in {complete} of {n_seeds} tables")
+    print(f"these and no others in {exact} of {n_seeds} tables")
+
+
 def main():
     """Print a table for each task and number of experts."""
     parser = data_parser(__doc__)
@@ -84,8 +109,12 @@ def main():
     parser.add_argument("--tasks", nargs="*", default=list(ESTIMATORS), choices=list(ESTIMATORS))
     parser.add_argument("--settings", nargs="*", default=list(SEARCHES), choices=list(SEARCHES))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--selection", type=int, metavar="N", help="simulate N tables instead")
     parser.add_argument("--combine", default="best", choices=["best", "average"])
     arguments = parser.parse_args()
+    if arguments.selection:
+        selection(arguments.selection, arguments.jobs)
+        return
     settings = {name: SEARCHES[name] for name in arguments.settings}
     for task in arguments.tasks:
         tables = list(load_tables(arguments.data, task, arguments.only, arguments.most_rows))

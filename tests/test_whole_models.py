@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from joblib import parallel_config
+from joblib import parallel_backend
 from regimes import flipping_classes, two_regimes
 from scipy.special import logsumexp, softmax
 from scipy.stats import norm
@@ -213,7 +213,7 @@ def test_rows_are_repeated_for_estimators_without_weights():
 
 def test_the_number_of_jobs_changes_nothing():
     one = stack().fit(X, Y)
-    with parallel_config("threading"):
+    with parallel_backend("threading"):
         two = stack(n_jobs=2).fit(X, Y)
     assert (one.score_samples(X, Y) == two.score_samples(X, Y)).all()
 

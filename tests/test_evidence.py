@@ -90,7 +90,7 @@ def test_no_other_penalty_of_one_feature_has_more_evidence():
     hessians, targets = systems(np.random.default_rng(1))
     start = np.ones(5)
     alphas = evidence.feature_penalties(start, slopes_at(start, hessians, targets))
-    keeping = np.log(5)
+    keeping = evidence.SPARSITY_FACTOR * np.log(5)
 
     def objective(values):
         return log_evidence(values, hessians, targets) - keeping * np.sum(values < 1e7)

@@ -45,6 +45,9 @@ PENALTY_GRID = np.geomspace(MIN_PENALTY, MAX_PENALTY, 51)
 MAX_STEPS_PER_FEATURE = 3
 MIN_IMPROVEMENT = 0.01
 
+# Gain of log evidence that a feature needs, in units of the log of the number of features.
+SPARSITY_FACTOR = 1.2
+
 # Standard deviations of the log strength and the log scale of the prior of dispersions about their
 # defaults, and the range of the strength, in rows.
 LOG_STRENGTH_STD = 1.0
@@ -192,8 +195,8 @@ def feature_penalties(alpha: Array, slopes: Slopes) -> Array:
 
     As a function of the penalty of one feature the log evidence of a system is known [Tipping and
     Faul]; it is summed over the systems. In each step the feature whose penalty gains most gets its
-    best one. A feature is dropped unless it gains more than log(p), which the largest of p gains
-    reaches by chance.
+    best one. A feature is dropped unless it gains more than a multiple of log(p), as the largest of
+    p gains reaches log(p) by chance.
     """
     state = _SparseSystems.at(alpha, slopes)
     for _ in range(MAX_STEPS_PER_FEATURE * len(alpha)):
@@ -236,7 +239,7 @@ class _SparseSystems(NamedTuple):
         grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
         total = grid + sparsity
         gains = 0.5 * (np.log(grid / total) + np.square(quality) / total).sum(axis=1)
-        gains -= np.log(max(len(current), 2))
+        gains -= SPARSITY_FACTOR * np.log(max(len(current), 2))
         gains[-1] = np.where(kept, gains[-1], 0.0)
         return gains
 

@@ -10,14 +10,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from sklearn.tree import DecisionTreeClassifier
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
+from skmoe._estimators.monitor import FitMonitor
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._numerics import evidence
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
-from skmoe.experts import LinearExperts
+from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_text
 
@@ -84,6 +87,17 @@ def test_one_penalty_maximises_the_evidence_and_its_prior():
     best = objective(alpha)
     assert objective(1.02 * alpha) < best
     assert objective(alpha / 1.02) < best
+
+
+def test_a_slope_that_systems_share_counts_once():
+    """Two systems with half of the penalty each are one system with both Hessians."""
+    hessians, targets = systems(np.random.default_rng(3), n_systems=1)
+    one = slopes_at(np.full(5, 2.0), 2 * hessians, 2 * targets)
+    both = slopes_at(np.full(5, 1.0), hessians.repeat(2, axis=0), targets.repeat(2, axis=0))
+    both = both._replace(weight=np.full((2, 5), 0.5))
+    expected = evidence.n_determined_slopes(2.0, one).sum()
+    assert_allclose(evidence.n_determined_slopes(2.0, both).sum(), expected)
+    assert_allclose(evidence.common_penalty(2.0, both, 1.0), evidence.common_penalty(2.0, one, 1.0))
 
 
 def test_no_other_penalty_of_one_feature_has_more_evidence():
@@ -171,6 +185,42 @@ def test_numbers_keep_their_meaning():
     assert model.experts.alpha == 0.5
 
 
+def test_a_given_penalty_stays_where_the_prior_of_dispersions_is_found():
+    X, y = two_regimes(200)
+    options = {"alpha": 0.5, "dispersion_prior": "auto", "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    assert moe.alpha_ == 0.5
+    assert moe.dispersion_prior_ != 10.0
+
+
+@pytest.mark.parametrize("max_iter", [2, 8, 17])
+def test_iterations_of_the_search_count(max_iter):
+    X, y = two_regimes(200)
+    options = AUTO | {"tol": 0.0, "max_iter": max_iter, "init": initial(y), "n_init": 1}
+    with pytest.warns(ConvergenceWarning, match=f"max_iter={max_iter} iterations"):
+        moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    assert moe.n_iter_ == max_iter
+    assert len(moe.lower_bounds_) <= max_iter
+
+
+def test_an_observer_stops_the_search(monkeypatch):
+    X, y = two_regimes(200)
+    calls = []
+
+    def stopping(monitor, n_iter, result):
+        calls.append(n_iter)
+        return len(calls) == 5
+
+    monkeypatch.setattr(FitMonitor, "__call__", stopping)
+    moe = MixtureOfExpertsRegressor(2, **AUTO, init=initial(y), tol=0.0).fit(X, y)
+    assert moe.n_iter_ == len(calls) == 5
+
+
+def initial(y):
+    """Responsibilities of two experts by the sign of y."""
+    return np.column_stack([y > 0, y <= 0]).astype(float)
+
+
 def test_a_target_without_noise_gets_small_penalties():
     X, _ = two_regimes(300)
     y = np.where(X[:, 0] > 0, X @ [1.0, 2.0, 3.0], -X[:, 1])
@@ -242,6 +292,32 @@ def test_columns_that_a_part_does_not_use_have_no_penalty():
     assert_array_equal(np.isnan(moe.gate_alpha_), [False, True, True])
 
 
+def test_experts_without_features_have_nothing_to_select():
+    X, y = two_regimes(200)
+    options = {"alpha": "ard", "gate_alpha": "ard", "expert_features": [], "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    assert np.isnan(moe.alpha_).all()
+    assert "dropped by the experts: none" in export_text(moe)
+    assert "ropped" not in str(moe.summary()).replace("Dropped by the gate", "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base": DecisionTreeClassifier(max_depth=2)},
+        {"gate": "softmax", "gate_features": [0, 1]},
+    ],
+    ids=["base", "gate features"],
+)
+def test_selection_goes_with_other_columns(options):
+    X, y = two_regimes(200)
+    kinds = {"alpha": "ard", "gate_alpha": "ard", "random_state": 0}
+    moe = quiet(MixtureOfExpertsClassifier(2, **kinds, **options), X, y > 0)
+    assert moe.alpha_.shape == (3,)
+    assert moe.gate_alpha_.shape == moe.gate_coef_.shape[1:]
+    assert len(str(moe.summary())) > 0
+
+
 # --- paths ------------------------------------------------------------------------------------
 
 
@@ -283,6 +359,25 @@ def test_checkpoints_keep_the_penalties(tmp_path):
     kept = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit")
     assert_array_equal(kept.predict(X), whole.predict(X))
     assert load_checkpoint(tmp_path / "fit").gate_alpha_ == whole.gate_alpha_
+
+
+def test_a_fit_that_is_resumed_keeps_the_penalties(tmp_path, monkeypatch):
+    X, y = two_regimes(300)
+    moe = MixtureOfExpertsRegressor(2, tol=1e-9, **AUTO)
+    whole = clone(moe).fit(X, y)
+    write = checkpoints._write
+
+    def dying(*content):
+        write(*content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=3)
+    resumed = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=3)
+    assert (resumed.alpha_, resumed.gate_alpha_) == (whole.alpha_, whole.gate_alpha_)
+    assert_array_equal(resumed.lower_bounds_, whole.lower_bounds_)
 
 
 @pytest.mark.parametrize("combine", ["average", "best_converged"])
@@ -344,8 +439,8 @@ def test_dispersion_prior_is_found():
         ({"dispersion_prior": "ard"}, 'dispersion_prior must be "auto", or a number'),
         ({"alpha": "auto", "expert": "tree"}, 'alpha="auto" needs experts with a penalty'),
         ({"alpha": "ard", "expert": LinearExperts()}, 'alpha="ard" needs experts with a penalty'),
-        ({"gate_alpha": "auto", "gate": "constant"}, 'gate_alpha="auto" needs a gate with a'),
-        ({"gate_alpha": "ard", "gate": SoftmaxGate()}, 'gate_alpha="ard" needs a gate with a'),
+        ({"gate_alpha": "auto", "gate": "constant"}, 'gate_alpha="auto" needs gates with a'),
+        ({"gate_alpha": "ard", "gate": SoftmaxGate()}, 'gate_alpha="ard" needs gates with a'),
         ({"alpha": "ard", "shared_features": [0]}, 'alpha="ard" finds a penalty for each feature'),
         (
             {"dispersion_prior": "auto", "expert": "tree"},
@@ -357,3 +452,17 @@ def test_bad_penalties_are_refused(options, message):
     X, y = two_regimes(60)
     with pytest.raises(ValueError, match=re.escape(message)):
         MixtureOfExpertsRegressor(2, **options).fit(X, y)
+
+
+class NoEvidence(LinearExperts):
+    """A family whose penalty cannot be found."""
+
+    penalised_slopes = None
+
+
+def test_registered_parts_without_the_capability_are_refused(monkeypatch):
+    monkeypatch.setitem(EXPERTS, "no evidence", {"regressor": NoEvidence})
+    X, y = two_regimes(60)
+    moe = MixtureOfExpertsRegressor(2, expert="no evidence", alpha="auto")
+    with pytest.raises(ValueError, match=r"see skmoe\.protocols\.SupportsEvidence"):
+        moe.fit(X, y)

@@ -112,7 +112,7 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )
-    elif not run.converged and len(run.lower_bounds) >= max_iter:
+    elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "too few to estimate the remaining gain"
         if np.isfinite(gap):

@@ -97,7 +97,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         the predictive densities of all starts, each run until it converges, are averaged: one
         mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
     max_iter : int, default=200
-        Largest number of iterations of EM.
+        Largest number of iterations of EM; of a search of penalties as many after the starts.
     tol : float, default=1e-4
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
@@ -140,9 +140,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     alpha_, gate_alpha_ : float or ndarray
-        Penalties of experts and gate. With "ard" one for each feature (each column of
-        `gate_coef_`): infinite for dropped features, NaN for unused ones. Missing in an average of
-        starts, each of which has its own.
+        Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
+        infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number of experts was selected: the numbers tried, and the mean log density of
         held-out rows, or the negative criterion.
@@ -164,8 +163,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
-        The same after each iteration of the kept start. It never falls. If penalties are found,
-        after each iteration with the last ones, since other penalties give another function.
+        The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
         Lower bound of each start when it was dropped or selected. Only those of starts that have
         converged can be compared.
@@ -175,7 +173,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
     n_iter_ : int
-        Number of iterations of the kept start, those in the search of penalties included.
+        Number of iterations of the kept start, with those of the search of penalties.
     converged_ : bool
         Whether EM converged.
     n_parameters_ : float

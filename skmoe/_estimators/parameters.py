@@ -200,7 +200,7 @@ def _search(
     penalties: PenaltyOptions, estimator: Any, n_experts: int, family: Experts | None
 ) -> EvidenceSearch:
     """Which penalties are found; a single expert has no gate."""
-    search = penalties.search(estimator, family is not None)
+    search = penalties.search(estimator, family)
     return search._replace(gate=PenaltySearch()) if n_experts == 1 else search
 
 

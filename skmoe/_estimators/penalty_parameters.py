@@ -11,7 +11,7 @@ from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.evidence import PenaltySearch
 from skmoe.experts._registry import EXPERTS
 from skmoe.gates._registry import GATES
-from skmoe.protocols import SupportsEvidence
+from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
 from skmoe.protocols._capabilities import missing_methods
 
 # Kinds of search for `alpha` and `gate_alpha`. For `dispersion_prior` there is "auto" only.
@@ -52,27 +52,28 @@ class PenaltyOptions(NamedTuple):
     gate_alpha: PenaltyOption
     dispersion_prior: PenaltyOption
 
-    def search(self, estimator: Any, is_parametric: bool) -> EvidenceSearch:
-        """The searches for the parts of an estimator; ValueError if a part has no penalty."""
-        gate_type = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
-        kind = self.gate_alpha.search
-        if kind and (gate_type is None or missing_methods(gate_type, SupportsEvidence)):
-            raise ValueError(
-                f'gate_alpha="{kind}" needs a gate with a penalty that can be found, '
-                f'gate="softmax"; got gate={estimator.gate!r}. Leave gate_alpha at its default.'
-            )
-        return EvidenceSearch(PenaltySearch(kind), self._experts_search(estimator, is_parametric))
+    def search(self, estimator: Any, family: Experts | None) -> EvidenceSearch:
+        """The searches for the parts of an estimator; ValueError if a part has no penalty.
 
-    def _experts_search(self, estimator: Any, is_parametric: bool) -> PenaltySearch:
+        `family` are its parametric experts. Gates and experts that are objects have penalties of
+        their own.
+        """
+        gate = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
-        for name in ("alpha", "dispersion_prior"):
+        experts = family if named else None
+        for name, what, part, capability in (
+            ("gate_alpha", "gate", gate, SupportsEvidence),
+            ("alpha", "expert", experts, SupportsEvidence),
+            ("dispersion_prior", "expert", experts, SupportsDispersionEvidence),
+        ):
             kind = getattr(self, name).search
-            if kind and not (is_parametric and named):
+            if kind and (part is None or missing_methods(part, capability)):
+                example = {"gate": 'gate="softmax"', "expert": 'expert="linear"'}[what]
                 raise ValueError(
-                    f'{name}="{kind}" needs experts with a penalty that can be found, '
-                    f'expert="linear"; got expert={estimator.expert!r}. Leave {name} at its '
-                    "default."
+                    f'{name}="{kind}" needs {what}s with a penalty that can be found (see '
+                    f"skmoe.protocols.{capability.__name__}), such as {example}; got "
+                    f"{what}={getattr(estimator, what)!r}. Leave {name} at its default."
                 )
         shared = getattr(estimator, "shared_features", None)
         if self.alpha.search == "ard" and shared is not None:
@@ -80,7 +81,8 @@ class PenaltyOptions(NamedTuple):
                 'alpha="ard" finds a penalty for each feature in each expert, and cannot be used '
                 f'with shared_features={shared!r}. Use alpha="auto".'
             )
-        return PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
+        of_experts = PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
+        return EvidenceSearch(PenaltySearch(self.gate_alpha.search), of_experts)
 
 
 def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> PenaltyOptions:

@@ -54,7 +54,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     specialize : bool, default=True
         False fits every entry of the list `expert` once to all rows, as a whole model, and trains
         the gate alone, on out-of-fold densities: stacking with weights that depend on the features
-        [6]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
+        [5]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
         length of the list then, `n_init` is not used, and `gate_alpha=10` is a good value.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         The probability of each expert given the features. "constant" gives every row the same
@@ -67,10 +67,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         unit of exposure. Experts of other links are refused.
     alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
-        of linear experts as in `Ridge`; typically 0.01 to 100. None for 0.1, or for 10 on a `base`,
-        whose residuals depend little on the features. "auto" finds it by maximising the evidence,
-        "ard" finds one for each feature and drops features that no expert needs [3]_ [4]_.
-        Intercepts are free. Trees and other estimators do not use it.
+        of linear experts as in `Ridge`; typically 0.01 to 100. None for 0.1, or for 10 on a `base`.
+        "auto" finds it by maximising the evidence, "ard" finds one for each feature and drops
+        features that no expert needs [3]_ [4]_. Intercepts are free. Other experts do not use it.
     gate_alpha : float, "auto" or "ard", default=1.0
         L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. A gate
         object has its own.
@@ -87,8 +86,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Cross-fitting of experts that are estimators: responsibilities and noise variances are
         computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
         20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
-        must have (`oob_score=True`); False uses predictions of the training rows. Parametric
-        experts are not cross-fitted.
+        must have (`oob_score=True`); False uses those of the training rows. Not for linear experts.
     top_k : int, default=None
         Largest number of experts of a row, in training and in prediction; None for all. It may
         exceed a number of experts that is chosen by the fit.
@@ -101,7 +99,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Strength, in rows, of the inverse-gamma prior on each noise variance, squared scale,
         variance of log(y) or inverse shape; counts and ratings have none. Its scale is estimated
         from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
-        "auto" estimates strength and scale from the dispersions of the experts [5]_.
+        "auto" estimates both from the dispersions of the experts (Smyth 2004, see the user guide).
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
         Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
         a regression tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto"
@@ -116,7 +114,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         the predictive densities of all starts, each run until it converges, are averaged: one
         mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
     max_iter : int, default=200
-        Largest number of iterations of EM.
+        Largest number of iterations of EM; of a search of penalties as many after the starts.
     tol : float, default=1e-4
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
@@ -163,9 +161,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     alpha_, gate_alpha_ : float or ndarray
-        Penalties of experts and gate. With "ard" one for each feature (each column of
-        `gate_coef_`): infinite for dropped features, NaN for unused ones. Missing in an average of
-        starts, each of which has its own.
+        Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
+        infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
     dispersion_prior_ : float
         Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
@@ -193,8 +190,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     lower_bound_ : float
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
-        The same after each iteration of the kept start. It never falls. If penalties are found,
-        after each iteration with the last ones, since other penalties give another function.
+        The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
         Lower bound of each start when it was dropped or selected. Only those of starts that have
         converged can be compared.
@@ -204,7 +200,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
     n_iter_ : int
-        Number of iterations of the kept start, those in the search of penalties included.
+        Number of iterations of the kept start, with those of the search of penalties.
     converged_ : bool
         Whether EM converged.
     n_parameters_ : float
@@ -241,10 +237,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
        experts", Advances in Neural Information Processing Systems 8, 351-357.
     .. [4] M. E. Tipping (2001), "Sparse Bayesian learning and the relevance vector machine",
        Journal of Machine Learning Research 1, 211-244.
-    .. [5] G. K. Smyth (2004), "Linear models and empirical Bayes methods for assessing differential
-       expression in microarray experiments", Statistical Applications in Genetics and Molecular
-       Biology 3, 3.
-    .. [6] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+    .. [5] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
        models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples

@@ -111,10 +111,10 @@ def _penalty_facts(attributes: Mapping[str, Any]) -> dict[str, str]:
         penalty = attributes.get(f"{name}_")
         if penalty is None or (name == "gate_alpha" and "gate_coef_" not in attributes):
             continue
-        kept = np.atleast_1d(penalty)
-        kept = np.sort(kept[np.isfinite(kept)])
+        kept = np.sort(np.atleast_1d(penalty)[np.isfinite(np.atleast_1d(penalty))])
         values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
-        facts[name] = " to ".join(values) or "all features dropped"
+        if values or np.isposinf(penalty).any():
+            facts[name] = " to ".join(values) or "all features dropped"
     return facts
 
 

@@ -90,6 +90,7 @@ class EMResult(NamedTuple):
     resume_state: ResumeState | None = None
     model: MixtureModel | None = None  # with the penalties of the run
     n_earlier_iter: int = 0  # with other penalties
+    stopped: bool = False  # by an observer
 
     @property
     def lower_bound(self) -> float:
@@ -189,7 +190,7 @@ def run_em(
             )
             stopped = on_iteration(len(lower_bounds), run)
             if run.converged or stopped or len(lower_bounds) >= last_iter:
-                return run
+                return run._replace(stopped=stopped)
             state = new_state
         return EMResult(
             state.params,

@@ -19,6 +19,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +29,14 @@ from skmoe._mixture.e_step import e_step
 from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.m_step import project
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._numerics.evidence import PenaltySearch
-from skmoe._numerics.typing import Array
+from skmoe._numerics.evidence import (
+    PenaltySearch,
+    Slopes,
+    dispersion_prior,
+    found_penalty,
+    n_determined_slopes,
+)
+from skmoe._numerics.typing import TINY, Array
 
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
@@ -38,6 +45,9 @@ ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
 # has converged.
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
+
+# Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
+MIN_FREEDOM = 0.1
 
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
@@ -53,8 +63,9 @@ class EvidenceSearch(NamedTuple):
         return bool(self.gate) or bool(self.experts)
 
 
-# Runs EM with a model from a start for a number of iterations; None stands for all that are left.
-RunEM = Callable[[MixtureModel, EMStart, int | None], EMResult]
+# Runs EM with a model from a start for a number of iterations, for the last time or to be continued
+# with other penalties.
+RunEM = Callable[[MixtureModel, EMStart, int, bool], EMResult]
 
 
 def run_with_evidence(
@@ -62,29 +73,30 @@ def run_with_evidence(
     model: MixtureModel,
     blocks: Iterable[Dataset],
     start: EMStart,
+    max_iter: int,
     run_em: RunEM,
 ) -> EMResult:
-    """EM with penalties that are found on the way; the result has the model with them."""
-    default, n_earlier = model, 0
-    for n_iter in ITERATIONS_BETWEEN_UPDATES:
-        run = run_em(model, start, n_iter)
-        n_earlier += len(run.lower_bounds) - len(start.lower_bounds)
-        updated = updated_penalties(search, default, model, blocks, run.params)
-        settled = _largest_factor(search, model, updated) < SETTLED_FACTOR
-        model, start = updated, EMStart(project(updated, run.params))
-        if settled:
-            break
-    for remaining in reversed(range(MAX_FINAL_RUNS)):
-        run = run_em(model, start, None)
+    """EM with penalties that are found on the way; the result has the model with them.
+
+    All runs together make at most `max_iter` iterations. It ends early if a run is stopped.
+    """
+    default, n_earlier, n_left, n_final = model, len(start.lower_bounds), max_iter, 0
+    start, rounds = EMStart(start.params), iter(ITERATIONS_BETWEEN_UPDATES)
+    n_iter: int | None = next(rounds)
+    while True:
+        is_final = n_iter is None
+        run = run_em(model, start, min(n_iter or n_left, n_left), is_final)
         run = run._replace(n_earlier_iter=n_earlier)
-        if run.line_search_failed or not remaining:
-            break
+        n_left, n_final = n_left - len(run.lower_bounds), n_final + is_final
+        if run.stopped or run.line_search_failed or n_left <= 0 or n_final == MAX_FINAL_RUNS:
+            return run
         updated = updated_penalties(search, default, model, blocks, run.params)
-        if _largest_factor(search, model, updated) < FINAL_FACTOR:
-            break
+        factor = _largest_factor(search, model, updated)
+        if is_final and factor < FINAL_FACTOR:
+            return run
+        n_iter = None if is_final or factor < SETTLED_FACTOR else next(rounds, None)
         n_earlier += len(run.lower_bounds)
         model, start = updated, EMStart(project(updated, run.params))
-    return run
 
 
 def updated_penalties(
@@ -97,17 +109,54 @@ def updated_penalties(
     """The model with penalties that fit the parameters better."""
     map_blocks = getattr(blocks, "map_blocks", map)
     total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
-    gate, experts = model.gate, model.experts
-    if search.gate:
-        gate = gate.maximise_evidence(
-            search.gate, default.gate, params.gate, total.statistics[0], total.hessians[0]
-        )
-    if search.experts:
-        of_experts: Any = experts
-        experts = of_experts.maximise_evidence(
-            search.experts, default.experts, params.experts, total.statistics[1], total.hessians[1]
-        )
-    return model._replace(gate=gate, experts=experts)
+    parts = {}
+    for i, name in enumerate(("gate", "experts")):
+        of_part: PenaltySearch = getattr(search, name)
+        if of_part:
+            parts[name] = _with_found(
+                getattr(model, name),
+                getattr(default, name),
+                of_part,
+                PartStatistics(params[i], total.statistics[i], total.hessians[i]),
+            )
+    return model._replace(**parts)
+
+
+class PartStatistics(NamedTuple):
+    """Parameters of gate or experts, and their statistics and Hessian there."""
+
+    params: Any
+    statistics: Any
+    hessian: Any
+
+
+def _with_found(part: Any, default: Any, search: PenaltySearch, at: PartStatistics) -> Any:
+    """The part with new penalties; those of `default` count as a few coefficients of the data."""
+    slopes, found = part.penalised_slopes(*at), {}
+    if search.slopes:
+        found["alpha"] = found_penalty(search.slopes, part.alpha, slopes, default.alpha)
+    if search.dispersions:
+        found |= _found_prior(part, default, slopes, *part.scales(at.params, at.statistics))
+    return replace(part, **found)
+
+
+def _found_prior(
+    experts: Any, default: Any, slopes: Slopes, scale: Array, rows: Array
+) -> dict[str, Any]:
+    """Strength and scale of the prior of dispersions, from their scales and rows, (K, m)."""
+    if not rows.any():
+        return {}
+    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
+    if experts.shared_dispersion:
+        scale, rows = scale[:1], rows.sum(axis=0, keepdims=True)
+        determined = determined.sum(axis=0, keepdims=True)
+    # A scale is the mode (squares + strength * center) / (rows + strength).
+    strength, center = experts.dispersion_prior, np.array(experts.noise_variance)
+    squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
+    freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
+    defaults = default.dispersion_prior, np.array(default.noise_variance)
+    strength, values = dispersion_prior(squares, freedom, defaults)
+    return {"dispersion_prior": strength, "noise_variance": tuple(values.tolist())}
 
 
 def found_options(search: PenaltySearch) -> tuple[str, ...]:
@@ -127,4 +176,4 @@ def _largest_factor(search: EvidenceSearch, before: MixtureModel, after: Mixture
 
 
 def _logs(value: Any) -> Array:
-    return np.log(np.maximum(np.asarray(value, dtype=float), 1e-300))
+    return np.log(np.maximum(np.asarray(value, dtype=float), TINY))

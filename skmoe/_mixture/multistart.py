@@ -247,9 +247,7 @@ def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -
     if problem.rows is not problem.init_data.rows:
         start = EMStart(_transfer_params(problem, run.params))
         return _run_to_convergence(problem, start, monitor)
-    if problem.search:
-        return _run_to_convergence(problem, EMStart(run.params), monitor)
-    if _is_finished(problem, run):
+    if _is_finished(problem, run) and not problem.search:
         return _with_reinitialized_experts(problem, run, monitor)
     # The rows are the same, so that the previous iterations count.
     return _run_to_convergence(problem, run.continuation, monitor)
@@ -289,21 +287,18 @@ def _run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) ->
 
 def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
     """Run EM to convergence with penalties that are found on the way."""
-    blocks, n_left = split_into_blocks(problem.rows), problem.max_iter
+    blocks = split_into_blocks(problem.rows)
+    to_be_continued = partial(_without_resume_state, monitor)
 
-    def on_iteration(n_iter: int, run: EMResult) -> bool:
-        nonlocal n_left
-        stopped = _without_resume_state(monitor, n_iter, run)
-        n_left = 0 if stopped else n_left - 1
-        return stopped
+    def run_with(model: MixtureModel, start: EMStart, n_iter: int, is_final: bool) -> EMResult:
+        if is_final:
+            return _run_em(problem._replace(model=model), start, n_iter, N_PLAIN_ITER, monitor)
+        options = EMOptions(n_iter, 0.0, n_iter, problem.n_threads, n_exact_iter=0)
+        return run_em(model, blocks, start, options, to_be_continued)
 
-    def run_with(model: MixtureModel, start: EMStart, n_iter: int | None) -> EMResult:
-        if n_iter is not None:
-            options = EMOptions(min(n_iter, n_left), 0.0, n_iter, problem.n_threads, 0)
-            return run_em(model, blocks, start, options, on_iteration)
-        return _run_em(problem._replace(model=model), start, n_left, N_PLAIN_ITER, monitor)
-
-    return run_with_evidence(problem.search, problem.model, blocks, start, run_with)
+    return run_with_evidence(
+        problem.search, problem.model, blocks, start, problem.max_iter, run_with
+    )
 
 
 def _with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:

@@ -1,9 +1,7 @@
 """Penalties that maximise the evidence, from coefficients and their posterior variances.
 
-A *system* is a vector of coefficients with a quadratic penalty of its own: that of one expert and
-output, or of one contrast of a softmax. Its prior is normal with mean zero and precision `alpha`,
-in units in which the Hessian of the log-likelihood is given. Arrays of coefficients and variances
-have the shape (S, p), for S systems and p slopes.
+The prior of the slopes is normal with mean zero and precision `alpha`, in units in which the
+Hessian of the log-likelihood is given.
 
 References
 ----------
@@ -67,24 +65,24 @@ class PenaltySearch(NamedTuple):
 
 
 class Slopes(NamedTuple):
-    """Slopes of penalised systems at the mode, in units in which their prior variance is 1/alpha.
+    """Slopes of S systems with p features, in units in which their prior variance is 1/alpha.
 
-    All have the shape (S, p) unless another is given.
+    A system is a vector of coefficients with a penalty of its own: that of one expert and output,
+    or of one contrast of a softmax. A slope that systems share has its part of the penalty in each.
     """
 
-    values: Array
+    values: Array  # (S, p)
     covariances: Array  # of the posterior, (S, p, p)
-    gradient: Array  # of the log-likelihood without the penalty
-    # How many systems a slope stands for: less than one for slopes that systems share.
-    weight: Array | float = 1.0
+    gradient: Array  # of the log-likelihood without the penalty, (S, p)
+    weight: Array | float = 1.0  # part of the penalty that each system has, (S, p)
 
 
-def found_penalty(kind: str, alpha: Penalty, slopes: Slopes, default: Penalty) -> Penalty:
+def found_penalty(kind: str, alpha: Any, slopes: Slopes, default: float) -> Penalty:
     """The penalty of a kind of search, from the slopes at the current penalty `alpha`."""
     if kind == "ard":
         current = np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:])
         return tuple(feature_penalties(current, slopes).tolist())
-    return common_penalty(float(np.mean(alpha)), slopes, float(np.mean(default)))
+    return common_penalty(alpha, slopes, default)
 
 
 def slope_penalty(alpha: Penalty, coef: Array) -> float:
@@ -113,11 +111,13 @@ def without_dropped(coef: Array, alpha: Penalty) -> Array:
 
 
 def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> Slopes:
-    """Slopes of S systems from their Hessians (S, d, d) or `ImplicitGram`, (S, d) and (S, d).
+    """Slopes of regressions with coefficients and gradients (K, m, d), for m outputs.
 
-    The Hessians are those without the penalty, whose diagonal `ridge` (d,) is; coefficients and
-    gradient are in units in which the precision of the prior is `ridge`.
+    `hessians` without the penalty are (K, d, d), or with one for each output (K * m, d, d), or an
+    `ImplicitGram`. `ridge` (d,) is the diagonal of the penalty, and the precision of the prior in
+    the units of coefficients and gradients.
     """
+    coef, gradient = (values.reshape(-1, values.shape[-1]) for values in (coef, gradient))
     if isinstance(hessians, ImplicitGram):
         covariances = _diagonal_inverses(hessians.diagonal() + ridge)
     else:
@@ -186,7 +186,7 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
 def n_determined_slopes(alpha: Penalty, slopes: Slopes) -> Array:
     """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
     variances = np.diagonal(slopes.covariances, axis1=1, axis2=2)
-    determined = np.maximum(1.0 - np.asarray(alpha) * variances, 0.0)
+    determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * variances, 0.0)
     return np.asarray((slopes.weight * determined).sum(axis=1))
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
-from skmoe._numerics.evidence import PenaltySearch, n_kept, ridge_slopes, without_dropped
+from skmoe._numerics.evidence import Slopes, n_kept, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -25,7 +25,6 @@ from skmoe._numerics.linalg import (
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array, Design, Penalty
 from skmoe.distributions import NormalComponents
-from skmoe.experts._prior_search import search_priors
 from skmoe.protocols import Dispersion, Experts
 
 
@@ -205,26 +204,18 @@ class LinearExperts(Experts):
         """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
         return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
 
-    def maximise_evidence(
-        self,
-        search: PenaltySearch,
-        default: LinearExperts,
-        params: LinearParams,
-        statistics: LinearStatistics,
-        hessian: Any,
-    ) -> LinearExperts:
-        """Experts with the penalties and the prior of the variances that the evidence prefers."""
-        precision = np.exp(-params.log_variance)
-        root = np.sqrt(precision)[..., None]
-        shape = -1, params.coef.shape[-1]
-        slopes = ridge_slopes(
-            hessian,
-            ridge_diagonal(self.alpha, shape[1]),
-            (params.coef * root).reshape(shape),
-            (statistics.gradient * root).reshape(shape),
-        )
-        weight = np.broadcast_to(statistics.weight[:, None], precision.shape)
-        return search_priors(self, default, search, slopes, (1.0 / precision, weight))
+    def penalised_slopes(
+        self, params: LinearParams, statistics: LinearStatistics, hessian: Any
+    ) -> Slopes:
+        """Slopes of each expert and output, in units of the noise."""
+        ridge = ridge_diagonal(self.alpha, params.coef.shape[-1])
+        root = np.exp(-0.5 * params.log_variance)[..., None]
+        return ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
+
+    def scales(self, params: LinearParams, statistics: LinearStatistics) -> tuple[Array, Array]:
+        """Noise variances and the rows of each expert, (K, m)."""
+        variance = np.exp(params.log_variance)
+        return variance, np.broadcast_to(statistics.weight[:, None], variance.shape)
 
     def penalty(self, params: LinearParams) -> float:
         """Negative log prior, up to a constant."""

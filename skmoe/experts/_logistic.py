@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.evidence import (
-    PenaltySearch,
-    found_penalty,
+    Slopes,
     n_kept,
     slope_penalty,
     softmax_slopes,
@@ -159,19 +158,12 @@ class LogisticExperts(Experts):
         """Penalty of the slopes."""
         return {"alpha": self.alpha}
 
-    def maximise_evidence(
-        self,
-        search: PenaltySearch,
-        default: LogisticExperts,
-        params: LogisticParams,
-        statistics: LogisticStatistics,
-        hessian: Any,
-    ) -> LogisticExperts:
-        """Experts with the penalties that the evidence prefers."""
-        slopes = softmax_slopes(
-            hessian, self._contrasts(), self.alpha, params.coef, statistics.gradient
-        )
-        return replace(self, alpha=found_penalty(search.slopes, self.alpha, slopes, default.alpha))
+    def penalised_slopes(
+        self, params: LogisticParams, statistics: LogisticStatistics, hessian: Any
+    ) -> Slopes:
+        """Slopes of the contrasts of each expert."""
+        basis, gradient = self._contrasts(), statistics.gradient
+        return softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)
 
     def penalty(self, params: LogisticParams) -> float:
         """Half of `alpha` times the squared slopes."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skmoe._data.checks import check_real, check_transformer
 from skmoe._numerics.evidence import (
-    PenaltySearch,
-    found_penalty,
+    Slopes,
     n_kept,
     slope_penalty,
     softmax_slopes,
@@ -135,18 +134,12 @@ class SoftmaxGate(Gate):
         """Penalty of the slopes."""
         return {"alpha": self.alpha}
 
-    def maximise_evidence(
-        self,
-        search: PenaltySearch,
-        default: SoftmaxGate,
-        params: SoftmaxParams,
-        statistics: SoftmaxStatistics,
-        hessian: Any,
-    ) -> SoftmaxGate:
-        """The gate with the penalties that the evidence prefers."""
-        basis = helmert_contrasts(len(params.coef))
-        slopes = softmax_slopes(hessian, basis, self.alpha, params.coef, statistics.gradient)
-        return replace(self, alpha=found_penalty(search.slopes, self.alpha, slopes, default.alpha))
+    def penalised_slopes(
+        self, params: SoftmaxParams, statistics: SoftmaxStatistics, hessian: Any
+    ) -> Slopes:
+        """Slopes of the contrasts of the experts."""
+        basis, gradient = helmert_contrasts(len(params.coef)), statistics.gradient
+        return softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)
 
     def penalty(self, params: SoftmaxParams) -> float:
         """`alpha / 2` times the sum of the squared slopes."""

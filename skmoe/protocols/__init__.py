@@ -10,13 +10,15 @@ Shapes: n rows, K experts, d columns of a design matrix (standardised features, 
 ones), m outputs or C classes.
 
 A family derives from `Experts`, a gate from `Gate`. The abstract methods are required. Everything
-else has a default, or belongs to one of the capabilities `SupportsDistribution`,
-`SupportsInference`, `SupportsStreaming` and `SupportsONNX`: a part has a capability if it has all
-methods of that protocol, and methods of the estimators that need it name what is missing.
+else has a default, or belongs to one of the capabilities, whose names begin with `Supports`: a part
+has a capability if it has all methods of that protocol, and methods of the estimators that need it
+name what is missing.
 """
 
+from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.offset_design import split_offset
 from skmoe.protocols._capabilities import (
+    SupportsDispersionEvidence,
     SupportsDistribution,
     SupportsEvidence,
     SupportsGateInference,
@@ -36,6 +38,8 @@ __all__ = [
     "Experts",
     "Gate",
     "Part",
+    "Slopes",
+    "SupportsDispersionEvidence",
     "SupportsDistribution",
     "SupportsEvidence",
     "SupportsGateInference",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.typing import Array, Design
 
 
@@ -81,16 +82,20 @@ class SupportsStreaming(Protocol):
 
 
 class SupportsEvidence(Protocol):
-    """Families and gates whose penalties can be found by maximising the evidence."""
+    """Families and gates whose penalties can be found by maximising the evidence.
 
-    def maximise_evidence(
-        self, search: Any, default: Any, params: Any, statistics: Any, hessian: Any
-    ) -> Any:
-        """The part with new penalties, from its statistics and Hessian at the parameters.
+    They are dataclasses with a field `alpha`: a number, or a tuple with one for each feature.
+    """
 
-        `search` is a `PenaltySearch`; `default` is the part before the search, whose penalties
-        count as a few coefficients of the data.
-        """
+    def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> Slopes:
+        """The slopes at the parameters, with their posterior covariances and gradients."""
+
+
+class SupportsDispersionEvidence(Protocol):
+    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well."""
+
+    def scales(self, params: Any, statistics: Any) -> tuple[Array, Array]:
+        """Scales in units of `noise_variance`, and the rows of each, both (K, m)."""
 
 
 class SupportsONNX(Protocol):

@@ -49,7 +49,7 @@ def models(task, ngboost):
     )
     yield "mixture, default", mixture(random_state=0)
     yield "mixture, averaged", mixture(8, combine="average", n_init=8, random_state=0)
-    yield "mixture, auto", mixture("auto", random_state=0)  # the readable recipe
+    yield "mixture, auto", mixture("auto", random_state=0)
     yield "mixture on boosting", mixture(base=boosting(random_state=0), random_state=0)
     yield "strong recipe", strong(random_state=0)
     yield "linear model", make_pipeline(StandardScaler(), linear)

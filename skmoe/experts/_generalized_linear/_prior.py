@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.evidence import PenaltySearch, ridge_slopes, without_dropped
+from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._densities import FamilyDensities
@@ -14,7 +14,6 @@ from skmoe.experts._generalized_linear._params import (
     GeneralizedLinearParams,
     GeneralizedLinearStatistics,
 )
-from skmoe.experts._prior_search import search_priors
 
 
 class PenalizedFamilies(FamilyDensities):
@@ -76,35 +75,32 @@ class PenalizedFamilies(FamilyDensities):
         """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
         return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
 
-    def maximise_evidence(
+    def penalised_slopes(
         self,
-        search: PenaltySearch,
-        default: PenalizedFamilies,
         params: GeneralizedLinearParams,
         statistics: GeneralizedLinearStatistics,
         hessian: Any,
-    ) -> Self:
-        """Experts with the penalties and the prior of the scales that the evidence prefers."""
+    ) -> Slopes:
+        """Slopes of each expert and output, in units of the scale; none without a predictor."""
         n_experts, n_outputs, n_columns = params.coef.shape
-        precision = self._precision(params)
-        root = np.sqrt(precision)[..., None]
-        slopes = ridge_slopes(
-            hessian,
-            self._ridge(n_experts, n_columns),
-            (params.coef * root).reshape(-1, n_columns),
-            (statistics.gradient * root).reshape(-1, n_columns),
-        )
-        # Experts without predictor have no slopes; a slope that all share is one of each.
+        root = np.sqrt(self._precision(params))[..., None]
+        ridge = self._ridge(n_experts, n_columns)
+        slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
         weight = np.repeat([float(self.has_predictor(k)) for k in range(n_experts)], n_outputs)
         weight = np.tile(weight[:, None], n_columns - 1)
         weight[:, list(self.shared_columns)] /= self.n_cells(n_experts)
-        slopes = slopes._replace(weight=weight)
-        has_scale = np.zeros(n_experts)
-        for _, family, index in self._groups(n_experts):
+        return slopes._replace(weight=weight)
+
+    def scales(
+        self, params: GeneralizedLinearParams, statistics: GeneralizedLinearStatistics
+    ) -> tuple[Array, Array]:
+        """Scales relative to the variance of the working target, and their rows, (K, m)."""
+        precision = self._precision(params)
+        has_scale = np.zeros(len(precision))
+        for _, family, index in self._groups(len(precision)):
             has_scale[index] = family.has_scale
-        variance = self._target_variances(n_experts)
         rows = np.broadcast_to((statistics.weight * has_scale)[:, None], precision.shape)
-        return search_priors(self, default, search, slopes, (1.0 / precision / variance, rows))
+        return 1.0 / (precision * self._target_variances(len(precision))), rows
 
     def _target_variances(self, n_experts: int) -> Array:
         """Variance of the working target of each expert and output, (K, m)."""

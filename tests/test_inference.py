@@ -28,7 +28,7 @@ PRECISE = {"tol": 1e-10, "max_iter": 3000, "random_state": 0, "n_init": 2}
 @pytest.mark.parametrize("name", EXACT)
 def test_published_standard_errors_are_reproduced(name):
     model = MODELS[name]
-    moe, X, y, names = fit(model, tol=0.0, max_iter=3000)
+    moe, X, y, names = fit(model, tol=1e-13, max_iter=3000)
     order = min(
         itertools.permutations(range(moe.n_experts)),
         key=lambda order: largest_error(moe, names, model, order),
@@ -215,19 +215,19 @@ def test_the_bootstrap_agrees(task):
         X, y = flipping_classes(n_rows=600)
         moe = MixtureOfExpertsClassifier(2, **PRECISE).fit(X, y)
     before = copy.deepcopy(vars(moe))
-    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=40, random_state=0)
     for name, value in before.items():
         if isinstance(value, np.ndarray):
             assert_allclose(getattr(moe, name), value)
     ratio = drawn.standard_errors / moe.inference(X, y).standard_errors
     assert 0.85 < np.median(ratio) < 1.2
-    # Each has an error of a tenth by 60 draws; gates of few rows are not near their limit.
+    # Each has an error of about a tenth by 40 draws; gates of few rows are not near their limit.
     assert 0.4 < np.nanmin(ratio) < np.nanmax(ratio) < 1.5
-    assert drawn.replicates.shape == (60, len(drawn.terms))
+    assert drawn.replicates.shape == (40, len(drawn.terms))
     lower, upper = np.quantile(drawn.replicates, [0.05, 0.95], axis=0)
     assert_allclose(drawn.conf_int(0.9).T, 2 * drawn.estimates - [upper, lower])
-    again = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0, n_jobs=2)
-    assert_allclose(again.covariance, drawn.covariance)
+    again = moe.inference(X, y, method="bootstrap", n_bootstrap=8, random_state=0, n_jobs=2)
+    assert_allclose(again.replicates, drawn.replicates[:8])
 
 
 def test_the_bootstrap_keeps_chosen_columns_and_the_number_of_experts():
@@ -250,7 +250,7 @@ def test_inference_on_counts():
     assert not found.is_dispersion.any()
     true = np.array([0.5, 1.0, 3.0, -1.0]) if moe.intercept_[0] < 2 else [3.0, -1.0, 0.5, 1.0]
     assert (np.abs(found.estimates[:4] - true) < 3.5 * found.standard_errors[:4]).all()
-    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=40, random_state=0)
     ratio = drawn.standard_errors / found.standard_errors
     assert 0.8 < np.median(ratio) < 1.25
 

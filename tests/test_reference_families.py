@@ -152,11 +152,13 @@ def test_maximum_likelihood_and_standard_errors_are_reached(name):
     if "units" not in given:  # the reference counts rows, and we count units
         assert moe.bic(X, y, sample_weight=weight, **given) == pytest.approx(model["bic"], abs=2e-4)
     misfits = []
+    references = range(moe.n_experts_) if moe.n_experts_ > 1 else [None]
+    inferences = [
+        moe.inference(X, y, sample_weight=weight, gate_reference=reference, **given)
+        for reference in references
+    ]
     for order in itertools.permutations(range(moe.n_experts_)):
-        inference = moe.inference(
-            X, y, sample_weight=weight, gate_reference=order[0] if len(order) > 1 else None, **given
-        )
-        ours = found(moe, inference, features, order)
+        ours = found(moe, inferences[order[0]], features, order)
         if not {key for key, *_ in expected(model, moe)} <= set(ours):
             continue  # a point mass in the place of a regression
         pairs = [(ours[key], (value, error)) for key, value, error in expected(model, moe)]

@@ -1,9 +1,11 @@
 """Mixtures of experts beside the models that people use, on real tables.
 
 For each table, split (test_fold 0 to 4 held out in turn) and model: RMSE over the spread of y (or
-error rate), mean negative log density (log loss), CRPS over the spread of y, and CPU seconds; then
-means and mean ranks over the tables. Single models get normal noise with the variance of their
-cross-validated residuals. With --ngboost the NGBoost of the environment joins in.
+error rate), mean negative log density (log loss), CRPS over the spread of y, share of y in central
+90 % intervals, and CPU seconds; then means and mean ranks over the tables, and the lowest and
+highest share of tables with at least 1000 rows. Single models get normal noise with the variance of
+their cross-validated residuals. With --peers the packages lightgbm, cubist and ngboost of the
+environment join in, and boosting that is tuned by a search.
 Usage: python tests/benchmarks/accuracy.py --data DIR
 """
 
@@ -20,7 +22,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -31,10 +33,41 @@ from skmoe.distributions import MixtureDistribution
 from skmoe.recipes import strong_classifier, strong_regressor
 
 LEAVES = {"min_samples_leaf": [1, 3, 5, 10, 20, 50]}
-FIGURES = ("error", "loss", "CRPS", "seconds")
+FIGURES = ("error", "loss", "CRPS", "coverage", "seconds")
+MIN_ROWS_COVERAGE = 1000
+BOOSTING = {
+    "learning_rate": [0.02, 0.05, 0.1, 0.2],
+    "max_iter": [50, 100, 200, 400],
+    "max_leaf_nodes": [7, 15, 31],
+    "min_samples_leaf": [5, 10, 20],
+    "l2_regularization": [0.0, 1.0, 10.0],
+}
 
 
-def models(task, ngboost):
+def peers(task):
+    """Names and estimators of other packages, and boosting with parameters from a search."""
+    from lightgbm import LGBMClassifier, LGBMRegressor
+
+    regression = task == "regression"
+    boosting = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
+    scoring = "neg_root_mean_squared_error" if regression else "neg_log_loss"
+    yield (
+        "boosting, tuned",
+        RandomizedSearchCV(
+            boosting(random_state=0), BOOSTING, n_iter=15, cv=3, scoring=scoring, random_state=0
+        ),
+    )
+    lightgbm = LGBMRegressor if regression else LGBMClassifier
+    yield "LightGBM, linear leaves", lightgbm(linear_tree=True, verbose=-1, n_jobs=1)
+    if regression:
+        from cubist import Cubist
+        from ngboost import NGBRegressor
+
+        yield "Cubist", Cubist(n_committees=10, random_state=0)
+        yield "NGBoost", NGBRegressor(random_state=0, verbose=False)
+
+
+def models(task, with_peers):
     """Names and estimators to compare."""
     regression = task == "regression"
     mixture = MixtureOfExpertsRegressor if regression else MixtureOfExpertsClassifier
@@ -56,10 +89,8 @@ def models(task, ngboost):
     yield "tree, tuned", GridSearchCV(tree(random_state=0), LEAVES, cv=3)
     yield "random forest", forest(random_state=0)
     yield "boosting", boosting(random_state=0)
-    if ngboost and regression:
-        from ngboost import NGBRegressor
-
-        yield "NGBoost", NGBRegressor(random_state=0, verbose=False)
+    if with_peers:
+        yield from peers(task)
 
 
 def predicted_distribution(model, X, y, X_test):
@@ -77,7 +108,7 @@ def predicted_distribution(model, X, y, X_test):
 
 
 def judge(task, model, X, y, X_test, y_test):
-    """Error, loss, CRPS and CPU seconds."""
+    """Error, loss, CRPS, coverage of 90 % intervals and CPU seconds."""
     begin = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,25 +117,31 @@ def judge(task, model, X, y, X_test, y_test):
         if task == "classification":
             probs = np.clip(model.predict_proba(X_test), 1e-3, 1)
             loss = log_loss(y_test, probs / probs.sum(axis=1, keepdims=True))
-            return (model.predict(X_test) != y_test).mean(), loss, np.nan, seconds
+            return (model.predict(X_test) != y_test).mean(), loss, np.nan, np.nan, seconds
         dist = predicted_distribution(model, X, y, X_test)
         error = np.sqrt(np.mean((y_test - model.predict(X_test)) ** 2))
     spread = y.std()
     loss = -dist.logpdf(y_test).mean() - np.log(spread)
-    return error / spread, loss, dist.crps(y_test).mean() / spread, seconds
+    low, high = dist.interval(0.9).T
+    coverage = ((low <= y_test) & (y_test <= high)).mean()
+    return error / spread, loss, dist.crps(y_test).mean() / spread, coverage, seconds
 
 
-def report(task, results):
-    """Print means over the tables and mean ranks."""
+def report(task, results, n_rows):
+    """Print means over the tables and mean ranks, and the range of the coverage."""
     figures = np.array(list(results.values()))  # (models, tables, figures)
     ranks = np.array([rankdata(figures[:, j], axis=0) for j in range(figures.shape[1])])
     print(f"\n| {task}, {figures.shape[1]} tables | " + " | ".join(FIGURES), end=" | ")
     print("rank by error | rank by loss | rank by CRPS |")
     print("|---" * (len(FIGURES) + 4) + "|")
+    large = np.array(n_rows) >= MIN_ROWS_COVERAGE
     for i, name in enumerate(results):
         means = " | ".join(f"{value:.3f}" for value in figures[i].mean(axis=0))
         mean_ranks = " | ".join(f"{value:.1f}" for value in ranks[:, i, :3].mean(axis=0))
         print(f"| {name} | {means} | {mean_ranks} |")
+    for i, name in enumerate(results if task == "regression" and large.any() else ()):
+        low, high = figures[i, large, 3].min(), figures[i, large, 3].max()
+        print(f"{name}: coverage of {low:.3f} to {high:.3f} on {large.sum()} tables")
 
 
 def main():
@@ -113,14 +150,15 @@ def main():
     parser.add_argument("--task", choices=["regression", "classification"], nargs="*")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--most-rows", type=int, default=5000)
-    parser.add_argument("--ngboost", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--models", nargs="*", default=None, help="names of the models to compare")
     arguments = parser.parse_args()
     for task in arguments.task or ["regression", "classification"]:
-        results = {}
+        results, n_rows = {}, []
         tables = load_tables(arguments.data, task, arguments.only, arguments.most_rows)
         for table, X, y, fold in tables:
-            for name, model in models(task, arguments.ngboost):
+            n_rows.append(len(y))
+            for name, model in models(task, arguments.peers):
                 if arguments.models and name not in arguments.models:
                     continue
                 rows = [
@@ -130,7 +168,7 @@ def main():
                 results.setdefault(name, []).append(np.mean(rows, axis=0))
                 told = "".join(f"{value:>10.3f}" for value in results[name][-1])
                 print(f"{table:<14}{name:<24}{told}", flush=True)
-        report(task, results)
+        report(task, results, n_rows)
 
 
 if __name__ == "__main__":

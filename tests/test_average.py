@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import UserRows
-from skmoe._mixture import multistart
+from skmoe._mixture import runs
 from skmoe._mixture.model import Params
 
 AVERAGE = {"combine": "average", "n_init": 3, "random_state": 0}
@@ -141,14 +141,14 @@ def test_starts_of_an_average_may_be_revived(monkeypatch):
     moe = MixtureOfExpertsRegressor(2, max_iter=20, tol=0.0, init="random", **AVERAGE)
     before = quiet(moe, X, y).start_lower_bounds_
     tried = []
-    original = multistart._reinitialize_collapsed
+    original = runs._reinitialize_collapsed
 
     def spy(problem, run, monitor):
         tried.append(original(problem, run, monitor))
         return tried[-1]
 
-    monkeypatch.setattr(multistart, "_reinitialize_collapsed", spy)
-    monkeypatch.setattr(multistart, "is_collapsed", lambda count: np.arange(len(count)) == 0)
+    monkeypatch.setattr(runs, "_reinitialize_collapsed", spy)
+    monkeypatch.setattr(runs, "is_collapsed", lambda count: np.arange(len(count)) == 0)
     revived = quiet(moe, X, y)
     assert revived.n_experts_ == 6
     assert len(tried) >= 3

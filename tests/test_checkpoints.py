@@ -31,7 +31,8 @@ RNG = np.random.default_rng(0)
 X = RNG.uniform(-3, 3, size=(600, 2))
 Y = np.select([X[:, 0] < -1, X[:, 0] < 1], [X[:, 1], -2 * X[:, 1]], 2 + X[:, 0])
 Y += 1.5 * RNG.normal(size=600)
-MOE = MixtureOfExpertsRegressor(3, random_state=0, n_init=1, tol=0.0, max_iter=60)
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # without a search, each iteration can be resumed
+MOE = MixtureOfExpertsRegressor(3, random_state=0, n_init=1, tol=0.0, max_iter=60, **FIXED)
 # Passes after the first checkpoint last long enough to be killed in the middle of one.
 SCRIPT = """
 import sys, time, warnings
@@ -46,7 +47,8 @@ def factory():
     if Path(sys.argv[2]).exists():
         time.sleep(0.1)
     yield table["X"], table["y"]
-moe = MixtureOfExpertsRegressor(3, random_state=0, n_init=1, tol=0.0, max_iter=60)
+options = {"n_init": 1, "tol": 0.0, "max_iter": 60, "alpha": 0.1, "gate_alpha": 1.0}
+moe = MixtureOfExpertsRegressor(3, random_state=0, **options)
 fit_with_checkpoints(moe, RowBlocks(factory), path=sys.argv[2], every=7)
 """
 
@@ -95,7 +97,8 @@ def test_killed_at_any_checkpoint(case, life, tmp_path, monkeypatch):
     if case == "blocks":
         data = (RowBlocks(lambda: [(X[:400], Y[:400]), (X[400:], Y[400:])]),)
     if case == "classes":
-        moe = MixtureOfExpertsClassifier(2, **{k: MOE.get_params()[k] for k in ("tol", "max_iter")})
+        options = {k: MOE.get_params()[k] for k in ("tol", "max_iter", "alpha", "gate_alpha")}
+        moe = MixtureOfExpertsClassifier(2, **options)
         moe, data = moe.set_params(random_state=0), (X, np.digitize(Y, [-1, 1]))
     if case == "generator":
         moe.set_params(random_state=np.random.RandomState(0))
@@ -192,7 +195,7 @@ def test_a_callback_keeps_a_fit(tmp_path):
 def test_checkpoints_of_other_fits_are_refused(tmp_path):
     path = tmp_path / "fit.joblib"
     fit(path)
-    with pytest.raises(ValueError, match=r"differs in \['alpha'\]: alpha is None there, and 5.0"):
+    with pytest.raises(ValueError, match=r"differs in \['alpha'\]: alpha is 0.1 there, and 5.0"):
         fit_with_checkpoints(clone(MOE).set_params(alpha=5.0), X, Y, path=path)
     for message, every, options in (
         ("every must be an integer of at least 1", 0, {}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture import multistart
+from skmoe._mixture import multistart, runs
 
 
 def two_lines(seed):
@@ -20,13 +20,13 @@ def test_fits_that_end_within_the_comparison_of_the_starts_are_offered_other_row
     monkeypatch, combine
 ):
     offered = []
-    original = multistart._reinitialize_collapsed
+    original = runs._reinitialize_collapsed
 
     def spy(problem, run, monitor):
-        offered.append(len(multistart._collapsed_experts(problem, run)))
+        offered.append(len(runs.collapsed_experts(problem, run)))
         return original(problem, run, monitor)
 
-    monkeypatch.setattr(multistart, "_reinitialize_collapsed", spy)
+    monkeypatch.setattr(runs, "_reinitialize_collapsed", spy)
     ended_early = 0
     for seed in range(12):
         X, y = two_lines(seed)
@@ -60,14 +60,14 @@ def test_a_reinitialisation_is_kept_only_if_it_is_better(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kept = MixtureOfExpertsRegressor(6, **options).fit(X, y)
-        monkeypatch.setattr(multistart, "MAX_REINITIALIZATIONS", 0)
+        monkeypatch.setattr(runs, "MAX_REINITIALIZATIONS", 0)
         never = MixtureOfExpertsRegressor(6, **options).fit(X, y)
     assert kept.lower_bound_ >= never.lower_bound_
 
 
 def test_collapsed_experts_get_the_rows_of_the_lowest_likelihood(monkeypatch):
     captured = []
-    original = multistart.params_from_responsibilities
+    original = runs.params_from_responsibilities
 
     def spy(model, rows, resp, n_steps):
         captured.append((rows, resp.copy()))
@@ -78,7 +78,8 @@ def test_collapsed_experts_get_the_rows_of_the_lowest_likelihood(monkeypatch):
     y[:4] += 8.0
     init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.zeros(60)]).astype(float)
     options = {"init": init, "gate": "constant", "dispersion_prior": 0.01, "random_state": 0}
-    monkeypatch.setattr(multistart, "params_from_responsibilities", spy)
+    for module in (multistart, runs):
+        monkeypatch.setattr(module, "params_from_responsibilities", spy)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         MixtureOfExpertsRegressor(3, **options).fit(X, y)

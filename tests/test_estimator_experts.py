@@ -690,7 +690,7 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained(monkeypatch
     assert_allclose(moe.intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
     assert_allclose(np.sort(moe.coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
-    monkeypatch.setattr("skmoe._mixture.multistart.MAX_REINITIALIZATIONS", 0)
+    monkeypatch.setattr("skmoe._mixture.runs.MAX_REINITIALIZATIONS", 0)
     assert quiet(clone(moe), features, y).weights_[2] < 1e-6
 
 

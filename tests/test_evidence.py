@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
 from skmoe._estimators.monitor import FitMonitor
@@ -361,23 +361,49 @@ def test_checkpoints_keep_the_penalties(tmp_path):
     assert load_checkpoint(tmp_path / "fit").gate_alpha_ == whole.gate_alpha_
 
 
-def test_a_fit_that_is_resumed_keeps_the_penalties(tmp_path, monkeypatch):
+@pytest.mark.parametrize("final_factor", [FINAL_FACTOR, 1.0])
+@pytest.mark.parametrize("n_written", [1, 3])
+def test_a_fit_that_is_resumed_goes_on_with_its_search(
+    final_factor, n_written, tmp_path, monkeypatch
+):
+    """A factor of one lets the search go on as often as it can after EM has converged."""
+    monkeypatch.setattr("skmoe._mixture.evidence.FINAL_FACTOR", final_factor)
     X, y = two_regimes(300)
-    moe = MixtureOfExpertsRegressor(2, tol=1e-9, **AUTO)
+    moe = MixtureOfExpertsRegressor(2, tol=1e-9, max_iter=1000, **AUTO)
     whole = clone(moe).fit(X, y)
-    write = checkpoints._write
+    write, written = checkpoints._write, []
 
     def dying(*content):
         write(*content)
-        raise KeyboardInterrupt
+        written.append(content)
+        if len(written) == n_written:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_write", dying)
         with pytest.raises(KeyboardInterrupt):
-            fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=3)
-    resumed = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=3)
+            fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=1)
+    resumed = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=1)
     assert (resumed.alpha_, resumed.gate_alpha_) == (whole.alpha_, whole.gate_alpha_)
     assert_array_equal(resumed.lower_bounds_, whole.lower_bounds_)
+    assert resumed.n_iter_ == whole.n_iter_
+
+
+@pytest.mark.parametrize("task", ESTIMATORS)
+def test_penalties_are_found_by_default_for_linear_experts_without_a_base(task):
+    X, y = table("linear", task)
+    make = ESTIMATORS[task]
+    default = quiet(make(2, random_state=0), X, y)
+    found = quiet(make(2, **AUTO), X, y)
+    assert (default.alpha_, default.gate_alpha_) == (found.alpha_, found.gate_alpha_)
+    assert default.gate_alpha_ != 1.0
+    constant = quiet(make(2, gate="constant", random_state=0), X, y)
+    assert constant.alpha_ not in (0.1, 1.0)
+    tree = DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor
+    trees = quiet(make(2, expert=tree(max_depth=2), max_iter=3, random_state=0), X, y)
+    assert trees.gate_alpha_ == 1.0
+    with_base = quiet(make(2, base=tree(max_depth=2), random_state=0), X, y)
+    assert (with_base.alpha_, with_base.gate_alpha_) == (10.0, 1.0)
 
 
 @pytest.mark.parametrize("combine", ["average", "best_converged"])
@@ -406,14 +432,14 @@ def test_implicit_hessians_give_penalties():
     rng = np.random.default_rng(0)
     X = sparse.random(150, 1100, density=0.05, random_state=0, format="csr")
     y = np.asarray(X[:, :3].sum(axis=1)).ravel() + 0.1 * rng.normal(size=150)
-    moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, max_iter=12, **AUTO), X, y)
+    moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, max_iter=60, **AUTO), X, y)
     assert np.isfinite([moe.alpha_, moe.gate_alpha_]).all()
     assert moe.alpha_ > 1.0  # more columns than rows
 
 
 def test_the_penalty_of_a_gate_over_estimators_is_found():
     X, y = two_regimes(120)
-    options = {"expert": "tree", "n_init": 1, "max_iter": 4, "random_state": 0}
+    options = {"expert": "tree", "n_init": 1, "max_iter": 12, "random_state": 0}
     moe = MixtureOfExpertsRegressor(2, gate_alpha="auto", **options)
     assert quiet(moe, X, y).gate_alpha_ != 1.0
 

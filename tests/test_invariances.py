@@ -108,9 +108,10 @@ def test_experts_are_as_their_start_names_them(make):
     resp = np.random.default_rng(0).dirichlet(np.ones(3), size=len(y))
     resp[:, 0] += X[:, 0] > 0
     resp /= resp.sum(axis=1, keepdims=True)
-    first = make(3, init=resp, max_iter=30, tol=1e-2).fit(X, y)
+    options = {"tol": 1e-2, "alpha": 0.1, "gate_alpha": 1.0}
+    first = make(3, init=resp, **options).fit(X, y)
     order = [2, 0, 1]
-    second = make(3, init=resp[:, order], max_iter=30, tol=1e-2).fit(X, y)
+    second = make(3, init=resp[:, order], **options).fit(X, y)
     assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, order], atol=1e-6)
     assert_allclose(second.coef_, first.coef_[order], atol=1e-6)
 
@@ -138,8 +139,10 @@ def test_jobs_do_not_matter(make):
 
 def test_large_tables_start_from_a_sample_and_fit_all_rows(monkeypatch):
     X, y = two_regimes(n_rows=1500)
-    # Without the prior, whose scale is estimated on the sample.
-    moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, random_state=0, tol=1e-9)
+    # Without the prior, whose scale is estimated on the sample, and a search that ends when the
+    # penalties hardly change.
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 0.0}
+    moe = MixtureOfExpertsRegressor(2, random_state=0, tol=1e-9, **fixed)
     whole = clone(moe).fit(X, y)
     monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 300)
     sampled = clone(moe).fit(X, y)

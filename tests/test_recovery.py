@@ -52,7 +52,8 @@ def test_flipped_rules_are_found(n_classes):
 def test_what_a_regressor_says_fits_together():
     X, y = load_diabetes(return_X_y=True)
     X = X[:, [2, 8, 3]]
-    moe = MixtureOfExpertsRegressor(3, random_state=0).fit(X, y)
+    # The lower bounds of starts and of the fit are comparable with the same penalties.
+    moe = MixtureOfExpertsRegressor(3, alpha=0.1, gate_alpha=1.0, random_state=0).fit(X, y)
     gate, means = moe.predict_gate(X), moe.predict_experts(X)
     assert gate.shape == means.shape == (len(y), 3)
     assert_allclose(gate.sum(axis=1), 1.0)
@@ -77,7 +78,8 @@ def test_what_a_regressor_says_fits_together():
 
 def test_traces_of_all_starts_are_kept():
     X, y = two_regimes()
-    moe = MixtureOfExpertsRegressor(2, n_init=3, random_state=0).fit(X, y)
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0}
+    moe = MixtureOfExpertsRegressor(2, n_init=3, random_state=0, **fixed).fit(X, y)
     ends = [trace[-1] for trace in moe.start_traces_]
     assert_allclose(ends, moe.start_lower_bounds_, rtol=0)
     kept = moe.start_traces_[int(np.argmax(ends))]
@@ -215,7 +217,7 @@ def test_two_fits_are_one_to_the_last_bit(case, in_blocks):
     data = (X, y)
     if in_blocks:  # the race, on a sample, runs to its end in both
         one, data = max(one, 15), (RowBlocks(lambda: [(X[:350], y[:350]), (X[350:], y[350:])]),)
-    moe = clone(moe).set_params(random_state=0, tol=0.0)
+    moe = clone(moe).set_params(random_state=0, tol=0.0, alpha=0.1, gate_alpha=1.0)
     whole = quiet(clone(moe).set_params(max_iter=one + other), *data)
     halves = quiet(moe.set_params(max_iter=one, warm_start=True), *data)
     bounds = halves.lower_bounds_

@@ -46,7 +46,8 @@ from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import MAX_REINITIALIZATIONS, fit_starts
+from skmoe._mixture.multistart import fit_starts
+from skmoe._mixture.runs import MAX_REINITIALIZATIONS
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 

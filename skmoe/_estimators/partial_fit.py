@@ -33,8 +33,9 @@ from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
-from skmoe._mixture.multistart import EMProblem, fit_best_start
+from skmoe._mixture.multistart import fit_best_start
 from skmoe._mixture.online import OnlineState
+from skmoe._mixture.runs import EMProblem
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 

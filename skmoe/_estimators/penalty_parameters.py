@@ -27,6 +27,7 @@ class PenaltyOption(NamedTuple):
 
     value: float
     search: str = ""
+    is_default: bool = False  # there is a search only for parts that support it
 
 
 def check_penalty_option(
@@ -34,7 +35,7 @@ def check_penalty_option(
 ) -> PenaltyOption:
     """Validate a penalty: None for the default, the name of a search, or a number from zero."""
     if value is None:
-        return PenaltyOption(default)
+        return PenaltyOption(default, "auto", is_default=True)
     if isinstance(value, str):
         if value not in searches:
             names = " or ".join(f'"{search}"' for search in searches)
@@ -56,33 +57,37 @@ class PenaltyOptions(NamedTuple):
         """The searches for the parts of an estimator; ValueError if a part has no penalty.
 
         `family` are its parametric experts. Gates and experts that are objects have penalties of
-        their own.
+        their own. By default there is a search with parametric experts that have no base.
         """
         gate = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
         experts = family if named else None
+        by_default = experts is not None and estimator.base is None
+        kinds = {}
         for name, what, part, capability in (
             ("gate_alpha", "gate", gate, SupportsEvidence),
             ("alpha", "expert", experts, SupportsEvidence),
             ("dispersion_prior", "expert", experts, SupportsDispersionEvidence),
         ):
-            kind = getattr(self, name).search
-            if kind and (part is None or missing_methods(part, capability)):
+            _, kind, is_default = getattr(self, name)
+            can_search = part is not None and not missing_methods(part, capability)
+            if kind and not can_search and not is_default:
                 example = {"gate": 'gate="softmax"', "expert": 'expert="linear"'}[what]
                 raise ValueError(
                     f'{name}="{kind}" needs {what}s with a penalty that can be found (see '
                     f"skmoe.protocols.{capability.__name__}), such as {example}; got "
                     f"{what}={getattr(estimator, what)!r}. Leave {name} at its default."
                 )
+            kinds[name] = kind if can_search and (by_default or not is_default) else ""
         shared = getattr(estimator, "shared_features", None)
-        if self.alpha.search == "ard" and shared is not None:
+        if kinds["alpha"] == "ard" and shared is not None:
             raise ValueError(
                 'alpha="ard" finds a penalty for each feature in each expert, and cannot be used '
                 f'with shared_features={shared!r}. Use alpha="auto".'
             )
-        of_experts = PenaltySearch(self.alpha.search, bool(self.dispersion_prior.search))
-        return EvidenceSearch(PenaltySearch(self.gate_alpha.search), of_experts)
+        of_experts = PenaltySearch(kinds["alpha"], bool(kinds["dispersion_prior"]))
+        return EvidenceSearch(PenaltySearch(kinds["gate_alpha"]), of_experts)
 
 
 def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> PenaltyOptions:

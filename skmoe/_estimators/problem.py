@@ -55,7 +55,7 @@ from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, responsibilities
-from skmoe._mixture.multistart import EMProblem
+from skmoe._mixture.runs import EMProblem
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
@@ -302,7 +302,10 @@ def _warm_start(
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     model = with_penalties_of(problem.model, fitted.model, problem.search)
-    problem = problem._replace(model=model, search=EvidenceSearch())
+    if counts_previous:  # the same fit goes on, with its search of penalties
+        problem = problem._replace(previous_model=model)
+    else:
+        problem = problem._replace(model=model, search=EvidenceSearch())
     if cache is not None:
         return problem._replace(init=cache.params)
     if problem.model.experts.needs_all_rows:

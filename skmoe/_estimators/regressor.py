@@ -67,12 +67,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         unit of exposure. Experts of other links are refused.
     alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
-        of linear experts as in `Ridge`; typically 0.01 to 100. None for 0.1, or for 10 on a `base`.
-        "auto" finds it by maximising the evidence, "ard" finds one for each feature and drops
-        features that no expert needs [3]_ [4]_. Intercepts are free. Other experts do not use it.
-    gate_alpha : float, "auto" or "ard", default=1.0
-        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. A gate
-        object has its own.
+        of linear experts as in `Ridge`; typically 0.01 to 100. "auto" finds it by maximising the
+        evidence, "ard" finds one for each feature and drops features that no expert needs [3]_
+        [4]_. None for "auto", or for 10 on a `base`. Intercepts are free.
+    gate_alpha : float, "auto", "ard" or None, default=None
+        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. None
+        for "auto", or for 1 on a `base` or with experts that are estimators or objects.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
         Parametric experts may use none, `expert_features=[]`: a latent class model.
@@ -113,8 +113,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         converge, and the best is kept; it takes longer, and the starts can be compared. "average":
         the predictive densities of all starts, each run until it converges, are averaged: one
         mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
-    max_iter : int, default=200
-        Largest number of iterations of EM; of a search of penalties as many after the starts.
+    max_iter : int, default=300
+        Largest number of iterations of EM, with those of the search of penalties.
     tol : float, default=1e-4
         EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
         Aitken's estimate.
@@ -267,7 +267,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
-        gate_alpha: float | str = 1.0,
+        gate_alpha: float | str | None = None,
         gate_features: Any = None,
         expert_features: Any = None,
         gate_aggregate: str | None = None,
@@ -280,7 +280,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         init: Any = "auto",
         n_init: int = 4,
         combine: str = "best",
-        max_iter: int = 200,
+        max_iter: int = 300,
         tol: float = 1e-4,
         warm_start: bool = False,
         half_life: float | None = None,

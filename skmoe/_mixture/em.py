@@ -59,6 +59,9 @@ class ResumeState(NamedTuple):
     n_plain_iter: int  # cycles without extrapolation
     step_max: float  # of the extrapolation
     lower_bounds: tuple[float, ...] = ()  # of all iterations, for the stopping rule
+    # Iterations, and runs to convergence, with other penalties before this run.
+    n_earlier_iter: int = 0
+    n_earlier_runs: int = 0
 
 
 class EMStart(NamedTuple):
@@ -67,6 +70,7 @@ class EMStart(NamedTuple):
     params: Params
     lower_bounds: Sequence[float] = ()  # of previous iterations, which count as those of this run
     resume_state: ResumeState | None = None
+    model: MixtureModel | None = None  # with the penalties of a run that is continued
 
 
 class EMOptions(NamedTuple):
@@ -209,7 +213,7 @@ def _initial_state(
     A resume state whose last lower bound differs comes from other rows or another model, and is
     ignored.
     """
-    params, _, resume_state = start
+    params, resume_state = start.params, start.resume_state
     state = evaluate_at(params)
     if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
         return state, ResumeState(params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX)

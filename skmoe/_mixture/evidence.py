@@ -63,9 +63,16 @@ class EvidenceSearch(NamedTuple):
         return bool(self.gate) or bool(self.experts)
 
 
-# Runs EM with a model from a start for a number of iterations, for the last time or to be continued
-# with other penalties.
-RunEM = Callable[[MixtureModel, EMStart, int, bool], EMResult]
+class Earlier(NamedTuple):
+    """What was done with other penalties."""
+
+    n_iter: int
+    n_runs: int  # to convergence
+
+
+# Runs EM with a model from a start for a number of iterations: to convergence, after earlier runs,
+# or, with None, to be continued with other penalties.
+RunEM = Callable[[MixtureModel, EMStart, int, Earlier | None], EMResult]
 
 
 def run_with_evidence(
@@ -78,24 +85,32 @@ def run_with_evidence(
 ) -> EMResult:
     """EM with penalties that are found on the way; the result has the model with them.
 
-    All runs together make at most `max_iter` iterations. It ends early if a run is stopped.
+    `model` has the default penalties. All runs together, with the iterations of the start, make at
+    most `max_iter` iterations. It ends early if a run is stopped.
     """
-    default, n_earlier, n_left, n_final = model, len(start.lower_bounds), max_iter, 0
-    start, rounds = EMStart(start.params), iter(ITERATIONS_BETWEEN_UPDATES)
-    n_iter: int | None = next(rounds)
+    default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)
+    n_iter: int | None = None
+    if start.model is not None and start.resume_state is not None:
+        model, state = start.model, start.resume_state
+        n_earlier, n_runs = state.n_earlier_iter, state.n_earlier_runs
+    else:
+        n_earlier, n_runs, n_iter = len(start.lower_bounds), 0, next(rounds)
+        start = EMStart(start.params)
     while True:
-        is_final = n_iter is None
-        run = run_em(model, start, min(n_iter or n_left, n_left), is_final)
+        n_left = max_iter - n_earlier - len(start.lower_bounds)
+        earlier = Earlier(n_earlier, n_runs) if n_iter is None else None
+        run = run_em(model, start, min(n_iter or n_left, n_left), earlier)
         run = run._replace(n_earlier_iter=n_earlier)
-        n_left, n_final = n_left - len(run.lower_bounds), n_final + is_final
-        if run.stopped or run.line_search_failed or n_left <= 0 or n_final == MAX_FINAL_RUNS:
+        n_earlier, n_runs = n_earlier + len(run.lower_bounds), n_runs + (n_iter is None)
+        stopped = run.stopped or run.line_search_failed
+        if stopped or n_earlier >= max_iter or n_runs == MAX_FINAL_RUNS:
             return run
         updated = updated_penalties(search, default, model, blocks, run.params)
         factor = _largest_factor(search, model, updated)
-        if is_final and factor < FINAL_FACTOR:
+        if n_iter is None and factor < FINAL_FACTOR:
             return run
-        n_iter = None if is_final or factor < SETTLED_FACTOR else next(rounds, None)
-        n_earlier += len(run.lower_bounds)
+        settled = n_iter is None or factor < SETTLED_FACTOR
+        n_iter = None if settled else next(rounds, None)
         model, start = updated, EMStart(project(updated, run.params))
 
 

@@ -127,13 +127,13 @@ CHANGES = [
         "fits behind the noise are weighted",
     ),
     (
-        "_mixture/multistart.py",
+        "_mixture/runs.py",
         "for _ in range(MAX_REINITIALIZATIONS):",
         "for _ in range(0):",
         "collapsed experts are initialised again",
     ),
     (
-        "_mixture/multistart.py",
+        "_mixture/runs.py",
         'order = np.argsort(log_density, kind="stable")',
         'order = np.argsort(-log_density, kind="stable")',
         "collapsed experts begin on the rows explained worst",

@@ -1,0 +1,187 @@
+"""A run of EM to convergence, with a search of penalties and new starts of collapsed experts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.collapse import is_collapsed
+from skmoe._mixture.em import (
+    EMOptions,
+    EMResult,
+    EMStart,
+    Monitor,
+    OnIteration,
+    ResumeState,
+    run_em,
+)
+from skmoe._mixture.evidence import Earlier, EvidenceSearch, run_with_evidence
+from skmoe._mixture.initialization import LABEL_SMOOTHING, InitData
+from skmoe._mixture.m_step import params_from_responsibilities
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._mixture.unit_initialization import responsibilities_of_units
+from skmoe._numerics.typing import Array
+
+# Plain iterations of a long run before extrapolation.
+N_PLAIN_ITER = 5
+
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
+
+# Maximum number of re-initialisations of collapsed experts.
+MAX_REINITIALIZATIONS = 2
+
+
+class EMProblem(NamedTuple):
+    """Model, data, initial values and settings of a fit."""
+
+    model: MixtureModel
+    rows: Any  # a Dataset, or a BlockSource
+    init_data: InitData
+    # Named initialisation, responsibilities of rows (K, n) or units (K, U), or parameters.
+    init: str | Array | Params
+    seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
+    max_iter: int
+    tol: float
+    n_threads: int = 1
+    resume_state: ResumeState | None = None  # of a run that is continued from parameters
+    previous_lower_bounds: Sequence[float] = ()  # of that run; they count as those of this fit
+    previous_model: MixtureModel | None = None  # of that run, if its search of penalties goes on
+    search: EvidenceSearch = EvidenceSearch()  # of penalties
+
+
+def monitored_run(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    monitor.start()
+    run = run_to_convergence(problem, start, monitor)
+    monitor.end(run)
+    return run
+
+
+def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    """Run EM to convergence, and re-initialise collapsed experts if this is an improvement."""
+    if problem.search:
+        run = _search_penalties(problem, start, monitor)
+        problem = problem._replace(model=run.model or problem.model)
+        return with_reinitialized_experts(problem, run, monitor)
+    max_iter = problem.max_iter - len(start.lower_bounds)
+    run = run_em_of_problem(problem, start, max_iter, N_PLAIN_ITER, monitor)
+    return with_reinitialized_experts(problem, run, monitor)
+
+
+def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    """Run EM to convergence with penalties that are found on the way."""
+    blocks = split_into_blocks(problem.rows)
+    to_be_continued = partial(_without_resume_state, monitor)
+
+    def run_with(
+        model: MixtureModel, start: EMStart, n_iter: int, earlier: Earlier | None
+    ) -> EMResult:
+        if earlier is None:
+            options = EMOptions(n_iter, 0.0, n_iter, problem.n_threads, n_exact_iter=0)
+            return run_em(model, blocks, start, options, to_be_continued)
+        of_model = problem._replace(model=model)
+        monitor_after = partial(_monitor_after, earlier, monitor)
+        run = run_em_of_problem(of_model, start, n_iter, N_PLAIN_ITER, monitor_after)
+        return _after(earlier, run)
+
+    return run_with_evidence(
+        problem.search, problem.model, blocks, start, problem.max_iter, run_with
+    )
+
+
+def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+    """The run, or a better one after collapsed experts were re-initialised."""
+    for _ in range(MAX_REINITIALIZATIONS):
+        candidate = _reinitialize_collapsed(problem, run, monitor)
+        if candidate is None or candidate.lower_bound <= run.lower_bound:
+            break
+        run = candidate
+    return run
+
+
+def _reinitialize_collapsed(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult | None:
+    """Re-initialise collapsed experts on the rows with the lowest likelihood and run EM again.
+
+    Returns None if no expert has collapsed.
+    """
+    collapsed = collapsed_experts(problem, run)
+    if run.line_search_failed or not len(collapsed):
+        return None
+    model, rows = problem.model, _rows_in_memory(problem)
+    posteriors = zip(*_block_posteriors(problem, run), strict=True)
+    resp, log_density = (np.concatenate(parts, axis=-1) for parts in posteriors)
+    order = np.argsort(log_density, kind="stable")
+    fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
+    worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
+    resp[:, worst] *= 1.0 - LABEL_SMOOTHING
+    for i, k in enumerate(collapsed):
+        resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
+    resp = restricted(model, resp, rows)
+    params = params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS)
+    on_iteration = partial(_without_resume_state, monitor)
+    return run_em_of_problem(problem, EMStart(params), problem.max_iter, N_PLAIN_ITER, on_iteration)
+
+
+def restricted(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities, of rows or units, that are zero where an expert cannot have made y."""
+    if rows.units is None:
+        return model.experts.restrict(resp, rows.y)
+    return responsibilities_of_units(model.experts, rows.row_responsibilities(resp), rows)
+
+
+def _rows_in_memory(problem: EMProblem) -> Dataset:
+    return problem.rows if isinstance(problem.rows, Dataset) else problem.init_data.rows
+
+
+def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array, Array]]:
+    """Responsibilities and log densities of the rows or units in memory, block by block."""
+    for block in split_into_blocks(_rows_in_memory(problem)):
+        yield posterior(problem.model, log_joint(problem.model, run.params, block)[1])
+
+
+def collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
+    """Indices of the experts that have lost nearly all rows."""
+    if not problem.model.experts.can_collapse:
+        return np.zeros(0, dtype=int)
+    blocks = split_into_blocks(_rows_in_memory(problem))
+    posteriors = zip(_block_posteriors(problem, run), blocks, strict=True)
+    mass = np.sum([resp @ block.unit_weight for (resp, _), block in posteriors], axis=0)
+    return np.flatnonzero(is_collapsed(mass))
+
+
+def _after(earlier: Earlier, run: EMResult) -> EMResult:
+    """A run that knows what was done before it with other penalties."""
+    state = run.resume_state
+    if state is not None:
+        state = state._replace(n_earlier_iter=earlier.n_iter, n_earlier_runs=earlier.n_runs)
+    return run._replace(n_earlier_iter=earlier.n_iter, resume_state=state)
+
+
+def _monitor_after(earlier: Earlier, monitor: Monitor, n_iter: int, run: EMResult) -> bool:
+    return monitor(n_iter, _after(earlier, run))
+
+
+def _without_resume_state(monitor: Monitor, n_iter: int, run: EMResult) -> bool:
+    """Monitor of a re-initialisation, which cannot be resumed because it may be discarded."""
+    return monitor(n_iter, run._replace(resume_state=None))
+
+
+def run_em_of_problem(
+    problem: EMProblem,
+    start: EMStart,
+    max_iter: int,
+    n_plain_iter: int,
+    on_iteration: OnIteration,
+) -> EMResult:
+    in_memory = problem.model.experts.needs_all_rows
+    # Fitted estimators cannot be extrapolated.
+    n_plain_iter = problem.max_iter if in_memory else n_plain_iter
+    options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads)
+    blocks = split_into_blocks(problem.rows)
+    run = run_em(problem.model, blocks, start, options, on_iteration)
+    # A resume state would contain fitted estimators, which can be large.
+    return run._replace(resume_state=None) if in_memory else run

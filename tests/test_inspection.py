@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import crossing_lines, flipping_classes, two_regimes
 from scipy import sparse, stats
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -573,12 +574,17 @@ def test_only_fitted_mixtures_are_drawn(regression, draw):
         draw(MixtureOfExpertsRegressor(), X, y)
     with pytest.raises(TypeError, match="estimator must be a mixture of experts; got Ridge"):
         draw(Ridge().fit(X, y), X, y)
-    pipeline = make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(2, n_init=1)).fit(X, y)
-    with pytest.raises(TypeError, match=r"got Pipeline.*pipeline\[-1\]"):
+    pipeline = make_pipeline(StandardScaler(), Ridge()).fit(X, y)
+    with pytest.raises(TypeError, match=r"got Ridge.*pipeline or search that ends in one"):
         draw(pipeline, X, y)
-    searched = GridSearchCV(moe, {"n_experts": [1]}, cv=2).fit(X, y)
-    with pytest.raises(TypeError, match="best_estimator_"):
-        draw(searched, X, y)
+    search = GridSearchCV(moe, {"n_experts": [1]}, cv=2, refit=False)
+    with pytest.raises(NotFittedError):
+        draw(search, X, y)
+    with pytest.raises(TypeError, match=r"got GridSearchCV.*refit=True"):
+        draw(search.fit(X, y), X, y)
+    transformed = TransformedTargetRegressor(moe).fit(X, y)
+    with pytest.raises(TypeError, match="Pass its regressor_"):
+        draw(transformed, X, y)
 
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)

@@ -46,6 +46,7 @@ PUBLIC = {
     "skmoe.gates": ["GATES", "ConstantGate", "SoftmaxGate"],
     "skmoe.inspection": [
         "CalibrationDisplay",
+        "CoefficientsDisplay",
         "ConvergenceDisplay",
         "ExpertsDisplay",
         "GateDisplay",

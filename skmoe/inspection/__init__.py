@@ -5,6 +5,7 @@ The displays follow those of scikit-learn: `from_estimator` and `from_prediction
 """
 
 from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
@@ -17,6 +18,7 @@ from skmoe.inspection._text import export_text
 
 __all__ = [
     "CalibrationDisplay",
+    "CoefficientsDisplay",
     "ConvergenceDisplay",
     "ExpertsDisplay",
     "GateDisplay",

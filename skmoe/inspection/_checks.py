@@ -20,14 +20,14 @@ from skmoe.inspection._grid import is_numeric, numeric_values
 def check_mixture(estimator: Any) -> None:
     """The estimator must be a fitted mixture of experts."""
     if not hasattr(estimator, "predict_gate"):
-        remedy = "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier."
-        if hasattr(estimator, "steps"):
-            remedy = (
-                "Pass the mixture at its end, pipeline[-1], and the rows as its input, "
-                "pipeline[:-1].transform(X)."
-            )
-        elif hasattr(estimator, "best_estimator_"):
-            remedy = "Pass its best_estimator_."
+        remedy = (
+            "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier, or a pipeline or "
+            "search that ends in one."
+        )
+        if hasattr(estimator, "regressor_"):
+            remedy = "Pass its regressor_, and y as its transformer_ transforms it."
+        elif hasattr(estimator, "best_params_"):
+            remedy = "Use refit=True, or pass a mixture that is fitted."
         raise TypeError(
             f"estimator must be a mixture of experts; got {type(estimator).__name__}. {remedy}"
         )
@@ -40,6 +40,15 @@ def check_n_experts_selected(estimator: Any) -> None:
         raise ValueError(
             "NumberOfExpertsDisplay needs a mixture that chose its number of experts; got "
             f'n_experts={estimator.n_experts!r}. Fit with n_experts="auto".'
+        )
+
+
+def check_has_coefficients(estimator: Any, display: str) -> None:
+    """The experts must have linear predictors."""
+    if not hasattr(estimator, "coef_"):
+        raise ValueError(
+            f"{display} needs experts with linear predictors; got expert={estimator.expert!r}. Use "
+            "ImportanceDisplay, which takes experts of any kind."
         )
 
 

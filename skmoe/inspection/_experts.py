@@ -16,12 +16,12 @@ from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import (
     check_drawable,
     check_features,
-    check_mixture,
     check_names,
     check_table,
     check_target,
 )
 from skmoe.inspection._grid import make_grid
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import LIGHT_GREY, colour, expert_legend, merged, one_axes, rgb
 from skmoe.inspection._targets import (
     exposure_of_rows,
@@ -176,7 +176,7 @@ class ExpertsDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to show. They determine the range of the feature and the medians of the others.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -225,14 +225,14 @@ class ExpertsDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If the feature, the class or the output is missing or unknown, the coverage is not
             between 0 and 1, the experts have no predictive distribution for a band, or a number of
             points, rows or units is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
         (j,) = check_features("feature", feature, estimator, feature_names, max_features=1)
         check_integer("grid_resolution", grid_resolution, least=2)

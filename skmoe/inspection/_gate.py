@@ -13,11 +13,11 @@ from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_drawable,
     check_features,
-    check_mixture,
     check_names,
     check_table,
 )
 from skmoe.inspection._grid import make_grid
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, colour, dash, expert_legend, merged, one_axes, rgb
 
 # Quantiles of the data that ticks on the axes mark.
@@ -122,7 +122,7 @@ class GateDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows that determine the ranges of the features. Features that are not drawn are at
             their medians in X, categories at the most frequent one.
@@ -148,13 +148,13 @@ class GateDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If there are more than two features, one is unknown, constant or not numeric, or the
             resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
         columns = check_features("features", features, estimator, feature_names, max_features=2)
         default = GRID_RESOLUTION[len(columns)]

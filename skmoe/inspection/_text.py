@@ -25,8 +25,9 @@ from skmoe._inference.labels import (
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_mixture, check_names, check_table
+from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import column_stds
+from skmoe.inspection._pipelines import find_mixture
 
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
@@ -72,7 +73,7 @@ def export_text(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Fitted mixture.
+        Fitted mixture, or a pipeline or search that ends in one.
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
@@ -90,7 +91,7 @@ def export_text(
     Raises
     ------
     TypeError
-        If the estimator is not a mixture of experts.
+        If the estimator does not end in a mixture of experts.
     ValueError
         If there is not one name for each feature, or a number is not an integer in its range.
 
@@ -113,7 +114,7 @@ def export_text(
       gate: log odds per unit: depth ...
       y = ...
     """
-    check_mixture(estimator)
+    estimator, X, note = find_mixture(estimator, X)
     names = [printable_name(name) for name in check_names(estimator, feature_names)]
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     if max_features is None:
@@ -124,7 +125,7 @@ def export_text(
     unit = "unit" if X is None else "standard deviation"
     text_format = TextFormat(names, scale, unit, max_features, decimals)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate_name(estimator.gate)} gate"]
+    lines = [f"{title}, {gate_name(estimator.gate)} gate", *([note] if note else [])]
     kinds = expert_names(
         estimator.expert,
         n_experts,

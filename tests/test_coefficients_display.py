@@ -1,6 +1,7 @@
 """Forest plots draw the coefficients of the experts, their intervals and what was dropped."""
 
 import warnings
+from itertools import pairwise
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -361,5 +362,5 @@ def test_names_and_captions_stay_inside_the_figure(by, n_experts):
         assert edges.x0 <= box.x0
         assert box.x1 <= edges.x1
     rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
-    for upper, lower in zip(rows, rows[1:], strict=False):
+    for upper, lower in pairwise(rows):
         assert lower.y1 < upper.y0 + 2.0

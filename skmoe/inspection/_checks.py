@@ -84,6 +84,17 @@ def check_features(
     return [int(column) for column in chosen]
 
 
+def check_panels(
+    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, max_features: int
+) -> list[list[int]]:
+    """Indices of the features of each panel: a list has one entry for each, others are one."""
+    if not isinstance(value, list):
+        return [check_features(name, value, estimator, feature_names, max_features)]
+    if not value:
+        raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
+    return [check_features(name, each, estimator, feature_names, max_features) for each in value]
+
+
 def check_any_features(
     name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None
 ) -> list[int]:
@@ -111,11 +122,16 @@ def check_level(level: Any) -> float | None:
     )
 
 
+def numbered_experts(n_experts: int) -> list[str]:
+    """Names of experts that have none."""
+    return [f"expert {k}" for k in range(n_experts)]
+
+
 def check_expert_names(estimator: Any, names: Any) -> list[str]:
     """Names of the experts: those given, one for each, or "expert 0" and so on."""
     n_experts = estimator.n_experts_
     if names is None:
-        return [f"expert {k}" for k in range(n_experts)]
+        return numbered_experts(n_experts)
     if isinstance(names, str) or len(names) != n_experts:
         raise ValueError(
             f"expert_names must be a list with one name for each of the {n_experts} experts; got "

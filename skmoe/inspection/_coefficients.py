@@ -309,7 +309,8 @@ class CoefficientsDisplay:
         panels = []
         if self.by == "feature":
             labels = [shortened(name, ROW_NAME_WIDTH) for name in self.expert_names]
-            for i in np.arange(n_features) if dropped.all() else np.flatnonzero(~dropped):
+            drawn = np.full(n_features, True) if dropped.all() else ~dropped
+            for i in np.flatnonzero(drawn).tolist():
                 heading = wrapped(self.feature_names[i], PANEL_NAME_WIDTH)
                 of_row = np.full(n_experts, dropped[i])
                 panels.append(
@@ -349,7 +350,7 @@ class CoefficientsDisplay:
             hollow = np.isfinite(self.coefficients) & np.isnan(self.intervals).any(axis=2)
             without = " Hollow: no interval." if hollow.any() else ""
             notes.append(f"Lines: {100 * self.level:.3g} % intervals.{without}")
-        dropped = [self.feature_names[i] for i in np.flatnonzero(self._dropped)]
+        dropped = [self.feature_names[i] for i in np.flatnonzero(self._dropped).tolist()]
         if dropped and self.by == "expert":
             notes.append("Crosses: dropped features.")
         elif dropped:

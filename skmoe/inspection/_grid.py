@@ -54,7 +54,8 @@ def column_stds(X: Any) -> Array:
 def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     """Rows of the type of X with `values` (n, len(columns)) in some columns.
 
-    The other columns are at their reference values: the median, or the most frequent category.
+    Values of categories are those of the rows of X with these indices. The other columns are at
+    their reference values: the median, or the most frequent category.
     """
     if hasattr(X, "columns"):
         return _frame_grid(X, columns, values)
@@ -68,22 +69,28 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
 
 def at_reference_values(X: Any, column: int) -> Any:
     """The rows of X with their own values of one column, and reference values of the others."""
-    return make_grid(X, [column], numeric_values(X, column)[:, None])
+    own = numeric_values(X, column) if is_numeric(X, column) else np.arange(X.shape[0])
+    return make_grid(X, [column], own[:, None])
 
 
 def _frame_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     filled = {}
     for j, name in enumerate(X.columns):
-        if j in columns:
+        if j in columns and is_numeric(X, j):
             filled[name] = values[:, columns.index(j)]
+        elif j in columns:
+            filled[name] = _take(X, j, values[:, columns.index(j)].astype(int))
         elif is_numeric(X, j):
             filled[name] = np.full(len(values), _median(numeric_values(X, j)))
         else:
-            series = _series(X, j)
-            row = np.full(len(values), _most_frequent(series))
-            # `take` of the array, because pandas would align rows by the index of the series.
-            filled[name] = series.array.take(row) if hasattr(X, "iloc") else series[row]
+            filled[name] = _take(X, j, np.full(len(values), _most_frequent(_series(X, j))))
     return type(X)(filled)
+
+
+def _take(X: Any, j: int, rows: Array) -> Any:
+    """Values of a column in some rows; of the array, because pandas would align by the index."""
+    series = _series(X, j)
+    return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
 
 
 def _sparse_grid(X: Any, columns: Sequence[int], values: Array) -> Any:

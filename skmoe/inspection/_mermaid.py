@@ -18,9 +18,8 @@ from skmoe._inference.labels import (
     noise_std,
 )
 from skmoe.inspection._checks import check_names, check_table
-from skmoe.inspection._grid import column_stds
+from skmoe.inspection._leading import gate_effects
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._text import derived_gate_columns, gate_log_odds
 
 # Other characters could end a label, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -114,12 +113,11 @@ def export_mermaid(
 
 
 def _leading_features(estimator: Any, X: Any) -> list[int]:
-    """Features with an effect on the gate, by the range of their log odds per deviation in X."""
-    log_odds = gate_log_odds(estimator)
-    if log_odds is None or derived_gate_columns(estimator) is not None:
+    """Features with an effect on the gate, the largest first."""
+    effects = gate_effects(estimator, X)
+    if effects is None:
         return []
-    effect = np.ptp(log_odds, axis=0) * column_stds(X)
-    return [int(j) for j in np.argsort(-effect, kind="stable") if effect[j] > 0.0]
+    return [int(j) for j in np.argsort(-effects, kind="stable") if effects[j] > 0.0]
 
 
 def _label(*lines: str) -> str:

@@ -16,8 +16,8 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
 from skmoe.inspection._heat_map import RATIO_SIGN
+from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
-from skmoe.inspection._text import gate_log_odds
 
 # Links whose coefficients are logs of ratios, of means or of odds.
 RATIO_LINKS = ("log", "logit")
@@ -192,7 +192,7 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
     if is_classifier(estimator):
         scale = "Log odds" if len(estimator.classes_) == 2 else "Logit"
         return f"{scale} of class {estimator.classes_[index]}"
-    name = target_name(estimator, y, index, adjusted=False)
+    name = target_name(estimator, y, index)
     links = {family.link for family in getattr(estimator, "families_", ()) if family.link}
     if links == {"log"}:
         return f"Ratio of the mean of {name}"

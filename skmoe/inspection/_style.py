@@ -19,6 +19,10 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+# Markers on a curve, and how far those of the next expert are shifted, as a fraction of their
+# distance: multiples of the golden section are far from each other.
+N_MARKS, SHIFT_OF_MARKS = 7, 0.618
+
 # Colours of what belongs to no expert.
 DARK_GREY, LIGHT_GREY = "#333333", "#999999"
 
@@ -79,13 +83,13 @@ def grid_axes(
     return _subplots(ax, caller, (n_rows, n_columns), size=full, n_axes=n_panels)
 
 
-def in_first_column(axes: Sequence[Any]) -> list[bool]:
+def in_first_column(axes: Array) -> list[bool]:
     """Whether the axes of a grid have no others at their left."""
     specs = [ax.get_subplotspec() for ax in axes]
     return [spec is None or spec.is_first_col() for spec in specs]
 
 
-def label_below(axes: Sequence[Any], notes: Sequence[str], *, is_own: bool) -> None:
+def label_below(axes: Array, notes: Sequence[str], *, is_own: bool) -> None:
     """Lines below all panels of an own figure; in a figure of the user below the last one."""
     figure = axes[0].figure
     if not is_own:
@@ -98,7 +102,7 @@ def label_below(axes: Sequence[Any], notes: Sequence[str], *, is_own: bool) -> N
 
 def _given_axes(ax: Any, n_panels: int, wanted: str) -> Array | None:
     """Axes that were given for all panels; None if others are to be made."""
-    given = [] if ax is None else np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    given: Any = [] if ax is None else np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(given) <= 1 and len(given) != n_panels:
         return None
     if len(given) != n_panels:
@@ -146,6 +150,13 @@ def marker(k: int) -> str:
     return MARKERS[k % len(MARKERS)]
 
 
+def marked_points(n_points: int, k: int) -> list[int]:
+    """Indices of the points of a curve with the marker of an expert, at others for each expert."""
+    n_marks = min(N_MARKS, n_points)
+    shift = (k * SHIFT_OF_MARKS) % 1.0
+    return sorted({int((i + shift) * n_points / n_marks) for i in range(n_marks)})
+
+
 def rgb(k: int) -> Array:
     """Colour of an expert as three numbers from 0 to 1."""
     return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
@@ -165,6 +176,14 @@ def legend_above(ax: Any, handles: Sequence[Any]) -> Any:
     return ax.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2, frameon=False
     )
+
+
+def expert_handle(k: int, name: str, **style: Any) -> Any:
+    """What stands for an expert in a legend: its colour, line style and marker."""
+    from matplotlib.lines import Line2D
+
+    own = {"color": colour(k), "linestyle": dash(k), "marker": marker(k), "linewidth": 2}
+    return Line2D([], [], label=name, **merged(own, style))
 
 
 def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:

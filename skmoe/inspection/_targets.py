@@ -59,7 +59,7 @@ def slice_adjustment(
     return reference[row, assigned_expert] - own[row, assigned_expert]
 
 
-def target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
+def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
@@ -69,4 +69,4 @@ def target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
         name = y.name
     else:
         name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
-    return name if not adjusted else f"{name} (other features at medians)"
+    return name

@@ -15,7 +15,6 @@ from skmoe._inference.labels import (
     base_term,
     counted_noun,
     expert_names,
-    feature_labels,
     format_percent,
     gate_name,
     link_equation,
@@ -27,6 +26,7 @@ from skmoe._inference.labels import (
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import column_stds
+from skmoe.inspection._leading import derived_gate_columns, gate_log_odds
 from skmoe.inspection._pipelines import find_mixture
 
 # Relative difference from a linear function that is attributed to round-off.
@@ -161,26 +161,6 @@ def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
 
 
 # --- the gate ---------------------------------------------------------------------------------
-
-
-def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the log odds of each expert against the others; None if there are none.
-
-    In an average of starts, against the others of its start.
-    """
-    slopes = getattr(estimator, "gate_coef_", None)
-    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
-    n_experts = estimator.n_experts_ // n_starts
-    if slopes is None or n_experts == 1 or not slopes.any():
-        return None
-    return slopes * n_experts / (n_experts - 1.0)
-
-
-def derived_gate_columns(estimator: Any) -> list[str] | None:
-    """Names of the columns of the gate if they are derived from the features; otherwise None."""
-    names = [str(name) for name in estimator.gate_feature_names_]
-    seen_names = getattr(estimator, "feature_names_in_", None)
-    return None if names == feature_labels(seen_names, estimator.n_features_in_) else names
 
 
 def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:

@@ -51,6 +51,7 @@ PUBLIC = {
         "ExpertsDisplay",
         "GateDisplay",
         "NumberOfExpertsDisplay",
+        "RegimesDisplay",
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",

@@ -25,15 +25,28 @@ from skmoe.inspection._targets import (
 
 
 class ObservedRows(NamedTuple):
-    """Rows with their target and the expert of each, and labels of units."""
+    """Rows with their target and the responsibilities for them, and labels of units."""
 
     table: Any
     target: int  # index of the class or output
     name: str
     observed: Array
-    assigned_expert: Array
+    resp: Array  # (n, K), those of its unit for each row
     units: Any
     labels: Array | None  # of the units, each once
+
+    @property
+    def shares(self) -> Array:
+        """Mean responsibility (K,) over rows, or over units of which each counts once."""
+        if self.units is None:
+            return self.resp.mean(axis=0)
+        _, first = np.unique(self.units, return_index=True)
+        return self.resp[first].mean(axis=0)
+
+    @property
+    def assigned_expert(self) -> Array:
+        """The expert with the largest responsibility, (n,)."""
+        return self.resp.argmax(axis=1)
 
 
 def observed_rows(
@@ -46,11 +59,9 @@ def observed_rows(
     name += "" if offset is None else " per unit of exposure"
     observed = observed_target(estimator, y, index) / exposure_of_rows(offset, index)
     if units is None:
-        return ObservedRows(table, index, name, observed, resp.argmax(axis=1), None, None)
-    assigned_expert = resp.rows(units).argmax(axis=1)
-    return ObservedRows(
-        table, index, name, observed, assigned_expert, np.asarray(units), resp.labels
-    )
+        return ObservedRows(table, index, name, observed, resp, None, None)
+    of_rows = resp.rows(units)
+    return ObservedRows(table, index, name, observed, of_rows, np.asarray(units), resp.labels)
 
 
 def experts_over(
@@ -78,17 +89,17 @@ def experts_over(
     }
 
 
-def shown_rows(axis: FeatureAxis, rows: ObservedRows, sampling: tuple[Any, Any, Any]) -> Array:
+def rows_over(axis: FeatureAxis, rows: ObservedRows, sampling: tuple[Any, Any, Any]) -> Array:
     """Indices of the rows to show, among those with a value of the feature."""
     subsample, max_units, random_state = sampling
     finite = np.isfinite(axis.observed)
     if rows.labels is None:
-        return _shown(finite, subsample, random_state)
+        return shown_rows(finite, subsample, random_state)
     chosen = _chosen_units(rows.labels, max_units, random_state)
     return np.flatnonzero(finite & np.isin(rows.units, chosen))
 
 
-def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
+def shown_rows(finite: Array, subsample: int | None, random_state: Any) -> Array:
     """Indices of the rows to show, among those with a value of the feature."""
     rows = np.flatnonzero(finite)
     if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):

@@ -28,7 +28,7 @@ from skmoe.inspection._expert_curves import (
     draw_rows,
     draw_unit_lines,
 )
-from skmoe.inspection._expert_slices import experts_over, observed_rows, shown_rows
+from skmoe.inspection._expert_slices import experts_over, observed_rows, rows_over
 from skmoe.inspection._feature_axes import (
     draw_grid,
     feature_axis,
@@ -290,7 +290,7 @@ class ExpertsDisplay:
         for (j,) in chosen:
             axis = feature_axis(table, j, labels[j], grid_resolution)
             arrays = experts_over(estimator, rows, axis, coverage, adjust)
-            shown = shown_rows(axis, rows, sampling)
+            shown = rows_over(axis, rows, sampling)
             assigned = rows.assigned_expert[shown]
             panels.append(
                 cls(

@@ -217,7 +217,7 @@ class GateDisplay:
         chosen = [[leading_feature(estimator, X)]] if chosen is None else chosen
         panels = []
         for columns in chosen:
-            arrays = _gate_over(estimator, X, columns, labels, grid_resolution)
+            arrays = gate_over(estimator, X, columns, labels, grid_resolution)
             panels.append(cls(**arrays, expert_names=names, feature_note=note))
         display = copy(panels[0])
         display.panels = panels if len(panels) > 1 else None
@@ -329,7 +329,7 @@ class GateDisplay:
             ax.plot(*points, DECILE_MARKS[axis], transform=transform, **DECILE_STYLE)
 
 
-def _gate_over(
+def gate_over(
     estimator: Any, X: Any, columns: list[int], labels: Sequence[str], resolution: int | None
 ) -> dict[str, Any]:
     """Grid, probabilities and deciles over one feature or two."""

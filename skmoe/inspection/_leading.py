@@ -11,6 +11,7 @@ from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._feature_axes import feature_axis
 from skmoe.inspection._grid import column_stds, make_grid
+from skmoe.inspection._targets import one_target
 
 # Quantiles of a feature between which a function changes.
 EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
@@ -56,22 +57,41 @@ def leading_feature(estimator: Any, X: Any) -> int:
     """
     effects = gate_effects(estimator, X)
     if effects is None:
-        effects = changes_over_features(X, estimator.predict_gate)
+        effects = changes_over_features(X, estimator.predict_gate).max(axis=1)
     if not np.any(effects > 0.0):
-        effects = changes_over_features(X, estimator.predict_experts)
+        effects = changes_over_features(X, estimator.predict_experts).max(axis=1)
     return int(np.argmax(effects))
 
 
+def expert_effects(estimator: Any, X: Any, index: int) -> Array:
+    """Effects (p, K) of the features on the experts' predictions of an output or class.
+
+    Absolute coefficients for one standard deviation, or changes of predictions with the other
+    features at their medians.
+    """
+    n_experts = estimator.n_experts_
+    if hasattr(estimator, "coef_"):
+        coef = estimator.coef_.reshape(n_experts, -1, estimator.n_features_in_)
+        of_target = coef[:, index if coef.shape[1] > 1 else 0]
+        effects: Array = np.abs(of_target.T) * column_stds(X)[:, None]
+        return effects
+    return changes_over_features(
+        X, lambda rows: one_target(estimator.predict_experts(rows), index, 2)
+    )
+
+
 def changes_over_features(X: Any, function: Callable[[Any], Array]) -> Array:
-    """Largest change (p,) of the values of a function of rows over each feature."""
-    changes = np.zeros(X.shape[1])
+    """Changes (p, m) over each feature of the m values that a function of rows has."""
+    changes: list[Array] = []
     for j in range(X.shape[1]):
         try:
             axis = feature_axis(X, j, "", len(EFFECT_QUANTILES))
         except ValueError:  # it does not vary
+            changes.append(np.zeros(1))
             continue
-        grid = axis.grid
-        if axis.categories is None:
-            grid = np.nanquantile(axis.observed, EFFECT_QUANTILES)
-        changes[j] = np.ptp(function(make_grid(X, [j], grid[:, None])), axis=0).max()
-    return changes
+        is_numeric = axis.categories is None
+        grid = np.nanquantile(axis.observed, EFFECT_QUANTILES) if is_numeric else axis.grid
+        values = function(make_grid(X, [j], grid[:, None]))
+        changes.append(np.ptp(values.reshape(len(values), -1), axis=0))
+    width = max(len(change) for change in changes)
+    return np.array([np.broadcast_to(change, width) for change in changes])

@@ -51,6 +51,7 @@ PUBLIC = {
         "ExpertsDisplay",
         "GateDisplay",
         "NumberOfExpertsDisplay",
+        "PredictionDisplay",
         "RegimesDisplay",
         "ResponsibilitiesDisplay",
         "RootogramDisplay",

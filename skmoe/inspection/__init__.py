@@ -11,6 +11,7 @@ from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
@@ -24,6 +25,7 @@ __all__ = [
     "ExpertsDisplay",
     "GateDisplay",
     "NumberOfExpertsDisplay",
+    "PredictionDisplay",
     "RegimesDisplay",
     "ResponsibilitiesDisplay",
     "RootogramDisplay",

@@ -29,6 +29,17 @@ def numeric_values(X: Any, j: int) -> Array:
     return X[:, j]
 
 
+def values_of_row(X: Any, row: int) -> list[Any]:
+    """Values of the features of a row: numbers as floats, and categories."""
+    values: list[Any] = []
+    for j in range(X.shape[1]):
+        if is_numeric(X, j):
+            values.append(float(numeric_values(X, j)[row]))
+        else:
+            values.append(_series(X, j).tolist()[row] if hasattr(X, "iloc") else _series(X, j)[row])
+    return values
+
+
 def categories_of(X: Any, j: int) -> list[str | None]:
     """Categories of the rows in a column of a data frame, as text; None for missing ones."""
     missing = {"None", "nan", "<NA>", "NaT"}
@@ -71,6 +82,31 @@ def at_reference_values(X: Any, column: int) -> Any:
     """The rows of X with their own values of one column, and reference values of the others."""
     own = numeric_values(X, column) if is_numeric(X, column) else np.arange(X.shape[0])
     return make_grid(X, [column], own[:, None])
+
+
+def path_rows(X: Any, row: int, fraction: Array) -> Any:
+    """Rows (n,) of the type of X on the way from its mean row to one of its rows.
+
+    Each feature is at its own fraction (n, p) of the way. Categories, of which the mean row has the
+    most frequent, and missing values change half-way.
+    """
+    columns: list[Any] = []
+    for j in range(X.shape[1]):
+        if not is_numeric(X, j):
+            start = _most_frequent(_series(X, j))
+            columns.append(_take(X, j, np.where(fraction[:, j] >= 0.5, row, start)))
+            continue
+        values = numeric_values(X, j)
+        known = values[np.isfinite(values)]
+        low, high = float(np.mean(known)) if len(known) else float("nan"), values[row]
+        if np.isfinite(low) and np.isfinite(high):
+            columns.append(low + fraction[:, j] * (high - low))
+        else:
+            columns.append(np.where(fraction[:, j] >= 0.5, high, low))
+    if hasattr(X, "columns"):
+        return type(X)(dict(zip(X.columns, columns, strict=True)))
+    rows = np.column_stack(columns)
+    return sparse.csr_array(rows) if sparse.issparse(X) else rows
 
 
 def _frame_grid(X: Any, columns: Sequence[int], values: Array) -> Any:

@@ -18,6 +18,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 # colours, so that pairs repeat late, and experts differ without colours, as in grey print.
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+HATCHES = ("", "///", "...", "xxx", "---", "+++", "ooo", "|||")
 
 # Markers on a curve, and how far those of the next expert are shifted, as a fraction of their
 # distance: multiples of the golden section are far from each other.
@@ -171,11 +172,15 @@ def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict
     }
 
 
-def legend_above(ax: Any, handles: Sequence[Any]) -> Any:
+def legend_above(ax: Any, handles: Sequence[Any], **options: Any) -> Any:
     """A legend above the axes."""
-    return ax.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderpad=0.2, frameon=False
-    )
+    style = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2, "frameon": False}
+    return ax.legend(handles=handles, **(style | options))
+
+
+def hatch(k: int) -> str:
+    """Pattern of the bars of an expert; none for the first."""
+    return HATCHES[k % len(HATCHES)]
 
 
 def expert_handle(k: int, name: str, **style: Any) -> Any:

@@ -53,6 +53,22 @@ def take_rows(values: Any, index: Array) -> Any:
     return values[index] if hasattr(values, "shape") else np.asarray(values)[index]
 
 
+def with_column(X: Any, j: int, order: Array) -> Any:
+    """A copy of the rows in which one column has the values of other rows, given by `order`."""
+    if sparse.issparse(X):
+        parts = X[:, :j], X[order][:, [j]], X[:, j + 1 :]
+        return sparse.csc_array(sparse.hstack(parts, format="csc"))
+    if hasattr(X, "columns"):
+        columns = {
+            name: _take(X, i, order if i == j else np.arange(X.shape[0]))
+            for i, name in enumerate(X.columns)
+        }
+        return type(X)(columns)
+    changed = X.copy()
+    changed[:, j] = X[order, j]
+    return changed
+
+
 def column_stds(X: Any) -> Array:
     """Standard deviation of each column, (p,); one for constant columns and categories."""
     values = np.ones(X.shape[1])

@@ -98,8 +98,11 @@ def wrapped(name: str, width: int) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """A name in one line of at most `width` characters."""
-    return name if len(name) <= width else name[: width - 3].rstrip() + "..."
+    """A name in one line of at most `width` characters, with its beginning and its end."""
+    if len(name) <= width:
+        return name
+    n_last = max(width // 3, 0)
+    return f"{name[: width - 3 - n_last].rstrip()}...{name[len(name) - n_last :].lstrip()}"
 
 
 def text_width(texts: Sequence[str]) -> float:

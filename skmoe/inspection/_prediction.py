@@ -242,13 +242,17 @@ class PredictionDisplay:
         index = check_target(estimator, target, table)
         given = None if offset is None else np.asarray(offset, dtype=np.float64)[row]
         find_density = class_density if is_classifier(estimator) else row_density
-        arrays = find_density(estimator, table, row, index, given)
+        parts = find_density(estimator, table, row, index, given)
         contributions = row_contributions(estimator, table, row, index, given, n_steps)
         interval = None
         if coverage is not None and not is_classifier(estimator):
             interval = interval_band(estimator, one_row, index, coverage, given)
         display = cls(
-            **arrays._asdict(),
+            gate=parts.gate,
+            values=parts.values,
+            probability=parts.probability,
+            grid=parts.grid,
+            density=parts.density,
             prediction=contributions.prediction,
             expert_names=names,
             target_name=target_name(estimator, y, index),

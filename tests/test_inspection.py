@@ -597,6 +597,18 @@ def test_without_matplotlib_the_extra_is_named(regression, draw, monkeypatch):
         draw(*regression)
 
 
+def test_boxes_of_experts_stand_over_their_names():
+    responsibilities = np.array([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0], [0.1, 0.0, 0.9]])
+    for names in (None, ["one", "two", "three"]):
+        display = ResponsibilitiesDisplay.from_predictions(responsibilities, expert_names=names)
+        labels = names or ["0", "1", "2"]
+        for ax in display.ax_:
+            ticks = [label.get_text() for label in ax.get_xticklabels()]
+            assert dict(zip(ax.get_xticks(), ticks, strict=True)) == dict(enumerate(labels))
+        centres = [box.get_path().vertices[:4, 0].mean() for box in display.boxes_]
+        assert_allclose(centres, [1.0, 2.0])  # the first expert has no rows
+
+
 def test_two_axes_may_be_given(regression):
     moe, X, y = regression
     _, pair = plt.subplots(1, 2)

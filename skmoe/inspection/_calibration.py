@@ -22,7 +22,6 @@ from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
     colour,
-    legend_above,
     merged,
     two_axes,
 )
@@ -255,7 +254,7 @@ class CalibrationDisplay:
         self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
         ax.axhline(1.0, color=DARK_GREY, linestyle="--", linewidth=1)
         ax.set(
-            xlabel="Predicted distribution function at y",
+            xlabel="Distribution function\nat the observed y",
             ylabel="Density of rows",
             xlim=(0, 1),
             ylim=(0, None),
@@ -272,16 +271,17 @@ class CalibrationDisplay:
                 color=LIGHT_GREY,
                 alpha=0.35,
                 linewidth=0,
-                label=f"{100 * BAND_PROBABILITY:g} % range if calibrated",
+                label=f"{100 * BAND_PROBABILITY:g} % range\nif calibrated",
             )
         )
         ax.plot([0, 1], [0, 1], color=DARK_GREY, linestyle="--", linewidth=1)
         (self.line_,) = ax.plot(
             NOMINAL_COVERAGES, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
         )
-        ax.set(xlabel="Nominal coverage", ylabel="Share of the rows inside")
+        ax.set(xlabel="Nominal coverage\nof the interval", ylabel="Share of the rows inside")
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        legend_above(ax, [self.line_, self.bands_[-1]])
+        handles = [self.line_, self.bands_[-1]]  # a corner is free on one side of the curve
+        ax.legend(handles=handles, loc="best", frameon=False, fontsize=8, borderpad=0.2)
 
 
 def _share_of_step(left: Array, right: Array, low: Array, high: Array) -> Array:

@@ -82,13 +82,19 @@ def _order_of(X: Any, j: int) -> Any:
 def label_feature(ax: Any, name: str, categories: Sequence[str] | None, note: str) -> None:
     """Name of the horizontal axis, and the categories."""
     if categories is not None:
-        ax.set_xticks(np.arange(len(categories)), categories)
-        if sum(len(text) for text in categories) > MAX_LEVEL_CHARACTERS:
-            names = [shortened(text.split("\n")[0], MAX_LEVEL_WIDTH) for text in categories]
-            turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
-            ax.set_xticks(np.arange(len(categories)), names, **turned)
-        ax.set_xlim(-0.5, len(categories) - 0.5)
+        label_categories(ax, categories)
     ax.set_xlabel("\n".join([name, *([f"({note})"] if note else [])]))
+
+
+def label_categories(ax: Any, categories: Sequence[str]) -> None:
+    """Names along the horizontal axis; many or long ones are turned, in their first line."""
+    positions = np.arange(len(categories))
+    ax.set_xticks(positions, categories)
+    if sum(len(text) for text in categories) > MAX_LEVEL_CHARACTERS:
+        names = [shortened(text.split("\n")[0], MAX_LEVEL_WIDTH) for text in categories]
+        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+        ax.set_xticks(positions, names, **turned)
+    ax.set_xlim(-0.6, len(categories) - 0.4)
 
 
 def draw_grid(panels: Sequence[Any], ax: Any, caller: str, kwargs: Mapping[str, Any]) -> Array:

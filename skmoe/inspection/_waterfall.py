@@ -93,7 +93,7 @@ def draw_waterfall(
     if any(bar.gate for bar in bars):
         style = {"facecolor": "white", "edgecolor": DARK_GREY, "hatch": GATE_HATCH}
         handles.append(Patch(**style, label="through the gate"))
-    legend_above(ax, handles, ncols=2, fontsize=8)
+    legend_above(ax, handles, fontsize=8)
     return drawn
 
 

@@ -62,6 +62,11 @@ def with_dropped():
     return quiet(regressor(alpha="ard"), X, y), X, y
 
 
+def caption(display):
+    """The text below the panels; its getter is newer than the oldest matplotlib."""
+    return display.figure_._supxlabel.get_text()
+
+
 def positions(artists):
     """Horizontal values of points (F, K) or of lines (F, K, 2)."""
     rows = [[artist.get_xdata() for artist in row] for row in artists]
@@ -93,8 +98,7 @@ def test_points_and_lines_are_those_of_inference(fitted, by, standardize):
     names = ["x2", "x0", "x1"], ["expert 0", "expert 1"]
     assert [headings, rows] == list(names if by == "feature" else names[::-1])
     step = "SD" if standardize else "unit"
-    caption = display.figure_.get_supxlabel()
-    assert caption == f"Effect on y, per {step} of the feature\nLines: 80 % intervals."
+    assert caption(display) == f"Effect on y, per {step} of the feature\nLines: 80 % intervals."
 
 
 def test_experts_have_colours_and_markers_of_their_own(fitted):
@@ -125,8 +129,8 @@ def test_the_largest_come_first_and_the_others_are_counted(fitted):
     size = np.abs(moe.coef_ * X.std(axis=0)).max(axis=0)
     assert display.feature_names == [f"x{j}" for j in np.argsort(-size)[:2]]
     assert display.n_columns == 3
-    assert "2 of 3 features, with the largest coefficients" in display.figure_.get_supxlabel()
-    assert "of 3 features" not in draw(moe, X, y, features=[0]).figure_.get_supxlabel()
+    assert "2 of 3 features, with the largest coefficients" in caption(display)
+    assert "of 3 features" not in caption(draw(moe, X, y, features=[0]))
 
 
 def test_weights_count_rows(fitted):
@@ -153,7 +157,7 @@ def test_slopes_of_a_log_link_are_ratios_on_a_log_axis(counts):
         assert ax.get_xlim()[0] < 1.0 < ax.get_xlim()[1]
         ticks = [tick for tick in ax.get_xticks() if ax.get_xlim()[0] < tick < ax.get_xlim()[1]]
         assert len(ticks) >= 2
-    assert display.figure_.get_supxlabel().startswith("Ratio of the mean of y, per unit")
+    assert caption(display).startswith("Ratio of the mean of y, per unit")
 
 
 @pytest.mark.parametrize("target", [None, 0, 1])
@@ -165,7 +169,7 @@ def test_log_odds_of_two_classes_are_odds_ratios(target):
     expected = np.exp(sign * moe.coef_[:, 0] if moe.coef_.ndim == 3 else sign * moe.coef_).T
     assert_allclose(positions(display.points_), expected, rtol=0.05)
     name = f"Odds ratio of class {1 if target is None else target}, per unit of the feature"
-    assert display.figure_.get_supxlabel().startswith(name)
+    assert caption(display).startswith(name)
 
 
 def test_logits_of_several_classes_are_no_ratios():
@@ -175,7 +179,7 @@ def test_logits_of_several_classes_are_no_ratios():
     display = draw(moe, X, y, target="red", features=[0, 1, 2], level=None, standardize=False)
     c = list(moe.classes_).index("red")
     assert_allclose(positions(display.points_), moe.coef_[:, c].T)
-    assert display.figure_.get_supxlabel() == "Logit of class red, per unit of the feature"
+    assert caption(display) == "Logit of class red, per unit of the feature"
     with pytest.raises(ValueError, match="target must be one of the classes"):
         draw(moe, X, y)
 
@@ -222,7 +226,7 @@ def test_dropped_features_have_a_cross_at_zero(with_dropped):
             assert not gone or point.get_xdata() == [0.0]
     labels = [label.get_text() for label in display.ax_[0].get_yticklabels()]
     assert labels[-1] == f"{expected[-1]} (dropped)"
-    assert "Crosses: dropped features." in display.figure_.get_supxlabel()
+    assert "Crosses: dropped features." in caption(display)
 
 
 def test_panels_of_features_name_those_that_were_dropped(with_dropped):
@@ -230,7 +234,7 @@ def test_panels_of_features_name_those_that_were_dropped(with_dropped):
     dropped = [f"x{j}" for j in np.flatnonzero(np.isposinf(moe.alpha_))]
     display = draw(moe, X, y)
     assert len(display.ax_) == 6 - len(dropped)
-    assert f"Dropped: {', '.join(dropped)}." in display.figure_.get_supxlabel()
+    assert f"Dropped: {', '.join(dropped)}." in caption(display)
     alone = draw(moe, X, y, features=dropped[:1], feature_names=[f"x{j}" for j in range(6)])
     assert alone.points_[0, 0].get_marker() == "x"
 
@@ -245,7 +249,7 @@ def test_points_without_interval_are_hollow():
     ).plot()
     assert [point.get_markerfacecolor() for point in display.points_[0]] == [COLOURS[0], "white"]
     assert display.lines_[0, 1] is None
-    assert "Hollow: no interval." in display.figure_.get_supxlabel().replace("\n", " ")
+    assert "Hollow: no interval." in caption(display).replace("\n", " ")
 
 
 def test_long_intervals_end_in_arrows_at_the_edge():
@@ -292,7 +296,7 @@ def test_outputs_are_chosen_and_names_are_given(fitted):
     expected = (moe.coef_[:, 1] * X.std(axis=0)).T[order]
     assert_allclose(display.coefficients, expected, rtol=0.02)
     assert [label.get_text() for label in display.ax_[0].get_yticklabels()] == ["slow", "fast"]
-    assert "Effect on force" in display.figure_.get_supxlabel()
+    assert "Effect on force" in caption(display)
     with pytest.raises(ValueError, match="target must be the index of an output"):
         draw(moe, X, Y)
 
@@ -343,6 +347,13 @@ def test_experts_without_coefficients_are_refused(fitted):
         ValueError, match=r"linear predictors; got expert='tree'.*ImportanceDisplay"
     ):
         draw(trees, X, y)
+
+
+def test_experts_with_intercepts_only_are_refused(fitted):
+    _, X, y = fitted
+    moe = quiet(regressor(expert_features=[]), X, y)
+    with pytest.raises(ValueError, match="these have intercepts only"):
+        draw(moe, X, y)
 
 
 @pytest.mark.parametrize("by", ["feature", "expert"])

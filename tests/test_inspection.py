@@ -28,10 +28,15 @@ from skmoe.distributions import GammaComponents, PointMassComponents, predictive
 from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.inspection import (
     CalibrationDisplay,
+    CoefficientsDisplay,
     ConvergenceDisplay,
     ExpertsDisplay,
     GateDisplay,
+    ImportanceDisplay,
+    PredictionDisplay,
+    RegimesDisplay,
     ResponsibilitiesDisplay,
+    SegmentProfileDisplay,
     export_mermaid,
     export_text,
 )
@@ -553,6 +558,19 @@ DISPLAYS = {
     ),
     "responsibilities": lambda moe, X, y, **options: ResponsibilitiesDisplay.from_estimator(
         moe, X, y, **options
+    ),
+    "coefficients": lambda moe, X, y, **options: CoefficientsDisplay.from_estimator(
+        moe, X, y, level=None, **options
+    ),
+    "regimes": lambda moe, X, y, **options: RegimesDisplay.from_estimator(moe, X, y, **options),
+    "prediction": lambda moe, X, y, **options: PredictionDisplay.from_estimator(
+        moe, X, y, **options
+    ),
+    "importance": lambda moe, X, y, **options: ImportanceDisplay.from_estimator(
+        moe, X, y, n_repeats=1, **options
+    ),
+    "profile": lambda moe, X, y, **options: SegmentProfileDisplay.from_estimator(
+        moe, X, y, level=None, **options
     ),
 }
 

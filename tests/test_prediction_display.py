@@ -122,6 +122,17 @@ def test_features_that_a_part_does_not_use_contribute_nothing_through_it():
     assert_array_equal(display.expert_contributions != 0.0, [False, True, True])
 
 
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_k": 2}, {"combine": "average"}], ids=str)
+def test_contributions_add_up_with_routed_and_averaged_experts(options):
+    X, y = two_regimes(200)
+    moe = MixtureOfExpertsRegressor(3, random_state=0, n_init=2, max_iter=5, **options)
+    quiet(moe, X, y)
+    display = draw(moe, X, row=6)
+    change = display.gate_contributions.sum() + display.expert_contributions.sum()
+    assert display.prediction == pytest.approx(moe.predict(X[[6]])[0])
+    assert display.base_value + change == pytest.approx(display.prediction)
+
+
 def test_predictions_that_are_no_such_sums_have_a_remainder():
     rest = Contributions(1.0, np.array([0.5, 0.0]), np.array([1.0, 0.0]), 3.0)
     assert rest.remainder == pytest.approx(0.5)

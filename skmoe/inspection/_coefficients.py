@@ -245,6 +245,11 @@ class CoefficientsDisplay:
             size = np.abs(np.nan_to_num(table.estimates)).max(axis=0) * scale
             order = np.argsort(np.where(dropped, np.inf, -size), kind="stable")
             shown = order[used[order]][:max_features]
+        if not len(shown):
+            raise ValueError(
+                "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
+                "RegimesDisplay or GateDisplay."
+            )
         intervals = None
         if table.intervals is not None:
             intervals = np.moveaxis(table.intervals, 1, 0)[shown] * scale[shown, None, None]

@@ -25,7 +25,7 @@ class Contributions(NamedTuple):
 
     @property
     def remainder(self) -> float:
-        """Prediction minus everything else: zero up to round-off, unless rows are routed."""
+        """Prediction minus everything else: zero up to round-off."""
         return self.prediction - self.base_value - float(self.gate.sum() + self.experts.sum())
 
 

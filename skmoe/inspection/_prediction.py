@@ -49,8 +49,8 @@ class PredictionDisplay:
     means of the experts (filled). These changes, summed along the path, add up to the difference of
     the two predictions exactly. With many steps they are integrated gradients [1]_: path integrals
     of the `gate_effect` and `slope` of `explain`. Categories, of which the mean row has the most
-    frequent, and missing values change half-way. If the predictions are not such sums, as with
-    routed experts, a bar shows the remainder.
+    frequent, and missing values change half-way. A remainder beyond round-off would have a bar of
+    its own.
 
     Parameters
     ----------

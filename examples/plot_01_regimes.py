@@ -37,7 +37,8 @@ print(export_text(moe, feature_names=["time"], decimals=1))
 
 figure, axes = plt.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
 ExpertsDisplay.from_estimator(moe, X, y, ax=axes[0])
-GateDisplay.from_estimator(moe, X, ax=axes[1], feature_names=["time"])
+gate = GateDisplay.from_estimator(moe, X, ax=axes[1], feature_names=["time"])
+gate.legend_.remove()  # that of the upper panel serves both
 axes[0].set(xlabel="", ylabel="acceleration")
 axes[1].set_xlabel("time")
 plt.show()

@@ -50,10 +50,11 @@ for name, expert in models.items():
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
 for ax, (name, moe) in zip(axes, fitted.items(), strict=True):
     expert, off = moe.apply(X_new), y_new - moe.predict(X_new)
-    for k, colour in enumerate(["#0072B2", "#E69F00"]):
-        own = expert == k
-        ax.scatter(X_new[own, 0], off[own], s=5, color=colour, label=f"expert {k}")
+    for k, (colour, marker) in enumerate([("#0072B2", "o"), ("#E69F00", "s")]):
+        own, style = expert == k, {"s": 6, "alpha": 0.5, "linewidths": 0, "marker": marker}
+        ax.scatter(X_new[own, 0], off[own], color=colour, label=f"expert {k}", **style)
     ax.set(title=name, xlabel="x0")
 axes[0].set_ylabel("observed minus predicted")
-axes[0].legend(loc="upper left", markerscale=3)
+for ax in axes:
+    ax.legend(loc="upper left", markerscale=3)
 plt.show()

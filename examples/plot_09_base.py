@@ -43,17 +43,20 @@ for name, predicted, log_density in [
     )
 
 # %%
-# **Left**: the errors of new rows over the feature that determines the noise, and the 90 % interval
-# of each row around its mean: it is narrow where the noise is small. **Right**: the distributions
-# are calibrated.
+# The errors of new rows over the feature that determines the noise, and the ends of the 90 %
+# interval of each row around its mean: it is narrow where the noise is small.
 
-figure = plt.figure(figsize=(13, 4.5), layout="constrained")
-left, right = figure.subplots(1, 2)
-half = np.diff(moe.predict_interval(X_new, coverage=0.9), axis=1)[:, 0] / 2
-left.scatter(X_new[:, 5], y_new - moe.predict(X_new), s=6, color="#999999", label="errors")
-left.scatter(X_new[:, 5], half, s=4, color="#0072B2", label="half of the 90 % interval")
-left.scatter(X_new[:, 5], -half, s=4, color="#0072B2")
-left.set(xlabel="x5", ylabel="observed minus predicted")
-left.legend(loc="upper left")
-CalibrationDisplay.from_estimator(moe, X_new, y_new, ax=right)
+figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+lower, upper = (moe.predict_interval(X_new, coverage=0.9) - moe.predict(X_new)[:, None]).T
+ax.scatter(X_new[:, 5], y_new - moe.predict(X_new), s=6, color="#999999", label="errors")
+ax.scatter(X_new[:, 5], upper, s=8, marker="v", color="#0072B2", label="upper end, 90 % interval")
+ax.scatter(X_new[:, 5], lower, s=8, marker="^", color="#E69F00", label="lower end")
+ax.set(xlabel="x5", ylabel="observed minus predicted")
+ax.legend(loc="upper left")
+plt.show()
+
+# %%
+# The distributions are calibrated.
+
+CalibrationDisplay.from_estimator(moe, X_new, y_new)
 plt.show()

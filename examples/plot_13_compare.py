@@ -65,15 +65,15 @@ for j, (X, y) in enumerate(tables.values()):
 # **Digits**: many pixels interact, and boosting is best by far. A mixture on top of boosting, as in
 # :doc:`plot_09_base`, would have its means.
 
-figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-colours = ["#999999", "#E69F00", "#0072B2"]
-for ax, values, label in zip(axes, scores, ["error", "log density"], strict=True):
-    for i, (name, colour) in enumerate(zip(models, colours, strict=True)):
-        ax.plot(values[i], np.arange(len(tables)) + 0.12 * (i - 1), "o", color=colour, label=name)
-    ax.set_yticks(range(len(tables)), tables)
-    ax.invert_yaxis()
-    ax.set_xlabel(f"{label} of held-out rows")
-axes[0].legend()
+rows = np.arange(len(tables))
+styles = [("#999999", "o"), ("#E69F00", "s"), ("#0072B2", "D")]
+for values, label in zip(scores, ["error", "log density"], strict=True):
+    figure, ax = plt.subplots(figsize=(6.5, 3.5), layout="constrained")
+    ax.hlines(rows, values.min(axis=0), values.max(axis=0), color="0.8", linewidth=3, zorder=0)
+    for row, (name, (colour, marker)) in zip(values, zip(models, styles, strict=True), strict=True):
+        ax.plot(row, rows, marker, color=colour, markersize=9, label=name)
+    ax.set(yticks=rows, yticklabels=tables, ylim=(3.4, -0.4), xlabel=f"{label} of held-out rows")
+    ax.legend()
 plt.show()
 for name, errors, densities in zip(models, *scores, strict=True):
     print(f"{name:<13} error {errors.round(3)}   log density {densities.round(2)}")

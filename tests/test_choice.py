@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
@@ -168,6 +168,37 @@ def test_bad_input(parameters, n_rows, message):
         MixtureOfExpertsRegressor(**{"n_experts": "auto"} | parameters).fit(X, y)
 
 
+def test_errors_of_scores_are_those_of_differences_from_the_best():
+    rng = np.random.default_rng(0)
+    rows = {number: rng.normal(size=400) + gain for number, gain in enumerate([0.0, 5.0, 4.9], 1)}
+    rows |= {4: rows[2] - 0.1, 5: rows[2] - 0.2}
+    weight = rng.integers(1, 4, size=400).astype(float)
+    found = select_by_holdout(lambda number: rows[number], weight, maximum=5)
+    best = int(np.argmax(found.scores))
+    for score, error, number in zip(found.scores, found.errors, found.tried, strict=True):
+        repeated = np.repeat(rows[found.tried[best]] - rows[number], weight.astype(int))
+        assert found.scores[best] - score == pytest.approx(repeated.mean())
+        assert error == pytest.approx(repeated.std() / np.sqrt(weight.sum()), abs=1e-9)
+    reaches = found.scores + found.errors >= found.scores[best]
+    assert found.n_experts == found.tried[np.argmax(reaches)]
+
+
+def test_standard_errors_of_scores_are_drawn():
+    pytest.importorskip("matplotlib").use("Agg")
+    from skmoe.inspection import NumberOfExpertsDisplay
+
+    X, y = steps(2)
+    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    display = NumberOfExpertsDisplay.from_estimator(moe)
+    assert len(moe.n_experts_score_errors_) == len(moe.n_experts_scores_)
+    assert moe.n_experts_score_errors_[np.argmax(moe.n_experts_scores_)] == 0.0
+    (bars,) = display.error_bars_.lines[2]
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+    assert_allclose(ends.mean(axis=1), moe.n_experts_scores_)
+    assert_allclose(np.ptp(ends, axis=1) / 2, moe.n_experts_score_errors_)
+    assert MixtureOfExpertsRegressor.from_dict(moe.to_dict()).n_experts_score_errors_.shape
+
+
 def test_the_choice_is_drawn():
     pytest.importorskip("matplotlib").use("Agg")
     from skmoe.inspection import NumberOfExpertsDisplay
@@ -181,6 +212,7 @@ def test_the_choice_is_drawn():
     assert display.mark_.get_xdata() == [3]
     assert display.line_.get_color() == "black"
     assert display.ax_.get_ylabel() == "-BIC"
+    assert display.error_bars_ is None
     fixed = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="chose its number of experts; got n_experts=2"):
         NumberOfExpertsDisplay.from_estimator(fixed)

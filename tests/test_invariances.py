@@ -126,6 +126,7 @@ def test_sparse_and_dense_features_give_the_same_fit(make):
         assert thin.lower_bound_ == pytest.approx(dense.lower_bound_, abs=1e-6)
         assert_allclose(says(thin, container(X)), says(dense, X), atol=1e-3)
         assert_allclose(says(thin, X), says(thin, container(X)), atol=1e-9)
+        assert_allclose(says(dense, container(X)), says(dense, X), atol=1e-9)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -46,15 +46,20 @@ PUBLIC = {
     "skmoe.gates": ["GATES", "ConstantGate", "SoftmaxGate"],
     "skmoe.inspection": [
         "CalibrationDisplay",
+        "CoefficientsDisplay",
         "ConvergenceDisplay",
         "ExpertsDisplay",
         "GateDisplay",
+        "ImportanceDisplay",
         "NumberOfExpertsDisplay",
+        "PredictionDisplay",
+        "RegimesDisplay",
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
         "export_mermaid",
         "export_text",
+        "permutation_importance_by_part",
     ],
     "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
     "skmoe.model_selection": ["n_experts_test"],
@@ -135,7 +140,7 @@ summary: Summary = moe.summary(X, y)
 print(inference, summary, summary.to_frame(), export_text(moe), export_mermaid(moe))
 crps: float = neg_crps_scorer(moe, X, y)
 ConvergenceDisplay.from_estimator(moe).plot()
-ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+ExpertsDisplay.from_estimator(moe, X, y, features=0)
 same: MixtureOfExpertsRegressor = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
 in_blocks: MixtureOfExpertsRegressor = moe.fit(RowBlocks.from_arrays(X, y))
 kept: MixtureOfExpertsRegressor = fit_with_checkpoints(moe, X, y, path="fit.joblib", every=10)

@@ -178,6 +178,8 @@ class BaseMixtureOfExperts(
             top_k = None if self.top_k is None else min(self.top_k, selection.n_experts)
             fixed = copy.copy(self).set_params(n_experts=selection.n_experts, top_k=top_k)
             selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
+            if selection.errors is not None:
+                selected["n_experts_score_errors_"] = selection.errors
             given = given if uses_groups(self) else given._replace(groups=None)
         params = fixed._validate_parameters()
         options = FitOptions(

@@ -145,6 +145,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number of experts was selected: the numbers tried, and the mean log density of
         held-out rows, or the negative criterion.
+    n_experts_score_errors_ : ndarray of shape (n_numbers,)
+        With "auto": standard errors of the differences between these scores and the best one.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.

@@ -52,7 +52,9 @@ OPTIONAL_ARRAYS = {
     "feature_names_in_": ("O", "features"),
     "n_experts_tried_": ("i", "numbers tried"),
     "n_experts_scores_": ("f", "numbers tried"),
+    "n_experts_score_errors_": ("f", "numbers tried"),
 }
+MAY_BE_INFINITE = {"n_experts_scores_", "n_experts_score_errors_"}
 LISTS = {"start_traces_": "starts"}
 
 # Least values of the estimated options of a family that are variances.
@@ -296,7 +298,8 @@ def _check_arrays(
 def _check_array(name: str, values: Any, kinds: str) -> None:
     _require(isinstance(values, np.ndarray) and values.ndim == 1, f"{name} is no array of one axis")
     _require(values.dtype.kind in kinds, f"{name} has the dtype {values.dtype}")
-    finite = values.dtype.kind != "f" or name == "n_experts_scores_" or np.isfinite(values).all()
+    may_be_infinite = values.dtype.kind != "f" or name in MAY_BE_INFINITE
+    finite = may_be_infinite or np.isfinite(values).all()
     _require(finite, f"{name} is not finite")
 
 

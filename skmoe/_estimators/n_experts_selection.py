@@ -72,11 +72,15 @@ MIN_GAIN = 1e-4
 
 
 class SelectionResult(NamedTuple):
-    """The selected number, the numbers tried, and their scores (higher is better)."""
+    """The selected number, the numbers tried, and their scores (higher is better).
+
+    `errors` are the standard errors of the differences from the best held-out score.
+    """
 
     n_experts: int
     tried: Array
     scores: Array
+    errors: Array | None = None
 
 
 def n_experts_grid() -> Iterator[int]:
@@ -123,19 +127,21 @@ def select_by_holdout(
         row_scores.append(score(number))
         means.append(float(np.average(row_scores[-1], weights=weight)))
     best = row_scores[int(np.argmax(means))]
+    differences = [_mean_and_error(best - scores, weight) for scores in row_scores]
     smallest = next(
         number
-        for number, scores in zip(tried, row_scores, strict=True)
-        if _within_one_se(best - scores, weight, MIN_GAIN * rows_per_score)
+        for number, (mean, error) in zip(tried, differences, strict=True)
+        if mean <= max(N_STANDARD_ERRORS * error, MIN_GAIN * rows_per_score)
     )
-    return SelectionResult(smallest, np.array(tried), np.array(means))
+    errors = np.array([error for _, error in differences])
+    return SelectionResult(smallest, np.array(tried), np.array(means), errors)
 
 
-def _within_one_se(difference: Array, weight: Array, min_gain: float = 0.0) -> bool:
-    """Whether the mean of differences is within its standard error, or negligible."""
+def _mean_and_error(difference: Array, weight: Array) -> tuple[float, float]:
+    """Mean of differences of rows, and its standard error."""
     mean = np.average(difference, weights=weight)
-    standard_error = np.sqrt(np.average((difference - mean) ** 2, weights=weight) / weight.sum())
-    return bool(mean <= max(N_STANDARD_ERRORS * standard_error, min_gain))
+    variance = np.average((difference - mean) ** 2, weights=weight) / weight.sum()
+    return float(mean), float(np.sqrt(variance))
 
 
 def _no_improvement(scores: list[float]) -> bool:

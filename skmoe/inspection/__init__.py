@@ -5,11 +5,16 @@ The displays follow those of scikit-learn: `from_estimator` and `from_prediction
 """
 
 from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
+from skmoe.inspection._importance import ImportanceDisplay
+from skmoe.inspection._importance_by_part import permutation_importance_by_part
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._prediction import PredictionDisplay
+from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
@@ -17,13 +22,18 @@ from skmoe.inspection._text import export_text
 
 __all__ = [
     "CalibrationDisplay",
+    "CoefficientsDisplay",
     "ConvergenceDisplay",
     "ExpertsDisplay",
     "GateDisplay",
+    "ImportanceDisplay",
     "NumberOfExpertsDisplay",
+    "PredictionDisplay",
+    "RegimesDisplay",
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
     "export_mermaid",
     "export_text",
+    "permutation_importance_by_part",
 ]

@@ -12,17 +12,16 @@ from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_mixture,
     check_pit,
     check_pit_left,
     check_table,
     check_target,
 )
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
     colour,
-    legend_above,
     merged,
     two_axes,
 )
@@ -129,7 +128,7 @@ class CalibrationDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features, preferably of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -155,13 +154,13 @@ class CalibrationDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts for regression.
+            If the estimator does not end in a mixture of experts for regression.
         ValueError
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, _ = find_mixture(estimator, X)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "
@@ -255,7 +254,7 @@ class CalibrationDisplay:
         self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
         ax.axhline(1.0, color=DARK_GREY, linestyle="--", linewidth=1)
         ax.set(
-            xlabel="Predicted distribution function at y",
+            xlabel="Distribution function\nat the observed y",
             ylabel="Density of rows",
             xlim=(0, 1),
             ylim=(0, None),
@@ -272,16 +271,17 @@ class CalibrationDisplay:
                 color=LIGHT_GREY,
                 alpha=0.35,
                 linewidth=0,
-                label=f"{100 * BAND_PROBABILITY:g} % range if calibrated",
+                label=f"{100 * BAND_PROBABILITY:g} % range\nif calibrated",
             )
         )
         ax.plot([0, 1], [0, 1], color=DARK_GREY, linestyle="--", linewidth=1)
         (self.line_,) = ax.plot(
             NOMINAL_COVERAGES, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
         )
-        ax.set(xlabel="Nominal coverage", ylabel="Share of the rows inside")
+        ax.set(xlabel="Nominal coverage\nof the interval", ylabel="Share of the rows inside")
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        legend_above(ax, [self.line_, self.bands_[-1]])
+        handles = [self.line_, self.bands_[-1]]  # a corner is free on one side of the curve
+        ax.legend(handles=handles, loc="best", frameon=False, fontsize=8, borderpad=0.2)
 
 
 def _share_of_step(left: Array, right: Array, low: Array, high: Array) -> Array:

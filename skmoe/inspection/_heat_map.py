@@ -97,6 +97,14 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(lines).replace("_ ", "_")
 
 
+def shortened(name: str, width: int) -> str:
+    """A name in one line of at most `width` characters, with its beginning and its end."""
+    if len(name) <= width:
+        return name
+    n_last = max(width // 3, 0)
+    return f"{name[: width - 3 - n_last].rstrip()}...{name[len(name) - n_last :].lstrip()}"
+
+
 def text_width(texts: Sequence[str]) -> float:
     """Width of the longest line of some names, in inches, about."""
     return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))

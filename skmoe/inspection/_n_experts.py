@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_n_experts_selected
-from skmoe.inspection._style import DARK_GREY, colour, merged, one_axes
+from skmoe.inspection._checks import check_n_experts_selected
+from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 
 class NumberOfExpertsDisplay:
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
+
+    Error bars are standard errors of the differences from the best score. The number selected is
+    the smallest whose bar reaches the best score, the dashed line.
 
     Parameters
     ----------
@@ -23,6 +27,8 @@ class NumberOfExpertsDisplay:
         The number selected.
     score_name : str
         Label of the scores.
+    errors : array-like of shape (n_numbers,), default=None
+        Standard errors of the differences from the best score, of held-out rows.
 
     Attributes
     ----------
@@ -34,6 +40,8 @@ class NumberOfExpertsDisplay:
         The scores.
     mark_ : matplotlib line
         The number selected.
+    error_bars_ : matplotlib container or None
+        The standard errors.
     legend_ : matplotlib legend
         Legend.
 
@@ -51,12 +59,19 @@ class NumberOfExpertsDisplay:
     """
 
     def __init__(
-        self, *, tried: Sequence[int], scores: Sequence[float], chosen: int, score_name: str
+        self,
+        *,
+        tried: Sequence[int],
+        scores: Sequence[float],
+        chosen: int,
+        score_name: str,
+        errors: Sequence[float] | None = None,
     ) -> None:
         self.tried = tried
         self.scores = scores
         self.chosen = chosen
         self.score_name = score_name
+        self.errors = errors
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -81,21 +96,22 @@ class NumberOfExpertsDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If its number of experts was given.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator = find_mixture(estimator).mixture
         check_n_experts_selected(estimator)
         criterion = estimator.n_experts
-        held_out = "Log density per row held out"
+        held_out = "Mean log density of held-out rows"
         n_averaged_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
         display = cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
             chosen=estimator.n_experts_ // n_averaged_starts,
             score_name=held_out if criterion == "auto" else f"-{criterion.upper()}",
+            errors=getattr(estimator, "n_experts_score_errors_", None),
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -117,6 +133,13 @@ class NumberOfExpertsDisplay:
         ax = one_axes(ax, f"{type(self).__name__}.plot")
         style = {"color": colour(0), "marker": "o", "linewidth": 2.0, "label": "tried"}
         (self.line_,) = ax.plot(self.tried, self.scores, **merged(style, kwargs))
+        self.error_bars_: Any = None
+        if self.errors is not None:
+            bars = {"fmt": "none", "ecolor": DARK_GREY, "elinewidth": 1.2, "capsize": 3}
+            bars["label"] = "standard error of the difference"
+            self.error_bars_ = ax.errorbar(self.tried, self.scores, yerr=self.errors, **bars)
+            best = {"color": LIGHT_GREY, "linestyle": "--", "linewidth": 1.2, "zorder": 1}
+            ax.axhline(max(self.scores), label="best score", **best)
         score = self.scores[list(self.tried).index(self.chosen)]
         (self.mark_,) = ax.plot(
             [self.chosen],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,13 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_unit_responsibilities
+from skmoe.inspection._checks import (
+    check_expert_names,
+    check_unit_responsibilities,
+    numbered_experts,
+)
+from skmoe.inspection._feature_axes import label_categories
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -38,6 +45,8 @@ class ResponsibilitiesDisplay:
         Probability that each expert generated each row, or each unit.
     of_units : bool, default=False
         Whether they are of units.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for their numbers.
 
     Attributes
     ----------
@@ -68,9 +77,16 @@ class ResponsibilitiesDisplay:
     array([0.75, 0.25])
     """
 
-    def __init__(self, *, responsibilities: Array, of_units: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        responsibilities: Array,
+        of_units: bool = False,
+        expert_names: Sequence[str] | None = None,
+    ) -> None:
         self.responsibilities = responsibilities
         self.of_units = of_units
+        self.expert_names = expert_names
 
     @property
     def usage(self) -> Array:
@@ -100,6 +116,7 @@ class ResponsibilitiesDisplay:
         *,
         offset: Any = None,
         units: Any = None,
+        expert_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -108,7 +125,7 @@ class ResponsibilitiesDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -117,6 +134,8 @@ class ResponsibilitiesDisplay:
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for their numbers.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -132,15 +151,23 @@ class ResponsibilitiesDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, _ = find_mixture(estimator, X)
+        names = check_expert_names(estimator, expert_names)
         resp = estimator.responsibilities(X, y, offset, units=units)
-        return cls.from_predictions(resp, ax=ax, **kwargs)
+        return cls.from_predictions(resp, expert_names=names, ax=ax, **kwargs)
 
     @classmethod
-    def from_predictions(cls, responsibilities: Any, *, ax: Any = None, **kwargs: Any) -> Self:
+    def from_predictions(
+        cls,
+        responsibilities: Any,
+        *,
+        expert_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw given responsibilities.
 
         Parameters
@@ -148,6 +175,8 @@ class ResponsibilitiesDisplay:
         responsibilities : array-like of shape (n_samples, n_experts), or UnitResponsibilities
             Non-negative, with rows that sum to one; or the table of units that
             `responsibilities(X, y, units=units)` returns.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for their numbers.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -167,7 +196,8 @@ class ResponsibilitiesDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
         resp, of_units = check_unit_responsibilities(responsibilities)
-        return cls(responsibilities=resp, of_units=of_units).plot(ax=ax, **kwargs)
+        names = None if expert_names is None else [str(name) for name in expert_names]
+        return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw usage, assigned rows or units, and certainty.
@@ -187,9 +217,10 @@ class ResponsibilitiesDisplay:
         shares, certainties = two_axes(ax, f"{type(self).__name__}.plot")
         self._plot_shares(shares, kwargs)
         self._plot_certainties(certainties)
+        names = self.expert_names or numbered_experts(len(self.usage))
         for axes in (shares, certainties):
             axes.set_xlabel("Expert")
-            axes.set_xticks(range(len(self.usage)))
+            label_categories(axes, [name.removeprefix("expert ") for name in names])
         self.ax_ = np.array([shares, certainties], dtype=object)
         self.figure_ = shares.figure
         return self
@@ -247,4 +278,3 @@ class ResponsibilitiesDisplay:
         legend_above(ax, [equal])
         ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
         ax.set_ylim(0.0, 1.03)
-        ax.set_xlim(-0.6, n_experts - 0.4)

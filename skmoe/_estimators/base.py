@@ -25,6 +25,7 @@ from skmoe._estimators.attributes import (
 )
 from skmoe._estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._estimators.dask_methods import supports_dask
+from skmoe._estimators.expert_names import ExpertNamesMixin
 from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
@@ -41,7 +42,7 @@ from skmoe._estimators.stacking import fit_whole_models
 from skmoe._estimators.tasks import Task
 from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.unit_checks import validate_units
-from skmoe._estimators.warm_start import TrainingState, previous_fit
+from skmoe._estimators.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -59,6 +60,7 @@ class BaseMixtureOfExperts(
     ReportingMixin,
     SerializationMixin,
     StreamingMixin,
+    ExpertNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,
@@ -217,8 +219,9 @@ class BaseMixtureOfExperts(
         # do whole models that explain no row.
         mass = usage.responsibility_mass
         harmless = averaged or not params.specialize
-        warn_collapsed(np.full(1, mass.sum()) if harmless else mass)
-        warn_dispersion_at_bound(self._fitted)
+        if not harmless:
+            warn_collapsed(mass, self.expert_names_)
+        warn_dispersion_at_bound(self._fitted, self.expert_names_)
         warn_special_losses(params)
         warn_half_life(self.half_life)
         return self
@@ -245,8 +248,8 @@ class BaseMixtureOfExperts(
         return starts, final
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
-        """Replace all public fitted attributes of the previous fit."""
-        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+        """Replace all fitted attributes of the previous fit."""
+        for name in fitted_attributes(self):
             delattr(self, name)
         for name, value in attributes.items():
             setattr(self, name, value)

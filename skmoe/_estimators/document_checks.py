@@ -20,8 +20,9 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.attributes import attributes_of_mixture
+from skmoe._estimators.expert_names import check_expert_names
 from skmoe._estimators.plain_values import field_names
-from skmoe._estimators.warm_start import PRIVATE_ATTRIBUTES, TrainingState
+from skmoe._estimators.warm_start import OPTIONAL_ATTRIBUTES, PRIVATE_ATTRIBUTES, TrainingState
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
@@ -237,6 +238,8 @@ def _check_attributes(estimator: Any, attributes: Mapping[str, Any]) -> None:
     arrays = dict(REQUIRED_ARRAYS)
     if is_classifier(estimator):
         arrays |= CLASSIFIER_ARRAYS
+    absent = set(OPTIONAL_ATTRIBUTES) - set(attributes)
+    private = {name: hint for name, hint in private.items() if name not in absent}
     _check_names("is missing", {*private, *SCALAR_TYPES, *arrays, *LISTS} - set(attributes))
     optional = {name: hint for name, hint in OPTIONAL_SCALARS.items() if name in attributes}
     for name, hint in (private | SCALAR_TYPES | optional).items():
@@ -337,6 +340,8 @@ def _check_values(
     single = not by_type.get(bool) or len(outputs.center) == 1
     _require(single, "there is more than the single output")
     _require(attributes["n_experts_"] == n_experts, "n_experts_ is not that of the mixture")
+    if "_expert_names" in attributes:
+        check_expert_names("names of experts", attributes["_expert_names"], n_experts)
     for name in ("n_iter_", "n_units_"):
         _require(attributes.get(name, 1) >= 1, f"{name} is not positive")
     lower_bounds = attributes["lower_bounds_"]

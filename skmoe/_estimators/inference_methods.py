@@ -31,7 +31,7 @@ from skmoe._inference.explanation import (
     has_nonlinear_mean,
     mean_derivatives,
 )
-from skmoe._inference.labels import Labels, expert_names, feature_labels, gate_name
+from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
@@ -52,6 +52,7 @@ class ReportingMixin(CriteriaMixin):
     expert: Any
     gate: Any
     n_experts_: int
+    expert_names_: list[str]
     n_features_in_: int
     gate_feature_names_: Any
 
@@ -178,7 +179,8 @@ class ReportingMixin(CriteriaMixin):
         return Labels(
             type(self).__name__,
             gate_name(self.gate),
-            expert_names(
+            self.expert_names_,
+            expert_kinds(
                 self.expert,
                 self.n_experts_,
                 getattr(self, "experts_", ()),

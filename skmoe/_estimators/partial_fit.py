@@ -45,13 +45,14 @@ INIT_MAX_ITER = 30
 # amount.
 MIN_REINITIALIZATION_GAIN = 10.0
 
-# Fitted attributes that the first batch determines.
+# Fitted attributes that the first batch determines, and the names that the user gives.
 FIRST_BATCH_ATTRIBUTES = (
     "n_features_in_",
     "n_experts_",
     "feature_names_in_",
     "classes_",
     "_single_output",
+    "_expert_names",
 )
 
 

@@ -143,6 +143,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     n_experts_ : int
         Number of experts; of all starts together with `combine="average"`, those of the first
         start first.
+    expert_names_ : list of str of length n_experts
+        Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         predictions are averaged; with `specialize=False`

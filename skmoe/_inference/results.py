@@ -49,7 +49,7 @@ class Inference:
     Attributes
     ----------
     terms : list of (part, response, name)
-        Names of the coefficients: the part, "expert 0" or "gate"; the output or class of the
+        Names of the coefficients: the part, an expert's name or "gate"; the output or class of the
         expert, or the expert of the gate's logit; the feature.
     estimates : ndarray of shape (n_terms,)
         Coefficients in the units of the data.
@@ -182,6 +182,8 @@ class ExpertSummary:
 
     Attributes
     ----------
+    name : str
+        Its name, as in `expert_names_`.
     gate_description : str
         The rows for which the gate chooses it.
     kind : str
@@ -201,6 +203,7 @@ class ExpertSummary:
         deviation of the column in the fit. Empty for a gate without slopes.
     """
 
+    name: str
     gate_description: str
     kind: str
     share: float
@@ -269,7 +272,7 @@ class Summary:
         Returns
         -------
         frame : pandas.DataFrame
-            One row for each term, or for each expert.
+            One row for each term, or for each expert, indexed by its name.
 
         Raises
         ------
@@ -281,8 +284,7 @@ class Summary:
         pandas = import_pandas("Summary.to_frame")
         if what == "experts":
             frame = pandas.DataFrame([vars(expert) for expert in self.experts])
-            frame.index.name = "expert"
-            return frame
+            return frame.set_index(frame.pop("name").rename("expert"))
         if what != "coefficients" or self._coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
@@ -301,9 +303,9 @@ class Summary:
         with_ratios = self._coefficients is not None and self._coefficients.has_ratio.any()
         rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
         lines = [rule, self.title, rule, *_two_columns(self.facts)]
-        for k, expert in enumerate(self.experts):
-            lines += ["", _heading(k, expert, self._counted), f"  {expert.gate_description}"]
-            lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
+        for expert in self.experts:
+            lines += ["", _heading(expert, self._counted), f"  {expert.gate_description}"]
+            lines += self._table(expert.name, with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
         shared = self._table(ALL_EXPERTS)
         lines += ["", "Common to all experts", *shared] if shared else []
@@ -347,7 +349,7 @@ class Summary:
         for i in chosen:
             if terms[i].response != response:
                 response = terms[i].response
-                lines.append(f"  {response}")
+                lines.append(f"  {printable_name(response)}")
             cells = [
                 _format_number(column[i], name)
                 for column, name in zip(columns, header, strict=True)
@@ -367,13 +369,13 @@ class Summary:
         return header, columns
 
 
-def _heading(k: int, expert: ExpertSummary, counted: str) -> str:
+def _heading(expert: ExpertSummary, counted: str) -> str:
     rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
     noise = ""
     if expert.noise is not None:
         noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
     share = f"{100 * expert.share:.1f} % of the {counted}s"
-    return f"Expert {k} ({expert.kind}): {share}{rows}{noise}"
+    return f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{noise}"
 
 
 def _exponential(values: Array, chosen: Array) -> Array:

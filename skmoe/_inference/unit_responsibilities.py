@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from skmoe._data.checks import shown
+from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -23,6 +25,8 @@ class UnitResponsibilities:
         Labels of the units, in ascending order.
     proba : ndarray of shape (n_units, n_experts)
         Probabilities, which sum to one over the experts.
+    expert_names : list of str of length n_experts
+        Names of the experts.
 
     Examples
     --------
@@ -41,9 +45,13 @@ class UnitResponsibilities:
     array([ 1., -1.,  1.])
     """
 
-    def __init__(self, labels: Array, proba: Array) -> None:
+    def __init__(
+        self, labels: Array, proba: Array, expert_names: Sequence[str] | None = None
+    ) -> None:
         self.labels = labels
         self.proba = proba
+        names = default_expert_names(proba.shape[1]) if expert_names is None else expert_names
+        self.expert_names = list(names)
 
     def __repr__(self) -> str:
         n_units, n_experts = self.proba.shape
@@ -100,7 +108,7 @@ class UnitResponsibilities:
         Returns
         -------
         frame : pandas.DataFrame of shape (n_units, n_experts)
-            Indexed by the labels of the units.
+            Indexed by the labels of the units, with the names of the experts as columns.
 
         Raises
         ------
@@ -108,4 +116,5 @@ class UnitResponsibilities:
             If pandas is not installed.
         """
         pandas = import_pandas("UnitResponsibilities.to_frame")
-        return pandas.DataFrame(self.proba, index=pandas.Index(self.labels, name="unit"))
+        index = pandas.Index(self.labels, name="unit")
+        return pandas.DataFrame(self.proba, index=index, columns=self.expert_names)

@@ -12,17 +12,26 @@ from skmoe._data.checks import check_flag, check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import (
     check_drawable,
     check_features,
     check_mixture,
     check_names,
+    check_names_of_experts,
     check_table,
     check_target,
 )
-from skmoe.inspection._grid import make_grid
-from skmoe.inspection._style import LIGHT_GREY, colour, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._grid import make_grid, rows_to_show, units_to_show
+from skmoe.inspection._style import (
+    LIGHT_GREY,
+    colour,
+    expert_legend,
+    in_legend,
+    merged,
+    names_or_default,
+    one_axes,
+    rgb,
+)
 from skmoe.inspection._targets import (
     exposure_of_rows,
     interval_band,
@@ -82,6 +91,8 @@ class ExpertsDisplay:
         Whether the curves are probabilities of a class.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
 
     Attributes
     ----------
@@ -135,6 +146,7 @@ class ExpertsDisplay:
         assigned_expert: Array,
         is_probability: bool = False,
         units: Array | None = None,
+        expert_names: Sequence[str] | None = None,
     ) -> None:
         self.feature_name = feature_name
         self.target_name = target_name
@@ -149,6 +161,7 @@ class ExpertsDisplay:
         self.assigned_expert = assigned_expert
         self.is_probability = is_probability
         self.units = units
+        self.expert_names = names_or_default(expert_names, curves.shape[1])
 
     @classmethod
     def from_estimator(
@@ -165,6 +178,7 @@ class ExpertsDisplay:
         subsample: int | None = 1000,
         random_state: Any = None,
         feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
         max_units: int | None = 50,
@@ -202,6 +216,8 @@ class ExpertsDisplay:
             Source of randomness of the rows or units shown.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -234,6 +250,7 @@ class ExpertsDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
         labels = check_names(estimator, feature_names)
+        names = check_names_of_experts(estimator, expert_names)
         (j,) = check_features("feature", feature, estimator, feature_names, max_features=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
@@ -250,9 +267,9 @@ class ExpertsDisplay:
         if adjust and not is_classifier(estimator):
             observed = observed + slice_adjustment(estimator, table, j, index, assigned_expert)
         if labels_of_units is None:
-            shown = _shown(np.isfinite(x), subsample, random_state)
+            shown = rows_to_show(np.isfinite(x), subsample, random_state)
         else:
-            chosen = _chosen_units(resp.labels, max_units, random_state)
+            chosen = units_to_show(resp.labels, max_units, random_state)
             shown = np.flatnonzero(np.isfinite(x) & np.isin(labels_of_units, chosen))
         display = cls(
             feature_name=labels[j],
@@ -269,6 +286,7 @@ class ExpertsDisplay:
             assigned_expert=assigned_expert[shown],
             is_probability=is_classifier(estimator),
             units=None if labels_of_units is None else labels_of_units[shown],
+            expert_names=names,
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -366,8 +384,8 @@ class ExpertsDisplay:
         from matplotlib.lines import Line2D
 
         handles = [
-            Line2D([], [], color=colour(k), linewidth=3, label=f"expert {k}")
-            for k in range(self.curves.shape[1])
+            Line2D([], [], color=colour(k), linewidth=3, label=name)
+            for k, name in enumerate(in_legend(self.expert_names))
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
@@ -379,20 +397,3 @@ class ExpertsDisplay:
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
-
-
-def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
-    """Indices of the rows to show, among those with a value of the feature."""
-    rows = np.flatnonzero(finite)
-    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
-        return rows
-    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
-    return np.sort(chosen)
-
-
-def _chosen_units(labels: Array, max_units: int | None, random_state: Any) -> Array:
-    """Labels of the units to show."""
-    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
-        return labels
-    generator = check_random_state(0 if random_state is None else random_state)
-    return generator.choice(labels, max_units, replace=False)

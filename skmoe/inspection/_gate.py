@@ -15,10 +15,22 @@ from skmoe.inspection._checks import (
     check_features,
     check_mixture,
     check_names,
+    check_names_of_experts,
     check_table,
 )
 from skmoe.inspection._grid import make_grid
-from skmoe.inspection._style import DARK_GREY, colour, dash, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._style import (
+    DARK_GREY,
+    beside_marks,
+    colour,
+    dash,
+    expert_legend,
+    in_legend,
+    merged,
+    names_or_default,
+    one_axes,
+    rgb,
+)
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -57,6 +69,8 @@ class GateDisplay:
         Gate probabilities on the grid; with two features the first axis is the second feature.
     deciles : list of ndarray of shape (9,), default=None
         Deciles of each feature in the data.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
 
     Attributes
     ----------
@@ -69,7 +83,7 @@ class GateDisplay:
     image_ : matplotlib image
         The regions; with two features.
     labels_ : list of matplotlib texts
-        Indices of the experts in their regions; with two features.
+        Names of the experts in their regions, or numbers if they have no names; with two features.
     legend_ : matplotlib legend
         Legend.
 
@@ -99,11 +113,13 @@ class GateDisplay:
         values: Sequence[Array],
         gate: Array,
         deciles: Sequence[Array] | None = None,
+        expert_names: Sequence[str] | None = None,
     ) -> None:
         self.feature_names = feature_names
         self.values = values
         self.gate = gate
         self.deciles = deciles
+        self.expert_names = names_or_default(expert_names, gate.shape[-1])
 
     @classmethod
     def from_estimator(
@@ -114,6 +130,7 @@ class GateDisplay:
         *,
         grid_resolution: int | None = None,
         feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -133,6 +150,8 @@ class GateDisplay:
             largest. None is 200 for one feature and 100 for two.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -150,12 +169,13 @@ class GateDisplay:
         TypeError
             If the estimator is not a mixture of experts.
         ValueError
-            If there are more than two features, one is unknown, constant or not numeric, or the
-            resolution is not an integer of at least two.
+            If there are more than two features, one is unknown, constant or not numeric, there is
+            not one name for each expert, or the resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
         labels = check_names(estimator, feature_names)
+        names = check_names_of_experts(estimator, expert_names)
         columns = check_features("features", features, estimator, feature_names, max_features=2)
         default = GRID_RESOLUTION[len(columns)]
         resolution = default if grid_resolution is None else grid_resolution
@@ -170,6 +190,7 @@ class GateDisplay:
             values=values,
             gate=gate.reshape((resolution,) * len(columns) + (-1,)),
             deciles=[np.nanquantile(column, DECILES) for column in drawn],
+            expert_names=names,
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -199,9 +220,10 @@ class GateDisplay:
 
     def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
         self.lines_: list[Any] = []
-        for k, probability in enumerate(self.gate.T):
+        names = in_legend(self.expert_names)
+        for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
             style = {"color": colour(k), "linestyle": dash(k), "linewidth": 2}
-            style = merged({**style, "label": f"expert {k}"}, kwargs)
+            style = merged({**style, "label": name}, kwargs)
             self.lines_ += ax.plot(self.values[0], probability, **style)
         ax.set(xlabel=self.feature_names[0], ylabel="Gate probability", ylim=(-0.03, 1.03))
         ax.set_xlim(self.values[0][[0, -1]])
@@ -233,12 +255,14 @@ class GateDisplay:
         # A white outline keeps the labels legible on ticks and lines.
         style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
         style |= {"ha": "center", "va": "center", "fontweight": "bold"}
+        on_axes = beside_marks(self.expert_names)
         self.labels_ = [
-            ax.text(horizontal[i], vertical[j], str(k), **style)
+            ax.text(horizontal[i], vertical[j], on_axes[k], **style)
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]
-        handles = [Patch(color=colour(int(k)), label=f"expert {k}") for k in shown]
+        names = in_legend(self.expert_names)
+        handles = [Patch(color=colour(int(k)), label=names[k]) for k in shown]
         self.legend_ = expert_legend(ax, handles + self._decile_handles())
         self.legend_.set_title("Most probable\n(pale: uncertain)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,13 +10,20 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_unit_responsibilities
+from skmoe.inspection._checks import (
+    check_mixture,
+    check_names_of_experts,
+    check_unit_responsibilities,
+    printable_names,
+)
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
+    beside_marks,
     colour,
     legend_above,
     merged,
+    names_or_default,
     two_axes,
 )
 
@@ -38,6 +46,8 @@ class ResponsibilitiesDisplay:
         Probability that each expert generated each row, or each unit.
     of_units : bool, default=False
         Whether they are of units.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
 
     Attributes
     ----------
@@ -68,9 +78,16 @@ class ResponsibilitiesDisplay:
     array([0.75, 0.25])
     """
 
-    def __init__(self, *, responsibilities: Array, of_units: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        responsibilities: Array,
+        of_units: bool = False,
+        expert_names: Sequence[str] | None = None,
+    ) -> None:
         self.responsibilities = responsibilities
         self.of_units = of_units
+        self.expert_names = names_or_default(expert_names, responsibilities.shape[1])
 
     @property
     def usage(self) -> Array:
@@ -100,6 +117,7 @@ class ResponsibilitiesDisplay:
         *,
         offset: Any = None,
         units: Any = None,
+        expert_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -117,6 +135,8 @@ class ResponsibilitiesDisplay:
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -133,11 +153,14 @@ class ResponsibilitiesDisplay:
             If matplotlib is not installed.
         TypeError
             If the estimator is not a mixture of experts.
+        ValueError
+            If there is not one name for each expert.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_mixture(estimator)
+        names = check_names_of_experts(estimator, expert_names)
         resp = estimator.responsibilities(X, y, offset, units=units)
-        return cls.from_predictions(resp, ax=ax, **kwargs)
+        return cls._draw(resp, names, ax, kwargs)
 
     @classmethod
     def from_predictions(cls, responsibilities: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -166,8 +189,16 @@ class ResponsibilitiesDisplay:
             If the values are negative, or rows do not sum to one.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
+        names = getattr(responsibilities, "expert_names", None)  # of a table of units
+        return cls._draw(
+            responsibilities, None if names is None else printable_names(names), ax, kwargs
+        )
+
+    @classmethod
+    def _draw(cls, responsibilities: Any, names: Any, ax: Any, kwargs: dict[str, Any]) -> Self:
         resp, of_units = check_unit_responsibilities(responsibilities)
-        return cls(responsibilities=resp, of_units=of_units).plot(ax=ax, **kwargs)
+        display = cls(responsibilities=resp, of_units=of_units, expert_names=names)
+        return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw usage, assigned rows or units, and certainty.
@@ -189,7 +220,7 @@ class ResponsibilitiesDisplay:
         self._plot_certainties(certainties)
         for axes in (shares, certainties):
             axes.set_xlabel("Expert")
-            axes.set_xticks(range(len(self.usage)))
+            axes.set_xticks(range(len(self.usage)), beside_marks(self.expert_names))
         self.ax_ = np.array([shares, certainties], dtype=object)
         self.figure_ = shares.figure
         return self

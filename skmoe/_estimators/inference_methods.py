@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_weights
@@ -27,9 +26,11 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.explanation import (
+    Explanation,
     explain_predictions,
     has_nonlinear_mean,
     mean_derivatives,
+    row_labels,
 )
 from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
@@ -277,7 +278,7 @@ class ReportingMixin(CriteriaMixin):
 
     # --- explanation ---
 
-    def explain(self, X: Any, offset: Any = None) -> Bunch:
+    def explain(self, X: Any, offset: Any = None) -> Explanation:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
@@ -289,7 +290,9 @@ class ReportingMixin(CriteriaMixin):
 
         Returns
         -------
-        explanation : Bunch
+        explanation : Explanation
+            A dict of arrays with names, which `to_frame` returns as a pandas frame:
+
             gate : ndarray of shape (n_samples, n_experts)
                 Probabilities of the experts.
             experts : ndarray
@@ -305,11 +308,19 @@ class ReportingMixin(CriteriaMixin):
         """
         given = {} if offset is None else {"offset": offset}
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
-        if not hasattr(self, "coef_"):
-            return Bunch(gate=gate, experts=means)
-        derivative = self._mean_derivative(X, **given) if has_nonlinear_mean(self._fitted) else None
-        explained = explain_predictions(self._fitted, vars(self), gate, means, derivative)
-        return Bunch(gate=gate, experts=means, **explained)
+        arrays = {"gate": gate, "experts": means}
+        if hasattr(self, "coef_"):
+            nonlinear = has_nonlinear_mean(self._fitted)
+            derivative = self._mean_derivative(X, **given) if nonlinear else None
+            arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
+        labels, classes = self._labels(), getattr(self, "classes_", None)
+        return Explanation(
+            arrays,
+            expert_names=labels.experts,
+            feature_names=labels.features,
+            response_names=self._response_names() if classes is None else list(map(str, classes)),
+            index=row_labels(X),
+        )
 
     @supports_dask
     def _mean_derivative(self, X: Any, offset: Any = None) -> Array:

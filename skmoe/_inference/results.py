@@ -10,6 +10,13 @@ from scipy.special import ndtr, ndtri
 
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
 from skmoe._inference.labels import printable_line, printable_name
+from skmoe._inference.tables import (
+    COLUMN_WIDTH,
+    FrameRepr,
+    exponential,
+    format_number,
+    two_columns,
+)
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -31,13 +38,11 @@ FOOTNOTES = {
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
-# Width of a number in a table, and least width of the names of terms.
-COLUMN_WIDTH = 11
-
+# Least width of the names of terms.
 MIN_NAME_WIDTH = 20
 
 
-class Inference:
+class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
     Returned by the method `inference` of a fitted estimator. Terms without a standard error have
@@ -165,7 +170,7 @@ class Inference:
         }
         if self.has_ratio.any():
             for name in ("estimate", "lower", "upper"):
-                ratio = _exponential(columns[name], self.has_ratio)
+                ratio = exponential(columns[name], self.has_ratio)
                 columns["ratio" if name == "estimate" else f"ratio {name}"] = ratio
         return pandas.DataFrame(
             columns | {"reason": self.reasons},
@@ -296,13 +301,13 @@ class Summary:
         index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
         columns = {"estimate": values}
         if has_ratio.any():
-            columns["ratio"] = _exponential(values, has_ratio)
+            columns["ratio"] = exponential(values, has_ratio)
         return pandas.DataFrame(columns, index=index)
 
     def __str__(self) -> str:
         with_ratios = self._coefficients is not None and self._coefficients.has_ratio.any()
         rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
-        lines = [rule, self.title, rule, *_two_columns(self.facts)]
+        lines = [rule, self.title, rule, *two_columns(self.facts)]
         for expert in self.experts:
             lines += ["", _heading(expert, self._counted), f"  {expert.gate_description}"]
             lines += self._table(expert.name, with_dispersion=expert.noise is None)
@@ -334,7 +339,7 @@ class Summary:
         header, columns = self._columns(values)
         if has_ratio[chosen].any():
             header.append("ratio")
-            columns.append(_exponential(columns[0], has_ratio))
+            columns.append(exponential(columns[0], has_ratio))
         names = [printable_name(term.name) for term in terms]
         response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
         if part == GATE and self._single_logit:
@@ -351,8 +356,7 @@ class Summary:
                 response = terms[i].response
                 lines.append(f"  {printable_name(response)}")
             cells = [
-                _format_number(column[i], name)
-                for column, name in zip(columns, header, strict=True)
+                format_number(column[i], name) for column, name in zip(columns, header, strict=True)
             ]
             lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
@@ -376,25 +380,3 @@ def _heading(expert: ExpertSummary, counted: str) -> str:
         noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
     share = f"{100 * expert.share:.1f} % of the {counted}s"
     return f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{noise}"
-
-
-def _exponential(values: Array, chosen: Array) -> Array:
-    """Exponentials of chosen values, NaN for the others."""
-    with np.errstate(over="ignore"):
-        return np.exp(np.where(chosen, values, np.nan))
-
-
-def _two_columns(facts: dict[str, str]) -> list[str]:
-    """Facts side by side."""
-    cells = [f"{name:<22}{value:>20}" for name, value in facts.items()]
-    half = (len(cells) + 1) // 2
-    right = [*cells[half:], *[""] * (2 * half - len(cells))]
-    return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
-
-
-def _format_number(value: float, column: str) -> str:
-    if np.isnan(value):
-        return " " * COLUMN_WIDTH
-    if column == "p":
-        return f"{'<0.0001' if value < 1e-4 else f'{value:.4f}':>{COLUMN_WIDTH}}"
-    return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"

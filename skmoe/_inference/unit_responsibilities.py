@@ -9,11 +9,12 @@ import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._inference.labels import default_expert_names
+from skmoe._inference.tables import FrameRepr
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
 
-class UnitResponsibilities:
+class UnitResponsibilities(FrameRepr):
     """Probability that each expert generated the rows of each unit.
 
     Returned by `responsibilities` with `units`. It serves predictions for rows of units whose

@@ -32,6 +32,7 @@ from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
 from skmoe._estimators.new_rows import NewRowsMixin
+from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters import FitParameters, validate_parameters
 from skmoe._estimators.part_parameters import accepts_missing
@@ -182,7 +183,7 @@ class BaseMixtureOfExperts(
             given = given if uses_groups(self) else given._replace(groups=None)
         params = fixed._validate_parameters()
         options = FitOptions(
-            previous=previous_fit(self, params.warm_start),
+            previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
             noise_variance=noise_variance,
             counts_previous=on_resumable_iteration is not None,
         )
@@ -204,8 +205,10 @@ class BaseMixtureOfExperts(
             model, final_params = average_starts(model, [start.params for start in starts])
             final_run = run._replace(params=final_params, resume_state=None)
         usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
+        continued = None if options.counts_previous else options.previous
+        final_run, usage, order = in_final_order(params, continued, model, final_run, usage)
         attributes = attributes_of_run(problem, final_run, model) | selected
-        state = attributes["_training_state"]
+        state = attributes["_training_state"]._replace(numbering=order)
         attributes |= {
             "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
             "n_experts_": model.n_experts,

@@ -207,8 +207,12 @@ def _check_predictions(fitted: FittedMixture) -> None:
 
 def check_training_state(state: TrainingState, fitted: FittedMixture) -> None:
     """A state of EM from which the mixture of the document can be fitted further."""
-    resume_state = state.resume_state
-    _require(state == TrainingState(resume_state), "the training state has rows")
+    resume_state, numbering = state.resume_state, state.numbering
+    plain = TrainingState(resume_state=resume_state, numbering=numbering)
+    _require(state == plain, "the training state has rows")
+    if numbering is not None:
+        is_permutation = sorted(numbering) == list(range(fitted.model.n_experts))
+        _require(is_permutation, "the numbers of the experts are no permutation")
     if resume_state is None:
         return
     for params in (resume_state.hessian_params, resume_state.squarem_start):

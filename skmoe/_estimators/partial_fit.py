@@ -37,6 +37,7 @@ from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.protocols import permute_experts
 
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
@@ -311,7 +312,7 @@ def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> R
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
     """Parameters with experts reordered to maximise the agreement with `previous` (K, n)."""
     _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
-    return Params(*(type(part)(*(values[order] for values in part)) for part in params))
+    return Params(*(permute_experts(part, order) for part in params))
 
 
 def _check_stream_width(problem: EMProblem) -> None:

@@ -42,6 +42,8 @@ class TrainingState(NamedTuple):
     cross_fit_cache: CrossFitCache | None = None
     online_state: Any = None  # OnlineState of `partial_fit`
     row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
+    # Numbers of the experts within EM; None if they are those of the fit.
+    numbering: tuple[int, ...] | None = None
 
 
 class PreviousFit(NamedTuple):

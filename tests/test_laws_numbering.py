@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators import numbering
+from skmoe._estimators import numbering, partial_fit
 from skmoe._estimators.plain_values import checksum
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.numbering import SHARE_RTOL, order_by_share, reorder_params
@@ -333,3 +333,21 @@ def test_a_fit_from_a_checkpoint_is_numbered_at_its_end(expert, tmp_path):
 
 def quiet_fit(moe, path, every):
     return fit_with_checkpoints(moe, X, Y, path=path, every=every)
+
+
+@pytest.mark.parametrize(
+    ("family", "is_matched"), [("poisson", True), (["poisson", "negative_binomial"], False)]
+)
+def test_streams_match_experts_of_one_family_only(family, is_matched, monkeypatch):
+    """After a new initialisation the experts of a list are those of their families already."""
+    calls, match = [], partial_fit._match_experts
+
+    def recorded(*args):
+        calls.append(args)
+        return match(*args)
+
+    monkeypatch.setattr(partial_fit, "_match_experts", recorded)
+    moe, y = regressor(n_experts=2, family=family, n_init=1), target_of("poisson")
+    for rows in (slice(0, 60), slice(60, N_ROWS)):  # the rows have doubled
+        moe.partial_fit(X[rows], y[rows])
+    assert bool(calls) == is_matched

@@ -37,7 +37,7 @@ from skmoe._mixture.multistart import EMProblem, fit_best_start
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.protocols import permute_experts
+from skmoe.protocols import SupportsReordering, permute_experts
 
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
@@ -259,7 +259,8 @@ def _initialize(
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
     batch = _validate_batch(validation_copy, params, data)
-    if numbered_like is not None:
+    # Experts with families of their own have the numbers of the list.
+    if numbered_like is not None and not model.experts.limitation(SupportsReordering):
         # Square roots, because the product of two responsibilities is weighted.
         weight = 1.0 if batch.units is not None else np.sqrt(batch.weight)
         resp, previous = (

@@ -185,7 +185,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
-        Mean gate probability of each expert over the rows, or units, of the fit.
+        Mean gate probability of each expert over the rows, or units, of the fit: in descending
+        order, unless the user gave the order (a list of experts or families, or `init`).
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.

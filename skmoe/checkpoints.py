@@ -308,10 +308,15 @@ def _fit_in_segments(run: Any, data: dict[str, Any], every: int, write: Write) -
     lower_bounds, max_iter = getattr(run, "lower_bounds_", np.empty(0)), run.max_iter
     while not _is_finished(run, max_iter):
         run.set_params(max_iter=min(every, max_iter - len(lower_bounds)), warm_start=True)
-        run.fit(**data)
+        # The segments are one fit, at the end of which experts are ordered by their shares.
+        run._fit(GivenRows(**data), on_resumable_iteration=_ignore_iteration)
         lower_bounds = np.concatenate([lower_bounds, run.lower_bounds_])
         run.n_iter_, run.lower_bounds_ = len(lower_bounds), lower_bounds
         write(fitted_attributes(run))
+
+
+def _ignore_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
+    """Observe nothing."""
 
 
 def _is_finished(run: Any, max_iter: int) -> bool:

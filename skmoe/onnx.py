@@ -7,6 +7,7 @@ References
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -15,12 +16,16 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_skl2onnx
 from skmoe.protocols import SupportsONNX, missing_methods
+
+# Key of the names of the experts in the metadata of a model.
+NAMES_KEY = "skmoe.expert_names"
 
 
 def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
@@ -29,7 +34,9 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     Families of experts that have the capability `skmoe.protocols.SupportsONNX` are converted, such
     as linear, logistic and Poisson experts, with a softmax or constant gate, `top_k` and
     `combine="average"`. The outputs of the model are those of `predict`, of shape (n_samples, 1) or
-    (n_samples, n_outputs); for a classifier the labels and the probabilities.
+    (n_samples, n_outputs); for a classifier the labels and the probabilities. Its metadata have the
+    names of the experts, of a mixture or of a pipeline that ends in one, as a JSON list with the
+    key "skmoe.expert_names".
 
     Parameters
     ----------
@@ -66,7 +73,11 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     """
     skl2onnx = import_skl2onnx("to_onnx")
     register_converters()
-    return skl2onnx.to_onnx(model, X, **options)
+    onnx_model = skl2onnx.to_onnx(model, X, **options)
+    names = getattr(final_estimator(model), "expert_names_", None)
+    if names is not None:
+        onnx_model.metadata_props.add(key=NAMES_KEY, value=json.dumps(names))
+    return onnx_model
 
 
 def register_converters() -> None:

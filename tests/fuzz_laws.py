@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 
+from skmoe._mixture.numbering import SHARE_RTOL
 from skmoe.inspection import export_mermaid, export_text
 from skmoe.protocols import SupportsDistribution, missing_methods
 
@@ -52,7 +53,7 @@ def check(seed):
     draw = Draw([seed, 1])
     try:
         moe = fit(case)
-        for law in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one):
+        for law in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one, shares_fall):
             law(case, moe)
         for index in draw.rng.permutation(len(LAWS))[:4]:
             LAWS[index](case, moe, draw)
@@ -142,6 +143,15 @@ def numbers_are_finite(case, moe):
     if case.family is not None and hasattr(moe, "noise_variance_"):
         assert np.isfinite(moe.noise_variance_).all()
         assert (moe.noise_variance_ > 0).all()
+
+
+def shares_fall(case, moe):
+    """Experts are numbered by their shares, unless the user has given something for each."""
+    if isinstance(moe.expert, list) or not isinstance(moe.init, str):
+        return
+    n_starts = len(moe.start_traces_) if moe.combine == "average" else 1
+    share = moe.weights_.reshape(n_starts, -1)
+    assert (share <= np.minimum.accumulate(share, axis=1) / (1.0 - SHARE_RTOL)).all(), share
 
 
 def probabilities_sum_to_one(case, moe):

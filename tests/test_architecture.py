@@ -198,7 +198,8 @@ def test_the_posterior_is_computed_in_one_module():
 def test_private_state_of_estimators_is_one_list():
     from skmoe._estimators.warm_start import PRIVATE_ATTRIBUTES
 
-    assert set(PRIVATE_ATTRIBUTES) == {"_fitted", "_training_state", "_single_output"}
+    known = {"_fitted", "_training_state", "_single_output", "_expert_names"}
+    assert set(PRIVATE_ATTRIBUTES) == known
     found = set()
     for name, tree in TREES.items():
         if room(name) != "_estimators":

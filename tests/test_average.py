@@ -114,7 +114,7 @@ def test_users_paths():
     frame = moe.summary().to_frame()
     assert_allclose(frame.loc[("expert 5", "", "x1"), "estimate"], moe.coef_[5, 1])
     assert "mean over 3 starts" in str(moe.summary(X, y))
-    assert "Expert 5 (linear, start 2)" in str(moe.summary(X, y))
+    assert "expert 5 (linear, start 2)" in str(moe.summary(X, y))
     with pytest.raises(ValueError, match="a gate with smooth coefficients"):
         moe.inference(X, y)
     moe.set_params(combine="best").fit(X, y)

@@ -180,7 +180,7 @@ def test_one_expert_is_used_for_every_unit():
     X, y, units = customers()
     moe = MixtureOfExpertsRegressor(1).fit(X, y, units=units)
     assert moe.summary().experts[0].gate_description == "used for every unit"
-    assert "Expert 0 (linear): 100.0 % of the units" in str(moe.summary())
+    assert "expert 0 (linear): 100.0 % of the units" in str(moe.summary())
 
 
 def test_shares_of_other_fits_are_those_of_rows():

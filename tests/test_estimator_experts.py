@@ -734,7 +734,8 @@ def test_the_gate_of_the_documentation(monkeypatch):
         for alpha in (1e-6, 1e6)
     )
     constant = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(features, y)
-    assert_allclose(weak.fit(features, y).weights_, constant.weights_, atol=1e-3)
+    # The gate does not tell how its experts are reordered.
+    assert_allclose(np.sort(weak.fit(features, y).weights_), constant.weights_[::-1], atol=1e-3)
     assert_allclose(strong.fit(features, y).weights_, 0.5, atol=1e-3)
     assert np.diff(weak.lower_bounds_).min() > -1e-10
     with pytest.raises(ValueError, match=r"DirichletGate has no methods? score_rows"):

@@ -118,7 +118,7 @@ def test_classifiers_weigh_what_the_base_says(n_classes):
     assert list(moe.gate_feature_names_)[3:] == [f"base_{c}" for c in moe.classes_]
     with pytest.raises(ValueError, match="base"):
         moe.inference(X, labels)
-    assert "Expert 1" in str(moe.summary(X, labels))
+    assert "expert 1" in str(moe.summary(X, labels))
 
 
 def test_rows_are_a_weighted_set_with_a_base():

@@ -796,7 +796,7 @@ def test_notebooks_show_the_experts(regression, trees, classification):
     for page in (html(moe), moe._repr_html_()):
         assert "sk-top-container" in page  # scikit-learn's own
         for k, row in enumerate(cells(page)):
-            assert row[:2] == [str(k), "linear"]
+            assert row[:2] == [f"expert {k}", "linear"]
             assert row[2].endswith(f"{100 * moe.weights_[k]:.0f} %")
             assert row[3] == f"{moe.load_[k]:.6g}"
             assert row[4] == f"{np.sqrt(moe.noise_variance_[k]):.3g}"

@@ -618,8 +618,8 @@ def test_collapsed_experts_are_counted_by_weight():
     joint = joint_log_density(moe, X, y)
     resp = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
     assert_allclose(usage.responsibility_mass, weight @ resp)
-    with pytest.warns(UserWarning, match=r"collapsed, .* 1 \(1 of 40 rows\)"):
-        warn_collapsed(np.array([39.0, 1.0]))
+    with pytest.warns(UserWarning, match=r"collapsed, .* small \(1 of 40 rows\)"):
+        warn_collapsed(np.array([39.0, 1.0]), ["large", "small"])
 
 
 def normal_scores(X, y, weight, train, test):

@@ -15,7 +15,8 @@ from skmoe._numerics.offset_design import OffsetDesign
 from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES as DISTRIBUTION_FAMILIES
 from skmoe.gates import GATES
-from skmoe.protocols import Experts, Gate
+from skmoe.gates._averaged import AveragedGate, AverageParams
+from skmoe.protocols import Experts, Gate, SupportsReordering, has_capability
 
 RNG = np.random.default_rng(0)
 N_ROWS, N_EXPERTS = 80, 3
@@ -352,3 +353,46 @@ def test_projections_share_what_is_shared(rng):
     assert_allclose(projected.log_variance[0], params.log_variance.mean(axis=0))
     for ours, again in zip(projected, family.project(projected), strict=True):
         assert_array_equal(ours, again)
+
+
+@pytest.mark.parametrize(("family", "y"), FAMILIES)
+def test_experts_of_a_family_can_be_numbered_in_any_order(family, y, rng):
+    assert has_capability(family, SupportsReordering)
+    params = family.project(somewhere(family.init_params(N_EXPERTS, 3), rng))
+    order = np.array([2, 0, 1])
+    moved = family.reorder(params, order)
+    assert_array_equal(family.log_prob(moved, DESIGN, y), family.log_prob(params, DESIGN, y)[order])
+    assert_array_equal(family.mean(moved, DESIGN), family.mean(params, DESIGN)[order])
+    assert family.penalty(moved) == pytest.approx(family.penalty(params), rel=1e-12)
+    assert_params_equal(family.reorder(moved, np.argsort(order)), params)
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_experts_of_a_gate_can_be_numbered_in_any_order(gate, rng):
+    assert has_capability(gate, SupportsReordering)
+    params = gate.project(somewhere(gate.init_params(N_EXPERTS, 3), rng))
+    order = np.array([2, 0, 1])
+    moved = gate.reorder(params, order)
+    assert_allclose(gate.log_prob(moved, DESIGN), gate.log_prob(params, DESIGN)[order], rtol=1e-12)
+    assert gate.penalty(moved) == pytest.approx(gate.penalty(params), rel=1e-12, abs=1e-12)
+    assert_params_equal(gate.reorder(moved, np.argsort(order)), params)
+
+
+@pytest.mark.parametrize("gate", ALL_GATES)
+def test_experts_of_an_average_are_reordered_within_each_start(gate, rng):
+    averaged = AveragedGate(gate, None)
+    starts = [gate.project(somewhere(gate.init_params(N_EXPERTS, 3), rng)) for _ in range(2)]
+    order = np.array([2, 0, 1, 4, 5, 3])
+    moved = averaged.reorder(AverageParams(tuple(starts)), order)
+    before = averaged.log_prob(AverageParams(tuple(starts)), DESIGN)
+    assert_allclose(averaged.log_prob(moved, DESIGN), before[order], rtol=1e-12)
+
+
+def test_experts_with_families_of_their_own_keep_their_numbers():
+    families = tuple(DISTRIBUTION_FAMILIES[name]() for name in ("poisson", "negative_binomial"))
+    assert not has_capability(GeneralizedLinearExperts(families), SupportsReordering)
+
+
+def assert_params_equal(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert_array_equal(one, other)

@@ -76,7 +76,9 @@ PUBLIC = {
         "SupportsGateInference",
         "SupportsInference",
         "SupportsONNX",
+        "SupportsReordering",
         "SupportsStreaming",
+        "permute_experts",
         "split_offset",
     ],
     "skmoe.recipes": [
@@ -85,7 +87,7 @@ PUBLIC = {
         "strong_classifier",
         "strong_regressor",
     ],
-    "skmoe.reports": ["ExpertSummary", "Inference", "NExpertsTest", "Summary"],
+    "skmoe.reports": ["ExpertSummary", "Explanation", "Inference", "NExpertsTest", "Summary"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 
@@ -114,7 +116,7 @@ from skmoe.gates import SoftmaxGate
 from skmoe.inspection import ConvergenceDisplay, ExpertsDisplay, export_mermaid, export_text
 from skmoe.metrics import neg_crps_scorer
 from skmoe.onnx import to_onnx
-from skmoe.reports import Inference, Summary
+from skmoe.reports import Explanation, Inference, Summary
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(300, 2))
@@ -137,6 +139,9 @@ distribution: PredictiveDistribution = moe.predict_dist(X)
 median: npt.NDArray[np.float64] = distribution.median
 inference: Inference = moe.inference(X, y)
 summary: Summary = moe.summary(X, y)
+explanation: Explanation = moe.explain(X)
+slope: npt.NDArray[np.float64] = explanation.slope
+names: list[str] = moe.set_expert_names(["falls", "rises"]).expert_names_
 print(inference, summary, summary.to_frame(), export_text(moe), export_mermaid(moe))
 crps: float = neg_crps_scorer(moe, X, y)
 ConvergenceDisplay.from_estimator(moe).plot()

@@ -42,13 +42,13 @@ def test_a_summary_agrees_with_the_estimator(fitted):
         assert_allclose(expert.rows, joint_rows[k])
         assert_allclose(expert.load, moe.load_[k])
         assert_allclose(expert.noise, np.sqrt(moe.noise_variance_[k]))
-        assert f"Expert {k} (linear): {100 * moe.weights_[k]:.1f} % of the rows" in text
+        assert f"expert {k} (linear): {100 * moe.weights_[k]:.1f} % of the rows" in text
     assert float(summary.facts["log-likelihood"]) == pytest.approx(
         moe.score_samples(X, y).sum(), rel=1e-5
     )
     for name, method in (("AIC", moe.aic), ("BIC", moe.bic), ("ICL", moe.icl)):
         assert float(summary.facts[name]) == pytest.approx(method(X, y), rel=1e-5)
-    block = text[text.index("Expert 1") :]
+    block = text[text.index("expert 1 (") :]
     found = moe.inference(X, y)
     index = found.terms.index(("expert 1", "", "age"))
     estimate, error, z = numbers_after("age", block)[:3]

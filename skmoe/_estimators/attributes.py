@@ -15,6 +15,7 @@ from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitProblem
 from skmoe._estimators.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
+from skmoe._inference.labels import printable_name
 from skmoe._mixture.acceleration import aitken_gap
 from skmoe._mixture.collapse import is_collapsed
 from skmoe._mixture.em import EMResult
@@ -126,13 +127,14 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
         )
 
 
-def warn_collapsed(responsibility_mass: Array) -> None:
+def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
     """Warn if experts have lost their rows."""
     total = responsibility_mass.sum()
-    collapsed = np.flatnonzero(is_collapsed(responsibility_mass))
-    if len(collapsed):
+    collapsed = np.flatnonzero(is_collapsed(responsibility_mass)).tolist()
+    if collapsed:
         masses = ", ".join(
-            f"{k} ({responsibility_mass[k]:.2g} of {total:.6g} rows)" for k in collapsed
+            f"{printable_name(names[k])} ({responsibility_mass[k]:.2g} of {total:.6g} rows)"
+            for k in collapsed
         )
         warnings.warn(
             f"Experts have collapsed, leaving their rows to others: {masses}. Use fewer "
@@ -170,14 +172,14 @@ def warn_half_life(half_life: Any) -> None:
         )
 
 
-def warn_dispersion_at_bound(fitted: FittedMixture) -> None:
+def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> None:
     """Warn if some experts have a dispersion at its bound.
 
     If all have, y is a function of X, and nothing is wrong.
     """
     at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
     if at_bound.any() and not at_bound.all():
-        named = ", ".join(str(k) for k in np.flatnonzero(at_bound))
+        named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warnings.warn(
             f"The noise variance of some experts is at its floor: {named}. They repeat the "
             "target of their rows. Increase dispersion_prior, use fewer experts (n_experts), or "

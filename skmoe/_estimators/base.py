@@ -25,12 +25,14 @@ from skmoe._estimators.attributes import (
 )
 from skmoe._estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._estimators.dask_methods import supports_dask
+from skmoe._estimators.expert_names import ExpertNamesMixin
 from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
 from skmoe._estimators.new_rows import NewRowsMixin
+from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters import FitParameters, validate_parameters
 from skmoe._estimators.part_parameters import accepts_missing
@@ -41,7 +43,7 @@ from skmoe._estimators.stacking import fit_whole_models
 from skmoe._estimators.tasks import Task
 from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.unit_checks import validate_units
-from skmoe._estimators.warm_start import TrainingState, previous_fit
+from skmoe._estimators.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -60,6 +62,7 @@ class BaseMixtureOfExperts(
     ReportingMixin,
     SerializationMixin,
     StreamingMixin,
+    ExpertNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,
@@ -183,7 +186,7 @@ class BaseMixtureOfExperts(
             given = given if uses_groups(self) else given._replace(groups=None)
         params = fixed._validate_parameters()
         options = FitOptions(
-            previous=previous_fit(self, params.warm_start),
+            previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
             noise_variance=noise_variance,
             counts_previous=on_resumable_iteration is not None,
         )
@@ -205,8 +208,10 @@ class BaseMixtureOfExperts(
             model, final_params = average_starts(model, [start.params for start in starts])
             final_run = run._replace(params=final_params, resume_state=None)
         usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
+        continued = None if options.counts_previous else options.previous
+        final_run, usage, order = in_final_order(params, continued, model, final_run, usage)
         attributes = attributes_of_run(problem, final_run, model) | selected
-        state = attributes["_training_state"]
+        state = attributes["_training_state"]._replace(numbering=order)
         attributes |= {
             "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
             "n_experts_": model.n_experts,
@@ -220,8 +225,9 @@ class BaseMixtureOfExperts(
         # do whole models that explain no row.
         mass = usage.responsibility_mass
         harmless = averaged or not params.specialize
-        warn_collapsed(np.full(1, mass.sum()) if harmless else mass)
-        warn_dispersion_at_bound(self._fitted)
+        if not harmless:
+            warn_collapsed(mass, self.expert_names_)
+        warn_dispersion_at_bound(self._fitted, self.expert_names_)
         warn_special_losses(params)
         warn_half_life(self.half_life)
         return self
@@ -248,8 +254,8 @@ class BaseMixtureOfExperts(
         return starts, final
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
-        """Replace all public fitted attributes of the previous fit."""
-        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+        """Replace all fitted attributes of the previous fit."""
+        for name in fitted_attributes(self):
             delattr(self, name)
         for name, value in attributes.items():
             setattr(self, name, value)

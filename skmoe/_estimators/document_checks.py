@@ -20,8 +20,9 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.attributes import attributes_of_mixture
+from skmoe._estimators.expert_names import check_expert_names
 from skmoe._estimators.plain_values import field_names
-from skmoe._estimators.warm_start import PRIVATE_ATTRIBUTES, TrainingState
+from skmoe._estimators.warm_start import OPTIONAL_ATTRIBUTES, PRIVATE_ATTRIBUTES, TrainingState
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
@@ -208,8 +209,12 @@ def _check_predictions(fitted: FittedMixture) -> None:
 
 def check_training_state(state: TrainingState, fitted: FittedMixture) -> None:
     """A state of EM from which the mixture of the document can be fitted further."""
-    resume_state = state.resume_state
-    _require(state == TrainingState(resume_state), "the training state has rows")
+    resume_state, numbering = state.resume_state, state.numbering
+    plain = TrainingState(resume_state=resume_state, numbering=numbering)
+    _require(state == plain, "the training state has rows")
+    if numbering is not None:
+        is_permutation = sorted(numbering) == list(range(fitted.model.n_experts))
+        _require(is_permutation, "the numbers of the experts are no permutation")
     if resume_state is None:
         return
     for params in (resume_state.hessian_params, resume_state.squarem_start):
@@ -239,6 +244,8 @@ def _check_attributes(estimator: Any, attributes: Mapping[str, Any]) -> None:
     arrays = dict(REQUIRED_ARRAYS)
     if is_classifier(estimator):
         arrays |= CLASSIFIER_ARRAYS
+    absent = set(OPTIONAL_ATTRIBUTES) - set(attributes)
+    private = {name: hint for name, hint in private.items() if name not in absent}
     _check_names("is missing", {*private, *SCALAR_TYPES, *arrays, *LISTS} - set(attributes))
     optional = {name: hint for name, hint in OPTIONAL_SCALARS.items() if name in attributes}
     for name, hint in (private | SCALAR_TYPES | optional).items():
@@ -340,6 +347,8 @@ def _check_values(
     single = not by_type.get(bool) or len(outputs.center) == 1
     _require(single, "there is more than the single output")
     _require(attributes["n_experts_"] == n_experts, "n_experts_ is not that of the mixture")
+    if "_expert_names" in attributes:
+        check_expert_names("names of experts", attributes["_expert_names"], n_experts)
     for name in ("n_iter_", "n_units_"):
         _require(attributes.get(name, 1) >= 1, f"{name} is not positive")
     lower_bounds = attributes["lower_bounds_"]

@@ -8,10 +8,11 @@ from typing import Any
 
 from skmoe._inference.labels import (
     counted_noun,
-    expert_names,
+    expert_kinds,
     format_percent,
     named_dispersions,
     noise_std,
+    printable_name,
 )
 
 # Text and borders have the colours of the page, so that the table is legible on dark ones too.
@@ -55,7 +56,7 @@ def experts_table(estimator: Any) -> str:
     head = ["expert", "kind", f"share of the {counted}s", "rows routed to it"]
     if std is not None:
         head.append("noise (std. deviation)")
-    names = expert_names(
+    kinds = expert_kinds(
         estimator.expert,
         n_experts,
         getattr(estimator, "experts_", ()),
@@ -66,11 +67,11 @@ def experts_table(estimator: Any) -> str:
     columns = list(dict.fromkeys(column for named in dispersions for column in named))
     head += columns
     rows = []
-    for k, name in enumerate(names):
+    for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
         weight = estimator.weights_[k]
         cells = [
-            str(k),
-            escape(name),
+            escape(printable_name(name)),
+            escape(kind),
             BAR.format(width=100 * weight) + escape(format_percent(weight)),
             f"{estimator.load_[k]:.6g}",
         ]

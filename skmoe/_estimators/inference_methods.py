@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_weights
@@ -27,11 +26,13 @@ from skmoe._inference.coefficients import (
 )
 from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.explanation import (
+    Explanation,
     explain_predictions,
     has_nonlinear_mean,
     mean_derivatives,
+    row_labels,
 )
-from skmoe._inference.labels import Labels, expert_names, feature_labels, gate_name
+from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
@@ -52,6 +53,7 @@ class ReportingMixin(CriteriaMixin):
     expert: Any
     gate: Any
     n_experts_: int
+    expert_names_: list[str]
     n_features_in_: int
     gate_feature_names_: Any
 
@@ -178,7 +180,8 @@ class ReportingMixin(CriteriaMixin):
         return Labels(
             type(self).__name__,
             gate_name(self.gate),
-            expert_names(
+            self.expert_names_,
+            expert_kinds(
                 self.expert,
                 self.n_experts_,
                 getattr(self, "experts_", ()),
@@ -275,7 +278,7 @@ class ReportingMixin(CriteriaMixin):
 
     # --- explanation ---
 
-    def explain(self, X: Any, offset: Any = None) -> Bunch:
+    def explain(self, X: Any, offset: Any = None) -> Explanation:
         """Contributions of experts, gate and features to the prediction of each row.
 
         Parameters
@@ -287,7 +290,9 @@ class ReportingMixin(CriteriaMixin):
 
         Returns
         -------
-        explanation : Bunch
+        explanation : Explanation
+            A dict of arrays with names, which `to_frame` returns as a pandas frame:
+
             gate : ndarray of shape (n_samples, n_experts)
                 Probabilities of the experts.
             experts : ndarray
@@ -303,11 +308,19 @@ class ReportingMixin(CriteriaMixin):
         """
         given = {} if offset is None else {"offset": offset}
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
-        if not hasattr(self, "coef_"):
-            return Bunch(gate=gate, experts=means)
-        derivative = self._mean_derivative(X, **given) if has_nonlinear_mean(self._fitted) else None
-        explained = explain_predictions(self._fitted, vars(self), gate, means, derivative)
-        return Bunch(gate=gate, experts=means, **explained)
+        arrays = {"gate": gate, "experts": means}
+        if hasattr(self, "coef_"):
+            nonlinear = has_nonlinear_mean(self._fitted)
+            derivative = self._mean_derivative(X, **given) if nonlinear else None
+            arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
+        labels, classes = self._labels(), getattr(self, "classes_", None)
+        return Explanation(
+            arrays,
+            expert_names=labels.experts,
+            feature_names=labels.features,
+            response_names=self._response_names() if classes is None else list(map(str, classes)),
+            index=row_labels(X),
+        )
 
     @supports_dask
     def _mean_derivative(self, X: Any, offset: Any = None) -> Array:

@@ -16,6 +16,7 @@ class ObservedRowsMixin:
     """What a fitted mixture computes from observed targets."""
 
     _fitted: FittedMixture
+    expert_names_: list[str]
     _validate_unit_rows: Any
     predict: Any
 
@@ -68,7 +69,9 @@ class ObservedRowsMixin:
         data = X, y, sample_weight, offset
         rows, labels = self._validate_unit_rows("responsibilities", data, units)
         resp = self._fitted.responsibilities(rows).T
-        return resp if labels is None else UnitResponsibilities(labels, resp)
+        if labels is None:
+            return resp
+        return UnitResponsibilities(labels, resp, self.expert_names_)
 
     @supports_dask
     def score_samples(

@@ -38,6 +38,7 @@ from skmoe._mixture.online import OnlineState
 from skmoe._mixture.runs import EMProblem
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsReordering, permute_experts
 
 # Maximum number of EM iterations on the first batch, which is only an initialisation.
 INIT_MAX_ITER = 30
@@ -46,13 +47,14 @@ INIT_MAX_ITER = 30
 # amount.
 MIN_REINITIALIZATION_GAIN = 10.0
 
-# Fitted attributes that the first batch determines.
+# Fitted attributes that the first batch determines, and the names that the user gives.
 FIRST_BATCH_ATTRIBUTES = (
     "n_features_in_",
     "n_experts_",
     "feature_names_in_",
     "classes_",
     "_single_output",
+    "_expert_names",
 )
 
 
@@ -258,7 +260,8 @@ def _initialize(
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
     batch = _validate_batch(validation_copy, params, data)
-    if numbered_like is not None:
+    # Experts with families of their own have the numbers of the list.
+    if numbered_like is not None and not model.experts.limitation(SupportsReordering):
         # Square roots, because the product of two responsibilities is weighted.
         weight = 1.0 if batch.units is not None else np.sqrt(batch.weight)
         resp, previous = (
@@ -311,7 +314,7 @@ def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> R
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
     """Parameters with experts reordered to maximise the agreement with `previous` (K, n)."""
     _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
-    return Params(*(type(part)(*(values[order] for values in part)) for part in params))
+    return Params(*(permute_experts(part, order) for part in params))
 
 
 def _check_stream_width(problem: EMProblem) -> None:

@@ -176,7 +176,10 @@ def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> Trai
     if previous is None:
         return data
     check_n_features(data.X.shape[1], previous.fitted.preprocessor.n_features)
-    return data._replace(previous=previous, init=previous.fitted.params)
+    names = previous.expert_names
+    named = {} if names is None else {"_expert_names": names}
+    attributes = data.attributes | named
+    return data._replace(previous=previous, init=previous.fitted.params, attributes=attributes)
 
 
 def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:

@@ -143,6 +143,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     n_experts_ : int
         Number of experts; of all starts together with `combine="average"`, those of the first
         start first.
+    expert_names_ : list of str of length n_experts
+        Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         predictions are averaged; with `specialize=False`
@@ -185,7 +187,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
-        Mean gate probability of each expert over the rows, or units, of the fit.
+        Mean gate probability of each expert over the rows, or units, of the fit: in descending
+        order, unless the user gave the order (a list of experts or families, or `init`).
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.

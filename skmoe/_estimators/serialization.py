@@ -174,9 +174,13 @@ def _without_generators(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes without what only later fits use, except for the state of EM."""
     return {
-        name: TrainingState(value.resume_state) if isinstance(value, TrainingState) else value
+        name: _without_rows(value) if isinstance(value, TrainingState) else value
         for name, value in attributes.items()
     }
+
+
+def _without_rows(state: TrainingState) -> TrainingState:
+    return TrainingState(resume_state=state.resume_state, numbering=state.numbering)
 
 
 def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:

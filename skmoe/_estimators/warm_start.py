@@ -17,7 +17,10 @@ from skmoe._mixture.model import MixtureModel, Params
 from skmoe._numerics.typing import Array
 
 # Private fitted attributes; serialization, checkpoints and Dask use this list.
-PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output")
+PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output", "_expert_names")
+
+# Those of them that not every fit has.
+OPTIONAL_ATTRIBUTES = ("_expert_names",)
 
 
 # Tolerance, in standard deviations, between moments of the same rows in other blocks.
@@ -39,6 +42,8 @@ class TrainingState(NamedTuple):
     cross_fit_cache: CrossFitCache | None = None
     online_state: Any = None  # OnlineState of `partial_fit`
     row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
+    # Numbers of the experts within EM; None if they are those of the fit.
+    numbering: tuple[int, ...] | None = None
 
 
 class PreviousFit(NamedTuple):
@@ -47,14 +52,15 @@ class PreviousFit(NamedTuple):
     fitted: FittedMixture
     training_state: TrainingState
     classes: Array | None
+    expert_names: tuple[str, ...] | None  # that the user gave
 
 
 def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
     """The previous fit of an estimator, if a warm start continues it."""
     if not warm_start or not hasattr(estimator, "_fitted"):
         return None
-    classes = getattr(estimator, "classes_", None)
-    return PreviousFit(estimator._fitted, estimator._training_state, classes)
+    classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
+    return PreviousFit(estimator._fitted, estimator._training_state, classes, names)
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:

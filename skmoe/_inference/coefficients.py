@@ -31,7 +31,7 @@ DERIVATIVE_RTOL = 1e-9
 class Term(NamedTuple):
     """Name of a coefficient."""
 
-    part: str  # "expert 0", ..., "all experts" for shared slopes, or "gate"
+    part: str  # name of an expert, "all experts" for shared slopes, or "gate"
     response: str  # output, class, or expert of the gate's logit; empty if there is one only
     name: str  # of the feature, "(Intercept)", or the name of a dispersion parameter
 
@@ -156,16 +156,13 @@ def gate_column_index(preprocessor: Preprocessor) -> Array:
     return np.asarray(preprocessor.gate_columns)
 
 
-def coefficient_terms(
-    layout: CoefficientLayout, features: Sequence[str], gate_features: Sequence[str]
-) -> list[Term]:
-    """Names of the coefficients, given those of the columns of `coef_` and `gate_coef_`."""
+def coefficient_terms(layout: CoefficientLayout, labels: Labels) -> list[Term]:
+    """Names of the coefficients, from those of experts, features and columns of the gate."""
     responses = layout.responses if len(layout.responses) > 1 else [""] * len(layout.responses)
-    names = [INTERCEPT, *(features[j] for j in layout.expert_columns)]
-    gate_terms = [INTERCEPT, *(gate_features[j] for j in layout.gate_column_index)]
-    experts = [f"expert {k}" for k in range(layout.n_experts)]
+    names = [INTERCEPT, *(labels.features[j] for j in layout.expert_columns)]
+    gate_terms = [INTERCEPT, *(labels.gate_features[j] for j in layout.gate_column_index)]
     terms = []
-    for expert in experts:
+    for expert in labels.experts:
         parts = [ALL_EXPERTS if shared else expert for shared in layout.shared_terms]
         terms += [
             Term(part, response, name)
@@ -178,7 +175,7 @@ def coefficient_terms(
             for response in responses
         ]
     if layout.has_gate:
-        terms += [Term(GATE, expert, name) for expert in experts for name in gate_terms]
+        terms += [Term(GATE, expert, name) for expert in labels.experts for name in gate_terms]
     selected: list[Term] = layout.select(terms)
     return selected
 
@@ -214,7 +211,7 @@ def make_coefficients(
     reference: int | None = None,
 ) -> Coefficients:
     """Named coefficients from the fitted attributes."""
-    terms = coefficient_terms(layout, labels.features, labels.gate_features)
+    terms = coefficient_terms(layout, labels)
     width = 1 + len(layout.expert_columns)
     of_expert = np.repeat([False, True], [len(layout.responses) * width, layout.n_dispersion])
     flags = np.zeros((2, len(terms)), dtype=bool)  # those of the gate are neither

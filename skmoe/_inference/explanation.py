@@ -2,13 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from skmoe._data.checks import check_choice
+from skmoe._data.dask_chunks import is_dask
+from skmoe._inference.labels import printable_name
+from skmoe._inference.results import WIDTH
+from skmoe._inference.tables import FrameRepr
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
+from skmoe._optional import import_pandas
+
+# Arrays of an explanation whose columns are experts; those of others are features.
+OF_EXPERTS = ("gate", "experts")
+
+# Least width of the names of the arrays.
+MIN_QUANTITY_WIDTH = 11
+
+
+class Explanation(FrameRepr, dict[str, Array]):
+    """Contributions of experts, gate and features to the predictions of rows.
+
+    Returned by the method `explain` of a fitted estimator; it is not constructed by hand. It is a
+    dict of arrays, which are attributes too. Which of the four there are depends on the mixture.
+
+    Attributes
+    ----------
+    gate : ndarray of shape (n_samples, n_experts)
+        Probabilities of the experts.
+    experts : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_responses)
+        Predictions of the experts.
+    slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
+        Derivatives of the means of the experts by the features, averaged with the gate.
+    gate_effect : ndarray of the shape of `slope`
+        Derivatives of the prediction by the features through the gate.
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    feature_names : list of str of length n_features
+        Names of the features.
+    response_names : list of str of length n_responses
+        Names of the outputs, or of the classes.
+    index : pandas.Index or None
+        Labels of the rows, if they came in a pandas frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = pd.DataFrame({"depth": np.linspace(-3, 3, 200)})
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, 1 - X.depth.abs())
+    >>> explanation = moe.explain(X)
+    >>> explanation
+    Explanation of 200 rows
+      gate         200 x 2  expert 0, expert 1
+      experts      200 x 2  expert 0, expert 1
+      slope        200 x 1  depth
+      gate_effect  200 x 1  depth
+    >>> explanation.to_frame("slope").loc[[0, 199]].round(1)
+    name  depth
+    0       1.0
+    199    -1.0
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array],
+        *,
+        expert_names: Sequence[str],
+        feature_names: Sequence[str],
+        response_names: Sequence[str],
+        index: Any = None,
+    ) -> None:
+        super().__init__(arrays)
+        self.expert_names = list(expert_names)
+        self.feature_names = list(feature_names)
+        self.response_names = list(response_names)
+        self.index = index
+
+    def __getattr__(self, name: str) -> Array:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this explanation has no {name}; it has {list(self)}") from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+    def to_frame(self, what: str | None = None) -> Any:
+        """A pandas frame with a row for each row that was explained.
+
+        Parameters
+        ----------
+        what : {"gate", "experts", "slope", "gate_effect"}, default=None
+            The array to return, with the names of experts or features as columns. None returns all,
+            side by side.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            With the index of the rows, if they came in a pandas frame. Columns have several levels
+            if all arrays are returned, or if there are several outputs or classes.
+
+        Raises
+        ------
+        ValueError
+            If the explanation has no such array.
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = import_pandas("Explanation.to_frame")
+        if what is not None:
+            check_choice("what", what, tuple(self))
+        quantities = list(self) if what is None else [what]
+        labels = [(quantity, *pair) for quantity in quantities for pair in self._columns(quantity)]
+        columns = pandas.MultiIndex.from_tuples(labels, names=["quantity", "response", "name"])
+        if not any(response for _, response, _ in labels):
+            columns = columns.droplevel("response")
+        columns = columns if what is None else columns.droplevel("quantity")
+        values = np.hstack([self._matrix(quantity) for quantity in quantities])
+        return pandas.DataFrame(values, index=self.index, columns=columns)
+
+    def _names(self, quantity: str) -> list[str]:
+        return self.expert_names if quantity in OF_EXPERTS else self.feature_names
+
+    def _columns(self, quantity: str) -> list[tuple[str, str]]:
+        """Response, which is empty if there is one only, and name of each column of an array."""
+        responses = self.response_names if self[quantity].ndim == 3 else [""]
+        return [(response, name) for response in responses for name in self._names(quantity)]
+
+    def _matrix(self, quantity: str) -> Array:
+        """An array as a table with these columns."""
+        values = np.asarray(self[quantity])
+        if values.ndim == 3 and quantity in OF_EXPERTS:
+            values = values.transpose(0, 2, 1)
+        return values.reshape(len(values), -1)
+
+    def __repr__(self) -> str:
+        lines = [f"Explanation of {self.gate.shape[0]} rows"]
+        shapes = [" x ".join(map(str, values.shape)) for values in self.values()]
+        width = max(map(len, shapes))
+        for quantity, shape in zip(self, shapes, strict=True):
+            axes = [self._names(quantity)]
+            if self[quantity].ndim == 3:
+                axes.insert(1 if quantity in OF_EXPERTS else 0, self.response_names)
+            named = "; ".join(", ".join(map(printable_name, names)) for names in axes)
+            line = f"  {quantity:<{MIN_QUANTITY_WIDTH}}  {shape:<{width}}  "
+            lines.append(line + textwrap.shorten(named, WIDTH - len(line), placeholder="..."))
+        return "\n".join(lines)
+
+
+def row_labels(X: Any) -> Any:
+    """The index of a pandas frame; None for other rows, whose index is their number."""
+    return X.index if hasattr(X, "iloc") and not is_dask(X) else None
 
 
 def has_nonlinear_mean(mixture: FittedMixture) -> bool:

@@ -38,6 +38,7 @@ class Labels(NamedTuple):
     estimator: str
     gate: str
     experts: list[str]
+    kinds: list[str]  # of the experts
     features: list[str]
     gate_features: list[str]  # columns of `gate_coef_`
 
@@ -69,13 +70,18 @@ def gate_name(gate: Any) -> str:
     return gate if isinstance(gate, str) else type(gate).__name__
 
 
-def expert_names(
+def default_expert_names(n_experts: int) -> list[str]:
+    """Names of experts that the user has not named."""
+    return [f"expert {k}" for k in range(n_experts)]
+
+
+def expert_kinds(
     expert: Any,
     n_experts: int,
     models: Sequence[Sequence[Any]] = (),
     families: Sequence[Any] = (),
 ) -> list[str]:
-    """Name of each expert: its family, the class of its estimators, or the kind that was chosen.
+    """Kind of each expert: its family, the class of its estimators, or the kind that was chosen.
 
     `expert` is the parameter of the estimator, `models` its attribute `experts_` and `families` its
     attribute `families_`, if it has them.

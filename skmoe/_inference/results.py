@@ -10,6 +10,13 @@ from scipy.special import ndtr, ndtri
 
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
 from skmoe._inference.labels import printable_line, printable_name
+from skmoe._inference.tables import (
+    COLUMN_WIDTH,
+    FrameRepr,
+    exponential,
+    format_number,
+    two_columns,
+)
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -31,13 +38,11 @@ FOOTNOTES = {
     "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
 }
 
-# Width of a number in a table, and least width of the names of terms.
-COLUMN_WIDTH = 11
-
+# Least width of the names of terms.
 MIN_NAME_WIDTH = 20
 
 
-class Inference:
+class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
     Returned by the method `inference` of a fitted estimator. Terms without a standard error have
@@ -49,7 +54,7 @@ class Inference:
     Attributes
     ----------
     terms : list of (part, response, name)
-        Names of the coefficients: the part, "expert 0" or "gate"; the output or class of the
+        Names of the coefficients: the part, an expert's name or "gate"; the output or class of the
         expert, or the expert of the gate's logit; the feature.
     estimates : ndarray of shape (n_terms,)
         Coefficients in the units of the data.
@@ -165,7 +170,7 @@ class Inference:
         }
         if self.has_ratio.any():
             for name in ("estimate", "lower", "upper"):
-                ratio = _exponential(columns[name], self.has_ratio)
+                ratio = exponential(columns[name], self.has_ratio)
                 columns["ratio" if name == "estimate" else f"ratio {name}"] = ratio
         return pandas.DataFrame(
             columns | {"reason": self.reasons},
@@ -182,6 +187,8 @@ class ExpertSummary:
 
     Attributes
     ----------
+    name : str
+        Its name, as in `expert_names_`.
     gate_description : str
         The rows for which the gate chooses it.
     kind : str
@@ -201,6 +208,7 @@ class ExpertSummary:
         deviation of the column in the fit. Empty for a gate without slopes.
     """
 
+    name: str
     gate_description: str
     kind: str
     share: float
@@ -269,7 +277,7 @@ class Summary:
         Returns
         -------
         frame : pandas.DataFrame
-            One row for each term, or for each expert.
+            One row for each term, or for each expert, indexed by its name.
 
         Raises
         ------
@@ -281,8 +289,7 @@ class Summary:
         pandas = import_pandas("Summary.to_frame")
         if what == "experts":
             frame = pandas.DataFrame([vars(expert) for expert in self.experts])
-            frame.index.name = "expert"
-            return frame
+            return frame.set_index(frame.pop("name").rename("expert"))
         if what != "coefficients" or self._coefficients is None:
             raise ValueError(
                 f'what must be "experts" or, for experts with coefficients, "coefficients"; got '
@@ -294,16 +301,16 @@ class Summary:
         index = pandas.MultiIndex.from_tuples(terms, names=["part", "response", "term"])
         columns = {"estimate": values}
         if has_ratio.any():
-            columns["ratio"] = _exponential(values, has_ratio)
+            columns["ratio"] = exponential(values, has_ratio)
         return pandas.DataFrame(columns, index=index)
 
     def __str__(self) -> str:
         with_ratios = self._coefficients is not None and self._coefficients.has_ratio.any()
         rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
-        lines = [rule, self.title, rule, *_two_columns(self.facts)]
-        for k, expert in enumerate(self.experts):
-            lines += ["", _heading(k, expert, self._counted), f"  {expert.gate_description}"]
-            lines += self._table(f"expert {k}", with_dispersion=expert.noise is None)
+        lines = [rule, self.title, rule, *two_columns(self.facts)]
+        for expert in self.experts:
+            lines += ["", _heading(expert, self._counted), f"  {expert.gate_description}"]
+            lines += self._table(expert.name, with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
         shared = self._table(ALL_EXPERTS)
         lines += ["", "Common to all experts", *shared] if shared else []
@@ -332,7 +339,7 @@ class Summary:
         header, columns = self._columns(values)
         if has_ratio[chosen].any():
             header.append("ratio")
-            columns.append(_exponential(columns[0], has_ratio))
+            columns.append(exponential(columns[0], has_ratio))
         names = [printable_name(term.name) for term in terms]
         response, width = "", max(MIN_NAME_WIDTH, *map(len, names))
         if part == GATE and self._single_logit:
@@ -347,10 +354,9 @@ class Summary:
         for i in chosen:
             if terms[i].response != response:
                 response = terms[i].response
-                lines.append(f"  {response}")
+                lines.append(f"  {printable_name(response)}")
             cells = [
-                _format_number(column[i], name)
-                for column, name in zip(columns, header, strict=True)
+                format_number(column[i], name) for column, name in zip(columns, header, strict=True)
             ]
             lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
@@ -367,32 +373,10 @@ class Summary:
         return header, columns
 
 
-def _heading(k: int, expert: ExpertSummary, counted: str) -> str:
+def _heading(expert: ExpertSummary, counted: str) -> str:
     rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
     noise = ""
     if expert.noise is not None:
         noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
     share = f"{100 * expert.share:.1f} % of the {counted}s"
-    return f"Expert {k} ({expert.kind}): {share}{rows}{noise}"
-
-
-def _exponential(values: Array, chosen: Array) -> Array:
-    """Exponentials of chosen values, NaN for the others."""
-    with np.errstate(over="ignore"):
-        return np.exp(np.where(chosen, values, np.nan))
-
-
-def _two_columns(facts: dict[str, str]) -> list[str]:
-    """Facts side by side."""
-    cells = [f"{name:<22}{value:>20}" for name, value in facts.items()]
-    half = (len(cells) + 1) // 2
-    right = [*cells[half:], *[""] * (2 * half - len(cells))]
-    return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
-
-
-def _format_number(value: float, column: str) -> str:
-    if np.isnan(value):
-        return " " * COLUMN_WIDTH
-    if column == "p":
-        return f"{'<0.0001' if value < 1e-4 else f'{value:.4f}':>{COLUMN_WIDTH}}"
-    return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"
+    return f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{noise}"

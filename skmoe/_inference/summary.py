@@ -67,8 +67,8 @@ def make_summary(
         findings.inference,
         findings.level,
         findings.coefficients,
-        _gate_scale(mixture, findings.gate_reference, single_logit),
-        [*_notes(mixture, attributes, findings), *_dropped_notes(attributes, labels)],
+        _gate_scale(mixture, labels, findings.gate_reference, single_logit),
+        [*_notes(mixture, attributes, labels, findings), *_dropped_notes(attributes, labels)],
         single_logit,
         _counted(attributes),
     )
@@ -153,10 +153,12 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
     return facts | {"entropy": f"{statistics.entropy:.4g}"}
 
 
-def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Findings) -> list[str]:
+def _notes(
+    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels, findings: Findings
+) -> list[str]:
     notes = ["Penalised estimates, in the units of the data.", *_start_notes(attributes)]
     notes += [findings.other_rows] if findings.other_rows else []
-    notes += _expert_notes(mixture, attributes)
+    notes += _expert_notes(mixture, attributes, labels)
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
     if findings.coefficients is not None and findings.coefficients.has_ratio.any():
@@ -171,7 +173,9 @@ def _notes(mixture: FittedMixture, attributes: Mapping[str, Any], findings: Find
     return notes
 
 
-def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list[str]:
+def _expert_notes(
+    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels
+) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
     if "coef_" not in attributes:
         return []
@@ -179,7 +183,7 @@ def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list
     has_base = attributes.get("base_") is not None
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
     if "families_" in attributes:
-        return _equations_of_families(attributes["families_"], predictor)
+        return _equations_of_families(attributes["families_"], predictor, labels.experts)
     if classes is None:
         if link == "identity" and not has_base:
             return []
@@ -190,12 +194,15 @@ def _expert_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list
     return [f"Experts: logits of the classes, which sum to zero over the classes{added}."]
 
 
-def _equations_of_families(families: Sequence[Any], predictor: str) -> list[str]:
+def _equations_of_families(
+    families: Sequence[Any], predictor: str, names: Sequence[str]
+) -> list[str]:
     """The equation of all experts, or of each if they have different families."""
     equations = [family.equation("y", predictor) for family in families]
     if len(set(equations)) == 1:
         return [f"Experts: {equations[0]}."]
-    return [f"Expert {k}: {equation}." for k, equation in enumerate(equations)]
+    pairs = zip(names, equations, strict=True)
+    return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
 
 
 def _start_notes(attributes: Mapping[str, Any]) -> list[str]:
@@ -249,13 +256,14 @@ def _summarize_expert(
     findings: Findings,
 ) -> ExpertSummary:
     models = attributes["experts_"][k] if "experts_" in attributes else []
-    kind = _models_name(models) if models else labels.experts[k]
+    kind = _models_name(models) if models else labels.kinds[k]
     n_starts, n_experts = _n_averaged_starts(mixture), mixture.model.n_experts
     if n_starts > 1:
         kind += f", start {k * n_starts // n_experts}"
     variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
     statistics = findings.statistics
     return ExpertSummary(
+        labels.experts[k],
         _gate_description(mixture, labels, k, _counted(attributes)),
         kind,
         float(attributes["weights_"][k]),
@@ -298,12 +306,15 @@ def _has_single_logit(mixture: FittedMixture, findings: Findings) -> bool:
     return two and findings.gate_reference is None and findings.coefficients is not None
 
 
-def _gate_scale(mixture: FittedMixture, reference: int | None, single_logit: bool) -> str:
+def _gate_scale(
+    mixture: FittedMixture, labels: Labels, reference: int | None, single_logit: bool
+) -> str:
     """What the coefficients of the gate are."""
+    names = [printable_name(name) for name in labels.experts]
     if single_logit:
-        return "log odds of expert 1 against expert 0"
+        return f"log odds of {names[1]} against {names[0]}"
     if reference is not None:
-        return f"log odds against expert {reference}"
+        return f"log odds against {names[reference]}"
     if not mixture.model.gate.depends_on_features:
         return "log probabilities"
     return "logits, which sum to zero over the experts"

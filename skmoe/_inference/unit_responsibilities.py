@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from skmoe._data.checks import shown
+from skmoe._inference.labels import default_expert_names
+from skmoe._inference.tables import FrameRepr
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
 
-class UnitResponsibilities:
+class UnitResponsibilities(FrameRepr):
     """Probability that each expert generated the rows of each unit.
 
     Returned by `responsibilities` with `units`. It serves predictions for rows of units whose
@@ -23,6 +26,8 @@ class UnitResponsibilities:
         Labels of the units, in ascending order.
     proba : ndarray of shape (n_units, n_experts)
         Probabilities, which sum to one over the experts.
+    expert_names : list of str of length n_experts
+        Names of the experts.
 
     Examples
     --------
@@ -41,9 +46,13 @@ class UnitResponsibilities:
     array([ 1., -1.,  1.])
     """
 
-    def __init__(self, labels: Array, proba: Array) -> None:
+    def __init__(
+        self, labels: Array, proba: Array, expert_names: Sequence[str] | None = None
+    ) -> None:
         self.labels = labels
         self.proba = proba
+        names = default_expert_names(proba.shape[1]) if expert_names is None else expert_names
+        self.expert_names = list(names)
 
     def __repr__(self) -> str:
         n_units, n_experts = self.proba.shape
@@ -100,7 +109,7 @@ class UnitResponsibilities:
         Returns
         -------
         frame : pandas.DataFrame of shape (n_units, n_experts)
-            Indexed by the labels of the units.
+            Indexed by the labels of the units, with the names of the experts as columns.
 
         Raises
         ------
@@ -108,4 +117,5 @@ class UnitResponsibilities:
             If pandas is not installed.
         """
         pandas = import_pandas("UnitResponsibilities.to_frame")
-        return pandas.DataFrame(self.proba, index=pandas.Index(self.labels, name="unit"))
+        index = pandas.Index(self.labels, name="unit")
+        return pandas.DataFrame(self.proba, index=index, columns=self.expert_names)

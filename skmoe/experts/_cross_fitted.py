@@ -48,13 +48,9 @@ from skmoe.experts._estimator_params import (
     EstimatorParams,
     Fits,
     experts_to_refit,
+    rows_to_fit,
 )
 from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
-
-# Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
-# unless fewer than MIN_FIT_ROWS would remain.
-MIN_RESPONSIBILITY = 1e-3
-MIN_FIT_ROWS = 20
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -293,7 +289,7 @@ class CrossFittedExperts(Experts):
         self, k: int, j: int, statistics: AllRows, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         features, y, resp = statistics
-        rows = _rows_to_fit(train, resp, k)
+        rows = rows_to_fit(train, resp, k)
         model = self._fit(k, j, statistics, rows)
         X = index_rows(features.X, test)
         prediction = predict_expert(model, X, self.classes, **unchecked(model, features))
@@ -329,6 +325,11 @@ class CrossFittedExperts(Experts):
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
         return EstimatorParams(params.models, params.log_variance, None, None, None)
+
+    def reorder(self, params: EstimatorParams, order: Array) -> EstimatorParams:
+        """Parameters with the experts in another order, without training state."""
+        models = tuple(params.models[k] for k in order)
+        return EstimatorParams(models, params.log_variance[order], None, None, None)
 
     def concatenate(
         self, params: Sequence[EstimatorParams]
@@ -391,9 +392,3 @@ class CrossFittedExperts(Experts):
             return sum(counts)
         variances = params.log_variance[~self._has_density()]
         return sum(counts) + (variances[:1] if self.shared_dispersion else variances).size
-
-
-def _rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
-    """Rows with more than a negligible responsibility of expert k; all rows if these are few."""
-    kept = rows[resp[k, rows] > MIN_RESPONSIBILITY * resp[:, rows].sum(axis=0)]
-    return kept if len(kept) >= MIN_FIT_ROWS else rows

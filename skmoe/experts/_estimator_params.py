@@ -9,6 +9,11 @@ import numpy as np
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import Array
 
+# Rows with a smaller responsibility (relative to their weight) are left out of an expert's fit,
+# unless fewer than MIN_FIT_ROWS would remain.
+MIN_RESPONSIBILITY = 1e-3
+MIN_FIT_ROWS = 20
+
 # An expert is refitted when its responsibilities have changed by more than this fraction of their
 # sum since its last fit.
 REFIT_TOL = 1e-2
@@ -61,3 +66,9 @@ def experts_to_refit(params: EstimatorParams, fit_resp: Array, resp: Array) -> l
         have_settled = last_change <= SETTLED_FRACTION * change.sum()
         changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))
     return np.flatnonzero(changed).tolist()
+
+
+def rows_to_fit(rows: Array, resp: Array, k: int) -> Array:
+    """Rows with more than a negligible responsibility of expert k; all rows if these are few."""
+    kept = rows[resp[k, rows] > MIN_RESPONSIBILITY * resp[:, rows].sum(axis=0)]
+    return kept if len(kept) >= MIN_FIT_ROWS else rows

@@ -25,7 +25,7 @@ from skmoe._numerics.linalg import (
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array, Design, Penalty
 from skmoe.distributions import NormalComponents
-from skmoe.protocols import Dispersion, Experts
+from skmoe.protocols import Dispersion, Experts, permute_experts
 
 
 class LinearParams(NamedTuple):
@@ -316,6 +316,10 @@ class LinearExperts(Experts):
         return np.any(params.log_variance <= np.log(self.variance_floor), axis=1)
 
     # --- streams and ONNX ---
+
+    def reorder(self, params: LinearParams, order: Array) -> LinearParams:
+        """Parameters with the experts in another order."""
+        return permute_experts(params, order)
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Columns of the Gram matrices, and the most that are formed."""

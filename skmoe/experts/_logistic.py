@@ -35,7 +35,7 @@ from skmoe._numerics.multinomial import (
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.typing import Array, Design, Penalty
-from skmoe.protocols import Experts
+from skmoe.protocols import Experts, permute_experts
 
 
 class LogisticParams(NamedTuple):
@@ -213,6 +213,10 @@ class LogisticExperts(Experts):
         return {"coef_": slopes, "intercept_": intercepts}
 
     # --- streams and ONNX ---
+
+    def reorder(self, params: LogisticParams, order: Array) -> LogisticParams:
+        """Parameters with the experts in another order."""
+        return permute_experts(params, order)
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Columns of the Hessians, and the most that are formed."""

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from skmoe._numerics.probability import keep_top_k
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols import ChoiceModel, Gate
+from skmoe.protocols import ChoiceModel, Gate, SupportsReordering, missing_methods
 
 
 class AverageParams(NamedTuple):
@@ -63,6 +63,23 @@ class AveragedGate(ChoiceModel):
     def single_gates(self, params: AverageParams) -> list[tuple[Gate, Any]]:
         """The gate of a single start, with the parameters of each start."""
         return [(self.gate, start) for start in params.starts]
+
+    def limitation(self, capability: type) -> str:
+        """Experts can be reordered if the gate of a single start allows it."""
+        if capability is not SupportsReordering:
+            return ""
+        missing = missing_methods(self.gate, capability)
+        return (
+            f"its gate has no method {missing[0]}" if missing else self.gate.limitation(capability)
+        )
+
+    def reorder(self, params: AverageParams, order: Array) -> AverageParams:
+        """Parameters with the experts of each start in another order."""
+        gate: Any = self.gate
+        within = order.reshape(len(params.starts), -1)
+        within = within - within.min(axis=1, keepdims=True)
+        pairs = zip(params.starts, within, strict=True)
+        return AverageParams(tuple(gate.reorder(start, of_start) for start, of_start in pairs))
 
     def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
         """Coefficients of the logits within each start, or log probabilities of all experts."""

@@ -10,7 +10,7 @@ import numpy as np
 from skmoe._numerics.multinomial import helmert_contrasts, log_prob_score_rows, softmax_information
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import TINY, Array, Design
-from skmoe.protocols import Gate
+from skmoe.protocols import Gate, permute_experts
 
 
 class ConstantParams(NamedTuple):
@@ -105,6 +105,10 @@ class ConstantGate(Gate):
         """Slopes of zero, and log probabilities as intercepts, (K, d)."""
         slopes = np.zeros((len(params.log_prior), n_columns - 1))
         return np.column_stack([slopes, params.log_prior])
+
+    def reorder(self, params: ConstantParams, order: Array) -> ConstantParams:
+        """Parameters with the experts in another order."""
+        return permute_experts(params, order)
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """No matrices are stored."""

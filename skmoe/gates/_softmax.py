@@ -31,7 +31,7 @@ from skmoe._numerics.multinomial import (
 )
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array, Design, Penalty
-from skmoe.protocols import Gate
+from skmoe.protocols import Gate, permute_experts
 
 
 class SoftmaxParams(NamedTuple):
@@ -173,6 +173,10 @@ class SoftmaxGate(Gate):
     def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
         """Coefficients of the logits, (K, d)."""
         return params.coef
+
+    def reorder(self, params: SoftmaxParams, order: Array) -> SoftmaxParams:
+        """Parameters with the experts in another order."""
+        return permute_experts(params, order)
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Number of columns of the Hessian, and the maximum."""

@@ -11,7 +11,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skmoe._data.checks import check_columns
-from skmoe._inference.labels import feature_labels
+from skmoe._estimators.expert_names import check_expert_names
+from skmoe._inference.labels import feature_labels, printable_name
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, numeric_values
@@ -122,22 +123,16 @@ def check_level(level: Any) -> float | None:
     )
 
 
-def numbered_experts(n_experts: int) -> list[str]:
-    """Names of experts that have none."""
-    return [f"expert {k}" for k in range(n_experts)]
-
-
-def check_expert_names(estimator: Any, names: Any) -> list[str]:
-    """Names of the experts: those given, one for each, or "expert 0" and so on."""
-    n_experts = estimator.n_experts_
+def check_names_of_experts(estimator: Any, names: Any) -> list[str]:
+    """Names of the experts: those given, one for each, or those of the model."""
     if names is None:
-        return numbered_experts(n_experts)
-    if isinstance(names, str) or len(names) != n_experts:
-        raise ValueError(
-            f"expert_names must be a list with one name for each of the {n_experts} experts; got "
-            f"{names!r}. Pass None for numbers."
-        )
-    return [str(name) for name in names]
+        names = estimator.expert_names_
+    return printable_names(check_expert_names("expert_names", names, estimator.n_experts_))
+
+
+def printable_names(names: Sequence[str]) -> list[str]:
+    """Names as they can be printed in a line."""
+    return [printable_name(name) for name in names]
 
 
 def check_table(estimator: Any, X: Any) -> Any:

@@ -14,14 +14,14 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_any_features,
-    check_expert_names,
     check_has_coefficients,
     check_level,
     check_names,
+    check_names_of_experts,
     check_target,
 )
 from skmoe.inspection._forest import ForestPanel, axis_limits, draw_forest
-from skmoe.inspection._heat_map import shortened, text_width, wrapped
+from skmoe.inspection._heat_map import shortened, text_width
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
     CoefficientTable,
@@ -30,7 +30,7 @@ from skmoe.inspection._segment_tables import (
     dropped_features,
     positive_rows,
 )
-from skmoe.inspection._style import grid_axes, in_first_column, label_below
+from skmoe.inspection._style import grid_axes, in_first_column, label_below, wrapped
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
@@ -227,7 +227,7 @@ class CoefficientsDisplay:
         estimator, X, note = find_mixture(estimator, X)
         check_has_coefficients(estimator, cls.__name__)
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         chosen = check_any_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)

@@ -14,11 +14,10 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import (
-    check_expert_names,
     check_names,
+    check_names_of_experts,
     check_panels,
     check_table,
-    numbered_experts,
 )
 from skmoe.inspection._expert_curves import (
     CLASS_MARK_HEIGHTS,
@@ -38,7 +37,14 @@ from skmoe.inspection._feature_axes import (
 )
 from skmoe.inspection._leading import leading_feature
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._style import LIGHT_GREY, expert_handle, expert_legend, one_axes
+from skmoe.inspection._style import (
+    LIGHT_GREY,
+    expert_handle,
+    expert_legend,
+    in_legend,
+    names_or_default,
+    one_axes,
+)
 
 
 class ExpertsDisplay:
@@ -166,7 +172,7 @@ class ExpertsDisplay:
         self.is_probability = is_probability
         self.units = units
         self.categories = categories
-        self.expert_names = expert_names
+        self.expert_names = names_or_default(expert_names, curves.shape[1])
         self.feature_note = feature_note
         self.panels = panels
 
@@ -185,10 +191,10 @@ class ExpertsDisplay:
         subsample: int | None = 1000,
         random_state: Any = None,
         feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
         offset: Any = None,
         units: Any = None,
         max_units: int | None = 50,
-        expert_names: Sequence[str] | None = None,
         feature: Any = None,
         ax: Any = None,
         **kwargs: Any,
@@ -226,6 +232,8 @@ class ExpertsDisplay:
             Source of randomness of the rows or units shown.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for those of the model, `expert_names_`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
             exposure, as are the curves.
@@ -234,8 +242,6 @@ class ExpertsDisplay:
         max_units : int, default=50
             Largest number of units to show, with all of their rows; None for all. More are drawn at
             random: without `random_state` the same ones each time.
-        expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for "expert 0" and so on.
         feature : int or str, default=None
             The former name of `features`, which will be removed in version 0.3.
         ax : matplotlib axes or array-like of axes, default=None
@@ -275,7 +281,7 @@ class ExpertsDisplay:
             features = feature
         estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         chosen = None
         if features is not None:
             chosen = check_panels("features", features, estimator, feature_names, max_features=1)
@@ -383,9 +389,9 @@ class ExpertsDisplay:
     def _plot_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
 
-        names = self.expert_names or numbered_experts(self.curves.shape[1])
         handles = [
-            expert_handle(k, name, linestyle="-", linewidth=3) for k, name in enumerate(names)
+            expert_handle(k, name, linestyle="-", linewidth=3)
+            for k, name in enumerate(in_legend(self.expert_names))
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"

@@ -13,11 +13,10 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_drawable,
-    check_expert_names,
     check_names,
+    check_names_of_experts,
     check_panels,
     check_table,
-    numbered_experts,
 )
 from skmoe.inspection._feature_axes import (
     draw_grid,
@@ -31,13 +30,16 @@ from skmoe.inspection._leading import leading_feature
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
+    beside_marks,
     colour,
     dash,
     expert_handle,
     expert_legend,
+    in_legend,
     marked_points,
     marker,
     merged,
+    names_or_default,
     one_axes,
     rgb,
 )
@@ -102,7 +104,7 @@ class GateDisplay:
     image_ : matplotlib image
         The regions; with two features.
     labels_ : list of matplotlib texts
-        Names of the experts in their regions; with two features.
+        Names of the experts in their regions, or numbers if they have no names; with two features.
     legend_ : matplotlib legend
         Legend.
 
@@ -145,7 +147,7 @@ class GateDisplay:
         self.gate = gate
         self.deciles = deciles
         self.categories = categories
-        self.expert_names = expert_names
+        self.expert_names = names_or_default(expert_names, gate.shape[-1])
         self.feature_note = feature_note
         self.panels = panels
 
@@ -182,7 +184,7 @@ class GateDisplay:
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for "expert 0" and so on.
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -202,12 +204,13 @@ class GateDisplay:
             If the estimator does not end in a mixture of experts.
         ValueError
             If a panel has more than two features, one is unknown or constant, one of two features
-            is not numeric, or the resolution is not an integer of at least two.
+            is not numeric, there is not one name for each expert, or the resolution is not an
+            integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         if grid_resolution is not None:
             check_integer("grid_resolution", grid_resolution, least=2)
         chosen = None
@@ -256,14 +259,10 @@ class GateDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    @property
-    def _names(self) -> Sequence[str]:
-        n_experts = self.gate.shape[-1]
-        return numbered_experts(n_experts) if self.expert_names is None else self.expert_names
-
     def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
         self.lines_: list[Any] = []
-        for k, (name, probability) in enumerate(zip(self._names, self.gate.T, strict=True)):
+        names = in_legend(self.expert_names)
+        for k, (name, probability) in enumerate(zip(names, self.gate.T, strict=True)):
             style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "label": name}
             if self.categories is None:
                 marks = marked_points(len(probability), k)
@@ -274,7 +273,7 @@ class GateDisplay:
         ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03))
         ax.set_xlim(self.values[0][[0, -1]])
         label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
-        handles = [expert_handle(k, name, **kwargs) for k, name in enumerate(self._names)]
+        handles = [expert_handle(k, name, **kwargs) for k, name in enumerate(names)]
         self.legend_ = expert_legend(ax, handles + self._decile_handles())
 
     def _plot_regions(self, ax: Any, kwargs: dict[str, Any]) -> None:
@@ -304,12 +303,14 @@ class GateDisplay:
         # A white outline keeps the labels legible on ticks and lines.
         style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
         style |= {"ha": "center", "va": "center", "fontweight": "bold"}
+        on_axes = beside_marks(self.expert_names)
         self.labels_ = [
-            ax.text(horizontal[i], vertical[j], self._names[k].removeprefix("expert "), **style)
+            ax.text(horizontal[i], vertical[j], on_axes[k], **style)
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]
-        handles = [Patch(color=colour(int(k)), label=self._names[k]) for k in shown]
+        names = in_legend(self.expert_names)
+        handles = [Patch(color=colour(int(k)), label=names[k]) for k in shown]
         self.legend_ = expert_legend(ax, handles + self._decile_handles())
         self.legend_.set_title("Most probable\n(pale: uncertain)")
 

@@ -1,4 +1,4 @@
-"""Rows that vary in one or two features, with the other features at reference values."""
+"""Rows of pictures: grids over one or two features, and those of the data that are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
 
 
 def is_numeric(X: Any, j: int) -> bool:
@@ -174,3 +176,20 @@ def _most_frequent(series: Any) -> int:
         [str(value) for value in series], return_index=True, return_counts=True
     )
     return int(first[np.argmax(count)])
+
+
+def rows_to_show(finite: Array, subsample: int | None, random_state: Any) -> Array:
+    """Indices of the rows to show, among those with a value of the feature."""
+    rows = np.flatnonzero(finite)
+    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
+        return rows
+    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
+    return np.sort(chosen)
+
+
+def units_to_show(labels: Array, max_units: int | None, random_state: Any) -> Array:
+    """Labels of the units to show."""
+    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
+        return labels
+    generator = check_random_state(0 if random_state is None else random_state)
+    return generator.choice(labels, max_units, replace=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,9 +24,6 @@ RATIO_SIGN, NO_NUMBER = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
 # Mean width of a character of a name, in inches.
 CHARACTER_WIDTH = 0.075
-
-# Lines of a name.
-MAX_NAME_LINES = 3
 
 
 class Panel(NamedTuple):
@@ -88,13 +84,6 @@ def label_features(ax: Any, names: Sequence[str], *, shown: bool) -> None:
     ax.set_yticks(range(len(names)), names if shown else [""] * len(names), fontsize=9)
     for label in ax.get_yticklabels():
         label.set_color(DARK_GREY)
-
-
-def wrapped(name: str, width: int) -> str:
-    """A name in lines of at most `width` characters, cut after some lines."""
-    apart = name.replace("_", "_ ")  # lines may end after an underscore
-    lines = textwrap.wrap(apart, width, max_lines=MAX_NAME_LINES, placeholder="...")
-    return "\n".join(lines).replace("_ ", "_")
 
 
 def shortened(name: str, width: int) -> str:

@@ -11,11 +11,12 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._inference.labels import (
-    expert_names,
+    expert_kinds,
     format_percent,
     gate_name,
     named_dispersions,
     noise_std,
+    printable_name,
 )
 from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._leading import gate_effects
@@ -91,19 +92,19 @@ def export_mermaid(
         gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
     std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
-    kinds = expert_names(
+    kinds = expert_kinds(
         estimator.expert,
         n_experts,
         getattr(estimator, "experts_", ()),
         getattr(estimator, "families_", ()),
     )
-    for k, kind in enumerate(kinds):
-        described = [f"expert {k}", kind]
+    for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
+        described = [printable_name(name), kind]
         if std is not None and std[k]:
             described.append("noise " + ", ".join(f"{value:.3g}" for value in std[k]))
         dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
-        for name, values in named_dispersions(dispersion, df, k).items():
-            described.append(f"{name} " + ", ".join(f"{value:.3g}" for value in values))
+        for term, values in named_dispersions(dispersion, df, k).items():
+            described.append(f"{term} " + ", ".join(f"{value:.3g}" for value in values))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"

@@ -13,7 +13,7 @@ from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_expert_names, check_names, check_table, check_target
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_table, check_target
 from skmoe.inspection._contributions import Contributions, row_contributions
 from skmoe.inspection._densities import RowDensity, class_density, row_density
 from skmoe.inspection._grid import take_rows, values_of_row
@@ -229,7 +229,7 @@ class PredictionDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         check_flag("explain", explain)
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)

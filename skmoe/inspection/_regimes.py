@@ -13,9 +13,9 @@ from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_expert_names,
     check_features,
     check_names,
+    check_names_of_experts,
     check_table,
 )
 from skmoe.inspection._expert_slices import ObservedRows, observed_rows, shown_rows
@@ -221,7 +221,7 @@ class RegimesDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         of_gate, of_experts = (
             None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
             for name, value in (("gate_feature", gate_feature), ("features", features))

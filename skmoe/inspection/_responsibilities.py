@@ -11,18 +11,20 @@ from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_expert_names,
+    check_names_of_experts,
     check_unit_responsibilities,
-    numbered_experts,
+    printable_names,
 )
 from skmoe.inspection._feature_axes import label_categories
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
+    beside_marks,
     colour,
     legend_above,
     merged,
+    names_or_default,
     two_axes,
 )
 
@@ -86,7 +88,7 @@ class ResponsibilitiesDisplay:
     ) -> None:
         self.responsibilities = responsibilities
         self.of_units = of_units
-        self.expert_names = expert_names
+        self.expert_names = names_or_default(expert_names, responsibilities.shape[1])
 
     @property
     def usage(self) -> Array:
@@ -135,7 +137,7 @@ class ResponsibilitiesDisplay:
         units : array-like of shape (n_samples,), default=None
             Units of the rows, as in `fit`, which are then counted; None for rows.
         expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for their numbers.
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -152,10 +154,12 @@ class ResponsibilitiesDisplay:
             If matplotlib is not installed.
         TypeError
             If the estimator does not end in a mixture of experts.
+        ValueError
+            If there is not one name for each expert.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, _ = find_mixture(estimator, X)
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         resp = estimator.responsibilities(X, y, offset, units=units)
         return cls.from_predictions(resp, expert_names=names, ax=ax, **kwargs)
 
@@ -195,8 +199,11 @@ class ResponsibilitiesDisplay:
             If the values are negative, or rows do not sum to one.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
+        names = expert_names
+        if names is None:
+            names = getattr(responsibilities, "expert_names", None)  # of a table of units
+        names = None if names is None else printable_names(names)
         resp, of_units = check_unit_responsibilities(responsibilities)
-        names = None if expert_names is None else [str(name) for name in expert_names]
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -217,10 +224,9 @@ class ResponsibilitiesDisplay:
         shares, certainties = two_axes(ax, f"{type(self).__name__}.plot")
         self._plot_shares(shares, kwargs)
         self._plot_certainties(certainties)
-        names = self.expert_names or numbered_experts(len(self.usage))
         for axes in (shares, certainties):
             axes.set_xlabel("Expert")
-            label_categories(axes, [name.removeprefix("expert ") for name in names])
+            label_categories(axes, beside_marks(self.expert_names))
         self.ax_ = np.array([shares, certainties], dtype=object)
         self.figure_ = shares.figure
         return self

@@ -13,9 +13,9 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_any_features,
-    check_expert_names,
     check_level,
     check_names,
+    check_names_of_experts,
     check_target,
 )
 from skmoe.inspection._heat_map import (
@@ -26,7 +26,6 @@ from skmoe.inspection._heat_map import (
     label_features,
     signed_numbers,
     text_width,
-    wrapped,
 )
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
@@ -37,7 +36,7 @@ from skmoe.inspection._segment_tables import (
     profile_columns,
     responsibilities_of_rows,
 )
-from skmoe.inspection._style import panel_axes
+from skmoe.inspection._style import EXPERT_NAME_WIDTH, panel_axes, wrapped
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.
@@ -57,8 +56,8 @@ ROW_HEIGHT, INTERVAL_HEIGHT, HEADINGS_HEIGHT = 0.36, 0.46, 1.5
 # Characters in a line of the heading of the coefficients.
 COEFFICIENT_NAME_WIDTH = 34
 
-# Characters in a line of the name of a feature and of an expert.
-FEATURE_NAME_WIDTH, EXPERT_NAME_WIDTH = 28, 11
+# Characters in a line of the name of a feature.
+FEATURE_NAME_WIDTH = 28
 
 
 class SegmentProfileDisplay:
@@ -234,7 +233,7 @@ class SegmentProfileDisplay:
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for "expert 0" and so on.
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which the panels replace, or one for each panel. None for
             new ones.
@@ -260,7 +259,7 @@ class SegmentProfileDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-        names = check_expert_names(estimator, expert_names)
+        names = check_names_of_experts(estimator, expert_names)
         chosen = check_any_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)

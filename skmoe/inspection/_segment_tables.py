@@ -221,7 +221,7 @@ def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[A
     found = {}
     for k in range(estimator.n_experts_):
         for j, name in enumerate(names):
-            for part in (f"expert {k}", "all experts"):
+            for part in (estimator.expert_names_[k], "all experts"):
                 if (part, response, name) in index:
                     found[k, j] = index[part, response, name]
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
@@ -32,6 +33,10 @@ MATPLOTLIB_ALIASES = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": 
 
 # Mean width of a character below a figure, in inches, and the shortest lines there, in characters.
 CAPTION_CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
+
+# Lines of a name, and characters in a line of the name of an expert: in a legend, and beside marks.
+MAX_NAME_LINES = 3
+LEGEND_NAME_WIDTH, EXPERT_NAME_WIDTH = 20, 11
 
 # A legend has one column up to this number of rows.
 MAX_LEGEND_ROWS = 16
@@ -161,6 +166,33 @@ def marked_points(n_points: int, k: int) -> list[int]:
 def rgb(k: int) -> Array:
     """Colour of an expert as three numbers from 0 to 1."""
     return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
+
+
+def names_or_default(names: Sequence[str] | None, n_experts: int) -> list[str]:
+    """Names of the experts of a display: those given, or "expert 0" and so on."""
+    return default_expert_names(n_experts) if names is None else list(names)
+
+
+def in_legend(names: Sequence[str]) -> list[str]:
+    """Names of experts in a legend beside the axes, in lines."""
+    lines = [wrapped(name, LEGEND_NAME_WIDTH) for name in names]
+    # Matplotlib leaves labels out that begin with an underscore.
+    return [f" {label}" if label.startswith("_") else label for label in lines]
+
+
+def beside_marks(names: Sequence[str]) -> list[str]:
+    """Names of experts at ticks or in regions, in short lines; numbers if they have no names."""
+    if list(names) == default_expert_names(len(names)):
+        return [str(k) for k in range(len(names))]
+    return [wrapped(name, EXPERT_NAME_WIDTH) for name in names]
+
+
+def wrapped(name: str, width: int) -> str:
+    """A name in lines of at most `width` characters, cut after some lines."""
+    apart = name.replace("_", "_ ")  # lines may end after an underscore
+    lines = textwrap.wrap(apart, width, max_lines=MAX_NAME_LINES, placeholder="...")
+    # Matplotlib would take text between two dollar signs for a formula.
+    return "\n".join(lines).replace("_ ", "_").replace("$", r"\$")
 
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -24,9 +24,11 @@ from skmoe.protocols._capabilities import (
     SupportsGateInference,
     SupportsInference,
     SupportsONNX,
+    SupportsReordering,
     SupportsStreaming,
     has_capability,
     missing_methods,
+    permute_experts,
 )
 from skmoe.protocols._experts import Experts
 from skmoe.protocols._gates import ChoiceModel, Gate
@@ -45,8 +47,10 @@ __all__ = [
     "SupportsGateInference",
     "SupportsInference",
     "SupportsONNX",
+    "SupportsReordering",
     "SupportsStreaming",
     "has_capability",
     "missing_methods",
+    "permute_experts",
     "split_offset",
 ]

@@ -98,6 +98,16 @@ class SupportsDispersionEvidence(Protocol):
         """Scales in units of `noise_variance`, and the rows of each, both (K, m)."""
 
 
+class SupportsReordering(Protocol):
+    """Families and gates whose experts can be numbered in any order: all are treated alike."""
+
+    def reorder(self, params: Any, order: Array) -> Any:
+        """The parameters with the experts `order` (K,), in this order.
+
+        `permute_experts` does it for named tuples of arrays whose first axis counts the experts.
+        """
+
+
 class SupportsONNX(Protocol):
     """Families that can be converted to ONNX."""
 
@@ -107,6 +117,11 @@ class SupportsONNX(Protocol):
         `graph(operator, *inputs, **attributes)` makes a node; `linear_predictor(coef)` makes that
         of coefficients (K, m, d), of shape (n, K, m).
         """
+
+
+def permute_experts(params: Any, order: Array) -> Any:
+    """A named tuple of arrays whose first axis counts the experts, with these in another order."""
+    return type(params)(*(values[order] for values in params))
 
 
 def missing_methods(part: Any, capability: type) -> list[str]:

@@ -13,7 +13,7 @@ from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Array, Penalty
 from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
 from skmoe.families import Family, Poisson
-from skmoe.protocols import Dispersion, Experts, SupportsONNX
+from skmoe.protocols import Dispersion, Experts, SupportsONNX, SupportsReordering
 
 # Responsibility for initial values of an expert without predictor, of the rows in its support: of a
 # point mass, and of a distribution over all values.
@@ -49,7 +49,9 @@ class FamilyDensities(Experts):
             family.check_options()
 
     def limitation(self, capability: type) -> str:
-        """ONNX graphs have exponentials and linear functions only."""
+        """Experts of a list of families keep its order; ONNX graphs have no logistic function."""
+        if capability is SupportsReordering and len(self.families) > 1:
+            return "its experts have families of their own, in the order of the list"
         if capability is SupportsONNX and any(family.link == "logit" for family in self.families):
             return "its mean is not an exponential or a linear function"
         return ""

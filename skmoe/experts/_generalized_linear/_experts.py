@@ -15,6 +15,7 @@ from skmoe.experts._generalized_linear._params import (
     GeneralizedLinearStatistics,
 )
 from skmoe.families import Poisson
+from skmoe.protocols import permute_experts
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ class GeneralizedLinearExperts(FamilyInference):
     >>> moe.predict_interval([[1.0]])
     array([[ 3., 12.]])
     """
+
+    def reorder(self, params: GeneralizedLinearParams, order: Array) -> GeneralizedLinearParams:
+        """Parameters with the experts in another order."""
+        return permute_experts(params, order)
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Columns of the information matrices, and the most that are formed."""

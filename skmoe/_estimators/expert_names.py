@@ -1,0 +1,103 @@
+"""Names of experts, which tables, texts and pictures print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from sklearn.utils.validation import check_is_fitted
+
+from skmoe._data.checks import shown
+from skmoe._inference.coefficients import ALL_EXPERTS, GATE
+from skmoe._inference.labels import default_expert_names, printable_name
+from skmoe._mixture.fitted import FittedMixture
+
+
+class ExpertNamesMixin:
+    """The attribute `expert_names_`, and the method that sets it."""
+
+    _fitted: FittedMixture
+    _expert_names: tuple[str, ...]  # those that the user gave; absent without
+
+    @property
+    def expert_names_(self) -> list[str]:
+        """Names of the experts: those of `set_expert_names`, or "expert 0" and so on."""
+        check_is_fitted(self)
+        names = getattr(self, "_expert_names", None)
+        return default_expert_names(self._fitted.model.n_experts) if names is None else list(names)
+
+    def set_expert_names(self, names: Any) -> Self:
+        """Name the experts, for all tables, texts, pictures and frames.
+
+        The names are saved with the estimator. A warm start and `partial_fit`, which continue the
+        fit, keep them; a new `fit` forgets them.
+
+        Parameters
+        ----------
+        names : list of str of length n_experts, or None
+            A name for each expert, in the order of `weights_`. None removes the names.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is not one name for each expert, if a name is empty or no string, if two
+            experts have the same name, or if a name is "gate" or "all experts", which tables use.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
+        >>> names = ["falls" if slope < 0 else "rises" for slope in moe.coef_[:, 0]]
+        >>> sorted(moe.set_expert_names(names).expert_names_)
+        ['falls', 'rises']
+        """
+        check_is_fitted(self)
+        checked = None
+        if names is not None:
+            checked = check_expert_names("names", names, self._fitted.model.n_experts)
+        vars(self).pop("_expert_names", None)
+        if checked is not None:
+            self._expert_names = tuple(checked)
+        return self
+
+
+def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
+    """The names as a list, if there is one for each expert that tells it from the others."""
+    unordered = isinstance(names, str | bytes | dict | set | frozenset)
+    listed = list(names) if isinstance(names, Iterable) and not unordered else None
+    if listed is None or len(listed) != n_experts:
+        given = shown(names) if listed is None else f"{len(listed)}"
+        raise ValueError(
+            f"{parameter} must be a list with one name for each of the {n_experts} experts; got "
+            f"{given}. Pass None for {', '.join(default_expert_names(n_experts)[:2])} and so on."
+        )
+    for k, name in enumerate(listed):
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{parameter} must be strings; that of expert {k} is {shown(name)}. Use str(name)."
+            )
+    printed = [printable_name(name) for name in listed]
+    for k, name in enumerate(printed):
+        if not name:
+            raise ValueError(
+                f"{parameter} must not be empty; that of expert {k} is {shown(listed[k])}. Give "
+                "each expert a name that can be read."
+            )
+        if name in (GATE, ALL_EXPERTS):
+            raise ValueError(
+                f"{parameter} must not be {GATE!r} or {ALL_EXPERTS!r}, which tables use for other "
+                f"terms; that of expert {k} is. Use another name."
+            )
+        if name in printed[:k]:
+            raise ValueError(
+                f"{parameter} must differ; experts {printed.index(name)} and {k} are both "
+                f"{shown(name)}. Give each expert a name of its own."
+            )
+    return [str(name) for name in listed]

@@ -1,4 +1,4 @@
-"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports as text.
+"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports as text and as a page.
 
 The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
 `plot` draws again, and arrays and artists are attributes.
@@ -10,6 +10,7 @@ from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
@@ -24,6 +25,7 @@ __all__ = [
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
+    "export_html",
     "export_mermaid",
     "export_text",
 ]

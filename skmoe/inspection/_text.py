@@ -135,7 +135,7 @@ def export_text(
     for k, kind in enumerate(kinds):
         share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
         lines += ["", f"expert {k} ({kind}), {share}"]
-        described = _gate_lines(estimator, k, text_format) + _expert_lines(
+        described = gate_lines(estimator, k, text_format) + expert_lines(
             estimator, k, text_format
         )
         lines += [f"  {line}" for line in described]
@@ -182,7 +182,8 @@ def derived_gate_columns(estimator: Any) -> list[str] | None:
     return None if names == feature_labels(seen_names, estimator.n_features_in_) else names
 
 
-def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """How the features change the probability of an expert by the gate."""
     log_odds = gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
@@ -209,7 +210,8 @@ def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
 # --- the experts ------------------------------------------------------------------------------
 
 
-def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """Equations, or description of the models, and dispersions of an expert."""
     lines = []
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)

@@ -1,0 +1,362 @@
+"""export_html: a fitted mixture as one page that opens without a network."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import check_integer, check_weights
+from skmoe._inference.labels import counted_noun, gate_name, printable_name
+from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
+from skmoe.distributions import check_coverage
+from skmoe.inspection._checks import (
+    check_expert_names,
+    check_mixture,
+    check_names,
+    check_table,
+    check_target,
+)
+from skmoe.inspection._grid import column_stds
+from skmoe.inspection._report._charts import make_charts
+from skmoe.inspection._report._experts import make_cards, selection_table
+from skmoe.inspection._report._held_out import HeldOutRows, held_out_scores
+from skmoe.inspection._report._page import render_page, write_page
+from skmoe.inspection._report._panel import PanelOptions, make_panel
+from skmoe.inspection._report._pictures import (
+    calibration_picture,
+    profile_picture,
+    selection_picture,
+)
+from skmoe.inspection._report._warnings import fit_warnings
+from skmoe.inspection._segment_tables import (
+    ProfileRows,
+    positive_rows,
+    profile_columns,
+    responsibilities_of_rows,
+)
+from skmoe.inspection._targets import target_name
+from skmoe.inspection._text import TextFormat
+
+# Terms of an equation, and digits after the point.
+MAX_TERMS, DECIMALS = 6, 3
+
+# Most classes whose coefficients are drawn if none is chosen.
+MAX_CLASSES = 4
+
+
+def export_html(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    path: str | os.PathLike[str],
+    *,
+    X_held_out: Any = None,
+    y_held_out: Any = None,
+    sample_weight: Any = None,
+    sample_weight_held_out: Any = None,
+    offset: Any = None,
+    offset_held_out: Any = None,
+    units: Any = None,
+    target: Any = None,
+    row: int | None = None,
+    coverage: float = 0.9,
+    max_features: int = 12,
+    title: str | None = None,
+    feature_names: Sequence[str] | None = None,
+    expert_names: Sequence[str] | None = None,
+) -> None:
+    """Write a report about a fitted mixture: one page that opens without a network.
+
+    The page has the experts as cards, pictures of their coefficients and profiles, the warnings of
+    the fit, how the number of experts was selected, and scores and calibration on held-out rows.
+    In its panel the features are moved, and gate, experts, prediction and predictive distribution
+    follow. The page computes them itself if they are formulas: a softmax of the features as gate,
+    and experts with linear predictors. Of other mixtures, such as those of trees, with a base
+    model, or with a transformer at the gate, it shows predictions on slices, along one feature at
+    a time through the starting row.
+
+    Parameters
+    ----------
+    estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        Fitted mixture.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features; those of the fit for standard errors and warnings.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Observed target.
+    path : str or path-like
+        File to write. An existing one is replaced, once the whole page is written.
+    X_held_out : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
+        Rows that were not used in the fit, for scores and calibration; None for neither.
+    y_held_out : array-like of shape (n_held_out,) or (n_held_out, n_outputs), default=None
+        Their target.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, as in `fit`.
+    sample_weight_held_out : array-like of shape (n_held_out,), default=None
+        Weights of the held-out rows in scores; the calibration counts rows.
+    offset, offset_held_out : array-like, default=None
+        Offsets of the linear predictors, as in `fit`; None for 0. Those of the panel are 0.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`; None for rows.
+    target : class label or int, default=None
+        The class whose coefficients are drawn, or the index of the output that is described. None
+        for the second of two classes, the first four of several, or the only output.
+    row : int, default=None
+        Index of the row of X with which the panel starts; None for the median of each number and
+        the most frequent of each category.
+    coverage : float, default=0.9
+        Probability of predictive intervals, in (0, 1).
+    max_features : int, default=12
+        Largest number of features in the panel and in pictures: those with the largest effects.
+    title : str, default=None
+        Title of the page; None for the name of the estimator and the target.
+    feature_names : list of str of length n_features, default=None
+        Names of the features; None for those seen in fit, or x0, x1 and so on.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+
+    Raises
+    ------
+    ImportError
+        If Bokeh, Jinja2 or matplotlib is not installed, which the extra `report` has.
+    TypeError
+        If the estimator is not a mixture of experts.
+    ValueError
+        If rows have other columns than those of the fit, targets another length, only one of
+        `X_held_out` and `y_held_out` is given, or a parameter is outside its range.
+    OSError
+        If the folder of `path` does not exist, or the file cannot be written.
+
+    See Also
+    --------
+    export_text : The gate and the experts as text.
+    SegmentProfileDisplay : The picture of the experts and features.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import export_html
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-3, 3, size=(200, 1))
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=200)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X[:150], y[:150])
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "report.html"
+    ...     export_html(
+    ...         moe, X[:150], y[:150], path, X_held_out=X[150:], y_held_out=y[150:],
+    ...         feature_names=["depth"],
+    ...     )
+    ...     path.read_text("utf-8")[:15]
+    '<!DOCTYPE html>'
+    """
+    for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
+        import_package("export_html")
+    check_mixture(estimator)
+    labels = [printable_name(name) for name in check_names(estimator, feature_names)]
+    experts = [printable_name(name) for name in check_expert_names(estimator, expert_names)]
+    coverage = check_coverage(coverage)
+    check_integer("max_features", max_features, least=1)
+    file = _check_path(path)
+    table = _check_rows("y", estimator, X, y)
+    if row is not None:
+        row = check_integer("row", row, least=0, most=table.shape[0] - 1)
+    held_out = _check_held_out(
+        estimator, HeldOutRows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out)
+    )
+    targets = _check_targets(estimator, target, table)
+    index = 0 if is_classifier(estimator) else targets[0]
+    name = "the class" if is_classifier(estimator) else target_name(estimator, y, index, False)
+    name = printable_name(name)
+    rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+    options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
+    panel = make_panel(estimator, table, y, options)
+    default_title = f"{type(estimator).__name__} of {name}"
+    context = {
+        "title": default_title if title is None else printable_name(str(title)),
+        "row": row,
+        "has_offset": offset is not None,
+        **_describe_fit(estimator, rows, labels, experts, name),
+        "pictures": _profiles(estimator, rows, targets, options),
+        **_describe_panel(panel),
+        **_describe_held_out(estimator, held_out, index, coverage),
+        "selection": _describe_selection(estimator),
+        **_describe_versions(),
+    }
+    write_page(file, render_page(context))
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def _check_path(path: Any) -> Path:
+    """A path in a folder that exists and can be written."""
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
+        )
+    return file
+
+
+def _check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
+    """Rows that the estimator takes, with a target for each."""
+    table = check_table(estimator, X)
+    n_targets = len(y) if hasattr(y, "__len__") else 0
+    if n_targets != table.shape[0]:
+        raise ValueError(
+            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
+            "Pass the target of these rows."
+        )
+    return table
+
+
+def _check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
+    if (given.X is None) != (given.y is None):
+        missing = "X_held_out" if given.X is None else "y_held_out"
+        raise ValueError(
+            f"X_held_out and y_held_out must be given together; got no {missing}. "
+            "Pass both, or neither."
+        )
+    if given.X is None:
+        if given.weight is not None or given.offset is not None:
+            raise ValueError(
+                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
+                "got neither of these. Pass both, or none of the four."
+            )
+        return None
+    table = _check_rows("y_held_out", estimator, given.X, given.y)
+    if is_classifier(estimator):
+        unknown = np.setdiff1d(np.asarray(given.y), estimator.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
+                f"{unknown[0]!r}. Leave out rows of other classes."
+            )
+    weight = None if given.weight is None else check_weights(given.weight, table.shape[0])
+    return given._replace(weight=weight)
+
+
+def _check_targets(estimator: Any, target: Any, table: Any) -> list[int]:
+    """Indices of the classes that are drawn, or of the output that is described."""
+    if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
+        return list(range(min(len(estimator.classes_), MAX_CLASSES)))
+    return [check_target(estimator, target, table)]
+
+
+# --- parts of the page ------------------------------------------------------------------------
+
+
+def _describe_fit(
+    estimator: Any, rows: ProfileRows, labels: list[str], experts: list[str], name: str
+) -> dict[str, Any]:
+    """What the model is, its experts and its warnings."""
+    options = {"offset": rows.offset, "units": rows.units}
+    summary = estimator.summary(rows.X, rows.y, rows.weight, **options)
+    resp, _ = responsibilities_of_rows(estimator, rows)
+    columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
+    text_format = TextFormat(
+        labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS
+    )
+    kinds = ", ".join(dict.fromkeys(expert.kind for expert in summary.experts))
+    n_experts = len(experts)
+    counted = counted_noun(hasattr(estimator, "n_units_"))
+    several = f"{n_experts} experts" if n_experts > 1 else "one expert"
+    warnings = fit_warnings(estimator, rows.weights @ resp, summary, experts)
+    return {
+        "model_sentences": [
+            f"This model of {name} is a mixture of {several} ({kinds}): each expert has its own "
+            f"prediction, and the gate ({gate_name(estimator.gate)}) gives each {counted} the "
+            "probabilities of the experts.",
+            "The prediction is the average of those of the experts, weighted with these "
+            "probabilities.",
+        ],
+        "facts": summary.facts,
+        "warnings": warnings,
+        "notes": [" ".join(note.split()) for note in summary.notes if note not in warnings],
+        "cards": make_cards(estimator, experts, columns, summary, text_format),
+    }
+
+
+def _profiles(
+    estimator: Any, rows: ProfileRows, targets: list[int], options: PanelOptions
+) -> list[Any]:
+    """A picture of the experts and features, one for each class that is drawn."""
+    classes = estimator.classes_.tolist() if is_classifier(estimator) else None
+    has_coef = hasattr(estimator, "coef_")
+    pictures = []
+    for target in targets if has_coef else targets[:1]:
+        given = {
+            "target": target if classes is None else classes[target],
+            "sample_weight": rows.weight,
+            "offset": rows.offset,
+            "units": rows.units,
+            "max_features": options.max_features,
+            "feature_names": options.labels,
+            "expert_names": options.expert_names,
+        }
+        pictures.append(profile_picture(estimator, rows.X, rows.y, given))
+    return pictures
+
+
+def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
+    """The panel with its charts."""
+    charts = make_charts(panel)
+    named = {"axes": charts.axes, "grids": charts.grids, "inks": charts.inks}
+    return {"panel": panel | named, "charts": charts.items()}
+
+
+def _describe_held_out(
+    estimator: Any, rows: HeldOutRows | None, index: int, coverage: float
+) -> dict[str, Any]:
+    """Scores and calibration, if rows were held out."""
+    if rows is None:
+        return {"scores": [], "calibration": None, "n_held_out": 0}
+    labels = [str(label) for label in getattr(estimator, "classes_", ())]
+    return {
+        "scores": held_out_scores(estimator, rows, index, coverage),
+        "calibration": calibration_picture(estimator, rows, index, labels),
+        "n_held_out": len(rows.y),
+    }
+
+
+def _describe_selection(estimator: Any) -> dict[str, Any] | None:
+    """How the number of experts was selected; None if it was given."""
+    table = selection_table(estimator)
+    if table is None:
+        return None
+    return table | {"picture": selection_picture(estimator)}
+
+
+def _describe_versions() -> Mapping[str, Any]:
+    """When, and with what, the page was written."""
+    pyplot, bokeh = import_report_pyplot("export_html"), import_bokeh("export_html")
+    return {
+        "date": date.today().isoformat(),
+        "versions": {
+            "skmoe": version("skmoe"),
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+            "SciPy": scipy.__version__,
+            "scikit-learn": sklearn.__version__,
+            "matplotlib": pyplot.matplotlib.__version__,
+            "Bokeh": bokeh.__version__,
+        },
+    }

@@ -18,9 +18,10 @@ class Charts:
     def __init__(self) -> None:
         self.bokeh = import_bokeh("export_html")
         self.figures: dict[str, Any] = {}
-        self.axes: list[str] = []
+        self.axes: dict[str, str] = {}  # with their labels
         self.grids: list[str] = []
         self.inks: list[str] = []
+        self.papers: list[str] = []
 
     def items(self) -> dict[str, Any]:
         """Figures as JSON, by the id of the element that they are in."""
@@ -34,14 +35,12 @@ class Charts:
 
     def figure(self, name: str, x_label: str, y_label: str, **options: Any) -> Any:
         """A figure without tools, whose axes and grids have names."""
-        models = self.bokeh.models
         figure = self.bokeh.plotting.figure(
             sizing_mode="stretch_width",
             min_border_right=14,
             toolbar_location=None,
             tools="",
-            background_fill_color=None,
-            border_fill_color=None,
+            name=f"{name}-paper",
             outline_line_color=None,
             **{"height": CHART_HEIGHT} | options,
         )
@@ -49,12 +48,12 @@ class Charts:
         parts = zip((figure.xaxis[0], figure.yaxis[0]), (figure.xgrid[0], figure.ygrid[0]), labels)
         for letter, (axis, grid, label) in zip("xy", parts, strict=True):
             axis.name, grid.name = f"{name}-{letter}-axis", f"{name}-{letter}-grid"
-            axis.axis_label = models.PlainText(text=label) if label else None
             axis.axis_label_text_font_style = "normal"
             axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
             axis.minor_tick_line_color = None
-            self.axes.append(axis.name)
+            self.axes[axis.name] = chart_label(label)
             self.grids.append(grid.name)
+        self.papers.append(figure.name)
         self.figures[name] = figure
         return figure
 
@@ -106,6 +105,7 @@ def _bars(charts: Charts, name: str, labels: list[str], title: str) -> None:
 def _density(charts: Charts, panel: Mapping[str, Any]) -> None:
     """The predictive density, with the experts below it, and its interval."""
     figure = charts.figure("density-chart", panel["target"], "Density or probability")
+    figure.yaxis.formatter = charts.bokeh.models.BasicTickFormatter(power_limit_low=-5)
     area = charts.source("interval-area", "x", "y")
     figure.varea(x="x", y1=0, y2="y", color=LIGHT_GREY, alpha=0.3, source=area)
     parts = charts.source("parts", "xs", "ys", "colour")

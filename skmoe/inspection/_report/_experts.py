@@ -72,7 +72,7 @@ def _members(columns: Sequence[Column], k: int) -> list[str]:
         if abs(differences[j]) < NEGLIGIBLE_DIFFERENCE:
             break
         word = "higher" if differences[j] > 0.0 else "lower"
-        lines.append(f"{word} {columns[j].label} ({_signed(differences[j])} SD)")
+        lines.append(f"{word} {columns[j].label} ({_signed(round(differences[j], 2))} SD)")
     return lines or ["hardly different from all rows"]
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
-import sklearn
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer, check_weights
@@ -219,7 +217,7 @@ def _check_path(path: Any) -> Path:
 def _check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     """Rows that the estimator takes, with a target for each."""
     table = check_table(estimator, X)
-    n_targets = len(y) if hasattr(y, "__len__") else 0
+    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
     if n_targets != table.shape[0]:
         raise ValueError(
             f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
@@ -319,7 +317,8 @@ def _profiles(
 def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     """The panel with its charts."""
     charts = make_charts(panel)
-    named = {"axes": charts.axes, "grids": charts.grids, "inks": charts.inks}
+    named = {"axes": charts.axes, "grids": charts.grids}
+    named |= {"inks": charts.inks, "papers": charts.papers}
     return {"panel": panel | named, "charts": charts.items()}
 
 
@@ -345,18 +344,17 @@ def _describe_selection(estimator: Any) -> dict[str, Any] | None:
     return table | {"picture": selection_picture(estimator)}
 
 
-def _describe_versions() -> Mapping[str, Any]:
+def _describe_versions() -> dict[str, Any]:
     """When, and with what, the page was written."""
-    pyplot, bokeh = import_report_pyplot("export_html"), import_bokeh("export_html")
     return {
         "date": date.today().isoformat(),
         "versions": {
             "skmoe": version("skmoe"),
             "Python": platform.python_version(),
-            "NumPy": np.__version__,
-            "SciPy": scipy.__version__,
-            "scikit-learn": sklearn.__version__,
-            "matplotlib": pyplot.matplotlib.__version__,
-            "Bokeh": bokeh.__version__,
+            "NumPy": version("numpy"),
+            "SciPy": version("scipy"),
+            "scikit-learn": version("scikit-learn"),
+            "matplotlib": version("matplotlib"),
+            "Bokeh": version("bokeh"),
         },
     }

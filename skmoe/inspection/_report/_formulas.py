@@ -6,6 +6,7 @@ and kept if they give what the mixture gives on rows of the data.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,8 +35,8 @@ FORMULA_RTOL = 1e-8
 # Rows on which both are compared.
 N_COMPARED = 200
 
-# Densities that the page computes: name, the field of the location that moves with the linear
-# predictor, and fields that are the same for all rows.
+# Densities that the page computes: name, the field that moves with the linear predictor, and fields
+# that are the same for all rows.
 DENSITIES: dict[type, tuple[str, str, tuple[str, ...]]] = {
     NormalComponents: ("normal", "mean", ("std",)),
     StudentTComponents: ("student_t", "mean", ("scale", "df")),
@@ -166,8 +167,15 @@ def components_of(estimator: Any, rows: Any) -> list[Any] | None:
 
 def _component(part: Any, c: int) -> Any:
     """One of the components of a mixture, without its weight."""
-    varying = {name: getattr(part, name)[c] for name in part._fields if name != "values"}
+    of_component = _fields(part)
+    varying = {name: values[c] for name, values in of_component.items() if name != "values"}
     return part._replace(**varying)
+
+
+def _fields(component: Any) -> dict[str, Any]:
+    """Arrays of components by the names of their fields."""
+    names = inspect.signature(type(component)).parameters
+    return dict(zip(names, component, strict=True))
 
 
 def _density_formulas(
@@ -199,15 +207,16 @@ def _density_formula(
     if type(component) not in DENSITIES:
         return None
     name, location, constants = DENSITIES[type(component)]
+    fields = _fields(component)
     formula: dict[str, Any] = {"density": name}
     for field in constants:
-        of_rows = getattr(component, field)[index]
+        of_rows = fields[field][index]
         if not _agrees(np.full(len(of_rows), of_rows[0]), of_rows):
             return None
         formula[field] = float(of_rows[0])
     if not location:
         return formula
-    wanted = getattr(component, location)[index]
+    wanted = fields[location][index]
     if not wanted.any():  # a count that is always zero
         return {"density": "point_mass", "value": 0.0}
     with np.errstate(over="ignore"):

@@ -40,7 +40,9 @@ def _read(name: str) -> str:
 def _library_script() -> str:
     """The script of Bokeh."""
     bokeh = import_bokeh("export_html")
-    given = bokeh.resources.Resources(mode="inline", components=["bokeh"], minified=True)
+    given = bokeh.resources.Resources(
+        mode="inline", components=["bokeh"], minified=True, log_level="error"
+    )
     return "\n".join(given.js_raw)
 
 

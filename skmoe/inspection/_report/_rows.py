@@ -15,7 +15,7 @@ from skmoe.inspection._grid import categories_of, is_numeric, make_grid, numeric
 MAX_CHOICES = 6
 
 # Most categories that are offered, the most frequent ones.
-MAX_CATEGORIES = 60
+MAX_CATEGORIES_OFFERED = 60
 
 # Values at which the effects of all features are compared.
 N_PROBES = 5
@@ -68,7 +68,7 @@ def _describe_categories(X: Any, j: int, label: str) -> Feature | None:
     names = np.array([name or "" for name in categories_of(X, j)], dtype=object)
     found, rows, counts = np.unique(names.astype(str), return_index=True, return_counts=True)
     kept = np.flatnonzero(found != "")
-    kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")][:MAX_CATEGORIES])
+    kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")][:MAX_CATEGORIES_OFFERED])
     if len(kept) < 2:
         return None
     return Feature(j, label, found[kept].astype(object), True, rows[kept])

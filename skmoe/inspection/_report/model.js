@@ -51,8 +51,33 @@ class Mixture {
     });
   }
 
-  // Everything about a row, by formulas.
+  // Everything about a row: gate, predictions of experts and mixture, interval, distribution.
   at(x) {
+    return this.formulas ? this.byFormulas(x) : this.bySlices(x);
+  }
+
+  // A row that differs from the starting row in one feature at most.
+  bySlices(x) {
+    const { features, slices, start } = this.panel;
+    const moved = x.findIndex((value, j) => value !== features[j].start);
+    if (moved < 0) {
+      return this.ofSlice(start, 0);
+    }
+    const { grid, choices } = features[moved];
+    return this.ofSlice(slices[moved], (choices || grid).indexOf(x[moved]));
+  }
+
+  ofSlice(slice, i) {
+    const found = { gate: slice.gate[i], experts: slice.experts[i], mean: slice.mean[i] };
+    if (slice.interval) {
+      found.interval = slice.interval[i];
+      found.curve = slice.curve ? { y: slice.curve, total: slice.density[i], parts: [] } : null;
+      found.atoms = slice.atoms ? { y: slice.atoms, mass: slice.mass[i] } : null;
+    }
+    return found;
+  }
+
+  byFormulas(x) {
     const gate = this.gate(x);
     const average = (values) => sum(gate.map((prob, k) => (prob ? prob * values[k] : 0)));
     if (this.panel.classes) {

@@ -16,12 +16,15 @@ function formatted(value) {
   if (value === null || value === undefined || Number.isNaN(value)) {
     return "\u2013";
   }
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) {
+    return String(value);
+  }
   const size = Math.abs(value);
   if (value !== 0 && (size < 1e-3 || size >= 1e6)) {
     return value.toExponential(2);
   }
-  const digits = size >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(size || 1)));
-  return String(Number(value.toFixed(digits)));
+  const digits = size >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(size)));
+  return value.toFixed(digits);
 }
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
@@ -29,28 +32,10 @@ const signed = (value, text) => (value >= 0 ? `+${text(value)}` : `\u2212${text(
 
 // --- evaluation --------------------------------------------------------------------------------
 
-// What the page shows about a row of values, by formulas or from slices.
+// What the page shows about a row of values.
 function evaluate(values) {
-  if (panel.formulas) {
-    const found = mixture.at(values);
-    return found.distribution ? { ...found, ...curves(found) } : found;
-  }
-  const moved = values.findIndex((value, j) => value !== features[j].start);
-  if (moved < 0) {
-    return ofSlice(panel.start, 0);
-  }
-  const { grid, choices } = features[moved];
-  return ofSlice(panel.slices[moved], (choices || grid).indexOf(values[moved]));
-}
-
-function ofSlice(slice, i) {
-  const found = { gate: slice.gate[i], experts: slice.experts[i], mean: slice.mean[i] };
-  if (slice.interval) {
-    found.interval = slice.interval[i];
-    found.curve = slice.curve ? { y: slice.curve, total: slice.density[i], parts: [] } : null;
-    found.atoms = slice.atoms ? { y: slice.atoms, mass: slice.mass[i] } : null;
-  }
-  return found;
+  const found = mixture.at(values);
+  return found.distribution ? { ...found, ...curves(found) } : found;
 }
 
 // Density over a grid of y, denser around each component, and probabilities of single values.
@@ -241,7 +226,7 @@ function predictAlong() {
   const others = panel.formulas ? state : features.map((other) => other.start);
   const found = at.map((value, i) => {
     if (!panel.formulas) {
-      return ofSlice(panel.slices[along], i);
+      return mixture.ofSlice(panel.slices[along], i);
     }
     return mixture.at(others.map((other, j) => (j === along ? value : other)));
   });
@@ -312,7 +297,13 @@ function recolour(isPrinted) {
   const style = getComputedStyle(document.documentElement);
   const ink = isPrinted ? "#1a1a1a" : style.getPropertyValue("--ink").trim();
   const rule = isPrinted ? "#dddddd" : style.getPropertyValue("--rule").trim();
-  for (const name of panel.axes) {
+  const paper = isPrinted ? "#ffffff" : style.getPropertyValue("--paper").trim();
+  for (const name of panel.papers) {
+    const figure = chartModel(name);
+    figure.background_fill_color = paper;
+    figure.border_fill_color = paper;
+  }
+  for (const name of Object.keys(panel.axes)) {
     const axis = chartModel(name);
     if (axis) {
       axis.axis_label_text_color = ink;
@@ -436,6 +427,11 @@ async function drawCharts() {
   addEventListener("beforeprint", () => recolour(true));
   addEventListener("afterprint", () => recolour(false));
   recolour(false);
+  // Labels that are given to Bokeh from the beginning are drawn before their place is known, and
+  // leave traces.
+  for (const [name, label] of Object.entries(panel.axes)) {
+    chartModel(name).axis_label = label || null;
+  }
   update();
   document.documentElement.dataset.ready = "true";
 }

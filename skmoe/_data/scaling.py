@@ -62,6 +62,8 @@ def design_matrix(X: Design, scaling: Standardization, columns: Array | None) ->
     if columns is not None:
         X, center, scale = X[:, columns], center[columns], scale[columns]
     n_rows, n_columns = X.shape
+    if sparse.issparse(X) and center.any():  # of a mixture that was fitted to dense rows
+        X = X.toarray().astype(np.float64)
     if sparse.issparse(X):
         scaled = sparse.csr_array(X, dtype=np.float64, copy=True)
         scaled.data /= scale[scaled.indices]

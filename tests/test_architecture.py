@@ -124,7 +124,16 @@ def test_imports_inside_a_room_have_no_circle():
 
 def test_only_the_run_time_dependencies_are_imported():
     standard = {"__future__", "abc", "base64", "collections", "concurrent", "contextlib", "copy"}
-    standard |= {"dataclasses", "datetime", "functools", "hashlib", "html", "importlib", "inspect", "io"}
+    standard |= {
+        "dataclasses",
+        "datetime",
+        "functools",
+        "hashlib",
+        "html",
+        "importlib",
+        "inspect",
+        "io",
+    }
     standard |= {"itertools", "json", "math", "numbers", "os", "pathlib", "platform", "re", "sys"}
     standard |= {"tempfile", "textwrap", "types", "typing", "uuid", "warnings", "zlib"}
     # scikit-learn brings joblib and threadpoolctl.

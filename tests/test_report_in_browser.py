@@ -150,7 +150,9 @@ def assert_computes_as(browser, page, moe, X, y, index=0):
     assert panel["formulas"] is not None
     rows = np.vstack([X[:4], 1.5 * X[4:6]])
     quantiles = [0.01, 0.37, 0.5, 0.93, 0.999]
-    points = [] if panel["classes"] else sorted({*np.unique(of_output(y, index))[::25], 0.0, 1.0, 3.5})
+    points = (
+        [] if panel["classes"] else sorted({*np.unique(of_output(y, index))[::25], 0.0, 1.0, 3.5})
+    )
     found = compute(browser, page, panel, rows, map(float, points), quantiles)
 
     def check(name, wanted):

@@ -135,9 +135,7 @@ def export_text(
     for k, kind in enumerate(kinds):
         share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
         lines += ["", f"expert {k} ({kind}), {share}"]
-        described = gate_lines(estimator, k, text_format) + expert_lines(
-            estimator, k, text_format
-        )
+        described = gate_lines(estimator, k, text_format) + expert_lines(estimator, k, text_format)
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))

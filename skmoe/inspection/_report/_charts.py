@@ -9,7 +9,7 @@ from skmoe._optional import import_bokeh
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour
 
 # Heights of charts, of a bar, and of the axis below bars, in pixels.
-CHART_HEIGHT, BAR_HEIGHT, BARS_MARGIN = 270, 30, 56
+CHART_HEIGHT, BAR_HEIGHT, BARS_MARGIN = 270, 30, 40
 
 
 class Charts:
@@ -18,7 +18,7 @@ class Charts:
     def __init__(self) -> None:
         self.bokeh = import_bokeh("export_html")
         self.figures: dict[str, Any] = {}
-        self.axes: dict[str, str] = {}  # with their labels
+        self.axes: list[str] = []
         self.grids: list[str] = []
         self.inks: list[str] = []
         self.papers: list[str] = []
@@ -48,10 +48,11 @@ class Charts:
         parts = zip((figure.xaxis[0], figure.yaxis[0]), (figure.xgrid[0], figure.ygrid[0]), labels)
         for letter, (axis, grid, label) in zip("xy", parts, strict=True):
             axis.name, grid.name = f"{name}-{letter}-axis", f"{name}-{letter}-grid"
+            axis.axis_label = chart_label(label) or None
             axis.axis_label_text_font_style = "normal"
             axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
             axis.minor_tick_line_color = None
-            self.axes[axis.name] = chart_label(label)
+            self.axes.append(axis.name)
             self.grids.append(grid.name)
         self.papers.append(figure.name)
         self.figures[name] = figure
@@ -71,22 +72,22 @@ def chart_label(text: str) -> str:
 def make_charts(panel: Mapping[str, Any]) -> Charts:
     """The charts of a panel."""
     charts = Charts()
-    _bars(charts, "gate", panel["experts"], "Probability by the gate")
+    _bars(charts, "gate", panel["experts"])
     if panel["classes"]:
-        _bars(charts, "classes", panel["classes"], "Probability of the class")
+        _bars(charts, "classes", panel["classes"])
     elif panel["formulas"] or "interval" in panel["start"]:
         _density(charts, panel)
     _along(charts, panel)
     return charts
 
 
-def _bars(charts: Charts, name: str, labels: list[str], title: str) -> None:
+def _bars(charts: Charts, name: str, labels: list[str]) -> None:
     """Horizontal bars of probabilities, with marks of the starting row."""
     # Names may repeat; the factors of an axis may not.
     factors = [f"{chart_label(label)}{chr(0x200B) * i}" for i, label in enumerate(labels)]
     figure = charts.figure(
         f"{name}-chart",
-        title,
+        "",
         "",
         height=BARS_MARGIN + BAR_HEIGHT * len(labels),
         x_range=(0.0, 1.0),

@@ -83,12 +83,17 @@ def _drivers(estimator: Any, expert: Any, k: int, text_format: TextFormat) -> li
     if not hasattr(estimator, "coef_"):
         return []
     slopes = np.atleast_2d(estimator.coef_[k]) * text_format.scale
+    responses = [""]
+    if len(slopes) > 1:
+        labels = getattr(estimator, "classes_", range(len(slopes)))
+        responses = [f" ({printable_line(str(label))})" for label in labels]
     strength = np.abs(slopes).max(axis=0)
-    return [
-        f"{text_format.names[j]}: {', '.join(_signed(slope) for slope in slopes[:, j])} per SD"
-        for j in _largest(strength)
-        if strength[j] > 0.0
-    ]
+    lines = []
+    for j in _largest(strength):
+        pairs = zip(slopes[:, j], responses, strict=True)
+        numbers = ", ".join(f"{_signed(slope)}{response}" for slope, response in pairs)
+        lines += [f"{text_format.names[j]}: {numbers} per SD"] if strength[j] > 0.0 else []
+    return lines
 
 
 def _largest(values: Array) -> Array:

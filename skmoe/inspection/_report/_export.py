@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
@@ -42,6 +43,7 @@ from skmoe.inspection._segment_tables import (
     profile_columns,
     responsibilities_of_rows,
 )
+from skmoe.inspection._style import colour
 from skmoe.inspection._targets import target_name
 from skmoe.inspection._text import TextFormat
 
@@ -267,17 +269,18 @@ def _describe_fit(
 ) -> dict[str, Any]:
     """What the model is, its experts and its warnings."""
     options = {"offset": rows.offset, "units": rows.units}
-    summary = estimator.summary(rows.X, rows.y, rows.weight, **options)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        summary = estimator.summary(rows.X, rows.y, rows.weight, **options)
     resp, _ = responsibilities_of_rows(estimator, rows)
     columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
-    text_format = TextFormat(
-        labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS
-    )
+    text_format = TextFormat(labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS)
     kinds = ", ".join(dict.fromkeys(expert.kind for expert in summary.experts))
     n_experts = len(experts)
     counted = counted_noun(hasattr(estimator, "n_units_"))
     several = f"{n_experts} experts" if n_experts > 1 else "one expert"
-    warnings = fit_warnings(estimator, rows.weights @ resp, summary, experts)
+    found = fit_warnings(estimator, rows.weights @ resp, summary, experts)
+    found += [str(warning.message) for warning in given]
     return {
         "model_sentences": [
             f"This model of {name} is a mixture of {several} ({kinds}): each expert has its own "
@@ -287,8 +290,8 @@ def _describe_fit(
             "probabilities.",
         ],
         "facts": summary.facts,
-        "warnings": warnings,
-        "notes": [" ".join(note.split()) for note in summary.notes if note not in warnings],
+        "warnings": list(dict.fromkeys(found)),
+        "notes": [" ".join(note.split()) for note in summary.notes if note not in found],
         "cards": make_cards(estimator, experts, columns, summary, text_format),
     }
 
@@ -310,7 +313,9 @@ def _profiles(
             "feature_names": options.labels,
             "expert_names": options.expert_names,
         }
-        pictures.append(profile_picture(estimator, rows.X, rows.y, given))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
+            pictures.append(profile_picture(estimator, rows.X, rows.y, given))
     return pictures
 
 
@@ -319,7 +324,8 @@ def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     charts = make_charts(panel)
     named = {"axes": charts.axes, "grids": charts.grids}
     named |= {"inks": charts.inks, "papers": charts.papers}
-    return {"panel": panel | named, "charts": charts.items()}
+    colours = [colour(k) for k in range(len(panel["classes"] or ()))]
+    return {"panel": panel | named, "charts": charts.items(), "colours": colours}
 
 
 def _describe_held_out(

@@ -79,9 +79,7 @@ def _regression_scores(estimator: Any, rows: HeldOutRows, index: int) -> list[Sc
     ]  # fmt: skip
 
 
-def _interval_scores(
-    estimator: Any, rows: HeldOutRows, index: int, coverage: float
-) -> list[Score]:
+def _interval_scores(estimator: Any, rows: HeldOutRows, index: int, coverage: float) -> list[Score]:
     """Scores of distributions; none for experts without one."""
     try:
         distribution = estimator.predict_dist(rows.X, rows.offset)

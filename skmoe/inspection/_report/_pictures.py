@@ -79,8 +79,11 @@ def profile_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> 
     if display.gate_effects is not None:
         caption = f"Gate: log odds per {display.step}"
         tables.append(_table(caption, display, display.gate_effects))
-    alternative = "Heat maps of features by experts. The tables below have their numbers."
-    return Picture("Experts and features", source, alternative, tables)
+    title = "Experts and features"
+    if display.coefficients is not None:
+        title += f", {display.coefficient_name[0].lower()}{display.coefficient_name[1:]}"
+    alternative = f"{title}: heat maps of features by experts. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
 
 
 def _table(caption: str, display: SegmentProfileDisplay, values: Array) -> Table:

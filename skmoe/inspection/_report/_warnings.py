@@ -34,7 +34,9 @@ def fit_warnings(estimator: Any, mass: Array, summary: Any, names: list[str]) ->
         )
     collapsed = np.flatnonzero(is_collapsed(mass))
     if len(collapsed):
-        listed = ", ".join(f"{names[k]} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed)
+        listed = ", ".join(
+            f"{names[k]} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
+        )
         warnings.append(
             f"Experts have lost nearly all their rows to others: {listed}. Use fewer experts, a "
             "larger gate_alpha, or more starts."

@@ -303,7 +303,7 @@ function recolour(isPrinted) {
     figure.background_fill_color = paper;
     figure.border_fill_color = paper;
   }
-  for (const name of Object.keys(panel.axes)) {
+  for (const name of panel.axes) {
     const axis = chartModel(name);
     if (axis) {
       axis.axis_label_text_color = ink;
@@ -427,11 +427,6 @@ async function drawCharts() {
   addEventListener("beforeprint", () => recolour(true));
   addEventListener("afterprint", () => recolour(false));
   recolour(false);
-  // Labels that are given to Bokeh from the beginning are drawn before their place is known, and
-  // leave traces.
-  for (const [name, label] of Object.entries(panel.axes)) {
-    chartModel(name).axis_label = label || null;
-  }
   update();
   document.documentElement.dataset.ready = "true";
 }

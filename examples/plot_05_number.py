@@ -32,5 +32,5 @@ print("chosen:", moe.n_experts_)
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
 NumberOfExpertsDisplay.from_estimator(moe, ax=axes[0])
-ExpertsDisplay.from_estimator(moe, X, y, feature=0, ax=axes[1])
+ExpertsDisplay.from_estimator(moe, X, y, features=0, ax=axes[1])
 plt.show()

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
 Scorer = Callable[..., float]
@@ -222,19 +222,14 @@ def _given(offset: Any) -> dict[str, Any]:
 
 def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
     """The mixture at the end of searches and pipelines, and the rows transformed for it."""
-    model = estimator
-    while True:
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, Pipeline):
-            X = model[:-1].transform(X) if len(model) > 1 else X
-            model = model[-1]
-        elif hasattr(model, "predict_gate") and hasattr(model, method):
-            return model, X
-        else:
-            raise TypeError(
-                f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
-                f"that ends in one; got {type(estimator).__name__}. Where the target is "
-                "transformed, score inside the transformation: "
-                "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
-            )
+    steps, model = split_pipeline(estimator)
+    if not (hasattr(model, "predict_gate") and hasattr(model, method)):
+        raise TypeError(
+            f"This scorer needs a mixture of experts with {method}, or a pipeline or search "
+            f"that ends in one; got {type(estimator).__name__}. Where the target is "
+            "transformed, score inside the transformation: "
+            "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
+        )
+    for step in steps:
+        X = step.transform(X)
+    return model, X

@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import crossing_lines, flipping_classes, two_regimes
 from scipy import sparse, stats
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -169,14 +170,15 @@ def test_categories_are_held_at_the_most_frequent(trees):
     rows["kind"] = pd.Categorical(["often"] * len(rows), categories=["often", "rare"])
     assert_allclose(display.gate, moe.predict_gate(rows))
     with pytest.raises(ValueError, match="'kind' holds categories"):
-        GateDisplay.from_estimator(moe, frame, "kind")
+        GateDisplay.from_estimator(moe, frame, ("width", "kind"))
 
 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
         ((0, 1, 2), "features must be one feature or two.*got \\(0, 1, 2\\).*two at a time"),
-        (None, "features must be one feature or two"),
+        ([], "features must not be empty"),
+        ([0, (0, 1, 2)], "features must be one feature or two"),
         (3, "features must hold column indices of X, from 0 to 2; got 3"),
         ("width", "X has none"),
         ((1, 1), "must not name a feature twice"),
@@ -307,7 +309,7 @@ def test_experts_that_are_trees(trees):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"feature": (0, 1)}, "feature must be one feature.*each at a time"),
+        ({"features": (0, 1)}, "features must be one feature.*each at a time"),
         ({"coverage": 1.0}, r"coverage must be a probability in \(0, 1\); got 1.0"),
         ({"coverage": "wide"}, "coverage must be a probability"),
         ({"grid_resolution": 1}, "grid_resolution must be an integer of at least 2"),
@@ -321,7 +323,7 @@ def test_experts_that_are_trees(trees):
 def test_bad_requests_of_experts(regression, options, message):
     moe, X, y = regression
     with pytest.raises(ValueError, match=message):
-        ExpertsDisplay.from_estimator(moe, X, y, **({"feature": 0, "coverage": None} | options))
+        ExpertsDisplay.from_estimator(moe, X, y, **({"features": 0, "coverage": None} | options))
 
 
 def test_the_output_or_class_must_be_named(outputs, classification):
@@ -573,12 +575,17 @@ def test_only_fitted_mixtures_are_drawn(regression, draw):
         draw(MixtureOfExpertsRegressor(), X, y)
     with pytest.raises(TypeError, match="estimator must be a mixture of experts; got Ridge"):
         draw(Ridge().fit(X, y), X, y)
-    pipeline = make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(2, n_init=1)).fit(X, y)
-    with pytest.raises(TypeError, match=r"got Pipeline.*pipeline\[-1\]"):
+    pipeline = make_pipeline(StandardScaler(), Ridge()).fit(X, y)
+    with pytest.raises(TypeError, match=r"got Ridge.*pipeline or search that ends in one"):
         draw(pipeline, X, y)
-    searched = GridSearchCV(moe, {"n_experts": [1]}, cv=2).fit(X, y)
-    with pytest.raises(TypeError, match="best_estimator_"):
-        draw(searched, X, y)
+    search = GridSearchCV(moe, {"n_experts": [1]}, cv=2, refit=False)
+    with pytest.raises(NotFittedError):
+        draw(search, X, y)
+    with pytest.raises(TypeError, match=r"got GridSearchCV.*refit=True"):
+        draw(search.fit(X, y), X, y)
+    transformed = TransformedTargetRegressor(moe).fit(X, y)
+    with pytest.raises(TypeError, match="Pass its regressor_"):
+        draw(transformed, X, y)
 
 
 @pytest.mark.parametrize("draw", DISPLAYS.values(), ids=DISPLAYS)

@@ -25,7 +25,7 @@ from skmoe.inspection import (
     export_mermaid,
     export_text,
 )
-from skmoe.inspection._experts import MIN_OPACITY, MIN_PROBABILITY_SHOWN
+from skmoe.inspection._expert_curves import MIN_OPACITY, MIN_PROBABILITY_SHOWN
 from skmoe.inspection._heat_map import DARK_LUMINANCE, LUMINANCE_WEIGHTS
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -139,7 +139,7 @@ def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these():
 
 def test_curves_are_as_opaque_as_the_gate_between_their_ends(fitted):
     moe, X, y = fitted
-    display = ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+    display = ExpertsDisplay.from_estimator(moe, X, y, features=0)
     for gate, curve, line in zip(display.gate.T, display.curves.T, display.curves_, strict=True):
         between = (gate[1:] + gate[:-1]) / 2
         assert_allclose(line.get_colors()[:, 3], MIN_OPACITY + (1 - MIN_OPACITY) * between)
@@ -195,11 +195,11 @@ def test_the_axis_of_convergence_holds_the_ends_of_all_starts(fitted):
     assert 0.0 < high < 1.0
 
 
-@pytest.mark.parametrize("features", [[1], [0, 2]])
+@pytest.mark.parametrize("features", [(1,), (0, 2)])
 def test_the_gate_is_drawn_between_the_ends_of_features_with_their_deciles(fitted, features):
     moe, X, _ = fitted
     display = GateDisplay.from_estimator(moe, X, features=features, grid_resolution=7)
-    deciles = np.quantile(X[:, features], np.arange(1, 10) / 10, axis=0).T
+    deciles = np.quantile(X[:, list(features)], np.arange(1, 10) / 10, axis=0).T
     marks = [
         line for line in display.ax_.lines if line.get_marker() in "|_" and len(line.get_xdata())
     ]
@@ -238,7 +238,7 @@ def test_borders_of_regions_are_where_two_experts_are_equally_probable(fitted, m
         return contour(self, horizontal, vertical, margin, **options)
 
     monkeypatch.setattr(Axes, "contour", spy)
-    display = GateDisplay.from_estimator(moe, X, features=[0, 2], grid_resolution=9)
+    display = GateDisplay.from_estimator(moe, X, features=(0, 2), grid_resolution=9)
     shown = np.unique(display.gate.argmax(axis=2))
     assert len(drawn) == len(shown) > 1
     for k, (margin, levels) in zip(shown, drawn, strict=True):

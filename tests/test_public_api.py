@@ -46,13 +46,17 @@ PUBLIC = {
     "skmoe.gates": ["GATES", "ConstantGate", "SoftmaxGate"],
     "skmoe.inspection": [
         "CalibrationDisplay",
+        "CoefficientsDisplay",
         "ConvergenceDisplay",
         "ExpertsDisplay",
         "GateDisplay",
         "NumberOfExpertsDisplay",
+        "PredictionDisplay",
+        "RegimesDisplay",
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
+        "export_html",
         "export_mermaid",
         "export_text",
     ],
@@ -93,7 +97,7 @@ for name in ("inspection", "checkpoints", "onnx", "metrics"):
     assert f"skmoe.{name}" not in sys.modules, name
 assert skmoe.inspection.ExpertsDisplay.__name__ == "ExpertsDisplay"
 assert skmoe.checkpoints.Checkpoint and skmoe.onnx.to_onnx and skmoe.metrics.neg_crps_scorer
-for package in ("matplotlib", "dask", "skl2onnx"):
+for package in ("matplotlib", "bokeh", "jinja2", "dask", "skl2onnx"):
     assert package not in sys.modules, package
 """
 
@@ -135,7 +139,7 @@ summary: Summary = moe.summary(X, y)
 print(inference, summary, summary.to_frame(), export_text(moe), export_mermaid(moe))
 crps: float = neg_crps_scorer(moe, X, y)
 ConvergenceDisplay.from_estimator(moe).plot()
-ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+ExpertsDisplay.from_estimator(moe, X, y, features=0)
 same: MixtureOfExpertsRegressor = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
 in_blocks: MixtureOfExpertsRegressor = moe.fit(RowBlocks.from_arrays(X, y))
 kept: MixtureOfExpertsRegressor = fit_with_checkpoints(moe, X, y, path="fit.joblib", every=10)

@@ -1,4 +1,4 @@
-"""The report as a file: what it contains, what it refuses, and that nothing half-written is left."""
+"""The report as a file: what it contains, what it refuses, and that it is written as a whole."""
 
 import json
 import re
@@ -246,6 +246,35 @@ def test_classes_have_slices_without_intervals(written):
     assert panel_data(page)["slices"][0].keys() == {"gate", "experts", "mean"}
 
 
+def test_features_of_a_scaling_pipeline_are_those_of_its_input(written):
+    X, y = two_regimes(200)
+    X = 5.0 + 3.0 * X
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    pipeline = quiet(make_pipeline(StandardScaler(), moe), X, y)
+    page = written(pipeline, X, y, row=4, X_held_out=X[:50], y_held_out=y[:50])
+    panel = panel_data(page)
+    assert [feature["start"] for feature in panel["features"]] == X[4].tolist()
+    gate = panel["formulas"]["gate"]
+    logits = np.array(gate["slopes"]) @ X[4] + gate["intercept"]
+    wanted = pipeline[-1].predict_gate(pipeline[:-1].transform(X[[4]]))[0]
+    assert_allclose(np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum(), wanted)
+    assert f"{r2_score(y[:50], pipeline.predict(X[:50])):.4g}" in section(page, "held-out")
+    assert section(page, "warnings").startswith("Warnings of the fit None:")
+
+
+def test_features_of_other_pipelines_are_those_of_the_last_step(written):
+    from sklearn.preprocessing import PolynomialFeatures
+
+    X, y = two_regimes(200, n_features=2)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    polynomials = PolynomialFeatures(include_bias=False)
+    page = written(quiet(make_pipeline(polynomials, moe), X, y), X, y)
+    labels = [feature["label"] for feature in panel_data(page)["features"]]
+    assert labels == ["x0", "x1", "x0^2", "x0 x1", "x1^2"]
+    assert "those of the transformed table" in page
+    assert section(page, "warnings").startswith("Warnings of the fit None:")
+
+
 # --- what it refuses ----------------------------------------------------------------------------
 
 
@@ -296,12 +325,6 @@ def test_other_estimators_are_refused(tmp_path):
         export_html(MixtureOfExpertsRegressor(), np.zeros((3, 1)), np.zeros(3), path)
     with pytest.raises(TypeError, match="must be a mixture of experts; got StandardScaler"):
         export_html(StandardScaler(), np.zeros((3, 1)), np.zeros(3), path)
-
-
-def test_pipelines_are_refused(fitted, tmp_path):
-    moe, X, y = fitted
-    with pytest.raises(TypeError, match="Pass the mixture at its end"):
-        export_html(make_pipeline(StandardScaler(), moe), X, y, tmp_path / "report.html")
 
 
 def test_paths_that_cannot_be_written_are_refused(fitted, tmp_path):

@@ -116,7 +116,7 @@ def panel_of(moe, X, y, **options):
         "labels": [f"x{j}" for j in range(X.shape[1])],
         "expert_names": [f"expert {k}" for k in range(moe.n_experts_)],
         "target_name": "y",
-        "index": 0,
+        "output": 0,
         "row": None,
         "coverage": 0.9,
         "max_features": 99,
@@ -146,7 +146,7 @@ def compute(browser, page, panel, rows, points=(), quantiles=()):
 
 def assert_computes_as(browser, page, moe, X, y, index=0):
     """Gate, experts, prediction, densities and quantiles are those of the mixture."""
-    panel = panel_of(moe, X, y, index=index)
+    panel = panel_of(moe, X, y, output=index)
     assert panel["formulas"] is not None
     rows = np.vstack([X[:4], 1.5 * X[4:6]])
     quantiles = [0.01, 0.37, 0.5, 0.93, 0.999]

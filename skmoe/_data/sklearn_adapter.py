@@ -123,6 +123,20 @@ def final_estimator(estimator: Any) -> Any:
     return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
+def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
+    """Fitted transformers of pipelines and searches, in their order, and the final estimator."""
+    steps: list[Any] = []
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            before = [step for _, step in estimator.steps[:-1]]
+            steps += [step for step in before if step is not None and not isinstance(step, str)]
+            estimator = estimator.steps[-1][1]
+        else:
+            return steps, estimator
+
+
 def special_loss(estimator: Any) -> str:
     """The loss of a regressor that is not that of normal noise: a key of `LOSSES`, or ""."""
     final = final_estimator(estimator)

@@ -1,15 +1,21 @@
-"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports as text and as a page.
+"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports.
+
+`export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
+(`pip install skmoe[report]`).
 
 The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
 `plot` draws again, and arrays and artists are attributes.
 """
 
 from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._prediction import PredictionDisplay
+from skmoe.inspection._regimes import RegimesDisplay
 from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
@@ -18,10 +24,13 @@ from skmoe.inspection._text import export_text
 
 __all__ = [
     "CalibrationDisplay",
+    "CoefficientsDisplay",
     "ConvergenceDisplay",
     "ExpertsDisplay",
     "GateDisplay",
     "NumberOfExpertsDisplay",
+    "PredictionDisplay",
+    "RegimesDisplay",
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",

@@ -12,12 +12,12 @@ from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_mixture,
     check_pit,
     check_pit_left,
     check_table,
     check_target,
 )
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -129,7 +129,7 @@ class CalibrationDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features, preferably of rows that were not used in the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -155,13 +155,13 @@ class CalibrationDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts for regression.
+            If the estimator does not end in a mixture of experts for regression.
         ValueError
             If the output is missing or unknown, `n_bins` is not an integer of at least two, or the
             experts have no predictive distribution.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, _ = find_mixture(estimator, X)
         if is_classifier(estimator):
             raise TypeError(
                 f"estimator must be a regressor; got {type(estimator).__name__}. For classes use "

@@ -20,14 +20,14 @@ from skmoe.inspection._grid import is_numeric, numeric_values
 def check_mixture(estimator: Any) -> None:
     """The estimator must be a fitted mixture of experts."""
     if not hasattr(estimator, "predict_gate"):
-        remedy = "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier."
-        if hasattr(estimator, "steps"):
-            remedy = (
-                "Pass the mixture at its end, pipeline[-1], and the rows as its input, "
-                "pipeline[:-1].transform(X)."
-            )
-        elif hasattr(estimator, "best_estimator_"):
-            remedy = "Pass its best_estimator_."
+        remedy = (
+            "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier, or a pipeline or "
+            "search that ends in one."
+        )
+        if hasattr(estimator, "regressor_"):
+            remedy = "Pass its regressor_, and y as its transformer_ transforms it."
+        elif hasattr(estimator, "best_params_"):
+            remedy = "Use refit=True, or pass a mixture that is fitted."
         raise TypeError(
             f"estimator must be a mixture of experts; got {type(estimator).__name__}. {remedy}"
         )
@@ -40,6 +40,15 @@ def check_n_experts_selected(estimator: Any) -> None:
         raise ValueError(
             "NumberOfExpertsDisplay needs a mixture that chose its number of experts; got "
             f'n_experts={estimator.n_experts!r}. Fit with n_experts="auto".'
+        )
+
+
+def check_has_coefficients(estimator: Any, display: str) -> None:
+    """The experts must have linear predictors."""
+    if not hasattr(estimator, "coef_"):
+        raise ValueError(
+            f"{display} needs experts with linear predictors; got expert={estimator.expert!r}. Use "
+            "ImportanceDisplay, which takes experts of any kind."
         )
 
 
@@ -75,6 +84,17 @@ def check_features(
     return [int(column) for column in chosen]
 
 
+def check_panels(
+    name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, max_features: int
+) -> list[list[int]]:
+    """Indices of the features of each panel: a list has one entry for each, others are one."""
+    if not isinstance(value, list):
+        return [check_features(name, value, estimator, feature_names, max_features)]
+    if not value:
+        raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
+    return [check_features(name, each, estimator, feature_names, max_features) for each in value]
+
+
 def check_any_features(
     name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None
 ) -> list[int]:
@@ -102,11 +122,16 @@ def check_level(level: Any) -> float | None:
     )
 
 
+def numbered_experts(n_experts: int) -> list[str]:
+    """Names of experts that have none."""
+    return [f"expert {k}" for k in range(n_experts)]
+
+
 def check_expert_names(estimator: Any, names: Any) -> list[str]:
     """Names of the experts: those given, one for each, or "expert 0" and so on."""
     n_experts = estimator.n_experts_
     if names is None:
-        return [f"expert {k}" for k in range(n_experts)]
+        return numbered_experts(n_experts)
     if isinstance(names, str) or len(names) != n_experts:
         raise ValueError(
             f"expert_names must be a list with one name for each of the {n_experts} experts; got "

@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 # Height of the vertical axis in units of the range of the late lower bounds; the steep first
@@ -87,7 +87,7 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -103,10 +103,10 @@ class ConvergenceDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator = find_mixture(estimator).mixture
         display = cls(
             lower_bounds=estimator.lower_bounds_,
             start_traces=estimator.start_traces_,

@@ -2,55 +2,53 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import (
-    check_drawable,
-    check_features,
-    check_mixture,
+    check_expert_names,
     check_names,
+    check_panels,
     check_table,
-    check_target,
+    numbered_experts,
 )
-from skmoe.inspection._grid import make_grid
-from skmoe.inspection._style import LIGHT_GREY, colour, expert_legend, merged, one_axes, rgb
-from skmoe.inspection._targets import (
-    exposure_of_rows,
-    interval_band,
-    observed_target,
-    one_target,
-    predicted_mean,
-    slice_adjustment,
-    target_name,
+from skmoe.inspection._expert_curves import (
+    CLASS_MARK_HEIGHTS,
+    band_style,
+    draw_band,
+    draw_curves,
+    draw_rows,
+    draw_unit_lines,
 )
-
-# Opacity of a curve where the probability of the expert is zero.
-MIN_OPACITY = 0.06
-
-# The vertical axis shows the curves where experts have at least this probability.
-MIN_PROBABILITY_SHOWN = 0.05
-
-# Heights at which rows of other classes and of the class are drawn.
-CLASS_MARK_HEIGHTS = np.array([-0.05, 1.05])
+from skmoe.inspection._expert_slices import experts_over, observed_rows, rows_over
+from skmoe.inspection._feature_axes import (
+    draw_grid,
+    feature_axis,
+    keep_one_legend,
+    label_feature,
+    label_outer,
+)
+from skmoe.inspection._leading import leading_feature
+from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._style import LIGHT_GREY, expert_handle, expert_legend, one_axes
 
 
 class ExpertsDisplay:
     """Predictions of each expert over one feature, with the gate probability as opacity.
 
     Points are the rows of the data, in the colour of the expert with the largest responsibility.
-    The dashed line is the prediction of the mixture, the grey band its predictive intervals. The
-    curves are those of rows with the other features at their medians. The rows of the data have
-    their own values, and their scatter about the curves includes the effect of the other features,
-    which `adjust` removes.
+    The dashed line is the prediction of the mixture, the grey band its predictive intervals. A
+    feature with categories has marks instead of curves. The curves are those of rows with the other
+    features at their medians. The rows of the data have their own values, and their scatter about
+    the curves includes the effect of the other features, which `adjust` removes.
 
     With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
     expert. Those of a regressor are joined by a thin line, in the order of the feature.
@@ -58,12 +56,15 @@ class ExpertsDisplay:
     Of a classifier the curves are each expert's probability of one class. Marks at the top are the
     rows of that class, marks at the bottom the other rows.
 
+    Several features make a grid, with a display for each in `panels`; the arrays are then those of
+    the first one.
+
     Parameters
     ----------
     feature_name, target_name : str
         Labels of the axes.
     grid : ndarray of shape (n_points,)
-        Values of the feature.
+        Values of the feature; positions of categories.
     curves : ndarray of shape (n_points, n_experts)
         Predictions of each expert, in the units of y, or its probabilities of the class.
     gate : ndarray of shape (n_points, n_experts)
@@ -82,10 +83,18 @@ class ExpertsDisplay:
         Whether the curves are probabilities of a class.
     units : ndarray of shape (n_shown,), default=None
         Labels of the units of the rows shown; None for rows without units.
+    categories : list of str of length n_points, default=None
+        Labels of the categories of the feature, if it has any.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
+    panels : list of ExpertsDisplay, default=None
+        The displays of a grid; None for one panel.
 
     Attributes
     ----------
-    ax_ : matplotlib axes
+    ax_ : matplotlib axes, or ndarray of shape (n_panels,) of them
         Axes of the plot.
     figure_ : matplotlib figure
         Figure of the plot.
@@ -105,6 +114,7 @@ class ExpertsDisplay:
     See Also
     --------
     GateDisplay : The gate alone, over one feature or two.
+    RegimesDisplay : Each expert in a panel, below the gate.
 
     Examples
     --------
@@ -114,10 +124,12 @@ class ExpertsDisplay:
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
-    >>> display = ExpertsDisplay.from_estimator(moe, X, y, feature=0)
+    >>> display = ExpertsDisplay.from_estimator(moe, X, y)
     >>> display.curves.shape, display.band.shape
     ((200, 2), (200, 2))
     """
+
+    legend_: Any
 
     def __init__(
         self,
@@ -135,6 +147,10 @@ class ExpertsDisplay:
         assigned_expert: Array,
         is_probability: bool = False,
         units: Array | None = None,
+        categories: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
+        feature_note: str = "",
+        panels: Sequence[ExpertsDisplay] | None = None,
     ) -> None:
         self.feature_name = feature_name
         self.target_name = target_name
@@ -149,6 +165,10 @@ class ExpertsDisplay:
         self.assigned_expert = assigned_expert
         self.is_probability = is_probability
         self.units = units
+        self.categories = categories
+        self.expert_names = expert_names
+        self.feature_note = feature_note
+        self.panels = panels
 
     @classmethod
     def from_estimator(
@@ -156,7 +176,7 @@ class ExpertsDisplay:
         estimator: Any,
         X: Any,
         y: Any,
-        feature: Any = 0,
+        features: Any = None,
         *,
         target: Any = None,
         coverage: float | None = 0.9,
@@ -168,6 +188,8 @@ class ExpertsDisplay:
         offset: Any = None,
         units: Any = None,
         max_units: int | None = 50,
+        expert_names: Sequence[str] | None = None,
+        feature: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -176,13 +198,15 @@ class ExpertsDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to show. They determine the range of the feature and the medians of the others.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Observed target.
-        feature : int or str, default=0
-            The feature along the horizontal axis, by index or name.
+        features : int, str or list of these, default=None
+            The feature along the horizontal axis, by index or name. A list makes a grid with a
+            panel for each of its entries. None is the feature on which the gate depends most: the
+            one with the largest range of log odds for one standard deviation.
         target : class label or int, default=None
             The class whose probability is drawn, or the index of the output. Needed for more than
             two classes and for several outputs; of two classes the default is `classes_[1]`.
@@ -210,8 +234,13 @@ class ExpertsDisplay:
         max_units : int, default=50
             Largest number of units to show, with all of their rows; None for all. More are drawn at
             random: without `random_state` the same ones each time.
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for "expert 0" and so on.
+        feature : int or str, default=None
+            The former name of `features`, which will be removed in version 0.3.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
+            that the panels replace.
         **kwargs : dict
             Passed to `plot`.
 
@@ -225,51 +254,56 @@ class ExpertsDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If the feature, the class or the output is missing or unknown, the coverage is not
             between 0 and 1, the experts have no predictive distribution for a band, or a number of
             points, rows or units is not an integer of at least two.
+
+        Warns
+        -----
+        FutureWarning
+            If `feature` is given.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        if feature is not None:
+            warnings.warn(
+                "feature is features since version 0.2, and will be removed in 0.3.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            features = feature
+        estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
-        (j,) = check_features("feature", feature, estimator, feature_names, max_features=1)
+        names = check_expert_names(estimator, expert_names)
+        chosen = None
+        if features is not None:
+            chosen = check_panels("features", features, estimator, feature_names, max_features=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
-        index = check_target(estimator, target, table)
-        resp = estimator.responsibilities(X, y, offset, units=units)
-        labels_of_units = None if units is None else np.asarray(units)
-        assigned_expert = (resp if units is None else resp.rows(units)).argmax(axis=1)
-        x = check_drawable(table, j, labels[j])
-        grid = np.linspace(np.nanmin(x), np.nanmax(x), grid_resolution)
-        rows = make_grid(table, [j], grid[:, None])
-        observed = observed_target(estimator, y, index) / exposure_of_rows(offset, index)
-        if adjust and not is_classifier(estimator):
-            observed = observed + slice_adjustment(estimator, table, j, index, assigned_expert)
-        if labels_of_units is None:
-            shown = _shown(np.isfinite(x), subsample, random_state)
-        else:
-            chosen = _chosen_units(resp.labels, max_units, random_state)
-            shown = np.flatnonzero(np.isfinite(x) & np.isin(labels_of_units, chosen))
-        display = cls(
-            feature_name=labels[j],
-            target_name=target_name(estimator, y, index, adjust)
-            + ("" if offset is None else " per unit of exposure"),
-            grid=grid,
-            curves=one_target(estimator.predict_experts(rows), index, 2),
-            gate=estimator.predict_gate(rows),
-            mean=predicted_mean(estimator, rows, index),
-            band=interval_band(estimator, rows, index, coverage),
-            coverage=None if is_classifier(estimator) else coverage,
-            x=x[shown],
-            y=observed[shown],
-            assigned_expert=assigned_expert[shown],
-            is_probability=is_classifier(estimator),
-            units=None if labels_of_units is None else labels_of_units[shown],
-        )
+        rows = observed_rows(estimator, table, y, target, offset, units)
+        chosen = [[leading_feature(estimator, table)]] if chosen is None else chosen
+        sampling = subsample, max_units, random_state
+        panels = []
+        for (j,) in chosen:
+            axis = feature_axis(table, j, labels[j], grid_resolution)
+            arrays = experts_over(estimator, rows, axis, coverage, adjust)
+            shown = rows_over(axis, rows, sampling)
+            assigned = rows.assigned_expert[shown]
+            panels.append(
+                cls(
+                    **arrays | {"y": arrays["y"][shown]},
+                    x=axis.observed[shown],
+                    assigned_expert=assigned,
+                    units=None if units is None else np.asarray(units)[shown],
+                    expert_names=names,
+                    feature_note=note,
+                )
+            )
+        display = copy(panels[0])
+        display.panels = panels if len(panels) > 1 else None
         return display.plot(ax=ax, **kwargs)
 
     def plot(
@@ -284,8 +318,9 @@ class ExpertsDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
+            that the panels replace.
         line_kwargs : dict, default=None
             Passed to matplotlib's `LineCollection`, for the curves.
         scatter_kwargs : dict, default=None
@@ -298,76 +333,59 @@ class ExpertsDisplay:
         display : ExpertsDisplay
             This display.
         """
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
-        self._plot_band(ax, band_kwargs)
-        self._plot_unit_lines(ax)
+        caller = f"{type(self).__name__}.plot"
+        options = {
+            "line_kwargs": line_kwargs,
+            "scatter_kwargs": scatter_kwargs,
+            "band_kwargs": band_kwargs,
+        }
+        if self.panels is not None:
+            self.ax_ = draw_grid(self.panels, ax, caller, options)
+            self.figure_ = self.ax_[0].figure
+            keep_one_legend(self.ax_, [panel.legend_ for panel in self.panels])
+            label_outer(self.ax_, [True] * len(self.panels))
+            return self
+        ax = one_axes(ax, caller)
+        is_category = self.categories is not None
+        self.band_ = None
+        if self.band is not None and self.coverage is not None:
+            style = band_style(self.coverage, band_kwargs)
+            self.band_ = draw_band(ax, self.grid, self.band, is_category=is_category, kwargs=style)
+        self.unit_lines_ = None
+        if self.units is not None and not self.is_probability:  # classes would be up and down
+            rows = self.x, self.y, self.assigned_expert, self.units.tolist()
+            self.unit_lines_ = draw_unit_lines(ax, *rows)
         self._plot_rows(ax, scatter_kwargs)
-        self._plot_curves(ax, line_kwargs)
-        (self.line_,) = ax.plot(
-            self.grid, self.mean, "--", color="black", linewidth=1.2, label="mixture", zorder=4
-        )
-        ax.set(xlabel=self.feature_name, ylabel=self.target_name)
+        experts = self.grid, self.curves, self.gate
+        self.curves_ = draw_curves(ax, *experts, is_category=is_category, kwargs=line_kwargs)
+        style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
+        style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
+        style = {"linestyle": "--"} | style
+        (self.line_,) = ax.plot(self.grid, self.mean, **style)
+        ax.set_ylabel(self.target_name)
+        label_feature(ax, self.feature_name, self.categories, self.feature_note)
         if self.is_probability:
             ax.set_ylim(-0.1, 1.1)
         self._plot_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_band(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
-        self.band_: Any = None
-        if self.band is not None and self.coverage is not None:
-            style = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
-            style["label"] = f"{100 * self.coverage:.3g} % interval"
-            self.band_ = ax.fill_between(self.grid, *self.band.T, **merged(style, kwargs))
-
     def _plot_rows(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
-        style: dict[str, Any] = {"c": [colour(k) for k in self.assigned_expert]}
-        style |= {"s": 12 if self.units is None else 6, "alpha": 0.45, "linewidths": 0}
+        style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
+        style["linewidths"] = 0
         height = self.y
         if self.is_probability:
             height = CLASS_MARK_HEIGHTS[self.y.astype(int)]
             style |= {"marker": "|", "s": 40, "linewidths": 1.0}
-        self.scatter_ = ax.scatter(self.x, height, **{**style, **(kwargs or {})})
-
-    def _plot_unit_lines(self, ax: Any) -> None:
-        from matplotlib.collections import LineCollection
-
-        self.unit_lines_: Any = None
-        if self.units is None or self.is_probability:  # classes would be lines up and down
-            return
-        index = {label: i for i, label in enumerate(dict.fromkeys(self.units.tolist()))}
-        codes = np.array([index[label] for label in self.units.tolist()], dtype=int)
-        order = np.lexsort((self.x, codes))
-        ends = np.flatnonzero(np.diff(codes[order])) + 1
-        lines: Any = np.split(np.column_stack([self.x, self.y])[order], ends)
-        colours = [colour(self.assigned_expert[rows[0]]) for rows in np.split(order, ends)]
-        collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
-        self.unit_lines_ = ax.add_collection(collection)
-
-    def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
-        from matplotlib.collections import LineCollection
-
-        self.curves_: list[Any] = []
-        limits = ax.get_ylim()
-        for k, (curve, gate) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
-            points = np.column_stack([self.grid, curve])
-            opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * (gate[1:] + gate[:-1]) / 2.0
-            colours = np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
-            style = {"colors": colours, "linewidths": 3.0, "zorder": 3, "capstyle": "butt"}
-            segments: Any = np.stack([points[:-1], points[1:]], axis=1)
-            lines = LineCollection(segments, **{**style, **(kwargs or {})})
-            self.curves_.append(ax.add_collection(lines))
-        shown = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        low, high = np.nanmin(shown), np.nanmax(shown)
-        margin = 0.05 * (high - low)
-        ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
+        rows = self.x, height, self.assigned_expert, {**style, **(kwargs or {})}
+        self.scatter_ = draw_rows(ax, *rows, is_category=self.categories is not None)
 
     def _plot_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
 
+        names = self.expert_names or numbered_experts(self.curves.shape[1])
         handles = [
-            Line2D([], [], color=colour(k), linewidth=3, label=f"expert {k}")
-            for k in range(self.curves.shape[1])
+            expert_handle(k, name, linestyle="-", linewidth=3) for k, name in enumerate(names)
         ]
         handles += [self.line_] + ([] if self.band_ is None else [self.band_])
         rows = "rows, by expert" if self.units is None else "rows, by the\nexpert of the unit"
@@ -379,20 +397,3 @@ class ExpertsDisplay:
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
-
-
-def _shown(finite: Array, subsample: int | None, random_state: Any) -> Array:
-    """Indices of the rows to show, among those with a value of the feature."""
-    rows = np.flatnonzero(finite)
-    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
-        return rows
-    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
-    return np.sort(chosen)
-
-
-def _chosen_units(labels: Array, max_units: int | None, random_state: Any) -> Array:
-    """Labels of the units to show."""
-    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
-        return labels
-    generator = check_random_state(0 if random_state is None else random_state)
-    return generator.choice(labels, max_units, replace=False)

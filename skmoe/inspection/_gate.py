@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -12,13 +13,34 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
     check_drawable,
-    check_features,
-    check_mixture,
+    check_expert_names,
     check_names,
+    check_panels,
     check_table,
+    numbered_experts,
+)
+from skmoe.inspection._feature_axes import (
+    draw_grid,
+    feature_axis,
+    keep_one_legend,
+    label_feature,
+    label_outer,
 )
 from skmoe.inspection._grid import make_grid
-from skmoe.inspection._style import DARK_GREY, colour, dash, expert_legend, merged, one_axes, rgb
+from skmoe.inspection._leading import leading_feature
+from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._style import (
+    DARK_GREY,
+    colour,
+    dash,
+    expert_handle,
+    expert_legend,
+    marked_points,
+    marker,
+    merged,
+    one_axes,
+    rgb,
+)
 
 # Quantiles of the data that ticks on the axes mark.
 DECILES = np.arange(0.1, 1.0, 0.1)
@@ -42,25 +64,36 @@ GRID_RESOLUTION = {1: 200, 2: 100}
 class GateDisplay:
     """Probabilities of the gate over one feature or two.
 
-    Over one feature each expert has a line. Over two, each point has the colour of its most
-    probable expert, with an intensity that increases with its probability: it is white where all
-    experts are equally probable. Short ticks along the axes mark the deciles of the features in the
-    data.
+    Over one feature each expert has a line, or marks where the feature has categories. Over two,
+    each point has the colour of its most probable expert, with an intensity that increases with its
+    probability: it is white where all experts are equally probable. Short ticks along the axes mark
+    the deciles of the features in the data.
+
+    Several panels make a grid, with a display for each in `panels`; the arrays are then those of
+    the first one.
 
     Parameters
     ----------
     feature_names : list of str
         Names of the one or two features drawn.
     values : list of ndarray of shape (n_points,)
-        Grid of each feature, in the units of X.
+        Grid of each feature, in the units of X; positions of categories.
     gate : ndarray of shape (n_points, n_experts) or (n_points, n_points, n_experts)
         Gate probabilities on the grid; with two features the first axis is the second feature.
     deciles : list of ndarray of shape (9,), default=None
         Deciles of each feature in the data.
+    categories : list of str of length n_points, default=None
+        Labels of the categories of the feature, if it has any.
+    expert_names : list of str of length n_experts, default=None
+        Names of the experts; None for "expert 0" and so on.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
+    panels : list of GateDisplay, default=None
+        The displays of a grid; None for one panel.
 
     Attributes
     ----------
-    ax_ : matplotlib axes
+    ax_ : matplotlib axes, or ndarray of shape (n_panels,) of them
         Axes of the plot.
     figure_ : matplotlib figure
         Figure of the plot.
@@ -69,13 +102,14 @@ class GateDisplay:
     image_ : matplotlib image
         The regions; with two features.
     labels_ : list of matplotlib texts
-        Indices of the experts in their regions; with two features.
+        Names of the experts in their regions; with two features.
     legend_ : matplotlib legend
         Legend.
 
     See Also
     --------
     ExpertsDisplay : Predictions of the experts over a feature.
+    RegimesDisplay : The gate over its strongest feature, with the experts below.
 
     Examples
     --------
@@ -92,6 +126,8 @@ class GateDisplay:
     'x0'
     """
 
+    legend_: Any
+
     def __init__(
         self,
         *,
@@ -99,21 +135,30 @@ class GateDisplay:
         values: Sequence[Array],
         gate: Array,
         deciles: Sequence[Array] | None = None,
+        categories: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
+        feature_note: str = "",
+        panels: Sequence[GateDisplay] | None = None,
     ) -> None:
         self.feature_names = feature_names
         self.values = values
         self.gate = gate
         self.deciles = deciles
+        self.categories = categories
+        self.expert_names = expert_names
+        self.feature_note = feature_note
+        self.panels = panels
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
         X: Any,
-        features: Any = 0,
+        features: Any = None,
         *,
         grid_resolution: int | None = None,
         feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -122,19 +167,25 @@ class GateDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows that determine the ranges of the features. Features that are not drawn are at
             their medians in X, categories at the most frequent one.
-        features : int, str or sequence of one or two of these, default=0
-            The feature along the horizontal axis, and with two the one along the vertical axis.
+        features : int, str, tuple of two of these, or list of these, default=None
+            A feature along the horizontal axis, or a tuple of two, the second along the vertical
+            axis. A list makes a grid with a panel for each of its entries. None is the feature on
+            which the gate depends most: the one with the largest range of log odds for one standard
+            deviation.
         grid_resolution : int, default=None
             Points of the grid along each feature, equally spaced from its smallest value to its
             largest. None is 200 for one feature and 100 for two.
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for "expert 0" and so on.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
+            that the panels replace.
         **kwargs : dict
             Passed to `plot`.
 
@@ -148,29 +199,28 @@ class GateDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
-            If there are more than two features, one is unknown, constant or not numeric, or the
-            resolution is not an integer of at least two.
+            If a panel has more than two features, one is unknown or constant, one of two features
+            is not numeric, or the resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
-        columns = check_features("features", features, estimator, feature_names, max_features=2)
-        default = GRID_RESOLUTION[len(columns)]
-        resolution = default if grid_resolution is None else grid_resolution
-        check_integer("grid_resolution", resolution, least=2)
+        names = check_expert_names(estimator, expert_names)
+        if grid_resolution is not None:
+            check_integer("grid_resolution", grid_resolution, least=2)
+        chosen = None
+        if features is not None:
+            chosen = check_panels("features", features, estimator, feature_names, max_features=2)
         X = check_table(estimator, X)
-        drawn = [check_drawable(X, j, labels[j]) for j in columns]
-        values = [np.linspace(np.nanmin(column), np.nanmax(column), resolution) for column in drawn]
-        points = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
-        gate = estimator.predict_gate(make_grid(X, columns, points))
-        display = cls(
-            feature_names=[labels[j] for j in columns],
-            values=values,
-            gate=gate.reshape((resolution,) * len(columns) + (-1,)),
-            deciles=[np.nanquantile(column, DECILES) for column in drawn],
-        )
+        chosen = [[leading_feature(estimator, X)]] if chosen is None else chosen
+        panels = []
+        for columns in chosen:
+            arrays = gate_over(estimator, X, columns, labels, grid_resolution)
+            panels.append(cls(**arrays, expert_names=names, feature_note=note))
+        display = copy(panels[0])
+        display.panels = panels if len(panels) > 1 else None
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -178,8 +228,9 @@ class GateDisplay:
 
         Parameters
         ----------
-        ax : matplotlib axes, default=None
-            Axes to draw on; None for new ones.
+        ax : matplotlib axes or array-like of axes, default=None
+            Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
+            that the panels replace.
         **kwargs : dict
             Passed to matplotlib's `plot` for one feature, to `imshow` for two.
 
@@ -188,7 +239,15 @@ class GateDisplay:
         display : GateDisplay
             This display.
         """
-        ax = one_axes(ax, f"{type(self).__name__}.plot")
+        caller = f"{type(self).__name__}.plot"
+        if self.panels is not None:
+            self.ax_ = draw_grid(self.panels, ax, caller, kwargs)
+            self.figure_ = self.ax_[0].figure
+            alike = [panel.legend_ for panel in self.panels if len(panel.values) == 1]
+            keep_one_legend(self.ax_, alike)
+            label_outer(self.ax_, [len(panel.values) == 1 for panel in self.panels])
+            return self
+        ax = one_axes(ax, caller)
         if len(self.values) == 1:
             self._plot_lines(ax, kwargs)
         else:
@@ -197,15 +256,26 @@ class GateDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
+    @property
+    def _names(self) -> Sequence[str]:
+        n_experts = self.gate.shape[-1]
+        return numbered_experts(n_experts) if self.expert_names is None else self.expert_names
+
     def _plot_lines(self, ax: Any, kwargs: dict[str, Any]) -> None:
         self.lines_: list[Any] = []
-        for k, probability in enumerate(self.gate.T):
-            style = {"color": colour(k), "linestyle": dash(k), "linewidth": 2}
-            style = merged({**style, "label": f"expert {k}"}, kwargs)
-            self.lines_ += ax.plot(self.values[0], probability, **style)
-        ax.set(xlabel=self.feature_names[0], ylabel="Gate probability", ylim=(-0.03, 1.03))
+        for k, (name, probability) in enumerate(zip(self._names, self.gate.T, strict=True)):
+            style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "label": name}
+            if self.categories is None:
+                marks = marked_points(len(probability), k)
+                style |= {"linestyle": dash(k), "linewidth": 2, "markersize": 5, "markevery": marks}
+            else:
+                style |= {"linestyle": "none", "markersize": 8}
+            self.lines_ += ax.plot(self.values[0], probability, **merged(style, kwargs))
+        ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03))
         ax.set_xlim(self.values[0][[0, -1]])
-        self.legend_ = expert_legend(ax, self.lines_ + self._decile_handles())
+        label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
+        handles = [expert_handle(k, name, **kwargs) for k, name in enumerate(self._names)]
+        self.legend_ = expert_legend(ax, handles + self._decile_handles())
 
     def _plot_regions(self, ax: Any, kwargs: dict[str, Any]) -> None:
         from matplotlib.patches import Patch
@@ -224,7 +294,8 @@ class GateDisplay:
                 kwargs,
             ),
         )
-        ax.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
+        label_feature(ax, self.feature_names[0], None, self.feature_note)
+        ax.set_ylabel(self.feature_names[1])
         shown = np.unique(self.gate.argmax(axis=2))
         for k in shown if len(shown) > 1 else []:
             margin = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)
@@ -234,11 +305,11 @@ class GateDisplay:
         style = {"path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
         style |= {"ha": "center", "va": "center", "fontweight": "bold"}
         self.labels_ = [
-            ax.text(horizontal[i], vertical[j], str(k), **style)
+            ax.text(horizontal[i], vertical[j], self._names[k].removeprefix("expert "), **style)
             for k in shown
             for j, i in [region_centre(self.gate, k)]
         ]
-        handles = [Patch(color=colour(int(k)), label=f"expert {k}") for k in shown]
+        handles = [Patch(color=colour(int(k)), label=self._names[k]) for k in shown]
         self.legend_ = expert_legend(ax, handles + self._decile_handles())
         self.legend_.set_title("Most probable\n(pale: uncertain)")
 
@@ -256,6 +327,33 @@ class GateDisplay:
             edge = np.full_like(deciles, 0.02)  # near the axis
             points = (deciles, edge) if axis == "x" else (edge, deciles)
             ax.plot(*points, DECILE_MARKS[axis], transform=transform, **DECILE_STYLE)
+
+
+def gate_over(
+    estimator: Any, X: Any, columns: list[int], labels: Sequence[str], resolution: int | None
+) -> dict[str, Any]:
+    """Grid, probabilities and deciles over one feature or two."""
+    resolution = GRID_RESOLUTION[len(columns)] if resolution is None else resolution
+    if len(columns) == 1:
+        axis = feature_axis(X, columns[0], labels[columns[0]], resolution)
+        is_numeric = axis.categories is None
+        return {
+            "feature_names": [axis.name],
+            "values": [axis.positions],
+            "gate": estimator.predict_gate(make_grid(X, columns, axis.grid[:, None])),
+            "deciles": [np.nanquantile(axis.observed, DECILES)] if is_numeric else None,
+            "categories": axis.categories,
+        }
+    drawn = [check_drawable(X, j, labels[j]) for j in columns]
+    values = [np.linspace(np.nanmin(column), np.nanmax(column), resolution) for column in drawn]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
+    gate = estimator.predict_gate(make_grid(X, columns, points))
+    return {
+        "feature_names": [labels[j] for j in columns],
+        "values": values,
+        "gate": gate.reshape((resolution,) * 2 + (-1,)),
+        "deciles": [np.nanquantile(column, DECILES) for column in drawn],
+    }
 
 
 def region_colours(gate: Array) -> Array:

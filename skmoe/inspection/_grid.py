@@ -29,6 +29,17 @@ def numeric_values(X: Any, j: int) -> Array:
     return X[:, j]
 
 
+def values_of_row(X: Any, row: int) -> list[Any]:
+    """Values of the features of a row: numbers as floats, and categories."""
+    values: list[Any] = []
+    for j in range(X.shape[1]):
+        if is_numeric(X, j):
+            values.append(float(numeric_values(X, j)[row]))
+        else:
+            values.append(_series(X, j).tolist()[row] if hasattr(X, "iloc") else _series(X, j)[row])
+    return values
+
+
 def categories_of(X: Any, j: int) -> list[str | None]:
     """Categories of the rows in a column of a data frame, as text; None for missing ones."""
     missing = {"None", "nan", "<NA>", "NaT"}
@@ -54,7 +65,8 @@ def column_stds(X: Any) -> Array:
 def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     """Rows of the type of X with `values` (n, len(columns)) in some columns.
 
-    The other columns are at their reference values: the median, or the most frequent category.
+    Values of categories are those of the rows of X with these indices. The other columns are at
+    their reference values: the median, or the most frequent category.
     """
     if hasattr(X, "columns"):
         return _frame_grid(X, columns, values)
@@ -68,22 +80,53 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
 
 def at_reference_values(X: Any, column: int) -> Any:
     """The rows of X with their own values of one column, and reference values of the others."""
-    return make_grid(X, [column], numeric_values(X, column)[:, None])
+    own = numeric_values(X, column) if is_numeric(X, column) else np.arange(X.shape[0])
+    return make_grid(X, [column], own[:, None])
+
+
+def path_rows(X: Any, row: int, fraction: Array) -> Any:
+    """Rows (n,) of the type of X on the way from its mean row to one of its rows.
+
+    Each feature is at its own fraction (n, p) of the way. Categories, of which the mean row has the
+    most frequent, and missing values change half-way.
+    """
+    columns: list[Any] = []
+    for j in range(X.shape[1]):
+        if not is_numeric(X, j):
+            start = _most_frequent(_series(X, j))
+            columns.append(_take(X, j, np.where(fraction[:, j] >= 0.5, row, start)))
+            continue
+        values = numeric_values(X, j)
+        known = values[np.isfinite(values)]
+        low, high = float(np.mean(known)) if len(known) else float("nan"), values[row]
+        if np.isfinite(low) and np.isfinite(high):
+            columns.append(low + fraction[:, j] * (high - low))
+        else:
+            columns.append(np.where(fraction[:, j] >= 0.5, high, low))
+    if hasattr(X, "columns"):
+        return type(X)(dict(zip(X.columns, columns, strict=True)))
+    rows = np.column_stack(columns)
+    return sparse.csr_array(rows) if sparse.issparse(X) else rows
 
 
 def _frame_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     filled = {}
     for j, name in enumerate(X.columns):
-        if j in columns:
+        if j in columns and is_numeric(X, j):
             filled[name] = values[:, columns.index(j)]
+        elif j in columns:
+            filled[name] = _take(X, j, values[:, columns.index(j)].astype(int))
         elif is_numeric(X, j):
             filled[name] = np.full(len(values), _median(numeric_values(X, j)))
         else:
-            series = _series(X, j)
-            row = np.full(len(values), _most_frequent(series))
-            # `take` of the array, because pandas would align rows by the index of the series.
-            filled[name] = series.array.take(row) if hasattr(X, "iloc") else series[row]
+            filled[name] = _take(X, j, np.full(len(values), _most_frequent(_series(X, j))))
     return type(X)(filled)
+
+
+def _take(X: Any, j: int, rows: Array) -> Any:
+    """Values of a column in some rows; of the array, because pandas would align by the index."""
+    series = _series(X, j)
+    return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
 
 
 def _sparse_grid(X: Any, columns: Sequence[int], values: Array) -> Any:

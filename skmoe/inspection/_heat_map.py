@@ -97,6 +97,11 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(lines).replace("_ ", "_")
 
 
+def shortened(name: str, width: int) -> str:
+    """A name in one line of at most `width` characters."""
+    return name if len(name) <= width else name[: width - 3].rstrip() + "..."
+
+
 def text_width(texts: Sequence[str]) -> float:
     """Width of the longest line of some names, in inches, about."""
     return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))

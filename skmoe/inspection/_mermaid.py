@@ -17,9 +17,9 @@ from skmoe._inference.labels import (
     named_dispersions,
     noise_std,
 )
-from skmoe.inspection._checks import check_mixture, check_names, check_table
-from skmoe.inspection._grid import column_stds
-from skmoe.inspection._text import derived_gate_columns, gate_log_odds
+from skmoe.inspection._checks import check_names, check_table
+from skmoe.inspection._leading import gate_effects
+from skmoe.inspection._pipelines import find_mixture
 
 # Other characters could end a label, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
@@ -41,7 +41,7 @@ def export_mermaid(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Fitted mixture.
+        Fitted mixture, or a pipeline or search that ends in one.
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
@@ -58,7 +58,7 @@ def export_mermaid(
     Raises
     ------
     TypeError
-        If the estimator is not a mixture of experts.
+        If the estimator does not end in a mixture of experts.
     ValueError
         If there is not one name for each feature, or a number is not an integer in its range.
 
@@ -79,12 +79,13 @@ def export_mermaid(
         gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
         expert0 --> output(["mean of y"])
     """
-    check_mixture(estimator)
+    estimator, X, note = find_mixture(estimator, X)
     names = check_names(estimator, feature_names)
     check_integer("max_features", max_features, least=1)
     leading = [] if X is None else _leading_features(estimator, check_table(estimator, X))
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
-    features = _label(f"{n_features} feature" + "s" * (n_features > 1))
+    count = f"{n_features} feature" + "s" * (n_features > 1)
+    features = _label(count, *([note] if note else []))
     gate = [f"{gate_name(estimator.gate)} gate"]
     if leading:
         gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
@@ -112,12 +113,11 @@ def export_mermaid(
 
 
 def _leading_features(estimator: Any, X: Any) -> list[int]:
-    """Features with an effect on the gate, by the range of their log odds per deviation in X."""
-    log_odds = gate_log_odds(estimator)
-    if log_odds is None or derived_gate_columns(estimator) is not None:
+    """Features with an effect on the gate, the largest first."""
+    effects = gate_effects(estimator, X)
+    if effects is None:
         return []
-    effect = np.ptp(log_odds, axis=0) * column_stds(X)
-    return [int(j) for j in np.argsort(-effect, kind="stable") if effect[j] > 0.0]
+    return [int(j) for j in np.argsort(-effects, kind="stable") if effects[j] > 0.0]
 
 
 def _label(*lines: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_n_experts_selected
+from skmoe.inspection._checks import check_n_experts_selected
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, colour, merged, one_axes
 
 
@@ -81,12 +82,12 @@ class NumberOfExpertsDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If its number of experts was given.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator = find_mixture(estimator).mixture
         check_n_experts_selected(estimator)
         criterion = estimator.n_experts
         held_out = "Log density per row held out"

@@ -9,7 +9,8 @@ import numpy as np
 from skmoe._inference.labels import counted_noun
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_mixture, check_unit_responsibilities
+from skmoe.inspection._checks import check_unit_responsibilities
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
@@ -108,7 +109,7 @@ class ResponsibilitiesDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -132,10 +133,10 @@ class ResponsibilitiesDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, _ = find_mixture(estimator, X)
         resp = estimator.responsibilities(X, y, offset, units=units)
         return cls.from_predictions(resp, ax=ax, **kwargs)
 

@@ -13,10 +13,10 @@ from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection._checks import (
     check_counts,
     check_frequencies,
-    check_mixture,
     check_table,
     check_target,
 )
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, legend_above, merged, one_axes
 
 STYLES = ("hanging", "standing", "suspended")
@@ -142,13 +142,13 @@ class RootogramDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If the mixture has no distribution of counts, y does not hold one for each row, the
             output is missing or unknown, or an option is invalid.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, _ = find_mixture(estimator, X)
         output = check_target(estimator, target, check_table(estimator, X))
         distribution = getattr(estimator, "predict_dist", lambda *_: None)(X, offset)
         if not isinstance(distribution, CountMixtureDistribution):

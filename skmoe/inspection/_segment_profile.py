@@ -15,7 +15,6 @@ from skmoe.inspection._checks import (
     check_any_features,
     check_expert_names,
     check_level,
-    check_mixture,
     check_names,
     check_target,
 )
@@ -29,6 +28,7 @@ from skmoe.inspection._heat_map import (
     text_width,
     wrapped,
 )
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
     coefficient_table,
     gate_slopes,
@@ -112,6 +112,8 @@ class SegmentProfileDisplay:
         Number of features of which the largest are drawn; None if all are.
     of_units : bool, default=False
         Whether the shares are those of units.
+    feature_note : str, default=""
+        What the features are, if they are not those of the input of a pipeline.
 
     Attributes
     ----------
@@ -159,6 +161,7 @@ class SegmentProfileDisplay:
         step: str = "SD",
         n_columns: int | None = None,
         of_units: bool = False,
+        feature_note: str = "",
     ) -> None:
         self.feature_names = feature_names
         self.expert_names = expert_names
@@ -174,6 +177,7 @@ class SegmentProfileDisplay:
         self.step = step
         self.n_columns = n_columns
         self.of_units = of_units
+        self.feature_note = feature_note
 
     @classmethod
     def from_estimator(
@@ -200,7 +204,7 @@ class SegmentProfileDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Fitted mixture.
+            Fitted mixture, or a pipeline or search that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features; those of the fit for confidence intervals.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -247,14 +251,14 @@ class SegmentProfileDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError
-            If the estimator is not a mixture of experts.
+            If the estimator does not end in a mixture of experts.
         ValueError
             If a feature, the class or the output is missing or unknown, there is not one name for
             each feature or expert, the level is not between 0 and 1, or `max_features` is not a
             positive integer.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        check_mixture(estimator)
+        estimator, X, note = find_mixture(estimator, X)
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
         names = check_expert_names(estimator, expert_names)
         chosen = check_any_features("features", features, estimator, feature_names)
@@ -298,6 +302,7 @@ class SegmentProfileDisplay:
             step="SD" if standardize else "unit",
             n_columns=len(columns) if len(shown) < len(columns) else None,
             of_units=units is not None,
+            feature_note=note,
             **shown_tables,
         )
         return display.plot(ax=ax, **kwargs)
@@ -381,4 +386,4 @@ class SegmentProfileDisplay:
                 f"\n{len(self.feature_names)} of {self.n_columns} features:\n"
                 "those with the largest effects"
             )
-        return note
+        return note + (f"\n{self.feature_note}" if self.feature_note else "")

@@ -16,8 +16,8 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
 from skmoe.inspection._heat_map import RATIO_SIGN
+from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
-from skmoe.inspection._text import gate_log_odds
 
 # Links whose coefficients are logs of ratios, of means or of odds.
 RATIO_LINKS = ("log", "logit")
@@ -125,15 +125,21 @@ def _difference(values: Array, weight: Array, resp: Array) -> tuple[Array, float
     if len(values) == 0 or values.min() == values.max():
         return np.where(of_expert > 0.0, 0.0, np.nan), 0.0
     centred = values - weight @ values / weight.sum()
-    deviation = _deviation(values, weight)
+    scale = deviation(values, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (weight * centred) @ resp / of_expert / deviation, deviation
+        return (weight * centred) @ resp / of_expert / scale, scale
 
 
-def _deviation(values: Array, weight: Array) -> float:
+def deviation(values: Array, weight: Array) -> float:
     """Standard deviation of weighted values."""
     centred = values - weight @ values / weight.sum()
     return float(np.sqrt(weight @ centred**2 / weight.sum()))
+
+
+def column_deviations(rows: ProfileRows) -> Array:
+    """Standard deviation of each column of numbers, (p,), over weighted rows."""
+    columns = [numeric_values(rows.X, j) for j in range(rows.X.shape[1])]
+    return np.array([deviation(values, rows.weights) for values in columns])
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -169,8 +175,16 @@ def coefficient_table(
     name = _coefficient_name(estimator, rows.y, index)
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
-        negligible *= _deviation(observed_target(estimator, rows.y, index), rows.weights)
+        negligible *= deviation(observed_target(estimator, rows.y, index), rows.weights)
     return CoefficientTable(estimates, intervals, is_ratio, name, negligible)
+
+
+def dropped_features(estimator: Any) -> Array:
+    """Features, (p,), that the experts have dropped by infinite penalties."""
+    penalty = getattr(estimator, "alpha_", None)
+    if isinstance(penalty, np.ndarray):
+        return np.isposinf(penalty)
+    return np.zeros(estimator.n_features_in_, dtype=bool)
 
 
 def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
@@ -178,7 +192,7 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
     if is_classifier(estimator):
         scale = "Log odds" if len(estimator.classes_) == 2 else "Logit"
         return f"{scale} of class {estimator.classes_[index]}"
-    name = target_name(estimator, y, index, adjusted=False)
+    name = target_name(estimator, y, index)
     links = {family.link for family in getattr(estimator, "families_", ()) if family.link}
     if links == {"log"}:
         return f"Ratio of the mean of {name}"

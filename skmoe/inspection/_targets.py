@@ -29,19 +29,25 @@ def exposure_of_rows(offset: Any, index: int) -> Any:
     return 1.0 if offset is None else np.exp(one_target(np.asarray(offset), index, 1))
 
 
-def predicted_mean(estimator: Any, rows: Any, index: int) -> Array:
+def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
     """Prediction (n,) of the mixture: its mean, or its probability of the class."""
     if is_classifier(estimator):
         return estimator.predict_proba(rows)[:, index]
-    return one_target(estimator.predict(rows), index, 1)
+    return one_target(estimator.predict(rows, **given), index, 1)
 
 
-def interval_band(estimator: Any, rows: Any, index: int, coverage: float | None) -> Array | None:
-    """Predictive intervals (n, 2) of a regressor; None without coverage or for classes."""
+def interval_band(
+    estimator: Any, rows: Any, index: int, coverage: float | None, offset: Array | None = None
+) -> Array | None:
+    """Predictive intervals (n, 2) of a regressor; None without coverage or for classes.
+
+    `offset` is that of all rows.
+    """
     if coverage is None or is_classifier(estimator):
         return None
     try:
-        interval = estimator.predict_interval(rows, coverage)
+        given = None if offset is None else np.repeat(offset[None], rows.shape[0], axis=0)
+        interval = estimator.predict_interval(rows, coverage, given)
     except ValueError as error:
         raise ValueError(f"{error} Or draw no band, with coverage=None.") from error
     return one_target(interval, index, 2)
@@ -59,7 +65,7 @@ def slice_adjustment(
     return reference[row, assigned_expert] - own[row, assigned_expert]
 
 
-def target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
+def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
@@ -69,4 +75,4 @@ def target_name(estimator: Any, y: Any, index: int, adjusted: bool) -> str:
         name = y.name
     else:
         name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
-    return name if not adjusted else f"{name} (other features at medians)"
+    return name

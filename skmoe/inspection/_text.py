@@ -15,7 +15,6 @@ from skmoe._inference.labels import (
     base_term,
     counted_noun,
     expert_names,
-    feature_labels,
     format_percent,
     gate_name,
     link_equation,
@@ -25,8 +24,10 @@ from skmoe._inference.labels import (
     printable_name,
 )
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_mixture, check_names, check_table
+from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import column_stds
+from skmoe.inspection._leading import derived_gate_columns, gate_log_odds
+from skmoe.inspection._pipelines import find_mixture
 
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
@@ -72,7 +73,7 @@ def export_text(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Fitted mixture.
+        Fitted mixture, or a pipeline or search that ends in one.
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
@@ -90,7 +91,7 @@ def export_text(
     Raises
     ------
     TypeError
-        If the estimator is not a mixture of experts.
+        If the estimator does not end in a mixture of experts.
     ValueError
         If there is not one name for each feature, or a number is not an integer in its range.
 
@@ -113,7 +114,7 @@ def export_text(
       gate: log odds per unit: depth ...
       y = ...
     """
-    check_mixture(estimator)
+    estimator, X, note = find_mixture(estimator, X)
     names = [printable_name(name) for name in check_names(estimator, feature_names)]
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     if max_features is None:
@@ -124,7 +125,7 @@ def export_text(
     unit = "unit" if X is None else "standard deviation"
     text_format = TextFormat(names, scale, unit, max_features, decimals)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate_name(estimator.gate)} gate"]
+    lines = [f"{title}, {gate_name(estimator.gate)} gate", *([note] if note else [])]
     kinds = expert_names(
         estimator.expert,
         n_experts,
@@ -158,26 +159,6 @@ def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
 
 
 # --- the gate ---------------------------------------------------------------------------------
-
-
-def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the log odds of each expert against the others; None if there are none.
-
-    In an average of starts, against the others of its start.
-    """
-    slopes = getattr(estimator, "gate_coef_", None)
-    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
-    n_experts = estimator.n_experts_ // n_starts
-    if slopes is None or n_experts == 1 or not slopes.any():
-        return None
-    return slopes * n_experts / (n_experts - 1.0)
-
-
-def derived_gate_columns(estimator: Any) -> list[str] | None:
-    """Names of the columns of the gate if they are derived from the features; otherwise None."""
-    names = [str(name) for name in estimator.gate_feature_names_]
-    seen_names = getattr(estimator, "feature_names_in_", None)
-    return None if names == feature_labels(seen_names, estimator.n_features_in_) else names
 
 
 def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:

@@ -44,9 +44,11 @@ class Charts:
             outline_line_color=None,
             **{"height": CHART_HEIGHT} | options,
         )
-        labels = x_label, y_label
-        parts = zip((figure.xaxis[0], figure.yaxis[0]), (figure.xgrid[0], figure.ygrid[0]), labels)
-        for letter, (axis, grid, label) in zip("xy", parts, strict=True):
+        sides = (
+            ("x", figure.xaxis[0], figure.xgrid[0], x_label),
+            ("y", figure.yaxis[0], figure.ygrid[0], y_label),
+        )
+        for letter, axis, grid, label in sides:
             axis.name, grid.name = f"{name}-{letter}-axis", f"{name}-{letter}-grid"
             axis.axis_label = chart_label(label) or None
             axis.axis_label_text_font_style = "normal"

@@ -15,7 +15,7 @@ from skmoe.inspection._style import colour
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
 
 # Features named in each line of a card.
-MAX_NAMED = 4
+MAX_LINES = 4
 
 # Differences of means, in standard deviations, that are not worth a line.
 NEGLIGIBLE_DIFFERENCE = 0.1
@@ -79,7 +79,7 @@ def _members(columns: Sequence[Column], k: int) -> list[str]:
 def _drivers(estimator: Any, expert: Any, k: int, text_format: TextFormat) -> list[str]:
     """The largest effects of one standard deviation of a feature on the linear predictor."""
     if expert.importances:
-        return [f"{name}: {value:.2f}" for name, value in expert.importances[:MAX_NAMED]]
+        return [f"{name}: {value:.2f}" for name, value in expert.importances[:MAX_LINES]]
     if not hasattr(estimator, "coef_"):
         return []
     slopes = np.atleast_2d(estimator.coef_[k]) * text_format.scale
@@ -98,7 +98,7 @@ def _drivers(estimator: Any, expert: Any, k: int, text_format: TextFormat) -> li
 
 def _largest(values: Array) -> Array:
     """Indices of the largest values."""
-    return np.argsort(-np.nan_to_num(np.abs(values)), kind="stable")[:MAX_NAMED]
+    return np.argsort(-np.nan_to_num(np.abs(values)), kind="stable")[:MAX_LINES]
 
 
 def _signed(value: float) -> str:

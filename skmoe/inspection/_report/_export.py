@@ -9,30 +9,33 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer, check_weights
+from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._inference.labels import counted_noun, gate_name, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import (
     check_expert_names,
-    check_mixture,
     check_names,
     check_table,
     check_target,
 )
 from skmoe.inspection._grid import column_stds
+from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._experts import make_cards, selection_table
 from skmoe.inspection._report._held_out import HeldOutRows, held_out_scores
 from skmoe.inspection._report._page import render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 from skmoe.inspection._report._pictures import (
+    MAX_CLASSES_DRAWN,
     calibration_picture,
+    coefficients_picture,
     profile_picture,
     selection_picture,
 )
@@ -49,9 +52,6 @@ from skmoe.inspection._text import TextFormat
 
 # Terms of an equation, and digits after the point.
 MAX_TERMS, DECIMALS = 6, 3
-
-# Most classes whose coefficients are drawn if none is chosen.
-MAX_CLASSES = 4
 
 
 def export_html(
@@ -88,7 +88,8 @@ def export_html(
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Fitted mixture.
+        Fitted mixture, or a pipeline or search that ends in one. The features of the page are those
+        of its input if its other steps scale columns, and those of the last step otherwise.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features; those of the fit for standard errors and warnings.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -163,7 +164,9 @@ def export_html(
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
-    check_mixture(estimator)
+    steps, mixture = split_pipeline(estimator)
+    subject = find_mixture(estimator, X)
+    pipeline, estimator, X = estimator, subject.mixture, subject.X
     labels = [printable_name(name) for name in check_names(estimator, feature_names)]
     experts = [printable_name(name) for name in check_expert_names(estimator, expert_names)]
     coverage = check_coverage(coverage)
@@ -172,14 +175,18 @@ def export_html(
     table = _check_rows("y", estimator, X, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
+    rows_held_out = None if X_held_out is None else find_mixture(pipeline, X_held_out).X
     held_out = _check_held_out(
-        estimator, HeldOutRows(X_held_out, y_held_out, sample_weight_held_out, offset_held_out)
+        estimator, HeldOutRows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
     )
     targets = _check_targets(estimator, target, table)
     index = 0 if is_classifier(estimator) else targets[0]
-    name = "the class" if is_classifier(estimator) else target_name(estimator, y, index, False)
+    name = "the class" if is_classifier(estimator) else target_name(estimator, y, index)
     name = printable_name(name)
     rows = positive_rows(estimator, X, y, sample_weight, offset, units)
+    # Where the steps only scale columns, the features are those before the steps.
+    before_steps = [] if subject.note else steps
+    summary = _summarize(mixture, rows._replace(X=_transform(before_steps, rows.X)))
     options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
     panel = make_panel(estimator, table, y, options)
     default_title = f"{type(estimator).__name__} of {name}"
@@ -187,7 +194,8 @@ def export_html(
         "title": default_title if title is None else printable_name(str(title)),
         "row": row,
         "has_offset": offset is not None,
-        **_describe_fit(estimator, rows, labels, experts, name),
+        "feature_note": subject.note,
+        **_describe_fit(estimator, rows, summary, options),
         "pictures": _profiles(estimator, rows, targets, options),
         **_describe_panel(panel),
         **_describe_held_out(estimator, held_out, index, coverage),
@@ -257,21 +265,39 @@ def _check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
 def _check_targets(estimator: Any, target: Any, table: Any) -> list[int]:
     """Indices of the classes that are drawn, or of the output that is described."""
     if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
-        return list(range(min(len(estimator.classes_), MAX_CLASSES)))
+        return list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))
     return [check_target(estimator, target, table)]
 
 
 # --- parts of the page ------------------------------------------------------------------------
 
 
-def _describe_fit(
-    estimator: Any, rows: ProfileRows, labels: list[str], experts: list[str], name: str
-) -> dict[str, Any]:
-    """What the model is, its experts and its warnings."""
+class FitSummary(NamedTuple):
+    """Summary of the fit with its data, and the warnings that it gave."""
+
+    summary: Any
+    messages: list[str]
+
+
+def _transform(steps: Sequence[Any], X: Any) -> Any:
+    for step in steps:
+        X = step.transform(X)
+    return X
+
+
+def _summarize(mixture: Any, rows: ProfileRows) -> FitSummary:
     options = {"offset": rows.offset, "units": rows.units}
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
-        summary = estimator.summary(rows.X, rows.y, rows.weight, **options)
+        summary = mixture.summary(rows.X, rows.y, rows.weight, **options)
+    return FitSummary(summary, [str(warning.message) for warning in given])
+
+
+def _describe_fit(
+    estimator: Any, rows: ProfileRows, fit: FitSummary, options: PanelOptions
+) -> dict[str, Any]:
+    """What the model is, its experts and its warnings."""
+    summary, labels, experts = fit.summary, list(options.labels), list(options.expert_names)
     resp, _ = responsibilities_of_rows(estimator, rows)
     columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
     text_format = TextFormat(labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS)
@@ -280,12 +306,12 @@ def _describe_fit(
     counted = counted_noun(hasattr(estimator, "n_units_"))
     several = f"{n_experts} experts" if n_experts > 1 else "one expert"
     found = fit_warnings(estimator, rows.weights @ resp, summary, experts)
-    found += [str(warning.message) for warning in given]
+    found += fit.messages
     return {
         "model_sentences": [
-            f"This model of {name} is a mixture of {several} ({kinds}): each expert has its own "
-            f"prediction, and the gate ({gate_name(estimator.gate)}) gives each {counted} the "
-            "probabilities of the experts.",
+            f"This model of {options.target_name} is a mixture of {several} ({kinds}): each "
+            f"expert has its own prediction, and the gate ({gate_name(estimator.gate)}) gives each "
+            f"{counted} the probabilities of the experts.",
             "The prediction is the average of those of the experts, weighted with these "
             "probabilities.",
         ],
@@ -316,6 +342,8 @@ def _profiles(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
             pictures.append(profile_picture(estimator, rows.X, rows.y, given))
+            if has_coef:
+                pictures.append(coefficients_picture(estimator, rows.X, rows.y, given))
     return pictures
 
 

@@ -7,7 +7,7 @@ and kept if they give what the mixture gives on rows of the data.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ DENSITIES: dict[type, tuple[str, str, tuple[str, ...]]] = {
 }
 
 # From linear predictors to locations.
-INVERSE_LINKS = {"identity": lambda eta: eta, "log": np.exp}
+INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {"identity": lambda eta: eta, "log": np.exp}
 
 
 class Predictor(NamedTuple):

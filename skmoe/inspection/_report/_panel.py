@@ -54,7 +54,7 @@ class PanelOptions(NamedTuple):
     labels: Sequence[str]  # of all features
     expert_names: Sequence[str]
     target_name: str
-    index: int  # of the output
+    output: int  # its index
     row: int | None
     coverage: float
     max_features: int
@@ -67,7 +67,7 @@ def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[st
     varying = [feature for feature in found if feature is not None]
     shown = strongest_features(estimator, X, start, varying, options.max_features)
     columns = [feature.column for feature in shown]
-    formulas = find_formulas(estimator, X, start, columns, options.index)
+    formulas = find_formulas(estimator, X, start, columns, options.output)
     values = [value_of(start, feature) for feature in shown]
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
     panel: dict[str, Any] = {
@@ -75,7 +75,7 @@ def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[st
         "experts": list(options.expert_names),
         "classes": classes,
         "coverage": options.coverage,
-        "shown_range": None if classes else _shown_range(estimator, y, options.index),
+        "shown_range": None if classes else _shown_range(estimator, y, options.output),
         "features": [_controls(*pair) for pair in zip(shown, values, strict=True)],
         "n_features": len(options.labels),
         "n_constant": len(options.labels) - len(varying),
@@ -84,7 +84,7 @@ def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[st
     }
     if formulas is None:
         limits = panel["shown_range"]
-        pieces = Slicer(estimator, options.index, options.coverage, limits)
+        pieces = Slicer(estimator, options.output, options.coverage, limits)
         panel["slices"] = [
             pieces.along(with_values(X, start, feature, grid_of(feature, N_SLICE_POINTS, value)))
             for feature, value in zip(shown, values, strict=True)
@@ -159,7 +159,8 @@ class Slicer:
         if len(atoms):
             found |= {"atoms": atoms, "mass": self._at(distribution, "pmf", atoms)}
         if not all(isinstance(part, DISCRETE) for part in parts):
-            curve = np.setdiff1d(np.linspace(*self.limits, N_CURVE_POINTS), atoms)
+            low, high = self.limits
+            curve = np.setdiff1d(np.linspace(low, high, N_CURVE_POINTS), atoms)
             found |= {"curve": curve, "density": self._at(distribution, "pdf", curve)}
         return found
 

@@ -14,6 +14,7 @@ from sklearn.base import is_classifier
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._heat_map import NO_NUMBER
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._report._held_out import HeldOutRows, probabilities_of_class
@@ -26,8 +27,8 @@ STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_war
 # Bins of the calibration of classes.
 N_BINS = 10
 
-# Most classes whose calibration is drawn.
-MAX_CLASSES_DRAWN = 6
+# Most classes whose coefficients and calibration are drawn if none is chosen.
+MAX_CLASSES_DRAWN = 4
 
 
 class Table(NamedTuple):
@@ -86,7 +87,23 @@ def profile_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> 
     return Picture(title, source, alternative, tables)
 
 
-def _table(caption: str, display: SegmentProfileDisplay, values: Array) -> Table:
+def coefficients_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
+    """Coefficients of the experts with confidence intervals."""
+    with drawing():
+        display = CoefficientsDisplay.from_estimator(estimator, X, y, **options)
+        source = as_source(display.figure_)
+    caption = f"{display.coefficient_name}, per {display.step}"
+    tables = [_table(caption, display, display.coefficients)]
+    if display.intervals is not None and display.level is not None:
+        for end, name in enumerate(("Lower", "Upper")):
+            caption = f"{name} ends of the {100 * display.level:g} % intervals"
+            tables.append(_table(caption, display, display.intervals[..., end]))
+    title = f"Coefficients: {display.coefficient_name}"
+    alternative = f"{title}: points with intervals. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
+
+
+def _table(caption: str, display: Any, values: Array) -> Table:
     rows = [
         [name, *(number(value) for value in row)]
         for name, row in zip(display.feature_names, values, strict=True)

@@ -90,7 +90,8 @@ def grid_of(feature: Feature, n_points: int, start: float | str | None) -> Array
     """Values at which a feature is evaluated: its choices, or points of its range and the start."""
     if feature.is_choice:
         return feature.values
-    grid = np.linspace(*feature.values, n_points)
+    low, high = feature.values
+    grid = np.linspace(low, high, n_points)
     return np.unique(np.append(grid, start)) if isinstance(start, float) else grid
 
 

@@ -1,0 +1,352 @@
+"""RegimesDisplay: the gate over its strongest feature, and each expert with its rows below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import check_flag, check_integer
+from skmoe._inference.labels import counted_noun, format_percent
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.inspection._checks import (
+    check_expert_names,
+    check_features,
+    check_names,
+    check_table,
+)
+from skmoe.inspection._expert_slices import ObservedRows, observed_rows, shown_rows
+from skmoe.inspection._feature_axes import FeatureAxis, feature_axis
+from skmoe.inspection._gate import GateDisplay, gate_over
+from skmoe.inspection._grid import at_reference_values, make_grid
+from skmoe.inspection._heat_map import shortened
+from skmoe.inspection._leading import expert_effects, leading_feature
+from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._regime_panels import RegimePanel, draw_regime, regime_axes, set_heights
+from skmoe.inspection._targets import one_target
+
+# Characters of a name above a panel.
+HEADING_WIDTH = 26
+
+
+class RegimesDisplay:
+    """Regimes at a glance: where the gate chooses each expert, and what it does there.
+
+    Above, the probabilities of the gate over the feature on which it depends most. Below, a panel
+    for each expert, from left to right in the order in which the gate chooses them over that
+    feature: its rows, as opaque as its responsibility for them, and its prediction over the feature
+    with its largest effect. A line is pale beyond the rows that belong to the expert. Other
+    features are at their medians, and rows are drawn as partial residuals, with the effect of the
+    other features under this expert removed.
+
+    It corresponds to the picture of a model-based tree [1]_, which shows the splits above and the
+    model of each leaf below.
+
+    Of a classifier, the predictions are probabilities of one class; marks at the top are the rows
+    of that class, marks at the bottom the other rows.
+
+    Parameters
+    ----------
+    gate : GateDisplay or None
+        The gate over one feature; None for one expert.
+    expert_names : list of str of length n_experts
+        Names of the experts.
+    shares : ndarray of shape (n_experts,)
+        Mean responsibility of each expert.
+    feature_names : list of str of length n_experts
+        The feature of each panel.
+    grids : list of ndarray of shape (n_points,)
+        Values of the feature of each panel; positions of categories.
+    curves : list of ndarray of shape (n_points,)
+        Prediction of each expert over its feature.
+    x, y : list of ndarray of shape (n_shown,)
+        The rows in the panel of each expert; for classes y is 1 for the class and 0 for others.
+    responsibilities : ndarray of shape (n_shown, n_experts)
+        Responsibilities for the rows, which are their opacity.
+    target_name : str
+        Label of the vertical axes.
+    order : list of int of length n_experts
+        The experts from left to right.
+    is_probability : bool, default=False
+        Whether the curves are probabilities of a class.
+    categories : list, default=None
+        Labels of the categories of the feature of each panel; None for those with numbers.
+    of_units : bool, default=False
+        Whether the shares are those of units.
+
+    Attributes
+    ----------
+    ax_ : ndarray of shape (1 + n_experts,) of matplotlib axes
+        Axes of the gate and of each expert; without the first for one expert.
+    figure_ : matplotlib figure
+        Figure of the plot.
+    lines_ : list of matplotlib lines
+        The prediction of each expert.
+    scatters_ : list of matplotlib collections
+        The rows in each panel.
+
+    See Also
+    --------
+    ExpertsDisplay : All experts over one feature, with intervals.
+    GateDisplay : The gate over one feature or two.
+
+    References
+    ----------
+    .. [1] A. Zeileis, T. Hothorn and K. Hornik (2008), "Model-based recursive partitioning",
+       Journal of Computational and Graphical Statistics 17, 492-514.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import RegimesDisplay
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> display = RegimesDisplay.from_estimator(moe, X, y)
+    >>> [bool(display.curves[k][0] < display.curves[k][-1]) for k in display.order]
+    [True, False]
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: GateDisplay | None,
+        expert_names: Sequence[str],
+        shares: Array,
+        feature_names: Sequence[str],
+        grids: Sequence[Array],
+        curves: Sequence[Array],
+        x: Sequence[Array],
+        y: Sequence[Array],
+        responsibilities: Array,
+        target_name: str,
+        order: Sequence[int],
+        is_probability: bool = False,
+        categories: Sequence[Any] | None = None,
+        of_units: bool = False,
+    ) -> None:
+        self.gate = gate
+        self.expert_names = expert_names
+        self.shares = shares
+        self.feature_names = feature_names
+        self.grids = grids
+        self.curves = curves
+        self.x = x
+        self.y = y
+        self.responsibilities = responsibilities
+        self.target_name = target_name
+        self.order = order
+        self.is_probability = is_probability
+        self.categories = categories
+        self.of_units = of_units
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        gate_feature: Any = None,
+        features: Any = None,
+        target: Any = None,
+        adjust: bool = True,
+        subsample: int | None = 1000,
+        random_state: Any = None,
+        units: Any = None,
+        offset: Any = None,
+        feature_names: Sequence[str] | None = None,
+        expert_names: Sequence[str] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw gate and experts of a fitted mixture.
+
+        Parameters
+        ----------
+        estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+            Fitted mixture, or a pipeline or search that ends in one.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to show.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        gate_feature : int or str, default=None
+            The feature of the gate; None for the one on which it depends most.
+        features : int or str, default=None
+            One feature for all experts; None for the feature with the largest effect of each: its
+            coefficient for one standard deviation, or the change of its predictions.
+        target : class label or int, default=None
+            The class whose probability is drawn, or the index of the output. Needed for more than
+            two classes and for several outputs; of two classes the default is `classes_[1]`.
+        adjust : bool, default=True
+            Whether the rows of a regressor are drawn as partial residuals; otherwise with their
+            own y.
+        subsample : int, default=1000
+            Largest number of rows to show, drawn at random; None for all.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the rows shown.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None for rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors of the rows, as in `fit`. Their y is drawn per unit of
+            exposure, as are the curves.
+        feature_names : list of str of length n_features, default=None
+            Names of the features; None for those seen in fit, or x0, x1 and so on.
+        expert_names : list of str of length n_experts, default=None
+            Names of the experts; None for "expert 0" and so on.
+        ax : matplotlib axes, default=None
+            Axes that the panels replace; None for a new figure.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : RegimesDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError
+            If the estimator does not end in a mixture of experts.
+        ValueError
+            If a feature, the class or the output is missing or unknown, or there is not one name
+            for each expert.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        estimator, X, note = find_mixture(estimator, X)
+        labels = check_names(estimator, feature_names)
+        names = check_expert_names(estimator, expert_names)
+        of_gate, of_experts = (
+            None if value is None else check_features(name, value, estimator, feature_names, 1)[0]
+            for name, value in (("gate_feature", gate_feature), ("features", features))
+        )
+        check_flag("adjust", adjust)
+        if subsample is not None:
+            check_integer("subsample", subsample, least=2)
+        table = check_table(estimator, X)
+        rows = observed_rows(estimator, table, y, target, offset, units)
+        column = leading_feature(estimator, table) if of_gate is None else of_gate
+        gate, order = None, [0]
+        if len(names) > 1:
+            arrays = gate_over(estimator, table, [column], labels, None)
+            gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
+            order = np.argsort(gate.values[0] @ gate.gate / gate.gate.sum(axis=0)).tolist()
+        columns = _strongest_features(estimator, table, rows.target, column)
+        if of_experts is not None:
+            columns = [of_experts] * len(names)
+        axes = {j: feature_axis(table, j, labels[j], 200) for j in dict.fromkeys(columns)}
+        panels = [axes[j] for j in columns]
+        # All rows that can be drawn in every panel, so that the panels show the same rows.
+        finite = [np.isfinite(axis.observed) for axis in axes.values()]
+        shown = shown_rows(np.all(finite, axis=0), subsample, random_state)
+        is_class = is_classifier(estimator)
+        adjusted = adjust and not is_class
+        heights = [
+            _heights(estimator, rows, axis, k, adjusted)[shown] for k, axis in enumerate(panels)
+        ]
+        display = cls(
+            gate=gate,
+            expert_names=names,
+            shares=rows.shares,
+            feature_names=[axis.name for axis in panels],
+            grids=[axis.positions for axis in panels],
+            curves=[_curve(estimator, rows, axis, k) for k, axis in enumerate(panels)],
+            x=[axis.observed[shown] for axis in panels],
+            y=heights,
+            responsibilities=rows.resp[shown],
+            target_name=rows.name + ("\n(other features at medians)" if adjusted else ""),
+            order=order,
+            is_probability=is_class,
+            categories=[axis.categories for axis in panels],
+            of_units=units is not None,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, *, scatter_kwargs: Mapping[str, Any] | None = None) -> Self:
+        """Draw gate and experts.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Axes that the panels replace; None for a new figure.
+        scatter_kwargs : dict, default=None
+            Passed to matplotlib's `scatter`, for the rows.
+
+        Returns
+        -------
+        display : RegimesDisplay
+            This display.
+        """
+        n_experts = len(self.expert_names)
+        above, below = regime_axes(
+            ax, f"{type(self).__name__}.plot", n_experts, with_gate=self.gate is not None
+        )
+        if self.gate is not None:
+            self.gate.plot(above)
+            self.gate.legend_.remove()  # the headings of the panels are the legend
+        self.lines_: list[Any] = [None] * n_experts
+        self.scatters_: list[Any] = [None] * n_experts
+        by_expert: list[Any] = [None] * n_experts
+        counted = counted_noun(self.of_units)
+        for cells, k in zip(below, self.order, strict=True):
+            share = format_percent(self.shares[k])
+            panel = RegimePanel(
+                k,
+                f"{shortened(self.expert_names[k], HEADING_WIDTH)}\n{share} of the {counted}s",
+                self.feature_names[k],
+                None if self.categories is None else self.categories[k],
+                self.grids[k],
+                self.curves[k],
+                self.x[k],
+                self.y[k],
+                self.responsibilities,
+            )
+            by_expert[k] = cells
+            drawn = draw_regime(cells, panel, self.is_probability, scatter_kwargs)
+            self.lines_[k], self.scatters_[k] = drawn
+        set_heights(below, self.target_name, self._heights())
+        gate_axes = [] if self.gate is None else [above]
+        self.ax_ = np.array([*gate_axes, *by_expert], dtype=object)
+        self.figure_ = below[0].figure
+        return self
+
+    def _heights(self) -> tuple[float, float]:
+        """Range of the vertical axes: that of the rows that count in their panels."""
+        if self.is_probability:
+            return -0.1, 1.1
+        counted = [values[self.responsibilities[:, k] > 0.5] for k, values in enumerate(self.y)]
+        values = np.concatenate(counted)
+        values = values if len(values) else np.concatenate(self.curves)
+        margin = 0.05 * np.ptp(values) or 1.0
+        return float(values.min() - margin), float(values.max() + margin)
+
+
+def _strongest_features(estimator: Any, table: Any, target: int, default: int) -> list[int]:
+    """The feature with the largest effect on each expert; `default` for experts without any."""
+    effects = expert_effects(estimator, table, target)
+    effects = np.broadcast_to(effects, (len(effects), estimator.n_experts_))
+    return [int(np.argmax(column)) if column.any() else default for column in effects.T]
+
+
+def _curve(estimator: Any, rows: ObservedRows, axis: FeatureAxis, k: int) -> Array:
+    """Predictions of an expert over a feature, (n_points,)."""
+    points = make_grid(rows.table, [axis.column], axis.grid[:, None])
+    curve: Array = one_target(estimator.predict_experts(points), rows.target, 2)[:, k]
+    return curve
+
+
+def _heights(estimator: Any, rows: ObservedRows, axis: FeatureAxis, k: int, adjust: bool) -> Array:
+    """Target of the rows, (n,), without the effect of other features under an expert."""
+    if not adjust:
+        return rows.observed
+    reference, own = (
+        one_target(estimator.predict_experts(points), rows.target, 2)[:, k]
+        for points in (at_reference_values(rows.table, axis.column), rows.table)
+    )
+    return rows.observed + reference - own

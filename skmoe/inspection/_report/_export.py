@@ -7,6 +7,7 @@ import platform
 import warnings
 from collections.abc import Sequence
 from datetime import date
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -383,7 +384,7 @@ def _describe_versions() -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "versions": {
-            "skmoe": version("skmoe"),
+            "skmoe": import_module("skmoe").__version__,
             "Python": platform.python_version(),
             "NumPy": version("numpy"),
             "SciPy": version("scipy"),

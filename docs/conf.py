@@ -106,4 +106,5 @@ def write_example_report(app, exception):
 
 
 def setup(app):
+    """Write the example of a report after each build."""
     app.connect("build-finished", write_example_report)

@@ -6,35 +6,34 @@ import os
 import platform
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from datetime import date
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_integer, check_weights
+from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._inference.labels import counted_noun, gate_name, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import (
-    check_expert_names,
-    check_names,
-    check_table,
-    check_target,
-)
+from skmoe.inspection._checks import check_expert_names, check_names
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
+from skmoe.inspection._report._checks import (
+    check_held_out,
+    check_path,
+    check_rows,
+    check_targets,
+)
 from skmoe.inspection._report._experts import make_cards, selection_table
 from skmoe.inspection._report._held_out import HeldOutRows, held_out_scores
 from skmoe.inspection._report._page import render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 from skmoe.inspection._report._pictures import (
-    MAX_CLASSES_DRAWN,
     calibration_picture,
     coefficients_picture,
     profile_picture,
@@ -146,8 +145,7 @@ def export_html(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> from pathlib import Path
-    >>> import numpy as np
+    >>>     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.inspection import export_html
     >>> rng = np.random.default_rng(0)
@@ -167,27 +165,28 @@ def export_html(
         import_package("export_html")
     steps, mixture = split_pipeline(estimator)
     subject = find_mixture(estimator, X)
-    pipeline, estimator, X = estimator, subject.mixture, subject.X
+    pipeline, estimator, X = estimator, _with_one_inference(subject.mixture), subject.X
     labels = [printable_name(name) for name in check_names(estimator, feature_names)]
     experts = [printable_name(name) for name in check_expert_names(estimator, expert_names)]
     coverage = check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
-    file = _check_path(path)
-    table = _check_rows("y", estimator, X, y)
+    file = check_path(path)
+    table = check_rows("y", estimator, X, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
     rows_held_out = None if X_held_out is None else find_mixture(pipeline, X_held_out).X
-    held_out = _check_held_out(
+    held_out = check_held_out(
         estimator, HeldOutRows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
     )
-    targets = _check_targets(estimator, target, table)
+    targets = check_targets(estimator, target, table)
     index = 0 if is_classifier(estimator) else targets[0]
     name = "the class" if is_classifier(estimator) else target_name(estimator, y, index)
     name = printable_name(name)
     rows = positive_rows(estimator, X, y, sample_weight, offset, units)
     # Where the steps only scale columns, the features are those before the steps.
     before_steps = [] if subject.note else steps
-    summary = _summarize(mixture, rows._replace(X=_transform(before_steps, rows.X)))
+    rows_of_mixture = rows._replace(X=_transform(before_steps, rows.X))
+    summary = _summarize(mixture if steps else estimator, rows_of_mixture)
     options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
     panel = make_panel(estimator, table, y, options)
     default_title = f"{type(estimator).__name__} of {name}"
@@ -206,70 +205,6 @@ def export_html(
     write_page(file, render_page(context))
 
 
-# --- checks -----------------------------------------------------------------------------------
-
-
-def _check_path(path: Any) -> Path:
-    """A path in a folder that exists and can be written."""
-    file = Path(path)
-    if file.is_dir():
-        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(
-            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
-        )
-    if not os.access(file.parent, os.W_OK):
-        raise PermissionError(
-            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
-        )
-    return file
-
-
-def _check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
-    """Rows that the estimator takes, with a target for each."""
-    table = check_table(estimator, X)
-    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
-    if n_targets != table.shape[0]:
-        raise ValueError(
-            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
-            "Pass the target of these rows."
-        )
-    return table
-
-
-def _check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
-    if (given.X is None) != (given.y is None):
-        missing = "X_held_out" if given.X is None else "y_held_out"
-        raise ValueError(
-            f"X_held_out and y_held_out must be given together; got no {missing}. "
-            "Pass both, or neither."
-        )
-    if given.X is None:
-        if given.weight is not None or given.offset is not None:
-            raise ValueError(
-                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
-                "got neither of these. Pass both, or none of the four."
-            )
-        return None
-    table = _check_rows("y_held_out", estimator, given.X, given.y)
-    if is_classifier(estimator):
-        unknown = np.setdiff1d(np.asarray(given.y), estimator.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
-                f"{unknown[0]!r}. Leave out rows of other classes."
-            )
-    weight = None if given.weight is None else check_weights(given.weight, table.shape[0])
-    return given._replace(weight=weight)
-
-
-def _check_targets(estimator: Any, target: Any, table: Any) -> list[int]:
-    """Indices of the classes that are drawn, or of the output that is described."""
-    if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
-        return list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))
-    return [check_target(estimator, target, table)]
-
-
 # --- parts of the page ------------------------------------------------------------------------
 
 
@@ -278,6 +213,20 @@ class FitSummary(NamedTuple):
 
     summary: Any
     messages: list[str]
+
+
+def _with_one_inference(estimator: Any) -> Any:
+    """A copy that computes standard errors once: the whole page is about the same rows."""
+    results: list[Any] = []
+
+    def inference(*data: Any, **options: Any) -> Any:
+        if not results:
+            results.append(estimator.inference(*data, **options))
+        return results[0]
+
+    view = copy(estimator)
+    view.inference = inference
+    return view
 
 
 def _transform(steps: Sequence[Any], X: Any) -> Any:

@@ -145,7 +145,8 @@ def export_html(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>>     >>> import numpy as np
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.inspection import export_html
     >>> rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """How the site is built. The README has the command."""
 
+import runpy
 from pathlib import Path
 
 from numpydoc.xref import DEFAULT_LINKS
@@ -95,3 +96,15 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
+
+
+def write_example_report(app, exception):
+    """The report that the user guide links to."""
+    if exception is None:
+        example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "iris_report.py"))
+        example["main"](Path(app.outdir) / "iris_report.html")
+
+
+def setup(app):
+    """Write the example of a report after each build."""
+    app.connect("build-finished", write_example_report)

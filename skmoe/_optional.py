@@ -31,6 +31,23 @@ def import_skl2onnx(caller: str) -> Any:
     return _import("skl2onnx", caller, "onnx")
 
 
+def import_bokeh(caller: str) -> Any:
+    """Bokeh with the modules of charts and their embedding, for the report."""
+    for module in ("embed", "models", "plotting", "resources"):
+        _import(f"bokeh.{module}", caller, "report")
+    return _import("bokeh", caller, "report")
+
+
+def import_report_pyplot(caller: str) -> Any:
+    """Matplotlib's pyplot, for the pictures of the report."""
+    return _import("matplotlib.pyplot", caller, "report")
+
+
+def import_jinja2(caller: str) -> Any:
+    """Jinja2, for the page of the report."""
+    return _import("jinja2", caller, "report")
+
+
 def _import(package: str, caller: str, extra: str) -> Any:
     try:
         return import_module(package)

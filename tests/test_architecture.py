@@ -123,10 +123,19 @@ def test_imports_inside_a_room_have_no_circle():
 
 
 def test_only_the_run_time_dependencies_are_imported():
-    standard = {"__future__", "abc", "collections", "concurrent", "contextlib", "copy"}
-    standard |= {"dataclasses", "functools", "hashlib", "html", "importlib", "inspect", "io"}
-    standard |= {"itertools", "json", "math", "numbers", "os", "pathlib", "re", "sys", "tempfile"}
-    standard |= {"textwrap", "types", "typing", "uuid", "warnings", "zlib"}
+    standard = {"__future__", "abc", "base64", "collections", "concurrent", "contextlib", "copy"}
+    standard |= {
+        "dataclasses",
+        "datetime",
+        "functools",
+        "hashlib",
+        "html",
+        "importlib",
+        "inspect",
+        "io",
+    }
+    standard |= {"itertools", "json", "math", "numbers", "os", "pathlib", "platform", "re", "sys"}
+    standard |= {"tempfile", "textwrap", "types", "typing", "uuid", "warnings", "zlib"}
     # scikit-learn brings joblib and threadpoolctl.
     allowed = standard | {"numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "skmoe"}
     for name, tree in TREES.items():

@@ -179,6 +179,18 @@ def test_sparse_tables_are_never_densified(make, monkeypatch):
     assert moe.score(table, y) > 0.5
 
 
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
+def test_sparse_rows_are_predicted_as_dense_ones_after_a_dense_fit(kind):
+    rng = np.random.default_rng(0)
+    rows = 3.0 + rng.normal(size=(200, 2))  # far from zero: not to centre them would show
+    y = np.abs(rows[:, 0] - 3.0) + 0.1 * rng.normal(size=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1).fit(rows, y)
+    assert_allclose(moe.predict_gate(kind(rows)), moe.predict_gate(rows), rtol=1e-10)
+    assert_allclose(moe.predict(kind(rows)), moe.predict(rows), rtol=1e-10)
+
+
 def test_iris_frame_with_string_classes():
     bunch = load_iris(as_frame=True)
     species = bunch.target_names[bunch.target]

@@ -57,6 +57,7 @@ PUBLIC = {
         "ResponsibilitiesDisplay",
         "RootogramDisplay",
         "SegmentProfileDisplay",
+        "export_html",
         "export_mermaid",
         "export_text",
         "permutation_importance_by_part",
@@ -100,7 +101,7 @@ for name in ("inspection", "checkpoints", "onnx", "metrics"):
     assert f"skmoe.{name}" not in sys.modules, name
 assert skmoe.inspection.ExpertsDisplay.__name__ == "ExpertsDisplay"
 assert skmoe.checkpoints.Checkpoint and skmoe.onnx.to_onnx and skmoe.metrics.neg_crps_scorer
-for package in ("matplotlib", "dask", "skl2onnx"):
+for package in ("matplotlib", "bokeh", "jinja2", "dask", "skl2onnx"):
     assert package not in sys.modules, package
 """
 

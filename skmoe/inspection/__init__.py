@@ -1,4 +1,7 @@
-"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports as text.
+"""Displays of fitted mixtures, by matplotlib (`pip install skmoe[plot]`), and exports.
+
+`export_text` and `export_mermaid` write text, and `export_html` a page, by Bokeh
+(`pip install skmoe[report]`).
 
 The displays follow those of scikit-learn: `from_estimator` and `from_predictions` compute and draw,
 `plot` draws again, and arrays and artists are attributes.
@@ -15,6 +18,7 @@ from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import RegimesDisplay
+from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
@@ -33,6 +37,7 @@ __all__ = [
     "ResponsibilitiesDisplay",
     "RootogramDisplay",
     "SegmentProfileDisplay",
+    "export_html",
     "export_mermaid",
     "export_text",
     "permutation_importance_by_part",

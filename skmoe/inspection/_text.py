@@ -136,9 +136,7 @@ def export_text(
     for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
         share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
         lines += ["", f"{printable_name(name)} ({kind}), {share}"]
-        described = _gate_lines(estimator, k, text_format) + _expert_lines(
-            estimator, k, text_format
-        )
+        described = gate_lines(estimator, k, text_format) + expert_lines(estimator, k, text_format)
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
@@ -163,7 +161,8 @@ def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """How the features change the probability of an expert by the gate."""
     log_odds = gate_log_odds(estimator)
     if estimator.n_experts_ == 1:
         return []
@@ -190,7 +189,8 @@ def _gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
 # --- the experts ------------------------------------------------------------------------------
 
 
-def _expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+    """Equations, or description of the models, and dispersions of an expert."""
     lines = []
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)

@@ -1,0 +1,77 @@
+"""Input validation for the report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._data.checks import check_weights
+from skmoe.inspection._checks import check_table, check_target
+from skmoe.inspection._report._held_out import HeldOutRows
+from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN
+
+
+def check_path(path: Any) -> Path:
+    """A path in a folder that exists and can be written."""
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
+        )
+    return file
+
+
+def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
+    """Rows that the estimator takes, with a target for each."""
+    table = check_table(estimator, X)
+    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
+    if n_targets != table.shape[0]:
+        raise ValueError(
+            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
+            "Pass the target of these rows."
+        )
+    return table
+
+
+def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
+    """Rows and targets that were held out; None if none are given."""
+    if (given.X is None) != (given.y is None):
+        missing = "X_held_out" if given.X is None else "y_held_out"
+        raise ValueError(
+            f"X_held_out and y_held_out must be given together; got no {missing}. "
+            "Pass both, or neither."
+        )
+    if given.X is None:
+        if given.weight is not None or given.offset is not None:
+            raise ValueError(
+                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
+                "got neither of these. Pass both, or none of the four."
+            )
+        return None
+    table = check_rows("y_held_out", estimator, given.X, given.y)
+    if is_classifier(estimator):
+        unknown = np.setdiff1d(np.asarray(given.y), estimator.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
+                f"{unknown[0]!r}. Leave out rows of other classes."
+            )
+    weight = None if given.weight is None else check_weights(given.weight, table.shape[0])
+    return given._replace(weight=weight)
+
+
+def check_targets(estimator: Any, target: Any, table: Any) -> list[int]:
+    """Indices of the classes that are drawn, or of the output that is described."""
+    if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
+        return list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))
+    return [check_target(estimator, target, table)]

@@ -1,0 +1,180 @@
+"""Static pictures of the report, by the displays, with their numbers as tables."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from skmoe._numerics.typing import Array
+from skmoe._optional import import_pyplot
+from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._coefficients import CoefficientsDisplay
+from skmoe.inspection._heat_map import NO_NUMBER
+from skmoe.inspection._n_experts import NumberOfExpertsDisplay
+from skmoe.inspection._report._held_out import HeldOutRows, probabilities_of_class
+from skmoe.inspection._segment_profile import SegmentProfileDisplay
+from skmoe.inspection._style import colour
+
+# Names of users are text, and equal fits give equal pictures.
+STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
+
+# Bins of the calibration of classes.
+N_BINS = 10
+
+# Most classes whose coefficients and calibration are drawn if none is chosen.
+MAX_CLASSES_DRAWN = 4
+
+
+class Table(NamedTuple):
+    """The numbers of a picture."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+class Picture(NamedTuple):
+    """A picture as an address with its data, what it shows, and its numbers."""
+
+    title: str
+    source: str
+    alternative: str
+    tables: list[Table]
+
+
+@contextmanager
+def drawing() -> Iterator[Any]:
+    """Matplotlib's pyplot, with the style of the report; new figures are closed at the end."""
+    plt = import_pyplot("export_html")
+    before = set(plt.get_fignums())
+    try:
+        with plt.rc_context(STYLE), plt.ioff():
+            yield plt
+    finally:
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
+
+
+def as_source(figure: Any) -> str:
+    """A figure as an SVG in an address."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def profile_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
+    """Who the rows of each expert are, and what their features do."""
+    with drawing():
+        display = SegmentProfileDisplay.from_estimator(estimator, X, y, **options)
+        source = as_source(display.figure_)
+    tables = [_table("Mean minus that of all rows, in SDs", display, display.profile)]
+    if display.coefficients is not None:
+        caption = f"{display.coefficient_name}, per {display.step}"
+        tables.append(_table(caption, display, display.coefficients))
+    if display.gate_effects is not None:
+        caption = f"Gate: log odds per {display.step}"
+        tables.append(_table(caption, display, display.gate_effects))
+    title = "Experts and features"
+    if display.coefficients is not None:
+        title += f", {display.coefficient_name[0].lower()}{display.coefficient_name[1:]}"
+    alternative = f"{title}: heat maps of features by experts. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
+
+
+def coefficients_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
+    """Coefficients of the experts with confidence intervals."""
+    with drawing():
+        display = CoefficientsDisplay.from_estimator(estimator, X, y, **options)
+        source = as_source(display.figure_)
+    caption = f"{display.coefficient_name}, per {display.step}"
+    tables = [_table(caption, display, display.coefficients)]
+    if display.intervals is not None and display.level is not None:
+        for end, name in enumerate(("Lower", "Upper")):
+            caption = f"{name} ends of the {100 * display.level:g} % intervals"
+            tables.append(_table(caption, display, display.intervals[..., end]))
+    title = f"Coefficients: {display.coefficient_name}"
+    alternative = f"{title}: points with intervals. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
+
+
+def _table(caption: str, display: Any, values: Array) -> Table:
+    rows = [
+        [name, *(number(value) for value in row)]
+        for name, row in zip(display.feature_names, values, strict=True)
+    ]
+    return Table(caption, ["Feature", *display.expert_names], rows)
+
+
+def number(value: float) -> str:
+    """A number with three digits; a dash if there is none."""
+    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}") if np.isfinite(value) else NO_NUMBER
+
+
+def selection_picture(estimator: Any) -> Picture:
+    """The scores of the numbers of experts that were tried."""
+    with drawing():
+        display = NumberOfExpertsDisplay.from_estimator(estimator)
+        source = as_source(display.figure_)
+    alternative = "Scores of the numbers of experts. The table has them."
+    return Picture("Numbers of experts", source, alternative, [])
+
+
+# --- rows that were held out ------------------------------------------------------------------
+
+
+def calibration_picture(
+    estimator: Any, rows: HeldOutRows, index: int, labels: Sequence[str]
+) -> Picture | None:
+    """Calibration on held-out rows; None for experts without a distribution."""
+    if is_classifier(estimator):
+        return _calibration_of_classes(estimator, rows, labels)
+    try:
+        with drawing():
+            options = {"offset": rows.offset, "target": index}
+            display = CalibrationDisplay.from_estimator(estimator, rows.X, rows.y, **options)
+            source = as_source(display.figure_)
+    except (AttributeError, ValueError):
+        return None
+    coverage = zip(display.nominal, display.coverage, strict=True)
+    table = Table(
+        "Coverage of central intervals",
+        ["Nominal", "Observed"],
+        [[f"{100 * nominal:.0f} %", f"{100 * found:.1f} %"] for nominal, found in coverage],
+    )
+    alternative = "Histogram of probability integral transforms, and coverage of intervals."
+    return Picture("Calibration", source, alternative, [table])
+
+
+def _calibration_of_classes(estimator: Any, rows: HeldOutRows, labels: Sequence[str]) -> Picture:
+    from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
+
+    # Of two classes one has all information.
+    drawn = [1] if len(labels) == 2 else list(range(len(labels)))[:MAX_CLASSES_DRAWN]
+    tables = []
+    with drawing() as plt:
+        figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+        for index in drawn:
+            observed, proba = probabilities_of_class(estimator, rows, index)
+            display = ClassCalibrationDisplay.from_predictions(
+                observed,
+                proba,
+                n_bins=N_BINS,
+                strategy="quantile",
+                name=labels[index],
+                ax=ax,
+                color=colour(index),
+            )
+            pairs = zip(display.prob_pred, display.prob_true, strict=True)
+            cells = [[number(predicted), number(found)] for predicted, found in pairs]
+            head = ["Predicted probability", "Observed share"]
+            tables.append(Table(f"Calibration of {labels[index]}", head, cells))
+        ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
+        source = as_source(figure)
+    alternative = "Observed shares of the classes against their predicted probabilities."
+    return Picture("Calibration", source, alternative, tables)

@@ -1,0 +1,441 @@
+"use strict";
+// The panel: controls, tables and charts that follow them.
+
+const panel = JSON.parse(document.getElementById("panel-data").textContent);
+const mixture = new Mixture(panel);
+const features = panel.features;
+const state = features.map((feature) => feature.start);
+const byId = (id) => document.getElementById(id);
+let along = 0; // the feature of the chart of a slice
+
+const N_CURVE_POINTS = 201;
+const N_LOCAL_POINTS = 25;
+const MAX_COUNTS = 150;
+
+function formatted(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) {
+    return "\u2013";
+  }
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) {
+    return String(value);
+  }
+  const size = Math.abs(value);
+  if (value !== 0 && (size < 1e-3 || size >= 1e6)) {
+    return value.toExponential(2);
+  }
+  const digits = size >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(size)));
+  return value.toFixed(digits);
+}
+
+const percent = (value) => `${(100 * value).toFixed(1)} %`;
+const signed = (value, text) => (value >= 0 ? `+${text(value)}` : `\u2212${text(-value)}`);
+
+// --- evaluation --------------------------------------------------------------------------------
+
+// What the page shows about a row of values.
+function evaluate(values) {
+  const found = mixture.at(values);
+  return found.distribution ? { ...found, ...curves(found) } : found;
+}
+
+// Density over a grid of y, denser around each component, and probabilities of single values.
+function curves({ distribution, interval }) {
+  const [low, high] = panel.shown_range;
+  const left = Math.min(low, interval[0]);
+  const right = Math.max(high, interval[1]);
+  const found = { curve: null, atoms: null };
+  if (!distribution.isDiscrete) {
+    const points = new Set();
+    for (let i = 0; i < N_CURVE_POINTS; i += 1) {
+      points.add(left + ((right - left) * i) / (N_CURVE_POINTS - 1));
+    }
+    for (const { f, at, family } of distribution.components) {
+      const centre = family.mean(f, at);
+      const scale = family.scale(f, at);
+      for (let i = 0; i < N_LOCAL_POINTS; i += 1) {
+        const y = centre + scale * (8 * (i / (N_LOCAL_POINTS - 1)) - 4);
+        if (y > left && y < right) {
+          points.add(y);
+        }
+      }
+    }
+    const y = [...points].sort((a, b) => a - b);
+    const parts = panel.experts.map(() => y.map(() => 0));
+    y.forEach((point, i) => {
+      for (const [k, value] of distribution.parts(point, false)) {
+        parts[k][i] = value;
+      }
+    });
+    found.curve = { y, total: y.map((_, i) => sum(parts.map((part) => part[i]))), parts };
+  }
+  const atoms = new Set(distribution.atoms);
+  if (distribution.hasCounts) {
+    const last = Math.min(right, MAX_COUNTS + Math.max(0, Math.floor(left)));
+    for (let y = Math.max(0, Math.floor(left)); y <= last; y += 1) {
+      atoms.add(y);
+    }
+  }
+  if (atoms.size) {
+    const y = [...atoms].sort((a, b) => a - b);
+    found.atoms = { y, mass: y.map((value) => distribution.pmf(value)) };
+  }
+  return found;
+}
+
+// --- tables ------------------------------------------------------------------------------------
+
+function setCells(row, texts) {
+  texts.forEach((text, i) => {
+    const cell = row.cells[i + 1];
+    if (cell.textContent !== text) {
+      cell.textContent = text;
+    }
+  });
+}
+
+function fillBody(body, rows) {
+  body.replaceChildren(
+    ...rows.map((texts) => {
+      const row = document.createElement("tr");
+      texts.forEach((text, i) => {
+        const cell = document.createElement(i ? "td" : "th");
+        if (!i) {
+          cell.scope = "row";
+        }
+        cell.textContent = text;
+        row.append(cell);
+      });
+      return row;
+    }),
+  );
+}
+
+function fillTables(now, start) {
+  const classes = panel.classes;
+  panel.experts.forEach((_, k) => {
+    const texts = [percent(now.gate[k]), percent(start.gate[k])];
+    if (!classes) {
+      texts.push(formatted(now.experts[k]), formatted(start.experts[k]));
+    }
+    setCells(byId(`expert-${k}`), texts);
+  });
+  if (classes) {
+    classes.forEach((_, c) => {
+      const change = signed(now.mean[c] - start.mean[c], percent);
+      const ofExperts = now.experts.map((probs) => percent(probs[c]));
+      setCells(byId(`class-${c}`), [
+        percent(now.mean[c]), percent(start.mean[c]), change, ...ofExperts,
+      ]);
+    });
+    return;
+  }
+  const change = signed(now.mean - start.mean, formatted);
+  setCells(byId("prediction"), [formatted(now.mean), formatted(start.mean), change]);
+  if (now.interval) {
+    const text = ({ interval }) => `${formatted(interval[0])} to ${formatted(interval[1])}`;
+    const width = ({ interval }) => interval[1] - interval[0];
+    const wider = signed(width(now) - width(start), formatted);
+    setCells(byId("interval"), [text(now), text(start), `width ${wider}`]);
+  }
+  const masses = now.atoms ? now.atoms.y.map((y, i) => [formatted(y), percent(now.atoms.mass[i])]) : [];
+  byId("masses").hidden = !masses.length;
+  fillBody(byId("masses-body"), masses.slice(0, 30));
+}
+
+function announce(now, start) {
+  const k = now.gate.indexOf(Math.max(...now.gate));
+  const expert = `Most probable expert: ${panel.experts[k]}, ${percent(now.gate[k])}.`;
+  let text;
+  if (panel.classes) {
+    const c = now.mean.indexOf(Math.max(...now.mean));
+    text = `Most probable class: ${panel.classes[c]}, ${percent(now.mean[c])}.`;
+  } else {
+    const change = signed(now.mean - start.mean, formatted);
+    text = `Predicted ${panel.target}: ${formatted(now.mean)}, ${change} against the start.`;
+    if (now.interval) {
+      const [low, high] = now.interval.map(formatted);
+      text += ` ${100 * panel.coverage} % interval: ${low} to ${high}.`;
+    }
+  }
+  const status = byId("status");
+  if (status.textContent !== `${text} ${expert}`) {
+    status.textContent = `${text} ${expert}`;
+  }
+}
+
+// --- charts ------------------------------------------------------------------------------------
+
+function chartModel(name) {
+  for (const doc of Bokeh.documents) {
+    const found = doc.get_model_by_name(name);
+    if (found) {
+      return found;
+    }
+  }
+  return null;
+}
+
+function setData(name, data) {
+  const source = chartModel(name);
+  if (source) {
+    source.data = data;
+  }
+}
+
+function drawBars(name, now, start) {
+  const source = chartModel(name);
+  source.data = { ...source.data, now, start };
+}
+
+function drawDensity(now, start) {
+  const colours = chartModel("gate").data.colour;
+  const none = { y: [], total: [], parts: [] };
+  const curve = now.curve || none;
+  const atStart = start.curve || none;
+  const shown = curve.parts.map((_, k) => k).filter((k) => now.gate[k] > 0);
+  setData("total", { x: curve.y, y: curve.total });
+  setData("total-start", { x: atStart.y, y: atStart.total });
+  setData("parts", {
+    xs: shown.map(() => curve.y),
+    ys: shown.map((k) => curve.parts[k]),
+    colour: shown.map((k) => colours[k]),
+  });
+  const [low, high] = now.interval;
+  const inside = curve.y.map((_, i) => i).filter((i) => curve.y[i] >= low && curve.y[i] <= high);
+  setData("interval-area", { x: inside.map((i) => curve.y[i]), y: inside.map((i) => curve.total[i]) });
+  const highest = Math.max(...curve.total, ...atStart.total, 0);
+  // Beside a density the height of a probability is its share of the height of the chart.
+  const unit = now.curve ? highest : 1;
+  const atoms = now.atoms || { y: [], mass: [] };
+  const atomsAtStart = start.atoms || { y: [], mass: [] };
+  setData("atoms", {
+    x: atoms.y,
+    height: atoms.mass.map((mass) => mass * unit),
+    fill: atoms.y.map((y) => (y >= low && y <= high ? 0.9 : 0.35)),
+  });
+  setData("atoms-start", { x: atomsAtStart.y, height: atomsAtStart.mass.map((mass) => mass * unit) });
+  const tallest = Math.max(highest, ...atoms.mass.map((mass) => mass * unit), 0);
+  setData("mean-line", { x: [now.mean, now.mean], y: [0, tallest] });
+  setData("bounds", { x0: [low], x1: [high], y: [-0.03 * tallest] });
+}
+
+// Predictions along a feature, the others where they are now.
+function predictAlong() {
+  const feature = features[along];
+  const at = feature.choices || feature.grid;
+  const others = panel.formulas ? state : features.map((other) => other.start);
+  const found = at.map((value, i) => {
+    if (!panel.formulas) {
+      return mixture.ofSlice(panel.slices[along], i);
+    }
+    return mixture.at(others.map((other, j) => (j === along ? value : other)));
+  });
+  return { at, x: feature.choices ? at.map((_, i) => i) : at, found };
+}
+
+function niceTicks(low, high) {
+  const width = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(width));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= width);
+  const ticks = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i += 1) {
+    ticks.push(Number((i * step).toPrecision(12)));
+  }
+  return ticks;
+}
+
+function drawAlong() {
+  const { at, x, found } = predictAlong();
+  const feature = features[along];
+  const colours = chartModel("gate").data.colour;
+  const axis = chartModel("along-chart-x-axis");
+  axis.axis_label = chartLabel(feature.label);
+  axis.ticker.ticks = feature.choices ? x : niceTicks(x[0], x[x.length - 1]);
+  axis.major_label_overrides = new Map(
+    feature.choices ? at.map((value, i) => [i, chartLabel(String(value))]) : [],
+  );
+  const classes = panel.classes;
+  const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
+  const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
+  const own = classes ? chartModel("classes").data.colour : colours;
+  const opacity = classes ? shown.map(() => 1) : now.gate.map((prob) => 0.15 + 0.85 * prob);
+  setData("along-lines", { xs: shown.map(() => x), ys: shown, colour: own, opacity });
+  const here = feature.choices ? at.indexOf(state[along]) : state[along];
+  if (!classes) {
+    setData("along-mean", { x, y: found.map(({ mean }) => mean) });
+    const withBand = found.every(({ interval }) => interval);
+    setData("along-band", withBand
+      ? { x, low: found.map((f) => f.interval[0]), high: found.map((f) => f.interval[1]) }
+      : { x: [], low: [], high: [] });
+    setData("along-now", { x: [here], y: [now.mean] });
+  } else {
+    setData("along-now", { x: classes.map(() => here), y: now.mean });
+  }
+  fillAlongTable(at, found);
+}
+
+function fillAlongTable(at, found) {
+  const every = Math.max(1, Math.ceil(at.length / 12));
+  const rows = at
+    .map((value, i) => [value, found[i]])
+    .filter((_, i) => i % every === 0 || i === at.length - 1)
+    .map(([value, { mean, interval }]) => [
+      typeof value === "number" ? formatted(value) : value,
+      ...(panel.classes ? mean.map(percent) : [formatted(mean)]),
+      ...(interval ? [formatted(interval[0]), formatted(interval[1])] : []),
+    ]);
+  byId("along-feature").textContent = features[along].label;
+  fillBody(byId("along-body"), rows);
+}
+
+// Two dollar signs would start a formula.
+const chartLabel = (text) => text.replaceAll("$$", "$\u200b$");
+
+// --- colours of the charts ---------------------------------------------------------------------
+
+function recolour(isPrinted) {
+  const style = getComputedStyle(document.documentElement);
+  const ink = isPrinted ? "#1a1a1a" : style.getPropertyValue("--ink").trim();
+  const rule = isPrinted ? "#dddddd" : style.getPropertyValue("--rule").trim();
+  const paper = isPrinted ? "#ffffff" : style.getPropertyValue("--paper").trim();
+  for (const name of panel.papers) {
+    const figure = chartModel(name);
+    figure.background_fill_color = paper;
+    figure.border_fill_color = paper;
+  }
+  for (const name of panel.axes) {
+    const axis = chartModel(name);
+    if (axis) {
+      axis.axis_label_text_color = ink;
+      axis.major_label_text_color = ink;
+      axis.axis_line_color = rule;
+      axis.major_tick_line_color = rule;
+    }
+  }
+  for (const name of panel.grids) {
+    const grid = chartModel(name);
+    if (grid) {
+      grid.grid_line_color = rule;
+    }
+  }
+  for (const name of panel.inks) {
+    const glyph = chartModel(name);
+    if (glyph) {
+      for (const property of ["line_color", "fill_color"]) {
+        if (glyph[property] !== undefined) {
+          glyph[property] = { value: ink };
+        }
+      }
+    }
+  }
+}
+
+// --- controls ----------------------------------------------------------------------------------
+
+let start = evaluate(state);
+let now = start;
+let announcement = null;
+
+function update() {
+  now = evaluate(state);
+  fillTables(now, start);
+  clearTimeout(announcement);
+  announcement = setTimeout(() => announce(now, start), 250);
+  if (typeof Bokeh === "undefined" || !chartModel("gate")) {
+    return;
+  }
+  drawBars("gate", now.gate, start.gate);
+  if (panel.classes) {
+    drawBars("classes", now.mean, start.mean);
+  } else if (now.interval) {
+    drawDensity(now, start);
+  }
+  drawAlong();
+}
+
+function showControl(j) {
+  const feature = features[j];
+  const value = state[j];
+  const control = byId(`feature-${j}`);
+  if (feature.choices) {
+    control.value = value === null ? "" : String(feature.choices.indexOf(value));
+  } else if (panel.formulas) {
+    control.value = value;
+    const exact = byId(`exact-${j}`);
+    if (document.activeElement !== exact) {
+      exact.value = value;
+    }
+  } else {
+    control.value = value === null ? 0 : feature.grid.indexOf(value);
+    byId(`value-${j}`).textContent = value === null ? "missing" : formatted(value);
+  }
+  if (control.type === "range") {
+    control.setAttribute("aria-valuetext", value === null ? "missing" : formatted(value));
+  }
+}
+
+function setFeature(j, value) {
+  if (!panel.formulas) {
+    // Slices go through the starting row: the other features return to it.
+    features.forEach((feature, i) => {
+      state[i] = feature.start;
+      showControl(i);
+    });
+  }
+  state[j] = value;
+  along = j;
+  byId("along").value = String(j);
+  showControl(j);
+  update();
+}
+
+function reset() {
+  features.forEach((feature, j) => {
+    state[j] = feature.start;
+    showControl(j);
+  });
+  update();
+}
+
+function bind(feature, j) {
+  const control = byId(`feature-${j}`);
+  if (feature.choices) {
+    control.addEventListener("change", () => {
+      setFeature(j, control.value === "" ? null : feature.choices[Number(control.value)]);
+    });
+  } else if (panel.formulas) {
+    control.addEventListener("input", () => setFeature(j, Number(control.value)));
+    const exact = byId(`exact-${j}`);
+    exact.addEventListener("input", () => {
+      if (exact.value !== "" && Number.isFinite(Number(exact.value))) {
+        setFeature(j, Number(exact.value));
+      }
+    });
+  } else {
+    control.addEventListener("input", () => setFeature(j, feature.grid[Number(control.value)]));
+  }
+  showControl(j);
+}
+
+async function drawCharts() {
+  const charts = JSON.parse(byId("charts-data").textContent);
+  for (const [id, item] of Object.entries(charts)) {
+    await Bokeh.embed.embed_item(item, id);
+  }
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", () => recolour(false));
+  addEventListener("beforeprint", () => recolour(true));
+  addEventListener("afterprint", () => recolour(false));
+  recolour(false);
+  update();
+  document.documentElement.dataset.ready = "true";
+}
+
+features.forEach(bind);
+byId("reset").addEventListener("click", reset);
+byId("along").addEventListener("change", (event) => {
+  along = Number(event.target.value);
+  update();
+});
+update();
+drawCharts();

@@ -1,0 +1,533 @@
+"""The page of a report in a headless browser: what it computes, shows and does."""
+
+import base64
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from kinds import KINDS, draw, options_of
+from numpy.testing import assert_allclose
+from regimes import flipping_classes, quiet, steps, two_regimes
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import SplineTransformer
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.families import FAMILIES, StudentT
+from skmoe.gates import GATES, SoftmaxGate
+from skmoe.inspection import export_html
+from skmoe.inspection._report._panel import PanelOptions, make_panel
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+pytest.importorskip("bokeh", reason="the report needs bokeh")
+webdriver = pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
+support = pytest.importorskip("selenium.webdriver.support.ui")
+if not (CHROMIUM and DRIVER):
+    pytest.skip("chromium and chromedriver are not installed", allow_module_level=True)
+
+RTOL = ATOL = 1e-6
+WIDTHS = (1400, 400)
+
+# Lists of families, so that each that has no linear predictor is in one.
+LISTS = {
+    "zero and counts": (["zero", "poisson", "poisson"], "poisson"),
+    "zero and dispersed counts": (["zero", "negative_binomial"], "negative_binomial"),
+    "zero and positive values": (["zero", "gamma"], "gamma"),
+    "zero and two kinds of positive values": (["zero", "lognormal", "gamma"], "gamma"),
+    "outliers": (["normal", "normal", "uniform"], "normal"),
+    "heavy tails and outliers": ([StudentT(df=4), "normal"], "student_t"),
+}
+
+COMPUTE = """
+const [panel, rows, points, quantiles] = arguments;
+const found = new Mixture(panel);
+return rows.map((x) => {
+  const { distribution, ...values } = found.at(x);
+  if (!distribution) {
+    return values;
+  }
+  const discrete = points.map((y) => distribution.pmf(y));
+  const density = points.map((y, i) => discrete[i] || distribution.pdf(y));
+  const cdf = points.map((y) => distribution.cdf(y));
+  return { ...values, density, cdf, quantiles: quantiles.map((q) => distribution.quantile(q)) };
+});
+"""
+
+
+@pytest.fixture(scope="session")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reports")
+
+
+def open_page(browser, path, width=1400, scheme="light"):
+    """Open a page and wait for its charts; no error may be logged."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": media})
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    support.WebDriverWait(browser, 20).until(is_ready)
+    assert errors(browser) == []
+
+
+def is_ready(browser):
+    if errors_now := errors(browser):
+        raise AssertionError(errors_now)
+    return browser.execute_script("return document.documentElement.dataset.ready === 'true'")
+
+
+def errors(browser):
+    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def text(browser, selector):
+    script = "return document.querySelector(arguments[0]).textContent"
+    return browser.execute_script(script, selector)
+
+
+def move(browser, feature, value):
+    """Set a feature by its control, as a user does."""
+    script = """
+    const [id, value] = arguments;
+    const control = document.getElementById(id);
+    control.value = value;
+    control.dispatchEvent(new Event("input", { bubbles: true }));
+    control.dispatchEvent(new Event("change", { bubbles: true }));
+    """
+    browser.execute_script(script, feature, str(value))
+
+
+def panel_of(moe, X, y, **options):
+    names = {
+        "labels": [f"x{j}" for j in range(X.shape[1])],
+        "expert_names": [f"expert {k}" for k in range(moe.n_experts_)],
+        "target_name": "y",
+        "output": 0,
+        "row": None,
+        "coverage": 0.9,
+        "max_features": 99,
+    }
+    return make_panel(moe, X, y, PanelOptions(**(names | options)))
+
+
+# --- what the page computes -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def any_page(browser, folder):
+    """A page, whose scripts compute any panel."""
+    X, y = two_regimes(200)
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    path = folder / "any.html"
+    export_html(moe, X, y, path)
+    return path
+
+
+def compute(browser, page, panel, rows, points=(), quantiles=()):
+    if browser.current_url != page.as_uri():
+        open_page(browser, page)
+    script_arguments = json.loads(json.dumps([panel, rows.tolist(), [*points], [*quantiles]]))
+    return browser.execute_script(COMPUTE, *script_arguments)
+
+
+def assert_computes_as(browser, page, moe, X, y, index=0):
+    """Gate, experts, prediction, densities and quantiles are those of the mixture."""
+    panel = panel_of(moe, X, y, output=index)
+    assert panel["formulas"] is not None
+    rows = np.vstack([X[:4], 1.5 * X[4:6]])
+    quantiles = [0.01, 0.37, 0.5, 0.93, 0.999]
+    points = (
+        [] if panel["classes"] else sorted({*np.unique(of_output(y, index))[::25], 0.0, 1.0, 3.5})
+    )
+    found = compute(browser, page, panel, rows, map(float, points), quantiles)
+
+    def check(name, wanted):
+        values = np.array([row[name] for row in found], dtype=float)
+        assert_allclose(values, wanted, RTOL, ATOL, err_msg=name)
+
+    check("gate", moe.predict_gate(rows))
+    if panel["classes"]:
+        check("experts", moe.predict_experts(rows))
+        check("mean", moe.predict_proba(rows))
+        return
+    check("experts", of_output(moe.predict_experts(rows), index, 2))
+    check("mean", of_output(moe.predict(rows), index))
+    check("interval", of_output(moe.predict_interval(rows, 0.9), index, 2))
+    distribution = moe.predict_dist(rows)
+    at_points = np.array(points)[None]
+    if distribution.mean.ndim == 2:
+        at_points = np.repeat(at_points[..., None], distribution.mean.shape[1], axis=2)
+    check("density", of_output(distribution.pdf(at_points), index, 2))
+    check("cdf", of_output(distribution.cdf(at_points), index, 2))
+    check("quantiles", of_output(distribution.ppf(quantiles), index, 2))
+
+
+def of_output(values, index, axis=1):
+    values = np.asarray(values)
+    return np.take(values, index, axis=axis) if values.ndim > axis else values
+
+
+def fitted_kind(name, task, **options):
+    """A mixture of a kind of experts, and its table."""
+    rng = np.random.default_rng(3)
+    if task == "classifier":
+        X, y = flipping_classes(300, 3)
+        moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, max_iter=20, **options)
+        return quiet(moe, X, y), X, y
+    X = rng.normal(size=(250, 2))
+    predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
+    y = draw(name if name in FAMILIES else "normal", predictor, rng)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, max_iter=20, **options)
+    return quiet(moe, X, y), X, y
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_every_kind_of_experts_and_gate_is_computed(browser, any_page, name, task, gate):
+    fitted = fitted_kind(name, task, gate=gate, **options_of(name))
+    assert_computes_as(browser, any_page, *fitted)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_families_are_computed(browser, any_page, name):
+    families, of_target = LISTS[name]
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(300, 2))
+    y = draw(of_target, 0.5 + 0.8 * X[:, 1], rng)
+    if "zero" in families:
+        y[X[:, 0] > 0.5] = 0.0
+    moe = MixtureOfExpertsRegressor(
+        len(families), family=families, random_state=0, n_init=1, max_iter=20
+    )
+    assert_computes_as(browser, any_page, quiet(moe, X, y), X, y)
+
+
+def test_every_family_is_computed_by_some_test():
+    named = {family for families, _ in LISTS.values() for family in families}
+    named |= {options_of(name).get("family", "normal") for name, _ in KINDS}
+    names = {family if isinstance(family, str) else family.name for family in named}
+    assert names == set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"combine": "average", "n_init": 3},
+        {"combine": "average", "n_init": 2, "top_k": 1},
+        {"top_k": 2},
+        {"gate_features": [0], "expert_features": [1, 2], "n_experts": 2},
+        {"shared_features": [1]},
+        {"expert_features": []},
+        {"gate": SoftmaxGate(alpha=3.0)},
+        {"family": "poisson", "n_experts": 1},
+    ],
+    ids=str,
+)
+def test_options_of_the_mixture_are_computed(browser, any_page, options):
+    X, y = two_regimes(300)
+    y = np.round(np.abs(y)) if "family" in options else y
+    options = {"n_experts": 3, "n_init": 1, "random_state": 0, "max_iter": 20} | options
+    moe = quiet(MixtureOfExpertsRegressor(**options), X, y)
+    assert_computes_as(browser, any_page, moe, X, y)
+
+
+def test_an_output_of_several_is_computed(browser, any_page):
+    X, y = two_regimes(300)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    Y = np.column_stack([y, 2.0 - X[:, 1] + 0.1 * y])
+    assert_computes_as(browser, any_page, quiet(moe, X, Y), X, Y, index=1)
+
+
+def test_two_classes_are_computed(browser, any_page):
+    X, y = flipping_classes(300)
+    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
+    assert_computes_as(browser, any_page, quiet(moe, X, y), X, y)
+
+
+def test_features_that_are_not_shown_stay_at_the_start(browser, any_page):
+    X, y = two_regimes(300, n_features=6)
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    panel = panel_of(moe, X, y, max_features=2, row=7)
+    assert len(panel["features"]) == 2
+    columns = [int(feature["label"][1:]) for feature in panel["features"]]
+    row = X[[7]].copy()
+    row[0, columns] = [0.3, -0.4]
+    [found] = compute(browser, any_page, panel, np.array([[0.3, -0.4]]))
+    assert_allclose(found["gate"], moe.predict_gate(row)[0], RTOL)
+    assert_allclose(found["mean"], moe.predict(row)[0], RTOL)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dispersion"), [(1e6, 1e-9), (300.0, 1e-4), (0.02, 50.0)], ids=str
+)
+def test_extreme_parameters_are_computed(browser, any_page, shape, dispersion):
+    """The families alone, with the distributions of scipy."""
+    from scipy import stats
+
+    mean, size = 40.0, 1.0 / dispersion
+    formulas = [
+        ({"density": "gamma", "shape": shape}, stats.gamma(shape, scale=mean / shape)),
+        (
+            {"density": "negative_binomial", "dispersion": dispersion},
+            stats.nbinom(size, size / (size + mean)),
+        ),
+        ({"density": "poisson"}, stats.poisson(mean)),
+        ({"density": "student_t", "scale": 2.0, "df": shape}, stats.t(shape, mean, 2.0)),
+    ]
+    for formula, reference in formulas:
+        formula |= {"link": "identity", "intercept": mean, "slopes": [0.0]}
+        panel = {
+            "classes": None,
+            "coverage": 0.9,
+            "formulas": {
+                "gate": {"slopes": [[0.0]], "intercept": [0.0], "n_starts": 1, "top_k": None},
+                "experts": [formula],
+            },
+        }
+        points = np.array([0.0, 1.0, 7.0, 38.0, 40.0, 41.0, 90.0])
+        [found] = compute(browser, any_page, panel, np.zeros((1, 1)), points, [0.05, 0.5, 0.95])
+        pdf = getattr(reference, "pmf", None) if hasattr(reference.dist, "pmf") else reference.pdf
+        with np.errstate(divide="ignore"):
+            wanted = pdf(points)
+        finite = np.isfinite(wanted)
+        density = np.array(found["density"], dtype=float)
+        assert_allclose(density[finite], wanted[finite], 1e-5, 1e-9, err_msg=str(formula))
+        assert_allclose(found["cdf"], reference.cdf(points), 1e-5, 1e-9, err_msg=str(formula))
+        quantiles = reference.ppf([0.05, 0.5, 0.95])
+        assert_allclose(found["quantiles"], quantiles, 1e-6, 1e-9, err_msg=str(formula))
+
+
+# --- what the page shows ----------------------------------------------------------------------
+
+
+def test_controls_move_the_numbers(browser, any_page):
+    X, y = two_regimes(200)
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    open_page(browser, any_page)
+    row = np.median(X, axis=0)
+
+    def shown():
+        cells = browser.execute_script(
+            "return [...document.querySelectorAll('#prediction td')].map((c) => c.textContent)"
+        )
+        return [float(cell.replace("\N{MINUS SIGN}", "-")) for cell in cells]
+
+    at_start = moe.predict(row[None])[0]
+    assert_allclose(shown(), [at_start, at_start, 0.0], atol=2e-3)
+    move(browser, "exact-1", 1.25)
+    row[1] = 1.25
+    moved = moe.predict(row[None])[0]
+    assert abs(moved - at_start) > 0.1
+    assert_allclose(shown(), [moved, at_start, moved - at_start], atol=2e-3)
+    gate = moe.predict_gate(row[None])[0]
+    assert text(browser, "#expert-0 td") == f"{100 * gate[0]:.1f} %"
+    source = "return Bokeh.documents.map((d) => d.get_model_by_name('gate')).find(Boolean).data.now"
+    assert_allclose(browser.execute_script(source), gate, RTOL)
+    prediction = text(browser, "#prediction td")
+    support.WebDriverWait(browser, 5).until(lambda b: f": {prediction}," in text(b, "#status"))
+    browser.find_element("id", "reset").click()
+    assert_allclose(shown(), [at_start, at_start, 0.0], atol=2e-3)
+    assert errors(browser) == []
+
+
+def test_a_slider_moves_by_the_keyboard(browser, any_page):
+    open_page(browser, any_page)
+    slider = browser.find_element("id", "feature-0")
+    before = float(browser.find_element("id", "exact-0").get_property("value"))
+    slider.send_keys(webdriver.Keys.ARROW_RIGHT * 3)
+    after = float(browser.find_element("id", "exact-0").get_property("value"))
+    assert after > before
+    assert slider.get_attribute("aria-valuetext")
+
+
+def slice_cases():
+    X, y = steps(300)
+    positive = {"random_state": 0, "n_init": 1}
+    trees = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, **positive)
+    base = MixtureOfExpertsRegressor(2, base=LinearRegression(), **positive)
+    splines = SoftmaxGate(transformer=SplineTransformer(n_knots=3))
+    return {
+        "trees": (trees, X, y),
+        "base": (base, X, y),
+        "transformer of the gate": (MixtureOfExpertsRegressor(2, gate=splines, **positive), X, y),
+        "trees of classes": (
+            MixtureOfExpertsClassifier(2, expert="tree", cross_fit=2, **positive),
+            *flipping_classes(300, 3),
+        ),
+        "trees of counts": (
+            MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, family="poisson", **positive),
+            X,
+            np.round(np.abs(y)),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", slice_cases())
+def test_other_mixtures_have_slices(browser, any_page, name):
+    moe, X, y = slice_cases()[name]
+    panel = panel_of(quiet(moe, X, y), X, y, row=3)
+    assert panel["formulas"] is None
+    rows = np.repeat(X[[3]], 4, axis=0)
+    for i, (feature, point) in enumerate(((0, 5), (2, 30), (1, 11)), start=1):
+        rows[i, feature] = panel["features"][feature]["grid"][point]
+    found = compute(browser, any_page, panel, rows)
+    is_class = hasattr(moe, "classes_")
+    wanted = {
+        "gate": moe.predict_gate(rows),
+        "experts": moe.predict_experts(rows),
+        "mean": (moe.predict_proba if is_class else moe.predict)(rows),
+    }
+    if not is_class:
+        wanted["interval"] = moe.predict_interval(rows)
+    for key, values in wanted.items():
+        assert_allclose(np.array([row[key] for row in found]), values, RTOL, ATOL, err_msg=key)
+    if not is_class:
+        which = "atoms" if hasattr(moe.predict_dist(rows), "pmf") else "curve"
+        y_values = np.array(found[0][which]["y"])
+        key = "mass" if which == "atoms" else "total"
+        densities = np.array([row[which][key] for row in found])
+        assert_allclose(densities, moe.predict_dist(rows).pdf(y_values[None]), RTOL, ATOL)
+
+
+def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder):
+    moe, X, y = slice_cases()["trees"]
+    path = folder / "slices.html"
+    export_html(quiet(moe, X, y), X, y, path)
+    open_page(browser, path)
+    assert "along one feature at a time" in text(browser, "#panel")
+    start = browser.execute_script("return [...state]")
+    move(browser, "feature-0", 5)
+    move(browser, "feature-2", 30)
+    state = browser.execute_script("return [...state]")
+    assert state[:2] == start[:2]
+    assert state[2] != start[2]
+    assert text(browser, "#value-0") != text(browser, "#value-2")
+    row = np.array([state])
+    assert_allclose(float(text(browser, "#prediction td")), moe.predict(row)[0], 1e-3)
+    assert errors(browser) == []
+
+
+def test_categories_are_choices(browser, folder):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "size": rng.normal(size=300),
+            "city": pd.Categorical(rng.choice(["Rome", "Oslo", "<b>"], size=300)),
+        }
+    )
+    y = np.where(X["city"] == "Rome", X["size"], -X["size"]) + 0.1 * rng.normal(size=300)
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    trees = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=10)
+    moe = MixtureOfExpertsRegressor(2, expert=trees, cross_fit=2, random_state=0, n_init=1)
+    quiet(moe, X, y)
+    path = folder / "categories.html"
+    export_html(moe, X, y, path)
+    open_page(browser, path)
+    assert text(browser, "#feature-1 option") == "<b>"
+    move(browser, "feature-1", 2)
+    start = browser.execute_script("return features.map((f) => f.start)")
+    row = X[:1].assign(size=start[0])
+    row["city"] = pd.Categorical(["Rome"], categories=X["city"].cat.categories)
+    found = browser.execute_script("return evaluate(state)")
+    assert_allclose(found["mean"], moe.predict(row)[0], RTOL, ATOL)
+
+
+EVIL = [
+    "<script>alert(1)</script>",
+    "</script><img src=x onerror=alert(2)>",
+    '" onmouseover="alert(3)',
+    "$$\\frac{1}{2}$$ {{ 7 * 7 }} $x_2$",
+    "'; alert(4) //\u2028<!--",
+]
+
+
+def test_names_of_users_stay_text(browser, folder):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(200, len(EVIL))), columns=EVIL)
+    classes = np.array(EVIL[:2])
+    y = pd.Series(classes[(X.iloc[:, 0] + rng.normal(size=200) > 0).astype(int)], name=EVIL[2])
+    moe = quiet(MixtureOfExpertsClassifier(2, random_state=0, n_init=1), X, y)
+    path = folder / "names.html"
+    data = {"X_held_out": X, "y_held_out": y}
+    export_html(moe, X, y, path, expert_names=EVIL[:2], title=EVIL[0], **data)
+    open_page(browser, path)
+    assert browser.title == EVIL[0]
+    labels = browser.execute_script(
+        "return [...document.querySelectorAll('.controls label')].map((l) => l.textContent)"
+    )
+    assert labels == [" ".join(name.split()) for name in EVIL]
+    assert text(browser, "#class-0 th") == sorted(EVIL[:2])[0]
+    assert text(browser, "#expert-1 th") == EVIL[1]
+    for selector in ("img[src=x]", "[onmouseover]", "[onerror]"):
+        assert browser.find_elements("css selector", selector) == []
+    for j in range(len(EVIL)):
+        move(browser, "along", j)
+    assert browser.execute_script("return document.scripts.length") == 4
+    assert errors(browser) == []
+    # The wall behind the escaping: scripts that are not those of the page do not run.
+    browser.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.evil = true';"
+        "document.body.append(s)"
+    )
+    assert browser.execute_script("return window.evil") is None
+    browser.get_log("browser")
+
+
+# --- layout and accessibility -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overflows(browser, any_page, width, scheme, tmp_path):
+    open_page(browser, any_page, width, scheme)
+    page, window = browser.execute_script(
+        "return [document.documentElement.scrollWidth, window.innerWidth]"
+    )
+    assert page <= window == width
+    colours = browser.execute_script(
+        "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
+    )
+    ink, paper = (np.mean([int(v) for v in c[4:-1].split(",")]) for c in colours)
+    assert (ink < 60 < 200 < paper) if scheme == "light" else (paper < 60 < 200 < ink)
+
+
+def test_every_control_and_picture_has_a_name(browser, any_page):
+    open_page(browser, any_page)
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    named = {"slider", "spinbutton", "combobox", "button", "image", "region", "link", "table"}
+    found = set()
+    for node in nodes:
+        role = node["role"].get("value")
+        if role in named and not node["ignored"]:
+            found.add(role)
+            assert node.get("name", {}).get("value"), node
+    assert {"slider", "spinbutton", "combobox", "button", "image"} <= found
+    status = browser.find_element("id", "status")
+    assert status.get_attribute("aria-live") == "polite"
+    headings = browser.execute_script(
+        "return [...document.querySelectorAll('h1,h2,h3,h4')].map((h) => Number(h.tagName[1]))"
+    )
+    assert headings[0] == 1
+    assert max(np.diff(headings)) <= 1
+
+
+def test_the_page_prints(browser, any_page):
+    open_page(browser, any_page, scheme="dark")
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
+    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
+    assert errors(browser) == []

@@ -365,7 +365,8 @@ def test_warm_start_goes_on_from_given_responsibilities():
     """The second fit takes the rows in the order of the first, which the responsibilities set."""
     X, y = steps(n_rows=60)
     init = np.random.default_rng(0).dirichlet(np.ones(2), size=60)
-    moe = MixtureOfExpertsRegressor(2, init=init, warm_start=True, tol=0.0, random_state=0)
+    options = {"alpha": 0.1, "gate_alpha": 1.0, "tol": 0.0, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, init=init, warm_start=True, **options)
     halves, whole = clone(moe).set_params(max_iter=3), clone(moe).set_params(max_iter=6)
     quiet(quiet(halves, X, y), X, y)
     assert_array_equal(halves.predict(X), quiet(whole, X, y).predict(X))
@@ -667,7 +668,8 @@ def test_balance_brings_a_starved_expert_back_and_costs_likelihood():
 def test_balanced_gates_are_those_of_pseudo_rows():
     """The objective is the likelihood with uniform pseudo-targets for each row."""
     features, y = two_regimes()
-    moe = MixtureOfExpertsRegressor(2, balance=0.3, random_state=0).fit(features, y)
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, balance=0.3, **fixed).fit(features, y)
     setup = em_problem(moe, features, y)
     log_gate, joint = log_joint(setup.model, moe._fitted.params, setup.rows)
     value = np.logaddexp(*joint).sum() + 0.3 * log_gate.mean(axis=0).sum()
@@ -704,7 +706,8 @@ def test_the_family_of_the_documentation(monkeypatch):
     features = rng.uniform(-1, 1, size=(2000, 2))
     log_mean = np.where(features[:, 0] < 0, 1 + 1.5 * features[:, 1], 4 - features[:, 1])
     y = rng.exponential(np.exp(log_mean))
-    moe = MixtureOfExpertsRegressor(2, expert="waiting_time", random_state=0).fit(features, y)
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, expert="waiting_time", **fixed).fit(features, y)
     assert_allclose(np.sort(moe.coef_[:, 1]), [-1.0, 1.5], atol=0.15)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
     logs = expon.logpdf(y[:, None], scale=moe.predict_experts(features))

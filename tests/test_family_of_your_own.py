@@ -78,6 +78,7 @@ def test_it_is_the_family_of_waiting_times(family, table, monkeypatch):
     X, y = table
     options = {"tol": 1e-10, "max_iter": 2000, "random_state": 0}
     init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
+    options["gate_alpha"] = 1.0
     one = MixtureOfExpertsRegressor(2, family=family(), alpha=0.1, init=init, **options)
     two = MixtureOfExpertsRegressor(2, expert=other(alpha=0.1), init=init, **options)
     assert_allclose(one.fit(X, y).coef_, two.fit(X, y).coef_, rtol=1e-3, atol=1e-3)

@@ -156,7 +156,7 @@ def test_far_rows_have_finite_probabilities():
 def test_a_collapsed_expert_is_named():
     X, y = crossing_lines()
     resp = np.column_stack([(X[:, 0] > 0), (X[:, 0] <= 0), np.zeros(len(y))]).astype(float)
-    moe = MixtureOfExpertsRegressor(3, init=resp)
+    moe = MixtureOfExpertsRegressor(3, init=resp, alpha=0.1, gate_alpha=1.0)
     with pytest.warns(
         UserWarning, match=r"Experts have collapsed.*: expert 2 \(.* rows\).*n_experts"
     ):

@@ -40,13 +40,13 @@ TABLES = ["diabetes", "diabetes, 4 experts", "iris", "breast cancer", "radius", 
 def test_errors_of_a_default_fit_are_those_of_an_exact_one(name, method):
     moe, X, y = table(name)
     found = moe.fit(X, y).inference(X, y, method=method)
-    exact_fit = moe.set_params(tol=1e-10, max_iter=5000).fit(X, y)
+    exact_fit = moe.set_params(warm_start=True, tol=1e-10, max_iter=5000).fit(X, y)
     exact = exact_fit.inference(X, y, method=method)
     assert found.reasons == exact.reasons
     known = np.array([not reason for reason in exact.reasons])
     assert known.any()
     errors = exact.standard_errors[known]
-    assert_allclose(found.standard_errors[known], errors, rtol=1e-3)
+    assert_allclose(found.standard_errors[known], errors, rtol=2e-3)
     assert (np.abs(found.estimates - exact.estimates)[known] < 0.011 * errors).all()
 
 
@@ -61,7 +61,9 @@ def test_estimates_that_move_are_those_at_the_maximum():
     assert moved in str(summary)
     slopes = found.estimates[[t.part == "expert 0" and t.name[0] == "x" for t in found.terms]]
     assert not np.allclose(slopes, moe.coef_[0], rtol=1e-6)
-    assert_allclose(slopes, moe.set_params(tol=1e-10).fit(X, y).coef_[0], rtol=1e-3, atol=1e-3)
+    assert_allclose(
+        slopes, moe.set_params(tol=1e-10, warm_start=True).fit(X, y).coef_[0], rtol=1e-3, atol=1e-3
+    )
     for name, value in fitted.items():
         assert not np.array_equal(value, getattr(moe, name))  # of the second fit
     exact = moe.summary(X, y)

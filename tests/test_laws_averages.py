@@ -64,7 +64,8 @@ def test_an_average_has_the_parameters_of_all_starts(family, gate):
 @pytest.mark.parametrize("gate", GATES)
 def test_the_gate_of_an_average_is_that_of_its_coefficients(gate):
     X, y = table("regressor")
-    moe = mixture("regressor", gate=gate, combine="average", n_init=STARTS, tol=1e-3)
+    options = {"combine": "average", "n_init": STARTS, "tol": 1e-3}
+    moe = mixture("regressor", gate=gate, alpha=0.1, gate_alpha=1.0, **options)
     quiet(moe, X, y)
     logits = X @ moe.gate_coef_.T + moe.gate_intercept_
     probs = [softmax(part, axis=1) / STARTS for part in np.split(logits, STARTS, axis=1)]
@@ -78,7 +79,8 @@ def test_the_gate_of_an_average_is_that_of_its_coefficients(gate):
 @pytest.mark.parametrize("gate", GATES)
 def test_an_average_is_that_of_its_densities(gate):
     X, y = table("regressor")
-    moe = mixture("regressor", gate=gate, combine="average", n_init=STARTS, tol=1e-3)
+    options = {"combine": "average", "n_init": STARTS, "tol": 1e-3}
+    moe = mixture("regressor", gate=gate, alpha=0.1, gate_alpha=1.0, **options)
     quiet(moe, X, y)
     densities = []
     for start in range(STARTS):

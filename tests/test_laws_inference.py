@@ -58,7 +58,7 @@ class Likelihood:
         self.K = moe.n_experts_
         mean = np.average(X, axis=0, weights=weight)
         self.scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
-        self.alpha, self.gate_alpha = moe.alpha, moe.gate_alpha
+        self.alpha, self.gate_alpha = moe.alpha_, getattr(moe, "gate_alpha_", 0.0)
         self.has_slopes = np.abs(moe.gate_coef_).max() > 0
         self.shared = getattr(moe, "dispersion", "") == "shared"
         self.y = y
@@ -340,7 +340,8 @@ def test_inference_of_units_is_that_of_numerical_derivatives(family, task, gate)
     units = np.repeat(np.arange(len(y) // 3), 3)
     kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
     options = options_of(family) | ({} if task == "classifier" else {"dispersion_prior": 1.0})
-    moe = kind(2, gate=gate, alpha=1.0, tol=1e-13, max_iter=20_000, init=start, **options)
+    options |= {"alpha": 1.0, "gate_alpha": 1.0, "tol": 1e-13, "max_iter": 20_000}
+    moe = kind(2, gate=gate, init=start, **options)
     moe.fit(X, y, sample_weight=weight, units=units)
     likelihood = UnitLikelihood(moe, X, y, weight, family, task)
     theta = likelihood.at(moe)

@@ -114,7 +114,8 @@ def test_experts_of_a_bootstrap_of_a_frame_may_have_no_columns(kind):
 def test_fits_with_checkpoints_end_at_max_iter(kind, expert, tmp_path):
     X, y, _ = table(kind, 150)
     most = MIN_INTERVAL + 3
-    moe = kind(2, expert=expert, max_iter=most, tol=0.0, n_init=1, random_state=0)
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+    moe = kind(2, expert=expert, max_iter=most, tol=0.0, n_init=1, **fixed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit_with_checkpoints(moe, X, y, path=tmp_path / "fit.joblib", every=MIN_INTERVAL)

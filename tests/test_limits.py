@@ -112,7 +112,8 @@ def test_systems_that_are_too_large_to_be_formed_have_the_same_solution(make, Mo
     X = rng.normal(size=(600, 6)) * (rng.uniform(size=(600, 6)) < 0.5)
     y = X[:, 1] * np.where(X[:, 0] > 0, 2.0, -2.0) + 0.3 * rng.normal(size=600)
     y = y if Moe is MixtureOfExpertsRegressor else np.digitize(y, [-0.5, 0.5])
-    moe = Moe(2, tol=1e-7, n_init=1, max_iter=500, random_state=0)
+    fixed = {"alpha": 1.0, "gate_alpha": 1.0, "random_state": 0}
+    moe = Moe(2, tol=1e-7, n_init=1, max_iter=500, **fixed)
     formed = clone(moe).fit(make(X), y)
     monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
     monkeypatch.setattr("skmoe._numerics.linalg.MAX_DENSE_GRAM", 0)

@@ -40,7 +40,8 @@ Y = RNG.poisson(EXPOSURE * RATE)
 
 
 def mixture(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(n_experts, family="poisson", **({"random_state": 0} | options))
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+    return MixtureOfExpertsRegressor(n_experts, family="poisson", **fixed | options)
 
 
 def quiet_fit(model, *args, **kwargs):

@@ -29,7 +29,8 @@ Y = RNG.poisson(MEAN)
 
 
 def mixture(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(n_experts, family="poisson", **({"random_state": 0} | options))
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+    return MixtureOfExpertsRegressor(n_experts, family="poisson", **fixed | options)
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +288,8 @@ def test_objects_and_lists_of_one_family(moe):
         {"family": ["poisson", "poisson"]},
         {"family": Poisson()},
     ):
-        same = MixtureOfExpertsRegressor(2, random_state=0, **options).fit(X, Y)
+        fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
+        same = MixtureOfExpertsRegressor(2, **fixed | options).fit(X, Y)
         assert (same.coef_ == moe.coef_).all()
     stiff = MixtureOfExpertsRegressor(2, expert=GeneralizedLinearExperts(alpha=1e4), random_state=0)
     assert np.abs(stiff.fit(X, Y).coef_).max() < 0.5

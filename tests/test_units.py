@@ -646,7 +646,8 @@ def test_files_keep_units(tmp_path):
 
 def test_a_warm_start_goes_on():
     X, y, units, _ = panel()
-    moe = MixtureOfExpertsRegressor(3, gate="constant", random_state=0, n_init=1, tol=1e-10)
+    options = {"gate": "constant", "alpha": 0.1, "n_init": 1, "tol": 1e-10, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(3, **options)
     whole = clone(moe).fit(X, y, units=units)
     part = clone(moe).set_params(max_iter=6)
     quietly(part.fit, X, y, units=units)

@@ -51,7 +51,7 @@ def test_pipeline_and_grid_search(moe, features, y):
 def test_cross_validation(moe, features, y):
     predicted = cross_val_predict(clone(moe), features, y, cv=3)
     assert predicted.shape == y.shape
-    assert cross_val_score(clone(moe), features, y, cv=3, n_jobs=2).min() > 0.6
+    assert cross_val_score(clone(moe), features, y, cv=3, n_jobs=2).min() > 0.55
     if is_classifier(moe):
         probs = cross_val_predict(clone(moe), features, y, cv=3, method="predict_log_proba")
         assert_allclose(np.exp(probs).sum(axis=1), 1.0)

@@ -32,7 +32,7 @@ from skmoe.inspection import export_mermaid, export_text
 
 X, Y = two_regimes(n_rows=150)
 LINEAR = MixtureOfExpertsRegressor(1)
-SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=20, tol=1e-2, random_state=0)
+SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=80, tol=1e-2, random_state=0)
 TREE = DecisionTreeRegressor(max_depth=3, random_state=0)
 
 
@@ -316,7 +316,7 @@ def test_zeros_and_positive_values():
 
 def test_classifiers():
     features, y = flipping_classes(n_rows=200, n_classes=3)
-    mixture = MixtureOfExpertsClassifier(2, n_init=1, max_iter=20, tol=1e-2)
+    mixture = MixtureOfExpertsClassifier(2, n_init=1, max_iter=80, tol=1e-2)
     members = mixture, LogisticRegression(), DecisionTreeClassifier(max_depth=3), GaussianNB()
     moe = stack(*members, kind=MixtureOfExpertsClassifier).fit(features, y)
     gate, experts = moe.predict_gate(features), moe.predict_experts(features)

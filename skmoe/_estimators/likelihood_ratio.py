@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._estimators.n_experts_selection import IncrementalFitter
+from skmoe._estimators.penalty_parameters import check_penalties
 from skmoe._estimators.refits import draw_target
 from skmoe._estimators.selection_data import SelectionData
 from skmoe._estimators.training_data import GivenRows
@@ -56,7 +57,9 @@ class LikelihoodRatioTest:
         self.estimator_type = type(estimator)
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
         changed = {"combine": "best", "warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
-        self.options = estimator.get_params(deep=False) | changed
+        # The fits of a likelihood ratio have the same penalties.
+        penalties = check_penalties(estimator, estimator._default_alphas).open_options()
+        self.options = estimator.get_params(deep=False) | changed | penalties
         self.tolerance = tol * n_rows
 
     def fit_null(self, data: SelectionData, seed: int) -> Candidate:

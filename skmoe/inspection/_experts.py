@@ -13,12 +13,7 @@ from skmoe._data.checks import check_flag, check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import (
-    check_names,
-    check_names_of_experts,
-    check_panels,
-    check_table,
-)
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
 from skmoe.inspection._expert_curves import (
     CLASS_MARK_HEIGHTS,
     band_style,

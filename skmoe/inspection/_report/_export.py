@@ -190,7 +190,7 @@ def export_html(
     summary = _summarize(mixture if steps else estimator, rows_of_mixture)
     options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
     panel = make_panel(estimator, table, y, options)
-    default_title = f"{type(estimator).__name__} of {name}"
+    default_title = f"Mixture of experts for {name}"
     context = {
         "title": default_title if title is None else printable_name(str(title)),
         "row": row,

@@ -30,7 +30,8 @@ Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
 CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
 UNITS = np.arange(N_ROWS) // 2
 
-BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60}
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
+BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60} | FIXED
 
 
 def regressor(**options):

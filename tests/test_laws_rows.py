@@ -19,7 +19,7 @@ from skmoe._data.moments import compute_moments, feature_scale, merge_moments
 from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
 from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
-from skmoe.experts._cross_fitted import MIN_FIT_ROWS, MIN_RESPONSIBILITY, _rows_to_fit
+from skmoe.experts._estimator_params import MIN_FIT_ROWS, MIN_RESPONSIBILITY, rows_to_fit
 from skmoe.gates import SoftmaxGate
 
 
@@ -27,17 +27,17 @@ def test_an_expert_is_fitted_to_the_rows_it_is_responsible_for():
     resp = np.ones((2, 50))
     resp[1, 3 * MIN_FIT_ROWS :] = 0.5 * MIN_RESPONSIBILITY
     rows = np.arange(1, 50, 2)
-    assert_array_equal(_rows_to_fit(rows, resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
-    assert_array_equal(_rows_to_fit(rows, resp, 0), rows)
+    assert_array_equal(rows_to_fit(rows, resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
+    assert_array_equal(rows_to_fit(rows, resp, 0), rows)
     # The share of an expert matters, and not the weight of the row.
-    assert_array_equal(_rows_to_fit(rows, 1e-9 * resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
+    assert_array_equal(rows_to_fit(rows, 1e-9 * resp, 1), rows[rows < 3 * MIN_FIT_ROWS])
     for n_rows, kept in (
         (MIN_FIT_ROWS, np.arange(MIN_FIT_ROWS)),
         (MIN_FIT_ROWS - 1, np.arange(50)),
     ):
         resp = np.where(np.arange(50) < n_rows, 1.0, 1e-12) * np.array([[1e-3], [1.0]])
         resp[0] = 1.0
-        assert_array_equal(_rows_to_fit(np.arange(50), resp, 1), kept)
+        assert_array_equal(rows_to_fit(np.arange(50), resp, 1), kept)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_array])

@@ -79,7 +79,8 @@ def test_an_expert_without_noise_beside_one_with_noise_warns(left, right):
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.uniform(-3, -1, size=40), rng.uniform(1, 3, size=40)])[:, None]
     noise = np.repeat([left, right], 40) * rng.normal(size=80)
-    moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, n_init=1, random_state=0)
+    options = {"alpha": 0.1, "dispersion_prior": 0.0, "n_init": 1, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, **options)
     found = messages_of(moe, X, np.sign(X[:, 0]) + noise)
     named = [text.split("floor: ")[1].split(".")[0] for text in found if "at its floor" in text]
     quiet_expert = f"expert {moe.noise_variance_.argmin()}"

@@ -204,7 +204,7 @@ def test_texts_write_the_link(moe):
 
 
 def test_displays_draw_counts(moe):
-    experts = ExpertsDisplay.from_estimator(moe, X, Y, feature=0)
+    experts = ExpertsDisplay.from_estimator(moe, X, Y, features=0)
     assert_allclose(experts.y, Y)
     calibration = CalibrationDisplay.from_estimator(moe, X, Y)
     assert_allclose(calibration.coverage, calibration.nominal, atol=0.1)

@@ -300,7 +300,7 @@ def test_counts_with_own_densities_and_with_a_family():
 def test_discrete_members_of_ratings():
     ratings = np.clip(np.round(X[:, 0]) + 3.0, 1, 5)
     values = Ordinal(values=(1.0, 2.0, 3.0, 4.0, 5.0))
-    ordinal = MixtureOfExpertsRegressor(1, family=values, max_iter=40, tol=0.01)
+    ordinal = MixtureOfExpertsRegressor(1, family=values, max_iter=120, tol=0.01)
     moe = stack(ordinal, clone(ordinal).set_params(expert_features=[0])).fit(X, ratings)
     dist = moe.predict_dist(X)
     np.testing.assert_allclose(dist.pmf(ratings), np.exp(moe.score_samples(X, ratings)))

@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import sys
+
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -9,6 +11,15 @@ def one_thread():
     """Tables are tiny: threads that wait for each other would take most of the time."""
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """Matplotlib warns of many figures, and keeps those that nobody closes."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close("all")
 
 
 def pytest_addoption(parser):

@@ -8,20 +8,21 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 
-# The checks fit many times: all but the defaults make few iterations from one start.
+# The checks fit many times, from one start, and all but the defaults make few iterations.
 SHORT = {"n_init": 1, "max_iter": 10}
 CONFIGURATIONS = [
-    MixtureOfExpertsRegressor(),
+    MixtureOfExpertsRegressor(n_init=1),
     MixtureOfExpertsRegressor(gate="constant", dispersion="shared", dispersion_prior=0.0, **SHORT),
     MixtureOfExpertsRegressor(n_experts=3, init="kmeans", alpha=1.0, **SHORT),
     MixtureOfExpertsRegressor(n_experts=1),
-    MixtureOfExpertsRegressor(n_experts=2, alpha="ard", gate_alpha="auto", **SHORT),
+    # A search of penalties begins after the iterations of the start.
+    MixtureOfExpertsRegressor(n_experts=2, alpha="ard", gate_alpha="auto", n_init=1, max_iter=40),
     MixtureOfExpertsRegressor(n_experts=2, expert="tree", cross_fit=2, n_init=1, max_iter=4),
     MixtureOfExpertsRegressor(n_experts=3, top_k=2, balance=0.1, **SHORT),
     MixtureOfExpertsRegressor(n_experts=2, combine="average", n_init=2, max_iter=10),
     MixtureOfExpertsRegressor(n_experts=2, base=Ridge(), **SHORT),
     MixtureOfExpertsRegressor(n_experts=2, gate=SoftmaxGate(transformer=MaxAbsScaler()), **SHORT),
-    MixtureOfExpertsClassifier(),
+    MixtureOfExpertsClassifier(n_init=1),
     MixtureOfExpertsClassifier(
         n_experts=2, base=LogisticRegression(), combine="average", n_init=2, max_iter=10
     ),

@@ -37,7 +37,7 @@ numpydoc_validation_exclude = {
     r"MixtureDistribution\.(pdf|logpdf|pmf|logpmf|cdf|cdf_left|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|ExpertSummary|NExpertsTest|UnitResponsibilities)$",
+    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|NExpertsTest|UnitResponsibilities)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()

@@ -131,8 +131,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts.
     n_jobs : int, default=None
-        Starts, or fits of experts that are estimators, to run in parallel, through joblib. The
-        result does not depend on it.
+        Starts, or fits of estimators, to run in parallel by joblib. The result is the same.
     verbose : int, default=0
         1 prints a line for each start, 2 for each iteration.
 
@@ -141,14 +140,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     base_ : estimator or None
         The fitted base model.
     n_experts_ : int
-        Number of experts; of all starts together with `combine="average"`, those of the first
-        start first.
+        Number of experts; with `combine="average"` those of all starts, start by start.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged; with `specialize=False`
-        one model for each expert, fitted to all rows.
+        predictions are averaged; with `specialize=False` one for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. They are no effects on `predict`, for which see `explain`: give
@@ -169,11 +166,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in the squared units of y:
-        out-of-fold for experts that are estimators, NaN for those with their own predictive
-        density, as nested mixtures have.
+        out-of-fold for estimators, NaN for those with a density of their own, as mixtures have.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        If the number of experts was selected: the numbers tried, and the mean log density of
-        held-out rows, or the negative criterion.
+        If the number was selected: numbers tried, and held-out log densities or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)

@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
 from skmoe._estimators.monitor import FitMonitor
+from skmoe._mixture import runs
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._numerics import evidence
 from skmoe.blocks import RowBlocks
@@ -387,6 +388,24 @@ def test_a_fit_that_is_resumed_goes_on_with_its_search(
     assert (resumed.alpha_, resumed.gate_alpha_) == (whole.alpha_, whole.gate_alpha_)
     assert_array_equal(resumed.lower_bounds_, whole.lower_bounds_)
     assert resumed.n_iter_ == whole.n_iter_
+
+
+def test_segments_of_a_fit_with_checkpoints_keep_the_penalties_of_the_first(tmp_path, monkeypatch):
+    X, y = two_regimes(120)
+    searches, search = [], runs.run_with_evidence
+
+    def recorded(*arguments):
+        searches.append(search(*arguments))
+        return searches[-1]
+
+    monkeypatch.setattr(runs, "run_with_evidence", recorded)
+    options = {"expert": "tree", "gate_alpha": "auto", "max_iter": 32, "tol": 0.0}
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **options)
+    with pytest.warns(ConvergenceWarning, match="fit_with_checkpoints again"):
+        moe = fit_with_checkpoints(moe, X, y, path=tmp_path / "fit", every=16)
+    assert moe.n_iter_ > 16
+    (first,) = searches
+    assert moe.gate_alpha_ == first.model.gate.alpha != 1.0
 
 
 @pytest.mark.parametrize("task", ESTIMATORS)

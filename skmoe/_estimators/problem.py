@@ -305,7 +305,7 @@ def _warm_start(
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     model = with_penalties_of(problem.model, fitted.model, problem.search)
-    if counts_previous:  # the same fit goes on, with its search of penalties
+    if counts_previous and state is not None:  # the same fit goes on, with its search of penalties
         problem = problem._replace(previous_model=model)
     else:
         problem = problem._replace(model=model, search=EvidenceSearch())

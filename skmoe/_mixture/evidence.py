@@ -85,8 +85,9 @@ def run_with_evidence(
 ) -> EMResult:
     """EM with penalties that are found on the way; the result has the model with them.
 
-    `model` has the default penalties. All runs together, with the iterations of the start, make at
-    most `max_iter` iterations. It ends early if a run is stopped.
+    `model` has the default penalties. A start with a model of its own continues a run to
+    convergence. All runs together, with the iterations of the start, make at most `max_iter`
+    iterations. It ends early if a run is stopped.
     """
     default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)
     n_iter: int | None = None

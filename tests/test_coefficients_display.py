@@ -22,12 +22,6 @@ matplotlib.use("Agg")
 SCALES = np.array([1e-2, 1.0, 1e3])
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1, **options)
 

@@ -4,7 +4,6 @@ import re
 import warnings
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,12 +16,6 @@ from skmoe.inspection import ExpertsDisplay, ResponsibilitiesDisplay, export_mer
 from skmoe.inspection._style import colour
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
 
 
 def customers(seed=0):

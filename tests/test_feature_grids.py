@@ -19,12 +19,6 @@ NAMES = ["depth", "width", "height"]
 LEVELS = ["south", "north", "east"]
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fitted():
     X, y = two_regimes(300)

@@ -22,12 +22,6 @@ from skmoe.metrics import log_density_scorer
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1, **options)
 

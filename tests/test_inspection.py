@@ -45,12 +45,6 @@ matplotlib.use("Agg")
 NAMES = ["depth", "width", "height"]
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def regression():
     X, y = two_regimes()

@@ -3,7 +3,6 @@
 import warnings
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,12 +48,6 @@ SCALERS = {
     "uncentred": [StandardScaler(with_mean=False), "passthrough", MaxAbsScaler()],
     "unscaled": [RobustScaler(with_scaling=False), StandardScaler(with_std=False)],
 }
-
-
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
 
 
 def table():

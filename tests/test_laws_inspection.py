@@ -33,12 +33,6 @@ Axes = pytest.importorskip("matplotlib.axes").Axes
 plt.switch_backend("agg")
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fitted():
     X, y = two_regimes(300)

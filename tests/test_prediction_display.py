@@ -21,12 +21,6 @@ from skmoe.inspection._waterfall import waterfall_bars
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, random_state=0, n_init=1, **options)
 

@@ -12,12 +12,6 @@ plt = pytest.importorskip("matplotlib.pyplot")
 plt.switch_backend("agg")
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
 def table(n_rows=600):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(n_rows, 2))

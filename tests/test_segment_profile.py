@@ -19,12 +19,6 @@ matplotlib.use("Agg")
 SCALES = np.array([1e-2, 1.0, 1e3])
 
 
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fitted():
     X, y = two_regimes(300)

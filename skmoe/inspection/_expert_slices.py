@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_target
 from skmoe.inspection._feature_axes import FeatureAxis
-from skmoe.inspection._grid import make_grid
+from skmoe.inspection._grid import make_grid, rows_to_show, units_to_show
 from skmoe.inspection._targets import (
     exposure_of_rows,
     interval_band,
@@ -94,23 +92,6 @@ def rows_over(axis: FeatureAxis, rows: ObservedRows, sampling: tuple[Any, Any, A
     subsample, max_units, random_state = sampling
     finite = np.isfinite(axis.observed)
     if rows.labels is None:
-        return shown_rows(finite, subsample, random_state)
-    chosen = _chosen_units(rows.labels, max_units, random_state)
+        return rows_to_show(finite, subsample, random_state)
+    chosen = units_to_show(rows.labels, max_units, random_state)
     return np.flatnonzero(finite & np.isin(rows.units, chosen))
-
-
-def shown_rows(finite: Array, subsample: int | None, random_state: Any) -> Array:
-    """Indices of the rows to show, among those with a value of the feature."""
-    rows = np.flatnonzero(finite)
-    if subsample is None or len(rows) <= check_integer("subsample", subsample, least=2):
-        return rows
-    chosen = check_random_state(random_state).choice(rows, subsample, replace=False)
-    return np.sort(chosen)
-
-
-def _chosen_units(labels: Array, max_units: int | None, random_state: Any) -> Array:
-    """Labels of the units to show."""
-    if max_units is None or len(labels) <= check_integer("max_units", max_units, least=2):
-        return labels
-    generator = check_random_state(0 if random_state is None else random_state)
-    return generator.choice(labels, max_units, replace=False)

@@ -18,10 +18,10 @@ from skmoe.inspection._checks import (
     check_names_of_experts,
     check_table,
 )
-from skmoe.inspection._expert_slices import ObservedRows, observed_rows, shown_rows
+from skmoe.inspection._expert_slices import ObservedRows, observed_rows
 from skmoe.inspection._feature_axes import FeatureAxis, feature_axis
 from skmoe.inspection._gate import GateDisplay, gate_over
-from skmoe.inspection._grid import at_reference_values, make_grid
+from skmoe.inspection._grid import at_reference_values, make_grid, rows_to_show
 from skmoe.inspection._heat_map import shortened
 from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._pipelines import find_mixture
@@ -244,7 +244,7 @@ class RegimesDisplay:
         panels = [axes[j] for j in columns]
         # All rows that can be drawn in every panel, so that the panels show the same rows.
         finite = [np.isfinite(axis.observed) for axis in axes.values()]
-        shown = shown_rows(np.all(finite, axis=0), subsample, random_state)
+        shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
         is_class = is_classifier(estimator)
         adjusted = adjust and not is_class
         heights = [

@@ -225,9 +225,18 @@ def test_pipelines_and_axes(fitted):
         ({"n_repeats": 0}, "n_repeats must be an integer of at least 1"),
         ({"max_features": 0}, "max_features must be an integer of at least 1"),
         ({"features": ["depth"]}, "X has none"),
+        ({"y": np.zeros(7)}, "X and y must have the same number of rows"),
+        ({"y": np.full(200, np.nan)}, "y contains NaN"),
     ],
 )
 def test_bad_requests(fitted, options, message):
     moe, X, y = fitted
     with pytest.raises(ValueError, match=message):
-        ImportanceDisplay.from_estimator(moe, X, y, **options)
+        ImportanceDisplay.from_estimator(moe, X, **{"y": y} | options)
+
+
+def test_unknown_classes_are_refused():
+    X, y = flipping_classes(n_rows=200)
+    moe = quiet(MixtureOfExpertsClassifier(2, n_init=1, random_state=0), X, y)
+    with pytest.raises(ValueError, match="y must hold classes seen in fit"):
+        permutation_importance_by_part(moe, X, np.where(y == y[0], y, 7))

@@ -375,9 +375,10 @@ def test_many_experts_and_features_fit_into_the_figure():
         ({"max_features": 0}, "max_features must be an integer of at least 1"),
         ({"n_steps": 0}, "n_steps must be an integer of at least 1"),
         ({"target": 1}, "target must be the index of an output"),
+        ({"y": np.zeros(7)}, "y must have a value for each of the 300 rows; got 7"),
     ],
 )
 def test_bad_requests(fitted, options, message):
     moe, X, y = fitted
     with pytest.raises(ValueError, match=message):
-        draw(moe, X, y, **options)
+        draw(moe, X, **{"y": y} | options)

@@ -143,6 +143,18 @@ def check_table(estimator: Any, X: Any) -> Any:
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 
+def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
+    """Rows that the estimator takes, with a target for each."""
+    table = check_table(estimator, X)
+    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
+    if n_targets != table.shape[0]:
+        raise ValueError(
+            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
+            "Pass the target of these rows."
+        )
+    return table
+
+
 def _first_row(X: Any) -> Any:
     return X.iloc[:1] if hasattr(X, "iloc") else X[:1]
 

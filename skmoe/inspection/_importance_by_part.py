@@ -81,8 +81,8 @@ def permutation_importance_by_part(
     TypeError
         If the estimator does not end in a mixture of experts.
     ValueError
-        If a feature is unknown, `n_repeats` is not a positive integer, or the experts have no
-        predictive distribution.
+        If a feature is unknown, `n_repeats` is not a positive integer, y has another length, a
+        missing value or an unknown class, or the experts have no predictive distribution.
 
     See Also
     --------
@@ -110,6 +110,7 @@ def permutation_importance_by_part(
     table = check_table(estimator, X)
     weight = None if sample_weight is None else check_weights(sample_weight, table.shape[0])
     generator = check_random_state(random_state)
+    estimator.score_samples(table, y, offset)  # checks y and offset
     gate = estimator.predict_gate(table)
     log_density = log_densities(estimator, table, y, offset)
     score = _mean_score(gate, log_density, weight)

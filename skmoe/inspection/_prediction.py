@@ -13,7 +13,13 @@ from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_table, check_target
+from skmoe.inspection._checks import (
+    check_names,
+    check_names_of_experts,
+    check_rows,
+    check_table,
+    check_target,
+)
 from skmoe.inspection._contributions import Contributions, row_contributions
 from skmoe.inspection._densities import RowDensity, class_density, row_density
 from skmoe.inspection._grid import take_rows, values_of_row
@@ -223,8 +229,8 @@ class PredictionDisplay:
             If the estimator does not end in a mixture of experts.
         ValueError
             If X has no such row, the class or the output is missing or unknown, the coverage is not
-            between 0 and 1, a number is not an integer in its range, or the experts have no
-            predictive distribution.
+            between 0 and 1, y has another length than X, a number is not an integer in its range,
+            or the experts have no predictive distribution.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
@@ -234,7 +240,7 @@ class PredictionDisplay:
         coverage = None if coverage is None else check_coverage(coverage)
         max_features = check_integer("max_features", max_features, least=1)
         n_steps = check_integer("n_steps", n_steps, least=1)
-        table = check_table(estimator, X)
+        table = check_table(estimator, X) if y is None else check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
         one_row = take_rows(table, np.array([row]))
         if is_classifier(estimator) and target is None:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_weights
-from skmoe.inspection._checks import check_table, check_target
+from skmoe.inspection._checks import check_rows, check_target
 from skmoe.inspection._report._held_out import HeldOutRows
 from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN
 
@@ -29,18 +29,6 @@ def check_path(path: Any) -> Path:
             f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
         )
     return file
-
-
-def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
-    """Rows that the estimator takes, with a target for each."""
-    table = check_table(estimator, X)
-    n_targets = len(np.asarray(y)) if np.ndim(y) else 0
-    if n_targets != table.shape[0]:
-        raise ValueError(
-            f"{name} must have a value for each of the {table.shape[0]} rows; got {n_targets}. "
-            "Pass the target of these rows."
-        )
-    return table
 
 
 def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:

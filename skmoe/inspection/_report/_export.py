@@ -19,14 +19,13 @@ from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._inference.labels import counted_noun, gate_name, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._checks import (
     check_held_out,
     check_path,
-    check_rows,
     check_targets,
 )
 from skmoe.inspection._report._experts import make_cards, selection_table

@@ -69,7 +69,8 @@ def strong_regressor(
         learning_rate=0.18, max_iter=50, max_leaf_nodes=15, min_samples_leaf=10
     )
     members = [
-        MixtureOfExpertsRegressor(8, n_init=2, tol=MEMBER_TOL),
+        # With the penalties with which it was chosen: a search for each table takes much longer.
+        MixtureOfExpertsRegressor(8, alpha=0.1, gate_alpha=1.0, n_init=2, tol=MEMBER_TOL),
         MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
         ExtraTreesRegressor(8, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
     ]
@@ -123,7 +124,7 @@ def strong_classifier(
     )
     members = [
         "linear",
-        MixtureOfExpertsClassifier(3, n_init=2, tol=MEMBER_TOL),
+        MixtureOfExpertsClassifier(3, alpha=1.0, gate_alpha=1.0, n_init=2, tol=MEMBER_TOL),
         boosting,
         ExtraTreesClassifier(40, min_samples_leaf=3, max_leaf_nodes=MAX_LEAF_NODES),
     ]

@@ -30,6 +30,15 @@ def test_readable_estimators_select_the_number_of_their_experts(recipe):
     assert recipe().alpha == recipe().gate_alpha == "auto"
 
 
+@pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
+def test_members_of_strong_estimators_have_penalties_that_are_given(recipe):
+    """A default that searches is slower, and not what the members were chosen with."""
+    members = [model for model in recipe().expert if hasattr(model, "gate_alpha")]
+    assert members
+    for member in members:
+        assert member.base is not None or None not in (member.alpha, member.gate_alpha)
+
+
 def test_the_strong_regressor_learns_and_repeats_itself():
     X, y = two_regimes(n_rows=60)
     moe = recipes.strong_regressor(random_state=0).set_params(cross_fit=2)

@@ -1,12 +1,15 @@
 """The number of experts: regimes that are there are counted."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
+from sklearn.datasets import load_wine
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -59,6 +62,25 @@ def test_the_smallest_number_within_a_standard_error_is_chosen():
     assert choice.n_experts == 2
     assert list(choice.tried) == [1, 2, 3, 4, 5]
     assert select_by_holdout(score, np.ones(400), maximum=1).n_experts == 1
+
+
+def test_numbers_whose_experts_collapse_are_no_candidates():
+    scores = {1: np.zeros(10), 2: np.ones(10), 3: None}
+    choice = select_by_holdout(scores.__getitem__, np.ones(10), maximum=100)
+    assert choice.n_experts == 2
+    assert list(choice.tried) == [1, 2]
+
+
+def test_the_selected_number_has_no_collapsed_experts():
+    """With more experts than two the penalties change, and with them the score of these rows."""
+    wine = load_wine(as_frame=True).frame.drop(columns="target")
+    X, y = wine.drop(columns="color_intensity"), wine["color_intensity"]
+    X, _, y, _ = train_test_split(X, y, test_size=0.3, random_state=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    assert moe.n_experts_ == 2
+    assert moe.weights_.min() > 0.1
 
 
 def test_numbers_grow_by_a_quarter():

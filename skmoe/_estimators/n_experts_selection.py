@@ -1,7 +1,8 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no improvement. Each fit
-starts from the previous one, with the experts of the lowest likelihood split in two.
+Numbers are tried in increasing order until several in succession bring no improvement, or until
+experts collapse. Each fit starts from the previous one, with the experts of the lowest likelihood
+split in two.
 
 Trials see the distinct rows with their total weights, as fits do, in an order that does not depend
 on that of the rows: copies of a row are in one fold, and weights are numbers of rows.
@@ -39,6 +40,7 @@ from skmoe._estimators.training_data import (
     validate_training_data,
 )
 from skmoe._estimators.unit_rows import sort_by_unit
+from skmoe._mixture.collapse import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 
@@ -104,9 +106,12 @@ def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> Sele
 
 
 def select_by_holdout(
-    score: Callable[[int], Array], weight: Array, maximum: int, rows_per_score: float = 1.0
+    score: Callable[[int], Array | None], weight: Array, maximum: int, rows_per_score: float = 1.0
 ) -> SelectionResult:
     """The smallest number whose mean held-out score is within one standard error of the best.
+
+    `score` returns None for a number whose experts collapse. No larger number is tried: the rows
+    do not support it, and its score would differ by its penalties only.
 
     The standard error is that of the mean of the row-wise differences [1]_, or of differences of
     units of several rows. Gains of less than MIN_GAIN per row do not count: trials end before they
@@ -123,11 +128,14 @@ def select_by_holdout(
     for number in n_experts_grid():
         if number > maximum or _no_improvement(means):
             break
+        scores = score(number)
+        if scores is None:
+            break
         tried.append(number)
-        row_scores.append(score(number))
-        means.append(float(np.average(row_scores[-1], weights=weight)))
+        row_scores.append(scores)
+        means.append(float(np.average(scores, weights=weight)))
     best = row_scores[int(np.argmax(means))]
-    differences = [_mean_and_error(best - scores, weight) for scores in row_scores]
+    differences = [_mean_and_error(best - other, weight) for other in row_scores]
     smallest = next(
         number
         for number, (mean, error) in zip(tried, differences, strict=True)
@@ -205,6 +213,11 @@ class IncrementalFitter:
         # The estimate of the noise variance takes time and does not depend on the number.
         self.fitted = self._fit(data, weight, number, init, noise_variance=self.noise_variance)
         return self.fitted
+
+    def has_collapsed(self) -> bool:
+        """Whether one of several experts of the last fit has lost nearly all rows."""
+        weights = self.fitted.weights_
+        return len(weights) > 1 and bool(is_collapsed(weights * self.data.weight.sum()).any())
 
     @property
     def noise_variance(self) -> Array | None:
@@ -363,10 +376,17 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
 
 def _score(
     fitters: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
-) -> Array:
-    """Log densities of the held-out rows or units under fits of the others."""
-    scores = []
-    for fitter, rows in zip(fitters, held_out, strict=True):
-        test = data.take(rows)
-        scores.append(fitter.fit(number).score_samples(test.X, test.y, **test.of_methods))
+) -> Array | None:
+    """Log densities of the held-out rows or units under fits of the others.
+
+    None if experts collapse in most of these fits.
+    """
+    fits = [fitter.fit(number) for fitter in fitters]
+    if 2 * sum(map(IncrementalFitter.has_collapsed, fitters)) > len(fits):
+        return None
+    tests = [data.take(rows) for rows in held_out]
+    scores = [
+        fitted.score_samples(test.X, test.y, **test.of_methods)
+        for fitted, test in zip(fits, tests, strict=True)
+    ]
     return np.concatenate(scores)

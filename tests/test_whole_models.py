@@ -1,6 +1,7 @@
 """`specialize=False`: whole models as experts, and a gate trained on out-of-fold densities."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -469,3 +470,16 @@ def test_displays_and_texts(capsys):
     assert "DecisionTreeRegressor" in export_mermaid(moe)
     assert "expert 1 (DecisionTreeRegressor, 8 leaves)" in str(moe.summary(X, Y))
     assert "DecisionTreeRegressor" in moe._repr_html_()
+
+
+def test_collapsed_experts_of_a_member_are_no_fault_of_the_stack():
+    """The gate of the stack weights the member by its densities, whatever its experts are."""
+    X, y = two_regimes(n_rows=60)
+    member = MixtureOfExpertsRegressor(8, alpha=0.1, gate_alpha=1.0, random_state=0)
+    with pytest.warns(UserWarning, match="Experts have collapsed"):
+        clone(member).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MixtureOfExpertsRegressor(
+            expert=[member, Ridge()], specialize=False, gate_alpha=10.0, random_state=0
+        ).fit(X, y)

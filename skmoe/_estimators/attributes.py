@@ -17,10 +17,10 @@ from skmoe._estimators.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import printable_name
 from skmoe._mixture.acceleration import aitken_gap
-from skmoe._mixture.collapse import is_collapsed
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel
+from skmoe._numerics.collapse import COLLAPSED, is_collapsed
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 
@@ -137,7 +137,7 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
             for k in collapsed
         )
         warnings.warn(
-            f"Experts have collapsed, leaving their rows to others: {masses}. Use fewer "
+            f"{COLLAPSED}, leaving their rows to others: {masses}. Use fewer "
             "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
             UserWarning,
             stacklevel=user_stacklevel(),

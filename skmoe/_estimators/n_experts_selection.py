@@ -40,7 +40,7 @@ from skmoe._estimators.training_data import (
     validate_training_data,
 )
 from skmoe._estimators.unit_rows import sort_by_unit
-from skmoe._mixture.collapse import is_collapsed
+from skmoe._numerics.collapse import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 

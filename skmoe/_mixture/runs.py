@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.collapse import is_collapsed
 from skmoe._mixture.em import (
     EMOptions,
     EMResult,
@@ -24,6 +23,7 @@ from skmoe._mixture.initialization import LABEL_SMOOTHING, InitData
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._mixture.unit_initialization import responsibilities_of_units
+from skmoe._numerics.collapse import is_collapsed
 from skmoe._numerics.typing import Array
 
 # Plain iterations of a long run before extrapolation.

@@ -12,6 +12,7 @@ Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacki
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from skmoe._data.sklearn_adapter import (
     predict_components,
     takes_weights,
 )
+from skmoe._numerics.collapse import COLLAPSED
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
@@ -93,7 +95,11 @@ class WholeModels(CrossFittedExperts):
         self, k: int, j: int, statistics: AllRows, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
         """Predictions of a fold, or the model if there are no rows to predict."""
-        model, prediction, logs = self._fit_predict_fold(k, j, statistics, train, test)
+        with warnings.catch_warnings():
+            # A model that has more experts than its rows need is no worse for it: the gate weights
+            # it by its out-of-fold densities, and its own experts are not read.
+            warnings.filterwarnings("ignore", message=COLLAPSED)
+            model, prediction, logs = self._fit_predict_fold(k, j, statistics, train, test)
         return None if len(test) else model, prediction, logs
 
     def _fit_predict(

@@ -21,7 +21,7 @@ RegimesDisplay.from_estimator(moe, X, y)
 plt.show()
 
 # %%
-# The upper panel shows the gate: wines with few flavanoids belong to expert 1. The lower panels show
+# The upper panel shows the gate: wines with few flavanoids belong to expert 1. The lower panels are
 # the two models, each over its most important feature, with the wines in the colour of the expert
 # with the larger responsibility. A line is pale where the gate gives its expert a low probability.
 #

@@ -326,6 +326,12 @@ def test_what_is_not_of_json_is_refused():
             read("columns", document)
 
 
+def test_values_may_be_nested_up_to_the_limit():
+    assert checksum({"value": nested(MAX_DEPTH - 1)})
+    with pytest.raises(ValueError, match=f"more than {MAX_DEPTH} levels"):
+        checksum({"value": nested(MAX_DEPTH)})
+
+
 def test_other_keys_are_refused():
     for key in (1, b"x", "x", 10**5000, None):
         with pytest.raises(ValueError, match=r"must have the keys .* not known"):

@@ -483,6 +483,11 @@ def one_t(df, mean=0.0, scale=1.0):
     return GeneralMixtureDistribution([StudentTComponents(np.ones((1, 1)), *fields)], [[1.0]])
 
 
+@pytest.mark.parametrize("df", [2.1, 3.0, 3.9, 5.0])
+def test_the_variance_of_a_t_with_few_degrees_of_freedom(df):
+    assert_allclose(one_t(df, scale=2.0).var, 4.0 * df / (df - 2.0))
+
+
 def test_a_t_without_moments():
     assert_array_equal(one_t(2.0).var, np.inf)
     assert_array_equal(one_t(1.5, mean=3.0).mean, 3.0)

@@ -206,6 +206,11 @@ def test_errors_of_scores_are_those_of_differences_from_the_best():
     assert found.n_experts == found.tried[np.argmax(reaches)]
 
 
+def test_criteria_have_no_standard_errors():
+    moe = MixtureOfExpertsRegressor("bic", n_init=1, random_state=0).fit(*steps(1, n_rows=60))
+    assert not hasattr(moe, "n_experts_score_errors_")
+
+
 def test_standard_errors_of_scores_are_drawn():
     pytest.importorskip("matplotlib").use("Agg")
     from skmoe.inspection import NumberOfExpertsDisplay

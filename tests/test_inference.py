@@ -17,6 +17,7 @@ from test_reference import EXACT, MODELS, fit, largest_error
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import split_into_blocks
+from skmoe._inference.bootstrap import sample_classes
 from skmoe._inference.coefficients import jacobian, make_layout
 from skmoe._inference.information import observed_information
 from skmoe._mixture.em import evaluate
@@ -368,3 +369,9 @@ def test_other_rows_than_those_of_the_fit_are_noticed():
     moe = MixtureOfExpertsRegressor(2, gate_alpha=1e-4, alpha=1e-4, random_state=0).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="observed information is indefinite"):
         moe.inference(X[:60] + 1, -y[:60])
+
+
+def test_classes_of_the_bootstrap_have_their_probabilities():
+    probs = np.tile([0.5, 0.3, 0.2], (4000, 1))
+    codes = sample_classes(probs, np.random.RandomState(0))
+    assert_allclose(np.bincount(codes) / 4000, probs[0], atol=0.03)

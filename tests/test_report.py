@@ -126,7 +126,7 @@ def test_without_held_out_rows_the_page_says_so(fitted, written):
 
 def test_trials_of_the_number_of_experts_are_listed(written):
     X, y = two_regimes(300)
-    moe = quiet(MixtureOfExpertsRegressor("bic", random_state=0, n_init=1), X, y)
+    moe = quiet(MixtureOfExpertsRegressor("bic", random_state=0, n_init=2), X, y)
     text = section(written(moe, X, y), "selection")
     for number, score in zip(moe.n_experts_tried_, moe.n_experts_scores_, strict=True):
         assert f"{number}" in text

@@ -472,6 +472,11 @@ def test_displays_and_texts(capsys):
     assert "DecisionTreeRegressor" in moe._repr_html_()
 
 
+def test_fits_are_silent_by_default(capsys):
+    stack(Ridge(), TREE).fit(X, Y)
+    assert not capsys.readouterr().out
+
+
 def test_collapsed_experts_of_a_member_are_no_fault_of_the_stack():
     """The gate of the stack weights the member by its densities, whatever its experts are."""
     X, y = two_regimes(n_rows=60)

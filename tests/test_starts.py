@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from regimes import crossing_lines
+from regimes import crossing_lines, quiet, two_regimes
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
 from skmoe._mixture.initialization import (
     INITIALIZERS,
@@ -19,6 +20,7 @@ from skmoe._mixture.initialization import (
     tree,
     weighted_quantiles,
 )
+from skmoe._mixture.multistart import N_ITER_FIRST_ROUND
 
 NAMES = sorted(INITIALIZERS)
 
@@ -118,3 +120,14 @@ def test_kmeans_of_points_equal_but_for_round_off_does_not_warn():
     labels = INITIALIZERS["kmeans"](X, np.zeros((1, 6)), np.ones(6), 3, np.random.default_rng(0))
     assert labels.shape == (6,)
     assert labels.max() < 3
+
+
+@pytest.mark.parametrize(("n_init", "rounds"), [(6, [3, 1, 2]), (8, [4, 2, 2])])
+def test_the_better_half_goes_on_with_twice_the_iterations_until_two_are_left(n_init, rounds):
+    X, y = two_regimes(200)
+    moe = MixtureOfExpertsRegressor(
+        3, alpha=1.0, gate_alpha=1.0, n_init=n_init, tol=0.0, max_iter=400, random_state=0
+    )
+    first = N_ITER_FIRST_ROUND
+    n_iter = sorted(len(trace) for trace in quiet(moe, X, y).start_traces_)
+    assert n_iter == list(np.repeat([first, 3 * first, 7 * first], rounds))

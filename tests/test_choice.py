@@ -182,7 +182,7 @@ def test_trials_estimate_the_noise_once_and_find_the_same(monkeypatch):
         ({"warm_start": True}, 100, "it continues with the previous number"),
         ({}, 15, "needs at least 20 rows, counted by their weights; got 15"),
         ({"alpha": -1.0}, 100, "alpha must be a finite number"),
-        ({"top_k": 2.5}, 100, "top_k must be an integer of at least 1; got 2.5"),
+        ({"top_k": 2.5}, 20, "top_k must be an integer of at least 1; got 2.5"),
     ],
 )
 def test_bad_input(parameters, n_rows, message):

@@ -241,6 +241,17 @@ def test_adjusted_rows_are_residuals_about_their_expert(regression):
     assert "other features at medians" in display.ax_.get_ylabel()
 
 
+def test_rows_are_adjusted_for_the_output_that_is_shown(regression):
+    _, X, y = regression
+    Y = np.column_stack([y, 3.0 * y + X[:, 1]])
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0).fit(X, Y)
+    display = ExpertsDisplay.from_estimator(moe, X, Y, 0, target=1, coverage=None, adjust=True)
+    each = np.arange(len(X))
+    residual = Y[:, 1] - moe.predict_experts(X)[each, display.assigned_expert, 1]
+    curve = moe.predict_experts(held(X, 0, X[:, 0]))[each, display.assigned_expert, 1]
+    assert_allclose(display.y, curve + residual)
+
+
 def test_a_sample_of_the_rows_is_shown(regression):
     moe, X, y = regression
     display = ExpertsDisplay.from_estimator(

@@ -49,8 +49,7 @@ def _number(value: float) -> str:
 
 
 def _class_scores(estimator: Any, rows: HeldOutRows) -> list[Score]:
-    given = {} if rows.offset is None else {"offset": rows.offset}
-    proba = estimator.predict_proba(rows.X, **given)
+    proba = estimator.predict_proba(rows.X)
     weight, labels = rows.weight, estimator.classes_
     y, predicted = np.asarray(rows.y), labels[proba.argmax(axis=1)]
     loss = log_loss(y, proba, sample_weight=weight, labels=labels)

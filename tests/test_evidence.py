@@ -163,6 +163,15 @@ def test_penalties_have_settled_and_the_bound_never_falls(name, task, kind):
         assert np.isposinf(moe.gate_alpha_[2])  # of no use
 
 
+def test_the_search_ends_when_penalties_have_settled():
+    """It takes a few times the iterations of a fit with the penalties that it finds."""
+    X, y = two_regimes(200)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0).fit(X, y)
+    penalties = {"alpha": moe.alpha_, "gate_alpha": moe.gate_alpha_}
+    fixed = clone(moe).set_params(**penalties).fit(X, y)
+    assert fixed.n_iter_ < moe.n_iter_ <= 3 * fixed.n_iter_
+
+
 def test_gate_of_no_use_is_penalised_more_than_one_that_separates():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 4))

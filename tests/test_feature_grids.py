@@ -11,7 +11,7 @@ from regimes import quiet, two_regimes
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ExpertsDisplay, GateDisplay
-from skmoe.inspection._leading import leading_feature
+from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._style import COLOURS, DASHES, MARKERS
 
 matplotlib.use("Agg")
@@ -242,3 +242,12 @@ def test_names_of_experts_are_in_legend_and_regions(fitted):
     assert [text.get_text() for text in display.legend_.get_texts()][:2] == names
     with pytest.raises(ValueError, match="one name for each of the 2 experts"):
         ExpertsDisplay.from_estimator(moe, X, y, expert_names=["one"])
+
+
+def test_effects_of_linear_experts_are_slopes_per_standard_deviation():
+    X, y = two_regimes(100)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0).fit(X, y)
+    for j in range(X.shape[1]):
+        further = X + np.eye(X.shape[1])[j]
+        slopes = moe.predict_experts(further) - moe.predict_experts(X)
+        assert_allclose(expert_effects(moe, X, 0)[j], np.abs(slopes[0]) * X[:, j].std())

@@ -467,6 +467,7 @@ def test_displays_and_texts(capsys):
     assert "model 1, DecisionTreeRegressor: fitted" in printed
     assert "EM: lower bound" in printed
     assert "itself a mixture of 2 experts" in export_text(moe)
+    assert "average of" not in export_text(moe)
     assert "DecisionTreeRegressor" in export_mermaid(moe)
     assert "expert 1 (DecisionTreeRegressor, 8 leaves)" in str(moe.summary(X, Y))
     assert "DecisionTreeRegressor" in moe._repr_html_()

@@ -124,9 +124,9 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_favicon = "_static/logo.svg"
-# A sidebar only where there is something to list in it: beside the API and the gallery.
-pages = [page.stem for page in HERE.glob("*.md")]
-html_sidebars = {"**": ["sidebar-nav-bs"]} | {page: [] for page in pages if page != "api"}
+# A sidebar only where there is something to list in it: beside pages that have pages below them.
+tops = [page.stem for page in HERE.glob("*.md") if "toctree" not in page.read_text("utf-8")]
+html_sidebars = {"**": ["sidebar-nav-bs"], "index": []} | {page: [] for page in tops}
 # The top bar has the pages of the first table of contents.
 [first_contents, *_] = re.findall(
     r"^```{toctree}\n(.*?)^```", (HERE / "index.md").read_text("utf-8"), re.S | re.M

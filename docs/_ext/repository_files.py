@@ -2,7 +2,7 @@
 
 `python tests/benchmarks/speed.py --only recipes` leads to the script. Where the repository has a
 public address (the option `repository_url`), that is the target. Where it has none, the site has
-a page with the text of the file. Examples that are in a gallery lead to their page there.
+a page with the text of the file. Sources of pages and examples of a gallery lead to their page.
 """
 
 import re
@@ -58,7 +58,7 @@ class LinkFiles(SphinxTransform):
 
     def address_of(self, path):
         """The address of a file, as seen from the page."""
-        page = self.page_in_gallery(path)
+        page = next(filter(self.env.found_docs.__contains__, self.pages_made_of(path)), None)
         if page is None and self.config.repository_url:
             return f"{self.config.repository_url}/blob/main/{path}"
         if page is None:
@@ -67,21 +67,17 @@ class LinkFiles(SphinxTransform):
             self.env.cited_files.setdefault(self.env.docname, set()).add(path)
         return self.app.builder.get_relative_uri(self.env.docname, page)
 
-    def page_in_gallery(self, path):
-        """The page that sphinx-gallery makes of an example, or None."""
+    def pages_made_of(self, path):
+        """Names of the pages that a file would be the source of, as page or as example."""
         options = self.config.sphinx_gallery_conf
         examples, galleries = (
             [value] if isinstance(value, str) else value
             for value in (options["examples_dirs"], options["gallery_dirs"])
         )
-        for folder, gallery in zip(examples, galleries, strict=True):
-            folder = (Path(self.app.srcdir) / folder).resolve().relative_to(ROOT)
-            if PurePosixPath(path).is_relative_to(folder):
-                page = PurePosixPath(gallery) / PurePosixPath(path).relative_to(folder)
-                page = str(page.with_suffix(""))
-                if page in self.env.found_docs:
-                    return page
-        return None
+        docs = Path(self.app.srcdir)
+        for folder, pages in [(docs, ""), *zip(examples, galleries, strict=True)]:
+            if (ROOT / path).is_relative_to(top := (docs / folder).resolve()):
+                yield str(PurePosixPath(pages, (ROOT / path).relative_to(top).with_suffix("")))
 
 
 def prepare(app, env, docnames):

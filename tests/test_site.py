@@ -6,6 +6,7 @@ Without SITE the tests look for a site at that place, and skip if there is none,
 than its sources. `python tests/test_site.py DIR` lists the links of a site to other hosts.
 """
 
+import json
 import os
 import re
 import shutil
@@ -75,7 +76,7 @@ def pages_of(site):
 
 
 def is_elsewhere(target):
-    return urlsplit(target).scheme not in {"", "data"} or target.startswith("//")
+    return urlsplit(target).scheme not in {"", "data", "file"} or target.startswith("//")
 
 
 def broken_links(site, pages):
@@ -88,7 +89,8 @@ def broken_links(site, pages):
             found = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             anchor = unquote(parts.fragment)
             known = pages[found].ids if found in pages else {anchor}
-            if not found.is_file() or (anchor and anchor not in known):
+            is_here = found.is_file() and found.is_relative_to(site)
+            if not is_here or (anchor and anchor not in known):
                 yield f"{path.relative_to(site)}: {target}"
 
 
@@ -205,13 +207,16 @@ def look(browser, script, *arguments):
     return browser.execute_script(PRELUDE + script, *arguments)
 
 
-def failed_requests(browser, path):
-    """What the browser could not load, with all other hosts blocked."""
+def requests_elsewhere(browser, path):
+    """Addresses on other hosts that a page asks for; none of them is reached."""
     browser.execute_cdp_cmd("Network.enable", {})
     browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["http://*", "https://*"]})
-    browser.get_log("browser")
+    browser.get_log("performance")
     open_page(browser, path, WIDE)
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert sent
+    return [url for params in sent if is_elsewhere(url := params["request"]["url"])]
 
 
 def faults_of_width(browser, path, width):
@@ -254,7 +259,7 @@ def browser():
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
     yield driver
     driver.quit()
@@ -341,7 +346,7 @@ def test_the_top_bar_has_what_readers_look_for(browser, site):
 
 @pytest.mark.parametrize("page", ["index.html", "user_guide/repeated.html", "search.html"])
 def test_pages_work_without_a_network(browser, site, page):
-    assert not failed_requests(browser, site / page)
+    assert not requests_elsewhere(browser, site / page)
 
 
 def test_code_is_copied_without_prompts_and_output(browser, site):
@@ -380,6 +385,7 @@ def one_page(folder, body):
         (broken_links, '<a href="other.html">x</a>', "other.html"),
         (broken_links, '<a href="#nowhere">x</a>', "#nowhere"),
         (broken_links, '<a href="index.html#nowhere">x</a>', "index.html#nowhere"),
+        (broken_links, '<a href="file:///etc/hosts">x</a>', "file:///etc/hosts"),
         (broken_links, '<img alt="x" src="lost.png"/>', "lost.png"),
         (loaded_from_elsewhere, '<a href="https://x.org/a.js">x</a>', ""),
         (loaded_from_elsewhere, '<script src="https://x.org/a.js"></script>', "https://x.org/a.js"),
@@ -450,8 +456,8 @@ def test_a_second_row_of_the_header_is_found(browser, tmp_path):
 def test_requests_to_other_hosts_are_found(browser, tmp_path):
     late = "const s = document.createElement('script'); s.src = 'https://x.org/a.js';"
     path = one_page(tmp_path, f"<script>{late} document.body.append(s)</script>")
-    assert failed_requests(browser, path)
-    assert not failed_requests(browser, one_page(tmp_path, "<p>Words</p>"))
+    assert requests_elsewhere(browser, path) == ["https://x.org/a.js"]
+    assert not requests_elsewhere(browser, one_page(tmp_path, "<p>Words</p>"))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -68,8 +68,8 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -99,8 +99,8 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -136,8 +136,8 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------

@@ -45,11 +45,14 @@ MIN_NAME_WIDTH = 20
 class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
-    Returned by the method `inference` of a fitted estimator. Terms without a standard error have
-    NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
-    effective rows than coefficients, "not determined" where the data do not identify a direction,
-    "at its bound" where a dispersion is at a bound, "dropped" for features with an infinite
-    penalty (`alpha="ard"`), and "fixed" for constant features and the reference of the gate.
+    Returned by the method `inference` of a fitted estimator. See "Reading a fit" in the user guide.
+    Terms without a standard error have NaN there, and `reasons` gives the reason:
+
+    - "separated": a vector of coefficients has fewer effective rows than coefficients;
+    - "not determined": the data do not identify a direction of the coefficients;
+    - "at its bound": a dispersion is the smallest or the largest that is allowed;
+    - "dropped": the penalty of the feature is infinite (`alpha="ard"`);
+    - "fixed": a constant feature, or the reference of the gate.
 
     Attributes
     ----------

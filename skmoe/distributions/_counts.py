@@ -44,10 +44,9 @@ class CountMixtureDistribution(RowMixtures):
     The components are negative binomials, of which Poissons are those without dispersion. Outputs
     share the weights.
 
-    Rows come first in every array. Where there are several values for each row (quantiles, draws,
-    bounds of an interval) their axis is the second one; the axis of the outputs is the last one and
-    is absent if the target has one dimension. All answers are for each output by itself. Counts are
-    returned as floats.
+    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
+    interval) are the second axis. The outputs are the last axis, which is absent if the target has
+    one dimension. Each output is treated by itself. Counts are returned as floats.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ class Family(ABC):
     :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
     and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
     `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
+    "Write your own expert" in the documentation has an example.
     """
 
     # Name in the parameter `family`.

@@ -219,9 +219,9 @@ class CoefficientsDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If no expert has coefficients, a feature, the class or the output is missing or
-            unknown, there is not one name for each feature or expert, the level is not between 0
-            and 1, or `max_features` is not a positive integer.
+            If no expert has coefficients, if a feature, the class or the output is missing or
+            unknown, or if there is not one name for each feature or expert. Also if the level is
+            not between 0 and 1, or `max_features` is not a positive integer.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

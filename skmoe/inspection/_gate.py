@@ -203,9 +203,9 @@ class GateDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a panel has more than two features, one is unknown or constant, one of two features
-            is not numeric, there is not one name for each expert, or the resolution is not an
-            integer of at least two.
+            If a panel has more than two features, if one is unknown or constant, or if one of two
+            features is not numeric. Also if there is not one name for each expert, or the
+            resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

@@ -131,7 +131,7 @@ class ImportanceDisplay:
         max_features : int, default=12
             Largest number of features that are drawn, the most important ones.
         n_repeats : int, default=5
-            Permutations of each feature.
+            Permutations of each feature, typically 5 to 30: more are slower, and more precise.
         random_state : int, RandomState instance or None, default=None
             Source of randomness of the permutations.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -159,7 +159,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     """The estimator with the parameters of the last checkpoint.
 
     It can predict, and a fit with `warm_start=True` continues it. Attributes that are computed at
-    the end of a fit, such as `weights_`, exist only if the fit has ended.
+    the end of a fit, such as `weights_`, exist only if the fit has ended. See "Larger than memory"
+    in the documentation.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def fit_with_checkpoints(
 
     A fit that was killed at any moment, and is started again by the same call, ends at the same
     parameters, bit for bit, as `fit` without interruption. A file of the callback `Checkpoint` can
-    be resumed as well.
+    be resumed as well. See "Larger than memory" in the documentation.
 
     Parameters
     ----------

@@ -114,7 +114,8 @@ def neg_crps_scorer(
 
     The CRPS is a distance between the predictive distribution and the observed y, in the units of
     y: for a point prediction it is the absolute error. Outliers have less influence on it than on
-    the log density. Several outputs have equal weights. Larger is better; 0 is the best score.
+    the log density. Several outputs have equal weights. Larger is better; 0 is the best score. See
+    "Scores" in the user guide.
 
     Parameters
     ----------
@@ -165,6 +166,8 @@ def neg_crps_scorer(
 
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     """Scorers of central prediction intervals, for `scoring=` of `cross_validate`.
+
+    See "Scores" in the user guide.
 
     Parameters
     ----------

@@ -46,13 +46,8 @@ class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
     Returned by the method `inference` of a fitted estimator. See "Reading a fit" in the user guide.
-    Terms without a standard error have NaN there, and `reasons` gives the reason:
-
-    - "separated": a vector of coefficients has fewer effective rows than coefficients;
-    - "not determined": the data do not identify a direction of the coefficients;
-    - "at its bound": a dispersion is the smallest or the largest that is allowed;
-    - "dropped": the penalty of the feature is infinite (`alpha="ard"`);
-    - "fixed": a constant feature, or the reference of the gate.
+    Terms without a standard error have NaN there, and a reason in `reasons`, which the notes of
+    `summary` explain.
 
     Attributes
     ----------
@@ -64,7 +59,8 @@ class Inference(FrameRepr):
     covariance : ndarray of shape (n_terms, n_terms)
         Covariance of the estimates.
     reasons : list of str of length n_terms
-        Why a term has no standard error; empty if it has one.
+        Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
+        (`alpha="ard"`) or "fixed" (also the reference of the gate); empty if it has one.
     method : str
         Method of the covariance.
     replicates : ndarray of shape (n_bootstrap, n_terms) or None
@@ -78,6 +74,16 @@ class Inference(FrameRepr):
         Largest distance of a fitted coefficient from its value at the maximum of the penalised
         likelihood, in standard errors. Above 0.01 the estimates are those at the maximum. NaN for
         the bootstrap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> inference = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).inference(X, y)
+    >>> inference.conf_int(0.95).shape == (len(inference.terms), 2)
+    True
     """
 
     def __init__(
@@ -186,7 +192,7 @@ class Inference(FrameRepr):
 
 @dataclass(frozen=True, eq=False)
 class ExpertSummary:
-    """Summary of an expert.
+    """Summary of an expert, in the attribute `experts` of a `Summary`.
 
     Attributes
     ----------
@@ -225,6 +231,9 @@ class ExpertSummary:
 class Summary:
     """Summary of a fitted mixture, to be printed or read by its attributes.
 
+    Returned by the method `summary` of a fitted estimator. See "A summary, line by line" in the
+    user guide.
+
     Attributes
     ----------
     title : str
@@ -242,6 +251,15 @@ class Summary:
         against the other, and `inference` and `to_frame` have both logits, half as large.
     notes : list of str
         How to read the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> [expert.kind for expert in moe.summary().experts]
+    ['linear', 'linear']
     """
 
     def __init__(

@@ -28,7 +28,8 @@ class GeneralMixtureDistribution(RowMixtures):
     Continuous and discrete components may be mixed, such as a point mass at zero and a gamma.
     Densities are then with respect to the sum of Lebesgue measure and a unit mass at each value
     that has a probability. At such a value `pdf` and `pmf` are this probability, and elsewhere
-    `pdf` is the density of the continuous components.
+    `pdf` is the density of the continuous components. See "Distributions and calibration" in the
+    user guide.
 
     Parameters
     ----------
@@ -49,6 +50,11 @@ class GeneralMixtureDistribution(RowMixtures):
     ------
     ValueError
         If the shapes do not match, a weight is negative or the weights of a row do not sum to one.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    CountMixtureDistribution : Mixtures of distributions of counts.
 
     Notes
     -----

@@ -63,6 +63,18 @@ class NormalComponents(NamedTuple):
         Means of the components.
     std : ndarray of shape (n_components, n_outputs, n_rows)
         Standard deviations of the components.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import NormalComponents, predictive_distribution
+    >>> parts = NormalComponents(np.ones((1, 2)), np.zeros((1, 1, 2)), np.full((1, 1, 2), 2.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var
+    array([4., 4.])
     """
 
     weight: Array
@@ -120,6 +132,11 @@ class MixtureDistribution(RowMixtures):
     ValueError
         If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
         or a standard deviation is not positive.
+
+    See Also
+    --------
+    CountMixtureDistribution : Mixtures of distributions of counts.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
 
     Examples
     --------

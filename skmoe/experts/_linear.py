@@ -53,7 +53,8 @@ class LinearExperts(Experts):
     likelihood, which is unbounded without it [1]_. The M-step is one Newton step. It is exact if
     the Gram matrices are new; like all curvatures they are kept for several iterations.
 
-    In a `MixtureOfExpertsRegressor` these are the experts of `expert="linear"`.
+    In a `MixtureOfExpertsRegressor` these are the experts of `expert="linear"`. See
+    "The model" in the user guide.
 
     Parameters
     ----------
@@ -68,6 +69,10 @@ class LinearExperts(Experts):
         Scale :math:`s_0^2` of that prior for each output, for y of variance one; set by the fit.
     variance_floor : tuple of float, default=(1e-6,)
         Smallest variance allowed for each output, for y of variance one; set by the fit.
+
+    See Also
+    --------
+    GeneralizedLinearExperts : Experts with other distributions of y.
 
     References
     ----------

@@ -58,7 +58,8 @@ class LogisticExperts(Experts):
     of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised features: on the one
     coefficient vector of two classes, on the symmetric coefficients of more.
 
-    In a `MixtureOfExpertsClassifier` these are the experts of `expert="linear"`.
+    In a `MixtureOfExpertsClassifier` these are the experts of `expert="linear"`. See
+    "The model" in the user guide.
 
     Parameters
     ----------
@@ -67,6 +68,10 @@ class LogisticExperts(Experts):
         free. Zero lets coefficients grow without limit where an expert separates its classes.
     n_classes : int, default=2
         Number of classes; set by the fit.
+
+    See Also
+    --------
+    LinearExperts : Linear regressions.
 
     Examples
     --------

@@ -105,7 +105,7 @@ class NegativeBinomial(_CountFamily):
 
     Use it, as `family="negative_binomial"`, for counts whose variance is larger than the mean. The
     variance is :math:`\mu + \alpha \mu^2`; the dispersion :math:`\alpha`, the inverse of the size,
-    is zero for the Poisson distribution.
+    is zero for the Poisson distribution. See "Families" in the user guide.
 
     See Also
     --------

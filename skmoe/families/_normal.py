@@ -22,7 +22,7 @@ class Normal(Family):
     """Normal distribution, whose mean is the linear predictor: `family="normal"`, the default.
 
     Its dispersion is the noise variance of each expert, `noise_variance_`. If a few rows are far
-    from the others, use `StudentT`.
+    from the others, use `StudentT`. See "Families" in the user guide.
 
     See Also
     --------
@@ -91,7 +91,7 @@ class LogNormal(Family):
 
     Use it, as `family="lognormal"`, for positive values such as prices and times. The mean of y is
     :math:`\exp(\eta + \sigma^2 / 2)`; the dispersion is :math:`\sigma^2`, the variance of the
-    logarithm. The median is :math:`\exp(\eta)`.
+    logarithm. The median is :math:`\exp(\eta)`. See "Families" in the user guide.
 
     See Also
     --------

@@ -34,7 +34,8 @@ class Ordinal(Family):
 
     Use it, as `family="ordinal"`, for ratings and scores. The log odds of :math:`y > v_l` are
     :math:`\eta - c_l`, with thresholds :math:`0 = c_1 < c_2 < \dots`, which are the same for all
-    rows of an expert. With two values it is a logistic regression.
+    rows of an expert. With two values it is a logistic regression. See "Families" in the user
+    guide.
 
     Parameters
     ----------

@@ -55,7 +55,8 @@ class CoefficientsDisplay:
     or log odds of two classes or of ratings, are drawn as ratios on a logarithmic axis. Features
     that a penalty of their own has dropped (`alpha="ard"`) have a cross at zero.
 
-    An interval that is much longer than the others is cut, and ends in an arrow.
+    An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
+    the user guide, and "Reading a fit by its pictures" in the gallery.
 
     Parameters
     ----------

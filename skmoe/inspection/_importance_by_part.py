@@ -40,7 +40,7 @@ def permutation_importance_by_part(
     observed y when the values of the feature are permuted over the rows [1]_. They are permuted in
     the input of the gate only, in that of the experts only, and in both. The two parts need not add
     up to the whole. Features that depend on each other share their effects: a permutation makes
-    rows that may not exist.
+    rows that may not exist. See "Displays" in the user guide.
 
     Parameters
     ----------

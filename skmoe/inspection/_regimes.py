@@ -48,6 +48,8 @@ class RegimesDisplay:
     Of a classifier, the predictions are probabilities of one class; marks at the top are the rows
     of that class, marks at the bottom the other rows.
 
+    See "Displays" in the user guide, and "Reading a fit by its pictures" in the gallery.
+
     Parameters
     ----------
     gate : GateDisplay or None

@@ -79,7 +79,7 @@ class SegmentProfileDisplay:
     not use a feature.
 
     With `units`, such as customers or patients, the share is that of the units, and each row has
-    the responsibilities of its unit; means are those over rows.
+    the responsibilities of its unit; means are those over rows. See "Displays" in the user guide.
 
     Parameters
     ----------

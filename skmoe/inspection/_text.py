@@ -69,7 +69,7 @@ def export_text(
     standard deviation more of the feature if `X` is given, and for one unit more otherwise. Columns
     that the gate derives from the features have their standard deviation in the fit. For estimators
     as experts: their kind, the equation of linear regressions, and the most important features
-    where the estimators have importances.
+    where the estimators have importances. See "Reading a fit" in the user guide.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class GeneralizedLinearExperts(FamilyInference):
     :math:`\phi` is the first dispersion parameter (noise variance, squared scale, inverse shape),
     whose prior is inverse gamma; for counts it is one.
 
-    In a `MixtureOfExpertsRegressor` choose them by `family`.
+    In a `MixtureOfExpertsRegressor` choose them by `family`. See "Families" in the user guide.
 
     Parameters
     ----------
@@ -56,6 +56,11 @@ class GeneralizedLinearExperts(FamilyInference):
     shared_columns : tuple of int, default=()
         Columns of the design matrix whose slopes all experts share. Each expert has its part of the
         penalty on a shared slope, so that it is penalised once.
+
+    See Also
+    --------
+    LinearExperts : The same for normal noise, with closed formulas.
+    skmoe.families.Family : What a family must have.
 
     References
     ----------

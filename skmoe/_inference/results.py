@@ -68,12 +68,11 @@ class Inference(FrameRepr):
     is_dispersion : ndarray of bool of shape (n_terms,)
         Terms that are logs of dispersion parameters, such as noise variances.
     has_ratio : ndarray of bool of shape (n_terms,)
-        Slopes of experts with a log link, whose exponentials are ratios of means, for one unit more
-        of the feature, and of ratings, whose exponentials are odds ratios.
+        Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
+        link, of odds for ratings.
     max_shift : float
-        Largest distance of a fitted coefficient from its value at the maximum of the penalised
-        likelihood, in standard errors. Above 0.01 the estimates are those at the maximum. NaN for
-        the bootstrap.
+        Largest distance, in standard errors, of a fitted coefficient from its value at the maximum
+        of the penalised likelihood. Above 0.01 the estimates are those at the maximum.
 
     Examples
     --------
@@ -133,8 +132,7 @@ class Inference(FrameRepr):
         -------
         intervals : ndarray of shape (n_terms, 2)
             By the normal approximation, or of the bootstrap: quantiles reflected about the
-            estimate, which corrects for the bias of penalties (Davison and Hinkley 1997, Bootstrap
-            Methods and their Application, chapter 5).
+            estimate, which corrects the bias of penalties (Davison and Hinkley 1997, chapter 5).
 
         Raises
         ------
@@ -159,8 +157,8 @@ class Inference(FrameRepr):
         Returns
         -------
         frame : pandas.DataFrame
-            Indexed by part, response and name. Where experts have a log link or ratings, "ratio",
-            "ratio lower" and "ratio upper" are the exponentials of their slopes and intervals.
+            Indexed by part, response and name. Under a log link and for ratings, "ratio", "ratio
+            lower" and "ratio upper" are the exponentials of slopes and intervals.
 
         Raises
         ------
@@ -231,8 +229,7 @@ class ExpertSummary:
 class Summary:
     """Summary of a fitted mixture, to be printed or read by its attributes.
 
-    Returned by the method `summary` of a fitted estimator. See "A summary, line by line" in the
-    user guide.
+    Returned by the method `summary`. See "A summary, line by line" in the user guide.
 
     Attributes
     ----------
@@ -247,8 +244,8 @@ class Summary:
     level : float
         Confidence of the intervals.
     gate : str
-        What the coefficients of the gate are. Of two experts the text has the log odds of one
-        against the other, and `inference` and `to_frame` have both logits, half as large.
+        What the coefficients of the gate are. For two experts the text has the log odds of one
+        against the other; `inference` and `to_frame` have both logits, half as large.
     notes : list of str
         How to read the numbers.
 

@@ -43,14 +43,24 @@ class Checkpoint:
 
     Pass it to `set_callbacks`. `fit_with_checkpoints` resumes the fit from the file and continues
     bit for bit; `load_checkpoint` reads it. Fits of several starts are written once the best start
-    is selected; fits of experts that are estimators at the end.
+    is selected, and fits of experts that are estimators at the end. See "Larger than memory" in the
+    documentation.
 
     Parameters
     ----------
     path : path
         File of the checkpoint, of one fit: a pickle. It is replaced as a whole.
     every : int, default=25
-        Iterations of EM between checkpoints.
+        Iterations of EM between checkpoints. Lower it if iterations take minutes.
+
+    Raises
+    ------
+    ValueError
+        If `every` is not a positive integer.
+
+    See Also
+    --------
+    fit_with_checkpoints : A fit with checkpoints, for all versions of scikit-learn.
 
     Examples
     --------
@@ -149,7 +159,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     """The estimator with the parameters of the last checkpoint.
 
     It can predict, and a fit with `warm_start=True` continues it. Attributes that are computed at
-    the end of a fit, such as `weights_`, exist only if the fit has ended.
+    the end of a fit, such as `weights_`, exist only if the fit has ended. See "Larger than memory"
+    in the documentation.
 
     Parameters
     ----------
@@ -166,6 +177,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     ------
     ValueError
         If the file is damaged, or no checkpoint of this release.
+
+    See Also
+    --------
+    fit_with_checkpoints : It writes the file.
 
     Examples
     --------
@@ -204,7 +219,7 @@ def fit_with_checkpoints(
 
     A fit that was killed at any moment, and is started again by the same call, ends at the same
     parameters, bit for bit, as `fit` without interruption. A file of the callback `Checkpoint` can
-    be resumed as well.
+    be resumed as well. See "Larger than memory" in the documentation.
 
     Parameters
     ----------
@@ -222,8 +237,8 @@ def fit_with_checkpoints(
         File of the checkpoint, a pickle: read only your own. It is replaced as a whole.
     every : int, default=25
         Iterations of EM between checkpoints, once the best start is selected. With experts that are
-        estimators, the fit is split into warm-started segments of so many iterations, at least 15;
-        a fit that is resumed ends where the same segments end without interruption.
+        estimators, the fit is split into warm-started segments of so many iterations, at least 15.
+        A fit that is resumed ends where the same segments end without interruption.
     offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Offset of the linear predictors, as in `fit`.
     units : array-like of shape (n_samples,), default=None
@@ -237,14 +252,21 @@ def fit_with_checkpoints(
     Raises
     ------
     ValueError
-        If `every` is too small, if the fit consists of several (`combine="average"`, or a number of
-        experts that is selected), if the file cannot be written, or if it is damaged, or of a fit
-        with other parameters or data.
+        If `every` is too small, or the file cannot be written, is damaged, or is of a fit with
+        other parameters or data. Also if the fit consists of several: `combine="average"` or
+        "best_converged", `specialize=False`, or a number of experts that is selected.
 
     Warns
     -----
     ConvergenceWarning
-        If `max_iter` iterations in all are not enough.
+        If EM has not converged in `max_iter` iterations in all: increase it, and call again.
+    UserWarning
+        As `fit` does, at the end of the fit.
+
+    See Also
+    --------
+    load_checkpoint : It reads the file.
+    Checkpoint : A callback that writes the file, for scikit-learn 1.9 and later.
 
     Examples
     --------

@@ -44,7 +44,9 @@ def log_density_scorer(
 ) -> float:
     """Mean log density of y, or log probability of classes: the negative of the log loss.
 
-    It is strictly proper: the true distribution has the best expected score [1]_.
+    It is strictly proper: the true distribution has the best expected score [1]_. A difference of
+    0.01 is one percent of the density (or probability) of a row, on average. See "Scores" in the
+    user guide.
 
     Parameters
     ----------
@@ -65,12 +67,19 @@ def log_density_scorer(
     Returns
     -------
     score : float
-        Natural logarithm of the density, averaged over the rows, or over the units.
+        Natural logarithm of the density, averaged over the rows, or over the units. Larger is
+        better. For continuous y it depends on the units of y, and can be positive or negative.
 
     Raises
     ------
     TypeError
-        If the estimator does not end in a mixture of experts.
+        If the estimator does not end in a mixture of experts. Where the target is transformed, put
+        the search inside: `TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=...))`.
+
+    See Also
+    --------
+    neg_crps_scorer : A score in the units of y, on which outliers have less influence.
+    make_interval_scorers : Scores of prediction intervals.
 
     References
     ----------
@@ -101,10 +110,12 @@ def log_density_scorer(
 def neg_crps_scorer(
     estimator: Any, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
 ) -> float:
-    """Negative mean of the continuous ranked probability score; see `log_density_scorer`.
+    """Negative mean of the continuous ranked probability score (CRPS) [1]_.
 
-    It is in the units of y, and outliers have less influence than on the log density. Several
-    outputs have equal weights.
+    The CRPS is a distance between the predictive distribution and the observed y, in the units of
+    y: for a point prediction it is the absolute error. Outliers have less influence on it than on
+    the log density. Several outputs have equal weights. Larger is better; 0 is the best score. See
+    "Scores" in the user guide.
 
     Parameters
     ----------
@@ -128,6 +139,26 @@ def neg_crps_scorer(
     ------
     TypeError
         If the estimator does not end in a mixture of experts for regression.
+
+    See Also
+    --------
+    log_density_scorer : The log-likelihood, also for classifiers.
+
+    References
+    ----------
+    .. [1] T. Gneiting and A. E. Raftery (2007), "Strictly proper scoring rules, prediction, and
+       estimation", Journal of the American Statistical Association 102, 359-378.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.metrics import neg_crps_scorer
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    >>> -0.1 < neg_crps_scorer(moe, X, y) < 0.0
+    True
     """
     y = np.asarray(y, dtype=float)
     return -_mean(_distribution(estimator, X, offset).crps(y), sample_weight)
@@ -136,23 +167,31 @@ def neg_crps_scorer(
 def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
     """Scorers of central prediction intervals, for `scoring=` of `cross_validate`.
 
+    See "Scores" in the user guide.
+
     Parameters
     ----------
     coverage : float, default=0.9
-        Nominal coverage, in (0, 1).
+        Nominal coverage, in (0, 1): the probability of an interval under the model.
 
     Returns
     -------
     scorers : dict of str to callable
-        "coverage": fraction of the values inside their interval, which includes its bounds; it
-        should be close to the nominal coverage. "neg_width": negative mean width, in the units of
-        y. "neg_interval_score": negative interval score [1]_, which is proper: the width plus a
-        penalty for values outside.
+        The scorer "coverage" is the fraction of the values inside their interval, bounds included.
+        It should be close to the nominal coverage. The scorer "neg_width" is the negative mean
+        width, in the units of y: narrow intervals are better at the same coverage. The scorer
+        "neg_interval_score" combines both in one proper score: it is the negative of the width plus
+        a penalty for values outside [1]_.
 
     Raises
     ------
     ValueError
         If the coverage is outside (0, 1).
+
+    See Also
+    --------
+    neg_crps_scorer : A score of the whole distribution, in the units of y.
+    skmoe.inspection.CalibrationDisplay : Observed against nominal coverage, as a picture.
 
     References
     ----------

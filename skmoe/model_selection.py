@@ -43,6 +43,8 @@ def n_experts_test(
 ) -> NExpertsTest:
     """Parametric bootstrap likelihood-ratio test of K experts against K + 1.
 
+    It tests whether there are more than K regimes. See "How many experts" in the user guide.
+
     The statistic is twice the difference of the log-likelihoods of fits of K + 1 and of K experts.
     Under K experts it has no chi-squared distribution, since the parameters of a superfluous expert
     are not identified. Its distribution is therefore simulated [1]_: targets are drawn from the
@@ -80,26 +82,26 @@ def n_experts_test(
     random_state : int, RandomState instance or None, default=None
         Source of randomness of starts and bootstrap samples; that of the estimator is not used.
     n_jobs : int, default=None
-        Bootstrap samples to draw and fit in parallel, through joblib. The result does not depend on
-        it.
+        Bootstrap samples to draw and fit in parallel, through joblib; -1 for all processors, None
+        for one. The result does not depend on it.
     verbose : int, default=0
-        1 prints the progress.
+        1 prints the progress, 0 nothing.
 
     Returns
     -------
     result : NExpertsTest
         With `statistic`, `p_value`, `replicates`, `log_likelihoods` and `n_experts`. Printed, it is
-        a sentence.
+        a sentence. A p-value below 0.05 means that K + 1 experts fit significantly better.
 
     Raises
     ------
     TypeError
         If the estimator is not a mixture of experts, such as a pipeline.
     ValueError
-        If the number of experts is not an integer; if the experts are estimators, lists, or have no
-        predictive distribution; with a `base`, `top_k`, `combine="average"`, `class_weight`, or an
-        array `init`; for row blocks and Dask collections; if a weight is not an integer; or if
-        another argument breaks a rule.
+        If the number of experts is not an integer, or if the experts are estimators, lists, or have
+        no predictive distribution. The test needs an estimator without `base`, `top_k`,
+        `combine="average"`, `class_weight` and an array `init`. It needs all rows in memory, and
+        weights that are integers. Also if another argument is invalid.
 
     Warns
     -----
@@ -123,12 +125,12 @@ def n_experts_test(
 
     Each fit of K + 1 experts has `n_init` starts: the fit of K experts with one expert split in
     two, and `n_init - 1` named ones. The one with the largest likelihood counts. If all are smaller
-    than that of K experts, the search is repeated with twice as many; if it fails again, which
-    penalties can cause, the statistic counts as 0, and `n_failed_searches` of the result counts
-    such samples. A small `n_init` biases
-    the statistics downwards, those of the data and of the bootstrap alike. EM runs until less than
-    0.02 of the log-likelihood remain to be gained, or `tol` per row if that is less. The time is
-    about `(n_init + 2) * n_bootstrap` fits of a single start.
+    than that of K experts, the search is repeated with twice as many. If it fails again, which
+    penalties can cause, the statistic counts as 0; `n_failed_searches` of the result is the number
+    of such samples. A small `n_init` biases the statistics downwards, those of the data and of the
+    bootstrap alike. EM runs until less than 0.02 of the log-likelihood remain to be gained, or
+    `tol` per row if that is less. The time is about `(n_init + 2) * n_bootstrap` fits of a single
+    start.
 
     References
     ----------

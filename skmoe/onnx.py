@@ -36,7 +36,8 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     `combine="average"`. The outputs of the model are those of `predict`, of shape (n_samples, 1) or
     (n_samples, n_outputs); for a classifier the labels and the probabilities. Its metadata have the
     names of the experts, of a mixture or of a pipeline that ends in one, as a JSON list with the
-    key "skmoe.expert_names".
+    key "skmoe.expert_names". Predictions of the two agree up to the precision of the input. See
+    "ONNX" in the user guide.
 
     Parameters
     ----------
@@ -59,7 +60,12 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
     ImportError
         If skl2onnx is not installed: `pip install "skmoe[onnx]"`.
     ValueError
-        If the experts, the gate or a base model cannot be converted.
+        If the experts cannot be converted, as estimators cannot, or if there is a base model or a
+        gate with a transformer.
+
+    See Also
+    --------
+    register_converters : For conversions by skl2onnx itself.
 
     Examples
     --------
@@ -83,10 +89,16 @@ def to_onnx(model: Any, X: Any = None, **options: Any) -> Any:
 def register_converters() -> None:
     """Register the converters of mixtures with skl2onnx, whose functions then convert them too.
 
+    `to_onnx` calls it; you need it only to call skl2onnx yourself. See "ONNX" in the user guide.
+
     Raises
     ------
     ImportError
         If skl2onnx is not installed: `pip install "skmoe[onnx]"`.
+
+    See Also
+    --------
+    to_onnx : The conversion in one call.
 
     Examples
     --------

@@ -36,24 +36,29 @@ def strong_regressor(
 ) -> MixtureOfExpertsRegressor:
     """A regressor with an accurate mean and an accurate predictive distribution.
 
-    A stack (`specialize=False`) of three models, whose weights depend on the features: a mixture of
-    eight linear experts; a mixture of three linear experts on boosted trees, whose noise varies
-    with the features; and extremely randomised trees with Student's t noise. With 100 000 rows a
-    fit costs about twenty times that of `HistGradientBoostingRegressor`, and more with few rows.
+    Use it when the accuracy counts more than the interpretation. It is a stack
+    (`specialize=False`) of three models, whose weights depend on the features:
+
+    - a mixture of eight linear experts,
+    - a mixture of three linear experts on boosted trees, whose noise varies with the features,
+    - extremely randomised trees with Student's t noise.
+
+    With 100 000 rows a fit costs about twenty times that of `HistGradientBoostingRegressor`, and
+    relatively more with few rows. See "A stack that is ready to use" in the user guide.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of all models.
+        Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
-        Fits to run in parallel.
+        Fits to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each model.
+        1 prints a line for each model, 0 nothing.
 
     Returns
     -------
     regressor : MixtureOfExpertsRegressor
-        Not fitted. It takes numbers without missing values, and one or several outputs.
+        Not fitted. It needs numbers without missing values, and takes one or several outputs.
 
     See Also
     --------
@@ -90,24 +95,25 @@ def strong_classifier(
 ) -> MixtureOfExpertsClassifier:
     """A classifier with accurate class probabilities.
 
-    A stack of four models, whose weights depend on the features: a logistic regression, a mixture
-    of three of them, boosted trees that learn slowly, and extremely randomised trees. With 100 000
-    rows a fit costs about ten times that of `HistGradientBoostingClassifier`, and more with few
-    rows.
+    Use it when the accuracy counts more than the interpretation. It is a stack of four models,
+    whose weights depend on the features: a logistic regression, a mixture of three of them, boosted
+    trees with a small learning rate, and extremely randomised trees. With 100 000 rows a fit costs
+    about ten times that of `HistGradientBoostingClassifier`, and relatively more with few rows. See
+    "A stack that is ready to use" in the user guide.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of all models.
+        Source of randomness of all models. An integer makes the fit reproducible.
     n_jobs : int, default=None
-        Fits to run in parallel.
+        Fits to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each model.
+        1 prints a line for each model, 0 nothing.
 
     Returns
     -------
     classifier : MixtureOfExpertsClassifier
-        Not fitted. It takes numbers without missing values.
+        Not fitted. It needs numbers without missing values.
 
     See Also
     --------
@@ -141,24 +147,26 @@ def strong_classifier(
 def readable_regressor(
     *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
 ) -> MixtureOfExpertsRegressor:
-    """A mixture of few linear regressions, whose number is selected by held-out log density.
+    """A mixture of few linear regressions, whose number is chosen by held-out log-likelihood.
 
-    Its penalties are found by the evidence. Read it by `summary`, `export_text` and the displays of
-    `skmoe.inspection`.
+    Use it when you want to know which regimes there are, and what the features do in each. Its
+    penalties maximise the evidence. Read it by `summary`, `export_text` and the displays of
+    `skmoe.inspection`: see "Reading a fit" in the user guide.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts and of the rows that are held out.
+        Source of randomness of the starts and of the choice of held-out rows. An integer makes the
+        fit reproducible.
     n_jobs : int, default=None
-        Starts to run in parallel.
+        Starts to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each start.
+        1 prints a line for each start, 0 nothing.
 
     Returns
     -------
     regressor : MixtureOfExpertsRegressor
-        Not fitted.
+        Not fitted. It needs numbers without missing values.
 
     See Also
     --------
@@ -186,23 +194,26 @@ def readable_regressor(
 def readable_classifier(
     *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
 ) -> MixtureOfExpertsClassifier:
-    """A mixture of few logistic regressions, whose number is selected by held-out log density.
+    """A mixture of few logistic regressions; held-out log-likelihood selects their number.
 
-    Its penalties are found by the evidence.
+    Use it when you want to know which regimes there are, and what the features do in each. Its
+    penalties maximise the evidence. Read it by `summary`, `export_text` and the displays of
+    `skmoe.inspection`: see "Reading a fit" in the user guide.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts and of the rows that are held out.
+        Source of randomness of the starts and of the choice of held-out rows. An integer makes the
+        fit reproducible.
     n_jobs : int, default=None
-        Starts to run in parallel.
+        Starts to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
-        1 prints a line for each start.
+        1 prints a line for each start, 0 nothing.
 
     Returns
     -------
     classifier : MixtureOfExpertsClassifier
-        Not fitted.
+        Not fitted. It needs numbers without missing values.
 
     See Also
     --------

@@ -23,7 +23,9 @@ class RowBlocks:
     """Rows in blocks, for `fit` of a mixture with experts of a parametric family.
 
     A fit reads the blocks once in each iteration of EM, with one block in memory at a time: its
-    memory does not depend on the number of rows.
+    memory does not depend on the number of rows. Blocks of 10 000 to 100 000 rows are a good size.
+    The methods `from_arrays`, `from_npy`, `from_parquet` and `from_dask` make blocks of other
+    sources. See "Larger than memory" in the documentation.
 
     Parameters
     ----------
@@ -35,6 +37,10 @@ class RowBlocks:
         rows of a unit must be next to each other in one block.
     classes : array-like of shape (n_classes,), default=None
         All labels of a classifier. None collects them in the first pass.
+
+    See Also
+    --------
+    skmoe.checkpoints.fit_with_checkpoints : A long fit that can be resumed.
 
     Examples
     --------
@@ -79,7 +85,7 @@ class RowBlocks:
         sample_weight : array of shape (n_samples,), default=None
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier.
+            All labels of a classifier. None collects them in the first pass.
         offset : array of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offsets of the linear predictors of the experts, as in `fit`.
         units : array of shape (n_samples,), default=None
@@ -89,6 +95,14 @@ class RowBlocks:
         -------
         blocks : RowBlocks
             Blocks of about 16 megabytes, which end where a unit ends.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe.blocks import RowBlocks
+        >>> blocks = RowBlocks.from_arrays(np.ones((5, 2)), np.arange(5.0))
+        >>> [X.shape for X, y in blocks]
+        [(5, 2)]
         """
         arrays = [X, y, sample_weight, offset, units]
         return cls(lambda: _slices(lambda: arrays), classes)
@@ -113,7 +127,7 @@ class RowBlocks:
         sample_weight : list of paths, default=None
             Files of weights.
         classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier.
+            All labels of a classifier. None collects them in the first pass.
         offset : list of paths, default=None
             Files of offsets of the linear predictors of the experts.
         units : list of paths, default=None
@@ -157,7 +171,7 @@ class RowBlocks:
         sample_weight : str, default=None
             Column of the weights.
         classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier.
+            All labels of a classifier. None collects them in the first pass.
         offset : str or list of str, default=None
             Column of the offset of the linear predictors of the experts, or one for each output.
         units : str, default=None
@@ -214,7 +228,7 @@ class RowBlocks:
         sample_weight : dask array or series, or array of shape (n_samples,), default=None
             Weights of the rows.
         classes : array-like of shape (n_classes,), default=None
-            All labels of a classifier.
+            All labels of a classifier. None collects them in the first pass.
         offset : dask collection or array, default=None
             Offsets of the linear predictors of the experts, as in `fit`.
         units : dask array or series, or array of shape (n_samples,), default=None
@@ -241,14 +255,29 @@ class RowBlocks:
 
 
 class DaskBlocks(RowBlocks):
-    """Row blocks on Dask workers.
+    """Row blocks on Dask workers, as `RowBlocks.from_dask` makes them.
+
+    See "Larger than memory" in the documentation.
 
     Parameters
     ----------
     blocks : list of delayed
         The blocks.
     classes : array-like of shape (n_classes,), default=None
-        All labels of a classifier.
+        All labels of a classifier. None collects them in the first pass.
+
+    See Also
+    --------
+    RowBlocks : Blocks of other sources.
+
+    Examples
+    --------
+    >>> import dask
+    >>> import numpy as np
+    >>> from skmoe.blocks import DaskBlocks
+    >>> blocks = DaskBlocks([dask.delayed((np.ones((3, 2)), np.arange(3.0)))])
+    >>> [X.shape for X, y in blocks]
+    [(3, 2)]
     """
 
     def __init__(self, blocks: list[Any], classes: Any = None):

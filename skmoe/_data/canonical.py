@@ -1,8 +1,8 @@
 """An order of columns and a sign of outputs that do not depend on how the user gives them.
 
 Initialisation draws random numbers and breaks ties by position. It therefore works on columns in a
-canonical order and on outputs with a canonical order and sign, so that a fit does not depend on the
-order of the columns, the order of the outputs and the sign of y.
+canonical order, and on outputs with a canonical order and sign. So a fit depends neither on the
+order of columns and outputs nor on the sign of y.
 """
 
 from __future__ import annotations

@@ -121,26 +121,27 @@ class BaseMixtureOfExperts(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or RowBlocks
-            Features. They are standardised inside; sparse ones are scaled only. Rows that are
-            larger than memory come as `skmoe.blocks.RowBlocks`, with target, weights and offset, or
-            as a `numpy.memmap`, which is not loaded, or as a Dask array or data frame.
+            Features: numbers, or a data frame with categories if every expert accepts them. They
+            are standardised inside; sparse ones are scaled only. Data that are larger than memory
+            are a `numpy.memmap`, which is not loaded, a Dask collection, or
+            `skmoe.blocks.RowBlocks`. Blocks contain y, weights, offset and units too.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target; the classifier takes labels of shape (n_samples,).
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. A weight of two is the row twice, zero is absence.
+            Weights of the rows: a row of weight two counts as two rows, of weight zero as none.
         groups : array-like of shape (n_samples,), default=None
-            Groups whose rows stay in one fold, wherever rows are left out: for experts that are
-            estimators, a base, or a number of experts chosen by rows held out.
+            Labels of groups, such as hospitals, whose rows are kept in one fold. For fits with
+            folds: experts that are estimators, a base, or `n_experts="auto"`.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Added to the linear predictor of every expert: for a log link, as that of
-            `family="poisson"`, the log of the exposure. Predictions without an offset are those of
-            an offset of 0, rates per unit of exposure. Estimators under a log link are fitted to y
-            per unit of exposure. Experts without a log link take none.
+            Log of the exposure, such as the years of observation of each row; for experts with a
+            log link, such as `family="poisson"`. It is added to the linear predictor of every
+            expert. Predictions without an offset are per unit of exposure (offset 0). Estimators
+            under a log link are fitted to y per unit of exposure.
         units : array-like of shape (n_samples,), default=None
-            Labels of customers, patients or products, in any order. All rows of a unit come from
-            one expert, given which they are independent, and the gate sees one row for each unit:
-            its `gate_features` must be constant within a unit, or are reduced by `gate_aggregate`.
-            A weight of two is the row twice in its unit. None for a unit of each row.
+            Labels of customers, patients or products with several rows, in any order. All rows of a
+            unit come from one expert, given which they are independent. The gate sees one row for
+            each unit: its features must be constant within a unit, or are reduced by
+            `gate_aggregate`. None if each row is a unit of its own.
         **fit_params : dict of array-like of shape (n_samples,)
             Metadata for the fits of experts that are estimators, cut to the rows of each fit.
 
@@ -152,16 +153,36 @@ class BaseMixtureOfExperts(
         Raises
         ------
         ValueError
-            If a parameter or the data break a rule. What was fitted before stays.
+            Before any work, for invalid parameters or data; a previous fit is left unchanged.
+            Examples are missing values or text in X, values of y that the family cannot generate,
+            negative weights, and more experts than rows. Arguments that are of no use are errors
+            too: `groups` without folds, an `offset` without a log link, metadata that no expert
+            takes. The message has the remedy.
 
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` iterations do not bring the lower bound within `tol` of its limit.
+            If EM has not converged in `max_iter` iterations: increase `max_iter` or `tol`. Also if
+            no step increases the lower bound, which experts or a gate of your own can cause.
         UserWarning
-            If an expert collapses or its noise variance is at its floor, if an expert is an
-            estimator with a loss for counts, positive targets or quantiles, or if `half_life` is
-            set.
+            In four cases. Experts have collapsed to fewer than two rows, or a thousandth of all:
+            use fewer experts. The noise variance of some experts is at its floor: they fit their
+            rows exactly, so increase `dispersion_prior`. An expert is an estimator with a loss for
+            counts, positive targets or quantiles, but has normal noise: use `family`. A `half_life`
+            is set, which only `partial_fit` uses.
+
+        See Also
+        --------
+        skmoe.checkpoints.fit_with_checkpoints : A fit that can be interrupted and resumed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> moe.converged_, moe.n_iter_ <= moe.max_iter
+        (True, True)
         """
         return self._fit(GivenRows(X, y, sample_weight, groups, fit_params, offset, units))
 
@@ -290,20 +311,24 @@ class BaseMixtureOfExperts(
 
     @supports_dask
     def predict_gate(self, X: Any, units: Any = None) -> Array:
-        """Probability of each expert for each row.
+        """Probability of each expert for each row, given its features only.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, for which `gate_aggregate` reduces the gate's features; None for a
-            unit of each row.
+            Units of the rows, for which `gate_aggregate` reduces the gate's features; None if each
+            row is a unit of its own.
 
         Returns
         -------
         gate : ndarray of shape (n_samples, n_experts)
             Probabilities, which sum to one over the experts.
+
+        See Also
+        --------
+        responsibilities : The probabilities given features and target.
         """
         X = self._validate_X(X)
         if units is None:
@@ -325,6 +350,6 @@ class BaseMixtureOfExperts(
         Returns
         -------
         experts : ndarray of shape (n_samples,)
-            Indices of experts.
+            Indices of experts, from 0 to `n_experts_ - 1`.
         """
         return np.argmax(self.predict_gate(X), axis=1)

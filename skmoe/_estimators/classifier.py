@@ -27,97 +27,99 @@ def _supports_partial_fit(estimator: Any) -> bool:
 class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
-    The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`: a gate :math:`g`,
-    softmax-linear in x, says which regime a row belongs to, and each regime has a multinomial
-    logistic regression of its own, the expert [1]_. Both are trained together by EM, on the
-    penalised log-likelihood [2]_.
+    The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`. The gate :math:`g`, a
+    softmax of linear functions of x, gives the probability of each regime. Each regime has an
+    expert, a multinomial logistic regression of its own [1]_. EM trains gate and experts together,
+    by the penalised log-likelihood [2]_. See "The model" in the user guide, and "Which rows follow
+    which model?" in the gallery.
 
     Parameters
     ----------
     n_experts : int or {"auto", "bic", "icl"}, default=4
-        Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
-        number whose log density of the other rows is within a standard error of the best; "bic"
-        and "icl" take the number with the smallest criterion.
+        Number of experts, typically 2 to 10. "auto" tries 1, 2, 3, ... and takes the smallest
+        number whose held-out log-likelihood is within one standard error of the best. It costs
+        about four fits, and is a good first choice. "bic" and "icl" minimise these criteria.
     expert : {"linear", "tree"}, family, estimator or list, default="linear"
-        The kind of the experts: (multinomial) logistic regressions, a family object (see
-        `skmoe.protocols.Experts`), classification trees, or any scikit-learn classifier with
-        `predict_proba` that accepts `sample_weight`; one for all, or a list with one for each.
-        Experts that are estimators are cross-fitted.
+        The kind of the experts: (multinomial) logistic regressions (interpretable), classification
+        trees (need more rows), or any scikit-learn classifier with `predict_proba` that accepts
+        `sample_weight`. One for all experts, or a list with one for each. Experts that are
+        estimators are cross-fitted. Families are objects of `skmoe.protocols.Experts`.
     specialize : bool, default=True
-        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
-        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
-        [3]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
-        length of the list then, `n_init` is not used, and `gate_alpha=10` is a good value.
+        False stacks whole models: each entry of the list `expert` is fitted once to all rows, and
+        the gate alone is trained, on out-of-fold densities [3]_. Entries may be mixtures.
+        `n_experts` is then the length of the list, `n_init` is not used, and `gate_alpha=10` is a
+        good value. See "stacking" in the user guide.
     gate : {"softmax", "constant"} or gate object, default="softmax"
-        The probability of each expert given the features. "constant" gives every row the same
-        probabilities. An object must derive from `skmoe.protocols.Gate`.
+        Probability of each expert given the features. "constant" gives all rows the same
+        probabilities. An object derives from `skmoe.protocols.Gate`.
     base : classifier or None, default=None
-        A model to build on, such as boosted trees. Its out-of-fold log probabilities are additional
-        features of experts and gate. It must accept `sample_weight` and have `predict_proba`.
+        A model to build on, such as boosted trees, with `predict_proba`, that accepts
+        `sample_weight`. Its out-of-fold log probabilities are additional features of experts and
+        gate.
     alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of each linear expert, for standardised features: `1 / C` of
-        `LogisticRegression`, typically 0.1 to 100. "auto" finds it by maximising the evidence,
-        "ard" finds one for each feature and drops features that no expert needs. None for "auto",
-        or for 10 on a `base`. Intercepts are free.
+        `LogisticRegression`; intercepts are free. Try 0.1 to 100; raise it if experts overfit.
+        "auto" maximises the evidence. "ard" finds a penalty for each feature, and drops features
+        that no expert needs: see "Penalties" in the user guide. None is "auto", or 10 on a `base`.
     gate_alpha : float, "auto", "ard" or None, default=None
-        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. None
-        for "auto", or for 1 on a `base` or with experts that are estimators or objects.
+        L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
+        with experts that are estimators or objects.
     gate_features, expert_features : array-like, default=None
-        Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
-        Parametric experts may use none, `expert_features=[]`: a latent class model.
+        Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
+        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`.
     gate_aggregate : {None, "mean", "first"}, default=None
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
     cross_fit : {"auto", "oob", False} or int, default="auto"
-        Cross-fitting of experts that are estimators: responsibilities and noise variances are
-        computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
-        20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
-        must have (`oob_score=True`); False uses predictions of the training rows. Parametric
-        experts are not cross-fitted.
+        Folds of experts that are estimators, whose responsibilities come from
+        out-of-fold predictions. With "auto" there are 5 folds, or 2 for whole models of more than
+        20 000 rows. With "oob", out-of-bag predictions, experts need `oob_score=True`. False uses
+        predictions of training rows, for experts that cannot overfit.
     top_k : int, default=None
-        Largest number of experts of a row, in training and in prediction; None for all. It may
-        exceed a number of experts that is chosen by the fit.
+        Largest number of experts with a positive weight for a row, in training and in prediction;
+        None for all. It may exceed a number of experts that is selected by the fit.
     balance : float, default=0.0
-        Weight of a pseudo-observation with uniform responsibilities that is added to each row for
-        the gate. It favours equal use of the experts.
+        Strength of load balancing: for the gate each row counts as `1 + balance` rows, the further
+        ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, which multiply those of the rows. "balanced" weighs classes
-        inversely to their weighted frequency.
+        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
+        weighs classes inversely to their weighted frequency; predicted probabilities are then those
+        of equally frequent classes. None weighs all classes by 1.
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
-        Start of EM: leaves of a tree with linear models, k-means on features and classes, leaves of
-        a tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto" is a linear
-        tree for up to 8 experts and k-means for more, and takes the others in turn when `n_init` is
-        larger.
+        Initialisation of EM: leaves of a tree with linear models, k-means on features and classes,
+        leaves of a tree, or random cuts. With "auto" it is "linear_tree" for up to 8
+        experts and "kmeans" for more; further starts take the others in turn. Or responsibilities,
+        of shape (n_samples, n_experts).
     n_init : int, default=4
-        Number of starts, at most 10 000.
+        Number of starts, at most 10 000. Try 1 to 20: more are slower, and can be better.
     combine : {"best", "best_converged", "average"}, default="best"
-        "best": all starts are run for a few iterations, the better half of them for more, and so on
-        until the best is left (successive halving). "best_converged": all starts are run until they
-        converge, and the best is kept; it takes longer, and the starts can be compared. "average":
-        the predictive densities of all starts, each run until it converges, are averaged: one
-        mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
+        With "best" all starts are run for a few iterations, the better half for more, and so on
+        until one is left. With "best_converged" all are run until they converge, which is slower,
+        but the starts can be compared. With "average" the predictive densities of all starts are
+        averaged, which predicts better; the `n_init * n_experts` experts are harder to read.
     max_iter : int, default=300
-        Largest number of iterations of EM, with those of the search of penalties.
+        Largest number of EM iterations, with those of the search of penalties. Raise it if `fit`
+        gives a `ConvergenceWarning`.
     tol : float, default=1e-4
-        EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
-        Aitken's estimate.
+        EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
+        estimate, is below `tol`. Try 1e-3 for speed, 1e-6 for accurate coefficients.
     warm_start : bool, default=False
         Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
-        same rows a fit with parametric experts continues as if the previous one had not ended,
-        bit for bit, unless `max_iter` cut the comparison of the starts short (15 iterations for two
-        starts, 45 for four) or experts had collapsed, which a fit re-initialises at its end.
-        Experts that are estimators continue from their models if data, folds and estimators are
-        the same; otherwise they are fitted to the responsibilities of the previous fit.
+        same rows parametric experts continue bit for bit, unless experts had collapsed or
+        `max_iter` ended the comparison of the starts (15 iterations for two, 45 for four).
+        Experts that are estimators continue if data, folds and estimators are the same; otherwise
+        they are fitted to the responsibilities of the previous fit.
     half_life : float, default=None
-        For `partial_fit`: number of rows, or total weight, after which the weight of old rows is
-        halved, so that the mixture follows a stream that changes. None weighs all rows equally.
+        For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
+        such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts.
+        Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
-        Starts, or fits of experts that are estimators, to run in parallel, through joblib. The
-        result does not depend on it.
+        Starts, or fits of estimators, to run in parallel by joblib; -1 for all processors, None for
+        one. The result is the same.
     verbose : int, default=0
-        1 prints a line for each start, 2 for each iteration.
+        0 prints nothing, 1 a line for each start, 2 a line for each iteration.
 
     Attributes
     ----------
@@ -126,37 +128,33 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     base_ : estimator or None
         The fitted base model.
     n_experts_ : int
-        Number of experts; of all starts together with `combine="average"`, those of the first
-        start first.
+        Number of experts; with `combine="average"` of all starts together, start by start.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        probabilities are averaged; with `specialize=False`
-        one model for each expert, fitted to all rows.
+        probabilities are averaged. With `specialize=False` one for each, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
-        Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
-        `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
-        that experts do not see. They are no effects on `predict_proba`: give that, not the
-        estimator, to tools that read `coef_`, such as `shap.Explainer`.
+        Slopes of the logits of linear experts, in units of X. For two classes they are of the log
+        odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
+        classes. Zero for features that experts do not use. They are no effects on `predict_proba`:
+        give that, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
         infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        If the number of experts was selected: the numbers tried, and the mean log density of
-        held-out rows, or the negative criterion.
+        If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
-        Names of the columns of `gate_coef_`: those of X (`"x0"`, `"x1"`, ... without names). Where
-        experts accept missing values or categories, the gate uses numbers instead: columns with
-        missing values replaced by their medians, `"missingindicator_size"` for the missing values
-        of `"size"`, and `"city_rome"` for a category of `"city"`.
+        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values are
+        replaced by medians, with an indicator column such as "missingindicator_size". Categories
+        have a column each, such as "city_rome".
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
@@ -170,8 +168,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        Lower bound of each start when it was dropped or selected. Only those of starts that have
-        converged can be compared.
+        Lower bound of each start when it was dropped or selected. Compare only starts that have
+        converged (`start_converged_`).
     start_converged_ : ndarray of bool of shape (n_init,)
         Whether EM converged in each start, before it was dropped or selected.
     start_traces_ : list of ndarray
@@ -195,13 +193,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     See Also
     --------
     MixtureOfExpertsRegressor : Mixture of linear regressions.
-    sklearn.linear_model.LogisticRegression : What one expert is.
+    skmoe.recipes.strong_classifier : A stack of models that predicts better.
+    skmoe.inspection.export_text : The fit as equations.
+    skmoe.metrics.log_density_scorer : The score for grid searches: minus the log loss.
 
     Notes
     -----
     Missing values are accepted if every expert accepts them, as trees do; otherwise impute them in
-    a pipeline. Products with a dense X in single precision are computed in single precision, and
-    everything else in double precision.
+    a pipeline. Only products with a dense X in single precision are computed in single precision.
 
     References
     ----------
@@ -214,8 +213,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
     Examples
     --------
-    The class follows the sign of x1 where x0 is negative, and the opposite where it is positive:
-    no single linear rule can tell them apart.
+    The class depends on the sign of x1, and on the opposite sign where x0 is negative. No single
+    logistic regression separates the classes.
 
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsClassifier
@@ -289,20 +288,20 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
-        The mixture is initialised on the first batch, of at least `n_experts` rows, and again
-        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows, which
-        are stored until then; a row of weight two counts twice. After `fit`, learning continues
-        from the fit. Parameters other than `half_life` are those of the first call.
+        The first batch needs at least `n_experts` rows. The mixture is initialised on it, and again
+        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows. Rows
+        are stored until then. After `fit`, learning continues from the fit. Parameters other than
+        `half_life` are those of the first call.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. They are standardised by their running moments.
+            Features of the batch. They are standardised by their running moments.
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,), default=None
-            All classes of the stream; needed at the first call, unless `fit` was called before. The
-            first batch should have rows of most of them.
+            All classes of the stream. Required in the first call, unless `fit` was called before.
+            The first batch should have rows of most of them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         units : array-like of shape (n_samples,), default=None
@@ -334,15 +333,15 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
     @supports_dask
     def predict(self, X: Any, gate_proba: Any = None) -> Array:
-        """Most probable class.
+        """Most probable class of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -354,15 +353,15 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
     @supports_dask
     def predict_proba(self, X: Any, gate_proba: Any = None) -> Array:
-        """Probability of each class.
+        """Probability of each class: those of the experts, weighted by the gate.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -382,8 +381,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -410,7 +409,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         return self._fitted.predict_experts(X).transpose(2, 0, 1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy.
+        """Accuracy: fraction of the rows whose class is predicted.
 
         Parameters
         ----------
@@ -424,7 +423,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Returns
         -------
         score : float
-            Fraction of the rows whose class is predicted.
+            From 0 to 1; weighted by `sample_weight`, if given.
         """
         return score_of_prediction(self, self.predict(X), y, sample_weight)
 

@@ -20,20 +20,22 @@ class CriteriaMixin:
     def aic(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
     ) -> float:
-        """Akaike's information criterion; smaller is better.
+        """Akaike's information criterion (AIC); smaller is better.
+
+        It aims at prediction, and often selects too many experts.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+            Features of the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
 
         Returns
         -------
@@ -43,27 +45,45 @@ class CriteriaMixin:
         Raises
         ------
         ValueError
-            If the parameters of an expert cannot be counted.
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
+
+        See Also
+        --------
+        bic : The criterion with a larger penalty for parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> one, two = (MixtureOfExpertsRegressor(k, random_state=0).fit(X, y) for k in (1, 2))
+        >>> bool(two.aic(X, y) < one.aic(X, y))
+        True
         """
         return self._criteria("aic", (X, y, sample_weight, offset), units).aic
 
     def bic(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
     ) -> float:
-        """Bayesian information criterion (Schwarz 1978); smaller is better.
+        """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
+
+        It favours fewer experts than `aic`. Differences of less than 2 are negligible, and those of
+        more than 10 are large (Kass and Raftery 1995).
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+            Features of the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; their sum is the number of rows, if there are no units.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
 
         Returns
         -------
@@ -74,7 +94,8 @@ class CriteriaMixin:
         Raises
         ------
         ValueError
-            If the parameters of an expert cannot be counted.
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
         """
         return self._criteria("bic", (X, y, sample_weight, offset), units).bic
 
@@ -83,18 +104,20 @@ class CriteriaMixin:
     ) -> float:
         """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
 
+        It favours experts to which rows clearly belong, and so fewer experts than `bic`.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
+            Features of the fit.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
+            Target of the fit.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows; their sum is the number of rows, if there are no units.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
 
         Returns
         -------
@@ -104,7 +127,8 @@ class CriteriaMixin:
         Raises
         ------
         ValueError
-            If the parameters of an expert cannot be counted.
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
         """
         return self._criteria("icl", (X, y, sample_weight, offset), units).icl
 

@@ -45,8 +45,9 @@ class ExpertNamesMixin:
         Raises
         ------
         ValueError
-            If there is not one name for each expert, if a name is empty or no string, if two
-            experts have the same name, or if a name is "gate" or "all experts", which tables use.
+            If there is not one name for each expert, if a name is empty or no string, or if two
+            experts have the same name. The names "gate" and "all experts" are not possible, since
+            tables use them.
 
         Examples
         --------
@@ -69,7 +70,7 @@ class ExpertNamesMixin:
 
 
 def check_expert_names(parameter: str, names: Any, n_experts: int) -> list[str]:
-    """The names as a list, if there is one for each expert that tells it from the others."""
+    """The names as a list, if there is one for each expert, and all are different."""
     unordered = isinstance(names, str | bytes | dict | set | frozenset)
     listed = list(names) if isinstance(names, Iterable) and not unordered else None
     if listed is None or len(listed) != n_experts:

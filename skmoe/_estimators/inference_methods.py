@@ -78,19 +78,22 @@ class ReportingMixin(CriteriaMixin):
     ) -> Inference:
         """Standard errors, p-values and confidence intervals of the coefficients.
 
-        Those of experts with a linear predictor and of the gate, given the data of the fit.
-        "observed" inverts the negative Hessian of the penalised log-likelihood [1]_: standard
-        errors are those of a normal approximation to the posterior under the penalties as priors,
-        and with penalties near zero those of maximum likelihood. "sandwich" puts the outer product
-        of the scores of the rows between two of these inverses, which is valid under a misspecified
-        model [2]_. "bootstrap" draws targets from the fitted mixture, refits from the fitted
-        parameters and matches the experts [3]_: it does not need a large number of rows.
+        They are those of experts with a linear predictor and of the gate, given the data of the
+        fit. See "Standard errors and summaries" in the user guide. There are three methods:
 
-        A fit stops by `tol`, a little before the maximum, where standard errors hold. "observed"
-        and "sandwich" therefore continue EM to the maximum, on a copy. The estimates are those of
-        the fit, or those at the maximum if one of them has moved by more than 0.01 standard errors;
-        `max_shift` is the largest of these distances. Given other rows than those of the fit, they
-        invert the information at the fitted parameters.
+        - "observed" inverts the negative Hessian of the penalised log-likelihood [1]_. This is a
+          normal approximation to the posterior, with the penalties as priors. With penalties near
+          zero it is maximum likelihood.
+        - "sandwich" puts the outer product of the scores of the rows between two of these inverses.
+          It is valid under a misspecified model [2]_.
+        - "bootstrap" draws targets from the fitted mixture, refits from the fitted parameters and
+          matches the experts [3]_. It is slower, and does not need a large number of rows.
+
+        A fit stops by `tol`, a little before the maximum, at which standard errors are valid. The
+        first two methods therefore continue EM to the maximum, on a copy. The estimates are those
+        of the fit, or those at the maximum if one has moved by more than 0.01 standard errors.
+        Given other rows than those of the fit, they invert the information at the fitted
+        parameters.
 
         Parameters
         ----------
@@ -101,26 +104,26 @@ class ReportingMixin(CriteriaMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the fit; they count rows.
         method : {"observed", "sandwich", "bootstrap"}, default="observed"
-            Method of the covariance.
+            Method of the covariance, see above.
         gate_reference : int, default=None
-            Expert against which the coefficients of the gate are log odds. By default they sum to
-            zero over the experts, as `gate_coef_` does.
+            Expert against which the coefficients of the gate are log odds. None for coefficients
+            that sum to zero over the experts, as `gate_coef_` does.
         n_bootstrap : int, default=200
-            Refits of the bootstrap.
+            Refits of the bootstrap: 50 to 200 for standard errors, 1000 for intervals.
         random_state : int, RandomState instance or None, default=None
-            Source of randomness of the bootstrap.
+            Source of randomness of the bootstrap. An integer makes the result reproducible.
         n_jobs : int, default=None
-            Refits to run in parallel.
+            Refits to run in parallel; -1 for all processors, None for one.
         verbose : int, default=0
-            Whether the bootstrap shows its progress.
+            1 prints the progress of the bootstrap, 0 nothing.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the fit.
         units : array-like of shape (n_samples,), default=None
             Units of the fit. The sandwich is then that of independent units, and the bootstrap
             draws all rows of a unit from one expert.
         cluster : array-like of shape (n_samples,), default=None
-            Labels of clusters, such as schools or customers, whose rows may depend on each other in
-            ways that the mixture does not model; for `method="sandwich"` [4]_. None for rows, or
+            For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
+            may depend on each other in ways that the mixture does not model [4]_. None for rows, or
             units, that are independent.
 
         Returns
@@ -131,14 +134,23 @@ class ReportingMixin(CriteriaMixin):
         Raises
         ------
         ValueError
-            If the experts or the gate lack `SupportsInference` or `SupportsGateInference` of
-            `skmoe.protocols`, as estimators do; if rows are routed (`top_k`); if a base model was
-            fitted; if the bootstrap cannot draw targets; or if a parameter is invalid.
+            If the mixture has no standard errors: experts that are estimators, an average of
+            starts, a base model, or `top_k`. Experts and gates of your own need `SupportsInference`
+            and `SupportsGateInference` of `skmoe.protocols`. Also if the bootstrap cannot draw
+            targets, or a parameter is invalid.
 
         Warns
         -----
         ConvergenceWarning
-            If no maximum was found, or the rows are not those of the fit.
+            If the penalised likelihood of these rows has no maximum at the estimates: the rows are
+            not those of the fit, or the model has too many parameters for them.
+        UserWarning
+            If units were given to `fit`, but not here.
+
+        See Also
+        --------
+        summary : The coefficients as a text, with criteria.
+        skmoe.inspection.CoefficientsDisplay : The coefficients with their intervals, as a picture.
 
         References
         ----------
@@ -207,6 +219,8 @@ class ReportingMixin(CriteriaMixin):
     ) -> Summary:
         """Experts, gate, criteria and coefficients of the fit, as a text.
 
+        See "A summary, line by line" in the user guide.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
@@ -217,7 +231,7 @@ class ReportingMixin(CriteriaMixin):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the fit.
         level : float, default=0.95
-            Confidence of the intervals.
+            Confidence of the intervals, in (0, 1).
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the fit.
         units : array-like of shape (n_samples,), default=None
@@ -228,13 +242,25 @@ class ReportingMixin(CriteriaMixin):
         Returns
         -------
         summary : Summary
-            To be printed, or read by `to_frame`, `facts`, `experts` and `inference`.
+            To be printed, or read by `to_frame`, `facts`, `experts` and `inference`. Its notes
+            explain the numbers, and report if the rows are not those of the fit.
 
         Raises
         ------
         ValueError
             If only one of X and y is given, or if parameters of `inference` are given for a mixture
             without standard errors.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As `inference` does.
+        UserWarning
+            If units were given to `fit`, but not here.
+
+        See Also
+        --------
+        skmoe.inspection.export_text : The fit as equations.
 
         Examples
         --------
@@ -298,13 +324,28 @@ class ReportingMixin(CriteriaMixin):
             experts : ndarray
                 Predictions of the experts: `predict_experts`.
             slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
-                For experts with a linear predictor: the derivative of their means by the features
-                (of classes: of their log odds), averaged with the probabilities of the gate. It is
-                the effect of a small change of a feature under a fixed gate.
+                For experts with a linear predictor: the derivative of their means by the features,
+                averaged with the probabilities of the gate. It is the effect of one unit more of a
+                feature, for small changes and under a fixed gate. For classes it is that of their
+                log odds, of `classes_[1]` if there are two.
             gate_effect : ndarray of the shape of `slope`
                 For such a regression under a gate with slopes: the effect of the same change
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of
                 `predict`.
+
+        See Also
+        --------
+        skmoe.inspection.PredictionDisplay : The prediction of one row as a picture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
+        >>> moe.explain([[-2.0], [2.0]])["slope"].round(1)
+        array([[ 1.],
+               [-1.]])
         """
         given = {} if offset is None else {"offset": offset}
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)

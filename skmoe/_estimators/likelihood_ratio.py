@@ -48,8 +48,8 @@ class LikelihoodRatioTest:
     """Fits of K and of K + 1 experts for the test, by a validated estimator.
 
     Of several starts the one with the largest likelihood is kept, not the one with the largest
-    lower bound: under penalties that may be a fit with an expert that has no rows, of which the
-    likelihood is that of fewer experts.
+    lower bound. Under penalties the latter may be a fit in which an expert has no rows, with the
+    likelihood of fewer experts.
     """
 
     def __init__(self, estimator: Any, n_experts: int, n_rows: int) -> None:

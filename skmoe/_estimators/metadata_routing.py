@@ -48,8 +48,8 @@ def _experts_by_name(expert: Any) -> dict[str, Any]:
 def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:
     """Routed arguments; those of a pipeline's steps as `step__argument`.
 
-    The fit is called with routing disabled, so that weights are passed to the last step whatever
-    the steps request.
+    The fit is called with routing disabled, so that weights are passed to the last step for any
+    requests of the steps.
     """
     if not isinstance(expert, Pipeline) or not arguments:
         return dict(arguments)

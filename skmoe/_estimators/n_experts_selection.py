@@ -4,8 +4,8 @@ Numbers are tried in increasing order until several in succession bring no impro
 experts collapse. Each fit starts from the previous one, with the experts of the lowest likelihood
 split in two.
 
-Trials see the distinct rows with their total weights, as fits do, in an order that does not depend
-on that of the rows: copies of a row are in one fold, and weights are numbers of rows.
+Like fits, trials use the distinct rows with their total weights, in an order that does not depend
+on that of the rows. So copies of a row are in one fold, and weights are numbers of rows.
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ class ObservedRowsMixin:
     ) -> Any:
         """Probability that each expert generated each observed row, or each unit.
 
+        It is the gate probability times the density of y under the expert, divided by the sum over
+        the experts. Responsibilities of training rows are optimistic for flexible experts, and with
+        a `base`.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -51,7 +55,7 @@ class ObservedRowsMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
@@ -65,6 +69,20 @@ class ObservedRowsMixin:
         -----
         UserWarning
             If units were given to `fit`, but not here.
+
+        See Also
+        --------
+        predict_gate : The probabilities given the features only.
+        skmoe.inspection.ResponsibilitiesDisplay : Usage of the experts as a picture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> bool(moe.responsibilities([[-2.0]], [2.0]).max() > 0.99)
+        True
         """
         data = X, y, sample_weight, offset
         rows, labels = self._validate_unit_rows("responsibilities", data, units)
@@ -95,7 +113,7 @@ class ObservedRowsMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         units : array-like of shape (n_samples,), default=None
-            Units of the rows, as in `fit`; None for a unit of each row.
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in their units, the powers of their densities. Without units they
             make no difference.
@@ -110,6 +128,20 @@ class ObservedRowsMixin:
         -----
         UserWarning
             If y is None, or if units were given to `fit`, but not here.
+
+        See Also
+        --------
+        skmoe.metrics.log_density_scorer : The mean of these, for cross-validation.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> likely, unlikely = moe.score_samples([[-2.0], [-2.0]], [2.0, 5.0])
+        >>> bool(likely > unlikely)
+        True
         """
         if y is None:
             warnings.warn(

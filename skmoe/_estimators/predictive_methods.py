@@ -28,6 +28,10 @@ class PredictiveMixin:
     ) -> PredictiveDistribution:
         """Predictive distribution of y, for each row a mixture of those of the experts.
 
+        Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
+        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods.
+        See "Distributions and calibration" in the user guide.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -35,20 +39,33 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
         distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
-            A mixture of normals, of distributions of counts, or of any families, with `mean`,
-            `std`, `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs`; see
-            `skmoe.distributions`.
+            A mixture of normals, of distributions of counts, or of any families.
 
         Raises
         ------
         ValueError
             If the experts have no predictive distribution.
+
+        See Also
+        --------
+        skmoe.inspection.CalibrationDisplay : Whether the distributions agree with observed values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+        >>> dist = moe.predict_dist([[-2.0], [2.0]])
+        >>> dist.mean.round(1), dist.interval(0.9).shape
+        (array([2., 2.]), (2, 2))
         """
         return self._distribution("predict_dist", X, offset, gate_proba)
 
@@ -56,7 +73,7 @@ class PredictiveMixin:
     def predict_interval(
         self, X: Any, coverage: float = 0.9, offset: Any = None, gate_proba: Any = None
     ) -> Array:
-        """Central prediction interval.
+        """Central prediction interval of each row: as much probability below it as above it.
 
         Parameters
         ----------
@@ -68,8 +85,8 @@ class PredictiveMixin:
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -80,6 +97,16 @@ class PredictiveMixin:
         ------
         ValueError
             If the coverage is outside (0, 1), or the experts have no predictive distribution.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+        >>> moe.predict_interval([[2.0]], coverage=0.9).round(1)
+        array([[1.9, 2.1]])
         """
         check_coverage(coverage)
         return self._distribution("predict_interval", X, offset, gate_proba).interval(coverage)
@@ -88,19 +115,19 @@ class PredictiveMixin:
     def predict_quantile(
         self, X: Any, q: Any = 0.5, offset: Any = None, gate_proba: Any = None
     ) -> Array:
-        """Quantiles of y.
+        """Quantiles of y, such as its median, for each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Features.
         q : float or array-like of shape (n_quantiles,), default=0.5
-            Probabilities in (0, 1).
+            Probabilities in (0, 1), such as `[0.1, 0.5, 0.9]`. 0.5 is the median.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -123,7 +150,7 @@ class PredictiveMixin:
         offset: Any = None,
         gate_proba: Any = None,
     ) -> Array:
-        """Random draws of y.
+        """Random draws of y for each row, from the predictive distribution.
 
         Parameters
         ----------
@@ -132,12 +159,12 @@ class PredictiveMixin:
         n_samples : int, default=1
             Draws for each row.
         random_state : int, RandomState instance or None, default=None
-            Source of randomness.
+            Source of randomness. An integer makes the draws reproducible.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------

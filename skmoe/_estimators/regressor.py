@@ -26,126 +26,126 @@ def _supports_partial_fit(estimator: Any) -> bool:
 class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
-    The density of y given x is :math:`\sum_k g_k(x) f_k(y; \beta_k^T x)`: a gate :math:`g`,
-    softmax-linear in x, gives the probability of each regime, and each regime has a regression of
-    its own, the expert [1]_. The conditional distribution :math:`f_k` is normal, or of another
-    `family`. Gate and experts are trained together by EM, on the penalised log-likelihood [2]_.
+    The density of y given x is :math:`\sum_k g_k(x) f_k(y; \beta_k^T x)`. The gate :math:`g`, a
+    softmax of linear functions of x, gives the probability of each regime. Each regime has an
+    expert, a regression of its own [1]_, with a normal distribution :math:`f_k` or another
+    `family`. EM trains gate and experts together, by the penalised log-likelihood [2]_. See "The
+    model" in the user guide, and "Ten lines to a picture" in the gallery.
 
     Parameters
     ----------
     n_experts : int or {"auto", "bic", "icl"}, default=4
-        Number of experts. "auto" tries 1, 2, 3, ... on part of the rows and takes the smallest
-        number whose log density of the other rows is within a standard error of the best; "bic"
-        and "icl" take the number with the smallest criterion.
+        Number of experts, typically 2 to 10. "auto" tries 1, 2, 3, ... and takes the smallest
+        number whose held-out log-likelihood is within one standard error of the best. It costs
+        about four fits, and is a good first choice. "bic" and "icl" minimise these criteria.
     expert : {"linear", "tree"}, estimator, object or list, default="linear"
-        The form of the mean of each expert: a linear predictor, a regression tree, or any
-        scikit-learn regressor that accepts `sample_weight`; one for all, or a list with one for
-        each. Experts that are estimators are cross-fitted. An object of `skmoe.protocols.Experts`
-        has a density of its own.
+        Form of the mean of each expert: a linear predictor (interpretable), a regression tree
+        (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
+        experts, or a list with one for each. Experts that are estimators are cross-fitted. An
+        object of `skmoe.protocols.Experts` has a density of its own.
     family : str, Family or list, default="normal"
-        The conditional distribution of y under an expert: "normal", "student_t" (heavy tails),
-        "lognormal" or "gamma" (positive values), "poisson" or "negative_binomial" (counts), "zero"
-        (the value 0) or "uniform" (any value in the range of y, for outliers); an object of
-        `skmoe.families` such as `StudentT(df=4)`; or a list with one for each expert, such as
-        `["zero", "poisson", "poisson"]` for a zero-inflated mixture. The mean of lognormal and
-        gamma experts and of counts has a log link. In lists that contain "zero" and continuous
-        families the density is with respect to the sum of Lebesgue measure and the point mass.
-        Experts that are estimators predict the mean of y, and have one family that has a link.
+        Conditional distribution of y under an expert: "normal" for any numbers, "student_t" if
+        there are outliers, "lognormal" or "gamma" for positive numbers, "poisson" or
+        "negative_binomial" for counts, "ordinal" for ratings. Further: "zero" (the value 0),
+        "uniform" (any value in the range of y). An object of `skmoe.families` has options, such as
+        `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]` for
+        excess zeros. Counts, "lognormal" and "gamma" have a log link. Experts that are estimators
+        predict the mean of y; they need one family for all, not "ordinal", "zero" or "uniform".
     specialize : bool, default=True
-        False fits every entry of the list `expert` once to all rows, as a whole model, and trains
-        the gate alone, on out-of-fold densities: stacking with weights that depend on the features
-        [5]_. Entries may be mixtures, with their whole predictive distribution. `n_experts` is the
-        length of the list then, `n_init` is not used, and `gate_alpha=10` is a good value.
+        False stacks whole models: each entry of the list `expert` is fitted once to all rows, and
+        the gate alone is trained, on out-of-fold densities [5]_. Entries may be mixtures.
+        `n_experts` is then the length of the list, `n_init` is not used, and `gate_alpha=10` is a
+        good value. See "stacking" in the user guide.
     gate : {"softmax", "constant"} or gate object, default="softmax"
-        The probability of each expert given the features. "constant" gives every row the same
-        probabilities: a mixture of regressions. An object must derive from `skmoe.protocols.Gate`.
+        Probability of each expert given the features. "constant" gives all rows the same
+        probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.
     base : regressor or None, default=None
-        A model to build on, such as boosted trees. The mixture models the out-of-fold residuals of
-        `base`, and the gate also uses its predictions; predictions and distributions are those of
-        both together. It must accept `sample_weight`. Under a log link its predictions, which must
-        be positive, are factors of the means of the experts; with an `offset` it is fitted to y per
-        unit of exposure. Experts of other links are refused.
+        A model to build on, such as boosted trees, that accepts `sample_weight`. The mixture models
+        its out-of-fold residuals, and the gate also uses its predictions. Predictions and
+        distributions are those of both together. Under a log link the experts multiply the
+        predictions of the base, which must be positive; with an `offset` the base is fitted to y
+        per unit of exposure. Experts of other links are refused.
     alpha : float, "auto", "ard" or None, default=None
-        L2 penalty on the slopes of each expert with a linear predictor, for standardised features:
-        of linear experts as in `Ridge`; typically 0.01 to 100. "auto" finds it by maximising the
-        evidence, "ard" finds one for each feature and drops features that no expert needs [3]_
-        [4]_. None for "auto", or for 10 on a `base`. Intercepts are free.
+        L2 penalty on the slopes of each linear predictor, for standardised features, as in `Ridge`;
+        intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
+        evidence. "ard" finds a penalty for each feature, and drops features that no expert needs
+        [3]_ [4]_. None is "auto", or 10 on a `base`.
     gate_alpha : float, "auto", "ard" or None, default=None
-        L2 penalty on the slopes of the gate, for standardised features; found as `alpha` is. None
-        for "auto", or for 1 on a `base` or with experts that are estimators or objects.
+        L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
+        the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
+        with experts that are estimators or objects.
     gate_features, expert_features : array-like, default=None
-        Columns that the gate and the experts use: names, indices or a boolean mask; None for all.
-        Parametric experts may use none, `expert_features=[]`: a latent class model.
+        Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
+        boolean mask; None for all. Parametric experts may use none, `expert_features=[]`.
     gate_aggregate : {None, "mean", "first"}, default=None
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
     shared_features : array-like, default=None
-        Columns whose slope is common to all experts with a linear predictor: names, indices or a
-        boolean mask, among those of `expert_features`; None for none.
+        Columns with the same slope in all experts, among the `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
-        Cross-fitting of experts that are estimators: responsibilities and noise variances are
-        computed from out-of-fold predictions. "auto" uses 5 folds (2 for whole models of more than
-        20 000 rows), an integer that many; "oob" uses out-of-bag predictions, which every expert
-        must have (`oob_score=True`); False uses those of the training rows. Not for linear experts.
+        Folds of experts that are estimators, whose responsibilities and noise variances come from
+        out-of-fold predictions. With "auto" there are 5 folds, or 2 for whole models of more than
+        20 000 rows. With "oob", out-of-bag predictions, experts need `oob_score=True`. False uses
+        predictions of training rows, for experts that cannot overfit.
     top_k : int, default=None
-        Largest number of experts of a row, in training and in prediction; None for all. It may
-        exceed a number of experts that is chosen by the fit.
+        Largest number of experts with a positive weight for a row, in training and in prediction;
+        None for all. It may exceed a number of experts that is selected by the fit.
     balance : float, default=0.0
-        Weight of a pseudo-observation with uniform responsibilities that is added to each row for
-        the gate. It favours equal use of the experts.
+        Strength of load balancing: for the gate each row counts as `1 + balance` rows, the further
+        ones shared equally by all experts. 0 is off; try 0.01 to 0.1 if experts lose their rows.
     dispersion : {"per_expert", "shared"}, default="per_expert"
         Whether each expert has dispersion parameters of its own, such as its noise variance.
     dispersion_prior : float or "auto", default=10.0
-        Strength, in rows, of the inverse-gamma prior on each noise variance, squared scale,
-        variance of log(y) or inverse shape; counts and ratings have none. Its scale is estimated
-        from the data. Zero is maximum likelihood, in which an expert can collapse on a few rows.
-        "auto" estimates both from the dispersions of the experts (Smyth 2004, see the user guide).
+        Strength, in rows, of the inverse-gamma prior on each noise variance, or other dispersion
+        (counts and ratings have none). Try 1 to 100; raise it if an expert fits a few rows exactly.
+        0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
+        prior is estimated from the data, and with "auto" also its strength: see "Penalties".
     init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
-        Start of EM: leaves of a tree with linear models, k-means on features and target, leaves of
-        a regression tree, random cuts, or responsibilities of shape (n_samples, n_experts). "auto"
-        is a linear tree for up to 8 experts and k-means for more, and takes the others in turn when
-        `n_init` is larger.
+        Initialisation of EM: leaves of a tree with linear models, k-means on features and target,
+        leaves of a regression tree, or random cuts. With "auto" it is "linear_tree" for up to 8
+        experts and "kmeans" for more; further starts take the others in turn. Or responsibilities,
+        of shape (n_samples, n_experts).
     n_init : int, default=4
-        Number of starts, at most 10 000.
+        Number of starts, at most 10 000. Try 1 to 20: more are slower, and can be better.
     combine : {"best", "best_converged", "average"}, default="best"
-        "best": all starts are run for a few iterations, the better half of them for more, and so on
-        until the best is left (successive halving). "best_converged": all starts are run until they
-        converge, and the best is kept; it takes longer, and the starts can be compared. "average":
-        the predictive densities of all starts, each run until it converges, are averaged: one
-        mixture of `n_init * n_experts` experts, which predicts better and is harder to read.
+        With "best" all starts are run for a few iterations, the better half for more, and so on
+        until one is left. With "best_converged" all are run until they converge, which is slower,
+        but the starts can be compared. With "average" the predictive densities of all starts are
+        averaged, which predicts better; the `n_init * n_experts` experts are harder to read.
     max_iter : int, default=300
-        Largest number of iterations of EM, with those of the search of penalties.
+        Largest number of EM iterations, with those of the search of penalties. Raise it if `fit`
+        gives a `ConvergenceWarning`.
     tol : float, default=1e-4
-        EM ends when the penalised log-likelihood per row still to be gained falls below `tol`, by
-        Aitken's estimate.
+        EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
+        estimate, is below `tol`. Try 1e-3 for speed, 1e-6 for accurate coefficients.
     warm_start : bool, default=False
         Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
-        same rows a fit with parametric experts continues as if the previous one had not ended,
-        bit for bit, unless `max_iter` cut the comparison of the starts short (15 iterations for two
-        starts, 45 for four) or experts had collapsed, which a fit re-initialises at its end.
-        Experts that are estimators continue from their models if data, folds and estimators are
-        the same; otherwise they are fitted to the responsibilities of the previous fit.
+        same rows parametric experts continue bit for bit, unless experts had collapsed or
+        `max_iter` ended the comparison of the starts (15 iterations for two, 45 for four).
+        Experts that are estimators continue if data, folds and estimators are the same; otherwise
+        they are fitted to the responsibilities of the previous fit.
     half_life : float, default=None
-        For `partial_fit`: number of rows, or total weight, after which the weight of old rows is
-        halved, so that the mixture follows a stream that changes. None weighs all rows equally.
+        For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
+        such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts.
+        Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
-        Starts, or fits of estimators, to run in parallel by joblib. The result is the same.
+        Starts, or fits of estimators, to run in parallel by joblib; -1 for all processors, None for
+        one. The result is the same.
     verbose : int, default=0
-        1 prints a line for each start, 2 for each iteration.
+        0 prints nothing, 1 a line for each start, 2 a line for each iteration.
 
     Attributes
     ----------
     base_ : estimator or None
         The fitted base model.
     n_experts_ : int
-        Number of experts; with `combine="average"` those of all starts, start by start.
+        Number of experts; with `combine="average"` of all starts together, start by start.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged; with `specialize=False` one for each expert, fitted to all rows.
+        predictions are averaged. With `specialize=False` one for each expert, fitted to all rows.
     coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. They are no effects on `predict`, for which see `explain`: give
@@ -153,10 +153,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Dispersion of experts of other families: the squared scale of "student_t", in the squared
-        units of y; the variance of log(y) of "lognormal"; the inverse shape of "gamma", whose
-        variance is `dispersion_` times the squared mean; that of "negative_binomial", whose
-        variance is the mean plus `dispersion_` times the squared mean. NaN for experts without.
+        Dispersion of experts of other families; NaN for experts without. Squared scale of
+        "student_t", in squared units of y; variance of log(y) of "lognormal"; inverse shape of
+        "gamma". The variance of "gamma" is `dispersion_` times the squared mean, and that of
+        "negative_binomial" is larger by the mean.
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     alpha_, gate_alpha_ : float or ndarray
@@ -165,20 +165,19 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     dispersion_prior_ : float
         Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Variance of y about the mean of each expert with normal noise, in the squared units of y:
-        out-of-fold for estimators, NaN for those with a density of their own, as mixtures have.
+        Variance of y about the mean of each expert with normal noise, in squared units of y. Of
+        estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
-        If the number was selected: numbers tried, and held-out log densities or minus criteria.
+        If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
-        Names of the columns of `gate_coef_`: those of X (`"x0"`, `"x1"`, ... without names). Where
-        experts accept missing values or categories, the gate uses numbers instead: columns with
-        missing values replaced by their medians, `"missingindicator_size"` for the missing values
-        of `"size"`, and `"city_rome"` for a category of `"city"`.
+        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values are
+        replaced by medians, with an indicator column such as "missingindicator_size". Categories
+        have a column each, such as "city_rome".
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
@@ -192,8 +191,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_ : ndarray of shape (n_init,)
-        Lower bound of each start when it was dropped or selected. Only those of starts that have
-        converged can be compared.
+        Lower bound of each start when it was dropped or selected. Compare only starts that have
+        converged (`start_converged_`).
     start_converged_ : ndarray of bool of shape (n_init,)
         Whether EM converged in each start, before it was dropped or selected.
     start_traces_ : list of ndarray
@@ -208,7 +207,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     families_ : list of Family of length n_experts
         Families of experts with `family` other than "normal", in the units of y.
     link_ : str
-        Link of parametric experts: "identity" or "log"; "" if it differs between the experts.
+        Link of parametric experts: "identity", "log" or "logit"; "" if they differ.
     n_units_ : int
         Number of units, if `fit` was given any.
     n_features_in_ : int
@@ -219,13 +218,14 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     See Also
     --------
     MixtureOfExpertsClassifier : Mixture of logistic regressions.
-    sklearn.mixture.GaussianMixture : Mixture without covariates.
+    skmoe.recipes.strong_regressor : A stack of models that predicts better.
+    skmoe.inspection.export_text : The fit as equations.
+    skmoe.metrics.log_density_scorer : The score for grid searches.
 
     Notes
     -----
     Missing values are accepted if every expert accepts them, as trees do; otherwise impute them in
-    a pipeline. Products with a dense X in single precision are computed in single precision, and
-    everything else in double precision.
+    a pipeline. Only products with a dense X in single precision are computed in single precision.
 
     References
     ----------
@@ -327,15 +327,15 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     ) -> Self:
         """Learn from a batch of a stream by online EM.
 
-        The mixture is initialised on the first batch, of at least `n_experts` rows, and again
-        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows, which
-        are stored until then; a row of weight two counts twice. After `fit`, learning continues
-        from the fit. Parameters other than `half_life` are those of the first call.
+        The first batch needs at least `n_experts` rows. The mixture is initialised on it, and again
+        whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows. Rows
+        are stored until then. After `fit`, learning continues from the fit. Parameters other than
+        `half_life` are those of the first call.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. They are standardised by their running moments.
+            Features of the batch. They are standardised by their running moments.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Target.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -367,7 +367,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     @supports_dask
     def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:
-        """Mean of the mixture.
+        """Mean of y for each row: the means of the experts, weighted by the gate.
 
         Parameters
         ----------
@@ -376,8 +376,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors, as in `fit`; None for 0.
         gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts, such as `responsibilities(...).rows(units)` of units whose
-            history is known. None for those of the gate.
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
 
         Returns
         -------
@@ -390,7 +390,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     @supports_dask
     def predict_experts(self, X: Any, offset: Any = None) -> Array:
-        """Mean of each expert.
+        """Mean of y under each expert.
 
         Parameters
         ----------
@@ -424,7 +424,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Returns
         -------
         score : float
-            R squared.
+            R squared, at most 1; 0 is the score of the mean of y.
         """
         return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
 

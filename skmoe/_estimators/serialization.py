@@ -1,9 +1,9 @@
 """Fitted mixtures as plain documents: dicts for JSON, with a version and a checksum.
 
 A document contains numbers and names of types. Only types of a known list are constructed when it
-is read: those of this package, of the registered families and gates, and of their parameters; and
-only attributes of a fit are set, once they agree with each other. Unlike a pickle it runs no code
-of its author, and it does not depend on the layout of the modules.
+is read: those of this package, of the registered families and gates, and of their parameters. Only
+attributes of a fit are set, once they agree with each other. Unlike a pickle it runs no code of its
+author, and it does not depend on the layout of the modules.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If experts, gate or a parameter have no plain form, if a parameter is not valid, or if
-            there are other fitted attributes than those of a fit that has ended.
+            If experts, gate or a parameter have no plain form, as estimators have none: use skops
+            or joblib. Also if a parameter is not valid, or the fit has not ended.
 
         Examples
         --------
@@ -106,9 +106,12 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If it is not such a document, if it is damaged, of another version, or of another
-            estimator; if an attribute is not one of a fit, or does not agree with the others in
-            shape or value; or if a parameter is not valid.
+            If it is not such a document, is damaged or edited, or is of another version or another
+            estimator. Types, shapes and values of parameters and attributes are checked.
+
+        See Also
+        --------
+        to_dict : It writes the document, and has an example.
         """
         estimator: Self = from_document(cls, document)
         return estimator

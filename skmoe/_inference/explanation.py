@@ -29,6 +29,7 @@ class Explanation(FrameRepr, dict[str, Array]):
 
     Returned by the method `explain` of a fitted estimator; it is not constructed by hand. It is a
     dict of arrays, which are attributes too. Which of the four there are depends on the mixture.
+    See "Predictions of single rows" in the user guide.
 
     Attributes
     ----------

@@ -11,7 +11,8 @@ LEVEL = 0.05
 class NExpertsTest:
     """Bootstrap likelihood-ratio test of K experts against K + 1.
 
-    Returned by `skmoe.model_selection.n_experts_test`; it is not constructed by hand.
+    Returned by `skmoe.model_selection.n_experts_test`; it is not constructed by hand. See "How many
+    experts" in the user guide.
 
     Attributes
     ----------
@@ -33,6 +34,17 @@ class NExpertsTest:
     n_failed_searches : int
         Number of bootstrap samples to which no fit of K + 1 experts had a larger likelihood than
         that of K, after several searches. Their statistics count as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import n_experts_test
+    >>> X = np.linspace(-2, 2, 40)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=1, n_init=1)
+    >>> result = n_experts_test(moe, X, np.abs(X[:, 0]), n_bootstrap=1, random_state=0)
+    >>> result.n_experts, len(result.replicates)
+    (1, 1)
     """
 
     def __init__(

@@ -45,11 +45,9 @@ MIN_NAME_WIDTH = 20
 class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
-    Returned by the method `inference` of a fitted estimator. Terms without a standard error have
-    NaN there, and `reasons` gives the reason: "separated" where a vector of coefficients has fewer
-    effective rows than coefficients, "not determined" where the data do not identify a direction,
-    "at its bound" where a dispersion is at a bound, "dropped" for features with an infinite
-    penalty (`alpha="ard"`), and "fixed" for constant features and the reference of the gate.
+    Returned by the method `inference` of a fitted estimator. See "Reading a fit" in the user guide.
+    Terms without a standard error have NaN there, and a reason in `reasons`, which the notes of
+    `summary` explain.
 
     Attributes
     ----------
@@ -61,7 +59,8 @@ class Inference(FrameRepr):
     covariance : ndarray of shape (n_terms, n_terms)
         Covariance of the estimates.
     reasons : list of str of length n_terms
-        Why a term has no standard error; empty if it has one.
+        Why a term has no standard error: "separated", "not determined", "at its bound", "dropped"
+        (`alpha="ard"`) or "fixed" (also the reference of the gate); empty if it has one.
     method : str
         Method of the covariance.
     replicates : ndarray of shape (n_bootstrap, n_terms) or None
@@ -69,12 +68,21 @@ class Inference(FrameRepr):
     is_dispersion : ndarray of bool of shape (n_terms,)
         Terms that are logs of dispersion parameters, such as noise variances.
     has_ratio : ndarray of bool of shape (n_terms,)
-        Slopes of experts with a log link, whose exponentials are ratios of means, for one unit more
-        of the feature, and of ratings, whose exponentials are odds ratios.
+        Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
+        link, of odds for ratings.
     max_shift : float
-        Largest distance of a fitted coefficient from its value at the maximum of the penalised
-        likelihood, in standard errors. Above 0.01 the estimates are those at the maximum. NaN for
-        the bootstrap.
+        Largest distance, in standard errors, of a fitted coefficient from its value at the maximum
+        of the penalised likelihood. Above 0.01 the estimates are those at the maximum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+    >>> inference = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y).inference(X, y)
+    >>> inference.conf_int(0.95).shape == (len(inference.terms), 2)
+    True
     """
 
     def __init__(
@@ -124,8 +132,7 @@ class Inference(FrameRepr):
         -------
         intervals : ndarray of shape (n_terms, 2)
             By the normal approximation, or of the bootstrap: quantiles reflected about the
-            estimate, which corrects for the bias of penalties (Davison and Hinkley 1997, Bootstrap
-            Methods and their Application, chapter 5).
+            estimate, which corrects the bias of penalties (Davison and Hinkley 1997, chapter 5).
 
         Raises
         ------
@@ -150,8 +157,8 @@ class Inference(FrameRepr):
         Returns
         -------
         frame : pandas.DataFrame
-            Indexed by part, response and name. Where experts have a log link or ratings, "ratio",
-            "ratio lower" and "ratio upper" are the exponentials of their slopes and intervals.
+            Indexed by part, response and name. Under a log link and for ratings, "ratio", "ratio
+            lower" and "ratio upper" are the exponentials of slopes and intervals.
 
         Raises
         ------
@@ -183,7 +190,7 @@ class Inference(FrameRepr):
 
 @dataclass(frozen=True, eq=False)
 class ExpertSummary:
-    """Summary of an expert.
+    """Summary of an expert, in the attribute `experts` of a `Summary`.
 
     Attributes
     ----------
@@ -222,6 +229,8 @@ class ExpertSummary:
 class Summary:
     """Summary of a fitted mixture, to be printed or read by its attributes.
 
+    Returned by the method `summary`. See "A summary, line by line" in the user guide.
+
     Attributes
     ----------
     title : str
@@ -235,10 +244,19 @@ class Summary:
     level : float
         Confidence of the intervals.
     gate : str
-        What the coefficients of the gate are. Of two experts the text has the log odds of one
-        against the other, and `inference` and `to_frame` have both logits, half as large.
+        What the coefficients of the gate are. For two experts the text has the log odds of one
+        against the other; `inference` and `to_frame` have both logits, half as large.
     notes : list of str
         How to read the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> [expert.kind for expert in moe.summary().experts]
+    ['linear', 'linear']
     """
 
     def __init__(

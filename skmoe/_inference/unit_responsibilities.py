@@ -18,7 +18,8 @@ class UnitResponsibilities(FrameRepr):
     """Probability that each expert generated the rows of each unit.
 
     Returned by `responsibilities` with `units`. It serves predictions for rows of units whose
-    history is known, as in `predict(X, gate_proba=table.rows(units))`.
+    history is known, as in `predict(X, gate_proba=table.rows(units))`. See "Predictions for units
+    with a history" in the user guide.
 
     Attributes
     ----------

@@ -1,9 +1,9 @@
 """Initial responsibilities, from partitions of the joint space of features and target.
 
-An initializer takes standardised features X (n, p), targets Y (m, n) (one row for each output or
-class), weights (n,), the number of experts and a random generator, and returns the expert of each
-row. The rows are distinct and in the order of `unique_weighted_rows`, so that the partition depends
-neither on the order of the user's rows nor on duplicates.
+An initializer takes standardised features X (n, p), targets Y (m, n), weights (n,), the number of
+experts and a random generator. Targets have a row for each output or class. It returns the expert
+of each row. The rows are distinct and in the order of `unique_weighted_rows`, so that the partition
+depends neither on the order of the user's rows nor on duplicates.
 """
 
 from __future__ import annotations

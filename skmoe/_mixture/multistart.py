@@ -1,8 +1,7 @@
 """Multiple starts: short runs of EM from each start, longer ones from the best [1]_.
 
-Successive halving [2]_: after each round the worse half of the runs is dropped and the others get
-twice as many iterations, since the lower bound after a few iterations predicts the final one
-poorly.
+Successive halving [2]_: after each round the worse half of the runs is dropped, and the others get
+twice as many iterations. The lower bound after a few iterations predicts the final one poorly.
 
 References
 ----------

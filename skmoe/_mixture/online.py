@@ -1,10 +1,10 @@
 """Online EM: M-steps from exponentially averaged sufficient statistics [1]_.
 
 The sufficient statistics of the batches are averaged with decaying weights, and the M-step uses the
-average. For gates and experts without a closed-form M-step the log-likelihood of a batch is
-replaced by a quadratic surrogate, whose Hessian is at least a fraction of the bound of Böhning and
-Lindsay [2]_; surrogates are additive, as statistics are [3]_. Predictions use an average of the
-parameters over the batches, in which early batches are forgotten [4]_.
+average. For gates and experts without a closed-form M-step a quadratic surrogate replaces the
+log-likelihood of a batch. Its Hessian is at least a fraction of Böhning and Lindsay's bound [2]_.
+Surrogates are additive, as statistics are [3]_. Predictions use an average of the parameters over
+the batches, in which early batches are forgotten [4]_.
 
 Features and target are standardised by their running moments. When the moments change, statistics
 and parameters are rescaled exactly.

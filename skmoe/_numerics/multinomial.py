@@ -156,9 +156,9 @@ class SymmetricFactor:
 def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
     """Factorization of a `softmax_hessian` with a ridge penalty.
 
-    Returns a lower Cholesky factor in contrast coordinates, or a `SymmetricFactor` of more than
-    `FEW_CLASSES` classes; a list of these for the Hessians of several experts; or the pair of a
-    `SoftmaxHessian` and the diagonal of its penalised contrasts.
+    Of a matrix it is a lower Cholesky factor in contrast coordinates, or a `SymmetricFactor` for
+    more than `FEW_CLASSES` classes. Of the Hessians of several experts it is a list of these. Of a
+    `SoftmaxHessian` it is the pair of it and the diagonal of its penalised contrasts.
     """
     if isinstance(hessian, SoftmaxHessian):
         return hessian, np.square(basis.T) @ hessian.diagonal() + ridge

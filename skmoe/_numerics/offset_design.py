@@ -47,6 +47,14 @@ def split_offset(design: Any) -> tuple[Any, Array | float]:
         The design matrix.
     offset : float or ndarray of shape (n_rows,) or (n_outputs, n_rows)
         What is added to the linear predictor of each row; 0.0 without an offset.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.protocols import split_offset
+    >>> matrix, offset = split_offset(np.ones((4, 2)))
+    >>> matrix.shape, offset
+    ((4, 2), 0.0)
     """
     if isinstance(design, OffsetDesign):
         return design.matrix, design.offset

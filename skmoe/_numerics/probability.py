@@ -31,8 +31,8 @@ def underflow_to_zero(function: FunctionT) -> FunctionT:
 def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
 
-    Normalised, they are the sparse responsibilities that maximise the free energy in the E-step
-    [1]_. Of equal values the first ones are kept.
+    Normalised, they are the sparse responsibilities that maximise the variational lower bound in
+    the E-step [1]_. Of equal values the first ones are kept.
 
     References
     ----------

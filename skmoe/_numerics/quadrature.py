@@ -42,8 +42,8 @@ def sum_points(first: Array, n_counts: Array) -> tuple[Array, Array]:
     """Points and weights (SUM_ORDER, ...) of sums over n_counts whole numbers from `first` on.
 
     Up to SUM_ORDER numbers are summed one by one. More are replaced by the points of the rule of
-    Gauss and Legendre for the integral, with weights that make the sums of polynomials of a degree
-    below SUM_ORDER exact: sum and integral differ by as much as those of the interpolating one.
+    Gauss and Legendre for the integral. The weights make the sums of polynomials of a degree below
+    SUM_ORDER exact: sum and integral differ by as much as those of the interpolating polynomial.
     """
     index = np.arange(SUM_ORDER).reshape(-1, *([1] * first.ndim))
     nodes = SUM_NODES.reshape(index.shape)

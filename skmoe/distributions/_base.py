@@ -126,8 +126,8 @@ class RowMixtures(ABC):
         Parameters
         ----------
         y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            Where to look: one value for each row, or several. A first axis of length one serves
-            all rows.
+            Values at which the density is computed: one for each row, or several along a second
+            axis. A first axis of length one serves all rows: pass a grid as `grid[None]`.
 
         Returns
         -------
@@ -260,7 +260,7 @@ class RowMixtures(ABC):
         size : int, default=None
             Number of draws for each row; None draws one and leaves its axis out.
         random_state : int, RandomState instance or None, default=None
-            Source of randomness.
+            Source of randomness. An integer makes the draws reproducible.
 
         Returns
         -------

@@ -99,6 +99,18 @@ class PoissonComponents(NamedTuple):
         Probabilities of the components, which sum to one.
     mean : ndarray of shape (n_components, n_outputs, n_rows)
         Means of the components.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import PoissonComponents, predictive_distribution
+    >>> parts = PoissonComponents(np.ones((1, 2)), np.full((1, 1, 2), 3.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var
+    array([3., 3.])
     """
 
     weight: Array
@@ -138,6 +150,19 @@ class NegativeBinomialComponents(NamedTuple):
     dispersion : ndarray of shape (n_components, n_outputs, n_rows)
         Dispersions of the components; the variance is mean + dispersion * mean^2. Dispersion 0 is
         the Poisson.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import NegativeBinomialComponents, predictive_distribution
+    >>> mean, dispersion = np.full((1, 1, 2), 3.0), np.ones((1, 1, 2))
+    >>> parts = NegativeBinomialComponents(np.ones((1, 2)), mean, dispersion)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var
+    array([12., 12.])
     """
 
     weight: Array

@@ -42,12 +42,11 @@ class CountMixtureDistribution(RowMixtures):
     """Mixtures of distributions of counts, one for each row and output.
 
     The components are negative binomials, of which Poissons are those without dispersion. Outputs
-    share the weights.
+    share the weights. See "Distributions and calibration" in the user guide.
 
-    Rows come first in every array. Where there are several values for each row (quantiles, draws,
-    bounds of an interval) their axis is the second one; the axis of the outputs is the last one and
-    is absent if the target has one dimension. All answers are for each output by itself. Counts are
-    returned as floats.
+    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
+    interval) are the second axis. The outputs are the last axis, which is absent if the target has
+    one dimension. Each output is treated by itself. Counts are returned as floats.
 
     Parameters
     ----------
@@ -65,6 +64,11 @@ class CountMixtureDistribution(RowMixtures):
     ValueError
         If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
         or a mean or dispersion is negative or not finite.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
 
     Examples
     --------

@@ -84,6 +84,18 @@ class GammaComponents(NamedTuple):
         Means of the components.
     shape : ndarray of shape (n_components, n_outputs, n_rows)
         Shapes of the components; the variance is mean^2 / shape.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import GammaComponents, predictive_distribution
+    >>> parts = GammaComponents(np.ones((1, 2)), np.full((1, 1, 2), 3.0), np.full((1, 1, 2), 2.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var
+    array([4.5, 4.5])
     """
 
     weight: Array

@@ -21,14 +21,15 @@ from skmoe.distributions._rows import map_rows, mixture_weights
 class GeneralMixtureDistribution(RowMixtures):
     """Mixtures of components of any families, one for each row and output.
 
-    Rows come first in every array that is returned. Where there are several values for each row
-    (quantiles, draws, bounds of an interval) their axis is the second one; the axis of the outputs
-    is the last one and is absent for a single output. All answers are for each output by itself.
+    Rows come first in every array that is returned. Several values for each row (quantiles, draws,
+    bounds of an interval) are the second axis. The outputs are the last axis, which is absent for a
+    single output. Each output is treated by itself.
 
-    Continuous and discrete components may be mixed, such as a point mass at zero and a gamma. The
-    density is the one with respect to Lebesgue measure plus a unit mass at each value that has a
-    probability: at such a value it is this probability (also given by `pmf`), and elsewhere the
-    density of the continuous components.
+    Continuous and discrete components may be mixed, such as a point mass at zero and a gamma.
+    Densities are then with respect to the sum of Lebesgue measure and a unit mass at each value
+    that has a probability. At such a value `pdf` and `pmf` are this probability, and elsewhere
+    `pdf` is the density of the continuous components. See "Distributions and calibration" in the
+    user guide.
 
     Parameters
     ----------
@@ -49,6 +50,11 @@ class GeneralMixtureDistribution(RowMixtures):
     ------
     ValueError
         If the shapes do not match, a weight is negative or the weights of a row do not sum to one.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    CountMixtureDistribution : Mixtures of distributions of counts.
 
     Notes
     -----
@@ -134,8 +140,9 @@ class GeneralMixtureDistribution(RowMixtures):
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
 
         All rows are solved at once, by Newton's method on the log probability of the smaller tail,
-        kept within a bracket that starts with the quantiles of the components and is halved where
-        Newton's step would leave it. A quantile at a value that has a probability is that value.
+        kept within a bracket. The bracket starts with the quantiles of the components, and is
+        halved where Newton's step would leave it. A quantile at a value that has a probability is
+        that value.
 
         Parameters
         ----------
@@ -175,8 +182,8 @@ class GeneralMixtureDistribution(RowMixtures):
         """Continuous ranked probability score of observed values.
 
         It is the mean of the scores of the components, in closed form [1]_, less the integral of
-        the variance of their distribution functions, which is computed by Gauss-Legendre rules
-        between quantiles of the components, to a relative 1e-8.
+        the variance of their distribution functions. Gauss-Legendre rules between quantiles of the
+        components compute this integral, to a relative 1e-8.
 
         Parameters
         ----------

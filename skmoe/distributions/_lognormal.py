@@ -74,6 +74,18 @@ class LogNormalComponents(NamedTuple):
         Means of log y.
     log_std : ndarray of shape (n_components, n_outputs, n_rows)
         Standard deviations of log y.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import LogNormalComponents, predictive_distribution
+    >>> parts = LogNormalComponents(np.ones((1, 2)), np.zeros((1, 1, 2)), np.ones((1, 1, 2)))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).median.round(6)
+    array([1., 1.])
     """
 
     weight: Array

@@ -63,6 +63,18 @@ class NormalComponents(NamedTuple):
         Means of the components.
     std : ndarray of shape (n_components, n_outputs, n_rows)
         Standard deviations of the components.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import NormalComponents, predictive_distribution
+    >>> parts = NormalComponents(np.ones((1, 2)), np.zeros((1, 1, 2)), np.full((1, 1, 2), 2.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var
+    array([4., 4.])
     """
 
     weight: Array
@@ -97,9 +109,14 @@ class NormalComponents(NamedTuple):
 class MixtureDistribution(RowMixtures):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.
 
-    Rows come first in every array. Where there are several values for each row (quantiles, draws,
-    bounds of an interval) their axis is the second one; the axis of the outputs is the last one and
-    is absent if the target has one dimension. All answers are for each output by itself.
+    Rows come first in every array. Several values for each row (quantiles, draws, bounds of an
+    interval) are the second axis. The outputs are the last axis, which is absent if the target has
+    one dimension. Each output is treated by itself.
+
+    The properties `mean`, `std`, `var`, `median` and `mode` are arrays: `dist.mean`, not
+    `dist.mean()`. The methods `pdf`, `cdf`, `ppf`, `interval`, `crps` and `rvs` are called. See
+    "Distributions and calibration" in the user guide, and "Intervals that adapt to the noise" in
+    the gallery.
 
     Parameters
     ----------
@@ -115,6 +132,11 @@ class MixtureDistribution(RowMixtures):
     ValueError
         If the shapes do not match, a weight is negative or the weights of a row do not sum to one,
         or a standard deviation is not positive.
+
+    See Also
+    --------
+    CountMixtureDistribution : Mixtures of distributions of counts.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
 
     Examples
     --------
@@ -165,8 +187,8 @@ class MixtureDistribution(RowMixtures):
         """Quantiles, to 1e-10 in probability.
 
         All rows are solved at once, by Newton's method on the log probability, kept within a
-        bracket that starts with the quantiles of the components and is halved where Newton's step
-        would leave it.
+        bracket. The bracket starts with the quantiles of the components, and is halved where
+        Newton's step would leave it.
 
         Parameters
         ----------

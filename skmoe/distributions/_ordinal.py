@@ -115,6 +115,19 @@ class OrdinalComponents(NamedTuple):
         The values of y, sorted; they are the same for all rows.
     probabilities : ndarray of shape (n_components, n_outputs, n_levels, n_rows)
         Probabilities of the values, which sum to one over the levels.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import OrdinalComponents, predictive_distribution
+    >>> probabilities = np.full((1, 1, 4, 2), 0.25)
+    >>> parts = OrdinalComponents(np.ones((1, 2)), np.array([1.0, 2.0, 3.0, 4.0]), probabilities)
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([2.5, 2.5])
     """
 
     weight: Array

@@ -47,6 +47,18 @@ class PointMassComponents(NamedTuple):
         Probabilities of the components, which sum to one.
     value : ndarray of shape (n_components, n_outputs, n_rows)
         The value of y that each component takes with probability one.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import PointMassComponents, predictive_distribution
+    >>> parts = PointMassComponents(np.ones((1, 2)), np.full((1, 1, 2), 5.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([5., 5.])
     """
 
     weight: Array

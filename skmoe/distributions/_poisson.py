@@ -1,8 +1,8 @@
 """The Poisson distribution, for arrays of points and means that broadcast.
 
-Accurate for means from the smallest positive numbers to 1e8 and beyond, and in the tails: where
-`scipy.special.gammainc` gives up its series too early (means above 1e6, about five standard
-deviations above the mean) or probabilities underflow, continued fractions take its place.
+Accurate for means from the smallest positive numbers to 1e8 and beyond, and in the tails. Continued
+fractions replace `scipy.special.gammainc` where it ends its series too early, for means above 1e6
+and about five standard deviations above the mean, and where probabilities underflow.
 
 References
 ----------
@@ -199,8 +199,8 @@ def _sum_points(first: Array, last: Array, larger: Array, smaller: Array) -> Arr
     """The same sum over many counts, from points that are several counts apart.
 
     A function that changes slowly has the same sum over all counts as over wider steps: by
-    Poisson's summation formula both are its integral, with an error that is less than the round-off
-    for steps of up to half a standard deviation.
+    Poisson's summation formula both are its integral. For steps of up to half a standard deviation
+    the error is less than the round-off.
     """
     step = (last - first) / N_POINTS
     points = first + step * np.arange(N_POINTS + 1)[:, None]

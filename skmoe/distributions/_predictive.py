@@ -24,6 +24,9 @@ def predictive_distribution(
 ) -> PredictiveDistribution:
     """Predictive distribution of a mixture of experts.
 
+    The method `predict_dist` of the regressor calls it. You need it for components that you make
+    yourself: see "Write your own expert" in the documentation.
+
     Parameters
     ----------
     parts : sequence of components
@@ -39,6 +42,24 @@ def predictive_distribution(
         The first if all components are normal, the second if all are distributions of counts:
         Poissons, negative binomials and point masses at zero. The weights are those of the
         components times those of their expert.
+
+    See Also
+    --------
+    MixtureDistribution : Mixtures of normals.
+    CountMixtureDistribution : Mixtures of distributions of counts.
+    GeneralMixtureDistribution : Mixtures of other families, and of several.
+
+    Examples
+    --------
+    Two experts with the means 0 and 4, and one row, which is of the second one in three of four
+    cases:
+
+    >>> import numpy as np
+    >>> from skmoe.distributions import NormalComponents, predictive_distribution
+    >>> one = np.ones((1, 1, 1))
+    >>> parts = [NormalComponents(one[0], mean * one, one) for mean in (0.0, 4.0)]
+    >>> predictive_distribution(parts, np.array([[0.25], [0.75]]), single_output=True).mean
+    array([3.])
     """
     parts, gate_prob = flatten_components(parts, gate_prob)
     if all(isinstance(part, NormalComponents) for part in parts):

@@ -180,6 +180,18 @@ class StudentTComponents(NamedTuple):
         Scales of the components.
     df : ndarray of shape (n_components, n_outputs, n_rows)
         Degrees of freedom. The variance is infinite up to 2, and the mean does not exist up to 1.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import StudentTComponents, predictive_distribution
+    >>> parts = StudentTComponents(np.ones((1, 2)), *np.ones((2, 1, 1, 2)), np.full((1, 1, 2), 4.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).var.round(6)
+    array([2., 2.])
     """
 
     weight: Array

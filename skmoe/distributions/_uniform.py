@@ -64,6 +64,18 @@ class UniformComponents(NamedTuple):
         Lower ends of the components.
     high : ndarray of shape (n_components, n_outputs, n_rows)
         Upper ends of the components, larger than the lower ones.
+
+    See Also
+    --------
+    predictive_distribution : The mixture of the components of several experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.distributions import UniformComponents, predictive_distribution
+    >>> parts = UniformComponents(np.ones((1, 2)), np.zeros((1, 1, 2)), np.full((1, 1, 2), 6.0))
+    >>> predictive_distribution([parts], np.ones((1, 2)), single_output=True).mean
+    array([3., 3.])
     """
 
     weight: Array

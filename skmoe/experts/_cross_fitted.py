@@ -4,7 +4,7 @@ A flexible estimator fits its training rows so closely that in-sample residuals 
 noise variance to zero, and EM would stop at the initial partition. So each expert is fitted on all
 folds but one and predicts the held-out fold; responsibilities, noise and gate use only these
 out-of-fold predictions. A refit is accepted only if it does not decrease the expert's contribution
-to the objective, so that the lower bound increases whatever the estimator does.
+to the objective, so that the lower bound increases for any estimator.
 
 The models of the folds are kept, and an expert is their average, which has less variance than one
 refit on all rows, at no extra fit (Barrow and Crone 2013, Crogging, IJCNN).

@@ -50,22 +50,29 @@ class LinearExperts(Experts):
     The prior of each expert is conjugate: slopes :math:`\beta \mid \sigma^2 \sim N(0, \sigma^2 /
     \alpha)` on standardised features with a free intercept, and :math:`\sigma^2` inverse gamma with
     shape :math:`\nu_0 / 2` and scale :math:`\nu_0 s_0^2 / 2`. The prior on the variance bounds the
-    likelihood, which is unbounded without it [1]_. The M-step is one Newton step. It
-    leads to the mode if the Gram matrices are new; old ones serve for some steps, as all curvatures
-    do.
+    likelihood, which is unbounded without it [1]_. The M-step is one Newton step. It is exact if
+    the Gram matrices are new; like all curvatures they are kept for several iterations.
+
+    In a `MixtureOfExpertsRegressor` these are the experts of `expert="linear"`. See
+    "The model" in the user guide.
 
     Parameters
     ----------
     alpha : float, default=1.0
-        L2 penalty on the slopes, as in a ridge regression of each expert.
+        L2 penalty on the slopes, as in a ridge regression of each expert, typically 0.01 to 100.
     shared_dispersion : bool, default=False
         Whether the experts share one noise variance.
     dispersion_prior : float, default=10.0
-        Strength :math:`\nu_0` of the prior on each variance, in rows.
+        Strength :math:`\nu_0` of the prior on each variance, in rows, typically 1 to 100; 0 for
+        none.
     noise_variance : tuple of float, default=(1.0,)
-        Scale :math:`s_0^2` of that prior for each output.
+        Scale :math:`s_0^2` of that prior for each output, for y of variance one; set by the fit.
     variance_floor : tuple of float, default=(1e-6,)
-        Smallest variance allowed for each output.
+        Smallest variance allowed for each output, for y of variance one; set by the fit.
+
+    See Also
+    --------
+    GeneralizedLinearExperts : Experts with other distributions of y.
 
     References
     ----------

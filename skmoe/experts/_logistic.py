@@ -58,13 +58,20 @@ class LogisticExperts(Experts):
     of scikit-learn's `LogisticRegression` with `C=1/alpha` on standardised features: on the one
     coefficient vector of two classes, on the symmetric coefficients of more.
 
+    In a `MixtureOfExpertsClassifier` these are the experts of `expert="linear"`. See
+    "The model" in the user guide.
+
     Parameters
     ----------
     alpha : float, default=1.0
-        L2 penalty on the slopes; intercepts are free. Zero lets coefficients grow without limit
-        where an expert separates its classes.
+        L2 penalty on the slopes for standardised features, typically 0.1 to 100; intercepts are
+        free. Zero lets coefficients grow without limit where an expert separates its classes.
     n_classes : int, default=2
-        Number of classes.
+        Number of classes; set by the fit.
+
+    See Also
+    --------
+    LinearExperts : Linear regressions.
 
     Examples
     --------

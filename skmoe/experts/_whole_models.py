@@ -36,7 +36,7 @@ from skmoe.experts._estimator_params import AllRows, EstimatorParams
 
 
 class FitObserver(Protocol):
-    """Observer of the fits, which is told number and name of a model."""
+    """Observer of the fits, which gets number and name of each model."""
 
     def start(self, k: int, name: str) -> None:
         """Called before the fits of model k."""

@@ -22,6 +22,17 @@ class Family(ABC):
     :math:`\theta_1, ..., \theta_T`. Families are frozen dataclasses, whose fields are their options
     and what they take from the data of the fit. All methods work element by element: `y` (m, n) and
     `predictor` (..., m, n) broadcast, and `log_dispersion` is a sequence of T arrays (..., m, 1).
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Poisson
+    >>> family = Poisson()
+    >>> family.mean(np.log([[1.0, 2.0]]), ()).round(6)
+    array([[1., 2.]])
+    >>> family.in_support(np.array([[0.0, 0.5]]))
+    array([[ True, False]])
     """
 
     # Name in the parameter `family`.

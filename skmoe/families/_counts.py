@@ -56,6 +56,15 @@ class _CountFamily(Family):
 class Poisson(_CountFamily):
     r"""Poisson distribution with mean :math:`\exp(\eta)` [1]_.
 
+    Use it, as `family="poisson"`, for counts. The variance of an expert is its mean. Counts in
+    different times or areas have the log of the exposure as `offset` in `fit`. See "Counts in two
+    regimes" in the gallery.
+
+    See Also
+    --------
+    NegativeBinomial : Counts with a larger variance.
+    Zero : An expert for excess zeros.
+
     References
     ----------
     .. [1] P. McCullagh and J. A. Nelder (1989), "Generalized Linear Models", 2nd edition, Chapman
@@ -94,8 +103,13 @@ class Poisson(_CountFamily):
 class NegativeBinomial(_CountFamily):
     r"""Negative binomial distribution with mean :math:`\mu = \exp(\eta)` [1]_.
 
-    The variance is :math:`\mu + \alpha \mu^2`; the dispersion :math:`\alpha`, the inverse of the
-    size, is zero for the Poisson distribution.
+    Use it, as `family="negative_binomial"`, for counts whose variance is larger than the mean. The
+    variance is :math:`\mu + \alpha \mu^2`; the dispersion :math:`\alpha`, the inverse of the size,
+    is zero for the Poisson distribution. See "Families" in the user guide.
+
+    See Also
+    --------
+    Poisson : Counts whose variance is the mean.
 
     References
     ----------

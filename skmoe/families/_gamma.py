@@ -19,7 +19,13 @@ from skmoe.protocols import Dispersion
 class Gamma(Family):
     r"""Gamma distribution with mean :math:`\mu = \exp(\eta)` and variance :math:`\phi \mu^2` [1]_.
 
-    The dispersion :math:`\phi` is the inverse of the shape.
+    Use it, as `family="gamma"`, for positive values such as costs and times, whose standard
+    deviation is proportional to the mean. The dispersion :math:`\phi` is the inverse of the shape.
+    See "Frequency times cost of claims" in the gallery.
+
+    See Also
+    --------
+    LogNormal : Positive values with a heavier tail.
 
     References
     ----------

@@ -19,7 +19,15 @@ LOG_VARIANCE_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 
 @dataclass(frozen=True)
 class Normal(Family):
-    """Normal distribution, whose mean is the linear predictor.
+    """Normal distribution, whose mean is the linear predictor: `family="normal"`, the default.
+
+    Its dispersion is the noise variance of each expert, `noise_variance_`. If a few rows are far
+    from the others, use `StudentT`. See "Families" in the user guide.
+
+    See Also
+    --------
+    StudentT : Heavy tails.
+    LogNormal : Positive values.
 
     Examples
     --------
@@ -81,8 +89,13 @@ class Normal(Family):
 class LogNormal(Family):
     r"""Lognormal distribution: :math:`\log y` is normal, and its mean is the linear predictor [1]_.
 
-    The mean of y is :math:`\exp(\eta + \sigma^2 / 2)`; the dispersion is :math:`\sigma^2`, the
-    variance of the logarithm. The median is :math:`\exp(\eta)`.
+    Use it, as `family="lognormal"`, for positive values such as prices and times. The mean of y is
+    :math:`\exp(\eta + \sigma^2 / 2)`; the dispersion is :math:`\sigma^2`, the variance of the
+    logarithm. The median is :math:`\exp(\eta)`. See "Families" in the user guide.
+
+    See Also
+    --------
+    Gamma : Positive values with a lighter tail, whose mean is the exponential.
 
     References
     ----------

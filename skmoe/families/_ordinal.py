@@ -32,13 +32,20 @@ MAX_EXPONENT = 700.0
 class Ordinal(Family):
     r"""Cumulative logit model for ordered values :math:`v_1 < v_2 < \dots < v_L` [1]_.
 
-    The log odds of :math:`y > v_l` are :math:`\eta - c_l`, with thresholds :math:`0 = c_1 < c_2 <
-    \dots`, which an expert has in common for all rows. With two values it is a logistic regression.
+    Use it, as `family="ordinal"`, for ratings and scores. The log odds of :math:`y > v_l` are
+    :math:`\eta - c_l`, with thresholds :math:`0 = c_1 < c_2 < \dots`, which are the same for all
+    rows of an expert. With two values it is a logistic regression. See "Families" in the user
+    guide.
 
     Parameters
     ----------
     values : tuple of float, default=()
-        The possible values, 2 to 30; empty for the distinct values of y in the fit.
+        The possible values, 2 to 30, such as `(1.0, 2.0, 3.0, 4.0, 5.0)`; empty for the distinct
+        values of y in the fit.
+
+    See Also
+    --------
+    skmoe.MixtureOfExpertsClassifier : Classes without an order.
 
     References
     ----------

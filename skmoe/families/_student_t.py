@@ -28,14 +28,22 @@ MIN_DF = 0.1
 class StudentT(Family):
     r"""Student's t distribution about the linear predictor, robust against outliers [1]_.
 
-    The dispersion is the square of the scale, :math:`\sigma^2`: the variance is :math:`\sigma^2
-    \nu / (\nu - 2)` for more than two degrees of freedom :math:`\nu`, and infinite otherwise.
+    Use it, as `family="student_t"`, where a few rows are far from the others: see "Outliers" in the
+    user guide and in the gallery. The dispersion is the square of the scale, :math:`\sigma^2`. The
+    variance is :math:`\sigma^2 \nu / (\nu - 2)` for more than two degrees of freedom :math:`\nu`,
+    and infinite otherwise.
 
     Parameters
     ----------
     df : float or None, default=None
         Degrees of freedom :math:`\nu`, at least 0.1, typically 3 to 10; None estimates them for
-        each expert, between 0.5 and 1000. Few degrees of freedom are heavy tails.
+        each expert, between 0.5 and 1000. Few degrees of freedom are heavy tails; with 30 and more
+        the distribution is nearly normal.
+
+    See Also
+    --------
+    Normal : Without heavy tails.
+    Uniform : An expert of its own for outliers.
 
     References
     ----------

@@ -16,8 +16,14 @@ from skmoe.families._base import Family
 class Zero(Family):
     """The point mass at zero: an expert whose rows are all 0.
 
-    With counts it makes a zero-inflated mixture [1]_; with positive continuous values a mixture of
-    a point mass and densities, whose likelihood is taken with respect to the sum of both measures.
+    Use it in a list of families: `family=["zero", "poisson"]` is a zero-inflated mixture [1]_, and
+    `family=["zero", "gamma"]` is for costs that are often 0. The density of the latter is with
+    respect to the sum of Lebesgue measure and the point mass: a row of 0 counts with its
+    probability. See "More zeros than a Poisson distribution has" in the gallery.
+
+    See Also
+    --------
+    NegativeBinomial : Counts with a larger variance.
 
     References
     ----------
@@ -70,10 +76,17 @@ class Zero(Family):
 class Uniform(Family):
     """Uniform distribution over the range of y: a component of outliers [1]_.
 
+    Use it in a list of families, such as `family=["normal", "normal", "uniform"]`. See "Outliers"
+    in the user guide and in the gallery.
+
     Parameters
     ----------
     low, high : tuple of float, default=()
-        Range of each output; empty for the range of the rows of the fit.
+        Range of each output, in the units of y; empty for the range of the rows of the fit.
+
+    See Also
+    --------
+    StudentT : Heavy tails in every expert.
 
     References
     ----------

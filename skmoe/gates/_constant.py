@@ -29,6 +29,13 @@ class ConstantStatistics(NamedTuple):
 class ConstantGate(Gate):
     """The same probabilities for all rows: a mixture of regressions [1]_.
 
+    Use it, as `gate="constant"`, where regimes overlap in the features and only y separates them.
+    There is no penalty. See "Choosing experts, gate and number" in the user guide.
+
+    See Also
+    --------
+    SoftmaxGate : Probabilities that depend on the features.
+
     References
     ----------
     .. [1] R. E. Quandt and J. B. Ramsey (1978), "Estimating mixtures of normal distributions and

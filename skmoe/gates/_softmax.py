@@ -59,11 +59,17 @@ class SoftmaxGate(Gate):
     ----------
     alpha : float, default=1.0
         L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
-        squares is subtracted from the log-likelihood. Intercepts are not penalised.
+        squares is subtracted from the log-likelihood. Intercepts are not penalised. Try 0.1 to 100;
+        raise it if the gate follows noise.
     transformer : transformer or None, default=None
-        Transformer of the gate's features (`gate_features`), such as splines for boundaries between
-        experts that are not linear. It is fitted with the mixture; its output columns are named in
-        `gate_feature_names_`.
+        Transformer of the gate's features (`gate_features`), such as `SplineTransformer()` for
+        curved borders between the experts. It is fitted with the mixture; its output columns are
+        named in `gate_feature_names_`. None for linear borders. See "Nonlinear borders" in the user
+        guide.
+
+    See Also
+    --------
+    ConstantGate : The same probabilities for all rows.
 
     References
     ----------

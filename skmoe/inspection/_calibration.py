@@ -45,6 +45,8 @@ class CalibrationDisplay:
     95 % of such fractions, at each point, under calibrated distributions; rows that are spread vary
     less. Rows of the fit give an optimistic result.
 
+    See "Calibration" in the user guide, and "Intervals that adapt to the noise" in the gallery.
+
     Parameters
     ----------
     pit : ndarray of shape (n_samples,)
@@ -136,7 +138,7 @@ class CalibrationDisplay:
         target : int, default=None
             Index of the output, if there are several.
         n_bins : int, default=10
-            Bins of the histogram.
+            Bins of the histogram; 10 to 20 for some hundred rows and more.
         offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Offset of the linear predictors of the rows, as in `fit`; None for 0.
         ax : matplotlib axes or array-like of two, default=None
@@ -192,7 +194,7 @@ class CalibrationDisplay:
             Their limits from the left, such as `cdf_left` of the distributions of
             `skmoe.distributions`. None for continuous distributions.
         n_bins : int, default=10
-            Bins of the histogram.
+            Bins of the histogram; 10 to 20 for some hundred rows and more.
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         **kwargs : dict
@@ -224,7 +226,7 @@ class CalibrationDisplay:
         ax : matplotlib axes or array-like of two, default=None
             Axes to draw on; a single one is replaced by two. None for new ones.
         n_bins : int, default=10
-            Bins of the histogram.
+            Bins of the histogram; 10 to 20 for some hundred rows and more.
         **kwargs : dict
             Passed to matplotlib's `stairs` for the histogram.
 

@@ -55,7 +55,8 @@ class CoefficientsDisplay:
     or log odds of two classes or of ratings, are drawn as ratios on a logarithmic axis. Features
     that a penalty of their own has dropped (`alpha="ard"`) have a cross at zero.
 
-    An interval that is much longer than the others is cut, and ends in an arrow.
+    An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
+    the user guide, and "Reading a fit by its pictures" in the gallery.
 
     Parameters
     ----------
@@ -219,9 +220,9 @@ class CoefficientsDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If no expert has coefficients, a feature, the class or the output is missing or
-            unknown, there is not one name for each feature or expert, the level is not between 0
-            and 1, or `max_features` is not a positive integer.
+            If no expert has coefficients, if a feature, the class or the output is missing or
+            unknown, or if there is not one name for each feature or expert. Also if the level is
+            not between 0 and 1, or `max_features` is not a positive integer.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

@@ -24,16 +24,17 @@ class ConvergenceDisplay:
     """Lower bounds of EM after each iteration, for every start.
 
     The final run is the thick line, each start a thin one. A start that has converged has a filled
-    mark at its end, one that was dropped before has an open one: only ends with filled marks can be
-    compared, and those that are close together found the same optimum. With
-    `combine="best_converged"` all starts converge. The selected start is part of the final run.
+    mark at its end, one that was dropped before has an open one. Only ends with filled marks can be
+    compared: those that are close together found the same optimum. With `combine="best_converged"`
+    all starts converge. The selected start is part of the final run. See "How it is fitted" in the
+    user guide.
     In fits of more than 20 000 distinct rows the starts ran on a sample, whose lower bounds differ
     a little from those of all rows.
 
     Parameters
     ----------
     lower_bounds : ndarray of shape (n_iter,)
-        Penalised log-likelihood per row after each iteration of the final run.
+        Penalised log-likelihood per row, in nats, after each iteration of the final run.
     start_traces : list of ndarray
         The same of each start.
     start_converged : ndarray of bool of shape (n_starts,), default=None
@@ -55,6 +56,10 @@ class ConvergenceDisplay:
         Marks at the ends of the others.
     legend_ : matplotlib legend
         Legend.
+
+    See Also
+    --------
+    NumberOfExpertsDisplay : Scores of the numbers of experts that a fit tried.
 
     Examples
     --------

@@ -34,7 +34,7 @@ def draw_curves(
 ) -> list[Any]:
     """A collection of lines for each expert, with the probability of the gate as opacity.
 
-    Markers along the curves tell experts apart without colours. A category has a horizontal line.
+    Markers along the curves distinguish experts without colours. A category has a horizontal line.
     """
     from matplotlib.collections import LineCollection
 

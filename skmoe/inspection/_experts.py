@@ -58,7 +58,7 @@ class ExpertsDisplay:
     rows of that class, marks at the bottom the other rows.
 
     Several features make a grid, with a display for each in `panels`; the arrays are then those of
-    the first one.
+    the first one. See "Displays" in the user guide, and "Regimes in one variable" in the gallery.
 
     Parameters
     ----------
@@ -215,14 +215,12 @@ class ExpertsDisplay:
             Nominal coverage of the predictive intervals of a regressor. None for no band, as is
             required for experts without a predictive distribution.
         adjust : bool, default=False
-            Whether the rows of a regressor are drawn as partial residuals: the difference between
-            the prediction of their expert with the other features at the medians and that at their
-            own values is added to y.
+            Whether the rows of a regressor are drawn as partial residuals: y plus the change of
+            their expert's prediction if the other features move to the medians.
         grid_resolution : int, default=200
             Points of the curves.
         subsample : int, default=1000
-            Largest number of rows to show, drawn at random; None for all. With `units` it is not
-            used.
+            Largest number of rows to show, drawn at random; None for all. Not used with `units`.
         random_state : int, RandomState instance or None, default=None
             Source of randomness of the rows or units shown.
         feature_names : list of str of length n_features, default=None
@@ -257,9 +255,9 @@ class ExpertsDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If the feature, the class or the output is missing or unknown, the coverage is not
-            between 0 and 1, the experts have no predictive distribution for a band, or a number of
-            points, rows or units is not an integer of at least two.
+            If a feature, the class or the output is missing or unknown, if the coverage is not
+            between 0 and 1, or if the experts have no predictive distribution for a band (use
+            `coverage=None`). Also if a number of points, rows or units is not at least two.
 
         Warns
         -----

@@ -72,7 +72,7 @@ class GateDisplay:
     the deciles of the features in the data.
 
     Several panels make a grid, with a display for each in `panels`; the arrays are then those of
-    the first one.
+    the first one. See "Displays" in the user guide, and "Regimes in one variable" in the gallery.
 
     Parameters
     ----------
@@ -203,9 +203,9 @@ class GateDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a panel has more than two features, one is unknown or constant, one of two features
-            is not numeric, there is not one name for each expert, or the resolution is not an
-            integer of at least two.
+            If a panel has more than two features, if one is unknown or constant, or if one of two
+            features is not numeric. Also if there is not one name for each expert, or the
+            resolution is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

@@ -42,7 +42,8 @@ class ImportanceDisplay:
 
     Bars are decreases of the mean log density of y when a feature is permuted: in the whole
     mixture, in the input of the experts only, and in that of the gate only. Error bars are standard
-    deviations over the permutations. See `permutation_importance_by_part`.
+    deviations over the permutations. See `permutation_importance_by_part`, "Displays" in the user
+    guide, and "Reading a fit by its pictures" in the gallery.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class ImportanceDisplay:
         max_features : int, default=12
             Largest number of features that are drawn, the most important ones.
         n_repeats : int, default=5
-            Permutations of each feature.
+            Permutations of each feature, typically 5 to 30: more are slower, and more precise.
         random_state : int, RandomState instance or None, default=None
             Source of randomness of the permutations.
         sample_weight : array-like of shape (n_samples,), default=None

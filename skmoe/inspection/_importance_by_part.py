@@ -37,10 +37,10 @@ def permutation_importance_by_part(
     """Permutation importance of each feature for the gate, for the experts, and for both.
 
     The importance is the decrease of the mean log density (of classes, log probability) of the
-    observed y when the values of the feature are permuted over the rows [1]_: in the input of the
-    gate only, in that of the experts only, and in both. The two parts need not add up to the whole.
-    Importances of features that depend on each other are those of predictions for rows that may not
-    exist, and share their effects.
+    observed y when the values of the feature are permuted over the rows [1]_. They are permuted in
+    the input of the gate only, in that of the experts only, and in both. The two parts need not add
+    up to the whole. Features that depend on each other share their effects: a permutation makes
+    rows that may not exist. See "Displays" in the user guide.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def permutation_importance_by_part(
     features : array-like, default=None
         Features to permute: names, indices or a boolean mask; None for all.
     n_repeats : int, default=5
-        Permutations of each feature.
+        Permutations of each feature, typically 5 to 30: more are slower, and more precise.
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the permutations.
     sample_weight : array-like of shape (n_samples,), default=None

@@ -37,7 +37,8 @@ def export_mermaid(
 
     Edges lead from the features through the gate, with the features of the largest effects, to the
     experts, with their shares of the rows or units, and to the prediction. The text renders as a
-    diagram in the README of a repository, in a block of code whose language is mermaid.
+    diagram in the README of a repository, in a block of code whose language is mermaid. See
+    "Displays" in the user guide.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def export_mermaid(
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose standard deviations make the slopes of different features comparable. Without
-        them the features of the gate are not ranked, and not named.
+        Rows whose standard deviations make the slopes of different features comparable; pass it by
+        name. Without them the features of the gate are not ranked, and not named.
     max_features : int, default=3
         Largest number of features to name at the gate.
 

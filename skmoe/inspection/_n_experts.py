@@ -15,14 +15,16 @@ class NumberOfExpertsDisplay:
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
     Error bars are standard errors of the differences from the best score. The number selected is
-    the smallest whose bar reaches the best score, the dashed line.
+    the smallest whose bar reaches the best score, the dashed line. With "bic" and "icl" there are
+    no bars, and the best score is selected. See "How many experts" in the user guide, and "How many
+    experts?" in the gallery.
 
     Parameters
     ----------
     tried : array-like of shape (n_numbers,)
         Numbers of experts.
     scores : array-like of shape (n_numbers,)
-        Mean log density of held-out rows, or the negative criterion; greater is better.
+        Held-out log-likelihood per row, or the negative criterion; larger is better.
     chosen : int
         The number selected.
     score_name : str
@@ -44,6 +46,11 @@ class NumberOfExpertsDisplay:
         The standard errors.
     legend_ : matplotlib legend
         Legend.
+
+    See Also
+    --------
+    skmoe.model_selection.n_experts_test : A test of K experts against K + 1.
+    ConvergenceDisplay : Lower bounds of EM for every start.
 
     Examples
     --------

@@ -43,8 +43,8 @@ class PredictionDisplay:
     """One prediction: its distribution as a mixture of experts, and contributions of the features.
 
     Left: for a regressor the predictive density, and below it the density under each expert times
-    its gate probability, of which it is the sum; for counts and ratings their probabilities as
-    bars, and values with a probability of their own, such as an excess of zeros, as bars on an axis
+    its gate probability, of which it is the sum. Counts and ratings have their probabilities as
+    bars. Values with a probability of their own, such as an excess of zeros, are bars on an axis
     whose height is a probability of one. Lines mark the prediction, which is the mean, and the
     observed value. For a classifier the probabilities of the classes, each the sum of those under
     the experts times their gate probabilities.
@@ -56,7 +56,7 @@ class PredictionDisplay:
     the two predictions exactly. With many steps they are integrated gradients [1]_: path integrals
     of the `gate_effect` and `slope` of `explain`. Categories, of which the mean row has the most
     frequent, and missing values change half-way. A remainder beyond round-off would have a bar of
-    its own.
+    its own. See "Displays" in the user guide, and "Reading a fit by its pictures" in the gallery.
 
     Parameters
     ----------
@@ -228,9 +228,9 @@ class PredictionDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If X has no such row, the class or the output is missing or unknown, the coverage is not
-            between 0 and 1, y has another length than X, a number is not an integer in its range,
-            or the experts have no predictive distribution.
+            If X has no such row, if the class or the output is missing or unknown, or if y has
+            another length than X. Also if the experts have no predictive distribution, if the
+            coverage is not between 0 and 1, or if a number is not an integer in its range.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

@@ -37,16 +37,18 @@ class RegimesDisplay:
 
     Above, the probabilities of the gate over the feature on which it depends most. Below, a panel
     for each expert, from left to right in the order in which the gate chooses them over that
-    feature: its rows, as opaque as its responsibility for them, and its prediction over the feature
-    with its largest effect. A line is pale beyond the rows that belong to the expert. Other
-    features are at their medians, and rows are drawn as partial residuals, with the effect of the
-    other features under this expert removed.
+    feature. A panel has the rows, as opaque as the responsibility of the expert for them, and the
+    prediction of the expert over the feature with its largest effect. A line is pale beyond the
+    rows that belong to the expert. Other features are at their medians, and rows are drawn as
+    partial residuals, with the effect of the other features under this expert removed.
 
     It corresponds to the picture of a model-based tree [1]_, which shows the splits above and the
     model of each leaf below.
 
     Of a classifier, the predictions are probabilities of one class; marks at the top are the rows
     of that class, marks at the bottom the other rows.
+
+    See "Displays" in the user guide, and "Reading a fit by its pictures" in the gallery.
 
     Parameters
     ----------

@@ -38,8 +38,10 @@ class ResponsibilitiesDisplay:
     Each row is assigned to the expert with the largest responsibility. Left: the mean
     responsibility of each expert, and the fraction of the rows assigned to it. Right: its
     responsibilities for those rows, a box between the quartiles with whiskers from the 5th to the
-    95th percentile; at the dashed line all experts are equally probable. Where units are given,
-    such as customers or patients, these are counted instead of rows.
+    95th percentile; at the dashed line all experts are equally probable. Boxes near one mean that
+    the regimes are separate, boxes near the dashed line that they overlap. Where units are given,
+    such as customers or patients, these are counted instead of rows. See "Displays" in the user
+    guide.
 
     Parameters
     ----------
@@ -66,6 +68,10 @@ class ResponsibilitiesDisplay:
         The bars on the left.
     boxes_ : list of matplotlib patches
         The boxes on the right, one for each expert with rows.
+
+    See Also
+    --------
+    SegmentProfileDisplay : Which rows each expert describes.
 
     Examples
     --------

@@ -36,7 +36,8 @@ class RootogramDisplay:
     standard deviation is about a half. Bars hang from the line: where one does not reach the axis,
     or crosses it, by more than about one, there are fewer or more such rows than expected. A bar
     at 0 that crosses it means excess zeros, and a pattern of waves wrong dispersion. Grey: the
-    range of plus and minus one.
+    range of plus and minus one. See "Displays" in the user guide, and "More zeros than a Poisson
+    distribution has" in the gallery.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ FEATURE_NAME_WIDTH = 28
 
 
 class SegmentProfileDisplay:
-    """Heat maps of experts and features: whom each expert describes, and by which coefficients.
+    """Heat maps of experts and features: which rows each expert describes, by which coefficients.
 
     One column for each expert, with its share of the rows, and one row for each feature. Up to
     three panels share the features:
@@ -79,7 +79,7 @@ class SegmentProfileDisplay:
     not use a feature.
 
     With `units`, such as customers or patients, the share is that of the units, and each row has
-    the responsibilities of its unit; means are those over rows.
+    the responsibilities of its unit; means are those over rows. See "Displays" in the user guide.
 
     Parameters
     ----------
@@ -252,9 +252,9 @@ class SegmentProfileDisplay:
         TypeError
             If the estimator does not end in a mixture of experts.
         ValueError
-            If a feature, the class or the output is missing or unknown, there is not one name for
-            each feature or expert, the level is not between 0 and 1, or `max_features` is not a
-            positive integer.
+            If a feature, the class or the output is missing or unknown, or if there is not one name
+            for each feature or expert. Also if the level is not between 0 and 1, or `max_features`
+            is not a positive integer.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)

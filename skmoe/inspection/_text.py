@@ -62,13 +62,14 @@ def export_text(
 ) -> str:
     """Describe the gate and the experts of a fitted mixture in words.
 
-    For each expert: its share of the rows, or of the units of a fit with units, the effects of the
-    features on its gate probability, and its equation, in which "base" stands for the prediction of
-    the base model. Gate effects are log odds of the expert against the average of the others: for
-    one standard deviation of the feature if `X` is given (of columns that the gate derives from the
-    features, their standard deviation in the fit), and for one unit otherwise. For estimators as
-    experts their kind, the equation of linear regressions, and the most important features where
-    the estimators have importances.
+    For each expert: its share of the rows (or units), the effects of the features on its gate
+    probability, and its equation, in which "base" stands for the prediction of the base model.
+
+    Gate effects are log odds of the expert against the average of the others. They are for one
+    standard deviation more of the feature if `X` is given, and for one unit more otherwise. Columns
+    that the gate derives from the features have their standard deviation in the fit. For estimators
+    as experts: their kind, the equation of linear regressions, and the most important features
+    where the estimators have importances. See "Reading a fit" in the user guide.
 
     Parameters
     ----------
@@ -77,11 +78,12 @@ def export_text(
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows whose standard deviations make the slopes of different features comparable.
+        Rows whose standard deviations make the slopes of different features comparable; pass it by
+        name. None for slopes by unit of each feature.
     max_features : int, default=5
         Largest number of features in each line, the largest slopes first; None for all.
     decimals : int, default=2
-        Digits after the decimal point.
+        Digits after the decimal point; of numbers above 100 000 four significant digits.
 
     Returns
     -------
@@ -98,6 +100,7 @@ def export_text(
     See Also
     --------
     export_mermaid : The same as a diagram.
+    export_html : A report with pictures, as a page.
 
     Examples
     --------

@@ -10,8 +10,8 @@ Shapes: n rows, K experts, d columns of a design matrix (standardised features, 
 ones), m outputs or C classes.
 
 A family derives from `Experts`, a gate from `Gate`. The abstract methods are required. Everything
-else has a default, or belongs to one of the capabilities, whose names begin with `Supports`: a part
-has a capability if it has all methods of that protocol, and methods of the estimators that need it
+else has a default, or belongs to one of the capabilities, whose names begin with `Supports`. A part
+has a capability if it has all methods of that protocol. Methods of the estimators that need one
 name what is missing.
 """
 

@@ -9,7 +9,17 @@ from skmoe._numerics.typing import Array, Design
 
 
 class SupportsDistribution(Protocol):
-    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`."""
+    """Experts with a predictive distribution: `predict_dist`, intervals, quantiles, `sample`.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> from skmoe.protocols import SupportsDistribution, has_capability
+    >>> has_capability(LinearExperts(), SupportsDistribution)
+    True
+    """
 
     def components(self, params: Any, k: int, design: Design) -> Any:
         """The distribution of y under expert k, as components of `skmoe.distributions`."""
@@ -20,6 +30,15 @@ class SupportsInference(Protocol):
 
     The P coordinates of an expert are its coefficient vectors, one after the other, and then other
     parameters. Design matrices are dense here.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> from skmoe.protocols import SupportsInference, has_capability
+    >>> has_capability(LinearExperts(), SupportsInference)
+    True
     """
 
     def score_rows(self, params: Any, k: int, design: Array, y: Array) -> Array:
@@ -36,7 +55,17 @@ class SupportsInference(Protocol):
 
 
 class SupportsGateInference(Protocol):
-    """Gates with twice differentiable log probabilities. Their coordinates are coefficients."""
+    """Gates with twice differentiable log probabilities. Their coordinates are coefficients.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.gates import SoftmaxGate
+    >>> from skmoe.protocols import SupportsGateInference, has_capability
+    >>> has_capability(SoftmaxGate(), SupportsGateInference)
+    True
+    """
 
     def score_rows(self, params: Any, k: int, design: Array, log_prob: Array) -> Array:
         """Gradient of the log probability of expert k for each row, (P, n)."""
@@ -56,6 +85,15 @@ class SupportsStreaming(Protocol):
 
     `x_map` (d, d) maps the old standardised design rows to the new ones, and `y_map` (with `slope`
     and `shift` for each output; None where y is not standardised) the old target to the new one.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> from skmoe.protocols import SupportsStreaming, has_capability
+    >>> has_capability(LinearExperts(), SupportsStreaming)
+    True
     """
 
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
@@ -85,6 +123,15 @@ class SupportsEvidence(Protocol):
     """Families and gates whose penalties can be found by maximising the evidence.
 
     They are dataclasses with a field `alpha`: a number, or a tuple with one for each feature.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.gates import SoftmaxGate
+    >>> from skmoe.protocols import SupportsEvidence, has_capability
+    >>> has_capability(SoftmaxGate(), SupportsEvidence)
+    True
     """
 
     def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> Slopes:
@@ -92,14 +139,34 @@ class SupportsEvidence(Protocol):
 
 
 class SupportsDispersionEvidence(Protocol):
-    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well."""
+    """Families with fields `dispersion_prior` and `noise_variance`, which can be found as well.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LinearExperts
+    >>> from skmoe.protocols import SupportsDispersionEvidence, has_capability
+    >>> has_capability(LinearExperts(), SupportsDispersionEvidence)
+    True
+    """
 
     def scales(self, params: Any, statistics: Any) -> tuple[Array, Array]:
         """Scales in units of `noise_variance`, and the rows of each, both (K, m)."""
 
 
 class SupportsReordering(Protocol):
-    """Families and gates whose experts can be numbered in any order: all are treated alike."""
+    """Families and gates whose experts can be numbered in any order: all are treated alike.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.gates import SoftmaxGate
+    >>> from skmoe.protocols import SupportsReordering, has_capability
+    >>> has_capability(SoftmaxGate(), SupportsReordering)
+    True
+    """
 
     def reorder(self, params: Any, order: Array) -> Any:
         """The parameters with the experts `order` (K,), in this order.
@@ -109,7 +176,17 @@ class SupportsReordering(Protocol):
 
 
 class SupportsONNX(Protocol):
-    """Families that can be converted to ONNX."""
+    """Families that can be converted to ONNX.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> from skmoe.experts import LogisticExperts
+    >>> from skmoe.protocols import SupportsONNX, has_capability
+    >>> has_capability(LogisticExperts(), SupportsONNX)
+    True
+    """
 
     def to_onnx(self, graph: Any, params: Any, linear_predictor: Any) -> Any:
         """Node of shape (n, K, m) with the means, or (n, K, C) with the class probabilities.
@@ -120,7 +197,34 @@ class SupportsONNX(Protocol):
 
 
 def permute_experts(params: Any, order: Array) -> Any:
-    """A named tuple of arrays whose first axis counts the experts, with these in another order."""
+    """A named tuple of arrays whose first axis counts the experts, with these in another order.
+
+    Parameters
+    ----------
+    params : named tuple of arrays
+        Parameters of a family or gate.
+    order : ndarray of shape (n_experts,)
+        Indices of the experts in their new order.
+
+    Returns
+    -------
+    params : named tuple of arrays
+        The arrays, indexed by the order.
+
+    See Also
+    --------
+    SupportsReordering : The capability that needs it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.experts import LinearExperts
+    >>> from skmoe.protocols import permute_experts
+    >>> params = LinearExperts().init_params(n_experts=2, n_columns=3)
+    >>> params = params._replace(log_variance=np.array([[1.0], [2.0]]))
+    >>> permute_experts(params, np.array([1, 0])).log_variance.ravel()
+    array([2., 1.])
+    """
     return type(params)(*(values[order] for values in params))
 
 

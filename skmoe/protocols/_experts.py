@@ -14,7 +14,20 @@ from skmoe.protocols._part import Dispersion, Part
 
 
 class Experts(Part):
-    """A family of experts: the conditional density of y given the features, for each expert."""
+    """A family of experts: the conditional density of y given the features, for each expert.
+
+    An object of a subclass is a value of the parameter `expert`. See "Write your own expert" in the
+    documentation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.experts import LinearExperts
+    >>> family = LinearExperts()
+    >>> params = family.init_params(n_experts=2, n_columns=3)
+    >>> family.log_prob(params, np.ones((4, 3)), np.zeros((1, 4))).shape
+    (2, 4)
+    """
 
     # Whether y holds class codes of shape (n,), so that the family serves the classifier.
     is_classifier: ClassVar[bool] = False

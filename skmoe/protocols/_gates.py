@@ -10,7 +10,18 @@ from skmoe.protocols._part import Part
 
 
 class ChoiceModel(Part):
-    """The probability of each expert given the features: what a fitted mixture needs of a gate."""
+    """The probability of each expert given the features: what a fitted mixture needs of a gate.
+
+    See "Write your own expert" in the documentation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.gates import ConstantGate
+    >>> gate = ConstantGate()
+    >>> gate.n_parameters(gate.init_params(n_experts=3, n_columns=2))
+    2
+    """
 
     # Fitted transformer of the columns that the gate sees, if it has one.
     transformer: Any = None
@@ -46,7 +57,21 @@ class ChoiceModel(Part):
 
 
 class Gate(ChoiceModel):
-    """A gate that can be fitted: a model whose target is the index of the expert."""
+    """A gate that can be fitted: a model whose target is the index of the expert.
+
+    An object of a subclass is a value of the parameter `gate`. See "Write your own expert" in the
+    documentation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.gates import SoftmaxGate
+    >>> gate = SoftmaxGate()
+    >>> params = gate.init_params(n_experts=2, n_columns=3)
+    >>> np.exp(gate.log_prob(params, np.ones((1, 3))))
+    array([[0.5],
+           [0.5]])
+    """
 
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 
 
 class Dispersion(NamedTuple):
-    """A dispersion parameter of a family: one for each expert and output, reported as log."""
+    """A dispersion parameter of a family: one for each expert and output, reported as log.
+
+    Examples
+    --------
+    >>> from skmoe.families import StudentT
+    >>> [dispersion.attribute for dispersion in StudentT().dispersions]
+    ['dispersion_', 'df_']
+    """
 
     term: str  # name in tables of coefficients, such as "log(noise variance)"
     attribute: str  # fitted attribute of shape (K,) or (K, m), such as "noise_variance_"

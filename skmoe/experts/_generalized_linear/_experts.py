@@ -27,21 +27,24 @@ class GeneralizedLinearExperts(FamilyInference):
     given the expert. In the M-step the coefficients take one step of Fisher scoring, and the log
     dispersions one step of Newton's method.
 
-    The prior of the slopes is :math:`N(0, \phi / \alpha)` on standardised features, where
-    :math:`\phi` is the first dispersion parameter of families with a scale (noise variance, squared
-    scale, inverse shape) and one for counts: it is the penalty of scikit-learn's `Ridge`,
-    `GammaRegressor` and `PoissonRegressor`. The prior of :math:`\phi` is inverse gamma.
+    The prior of the slopes is :math:`N(0, \phi / \alpha)` on standardised features, the penalty of
+    scikit-learn's `Ridge`, `GammaRegressor` and `PoissonRegressor`. For families with a scale,
+    :math:`\phi` is the first dispersion parameter (noise variance, squared scale, inverse shape),
+    whose prior is inverse gamma; for counts it is one.
+
+    In a `MixtureOfExpertsRegressor` choose them by `family`. See "Families" in the user guide.
 
     Parameters
     ----------
     families : tuple of Family, default=(Poisson(),)
         The family of all experts, or one for each.
     alpha : float, default=1.0
-        L2 penalty on the slopes for standardised features. Intercepts are free.
+        L2 penalty on the slopes for standardised features, typically 0.01 to 100. Intercepts are
+        free.
     shared_dispersion : bool, default=False
         Whether the experts, which have the same family then, share the dispersion parameters.
     dispersion_prior : float, default=10.0
-        Strength of the prior on each scale, in rows.
+        Strength of the prior on each scale, in rows, typically 1 to 100; 0 for none.
     noise_variance : tuple of float, default=(1.0,)
         For each output, scale of that prior relative to the variance of the working target.
     variance_floor : tuple of float, default=(1e-6,)
@@ -53,6 +56,11 @@ class GeneralizedLinearExperts(FamilyInference):
     shared_columns : tuple of int, default=()
         Columns of the design matrix whose slopes all experts share. Each expert has its part of the
         penalty on a shared slope, so that it is penalised once.
+
+    See Also
+    --------
+    LinearExperts : The same for normal noise, with closed formulas.
+    skmoe.families.Family : What a family must have.
 
     References
     ----------

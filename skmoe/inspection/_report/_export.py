@@ -82,7 +82,7 @@ def export_html(
     follow. The page computes them itself if they are formulas: a softmax of the features as gate,
     and experts with linear predictors. Of other mixtures, such as those of trees, with a base
     model, or with a transformer at the gate, it shows predictions on slices, along one feature at
-    a time through the starting row.
+    a time through the starting row. See "A report" in the user guide.
 
     Parameters
     ----------

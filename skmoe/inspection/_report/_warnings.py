@@ -1,4 +1,4 @@
-"""Warnings of the fit, found anew from the fitted attributes and the data."""
+"""Warnings of the fit, found again from the fitted attributes and the data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fit_warnings(estimator: Any, mass: Array, summary: Any, names: list[str]) ->
 
 
 def _coefficient_warnings(inference: Any) -> list[str]:
-    """What the reasons for missing standard errors say about the fit."""
+    """A warning for each reason for which standard errors are missing."""
     if inference is None:
         return []
     found: dict[str, list[str]] = {}

@@ -134,12 +134,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         probabilities are averaged; with `specialize=False`
         one model for each expert, fitted to all rows.
-    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+    expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X: for two classes of the log odds of
         `classes_[1]`, for more of each class, summing to zero over the classes. Zero for features
-        that experts do not see. They are no effects on `predict_proba`: give that, not the
-        estimator, to tools that read `coef_`, such as `shap.Explainer`.
-    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+        that experts do not see. They are no effects on `predict_proba`, which tools that explain
+        linear models, such as `shap.Explainer`, are given.
+    expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),

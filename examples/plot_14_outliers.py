@@ -48,7 +48,7 @@ mixtures["normal, normal, uniform"] = MixtureOfExpertsRegressor(3, family=listed
 
 for name, moe in mixtures.items():
     moe.fit(X, y)
-    slopes = np.sort(moe.coef_[:2, 0]).round(2)
+    slopes = np.sort(moe.expert_coef_[:2, 0]).round(2)
     print(f"{name:<24} slopes {slopes}, log score {moe.score_samples(X_new, y_new).mean():.2f}")
 print("degrees of freedom:", mixtures["student_t"].df_.round(2))
 

@@ -44,10 +44,10 @@ def main(path):
             right.scatter(own, y[kind == k], s=18, color=colour, alpha=0.6)
             right.plot(
                 ends,
-                moe.intercept_[k] + moe.coef_[k, 0] * ends,
+                moe.expert_intercept_[k] + moe.expert_coef_[k, 0] * ends,
                 color=colour,
                 linewidth=2.5,
-                label=f"expert {k}: slope {moe.coef_[k, 0]:+.2f}, {percent} % of rows",
+                label=f"expert {k}: slope {moe.expert_coef_[k, 0]:+.2f}, {percent} % of rows",
             )
         right.set_title("A mixture of experts")
         right.legend(loc="upper right", frameon=False)

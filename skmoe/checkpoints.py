@@ -26,6 +26,7 @@ from skmoe._estimators.checkpoint_origin import (
     written_params,
 )
 from skmoe._estimators.files import check_path, damage_message, read_file, write_file
+from skmoe._estimators.former_names import with_present_names
 from skmoe._estimators.training_data import GivenRows
 from skmoe._estimators.warm_start import fitted_attributes
 
@@ -353,7 +354,7 @@ def _read(path: Path) -> tuple[Origin, dict[str, Any]]:
     content = read_file(path)
     try:
         origin, attributes = joblib.load(BytesIO(content))
-        return Origin(*origin), attributes
+        return Origin(*origin), with_present_names(attributes)
     except Exception as error:  # of any class in the pickle
         reason = f"was written by other versions, or with classes that are missing here ({error})"
         raise ValueError(damage_message(path, reason)) from error

@@ -138,7 +138,14 @@ def numbers_are_finite(case, moe):
     assert np.isfinite(outputs(moe, case.X)).all()
     rows = seen(case, moe)
     assert np.isfinite(moe.score_samples(rows.X, rows.y)).all()
-    for name in ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "weights_", "load_"):
+    for name in (
+        "expert_coef_",
+        "expert_intercept_",
+        "gate_coef_",
+        "gate_intercept_",
+        "weights_",
+        "load_",
+    ):
         assert np.isfinite(getattr(moe, name, 0.0)).all(), name
     if case.family is not None and hasattr(moe, "noise_variance_"):
         assert np.isfinite(moe.noise_variance_).all()

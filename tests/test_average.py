@@ -50,7 +50,7 @@ def test_the_density_is_the_mean_over_the_starts(parameters):
     dist = moe.predict_dist(X)
     assert_allclose(dist.mean, moe.predict(X))
     assert_allclose(dist.logpdf(y), moe.score_samples(X, y))
-    assert moe.n_experts_ == len(moe.coef_) == len(moe.gate_coef_) == 12
+    assert moe.n_experts_ == len(moe.expert_coef_) == len(moe.gate_coef_) == 12
     assert len(moe.start_lower_bounds_) == len(moe.start_traces_) == 3
     assert moe.lower_bound_ == moe.start_lower_bounds_.max()
     assert_allclose(moe.weights_, gate.mean(axis=0))
@@ -112,7 +112,7 @@ def test_users_paths():
     search = GridSearchCV(MixtureOfExpertsRegressor(2, n_init=2), {"combine": ["best", "average"]})
     assert search.fit(X, y).best_score_ > 0.5
     frame = moe.summary().to_frame()
-    assert_allclose(frame.loc[("expert 5", "", "x1"), "estimate"], moe.coef_[5, 1])
+    assert_allclose(frame.loc[("expert 5", "", "x1"), "estimate"], moe.expert_coef_[5, 1])
     assert "mean over 3 starts" in str(moe.summary(X, y))
     assert "expert 5 (linear, start 2)" in str(moe.summary(X, y))
     with pytest.raises(ValueError, match="a gate with smooth coefficients"):

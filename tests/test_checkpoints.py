@@ -114,7 +114,7 @@ def test_killed_at_any_checkpoint(case, life, tmp_path, monkeypatch):
     options = {"path": tmp_path / "fit.joblib", "every": 4}
     with pytest.raises(KilledError):
         fit_with_checkpoints(moe, *data, **options)
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
     with pytest.warns(ConvergenceWarning):
         fit_with_checkpoints(moe, *data, **options)
     whole = quiet(clone(moe), *data)

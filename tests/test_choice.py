@@ -35,7 +35,7 @@ def steps(n_regimes, n_rows=600, seed=0):
 def test_regimes_are_counted(n_regimes, how):
     X, y = steps(n_regimes)
     moe = MixtureOfExpertsRegressor(how, random_state=0).fit(X, y)
-    assert moe.n_experts_ == n_regimes == len(moe.coef_)
+    assert moe.n_experts_ == n_regimes == len(moe.expert_coef_)
     assert moe.n_experts == how
     assert_array_equal(moe.n_experts_tried_[:n_regimes], np.arange(1, n_regimes + 1))
     assert len(moe.n_experts_scores_) == len(moe.n_experts_tried_)

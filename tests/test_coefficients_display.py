@@ -120,7 +120,7 @@ def test_axes_are_shared_where_steps_are_comparable(fitted):
 def test_the_largest_come_first_and_the_others_are_counted(fitted):
     moe, X, y = fitted
     display = draw(moe, X, y, max_features=2)
-    size = np.abs(moe.coef_ * X.std(axis=0)).max(axis=0)
+    size = np.abs(moe.expert_coef_ * X.std(axis=0)).max(axis=0)
     assert display.feature_names == [f"x{j}" for j in np.argsort(-size)[:2]]
     assert display.n_columns == 3
     assert "2 of 3 features, with the largest coefficients" in caption(display)
@@ -144,7 +144,7 @@ def test_slopes_of_a_log_link_are_ratios_on_a_log_axis(counts):
     moe, X, y = counts
     display = draw(moe, X, y, standardize=False)
     order = [int(name[1]) for name in display.feature_names]
-    assert_allclose(positions(display.points_), np.exp(moe.coef_.T[order]), rtol=0.02)
+    assert_allclose(positions(display.points_), np.exp(moe.expert_coef_.T[order]), rtol=0.02)
     assert_allclose(positions(display.lines_), np.exp(display.intervals))
     for ax in display.ax_:
         assert ax.get_xscale() == "log"
@@ -160,7 +160,9 @@ def test_log_odds_of_two_classes_are_odds_ratios(target):
     moe = quiet(MixtureOfExpertsClassifier(2, random_state=0, n_init=1), X, y)
     display = draw(moe, X, y, target=target, features=[0, 1, 2], standardize=False)
     sign = -1.0 if target == 0 else 1.0
-    expected = np.exp(sign * moe.coef_[:, 0] if moe.coef_.ndim == 3 else sign * moe.coef_).T
+    expected = np.exp(
+        sign * moe.expert_coef_[:, 0] if moe.expert_coef_.ndim == 3 else sign * moe.expert_coef_
+    ).T
     assert_allclose(positions(display.points_), expected, rtol=0.05)
     name = f"Odds ratio of class {1 if target is None else target}, per unit of the feature"
     assert caption(display).startswith(name)
@@ -172,7 +174,7 @@ def test_logits_of_several_classes_are_no_ratios():
     moe = quiet(MixtureOfExpertsClassifier(2, random_state=0, n_init=1), X, y)
     display = draw(moe, X, y, target="red", features=[0, 1, 2], level=None, standardize=False)
     c = list(moe.classes_).index("red")
-    assert_allclose(positions(display.points_), moe.coef_[:, c].T)
+    assert_allclose(positions(display.points_), moe.expert_coef_[:, c].T)
     assert caption(display) == "Logit of class red, per unit of the feature"
     with pytest.raises(ValueError, match="target must be one of the classes"):
         draw(moe, X, y)
@@ -287,7 +289,7 @@ def test_outputs_are_chosen_and_names_are_given(fitted):
         moe, X, pd.DataFrame(Y, columns=["speed", "force"]), target=1, expert_names=["slow", "fast"]
     )
     order = [int(name[1]) for name in display.feature_names]
-    expected = (moe.coef_[:, 1] * X.std(axis=0)).T[order]
+    expected = (moe.expert_coef_[:, 1] * X.std(axis=0)).T[order]
     assert_allclose(display.coefficients, expected, rtol=0.02)
     assert [label.get_text() for label in display.ax_[0].get_yticklabels()] == ["slow", "fast"]
     assert "Effect on force" in caption(display)

@@ -143,7 +143,10 @@ FORGED = {
         "its gate is a LinearExperts",
     ),
     "a transformer": (set_value("_fitted", "model", "gate", "transformer", value=1), "transformer"),
-    "other slopes": (set_value("coef_", "values", 0, 0, value=5.0), "coef_ is not that of the"),
+    "other slopes": (
+        set_value("expert_coef_", "values", 0, 0, value=5.0),
+        "expert_coef_ is not that of",
+    ),
     "no mixture": (lambda a: a.pop("_fitted"), "contains no mixture"),
     "nothing": (lambda a: a.clear(), "contains no mixture"),
     "no weights of the right sum": (set_value("weights_", "values", value=[0.1, 0.1]), "sum to"),
@@ -272,7 +275,7 @@ def test_each_rule_of_a_fit_is_checked(rule):
         read(case, forged(case, set_value(*path, value=value)))
 
 
-@pytest.mark.parametrize("name", ["coef_", "load_", "classes_", "n_iter_", "start_traces_"])
+@pytest.mark.parametrize("name", ["expert_coef_", "load_", "classes_", "n_iter_", "start_traces_"])
 def test_attributes_must_be_complete(name):
     with pytest.raises(ValueError, match=f"'{name}' is missing"):
         read("classes", forged("classes", lambda attributes: attributes.pop(name)))

@@ -688,9 +688,9 @@ def test_dead_experts_are_seeded_anew_where_rows_are_worst_explained(monkeypatch
     )
     moe.fit(features, y)
     assert moe.weights_.min() > 0.08
-    order = np.argsort(moe.intercept_)  # first that of the rows which both explained worst
-    assert_allclose(moe.intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
-    assert_allclose(np.sort(moe.coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
+    order = np.argsort(moe.expert_intercept_)  # first that of the rows which both explained worst
+    assert_allclose(moe.expert_intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
+    assert_allclose(np.sort(moe.expert_coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
     monkeypatch.setattr("skmoe._mixture.runs.MAX_REINITIALIZATIONS", 0)
     assert quiet(clone(moe), features, y).weights_[2] < 1e-6
@@ -708,7 +708,7 @@ def test_the_family_of_the_documentation(monkeypatch):
     y = rng.exponential(np.exp(log_mean))
     fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
     moe = MixtureOfExpertsRegressor(2, expert="waiting_time", **fixed).fit(features, y)
-    assert_allclose(np.sort(moe.coef_[:, 1]), [-1.0, 1.5], atol=0.15)
+    assert_allclose(np.sort(moe.expert_coef_[:, 1]), [-1.0, 1.5], atol=0.15)
     assert np.diff(moe.lower_bounds_).min() > -1e-10
     logs = expon.logpdf(y[:, None], scale=moe.predict_experts(features))
     expected = np.log((moe.predict_gate(features) * np.exp(logs)).sum(axis=1))
@@ -716,10 +716,10 @@ def test_the_family_of_the_documentation(monkeypatch):
     # The unit of time adds a constant to the intercepts.
     in_ms = MixtureOfExpertsRegressor(2, expert=family(alpha=0.1), random_state=0)
     in_ms.fit(features, 1000 * y)
-    assert_allclose(in_ms.coef_, moe.coef_, atol=1e-6)
-    assert_allclose(in_ms.intercept_, moe.intercept_ + np.log(1000), atol=1e-6)
+    assert_allclose(in_ms.expert_coef_, moe.expert_coef_, atol=1e-6)
+    assert_allclose(in_ms.expert_intercept_, moe.expert_intercept_ + np.log(1000), atol=1e-6)
     both = np.column_stack([y, y[::-1]])
-    assert clone(in_ms).fit(features, both).coef_.shape == (2, 2, 2)
+    assert clone(in_ms).fit(features, both).expert_coef_.shape == (2, 2, 2)
     with pytest.raises(ValueError, match=r"positive numbers .* row 0 holds 0"):
         clone(in_ms).fit(features, y - y[0])
     with pytest.raises(ValueError, match="WaitingTimeExperts has no method components"):

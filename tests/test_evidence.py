@@ -256,7 +256,7 @@ def test_the_features_at_work_are_found(selected):
     X, _, moe = selected
     assert_array_equal(np.flatnonzero(np.isfinite(moe.alpha_)), [1, 2])
     assert_array_equal(np.flatnonzero(np.isfinite(moe.gate_alpha_)), [0])
-    assert not moe.coef_[:, [0, 3, 4, 5, 6, 7]].any()
+    assert not moe.expert_coef_[:, [0, 3, 4, 5, 6, 7]].any()
     assert not moe.gate_coef_[:, 1:].any()
     assert moe.n_parameters_ == 2 * (3 + 1) + 2
     other = X.copy()

@@ -215,7 +215,7 @@ def test_terms_of_inference_have_the_names():
     frame = result.to_frame()
     for k, name in enumerate(NAMES):
         slopes = frame.loc[name, "", "x0"]["estimate"]
-        assert slopes == pytest.approx(moe.coef_[k, 0], rel=1e-2)
+        assert slopes == pytest.approx(moe.expert_coef_[k, 0], rel=1e-2)
         assert ("gate", name, "x0") in result.terms
     text = str(moe.summary(X, Y))
     assert f"Gate: log odds of {NAMES[1]} against {NAMES[0]}" in text

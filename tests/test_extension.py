@@ -51,7 +51,7 @@ def test_open_penalties_are_larger_on_a_base(kind):
     assert smaller < larger
     left_open = quiet(kind(2, base=base, random_state=0), X, y)
     named = quiet(kind(2, base=base, alpha=larger, gate_alpha=1.0, random_state=0), X, y)
-    assert_array_equal(left_open.coef_, named.coef_)
+    assert_array_equal(left_open.expert_coef_, named.expert_coef_)
 
 
 def test_base_and_mixture_add_up():
@@ -60,7 +60,7 @@ def test_base_and_mixture_add_up():
     moe = MixtureOfExpertsRegressor(2, base=base, random_state=0).fit(X, y)
     assert_array_equal(moe.base_.predict(X), clone(base).fit(X, y).predict(X))
     shift = moe.base_.predict(X)
-    slopes = shift[:, None] + moe.intercept_ + X @ moe.coef_.T
+    slopes = shift[:, None] + moe.expert_intercept_ + X @ moe.expert_coef_.T
     assert_allclose(moe.predict_experts(X), slopes)
     assert_allclose((moe.predict_gate(X) * slopes).sum(axis=1), moe.predict(X))
     dist = moe.predict_dist(X)
@@ -71,7 +71,7 @@ def test_base_and_mixture_add_up():
     assert_allclose(moe.predict_gate(X)[:, 1] / moe.predict_gate(X)[:, 0], odds, rtol=1e-6)
     assert list(moe.gate_feature_names_) == ["x0", "x1", "base"]
     assert moe.n_features_in_ == 2
-    assert moe.coef_.shape == (2, 2)
+    assert moe.expert_coef_.shape == (2, 2)
 
 
 def test_the_mixture_is_fitted_to_what_the_base_leaves_out_of_fold():
@@ -113,7 +113,7 @@ def test_classifiers_weigh_what_the_base_says(n_classes):
     told = np.array(["a", "b", "c"])[y_new]
     loss = log_loss(told, moe.predict_proba(X_new))
     assert loss < log_loss(told, moe.base_.predict_proba(X_new))
-    assert moe.coef_.shape[-1] == 3
+    assert moe.expert_coef_.shape[-1] == 3
     assert list(moe.gate_feature_names_)[3:] == [f"base_{c}" for c in moe.classes_]
     with pytest.raises(ValueError, match="base"):
         moe.inference(X, labels)
@@ -260,7 +260,7 @@ def test_a_curved_border_is_found():
     odds = np.exp(logits[:, 1] - logits[:, 0])
     share = curved.predict_gate(X)
     assert_allclose(np.log(share[:, 1] / share[:, 0]), np.log(odds), atol=1e-6)
-    assert curved.coef_.shape == (2, 2)
+    assert curved.expert_coef_.shape == (2, 2)
     assert "x1^2" in str(curved.summary(X, y))
 
 
@@ -287,7 +287,7 @@ def test_the_gate_transforms_the_columns_it_sees():
     ).fit(X, y)
     assert moe.gate_coef_.shape == (2, 5)
     assert list(moe.gate_feature_names_)[:2] == ["x1", "x2"]
-    assert not moe.coef_[:, [0, 2, 3]].any()
+    assert not moe.expert_coef_[:, [0, 2, 3]].any()
     assert moe.score(X, y) > 0.9
     found = moe.inference(X, y)
     assert [t.name for t in found.terms if t.part == "gate"][1:6] == list(moe.gate_feature_names_)

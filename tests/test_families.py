@@ -146,8 +146,8 @@ def test_the_penalty_is_that_of_a_gamma_regression():
     options = {"alpha": 50.0, "dispersion_prior": 0.0, "tol": 1e-13, "max_iter": 1000}
     moe = MixtureOfExpertsRegressor(1, family="gamma", **options).fit(X, y)
     single = GammaRegressor(alpha=50.0 / len(y), tol=1e-12, max_iter=1000).fit(X, y)
-    assert_allclose(moe.coef_[0], single.coef_, rtol=0, atol=1e-6)
-    assert_allclose(moe.intercept_, single.intercept_, rtol=0, atol=1e-6)
+    assert_allclose(moe.expert_coef_[0], single.coef_, rtol=0, atol=1e-6)
+    assert_allclose(moe.expert_intercept_, single.intercept_, rtol=0, atol=1e-6)
 
 
 def two_regimes(name, n_rows=1500, seed=0):
@@ -163,7 +163,7 @@ def test_regimes_are_found(name):
     X, y = two_regimes(name)
     moe = MixtureOfExpertsRegressor(2, family=name, random_state=0).fit(X, y)
     atol = 0.35 if name == "ordinal" else 0.15  # four values say less than a number
-    assert_allclose(np.sort(moe.coef_[:, 0]), [-1.0, 1.0], atol=atol)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=atol)
     assert moe.converged_
     if "dispersion_" in vars(moe):
         assert_allclose(moe.dispersion_, 0.1, rtol=0.4)
@@ -207,7 +207,7 @@ def test_one_lognormal_expert_is_least_squares_of_the_logarithm(spread):
     moe = mixture(1, "lognormal", **options).fit(X, np.exp(logs))
     design = np.column_stack([X, np.ones(300)])
     coef, (squares,), *_ = np.linalg.lstsq(design, logs, rcond=None)
-    assert_allclose([*moe.coef_[0], *moe.intercept_], coef, atol=1e-8 * spread)
+    assert_allclose([*moe.expert_coef_[0], *moe.expert_intercept_], coef, atol=1e-8 * spread)
     assert_allclose(moe.dispersion_, squares / 300, rtol=1e-6)
 
 
@@ -234,11 +234,11 @@ def test_zero_inflated_counts():
     y = draw("poisson", 1.0 + 0.7 * X[:, 0], rng)
     y = np.where(rng.uniform(size=len(y)) < 1 / (1 + np.exp(1 + X[:, 1])), 0.0, y)
     moe = mixture(2, ["zero", "poisson"]).fit(X, y)
-    assert_allclose(moe.coef_[1], [0.7, 0.0], atol=0.05)
+    assert_allclose(moe.expert_coef_[1], [0.7, 0.0], atol=0.05)
     share = moe.predict_gate([[2.0, 0.0], [-2.0, 0.0], [2.0, 1.0]])[:, 0]
     assert_allclose(share, 1 / (1 + np.exp([1.0, 1.0, 2.0])), atol=0.05)
-    assert np.isnan(moe.intercept_[0])
-    assert (moe.coef_[0] == 0.0).all()
+    assert np.isnan(moe.expert_intercept_[0])
+    assert (moe.expert_coef_[0] == 0.0).all()
     assert moe.n_parameters_ == 3 + 3
     assert (moe.predict_experts(X)[:, 0] == 0.0).all()
     resp = moe.responsibilities(X, y)
@@ -276,9 +276,9 @@ def test_a_list_lets_the_data_choose():
 def test_one_family_in_a_list_is_that_family():
     X, y = two_regimes("gamma", n_rows=300)
     one, listed = (mixture(2, family).fit(X, y) for family in ("gamma", ["gamma"] * 2))
-    assert (one.coef_ == listed.coef_).all()
+    assert (one.expert_coef_ == listed.expert_coef_).all()
     plain, normal = (mixture(2, family).fit(X, y) for family in ("normal", ["normal"] * 2))
-    assert (plain.coef_ == normal.coef_).all()
+    assert (plain.expert_coef_ == normal.expert_coef_).all()
 
 
 def test_normal_experts_beside_others_are_linear_experts():
@@ -290,7 +290,7 @@ def test_normal_experts_beside_others_are_linear_experts():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the other expert has no rows
         beside.set_params(gate="constant", max_iter=1).fit(X, y)
-    assert_allclose(beside.coef_[0], plain.coef_[0], rtol=1e-2, atol=1e-2)
+    assert_allclose(beside.expert_coef_[0], plain.expert_coef_[0], rtol=1e-2, atol=1e-2)
     assert_allclose(beside.noise_variance_[0], plain.noise_variance_[0], rtol=0.1)
 
 
@@ -325,7 +325,7 @@ def test_families_are_not_asked_for_derivatives_outside_their_support():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # five iterations are few
-        assert_allclose(strict.fit(X, y).coef_, plain.fit(X, y).coef_)
+        assert_allclose(strict.fit(X, y).expert_coef_, plain.fit(X, y).expert_coef_)
         assert np.isfinite(strict.inference(X, y).standard_errors).all()
 
 
@@ -334,8 +334,8 @@ def test_an_expert_without_possible_rows_says_nothing():
     X, y = two_regimes("gamma", n_rows=100)
     with pytest.warns(UserWarning, match="collapsed"):
         moe = mixture(2, ["normal", "gamma"]).fit(X, -y)
-    assert_allclose(moe.intercept_[1], 0.0, atol=1e-12)
-    assert_allclose(moe.coef_[1], 0.0, atol=1e-12)
+    assert_allclose(moe.expert_intercept_[1], 0.0, atol=1e-12)
+    assert_allclose(moe.expert_coef_[1], 0.0, atol=1e-12)
     assert_allclose(moe.predict_gate(X)[:, 0], 1.0, atol=1e-3)
 
 
@@ -362,7 +362,7 @@ def test_values_outside_the_support(family, y, message):
     moe = mixture(2, family)
     with pytest.raises(ValueError, match=message):
         moe.fit(X, y)
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
 
 
 def test_all_outputs_must_be_in_the_support():
@@ -400,7 +400,7 @@ def test_invalid_families(options, message):
     moe = MixtureOfExpertsRegressor(2, **options)
     with pytest.raises(ValueError, match=message):
         moe.fit(X, y)
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
 
 
 # --- shared slopes ----------------------------------------------------------------------------
@@ -409,8 +409,8 @@ def test_invalid_families(options, message):
 def test_shared_slopes_are_listed_once():
     X, y = two_regimes("poisson", n_rows=600)
     moe = mixture(2, "poisson", shared_features=[1]).fit(X, y)
-    assert moe.coef_[0, 1] == moe.coef_[1, 1]
-    assert moe.coef_[0, 0] != moe.coef_[1, 0]
+    assert moe.expert_coef_[0, 1] == moe.expert_coef_[1, 1]
+    assert moe.expert_coef_[0, 0] != moe.expert_coef_[1, 0]
     assert moe.n_parameters_ == mixture(2, "poisson").fit(X, y).n_parameters_ - 1
     before, after = str(moe.summary(X, y)).split("\nCommon to all experts\n")
     table, gate = after.split("\nGate: ")
@@ -426,7 +426,7 @@ def test_a_single_expert_shares_its_slopes_with_nobody(name):
         MixtureOfExpertsRegressor(1, shared_features=features, **options).fit(X, y)
         for features in (None, [0, 1])
     )
-    assert_allclose(shared.coef_, one.coef_, rtol=1e-5)
+    assert_allclose(shared.expert_coef_, one.expert_coef_, rtol=1e-5)
     assert_allclose(shared.lower_bound_, one.lower_bound_, rtol=1e-9)
 
 
@@ -443,7 +443,7 @@ def test_shared_slopes_are_a_constraint():
     )
     gain = 2 * len(y) * (free.score_samples(X, y).mean() - shared.score_samples(X, y).mean())
     assert 0.0 < gain < 15.0  # a chi-squared variable of two degrees of freedom
-    assert_allclose(shared.coef_[0], [0.5, -0.3], atol=0.05)
+    assert_allclose(shared.expert_coef_[0], [0.5, -0.3], atol=0.05)
 
 
 def test_shared_features_may_be_names_wherever_rows_are_arrays():
@@ -469,6 +469,6 @@ def test_shared_features_may_be_names_wherever_rows_are_arrays():
     for rows in (slice(0, 100), slice(100, 300)):
         named.partial_fit(frame[rows], y[rows])
         numbered.partial_fit(frame.to_numpy()[rows], y[rows])
-    assert_allclose(named.coef_, numbered.coef_)
-    assert np.ptp(named.coef_[:, 2]) == 0.0
-    assert np.ptp(named.coef_[:, 0]) > 1.0
+    assert_allclose(named.expert_coef_, numbered.expert_coef_)
+    assert np.ptp(named.expert_coef_[:, 2]) == 0.0
+    assert np.ptp(named.expert_coef_[:, 0]) > 1.0

@@ -141,7 +141,7 @@ def routing(family, tmp_path):
 def shared_slopes(family, tmp_path):
     X, y = table(family)
     moe = mixture(family, shared_features=[1]).fit(X, y)
-    slopes = moe.coef_[~np.isnan(moe.intercept_), 1]
+    slopes = moe.expert_coef_[~np.isnan(moe.expert_intercept_), 1]
     assert_allclose(slopes, slopes[0])
     assert any(term.part == "all experts" for term in moe.inference(X, y).terms)
 

@@ -51,10 +51,11 @@ def test_its_derivatives_are_those_of_its_density(family):
 def test_it_has_all_methods(family, table):
     X, y = table
     moe = MixtureOfExpertsRegressor(2, family="exponential", random_state=0).fit(X, y)
-    assert_allclose(np.sort(moe.coef_[:, 0]), [-1, 1], atol=0.2)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1, 1], atol=0.2)
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
     assert_array_equal(
-        MixtureOfExpertsRegressor(2, family=family(), random_state=0).fit(X, y).coef_, moe.coef_
+        MixtureOfExpertsRegressor(2, family=family(), random_state=0).fit(X, y).expert_coef_,
+        moe.expert_coef_,
     )
     assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y))
     inside = moe.predict_interval(X, coverage=0.9)
@@ -81,4 +82,4 @@ def test_it_is_the_family_of_waiting_times(family, table, monkeypatch):
     options["gate_alpha"] = 1.0
     one = MixtureOfExpertsRegressor(2, family=family(), alpha=0.1, init=init, **options)
     two = MixtureOfExpertsRegressor(2, expert=other(alpha=0.1), init=init, **options)
-    assert_allclose(one.fit(X, y).coef_, two.fit(X, y).coef_, rtol=1e-3, atol=1e-3)
+    assert_allclose(one.fit(X, y).expert_coef_, two.fit(X, y).expert_coef_, rtol=1e-3, atol=1e-3)

@@ -100,13 +100,13 @@ def test_years_give_the_same_fit_as_decades_since_1950():
     raw = MixtureOfExpertsRegressor(2, random_state=0).fit(1950 + 10 * X, y)
     scaled = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     assert_allclose(raw.predict(1950 + 10 * X), scaled.predict(X), atol=1e-6)
-    assert_allclose(raw.coef_ * 10, scaled.coef_, atol=1e-6)
+    assert_allclose(raw.expert_coef_ * 10, scaled.expert_coef_, atol=1e-6)
 
 
 def test_constant_columns_get_no_weight():
     X = np.column_stack([BASE, np.full(N, 3.0)])
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, TARGET)
-    assert_array_equal(moe.coef_[:, 3], 0.0)
+    assert_array_equal(moe.expert_coef_[:, 3], 0.0)
     assert_array_equal(moe.gate_coef_[:, 3], 0.0)
     moved = X + np.array([0, 0, 0, 100])
     assert_array_equal(moe.predict(X), moe.predict(moved))
@@ -121,7 +121,7 @@ def test_a_column_that_differs_in_rows_of_no_weight_is_constant(container):
     weight = np.where(np.arange(N) == 3, 1e-154, 1.0)
     moe = quietly_fitted(MixtureOfExpertsRegressor(2, random_state=0), container(X), TARGET, weight)
     assert all_finite(moe, container(X), TARGET)
-    assert_array_equal(moe.coef_[:, 0], 0.0)
+    assert_array_equal(moe.expert_coef_[:, 0], 0.0)
 
 
 def test_one_class_for_each_region():

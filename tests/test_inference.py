@@ -137,7 +137,7 @@ def test_derivatives_of_terms_are_those_of_attributes():
     moved = params.experts._replace(coef=coef)
     attributes = mixture.model.experts.attributes(moved, mixture.preprocessor)
     change = np.column_stack(
-        [attributes["intercept_"] - moe.intercept_, attributes["coef_"] - moe.coef_]
+        [attributes["intercept_"] - moe.expert_intercept_, attributes["coef_"] - moe.expert_coef_]
     )
     for k in range(2):
         own = information.expert_index[k][:4]
@@ -195,7 +195,7 @@ def test_intervals_hold_the_truth():
         X, y = two_regimes(n_rows=400, seed=seed)
         moe = MixtureOfExpertsRegressor(2, alpha=1e-6, dispersion_prior=0.0, tol=1e-7, n_init=1)
         found = moe.fit(X, y).inference(X, y)
-        up = int(np.argmax(moe.coef_[:, 0]))
+        up = int(np.argmax(moe.expert_coef_[:, 0]))
         for level, inside in ((0.9, held), (0.6, narrow)):
             intervals = dict(zip(found.terms, found.conf_int(level), strict=True))
             for j in range(3):
@@ -249,7 +249,9 @@ def test_inference_on_counts():
     moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **PRECISE).fit(X, y)
     found = moe.inference(X, y)
     assert not found.is_dispersion.any()
-    true = np.array([0.5, 1.0, 3.0, -1.0]) if moe.intercept_[0] < 2 else [3.0, -1.0, 0.5, 1.0]
+    true = (
+        np.array([0.5, 1.0, 3.0, -1.0]) if moe.expert_intercept_[0] < 2 else [3.0, -1.0, 0.5, 1.0]
+    )
     assert (np.abs(found.estimates[:4] - true) < 3.5 * found.standard_errors[:4]).all()
     drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=40, random_state=0)
     ratio = drawn.standard_errors / found.standard_errors
@@ -331,7 +333,7 @@ def test_frames_name_the_terms():
     moe = MixtureOfExpertsRegressor(2, **PRECISE).fit(X, y)
     frame = moe.inference(X, y).to_frame(0.9)
     assert list(frame.loc["expert 0"].index.get_level_values("term"))[:2] == ["(Intercept)", "x0"]
-    assert_allclose(frame.loc[("expert 1", "", "x2"), "estimate"], moe.coef_[1, 2])
+    assert_allclose(frame.loc[("expert 1", "", "x2"), "estimate"], moe.expert_coef_[1, 2])
     assert_allclose(frame.loc[("gate", "expert 1", "x0"), "estimate"], moe.gate_coef_[1, 0])
     assert (frame["lower"] < frame["upper"]).all()
     noise = frame.xs("log(noise variance)", level="term")

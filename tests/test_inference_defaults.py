@@ -60,16 +60,19 @@ def test_estimates_that_move_are_those_at_the_maximum():
     moved = f"Estimates moved by at most {found.max_shift:.2g} standard errors to the maximum."
     assert moved in str(summary)
     slopes = found.estimates[[t.part == "expert 0" and t.name[0] == "x" for t in found.terms]]
-    assert not np.allclose(slopes, moe.coef_[0], rtol=1e-6)
+    assert not np.allclose(slopes, moe.expert_coef_[0], rtol=1e-6)
     assert_allclose(
-        slopes, moe.set_params(tol=1e-10, warm_start=True).fit(X, y).coef_[0], rtol=1e-3, atol=1e-3
+        slopes,
+        moe.set_params(tol=1e-10, warm_start=True).fit(X, y).expert_coef_[0],
+        rtol=1e-3,
+        atol=1e-3,
     )
     for name, value in fitted.items():
         assert not np.array_equal(value, getattr(moe, name))  # of the second fit
     exact = moe.summary(X, y)
     assert exact.inference.max_shift < 0.01
     assert "Estimates moved" not in str(exact)
-    assert_allclose(exact.inference.estimates[1:11], moe.coef_[0], rtol=0)
+    assert_allclose(exact.inference.estimates[1:11], moe.expert_coef_[0], rtol=0)
 
 
 def test_inference_leaves_the_fit_as_it_was():
@@ -123,7 +126,7 @@ def test_other_rows_are_not_climbed():
         found = moe.inference(X[200:], y[200:])
     assert found.max_shift == 0.0
     index = found.terms.index(("expert 0", "", "x0"))
-    assert found.estimates[index] == moe.coef_[0, 0]
+    assert found.estimates[index] == moe.expert_coef_[0, 0]
 
 
 def test_a_stream_has_errors_at_the_maximum_of_the_rows_given():

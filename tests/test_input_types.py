@@ -44,7 +44,7 @@ def test_single_precision_says_the_same(make):
     # Round-off may exchange the numbers of the two experts.
     gate = gate[:, np.argsort(single.gate_intercept_)]
     assert_allclose(gate, expected[:, np.argsort(double.gate_intercept_)], atol=1e-3)
-    assert gate.dtype == single.coef_.dtype == np.float64
+    assert gate.dtype == single.expert_coef_.dtype == np.float64
     assert_allclose(single.score(rows, y), double.score(rows.astype(float), y), atol=1e-4)
 
 
@@ -80,8 +80,8 @@ def test_frames(library, make):
     moe.fit(frame, library.Series(y))
     assert_array_equal(moe.feature_names_in_, NAMES)
     assert_allclose(moe.gate_coef_[:, 1:], 0.0)
-    assert_allclose(moe.coef_[:, 2], 0.0)
-    assert (moe.coef_[:, :2] != 0).all()
+    assert_allclose(moe.expert_coef_[:, 2], 0.0)
+    assert (moe.expert_coef_[:, :2] != 0).all()
     by_index = make(2, gate_features=[0], expert_features=[1, 0], random_state=0).fit(X, y)
     assert_allclose(moe.predict_gate(frame), by_index.predict_gate(X))
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
@@ -127,7 +127,7 @@ def test_many_classes():
         warnings.simplefilter("ignore", UserWarning)
         moe = MixtureOfExpertsClassifier(2, random_state=0).fit(table, y)
     assert moe.predict_proba(table).shape == (300, 30)
-    assert moe.coef_.shape == (2, 30, 2)
+    assert moe.expert_coef_.shape == (2, 30, 2)
     assert moe.score(table, y) > 0.6
 
 
@@ -175,7 +175,7 @@ def test_sparse_tables_are_never_densified(make, monkeypatch):
         warnings.simplefilter("ignore", UserWarning)
         moe = make(2, n_init=2, random_state=0, max_iter=20).fit(table, y)
     assert max(dense_sizes) < 2000 * 400 / 2
-    assert np.isfinite(moe.coef_).all()
+    assert np.isfinite(moe.expert_coef_).all()
     assert moe.score(table, y) > 0.5
 
 

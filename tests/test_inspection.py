@@ -667,9 +667,9 @@ def test_text_of_gate_and_equation(regression):
         log_odds = (moe.gate_coef_[k] - moe.gate_coef_[1 - k]) * X.std(axis=0)
         for j, name in enumerate(NAMES):
             assert numbers_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
-            sign = "-" if moe.coef_[k, j] < 0 else "+"
-            assert f"{sign} {abs(moe.coef_[k, j]):.6f} {name}" in equation
-        assert equation.strip().startswith(f"y = {moe.intercept_[k]:.6f}")
+            sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
+            assert f"{sign} {abs(moe.expert_coef_[k, j]):.6f} {name}" in equation
+        assert equation.strip().startswith(f"y = {moe.expert_intercept_[k]:.6f}")
         assert f"{np.sqrt(moe.noise_variance_[k]):.6f}" in noise
         assert gate.index("depth") < gate.index("width")  # the first feature chooses
 

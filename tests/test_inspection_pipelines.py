@@ -85,11 +85,11 @@ def test_coefficients_and_predictions_are_those_of_the_input(direct, steps, name
     assert note == ""
     assert_array_equal(found.gate_feature_names_, NAMES if named else ["x0", "x1", "x2"])
     assert_allclose(found.predict(X), pipeline.predict(X))
-    assert_allclose(found.coef_, direct.coef_, rtol=1e-6)
-    assert_allclose(found.intercept_, direct.intercept_, rtol=1e-6)
+    assert_allclose(found.expert_coef_, direct.expert_coef_, rtol=1e-6)
+    assert_allclose(found.expert_intercept_, direct.expert_intercept_, rtol=1e-6)
     assert_allclose(found.gate_coef_, direct.gate_coef_, rtol=1e-6)
     assert_allclose(found.gate_intercept_, direct.gate_intercept_, rtol=1e-6)
-    own = found.intercept_ + np.asarray(X) @ found.coef_.T
+    own = found.expert_intercept_ + np.asarray(X) @ found.expert_coef_.T
     assert_allclose(found.predict_experts(X), own, rtol=1e-8)
     logits = found.gate_intercept_ + np.asarray(X) @ found.gate_coef_.T
     gate = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -129,7 +129,7 @@ def test_classes_of_pipelines():
     rows[:, 1] = display.grid
     assert_allclose(display.mean, pipeline.predict_proba(rows)[:, 1])
     found = find_mixture(pipeline, X).mixture
-    assert_allclose(found.coef_, moe.fit(X, y).coef_, rtol=1e-5)
+    assert_allclose(found.expert_coef_, moe.fit(X, y).expert_coef_, rtol=1e-5)
 
 
 def test_columns_that_the_gate_derives_keep_their_coefficients():

@@ -19,9 +19,9 @@ def clusters(n_rows=400):
 def test_experts_without_features_are_means_of_classes(empty):
     X, y = clusters()
     moe = MixtureOfExpertsRegressor(2, expert_features=empty, random_state=0).fit(X, y)
-    assert_allclose(np.sort(moe.intercept_), [-1.0, 4.0], atol=0.1)
-    assert moe.coef_.shape == (2, 2)
-    assert not moe.coef_.any()
+    assert_allclose(np.sort(moe.expert_intercept_), [-1.0, 4.0], atol=0.1)
+    assert moe.expert_coef_.shape == (2, 2)
+    assert not moe.expert_coef_.any()
     assert np.ptp(moe.predict_experts(X), axis=0).max() == 0.0
     assert moe.n_parameters_ == 2 + 2 + 3
     assert "(Intercept)" in str(moe.summary(X, y))
@@ -32,7 +32,7 @@ def test_counts_classes_and_bootstrap_without_features():
     X, y = clusters()
     counts = np.random.default_rng(1).poisson(np.where(X[:, 0] > 0, 9.0, 1.0))
     moe = MixtureOfExpertsRegressor(2, family="poisson", expert_features=[], random_state=0)
-    means = np.sort(np.exp(moe.fit(X, counts).intercept_))
+    means = np.sort(np.exp(moe.fit(X, counts).expert_intercept_))
     assert_allclose(means, [1.0, 9.0], rtol=0.2)
     found = moe.inference(X, counts, method="bootstrap", n_bootstrap=3, random_state=0)
     assert found.replicates.shape[0] == 3

@@ -85,7 +85,7 @@ def test_units_of_features_do_not_matter(make):
     second = make(2, random_state=0).fit(X * stretch + shift, y)
     assert_allclose(says(first, X), says(second, X * stretch + shift), atol=1e-4)
     assert second.lower_bound_ == pytest.approx(first.lower_bound_, abs=1e-6)
-    assert_allclose(first.coef_, second.coef_ * stretch, rtol=1e-3, atol=1e-3)
+    assert_allclose(first.expert_coef_, second.expert_coef_ * stretch, rtol=1e-3, atol=1e-3)
     assert_allclose(first.gate_coef_, second.gate_coef_ * stretch, rtol=1e-3, atol=1e-3)
 
 
@@ -113,7 +113,7 @@ def test_experts_are_as_their_start_names_them(make):
     order = [2, 0, 1]
     second = make(3, init=resp[:, order], **options).fit(X, y)
     assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, order], atol=1e-6)
-    assert_allclose(second.coef_, first.coef_[order], atol=1e-6)
+    assert_allclose(second.expert_coef_, first.expert_coef_[order], atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -86,7 +86,7 @@ def test_an_average_is_that_of_its_densities(gate):
     for start in range(STARTS):
         own = slice(2 * start, 2 * start + 2)
         log_gate = log_softmax(X @ moe.gate_coef_[own].T + moe.gate_intercept_[own], axis=1)
-        means = X @ moe.coef_[own].T + moe.intercept_[own]
+        means = X @ moe.expert_coef_[own].T + moe.expert_intercept_[own]
         normal = stats.norm.logpdf(y[:, None], means, np.sqrt(moe.noise_variance_[own]))
         densities.append(np.exp(log_gate + normal).sum(axis=1))
     assert_allclose(moe.score_samples(X, y), np.log(np.mean(densities, axis=0)))
@@ -174,14 +174,16 @@ def test_the_lower_bound_of_linear_experts_counts_each_prior_once(dispersion, we
     )
     moe.fit(X, y, sample_weight=weight)
     log_gate = log_softmax(X @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
-    means = X @ moe.coef_.T + moe.intercept_
+    means = X @ moe.expert_coef_.T + moe.expert_intercept_
     joint = log_gate + stats.norm.logpdf(y[:, None], means, np.sqrt(moe.noise_variance_))
     log_likelihood = weight @ np.logaddexp.reduce(joint, axis=1)
     log_likelihood += 0.3 * weight @ log_gate.mean(axis=1)
     scale = StandardScaler().fit(X, sample_weight=weight).scale_
     unit = StandardScaler().fit(y[:, None], sample_weight=weight).scale_[0] ** 2
     penalty = 0.5 * 2.0 * np.square(moe.gate_coef_ * scale).sum()
-    penalty += 0.5 * 3.0 * (np.square(moe.coef_ * scale).sum(axis=1) / moe.noise_variance_).sum()
+    penalty += (
+        0.5 * 3.0 * (np.square(moe.expert_coef_ * scale).sum(axis=1) / moe.noise_variance_).sum()
+    )
     standard = np.unique(moe.noise_variance_) / unit
     prior = moe._fitted.model.experts.noise_variance[0]
     penalty += 0.5 * 25.0 * (np.log(standard) + prior / standard).sum()

@@ -84,9 +84,9 @@ def test_linear_experts_see_the_chosen_columns(choice):
     columns = chosen(choice)
     moe = regressor(1, alpha=1e-9, expert_features=CHOICES[choice]).fit(given_table(X, choice), y)
     single = LinearRegression().fit(X[:, columns], y)
-    assert_allclose(moe.coef_[0, columns], single.coef_, atol=1e-6)
+    assert_allclose(moe.expert_coef_[0, columns], single.coef_, atol=1e-6)
     others = np.setdiff1d(np.arange(4), columns)
-    assert (moe.coef_[0, others] == 0.0).all()
+    assert (moe.expert_coef_[0, others] == 0.0).all()
     assert_allclose(moe.predict(given_table(X, choice)), single.predict(X[:, columns]), atol=1e-6)
 
 
@@ -218,7 +218,7 @@ def test_a_base_is_added_to_the_mean_that_experts_say():
     X, y = numbers()
     moe = regressor(1, base=Stump(), alpha=1e-9, dispersion_prior=0.0).fit(X, y)
     single = LinearRegression().fit(X, y - Stump().predict(X))
-    assert_allclose(moe.coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
     assert_allclose(moe.predict(X), single.predict(X) + Stump().predict(X), atol=1e-6)
 
 

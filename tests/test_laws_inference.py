@@ -88,7 +88,7 @@ class Likelihood:
 
     def at(self, moe):
         """The coordinates of a fit."""
-        coef = np.concatenate([moe.intercept_[..., None], moe.coef_], axis=-1)
+        coef = np.concatenate([moe.expert_intercept_[..., None], moe.expert_coef_], axis=-1)
         if self.C > 2:  # against the last class
             coef = (coef - coef[:, -1:])[:, :-1]
         parts = [coef.ravel()]

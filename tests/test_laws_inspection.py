@@ -77,7 +77,7 @@ def test_numbers_of_texts_are_coefficients(task):
         order = [int(name) for name in re.findall(r"x(\d)", line)]
         assert order == np.argsort(-np.abs(expected)).tolist()
     equations = [line for line in lines if re.search(r"= -?\d", line)]
-    slopes, intercepts = moe.coef_.reshape(2, 3), moe.intercept_.reshape(2)
+    slopes, intercepts = moe.expert_coef_.reshape(2, 3), moe.expert_intercept_.reshape(2)
     for line, row, intercept in zip(equations, slopes, intercepts, strict=True):
         assert_allclose(float(re.search(r"= (-?\d+\.\d+)", line)[1]), intercept, atol=1e-6)
         for sign, number, name in re.findall(r" ([+-]) (\d+\.\d+) x(\d)", line):

@@ -141,7 +141,7 @@ def test_other_seeds_that_reach_the_optimum_give_the_same_numbers(case):
     assert len(numbers_of_em) > 1, "all starts have the same numbers, so that nothing is tested"
     for moe in same:
         assert_allclose(moe.weights_, best.weights_, atol=1e-3)
-        assert_allclose(moe.coef_, best.coef_, atol=2e-2)
+        assert_allclose(moe.expert_coef_, best.expert_coef_, atol=2e-2)
         assert_allclose(moe.gate_intercept_, best.gate_intercept_, atol=0.1)
 
 
@@ -150,7 +150,7 @@ def test_mirror_images_are_numbered_by_their_parameters():
     slopes = set()
     for seed in range(4):
         moe = regressor(n_experts=2, random_state=seed, n_init=1, init="random")
-        slopes.add(tuple(np.sign(moe.fit(x, 1 - np.abs(x[:, 0])).coef_[:, 0])))
+        slopes.add(tuple(np.sign(moe.fit(x, 1 - np.abs(x[:, 0])).expert_coef_[:, 0])))
         assert_allclose(moe.weights_, 0.5, atol=1e-4)
     assert len(slopes) == 1
 
@@ -218,7 +218,7 @@ def test_parts_that_cannot_be_reordered_keep_the_numbers_of_em():
     order = np.array(ordered._training_state.numbering)
     assert order.tolist() != [0, 1, 2], "the numbers are the same, so that nothing is tested"
     assert unordered._training_state.numbering is None
-    assert_array_equal(unordered.coef_[order], ordered.coef_)
+    assert_array_equal(unordered.expert_coef_[order], ordered.expert_coef_)
     averages = [
         regressor(gate=gate, combine="average").fit(X, Y)
         for gate in (SoftmaxGate(), UnorderedGate())
@@ -266,7 +266,7 @@ def test_saved_fits_continue_as_the_fit_itself(restored):
     assert again._training_state.numbering == moe._training_state.numbering != (0, 1, 2)
     for estimator in (again, moe):
         estimator.set_params(tol=1e-8).fit(X, Y)
-    assert_array_equal(again.coef_, moe.coef_)
+    assert_array_equal(again.expert_coef_, moe.expert_coef_)
 
 
 @pytest.mark.parametrize("numbers", [(0, 0, 1), (0, 1), (1, 2, 3), (0, 1, "2")])
@@ -287,12 +287,12 @@ def test_numbers_stay_when_shares_change():
     again = clone(moe).set_params(warm_start=True).fit(X, Y)
     again.fit(X, Y, sample_weight=weight)
     assert again.weights_.argmax() == 2
-    assert_allclose(again.coef_, moe.coef_, atol=0.1)
+    assert_allclose(again.expert_coef_, moe.expert_coef_, atol=0.1)
     anew = clone(moe).set_params(warm_start=False).fit(X, Y, sample_weight=weight)
     assert anew.weights_.argmax() == 0
     stream = pickle.loads(pickle.dumps(moe)).partial_fit(X[smallest], Y[smallest])
     assert stream.weights_.argmax() == 2
-    assert_allclose(stream.coef_, moe.coef_, atol=0.2)
+    assert_allclose(stream.expert_coef_, moe.expert_coef_, atol=0.2)
 
 
 def test_warm_starts_of_trees_are_those_of_the_numbers_of_em(monkeypatch):
@@ -323,13 +323,13 @@ def test_a_fit_from_a_checkpoint_is_numbered_at_its_end(expert, tmp_path):
     whole = quiet_fit(clone(moe), tmp_path / "whole", every)
     assert_descending(whole.weights_[None])
     if expert == "linear":
-        assert_array_equal(whole.coef_, quiet(clone(moe), X, Y).coef_)
+        assert_array_equal(whole.expert_coef_, quiet(clone(moe), X, Y).expert_coef_)
     quiet_fit(clone(moe).set_params(max_iter=20), tmp_path / "parts", every)
     resumed = quiet_fit(clone(moe), tmp_path / "parts", every)
     assert_descending(resumed.weights_[None])
     assert_array_equal(load_checkpoint(tmp_path / "parts").weights_, resumed.weights_)
     if expert == "linear":
-        assert_array_equal(resumed.coef_, whole.coef_)
+        assert_array_equal(resumed.expert_coef_, whole.expert_coef_)
 
 
 def quiet_fit(moe, path, every):

@@ -262,8 +262,8 @@ def test_one_expert_is_a_regression_of_each_output():
     residual = ((Y - single.predict(X)) ** 2).mean(axis=0)
     moe = MixtureOfExpertsRegressor(1, alpha=1e-9, dispersion_prior=0.0, random_state=0).fit(X, Y)
     assert_allclose(moe.noise_variance_[0], residual, rtol=1e-6)
-    assert_allclose(moe.coef_[0], single.coef_, atol=1e-6)
-    assert_allclose(moe.intercept_[0], single.intercept_, atol=1e-6)
+    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
     assert_allclose(moe.predict_dist(X).std, np.sqrt(np.tile(residual, (N, 1))), rtol=1e-6)
 
 

@@ -570,7 +570,7 @@ def test_moments_are_weighted():
 def joint_log_density(moe, X, y):
     """Log joint density of expert and y from the fitted attributes, (n, K)."""
     log_gate = log_softmax(X @ moe.gate_coef_.T + moe.gate_intercept_, axis=1)
-    means = X @ moe.coef_.T + moe.intercept_
+    means = X @ moe.expert_coef_.T + moe.expert_intercept_
     return log_gate + stats.norm.logpdf(y[:, None], means, np.sqrt(moe.noise_variance_))
 
 

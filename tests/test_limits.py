@@ -25,7 +25,7 @@ def test_one_expert_is_ridge(alpha, gate):
     Z = StandardScaler().fit_transform(X)
     ridge = (Ridge(alpha=alpha) if alpha else LinearRegression()).fit(Z, y)
     assert_allclose(moe.predict(X), ridge.predict(Z), rtol=1e-6)
-    assert_allclose(moe.coef_[0] * X.std(axis=0), ridge.coef_, rtol=1e-6)
+    assert_allclose(moe.expert_coef_[0] * X.std(axis=0), ridge.coef_, rtol=1e-6)
     assert_allclose(moe.predict_gate(X), 1.0)
 
 
@@ -62,11 +62,11 @@ def test_one_expert_is_logistic_regression(load, alpha):
     assert_allclose(moe.predict_proba(X), logistic.predict_proba(Z), atol=1e-6)
     spread = X.std(axis=0)
     if len(moe.classes_) == 2:
-        assert_allclose(moe.coef_[0] * spread, logistic.coef_[0], atol=1e-5)
-        assert moe.coef_.shape == (1, X.shape[1])
+        assert_allclose(moe.expert_coef_[0] * spread, logistic.coef_[0], atol=1e-5)
+        assert moe.expert_coef_.shape == (1, X.shape[1])
     else:
-        assert_allclose(moe.coef_[0] * spread, logistic.coef_, atol=1e-5)
-        assert moe.intercept_.shape == (1, 3)
+        assert_allclose(moe.expert_coef_[0] * spread, logistic.coef_, atol=1e-5)
+        assert moe.expert_intercept_.shape == (1, 3)
 
 
 def test_constant_gate_is_a_mixture_of_regressions():
@@ -92,7 +92,7 @@ def test_constant_gate_is_a_mixture_of_regressions():
     ).fit(x[:, None], y)  # fmt: skip
     order = np.argsort(moe.weights_)
     assert_allclose(moe.weights_[order], shares, atol=1e-5)
-    assert_allclose(moe.coef_[order, 0], [b[0] for b in coef], atol=1e-5)
+    assert_allclose(moe.expert_coef_[order, 0], [b[0] for b in coef], atol=1e-5)
     assert_allclose(moe.noise_variance_[order], variance, rtol=1e-4)
     assert moe.score_samples(x[:, None], y).sum() == pytest.approx(logsumexp(joint, axis=0).sum())
     assert_allclose(moe.gate_coef_, 0.0)
@@ -120,7 +120,7 @@ def test_systems_that_are_too_large_to_be_formed_have_the_same_solution(make, Mo
     unformed = clone(moe).fit(make(X), y)
     assert np.diff(unformed.lower_bounds_).min() > -1e-10
     assert unformed.lower_bound_ == pytest.approx(formed.lower_bound_, abs=1e-5)
-    assert_allclose(unformed.coef_, formed.coef_, atol=0.02)
+    assert_allclose(unformed.expert_coef_, formed.expert_coef_, atol=0.02)
 
 
 # --- the ends of the number scale -------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_features_have_any_unit(fit, scale):
     moe = fit(MixtureOfExpertsRegressor(2, random_state=0), X * scale, y)
     expected = fit(MixtureOfExpertsRegressor(2, random_state=0), X, y)
     assert_allclose(moe.predict(X * scale), expected.predict(X), atol=1e-5)
-    assert np.isfinite(moe.coef_).all()
+    assert np.isfinite(moe.expert_coef_).all()
 
 
 @pytest.mark.parametrize("half_life", [5e-324, 1e300])
@@ -200,7 +200,7 @@ def test_weights_have_any_unit(Moe, weight):
     y = y if Moe is MixtureOfExpertsRegressor else y > 0
     moe = quiet(Moe(2, n_init=1, random_state=0), X, y, sample_weight=np.full(len(X), weight))
     assert np.isfinite(moe.lower_bound_)
-    assert np.isfinite(moe.coef_).all()
+    assert np.isfinite(moe.expert_coef_).all()
 
 
 @pytest.mark.parametrize("expert", ["linear", "tree"])

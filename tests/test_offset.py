@@ -62,7 +62,13 @@ def precise():
 
 def assert_same_fit(one, other, atol=1e-9):
     """The same experts in the same order."""
-    for name in ("coef_", "intercept_", "gate_coef_", "gate_intercept_", "lower_bound_"):
+    for name in (
+        "expert_coef_",
+        "expert_intercept_",
+        "gate_coef_",
+        "gate_intercept_",
+        "lower_bound_",
+    ):
         assert_allclose(getattr(one, name), getattr(other, name), atol=atol, err_msg=name)
 
 
@@ -70,8 +76,8 @@ def assert_same_fit(one, other, atol=1e-9):
 
 
 def test_regimes_of_rates_are_found(moe):
-    assert_allclose(np.sort(moe.coef_[:, 0]), [-1.0, 1.0], atol=0.1)
-    assert_allclose(moe.intercept_, 0.5, atol=0.15)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.1)
+    assert_allclose(moe.expert_intercept_, 0.5, atol=0.15)
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
     without = mixture().fit(X, Y)
     assert moe.lower_bound_ > without.lower_bound_ + 0.3
@@ -81,15 +87,15 @@ def test_one_expert_is_a_regression_of_rates_with_exposures_as_weights():
     fitted = mixture(1, alpha=0.0, tol=1e-14).fit(X, Y, offset=OFFSET)
     single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
     single.fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
-    assert_allclose(fitted.coef_[0], single.coef_, atol=1e-6)
-    assert_allclose(fitted.intercept_[0], single.intercept_, atol=1e-6)
+    assert_allclose(fitted.expert_coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(fitted.expert_intercept_[0], single.intercept_, atol=1e-6)
     assert_allclose(fitted.predict(X), single.predict(X), rtol=1e-6)
 
 
 def test_doubled_exposures_shift_intercepts(moe):
     doubled = mixture().fit(X, Y, offset=np.log(2.0 * EXPOSURE))
-    assert_allclose(doubled.intercept_, moe.intercept_ - np.log(2.0), atol=1e-8)
-    doubled.intercept_ = doubled.intercept_ + np.log(2.0)
+    assert_allclose(doubled.expert_intercept_, moe.expert_intercept_ - np.log(2.0), atol=1e-8)
+    doubled.expert_intercept_ = doubled.expert_intercept_ + np.log(2.0)
     assert_same_fit(doubled, moe, atol=1e-8)
 
 
@@ -97,9 +103,14 @@ def test_a_constant_offset_is_an_intercept():
     options = {"tol": 1e-11, "max_iter": 2000}
     with_offset = mixture(**options).fit(X, Y, offset=np.full(N, 0.7))
     without = mixture(**options).fit(X, Y)
-    order, other = np.argsort(with_offset.coef_[:, 0]), np.argsort(without.coef_[:, 0])
-    assert_allclose(with_offset.coef_[order], without.coef_[other], atol=1e-4)
-    assert_allclose(with_offset.intercept_[order] + 0.7, without.intercept_[other], atol=1e-4)
+    order, other = (
+        np.argsort(with_offset.expert_coef_[:, 0]),
+        np.argsort(without.expert_coef_[:, 0]),
+    )
+    assert_allclose(with_offset.expert_coef_[order], without.expert_coef_[other], atol=1e-4)
+    assert_allclose(
+        with_offset.expert_intercept_[order] + 0.7, without.expert_intercept_[other], atol=1e-4
+    )
     assert_allclose(with_offset.predict(X, np.full(N, 0.7)), without.predict(X), rtol=1e-4)
 
 
@@ -117,7 +128,7 @@ def test_weights_are_repeats():
 def test_the_order_of_rows_does_not_matter(moe):
     order = np.random.default_rng(2).permutation(N)
     permuted = mixture().fit(X[order], Y[order], offset=OFFSET[order])
-    assert_array_equal(permuted.coef_, moe.coef_)
+    assert_array_equal(permuted.expert_coef_, moe.expert_coef_)
 
 
 def test_equal_rows_of_different_exposure_are_different_rows():
@@ -126,8 +137,8 @@ def test_equal_rows_of_different_exposure_are_different_rows():
     fitted = mixture(1, alpha=0.0, tol=1e-14).fit(table, y, offset=offset)
     single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
     single.fit(table, y / np.exp(offset), sample_weight=np.exp(offset))
-    assert_allclose(fitted.coef_[0], single.coef_, atol=1e-6)
-    assert_allclose(fitted.intercept_[0], single.intercept_, atol=1e-6)
+    assert_allclose(fitted.expert_coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(fitted.expert_intercept_[0], single.intercept_, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +158,11 @@ def test_every_output_can_have_an_exposure_of_its_own():
     joint = mixture(1, tol=1e-14).fit(X, y, offset=np.log(exposure))
     for j in range(2):
         alone = mixture(1, tol=1e-14).fit(X, y[:, j], offset=np.log(exposure[:, j]))
-        assert_allclose(joint.coef_[0, j], alone.coef_[0], atol=1e-6)
+        assert_allclose(joint.expert_coef_[0, j], alone.expert_coef_[0], atol=1e-6)
         assert_allclose(joint.predict(X, np.log(exposure))[:, j], alone.predict(X) * exposure[:, j])
     same = mixture(1, tol=1e-14).fit(X, y, offset=OFFSET)
     both = mixture(1, tol=1e-14).fit(X, y, offset=np.column_stack([OFFSET, OFFSET]))
-    assert_allclose(same.coef_, both.coef_, atol=1e-12)
+    assert_allclose(same.expert_coef_, both.expert_coef_, atol=1e-12)
 
 
 def test_initialisation_and_first_intercepts_are_of_rates():
@@ -300,7 +311,7 @@ def test_a_warm_start_continues(moe):
     part = quiet_fit(mixture(n_init=1, max_iter=4, warm_start=True), X, Y, offset=OFFSET)
     part.set_params(max_iter=200)
     whole = mixture(n_init=1).fit(X, Y, offset=OFFSET)
-    assert_array_equal(part.fit(X, Y, offset=OFFSET).coef_, whole.coef_)
+    assert_array_equal(part.fit(X, Y, offset=OFFSET).expert_coef_, whole.expert_coef_)
 
 
 def test_checkpoints_are_resumed(tmp_path):
@@ -311,7 +322,7 @@ def test_checkpoints_are_resumed(tmp_path):
         warnings.simplefilter("ignore")
         fit_with_checkpoints(part, X, Y, path=path, every=2, offset=OFFSET)
     resumed = fit_with_checkpoints(model, X, Y, path=path, every=2, offset=OFFSET)
-    assert_array_equal(resumed.coef_, whole.coef_)
+    assert_array_equal(resumed.expert_coef_, whole.expert_coef_)
     with pytest.raises(ValueError, match=r"fit of the same data.*differs in \['offset'\]"):
         fit_with_checkpoints(model, X, Y, path=path, every=2, offset=OFFSET + 1.0)
 
@@ -384,7 +395,7 @@ def test_memory_maps_are_read_with_their_offset(tmp_path):
     maps = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("X", "y", "offset")}
     fitted = mixture(1, tol=1e-12).fit(**maps)
     whole = mixture(1, tol=1e-12).fit(X[rows], Y[rows], offset=OFFSET[rows])
-    assert_allclose(fitted.coef_, whole.coef_, atol=1e-6)
+    assert_allclose(fitted.expert_coef_, whole.expert_coef_, atol=1e-6)
 
 
 def test_streams_learn_rates():
@@ -399,10 +410,10 @@ def test_streams_learn_rates():
         else:
             last = np.log(exposure)
         stream.partial_fit(table, y, offset=last)
-    assert_allclose(np.sort(stream.coef_[:, 0]), [-1.0, 1.0], atol=0.1)
-    assert_allclose(stream.intercept_, 0.5, atol=0.15)
+    assert_allclose(np.sort(stream.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.1)
+    assert_allclose(stream.expert_intercept_, 0.5, atol=0.15)
     after_fit = mixture().fit(X, Y, offset=OFFSET).partial_fit(table, y)
-    assert_allclose(np.sort(after_fit.coef_[:, 0]), [-1.0, 1.0], atol=0.1)
+    assert_allclose(np.sort(after_fit.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.1)
 
 
 def test_young_streams_keep_equal_rows_of_different_exposure():
@@ -423,7 +434,7 @@ def test_metadata_routing_in_a_pipeline_and_a_search():
         fitted = clone(pipeline).fit(X, Y, offset=OFFSET)
         standard = StandardScaler().fit_transform(X)
         alone = mixture(n_init=2).fit(standard, Y, offset=OFFSET)
-        assert_array_equal(fitted[-1].coef_, alone.coef_)
+        assert_array_equal(fitted[-1].expert_coef_, alone.expert_coef_)
         assert_allclose(fitted.predict(X, offset=OFFSET), alone.predict(standard, OFFSET))
         # Older releases of scikit-learn pass no metadata to the score of the estimator itself.
         own_score = (
@@ -450,7 +461,7 @@ def test_a_base_enters_as_the_log_of_its_prediction():
     prediction = based.base_.predict(X)
     # The experts multiply the prediction of the base.
     table = np.column_stack([np.ones(N), X])
-    factors = np.exp(table @ np.column_stack([based.intercept_, based.coef_]).T)
+    factors = np.exp(table @ np.column_stack([based.expert_intercept_, based.expert_coef_]).T)
     assert_allclose(based.predict_experts(X), prediction[:, None] * factors)
     assert_allclose(based.predict_dist(X).mean, based.predict(X))
     assert "base" in based.gate_feature_names_

@@ -39,6 +39,8 @@ def test_features_are_selected_by_effects_on_the_prediction(fitted):
 def test_shap_values_of_predict_add_up_to_the_prediction(fitted):
     shap = pytest.importorskip("shap")
     moe, X, _ = fitted
+    with pytest.raises(TypeError, match="not callable"):
+        shap.Explainer(moe, X[:50])
     values = shap.Explainer(moe.predict, X[:50])(X[:5])
     assert values.values.shape == (5, 4)
     assert_allclose(values.values.sum(axis=1) + values.base_values, moe.predict(X[:5]), rtol=1e-6)

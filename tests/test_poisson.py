@@ -41,8 +41,8 @@ def moe():
 def test_one_expert_is_a_poisson_regression():
     fitted = mixture(1, alpha=1e-9, tol=1e-13).fit(X, Y)
     single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000).fit(X, Y)
-    assert_allclose(fitted.coef_[0], single.coef_, atol=1e-7)
-    assert_allclose(fitted.intercept_, single.intercept_, atol=1e-7)
+    assert_allclose(fitted.expert_coef_[0], single.coef_, atol=1e-7)
+    assert_allclose(fitted.expert_intercept_, single.intercept_, atol=1e-7)
     log_pmf = stats.poisson.logpmf(Y, single.predict(X))
     assert_allclose(fitted.score_samples(X, Y), log_pmf, atol=1e-6)
 
@@ -51,12 +51,12 @@ def test_the_penalty_is_that_of_a_poisson_regression():
     standard = StandardScaler().fit_transform(X)
     fitted = mixture(1, alpha=50.0, tol=1e-13).fit(standard, Y)
     single = PoissonRegressor(alpha=50.0 / len(Y), tol=1e-12, max_iter=1000).fit(standard, Y)
-    assert_allclose(fitted.coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(fitted.expert_coef_[0], single.coef_, atol=1e-6)
 
 
 def test_regimes_are_found_and_the_lower_bound_never_falls(moe):
-    assert_allclose(np.sort(moe.coef_[:, 0]), [-1.0, 1.0], atol=0.1)
-    assert_allclose(moe.intercept_, 1.0, atol=0.15)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.1)
+    assert_allclose(moe.expert_intercept_, 1.0, atol=0.15)
     assert moe.link_ == "log"
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
     assert not hasattr(moe, "noise_variance_")
@@ -81,12 +81,12 @@ def test_weights_are_repeats_and_change_the_fit():
     weight = np.random.default_rng(1).integers(1, 4, size=len(Y))
     weighted = mixture().fit(X, Y, sample_weight=weight)
     repeated = mixture().fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight))
-    assert_allclose(weighted.coef_, repeated.coef_)
+    assert_allclose(weighted.expert_coef_, repeated.expert_coef_)
     single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
     single.fit(X, Y, sample_weight=weight)
     one = mixture(1, alpha=1e-9, tol=1e-13).fit(X, Y, sample_weight=weight)
-    assert_allclose(one.coef_[0], single.coef_, atol=1e-7)
-    assert np.abs(weighted.coef_ - mixture().fit(X, Y).coef_).max() > 1e-4
+    assert_allclose(one.expert_coef_[0], single.coef_, atol=1e-7)
+    assert np.abs(weighted.expert_coef_ - mixture().fit(X, Y).expert_coef_).max() > 1e-4
 
 
 def test_sparse_and_dense_tables_give_the_same_fit():
@@ -137,7 +137,7 @@ def numerical_standard_errors(moe):
     # Experts one after the other, intercept first, and the gate's contrast of two experts.
     start = np.concatenate(
         [
-            np.column_stack([moe.intercept_, moe.coef_]).ravel(),
+            np.column_stack([moe.expert_intercept_, moe.expert_coef_]).ravel(),
             moe.gate_intercept_[:1] * 2,
             moe.gate_coef_[0] * 2,
         ]
@@ -220,7 +220,7 @@ def test_blocks_streams_and_checkpoints(moe, tmp_path):
     in_blocks = mixture().fit(RowBlocks(blocks))
     assert_allclose(in_blocks.lower_bound_, moe.lower_bound_, atol=1e-4)
     kept = fit_with_checkpoints(mixture(), X, Y, path=tmp_path / "fit", every=2)
-    assert (kept.coef_ == moe.coef_).all()
+    assert (kept.expert_coef_ == moe.expert_coef_).all()
     stream = mixture()
     for _ in range(8):
         for i in range(0, 900, 150):
@@ -272,7 +272,7 @@ def test_paths_of_scikit_learn(moe):
 def test_outputs_swapped_are_answers_swapped():
     both = np.column_stack([Y, np.random.default_rng(1).poisson(3.0, size=len(Y))])
     one, other = (mixture(tol=1e-9).fit(X, y) for y in (both, both[:, ::-1]))
-    assert one.coef_.shape == (2, 2, 2)
+    assert one.expert_coef_.shape == (2, 2, 2)
     assert_allclose(one.predict(X), other.predict(X)[:, ::-1], rtol=1e-4)
     assert_allclose(one.predict_interval(X), other.predict_interval(X)[..., ::-1])
     errors = one.inference(X, both).standard_errors
@@ -290,9 +290,9 @@ def test_objects_and_lists_of_one_family(moe):
     ):
         fixed = {"alpha": 0.1, "gate_alpha": 1.0, "random_state": 0}
         same = MixtureOfExpertsRegressor(2, **fixed | options).fit(X, Y)
-        assert (same.coef_ == moe.coef_).all()
+        assert (same.expert_coef_ == moe.expert_coef_).all()
     stiff = MixtureOfExpertsRegressor(2, expert=GeneralizedLinearExperts(alpha=1e4), random_state=0)
-    assert np.abs(stiff.fit(X, Y).coef_).max() < 0.5
+    assert np.abs(stiff.fit(X, Y).expert_coef_).max() < 0.5
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_targets_that_are_no_counts(y, message):
     fresh = mixture()
     with pytest.raises(ValueError, match=message):
         fresh.fit(X, y)
-    assert not hasattr(fresh, "coef_")
+    assert not hasattr(fresh, "expert_coef_")
 
 
 def test_families_of_the_other_task_and_mixed_lists():

@@ -141,7 +141,7 @@ def test_minimal_parts_have_a_summary_and_an_explanation():
     assert "ExponentialExperts" in text
     assert "PieGate" in text
     assert moe.explain(X).experts.shape == (400, 2)
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
     assert not hasattr(moe, "link_")
 
 

@@ -17,9 +17,9 @@ from skmoe.blocks import RowBlocks
 def test_two_lines_are_found(seed):
     X, y = crossing_lines(n_rows=1000, seed=seed)
     moe = MixtureOfExpertsRegressor(2, random_state=seed).fit(X, y)
-    order = np.argsort(moe.coef_[:, 0])
-    assert_allclose(moe.coef_[order, 0], [-1, 2], atol=0.1)
-    assert_allclose(moe.intercept_[order], [1, 1], atol=0.1)
+    order = np.argsort(moe.expert_coef_[:, 0])
+    assert_allclose(moe.expert_coef_[order, 0], [-1, 2], atol=0.1)
+    assert_allclose(moe.expert_intercept_[order], [1, 1], atol=0.1)
     assert_allclose(np.sqrt(moe.noise_variance_[order]), [0.3, 0.1], rtol=0.2)
     assert_allclose(moe.weights_, 0.5, atol=0.05)
     assert moe.converged_
@@ -30,11 +30,11 @@ def test_two_lines_are_found(seed):
 def test_a_soft_gate_is_found(seed):
     X, y = two_regimes(n_rows=4000, seed=seed)
     moe = MixtureOfExpertsRegressor(2, random_state=seed).fit(X, y)
-    up = int(np.argmax(moe.coef_[:, 0]))
+    up = int(np.argmax(moe.expert_coef_[:, 0]))
     slopes = moe.gate_coef_[up] - moe.gate_coef_[1 - up]
     assert_allclose(slopes, [4, 0, 0], atol=0.5)
-    assert_allclose(moe.coef_[up], [1, 2, 3], atol=0.05)
-    assert_allclose(moe.coef_[1 - up], [-1, -1, -1], atol=0.05)
+    assert_allclose(moe.expert_coef_[up], [1, 2, 3], atol=0.05)
+    assert_allclose(moe.expert_coef_[1 - up], [-1, -1, -1], atol=0.05)
     assert moe.score(X, y) > LinearRegression().fit(X, y).score(X, y) + 0.1
 
 
@@ -44,7 +44,9 @@ def test_flipped_rules_are_found(n_classes):
     moe = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y)
     logistic = LogisticRegression().fit(X, y)
     assert moe.score(X, y) > logistic.score(X, y) + 0.2
-    slopes = moe.coef_ if n_classes == 2 else moe.coef_[:, -1] - moe.coef_[:, 0]
+    slopes = (
+        moe.expert_coef_ if n_classes == 2 else moe.expert_coef_[:, -1] - moe.expert_coef_[:, 0]
+    )
     step = 3.0 * (n_classes - 1)
     assert_allclose(np.sort(slopes[:, 1]), [-step, step], rtol=0.2)
 
@@ -57,7 +59,7 @@ def test_what_a_regressor_says_fits_together():
     gate, means = moe.predict_gate(X), moe.predict_experts(X)
     assert gate.shape == means.shape == (len(y), 3)
     assert_allclose(gate.sum(axis=1), 1.0)
-    assert_allclose(means, X @ moe.coef_.T + moe.intercept_)
+    assert_allclose(means, X @ moe.expert_coef_.T + moe.expert_intercept_)
     assert_allclose(moe.predict(X), (gate * means).sum(axis=1))
     logits = X @ moe.gate_coef_.T + moe.gate_intercept_
     assert_allclose(gate, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
@@ -95,9 +97,9 @@ def test_what_a_regressor_says_of_several_outputs_fits_together():
     moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y)
     means = moe.predict_experts(X)
     assert means.shape == (len(y), 2, 2)
-    assert moe.coef_.shape == (2, 2, 3)
-    assert moe.intercept_.shape == moe.noise_variance_.shape == (2, 2)
-    assert_allclose(means, np.einsum("np,kmp->nkm", X, moe.coef_) + moe.intercept_)
+    assert moe.expert_coef_.shape == (2, 2, 3)
+    assert moe.expert_intercept_.shape == moe.noise_variance_.shape == (2, 2)
+    assert_allclose(means, np.einsum("np,kmp->nkm", X, moe.expert_coef_) + moe.expert_intercept_)
     assert_allclose(moe.predict(X), np.einsum("nk,nkm->nm", moe.predict_gate(X), means))
     density = norm.pdf(Y[:, None], means, np.sqrt(moe.noise_variance_)).prod(axis=2)
     expected = np.log((moe.predict_gate(X) * density).sum(axis=1))
@@ -125,7 +127,7 @@ def test_what_a_classifier_says_fits_together(n_classes):
     assert_allclose(
         moe.responsibilities(X, y), gate * of_y / (gate * of_y).sum(axis=1, keepdims=True)
     )
-    logits = np.einsum("np,k...p->nk...", X, moe.coef_) + moe.intercept_
+    logits = np.einsum("np,k...p->nk...", X, moe.expert_coef_) + moe.expert_intercept_
     if n_classes == 2:
         assert_allclose(experts[..., 1], 1 / (1 + np.exp(-logits)))
     else:
@@ -155,7 +157,7 @@ def test_gate_and_experts_see_only_their_columns():
         2, gate_features=[0], expert_features=[False, True, True, True], random_state=0
     ).fit(X, y)
     assert_allclose(moe.gate_coef_[:, 1:], 0.0)
-    assert_allclose(moe.coef_[:, 0], 0.0)
+    assert_allclose(moe.expert_coef_[:, 0], 0.0)
     moved = X.copy()
     moved[:, 1:] += 1.0
     assert_allclose(moe.predict_gate(X), moe.predict_gate(moved))
@@ -179,7 +181,7 @@ def test_a_given_start_is_used():
     truth = (y > X.sum(axis=1)).astype(float)
     resp = np.column_stack([truth, 1 - truth])
     moe = MixtureOfExpertsRegressor(2, init=resp).fit(X, y)
-    assert np.argmax(moe.coef_[:, 0]) == 0  # the expert that the start names first
+    assert np.argmax(moe.expert_coef_[:, 0]) == 0  # the expert that the start names first
     assert moe.start_lower_bounds_.shape == (1,)
     weight = np.r_[0.0, np.ones(len(y) - 1)]  # a row without weight has no place in the start
     assert_allclose(

@@ -83,7 +83,7 @@ def largest_error(moe, names, model, order):
     """Largest error of a coefficient in standard errors, with experts in an order."""
     errors = []
     for expert, k in zip(model["experts"], order, strict=True):
-        found = by_name(names, moe.coef_[k], moe.intercept_[k])
+        found = by_name(names, moe.expert_coef_[k], moe.expert_intercept_[k])
         errors += [
             abs(found[name] - value) / expert["coef_se"][name]
             for name, value in expert["coef"].items()
@@ -129,7 +129,7 @@ def test_separating_gate_approaches_its_supremum(scale):
         warnings.simplefilter("ignore", UserWarning)
         moe.fit(X, y)
     assert model["loglik_min"] <= log_likelihood(moe, X, y) <= model["loglik_max"]
-    for values in (moe.coef_, moe.intercept_, moe.gate_coef_, moe.gate_intercept_):
+    for values in (moe.expert_coef_, moe.expert_intercept_, moe.gate_coef_, moe.gate_intercept_):
         assert np.isfinite(values).all()
 
 

@@ -49,7 +49,7 @@ def test_the_gate_is_that_over_its_strongest_feature(fitted):
 def test_each_expert_is_drawn_over_its_strongest_feature(fitted):
     moe, X, y = fitted
     display = RegimesDisplay.from_estimator(moe, X, y)
-    effects = np.abs(moe.coef_) * X.std(axis=0)
+    effects = np.abs(moe.expert_coef_) * X.std(axis=0)
     for k in range(2):
         j = int(np.argmax(effects[k]))
         assert display.feature_names[k] == f"x{j}" == display.ax_[1 + k].get_xlabel()

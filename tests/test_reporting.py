@@ -52,7 +52,7 @@ def test_a_summary_agrees_with_the_estimator(fitted):
     found = moe.inference(X, y)
     index = found.terms.index(("expert 1", "", "age"))
     estimate, error, z = numbers_after("age", block)[:3]
-    assert_allclose(estimate, moe.coef_[1, 1], rtol=1e-3)
+    assert_allclose(estimate, moe.expert_coef_[1, 1], rtol=1e-3)
     assert_allclose(error, found.standard_errors[index], rtol=1e-3)
     assert_allclose(z, found.z_values[index], atol=0.01)
     assert "converged" in text
@@ -80,7 +80,7 @@ def test_without_the_data_there_are_estimates_only(fitted):
     assert "summary(X, y)" in str(summary)
     frame = summary.to_frame()
     assert list(frame.columns) == ["estimate"]
-    assert_allclose(frame.loc[("expert 0", "", "size"), "estimate"], moe.coef_[0, 2])
+    assert_allclose(frame.loc[("expert 0", "", "size"), "estimate"], moe.expert_coef_[0, 2])
     assert "AIC" not in summary.facts
     with pytest.raises(ValueError, match="both X and y"):
         moe.summary(X)
@@ -194,9 +194,10 @@ def test_equations_have_the_link_of_the_family():
     moe = MixtureOfExpertsRegressor(2, family="poisson", random_state=0).fit(X, y)
     text = export_text(moe, max_features=1)
     for k, block in enumerate(text.split("\n\n")[1:]):
-        j = np.argmax(np.abs(moe.coef_[k]))
-        sign = "-" if moe.coef_[k, j] < 0 else "+"
-        predictor = f"{moe.intercept_[k]:.2f} {sign} {abs(moe.coef_[k, j]):.2f} {X.columns[j]}"
+        j = np.argmax(np.abs(moe.expert_coef_[k]))
+        sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
+        intercept, slope = moe.expert_intercept_[k], abs(moe.expert_coef_[k, j])
+        predictor = f"{intercept:.2f} {sign} {slope:.2f} {X.columns[j]}"
         assert f"expected y = exp({predictor}), and 1 more" in block
     assert "expected y = exp(linear predictor)" in str(moe.summary(X, y))
     assert "noise" not in str(moe.summary(X, y))
@@ -340,9 +341,9 @@ def test_ratios_are_exponentials_of_slopes_and_their_intervals(family, method):
         if method == "observed":
             half = 1.2815515655446004 * found.standard_errors[i]  # the 90 % quantile
             expected = np.exp(found.estimates[i] + np.array([0.0, -half, half]))
-            assert_allclose(found.estimates[i], moe.coef_[k, j], rtol=0.02, atol=0.02)
+            assert_allclose(found.estimates[i], moe.expert_coef_[k, j], rtol=0.02, atol=0.02)
         else:
-            expected = np.exp([moe.coef_[k, j], *found.conf_int(0.8)[i]])
+            expected = np.exp([moe.expert_coef_[k, j], *found.conf_int(0.8)[i]])
         row = frame.loc[(part, response, name), ["ratio", "ratio lower", "ratio upper"]]
         assert_allclose(row.astype(float), expected)
 

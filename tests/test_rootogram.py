@@ -33,7 +33,7 @@ def bars(display):
 def test_frequencies_are_those_of_the_rows_and_of_the_mixture(inflated):
     moe, X, y = inflated
     display = RootogramDisplay.from_estimator(moe, X, y)
-    gate, rate = moe.predict_gate(X), np.exp(moe.intercept_[1] + X @ moe.coef_[1])
+    gate, rate = moe.predict_gate(X), np.exp(moe.expert_intercept_[1] + X @ moe.expert_coef_[1])
     for count in range(y.max() + 1):
         probability = gate[:, 0] * (count == 0) + gate[:, 1] * stats.poisson(rate).pmf(count)
         assert_allclose(display.expected[count], probability.sum())

@@ -171,7 +171,10 @@ def damaged(document, change):
 
 
 DAMAGE = {
-    "number": (lambda d: d["attributes"]["coef_"]["values"][0].__setitem__(0, 0.0), "checksum"),
+    "number": (
+        lambda d: d["attributes"]["expert_coef_"]["values"][0].__setitem__(0, 0.0),
+        "checksum",
+    ),
     "parameter": (lambda d: d["parameters"].update(alpha=3.0), "checksum"),
     "part": (lambda d: d.pop("attributes"), "'attributes'.* missing"),
     "unsigned": (lambda d: d.pop("checksum"), "'checksum'.* missing"),

@@ -75,7 +75,7 @@ def test_coefficients_and_intervals_are_those_of_inference(fitted, standardize):
         assert_allclose(display.coefficients[:, k], result.estimates[terms] * scale)
         bounds = result.conf_int(0.8)[terms] * scale[:, None]
         assert_allclose(display.intervals[:, k], bounds)
-        assert_allclose(display.coefficients[:, k], moe.coef_[k] * scale, rtol=0.05)
+        assert_allclose(display.coefficients[:, k], moe.expert_coef_[k] * scale, rtol=0.05)
     assert "80 % intervals" in display.ax_[1].get_title(loc="left")
 
 
@@ -217,7 +217,7 @@ def test_a_log_link_is_shown_as_ratios():
     display = SegmentProfileDisplay.from_estimator(quiet(moe, X, y), X, pd.Series(y, name="visits"))
     assert_array_equal(display.is_ratio, [False, True, True])
     assert_array_equal(np.isnan(display.coefficients), [[True, False, False], [True] * 3])
-    assert_allclose(display.coefficients[0, 1:], moe.coef_[1:, 0] * X[:, 0].std(), rtol=0.05)
+    assert_allclose(display.coefficients[0, 1:], moe.expert_coef_[1:, 0] * X[:, 0].std(), rtol=0.05)
     texts = display.texts_[1]
     for k in (1, 2):
         shown = texts[0, k].get_text()
@@ -252,7 +252,7 @@ def test_one_of_several_outputs(fitted):
     moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, Y)
     pictures = [SegmentProfileDisplay.from_estimator(moe, X, Y, target=i) for i in (0, 1)]
     for i, display in enumerate(pictures):
-        expected = (moe.coef_[:, i] * X.std(axis=0)).T
+        expected = (moe.expert_coef_[:, i] * X.std(axis=0)).T
         assert_allclose(display.coefficients, expected, rtol=0.05, atol=0.02)
     with pytest.raises(ValueError, match="target must be the index of an output, from 0 to 1"):
         SegmentProfileDisplay.from_estimator(moe, X, Y)
@@ -296,7 +296,7 @@ def test_a_mixture_without_standard_errors_or_slopes_of_the_gate(fitted):
     routed = quiet(MixtureOfExpertsRegressor(2, top_k=1, random_state=0, n_init=1), X, y)
     display = SegmentProfileDisplay.from_estimator(routed, X, y)
     assert display.intervals is None
-    assert_allclose(display.coefficients, (routed.coef_ * X.std(axis=0)).T)
+    assert_allclose(display.coefficients, (routed.expert_coef_ * X.std(axis=0)).T)
     constant = MixtureOfExpertsRegressor(2, gate="constant", random_state=0, n_init=1)
     display = SegmentProfileDisplay.from_estimator(quiet(constant, X, y), X, y, level=None)
     assert display.gate_effects is None

@@ -59,7 +59,7 @@ def test_best_converged_of_classes_and_of_given_starts():
         MixtureOfExpertsRegressor(2, init=resp, combine=combine).fit(X, y)
         for combine in ("best_converged", "best")
     )
-    assert_array_equal(given.coef_, plain.coef_)
+    assert_array_equal(given.expert_coef_, plain.expert_coef_)
     warm = MixtureOfExpertsRegressor(2, combine="best_converged", warm_start=True, random_state=0)
     assert warm.fit(X, y).fit(X, y).start_converged_.shape == (1,)
 

@@ -59,7 +59,7 @@ def errors(moe, family, **options):
 
 def assert_same_coefficients(moe, params):
     """`params` has the intercept first."""
-    found = np.concatenate([moe.intercept_, moe.coef_[0]])
+    found = np.concatenate([moe.expert_intercept_, moe.expert_coef_[0]])
     assert_allclose(found, np.asarray(params)[:3], rtol=0, atol=1e-6)
 
 
@@ -171,6 +171,6 @@ def test_zero_inflated_poisson():
     )
     gate = np.append(np.diff(-fitted.gate_intercept_), np.diff(-fitted.gate_coef_, axis=0))
     assert_allclose(gate, single.params[:3], rtol=0, atol=1e-5)
-    found = np.append(fitted.intercept_[1], fitted.coef_[1])
+    found = np.append(fitted.expert_intercept_[1], fitted.expert_coef_[1])
     assert_allclose(found, single.params[3:], rtol=0, atol=1e-6)
     assert_allclose(fitted.score_samples(X, y).sum(), single.llf, rtol=1e-10)

@@ -80,7 +80,7 @@ def test_the_penalty_of_a_stream_is_that_of_all_rows(sizes):
         moe = MixtureOfExpertsRegressor(1, alpha=alpha)
         for begin, end in zip([0, *ends], ends[ends <= 3000], strict=False):
             moe.partial_fit(features[begin:end], y[begin:end])
-        assert_allclose(moe.coef_[0], Ridge(alpha).fit(features, y).coef_, rtol=0.15)
+        assert_allclose(moe.expert_coef_[0], Ridge(alpha).fit(features, y).coef_, rtol=0.15)
 
 
 @pytest.mark.parametrize("case", ["regressor", "classifier"])
@@ -235,7 +235,7 @@ def test_attributes_and_pictures_of_a_stream():
         before = before or [again.score_samples(X[chosen], Y[chosen]).mean()]
     assert again.lower_bound_ == moe.lower_bound_
     assert_allclose(moe.lower_bound_, np.mean(before), atol=0.02)
-    assert moe.coef_.shape == (2, 3)
+    assert moe.expert_coef_.shape == (2, 3)
     assert "expert" in str(moe.summary())
 
 
@@ -372,7 +372,7 @@ def test_weights_and_class_weights_of_early_rows(monkeypatch):
     whole = moe.partial_fit(features, classes, classes=[0, 1, 2], sample_weight=weight)
     order = np.argsort(whole.gate_coef_[:, 0])
     again = np.argsort(halves.gate_coef_[:, 0])
-    assert_allclose(halves.coef_[again], whole.coef_[order], rtol=1e-6)
+    assert_allclose(halves.expert_coef_[again], whole.expert_coef_[order], rtol=1e-6)
     assert_allclose(
         halves._training_state.online_state.total_weight,
         whole._training_state.online_state.total_weight,

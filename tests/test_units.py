@@ -49,7 +49,7 @@ def quietly(fit, *args, **kwargs):
 
 def log_densities_by_hand(moe, X, y, units):
     """Log densities (U,) and responsibilities (U, K) of units under normal experts, by scipy."""
-    mean = X @ moe.coef_.T + moe.intercept_
+    mean = X @ moe.expert_coef_.T + moe.expert_intercept_
     logs = norm(mean, np.sqrt(moe.noise_variance_)).logpdf(y[:, None])
     labels = np.unique(units)
     sums = np.stack([logs[units == label].sum(axis=0) for label in labels])
@@ -80,10 +80,10 @@ def test_the_fit_maximises_the_likelihood_of_units():
     moe.fit(X, y, units=units)
     best = log_densities_by_hand(moe, X, y, units)[0].sum()
     assert_allclose(moe.lower_bound_ * len(y), best)
-    moved, coef = copy.copy(moe), moe.coef_.ravel()
+    moved, coef = copy.copy(moe), moe.expert_coef_.ravel()
 
     def log_likelihood(values):
-        moved.coef_ = values.reshape(3, 2)
+        moved.expert_coef_ = values.reshape(3, 2)
         return log_densities_by_hand(moved, X, y, units)[0].sum()
 
     assert_allclose(approx_fprime(coef, log_likelihood, 1e-6), 0.0, atol=2e-3)
@@ -134,8 +134,8 @@ def test_a_row_of_weight_two_is_the_row_twice_in_its_unit(name, task):
     weighted = quietly(estimator(name, task).fit, X, y, weight.astype(float), units=units)
     repeated = quietly(estimator(name, task).fit, X[index], y[index], units=units[index])
     plain = quietly(estimator(name, task).fit, X, y, units=units)
-    assert_array_equal(weighted.coef_, repeated.coef_)
-    assert np.abs(plain.coef_ - weighted.coef_).max() > 1e-3
+    assert_array_equal(weighted.expert_coef_, repeated.expert_coef_)
+    assert np.abs(plain.expert_coef_ - weighted.expert_coef_).max() > 1e-3
     args = X[index], y[index]
     for criterion in ("aic", "bic", "icl"):
         found = getattr(weighted, criterion)(X, y, weight, units=units)
@@ -149,7 +149,7 @@ def test_the_order_of_rows_and_the_labels_do_not_matter(name, task):
     labels = np.array([f"unit {(7 * unit) % 40}" for unit in units])
     moe = quietly(estimator(name, task).fit, X, y, units=units)
     other = quietly(estimator(name, task).fit, X[order], y[order], units=labels[order])
-    assert_array_equal(moe.coef_, other.coef_)
+    assert_array_equal(moe.expert_coef_, other.expert_coef_)
     assert_array_equal(moe.gate_intercept_, other.gate_intercept_)
 
 
@@ -158,7 +158,7 @@ def test_units_of_one_row_are_no_units(name, task):
     X, y, _ = panel_of(name, task)
     moe = quietly(estimator(name, task).fit, X, y)
     single = quietly(estimator(name, task).fit, X, y, units=np.arange(len(y))[::-1])
-    assert_array_equal(moe.coef_, single.coef_)
+    assert_array_equal(moe.expert_coef_, single.expert_coef_)
     assert_array_equal(moe.lower_bounds_, single.lower_bounds_)
 
 
@@ -175,9 +175,9 @@ def test_all_units_twice_have_the_same_maximum(name, task):
         units=np.concatenate([units, units + 1000]),
     )
     assert_allclose(twice.lower_bound_, moe.lower_bound_, atol=1e-6)
-    order = np.argsort(moe.coef_.reshape(2, -1)[:, 0])
-    other = np.argsort(twice.coef_.reshape(2, -1)[:, 0])
-    assert_allclose(twice.coef_[other], moe.coef_[order], atol=5e-3, rtol=5e-3)
+    order = np.argsort(moe.expert_coef_.reshape(2, -1)[:, 0])
+    other = np.argsort(twice.expert_coef_.reshape(2, -1)[:, 0])
+    assert_allclose(twice.expert_coef_[other], moe.expert_coef_[order], atol=5e-3, rtol=5e-3)
 
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
@@ -186,7 +186,7 @@ def test_one_expert_is_the_single_model(name, task):
     single, grouped = (estimator(name, task).set_params(n_experts=1) for _ in range(2))
     quietly(single.fit, X, y)
     quietly(grouped.fit, X, y, units=units)
-    assert_allclose(grouped.coef_, single.coef_, atol=1e-4)
+    assert_allclose(grouped.expert_coef_, single.expert_coef_, atol=1e-4)
 
 
 # --- estimators as experts, folds -------------------------------------------------------------
@@ -274,8 +274,8 @@ def test_gate_features_are_averaged_or_those_of_the_first_row():
         moe.fit(X, y, weight, units=units)
         given = MixtureOfExpertsRegressor(3, **options).fit(reduced, y, weight, units=units)
         assert_allclose(moe.lower_bound_, given.lower_bound_, atol=1e-6)
-        order, other = np.argsort(moe.coef_[:, 0]), np.argsort(given.coef_[:, 0])
-        assert_allclose(moe.coef_[order], given.coef_[other], atol=1e-3)
+        order, other = np.argsort(moe.expert_coef_[:, 0]), np.argsort(given.expert_coef_[:, 0])
+        assert_allclose(moe.expert_coef_[order], given.expert_coef_[other], atol=1e-3)
         gate = moe.predict_gate(X, units=units)
         if aggregate == "first":
             assert_allclose(gate, moe.predict_gate(first), atol=1e-12)
@@ -493,8 +493,11 @@ def test_blocks_of_whole_units_give_the_fit_in_memory(monkeypatch):
     assert set(sizes) == {20}
     in_blocks = clone(moe).fit(blocks)
     assert_allclose(in_blocks.lower_bound_, in_memory.lower_bound_, atol=1e-7)
-    order, other = np.argsort(in_memory.coef_[:, 0]), np.argsort(in_blocks.coef_[:, 0])
-    assert_allclose(in_blocks.coef_[other], in_memory.coef_[order], atol=1e-3)
+    order, other = (
+        np.argsort(in_memory.expert_coef_[:, 0]),
+        np.argsort(in_blocks.expert_coef_[:, 0]),
+    )
+    assert_allclose(in_blocks.expert_coef_[other], in_memory.expert_coef_[order], atol=1e-3)
 
 
 def test_a_sample_of_units_serves_for_the_starts(monkeypatch):
@@ -570,7 +573,7 @@ def test_blocks_that_cut_a_unit_are_refused(change, message):
     moe = MixtureOfExpertsRegressor(2, gate="constant")
     with pytest.raises(ValueError, match=message):
         moe.fit(change(X, y, units))
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
 
 
 def test_streams_of_units():
@@ -639,7 +642,7 @@ def test_files_keep_units(tmp_path):
         assert copied.n_units_ == 60
     path = tmp_path / "fit.joblib"
     saved = fit_with_checkpoints(clone(moe), X, y, path=path, units=units)
-    assert_array_equal(saved.coef_, moe.coef_)
+    assert_array_equal(saved.expert_coef_, moe.expert_coef_)
     with pytest.raises(ValueError, match=r"differs in .'units'."):
         fit_with_checkpoints(clone(moe), X, y, path=path, units=units[::-1])
 
@@ -662,9 +665,9 @@ def test_data_frames_and_labels_of_any_kind():
     labels = pandas.Series([f"customer {unit}" for unit in units], dtype="category")
     dates = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(units, unit="D")
     moe = MixtureOfExpertsRegressor(3, gate="constant", random_state=0)
-    expected = clone(moe).fit(X, y, units=units).coef_
+    expected = clone(moe).fit(X, y, units=units).expert_coef_
     for given in (labels, labels.astype(str), dates, list(units)):
-        assert_array_equal(clone(moe).fit(frame, y, units=given).coef_, expected)
+        assert_array_equal(clone(moe).fit(frame, y, units=given).expert_coef_, expected)
 
 
 def test_several_outputs():
@@ -674,7 +677,7 @@ def test_several_outputs():
     resp = moe.responsibilities(X, both, units=units).proba
     assert adjusted_rand_score(regimes, resp.argmax(axis=1)) > 0.7
     swapped = clone(moe).fit(X, both[:, ::-1], units=units)
-    assert_allclose(swapped.coef_[:, ::-1], moe.coef_, atol=1e-6)
+    assert_allclose(swapped.expert_coef_[:, ::-1], moe.expert_coef_, atol=1e-6)
 
 
 def test_a_base_has_one_prediction_for_the_gate_of_a_unit():
@@ -717,7 +720,7 @@ def test_invalid_units_are_refused(units, message):
     moe = MixtureOfExpertsRegressor(3, gate="constant")
     with pytest.raises(ValueError, match=message):
         moe.fit(X, y, units=units)
-    assert not hasattr(moe, "coef_")
+    assert not hasattr(moe, "expert_coef_")
 
 
 def test_initial_responsibilities_are_those_of_units():
@@ -769,4 +772,4 @@ def test_a_unit_that_no_expert_can_have_made_is_refused():
 def test_one_regression_of_all_rows_is_the_classical_one():
     X, y, units, _ = panel()
     moe = MixtureOfExpertsRegressor(1, alpha=0.0, gate="constant").fit(X, y, units=units)
-    assert_allclose(moe.coef_[0], LinearRegression().fit(X, y).coef_)
+    assert_allclose(moe.expert_coef_[0], LinearRegression().fit(X, y).coef_)

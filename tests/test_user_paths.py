@@ -145,9 +145,9 @@ def test_metadata_routing():
         with pytest.raises(ValueError, match="all weights are zero"):
             pipeline.fit(X, Y, sample_weight=0 * weight)
     direct = MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y, sample_weight=weight)
-    assert_allclose(routed.coef_, direct.coef_)
+    assert_allclose(routed.expert_coef_, direct.expert_coef_)
     unweighted = MixtureOfExpertsRegressor(2, random_state=0).fit(X, Y)
-    assert np.abs(routed.coef_ - unweighted.coef_).max() > 1e-4
+    assert np.abs(routed.expert_coef_ - unweighted.expert_coef_).max() > 1e-4
 
 
 @pytest.mark.parametrize(("moe", "features", "y"), CASES)

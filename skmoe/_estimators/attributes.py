@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.former_names import with_present_names
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.problem import FitProblem
 from skmoe._estimators.warm_start import TrainingState
@@ -40,7 +41,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
-    return attributes | model.experts.attributes(params.experts, preprocessor)
+    of_experts = model.experts.attributes(params.experts, preprocessor)
+    return attributes | with_present_names(of_experts)
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:

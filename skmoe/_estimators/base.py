@@ -26,6 +26,7 @@ from skmoe._estimators.attributes import (
 from skmoe._estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
 from skmoe._estimators.dask_methods import supports_dask
 from skmoe._estimators.expert_names import ExpertNamesMixin
+from skmoe._estimators.former_names import FormerNamesMixin
 from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
@@ -63,6 +64,7 @@ class BaseMixtureOfExperts(
     SerializationMixin,
     StreamingMixin,
     ExpertNamesMixin,
+    FormerNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,

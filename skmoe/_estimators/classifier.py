@@ -134,12 +134,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         probabilities are averaged. With `specialize=False` one for each, fitted to all rows.
-    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
+    expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X. For two classes they are of the log
         odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
         classes. Zero for features that experts do not use. They are no effects on `predict_proba`:
         give that, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
-    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
+    expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),

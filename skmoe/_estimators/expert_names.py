@@ -55,7 +55,7 @@ class ExpertNamesMixin:
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-3, 3, 200)[:, None]
         >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
-        >>> names = ["falls" if slope < 0 else "rises" for slope in moe.coef_[:, 0]]
+        >>> names = ["falls" if slope < 0 else "rises" for slope in moe.expert_coef_[:, 0]]
         >>> sorted(moe.set_expert_names(names).expert_names_)
         ['falls', 'rises']
         """

@@ -350,7 +350,7 @@ class ReportingMixin(CriteriaMixin):
         given = {} if offset is None else {"offset": offset}
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
         arrays = {"gate": gate, "experts": means}
-        if hasattr(self, "coef_"):
+        if hasattr(self, "expert_coef_"):
             nonlinear = has_nonlinear_mean(self._fitted)
             derivative = self._mean_derivative(X, **given) if nonlinear else None
             arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)

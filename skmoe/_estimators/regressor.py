@@ -146,11 +146,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
         predictions are averaged. With `specialize=False` one for each expert, fitted to all rows.
-    coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
+    expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
-        the experts do not use. They are no effects on `predict`, for which see `explain`: give
-        `predict`, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
-    intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        the experts do not use. They are no effects on `predict`, for which see `explain`; tools
+        that explain linear models, such as `shap.Explainer`, are given `predict`.
+    expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Dispersion of experts of other families; NaN for experts without. Squared scale of
@@ -249,7 +249,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
-    >>> np.sort(moe.coef_[:, 0]).round(1)
+    >>> np.sort(moe.expert_coef_[:, 0]).round(1)
     array([-1.,  1.])
     >>> moe.predict([[-2.0], [2.0]]).round(1)
     array([-1., -1.])

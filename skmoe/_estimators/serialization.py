@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._estimators.document_checks import check_fit, has_declared_types
+from skmoe._estimators.former_names import with_present_names
 from skmoe._estimators.plain_values import checksum, decode, encode, no_plain_form
 from skmoe._estimators.warm_start import TrainingState, fitted_attributes
 from skmoe._mixture.em import ResumeState
@@ -66,7 +67,8 @@ class SerializationMixin:
         -------
         document : dict
             Parameters of the constructor and fitted attributes, with a version and a checksum.
-            Attributes such as `coef_` are in the units of the data: other programs can read them.
+            Attributes such as `expert_coef_` are in the units of the data, and other programs can
+            read them.
 
         Raises
         ------
@@ -154,7 +156,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
         missing = set(estimator.get_params(deep=False)) - set(parameters)
         if missing:
             raise ValueError(f"parameters are missing: {sorted(missing)}")
-        attributes = _decode_all(types, attributes)
+        attributes = with_present_names(_decode_all(types, attributes))
         check_fit(estimator, attributes)
     except (ValueError, *DAMAGE) as error:
         raise ValueError(

@@ -55,7 +55,7 @@ class CoefficientLayout(NamedTuple):
     n_experts: int
     responses: Sequence[str]  # of the public coefficient vectors of an expert
     dispersions: tuple[Dispersion, ...]
-    expert_columns: Array  # columns of `coef_` of which experts have slopes
+    expert_columns: Array  # columns of `expert_coef_` of which experts have slopes
     gate_columns: Array  # numeric columns of which the gate has slopes
     gate_column_index: Array  # of those among the columns of `gate_coef_`
     has_gate: bool
@@ -79,7 +79,7 @@ class CoefficientLayout(NamedTuple):
     @property
     def attribute_names(self) -> list[str]:
         """Fitted attributes that hold the coefficients."""
-        names = ["coef_", "intercept_"]
+        names = ["expert_coef_", "expert_intercept_"]
         names += dict.fromkeys(dispersion.attribute for dispersion in self.dispersions)
         return names + (["gate_coef_", "gate_intercept_"] if self.has_gate else [])
 
@@ -91,7 +91,7 @@ def has_coefficients(mixture: FittedMixture, attributes: Mapping[str, Any]) -> b
     """Whether experts and gate have coefficients."""
     n_columns = mixture.preprocessor.n_gate_columns
     gate_coef = mixture.model.gate.coefficients(mixture.params.gate, n_columns)
-    return "coef_" in attributes and gate_coef is not None
+    return "expert_coef_" in attributes and gate_coef is not None
 
 
 def make_layout(mixture: FittedMixture, responses: Sequence[str]) -> CoefficientLayout:
@@ -185,8 +185,8 @@ def coefficient_values(
 ) -> Array:
     """Coefficients (T,) from the fitted attributes; those of the gate against a reference."""
     shape = layout.n_experts, len(layout.responses), -1
-    intercepts = attributes["intercept_"].reshape(shape)
-    slopes = attributes["coef_"].reshape(shape)
+    intercepts = attributes["expert_intercept_"].reshape(shape)
+    slopes = attributes["expert_coef_"].reshape(shape)
     vectors = np.concatenate([intercepts, slopes[..., layout.expert_columns]], axis=2)
     parts = [vectors.reshape(layout.n_experts, -1)]
     for dispersion in layout.dispersions:

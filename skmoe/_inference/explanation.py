@@ -195,7 +195,7 @@ def explain_predictions(
     predictors, of the same shape; None stands for one. The effect of the gate is there for means,
     if the columns of `gate_coef_` are the features.
     """
-    coef, gate_coef = attributes["coef_"], attributes.get("gate_coef_")
+    coef, gate_coef = attributes["expert_coef_"], attributes.get("gate_coef_")
     explained = {"slope": _blended_slopes(gate, coef, derivative)}
     if gate_coef is None or not mixture.model.experts.explains_mean:
         return explained

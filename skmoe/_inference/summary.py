@@ -177,7 +177,7 @@ def _expert_notes(
     mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels
 ) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
-    if "coef_" not in attributes:
+    if "expert_coef_" not in attributes:
         return []
     classes, link = attributes.get("classes_"), attributes.get("link_", "identity")
     has_base = attributes.get("base_") is not None

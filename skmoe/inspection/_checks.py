@@ -46,7 +46,7 @@ def check_n_experts_selected(estimator: Any) -> None:
 
 def check_has_coefficients(estimator: Any, display: str) -> None:
     """The experts must have linear predictors."""
-    if not hasattr(estimator, "coef_"):
+    if not hasattr(estimator, "expert_coef_"):
         raise ValueError(
             f"{display} needs experts with linear predictors; got expert={estimator.expert!r}. Use "
             "ImportanceDisplay, which takes experts of any kind."

@@ -70,8 +70,8 @@ def expert_effects(estimator: Any, X: Any, index: int) -> Array:
     features at their medians.
     """
     n_experts = estimator.n_experts_
-    if hasattr(estimator, "coef_"):
-        coef = estimator.coef_.reshape(n_experts, -1, estimator.n_features_in_)
+    if hasattr(estimator, "expert_coef_"):
+        coef = estimator.expert_coef_.reshape(n_experts, -1, estimator.n_features_in_)
         of_target = coef[:, index if coef.shape[1] > 1 else 0]
         effects: Array = np.abs(of_target.T) * column_stds(X)[:, None]
         return effects

@@ -135,9 +135,9 @@ def _of_input(mixture: Any, steps: Sequence[Any], scaling: Scaling, names: Seque
     else:
         view.predict_dist = takes_input(mixture.predict_dist)
         view.predict_interval = takes_input(mixture.predict_interval)
-    if hasattr(mixture, "coef_"):
-        view.intercept_ = mixture.intercept_ + mixture.coef_ @ scaling.offset
-        view.coef_ = mixture.coef_ * scaling.slope
+    if hasattr(mixture, "expert_coef_"):
+        view.expert_intercept_ = mixture.expert_intercept_ + mixture.expert_coef_ @ scaling.offset
+        view.expert_coef_ = mixture.expert_coef_ * scaling.slope
         explain, inference = takes_input(mixture.explain), takes_input(mixture.inference)
         view.explain = lambda *data, **options: _scaled_effects(explain(*data, **options), scaling)
         view.inference = lambda *data, **options: _inference_of_input(

@@ -265,7 +265,7 @@ class SegmentProfileDisplay:
         check_flag("standardize", standardize)
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
-        has_coef = hasattr(estimator, "coef_")
+        has_coef = hasattr(estimator, "expert_coef_")
         index = check_target(estimator, target, rows.X) if has_coef else 0
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(estimator, rows, resp, labels, chosen)

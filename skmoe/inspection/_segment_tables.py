@@ -149,7 +149,7 @@ def coefficient_table(
     estimator: Any, rows: ProfileRows, index: int, level: float | None
 ) -> CoefficientTable:
     """Coefficients of an output or class, with intervals if there are standard errors."""
-    coef = np.array(estimator.coef_)
+    coef = np.array(estimator.expert_coef_)
     n_experts, n_features = len(coef), coef.shape[-1]
     coef = coef.reshape(n_experts, -1, n_features)
     # Of two classes there is one log odds, that of the second against the first.

@@ -198,7 +198,7 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)
         lines += _regression_line(estimator, k, text_format)
-    elif hasattr(estimator, "coef_"):
+    elif hasattr(estimator, "expert_coef_"):
         lines = _equations(estimator, k, text_format)
     std = noise_std(getattr(estimator, "noise_variance_", None), estimator.n_experts_)
     if std is not None and std[k]:
@@ -212,8 +212,8 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
 
 def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """One equation for each output, or for each class with a logit of the expert."""
-    slopes = np.atleast_2d(estimator.coef_[k])
-    intercepts = np.atleast_1d(estimator.intercept_[k])
+    slopes = np.atleast_2d(estimator.expert_coef_[k])
+    intercepts = np.atleast_1d(estimator.expert_intercept_[k])
     scale = "logit"
     if not is_classifier(estimator):
         responses = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]

@@ -173,6 +173,7 @@ class Experts(Part):
 
         `units` is the preprocessor of the fit: `units.expert_coefficients(coef)` returns slopes and
         intercepts of raw features, and `units.target_scaling` has `center` and `scale` of y.
+        `coef_` and `intercept_` are `expert_coef_` and `expert_intercept_` of the estimator.
         """
         return {}
 

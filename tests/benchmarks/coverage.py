@@ -40,7 +40,7 @@ def covered(name, n_rows, seed):
         warnings.simplefilter("ignore")
         result = moe.fit(X, y).inference(X, y)
     interval = result.conf_int(LEVEL)
-    order = np.argsort(moe.coef_[:, 0])
+    order = np.argsort(moe.expert_coef_[:, 0])
     coefficients, dispersions = [], []
     for k, slope in zip(order, SLOPES, strict=True):
         own = [i for i, term in enumerate(result.terms) if term.part == f"expert {k}"]

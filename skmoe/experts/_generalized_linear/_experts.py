@@ -75,7 +75,7 @@ class GeneralizedLinearExperts(FamilyInference):
     >>> X = rng.uniform(-2, 2, size=(2000, 1))
     >>> y = rng.poisson(np.exp(1 + np.abs(X[:, 0])))
     >>> moe = MixtureOfExpertsRegressor(2, family="poisson", random_state=0).fit(X, y)
-    >>> np.sort(moe.coef_[:, 0]).round(1)
+    >>> np.sort(moe.expert_coef_[:, 0]).round(1)
     array([-1.,  1.])
     >>> moe.predict_interval([[1.0]])
     array([[ 3., 12.]])

@@ -80,9 +80,9 @@ def _drivers(estimator: Any, expert: Any, k: int, text_format: TextFormat) -> li
     """The largest effects of one standard deviation of a feature on the linear predictor."""
     if expert.importances:
         return [f"{name}: {value:.2f}" for name, value in expert.importances[:MAX_LINES]]
-    if not hasattr(estimator, "coef_"):
+    if not hasattr(estimator, "expert_coef_"):
         return []
-    slopes = np.atleast_2d(estimator.coef_[k]) * text_format.scale
+    slopes = np.atleast_2d(estimator.expert_coef_[k]) * text_format.scale
     responses = [""]
     if len(slopes) > 1:
         labels = getattr(estimator, "classes_", range(len(slopes)))

@@ -277,7 +277,7 @@ def _profiles(
 ) -> list[Any]:
     """A picture of the experts and features, one for each class that is drawn."""
     classes = estimator.classes_.tolist() if is_classifier(estimator) else None
-    has_coef = hasattr(estimator, "coef_")
+    has_coef = hasattr(estimator, "expert_coef_")
     pictures = []
     for target in targets if has_coef else targets[:1]:
         given = {

@@ -81,7 +81,7 @@ def find_formulas(
     n_features = estimator.n_features_in_
     if not all(is_numeric(X, j) for j in range(n_features)):
         return None
-    if not hasattr(estimator, "coef_") or not hasattr(estimator, "gate_coef_"):
+    if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
     compared = np.linspace(0, X.shape[0] - 1, min(N_COMPARED, X.shape[0])).astype(int)
     rows = take_rows(X.tocsr() if hasattr(X, "tocsr") else X, compared)
@@ -134,7 +134,7 @@ def _gate_formula(estimator: Any, rows: Any, values: Array) -> dict[str, Any] | 
 
 
 def _class_formulas(estimator: Any, rows: Any, values: Array) -> list[dict[str, Any]] | None:
-    slopes, intercepts = estimator.coef_, estimator.intercept_
+    slopes, intercepts = estimator.expert_coef_, estimator.expert_intercept_
     if slopes.ndim == 2:  # log odds of the second of two classes
         slopes = np.stack([np.zeros_like(slopes), slopes], axis=1)
         intercepts = np.stack([np.zeros_like(intercepts), intercepts], axis=1)
@@ -184,8 +184,8 @@ def _density_formulas(
     components = components_of(estimator, rows)
     if components is None:
         return None
-    coef = np.asarray(estimator.coef_).reshape(len(components), -1, values.shape[1])
-    intercepts = np.asarray(estimator.intercept_).reshape(len(components), -1)
+    coef = np.asarray(estimator.expert_coef_).reshape(len(components), -1, values.shape[1])
+    intercepts = np.asarray(estimator.expert_intercept_).reshape(len(components), -1)
     steps = getattr(estimator, "threshold_steps_", None)
     formulas = []
     for k, component in enumerate(components):

@@ -107,10 +107,31 @@ def encoded_columns(encoder: Encoder, columns: Array | None) -> Array | None:
     """Indices of the encoded features of given columns of X; None for all."""
     if columns is None:
         return None
+    return np.flatnonzero(np.isin(origin_columns(encoder), columns))
+
+
+def origin_columns(encoder: Encoder) -> Array:
+    """Index of the column of X from which each encoded feature is made."""
     origin = encoder.numeric_columns + encoder.missing_columns
     for j, levels, infrequent in _level_columns(encoder):
         origin = origin + [j] * (len(levels) + infrequent)
-    return np.flatnonzero(np.isin(origin, columns))
+    return np.array(origin, dtype=int)
+
+
+def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
+    """Whether each entry of X, (n, p), is missing or a category, and the fit had none such.
+
+    Where a column has infrequent levels, all further ones are among them.
+    """
+    new = np.zeros(X.shape, dtype=bool)
+    for j in encoder.numeric_columns:
+        if j not in encoder.missing_columns:
+            new[:, j] = np.isnan(_numeric_column(X, j))
+    for j, levels, infrequent in _level_columns(encoder):
+        if not infrequent:
+            known = set(levels)
+            new[:, j] = [level not in known for level in _as_strings(X, j)]
+    return new
 
 
 def numeric_values(encoder: Encoder, X: Any) -> Array:

@@ -12,6 +12,7 @@ from scipy import sparse
 from skmoe._data.block_checks import Block, BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
 from skmoe._data.checks import class_codes, class_weights, shown
+from skmoe._data.feature_range import fit_feature_range, merge_feature_ranges
 from skmoe._data.moments import (
     Moments,
     compute_moments,
@@ -32,6 +33,7 @@ class FirstPass(NamedTuple):
     names: Array | None  # of the features
     n_rows: int
     feature_scaling: Standardization
+    feature_range: Array
     target_scaling: Standardization | None
     class_weights: dict[Any, float] | None
     classes: Array | None
@@ -44,6 +46,7 @@ class FirstPassStatistics(NamedTuple):
 
     n_rows: int
     features: Moments
+    feature_range: Array
     outputs: Moments | None
     label_weights: dict[Any, float]  # total weight of each label
     sample: Block  # the rows with the smallest random keys, in the order of the keys
@@ -86,6 +89,7 @@ def first_pass(
         checker.feature_names,
         n_rows,
         feature_scale(features, sample.X),
+        statistics.feature_range,
         None if outputs is None else output_scale(outputs),
         weights,
         classes,
@@ -130,7 +134,14 @@ def _summarize_block(
         runs = block.units.runs
         keys, labels = keys[np.unique(runs, return_index=True)[1]][runs], block.units.labels
     statistics = FirstPassStatistics(
-        len(kept), features, outputs, label_weights, block._replace(units=None), keys, labels
+        len(kept),
+        features,
+        fit_feature_range(block.X),
+        outputs,
+        label_weights,
+        block._replace(units=None),
+        keys,
+        labels,
     )
     return n_rows, _subsample(n_sample, statistics)
 
@@ -166,9 +177,16 @@ def _merge_statistics(
         np.concatenate([one.sample.weight, other.sample.weight]),
         _join_offsets(one.sample.offset, other.sample.offset),
     )
-    n_rows, features = one.n_rows + other.n_rows, merge_moments(one.features, other.features, 1.0)
-    keys = np.concatenate([one.keys, other.keys])
-    statistics = FirstPassStatistics(n_rows, features, outputs, label_weights, sample, keys, labels)
+    statistics = FirstPassStatistics(
+        one.n_rows + other.n_rows,
+        merge_moments(one.features, other.features, 1.0),
+        merge_feature_ranges(one.feature_range, other.feature_range),
+        outputs,
+        label_weights,
+        sample,
+        np.concatenate([one.keys, other.keys]),
+        labels,
+    )
     return _subsample(n_sample, statistics)
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.encoding import Encoder, encode
+from skmoe._data.encoding import Encoder, encode, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
+from skmoe._data.feature_range import merge_feature_ranges
 from skmoe._data.rows import (
     Dataset,
     RawFeatures,
@@ -43,6 +44,8 @@ class Preprocessor(NamedTuple):
     extra_features: ExtraFeatures | None = None  # of base model and gate transformer
     # How the gate's features are reduced to one row for each unit; None if they are constant.
     gate_aggregate: str | None = None
+    # Smallest and largest value (2, p) of each column of X; None if an earlier release saved it.
+    feature_range: Array | None = None
 
     # --- rows ---
 
@@ -170,6 +173,27 @@ class Preprocessor(NamedTuple):
         """Number of columns of the design matrix of the gate."""
         columns = self.gate_columns
         return 1 + (len(self.feature_scaling.scale) if columns is None else len(columns))
+
+    def extend_range(self, other: Array | None) -> Preprocessor:
+        """The same with the ranges of further rows; not known if either is not."""
+        merged = None
+        if self.feature_range is not None and other is not None:
+            merged = merge_feature_ranges(self.feature_range, other)
+        return self._replace(feature_range=merged)
+
+    def used_features(self, gate: bool) -> Array:
+        """Which columns of X, (p,), the experts use, and the gate if it is to count."""
+        encoder, extra = self.encoder, self.extra_features
+        assert self.feature_range is not None
+        used = np.zeros(self.feature_range.shape[1], dtype=bool)
+        if extra is not None and extra.base is not None:
+            return ~used  # the base model uses all
+        used[slice(None) if self.expert_columns is None else self.expert_columns] = True
+        if gate:
+            columns = self.gate_columns if extra is None else extra.transformer_columns
+            origin = np.arange(len(used)) if encoder is None else origin_columns(encoder)
+            used[origin[slice(None) if columns is None else columns]] = True
+        return used
 
     def expert_coefficients(self, coef: Array) -> tuple[Array, Array]:
         """Slopes (..., p) and intercepts (...) in raw units, from coefficients of the experts.

@@ -32,6 +32,8 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     model, params, preprocessor = fitted
     extra = preprocessor.extra_features
     attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
+    if preprocessor.feature_range is not None:
+        attributes["feature_range_"] = preprocessor.feature_range
     coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
     if coef is not None:
         slopes, intercepts = preprocessor.gate_coefficients(coef)

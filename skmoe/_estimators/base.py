@@ -39,6 +39,7 @@ from skmoe._estimators.parameters import FitParameters, validate_parameters
 from skmoe._estimators.part_parameters import accepts_missing
 from skmoe._estimators.partial_fit import StreamingMixin
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
+from skmoe._estimators.range_methods import FeatureRangeMixin
 from skmoe._estimators.serialization import SerializationMixin
 from skmoe._estimators.stacking import fit_whole_models
 from skmoe._estimators.tasks import Task
@@ -68,6 +69,7 @@ class BaseMixtureOfExperts(
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,
+    FeatureRangeMixin,
     NewRowsMixin,
     BaseEstimator,
 ):

@@ -155,6 +155,7 @@ def _check_preprocessor(preprocessor: Preprocessor, n_features: int, has_classes
         _require(outputs.center.ndim == 1 and outputs.center.size, "there are no outputs")
         _check_scaling(outputs, len(outputs.center))
         _require(np.isfinite(outputs.scale).all(), "the scale of an output is infinite")
+    _check_range(preprocessor.feature_range, n_features)
     others = (preprocessor.encoder, preprocessor.extra_features, preprocessor.uses_raw_features)
     _require(others == (None, None, False), "the features are encoded or extended")
     aggregate = preprocessor.gate_aggregate
@@ -167,6 +168,16 @@ def _check_scaling(scaling: Standardization, size: int) -> None:
         _require(values.shape == (size,), "a standardisation has not one number for each column")
     _require(np.isfinite(scaling.center).all(), "the center of a column is not finite")
     _require((scaling.scale > 0.0).all(), "the scale of a column is not positive")
+
+
+def _check_range(feature_range: Array | None, n_features: int) -> None:
+    if feature_range is None:
+        return
+    _require(feature_range.dtype == np.float64, "the ranges of the features are not of float64")
+    _require(feature_range.shape == (2, n_features), "the features have not one range each")
+    _require(np.isfinite(feature_range).all(), "the range of a feature is not finite")
+    ordered = (feature_range[0] <= feature_range[1]).all()
+    _require(ordered, "the smallest value of a feature is above the largest")
 
 
 def _check_params(model: MixtureModel, params: Params, preprocessor: Preprocessor) -> None:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
 from skmoe._data.feature_checks import explain_features
+from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, split_into_blocks
@@ -173,7 +174,7 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
         (preprocessor.gate_columns, preprocessor.expert_columns),
         y_map,
     )
-    preprocessor = preprocessor._replace(
+    preprocessor = preprocessor.extend_range(fit_feature_range(X))._replace(
         feature_scaling=feature_scaling, target_scaling=target_scaling
     )
     previous = vars(estimator)
@@ -224,8 +225,9 @@ def _reinitialize(
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
-    rows = candidate.preprocessor.transform_units(batch.as_user_rows())
-    return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
+    preprocessor = candidate.preprocessor._replace(feature_range=preprocessor.feature_range)
+    rows = preprocessor.transform_units(batch.as_user_rows())
+    return StreamFit(result.attributes, preprocessor, state, rows), row_buffer
 
 
 def _shared_features(result: StreamFit) -> Array | None:
@@ -274,7 +276,11 @@ def _initialize(
     if model.experts.standardizes_target and not model.experts.is_classifier:
         outputs = compute_moments(batch.y.T, batch.weight)
     state = online.init_online_state(model, start_params, em_problem.rows, features, outputs)
-    return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows), batch
+    preprocessor = problem.preprocessor
+    if options.previous is not None:
+        earlier = options.previous.fitted.preprocessor.feature_range
+        preprocessor = preprocessor.extend_range(earlier)
+    return StreamFit(problem.attributes, preprocessor, state, em_problem.rows), batch
 
 
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:

@@ -159,7 +159,8 @@ def _build_from_blocks(
         before = options.previous.fitted.preprocessor
         check_same_rows(before.feature_scaling, summary.feature_scaling)
         check_same_rows(before.target_scaling, target_scaling)
-    data = data._replace(block_scaling=(summary.feature_scaling, target_scaling))
+    scaling = summary.feature_scaling, target_scaling
+    data = data._replace(block_scaling=scaling, block_range=summary.feature_range)
     if units is not None:
         attributes = data.attributes | {"n_units_": summary.n_units}
         data = data._replace(
@@ -177,8 +178,7 @@ def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> Trai
         return data
     check_n_features(data.X.shape[1], previous.fitted.preprocessor.n_features)
     names = previous.expert_names
-    named = {} if names is None else {"_expert_names": names}
-    attributes = data.attributes | named
+    attributes = data.attributes | ({} if names is None else {"_expert_names": names})
     return data._replace(previous=previous, init=previous.fitted.params, attributes=attributes)
 
 
@@ -265,6 +265,7 @@ def _assemble(
         encoder=data.encoder,
         extra_features=extra_features,
         gate_aggregate=params.gate_aggregate,
+        feature_range=data.feature_range,
     )
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
     key, cache, raw_features, init_design = None, None, None, None

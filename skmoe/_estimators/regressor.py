@@ -210,6 +210,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Link of parametric experts: "identity", "log" or "logit"; "" if they differ.
     n_units_ : int
         Number of units, if `fit` was given any.
+    feature_range_ : ndarray of shape (2, n_features)
+        Smallest and largest value of each feature in the rows of the fit, of positive weight; after
+        `partial_fit` in those of all batches. NaN for categories. `is_outside_range` uses it.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)

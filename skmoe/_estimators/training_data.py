@@ -30,6 +30,7 @@ from skmoe._data.encoding import (
     numeric_names,
 )
 from skmoe._data.feature_checks import check_numbers, explain_features
+from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import index_rows
 from skmoe._data.scaling import Standardization
@@ -92,6 +93,7 @@ class TrainingData(NamedTuple):
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
     # Of features and outputs, from the first pass over row blocks.
     block_scaling: tuple[Standardization, Standardization | None] | None = None
+    block_range: Array | None = None  # of the features, from the same pass
     units: Array | None = None  # number of the unit of each row; None for each row its own
     unit_factor: float = 1.0  # number of units that each one stands for, in a sample of units
 
@@ -99,6 +101,17 @@ class TrainingData(NamedTuple):
     def fold_groups(self) -> Array | None:
         """Groups of rows that are on one side of every fold: of the user, and units."""
         return join_groups(self.groups, self.units)
+
+    @property
+    def feature_range(self) -> Array:
+        """Smallest and largest value (2, p) of each feature that `fit` was given."""
+        if self.block_range is not None:
+            return self.block_range
+        if self.raw_X is not None:
+            return fit_feature_range(self.raw_X, self.encoder)
+        n_features = self.attributes["n_features_in_"]  # without the extra ones
+        extended = self.X.shape[1] > n_features
+        return fit_feature_range(self.X[:, :n_features] if extended else self.X)
 
     def take(self, index: Array) -> TrainingData:
         """The rows at an index."""

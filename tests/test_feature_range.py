@@ -1,0 +1,425 @@
+"""Ranges of the features in a fit, on every way in which rows come, and rows outside of them."""
+
+import copy
+import json
+import pickle
+import warnings
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from regimes import quiet, two_regimes
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators import init_rows
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
+from skmoe.gates import SoftmaxGate
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+N, P = 120, 3
+NO_RANGES = r"needs the ranges of the features.*Fit it again"
+
+
+def table(seed=0):
+    """Rows, targets, and weights of 0, 1 and 2; the row of weight zero has the largest values."""
+    X, y = two_regimes(n_rows=N, n_features=P, seed=seed)
+    X, weight = X.copy(), np.random.default_rng(seed).integers(1, 3, size=N).astype(float)
+    X[7], weight[7] = [50.0, -60.0, 70.0], 0.0
+    return X, y, weight
+
+
+def short(**options):
+    options = {"n_experts": 2, "n_init": 1, "max_iter": 4, "random_state": 0, "tol": 0.1} | options
+    return MixtureOfExpertsRegressor(**options)
+
+
+def expected_range(X):
+    return np.array([[min(column) for column in X.T], [max(column) for column in X.T]])
+
+
+# --- the ranges are those of the rows of positive weight, however they come --------------------
+
+
+def in_memory(X, y, weight):
+    return quiet(short(), X, y, weight)
+
+
+def of_frame(X, y, weight):
+    return quiet(short(), pd.DataFrame(X, columns=list("abc")), y, weight)
+
+
+def of_sparse(X, y, weight):
+    return quiet(short(), sparse.csc_array(X), y, weight)
+
+
+def blocks_of(X, y, weight, make=np.asarray):
+    def blocks():
+        for start in range(0, N, 13):
+            rows = slice(start, start + 13)
+            yield make(X[rows]), y[rows], weight[rows]
+
+    return RowBlocks(blocks)
+
+
+def of_blocks(X, y, weight):
+    return quiet(short(), blocks_of(X, y, weight))
+
+
+def of_sparse_blocks(X, y, weight):
+    return quiet(short(), blocks_of(X, y, weight, make=sparse.csr_array))
+
+
+def of_dask(X, y, weight):
+    chunked = [da.from_array(values, chunks=17) for values in (X.copy(), y, weight)]
+    return quiet(short(), chunked[0].rechunk((17, P)), *chunked[1:])
+
+
+def of_stream(X, y, weight):
+    moe = short()
+    for start in range(0, N, 40):
+        rows = slice(start, start + 40)
+        moe.partial_fit(X[rows], y[rows], weight[rows])
+    return moe
+
+
+def of_units(X, y, weight):
+    return quiet(short(gate="constant"), X, y, weight, units=np.arange(N) // 4)
+
+
+def of_average(X, y, weight):
+    return quiet(short(combine="average", n_init=2), X, y, weight)
+
+
+def of_trees(X, y, weight):
+    return quiet(short(expert="tree"), X, y, weight)
+
+
+def of_whole_models(X, y, weight):
+    models = [LinearRegression(), "tree"]
+    moe = MixtureOfExpertsRegressor(expert=models, specialize=False, random_state=0)
+    return quiet(moe, X, y, weight)
+
+
+def on_a_base(X, y, weight):
+    return quiet(short(base=LinearRegression()), X, y, weight)
+
+
+def with_a_transformer(X, y, weight):
+    gate = SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1))
+    return quiet(short(gate=gate), X, y, weight)
+
+
+def of_classes(X, y, weight):
+    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=4, random_state=0, tol=0.1)
+    return quiet(moe, X, y > 0, weight)
+
+
+def selected(X, y, weight):
+    return quiet(short(n_experts="bic"), X, y, weight)
+
+
+WAYS = [
+    in_memory,
+    of_frame,
+    of_sparse,
+    of_blocks,
+    of_sparse_blocks,
+    of_dask,
+    of_stream,
+    of_units,
+    of_average,
+    of_trees,
+    of_whole_models,
+    on_a_base,
+    with_a_transformer,
+    of_classes,
+    selected,
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ranges_are_those_of_the_rows_of_positive_weight(way):
+    X, y, weight = table()
+    moe = way(X, y, weight)
+    assert_array_equal(moe.feature_range_, expected_range(X[weight > 0.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of arrays for a fit of a frame
+        assert not moe.is_outside_range(X[weight > 0.0]).any()
+        assert_array_equal(moe.is_outside_range(X[5:9]), [False, False, True, False])
+
+
+def test_rows_beyond_the_sample_of_the_starts_count(monkeypatch):
+    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", 40)
+    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 20)
+    X, y, weight = table()
+    expected = expected_range(X[weight > 0.0])
+    assert_array_equal(in_memory(X, y, weight).feature_range_, expected)
+    assert_array_equal(of_blocks(X, y, weight).feature_range_, expected)
+
+
+def test_memory_maps_have_ranges(tmp_path, monkeypatch):
+    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", 40)
+    X, y, weight = table()
+    np.save(tmp_path / "X.npy", X)
+    moe = quiet(short(), np.load(tmp_path / "X.npy", mmap_mode="r"), y, weight)
+    assert_array_equal(moe.feature_range_, expected_range(X[weight > 0.0]))
+
+
+def test_ranges_depend_on_the_rows_as_a_set():
+    X, y, _ = table()
+    X[::5, 1] = 0.0
+    X[1::5, 1] = -0.0
+    X[:, 1] = np.maximum(X[:, 1], 0.0)
+    once = in_memory(X, y, None).feature_range_
+    backwards = in_memory(X[::-1], y[::-1], None).feature_range_
+    assert once.tobytes() == backwards.tobytes()
+    twice = in_memory(np.vstack([X, X]), np.append(y, y), None).feature_range_
+    assert once.tobytes() == twice.tobytes()
+
+
+# --- streams ----------------------------------------------------------------------------------
+
+
+def test_ranges_of_a_stream_grow():
+    X, y, _ = table()
+    moe = short()
+    for scale in (1.0, 0.1, 3.0):
+        before = getattr(moe, "feature_range_", np.zeros((2, P)))
+        moe.partial_fit(scale * X, y)
+        both = np.vstack([before, scale * X])
+        assert_array_equal(moe.feature_range_, expected_range(both))
+
+
+def test_a_stream_that_is_initialised_again_keeps_its_ranges(monkeypatch):
+    from skmoe._estimators import partial_fit
+
+    monkeypatch.setattr(partial_fit, "MIN_REINITIALIZATION_GAIN", -np.inf)
+    X, y, _ = table()
+    moe = short(half_life=20.0)  # the buffer of rows is given up soon
+    for start in range(0, N, 30):
+        moe.partial_fit(X[start : start + 30], y[start : start + 30])
+    assert_array_equal(moe.feature_range_, expected_range(X))
+
+
+def test_a_stream_continues_the_ranges_of_a_fit():
+    X, y, weight = table()
+    moe = in_memory(10 * X, y, weight)
+    expected = moe.feature_range_
+    assert_array_equal(moe.partial_fit(X[:5], y[:5]).feature_range_, expected)
+
+
+def test_a_warm_start_has_the_ranges_of_its_own_rows():
+    X, y, weight = table()
+    moe = in_memory(X, y, weight).set_params(warm_start=True)
+    assert_array_equal(quiet(moe, 0.1 * X, y).feature_range_, expected_range(0.1 * X))
+
+
+# --- which features count ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "used"),
+    [
+        ({}, [True, True, True]),
+        ({"gate_features": [0], "expert_features": [2]}, [True, False, True]),
+        ({"gate": "constant", "expert_features": [1]}, [False, True, False]),
+        ({"gate_features": [1], "expert_features": []}, [False, True, False]),
+        ({"gate": "constant", "expert_features": [1], "base": LinearRegression()}, [True] * 3),
+        ({"expert": "tree", "gate_features": [0], "expert_features": [2]}, [True, False, True]),
+        (
+            {
+                "gate": SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1)),
+                "gate_features": [2],
+                "expert_features": [0],
+            },
+            [True, False, True],
+        ),
+    ],
+    ids=str,
+)
+def test_features_that_are_not_used_do_not_count(options, used):
+    X, y = two_regimes(n_rows=N, n_features=P)
+    moe = quiet(short(**options), X, y)
+    new = np.repeat(X.mean(axis=0)[None], 2 * P, axis=0)
+    width = X.max(axis=0) - X.min(axis=0)
+    for j in range(P):
+        new[j, j] = X[:, j].max() + 1e-3 * width[j]
+        new[P + j, j] = X[:, j].min() - 1e-3 * width[j]
+    assert_array_equal(moe.is_outside_range(new), [*used, *used])
+
+
+def test_encoded_features_count_if_they_are_used():
+    """The gate uses encoded columns, whose indices are not those of the frame."""
+    X, y, _ = table()
+    cities = np.where(X[:, 0] > 0, "Rome", "Oslo")
+    frame = pd.DataFrame({"city": cities, "a": X[:, 1], "b": X[:, 2]})
+    options = {"expert": "tree", "gate_features": ["city"], "expert_features": ["b"]}
+    moe = quiet(short(**options), frame, y)
+    new = frame.iloc[[0] * 4].reset_index(drop=True)
+    new["city"] = ["Rome", "Paris", "Rome", "Rome"]
+    new["a"] = [0.0, 0.0, 1e6, 0.0]
+    new["b"] = [0.0, 0.0, 0.0, 1e6]
+    assert_array_equal(moe.is_outside_range(new), [False, True, False, True])
+
+
+# --- containers -------------------------------------------------------------------------------
+
+
+def sparse_table():
+    """Features of which one is always positive, one always negative, and one is mostly zero."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1.0, 2.0, size=(N, P)) * [1.0, -1.0, 1.0]
+    X[:, 2] *= rng.uniform(size=N) < 0.2
+    return X, X @ [1.0, 2.0, 3.0] + rng.normal(size=N)
+
+
+def test_sparse_rows_have_the_answers_of_dense_ones():
+    X, y = sparse_table()
+    moe = quiet(short(), sparse.csr_array(X), y)
+    assert_array_equal(moe.feature_range_, expected_range(X))
+    rng = np.random.default_rng(1)
+    new = rng.uniform(0.8, 2.2, size=(200, P)) * [1.0, -1.0, 1.0] * (rng.uniform(size=P) < 0.9)
+    new *= rng.uniform(size=new.shape) < 0.9
+    answers = moe.is_outside_range(new)
+    assert 0.2 < answers.mean() < 0.8
+    matrix = sparse.csr_array(new)
+    matrix.data[::7] = new.ravel()[np.flatnonzero(new)][::7]
+    assert_array_equal(moe.is_outside_range(matrix), answers)
+    stored_zeros = sparse.csr_array(
+        (new.ravel(), np.tile(np.arange(P), 200), np.arange(0, 600 + P, P)), shape=new.shape
+    )
+    assert stored_zeros.nnz == new.size
+    assert_array_equal(moe.is_outside_range(stored_zeros), answers)
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_rows_of_the_fit_are_inside_in_other_precision(dtypes):
+    X, y, _ = table()
+    moe = quiet(short(), X.astype(dtypes[0]), y)
+    assert not moe.is_outside_range(X.astype(dtypes[1])).any()
+
+
+def test_rows_of_the_fit_are_inside_behind_a_transformer():
+    """Sums of a transformer are rounded otherwise for one row than for all."""
+    X, y, _ = table()
+    steps = make_pipeline(StandardScaler(), PCA())
+    Z = steps.fit_transform(X)
+    moe = quiet(short(), Z, y)
+    alone = np.vstack([steps.transform(X[i : i + 1]) for i in range(N)])
+    assert not moe.is_outside_range(alone).any()
+
+
+def test_a_pipeline_is_asked_in_the_features_of_its_mixture():
+    X, y, _ = table()
+    pipeline = quiet(make_pipeline(StandardScaler(), short()), X, y)
+    new = np.vstack([X[:2], 1e4 * X[:2]])
+    outside = pipeline[-1].is_outside_range(pipeline[:-1].transform(new))
+    assert_array_equal(outside, [False, False, True, True])
+
+
+def test_chunks_have_the_answers_of_arrays():
+    X, y, weight = table()
+    moe = in_memory(X, y, weight)
+    new = 2 * X
+    lazy = moe.is_outside_range(da.from_array(new, chunks=(50, P)))
+    assert lazy.dtype == bool
+    assert_array_equal(lazy.compute(), moe.is_outside_range(new))
+
+
+# --- categories and missing values ------------------------------------------------------------
+
+
+def frame_with_gaps(n_categories=3):
+    X, y, _ = table()
+    frame = pd.DataFrame(X, columns=["full", "gaps", "empty"])
+    frame.loc[::4, "gaps"] = np.nan
+    frame["empty"] = np.nan
+    frame["city"] = [f"city {i % n_categories}" for i in range(N)]
+    return frame, y
+
+
+def test_what_a_feature_never_had_is_outside():
+    frame, y = frame_with_gaps()
+    moe = quiet(short(expert="tree"), frame, y)
+    expected = [frame.min(numeric_only=True), frame.max(numeric_only=True)]
+    assert_array_equal(moe.feature_range_, np.column_stack([expected, [np.nan, np.nan]]))
+    assert not moe.is_outside_range(frame).any()
+    new = frame.iloc[[1] * 6].reset_index(drop=True)
+    new.loc[1, "full"] = np.nan  # never missing in the fit
+    new.loc[2, "gaps"] = np.nan
+    new.loc[3, "empty"] = 0.0  # always missing in the fit
+    new.loc[4, "city"] = "elsewhere"
+    new.loc[5, "city"] = None
+    assert_array_equal(moe.is_outside_range(new), [False, True, False, True, True, True])
+
+
+def test_infrequent_categories_are_inside():
+    frame, y = frame_with_gaps(n_categories=60)
+    moe = quiet(short(expert="tree"), frame, y)
+    assert not moe.is_outside_range(frame).any()
+
+
+def test_arrays_with_missing_values_have_ranges():
+    X, y, _ = table()
+    X[::3, 1] = np.nan
+    moe = quiet(short(expert=HistGradientBoostingRegressor(max_iter=2)), X, y)
+    assert_array_equal(moe.feature_range_, [np.nanmin(X, axis=0), np.nanmax(X, axis=0)])
+    assert not moe.is_outside_range(X).any()
+    new = np.array([[np.nan, 0.0, 0.0], [0.0, np.nan, 0.0]])
+    assert_array_equal(moe.is_outside_range(new), [True, False])
+
+
+# --- saving -----------------------------------------------------------------------------------
+
+
+def assert_same_answers(read, moe, X):
+    assert_array_equal(read.feature_range_, moe.feature_range_)
+    answers = moe.is_outside_range(2 * X)
+    assert 0.0 < answers.mean() < 1.0
+    assert_array_equal(read.is_outside_range(2 * X), answers)
+
+
+def test_what_is_read_has_the_same_ranges(tmp_path):
+    X, y, weight = table()
+    moe = in_memory(X, y, weight)
+    document = json.loads(json.dumps(moe.to_dict()))
+    assert_same_answers(MixtureOfExpertsRegressor.from_dict(document), moe, X)
+    assert_same_answers(pickle.loads(pickle.dumps(moe)), moe, X)
+    path = tmp_path / "fit.joblib"
+    fitted = fit_with_checkpoints(short(max_iter=50), X, y, weight, path=path, every=2)
+    assert_same_answers(load_checkpoint(path), fitted, X)
+
+
+def test_an_estimator_without_ranges_is_refused_by_name():
+    X, y, weight = table()
+    moe = copy.copy(in_memory(X, y, weight))
+    preprocessor = moe._fitted.preprocessor._replace(feature_range=None)
+    moe._fitted = moe._fitted._replace(preprocessor=preprocessor)
+    del moe.feature_range_
+    with pytest.raises(ValueError, match=NO_RANGES):
+        moe.is_outside_range(X)
+    read = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
+    with pytest.raises(ValueError, match=NO_RANGES):
+        read.is_outside_range(X)
+    # What is learnt later does not make up for rows that are not known.
+    with pytest.raises(ValueError, match=NO_RANGES):
+        moe.partial_fit(X, y).is_outside_range(X)
+
+
+def test_x_is_checked_as_in_predict():
+    X, y, weight = table()
+    moe = in_memory(X, y, weight)
+    with pytest.raises(ValueError, match="has 2 features"):
+        moe.is_outside_range(X[:, :2])
+    with pytest.raises(ValueError, match="must have no missing values"):
+        moe.is_outside_range(np.full((1, P), np.nan))

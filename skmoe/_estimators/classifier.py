@@ -138,7 +138,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Slopes of the logits of linear experts, in units of X. For two classes they are of the log
         odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
         classes. Zero for features that experts do not use. They are no effects on `predict_proba`:
-        give that, not the estimator, to tools that read `coef_`, such as `shap.Explainer`.
+        give that, not the estimator, to tools such as `shap.Explainer`.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
     alpha_, gate_alpha_ : float or ndarray

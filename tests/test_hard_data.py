@@ -193,7 +193,7 @@ def test_a_part_that_breaks_its_promise_is_told(monkeypatch):
 
     monkeypatch.setitem(EXPERTS["linear"], "regressor", Sinking)
     X, y = two_regimes()
-    with pytest.warns(ConvergenceWarning, match="no step kept the lower bound from falling"):
+    with pytest.warns(ConvergenceWarning, match="no step increases the lower bound"):
         MixtureOfExpertsRegressor(2, gate=ConstantGate(), n_init=1).fit(X, y)
 
 

@@ -217,5 +217,5 @@ def test_warnings_point_at_the_line_of_the_user(fit):
 
 def test_too_few_iterations_leave_no_estimate_of_the_gain():
     X, y = regimes()
-    with pytest.warns(ConvergenceWarning, match="too few to estimate the remaining gain, tol="):
+    with pytest.warns(ConvergenceWarning, match="gain per row cannot be estimated, tol="):
         MixtureOfExpertsRegressor(2, n_init=1, max_iter=1, random_state=0).fit(X, y)

@@ -362,7 +362,7 @@ BAD_PARAMETERS = [
     ({"expert": [Ridge(), Ridge]}, r"expert\[1\]"),
     ({"n_experts": 3}, "n_experts must agree with expert, a list of 2"),
     ({"n_experts": "auto"}, 'n_experts="auto" cannot be chosen with this specialize'),
-    ({"cross_fit": False}, "In-sample densities flatter"),
+    ({"cross_fit": False}, "In-sample densities are optimistic"),
     ({"cross_fit": "oob"}, "cross_fit must be the number of folds"),
     ({"cross_fit": 200}, "cross_fit=200 must not exceed the number of rows"),
     ({"cross_fit": 1}, "cross_fit must be"),

@@ -112,16 +112,16 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
     """Warn if EM has stopped before convergence."""
     if run.line_search_failed:
         warnings.warn(
-            "EM stopped: no step kept the lower bound from falling. A part lowers its own "
-            "objective; if it is one of your own, check its `m_step`.",
+            "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
+            "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )
     elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
-        estimate = "too few to estimate the remaining gain"
+        estimate = "the remaining gain per row cannot be estimated"
         if np.isfinite(gap):
-            estimate = f"about {gap:.1e} per row is left to gain"
+            estimate = f"the remaining gain is about {gap:.1e} nats per row"
         warnings.warn(
             f"EM did not converge in max_iter={max_iter} iterations: {estimate}, tol={tol:g}. "
             "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
@@ -141,8 +141,9 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
             for k in collapsed
         )
         warnings.warn(
-            f"{COLLAPSED}, leaving their rows to others: {masses}. Use fewer "
-            "experts (n_experts), a larger gate_alpha, or more starts (n_init).",
+            f"{COLLAPSED}, since others explain their rows better: {masses}, by "
+            "their responsibilities. Use fewer experts (n_experts), a larger gate_alpha, or more "
+            "starts (n_init).",
             UserWarning,
             stacklevel=user_stacklevel(),
         )
@@ -185,8 +186,8 @@ def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> Non
     if at_bound.any() and not at_bound.all():
         named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
         warnings.warn(
-            f"The noise variance of some experts is at its floor: {named}. They repeat the "
-            "target of their rows. Increase dispersion_prior, use fewer experts (n_experts), or "
+            f"The noise variance of some experts is at its floor: {named}. They fit their rows "
+            "exactly. Increase dispersion_prior, use fewer experts (n_experts), or "
             'dispersion="shared".',
             UserWarning,
             stacklevel=user_stacklevel(),

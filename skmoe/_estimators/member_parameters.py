@@ -76,9 +76,9 @@ def _check_other_options(estimator: Any) -> None:
     if cross_fit is False or (isinstance(cross_fit, str) and cross_fit != "auto"):
         raise ValueError(
             "cross_fit must be the number of folds with specialize=False; got "
-            f"{cross_fit!r}. In-sample densities flatter the models that fit their training rows "
-            'most closely, which the gate would then trust everywhere. Use cross_fit="auto" or an '
-            "integer."
+            f"{cross_fit!r}. In-sample densities are optimistic for models that fit their training "
+            'rows closely, so that the gate would choose them everywhere. Use cross_fit="auto" or '
+            "an integer."
         )
     for name, default, reason in (
         ("init", "auto", "the gate starts from equal probabilities"),

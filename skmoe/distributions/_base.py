@@ -214,8 +214,8 @@ class RowMixtures(ABC):
             probs = np.empty(0)
         if probs.ndim > 1 or not probs.size or not ((probs > 0.0) & (probs < 1.0)).all():
             raise ValueError(
-                f"q must be a probability in (0, 1), or a list of them; got {q!r}. The quantiles "
-                "of 0 and 1 are infinite."
+                f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
+                "0.95; the quantiles of 0 and 1 can be infinite."
             )
         found = np.stack([self._quantile(float(p)) for p in np.atleast_1d(probs)], axis=1)
         found = found[..., 0] if self._single else found
@@ -344,7 +344,7 @@ def check_coverage(coverage: Any) -> float:
     """A coverage must be a probability in (0, 1)."""
     if not isinstance(coverage, (float, np.floating)) or not 0.0 < coverage < 1.0:
         raise ValueError(
-            f"coverage must be a probability in (0, 1); got {coverage!r}. For 90 % say 0.9."
+            f"coverage must be a probability in (0, 1); got {coverage!r}. For 90 % use 0.9."
         )
     return float(coverage)
 

@@ -61,8 +61,8 @@ def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str
     names = feature_labels(_names_or_none(estimator, feature_names), n_features)
     if len(names) != n_features:
         raise ValueError(
-            f"feature_names must have one name for each of the {n_features} "
-            f"features seen in fit; got {len(names)}."
+            f"feature_names must have one name for each of the {n_features} features seen in fit; "
+            f"got {len(names)}. To pass rows to an export, use X=X."
         )
     return names
 

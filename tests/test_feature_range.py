@@ -208,7 +208,7 @@ def test_a_stream_that_is_initialised_again_keeps_its_ranges(monkeypatch):
 
     monkeypatch.setattr(partial_fit, "MIN_REINITIALIZATION_GAIN", -np.inf)
     X, y, _ = table()
-    moe = short(half_life=20.0)  # the buffer of rows is given up soon
+    moe = short()
     for start in range(0, N, 30):
         moe.partial_fit(X[start : start + 30], y[start : start + 30])
     assert_array_equal(moe.feature_range_, expected_range(X))

@@ -225,9 +225,8 @@ def _reinitialize(
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
-    preprocessor = candidate.preprocessor._replace(feature_range=preprocessor.feature_range)
-    rows = preprocessor.transform_units(batch.as_user_rows())
-    return StreamFit(result.attributes, preprocessor, state, rows), row_buffer
+    rows = candidate.preprocessor.transform_units(batch.as_user_rows())
+    return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
 
 
 def _shared_features(result: StreamFit) -> Array | None:

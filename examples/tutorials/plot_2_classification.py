@@ -104,7 +104,8 @@ for name, p in none.items():
 # %%
 # Calibration over age: the share of new people without a visit (dots, with two standard errors) and
 # the predictions. One logistic regression expects nearly twice as many small children without a
-# visit as there are. The mixture follows the rise up to school age, and is too high about fifteen years.
+# visit as there are. The mixture follows the rise up to school age, and is too high about
+# fifteen years.
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 bins = pd.cut(X_new["age"], [-1, 3, 7, 12, 17, 25, 35, 45, 55, 70])

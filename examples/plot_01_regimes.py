@@ -37,7 +37,7 @@ print("mean flow before and after it:", np.round(means))
 
 # %%
 # **Above**: the opacity of each line is the probability of its expert; the band holds 90 % of the
-# predictive distribution. The flow falls by about a fifth, once, and not year by year.
+# predictive distribution. The flow falls by more than a fifth, once, and not year by year.
 #
 # **Below**: the gate, which is sure of the regime but for a few years about 1898.
 

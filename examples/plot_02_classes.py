@@ -2,9 +2,9 @@
 Which rows follow which model?
 ==============================
 
-Who buys medicine on prescription in a year? In one part of the people each year of age makes it
-more probable, in another part less. A single logistic regression can have one slope only. A mixture
-of two finds both parts, and the probability of each for every person.
+Who buys medicine on prescription in a year? For children each year of age makes it less probable,
+for adults age hardly matters. A single logistic regression can have one slope only. A mixture of
+two finds both parts, and the probability of each for every person.
 """
 
 from importlib.resources import files
@@ -44,8 +44,8 @@ print(export_text(moe, X=X_train, max_features=3))
 
 # %%
 # **Left**: people who bought medicine, by age (dots, of the people of the check, with two standard
-# errors). The probability is high for small children, low at school age, and then rises; the line
-# of one logistic regression rises from the beginning. **Right**: the responsibilities, the
+# errors). The probability is high for small children, low at school age, and then rises; one
+# logistic regression is nearly flat. **Right**: the responsibilities, the
 # probability that a person follows the expert of the older people, given what the person bought.
 # Between childhood and thirty years both experts occur.
 
@@ -62,8 +62,8 @@ left.set(xlabel="age", ylabel="probability of buying medicine", ylim=(0, 1))
 left.legend(loc="lower right")
 for answer, colour, marker in [("yes", "#0072B2", "o"), ("no", "#E69F00", "x")]:
     who = y_train == answer
-    older = resp[who, ages.argmax()]
-    right.scatter(X_train["age"][who], older, s=10, marker=marker, color=colour, label=answer)
+    age, older = X_train["age"][who][:300], resp[who, ages.argmax()][:300]
+    right.scatter(age, older, s=12, linewidths=0.8, marker=marker, color=colour, label=answer)
 right.set(xlabel="age", ylabel="responsibility of the older expert")
 right.legend(title="bought medicine", loc="lower right")
 plt.show()

@@ -57,8 +57,8 @@ print("selected:", moe.n_experts_)
 # %%
 # The regimes
 # -----------
-# We name the experts by the rates of their people, and look at who belongs to each: mostly children
-# and men to the lowest, women to the middle one, and people of bad health to the highest.
+# We name the experts by the rates of their people, and look at who belongs to each. The lowest has
+# mostly children and men, the middle one women, and the highest people of bad health.
 
 resp = moe.responsibilities(X, y, offset=offset)
 rates = resp.T @ y / (resp.T @ train["years"])

@@ -64,10 +64,11 @@ whole = normal.predict_dist(X_new)
 by_normal = [(whole.cdf(value + 0.5) - whole.cdf(value - 0.5)).mean() for value in values]
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 ax.bar(values, [np.mean(y_new == value) for value in values], color="#CCCCCC", label="new people")
-for name, style in [("two Poisson experts", "o-"), ("one poisson", "^:")]:
+styles = {"two Poisson experts": ("#0072B2", "o-"), "one poisson": ("#009E73", "^:")}
+for name, (colour, style) in styles.items():
     probability = models[name].predict_dist(X_new).pmf(values[None]).mean(axis=0)
-    ax.plot(values, probability, style, label=name)
+    ax.plot(values, probability, style, color=colour, label=name)
 ax.plot(values, by_normal, "s--", color="#D55E00", fillstyle="none", label="two normal experts")
-ax.set(xlabel="visits in a year", ylabel="fraction of the people")
+ax.set(xlabel="visits in a year", ylabel="fraction of the people", xticks=values[::2])
 ax.legend()
 plt.show()

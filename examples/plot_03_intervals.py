@@ -48,9 +48,9 @@ for name, model in models.items():
 
 # %%
 # The bands hold 90 % of the predictive distributions. That of one expert is too wide for poor
-# families and too narrow for rich ones; that of two grows with the income. If the
-# noise grows in proportion, as here, logarithms are simpler and have a better density. A mixture
-# is for noise whose form is not known.
+# families and too narrow for rich ones; that of two grows with the income. If the noise grows in
+# proportion, as here, logarithms are simpler and have a better density. A mixture is for noise
+# whose form is not known.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
 grid = pd.DataFrame({"income": np.linspace(X["income"].min(), 3000, 300)})

@@ -60,8 +60,8 @@ plt.show()
 # The segments
 # ------------
 # One segment has few visits. The two others have about as many as each other, and differ in their
-# dispersion: in one a person has about the same number every year, in the other it varies. Three
-# out of four of the steady people are children.
+# dispersion: in one a person has about the same number every year, in the other it varies. Four
+# of five of the steady people are children.
 
 segment = moe.responsibilities(X, y, units=person).rows(person).argmax(axis=1)
 visits = np.array([y[segment == k].mean() for k in range(moe.n_experts_)])

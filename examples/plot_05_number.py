@@ -27,10 +27,15 @@ print("scores:", moe.n_experts_scores_.round(3))
 print("chosen:", moe.n_experts_)
 
 # %%
-# **Left**: the score increases steeply up to three experts and then stays constant: more experts do
-# not improve the density of held-out rows. **Right**: the three experts, each on its own piece.
+# The score increases steeply up to three experts and then stays constant: more experts do not
+# improve the density of held-out rows. Bars are standard errors of the difference from the best
+# score; the smallest number whose bar reaches the best is selected.
 
-figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-NumberOfExpertsDisplay.from_estimator(moe, ax=axes[0])
-ExpertsDisplay.from_estimator(moe, X, y, features=0, ax=axes[1])
+NumberOfExpertsDisplay.from_estimator(moe)
+plt.show()
+
+# %%
+# The three experts, each on its own piece.
+
+ExpertsDisplay.from_estimator(moe, X, y, features=0)
 plt.show()

@@ -52,12 +52,14 @@ print(export_text(best[-1], X=best[:-1].transform(X), max_features=3))
 # large as most differences: so few rows do not determine the number of experts.
 
 results = search.cv_results_
-for gate_alpha in grid[f"{step}__gate_alpha"]:
+styles = {1.0: ("#E69F00", "s--", -0.06), 10.0: ("#0072B2", "o-", 0.06)}
+plt.figure(figsize=(6, 4), layout="constrained")
+for gate_alpha, (colour, marker, shift) in styles.items():
     rows = [p[f"{step}__gate_alpha"] == gate_alpha for p in results["params"]]
     mean, error = results["mean_test_score"][rows], results["std_test_score"][rows] / 5**0.5
-    shift = {1.0: -0.03, 10.0: 0.03}[gate_alpha]
     at = [k + shift for k in grid[f"{step}__n_experts"]]
-    plt.errorbar(at, mean, error, marker="o", capsize=3, label=f"gate_alpha={gate_alpha:g}")
+    label = f"gate_alpha={gate_alpha:g}"
+    plt.errorbar(at, mean, error, fmt=marker, color=colour, capsize=3, label=label)
 plt.xticks(grid[f"{step}__n_experts"])
 plt.xlabel("number of experts")
 plt.ylabel("log density per held-out row")

@@ -6,23 +6,32 @@ With ``top_k`` each row is routed to its most probable experts only, as in large
 What does that change in the gate, in the load of the experts and in the fit?
 """
 
+from importlib.resources import files
+
 import matplotlib.pyplot as plt
-import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import ExpertsDisplay, GateDisplay
 
-# %%
-# Simulated: a wave, which many short lines approximate.
-
-rng = np.random.default_rng(0)
-X = rng.uniform(-3, 3, size=(800, 1))
-y = np.sin(2 * X[:, 0]) + 0.15 * rng.normal(size=len(X))
-X_new = rng.uniform(-3, 3, size=(4000, 1))
-y_new = np.sin(2 * X_new[:, 0]) + 0.15 * rng.normal(size=len(X_new))
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
-# The same mixture, dense and with one or two experts for each row.
+# The carbon dioxide in the air at Mauna Loa, week by week from 1958 to 2001 (Keeling and Whorf
+# 2004; public domain, a file of statsmodels). The target is the difference from the mean of a year,
+# in parts per million: the wave of the seasons, which short lines can approximate.
+
+table = pd.read_csv(files("statsmodels.datasets.co2") / "co2.csv").dropna()
+day = pd.to_datetime(table["date"].astype(str), format="%Y%m%d")
+trend = table["co2"].rolling(52, center=True, min_periods=26).mean()
+X = pd.DataFrame({"month": 1 + (day.dt.day_of_year - 1) / 30.5})
+y = (table["co2"] - trend).rename("difference (ppm)")
+X, X_new, y, y_new = train_test_split(X, y, test_size=0.5, random_state=0)
+
+# %%
+# The same mixture of six, with all experts for each row, with two and with one. Fewer experts for
+# each row cost some density. A load is the number of rows of an expert: one of six is not needed.
 
 models = {}
 for top_k in (None, 2, 1):
@@ -31,20 +40,28 @@ for top_k in (None, 2, 1):
     n_routed = (moe.predict_gate(X_new) > 0).sum(axis=1).mean()
     print(
         f"top_k={top_k!s:<5} experts per row {n_routed:.1f}   "
-        f"log density of new rows {moe.score_samples(X_new, y_new).mean():+.3f}   "
+        f"log density of new weeks {moe.score_samples(X_new, y_new).mean():+.3f}   "
         f"load {moe.load_.astype(int)}"
     )
 
 # %%
-# **Above**: the mean of the mixture, which jumps where experts are switched on and off. **Below**:
-# the gate. With ``top_k`` every row has at most that many experts with positive probability.
+# **Above**: the mean of the mixture (dashed), which jumps where experts are switched on and off.
+# **Below**: the gate. With ``top_k`` every row has at most that many experts with positive
+# probability.
 
-figure, axes = plt.subplots(2, 3, figsize=(14, 6), sharex=True, layout="constrained")
+figure, axes = plt.subplots(2, 3, figsize=(13, 6), sharex=True, sharey="row", layout="constrained")
 for (name, moe), column in zip(models.items(), axes.T, strict=True):
     ExpertsDisplay.from_estimator(moe, X, y, ax=column[0], coverage=None)
     GateDisplay.from_estimator(moe, X, ax=column[1])
     column[0].set(title=name, xlabel="")
     for ax in column:
-        if name != "top_k=1" and ax.get_legend():
+        if ax.get_legend():
             ax.get_legend().remove()
+plt.show()
+
+# %%
+# One panel of these, larger: with one expert for each row the mean is one line at a time.
+
+display = ExpertsDisplay.from_estimator(models["top_k=1"], X, y, coverage=None)
+display.ax_.set_title("one expert for each week")
 plt.show()

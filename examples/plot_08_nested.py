@@ -13,6 +13,8 @@ import numpy as np
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import GateDisplay
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Simulated: four regimes in a tree. On the left x1 splits at 1, on the right at -1.
 
@@ -35,18 +37,33 @@ for name, moe in {"flat": flat, "nested": nested}.items():
     print(f"{name:<7} log density of new rows {moe.score_samples(X_test, y_test).mean():.3f}")
 
 # %%
-# **Left**: the most probable expert by the outer gate. **Middle and right**: that of each inner
-# mixture; it matters only in the half in which the outer gate chooses the inner mixture, and there
-# its border is the true one, dashed.
+# **Left**: the outer gate, which separates the halves. We name them by where they are. **Middle
+# and right**: the gate of the mixture in each half. It matters only in its own half, where its
+# border is the true one, dashed.
 
+halves = np.where(nested.predict_gate([[-2, 0, 0]])[0] > 0.5, "left", "right")
+nested.set_expert_names(halves.tolist())
 parts = [nested, *(models[0] for models in nested.experts_)]
-titles = ["outer gate", "gate of expert 0", "gate of expert 1"]
+titles = ["outer gate", *(f"gate of the {half} half" for half in halves)]
 figure, axes = plt.subplots(1, 3, figsize=(14, 4), sharey=True, layout="constrained")
 for ax, part, title in zip(axes, parts, titles, strict=True):
-    display = GateDisplay.from_estimator(part, X_train, features=(0, 1), ax=ax)
+    names = None if part is nested else ["a", "b"]
+    GateDisplay.from_estimator(part, X_train, features=(0, 1), expert_names=names, ax=ax)
     ax.plot([-3, 0, 0, 0, 3], [1, 1, np.nan, -1, -1], color="black", linestyle="--")
     ax.plot([0, 0], [-3, 3], color="black", linestyle="--")
     ax.set(title=title, ylabel="x1" if part is nested else "")
-    if ax is not axes[-1]:  # one legend serves all
-        display.legend_.remove()
+    ax.get_legend().remove()  # the regions have names
+plt.show()
+
+# %%
+# Both levels together: the most probable of the four experts, at x2 = 0.
+
+axis = np.linspace(-3, 3, 200)
+grid = np.stack([*np.meshgrid(axis, axis), np.zeros((200, 200))], axis=-1).reshape(-1, 3)
+outer = nested.predict_gate(grid)
+both = np.hstack([outer[:, [k]] * parts[k + 1].predict_gate(grid) for k in range(2)])
+figure, ax = plt.subplots(figsize=(4.5, 4), layout="constrained")
+ax.pcolormesh(axis, axis, both.argmax(axis=1).reshape(200, 200), cmap="cividis")
+ax.plot([-3, 0, 0, 0, 3], [1, 1, np.nan, -1, -1], color="white", linestyle="--")
+ax.set(xlabel="x0", ylabel="x1", title="four experts")
 plt.show()

@@ -37,21 +37,32 @@ for batch, (X, y) in enumerate(batches(np.random.default_rng(0))):
         moe.partial_fit(X, y)
 
 # %%
-# **Left**: the score drops at the change and, with a half-life, recovers within some ten batches.
-# **Right**: the predictions of the mixture with a half-life agree with the last batch.
+# The score of each batch before it is used. It drops at the change and, with a half-life, recovers
+# within some ten batches. The arrow has the smallest score, which is below the axis.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+styles = dict(zip(mixtures, [("#E69F00", "--"), ("#0072B2", "-")], strict=True))
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+for label, (colour, dash) in styles.items():
+    ax.plot(np.arange(1, N_BATCHES), scores[label], dash, color=colour, label=label)
+change = N_BATCHES / 2
+ax.axvline(change, color="0.5", linestyle=":", label="the regime changes")
+lowest = f"down to {min(map(min, scores.values())):.0f}"
+ax.annotate(lowest, (change, -6), (70, -5.6), arrowprops={"arrowstyle": "->"}, va="center")
+ax.set(xlabel="batch", ylabel="log density of the next batch", ylim=(-6, None))
+ax.legend(loc="lower left")
+plt.show()
+
+# %%
+# The last batch, and the predictions at the end: those with a half-life agree with it.
+
 grid = np.linspace(-2, 2, 200)[:, None]
-right.scatter(X, y, s=8, color="0.75", label="last batch")
-for label, moe in mixtures.items():
-    left.plot(np.arange(1, N_BATCHES), scores[label], label=label)
-    right.plot(grid, moe.predict(grid), label=label)
-left.axvline(N_BATCHES / 2, color="0.5", linestyle=":", label="the regime changes")
-left.set(xlabel="batch", ylabel="log density of the next batch", ylim=(-6, None))
-left.set_title("Before each batch is used")
-right.set(xlabel="x", ylabel="y", title="At the end")
-left.legend()
-right.legend()
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.scatter(X, y, s=8, color="0.75", label="last batch")
+for label, (colour, dash) in styles.items():
+    ax.plot(grid, mixtures[label].predict(grid), dash, color=colour, label=label)
+ax.set(xlabel="x", ylabel="y")
+ax.legend()
+plt.show()
 for label, values in scores.items():
     before, after = np.mean(values[40:59]), np.mean(values[65:85])
     print(f"{label}: log density {before:.2f} before the change, {after:.2f} after it")

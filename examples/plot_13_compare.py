@@ -3,8 +3,8 @@ Compared with one linear model and boosting
 ===========================================
 
 When does a mixture predict better than one linear model, and when is boosting better than both?
-Four tables that ship with scikit-learn, each model with its defaults and no tuning, and rows held
-out in turn.
+Four tables that ship with scikit-learn, each model with its defaults and without tuning, scored by
+three-fold cross-validation.
 """
 
 import matplotlib.pyplot as plt
@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 
 # %%
-# What is predicted: the course of diabetes; the proline of a wine from its other measures; the
-# worst concavity of a tumour's cells from their means; the ink in one pixel of a written digit from
-# that in the others.
+# **Diabetes**: the course of the disease. **Wine**: the proline of a wine from its other measures.
+# **Tumours**: the worst concavity of the cells from means over cells. **Digits**: the ink in one
+# pixel of a written digit from that in the others.
 
 wine, cells, digits = load_wine().data, load_breast_cancer().data, load_digits().data[:900]
 tables = {

@@ -51,13 +51,13 @@ price = MixtureOfExpertsRegressor(2, family="gamma", random_state=0)
 price.fit(X.loc[seen.index], seen["cost"] / seen["visits"], sample_weight=seen["visits"])
 
 # %%
-# **Left**: numbers of visits of other people. **Middle**: with higher copayments people see a
-# doctor less often, but a visit costs nearly the same (dots: observed, lines: expected). **Right**:
+# **First**: numbers of visits of other people. **Second**: with higher copayments people see a
+# doctor less often, but a visit costs nearly the same (dots: observed, lines: expected). **Third**:
 # ten groups by expected cost per year, with two standard errors. The expected cost is the product
 # of both predictions, which supposes that they are independent given the features.
 
 new = new.assign(rate=frequency.predict(X_new), price=price.predict(X_new))
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+left, middle, right = (plt.subplots(figsize=(5, 4), layout="constrained")[1] for _ in range(3))
 n = np.arange(41)
 left.bar(n, [(new["visits"] == value).mean() for value in n], color="#CCCCCC", label="observed")
 for k, colour in [(1, "C1"), (4, "C0")]:

@@ -2,8 +2,8 @@
 Several rows of one person
 ==========================
 
-In a panel the same people are observed every year. `units` tells the mixture which rows belong to
-one person: all of them come from one expert. The experts are then groups of people, and what is
+In a panel the same people are observed every year. `units` has the person of each row, and all
+rows of a person come from one expert. The experts are then groups of people, and what is
 known of the past of a person sharpens the prediction of the next year.
 """
 

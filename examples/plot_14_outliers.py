@@ -39,11 +39,11 @@ mixtures = {
 }
 rest = table.index != "District of Columbia"
 without = MixtureOfExpertsRegressor(1).fit(X[rest], y[rest])
-print(f"without the District: slope {without.coef_[0, 0]:.2f}")
+print(f"without the District: slope {without.expert_coef_[0, 0]:.2f}")
 for name, moe in mixtures.items():
     moe.fit(X, y)
     density = moe.score_samples(X[rest], y[rest]).mean()
-    print(f"{name:<20} slope {moe.coef_[0, 0]:.2f}, log density of the states {density:.2f}")
+    print(f"{name:<20} slope {moe.expert_coef_[0, 0]:.2f}, log density of the states {density:.2f}")
 
 # %%
 # The responsibility of the uniform component is the probability that a row is an outlier.

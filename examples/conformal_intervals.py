@@ -2,7 +2,7 @@
 
 The intervals of a mixture adapt to each row but have their coverage only if the model is correct.
 Conformal prediction keeps their shape and corrects their width by held-out rows, so that on average
-over rows they have at least their coverage, whatever the model. Needs `pip install mapie`.
+over rows they have at least their coverage, for any model. Needs `pip install mapie`.
 """
 
 import numpy as np

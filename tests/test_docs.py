@@ -97,7 +97,7 @@ def test_links_lead_to_files_and_say_where(page):
     for target in links(page):
         # The gallery is made by the build of the site.
         if "gallery/" in target:
-            source = ROOT / "examples" / f"{Path(target).name}.py"
+            source = ROOT / "examples" / f"{target.split('gallery/')[1].removesuffix('.html')}.py"
             assert "images" in target or target.endswith("/index") or source.exists(), target
         else:
             assert (page.parent / target).exists(), target

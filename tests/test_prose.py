@@ -40,7 +40,7 @@ def is_built(page):
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if not is_built(page)]
 MODULES = sorted(Path(skmoe.__file__).parent.rglob("*.py"))
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 
 
 def words(sentence):

@@ -11,6 +11,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.checks import class_weights
 from skmoe._estimators import n_experts_selection
+from skmoe._estimators.n_experts_selection import IncrementalFitter
 from skmoe._estimators.problem import build_problem
 from skmoe._estimators.training_data import GivenRows
 
@@ -287,6 +288,7 @@ def test_the_largest_number_counts_rows_by_their_weights(criterion, monkeypatch)
     grid = (1, 2, 4, 8, 16, 32)
     monkeypatch.setattr(n_experts_selection, "n_experts_grid", lambda: iter(grid))
     monkeypatch.setattr(n_experts_selection, "PATIENCE", 100)
+    monkeypatch.setattr(IncrementalFitter, "has_collapsed", lambda fitter: False)
     X, y = two_regimes(n_rows=30)
     moe = MixtureOfExpertsRegressor(criterion, n_init=1, max_iter=2, random_state=0)
     # There are never more experts than distinct rows, of which ten are held out.
@@ -300,6 +302,7 @@ def test_the_largest_number_counts_rows_by_their_weights(criterion, monkeypatch)
 def test_no_more_experts_than_distinct_rows_are_tried(monkeypatch):
     """Copies of a row in several groups are one row to parametric experts."""
     monkeypatch.setattr(n_experts_selection, "PATIENCE", 100)
+    monkeypatch.setattr(IncrementalFitter, "has_collapsed", lambda fitter: False)
     X, y = two_regimes(n_rows=6)
     X, y = np.tile(X, (40, 1)), np.tile(y, 40)
     moe = MixtureOfExpertsRegressor("auto", n_init=1, max_iter=3, random_state=0)

@@ -156,7 +156,7 @@ def test_html_names_parameters_and_explains_them(moe, features, y):
     assert type(moe).__name__ in html
     assert "n_experts" in html
     if sklearn.__version__ >= "1.8":
-        assert "Number of experts." in html  # the tooltip, from the docstring
+        assert "Number of experts" in html  # the tooltip, from the docstring
     assert repr(moe) in (
         "MixtureOfExpertsRegressor(n_experts=2, random_state=0)",
         "MixtureOfExpertsClassifier(n_experts=2, random_state=0)",

@@ -48,7 +48,7 @@ print("visits per year by expert:", frequency.predict_experts(X).mean(axis=0).ro
 
 seen = train[train["visits"] > 0]
 price = MixtureOfExpertsRegressor(2, family="gamma", random_state=0)
-price.fit(X.loc[seen.index], seen["cost"] / seen["visits"], sample_weight=seen["visits"])
+price = price.fit(X.loc[seen.index], seen["cost"] / seen["visits"], sample_weight=seen["visits"])
 
 # %%
 # **First**: numbers of visits of other people. **Second**: with higher copayments people see a

@@ -341,7 +341,7 @@ def test_the_header_is_one_row(browser, site, width):
 def test_the_top_bar_has_what_readers_look_for(browser, site):
     open_page(browser, site / "index.html", WIDE)
     shown = look(browser, TOP_BAR)
-    assert {"Getting started", "When to use it", "User guide", "API", "Gallery"} <= set(shown)
+    assert {"Getting started", "Tutorials", "User guide", "Recipes", "API"} <= set(shown)
     assert "Larger than memory" not in shown
 
 

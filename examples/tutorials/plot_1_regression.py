@@ -29,19 +29,19 @@ from skmoe.inspection import CalibrationDisplay, CoefficientsDisplay, RegimesDis
 # --------
 # The table has 178 wines of one region in Italy, made from three grapes (UCI Machine Learning
 # Repository, 1991, CC BY 4.0; it ships with scikit-learn). The source gives no units. The grape is
-# in the table too. We do not use it, since the laboratory does not know it. Four wines of ten are
-# kept for the check, and no choice is made with them.
+# in the table too. We do not use it, since the laboratory does not know it. A third of the wines
+# is kept for the check, and no choice is made with them.
 
 table = load_wine(as_frame=True).frame.rename(columns={"color_intensity": "colour"})
 X, y = table[["alcohol", "colour", "hue", "flavanoids", "magnesium"]], table["proline"]
-X, X_new, y, y_new = train_test_split(X, y, test_size=0.4, random_state=0)
+X, X_new, y, y_new = train_test_split(X, y, test_size=1 / 3, random_state=0)
 print(len(X), "wines for the fit,", len(X_new), "for the check")
 print(y.describe().round(0).to_string())
 
 # %%
 # The fit
 # -------
-# ``"auto"`` tries one, two, three and more experts on held-out parts of the 106 wines. It keeps the
+# ``"auto"`` tries one, two, three and more experts on held-out parts of the 118 wines. It keeps the
 # smallest number that is about as good as the best. One expert would be a linear regression, and
 # the mixture would then not be needed. Two are selected.
 
@@ -99,7 +99,7 @@ print(check.T.round(2))
 
 # %%
 # Calibration: the predicted probability of a smaller value should be uniform over new wines. The
-# bars stay in the grey band, which is what 72 wines allow.
+# bars stay in the grey band, which is what 60 wines allow.
 
 CalibrationDisplay.from_estimator(moe, X_new, y_new)
 plt.show()
@@ -139,14 +139,15 @@ for is_sent, (label, colour, dash) in enumerate(styles):
     ax.vlines(place, low[place], high[place], colour, dash, linewidth=2, label=label)
 ax.plot(y_new.to_numpy()[order], "o", color="black", markersize=3, label="observed")
 ax.axhline(700, color="black", linestyle="--")
-ax.set(xlabel="72 new wines, by predicted proline", ylabel="proline and 90 % interval")
+ax.set(xlabel="60 new wines, by predicted proline", ylabel="proline and 90 % interval")
 ax.legend(loc="upper left")
 plt.show()
 
 # %%
 # **What this supports**: a rule for new wines of the same region. Compared with one linear
-# regression it sends fewer wines to the analysis, and grades fewer of the others wrongly.
+# regression it sends fewer wines to the analysis, and a smaller share of the others is graded
+# wrongly.
 #
 # **What it does not**: wines of other regions or years, and causes. A rich wine does not get more
-# proline by getting darker. With 72 wines an error rate is uncertain by several percent, so analyse
+# proline by getting darker. With 60 wines an error rate is uncertain by several percent, so analyse
 # some of the graded wines each month, and compare.

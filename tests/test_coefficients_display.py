@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import CoefficientsDisplay
+from skmoe.inspection._forest import ticks_of_ratios
 from skmoe.inspection._style import COLOURS, MARKERS
 
 matplotlib.use("Agg")
@@ -152,6 +153,18 @@ def test_slopes_of_a_log_link_are_ratios_on_a_log_axis(counts):
         ticks = [tick for tick in ax.get_xticks() if ax.get_xlim()[0] < tick < ax.get_xlim()[1]]
         assert len(ticks) >= 2
     assert caption(display).startswith("Ratio of the mean of y, per unit")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.2, 3.0), (0.4, 8.0), (0.9, 6.0), (0.01, 90.0), (1e-9, 1e9)]
+)
+def test_axes_of_ratios_have_a_few_round_ticks(low, high):
+    ticks = ticks_of_ratios(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert ticks.min() >= low
+    assert ticks.max() <= high
+    leading = ticks / 10.0 ** np.floor(np.log10(ticks) + 1e-9)
+    assert set(leading.round(9)) <= {1.0, 2.0, 3.0, 5.0}
 
 
 @pytest.mark.parametrize("target", [None, 0, 1])

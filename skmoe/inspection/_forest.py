@@ -133,12 +133,23 @@ def _draw_interval(
 
 def _scale_of_ratios(ax: Any, limits: tuple[float, float]) -> None:
     """A logarithmic axis whose ticks are plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     ax.set_xscale("log")
     if limits[1] - limits[0] < np.log(MAX_PLAIN_RATIO):
         ax.xaxis.set_major_locator(MaxNLocator(N_TICKS))
     else:
-        ax.xaxis.set_major_locator(LogLocator(numticks=N_TICKS))
+        ax.xaxis.set_major_locator(FixedLocator(ticks_of_ratios(*np.exp(limits))))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def ticks_of_ratios(low: float, high: float) -> Array:
+    """The finest of several series of round ratios of which few lie between the limits."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1.0)
+    for leading in ([1.0, 2.0, 5.0], [1.0, 3.0], [1.0]):
+        ticks = np.outer(10.0**decades, leading).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) <= N_TICKS + 1:
+            return ticks
+    return ticks[:: -(-len(ticks) // N_TICKS)]

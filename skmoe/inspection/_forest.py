@@ -139,7 +139,7 @@ def _scale_of_ratios(ax: Any, limits: tuple[float, float]) -> None:
     if limits[1] - limits[0] < np.log(MAX_PLAIN_RATIO):
         ax.xaxis.set_major_locator(MaxNLocator(N_TICKS))
     else:
-        ax.xaxis.set_major_locator(FixedLocator(ticks_of_ratios(*np.exp(limits))))
+        ax.xaxis.set_major_locator(FixedLocator(ticks_of_ratios(*np.exp(limits)).tolist()))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

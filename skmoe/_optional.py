@@ -54,5 +54,5 @@ def _import(package: str, caller: str, extra: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{caller} needs {package.split('.')[0]}, which is not installed. Install it: "
-            f'pip install "skmoe[{extra}]"'
+            f'pip install "skmoe[{extra}]", or in a copy of the repository pip install ".[{extra}]"'
         ) from error

@@ -530,3 +530,10 @@ def test_sparse_rows_may_have_indices_of_64_bits(parameters):
 def test_top_k_may_exceed_a_chosen_number_of_experts():
     moe = MixtureOfExpertsRegressor("auto", top_k=9, random_state=0).fit(X, Y)
     assert moe.n_experts_ < 9
+
+
+@pytest.mark.parametrize(("kind", "shown"), [(str, "'no'"), (bytes, "b'no'")])
+def test_a_text_is_shown_without_its_type_of_numpy(kind, shown):
+    X = np.array([["1.5"], ["no"], ["2"]]).astype(kind)
+    with pytest.raises(ValueError, match=f"column 0 holds {shown}"):
+        MixtureOfExpertsRegressor(1).fit(X, np.zeros(3))

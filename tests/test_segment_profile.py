@@ -14,6 +14,7 @@ from scipy import sparse
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import SegmentProfileDisplay
+from skmoe.inspection._heat_map import _ratio
 
 matplotlib.use("Agg")
 SCALES = np.array([1e-2, 1.0, 1e3])
@@ -371,3 +372,10 @@ def test_bad_requests(fitted, options, message):
 def test_other_estimators_are_refused(fitted):
     with pytest.raises(TypeError, match="estimator must be a mixture of experts"):
         SegmentProfileDisplay.from_estimator(object(), *fitted[1:])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1, "0.10"), (9.994, "9.99"), (10.0, "10"), (0.01234, "0.0123")]
+)
+def test_ratios_have_about_three_digits(value, text):
+    assert _ratio(value) == text

@@ -52,7 +52,8 @@ def _import(package: str, caller: str, extra: str) -> Any:
     try:
         return import_module(package)
     except ImportError as error:
+        missing = (error.name or package).split(".")[0]  # it may be one that the package needs
         raise ImportError(
-            f"{caller} needs {package.split('.')[0]}, which is not installed. Install it: "
+            f"{caller} needs {missing}, which is not installed. Install it: "
             f'pip install "skmoe[{extra}]", or in a copy of the repository pip install ".[{extra}]"'
         ) from error

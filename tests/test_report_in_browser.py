@@ -2,11 +2,11 @@
 
 import base64
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import start_browser
 from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose
 from regimes import flipping_classes, quiet, steps, two_regimes
@@ -19,12 +19,9 @@ from skmoe.gates import GATES, SoftmaxGate
 from skmoe.inspection import export_html
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 pytest.importorskip("bokeh", reason="the report needs bokeh")
-webdriver = pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
 support = pytest.importorskip("selenium.webdriver.support.ui")
-if not (CHROMIUM and DRIVER):
-    pytest.skip("chromium and chromedriver are not installed", allow_module_level=True)
 
 RTOL = ATOL = 1e-6
 WIDTHS = (1400, 400)
@@ -57,12 +54,7 @@ return rows.map((x) => {
 
 @pytest.fixture(scope="session")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start_browser("browser")
     yield driver
     driver.quit()
 

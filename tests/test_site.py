@@ -10,13 +10,13 @@ import importlib
 import json
 import os
 import re
-import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browsers import start_browser
 
 ROOT = Path(__file__).parents[1]
 SITE = Path(os.environ.get("SITE", ROOT / "docs" / "_build" / "html")).resolve()
@@ -252,16 +252,7 @@ def pages(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
-    chromium, driver_path = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not (chromium and driver_path):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    driver = start_browser("performance")
     yield driver
     driver.quit()
 

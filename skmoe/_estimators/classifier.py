@@ -95,9 +95,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Number of starts, at most 10 000. Try 1 to 20: more are slower, and can be better.
     combine : {"best", "best_converged", "average"}, default="best"
         With "best" all starts are run for a few iterations, the better half for more, and so on
-        until one is left. With "best_converged" all are run until they converge, which is slower,
-        but the starts can be compared. With "average" the predictive densities of all starts are
-        averaged, which predicts better; the `n_init * n_experts` experts are harder to read.
+        until two are left; the better one is completed. With "best_converged" all are run until
+        they converge, which is slower, but they can be compared. "average" averages the predictive
+        densities of all starts, and predicts better; its `n_init * n_experts` experts are many.
     max_iter : int, default=300
         Largest number of EM iterations, with those of the search of penalties. Raise it if `fit`
         gives a `ConvergenceWarning`.

@@ -109,9 +109,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Number of starts, at most 10 000. Try 1 to 20: more are slower, and can be better.
     combine : {"best", "best_converged", "average"}, default="best"
         With "best" all starts are run for a few iterations, the better half for more, and so on
-        until one is left. With "best_converged" all are run until they converge, which is slower,
-        but the starts can be compared. With "average" the predictive densities of all starts are
-        averaged, which predicts better; the `n_init * n_experts` experts are harder to read.
+        until two are left; the better one is completed. With "best_converged" all are run until
+        they converge, which is slower, but they can be compared. "average" averages the predictive
+        densities of all starts, and predicts better; its `n_init * n_experts` experts are many.
     max_iter : int, default=300
         Largest number of EM iterations, with those of the search of penalties. Raise it if `fit`
         gives a `ConvergenceWarning`.
@@ -130,8 +130,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     random_state : int, RandomState instance or None, default=None
         Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
-        Starts, or fits of estimators, to run in parallel by joblib; -1 for all processors, None for
-        one. The result is the same.
+        Starts, or fits of estimators, in parallel by joblib, with equal results; -1: all cores.
     verbose : int, default=0
         0 prints nothing, 1 a line for each start, 2 a line for each iteration.
 
@@ -148,8 +147,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         predictions are averaged. With `specialize=False` one for each expert, fitted to all rows.
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
-        the experts do not use. They are no effects on `predict`, for which see `explain`; tools
-        that explain linear models, such as `shap.Explainer`, are given `predict`.
+        the experts do not use. Effects on `predict` are those of `explain`.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Intercepts of the experts.
     dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
@@ -175,9 +173,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.
     gate_feature_names_ : ndarray of shape (n_gate_features,)
-        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values are
-        replaced by medians, with an indicator column such as "missingindicator_size". Categories
-        have a column each, such as "city_rome".
+        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values add an
+        indicator such as "missingindicator_size"; a category is a column, such as "city_rome".
     gate_intercept_ : ndarray of shape (n_experts,)
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)

@@ -64,6 +64,15 @@ def test_grams_of_few_rows_are_those_of_all(monkeypatch):
     assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
 
 
+@pytest.mark.parametrize("density", [0.05, 0.5])  # below and above that of dense sums
+@pytest.mark.parametrize("n_weights", [1, 5])
+def test_grams_of_sparse_designs_are_those_of_dense_ones(density, n_weights, rng):
+    design = np.where(rng.random((200, 6)) < density, rng.normal(size=(200, 6)), 0.0)
+    weights = rng.uniform(size=(n_weights, 200))
+    expected = [(design.T * weight) @ design for weight in weights]
+    assert_allclose(weighted_grams(sparse.csr_array(design), weights), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("normalise", [log_normalise, predictive_posterior])
 def test_log_normalise_survives_extreme_values(normalise):
     joint = np.array([[-1e5, -3.0, 700.0, -1e18], [-1e5 - 2, -5.0, -800.0, -1e18]])

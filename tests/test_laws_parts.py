@@ -175,6 +175,45 @@ def test_scores_and_information_are_derivatives(experts, y):
         assert_allclose(information, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize(
+    ("experts", "y"), [row for row in CASES if not row.values[0].is_classifier]
+)
+def test_statistics_are_weighted_sums_of_scores(experts, y):
+    """Those of coefficients times the scale, if the family has one."""
+    params = somewhere(experts)
+    statistics = experts.statistics(params, DESIGN, y, RESP)
+    assert_allclose(statistics.weight, RESP.sum(axis=1))
+    for k in range(N_EXPERTS):
+        total = experts.score_rows(params, k, DESIGN, y) @ RESP[k]
+        n_coefficients = params.coef[k].size
+        scale = _scale(experts, params, k)
+        gradient = total[:n_coefficients].reshape(len(y), -1) * scale[:, None]
+        assert_allclose(statistics.gradient[k], gradient, rtol=1e-8, atol=1e-8)
+        if hasattr(statistics, "dispersion_gradient"):
+            rest = total[n_coefficients:].reshape(-1, len(y)).T
+            assert_allclose(statistics.dispersion_gradient[k], rest, rtol=1e-8, atol=1e-8)
+
+
+def _scale(experts, params, k):
+    """The scale of each output under expert k; one without a scale."""
+    if not _has_scale(experts, k):
+        return np.ones(params.coef.shape[1])
+    place = experts.dispersions.index(experts.dispersions_of(k)[0])
+    return np.exp(params[1][k].reshape(-1, len(experts.dispersions))[:, place])
+
+
+@pytest.mark.parametrize(
+    ("experts", "y"), [row for row in CASES if "two outputs" in row.id and "shared" not in row.id]
+)
+def test_outputs_have_the_working_target_that_each_has(experts, y):
+    y = y.copy()
+    y[:, 3] = 1e3  # an outlier of a family that has some
+    whole = experts.working_target(y)
+    assert whole.shape == y.shape
+    for one, of_one in zip(y, whole, strict=True):
+        assert_allclose(experts.working_target(one[None])[0], of_one)
+
+
 @pytest.mark.parametrize(("experts", "y"), SUPPORTS[SupportsInference])
 def test_hessians_of_the_penalty_are_its_derivatives(experts, y):
     params = somewhere(experts)
@@ -200,6 +239,34 @@ def test_parameters_are_counted_as_coordinates_that_matter(experts, y):
     assert experts.n_parameters(params) == free[:, ~shared].sum() + free[:, shared].any(0).sum()
     # What does not matter is taken as known, unless it is shared with an expert that has it.
     assert_array_equal(experts.at_bound(params), ~free & ~(shared & free.any(axis=0)))
+
+
+@pytest.mark.parametrize(("experts", "y"), SUPPORTS[SupportsInference])
+def test_dispersions_at_a_bound_are_known_and_those_of_a_scale_are_reported(experts, y):
+    """Of one output of one expert, and of all experts where they share them."""
+    params = somewhere(experts)
+    assert not experts.dispersion_at_bound(params).any()
+    free = experts.at_bound(params)
+    for i, one in enumerate(experts.dispersions_of(1)):
+        dispersion = experts.dispersions.index(one)
+        values = params[1].copy()
+        own = values.reshape(N_EXPERTS, -1, len(experts.dispersions))[:, -1, dispersion]
+        own[slice(None) if experts.shared_dispersion else 1] = -100.0
+        low = experts.project(params._replace(**{params._fields[1]: values}))
+        is_low = np.full(N_EXPERTS, experts.shared_dispersion)
+        is_low[1] = True
+        is_scale = i == 0 and _has_scale(experts, 1)
+        assert_array_equal(experts.dispersion_at_bound(low), is_low & is_scale)
+        place = len(free[0]) - (len(experts.dispersions) - dispersion - 1) * values.shape[1] - 1
+        expected = free.copy()
+        expected[is_low, place] = True
+        assert_array_equal(experts.at_bound(low), expected)
+
+
+def _has_scale(experts, k):
+    return (
+        isinstance(experts, LinearExperts) or experts.families[k % len(experts.families)].has_scale
+    )
 
 
 @pytest.mark.parametrize("gate", ALL_GATES)

@@ -181,6 +181,17 @@ def test_names_of_registered_parts_get_the_options_of_the_estimator():
         MixtureOfExpertsClassifier(2, expert="exponential").fit(X, Y > 1)
 
 
+def test_parts_that_are_no_dataclasses_have_no_options():
+    class Plain(Experts):
+        init_params = ExponentialExperts.init_params
+        log_prob, mean = ExponentialExperts.log_prob, ExponentialExperts.mean
+        statistics, m_step = ExponentialExperts.statistics, ExponentialExperts.m_step
+        n_parameters = ExponentialExperts.n_parameters
+
+    assert isinstance(Plain.from_options({"alpha": 3.0}), Plain)
+    assert PieGate.from_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
+
+
 def test_the_error_names_the_family_and_the_first_bad_row():
     bad = np.where(np.arange(400) == 17, -2.5, Y)
     with pytest.raises(ValueError, match=r"non-negative numbers .* row 17 holds -2.5"):

@@ -181,6 +181,12 @@ EQUIVALENT = [
         "both are next to nothing",
     ),
     (
+        "distributions/_normal.py",
+        "return means + stds * rng.standard_normal(means.shape)",
+        ("-",),
+        "the normal distribution is symmetric",
+    ),
+    (
         "distributions/_student_t.py",
         "power = -np.exp(np.minimum(exponent, 690.0))",
         ("1380.0",),
@@ -444,10 +450,8 @@ class _Visitor(ast.NodeVisitor):
         if name in NAMES:
             end = self._span(function)[1]
             self._add(end - len(name), end, NAMES[name].removeprefix("np."), "function")
-        for argument in node.args:
+        for argument in node.args if name != "len" else ():
             self._drop_weight(argument)
-            if isinstance(argument, ast.Starred) or len(node.args) != 2:
-                continue
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from kinds import GENERALIZED, example
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
 
 from skmoe._data.scaling import Standardization
 from skmoe._mixture.online import AffineMap, _design_map
 from skmoe._numerics.offset_design import OffsetDesign
 from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LinearExperts, LogisticExperts
+from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._estimator_params import EstimatorParams
+from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import FAMILIES
 from skmoe.gates import GATES
 from skmoe.protocols import (
@@ -445,6 +449,103 @@ def test_mixed_derivatives_are_there_or_not(experts, y):
     coupled = alone and experts.families[0].cross_derivatives(y, *values) is not None
     shape = N_EXPERTS, n_outputs, n_dispersions if coupled else 0, N_COLUMNS
     assert statistics.cross.shape == shape
+
+
+# --- given means --------------------------------------------------------------------------------
+
+WITH_MEANS = [name for name, family in FAMILIES.items() if family.link and example(name).takes_mean]
+
+
+def assert_flat(objective, theta, low, high):
+    """Along every coordinate an objective is flat, or at a bound and falls beyond it."""
+    for index in np.ndindex(theta.shape):
+        sides = []
+        for sign in (1.0, -1.0):
+            moved_to = theta.copy()
+            moved_to[index] += sign * 1e-5
+            sides.append(objective(moved_to))
+        slope = (sides[0] - sides[1]) / 2e-5
+        at_low = theta[index] <= low[index] and slope < 0.0
+        at_high = theta[index] >= high[index] and slope > 0.0
+        assert at_low or at_high or abs(slope) < 1e-4
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", WITH_MEANS)
+def test_dispersions_around_given_means_maximise_the_objective(name, shared):
+    rng, family = np.random.default_rng(5), example(name)
+    y = np.concatenate([family.example_target(rng, N_ROWS) for _ in range(2)])
+    options = {"variance_floor": (1e-6, 1e-6), "noise_variance": (0.8, 1.3)}
+    options |= {"shared_dispersion": shared, "dispersion_prior": 4.0}
+    experts = MeanFamily(family).fitted_to(y, WEIGHT, options)
+    noise = rng.uniform(0.5, 2.0, size=(N_EXPERTS, 2, N_ROWS))
+    mean = np.abs(y).mean(axis=1)[:, None] * noise
+    n_priors = 1 if shared else N_EXPERTS
+
+    def objective(theta):
+        theta = np.broadcast_to(theta, start.shape)
+        logs = np.einsum("kn,kmn->", RESP, experts.log_prob(mean, theta, y))
+        return logs - experts.penalties(theta)[:n_priors].sum()
+
+    start = experts.initial(N_EXPERTS)
+    theta = experts.maximise(mean, y, RESP, start)
+    assert theta.shape == (N_EXPERTS, 2, len(family.dispersions))
+    if shared:
+        assert_allclose(theta, np.broadcast_to(theta[:1], theta.shape))
+    low, high = (np.tile(end, (N_EXPERTS, 1, 1)) for end in (experts.low, experts.high))
+    assert_flat(objective, theta[:n_priors], low, high)
+    for k in range(N_EXPERTS):
+        kind, parameters = experts.components(mean[k], theta[k]).block()
+        logs = kind.log_pdf(y.T, *(values[:, 0] for values in parameters))
+        assert_allclose(logs.T, experts.log_prob(mean, theta, y)[k], rtol=1e-8, atol=1e-10)
+        assert_allclose(kind.mean(*(values[:, 0] for values in parameters)).T, mean[k])
+
+
+@pytest.mark.parametrize("name", WITH_MEANS)
+def test_a_weight_is_a_number_of_rows_around_given_means(name):
+    rng, family = np.random.default_rng(6), example(name)
+    y = np.concatenate([family.example_target(rng, N_ROWS) for _ in range(2)])
+    weight, exposure = rng.integers(1, 4, size=N_ROWS), rng.uniform(0.5, 2.0, size=N_ROWS)
+    options = {"variance_floor": (1e-6, 1e-6), "noise_variance": (0.8, 1.3)}
+    options |= {"shared_dispersion": False, "dispersion_prior": 4.0}
+    experts, ones = MeanFamily(family), np.ones(weight.sum())
+    y_of_rows, of_rows = np.repeat(y, weight, axis=1), np.repeat(exposure, weight)
+    if experts.family.has_outliers:  # which are moved to a median of distinct rows
+        return
+    for given, repeated in ((None, None), (exposure, of_rows)):
+        one = experts.fitted_to(y, weight.astype(float), options, given)
+        other = experts.fitted_to(y_of_rows, ones, options, repeated)
+        for name in ("prior_scale", "target_mean", "start", "low", "high"):
+            assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_noise_of_estimators_maximises_the_objective(shared):
+    rng = np.random.default_rng(7)
+    y, options = rng.normal(size=(2, N_ROWS)), {"noise_variance": (0.8, 1.3)}
+    options |= {"variance_floor": (0.01, 3.0), "dispersion_prior": 4.0}
+    experts = CrossFittedExperts(
+        (Ridge(),) * N_EXPERTS,
+        np.zeros((N_EXPERTS, 1)),
+        ({},) * N_EXPERTS,
+        shared_dispersion=shared,
+        **options,
+    )
+    predictions = y + rng.normal(size=(N_EXPERTS, 2, N_ROWS)) * [[[0.5]], [[1.0]], [[2.0]]]
+    n_priors = 1 if shared else N_EXPERTS
+    none = np.zeros((N_EXPERTS, N_ROWS))
+
+    def objective(theta):
+        theta = np.broadcast_to(theta, (N_EXPERTS, 2))
+        params = EstimatorParams(((),) * N_EXPERTS, theta, predictions, none, None)
+        logs = RESP * experts._log_prob(predictions, none, theta, y)
+        return logs.sum() - experts.penalty(params)
+
+    theta = experts._log_variance(predictions, y, RESP, none)
+    low = np.log(np.tile(options["variance_floor"], (N_EXPERTS, 1)))
+    assert_flat(objective, theta[:n_priors], low, np.full(low.shape, np.inf))
+    assert (theta >= low).all()
+    assert (theta[:, 0] > low[:, 0]).all()
 
 
 # --- streams ------------------------------------------------------------------------------------

@@ -12,7 +12,13 @@ from skmoe._inference.summary import _start_notes
 from skmoe._mixture import em
 from skmoe._mixture.acceleration import aitken_gap, squarem_step
 from skmoe._mixture.e_step import e_step_block
-from skmoe._mixture.em import MAX_HALVINGS, EMState
+from skmoe._mixture.em import (
+    EXPERTS_PER_REFRESH,
+    HESSIAN_REFRESH,
+    MAX_HALVINGS,
+    EMState,
+    hessian_refresh_interval,
+)
 from skmoe._mixture.model import MixtureModel, Params, log_joint
 from skmoe._mixture.unit_initialization import responsibilities_of_units
 from skmoe._numerics.multinomial import bohning_lindsay_bound, softmax_hessian
@@ -87,6 +93,14 @@ def test_an_old_hessian_is_used_again_until_its_age_or_a_step_that_fails(monkeyp
     assert evaluations == [(1.0, False), (0.0, False), (0.5, False), (0.25, False)]
     _, _, evaluations = line_search(monkeypatch, lambda x: -abs(x - 0.2), 0, 1)
     assert evaluations == [(1.0, False), (0.5, False), (0.25, False)]
+
+
+def test_hessians_of_many_experts_are_used_longer():
+    for n_experts in range(1, HESSIAN_REFRESH * EXPERTS_PER_REFRESH + 1):
+        assert hessian_refresh_interval(n_experts) == HESSIAN_REFRESH
+    for factor in (2, 5):
+        n_experts = factor * HESSIAN_REFRESH * EXPERTS_PER_REFRESH
+        assert hessian_refresh_interval(n_experts) == factor * HESSIAN_REFRESH
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.9, 0.99])

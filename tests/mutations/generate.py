@@ -157,6 +157,18 @@ EQUIVALENT = [
         "an example may have any mean",
     ),
     (
+        "families/_counts.py",
+        "if y.ndim < 2 or not largest < n_rows",
+        ("<=", "True"),
+        "a table of values has the values",
+    ),
+    (
+        "_data/first_pass.py",
+        "if class_weight is None:",
+        ("False",),
+        "class weights of one change nothing",
+    ),
+    (
         "inspection/_checks.py",
         'wanted = "row" if n_rows is None else',
         ("True", "False", "is not"),

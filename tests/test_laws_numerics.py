@@ -1,5 +1,7 @@
 """Numbers of small functions, against formulas written here."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -20,7 +22,9 @@ from skmoe._mixture.em import (
     hessian_refresh_interval,
 )
 from skmoe._mixture.model import MixtureModel, Params, log_joint
+from skmoe._mixture.runs import collapsed_experts
 from skmoe._mixture.unit_initialization import responsibilities_of_units
+from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe._numerics.multinomial import bohning_lindsay_bound, softmax_hessian
 from skmoe._numerics.normal_mixtures import density_parts, nearest_mode
 from skmoe._numerics.probability import keep_top_k
@@ -137,6 +141,7 @@ def test_the_gap_of_a_geometric_sequence_is_its_distance_from_the_limit(stride, 
     assert aitken_gap([0.0, 1.0, 2.0], 0.0, 1) == np.inf  # it does not slow down
     assert aitken_gap([0.0, 1.0, 1.0 + 1e-12, 1.0 + 2e-12], 1e-9, 1) == 0.0  # a fixed point
     assert aitken_gap([0.0, 1.0, 1.0 + 1e-12, 1.0 + 2e-12], 0.0, 1) > 0.0
+    assert aitken_gap([0.0, 1.0, 1.0, 1.0], 0.0, 1) == 0.0
 
 
 # --- probabilities and information --------------------------------------------------------------
@@ -240,6 +245,13 @@ def test_the_nearest_mode_is_a_local_maximum_that_is_not_lower(unit):
         assert (density_parts(weights, means, stds, found + step)[0] <= height).all()
 
 
+def test_modes_that_merge_are_found_where_small_steps_would_not_end():
+    """Of two equal normals at a distance of two standard deviations, the density is flat."""
+    weights, means, stds = np.full((2, 1), 0.5), np.array([[-1.0], [1.0]]), np.ones((2, 1))
+    for start in (-3.0, -1.0, 0.5, 2.0):
+        assert abs(nearest_mode(weights, means, stds, np.array([start])).item()) < 1e-3
+
+
 # --- rows that an expert cannot have made -------------------------------------------------------
 
 
@@ -313,6 +325,25 @@ def test_given_densities_are_the_design_and_have_unknown_means():
     assert mean.shape == (3, 1, 7)
     assert np.isnan(mean).all()
     assert experts.n_parameters(params) == 0
+
+
+def test_experts_of_given_densities_do_not_collapse():
+    logs = np.column_stack([np.zeros(9), np.full(9, -50.0)])
+    rows = Dataset(np.ones((9, 1)), logs, np.zeros((1, 9)), np.ones(9))
+    model = MixtureModel(ConstantGate(), GivenDensities(), 2)
+    params = Params(model.gate.init_params(2, 1), model.experts.init_params(2, 1))
+    run = SimpleNamespace(params=params)
+    assert len(collapsed_experts(SimpleNamespace(model=model, rows=rows), run)) == 0
+    other = model._replace(experts=type("Given", (GivenDensities,), {"can_collapse": True})())
+    assert_array_equal(collapsed_experts(SimpleNamespace(model=other, rows=rows), run), [1])
+
+
+def test_few_rows_or_a_small_fraction_of_them_are_a_collapse():
+    few, share = MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION
+    assert_array_equal(is_collapsed(np.array([0.9 * few, 1.1 * few, 10.0])), [True, False, False])
+    total = 100.0 * few / share
+    masses = np.array([0.9 * share * total, 1.2 * share * total, total])
+    assert_array_equal(is_collapsed(masses), [True, False, False])
 
 
 # --- components, units and floors ---------------------------------------------------------------

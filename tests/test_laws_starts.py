@@ -16,7 +16,9 @@ from skmoe._mixture.initialization import (
     RELATIVE_RIDGE,
     InitData,
     init_schedule,
+    kmeans,
     linear_tree,
+    make_init_data,
     random_partition,
     weighted_quantiles,
 )
@@ -154,6 +156,25 @@ def test_features_of_units_are_means_and_coefficients_of_their_regressions(n_out
     expected = expected.reshape(-1, len(sizes))
     centred = expected - expected.mean(axis=1, keepdims=True)
     assert_allclose(targets, centred / centred.std(axis=1).max(), rtol=1e-6, atol=1e-8)
+
+
+def test_features_of_starts_are_those_of_gate_and_experts_unless_others_are_given():
+    X, Y, weight = table(3)
+    ones = np.ones((len(X), 1))
+    gate, experts, given = (np.hstack([X[:, [j]], ones]) for j in range(3))
+    rows = Dataset(gate, experts, Y, weight)
+    columns = {tuple(column) for column in make_init_data(rows, Y).X.T.round(6)}
+    assert columns == {tuple(X[:, j].round(6)) for j in (0, 1)}
+    assert_allclose(make_init_data(rows, Y, given).X, X[:, [2]], atol=1e-8)
+    same = Dataset(gate, gate, Y, weight)
+    assert_allclose(make_init_data(same, Y).X, X[:, [0]], atol=1e-8)
+
+
+def test_kmeans_of_fewer_points_than_experts_is_their_partition():
+    X = np.repeat([[0.0], [1.0]], [5, 7], axis=0)
+    labels = kmeans(X, X.T, np.ones(12), 4, np.random.default_rng(0))
+    assert len(set(labels[:5])) == len(set(labels[5:])) == 1
+    assert labels[0] != labels[5]
 
 
 def test_units_without_deviations_have_targets_of_zero():

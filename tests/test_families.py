@@ -122,6 +122,23 @@ def test_a_weight_is_a_number_of_rows(family):
 
 
 @pytest.mark.parametrize("family", WITH_PREDICTOR)
+def test_the_first_predictor_is_that_of_the_weighted_target(family):
+    """Of the likelihood without features; of the mean, where outliers are to be found later."""
+    rng = np.random.default_rng(8)
+    y, weight = family.example_target(rng, N_ROWS), rng.uniform(0.2, 3.0, size=N_ROWS)
+    start = family.initial_predictor(y[0], weight)
+    if family.has_outliers:
+        assert_allclose(start, np.average(y[0], weights=weight))
+    elif family.name == "ordinal":
+        share = weight[y[0] > family.values[0]].sum() / weight.sum()
+        assert_allclose(start, np.log(share / (1.0 - share)))
+    else:
+        theta = [np.full((1, 1), -0.3)] * len(family.dispersions)
+        score = family.predictor_score(y, np.full(y.shape, start), theta)
+        assert_allclose((score * weight).sum(), 0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", WITH_PREDICTOR)
 def test_information_is_the_expected_square_of_the_score(family):
     """Of the linear predictor, over many draws of the family."""
     predictor = np.full((1, 1), 0.3)

@@ -451,6 +451,20 @@ def test_mixed_derivatives_are_there_or_not(experts, y):
     assert statistics.cross.shape == shape
 
 
+@pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)
+def test_experts_begin_as_with_rows_that_are_repeated(names):
+    rng, (experts, y) = np.random.default_rng(9), generalized(names)
+    weight = rng.integers(1, 4, size=N_ROWS)
+    if any(family.has_outliers for family in experts.families):
+        return  # outliers are moved to a median of distinct rows
+    unit = Standardization(np.zeros(1), np.ones(1))
+    one = experts.fitted_to(DESIGN, y, weight.astype(float), unit)
+    repeated = np.repeat(DESIGN, weight, axis=0), np.repeat(y, weight, axis=1)
+    other = experts.fitted_to(*repeated, np.ones(weight.sum()), unit)
+    assert_allclose(one.initial_predictor, other.initial_predictor, rtol=1e-12)
+    assert_allclose(one.target_variance, other.target_variance, rtol=1e-12)
+
+
 # --- given means --------------------------------------------------------------------------------
 
 WITH_MEANS = [name for name, family in FAMILIES.items() if family.link and example(name).takes_mean]
@@ -546,6 +560,15 @@ def test_noise_of_estimators_maximises_the_objective(shared):
     assert_flat(objective, theta[:n_priors], low, np.full(low.shape, np.inf))
     assert (theta >= low).all()
     assert (theta[:, 0] > low[:, 0]).all()
+
+
+def test_only_experts_of_numbers_have_distributions():
+    of_numbers = CrossFittedExperts((Ridge(),), np.zeros((1, 1)), ({},))
+    of_classes = CrossFittedExperts((Ridge(),), np.zeros((1, 1)), ({},), classes=np.arange(2))
+    assert of_numbers.limitation(SupportsDistribution) == ""
+    assert of_classes.limitation(SupportsDistribution) == "its target is a class"
+    for experts in (of_numbers, of_classes):
+        assert "no coefficients" in experts.limitation(SupportsInference)
 
 
 # --- streams ------------------------------------------------------------------------------------

@@ -340,7 +340,8 @@ def test_experts_of_given_densities_do_not_collapse():
 
 def test_few_rows_or_a_small_fraction_of_them_are_a_collapse():
     few, share = MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION
-    assert_array_equal(is_collapsed(np.array([0.9 * few, 1.1 * few, 10.0])), [True, False, False])
+    masses = np.array([np.nextafter(few, 0.0), few, 10.0 * few])
+    assert_array_equal(is_collapsed(masses), [True, False, False])
     total = 100.0 * few / share
     masses = np.array([0.9 * share * total, 1.2 * share * total, total])
     assert_array_equal(is_collapsed(masses), [True, False, False])

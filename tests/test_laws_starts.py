@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from skmoe._data.rows import Dataset
@@ -10,6 +11,7 @@ from skmoe._data.units import make_units
 from skmoe._mixture import initialization
 from skmoe._mixture.initialization import (
     INITIALIZERS,
+    MAX_INIT_COLUMNS,
     MAX_SPLIT_TARGETS,
     MAX_SPLIT_VARIABLES,
     N_THRESHOLDS,
@@ -168,6 +170,27 @@ def test_features_of_starts_are_those_of_gate_and_experts_unless_others_are_give
     assert_allclose(make_init_data(rows, Y, given).X, X[:, [2]], atol=1e-8)
     same = Dataset(gate, gate, Y, weight)
     assert_allclose(make_init_data(same, Y).X, X[:, [0]], atol=1e-8)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_features_of_starts_are_those_of_repeated_rows(container):
+    """Also of wide tables, of which the columns that follow the target are kept."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, MAX_INIT_COLUMNS + 20)) + rng.exponential(size=(80, 1))
+    weight = rng.integers(1, 6, size=80)
+    Y = rng.normal(size=(2, 80)) + rng.exponential(size=80) * weight
+    design = np.column_stack([X, np.ones(80)])
+    found, unweighted = (
+        make_init_data(Dataset(container(design), container(design), Y, w), Y)
+        for w in (weight.astype(float), np.ones(80))
+    )
+    repeated, Y_of_rows = np.repeat(design, weight, axis=0), np.repeat(Y, weight, axis=1)
+    rows = Dataset(container(repeated), container(repeated), Y_of_rows, np.ones(weight.sum()))
+    other = make_init_data(rows, Y_of_rows)
+    assert_allclose(np.repeat(found.X, weight, axis=0), other.X)
+    assert_allclose(np.repeat(found.Y, weight, axis=1), other.Y)
+    assert_array_equal(found.outputs, other.outputs)
+    assert {*found.X[0]} != {*unweighted.X[0]}  # the weights matter
 
 
 def test_kmeans_of_fewer_points_than_experts_is_their_partition():

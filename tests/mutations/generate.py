@@ -115,6 +115,36 @@ EQUIVALENT = [
         "where there are no ties none are found",
     ),
     (
+        "_numerics/probability.py",
+        "if top_k is None or top_k >= len(log_probs):",
+        (">",),
+        "all are kept either way",
+    ),
+    (
+        "_numerics/probability.py",
+        "where=shifted > LOG_TINY)",
+        (">=",),
+        "no exponent is exactly the bound",
+    ),
+    (
+        "_numerics/probability.py",
+        "if logits.shape[1] <= FEW_CLASSES:",
+        ("<", "True", "False"),
+        "both ways give the same probabilities",
+    ),
+    (
+        "_numerics/multinomial.py",
+        "if 2 * len(rows) > len(weight):",
+        (">=", "True", "False", "/", "3"),
+        "improbable pairs of classes may be left out or not",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "newton = np.where(second < 0.0",
+        ("<=",),
+        "no second derivative is exactly zero",
+    ),
+    (
         "distributions/_normal.py",
         "q if q <= 0.5 else 1.0 - q",
         ("<",),

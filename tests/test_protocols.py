@@ -18,6 +18,7 @@ from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
+from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.onnx import to_onnx
 from skmoe.protocols import Experts, Gate
 
@@ -179,6 +180,12 @@ def test_names_of_registered_parts_get_the_options_of_the_estimator():
     assert abs(moe.weights_[0] - 0.5) < abs(weak.weights_[0] - 0.5)
     with pytest.raises(ValueError, match='expert="exponential" is a family for a regressor'):
         MixtureOfExpertsClassifier(2, expert="exponential").fit(X, Y > 1)
+
+
+def test_an_average_of_gates_without_coefficients_has_none():
+    gate = AveragedGate(PieGate(), None)
+    params = AverageParams((gate.gate.init_params(3, 2),) * 2)
+    assert gate.coefficients(params, 2) is None
 
 
 def test_parts_that_are_no_dataclasses_have_no_options():

@@ -187,6 +187,12 @@ EQUIVALENT = [
         "an example may have any mean",
     ),
     (
+        "families/_ordinal.py",
+        "if max(-float(upper.min()), float(lower.max())) > MAX_EXPONENT:",
+        ("True", ">="),
+        "up to the largest exponent both terms are zero",
+    ),
+    (
         "families/_counts.py",
         "if y.ndim < 2 or not largest < n_rows",
         ("<=", "True"),

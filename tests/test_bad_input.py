@@ -5,6 +5,7 @@ import re
 import tracemalloc
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,22 @@ from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.checks import (
+    MAX_OFFSET,
+    MAX_TOTAL_WEIGHT,
+    check_block_weights,
+    check_columns,
+    check_enough_rows,
+    check_integer,
+    check_n_jobs,
+    check_offset,
+    check_real,
+    check_two_classes,
+    check_weights,
+    class_codes,
+)
+from skmoe._data.folds import check_folds
+from skmoe._data.target_checks import MAX_TARGET, MIN_TARGET, check_target_size
 from skmoe.blocks import RowBlocks
 from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.gates import SoftmaxGate
@@ -537,3 +554,73 @@ def test_a_text_is_shown_without_its_type_of_numpy(kind, shown):
     X = np.array([["1.5"], ["no"], ["2"]]).astype(kind)
     with pytest.raises(ValueError, match=f"column 0 holds {shown}"):
         MixtureOfExpertsRegressor(1).fit(X, np.zeros(3))
+
+
+# --- bounds -------------------------------------------------------------------------------------
+
+# A check, arguments at the bound that it accepts, and arguments beyond that it refuses.
+BOUNDS = [
+    (check_integer, [("n", 2, 2), ("n", 5, 2, 5)], [("n", 1, 2), ("n", 6, 2, 5)]),
+    (
+        check_real,
+        [("a", 0.0), ("a", 0.5, 0.5, 2.0), ("a", 2.0, 0.5, 2.0)],
+        [("a", -1e-300), ("a", 0.499, 0.5, 2.0), ("a", 2.001, 0.5, 2.0), ("a", np.inf)],
+    ),
+    (check_n_jobs, [(None,), (1,), (-1,)], [(0,), (True,), (1.0,)]),
+    (check_enough_rows, [(3, 3)], [(4, 3)]),
+    (check_two_classes, [(np.arange(2),)], [(np.arange(1),)]),
+    (
+        check_columns,
+        [("c", [-3, 1], 3, None), ("c", [2], 3, None), ("c", [], 3, None, True)],
+        [("c", [-4], 3, None), ("c", [3], 3, None), ("c", [], 3, None), ("c", [0, -3], 3, None)],
+    ),
+    (
+        check_offset,
+        [([MAX_OFFSET, -MAX_OFFSET], 2, 1), ([[0.0, 1.0]], 1, 2), ([0.0], 1, 2)],
+        [([1.001 * MAX_OFFSET, 0.0], 2, 1), ([0.0, -1.001 * MAX_OFFSET], 2, 1), ([0.0], 2, 1)],
+    ),
+    (
+        check_block_weights,
+        [([0.0, 0.0], 2), ([0.5 * MAX_TOTAL_WEIGHT] * 2, 2)],
+        [([-1e-300, 1.0], 2), ([0.51 * MAX_TOTAL_WEIGHT] * 2, 2), ([np.nan, 1.0], 2), ([1.0], 2)],
+    ),
+    (check_weights, [([0.0, 1e-300], 2)], [([0.0, 0.0], 2)]),
+    (
+        partial(check_target_size, whole=True),
+        [(np.array([MAX_TARGET, 0.0]),), (np.array([0.0, -MIN_TARGET]),), (np.zeros(3),)],
+        [(np.array([1.001 * MAX_TARGET]),), (np.array([0.0, 0.999 * MIN_TARGET]),)],
+    ),
+    (
+        partial(check_target_size, whole=False),
+        [(np.array([0.999 * MIN_TARGET]),), (np.array([MAX_TARGET]),)],
+        [(np.array([-1.001 * MAX_TARGET]),)],
+    ),
+    (
+        check_folds,
+        [(3, 3, None, None), (3, 9, 3, None), (3, 9, None, 3)],
+        [(4, 3, None, None), (4, 9, 3, None), (4, 9, None, 3)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "accepted", "refused"), BOUNDS)
+def test_checks_accept_their_bounds_and_nothing_beyond(check, accepted, refused):
+    for arguments in accepted:
+        check(*arguments)
+    for arguments in refused:
+        with pytest.raises(ValueError, match=r"must|more than|at least"):
+            check(*arguments)
+
+
+def test_negative_columns_count_from_the_last():
+    assert_array_equal(check_columns("c", [-1, 0], 4, None), [3, 0])
+    assert_array_equal(check_columns("c", [False, True, True], 3, None), [1, 2])
+    assert_array_equal(check_columns("c", ["b"], 2, np.array(["a", "b"], dtype=object)), [1])
+
+
+def test_labels_that_the_fit_has_not_seen_are_refused_wherever_they_are():
+    classes = np.array([1, 3, 5])
+    assert_array_equal(class_codes(np.array([5, 1, 3, 3]), classes), [2, 0, 1, 1])
+    for label in (0, 2, 4, 6):
+        with pytest.raises(ValueError, match=rf"seen in fit, \[1, 3, 5\]; got {label}"):
+            class_codes(np.array([1, label]), classes)

@@ -337,3 +337,7 @@ def test_chunks_are_aligned_where_they_are_known():
     assert align_chunks({"X": rows, "y": y})[1].chunks == ((2, 2, 2),)
     unknown = y.rechunk(2)[y.rechunk(2) > -np.inf]
     assert align_chunks({"X": rows, "y": unknown})[1] is unknown
+    # Also where the sizes of some chunks only are not known.
+    partly = array.concatenate([y.rechunk(2)[:4], unknown.blocks[2]])
+    assert set(np.isnan(partly.chunks[0])) == {True, False}
+    assert align_chunks({"X": rows, "y": partly})[1] is partly

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+import tracemalloc
 import warnings
 from functools import partial
 from pathlib import Path
@@ -310,6 +311,17 @@ def test_equal_objects_have_equal_digests():
     assert first[0] is not second[0]
     assert data_digest(first) == data_digest(second)
     assert data_digest(first) != data_digest(second[::-1])
+
+
+def test_digests_of_numbers_are_made_of_their_bytes():
+    """Without objects in their place, which would need many times the memory."""
+    numbers = np.arange(200_000.0)
+    data_digest(numbers[:10])
+    tracemalloc.start()
+    data_digest(numbers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * numbers.nbytes
 
 
 def test_categories_are_compared(tmp_path):

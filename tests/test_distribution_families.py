@@ -322,6 +322,17 @@ def test_no_point_is_higher_than_the_mode(names):
         assert not at_zero.any()
 
 
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "gamma"])
+def test_no_value_of_a_family_is_more_probable_than_its_mode(name):
+    family, parameters = components(name, n_components=3, seed=1).block()
+    mode, dist = family.mode(*parameters), mixture((name,), n_rows=40)
+    points = [*dist.rvs(20, random_state=0).ravel(), *LEVELS, *np.arange(30.0)]
+    best = np.broadcast_to(family.log_pdf(mode, *parameters), (N_ROWS, 3, 1))
+    assert np.isfinite(best).all()
+    for point in points:
+        assert (family.log_pdf(point, *parameters) <= best + 1e-12).all()
+
+
 @pytest.mark.parametrize("names", EVERYTHING)
 def test_slices_and_outputs_are_those_of_the_whole(names):
     both = mixture(names, n_outputs=2)

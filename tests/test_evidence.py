@@ -2,13 +2,14 @@
 
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -16,8 +17,11 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
 from skmoe._estimators.monitor import FitMonitor
+from skmoe._mixture import evidence as search
 from skmoe._mixture import runs
+from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import FINAL_FACTOR
+from skmoe._mixture.model import MixtureModel
 from skmoe._numerics import evidence
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
@@ -145,6 +149,147 @@ def test_prior_of_dispersions_is_strong_where_they_are_alike(ratio):
         assert_allclose(scale, 0.1, rtol=0.2)
     else:
         assert strength < 5.0
+
+
+@pytest.mark.parametrize("strength", [0.2, 10.0, 300.0])
+def test_no_other_prior_of_dispersions_is_more_probable(strength):
+    """Sums of squares have scaled F distributions; strength and scales have log-normal priors."""
+    rng = np.random.default_rng(0)
+    rows, center = rng.uniform(5.0, 60.0, size=(6, 2)), np.array([0.5, 2.0])
+    squares = rows * 0.8 * rng.chisquare(8, size=(6, 2)) / 8
+    found = evidence.dispersion_prior(squares, rows, (strength, center))
+
+    def objective(logs):
+        nu, scale = np.exp(logs[0]), np.exp(logs[1:])
+        fits = stats.f(rows, nu).logpdf(squares / (rows * scale)) - np.log(scale)
+        begin = np.log([max(strength, evidence.MIN_STRENGTH), *center])
+        stds = [evidence.LOG_STRENGTH_STD, *2 * [evidence.LOG_SCALE_STD]]
+        return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
+
+    logs = np.log([found[0], *found[1]])
+    for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
+        assert objective(logs + change) < objective(logs)
+
+
+# --- the search within EM ---------------------------------------------------------------------
+
+
+def two_experts(alpha=1.0, gate_alpha=1.0, **options):
+    return MixtureModel(SoftmaxGate(alpha=gate_alpha), LinearExperts(alpha=alpha, **options), 2)
+
+
+def test_the_largest_factor_is_that_of_any_penalty():
+    both = search.PenaltySearch("auto", True)
+    chosen = search.EvidenceSearch(search.PenaltySearch("auto"), both)
+    start = two_experts(2.0, 3.0, dispersion_prior=4.0, noise_variance=(0.5, 1.0))
+    for options, factor in (
+        ({}, 1.0),
+        ({"alpha": 5.0}, 2.5),
+        ({"alpha": 0.5}, 4.0),
+        ({"gate_alpha": 1.0}, 3.0),
+        ({"dispersion_prior": 5.0, "gate_alpha": 3.3}, 1.25),
+        ({"noise_variance": (0.5, 0.8)}, 1.25),
+        ({"noise_variance": (1.5, 0.9), "alpha": 1.0}, 3.0),
+    ):
+        own = {"dispersion_prior": 4.0, "noise_variance": (0.5, 1.0)}
+        other = two_experts(**{"alpha": 2.0, "gate_alpha": 3.0} | own | options)
+        assert search._largest_factor(chosen, start, other) == pytest.approx(factor)
+        only_gate = search.EvidenceSearch(search.PenaltySearch("auto"))
+        of_gate = options.get("gate_alpha", 3.0) / 3.0
+        found = search._largest_factor(only_gate, start, other)
+        assert found == pytest.approx(max(of_gate, 1.0 / of_gate))
+
+
+def searched(monkeypatch, factors, max_iter=1000, stopped_at=None):
+    """Runs of a search whose penalty changes by given factors in turn, and its result."""
+    left, runs_of_em = iter(factors), []
+
+    def updated(chosen, default, model, blocks, params):
+        return two_experts(model.experts.alpha * next(left))
+
+    def run_em(model, start, n_iter, earlier):
+        runs_of_em.append((n_iter, earlier, model.experts.alpha))
+        stopped = len(runs_of_em) == stopped_at
+        lower_bounds = [*start.lower_bounds, *np.zeros(n_iter if earlier is None else 20)]
+        return EMResult(start.params, lower_bounds[:max_iter], True, False, None, model, 0, stopped)
+
+    monkeypatch.setattr(search, "updated_penalties", updated)
+    monkeypatch.setattr(search, "project", lambda model, params: params)
+    chosen = search.EvidenceSearch(experts=search.PenaltySearch("auto"))
+    start = EMStart(None, [0.0] * 15)
+    found = search.run_with_evidence(chosen, two_experts(), [], start, max_iter, run_em)
+    return runs_of_em, found
+
+
+def test_runs_become_longer_until_penalties_settle_and_then_go_to_convergence(monkeypatch):
+    between, small = search.ITERATIONS_BETWEEN_UPDATES, 1.0 + 0.5 * (search.SETTLED_FACTOR - 1.0)
+    done, found = searched(monkeypatch, [2.0, 2.0, small, 1.0])
+    assert [n_iter for n_iter, _, _ in done[:3]] == list(between[:3])
+    assert_allclose([alpha for _, _, alpha in done], [1.0, 2.0, 4.0, 4.0 * small])
+    n_earlier = 15 + sum(between[:3])
+    assert [earlier for _, earlier, _ in done] == [None] * 3 + [search.Earlier(n_earlier, 0)]
+    assert done[-1][0] == 1000 - n_earlier
+    assert found.n_earlier_iter == n_earlier
+    assert found.model.experts.alpha == 4.0 * small
+    # Where the last ones have changed once more it converges again, a few times at most.
+    for factors, n_runs in (([1.0, 2.0, 1.0], 2), ([1.0] + 9 * [2.0], search.MAX_FINAL_RUNS)):
+        done, found = searched(monkeypatch, factors)
+        assert [run[1] is None for run in done] == [True] + [False] * n_runs
+        assert [run[1].n_runs for run in done[1:]] == list(range(n_runs))
+        assert [run[1].n_iter for run in done[1:]] == [18 + 20 * i for i in range(n_runs)]
+    # Penalties that never settle are taken as they are.
+    done, _ = searched(monkeypatch, [2.0] * len(between) + [1.0])
+    assert [run[0] for run in done[:-1]] == list(between)
+    assert done[-1][1].n_runs == 0
+
+
+def test_a_search_has_no_more_iterations_than_are_allowed_and_can_be_stopped(monkeypatch):
+    for max_iter, expected in ((18, [3]), (20, [3, 2]), (25, [3, 3, 4])):
+        done, _ = searched(monkeypatch, [2.0] * 20, max_iter)
+        assert [run[0] for run in done] == expected
+    for number in (1, 3):
+        done, found = searched(monkeypatch, [2.0] * 20, stopped_at=number)
+        assert len(done) == number
+        assert found.stopped
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shared, monkeypatch):
+    rng = np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(50, 2)), np.ones(50)])
+    y, resp = rng.normal(size=(2, 50)), rng.dirichlet(np.ones(3), size=50).T
+    own = {"shared_dispersion": shared, "dispersion_prior": 4.0}
+    experts = LinearExperts(alpha=0.7, noise_variance=(0.8, 1.3), **own, variance_floor=(1e-6,) * 2)
+    params, hessian = experts.init_params(3, 3), experts.hessian(None, design, y, resp)
+    statistics = experts.statistics(params, design, y, resp)
+    params = experts.m_step(statistics, experts.factorize(hessian), params, 1.0)
+    statistics, seen = experts.statistics(params, design, y, resp), []
+
+    def capture(squares, freedom, defaults):
+        seen.append((squares, freedom, defaults))
+        return 5.0, np.array([0.7, 0.9])
+
+    monkeypatch.setattr(search, "dispersion_prior", capture)
+    at = search.PartStatistics(params, statistics, hessian)
+    default = replace(experts, dispersion_prior=9.0, noise_variance=(0.1, 0.2))
+    only_dispersions = search.PenaltySearch("", True)
+    found = search._with_found(experts, default, only_dispersions, at)
+    assert found == replace(experts, dispersion_prior=5.0, noise_variance=(0.7, 0.9))
+    ridge, squares, freedom = np.diag([0.7, 0.7, 0.0]), np.empty((3, 2)), np.empty((3, 2))
+    for k, weight in enumerate(resp):
+        gram = design.T @ (weight[:, None] * design)
+        n_slopes = np.trace(np.linalg.solve(gram + ridge, gram)) - 1.0  # the intercept is free
+        for output in range(2):
+            coef = params.coef[k, output]
+            squares[k, output] = weight @ np.square(y[output] - design @ coef)
+            squares[k, output] += coef @ ridge @ coef
+            freedom[k, output] = weight.sum() - n_slopes
+    if shared:
+        squares, freedom = (values.sum(axis=0, keepdims=True) for values in (squares, freedom))
+    assert_allclose(seen[0][0], squares)
+    assert_allclose(seen[0][1], freedom)
+    assert seen[0][2][0] == 9.0
+    assert_allclose(seen[0][2][1], [0.1, 0.2])
 
 
 @pytest.mark.parametrize(("name", "task"), KINDS)

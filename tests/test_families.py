@@ -66,6 +66,79 @@ def test_hessians_are_derivatives_of_the_scores(family):
 
 
 @pytest.mark.parametrize("family", WITH_PREDICTOR)
+def test_mixed_derivatives_are_those_of_the_score(family):
+    y, predictor, dispersion = points(family, np.random.default_rng(5))
+    cross = family.cross_derivatives(y, predictor, dispersion)
+    if cross is None:
+        return
+    assert len(cross) == len(dispersion)
+    for i, found in enumerate(cross):
+        sides, step = [], 1e-6
+        for sign in (1.0, -1.0):
+            moved = [*dispersion[:i], dispersion[i] + sign * step, *dispersion[i + 1 :]]
+            sides.append(family.gradient(y, predictor, moved)[0])
+        expected = (sides[0] - sides[1]) / (2 * step)
+        assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("family", [case for case in WITH_PREDICTOR if case.values[0].takes_mean])
+def test_dispersions_of_given_means_have_derivatives(family):
+    y, predictor, dispersion = points(family, np.random.default_rng(6))
+    mean = family.mean(predictor, dispersion)
+    assert_allclose(family.predictor_of_mean(mean, dispersion), predictor, rtol=1e-10, atol=1e-10)
+
+    def derivatives(theta):
+        at = family.predictor_of_mean(mean, theta)
+        first, second = family.mean_dispersion_derivatives(y, at, theta)
+        return family.log_prob(y, at, theta), first, second
+
+    _, first, second = derivatives(dispersion)
+    step = 1e-6
+    for i in range(len(dispersion)):
+        sides = [
+            derivatives([*dispersion[:i], dispersion[i] + sign * step, *dispersion[i + 1 :]])
+            for sign in (1.0, -1.0)
+        ]
+        expected = (sides[0][0] - sides[1][0]) / (2 * step)
+        assert_allclose(first[i] + np.zeros(expected.shape), expected, rtol=1e-5, atol=1e-7)
+        for j in range(len(dispersion)):
+            slopes = (sides[0][1][j] - sides[1][1][j]) / (2 * step)
+            expected = np.broadcast_to(slopes, predictor.shape)
+            found = np.broadcast_to(second[i][j], expected.shape)
+            assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", list(instances()))
+def test_a_weight_is_a_number_of_rows(family):
+    """In what a family keeps of the target, and where its predictor begins."""
+    rng = np.random.default_rng(7)
+    y, weight = family.example_target(rng, N_ROWS), rng.integers(1, 4, size=N_ROWS)
+    repeated = np.repeat(y, weight, axis=1)
+    ones = np.ones(repeated.shape[1])
+    fitted = type(family)().fitted_to(y, weight.astype(float), UNIT)
+    assert fitted == type(family)().fitted_to(repeated, ones, UNIT)
+    one = fitted.initial_predictor(y[0], weight.astype(float))
+    assert_allclose(one, fitted.initial_predictor(repeated[0], ones), rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", WITH_PREDICTOR)
+def test_the_first_predictor_is_that_of_the_weighted_target(family):
+    """Of the likelihood without features; of the mean, where outliers are to be found later."""
+    rng = np.random.default_rng(8)
+    y, weight = family.example_target(rng, N_ROWS), rng.uniform(0.2, 3.0, size=N_ROWS)
+    start = family.initial_predictor(y[0], weight)
+    if family.has_outliers:
+        assert_allclose(start, np.average(y[0], weights=weight))
+    elif family.name == "ordinal":
+        share = weight[y[0] > family.values[0]].sum() / weight.sum()
+        assert_allclose(start, np.log(share / (1.0 - share)))
+    else:
+        theta = [np.full((1, 1), -0.3)] * len(family.dispersions)
+        score = family.predictor_score(y, np.full(y.shape, start), theta)
+        assert_allclose((score * weight).sum(), 0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", WITH_PREDICTOR)
 def test_information_is_the_expected_square_of_the_score(family):
     """Of the linear predictor, over many draws of the family."""
     predictor = np.full((1, 1), 0.3)

@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import duplicates
-from skmoe._data.block_checks import BlockChecker
+from skmoe._data.block_checks import Block, BlockChecker
+from skmoe._data.checks import as_csr, check_block_weights
 from skmoe._data.encoding import _median
 from skmoe._data.extra_features import check_transformed
-from skmoe._data.first_pass import first_pass
-from skmoe._data.moments import compute_moments, feature_scale, merge_moments
+from skmoe._data.feature_range import fit_feature_range
+from skmoe._data.first_pass import _label_weights, first_pass
+from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
+from skmoe._data.sklearn_adapter import _seeded_clone, check_log_density
+from skmoe._data.units import make_units, reduce_to_units
 from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
 from skmoe.experts._estimator_params import MIN_FIT_ROWS, MIN_RESPONSIBILITY, rows_to_fit
@@ -79,6 +85,79 @@ def test_missing_values_are_filled_with_the_weighted_lower_median():
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_ranges_have_no_negative_zeros(container):
+    X = container(np.array([[-0.0, -1.0], [2.0, -0.0], [-0.0, -0.0]]))
+    assert not np.signbit(fit_feature_range(X)[0, 0])
+    assert not np.signbit(fit_feature_range(X)[1, 1])
+
+
+def test_entries_of_a_sparse_matrix_that_are_stored_twice_add_up():
+    X = sparse.coo_array(([1.0, 2.0, 4.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    twice = sparse.csr_array((X.data, [1, 1, 0], [0, 2, 3]), shape=(2, 2))
+    found = as_csr(twice)
+    assert found.has_canonical_format
+    assert_array_equal(found.toarray(), [[0.0, 3.0], [4.0, 0.0]])
+    assert twice.nnz == 3  # what is given stays as it is
+    for index in (np.int32, np.int64):
+        own = sparse.csr_array((twice.data, twice.indices.astype(index), twice.indptr))
+        assert as_csr(own).indices.dtype == as_csr(own).indptr.dtype == np.int32
+    assert isinstance(as_csr(X.toarray()), np.ndarray)
+
+
+def test_a_number_is_the_weight_of_every_row():
+    assert_array_equal(check_block_weights(2.5, 4), np.full(4, 2.5))
+    assert_array_equal(check_block_weights(None, 4), np.ones(4))
+
+
+@pytest.mark.parametrize("averaged", [(True, False, True), (False, False, False), (True,) * 3])
+def test_units_have_the_same_row_in_sparse_and_dense_designs(averaged):
+    rng, averaged = np.random.default_rng(0), np.array(averaged)
+    design, weight = rng.normal(size=(9, 3)), rng.uniform(0.5, 2.0, size=9)
+    design[rng.uniform(size=design.shape) < 0.4] = 0.0
+    units = make_units(np.repeat([0, 1, 2], [2, 4, 3]))
+    dense = reduce_to_units(design, units, weight, averaged)
+    of_sparse = reduce_to_units(sparse.csr_array(design), units, weight, averaged)
+    assert_allclose(of_sparse.toarray(), dense)
+    for u, start in enumerate(units.starts):
+        own = units.codes == u
+        means = np.average(design[own], axis=0, weights=weight[own])
+        assert_allclose(dense[u], np.where(averaged, means, design[start]))
+
+
+def test_labels_have_the_total_weight_of_their_rows():
+    block = Block(np.zeros((5, 1)), np.array(list("abbca")), np.array([1.0, 2.0, 0.5, 4.0, 8.0]))
+    assert _label_weights(block) == {"a": 9.0, "b": 2.5, "c": 4.0}
+
+
+@pytest.mark.parametrize("kind", [DecisionTreeRegressor, ExtraTreeRegressor, Ridge])
+def test_copies_of_estimators_are_not_fitted_and_have_a_seed_if_they_have_none(kind):
+    options = {"solver": "sag"} if kind is Ridge else {}
+    fitted = kind(**options).fit(np.arange(6.0)[:, None], np.arange(6.0))
+    copy = _seeded_clone(fitted, 7)
+    assert not [name for name in vars(copy) if name.endswith("_")]
+    assert copy.random_state == 7
+    assert fitted.random_state is None
+    assert fitted.predict([[1.0]]).shape == (1,)
+    assert _seeded_clone(fitted.set_params(random_state=3), 7).random_state == 3
+
+
+@pytest.mark.parametrize(
+    ("logs", "is_refused"),
+    [
+        ([0.0, -np.inf, 5.0], False),
+        ([0.0, np.nan], True),
+        ([np.inf, 0.0], True),
+    ],
+)
+def test_log_densities_of_experts_are_numbers_or_minus_infinity(logs, is_refused):
+    if not is_refused:
+        check_log_density(np.array(logs))
+        return
+    with pytest.raises(ValueError, match="log densities that are numbers, or minus infinity"):
+        check_log_density(np.array(logs))
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_moments_of_parts_are_those_of_the_whole(container):
     rng = np.random.default_rng(0)
     X = np.where(rng.uniform(size=(60, 3)) < 0.5, 0.0, rng.normal(size=(60, 3)) * 10 + 3)
@@ -93,6 +172,9 @@ def test_moments_of_parts_are_those_of_the_whole(container):
     faded = merge_moments(*parts, 0.25)
     old = weight * np.where(np.arange(60) < 20, 0.25, 1.0)
     assert_allclose(faded.mean, np.average(X, axis=0, weights=old))
+    of_outputs = output_scale(merged)
+    assert_allclose(of_outputs.center, mean, atol=1e-12)
+    assert_allclose(of_outputs.scale, [*np.sqrt(variance[:2]), 1.0])
     for scaling in (feature_scale(merged, container(X)), fit_standardization(container(X), weight)):
         center = mean if container is np.asarray else np.zeros(3)
         assert_allclose(scaling.center, center, atol=1e-12)

@@ -3,19 +3,29 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import Ridge
 
+from skmoe._data.rows import Dataset
+from skmoe._data.units import make_units
 from skmoe._mixture import initialization
 from skmoe._mixture.initialization import (
     INITIALIZERS,
+    MAX_INIT_COLUMNS,
+    MAX_SPLIT_TARGETS,
     MAX_SPLIT_VARIABLES,
     N_THRESHOLDS,
     RELATIVE_RIDGE,
+    InitData,
     init_schedule,
+    kmeans,
     linear_tree,
+    make_init_data,
     random_partition,
     weighted_quantiles,
 )
 from skmoe._mixture.multistart import StartJob
+from skmoe._mixture.unit_initialization import SHRINKAGE_ROWS, unit_features
 
 
 def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
@@ -108,6 +118,95 @@ def test_of_many_columns_those_that_change_the_regression_are_split():
     score = np.max([np.abs(np.cov(r, X.T, ddof=0)[0, 1:]) for r in residual], axis=0)
     expected = np.sort(np.argsort(-score)[:MAX_SPLIT_VARIABLES])
     assert_allclose(np.stack(variables[:-2]), X[:, expected].T)
+
+
+def test_of_many_targets_those_whose_fitted_values_vary_most_are_split():
+    rng = np.random.default_rng(0)
+    n_targets, weight = MAX_SPLIT_TARGETS + 5, rng.uniform(0.2, 3.0, size=60)
+    design = np.column_stack([rng.normal(size=60), np.ones(60)])
+    coef = np.column_stack([rng.permutation(n_targets) + 1.0, rng.normal(size=n_targets)])
+    targets = coef @ design.T
+    variables = initialization._split_variables(design, targets, weight, coef)
+    kept = np.sort(np.argsort(-coef[:, 0])[:MAX_SPLIT_TARGETS])
+    assert_allclose(np.stack(variables), [design[:, 0], *targets[kept]], atol=1e-8)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_features_of_units_are_means_and_coefficients_of_their_regressions(n_outputs):
+    """Each unit has a ridge regression of what the regression of all rows leaves."""
+    X, Y, weight = table(2, n_outputs)
+    sizes = np.array([1, 2, 5, 12, 40, 60])
+    units = make_units(np.repeat(np.arange(len(sizes)), sizes))
+    design = np.column_stack([X, np.ones(len(X))])
+    rows = Dataset(design[units.starts], design, Y, weight, units)
+    means, targets, of_units = unit_features(InitData(rows, X, Y, np.arange(n_outputs)))
+    squares = weight @ np.square(design)
+    whole = np.linalg.solve(
+        design.T @ (weight[:, None] * design) + 1e-3 * squares.sum() / 3 * np.eye(3),
+        design.T @ (weight * Y).T,
+    )
+    residual, scaled = Y - (design @ whole).T, design / np.sqrt(squares / weight.sum())
+    expected = np.empty((n_outputs, 3, len(sizes)))
+    for u in range(len(sizes)):
+        own = units.codes == u
+        assert_allclose(means[u], np.average(X[own], axis=0, weights=weight[own]))
+        assert_allclose(of_units[u], weight[own].sum())
+        for output in range(n_outputs):
+            ridge = Ridge(SHRINKAGE_ROWS, fit_intercept=False)
+            ridge.fit(scaled[own], residual[output, own], sample_weight=weight[own])
+            expected[output, :, u] = ridge.coef_
+    expected = expected.reshape(-1, len(sizes))
+    centred = expected - expected.mean(axis=1, keepdims=True)
+    assert_allclose(targets, centred / centred.std(axis=1).max(), rtol=1e-6, atol=1e-8)
+
+
+def test_features_of_starts_are_those_of_gate_and_experts_unless_others_are_given():
+    X, Y, weight = table(3)
+    ones = np.ones((len(X), 1))
+    gate, experts, given = (np.hstack([X[:, [j]], ones]) for j in range(3))
+    rows = Dataset(gate, experts, Y, weight)
+    columns = {tuple(column) for column in make_init_data(rows, Y).X.T.round(6)}
+    assert columns == {tuple(X[:, j].round(6)) for j in (0, 1)}
+    assert_allclose(make_init_data(rows, Y, given).X, X[:, [2]], atol=1e-8)
+    same = Dataset(gate, gate, Y, weight)
+    assert_allclose(make_init_data(same, Y).X, X[:, [0]], atol=1e-8)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_features_of_starts_are_those_of_repeated_rows(container):
+    """Also of wide tables, of which the columns that follow the target are kept."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, MAX_INIT_COLUMNS + 20)) + rng.exponential(size=(80, 1))
+    weight = rng.integers(1, 6, size=80)
+    Y = rng.normal(size=(2, 80)) + rng.exponential(size=80) * weight
+    design = np.column_stack([X, np.ones(80)])
+    found, unweighted = (
+        make_init_data(Dataset(container(design), container(design), Y, w), Y)
+        for w in (weight.astype(float), np.ones(80))
+    )
+    repeated, Y_of_rows = np.repeat(design, weight, axis=0), np.repeat(Y, weight, axis=1)
+    rows = Dataset(container(repeated), container(repeated), Y_of_rows, np.ones(weight.sum()))
+    other = make_init_data(rows, Y_of_rows)
+    assert_allclose(np.repeat(found.X, weight, axis=0), other.X)
+    assert_allclose(np.repeat(found.Y, weight, axis=1), other.Y)
+    assert_array_equal(found.outputs, other.outputs)
+    assert {*found.X[0]} != {*unweighted.X[0]}  # the weights matter
+
+
+def test_kmeans_of_fewer_points_than_experts_is_their_partition():
+    X = np.repeat([[0.0], [1.0]], [5, 7], axis=0)
+    labels = kmeans(X, X.T, np.ones(12), 4, np.random.default_rng(0))
+    assert len(set(labels[:5])) == len(set(labels[5:])) == 1
+    assert labels[0] != labels[5]
+
+
+def test_units_without_deviations_have_targets_of_zero():
+    units = make_units(np.repeat(np.arange(4), 3))
+    X = np.random.default_rng(0).normal(size=(12, 1))
+    design = np.column_stack([X, np.ones(12)])
+    rows = Dataset(design[units.starts], design, np.zeros((1, 12)), np.ones(12), units)
+    _, targets, _ = unit_features(InitData(rows, X, np.zeros((1, 12)), np.arange(1)))
+    assert not targets.any()
 
 
 def test_random_cells_are_cut_between_quartiles_of_their_weight():

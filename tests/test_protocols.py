@@ -18,6 +18,7 @@ from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
+from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.onnx import to_onnx
 from skmoe.protocols import Experts, Gate
 
@@ -179,6 +180,23 @@ def test_names_of_registered_parts_get_the_options_of_the_estimator():
     assert abs(moe.weights_[0] - 0.5) < abs(weak.weights_[0] - 0.5)
     with pytest.raises(ValueError, match='expert="exponential" is a family for a regressor'):
         MixtureOfExpertsClassifier(2, expert="exponential").fit(X, Y > 1)
+
+
+def test_an_average_of_gates_without_coefficients_has_none():
+    gate = AveragedGate(PieGate(), None)
+    params = AverageParams((gate.gate.init_params(3, 2),) * 2)
+    assert gate.coefficients(params, 2) is None
+
+
+def test_parts_that_are_no_dataclasses_have_no_options():
+    class Plain(Experts):
+        init_params = ExponentialExperts.init_params
+        log_prob, mean = ExponentialExperts.log_prob, ExponentialExperts.mean
+        statistics, m_step = ExponentialExperts.statistics, ExponentialExperts.m_step
+        n_parameters = ExponentialExperts.n_parameters
+
+    assert isinstance(Plain.from_options({"alpha": 3.0}), Plain)
+    assert PieGate.from_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
 
 
 def test_the_error_names_the_family_and_the_first_bad_row():

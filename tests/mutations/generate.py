@@ -115,6 +115,36 @@ EQUIVALENT = [
         "where there are no ties none are found",
     ),
     (
+        "_numerics/probability.py",
+        "if top_k is None or top_k >= len(log_probs):",
+        (">",),
+        "all are kept either way",
+    ),
+    (
+        "_numerics/probability.py",
+        "where=shifted > LOG_TINY)",
+        (">=",),
+        "no exponent is exactly the bound",
+    ),
+    (
+        "_numerics/probability.py",
+        "if logits.shape[1] <= FEW_CLASSES:",
+        ("<", "True", "False"),
+        "both ways give the same probabilities",
+    ),
+    (
+        "_numerics/multinomial.py",
+        "if 2 * len(rows) > len(weight):",
+        (">=", "True", "False", "/", "3"),
+        "improbable pairs of classes may be left out or not",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "newton = np.where(second < 0.0",
+        ("<=",),
+        "no second derivative is exactly zero",
+    ),
+    (
         "distributions/_normal.py",
         "q if q <= 0.5 else 1.0 - q",
         ("<",),
@@ -157,6 +187,24 @@ EQUIVALENT = [
         "an example may have any mean",
     ),
     (
+        "families/_ordinal.py",
+        "if max(-float(upper.min()), float(lower.max())) > MAX_EXPONENT:",
+        ("True", ">="),
+        "up to the largest exponent both terms are zero",
+    ),
+    (
+        "families/_counts.py",
+        "if y.ndim < 2 or not largest < n_rows",
+        ("<=", "True"),
+        "a table of values has the values",
+    ),
+    (
+        "_data/first_pass.py",
+        "if class_weight is None:",
+        ("False",),
+        "class weights of one change nothing",
+    ),
+    (
         "inspection/_checks.py",
         'wanted = "row" if n_rows is None else',
         ("True", "False", "is not"),
@@ -179,6 +227,12 @@ EQUIVALENT = [
         "gammainccinv(np.maximum(shape, 1e-300), q)",
         ("2e-300",),
         "both are next to nothing",
+    ),
+    (
+        "distributions/_normal.py",
+        "return means + stds * rng.standard_normal(means.shape)",
+        ("-",),
+        "the normal distribution is symmetric",
     ),
     (
         "distributions/_student_t.py",
@@ -444,10 +498,8 @@ class _Visitor(ast.NodeVisitor):
         if name in NAMES:
             end = self._span(function)[1]
             self._add(end - len(name), end, NAMES[name].removeprefix("np."), "function")
-        for argument in node.args:
+        for argument in node.args if name != "len" else ():
             self._drop_weight(argument)
-            if isinstance(argument, ast.Starred) or len(node.args) != 2:
-                continue
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))

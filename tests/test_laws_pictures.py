@@ -1,0 +1,316 @@
+"""What every display shares, whatever it shows: axes that hold it, names, colours, and words.
+
+A display is enlisted by its name in `skmoe.inspection`: it gets those of the arguments here that
+its `from_estimator` has. What it cannot draw of a case it refuses with one of the usual errors.
+"""
+
+import re
+import warnings
+from functools import cache
+from inspect import signature
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import flipping_classes, quiet, two_regimes
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
+from skmoe.inspection import (
+    ConvergenceDisplay,
+    RootogramDisplay,
+)
+from skmoe.inspection._expert_curves import CATEGORY_WIDTH
+from skmoe.inspection._style import colour
+
+plt = pytest.importorskip("matplotlib.pyplot")
+collections = pytest.importorskip("matplotlib.collections")
+colors = pytest.importorskip("matplotlib.colors")
+Text = pytest.importorskip("matplotlib.text").Text
+plt.switch_backend("agg")
+
+DISPLAYS = {name: getattr(inspection, name) for name in inspection.__all__ if "Display" in name}
+SHORT = {"random_state": 0, "n_init": 1, "max_iter": 12}
+NAMES = ["calm", "wild", "odd"]
+
+# Arguments of a display that make it quick, or the same each time.
+QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": 0.8, "n_steps": 4}
+
+
+def lines():
+    """Numbers of very different sizes, so that a margin in wrong units is seen."""
+    X, y = two_regimes(150)
+    X, y = X * [1e-3, 1.0, 1e3], 1e-3 * y
+    return quiet(MixtureOfExpertsRegressor("bic", **SHORT), X, y), X, y, {}
+
+
+def one_feature():
+    X, y = two_regimes(100, n_features=1)
+    return quiet(MixtureOfExpertsRegressor(1, **SHORT), X, y), X, y, {}
+
+
+def categories():
+    X, y = two_regimes(90)
+    level = np.random.default_rng(0).choice(3, 90)
+    frame = pd.DataFrame({"height": X[:, 0]})
+    frame["region"] = pd.Categorical.from_codes(level, ["north", "south", "west"])
+    moe = MixtureOfExpertsRegressor(2, expert="tree", **SHORT | {"max_iter": 3})
+    y = y + 3.0 * level
+    return quiet(moe, frame, y), frame, y, {"features": "region"}
+
+
+def classes():
+    X, codes = flipping_classes(150, n_classes=3)
+    y = np.array(["red", "green", "blue"])[codes]
+    return quiet(MixtureOfExpertsClassifier(2, **SHORT), X, y), X, y, {"target": "green"}
+
+
+def counts():
+    X, y = two_regimes(160)
+    y, offset = np.floor(np.abs(y)), np.linspace(-0.3, 0.3, 160)
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **SHORT)
+    units = np.repeat(np.arange(40), 4)
+    return (
+        quiet(moe, X, y, units=units, offset=offset), X, y, {"units": units, "offset": offset}
+    )  # fmt: skip
+
+
+def outputs():
+    X, y = two_regimes(150)
+    Y = np.column_stack([y, 5.0 - X[:, 2] * np.sign(y)])
+    return quiet(MixtureOfExpertsRegressor(3, **SHORT), X, Y), X, Y, {"target": 1}
+
+
+CASES = {
+    case.__name__: cache(case)
+    for case in (lines, one_feature, categories, classes, counts, outputs)
+}
+
+
+def draw(name, case, **options):
+    """The display of a case; None if it refuses."""
+    moe, X, y, given = CASES[case]()
+    method = DISPLAYS[name].from_estimator
+    known = signature(method).parameters
+    data = {"X": X, "y": y} if "y" in known else {"X": X} if "X" in known else {}
+    given = {key: value for key, value in (QUICK | given | options).items() if key in known}
+    plt.close("all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "(?s).*(units|standard errors|Hessian|collapsed)")
+        try:
+            return method(moe, **data, **given)
+        except (ValueError, TypeError) as error:
+            if not re.search(r"need|Use|For|Choose|Draw|Pass", str(error)):
+                raise
+            return None
+
+
+@cache
+def drawn(name, case):
+    """The same with names of experts, once for all laws."""
+    return draw(name, case, expert_names=NAMES[: CASES[case]()[0].n_experts_], max_features=2)
+
+
+DRAWN = [(name, case) for name in DISPLAYS for case in CASES]
+
+
+def test_every_display_is_drawn_in_some_case():
+    assert [name for name in DISPLAYS if not any(drawn(name, case) for case in CASES)] == []
+
+
+# --- axes -----------------------------------------------------------------------------------------
+
+
+def points_of(ax):
+    """For each axis the data coordinates of all that is drawn, as fractions of its length."""
+    found = {"x": [], "y": []}
+    to_axes = ax.transAxes.inverted()
+    for artist in [*ax.lines, *ax.patches, *ax.collections]:
+        if isinstance(artist, collections.PathCollection):
+            transform, vertices = artist.get_offset_transform(), [artist.get_offsets()]
+        elif isinstance(artist, collections.Collection):
+            transform = artist.get_transform()
+            vertices = [path.vertices for path in artist.get_paths()]
+            if isinstance(artist, collections.QuadMesh):
+                vertices = [artist.get_coordinates().reshape(-1, 2)]
+        else:
+            transform, vertices = artist.get_transform(), [artist.get_path().vertices]
+            if not len(vertices[0]):
+                continue
+        if not vertices:
+            continue
+        points = to_axes.transform(
+            transform.transform(np.ma.filled(np.concatenate(vertices), np.nan))
+        )
+        in_data = transform.contains_branch_seperately(ax.transData)
+        for side, values, counts_here in zip("xy", points.T, in_data, strict=True):
+            if counts_here:
+                found[side].append(values[np.isfinite(values)])
+    return {side: np.concatenate([np.zeros(0), *values]) for side, values in found.items()}
+
+
+def shown_axes(display):
+    return [] if display is None else [ax for ax in display.figure_.axes if ax.axison]
+
+
+# Pictures that leave out what their docstrings name: rows of other experts, and the first, steep
+# iterations.
+CUT = {("RegimesDisplay", "y"), ("ConvergenceDisplay", "y")}
+
+
+def is_probability(limits):
+    return abs(limits[0]) < 0.12 and abs(limits[1] - 1.0) < 0.13
+
+
+@pytest.mark.parametrize(("name", "case"), DRAWN)
+def test_axes_hold_what_they_show_and_little_else(name, case):
+    display = drawn(name, case)
+    extents = {}
+    for ax in shown_axes(display):
+        limits = {"x": np.sort(ax.get_xlim()), "y": np.sort(ax.get_ylim())}
+        for side, values in points_of(ax).items():
+            if not len(values):
+                continue
+            if (name, side) not in CUT:
+                assert values.min() > -1e-6, side
+                assert values.max() < 1.0 + 1e-6, side
+            if not is_probability(limits[side]):
+                extents.setdefault((side, *limits[side]), []).append(np.clip(values, 0.0, 1.0))
+    for where, values in extents.items():  # of all panels with the same limits
+        width = np.ptp(np.concatenate(values))
+        assert width > 0.4 or width < 1e-9, where
+
+
+COUNTED = {"Iteration of EM", "Number of experts", "Count"}
+
+
+def test_ticks_of_counts_are_integers():
+    drawn = [
+        ConvergenceDisplay(lower_bounds=np.arange(3.0), start_traces=[np.arange(3.0)]).plot(),
+        DISPLAYS["NumberOfExpertsDisplay"](
+            tried=[1, 2, 3], scores=[0.0, 1.0, 0.5], chosen=2, score_name="score"
+        ).plot(),
+        RootogramDisplay.from_predictions([0, 1, 2, 2], [1.0, 0.0, 2.0]),
+    ]
+    assert {display.ax_.get_xlabel() for display in drawn} == COUNTED
+    for display in drawn:
+        ticks = display.ax_.get_xticks()
+        assert len(ticks) > 1
+        assert_array_equal(ticks, np.round(ticks))
+
+
+def test_flat_lower_bounds_are_drawn_without_a_warning():
+    flat = np.full(20, 3.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        display = ConvergenceDisplay(lower_bounds=flat, start_traces=[flat, flat]).plot()
+    low, high = display.ax_.get_ylim()
+    assert low < 3.0 < high
+
+
+# --- names, colours and words ---------------------------------------------------------------------
+
+
+def texts_of(display):
+    """All texts of a picture, in one line."""
+    found = display.figure_.findobj(Text)
+    for ax in display.figure_.axes:
+        found += [*ax.get_xticklabels(), *ax.get_yticklabels()]
+    return " ".join(" ".join(text.get_text().split()) for text in found if text.get_visible())
+
+
+@pytest.mark.parametrize(("name", "case"), DRAWN)
+def test_names_of_experts_are_shown_in_their_colours(name, case):
+    display = drawn(name, case)
+    known = signature(DISPLAYS[name].from_estimator).parameters
+    if display is None or "expert_names" not in known:
+        return
+    names = NAMES[: CASES[case]()[0].n_experts_]
+    text = texts_of(display)
+    assert [one for one in names if one not in text] == []
+    assert not re.search(r"expert \d", text)
+    for legend in filter(None, (ax.get_legend() for ax in display.figure_.axes)):
+        for label, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
+            for k, one in enumerate(names):
+                if label.get_text().startswith(one):
+                    get = getattr(handle, "get_facecolor", getattr(handle, "get_color", None))
+                    assert colors.to_hex(colors.to_rgb(get())).upper() == colour(k)
+
+
+def wrong_numbers(text):
+    """Numbers that do not agree with the noun behind them, such as "1 features"."""
+    nouns = "feature|expert|row|unit|count|class|start|iteration|step|categor"
+    one = re.findall(rf"(?<![\d.,/-])1 (?:{nouns})(?:e?s|ies)\b", text)
+    several = re.findall(rf"(?<![\d.,/-])(?:[2-9]|\d\d+) (?:{nouns}|category)\b(?!s)", text)
+    return one + several
+
+
+def test_wrong_numbers_are_found():
+    assert wrong_numbers("1 features, 2 expert, 10 rows, 1 unit, 1.1 rows, 2 classes") == [
+        "1 features",
+        "2 expert",
+    ]
+
+
+@pytest.mark.parametrize(("name", "case"), DRAWN)
+def test_numbers_of_pictures_agree_with_their_nouns(name, case):
+    display = drawn(name, case)
+    assert display is None or wrong_numbers(texts_of(display)) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_numbers_of_texts_agree_with_their_nouns(case):
+    moe, X, y, given = CASES[case]()
+    given = {name: given[name] for name in ("units", "offset") if name in given}
+    texts = [inspection.export_text(moe, X=X), inspection.export_mermaid(moe, X=X)]
+    texts += [re.sub(r"<[^>]+>", " ", moe._repr_html_())]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        texts.append(str(moe.summary(X, y, **given)))
+    assert [wrong_numbers(text) for text in texts] == [[]] * 4
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in DISPLAYS
+        if "standardize" in signature(DISPLAYS[name].from_estimator).parameters
+    ],
+)
+def test_steps_of_features_are_named(name, standardize):
+    text = texts_of(draw(name, "lines", standardize=standardize))
+    assert ("per SD" in text, "per unit" in text) == (standardize, not standardize)
+
+
+# --- marks ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("case", "features"), [("lines", 0), ("lines", (0, 1)), ("categories", 1)])
+def test_deciles_are_in_the_legend_if_they_are_drawn(case, features):
+    display = draw("GateDisplay", case, features=features)
+    labels = [text.get_text() for text in display.legend_.get_texts()]
+    marks = [line for line in display.ax_.lines if line.get_marker() in ("|", "_")]
+    assert len(marks) == (0 if case == "categories" else np.size(features))
+    assert ("deciles of the rows" in labels) == (case != "categories")
+
+
+def test_what_is_drawn_at_a_category_stays_there():
+    display = draw("ExpertsDisplay", "categories", coverage=0.8)
+    boxes = [path.get_extents() for path in display.band_.get_paths()]
+    boxes = [box for box in boxes if box.width > 0.0]
+    n_levels = len(display.grid)
+    assert len(boxes) == n_levels == 3
+    for i, box in enumerate(boxes):
+        assert_allclose((box.x0, box.x1), (i - CATEGORY_WIDTH, i + CATEGORY_WIDTH))
+        assert_allclose((box.y0, box.y1), display.band[i])
+    for curve in display.curves_:
+        ends = [segment[:, 0] for segment in curve.get_segments()]
+        middles = np.arange(n_levels)[:, None]
+        assert_allclose(
+            np.sort(ends), np.hstack([middles - CATEGORY_WIDTH, middles + CATEGORY_WIDTH])
+        )
+    beside = display.scatter_.get_offsets()[:, 0]
+    assert 0.0 < np.abs(beside - display.x).max() < CATEGORY_WIDTH

@@ -11,9 +11,12 @@ from inspect import signature
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
+from scipy import sparse
+from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
 from skmoe.inspection import (
@@ -154,6 +157,18 @@ def shown_axes(display):
     return [] if display is None else [ax for ax in display.figure_.axes if ax.axison]
 
 
+FRAMES = (pd.DataFrame, pl.DataFrame)
+
+
+@cache
+def named(case, make):
+    """The mixture of a case, fitted on a frame whose names are those of an array."""
+    moe, X, y, given = CASES[case]()
+    frame = make({f"x{j}": column for j, column in enumerate(X.T)})
+    given = {key: given[key] for key in ("units", "offset") if key in given}
+    return quiet(clone(moe), frame, y, **given), frame
+
+
 # Pictures that leave out what their docstrings name: rows of other experts, and the first, steep
 # iterations.
 CUT = {("RegimesDisplay", "y"), ("ConvergenceDisplay", "y")}
@@ -207,6 +222,163 @@ def test_flat_lower_bounds_are_drawn_without_a_warning():
         display = ConvergenceDisplay(lower_bounds=flat, start_traces=[flat, flat]).plot()
     low, high = display.ax_.get_ylim()
     assert low < 3.0 < high
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+# The smallest values of options that are whole numbers.
+LEAST = {
+    "max_features": 1,
+    "grid_resolution": 2,
+    "subsample": 2,
+    "max_units": 2,
+    "n_repeats": 1,
+    "n_steps": 1,
+    "row": 0,
+    "max_count": 0,
+    "n_bins": 2,
+    "decimals": 0,
+}
+WHOLE = [
+    (name, option, case)
+    for name, display in DISPLAYS.items()
+    for option in LEAST
+    for case in ["counts" if name == "RootogramDisplay" or option == "max_units" else "outputs"]
+    if option
+    in {**signature(display.from_estimator).parameters, **signature(display.plot).parameters}
+]
+
+
+@pytest.mark.parametrize(("name", "option", "case"), WHOLE)
+def test_whole_numbers_begin_where_they_should(name, option, case):
+    moe, X, y, given = CASES[case]()
+    method = DISPLAYS[name].from_estimator
+    known = {*signature(method).parameters, *signature(DISPLAYS[name].plot).parameters}
+    given = {key: value for key, value in (QUICK | {"level": None} | given).items() if key in known}
+    given |= {"explain": False} if "explain" in known and option != "n_steps" else {}
+    data = (X, y) if "y" in known | {*signature(method).parameters} else (X,)
+    plt.close("all")
+    assert method(moe, *data, **given | {option: LEAST[option]})
+    for wrong in (LEAST[option] - 1, LEAST[option] + 0.5, True):
+        with pytest.raises(ValueError, match=f"{option} must be an integer"):
+            method(moe, *data, **given | {option: wrong})
+    if option == "row":
+        method(moe, *data, **given | {option: len(X) - 1})
+        with pytest.raises(ValueError, match="row must be an integer"):
+            method(moe, *data, **given | {option: len(X)})
+
+
+@pytest.mark.parametrize("option", ["max_features", "decimals"])
+@pytest.mark.parametrize("export", [inspection.export_text, inspection.export_mermaid])
+def test_whole_numbers_of_texts_begin_where_they_should(export, option):
+    moe, X, _, _ = CASES["lines"]()
+    if option in signature(export).parameters:
+        assert export(moe, X=X, **{option: LEAST[option]})
+        with pytest.raises(ValueError, match=f"{option} must be an integer"):
+            export(moe, X=X, **{option: LEAST[option] - 1})
+
+
+def displays_with(option):
+    return [
+        name for name in DISPLAYS if option in signature(DISPLAYS[name].from_estimator).parameters
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for option in ("coverage", "level") for name in displays_with(option)],
+)
+def test_shares_lie_between_zero_and_one_and_are_named(name, option):
+    assert "87.6 %" in texts_of(draw(name, "one_feature", **{option: 0.876}))
+    method, data = DISPLAYS[name].from_estimator, CASES["one_feature"]()[:3]
+    for wrong in (0.0, 1.0, 90, True, "0.9"):
+        with pytest.raises(ValueError, match=option):
+            method(*data, **{option: wrong})
+    assert "% interval" not in texts_of(draw(name, "one_feature", **{option: None}))
+
+
+def colours_of(artist):
+    found = []
+    for getter in ("get_color", "get_colors", "get_facecolor", "get_edgecolor"):
+        if hasattr(artist, getter):
+            found += [colors.to_hex(c) for c in colors.to_rgba_array(getattr(artist, getter)())]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, option.name)
+        for name, display in DISPLAYS.items()
+        for option in signature(display.plot).parameters.values()
+        if option.name.endswith("kwargs")
+    ],
+)
+@pytest.mark.parametrize("short", [False, True])
+def test_properties_of_the_user_take_the_place_of_the_defaults(name, option, short):
+    case = "counts" if name == "RootogramDisplay" else "lines"
+    display = drawn(name, case)
+    own = {"c" if short and option == "kwargs" else "color": "#123456"}
+    if name == "SegmentProfileDisplay":  # of a map of colours
+        own = {"cmap": "PuOr"}
+    plt.close("all")
+    again = display.plot(**(own if option == "kwargs" else {option: own}))
+    if name == "SegmentProfileDisplay":
+        assert {mesh.cmap.name for mesh in again.meshes_} == {"PuOr"}
+        return
+    drawn_artists = [a for ax in again.figure_.axes for a in ax.get_children()]
+    assert any("#123456" in colours_of(artist) for artist in drawn_artists)
+
+
+def arrays_of(display):
+    """What a display was made of, in one list of numbers and texts."""
+    found = []
+    stack = [
+        getattr(display, name)
+        for name in signature(type(display).__init__).parameters
+        if name != "self"
+    ]
+    while stack:
+        value = stack.pop()
+        if type(value) in DISPLAYS.values():
+            stack += [
+                getattr(value, name)
+                for name in signature(type(value).__init__).parameters
+                if name != "self"
+            ]
+        elif isinstance(value, list | tuple):
+            stack += value
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            found.append(value.astype(float))
+        elif isinstance(value, int | float):
+            found.append(np.array(float(value)))
+        else:
+            found.append(str(value))
+    return found
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, sparse.csr_array])
+@pytest.mark.parametrize("name", displays_with("X"))
+def test_tables_of_all_types_give_the_same_picture(name, make):
+    case = "counts" if name == "RootogramDisplay" else "lines"
+    moe, X, y, given = CASES[case]()
+    X = np.where(np.abs(X) < 0.6 * X.std(axis=0), 0.0, X)
+    method = DISPLAYS[name].from_estimator
+    known = signature(method).parameters
+    given = {key: value for key, value in (QUICK | {"level": None} | given).items() if key in known}
+    drawn_of = []
+    for estimator, table in ((moe, X), named(case, make) if make in FRAMES else (moe, make(X))):
+        if make in FRAMES and table is not X:
+            table = make(dict(zip(estimator.feature_names_in_, X.T, strict=True)))
+        data = {"X": table, "y": y} if "y" in known else {"X": table} if "X" in known else {}
+        plt.close("all")
+        drawn_of.append(arrays_of(method(estimator, **data, **given)))
+    assert len(drawn_of[0]) == len(drawn_of[1])
+    for one, other in zip(*drawn_of, strict=True):
+        if isinstance(one, str):
+            assert one == other
+        else:
+            assert_allclose(one, other, rtol=1e-6, atol=1e-9 * np.abs(one).max(initial=0.0))
 
 
 # --- names, colours and words ---------------------------------------------------------------------

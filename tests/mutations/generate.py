@@ -97,6 +97,13 @@ LOOKS |= {
     "rotation",
     "fontsize",
     "constrained",
+    "length",
+    "borderaxespad",
+    "elinewidth",
+    "capsize",
+    "line_width",
+    "min_border_right",
+    "labelsize",
 }
 
 
@@ -215,6 +222,12 @@ EQUIVALENT = [
         '"rotation": 40, "ha": "right"',
         ("",),
         "the angle of a label is a matter of looks",
+    ),
+    (
+        "inspection/_waterfall.py",
+        "xlim=(min(ends) - margin / 3, max(ends) + margin)",
+        ("*", "4"),
+        "the space beside bars is a matter of looks",
     ),
     (
         "inspection/_waterfall.py",

@@ -9,6 +9,7 @@ import warnings
 from functools import cache
 from inspect import signature
 
+import kinds
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -16,15 +17,29 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
+from scipy.integrate import trapezoid
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
+from skmoe.families import FAMILIES
 from skmoe.inspection import (
     ConvergenceDisplay,
     RootogramDisplay,
 )
+from skmoe.inspection._contributions import Contributions
+from skmoe.inspection._densities import row_density
 from skmoe.inspection._expert_curves import CATEGORY_WIDTH
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import (
+    MAX_LEGEND_ROWS,
+    N_MARKS,
+    colour,
+    expert_handle,
+    expert_legend,
+    grid_axes,
+    marked_points,
+)
+from skmoe.inspection._targets import target_name
+from skmoe.inspection._waterfall import INCREASE, draw_waterfall, short_number, waterfall_bars
 
 plt = pytest.importorskip("matplotlib.pyplot")
 collections = pytest.importorskip("matplotlib.collections")
@@ -455,6 +470,162 @@ def test_numbers_of_texts_agree_with_their_nouns(case):
 def test_steps_of_features_are_named(name, standardize):
     text = texts_of(draw(name, "lines", standardize=standardize))
     assert ("per SD" in text, "per unit" in text) == (standardize, not standardize)
+
+
+@pytest.mark.parametrize("name", displays_with("max_features"))
+def test_features_that_are_left_out_are_counted(name):
+    n_features = CASES["lines"]()[1].shape[1]
+    known = signature(DISPLAYS[name].from_estimator).parameters
+    counted = re.compile(rf"1 of {n_features} |{n_features} other features")
+    assert counted.search(texts_of(draw(name, "lines", max_features=1)))
+    assert not re.search(r" of 3 |other feature", texts_of(draw(name, "lines", max_features=99)))
+    if "features" in known:  # those that were asked for
+        assert not counted.search(texts_of(draw(name, "lines", features=[0])))
+
+
+# --- what is drawn of a distribution --------------------------------------------------------------
+
+
+def fitted_kind(name):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    y = kinds.draw(name if name in FAMILIES else "normal", 0.5 + 0.4 * X[:, 0], rng)
+    options = kinds.options_of(name) if name != "zero, gamma" else {"family": ["zero", "gamma"]}
+    if name == "zero, gamma":
+        y = np.where(X[:, 1] > 0.5, 0.0, np.exp(y))
+    return quiet(MixtureOfExpertsRegressor(2, **SHORT, **options), X, y), X, y
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name, task in kinds.KINDS if task == "regressor"), "zero, gamma"]
+)
+def test_densities_of_experts_add_up_to_their_probabilities(name):
+    moe, X, y = fitted_kind(name)
+    parts = row_density(moe, X, 3, 0, None)
+    total = trapezoid(parts.density, parts.grid, axis=0) + parts.probability.sum(axis=0)
+    assert_allclose(total, moe.predict_gate(X[[3]])[0], atol=0.02)
+    assert_allclose(parts.gate, moe.predict_gate(X[[3]])[0])
+    is_discrete = np.array_equal(y, np.round(y))
+    assert (len(parts.grid) == 0) == is_discrete
+    assert (len(parts.values) > 0) == (is_discrete or name == "zero, gamma")
+    for values in (parts.grid, parts.values):
+        assert (np.diff(values) > 0.0).all()
+    assert not np.isin(parts.values, parts.grid).any()
+    distribution = moe.predict_dist(X[[3]])
+    assert_allclose(parts.density.sum(axis=1), distribution.pdf(parts.grid[None])[0], 1e-8, 1e-12)
+    if is_discrete:
+        steps = distribution.pmf(parts.values[None])[0]
+        assert_allclose(parts.probability.sum(axis=1), steps, 1e-6, 1e-9)
+
+
+# --- bars of a waterfall --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_used", [1, 2, 3, 5])
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("remainder", [0.0, 1.0])
+def test_bars_of_a_waterfall_add_up(n_used, most, remainder):
+    size = np.zeros(6)
+    size[[4, 0, 5, 1, 2][:n_used]] = [7.0, -5.0, 3.0, 2.0, -1.0][:n_used]
+    given = Contributions(10.0, 0.25 * size, 0.75 * size, 10.0 + size.sum() + remainder)
+    bars = waterfall_bars(given, list("abcdef"), most)
+    assert_allclose(10.0 + sum(bar.experts + bar.gate for bar in bars), given.prediction)
+    named = [bar.label for bar in bars if len(bar.label) == 1]
+    n_named = n_used if n_used <= most else most - 1
+    assert named == list("eafbc")[:n_named]
+    left = n_used - n_named
+    others = [f"{left} other feature{'s' * (left > 1)}"] if left else []
+    assert [bar.label for bar in bars] == named + others + ["remainder"] * bool(remainder)
+    figure, ax = plt.subplots()
+    draw_waterfall(ax, given, bars, "y")
+    plt.close(figure)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "mean row: 10",
+        *(bar.label for bar in bars),
+        f"this row: {short_number(given.prediction)}",
+    ]
+    assert_array_equal(ax.get_yticks(), np.arange(len(bars) + 2))
+    diamonds = [line for line in ax.lines if line.get_marker() == "D"]
+    ends = [(line.get_xdata()[0], line.get_ydata()[0]) for line in diamonds]
+    assert_allclose(ends, [(10.0, 0), (given.prediction, len(bars) + 1)])
+    shown = {patch.get_facecolor()[:3] for patch in ax.patches if patch.get_width() > 0.0}
+    assert colors.to_rgb(INCREASE) in shown
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-7, 0.5, 9.996, 99.96, 999.4, 1e3, 1234.0, 999999.4, 1e6])
+def test_short_numbers_are_short_and_exact_enough(value):
+    for sign in (1.0, -1.0):
+        text = short_number(sign * value)
+        assert_allclose(float(text), sign * value, rtol=0.005)
+        assert len(text) <= 9
+        assert float(short_number(sign * value, "+")) == float(text)
+    assert ("e" in short_number(value)) == (value >= 1e6 or 0.0 < value < 1e-4)
+    if 1e3 <= value < 1e6:
+        assert int(short_number(value)) == round(value)
+
+
+# --- names of targets, and marks ------------------------------------------------------------------
+
+Y = np.arange(6.0)
+
+
+@pytest.mark.parametrize(
+    ("y", "index", "name"),
+    [
+        (Y, 0, "y"),
+        (Y.tolist(), 0, "y"),
+        (Y[:, None], 0, "y"),
+        (Y.reshape(3, 2), 1, "y1"),
+        (pd.Series(Y, name="price"), 0, "price"),
+        (pd.Series(Y), 0, "y"),
+        (pd.Series(Y, name=""), 0, "y"),
+        (pd.Series(Y, name=3), 0, "y"),
+        (pl.Series("price", Y), 0, "price"),
+        (pd.DataFrame({"a": Y, "b": Y}), 1, "b"),
+        (pl.DataFrame({"a": Y, "b": Y}), 0, "a"),
+    ],
+)
+def test_targets_have_their_own_names(y, index, name):
+    assert target_name(MixtureOfExpertsRegressor(), y, index) == name
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 7, 8, 50, 200])
+def test_curves_of_two_experts_have_marks_at_different_points(n_points):
+    marks = [marked_points(n_points, k) for k in range(4)]
+    for of_expert in marks:
+        assert 1 <= len(of_expert) <= N_MARKS
+        assert len(of_expert) == min(N_MARKS, n_points)
+        assert 0 <= of_expert[0] <= of_expert[-1] < n_points
+        if n_points >= 50:
+            gaps = np.diff(of_expert)
+            assert gaps.max() - gaps.min() <= 1
+            assert n_points / N_MARKS - 1 <= gaps.min()
+    if n_points >= 50:
+        assert len({point for of_expert in marks for point in of_expert}) == 4 * N_MARKS
+
+
+@pytest.mark.parametrize("n_panels", range(1, 9))
+def test_panels_of_a_grid_have_rows_of_about_the_same_length(n_panels):
+    plt.close("all")
+    axes = grid_axes(None, "a display", n_panels, 3, (2.0, 1.5))
+    specs = [ax.get_subplotspec() for ax in axes]
+    n_rows, n_columns = specs[0].get_gridspec().get_geometry()
+    assert n_columns <= 3
+    assert n_rows == -(-n_panels // 3)
+    assert n_rows * (n_columns - 1) < n_panels <= n_rows * n_columns
+    assert_allclose(axes[0].figure.get_size_inches(), (2.0 * n_columns, 1.5 * n_rows))
+    cells = [(spec.rowspan.start, spec.colspan.start) for spec in specs]
+    assert cells == [divmod(i, n_columns) for i in range(n_panels)]
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 16, 17, 33])
+def test_legends_have_as_few_columns_as_fit(n_experts):
+    figure, ax = plt.subplots()
+    handles = [expert_handle(k, f"expert {k}") for k in range(n_experts)]
+    legend = expert_legend(ax, handles)
+    plt.close(figure)
+    assert legend._ncols == -(-n_experts // MAX_LEGEND_ROWS)
+    assert [text.get_text() for text in legend.get_texts()] == [h.get_label() for h in handles]
 
 
 # --- marks ----------------------------------------------------------------------------------------

@@ -640,6 +640,17 @@ def test_deciles_are_in_the_legend_if_they_are_drawn(case, features):
     assert ("deciles of the rows" in labels) == (case != "categories")
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case != "classes"])
+def test_panels_of_regimes_hold_the_rows_that_count_in_them(case):
+    display = drawn("RegimesDisplay", case)
+    limits = {ax.get_ylim() for ax in display.ax_[-len(display.y) :]}
+    ((low, high),) = limits
+    counted = [y[display.responsibilities[:, k] > 0.5] for k, y in enumerate(display.y)]
+    counted = np.concatenate(counted)
+    assert low < counted.min() <= counted.max() < high
+    assert np.ptp(counted) > 0.7 * (high - low)
+
+
 def test_what_is_drawn_at_a_category_stays_there():
     display = draw("ExpertsDisplay", "categories", coverage=0.8)
     boxes = [path.get_extents() for path in display.band_.get_paths()]

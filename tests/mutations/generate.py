@@ -224,6 +224,18 @@ EQUIVALENT = [
         "the angle of a label is a matter of looks",
     ),
     (
+        "inspection/_forest.py",
+        "ylim=(n_rows - 0.5, -0.5)",
+        ("1.0",),
+        "the end of an axis is a matter of looks",
+    ),
+    (
+        "inspection/_report/_export.py",
+        "_summarize(mixture if steps else estimator, rows_of_mixture)",
+        ("True",),
+        "without steps both are the same mixture, and inference done twice is the same",
+    ),
+    (
         "inspection/_waterfall.py",
         "xlim=(min(ends) - margin / 3, max(ends) + margin)",
         ("*", "4"),

@@ -26,7 +26,15 @@ from skmoe.inspection import (
     export_text,
 )
 from skmoe.inspection._expert_curves import MIN_OPACITY, MIN_PROBABILITY_SHOWN
-from skmoe.inspection._heat_map import DARK_LUMINANCE, LUMINANCE_WEIGHTS
+from skmoe.inspection._heat_map import (
+    DARK_LUMINANCE,
+    LUMINANCE_WEIGHTS,
+    NO_NUMBER,
+    coefficient_texts,
+    n_decimals_of,
+    power_of_ten,
+    signed_numbers,
+)
 
 plt = pytest.importorskip("matplotlib.pyplot")
 Axes = pytest.importorskip("matplotlib.axes").Axes
@@ -126,6 +134,46 @@ def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these():
     shares = {0.0: "0 %", 1e-9: "< 1 %", 0.009: "< 1 %", 0.01: "1 %", 0.5: "50 %", 0.99: "99 %"}
     shares |= {0.991: "> 99 %", 1.0 - 1e-9: "> 99 %", 1.0: "100 %"}
     assert {share: format_percent(share) for share in shares} == shares
+
+
+def digits_of(text):
+    return re.sub(r"\D", "", text)
+
+
+@pytest.mark.parametrize("size", [0.0126, 0.126, 1.26, 12.6, 126.0])
+def test_the_largest_number_of_a_table_has_three_digits(size):
+    values = np.array([[0.3 * size, -size], [0.0, np.nan]])
+    n_decimals = n_decimals_of(values, 0.0)
+    texts = signed_numbers(values, n_decimals)
+    assert digits_of(texts[0, 1]).lstrip("0") == "126"
+    assert texts[0, 1].startswith("\N{HYPHEN-MINUS}")
+    assert texts[0, 0].startswith("+")
+    assert_allclose([float(text) for text in texts[0]], values[0], atol=0.51 * 10.0**-n_decimals)
+    assert float(texts[1, 0]) == 0.0
+    assert texts[1, 1] == NO_NUMBER
+    assert n_decimals_of(values / 1e3, size) == n_decimals  # the range counts if it is larger
+
+
+def test_a_table_of_zeros_has_three_digits():
+    zeros = np.zeros((1, 1))
+    assert power_of_ten(zeros, 0.0) == 1.0
+    (text,) = signed_numbers(zeros, n_decimals_of(zeros, 0.0)).ravel()
+    assert digits_of(text) == "000"
+
+
+@pytest.mark.parametrize("exponent", [-12, -9, -6, -3, -2, -1, 0, 3, 4, 5, 6, 9])
+@pytest.mark.parametrize("mantissa", [1.0, 1.26, 9.99])
+def test_tables_of_any_size_have_short_numbers(exponent, mantissa):
+    values = np.array([[-mantissa, 0.5 * mantissa]]) * 10.0**exponent
+    no_ratio = np.zeros(2, dtype=bool)
+    intervals = np.stack([values - 0.1 * np.abs(values), values + 0.1 * np.abs(values)], axis=-1)
+    numbers, small_print, power = coefficient_texts(values, intervals, no_ratio, 0.0)
+    assert power == 10.0 ** round(np.log10(power))
+    assert_allclose([float(text) * power for text in numbers[0]], values[0], rtol=0.02)
+    for text, interval in zip(small_print[0], intervals[0], strict=True):
+        low, high = (float(end) * power for end in text.strip("[]").split(", "))
+        assert_allclose((low, high), interval, rtol=0.02)
+    assert max(len(text) for text in numbers[0]) <= 7
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def make_summary(
     n_experts = mixture.model.n_experts
     single_logit = _has_single_logit(mixture, findings)
     return Summary(
-        f"{labels.estimator}: mixture of {n_experts} experts",
+        f"{labels.estimator}: mixture of {n_experts} expert{'s' * (n_experts > 1)}",
         _facts(mixture, attributes, labels, findings.statistics),
         [_summarize_expert(mixture, attributes, labels, k, findings) for k in range(n_experts)],
         findings.inference,

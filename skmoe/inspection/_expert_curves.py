@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.inspection._style import LIGHT_GREY, colour, marked_points, marker, merged, rgb
+from skmoe.inspection._style import (
+    LIGHT_GREY,
+    colour,
+    marked_points,
+    marker,
+    merged,
+    merged_marks,
+    rgb,
+)
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06
@@ -93,7 +101,7 @@ def draw_rows(
     if is_category:
         spread = np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
         x = x + spread
-    return ax.scatter(x, y, **{"c": [colour(k) for k in experts], **style})
+    return ax.scatter(x, y, **merged_marks({"c": [colour(k) for k in experts]}, style))
 
 
 def draw_unit_lines(ax: Any, x: Array, y: Array, experts: Array, units: Sequence[Any]) -> Any:

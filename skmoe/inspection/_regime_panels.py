@@ -17,6 +17,7 @@ from skmoe.inspection._style import (
     in_first_column,
     marked_points,
     marker,
+    merged_marks,
     rgb,
 )
 
@@ -115,7 +116,7 @@ def _draw_rows(
     if is_probability:
         y = CLASS_MARK_HEIGHTS[y.astype(int)]
         style |= {"marker": "|", "s": 40, "linewidths": 1.0}
-    return ax.scatter(x, y, **{**style, **(kwargs or {})})
+    return ax.scatter(x, y, **merged_marks(style, kwargs))
 
 
 def set_heights(axes: Sequence[Any], name: str, limits: tuple[float, float]) -> None:

@@ -197,11 +197,17 @@ def wrapped(name: str, width: int) -> str:
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Properties with those of the user in place of the defaults, by their long names."""
-    given = given or {}
-    return {
-        **defaults,
-        **{MATPLOTLIB_ALIASES.get(name, name): value for name, value in given.items()},
-    }
+    own = {MATPLOTLIB_ALIASES.get(name, name): value for name, value in (given or {}).items()}
+    # Matplotlib prefers the colour of a face to a colour of all.
+    replaced = {"facecolor"} if "color" in own else set()
+    return {name: value for name, value in defaults.items() if name not in replaced} | own
+
+
+def merged_marks(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The same for `scatter`, which takes either c or color."""
+    own = dict(given or {})
+    replaced = {"c"} if "color" in own else set()
+    return {name: value for name, value in defaults.items() if name not in replaced} | own
 
 
 def legend_above(ax: Any, handles: Sequence[Any], **options: Any) -> Any:

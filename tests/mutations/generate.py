@@ -97,6 +97,13 @@ LOOKS |= {
     "rotation",
     "fontsize",
     "constrained",
+    "length",
+    "borderaxespad",
+    "elinewidth",
+    "capsize",
+    "line_width",
+    "min_border_right",
+    "labelsize",
 }
 
 
@@ -269,6 +276,24 @@ EQUIVALENT = [
         '"rotation": 40, "ha": "right"',
         ("",),
         "the angle of a label is a matter of looks",
+    ),
+    (
+        "inspection/_forest.py",
+        "ylim=(n_rows - 0.5, -0.5)",
+        ("1.0",),
+        "the end of an axis is a matter of looks",
+    ),
+    (
+        "inspection/_report/_export.py",
+        "_summarize(mixture if steps else estimator, rows_of_mixture)",
+        ("True",),
+        "without steps both are the same mixture, and inference done twice is the same",
+    ),
+    (
+        "inspection/_waterfall.py",
+        "xlim=(min(ends) - margin / 3, max(ends) + margin)",
+        ("*", "4"),
+        "the space beside bars is a matter of looks",
     ),
     (
         "inspection/_waterfall.py",

@@ -88,6 +88,12 @@ def fitted_case(case):
     return fitted(case)
 
 
+@cache
+def short_fit(case):
+    """A fit of a few iterations that tests read only."""
+    return fitted(case, max_iter=4)
+
+
 def fitted(case, **options):
     moe, y, given = ALL_CASES[case]
     return quiet(clone(moe).set_params(**options), X, y, **given)

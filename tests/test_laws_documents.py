@@ -120,7 +120,9 @@ def test_arrays_of_other_shapes_and_numbers_are_refused(case):
     for name in names:
         array = attributes[name]
         longer = array | {"values": [*array["values"], array["values"][-1]]}
-        changed = [longer, array | {"values": [array["values"]]}]
+        changed = [array | {"values": [array["values"]]}]
+        if name != "lower_bounds_":  # which has as many as there were iterations
+            changed.append(longer)
         if array["dtype"] == "float64":
             values = np.array(array["values"], dtype=float)
             if name not in OF_ROWS:

@@ -69,6 +69,7 @@ CASES |= {
 # These number their experts in another order than by share.
 OTHER_CASES = {
     "one expert": (regressor(n_experts=1), Y, {}),
+    "two experts": (regressor(n_experts=2), Y, {}),
     "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
     "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
     "whole models": (

@@ -106,8 +106,9 @@ SELECTIONS = {
 }
 
 
-@pytest.mark.parametrize("max_iter", [3, 10**4])
-@pytest.mark.parametrize("case", SELECTIONS)
+@pytest.mark.parametrize(
+    ("case", "max_iter"), [("regressor", 10**4), *((case, 3) for case in SELECTIONS)]
+)
 def test_trials_are_short_fits_of_one_start(case, max_iter, monkeypatch, capsys):
     kind, y, given = SELECTIONS[case]
     options = {"gate_aggregate": "mean"} if case == "units" else {}

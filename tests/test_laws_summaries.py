@@ -11,6 +11,8 @@ from cases import ALL_CASES, UNITS, X, short_fit
 from numpy.testing import assert_allclose
 from scipy.special import xlogy
 
+from skmoe._inference.tables import COLUMN_WIDTH
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 # Those whose standard errors, at the maximum of the likelihood, do not take long.
@@ -155,3 +157,81 @@ def test_notebooks_show_each_expert(case):
 
 def test_notebooks_show_no_experts_before_the_fit():
     assert "rows routed to it" not in ALL_CASES["trees"][0]._repr_html_()
+
+
+# --- printed tables -----------------------------------------------------------------------------
+
+COLUMNS = ["estimate", "std. error", "z", "p", "2.5 %", "97.5 %"]
+
+
+def printed_tables(text):
+    """Printed cells of each term by column, from the part and response above them."""
+    part, response, ends, found = None, "", {}, {}
+    for line in text.splitlines():
+        if re.match(r"\S.* \(.*\): .* % of the", line):
+            part, response, ends = line.split(" (")[0], "", {}
+        elif line.startswith(("Gate: ", "Common to all experts")):
+            part, response = ("gate" if line.startswith("Gate") else "all experts"), ""
+        elif line.split()[:1] == ["estimate"]:
+            matches = re.finditer(r"std\. error|[\d.]+ %|\S+", line)
+            ends = {match.group(): match.end() for match in matches}
+        elif line.startswith("  ") and part is not None and ends:
+            begin = ends["estimate"] - COLUMN_WIDTH
+            cells = {name: line[end - COLUMN_WIDTH : end].strip() for name, end in ends.items()}
+            if any(cells.values()):
+                found[part, response, line[:begin].strip()] = cells
+            else:
+                response = line.strip()
+    return found
+
+
+def headings(text):
+    return [line for line in text.splitlines() if line.split()[:1] == ["estimate"]]
+
+
+def close(text, number):
+    """Whether a printed number is the number, but for its rounding."""
+    if text.startswith("<"):
+        return number < float(text[1:])
+    digits = len(text.partition("e")[0].partition(".")[2])
+    exponent = int(text.partition("e")[2] or 0)
+    return abs(float(text) - number) <= 0.51 * 10.0 ** (exponent - digits) + 6e-4 * abs(number)
+
+
+@pytest.mark.parametrize("case", QUICK_CASES)
+def test_printed_tables_are_the_estimates_and_their_errors(case):
+    """The table of a single logit has the log odds, which are twice the logit."""
+    _, _, _, summary = summarised(case)
+    text, result = str(summary), summary.inference
+    assert "nan" not in text
+    rule = len(text.splitlines()[0])
+    assert text.splitlines()[0] == "=" * rule
+    if result is None:
+        return
+    tables = printed_tables(text)
+    exact = [result.estimates, result.standard_errors, result.z_values, result.p_values]
+    exact = np.column_stack([*exact, result.conf_int(0.95)])
+    ratios = []
+    for (part, response, name), cells in tables.items():
+        single = part == "gate" and summary.gate.startswith("log odds of")
+        (i,) = [
+            i
+            for i, term in enumerate(result.terms)
+            if (term.part, term.name) == (part, name)
+            and (response in ("", term.response))
+            and (not single or term.response == f"expert {summary.gate.split()[4]}")
+        ]
+        factor = 2.0 if single else 1.0
+        for column, number in zip(COLUMNS, exact[i], strict=True):
+            number = number if column in ("z", "p") else factor * number
+            assert (cells[column] == "") == np.isnan(number)
+            assert np.isnan(number) or close(cells[column], number), (part, name, column)
+        if cells.get("ratio"):
+            ratios.append(part)
+            assert close(cells["ratio"], np.exp(exact[i, 0]))
+    assert {part for part, _, _ in tables} == {term.part for term in result.terms}
+    # The rule is as long as the longest table.
+    widths = [
+        line.rindex(" %") + 2 + COLUMN_WIDTH * line.endswith("ratio") for line in headings(text)
+    ]
+    assert rule == max(widths)

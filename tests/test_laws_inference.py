@@ -15,6 +15,9 @@ from scipy import linalg, stats
 from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.coefficients import Coefficients, Term
+from skmoe._inference.results import Inference
+from skmoe._inference.standard_errors import compared_to_fit
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import GATES
@@ -458,3 +461,19 @@ def test_only_the_bootstrap_of_a_regressor_draws_from_a_distribution(task, monke
             draws()
     with pytest.raises(ValueError, match="n_bootstrap must be"):
         moe.inference(X, y, method="bootstrap", n_bootstrap=1)
+
+
+@pytest.mark.parametrize(("shift", "keeps"), [(0.001, True), (3.0, False)])
+def test_coefficients_without_an_error_are_not_compared_with_the_maximum(shift, keeps):
+    """A sandwich of scores that are zero has no width, by which no shift can be measured."""
+    terms = [Term("expert 0", "", name) for name in ("(Intercept)", "a", "b")]
+    flags = np.zeros(3, dtype=bool)
+    maximum = np.array([1.0, 2.0, 3.0])
+    covariance = np.diag([0.25, 0.0, np.nan])
+    inference = Inference(
+        Coefficients(terms, maximum, flags, flags), covariance, ["", "", "fixed"], "sandwich"
+    )
+    fitted = maximum + np.array([0.5 * shift, 0.0, 0.0])
+    compared = compared_to_fit(inference, fitted)
+    assert compared.max_shift == pytest.approx(shift)
+    assert_allclose(compared.estimates, fitted if keeps else maximum)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
@@ -14,6 +15,7 @@ from skmoe._data.rows import Dataset
 from skmoe._estimators import init_rows, n_experts_selection, partial_fit, row_buffer
 from skmoe._estimators.n_experts_selection import IncrementalFitter
 from skmoe._estimators.selection_data import SelectionData
+from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import MIN_INTERVAL, fit_with_checkpoints
 
 
@@ -188,3 +190,23 @@ def test_the_rows_of_an_initialisation_are_a_sample_that_weighs_as_all(kind, exp
     assert options == {"signed": kind is MixtureOfExpertsRegressor}
     if kind is MixtureOfExpertsRegressor:
         assert np.corrcoef(targets[0], rows.y[0])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_fits_of_blocks_go_on_from_a_checkpoint(name, task, tmp_path):
+    """The scaling of the target is that of the fit, which is none for most families."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    y = rng.integers(2, size=120)
+    if task == "regressor":
+        y = draw("normal" if name == "linear" else name, np.abs(X[:, 0]) - 0.2, rng)
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    moe = kind(2, n_init=1, tol=0.0, random_state=0, alpha=0.1, gate_alpha=1.0, **options_of(name))
+    arguments = {"path": tmp_path / "fit.joblib", "every": 4}
+    blocks, n_iter = RowBlocks.from_arrays(X, y), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for max_iter in (4, 8):
+            moe.set_params(max_iter=max_iter)
+            n_iter.append(fit_with_checkpoints(moe, blocks, **arguments).n_iter_)
+    assert n_iter == [4, 8]

@@ -300,6 +300,30 @@ EQUIVALENT = [
         ("0",),
         "the check of the columns of the fit has the same message",
     ),
+    (
+        "_estimators/document_checks.py",
+        "n_shown, columns = min(model.n_experts, 2)",
+        ("max",),
+        "parameters of more experts show the same shapes but for the number of experts",
+    ),
+    (
+        "_estimators/document_checks.py",
+        "gate.init_params(min(n_experts, 2)",
+        ("max",),
+        "parameters of more experts show the same shapes but for the number of experts",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
+        ("ones",),
+        "of the results for this row only the shape is used",
+    ),
+    (
+        "_estimators/row_buffer.py",
+        "n_units += int(own.max(initial=-1)) + 1",
+        ("",),
+        "a batch without rows leaves a number of units out, and any numbers tell units apart",
+    ),
 ]
 
 
@@ -445,7 +469,8 @@ class _Visitor(ast.NodeVisitor):
             end = self._span(function)[1]
             self._add(end - len(name), end, NAMES[name].removeprefix("np."), "function")
         for argument in node.args:
-            self._drop_weight(argument)
+            if name != "len":  # there are as many ones as weights
+                self._drop_weight(argument)
             if isinstance(argument, ast.Starred) or len(node.args) != 2:
                 continue
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):

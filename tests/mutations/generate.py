@@ -322,7 +322,7 @@ EQUIVALENT = [
         "_estimators/row_buffer.py",
         "n_units += int(own.max(initial=-1)) + 1",
         ("",),
-        "a batch without rows leaves a number of units out, and any numbers tell units apart",
+        "a larger number leaves some numbers out, and any numbers tell units apart",
     ),
 ]
 

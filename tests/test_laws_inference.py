@@ -15,8 +15,13 @@ from scipy import linalg, stats
 from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.coefficients import Coefficients, Term
+from skmoe._inference.results import Inference
+from skmoe._inference.standard_errors import compared_to_fit
+from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES
 from skmoe.gates import GATES
+from skmoe.protocols import SupportsDistribution
 
 
 def table(family, task, n_regimes=2, n_outputs=1, n_classes=2, seed=0):
@@ -414,3 +419,61 @@ def test_intervals_of_a_bootstrap_are_reflected_quantiles():
     assert_allclose(result.conf_int(0.8), expected)
     assert_allclose(result.covariance, np.cov(result.replicates, rowvar=False))
     assert_allclose(result.standard_errors, result.replicates.std(axis=0, ddof=1))
+
+
+@pytest.mark.parametrize("method", ["observed", "sandwich"])
+def test_the_reference_of_the_gate_does_not_change_the_estimates(method):
+    """Its coefficients are zero without an error, which is no shift of the estimates."""
+    X, y, *_ = table("linear", "regressor")
+    moe = MixtureOfExpertsRegressor(2, n_init=1, tol=1e-8, random_state=0).fit(X, y)
+    plain, coded = (moe.inference(X, y, method=method, gate_reference=k) for k in (None, 1))
+    fixed = np.array([reason == "fixed" for reason in coded.reasons])
+    assert [term.response for term, flag in zip(coded.terms, fixed, strict=True) if flag] == [
+        "expert 1"
+    ] * 3
+    assert (coded.estimates[fixed] == 0.0).all()
+    assert np.isfinite(coded.max_shift)
+    of_experts = [term.part != "gate" for term in plain.terms]
+    assert_allclose(coded.estimates[of_experts], plain.estimates[of_experts])
+    shift = moe.expert_coef_[0] - plain.estimates[1:3]
+    if plain.max_shift <= 0.01:  # then the estimates are those of the fit
+        assert (shift == 0.0).all()
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_only_the_bootstrap_of_a_regressor_draws_from_a_distribution(task, monkeypatch):
+    """Classes are drawn by their probabilities, and other standard errors draw nothing."""
+    X, y, *_ = table("linear", task)
+    X, y = X[:200], y[:200]
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    moe = kind(2, n_init=1, max_iter=20, alpha=0.1, gate_alpha=1.0, random_state=0).fit(X, y)
+    experts = LogisticExperts if task == "classifier" else LinearExperts
+    monkeypatch.setattr(
+        experts, "limitation", lambda self, of: "no draws" * (of is SupportsDistribution)
+    )
+    for method in ("observed", "sandwich"):
+        assert len(moe.inference(X, y, method=method, n_bootstrap=1).terms)
+    draws = partial(moe.inference, X, y, method="bootstrap", n_bootstrap=2, random_state=0)
+    if task == "classifier":
+        assert draws().replicates.shape[0] == 2
+    else:
+        with pytest.raises(ValueError, match=r"the bootstrap needs .*no draws"):
+            draws()
+    with pytest.raises(ValueError, match="n_bootstrap must be"):
+        moe.inference(X, y, method="bootstrap", n_bootstrap=1)
+
+
+@pytest.mark.parametrize(("shift", "keeps"), [(0.001, True), (3.0, False)])
+def test_coefficients_without_an_error_are_not_compared_with_the_maximum(shift, keeps):
+    """A sandwich of scores that are zero has no width, by which no shift can be measured."""
+    terms = [Term("expert 0", "", name) for name in ("(Intercept)", "a", "b")]
+    flags = np.zeros(3, dtype=bool)
+    maximum = np.array([1.0, 2.0, 3.0])
+    covariance = np.diag([0.25, 0.0, np.nan])
+    inference = Inference(
+        Coefficients(terms, maximum, flags, flags), covariance, ["", "", "fixed"], "sandwich"
+    )
+    fitted = maximum + np.array([0.5 * shift, 0.0, 0.0])
+    compared = compared_to_fit(inference, fitted)
+    assert compared.max_shift == pytest.approx(shift)
+    assert_allclose(compared.estimates, fitted if keeps else maximum)

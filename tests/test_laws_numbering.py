@@ -2,17 +2,25 @@
 
 import json
 import pickle
-from functools import cache
 
 import numpy as np
 import pytest
-from kinds import KINDS, draw, options_of
+from cases import (
+    CASES,
+    N_ROWS,
+    X,
+    Y,
+    fitted,
+    fitted_case,
+    regressor,
+    target_of,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet, steps
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe._estimators import numbering, partial_fit
 from skmoe._estimators.plain_values import checksum
 from skmoe._mixture.model import MixtureModel, Params
@@ -20,72 +28,7 @@ from skmoe._mixture.numbering import SHARE_RTOL, order_by_share, reorder_params
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.experts import LinearExperts
-from skmoe.gates import GATES, SoftmaxGate
-
-N_ROWS = 300
-X = np.random.default_rng(0).normal(size=(N_ROWS, 2))
-# Three regimes with about 20, 50 and 30 % of the rows.
-PREDICTOR = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1 - X[:, 1], 2 * X[:, 1]], -1.0)
-Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
-CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
-UNITS = np.arange(N_ROWS) // 2
-
-FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
-BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60} | FIXED
-
-
-def regressor(**options):
-    return MixtureOfExpertsRegressor(**BASE | options)
-
-
-def classifier(**options):
-    return MixtureOfExpertsClassifier(**BASE | options)
-
-
-def target_of(name):
-    return draw(name, 0.5 * PREDICTOR, np.random.default_rng(1), (0.05, 5.0))
-
-
-# A mixture, its target, and further arguments of its fit.
-CASES = {
-    f"{name}-{task}": (
-        (regressor if task == "regressor" else classifier)(**options_of(name)),
-        CLASSES if task == "classifier" else Y if name == "linear" else target_of(name),
-        {},
-    )
-    for name, task in KINDS
-}
-CASES |= {f"{name} gate": (regressor(gate=name), Y, {}) for name in GATES}
-CASES |= {
-    "trees": (regressor(expert="tree", max_iter=10), Y, {}),
-    "trees of classes": (classifier(expert="tree", max_iter=10), CLASSES, {}),
-    "gamma trees": (regressor(expert="tree", family="gamma", max_iter=5), np.exp(Y), {}),
-    "outputs": (regressor(), np.column_stack([Y, X[:, 0]]), {}),
-    "routing": (regressor(top_k=1), Y, {}),
-    "balance": (regressor(balance=1.0), Y, {}),
-    "shared noise": (regressor(dispersion="shared"), Y, {}),
-    "shared slopes": (regressor(family="student_t", shared_features=[0]), Y, {}),
-    "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
-    "best converged": (regressor(combine="best_converged"), Y, {}),
-    "average": (regressor(combine="average"), Y, {}),
-    "average with a constant gate": (regressor(combine="average", gate="constant"), Y, {}),
-    "average of trees": (regressor(combine="average", expert="tree", max_iter=4), Y, {}),
-    "selected number": (regressor(n_experts="bic"), Y, {}),
-    "units": (regressor(gate_aggregate="mean"), Y, {"units": UNITS}),
-    "weights": (regressor(), Y, {"sample_weight": np.where(X[:, 0] < -0.85, 5.0, 1.0)}),
-    "base": (regressor(base=Ridge()), Y, {}),
-}
-
-
-@cache
-def fitted_case(case):
-    """A fit that tests read only."""
-    return fitted(case)
-
-
-def fitted(case, **options):
-    moe, y, given = CASES[case]
-    return quiet(clone(moe).set_params(**options), X, y, **given)
+from skmoe.gates import SoftmaxGate
 
 
 def assert_descending(share):

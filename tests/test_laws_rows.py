@@ -21,8 +21,12 @@ from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.first_pass import _label_weights, first_pass
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
+<<<<<<< HEAD
 from skmoe._data.sklearn_adapter import _seeded_clone, check_log_density
 from skmoe._data.units import make_units, reduce_to_units
+=======
+from skmoe._estimators.row_buffer import N_BUFFERED_ROWS, RowBuffer
+>>>>>>> mutC
 from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
 from skmoe.experts._estimator_params import MIN_FIT_ROWS, MIN_RESPONSIBILITY, rows_to_fit
@@ -278,3 +282,86 @@ def test_rows_of_equal_hashes_are_compared(container, monkeypatch):
     index, total = duplicates.unique_weighted_rows(container(X), y, weight)
     pairs = {(X[i, 0], y[i]): w for i, w in zip(index, total, strict=True)}
     assert pairs == {(1.0, 3.0): 2.0, (1.0, 4.0): 1.0, (2.0, 4.0): 3.0}
+
+
+# --- rows of several batches, and of units -------------------------------------------------------
+
+
+def batch(first, **options):
+    numbers = np.arange(first, first + 3, dtype=float)
+    return RowBuffer(numbers[:, None], 10.0 * numbers[None], numbers + 1.0, **options)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("with_offset", [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize("with_units", [(True, True), (False, True), (False, False)])
+def test_batches_are_joined_row_by_row(container, with_offset, with_units):
+    """Units of different batches are different; rows without an offset have that of zero."""
+    codes = np.array([0, 1, 1])
+    batches = [
+        batch(
+            3 * i,
+            offset=np.full((1, 3), 0.5 + i) if with_offset[i] else None,
+            units=codes if with_units[i] else None,
+        )
+        for i in range(2)
+    ]
+    one, other = (part._replace(X=container(part.X)) for part in batches)
+    joined = one.append(other)
+    dense = joined.X.toarray() if sparse.issparse(joined.X) else joined.X
+    order = np.argsort(dense[:, 0])
+    assert_array_equal(dense[order, 0], np.arange(6))
+    assert_array_equal(joined.y[0, order], 10.0 * np.arange(6))
+    assert_array_equal(joined.weight[order], np.arange(1.0, 7.0))
+    if any(with_offset):
+        second = 1.5 if with_offset[1] else 0.0
+        assert_array_equal(joined.offset[0, order], [0.5] * 3 + [second] * 3)
+    else:
+        assert joined.offset is None
+    if any(with_units):
+        own = [codes if known else np.arange(3) for known in with_units]
+        units = joined.units[order]
+        assert_array_equal(units, np.concatenate([own[0], own[0].max() + 1 + own[1]]))
+    else:
+        assert joined.units is None
+    twice = joined.append(other) if not any(with_units) else None
+    assert twice is None or twice.total_weight == joined.total_weight + other.total_weight
+    assert twice is None or len(twice.weight) == 6
+
+
+def test_batches_are_kept_until_they_are_full():
+    rows = batch(0)._replace(weight=np.full(3, 2.0), weight_at_init=3.0)
+    assert rows.total_weight == 6.0
+    assert rows.has_doubled
+    assert not rows._replace(weight_at_init=3.1).has_doubled
+    assert rows.is_full(half_life=6.0)
+    assert not rows.is_full(half_life=6.1)
+    many = rows._replace(weight=np.full(N_BUFFERED_ROWS, 1e-9))
+    assert many.is_full(half_life=np.inf)
+    heavy = rows._replace(weight=np.array([float(N_BUFFERED_ROWS)]), weight_at_init=1e9)
+    assert heavy.has_doubled
+    assert heavy.is_full(half_life=np.inf)
+
+
+def test_rows_of_units_without_weight_are_absent_with_their_offset():
+    rng = np.random.default_rng(0)
+    X, units = rng.normal(size=(120, 1)), np.repeat(np.arange(40), 3)
+    offset, weight = rng.normal(size=120), np.ones(120)
+    y = rng.poisson(np.exp(offset + np.where(units < 20, X[:, 0], -X[:, 0]))).astype(float)
+    weight[::4] = 0.0
+    kept = np.flatnonzero(weight)
+    moe = MixtureOfExpertsRegressor(
+        2, family="poisson", gate="constant", n_init=1, max_iter=10, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        moe.fit(X, y, weight, offset=offset, units=units)
+        for method in ("score_samples", "bic", "icl", "inference"):
+            answers = [
+                getattr(moe, method)(
+                    X[rows], y[rows], offset=offset[rows], units=units[rows], sample_weight=of
+                )
+                for rows, of in ((slice(None), weight), (kept, weight[kept]))
+            ]
+            values = [getattr(answer, "standard_errors", answer) for answer in answers]
+            assert_allclose(values[0], values[1], err_msg=method)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
@@ -14,6 +15,7 @@ from skmoe._data.rows import Dataset
 from skmoe._estimators import init_rows, n_experts_selection, partial_fit, row_buffer
 from skmoe._estimators.n_experts_selection import IncrementalFitter
 from skmoe._estimators.selection_data import SelectionData
+from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import MIN_INTERVAL, fit_with_checkpoints
 
 
@@ -136,3 +138,75 @@ def test_the_noise_prior_of_a_stream_is_in_units_of_y(monkeypatch):
         priors.append(np.array(moe._fitted.model.experts.noise_variance) * scale**2)
         assert scale > 10.0 or factor == 1.0
     assert_allclose(priors[1], priors[0])
+
+
+@pytest.mark.parametrize("with_units", [False, True])
+def test_experts_of_a_new_start_are_matched_by_the_weight_of_their_rows(with_units, monkeypatch):
+    """Each unit counts once: its responsibilities are those of all of its rows."""
+    X, y = two_regimes(400)
+    weight = np.random.default_rng(0).uniform(0.5, 3.0, size=400)
+    units = np.arange(400) // 2
+    compared, match = [], partial_fit._match_experts
+
+    def spy(params, resp, previous):
+        compared.append((resp, previous))
+        return match(params, resp, previous)
+
+    monkeypatch.setattr(partial_fit, "_match_experts", spy)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", n_init=1, random_state=0)
+    for rows in (slice(0, 100), slice(100, 400)):
+        given = {"units": units[rows]} if with_units else {}
+        moe.partial_fit(X[rows], y[rows], sample_weight=weight[rows], **given)
+    assert compared
+    for resp in compared[-1]:
+        expected = np.ones(200) if with_units else weight
+        assert_allclose(np.sort(resp.sum(axis=0) ** 2), np.sort(expected))
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_the_rows_of_an_initialisation_are_a_sample_that_weighs_as_all(kind, expert, monkeypatch):
+    """As many as coefficients need, or as are allowed for estimators, which have none."""
+    n_rows, n_most = 400, 150
+    X, y, weight = table(kind, n_rows)
+    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 10)
+    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", n_most)
+    monkeypatch.setattr(init_rows, "INIT_ROWS_PER_COEFFICIENT", 2)
+    made, make = [], init_rows.make_init_data
+
+    def spy(rows, targets, design, **options):
+        made.append((rows, targets, design, options))
+        return make(rows, targets, design, **options)
+
+    monkeypatch.setattr(init_rows, "make_init_data", spy)
+    moe = kind(2, expert=expert, n_init=1, max_iter=2, random_state=0)
+    quiet(moe, X, y, sample_weight=weight)
+    rows, targets, _, options = made[-1]
+    n_targets = len(targets)
+    wanted = 2 * 2 * (4 + n_targets * 4)  # of gate and experts, with their intercepts
+    assert len(rows.weight) == (n_most if expert == "tree" else wanted)
+    assert_allclose(rows.weight.sum(), weight.sum())
+    assert targets.shape[1] == len(rows.weight)
+    assert options == {"signed": kind is MixtureOfExpertsRegressor}
+    if kind is MixtureOfExpertsRegressor:
+        assert np.corrcoef(targets[0], rows.y[0])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_fits_of_blocks_go_on_from_a_checkpoint(name, task, tmp_path):
+    """The scaling of the target is that of the fit, which is none for most families."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    y = rng.integers(2, size=120)
+    if task == "regressor":
+        y = draw("normal" if name == "linear" else name, np.abs(X[:, 0]) - 0.2, rng)
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    moe = kind(2, n_init=1, tol=0.0, random_state=0, alpha=0.1, gate_alpha=1.0, **options_of(name))
+    arguments = {"path": tmp_path / "fit.joblib", "every": 4}
+    blocks, n_iter = RowBlocks.from_arrays(X, y), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for max_iter in (4, 8):
+            moe.set_params(max_iter=max_iter)
+            n_iter.append(fit_with_checkpoints(moe, blocks, **arguments).n_iter_)
+    assert n_iter == [4, 8]

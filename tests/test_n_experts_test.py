@@ -144,6 +144,24 @@ def test_the_result_is_a_sentence():
     )
 
 
+@pytest.mark.parametrize(("p_value", "verb"), [(0.049, "fit"), (0.05, "fit"), (0.051, "do not")])
+def test_a_p_value_of_the_level_is_significant(p_value, verb):
+    """Which is that of 19 samples, none of which reaches the statistic."""
+    if p_value == 0.05:
+        assert SequentialRule(5.0, None).p_value([0.0] * 19) == p_value
+    result = NExpertsTest(1, np.zeros(2), 5.0, p_value, np.zeros(19), 19, 0)
+    assert f"2 experts {verb} " in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("n_drawn", "n_bootstrap", "words"),
+    [(1, 1, "(1 bootstrap sample)"), (1, 9, "(1 of at most 9 bootstrap samples)")],
+)
+def test_samples_that_were_not_drawn_are_named(n_drawn, n_bootstrap, words):
+    result = NExpertsTest(1, np.zeros(2), 5.0, 0.5, np.zeros(n_drawn), n_bootstrap, 0)
+    assert words in repr(result)
+
+
 # --- laws ---------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import folds
+from skmoe._estimators import member_parameters
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.distributions import MixtureDistribution
@@ -489,3 +490,14 @@ def test_collapsed_experts_of_a_member_are_no_fault_of_the_stack():
         MixtureOfExpertsRegressor(
             expert=[member, Ridge()], specialize=False, gate_alpha=10.0, random_state=0
         ).fit(X, y)
+
+
+def test_weights_may_repeat_rows_up_to_a_number_of_rows(monkeypatch):
+    """Weights of estimators that take none are numbers of repeated rows."""
+    monkeypatch.setattr(member_parameters, "MAX_REPEATED_ROWS", 12)
+    check = member_parameters._check_weights
+    check([KNeighborsRegressor()], np.full(4, 3.0))
+    check([Ridge(), "linear"], np.full(4, 3.5))
+    for weight in (np.full(4, 3.5), np.array([3.0, 3.0, 3.0, 4.0])):
+        with pytest.raises(ValueError, match=r"expert\[1\] takes no sample_weight"):
+            check([Ridge(), KNeighborsRegressor()], weight)

@@ -346,7 +346,8 @@ def _agrees(value: Any, expected: Any) -> bool:
             and all(_agrees(one, other) for one, other in zip(value, expected, strict=True))
         )
     if isinstance(expected, int | float):
-        return isinstance(value, int | float) and np.array_equal(value, expected, equal_nan=True)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and np.array_equal(value, expected, equal_nan=True)
     return type(value) is type(expected) and bool(np.all(value == expected))
 
 

@@ -379,6 +379,30 @@ EQUIVALENT = [
         ("0",),
         "the check of the columns of the fit has the same message",
     ),
+    (
+        "_estimators/document_checks.py",
+        "n_shown, columns = min(model.n_experts, 2)",
+        ("max",),
+        "parameters of more experts show the same shapes but for the number of experts",
+    ),
+    (
+        "_estimators/document_checks.py",
+        "gate.init_params(min(n_experts, 2)",
+        ("max",),
+        "parameters of more experts show the same shapes but for the number of experts",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
+        ("ones",),
+        "of the results for this row only the shape is used",
+    ),
+    (
+        "_estimators/row_buffer.py",
+        "n_units += int(own.max(initial=-1)) + 1",
+        ("",),
+        "a larger number leaves some numbers out, and any numbers tell units apart",
+    ),
 ]
 
 
@@ -523,8 +547,16 @@ class _Visitor(ast.NodeVisitor):
         if name in NAMES:
             end = self._span(function)[1]
             self._add(end - len(name), end, NAMES[name].removeprefix("np."), "function")
+<<<<<<< HEAD
         for argument in node.args if name != "len" else ():
             self._drop_weight(argument)
+=======
+        for argument in node.args:
+            if name != "len":  # there are as many ones as weights
+                self._drop_weight(argument)
+            if isinstance(argument, ast.Starred) or len(node.args) != 2:
+                continue
+>>>>>>> mutC
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))

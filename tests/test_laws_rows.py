@@ -21,12 +21,9 @@ from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.first_pass import _label_weights, first_pass
 from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.scaling import CONSTANT_RTOL, fit_standardization
-<<<<<<< HEAD
 from skmoe._data.sklearn_adapter import _seeded_clone, check_log_density
 from skmoe._data.units import make_units, reduce_to_units
-=======
 from skmoe._estimators.row_buffer import N_BUFFERED_ROWS, RowBuffer
->>>>>>> mutC
 from skmoe.blocks import RowBlocks
 from skmoe.experts import EXPERTS
 from skmoe.experts._estimator_params import MIN_FIT_ROWS, MIN_RESPONSIBILITY, rows_to_fit

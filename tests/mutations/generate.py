@@ -547,16 +547,8 @@ class _Visitor(ast.NodeVisitor):
         if name in NAMES:
             end = self._span(function)[1]
             self._add(end - len(name), end, NAMES[name].removeprefix("np."), "function")
-<<<<<<< HEAD
-        for argument in node.args if name != "len" else ():
+        for argument in node.args if name != "len" else ():  # there are as many ones as weights
             self._drop_weight(argument)
-=======
-        for argument in node.args:
-            if name != "len":  # there are as many ones as weights
-                self._drop_weight(argument)
-            if isinstance(argument, ast.Starred) or len(node.args) != 2:
-                continue
->>>>>>> mutC
         if len(node.args) == 2 and not any(isinstance(a, ast.Starred) for a in node.args):
             (a, b), (c, d) = (self._span(argument) for argument in node.args)
             first, middle, second = (self.source[i:j] for i, j in ((a, b), (b, c), (c, d)))

@@ -13,6 +13,7 @@ from scipy import sparse, stats
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
@@ -26,7 +27,7 @@ from skmoe._numerics import evidence
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.experts import EXPERTS, LinearExperts
-from skmoe.gates import SoftmaxGate
+from skmoe.gates import ConstantGate, SoftmaxGate
 from skmoe.inspection import export_text
 
 AUTO = {"alpha": "auto", "gate_alpha": "auto", "random_state": 0}
@@ -639,7 +640,7 @@ def test_dispersion_prior_is_found():
         ({"alpha": "auto", "expert": "tree"}, 'alpha="auto" needs experts with a penalty'),
         ({"alpha": "ard", "expert": LinearExperts()}, 'alpha="ard" needs experts with a penalty'),
         ({"gate_alpha": "auto", "gate": "constant"}, 'gate_alpha="auto" needs gates with a'),
-        ({"gate_alpha": "ard", "gate": SoftmaxGate()}, 'gate_alpha="ard" needs gates with a'),
+        ({"gate_alpha": "ard", "gate": ConstantGate()}, 'gate_alpha="ard" needs gates with a'),
         ({"alpha": "ard", "shared_features": [0]}, 'alpha="ard" finds a penalty for each feature'),
         (
             {"dispersion_prior": "auto", "expert": "tree"},
@@ -651,6 +652,26 @@ def test_bad_penalties_are_refused(options, message):
     X, y = two_regimes(60)
     with pytest.raises(ValueError, match=re.escape(message)):
         MixtureOfExpertsRegressor(2, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("search", ["auto", "ard"])
+def test_penalties_of_gate_objects_are_found_where_asked_for(search):
+    X, y = two_regimes(200)
+    moe = MixtureOfExpertsRegressor(2, gate_alpha=search, random_state=0).fit(X, y)
+    of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)
+    assert_array_equal(of_object.gate_alpha_, moe.gate_alpha_)
+    assert of_object.lower_bound_ == moe.lower_bound_
+    # Without a request an object keeps its penalty, and a search leaves the object as it is.
+    gate = SoftmaxGate(alpha=3.0, transformer=PolynomialFeatures(2, include_bias=False))
+    own = clone(moe).set_params(gate=gate, gate_alpha=None).fit(X, y)
+    found = clone(own).set_params(gate_alpha=search).fit(X, y)
+    assert own.gate_alpha_ == 3.0
+    assert np.size(found.gate_alpha_) == (1 if search == "auto" else len(own.gate_feature_names_))
+    assert np.all(np.asarray(found.gate_alpha_) != 3.0)
+    assert gate.alpha == 3.0
+    restored = MixtureOfExpertsRegressor.from_dict(of_object.to_dict())
+    assert_array_equal(restored.gate_alpha_, of_object.gate_alpha_)
+    assert_array_equal(restored.predict(X), of_object.predict(X))
 
 
 class NoEvidence(LinearExperts):

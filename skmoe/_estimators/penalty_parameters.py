@@ -61,14 +61,17 @@ class PenaltyOptions(NamedTuple):
     def search(self, estimator: Any, family: Experts | None) -> EvidenceSearch:
         """The searches for the parts of an estimator; ValueError if a part has no penalty.
 
-        `family` are its parametric experts. Gates and experts that are objects have penalties of
-        their own. By default there is a search with parametric experts that have no base.
+        `family` are its parametric experts. Experts that are objects have a penalty of their own,
+        and so have gates, unless a search is asked for. By default there is a search with
+        parametric experts that have no base.
         """
-        gate = GATES.get(estimator.gate) if isinstance(estimator.gate, str) else None
+        is_named = isinstance(estimator.gate, str)
+        gate = GATES.get(estimator.gate) if is_named else estimator.gate
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
         experts = family if named else None
-        by_default = experts is not None and estimator.base is None
+        without_base = experts is not None and estimator.base is None
+        by_default = {"gate_alpha": without_base and is_named}
         kinds = {}
         for name, what, part, capability in (
             ("gate_alpha", "gate", gate, SupportsEvidence),
@@ -84,7 +87,8 @@ class PenaltyOptions(NamedTuple):
                     f"skmoe.protocols.{capability.__name__}), such as {example}; got "
                     f"{what}={getattr(estimator, what)!r}. Leave {name} at its default."
                 )
-            kinds[name] = kind if can_search and (by_default or not is_default) else ""
+            wanted = not is_default or by_default.get(name, without_base)
+            kinds[name] = kind if can_search and wanted else ""
         shared = getattr(estimator, "shared_features", None)
         if kinds["alpha"] == "ard" and shared is not None:
             raise ValueError(

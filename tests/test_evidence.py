@@ -655,7 +655,7 @@ def test_bad_penalties_are_refused(options, message):
 
 
 @pytest.mark.parametrize("search", ["auto", "ard"])
-def test_penalties_of_gate_objects_are_found_where_asked_for(search):
+def test_penalties_of_gate_objects_are_found_if_the_search_is_explicit(search):
     X, y = two_regimes(200)
     moe = MixtureOfExpertsRegressor(2, gate_alpha=search, random_state=0).fit(X, y)
     of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)

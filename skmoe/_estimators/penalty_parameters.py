@@ -62,7 +62,7 @@ class PenaltyOptions(NamedTuple):
         """The searches for the parts of an estimator; ValueError if a part has no penalty.
 
         `family` are its parametric experts. Experts that are objects have a penalty of their own,
-        and so have gates, unless a search is asked for. By default there is a search with
+        and so have gates, unless the search is explicit. By default there is a search with
         parametric experts that have no base.
         """
         is_named = isinstance(estimator.gate, str)

@@ -60,7 +60,8 @@ class SoftmaxGate(Gate):
     alpha : float, default=1.0
         L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
         squares is subtracted from the log-likelihood. Intercepts are not penalised. Try 0.1 to 100;
-        raise it if the gate follows noise.
+        raise it if the gate follows noise. `gate_alpha="auto"` of the estimator finds it from the
+        data, which is better for many columns of a `transformer`.
     transformer : transformer or None, default=None
         Transformer of the gate's features (`gate_features`), such as `SplineTransformer()` for
         curved borders between the experts. It is fitted with the mixture; its output columns are

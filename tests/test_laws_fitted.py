@@ -106,7 +106,7 @@ def test_penalties_that_are_given_are_those_of_the_fit(case):
 @pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier", "poisson-regressor"])
 def test_penalties_are_found_by_default_and_not_on_a_base(case):
     """`None` is "auto", or the number of the docstring on a base."""
-    options = {"n_init": 1, "n_experts": 2, "max_iter": 10}
+    options = {"n_init": 1, "n_experts": 2}
     by_default = fitted(case, alpha=None, gate_alpha=None, **options)
     found = fitted(case, alpha="auto", gate_alpha="auto", **options)
     assert penalties_of(by_default) == penalties_of(found)

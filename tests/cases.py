@@ -96,5 +96,6 @@ def short_fit(case):
 
 
 def fitted(case, **options):
+    """A fit with other options, which a test may change."""
     moe, y, given = ALL_CASES[case]
     return quiet(clone(moe).set_params(**options), X, y, **given)

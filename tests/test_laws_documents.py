@@ -73,66 +73,92 @@ def test_a_document_has_all_attributes_of_the_fit(case):
             assert_array_equal(one, other)
 
 
+# Fits with different attributes.
 FORGED = ["linear-classifier", "student_t-regressor", "units", "outputs"]
+
+
+def share_of(case, changes):
+    """Names of attributes and their changes, those that are made in the document of this case.
+
+    The checks of an attribute are the same for all fits. Each change is therefore made in one of
+    the documents that have the attribute. `changes` takes the attributes of a document and yields
+    keys, which begin with the name, and changes.
+    """
+    by_case = {owner: dict(changes(attributes_of(owner))) for owner in FORGED}
+    for position, key in enumerate(
+        dict.fromkeys(key for found in by_case.values() for key in found)
+    ):
+        owners = [owner for owner in FORGED if key in by_case[owner]]
+        if owners[position % len(owners)] == case:
+            yield key[0], by_case[case][key]
+
+
+def assert_all_refused(case, changes):
+    attributes = attributes_of(case)
+    shared = list(share_of(case, changes))
+    assert shared
+    for name, other in shared:
+        assert is_refused(case, attributes | {name: other}), (name, other)
+
+
 NAN = {"type": "float", "values": "nan"}
 OTHER_VALUES = [None, "text", -3, True, [0.5], NAN]
 
 
+def of_other_types(attributes):
+    for name, value in attributes.items():
+        for i, other in enumerate(OTHER_VALUES):
+            if not same_type(value, other):
+                yield (name, i), other
+
+
 @pytest.mark.parametrize("case", FORGED)
 def test_attributes_of_another_type_are_refused(case):
-    attributes = attributes_of(case)
-    for name, value in attributes.items():
-        for other in OTHER_VALUES:
-            if same_type(value, other):
-                continue
-            assert is_refused(case, attributes | {name: other}), (name, other)
+    assert_all_refused(case, of_other_types)
+
+
+def names_of(attributes):
+    for name in attributes:
+        if name != "n_units_":  # which fits without units do not have
+            yield (name,), name
 
 
 @pytest.mark.parametrize("case", FORGED)
 def test_attributes_must_be_there_and_no_others(case):
     attributes = attributes_of(case)
-    for name in attributes:
-        if name == "n_units_":  # which fits without units do not have
-            continue
+    for name, _ in share_of(case, names_of):
         others = {key: value for key, value in attributes.items() if key != name}
         assert is_refused(case, others), name
     with pytest.raises(ValueError, match="is no attribute of such a fit"):
         read(case, attributes | {"further_": 1.0})
 
 
-def is_array(value):
-    return isinstance(value, dict) and value.get("type") == "array"
-
-
-def ravelled(values):
-    return np.ravel(np.array(values, dtype=object))
-
-
-# Which a mixture does not determine: they are of the rows of the fit.
+# Arrays that a mixture does not determine: they are of the rows of the fit.
 OF_ROWS = ("weights_", "load_", "lower_bounds_", "start_lower_bounds_", "start_converged_")
+
+
+def of_other_shapes_and_numbers(attributes):
+    arrays = {
+        name: value
+        for name, value in attributes.items()
+        if isinstance(value, dict) and value.get("type") == "array"
+    }
+    assert len(arrays) > 6
+    for name, array in arrays.items():
+        values = array["values"]
+        yield (name, "an axis more"), array | {"values": [values]}
+        if name != "lower_bounds_":  # which has as many as there were iterations
+            yield (name, "an entry more"), array | {"values": [*values, values[-1]]}
+        if array["dtype"] == "float64" and name not in OF_ROWS:
+            numbers = np.array(values, dtype=float)
+            yield (name, "all"), array | {"values": (numbers * 1.01 + 0.01).tolist()}
+            numbers.flat[0] = 1.5 * numbers.flat[0] + 0.1
+            yield (name, "one"), array | {"values": numbers.tolist()}
 
 
 @pytest.mark.parametrize("case", FORGED)
 def test_arrays_of_other_shapes_and_numbers_are_refused(case):
-    attributes = attributes_of(case)
-    names = [name for name, value in attributes.items() if is_array(value)]
-    assert len(names) > 6
-    for name in names:
-        array = attributes[name]
-        longer = array | {"values": [*array["values"], array["values"][-1]]}
-        changed = [array | {"values": [array["values"]]}]
-        if name != "lower_bounds_":  # which has as many as there were iterations
-            changed.append(longer)
-        if array["dtype"] == "float64":
-            values = np.array(array["values"], dtype=float)
-            if name not in OF_ROWS:
-                changed.append(array | {"values": (values * 1.01 + 0.01).tolist()})
-            one = values.copy()
-            one.flat[0] = 1.5 * one.flat[0] + 0.1
-            if name not in OF_ROWS:
-                changed.append(array | {"values": one.tolist()})
-        for other in changed:
-            assert is_refused(case, attributes | {name: other}), (name, other)
+    assert_all_refused(case, of_other_shapes_and_numbers)
 
 
 class Pair(NamedTuple):

@@ -118,8 +118,8 @@ def test_rows_of_another_fit_are_noticed(case):
     heavier = silently(moe.summary, X, y, sample_weight=2.0 * weight)
     expected = f"their weight is {2 * weight.sum():g}, in the fit {weight.sum():g}"
     assert expected in " ".join(heavier.notes)
-    moved = silently(moe.summary, X, y, sample_weight=np.roll(weight * np.arange(1, 301), 1))
-    assert "Other rows than those of the fit: their weight" in " ".join(moved.notes)
+    nearly = silently(moe.summary, X, y, sample_weight=(1.0 + 1e-7) * weight)
+    assert "their weight" not in " ".join(nearly.notes)  # sums of weights have round-off
     mirrored = " ".join(silently(moe.summary, -X, y, **given).notes)
     compared = case not in ("trees", "average", "base")
     assert ("Other rows than those of the fit: they have another" in mirrored) == compared

@@ -92,7 +92,7 @@ def row_blocks(family, tmp_path):
 def streams(family, tmp_path):
     X, y = table(family)
     moe = mixture(family)
-    for _ in range(4):
+    for _ in range(6):
         for i in range(0, N, 80):
             moe.partial_fit(X[i : i + 80], y[i : i + 80])
     gap = fitted(family).score_samples(X, y).mean() - moe.score_samples(X, y).mean()

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 # Four tables for each seed.
-SEEDS = range(12)
+SEEDS = range(8)
 TABLES = 4
 
 

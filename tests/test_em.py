@@ -205,7 +205,7 @@ def test_a_listener_can_end_the_climb():
 def test_lower_bounds_of_the_estimators_never_fall(seed, n_experts, fixed):
     X, y = crossing_lines(seed=seed)
     classes = np.digitize(y, np.quantile(y, [0.3, 0.6]))
-    options = {"random_state": seed, "tol": 1e-6, "n_init": 2} | fixed
+    options = {"random_state": seed, "tol": 1e-6} | fixed
     for moe, target in [
         (MixtureOfExpertsRegressor(n_experts, **options), y),
         (MixtureOfExpertsClassifier(n_experts, **options), classes),

@@ -72,7 +72,7 @@ def fit(model):
         dispersion_prior=0.0,
         alpha=1e-9,
         gate_alpha=1e-9,
-        n_init=8,
+        n_init=20,
         max_iter=5000,
         tol=1e-11,
         random_state=0,

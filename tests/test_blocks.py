@@ -25,8 +25,8 @@ WEIGHT = np.random.default_rng(1).uniform(0.5, 2.0, size=5000)
 WEIGHT *= np.where(np.abs(X[:, 0]) < 0.3, 5.0, 1.0)
 CLASS_X, CODES = flipping_classes(n_rows=5000, n_classes=3)
 LABELS = np.array(["one", "two", "three"])[CODES]
-REGRESSOR = MixtureOfExpertsRegressor(2, random_state=0, tol=1e-6, n_init=2)
-CLASSIFIER = MixtureOfExpertsClassifier(2, random_state=0, tol=1e-6, n_init=1)
+REGRESSOR = MixtureOfExpertsRegressor(2, random_state=0, tol=1e-6)
+CLASSIFIER = MixtureOfExpertsClassifier(2, random_state=0, tol=1e-6)
 CASES = {
     "regressor": (REGRESSOR, X, Y),
     "outputs": (REGRESSOR, X, np.column_stack([Y, X[:, 0] ** 2])),
@@ -94,7 +94,6 @@ def test_weights_of_blocks():
 def test_more_rows_than_the_sample(case):
     """Starts see a sample; the bound is that of all rows, whatever the cut."""
     moe, features, y = CASES[case]
-    moe = clone(moe).set_params(n_init=1)
     features, y = np.tile(features, (6, 1)), np.tile(y, 6)
     features = features + 1e-9 * np.arange(len(y))[:, None]
     fits = [quiet(clone(moe), RowBlocks(cut(features, y, size=size))) for size in (700, 9000)]
@@ -129,7 +128,7 @@ class Counted:
 
 def test_one_pass_for_each_iteration():
     factory = Counted(40)
-    moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, random_state=0), RowBlocks(factory))
+    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0), RowBlocks(factory))
     # Survey, first sweep and usage; steps that were taken back cost a pass more.
     assert factory.n_passes <= 1.5 * moe.n_iter_ + 4
 

@@ -154,7 +154,7 @@ def test_rare_classes_are_always_fitted():
 
 def test_users_paths():
     X, y = steps(2)
-    moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0)
+    moe = MixtureOfExpertsRegressor("auto", random_state=0)
     assert clone(moe).n_experts == "auto"
     assert cross_val_score(make_pipeline(StandardScaler(), moe), X, y, cv=3).min() > 0.9
     average = clone(moe).set_params(combine="average", n_init=2).fit(X.tolist(), y.tolist())
@@ -174,7 +174,7 @@ def test_trials_estimate_the_noise_once_and_find_the_same(monkeypatch):
         return estimate_noise_variance(*args)
 
     monkeypatch.setattr("skmoe._estimators.tasks.estimate_noise_variance", estimate)
-    moe = MixtureOfExpertsRegressor("bic", n_init=1, random_state=0)
+    moe = MixtureOfExpertsRegressor("bic", random_state=0)
     once, n_once = clone(moe).fit(X, y), len(calls)
     monkeypatch.setattr(LinearExperts, "estimates", {})
     anew, n_anew = clone(moe).fit(X, y), len(calls) - n_once

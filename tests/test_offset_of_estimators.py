@@ -107,7 +107,7 @@ def test_rates_of_two_regimes_are_found(name):
     expert = {"poisson": "poisson", "negative_binomial": "poisson"}.get(name, "gamma")
     # Few bins: scikit-learn is slow at weighted quantiles.
     expert = HistGradientBoostingRegressor(loss=expert, max_iter=10, max_bins=16)
-    moe = quiet_fit(mixture(name, expert=expert, max_iter=5), X, y, offset=offset)
+    moe = quiet_fit(mixture(name, expert=expert), X, y, offset=offset)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-10
     X_new, y_new, offset_new = table(name, 1000, seed=1)
     rate = np.exp(1.0 + np.abs(X_new[:, 0]))
@@ -116,7 +116,7 @@ def test_rates_of_two_regimes_are_found(name):
     assert np.corrcoef(moe.predict(X_new), rate)[0, 1] > 0.9
     low, high = moe.predict_interval(X_new, 0.9, offset=offset_new).T
     assert 0.8 < np.mean((low <= y_new) & (y_new <= high)) < 0.98
-    blind = quiet_fit(mixture(name, expert=expert, max_iter=5), X, y)
+    blind = quiet_fit(mixture(name, expert=expert), X, y)
     gain = moe.score_samples(X_new, y_new, offset_new) - blind.score_samples(X_new, y_new)
     assert gain.mean() > 0.1
 
@@ -125,8 +125,8 @@ def test_rates_of_two_regimes_are_found(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_offset_of_zeros_is_none_bit_for_bit(name, expert):
     X, y, _ = table(name)
-    one = quiet_fit(mixture(name, 5, expert=expert, max_iter=5), X, y)
-    other = quiet_fit(mixture(name, 5, expert=expert, max_iter=5), X, y, offset=np.zeros(N))
+    one = quiet_fit(mixture(name, 5, expert=expert), X, y)
+    other = quiet_fit(mixture(name, 5, expert=expert), X, y, offset=np.zeros(N))
     assert_array_equal(one.lower_bounds_, other.lower_bounds_)
     assert_array_equal(one.predict(X), other.predict(X))
     assert_array_equal(one.predict(X), one.predict(X, offset=np.zeros(N)))

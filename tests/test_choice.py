@@ -1,6 +1,7 @@
 """The number of experts: regimes that are there are counted."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -30,16 +31,23 @@ def steps(n_regimes, n_rows=600, seed=0):
     return X, y
 
 
+@cache
+def fitted_to_steps(n_experts, n_regimes):
+    """A mixture that no test changes."""
+    moe = MixtureOfExpertsRegressor(n_experts, n_init=2, random_state=0)
+    return moe.fit(*steps(n_regimes))
+
+
 @pytest.mark.parametrize("n_regimes", [1, 2, 3, 4])
 @pytest.mark.parametrize("how", ["auto", "bic", "icl"])
 def test_regimes_are_counted(n_regimes, how):
-    X, y = steps(n_regimes)
-    moe = MixtureOfExpertsRegressor(how, random_state=0).fit(X, y)
+    X, _ = steps(n_regimes)
+    moe = fitted_to_steps(how, n_regimes)
     assert moe.n_experts_ == n_regimes == len(moe.expert_coef_)
     assert moe.n_experts == how
     assert_array_equal(moe.n_experts_tried_[:n_regimes], np.arange(1, n_regimes + 1))
     assert len(moe.n_experts_scores_) == len(moe.n_experts_tried_)
-    fixed = MixtureOfExpertsRegressor(n_regimes, random_state=0).fit(X, y)
+    fixed = fitted_to_steps(n_regimes, n_regimes)
     assert_array_equal(moe.predict(X), fixed.predict(X))
 
 
@@ -93,8 +101,8 @@ def test_rows_of_no_weight_are_absent():
     weight = np.ones(330)
     weight[300:] = 0
     X_more, y_more = np.vstack([X, 9 * X[:30]]), np.append(y, -50 + y[:30])
-    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
-    same = MixtureOfExpertsRegressor("auto", random_state=0)
+    moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
+    same = clone(moe)
     same.fit(X_more, y_more, sample_weight=weight)
     assert_array_equal(moe.n_experts_scores_, same.n_experts_scores_)
     assert_array_equal(moe.predict(X), same.predict(X))
@@ -127,7 +135,8 @@ def test_groups_are_held_out_together():
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     X, y = np.repeat(X, 5, axis=0), np.repeat(y, 5)
     X = X + 1e-6 * rng.normal(size=X.shape)
-    moe = MixtureOfExpertsRegressor("auto", dispersion_prior=0.1, n_init=1, random_state=0)
+    options = {"dispersion_prior": 0.1, "n_init": 1, "max_iter": 10, "random_state": 0}
+    moe = MixtureOfExpertsRegressor("auto", **options)
     alone = quiet(moe, X, y).n_experts_scores_.max()
     together = quiet(moe, X, y, groups=np.arange(150) // 5).n_experts_scores_.max()
     assert together < alone - 0.2
@@ -215,8 +224,7 @@ def test_standard_errors_of_scores_are_drawn():
     pytest.importorskip("matplotlib").use("Agg")
     from skmoe.inspection import NumberOfExpertsDisplay
 
-    X, y = steps(2)
-    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
+    moe = fitted_to_steps("auto", 2)
     display = NumberOfExpertsDisplay.from_estimator(moe)
     assert len(moe.n_experts_score_errors_) == len(moe.n_experts_scores_)
     assert moe.n_experts_score_errors_[np.argmax(moe.n_experts_scores_)] == 0.0

@@ -34,7 +34,7 @@ def steps(n_regimes, n_rows=600, seed=0):
 @cache
 def fitted_to_steps(n_experts, n_regimes):
     """A mixture that no test changes."""
-    moe = MixtureOfExpertsRegressor(n_experts, n_init=2, random_state=0)
+    moe = MixtureOfExpertsRegressor(n_experts, random_state=0)
     return moe.fit(*steps(n_regimes))
 
 
@@ -101,7 +101,7 @@ def test_rows_of_no_weight_are_absent():
     weight = np.ones(330)
     weight[300:] = 0
     X_more, y_more = np.vstack([X, 9 * X[:30]]), np.append(y, -50 + y[:30])
-    moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)
     same = clone(moe)
     same.fit(X_more, y_more, sample_weight=weight)
     assert_array_equal(moe.n_experts_scores_, same.n_experts_scores_)
@@ -135,8 +135,7 @@ def test_groups_are_held_out_together():
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     X, y = np.repeat(X, 5, axis=0), np.repeat(y, 5)
     X = X + 1e-6 * rng.normal(size=X.shape)
-    options = {"dispersion_prior": 0.1, "n_init": 1, "max_iter": 10, "random_state": 0}
-    moe = MixtureOfExpertsRegressor("auto", **options)
+    moe = MixtureOfExpertsRegressor("auto", dispersion_prior=0.1, n_init=1, random_state=0)
     alone = quiet(moe, X, y).n_experts_scores_.max()
     together = quiet(moe, X, y, groups=np.arange(150) // 5).n_experts_scores_.max()
     assert together < alone - 0.2

@@ -78,7 +78,7 @@ REGRESSORS = {
     "list": ["tree", Ridge()],
     "names": ["linear", "tree"],
     "noise": Noise(),
-    "nested": MixtureOfExpertsRegressor(2, n_init=1, max_iter=10),
+    "nested": MixtureOfExpertsRegressor(2, n_init=1),
 }
 CLASSIFIERS = {
     "tree": "tree",
@@ -87,7 +87,7 @@ CLASSIFIERS = {
     "list": [LogisticRegression(), ExtraTreesClassifier(5)],
     "names": ["tree", "linear"],
     "noise": NoiseClassifier(),
-    "nested": MixtureOfExpertsClassifier(2, n_init=1, max_iter=10),
+    "nested": MixtureOfExpertsClassifier(2, n_init=1),
 }
 CASES = [
     pytest.param(MixtureOfExpertsRegressor(2, expert=expert), X, Y, id=f"regressor-{name}")

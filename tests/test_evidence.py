@@ -668,6 +668,12 @@ def test_penalties_of_gate_objects_are_found_if_the_search_is_explicit(search):
     assert own.gate_alpha_ == 3.0
     assert np.size(found.gate_alpha_) == (1 if search == "auto" else len(own.gate_feature_names_))
     assert np.all(np.asarray(found.gate_alpha_) != 3.0)
+    # A number replaces that of the object, so that a search over `gate_alpha` compares fits.
+    given = clone(own).set_params(gate_alpha=5.0).fit(X, y)
+    assert given.gate_alpha_ == 5.0
+    assert_array_equal(
+        given.predict(X), clone(own).set_params(gate=replace(gate, alpha=5.0)).fit(X, y).predict(X)
+    )
     assert gate.alpha == 3.0
     restored = MixtureOfExpertsRegressor.from_dict(of_object.to_dict())
     assert_array_equal(restored.gate_alpha_, of_object.gate_alpha_)

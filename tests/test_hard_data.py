@@ -64,8 +64,6 @@ def test_hard_tables(table, penalty, gate):
     X = TABLES[table]
     for make, y in [(MixtureOfExpertsRegressor, TARGET), (MixtureOfExpertsClassifier, CLASSES)]:
         options = {"gate": gate, "alpha": penalty, "gate_alpha": penalty, "random_state": 0}
-        if gate == "constant":  # the starts are those of the other gate
-            options["n_init"] = 1
         moe = quietly_fitted(make(3, max_iter=25, **options), X, y)
         assert all_finite(moe, X, y)
         assert np.diff(moe.lower_bounds_, prepend=moe.lower_bounds_[0]).min() > -1e-9

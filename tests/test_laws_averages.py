@@ -51,7 +51,7 @@ N_OF_GATE = {"softmax": 3, "constant": 1}
 @pytest.mark.parametrize("family", FAMILIES, ids="-".join)
 def test_an_average_has_the_parameters_of_all_starts(family, gate):
     X, y = table(family[1], family[0])
-    moe = mixture(family[1], **options_of(family[0]), gate=gate, n_init=1, max_iter=8)
+    moe = mixture(family[1], **options_of(family[0]), gate=gate, tol=1e-3)
     single = 2 * N_OF_EXPERT[family] + N_OF_GATE[gate]
     assert quiet(moe, X, y).n_parameters_ == single
     averaged = quiet(moe.set_params(combine="average", n_init=STARTS), X, y)
@@ -251,16 +251,9 @@ WITH_A_CONSTANT = {
 }
 
 
-def with_a_constant():
-    """All cases under linear experts, and a third of them, in turn, under each other family."""
-    for i, family in enumerate(FAMILIES):
-        for j, gate in enumerate(GATES):
-            names = list(WITH_A_CONSTANT)
-            for case in names if family[0] == "linear" else names[(i + j) % 3 :: 3]:
-                yield pytest.param(family, gate, case, id=f"{'-'.join(family)}-{gate}-{case}")
-
-
-@pytest.mark.parametrize(("family", "gate", "case"), with_a_constant())
+@pytest.mark.parametrize("case", WITH_A_CONSTANT)
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("family", FAMILIES, ids="-".join)
 def test_constant_columns_are_not_counted(family, gate, case):
     X, y = table(family[1], family[0])
     with_constant = np.column_stack([X[:, 0], np.full(len(X), 7.0), X[:, 1]])

@@ -271,13 +271,8 @@ def cases():
                 has_dispersion = task == "regressor" and n_dispersions(family) > 0
                 if {"dispersion", "dispersion_prior"} & set(options) and not has_dispersion:
                     continue
-                # What a family does with one option alone, it does with several.
-                single = ("plain", "three experts", "weights", "penalties")
-                if name in single and family != "linear":
-                    continue
-                # Dispersions of a family do not depend on the gate.
-                own_dispersion = {"dispersion", "dispersion_prior"} & set(options)
-                if gate != "softmax" and family != "linear" and own_dispersion:
+                # What a family does with weights and penalties alone, it does with both.
+                if name in ("three experts", "weights", "penalties") and family != "linear":
                     continue
                 if "n_classes" in options and task != "classifier":
                     continue

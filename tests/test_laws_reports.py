@@ -1,5 +1,6 @@
 """What a report holds, computed anew from the public answers of the mixture, without a browser."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
+from report_panels import panel_of
 from scipy import sparse, stats
 from scipy.special import expit, softmax
 from sklearn.preprocessing import SplineTransformer
@@ -21,7 +23,7 @@ from skmoe.inspection._report import _panel
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._formulas import DENSITIES
 from skmoe.inspection._report._held_out import HeldOutRows, held_out_scores
-from skmoe.inspection._report._panel import N_STEPS, PanelOptions, _controls, make_panel
+from skmoe.inspection._report._panel import N_STEPS, _controls
 from skmoe.inspection._report._rows import (
     MAX_CATEGORIES_OFFERED,
     MAX_CHOICES,
@@ -31,6 +33,8 @@ from skmoe.inspection._report._rows import (
     with_values,
 )
 from skmoe.inspection._report._warnings import HARMLESS, MAX_TERMS_NAMED, fit_warnings
+
+panel_of_row = partial(panel_of, row=4)
 
 SHORT = {"random_state": 0, "n_init": 1, "max_iter": 10}
 
@@ -46,19 +50,6 @@ def fitted(name, task, n_rows=120, seed=3, n_experts=2, **options):
     predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
     y = draw(name if name in FAMILIES else "normal", predictor, rng)
     return quiet(MixtureOfExpertsRegressor(n_experts, **options), X, y), X, y
-
-
-def panel_of(moe, X, y, **options):
-    names = {
-        "labels": [f"x{j}" for j in range(X.shape[1])],
-        "expert_names": [f"expert {k}" for k in range(moe.n_experts_)],
-        "target_name": "y",
-        "output": 0,
-        "row": 4,
-        "coverage": 0.9,
-        "max_features": 99,
-    }
-    return make_panel(moe, X, y, PanelOptions(**(names | options)))
 
 
 def of_output(values, index, axis):
@@ -113,7 +104,7 @@ def distribution_of(formula, shown):
 
 
 def assert_formulas_are_the_mixture(moe, X, y, index=0, **options):
-    panel = panel_of(moe, X, y, output=index, **options)
+    panel = panel_of_row(moe, X, y, output=index, **options)
     columns = [int(feature["label"][1:]) for feature in panel["features"]]
     rows = np.repeat(X[[4]], 6, axis=0)
     rows[:, columns] = X[10:16, columns]
@@ -192,7 +183,7 @@ def test_the_axis_of_the_density_holds_the_target(shift, spread):
     X, _ = two_regimes(60)
     moe, _, _ = fitted("linear", "regressor", 60)
     y = shift + spread * np.random.default_rng(0).exponential(size=60)
-    assert_range_of(panel_of(moe, X, y), y)
+    assert_range_of(panel_of_row(moe, X, y), y)
 
 
 # --- slices ---------------------------------------------------------------------------------------
@@ -228,7 +219,7 @@ def test_slices_are_predictions_along_one_feature(name, task, monkeypatch):
     monkeypatch.setattr(_panel, "N_SLICE_POINTS", 5)
     monkeypatch.setattr(_panel, "N_CURVE_POINTS", 13)
     moe, X, y = sliced(name, task)
-    panel = panel_of(moe, X, y, max_features=2)
+    panel = panel_of_row(moe, X, y, max_features=2)
     assert panel["formulas"] is None
     assert_slices_are_predictions(panel, moe, X[[4]], panel["start"])
     for feature, along in zip(panel["features"], panel["slices"], strict=True):
@@ -257,14 +248,14 @@ def test_slices_of_mixed_distributions_and_outputs_are_predictions(monkeypatch):
     gate = SoftmaxGate(transformer=SplineTransformer(n_knots=3))
     zeros = np.where(X[:, 2] > 0.3, 0.0, np.exp(0.2 * y))
     mixed = MixtureOfExpertsRegressor(2, family=["zero", "gamma"], gate=gate, **SHORT)
-    panel = panel_of(quiet(mixed, X, zeros), X, zeros)
+    panel = panel_of_row(quiet(mixed, X, zeros), X, zeros)
     assert panel["start"]["atoms"] == [0.0]
     assert 0.0 not in panel["start"]["curve"]
     assert_slices_are_predictions(panel, mixed, X[[4]], panel["start"])
     Y = np.column_stack([y, 1.0 - 3.0 * y])
     moe = quiet(MixtureOfExpertsRegressor(2, gate=gate, **SHORT), X, Y)
     for index in (0, 1):
-        panel = panel_of(moe, X, Y, output=index)
+        panel = panel_of_row(moe, X, Y, output=index)
         assert_slices_are_predictions(panel, moe, X[[4]], panel["start"], index)
 
 
@@ -435,7 +426,7 @@ def test_offsets_of_held_out_rows_are_used():
 @pytest.mark.parametrize("make", [fitted, sliced], ids=["formulas", "slices"])
 def test_areas_bars_and_stems_of_charts_stand_on_zero(name, task, make):
     pytest.importorskip("bokeh", reason="the report needs bokeh")
-    charts = make_charts(panel_of(*make(name, task)))
+    charts = make_charts(panel_of_row(*make(name, task)))
     assert set(charts.figures) == {"gate-chart", "density-chart", "along-chart"}
     glyphs = [r.glyph for figure in charts.figures.values() for r in figure.renderers]
     for glyph in glyphs:
@@ -456,7 +447,7 @@ def test_charts_of_classes_have_bars_from_zero_to_one(n_classes):
     X, codes = flipping_classes(100, n_classes)
     y = np.array(["same", "$$x$$", "other"])[codes]
     moe = quiet(MixtureOfExpertsClassifier(2, **SHORT), X, y)
-    charts = make_charts(panel_of(moe, X, y))
+    charts = make_charts(panel_of_row(moe, X, y))
     assert set(charts.figures) == {"gate-chart", "classes-chart", "along-chart"}
     for name, n_bars in (("gate-chart", 2), ("classes-chart", n_classes)):
         figure = charts.figures[name]

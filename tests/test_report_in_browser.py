@@ -10,6 +10,7 @@ from browsers import start_browser
 from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose
 from regimes import flipping_classes, quiet, steps, two_regimes
+from report_panels import panel_of
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import SplineTransformer
 
@@ -17,7 +18,6 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import GATES, SoftmaxGate
 from skmoe.inspection import export_html
-from skmoe.inspection._report._panel import PanelOptions, make_panel
 
 pytest.importorskip("bokeh", reason="the report needs bokeh")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
@@ -101,19 +101,6 @@ def move(browser, feature, value):
     control.dispatchEvent(new Event("change", { bubbles: true }));
     """
     browser.execute_script(script, feature, str(value))
-
-
-def panel_of(moe, X, y, **options):
-    names = {
-        "labels": [f"x{j}" for j in range(X.shape[1])],
-        "expert_names": [f"expert {k}" for k in range(moe.n_experts_)],
-        "target_name": "y",
-        "output": 0,
-        "row": None,
-        "coverage": 0.9,
-        "max_features": 99,
-    }
-    return make_panel(moe, X, y, PanelOptions(**(names | options)))
 
 
 # --- what the page computes -------------------------------------------------------------------

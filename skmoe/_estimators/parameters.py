@@ -174,7 +174,7 @@ def validate_parameters(
         family=family,
         estimators=estimators,
         mean_family=mean_family,
-        gate=resolve_gate(estimator.gate, {"alpha": penalties.gate_alpha.value}, n_experts),
+        gate=resolve_gate(estimator.gate, penalties.gate_alpha, n_experts),
         base=estimator.base,
         alpha=alpha,
         search=_search(penalties, estimator, n_experts, family),

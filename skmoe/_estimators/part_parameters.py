@@ -10,6 +10,7 @@ from sklearn.utils import get_tags
 
 from skmoe._data.checks import check_instance
 from skmoe._data.sklearn_adapter import LOSSES, has_density, takes_weights
+from skmoe._estimators.penalty_parameters import PenaltyOption
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
@@ -328,13 +329,16 @@ def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
             )
 
 
-def resolve_gate(gate: Any, options: Mapping[str, Any], n_experts: int) -> Gate:
-    """The gate of a registered name or object; a single expert needs no other than constant."""
+def resolve_gate(gate: Any, alpha: PenaltyOption, n_experts: int) -> Gate:
+    """The gate of a registered name or object; a single expert needs no other than constant.
+
+    A number `alpha` replaces that of an object, where a search starts.
+    """
     if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options(options)
+        resolved = GATES[gate].from_options({"alpha": alpha.value})
     elif isinstance(gate, Gate):
         gate.check_options()
-        resolved = gate
+        resolved = gate if alpha.search else gate.with_options({"alpha": alpha.value})
     else:
         check_instance("gate", gate)
         raise ValueError(

@@ -71,12 +71,11 @@ class PenaltyOptions(NamedTuple):
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
         experts = family if named else None
         without_base = experts is not None and estimator.base is None
-        by_default = {"gate_alpha": without_base and is_named}
         kinds = {}
-        for name, what, part, capability in (
-            ("gate_alpha", "gate", gate, SupportsEvidence),
-            ("alpha", "expert", experts, SupportsEvidence),
-            ("dispersion_prior", "expert", experts, SupportsDispersionEvidence),
+        for name, what, part, capability, by_default in (
+            ("gate_alpha", "gate", gate, SupportsEvidence, without_base and is_named),
+            ("alpha", "expert", experts, SupportsEvidence, without_base),
+            ("dispersion_prior", "expert", experts, SupportsDispersionEvidence, without_base),
         ):
             _, kind, is_default = getattr(self, name)
             can_search = part is not None and not missing_methods(part, capability)
@@ -87,8 +86,7 @@ class PenaltyOptions(NamedTuple):
                     f"skmoe.protocols.{capability.__name__}), such as {example}; got "
                     f"{what}={getattr(estimator, what)!r}. Leave {name} at its default."
                 )
-            wanted = not is_default or by_default.get(name, without_base)
-            kinds[name] = kind if can_search and wanted else ""
+            kinds[name] = kind if can_search and (by_default or not is_default) else ""
         shared = getattr(estimator, "shared_features", None)
         if kinds["alpha"] == "ard" and shared is not None:
             raise ValueError(

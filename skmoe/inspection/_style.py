@@ -198,16 +198,18 @@ def wrapped(name: str, width: int) -> str:
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Properties with those of the user in place of the defaults, by their long names."""
     own = {MATPLOTLIB_ALIASES.get(name, name): value for name, value in (given or {}).items()}
-    # Matplotlib prefers the colour of a face to a colour of all.
-    replaced = {"facecolor"} if "color" in own else set()
-    return {name: value for name, value in defaults.items() if name not in replaced} | own
+    return _replaced(defaults, own, "facecolor")  # which matplotlib would prefer to a given color
 
 
 def merged_marks(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
     """The same for `scatter`, which takes either c or color."""
-    own = dict(given or {})
-    replaced = {"c"} if "color" in own else set()
-    return {name: value for name, value in defaults.items() if name not in replaced} | own
+    return _replaced(defaults, dict(given or {}), "c")
+
+
+def _replaced(defaults: Mapping[str, Any], own: dict[str, Any], colour: str) -> dict[str, Any]:
+    """The defaults with `own` in their place; a `color` also replaces the default `colour`."""
+    kept = {name: value for name, value in defaults.items() if "color" not in own or name != colour}
+    return kept | own
 
 
 def legend_above(ax: Any, handles: Sequence[Any], **options: Any) -> Any:

@@ -6,6 +6,7 @@ its `from_estimator` has. What it cannot draw of a case it refuses with one of t
 
 import re
 import warnings
+from copy import copy
 from functools import cache
 from inspect import signature
 
@@ -332,7 +333,7 @@ def colours_of(artist):
 @pytest.mark.parametrize("short", [False, True])
 def test_properties_of_the_user_take_the_place_of_the_defaults(name, option, short):
     case = "counts" if name == "RootogramDisplay" else "lines"
-    display = drawn(name, case)
+    display = copy(drawn(name, case))  # others read what was drawn
     own = {"c" if short and option == "kwargs" else "color": "#123456"}
     if name == "SegmentProfileDisplay":  # of a map of colours
         own = {"cmap": "PuOr"}

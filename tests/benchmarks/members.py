@@ -1,6 +1,6 @@
 """Which members a stack of classifiers should have.
 
-Each candidate predicts the rows of test_fold 2 to 5 from the other rows, and these rows out-of-fold.
+Each candidate predicts the rows of test_fold 2 to 5 from the other rows, and those out-of-fold.
 Constant weights, found by EM from the out-of-fold probabilities, combine the members of a stack.
 Members are added one at a time, each time the one with the lowest mean log loss over the tables and
 folds. Printed are the losses of each candidate alone, and of the stacks, with the CPU seconds of
@@ -125,9 +125,7 @@ def main():
         results = [{} for _ in FOLDS]
         for name, model in candidates():
             for k, result in zip(FOLDS, results, strict=True):
-                result[name] = judge(
-                    model, X[fold != k], y[fold != k], X[fold == k], y[fold == k]
-                )
+                result[name] = judge(model, X[fold != k], y[fold != k], X[fold == k], y[fold == k])
             loss = np.mean([-np.log(result[name][1]).mean() for result in results])
             seconds = np.mean([result[name][2] for result in results])
             print(f"{table:<14}{name:<50}{loss:8.4f}{seconds:8.2f} s", flush=True)

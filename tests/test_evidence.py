@@ -12,6 +12,7 @@ from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse, stats
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -655,13 +656,13 @@ def test_bad_penalties_are_refused(options, message):
 
 
 @pytest.mark.parametrize("search", ["auto", "ard"])
-def test_penalties_of_gate_objects_are_found_if_the_search_is_explicit(search):
+def test_gate_objects_have_the_penalty_of_the_estimator_or_their_own(search):
     X, y = two_regimes(200)
     moe = MixtureOfExpertsRegressor(2, gate_alpha=search, random_state=0).fit(X, y)
     of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)
     assert_array_equal(of_object.gate_alpha_, moe.gate_alpha_)
     assert of_object.lower_bound_ == moe.lower_bound_
-    # Without a request an object keeps its penalty, and a search leaves the object as it is.
+    # Without a request a number of the object is kept, and a search leaves the object as it is.
     gate = SoftmaxGate(alpha=3.0, transformer=PolynomialFeatures(2, include_bias=False))
     own = clone(moe).set_params(gate=gate, gate_alpha=None).fit(X, y)
     found = clone(own).set_params(gate_alpha=search).fit(X, y)
@@ -678,6 +679,21 @@ def test_penalties_of_gate_objects_are_found_if_the_search_is_explicit(search):
     restored = MixtureOfExpertsRegressor.from_dict(of_object.to_dict())
     assert_array_equal(restored.gate_alpha_, of_object.gate_alpha_)
     assert_array_equal(restored.predict(X), of_object.predict(X))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"gate_alpha": 7.0}, {"base": Ridge()}, {"expert": "tree", "max_iter": 30}],
+    ids=str,
+)
+def test_a_gate_object_without_a_penalty_is_that_of_its_name(options):
+    X, y = two_regimes(200)
+    named = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **options).fit(X, y)
+    of_object = clone(named).set_params(gate=SoftmaxGate()).fit(X, y)
+    assert of_object.gate_alpha_ == named.gate_alpha_
+    assert of_object.lower_bound_ == named.lower_bound_
+    assert_array_equal(of_object.predict(X), named.predict(X))
+    assert of_object.gate == SoftmaxGate()
 
 
 class NoEvidence(LinearExperts):

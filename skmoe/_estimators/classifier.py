@@ -64,7 +64,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
         the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
-        with experts that are estimators or objects. A gate object keeps its `alpha` with None only.
+        with experts that are estimators or objects. A number in a gate object is kept with None.
     gate_features, expert_features : array-like, default=None
         Columns that the gate and the experts use, such as `["age", "income"]`: names, indices or a
         boolean mask; None for all. Parametric experts may use none, `expert_features=[]`.

@@ -332,13 +332,14 @@ def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
 def resolve_gate(gate: Any, alpha: PenaltyOption, n_experts: int) -> Gate:
     """The gate of a registered name or object; a single expert needs no other than constant.
 
-    A number `alpha` replaces that of an object, where a search starts.
+    A number `alpha` replaces that of an object, from which a search starts otherwise.
     """
     if isinstance(gate, str) and gate in GATES:
         resolved = GATES[gate].from_options({"alpha": alpha.value})
     elif isinstance(gate, Gate):
         gate.check_options()
-        resolved = gate if alpha.search else gate.with_options({"alpha": alpha.value})
+        keeps_own = alpha.search and not gate.has_open_penalty
+        resolved = gate if keeps_own else gate.with_options({"alpha": alpha.value})
     else:
         check_instance("gate", gate)
         raise ValueError(

@@ -11,14 +11,14 @@ from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.evidence import PenaltySearch
 from skmoe.experts._registry import EXPERTS
 from skmoe.gates._registry import GATES
+from skmoe.gates._softmax import DEFAULT_GATE_ALPHA
 from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
 from skmoe.protocols._capabilities import missing_methods
 
 # Kinds of search for `alpha` and `gate_alpha`. For `dispersion_prior` there is "auto" only.
 SEARCHES = ("auto", "ard")
 
-# Numbers from which searches start, and near which they stay on small data sets.
-DEFAULT_GATE_ALPHA = 1.0
+# Where a search for the prior starts, and near which it stays on small data sets.
 DEFAULT_DISPERSION_PRIOR = 10.0
 
 
@@ -61,19 +61,20 @@ class PenaltyOptions(NamedTuple):
     def search(self, estimator: Any, family: Experts | None) -> EvidenceSearch:
         """The searches for the parts of an estimator; ValueError if a part has no penalty.
 
-        `family` are its parametric experts. Experts that are objects have a penalty of their own,
-        and so have gates, unless the search is explicit. By default there is a search with
-        parametric experts that have no base.
+        `family` are its parametric experts, and its gate is valid. Experts that are objects have a
+        penalty of their own, and so have gates with a number, unless the search is explicit. By
+        default there is a search with parametric experts that have no base.
         """
         is_named = isinstance(estimator.gate, str)
         gate = GATES.get(estimator.gate) if is_named else estimator.gate
+        is_open = is_named or estimator.gate.has_open_penalty
         entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
         named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
         experts = family if named else None
         without_base = experts is not None and estimator.base is None
         kinds = {}
         for name, what, part, capability, by_default in (
-            ("gate_alpha", "gate", gate, SupportsEvidence, without_base and is_named),
+            ("gate_alpha", "gate", gate, SupportsEvidence, without_base and is_open),
             ("alpha", "expert", experts, SupportsEvidence, without_base),
             ("dispersion_prior", "expert", experts, SupportsDispersionEvidence, without_base),
         ):

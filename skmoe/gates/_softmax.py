@@ -33,6 +33,9 @@ from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Array, Design, Penalty
 from skmoe.protocols import Gate, permute_experts
 
+# Where a search for the penalty starts, and near which it stays on small data sets.
+DEFAULT_GATE_ALPHA = 1.0
+
 
 class SoftmaxParams(NamedTuple):
     """Coefficients (K, d) of the gate's logits, summing to zero over the experts."""
@@ -57,11 +60,12 @@ class SoftmaxGate(Gate):
 
     Parameters
     ----------
-    alpha : float, default=1.0
+    alpha : float or None, default=None
         L2 penalty on the slopes for standardised features: `alpha / 2` times the sum of their
         squares is subtracted from the log-likelihood. Intercepts are not penalised. Try 0.1 to 100;
-        raise it if the gate follows noise. `gate_alpha="auto"` of the estimator finds it from the
-        data, which is better for many columns of a `transformer`.
+        raise it if the gate follows noise. With None `gate_alpha` of the estimator decides, which
+        finds the penalty from the data by default; outside of an estimator None is 1. A number of
+        `gate_alpha`, "auto" and "ard" replace a number that is given here.
     transformer : transformer or None, default=None
         Transformer of the gate's features (`gate_features`), such as `SplineTransformer()` for
         curved borders between the experts. It is fitted with the mixture; its output columns are
@@ -87,13 +91,24 @@ class SoftmaxGate(Gate):
     SoftmaxGate(alpha=10.0, transformer=None)
     """
 
-    alpha: Penalty = 1.0
+    alpha: Penalty | None = None
     transformer: Any = None
 
     def check_options(self) -> None:
         """Validate penalty and transformer."""
-        check_real("gate.alpha", self.alpha)
+        if self.alpha is not None:
+            check_real("gate.alpha", self.alpha)
         check_transformer("gate.transformer", self.transformer)
+
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether `gate_alpha` of the estimator decides by default."""
+        return self.alpha is None
+
+    @property
+    def slope_alpha(self) -> Penalty:
+        """The penalty on the slopes, the default if there is none."""
+        return DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
 
     @property
     def params_types(self) -> tuple[type, ...]:
@@ -120,7 +135,7 @@ class SoftmaxGate(Gate):
 
     def factorize(self, hessian: Any) -> Any:
         """Factorization of the Hessian with the penalty."""
-        ridge = ridge_diagonal(self.alpha, hessian.shape[-1])
+        ridge = ridge_diagonal(self.slope_alpha, hessian.shape[-1])
         return factorize_softmax_hessian(hessian, helmert_contrasts(hessian.shape[0]), ridge)
 
     def m_step(
@@ -128,30 +143,30 @@ class SoftmaxGate(Gate):
     ) -> SoftmaxParams:
         """Newton step, scaled by `step`."""
         n_experts, n_columns = params.coef.shape
-        basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.alpha, n_columns)
+        basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.slope_alpha, n_columns)
         newton = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
         return self.project(SoftmaxParams(params.coef + step * newton))
 
     def project(self, params: SoftmaxParams) -> SoftmaxParams:
         """Slopes of dropped features at zero."""
-        return SoftmaxParams(without_dropped(params.coef, self.alpha))
+        return SoftmaxParams(without_dropped(params.coef, self.slope_alpha))
 
     @property
     def penalties(self) -> dict[str, Any]:
         """Penalty of the slopes."""
-        return {"alpha": self.alpha}
+        return {"alpha": self.slope_alpha}
 
     def penalised_slopes(
         self, params: SoftmaxParams, statistics: SoftmaxStatistics, hessian: Any
     ) -> Slopes:
         """Slopes of the contrasts of the experts."""
         basis, gradient = helmert_contrasts(len(params.coef)), statistics.gradient
-        return softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)
+        return softmax_slopes(hessian, basis, self.slope_alpha, params.coef, gradient)
 
     def penalty(self, params: SoftmaxParams) -> float:
         """`alpha / 2` times the sum of the squared slopes."""
         coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
-        return slope_penalty(self.alpha, coordinates)
+        return slope_penalty(self.slope_alpha, coordinates)
 
     def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
         """Gradient of the log probability of expert k for each row, (P, n)."""
@@ -167,7 +182,7 @@ class SoftmaxGate(Gate):
 
     def penalty_hessian(self, params: SoftmaxParams, n_columns: int) -> Array:
         """Hessian of the penalty, (P, P)."""
-        return np.diag(np.tile(ridge_diagonal(self.alpha, n_columns), len(params.coef) - 1))
+        return np.diag(np.tile(ridge_diagonal(self.slope_alpha, n_columns), len(params.coef) - 1))
 
     def contrast_matrix(self, params: SoftmaxParams) -> Array:
         """Matrix (K, K - 1) from contrasts to symmetric coefficients."""
@@ -175,7 +190,7 @@ class SoftmaxGate(Gate):
 
     def n_parameters(self, params: SoftmaxParams) -> int:
         """K - 1 coefficient vectors."""
-        return (len(params.coef) - 1) * n_kept(self.alpha, params.coef.shape[1])
+        return (len(params.coef) - 1) * n_kept(self.slope_alpha, params.coef.shape[1])
 
     def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
         """Coefficients of the logits, (K, d)."""

@@ -73,6 +73,11 @@ class Gate(ChoiceModel):
            [0.5]])
     """
 
+    @property
+    def has_open_penalty(self) -> bool:
+        """Whether the default of `gate_alpha` decides on the penalty. Default: the gate's own."""
+        return False
+
     @abstractmethod
     def init_params(self, n_experts: int, n_columns: int) -> Any:
         """Parameters that give every expert the same probability."""

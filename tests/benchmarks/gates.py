@@ -1,7 +1,7 @@
 """Do gates that see features transformed pay, or experts that do?
 
 Mixtures of four experts on every table, fitted on folds 1 to 9 and judged on fold 0: the default; a
-gate that sees splines of the features, with a fixed penalty and with one that is found; experts and
+gate that sees splines of the features, with a penalty of 1 and with one that is found; experts and
 gate that do, by a pipeline; and the default with twice as many experts. Printed are the RMSE over
 the spread of y, or the error rate, and the mean negative log density (log loss).
 Usage: python tests/benchmarks/gates.py --data DIR
@@ -28,9 +28,9 @@ def mixtures(kind):
     """Names and mixtures to compare."""
     splines = SplineTransformer(n_knots=5, knots="quantile", extrapolation="linear")
     yield "default", kind(random_state=0)
-    gate = SoftmaxGate(transformer=splines)
-    yield "splines in the gate", kind(gate=gate, random_state=0)
-    yield "splines in the gate, auto", kind(gate=gate, gate_alpha="auto", random_state=0)
+    fixed = SoftmaxGate(alpha=1.0, transformer=splines)
+    yield "splines in the gate, alpha=1", kind(gate=fixed, random_state=0)
+    yield "splines in the gate", kind(gate=SoftmaxGate(transformer=splines), random_state=0)
     both = make_pipeline(StandardScaler(), splines, kind(random_state=0))
     yield "splines in both", both
     yield "8 experts", kind(8, random_state=0)
@@ -65,10 +65,10 @@ def main():
                     warnings.simplefilter("ignore")
                     judged = judge(task, model, X[train], y[train], X[~train], y[~train])
                 found.setdefault(name, []).append(judged)
-                print(f"{table:<14}{name:<26}{judged[0]:>8.3f}{judged[1]:>8.3f}", flush=True)
+                print(f"{table:<14}{name:<30}{judged[0]:>8.3f}{judged[1]:>8.3f}", flush=True)
         for name, judged in found.items():
             error, loss = np.mean(judged, axis=0)
-            print(f"{task + ', mean':<24}{name:<26}{error:>8.3f}{loss:>8.3f}", flush=True)
+            print(f"{task + ', mean':<24}{name:<30}{error:>8.3f}{loss:>8.3f}", flush=True)
 
 
 if __name__ == "__main__":

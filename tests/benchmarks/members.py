@@ -3,8 +3,9 @@
 Each candidate predicts the rows of test_fold 2 to 5 from the other rows, and those out-of-fold.
 Constant weights, found by EM from the out-of-fold probabilities, combine the members of a stack.
 Members are added one at a time, each time the one with the lowest mean log loss over the tables and
-folds. Printed are the losses of each candidate alone, and of the stacks, with the CPU seconds of
-one fit of all members. Folds 0 and 1, which judge the recipes, take no part.
+folds. Printed are the losses of each candidate alone, of these stacks, and of the stack of the
+recipe, with the CPU seconds of one fit of all members. Folds 0 and 1, which judge the recipes, take
+no part.
 Usage: python tests/benchmarks/members.py --data DIR
 """
 
@@ -26,11 +27,13 @@ from sklearn.preprocessing import StandardScaler
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier
+from skmoe.recipes import strong_classifier
 
 FOLDS = (2, 3, 4, 5)
 N_FOLDS = 5
 N_ITERATIONS = 200
 SMALLEST = 1e-3
+RECIPE = "member of the recipe"
 
 
 def candidates():
@@ -71,6 +74,8 @@ def candidates():
         yield f"the same, half of the columns, leaves of {leaf}", half
     forest = RandomForestClassifier(100, min_samples_leaf=2, max_leaf_nodes=1000, random_state=0)
     yield "random forest", forest
+    for i, member in enumerate(strong_classifier().expert):
+        yield f"{RECIPE} {i}", clone(member).set_params(random_state=0)
     kernel = make_pipeline(
         StandardScaler(),
         Nystroem(n_components=200, random_state=0),
@@ -139,10 +144,13 @@ def main():
         ]
         return np.mean(losses), np.mean([sum(r[name][2] for name in names) for r in found])
 
-    chosen, left = [], [name for name, _ in candidates()]
+    names = [name for name, _ in candidates()]
     print("\nalone")
-    for name in left:
+    for name in names:
         print(f"{name:<50}" + "{:8.4f}{:8.2f} s".format(*figures([name])))
+    recipe = [name for name in names if name.startswith(RECIPE)]
+    print(f"\n{'the recipe':<50}" + "{:8.4f}{:8.2f} s".format(*figures(recipe)))
+    chosen, left = [], [name for name in names if name not in recipe]
     print("\nmembers added one at a time")
     while left and len(chosen) < arguments.most_members:
         best = min(left, key=lambda name: figures([*chosen, name])[0])

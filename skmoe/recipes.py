@@ -40,7 +40,7 @@ def strong_regressor(
     Use it when the accuracy counts more than the interpretation. It is a stack
     (`specialize=False`) of three models, whose weights depend on the features:
 
-    - a mixture of eight linear experts,
+    - a mixture of eight linear experts, which drop features that they do not need,
     - a mixture of three linear experts on boosted trees, whose noise varies with the features,
     - extremely randomised trees with Student's t noise.
 
@@ -75,10 +75,9 @@ def strong_regressor(
         learning_rate=0.18, max_iter=50, max_leaf_nodes=15, min_samples_leaf=10
     )
     members = [
-        # With the penalties with which it was chosen: a search for each table takes much longer.
-        MixtureOfExpertsRegressor(8, alpha=0.1, gate_alpha=1.0, n_init=2, tol=MEMBER_TOL),
+        MixtureOfExpertsRegressor(8, alpha="ard", gate_alpha="ard", n_init=2, tol=MEMBER_TOL),
         MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
-        ExtraTreesRegressor(8, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
+        ExtraTreesRegressor(20, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
     ]
     return MixtureOfExpertsRegressor(
         expert=members,

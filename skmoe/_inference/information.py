@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
@@ -153,7 +153,7 @@ def covariance(
     # round-off.
     least = max(EIGENVALUE_TOL * information.expert_weight.sum(), np.finfo(float).tiny)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
-    eigenvalues, eigenvectors = linalg.eigh(observed * unit[:, None] * unit)
+    eigenvalues, eigenvectors = np.linalg.eigh(observed * unit[:, None] * unit)
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
     inverse = (kept / eigenvalues[identified]) @ kept.T * unit[:, None] * unit

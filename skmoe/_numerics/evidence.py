@@ -168,7 +168,7 @@ def _inverse(matrix: Array) -> Array:
     try:
         factor = linalg.cholesky(matrix, lower=True)
     except linalg.LinAlgError:
-        values, vectors = linalg.eigh(matrix)
+        values, vectors = np.linalg.eigh(matrix)
         least = PIVOT_TOL**2 * max(values[-1], TINY)
         return (vectors / np.maximum(values, least)) @ vectors.T
     return linalg.cho_solve((factor, True), np.eye(len(matrix)))

@@ -173,7 +173,7 @@ def _factorize_spd(matrix: Array) -> tuple[Array, bool]:
 
 def _pinv_sqrt(matrix: Array) -> Array:
     """Matrix R with R @ R.T the pseudo-inverse of a symmetric matrix."""
-    values, vectors = linalg.eigh(matrix)
+    values, vectors = np.linalg.eigh(matrix)
     keep = values > PIVOT_TOL**2 * max(values[-1], TINY)
     return vectors[:, keep] / np.sqrt(values[keep])
 

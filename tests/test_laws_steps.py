@@ -1,6 +1,7 @@
 """Steps of EM: their lengths, their Hessians, what is tried when, and what ends them."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,16 +56,20 @@ def test_a_step_may_lower_the_bound_by_its_round_off_only(value, rtol, monkeypat
     number = type("Number", (), {"needs_all_rows": False})()
     model = SimpleNamespace(experts=number)
 
-    def at(step, fall):
-        return EMState(Params(step, step), value - fall, None, None, None, 0)
+    monkeypatch.setattr(em, "m_step_from", lambda model, state, step, fixed: Params(step, step))
 
-    for first_fall, is_taken in ((0.9 * allowed, True), (1.1 * allowed + 1e-9, False)):
-        falls = {1.0: first_fall, 0.5: 0.0}
-        monkeypatch.setattr(em, "m_step_from", lambda model, state, step, fixed: Params(step, step))
-        found = em._line_search(
-            model, lambda at_step, old: at(at_step.gate, falls[at_step.gate]), at(0.0, 0.0), 1, rtol
-        )
-        assert found.params.gate == (1.0 if is_taken else 0.5)
+    def taken(first_fall):
+        """The length of the step, of which only the longest one lowers the bound."""
+
+        def evaluate_at(params, previous=None):
+            fall = first_fall if params.gate == 1.0 else 0.0
+            return EMState(params, value - fall, None, None, None, 0)
+
+        start = evaluate_at(Params(0.0, 0.0))
+        return em._line_search(model, evaluate_at, start, 1, rtol).params.gate
+
+    assert taken(0.9 * allowed) == 1.0
+    assert taken(1.1 * allowed + 1e-9) == 0.5
 
 
 @pytest.mark.parametrize("needs_all_rows", [False, True])
@@ -139,7 +144,7 @@ def test_cycles_are_extrapolated_after_the_plain_ones(n_plain_iter, monkeypatch)
             for one, other in zip(found, [*expected.gate, *expected.experts], strict=True):
                 assert_array_equal(one, other)
         assert any((a != b).any() for a, b in zip(second, third, strict=True))
-    for one, other in zip(calls, calls[1:], strict=False):
+    for one, other in pairwise(calls):
         assert other[0] - one[0] in (1, 2)
 
 
@@ -151,7 +156,7 @@ def test_threads_are_as_many_as_blocks_and_coefficients_are_worth(
     n_threads, n_blocks, n_columns, n_workers, monkeypatch
 ):
     """Of two experts; streamed blocks are read by one thread."""
-    assert 2 * 64 == em.MIN_SIZE_FOR_THREADS
+    assert em.MIN_SIZE_FOR_THREADS == 2 * 64
     pools = []
 
     class Pool:

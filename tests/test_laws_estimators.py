@@ -124,6 +124,13 @@ def test_refits_are_taken_where_they_do_not_lower_the_objective(cross_fit, share
         settled = last is not None and np.abs(resp - last).sum() <= SETTLED_FRACTION * change.sum()
         for script in scripts:
             script.turn = turn
+        # What a refit is judged by: the variances of each, or the last ones if they are shared.
+        none, last_variance = np.zeros((N_EXPERTS, N_ROWS)), np.log(variance)
+        objective = experts._objective(values[:, turn], none, last_variance, y, resp)
+        for k in range(N_EXPERTS):
+            given = variance[k] if shared else None
+            expected, _ = normal_objective(values[k, turn], y, resp[k], prior, scale, floor, given)
+            assert_allclose(objective[k], expected, rtol=1e-10)
         expected_variance = variance.copy()
         for k in range(N_EXPERTS):
             due = change[k] > REFIT_TOL * resp[k].sum()

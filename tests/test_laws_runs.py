@@ -31,6 +31,7 @@ from skmoe._mixture.multistart import (
     fit_starts,
 )
 from skmoe._mixture.runs import MAX_REINITIALIZATIONS, N_INITIAL_M_STEPS, N_PLAIN_ITER, EMProblem
+from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe._numerics.evidence import PenaltySearch
 from skmoe.experts import LinearExperts
 from skmoe.gates import SoftmaxGate
@@ -354,6 +355,16 @@ def test_a_single_heavy_row_is_given_to_collapsed_experts(monkeypatch):
     monkeypatch.setattr(runs, "collapsed_experts", lambda problem, run: np.array([3]))
     runs._reinitialize_collapsed(given, run, None)
     assert_array_equal(np.flatnonzero(seen[0][3] > 0.5), [worst])
+
+
+def test_an_expert_at_the_bounds_of_a_collapse_has_not_collapsed():
+    """Neither with the least weight, nor with the least fraction of all weight."""
+    assert not is_collapsed(np.array([MIN_EXPERT_WEIGHT, 10.0])).any()
+    total = 8.0 / MIN_WEIGHT_FRACTION
+    for own, expected in ((8.0, False), (np.nextafter(8.0, 0.0), True)):
+        mass = np.array([own, total - own])
+        assert mass.sum() == total
+        assert_array_equal(is_collapsed(mass), [expected, False])
 
 
 # --- runs to convergence ------------------------------------------------------------------------

@@ -229,6 +229,19 @@ def test_a_run_that_has_converged_makes_no_further_iteration():
     assert further.lower_bound >= first.lower_bound
 
 
+def test_bounds_of_an_earlier_run_end_a_run_only_after_an_iteration_of_its_own():
+    """They tell that it has converged as soon as one bound counts as that of this run."""
+    options = EMOptions(500, 1e-6, 5)
+    first = run_em(MODEL, split_into_blocks(ROWS), start_of(), options, never)
+    assert first.converged
+    for n_before, n_after in ((0, 1), (1, 1), (2, 2)):
+        bounds = first.lower_bounds[len(first.lower_bounds) - n_before :]
+        start = EMStart(first.params, bounds, first.resume_state)
+        again = run_em(MODEL, split_into_blocks(ROWS), start, options, never)
+        assert again.converged
+        assert len(again.lower_bounds) == n_after
+
+
 @pytest.mark.parametrize("level", [-1000.0, 0.0, 1000.0])
 def test_a_fixed_point_is_one_up_to_the_round_off_of_the_bound(level):
     for rtol in (1e-9, 1e-6):

@@ -21,7 +21,7 @@ from skmoe.experts._estimator_params import (
     SETTLED_FRACTION,
     EstimatorParams,
 )
-from skmoe.experts._mean_family import RELATIVE_MEAN_FLOOR, MeanFamily
+from skmoe.experts._mean_family import MAX_CHANGE, RELATIVE_MEAN_FLOOR, MeanFamily
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.experts._variance_prior import estimate_noise_variance
 from skmoe.families import FAMILIES
@@ -369,6 +369,41 @@ def test_noise_of_estimators_is_reported_in_units_of_y(n_outputs, shared):
     assert_allclose(experts.penalty(params), total)
     moved = experts.reorder(params, np.array([2, 0, 1]))
     assert_array_equal(moved.log_variance, params.log_variance[[2, 0, 1]])
+
+
+WITH_DISPERSIONS = [name for name in WITH_MEANS if example(name).dispersions]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", WITH_DISPERSIONS)
+def test_steps_of_dispersions_lead_upward_and_not_beyond_their_bounds(name, shared):
+    """Wherever they begin, also where the objective is not concave."""
+    family, rng = example(name), np.random.default_rng(2)
+    y = np.concatenate([family.example_target(rng, N_ROWS) for _ in range(2)])
+    options = options_of_two_outputs(shared_dispersion=shared)
+    experts = MeanFamily(family).fitted_to(y, np.ones(N_ROWS), options)
+    mean = np.abs(y).mean(axis=1)[:, None] * rng.uniform(0.5, 2.0, size=(N_EXPERTS, 2, N_ROWS))
+    resp = rng.dirichlet(np.ones(N_EXPERTS), size=N_ROWS).T
+    low, high = np.array(experts.low), np.array(experts.high)
+    lengths = []
+    for part in (0.0, 0.03, 0.3, 0.6, 0.97, 1.0):
+        theta = np.tile(low + part * (high - low), (N_EXPERTS, 1, 1))
+        step = experts._newton_step(mean, theta, y, resp)
+        assert np.isfinite(step).all()
+        lengths.append(np.abs(step).max(axis=-1))
+        if shared:
+            assert_allclose(step, np.broadcast_to(step[:1], step.shape), rtol=1e-9, atol=1e-12)
+        if part in (0.0, 1.0):
+            assert (step * (1.0 if part else -1.0) <= 1e-12).all()
+            continue
+        before = experts._value(mean, theta, y, resp)
+        after = experts._value(mean, theta + 1e-3 * step, y, resp)
+        assert (after >= before - 1e-9 * np.abs(before)).all()
+        assert (after > before).mean() > 0.8  # but for round-off where it is flat
+    # Long steps have the largest length, for each output and expert by itself.
+    lengths = np.array(lengths)
+    assert lengths.max() <= MAX_CHANGE * (1.0 + 1e-12)
+    assert np.isclose(lengths, MAX_CHANGE).any() or lengths.max() < MAX_CHANGE
 
 
 # --- the prior of the noise ---------------------------------------------------------------------

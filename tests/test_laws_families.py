@@ -7,18 +7,34 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
 from skmoe._data.scaling import Standardization
+from skmoe._numerics.evidence import (
+    DROPPED,
+    n_kept,
+    ridge_slopes,
+    slope_penalty,
+    without_dropped,
+)
 from skmoe._numerics.incomplete_beta import log_beta_fraction
-from skmoe._numerics.linalg import factorize_ridge, shared_newton_step
+from skmoe._numerics.linalg import (
+    PIVOT_TOL,
+    factorize_ridge,
+    rescale_coefficients,
+    shared_newton_step,
+)
+from skmoe._numerics.normal_mixtures import lower_quantile, mean_distance
 from skmoe._numerics.offset_design import OffsetDesign
+from skmoe._numerics.probability import normalised_top_k
 from skmoe.experts import GeneralizedLinearExperts
 from skmoe.experts._generalized_linear._densities import (
     INITIAL_SHARE,
     OTHER_INITIAL_SHARE,
     without_outliers,
 )
+from skmoe.experts._generalized_linear._em_steps import MAX_DISPERSION_STEP
 from skmoe.families import FAMILIES, Ordinal, StudentT, Uniform
 from skmoe.families._normal import log_of_positive
 from skmoe.families._ordinal import MAX_VALUES
+from skmoe.protocols import SupportsONNX, SupportsReordering
 
 N_ROWS = 30
 UNIT = Standardization(np.zeros(1), np.ones(1))
@@ -433,3 +449,206 @@ def test_steps_with_shared_slopes_solve_the_joint_system(shared, n_outputs):
         solved = np.linalg.solve(total, right)
         for k, place in enumerate(places):
             assert_allclose(found[k, output], solved[place], rtol=1e-8, atol=1e-10)
+
+
+# --- steps of experts ---------------------------------------------------------------------------
+
+LIMITED = [name for name, family in FAMILIES.items() if np.isfinite(family.max_step)]
+
+
+def far_from_the_optimum(name, n_rows=40, **options):
+    """Experts of one family, their target, and parameters from which whole steps are too long."""
+    family, rng = example(name), np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(n_rows, 2)), np.ones(n_rows)])
+    y, weight = target(family, rng, n_rows), rng.dirichlet(np.ones(3), size=n_rows).T
+    experts = GeneralizedLinearExperts((family,), alpha=0.3, **options)
+    experts = experts.fitted_to(design, y, np.ones(n_rows), UNIT)
+    params = experts.init_params(3, 3)
+    coef = params.coef + np.array([0.0, 1.0, -3.0])[:, None, None] * [0.0, 0.0, 1.0]
+    return experts, design, y, weight, params._replace(coef=coef)
+
+
+def whole_step(experts, design, y, weight, params):
+    factor = experts.factorize(experts.hessian(params, design, y, weight))
+    return experts.m_step(experts.statistics(params, design, y, weight), factor, params, 1.0)
+
+
+@pytest.mark.parametrize("name", LIMITED)
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_linear_predictors_change_by_the_largest_step_at_most(name, is_shared):
+    """In the root mean square over the rows of an expert, by the information that they have."""
+    options = {"shared_columns": (0,)} if is_shared else {}
+    experts, design, y, weight, params = far_from_the_optimum(name, **options)
+    family = experts.families[0]
+    change = whole_step(experts, design, y, weight, params).coef - params.coef
+    theta = np.moveaxis(params.log_dispersion, -1, 0)[..., None]
+    information = family.predictor_information(params.coef @ design.T, theta)[:, 0] * weight
+    moved = (change @ design.T)[:, 0]
+    length = np.sqrt((information * moved**2).sum(axis=1) / information.sum(axis=1))
+    assert_allclose(length.max(), family.max_step)
+    assert (length > 0.0).all()
+    if is_shared:
+        assert np.ptp(change[..., 0]) < 1e-12
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if example(name).dispersions])
+def test_log_dispersions_change_by_the_largest_step_at_most(name):
+    experts, design, y, weight, params = far_from_the_optimum(name, dispersion_prior=0.0)
+    bounds = np.array(experts.families[0].log_dispersion_bounds)
+    low, high = experts._log_dispersion_bounds(3)
+    for start in (0.05, 0.5, 0.95):
+        at = low + start * (high - low)
+        at = params._replace(log_dispersion=at, coef=experts.init_params(3, 3).coef)
+        change = whole_step(experts, design, y, weight, at).log_dispersion - at.log_dispersion
+        longest = np.abs(change).max()
+        assert longest <= MAX_DISPERSION_STEP * (1.0 + 1e-12)
+        assert longest > 0.0
+    assert len(bounds) == change.shape[-1]
+
+
+# --- functions below, once more -----------------------------------------------------------------
+
+
+def test_dropped_features_have_no_slopes_and_are_not_counted():
+    coef = np.arange(24.0).reshape(2, 3, 4) + 1.0
+    alpha = (1.0, DROPPED, 2.0)
+    found = without_dropped(coef, alpha)
+    assert_array_equal(found[..., 1], 0.0)
+    assert_array_equal(found[..., [0, 2, 3]], coef[..., [0, 2, 3]])
+    assert n_kept(alpha, 4) == 3
+    below = (1.0, np.nextafter(DROPPED, 0.0), 2.0)
+    for kept in (below, 1.0, DROPPED, ()):
+        columns = coef[..., -1:] if kept == () else coef
+        assert_array_equal(without_dropped(columns, kept), columns)
+        assert n_kept(kept, columns.shape[-1]) == columns.shape[-1]
+    assert_allclose(slope_penalty(2.0, coef), np.square(coef[..., :-1]).sum())
+    squares = np.square(coef[..., :-1]).sum(axis=(0, 1))
+    assert_allclose(slope_penalty((1.0, 2.0, 3.0), coef), 0.5 * squares @ [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_posterior_variances_exist_where_columns_are_zero(rank):
+    """Those of the other columns are the inverse; those of zero columns are large."""
+    rng = np.random.default_rng(0)
+    root, coef = rng.normal(size=(rank, 9)), rng.normal(size=(1, 1, 4))
+    hessian = np.zeros((4, 4))
+    hessian[4 - rank :, 4 - rank :] = root @ root.T
+    slopes = ridge_slopes(hessian[None], np.zeros(4), coef, 3.0 * coef)
+    assert_array_equal(slopes.values, coef[0, :, :-1])
+    assert_array_equal(slopes.gradient, 3.0 * coef[0, :, :-1])
+    assert slopes.weight == 1.0
+    found, zero = slopes.covariances[0], np.arange(3) < 4 - rank
+    expected = np.linalg.inv(root @ root.T)[:-1, :-1]
+    assert_allclose(found[np.ix_(~zero, ~zero)], expected, rtol=1e-8)
+    largest = np.linalg.eigvalsh(root @ root.T)[-1]
+    assert_allclose(np.diag(found)[zero], 1.0 / (PIVOT_TOL**2 * largest))
+    assert_allclose(found[np.ix_(zero, ~zero)], 0.0, atol=1e-6)
+
+
+def test_posterior_variances_without_information_are_finite():
+    coef = np.random.default_rng(0).normal(size=(1, 1, 4))
+    nothing = ridge_slopes(np.zeros((1, 4, 4)), np.zeros(4), coef, coef)
+    assert np.isfinite(nothing.covariances).all()
+    assert (np.diagonal(nothing.covariances, axis1=1, axis2=2) > 1e100).all()
+
+
+@pytest.mark.parametrize("q", [1e-9, 0.05, 0.5])
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_lower_quantiles_are_reached_with_their_probability(q, unit):
+    """Components of weight zero may be anywhere."""
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(4), size=200).T
+    weights[0, ::2] = 0.0
+    weights /= weights.sum(axis=0)
+    means, stds = rng.normal(scale=5.0, size=(4, 200)), np.exp(rng.uniform(-3, 2, size=(4, 200)))
+    means[0, ::2] = rng.choice([-1e6, 1e6], size=100)
+    found = lower_quantile(weights, unit * means, unit * stds, q) / unit
+    probability = (weights * stats.norm.cdf(found, means, stds)).sum(axis=0)
+    assert_allclose(probability, q, rtol=1e-7)
+
+
+def test_mean_distances_are_those_of_folded_normals():
+    rng = np.random.default_rng(0)
+    shift, std = rng.normal(scale=3.0, size=50), rng.uniform(0.2, 4.0, size=50)
+    expected = stats.foldnorm(np.abs(shift) / std, scale=std).mean()
+    assert_allclose(mean_distance(shift, std), expected)
+    assert_allclose(mean_distance(0.0, std), std * np.sqrt(2.0 / np.pi))
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 3, 5, 7])
+def test_probabilities_of_the_kept_components_sum_to_one(top_k):
+    logs = np.random.default_rng(0).normal(size=(5, 40))
+    logs -= special.logsumexp(logs, axis=0)
+    found = normalised_top_k(logs, top_k)
+    assert_allclose(np.exp(found).sum(axis=0), 1.0)
+    n_kept_of_row = np.isfinite(found).sum(axis=0)
+    assert_array_equal(n_kept_of_row, min(top_k or 5, 5))
+    # Those that are kept are the largest, in the same ratios.
+    for one, own in zip(logs.T, found.T, strict=True):
+        kept = np.isfinite(own)
+        assert one[kept].min() > one[~kept].max(initial=-np.inf)
+        assert_allclose(np.ptp(own[kept] - one[kept]), 0.0, atol=1e-12)
+
+
+def test_rescaled_coefficients_leave_out_columns_that_were_constant():
+    rng = np.random.default_rng(0)
+    slope, shift = np.array([0.5, 0.0, 3.0]), np.array([0.3, 1.2, -2.0])
+    x_map = np.diag([*slope, 1.0])
+    x_map[:-1, -1] = shift
+    design = np.column_stack([rng.normal(size=(20, 3)), np.ones(20)])
+    design[:, 1] = 0.0  # a constant column is standardised to zero
+    coef = rng.normal(size=(2, 3, 4))
+    found = rescale_coefficients(coef, x_map)
+    assert_allclose(found @ (design @ x_map.T).T, coef @ design.T)
+    assert_array_equal(found[..., 1], 0.0)
+
+
+# --- lists of families --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", FAMILIES)
+@pytest.mark.parametrize("second", FAMILIES)
+def test_a_list_is_what_its_families_have_in_common(first, second):
+    families = (example(first), example(second))
+    experts = GeneralizedLinearExperts(families)
+    with_predictor = [family for family in families if family.link]
+    links = {family.link for family in with_predictor}
+    assert experts.link == (links.copy().pop() if len(links) == 1 else "")
+    assert experts.takes_offset == (links == {"log"})
+    all_standardised = all(family.standardizes_target for family in with_predictor)
+    assert experts.standardizes_target == (
+        bool(with_predictor) and all_standardised and "zero" not in (first, second)
+    )
+    assert experts.can_separate == all(family.is_count for family in families)
+    assert bool(experts.estimated_options) == any(family.has_scale for family in families)
+    both = dict.fromkeys(family.support for family in families)
+    assert experts.support == " or ".join(both)
+    assert experts.limitation(SupportsReordering) != ""
+    assert (experts.limitation(SupportsONNX) != "") == ("logit" in links)
+    for k, family in enumerate([*families, *families]):  # as in an average of two starts
+        assert experts.has_predictor(k) == bool(family.link)
+        assert experts.has_ratios(k) == (family.link in ("log", "logit"))
+        assert experts.dispersions_of(k) == family.dispersions
+    named = [dispersion for family in families for dispersion in family.dispersions]
+    assert list(experts.dispersions) == list(dict.fromkeys(named))
+    y = np.array([[0.0, 1.0, 2.0, 1.5, 200.0, -1.0]])
+    assert experts.option_for_parts == (
+        families[0].option_for_parts or families[1].option_for_parts
+    )
+    assert experts.obstacle(y) == (families[0].obstacle(y) or families[1].obstacle(y))
+    expected = np.any([family.in_support(y)[0] for family in families], axis=0)
+    assert_array_equal(experts.in_support(y), expected)
+    working = (with_predictor or list(families))[0].working_target(y)
+    if any(family.has_outliers for family in families):
+        working = without_outliers(working)
+    assert_allclose(experts.working_target(y), working)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_single_family_has_no_limits_of_a_list(name):
+    experts = GeneralizedLinearExperts((example(name),))
+    assert experts.limitation(SupportsReordering) == ""
+    assert experts.dispersions == example(name).dispersions
+    assert experts.n_cells(4) == 4
+    y = np.array([[0.0, 1.0, 2.0, 1.5, -1.0]])
+    assert_array_equal(experts.restrict(np.full((3, 5), 0.2), y), 0.2)

@@ -30,7 +30,7 @@ from skmoe._numerics.multinomial import (
     softmax_newton_step,
     to_contrasts,
 )
-from skmoe._numerics.probability import log_normalise, log_softmax
+from skmoe._numerics.probability import FEW_CLASSES, log_normalise, log_softmax
 
 RNG = np.random.default_rng(0)
 DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
@@ -300,6 +300,32 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse(rng):
 
     assert_allclose(solve(1e-12), np.linalg.solve(matrices, right[..., None])[..., 0])
     assert (value(solve(0.9)) <= value(start) + 1e-12).all()
+
+
+@pytest.mark.parametrize("n_free", [0, 1, 4])
+def test_conjugate_gradients_begin_wherever_they_are_told(n_free, rng):
+    """Also where some coordinates of the start are zero, and some have no curvature."""
+    root = rng.normal(size=(5, 9))
+    matrix = np.zeros((6, 6))
+    matrix[:5, :5] = root @ root.T
+    right, start = np.append(rng.normal(size=5), 0.0), np.zeros(6)
+    start[:n_free] = rng.normal(size=n_free)
+    found = conjugate_gradients(
+        partial(np.matmul, matrix), right, start, np.diag(matrix), axes=(-1,), tol=1e-10
+    )
+    assert_allclose(found[:5], np.linalg.solve(matrix[:5, :5], right[:5]), rtol=1e-7)
+    assert found[5] == 0.0
+    assert start[n_free:].tolist() == [0.0] * (6 - n_free)  # the start is left as it is
+
+
+def test_pairs_of_more_than_a_few_classes_only_are_left_out(monkeypatch, rng):
+    """Where Hessians of several models are of many classes; those of one model have all pairs."""
+    for n_classes, is_exact in ((FEW_CLASSES, True), (FEW_CLASSES + 1, False)):
+        probs, _ = many_classes(rng, n_classes)
+        exact = exact_hessian(probs, monkeypatch)
+        several = softmax_hessian(DESIGN, np.stack([WEIGHT] * 2), np.stack([probs] * 2))
+        assert np.allclose(several, exact, rtol=SINGLE, atol=SINGLE) == is_exact
+        assert_allclose(softmax_hessian(DESIGN, WEIGHT, probs), exact, rtol=SINGLE, atol=SINGLE)
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -652,3 +652,30 @@ def test_a_single_family_has_no_limits_of_a_list(name):
     assert experts.n_cells(4) == 4
     y = np.array([[0.0, 1.0, 2.0, 1.5, -1.0]])
     assert_array_equal(experts.restrict(np.full((3, 5), 0.2), y), 0.2)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if example(name).dispersions])
+def test_a_dispersion_is_known_at_either_of_its_bounds(name, n_outputs):
+    """Of one output of one expert; only scales at their lower bound are reported."""
+    family, rng = example(name), np.random.default_rng(0)
+    if name == "ordinal" and n_outputs > 1:
+        return
+    y = np.concatenate([target(family, rng) for _ in range(n_outputs)])
+    options = {"noise_variance": (1.0,) * n_outputs, "variance_floor": (1e-4,) * n_outputs}
+    experts = GeneralizedLinearExperts((family,), alpha=0.3, **options)
+    experts = experts.fitted_to(np.ones((N_ROWS, 1)), y, np.ones(N_ROWS), UNIT)
+    params = experts.init_params(3, 2)
+    n_coefficients, n_dispersions = 2 * n_outputs, len(family.dispersions)
+    assert not experts.at_bound(params).any()
+    for t in range(n_dispersions):
+        for end in (-100.0, 100.0):
+            values = params.log_dispersion.copy()
+            values[1, -1, t] = end
+            moved = experts.project(params._replace(log_dispersion=values))
+            assert np.isfinite(moved.log_dispersion).all()
+            expected = np.zeros((3, n_coefficients + n_outputs * n_dispersions), dtype=bool)
+            expected[1, n_coefficients + t * n_outputs + n_outputs - 1] = True
+            assert_array_equal(experts.at_bound(moved), expected)
+            is_reported = family.has_scale and t == 0 and end < 0.0
+            assert_array_equal(experts.dispersion_at_bound(moved), [False, is_reported, False])

@@ -15,6 +15,7 @@ from skmoe._numerics.evidence import n_determined_slopes, softmax_slopes
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     factorize_ridge,
+    gram_product,
     linear_predictor,
     ridge_diagonal,
     ridge_newton_step,
@@ -62,6 +63,43 @@ def test_grams_of_few_rows_are_those_of_all(monkeypatch):
     weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
     grams = weighted_grams(DESIGN, weights)
     assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
+
+
+PATHS = {
+    "as it is": {},
+    "symmetric products": {"MAX_SMALL_PRODUCT": 0},
+    "rows without weight left out": {"SPARSE_WEIGHTS_FACTOR": 0, "SPARSE_WEIGHTS_COLUMNS": 0},
+    "dense forms": {"MAX_SPARSE_DENSITY": 0.0},
+    "sparse forms": {"MAX_SPARSE_DENSITY": 1.0},
+    "not formed": {"MAX_DENSE_GRAM": 0},
+}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("zeros", [0.0, 0.4, 0.9])
+@pytest.mark.parametrize("n_weights", [1, 2, 7])
+@pytest.mark.parametrize("path", PATHS)
+def test_gram_matrices_are_plain_sums_whatever_way_they_are_computed(
+    path, n_weights, zeros, make, monkeypatch, rng
+):
+    for name, value in PATHS[path].items():
+        monkeypatch.setattr(f"skmoe._numerics.linalg.{name}", value)
+    design = np.where(rng.uniform(size=DESIGN.shape) < 0.3, 0.0, DESIGN)
+    weights = rng.uniform(0.1, 3.0, size=(n_weights, 60))
+    weights[rng.uniform(size=weights.shape) < zeros] = 0.0
+    expected = np.einsum("kn,nd,ne->kde", weights, design, design)
+    assert_allclose(weighted_gram(make(design), weights[0]), expected[0], rtol=1e-9, atol=1e-12)
+    found = weighted_grams(make(design), weights)
+    coef = rng.normal(size=(n_weights, 3, 4))
+    products = np.einsum("kde,kme->kmd", expected, coef)
+    assert_allclose(gram_product(found, coef), products, rtol=1e-9, atol=1e-9)
+    assert found.shape == expected.shape
+    if path == "not formed":
+        assert_allclose(found.diagonal(), np.einsum("kdd->kd", expected))
+    else:
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    system = factorize_ridge(found, ridge_diagonal(2.0, 4))
+    assert_allclose(system.weight, expected[:, -1, -1])
 
 
 @pytest.mark.parametrize("density", [0.05, 0.5])  # below and above that of dense sums

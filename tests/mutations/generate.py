@@ -637,6 +637,42 @@ EQUIVALENT = [
         ("2.0",),
         "the density outside the support is replaced",
     ),
+    (
+        "experts/_generalized_linear/_params.py",
+        "return y if possible.all() else np.where(possible, y, 1.0)",
+        ("False",),
+        "where all values are possible none is replaced",
+    ),
+    (
+        "families/_counts.py",
+        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
+        ("False",),
+        "where all values are possible none is replaced",
+    ),
+    (
+        "families/_ordinal.py",
+        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
+        ("False",),
+        "where all values are possible none is replaced",
+    ),
+    (
+        "families/_counts.py",
+        "if len(y) == 1:",
+        ("False",),
+        "both ways take the same entries of the table",
+    ),
+    (
+        "experts/_generalized_linear/_densities.py",
+        "if np.isfinite(family.max_predictor):",
+        ("True",),
+        "an infinite bound bounds nothing",
+    ),
+    (
+        "experts/_generalized_linear/_em_steps.py",
+        "if not len(theta):",
+        ("False",),
+        "a family without dispersions has no sums of them",
+    ),
 ]
 
 

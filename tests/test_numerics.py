@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 
 from skmoe._mixture.acceleration import squarem_step
 from skmoe._mixture.model import predictive_posterior
-from skmoe._numerics.evidence import n_determined_slopes, softmax_slopes
+from skmoe._numerics.evidence import n_determined_slopes, ridge_slopes, softmax_slopes
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     factorize_ridge,
@@ -354,6 +354,46 @@ def test_conjugate_gradients_begin_wherever_they_are_told(n_free, rng):
     assert_allclose(found[:5], np.linalg.solve(matrix[:5, :5], right[:5]), rtol=1e-7)
     assert found[5] == 0.0
     assert start[n_free:].tolist() == [0.0] * (6 - n_free)  # the start is left as it is
+
+
+@pytest.mark.parametrize("n_classes", [2, FEW_CLASSES, FEW_CLASSES + 2])
+@pytest.mark.parametrize("n_models", [None, 1, 3])
+def test_hessians_of_sparse_designs_are_exact(n_classes, n_models, monkeypatch, rng):
+    """For any number of classes and models, and rows without weight."""
+    shape = () if n_models is None else (n_models,)
+    logits, weight = rng.normal(size=(*shape, n_classes, 60)), rng.uniform(size=(*shape, 60))
+    weight[..., ::3] = 0.0
+    probs = np.exp(log_softmax(logits, axis=-2))
+    diagonal = np.eye(n_classes)[:, :, None] * probs[..., None, :, :]
+    kernel = diagonal - probs[..., :, None, :] * probs[..., None, :, :]
+    design = np.where(rng.uniform(size=DESIGN.shape) < 0.5, 0.0, DESIGN)
+    expected = np.einsum("...n,...abn,nd,ne->...abde", weight, kernel, design, design)
+    found = softmax_hessian(sparse.csr_array(design), weight, probs)
+    assert_allclose(found, expected, rtol=SINGLE, atol=SINGLE)
+
+
+def test_slopes_of_matrices_that_are_not_formed_have_the_variances_of_their_diagonals(
+    monkeypatch, rng
+):
+    """They are exact where columns are orthogonal."""
+    design = np.linalg.qr(rng.normal(size=(60, 4)))[0]
+    weights, ridge = np.array([0.5, 2.0])[:, None] * np.ones(60), ridge_diagonal(0.7, 4)
+    coef, gradient = rng.normal(size=(2, 2, 3, 4))
+    formed = ridge_slopes(weighted_grams(design, weights), ridge, coef, gradient)
+    monkeypatch.setattr("skmoe._numerics.linalg.MAX_DENSE_GRAM", 0)
+    found = ridge_slopes(weighted_grams(design, weights), ridge, coef, gradient)
+    for one, other in zip(found, formed, strict=True):
+        assert_allclose(one, other, atol=1e-12)
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    probs, basis = many_classes(rng, 3)
+    coef, gradient = rng.normal(size=(2, 3, 4))
+    slopes = softmax_slopes(softmax_hessian(DESIGN, WEIGHT, probs), basis, 0.7, coef, gradient)
+    assert_allclose(slopes.values, to_contrasts(coef, basis)[:, :-1])
+    assert_allclose(slopes.gradient, (basis.T @ gradient)[:, :-1])
+    for j in range(2):
+        curvature = (basis[:, j] ** 2 @ (probs * (1.0 - probs)) * WEIGHT) @ DESIGN**2
+        expected = 1.0 / (curvature + ridge)[:-1]
+        assert_allclose(slopes.covariances[j], np.diag(expected))
 
 
 def test_pairs_of_more_than_a_few_classes_only_are_left_out(monkeypatch, rng):

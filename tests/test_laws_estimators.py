@@ -27,7 +27,6 @@ from skmoe.experts._variance_prior import estimate_noise_variance
 from skmoe.families import FAMILIES
 
 N_ROWS, N_EXPERTS = 60, 3
-RNG = np.random.default_rng(0)
 FOLD = np.arange(N_ROWS) % 3
 WITH_MEANS = [name for name, family in FAMILIES.items() if family.link and example(name).takes_mean]
 
@@ -299,8 +298,9 @@ def test_densities_stay_finite_at_means_beyond_any_bound(name):
 @pytest.mark.parametrize("name", WITH_MEANS)
 def test_shared_dispersions_count_and_are_penalised_once(name, shared, n_outputs):
     family = example(name)
-    X = RNG.normal(size=(N_ROWS, 2))
-    y = np.concatenate([family.example_target(RNG, N_ROWS) for _ in range(n_outputs)])
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 2))
+    y = np.concatenate([family.example_target(rng, N_ROWS) for _ in range(n_outputs)])
     options = options_of_two_outputs(
         variance_floor=(1e-3,) * n_outputs,
         noise_variance=(1.0,) * n_outputs,
@@ -350,7 +350,8 @@ def test_noise_of_estimators_is_reported_in_units_of_y(n_outputs, shared):
         noise_variance=(1.0,) * n_outputs,
         variance_floor=(0.5,) * n_outputs,
     )
-    model = Ridge().fit(RNG.normal(size=(20, 2)), RNG.normal(size=(20, n_outputs)))
+    rng = np.random.default_rng(0)
+    model = Ridge().fit(rng.normal(size=(20, 2)), rng.normal(size=(20, n_outputs)))
     variance = np.full((N_EXPERTS, n_outputs), 0.9)
     variance[1 if not shared else slice(None), -1] = 0.5
     params = EstimatorParams(((model,),) * N_EXPERTS, np.log(variance), None, None, None)

@@ -308,12 +308,6 @@ EQUIVALENT = [
         "the end of an axis is a matter of looks",
     ),
     (
-        "families/_counts.py",
-        "float(np.log(1e-6)), float(np.log(1e3))",
-        ("2e-06",),
-        "both are nearly the Poisson distribution",
-    ),
-    (
         "_numerics/quadrature.py",
         "legvander(SUM_NODES, SUM_ORDER - 1)",
         ("0",),

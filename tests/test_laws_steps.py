@@ -354,6 +354,26 @@ def test_residuals_of_an_expert_keep_a_tenth_of_their_freedom(monkeypatch):
     assert expected[1] == evidence.MIN_FREEDOM * rows[1]
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("n_columns", [1, 4])
+def test_an_expert_without_rows_tells_nothing_about_the_noise(n_columns, alpha):
+    """Also without a penalty, and without features."""
+    design, resp = DESIGN[:, -n_columns:], np.array([[0.6], [0.4], [0.0]]) * WEIGHT
+    found = []
+    for own in (resp, resp[:2]):
+        experts = LinearExperts(alpha=alpha, dispersion_prior=4.0)
+        params = experts.init_params(len(own), n_columns)
+        hessian = experts.hessian(params, design, ROWS.y, own)
+        statistics = experts.statistics(params, design, ROWS.y, own)
+        at = evidence.PartStatistics(params, statistics, hessian)
+        with np.errstate(all="raise", under="ignore"):
+            other = evidence._with_found(experts, experts, PenaltySearch("", True), at)
+        found.append([other.dispersion_prior, *other.noise_variance])
+    assert np.isfinite(found).all()
+    if alpha > 0.0:
+        assert_allclose(found[0], found[1], rtol=0.2)
+
+
 # --- streams ------------------------------------------------------------------------------------
 
 

@@ -667,6 +667,12 @@ EQUIVALENT = [
         ("False",),
         "a family without dispersions has no sums of them",
     ),
+    (
+        "experts/_generalized_linear/_prior.py",
+        "log_dispersion = np.zeros((*shape, self._n_dispersions))",
+        ("ones",),
+        "log dispersions that an expert does not have are projected to zero",
+    ),
 ]
 
 

@@ -31,7 +31,7 @@ from skmoe.experts._generalized_linear._densities import (
     without_outliers,
 )
 from skmoe.experts._generalized_linear._em_steps import MAX_DISPERSION_STEP
-from skmoe.families import FAMILIES, Ordinal, StudentT, Uniform
+from skmoe.families import FAMILIES, Ordinal, Poisson, StudentT, Uniform
 from skmoe.families._normal import log_of_positive
 from skmoe.families._ordinal import MAX_VALUES
 from skmoe.protocols import SupportsONNX, SupportsReordering
@@ -679,3 +679,43 @@ def test_a_dispersion_is_known_at_either_of_its_bounds(name, n_outputs):
             assert_array_equal(experts.at_bound(moved), expected)
             is_reported = family.has_scale and t == 0 and end < 0.0
             assert_array_equal(experts.dispersion_at_bound(moved), [False, is_reported, False])
+
+
+@pytest.mark.parametrize("shared", [(), (0,), (0, 1)])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("name", ["poisson", "gamma", "student_t"])
+def test_steps_know_the_slope_of_the_penalty(name, n_outputs, shared):
+    """In the units of the scale, for any number of outputs and shared slopes."""
+    family, rng = example(name), np.random.default_rng(0)
+    y = np.concatenate([target(family, rng) for _ in range(n_outputs)])
+    design = np.column_stack([rng.normal(size=(N_ROWS, 2)), np.ones(N_ROWS)])
+    options = {"noise_variance": (1.0,) * n_outputs, "variance_floor": (1e-4,) * n_outputs}
+    experts = GeneralizedLinearExperts((family,), alpha=0.7, shared_columns=shared, **options)
+    experts = experts.fitted_to(design, y, np.ones(N_ROWS), UNIT)
+    params, resp = experts.init_params(3, 3), rng.dirichlet(np.ones(3), size=N_ROWS).T
+    params = params._replace(coef=rng.normal(size=params.coef.shape))
+    factor = experts.factorize(experts.hessian(params, design, y, resp))
+    scale = np.exp(params.log_dispersion[..., 0]) if family.has_scale else np.ones((3, n_outputs))
+    for index in np.ndindex(params.coef.shape):
+        sides = []
+        for sign in (1.0, -1.0):
+            coef = params.coef.copy()
+            coef[index] += sign * 1e-5
+            sides.append(experts.penalty(params._replace(coef=coef)))
+        slope = scale[index[:2]] * (sides[0] - sides[1]) / 2e-5
+        assert_allclose(factor.ridge[index[2]] * params.coef[index], slope, rtol=1e-5, atol=1e-7)
+
+
+def test_a_family_of_your_own_is_fitted_with_the_weights_of_the_rows():
+    seen = []
+
+    class Own(Poisson):
+        def fitted_to(self, y, weight, scaling):
+            seen.append((y, weight, scaling))
+            return self
+
+    y, weight = np.ones((1, N_ROWS)), np.random.default_rng(0).uniform(0.5, 2.0, size=N_ROWS)
+    GeneralizedLinearExperts((Own(),)).fitted_to(np.ones((N_ROWS, 1)), y, weight, UNIT)
+    assert_array_equal(seen[0][0], y)
+    assert_array_equal(seen[0][1], weight)
+    assert seen[0][2] is UNIT

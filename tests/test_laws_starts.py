@@ -22,6 +22,7 @@ from skmoe._mixture.initialization import (
     linear_tree,
     make_init_data,
     random_partition,
+    tree,
     weighted_quantiles,
 )
 from skmoe._mixture.multistart import StartJob
@@ -234,6 +235,52 @@ def test_random_cells_of_ties_are_separated_or_left():
         assert len(set(labels[:15])) == 1  # equal rows are never apart
         assert labels[15] != labels[0]
         assert labels.max() == 1
+
+
+@pytest.mark.parametrize("n_experts", [2, 3, 5])
+def test_a_leaf_has_a_quarter_of_an_even_share_of_the_weight(n_experts):
+    """Rows far from the others are a leaf of their own if they have so much weight."""
+    even = 1.0 / n_experts
+    X = np.linspace(0.0, 1.0, 200)[:, None]
+    is_far = np.arange(200) >= 190
+    Y = np.where(is_far, 50.0, X[:, 0])[None]
+    for share, is_leaf in ((0.2 * even, False), (0.3 * even, True), (0.45 * even, True)):
+        weight = np.where(is_far, share / 10, (1.0 - share) / 190)
+        labels = tree(X, Y, weight, n_experts, np.random.default_rng(0))
+        assert set(labels) == set(range(n_experts))
+        assert np.bincount(labels, weight).min() >= 0.25 * even - 1e-12
+        assert ((labels == labels[-1]) == is_far).all() == is_leaf
+
+
+@pytest.mark.parametrize("n_features", [0, 1, 4])
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_targets_weigh_as_much_as_features_in_distances(n_features, n_targets):
+    """Or as one feature, where there is none."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(90, n_features)), rng.normal(size=(n_targets, 90))
+    Y = (Y - Y.mean(axis=1, keepdims=True)) / Y.std(axis=1, keepdims=True)
+    found = initialization._scaled_targets(X, Y)
+    assert found.shape == (90, n_targets)
+    assert_allclose(found.var(axis=0).sum(), max(n_features, 1))
+    assert_allclose(np.abs(np.corrcoef(found[:, 0], Y[0])[0, 1]), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kmeans_goes_on_from_the_means_of_random_cells(seed):
+    X, Y, weight = table(2, 2, seed)
+    Y = (Y - Y.mean(axis=1, keepdims=True)) / Y.std(axis=1, keepdims=True)
+    points = np.column_stack([X, initialization._scaled_targets(X, Y)])
+    cells = random_partition(X, Y, weight, 4, np.random.default_rng(seed))
+    centers = np.array(
+        [np.average(points[cells == k], axis=0, weights=weight[cells == k]) for k in range(4)]
+    )
+    for _ in range(200):  # the algorithm of Lloyd
+        labels = np.square(points[:, None] - centers).sum(axis=2).argmin(axis=1)
+        centers = np.array(
+            [np.average(points[labels == k], axis=0, weights=weight[labels == k]) for k in range(4)]
+        )
+    found = kmeans(X, Y, weight, 4, np.random.default_rng(seed))
+    assert (found == labels).mean() > 0.98  # it does not go on until nothing changes
 
 
 def test_weighted_quantiles_reach_their_level():

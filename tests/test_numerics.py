@@ -11,10 +11,11 @@ from sklearn.linear_model import Ridge
 
 from skmoe._mixture.acceleration import squarem_step
 from skmoe._mixture.model import predictive_posterior
-from skmoe._numerics.evidence import n_determined_slopes, softmax_slopes
+from skmoe._numerics.evidence import n_determined_slopes, ridge_slopes, softmax_slopes
 from skmoe._numerics.linalg import (
     conjugate_gradients,
     factorize_ridge,
+    gram_product,
     linear_predictor,
     ridge_diagonal,
     ridge_newton_step,
@@ -30,7 +31,7 @@ from skmoe._numerics.multinomial import (
     softmax_newton_step,
     to_contrasts,
 )
-from skmoe._numerics.probability import log_normalise, log_softmax
+from skmoe._numerics.probability import FEW_CLASSES, log_normalise, log_softmax
 
 RNG = np.random.default_rng(0)
 DESIGN = np.column_stack([RNG.normal(size=(60, 3)), np.ones(60)])
@@ -62,6 +63,43 @@ def test_grams_of_few_rows_are_those_of_all(monkeypatch):
     weights[np.arange(60) % 19, np.arange(60)] = WEIGHT  # the last weight has no row
     grams = weighted_grams(DESIGN, weights)
     assert_allclose(grams, [(DESIGN.T * weight) @ DESIGN for weight in weights], atol=1e-12)
+
+
+PATHS = {
+    "as it is": {},
+    "symmetric products": {"MAX_SMALL_PRODUCT": 0},
+    "rows without weight left out": {"SPARSE_WEIGHTS_FACTOR": 0, "SPARSE_WEIGHTS_COLUMNS": 0},
+    "dense forms": {"MAX_SPARSE_DENSITY": 0.0},
+    "sparse forms": {"MAX_SPARSE_DENSITY": 1.0},
+    "not formed": {"MAX_DENSE_GRAM": 0},
+}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("zeros", [0.0, 0.4, 0.9])
+@pytest.mark.parametrize("n_weights", [1, 2, 7])
+@pytest.mark.parametrize("path", PATHS)
+def test_gram_matrices_are_plain_sums_whatever_way_they_are_computed(
+    path, n_weights, zeros, make, monkeypatch, rng
+):
+    for name, value in PATHS[path].items():
+        monkeypatch.setattr(f"skmoe._numerics.linalg.{name}", value)
+    design = np.where(rng.uniform(size=DESIGN.shape) < 0.3, 0.0, DESIGN)
+    weights = rng.uniform(0.1, 3.0, size=(n_weights, 60))
+    weights[rng.uniform(size=weights.shape) < zeros] = 0.0
+    expected = np.einsum("kn,nd,ne->kde", weights, design, design)
+    assert_allclose(weighted_gram(make(design), weights[0]), expected[0], rtol=1e-9, atol=1e-12)
+    found = weighted_grams(make(design), weights)
+    coef = rng.normal(size=(n_weights, 3, 4))
+    products = np.einsum("kde,kme->kmd", expected, coef)
+    assert_allclose(gram_product(found, coef), products, rtol=1e-9, atol=1e-9)
+    assert found.shape == expected.shape
+    if path == "not formed":
+        assert_allclose(found.diagonal(), np.einsum("kdd->kd", expected))
+    else:
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    system = factorize_ridge(found, ridge_diagonal(2.0, 4))
+    assert_allclose(system.weight, expected[:, -1, -1])
 
 
 @pytest.mark.parametrize("density", [0.05, 0.5])  # below and above that of dense sums
@@ -300,6 +338,72 @@ def test_conjugate_gradients_solve_each_system_and_never_get_worse(rng):
 
     assert_allclose(solve(1e-12), np.linalg.solve(matrices, right[..., None])[..., 0])
     assert (value(solve(0.9)) <= value(start) + 1e-12).all()
+
+
+@pytest.mark.parametrize("n_free", [0, 1, 4])
+def test_conjugate_gradients_begin_wherever_they_are_told(n_free, rng):
+    """Also where some coordinates of the start are zero, and some have no curvature."""
+    root = rng.normal(size=(5, 9))
+    matrix = np.zeros((6, 6))
+    matrix[:5, :5] = root @ root.T
+    right, start = np.append(rng.normal(size=5), 0.0), np.zeros(6)
+    start[:n_free] = rng.normal(size=n_free)
+    found = conjugate_gradients(
+        partial(np.matmul, matrix), right, start, np.diag(matrix), axes=(-1,), tol=1e-10
+    )
+    assert_allclose(found[:5], np.linalg.solve(matrix[:5, :5], right[:5]), rtol=1e-7)
+    assert found[5] == 0.0
+    assert start[n_free:].tolist() == [0.0] * (6 - n_free)  # the start is left as it is
+
+
+@pytest.mark.parametrize("n_classes", [2, FEW_CLASSES, FEW_CLASSES + 2])
+@pytest.mark.parametrize("n_models", [None, 1, 3])
+def test_hessians_of_sparse_designs_are_exact(n_classes, n_models, monkeypatch, rng):
+    """For any number of classes and models, and rows without weight."""
+    shape = () if n_models is None else (n_models,)
+    logits, weight = rng.normal(size=(*shape, n_classes, 60)), rng.uniform(size=(*shape, 60))
+    weight[..., ::3] = 0.0
+    probs = np.exp(log_softmax(logits, axis=-2))
+    diagonal = np.eye(n_classes)[:, :, None] * probs[..., None, :, :]
+    kernel = diagonal - probs[..., :, None, :] * probs[..., None, :, :]
+    design = np.where(rng.uniform(size=DESIGN.shape) < 0.5, 0.0, DESIGN)
+    expected = np.einsum("...n,...abn,nd,ne->...abde", weight, kernel, design, design)
+    found = softmax_hessian(sparse.csr_array(design), weight, probs)
+    assert_allclose(found, expected, rtol=SINGLE, atol=SINGLE)
+
+
+def test_slopes_of_matrices_that_are_not_formed_have_the_variances_of_their_diagonals(
+    monkeypatch, rng
+):
+    """They are exact where columns are orthogonal."""
+    design = np.linalg.qr(rng.normal(size=(60, 4)))[0]
+    weights, ridge = np.array([0.5, 2.0])[:, None] * np.ones(60), ridge_diagonal(0.7, 4)
+    coef, gradient = rng.normal(size=(2, 2, 3, 4))
+    formed = ridge_slopes(weighted_grams(design, weights), ridge, coef, gradient)
+    monkeypatch.setattr("skmoe._numerics.linalg.MAX_DENSE_GRAM", 0)
+    found = ridge_slopes(weighted_grams(design, weights), ridge, coef, gradient)
+    for one, other in zip(found, formed, strict=True):
+        assert_allclose(one, other, atol=1e-12)
+    monkeypatch.setattr("skmoe._numerics.multinomial.MAX_DENSE_HESSIAN", 0)
+    probs, basis = many_classes(rng, 3)
+    coef, gradient = rng.normal(size=(2, 3, 4))
+    slopes = softmax_slopes(softmax_hessian(DESIGN, WEIGHT, probs), basis, 0.7, coef, gradient)
+    assert_allclose(slopes.values, to_contrasts(coef, basis)[:, :-1])
+    assert_allclose(slopes.gradient, (basis.T @ gradient)[:, :-1])
+    for j in range(2):
+        curvature = (basis[:, j] ** 2 @ (probs * (1.0 - probs)) * WEIGHT) @ DESIGN**2
+        expected = 1.0 / (curvature + ridge)[:-1]
+        assert_allclose(slopes.covariances[j], np.diag(expected))
+
+
+def test_pairs_of_more_than_a_few_classes_only_are_left_out(monkeypatch, rng):
+    """Where Hessians of several models are of many classes; those of one model have all pairs."""
+    for n_classes, is_exact in ((FEW_CLASSES, True), (FEW_CLASSES + 1, False)):
+        probs, _ = many_classes(rng, n_classes)
+        exact = exact_hessian(probs, monkeypatch)
+        several = softmax_hessian(DESIGN, np.stack([WEIGHT] * 2), np.stack([probs] * 2))
+        assert np.allclose(several, exact, rtol=SINGLE, atol=SINGLE) == is_exact
+        assert_allclose(softmax_hessian(DESIGN, WEIGHT, probs), exact, rtol=SINGLE, atol=SINGLE)
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -172,7 +172,7 @@ def rescaling(old: Standardization, new: Standardization) -> AffineMap:
     Columns that are constant under `old` have been standardised to zero, so that their slope is 0.
     """
     varies = np.isfinite(old.scale)
-    slope = np.where(varies, np.where(varies, old.scale, 0.0) / new.scale, 0.0)
+    slope = np.where(varies, old.scale, 0.0) / new.scale
     return AffineMap(slope, (old.center - new.center) / new.scale)
 
 

@@ -169,7 +169,7 @@ def _inverse(matrix: Array) -> Array:
         factor = linalg.cholesky(matrix, lower=True)
     except linalg.LinAlgError:
         values, vectors = np.linalg.eigh(matrix)
-        least = PIVOT_TOL**2 * max(values[-1], TINY)
+        least = max(PIVOT_TOL**2 * values[-1], TINY)  # whose inverse is finite
         return (vectors / np.maximum(values, least)) @ vectors.T
     return linalg.cho_solve((factor, True), np.eye(len(matrix)))
 

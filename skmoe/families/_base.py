@@ -13,6 +13,10 @@ from skmoe.protocols import Dispersion
 # Step of the central differences of gradients, which leave a relative error of about 1e-9.
 DIFFERENCE_STEP = 1e-5
 
+# Bounds of a log dispersion that multiplies the squared mean in the variance: from next to nothing
+# to a standard deviation of thirty times the mean.
+LOG_DISPERSION_BOUNDS = (float(np.log(1e-6)), float(np.log(1e3)))
+
 
 class Family(ABC):
     r"""A family of conditional distributions of y, given a linear predictor.

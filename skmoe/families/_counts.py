@@ -12,7 +12,7 @@ from scipy.special import digamma, gammaln, log_expit, polygamma
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NegativeBinomialComponents, PoissonComponents
-from skmoe.families._base import Family
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
 from skmoe.protocols import Dispersion
 
 
@@ -133,7 +133,7 @@ class NegativeBinomial(_CountFamily):
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
         """Bounds of the log dispersion; below the lower one the difference to Poisson is tiny."""
-        return ((float(np.log(1e-6)), float(np.log(1e3))),)
+        return (LOG_DISPERSION_BOUNDS,)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log probability."""

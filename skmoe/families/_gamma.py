@@ -10,7 +10,7 @@ from scipy.special import digamma, gammaln, polygamma
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import GammaComponents
-from skmoe.families._base import Family
+from skmoe.families._base import LOG_DISPERSION_BOUNDS, Family
 from skmoe.families._normal import log_of_positive
 from skmoe.protocols import Dispersion
 
@@ -54,7 +54,7 @@ class Gamma(Family):
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
         """Bounds of the log dispersion."""
-        return ((float(np.log(1e-6)), float(np.log(1e3))),)
+        return (LOG_DISPERSION_BOUNDS,)
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""
@@ -90,7 +90,7 @@ class Gamma(Family):
     ) -> tuple[list[Array], list[list[Array]]]:
         """By the log dispersion, minus that by the log shape."""
         shape = np.exp(-log_dispersion[0])
-        log_ratio = np.log(np.where(y > 0.0, y, 1.0)) - predictor
+        log_ratio = np.log(y) - predictor
         by_shape = 1.0 - log_dispersion[0] - digamma(shape) + log_ratio - np.exp(log_ratio)
         second = 1.0 / shape - polygamma(1, shape)
         return [-shape * by_shape], [[shape * by_shape + np.square(shape) * second]]

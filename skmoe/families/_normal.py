@@ -16,6 +16,9 @@ from skmoe.protocols import Dispersion
 # Bounds of the log variance of standardised or log values.
 LOG_VARIANCE_BOUNDS = (float(np.log(1e-6)), float(np.log(1e6)))
 
+# Largest log variance of logarithms, for which the mean of their exponentials stays finite.
+MAX_LOG_VARIANCE_OF_LOGS = float(np.log(100.0))
+
 
 @dataclass(frozen=True)
 class Normal(Family):
@@ -123,7 +126,7 @@ class LogNormal(Family):
     @property
     def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
         """Bounds of the log variance."""
-        return ((LOG_VARIANCE_BOUNDS[0], float(np.log(100.0))),)
+        return ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""

@@ -136,11 +136,10 @@ class FamilyInference(FamilyEM):
         """
         center, scale = units.target_scaling
         slopes, intercepts = units.expert_coefficients(params.coef)
+        # The scaling is one where the families of the list do not standardise the target.
+        slopes, intercepts = slopes * scale[:, None], center + scale * intercepts
         dispersions = np.full((self._n_dispersions, *intercepts.shape), np.nan)
         for _, family, index in self._groups(len(slopes)):
-            if family.standardizes_target:
-                slopes[index] = slopes[index] * scale[:, None]
-                intercepts[index] = center + scale * intercepts[index]
             if not family.link:
                 intercepts[index] = np.nan
             for own in self._own_dispersions(family):

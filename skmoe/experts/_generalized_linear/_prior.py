@@ -25,9 +25,7 @@ class PenalizedFamilies(FamilyDensities):
         coef = np.zeros((*shape, n_columns))
         log_dispersion = np.zeros((*shape, self._n_dispersions))
         for i, family, index in self._groups(n_experts):
-            if not family.link:
-                continue
-            if self.initial_predictor:
+            if self.initial_predictor:  # zero for families without predictor
                 coef[index, :, -1] = self.initial_predictor[i]
             start = np.tile(family.initial_log_dispersion, (self._n_outputs, 1))
             if family.has_scale:

@@ -43,6 +43,13 @@ from skmoe._inference.unit_responsibilities import UnitResponsibilities
 
 SIZE = 6
 RNG = np.random.default_rng(0)
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Each test draws the same numbers, in whatever order the tests are run."""
+    RNG.bit_generator.state = STATE
 
 
 def information_of(observed, scores=None, rows=100.0):

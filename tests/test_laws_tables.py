@@ -61,7 +61,14 @@ from skmoe._data.units import (
 from skmoe._numerics.offset_design import with_offset
 
 RNG = np.random.default_rng(0)
+STATE = RNG.bit_generator.state
 CONTAINERS = [np.asarray, sparse.csr_array]
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Each test draws the same numbers, in whatever order the tests are run."""
+    RNG.bit_generator.state = STATE
 
 
 def dense(X):

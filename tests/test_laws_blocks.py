@@ -246,3 +246,34 @@ def test_blocks_of_dask_are_merged_each_once_and_in_their_order(n_blocks):
         ]
         merged = blocks.map_reduce(lambda index, block: [block[1]], lambda a, b: [*a, *b])
         assert merged == reduce(lambda a, b: [*a, *b], [[i] for i in range(n_blocks)])
+
+
+def as_blocks(parts):
+    return RowBlocks(lambda: iter(map(tuple, parts)))
+
+
+def as_dask_blocks(parts):
+    dask = pytest.importorskip("dask")
+    return DaskBlocks([dask.delayed(tuple)(part) for part in parts])
+
+
+@pytest.mark.parametrize("spoilt", range(3))
+@pytest.mark.parametrize("make", [as_blocks, as_dask_blocks])
+@pytest.mark.parametrize("fault", ["X", "y", "weight", "dtype", "columns", "offset"])
+def test_the_block_with_a_fault_is_named(make, spoilt, fault):
+    rows = [slice(i, i + 9) for i in (0, 9, 18)]
+    parts = [[X[block].copy(), WEIGHT[block].copy(), WEIGHT[block] + 1.0] for block in rows]
+    part = parts[spoilt]
+    if fault in ("X", "y", "weight"):
+        part[["X", "y", "weight"].index(fault)][2] = np.nan
+    elif fault == "dtype":
+        part[0] = part[0].astype(np.float32)
+    elif fault == "columns":
+        part[0] = part[0][:, :2]
+    else:
+        part.append(np.zeros(9))
+    # What differs from the first block is found in the others.
+    unlike = fault in ("dtype", "columns", "offset") and spoilt == 0
+    moe, blocks = MixtureOfExpertsRegressor(2, family="poisson"), make(parts)
+    with pytest.raises(ValueError, match=rf"^block {1 if unlike else spoilt}\b"):
+        moe.fit(blocks)

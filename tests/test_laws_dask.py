@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
+from sklearn.metrics import accuracy_score, r2_score
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.dask_chunks import align_chunks, is_dask, zip_chunks
 
 dd = pytest.importorskip("dask.dataframe")
@@ -29,6 +30,8 @@ MOE = quiet(
     Y,
     offset=OFFSET,
 )
+LABELS = np.where(X["a"] + RNG.normal(size=N) > 0, "one", "two")
+CLASSIFIER = quiet(MixtureOfExpertsClassifier(2, n_init=1, max_iter=4, random_state=0), X, LABELS)
 
 
 def array_of(values, n_chunks=3):
@@ -96,10 +99,13 @@ def test_methods_of_collections_are_those_of_memory(method, table, of_rows):
 
 @pytest.mark.parametrize("of_rows", CONTAINERS)
 @pytest.mark.parametrize("table", [name for name in CONTAINERS if name != "memory"])
-def test_scores_of_collections_are_those_of_memory(table, of_rows):
-    weight = np.arange(N) % 3.0
-    told = MOE.score(CONTAINERS[table](X), CONTAINERS[of_rows](Y), CONTAINERS[of_rows](weight))
-    assert told == pytest.approx(MOE.score(X, Y, weight))
+def test_scores_of_collections_are_those_of_predictions_in_memory(table, of_rows):
+    rows, weight = CONTAINERS[table](X), np.arange(N) % 3.0
+    for moe, y, score in ((MOE, Y, r2_score), (CLASSIFIER, LABELS, accuracy_score)):
+        target = CONTAINERS[of_rows](y)
+        assert moe.score(rows, target) == pytest.approx(score(y, moe.predict(X)))
+        told = moe.score(rows, target, CONTAINERS[of_rows](weight))
+        assert told == pytest.approx(score(y, moe.predict(X), sample_weight=weight))
 
 
 def test_collections_are_told_from_other_objects():

@@ -9,6 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
+from skmoe._estimators.attributes import attributes_of_mixture
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -136,3 +138,12 @@ def test_warnings_of_fits_point_at_the_line_of_the_caller(case):
     caught = [warning for warning in caught if warning.category is ConvergenceWarning]
     assert caught
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_fits_of_earlier_releases_have_no_ranges():
+    fitted = short_fit("linear-regressor")._fitted
+    assert_array_equal(
+        attributes_of_mixture(fitted)["feature_range_"], [X.min(axis=0), X.max(axis=0)]
+    )
+    without = fitted._replace(preprocessor=fitted.preprocessor._replace(feature_range=None))
+    assert "feature_range_" not in attributes_of_mixture(without)

@@ -92,18 +92,20 @@ def test_a_covariance_is_the_inverse_of_the_free_coordinates(bound, gone, robust
     assert_array_equal(found.dropped, dropped)
 
 
+@pytest.mark.parametrize("n_copies", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_coordinates_that_only_sums_determine_are_not_identified(scale):
-    """Two coordinates enter by their sum; the others have the variances of a regression."""
+def test_coordinates_that_only_sums_determine_are_not_identified(scale, n_copies):
+    """Some coordinates enter by their sum; the others have the variances of a regression."""
     design = np.random.default_rng(0).normal(size=(50, 3))
-    design = np.column_stack([design, design[:, 2]]) * scale
-    nothing = np.zeros(4, dtype=bool)
+    design = np.column_stack([design, *[design[:, 2]] * n_copies]) * scale
+    copied = np.arange(3 + n_copies) >= 2
+    nothing = np.zeros(len(copied), dtype=bool)
     found = covariance(information_of(design.T @ design), nothing, nothing, False)
-    assert_array_equal(found.not_identified, [False, False, True, True])
+    assert_array_equal(found.not_identified, copied)
+    assert not found.indefinite
     expected = np.linalg.inv(design[:, :3].T @ design[:, :3])
     assert_allclose(found.matrix[:2, :2], expected[:2, :2], rtol=1e-6)
-    total = np.array([0.0, 0.0, 1.0, 1.0])
-    assert_allclose(total @ found.matrix @ total, expected[2, 2], rtol=1e-6)
+    assert_allclose(copied @ found.matrix @ copied, expected[2, 2], rtol=1e-6)
 
 
 def test_without_information_nothing_is_identified():

@@ -1,6 +1,7 @@
 """Every parameter has a table of what it accepts and of what it refuses, up to its bounds."""
 
 import inspect
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegresso
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.checks import check_integer, check_real
 from skmoe._data.scaling import Standardization
 from skmoe._estimators.capabilities import check_half_life, check_stream_size
 from skmoe._estimators.parameters import (
@@ -96,6 +98,23 @@ def test_parameters_accept_their_values_and_refuse_others_by_name(make, name):
     for value in refused:
         with pytest.raises(ValueError, match=rf"^{name}(\[0\])? (must|as a list must)"):
             make(4).set_params(**{name: value})._validate_parameters()
+
+
+@pytest.mark.parametrize("check", [check_real, check_integer])
+@pytest.mark.parametrize(
+    ("bounds", "words"), [({"least": 2}, ["2"]), ({"least": 2, "most": 5}, ["2", "5"])]
+)
+def test_refusals_name_the_bounds_and_a_number_within(check, bounds, words):
+    for bad in (1, 1e9 if check is check_real else 10**9, "a"):
+        if bad not in (1, "a") and "most" not in bounds:
+            continue
+        with pytest.raises(ValueError, match=r"^n must be") as refusal:
+            check("n", bad, **bounds)
+        rule, _, advice = str(refusal.value).partition("; got ")
+        assert re.findall(r"\d+", rule) == words
+        assert advice.startswith(repr(bad))
+        (example,) = re.findall(r"n=(\d+)|$", advice)[:1]
+        assert not example or bounds["least"] <= int(example) <= bounds.get("most", np.inf)
 
 
 def test_levels_of_progress_and_folds_are_returned_as_numbers():

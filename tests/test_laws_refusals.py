@@ -5,6 +5,7 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from kinds import example
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,6 +15,7 @@ from sklearn.linear_model import Ridge
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.checks import check_integer, check_real
 from skmoe._data.scaling import Standardization
+from skmoe._data.target_checks import check_labels
 from skmoe._estimators.capabilities import check_half_life, check_stream_size
 from skmoe._estimators.parameters import (
     INIT_SUM_TOL,
@@ -33,6 +35,7 @@ from skmoe._estimators.part_parameters import (
 )
 from skmoe._estimators.penalty_parameters import PenaltyOption
 from skmoe._estimators.tasks import Regression
+from skmoe._estimators.training_data import check_support
 from skmoe._estimators.unit_checks import check_gate_proba
 from skmoe._estimators.warm_start import SAME_MOMENTS_RTOL, check_same_rows
 from skmoe.experts import EXPERTS, LinearExperts
@@ -136,6 +139,36 @@ def test_matrices_of_streams_have_a_largest_size():
     check_stream_size("gate_features", 10, 10)
     with pytest.raises(ValueError, match="matrices of 11 columns, more than 10"):
         check_stream_size("gate_features", 11, 10)
+
+
+# --- labels -----------------------------------------------------------------------------------
+
+DATES = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")
+GOOD_LABELS = [
+    [3, 1], [0.5, -1.0], ["b", "a"], [True, False], DATES, DATES - DATES[0], [1, 2.5], [b"b", b"a"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("good", GOOD_LABELS, ids=repr)
+def test_labels_are_of_one_kind_and_none_is_missing(good):
+    """Whatever the type of the array is that holds them."""
+    own = np.asarray(good)
+    missing = [None, np.nan, pd.NA, pd.NaT, float("nan"), "text" if own.dtype.kind != "U" else 1.0]
+    for labels in (own, own.astype(object), pd.Series(good).to_numpy(dtype=object)):
+        check_labels("y", labels)
+        for value in missing:
+            for place in (0, 1, 2):
+                bad = np.array([*labels[:place], None, *labels[place:]], dtype=object)
+                bad[place] = value
+                with pytest.raises(ValueError, match="y must hold labels of one kind"):
+                    check_labels("y", bad)
+    if own.dtype.kind in "fmM":
+        bad = np.append(own, np.array(["NaT" if own.dtype.kind != "f" else "nan"], dtype=own.dtype))
+        with pytest.raises(ValueError, match="y must hold labels of one kind"):
+            check_labels("y", bad)
+    for shape in ((), (2, 1)):
+        with pytest.raises(ValueError, match="y must have one dimension"):
+            check_labels("y", np.resize(own, shape))
 
 
 # --- probabilities --------------------------------------------------------------------------------
@@ -274,6 +307,25 @@ def test_the_parameter_that_chooses_the_density_is_named():
     )
     assert name_of_density(LinearExperts(), "normal") == f"expert={LinearExperts()!r}"
     assert name_of_density([], "gamma") == 'family="gamma"'
+
+
+@pytest.mark.parametrize("value", [-1.5, -1.0, 0.0, 0.5, 3.0])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_targets_that_are_refused_are_advised_a_family_that_takes_them(name, value):
+    params = MixtureOfExpertsRegressor(1, family=example(name))._validate_parameters()
+    y, weight = np.array([0.0 if name == "zero" else 3.0, value]), np.ones(2)
+    if params.family is not None and params.family.obstacle(y[None]):
+        return
+    check_support(params, y, weight * [1.0, 0.0])
+    if params.family.in_support(y[None]).all():
+        check_support(params, y, weight)
+        return
+    with pytest.raises(ValueError, match=rf"row 1 holds {value:g}\. ") as refusal:
+        check_support(params, y, weight)
+    advised = re.findall(r'"(\w+)"', str(refusal.value).split("or use")[1])
+    takes = [bool(FAMILIES[family]().in_support(y[1:, None]).all()) for family in advised]
+    # Of a list one family takes them.
+    assert any(takes) if "zero" in advised else all(takes)
 
 
 @pytest.mark.parametrize("search", ["", "auto", "ard"])

@@ -49,6 +49,12 @@ def frame_of(values, n_chunks=3):
     return dd.from_pandas(values if isinstance(values, pd.DataFrame) else kind(values), n_chunks)
 
 
+def mixed(kinds):
+    """Arguments in turn in containers of several kinds."""
+    turn = itertools.cycle(kinds)
+    return lambda values: next(turn)(values)
+
+
 CONTAINERS = {
     "array": array_of,
     "array cut otherwise": lambda values: array_of(values, 5),
@@ -84,21 +90,57 @@ def no_threads():
 PAIRS = [("array", of_rows) for of_rows in CONTAINERS]
 PAIRS += list(itertools.product(["array of unknown chunks", "frame"], repeat=2))
 PAIRS += [("array of unknown chunks", "array"), ("frame", "array")]
+TABLES = CONTAINERS | {"array of cut columns": lambda X: array_of(X).rechunk((8, 1))}
+PAIRS += [("array of cut columns", "array"), ("array of cut columns", "array of cut columns")]
+ARGUMENTS = CONTAINERS | {
+    "arrays and frames": mixed([array_of, frame_of]),
+    "frames and arrays": mixed([frame_of, array_of]),
+    "array of cut columns": lambda values: array_of(values).rechunk((8, 1)[: np.ndim(values)]),
+}
+PAIRS += [("array", "arrays and frames"), ("array", "frames and arrays")]
 
 
 @pytest.mark.parametrize(("table", "of_rows"), PAIRS)
 @pytest.mark.parametrize("method", BY_ROW)
 def test_methods_of_collections_are_those_of_memory(method, table, of_rows):
     """With all arguments of the rows and with those that are needed."""
-    rows = CONTAINERS[table](X)
+    rows = TABLES[table](X)
     for names in {BY_ROW[method], tuple(n for n in BY_ROW[method] if n in NEEDED)}:
-        given = {name: CONTAINERS[of_rows](VALUES[name]) for name in names}
+        given = {name: ARGUMENTS[of_rows](VALUES[name]) for name in names}
         told = getattr(MOE, method)(rows, **given)
         expected = getattr(MOE, method)(X, **{name: VALUES[name] for name in names})
         assert is_dask(told)
         assert (told.ndim, told.dtype) == (expected.ndim, expected.dtype)
+        assert told._meta.shape == (0,) * expected.ndim
         assert told.shape[1:] == expected.shape[1:]
+        if table.startswith("array") and "unknown" not in table and "frame" not in of_rows:
+            known = "unknown" not in of_rows or not names
+            assert told.shape == expected.shape or not known
         assert_allclose(told.compute(), expected)
+
+
+@pytest.mark.parametrize("method", BY_ROW)
+@pytest.mark.parametrize("table", ["array", "frame"])
+def test_chunks_that_a_filter_has_emptied_have_no_results(table, method):
+    number = np.arange(N)
+    rows, kept = CONTAINERS[table](X.assign(a=number)), (number < 8) | (number > 18)
+    of_rows = rows["a"] if table == "frame" else rows[:, 0]
+    given = {name: VALUES[name] for name in BY_ROW[method] if name in NEEDED}
+    lazy = {name: CONTAINERS[table](values) for name, values in given.items()}
+    chosen = (of_rows < 8) | (of_rows > 18)
+    lazy = {name: values[chosen] for name, values in lazy.items()}
+    few = rows[chosen & (of_rows < 30)]
+    few_rows = X.assign(a=number)[kept]
+    told = getattr(MOE, method)(few, **lazy)
+    given = {name: values[kept] for name, values in given.items()}
+    assert_allclose(told.compute(), getattr(MOE, method)(few_rows, **given))
+
+
+def test_an_offset_that_is_not_taken_is_refused_at_once():
+    moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, max_iter=3, random_state=0), X, Y)
+    for table in ("array", "frame"):
+        with pytest.raises(ValueError, match="offset needs experts with a log link"):
+            moe.predict(CONTAINERS[table](X), offset=CONTAINERS[table](OFFSET))
 
 
 @pytest.mark.parametrize("of_rows", CONTAINERS)

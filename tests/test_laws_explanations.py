@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from skmoe._data.rows import UserRows
 from skmoe._estimators.refits import _sample_experts, _without_feature_names, draw_target
 from skmoe._inference.bootstrap import bootstrap_rows
-from skmoe._inference.explanation import Explanation
+from skmoe._inference.explanation import Explanation, mean_derivatives
 
 ROWS = X[:7]
 STEP = 1e-5
@@ -204,3 +204,20 @@ def test_an_explanation_of_a_stub_names_its_rows():
     assert [line.split("  ")[-1] for line in lines[1:]] == ["a, b", "f"]
     assert len({line.index(" x ") for line in lines[1:]}) == 1
     assert SimpleNamespace(**result).gate.shape == (3, 2)
+
+
+def test_a_derivative_that_is_not_given_is_that_of_the_identity():
+    """In the units of the target, as those that are given."""
+    moe = short_fit("outputs")
+    preprocessor, params = moe._fitted.preprocessor, moe._fitted.params
+    means = np.random.default_rng(0).normal(size=(3, 2, len(X)))
+    scale = preprocessor.target_scaling.scale[:, None]
+    for given, expected in ((None, np.ones_like(means)), (means, means)):
+        experts = SimpleNamespace(
+            mean_derivative=lambda params, design, given=given: given,
+            mean=lambda params, design: means,
+        )
+        mixture = SimpleNamespace(
+            preprocessor=preprocessor, params=params, model=SimpleNamespace(experts=experts)
+        )
+        assert_allclose(mean_derivatives(mixture, X, None), scale * expected)

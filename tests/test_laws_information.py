@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import N_ROWS, X, Y, classifier, fitted_case
+from cases import ALL_CASES, N_ROWS, X, Y, classifier, fitted_case, short_fit
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
 from scipy import stats
@@ -420,3 +420,61 @@ def test_criteria_of_one_expert_are_those_of_a_logistic_regression():
     assert_allclose(moe.aic(X, labels), 2 * 3 - 2 * log_likelihood)
     assert_allclose(moe.bic(X, labels), 3 * np.log(N_ROWS) - 2 * log_likelihood)
     assert_allclose(moe.icl(X, labels), moe.bic(X, labels))
+
+
+# --- the terms of a mixture -----------------------------------------------------------------------
+
+
+def value_of(moe, term):
+    """The attribute that a term names; for dispersions its logarithm."""
+    names, features = moe.expert_names_, ["(Intercept)", "x0", "x1"]
+    if term.part == "gate":
+        k = names.index(term.response)
+        gate = np.append(moe.gate_intercept_[k], moe.gate_coef_[k])
+        columns = ["(Intercept)", *moe.gate_feature_names_]
+        return gate[columns.index(term.name)]
+    k = 0 if term.part == "all experts" else names.index(term.part)
+    responses = moe._response_names()
+    response = responses.index(term.response) if term.response else 0
+    if term.name in features:
+        shape = moe.n_experts_, len(responses), -1
+        slopes = moe.expert_coef_.reshape(shape)
+        if term.part == "all experts":
+            owners = ~np.isnan(slopes[:, 0, 0]) & slopes.any(axis=(1, 2))
+            k = int(np.flatnonzero(owners)[0])
+        intercepts = moe.expert_intercept_.reshape(shape)
+        return np.append(intercepts[k, response], slopes[k, response])[features.index(term.name)]
+    attributes = {
+        "log(noise variance)": "noise_variance_",
+        "log(dispersion)": "dispersion_",
+        "log(degrees of freedom)": "df_",
+    }
+    if term.name not in attributes:
+        return None  # of thresholds
+    return np.log(np.reshape(getattr(moe, attributes[term.name])[k], -1)[response])
+
+
+WITH_TERMS = [
+    case
+    for case, (moe, *_) in ALL_CASES.items()
+    if moe.expert == "linear" and not isinstance(moe.n_experts, str) and moe.base is None
+]
+
+
+@pytest.mark.parametrize("case", WITH_TERMS)
+def test_each_coefficient_is_a_term_once(case):
+    moe = short_fit(case)
+    found = moe._coefficients(None)
+    assert len(set(found.terms)) == len(found.terms) == len(found.values)
+    for term, value, is_dispersion in zip(
+        found.terms, found.values, found.is_dispersion, strict=True
+    ):
+        expected = value_of(moe, term)
+        assert expected is None or value == pytest.approx(expected), term
+        assert is_dispersion == term.name.startswith("log(") or expected is None, term
+    # The shared slopes, and all that gate and experts have else.
+    shared = {term.name for term in found.terms if term.part == "all experts"}
+    assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
+    of_gate = [term for term in found.terms if term.part == "gate"]
+    n_gate = moe.gate_coef_.shape[1] if moe.n_experts_ > 1 and moe.gate == "softmax" else 0
+    assert len(of_gate) == (moe.n_experts_ > 1) * moe.n_experts_ * (1 + n_gate)

@@ -17,6 +17,7 @@ from skmoe._data.checks import check_integer, check_real
 from skmoe._data.scaling import Standardization
 from skmoe._data.target_checks import check_labels
 from skmoe._estimators.capabilities import check_half_life, check_stream_size
+from skmoe._estimators.files import read_file, write_file
 from skmoe._estimators.parameters import (
     INIT_SUM_TOL,
     MAX_BALANCE,
@@ -378,3 +379,22 @@ def test_refusals_come_before_any_work():
             moe.set_params(**{name: refused[0]}).fit(X, -X[:, 0])
         moe.set_params(**{name: good})
     assert_array_equal(moe.predict(X), before)
+
+
+@pytest.mark.parametrize("step", ["pathlib.Path.open", "os.fsync", "pathlib.Path.replace"])
+def test_a_file_that_cannot_be_written_is_left_as_it_was(step, tmp_path, monkeypatch):
+    """With the error that was the reason, and no other file."""
+    path = tmp_path / "fit"
+    write_file(path, b"one")
+
+    def no_space(*given):
+        raise OSError("no space")
+
+    monkeypatch.setattr(step, no_space)
+    with pytest.raises(OSError, match="no space"):
+        write_file(path, b"two")
+    monkeypatch.undo()
+    assert read_file(path) == b"one"
+    assert list(tmp_path.iterdir()) == [path]
+    write_file(path, b"two")
+    assert read_file(path) == b"two"

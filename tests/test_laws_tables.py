@@ -58,6 +58,7 @@ from skmoe._data.units import (
     make_units,
     varying_cell,
 )
+from skmoe._estimators.init_rows import _sample_units
 from skmoe._numerics.offset_design import with_offset
 
 RNG = np.random.default_rng(0)
@@ -219,6 +220,22 @@ def test_subsets_are_the_rows_at_an_index(raw):
         assert_allclose(found, whole[index])
     assert_allclose(some.weight, 2.5 * of_units.weight[index])
     assert_array_equal(some.units.sizes, [1, 4])
+
+
+@pytest.mark.parametrize("size", [1, 3, 6, 11])
+def test_a_sample_of_units_weighs_as_much_as_all_rows(size):
+    rows = dataset(with_units=True)
+    for seed in range(5):
+        sample, index = _sample_units(rows, size, np.random.default_rng(seed))
+        kept = np.unique(CODES[index])
+        assert_array_equal(index, np.flatnonzero(np.isin(CODES, kept)))
+        assert len(index) <= size or len(kept) == 2
+        assert len(kept) >= 2
+        assert_allclose(sample.weight.sum(), rows.weight.sum())
+        factor = sample.weight[0] / rows.weight[index[0]]
+        assert_allclose(sample.weight, factor * rows.weight[index])
+        assert_allclose(sample.units.weight, factor * rows.units.weight[kept])
+        assert_array_equal(sample.y, rows.y[:, index])
 
 
 def test_sums_and_weights_of_units_are_those_of_their_rows():

@@ -403,6 +403,36 @@ EQUIVALENT = [
         ("",),
         "a larger number leaves some numbers out, and any numbers tell units apart",
     ),
+    (
+        "_estimators/training_data.py",
+        "dummy_X = np.zeros((X.shape[0], 1))",
+        ("ones",),
+        "of the features that stand for a frame only the number of rows is used",
+    ),
+    (
+        "_estimators/part_parameters.py",
+        "all(_same(first, e) for e in expert)",
+        ("e, first",),
+        "values of one type are equal in either order",
+    ),
+    (
+        "_estimators/fit_rows.py",
+        "abs(total - fitted) > SAME_WEIGHT_RTOL * fitted",
+        (">=",),
+        "no difference is exactly the bound",
+    ),
+    (
+        "_estimators/problem.py",
+        "seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape)",
+        ("0",),
+        "seeds below another bound are random as well",
+    ),
+    (
+        "_estimators/capabilities.py",
+        'option = "" if experts is None else experts.option_for_parts',
+        ("False",),
+        "rows in parts without a family are refused before",
+    ),
 ]
 
 

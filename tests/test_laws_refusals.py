@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from kinds import example
 from numpy.testing import assert_allclose, assert_array_equal
+from regimes import quiet
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 
@@ -341,6 +342,60 @@ def test_the_penalty_of_a_gate_is_the_number_that_is_given(search, n_experts):
             from_object = search and not isinstance(gate, str)
             assert found.alpha == (3.0 if from_object else 7.0)
     assert resolve_gate("constant", option, n_experts) == ConstantGate()
+
+
+# --- penalties that are found ---------------------------------------------------------------------
+
+OWN_PENALTY = {"gate": SoftmaxGate(), "expert": LinearExperts()}
+
+
+@pytest.mark.parametrize("given", [None, 2.0, "auto", "ard"])
+@pytest.mark.parametrize("base", [None, Ridge()])
+@pytest.mark.parametrize("gate", ["softmax", "constant", OWN_PENALTY["gate"]])
+@pytest.mark.parametrize("expert", ["linear", "tree", OWN_PENALTY["expert"]])
+@pytest.mark.parametrize("n_experts", [1, 2])
+def test_penalties_are_found_by_default_for_named_experts_without_a_base(
+    n_experts, expert, gate, base, given
+):
+    """And where the search is explicit, for parts that have a penalty which can be found."""
+    named = expert == "linear"
+    by_default = named and base is None
+    kinds = {None: "auto", "auto": "auto", "ard": "ard"}
+    for name in ("alpha", "gate_alpha", "dispersion_prior"):
+        if name == "dispersion_prior" and given == "ard":
+            continue
+        moe = MixtureOfExpertsRegressor(n_experts, expert=expert, gate=gate, base=base)
+        moe.set_params(alpha=1.0, gate_alpha=1.0, dispersion_prior=1.0).set_params(**{name: given})
+        can_be_found = gate != "constant" if name == "gate_alpha" else named
+        if isinstance(given, str) and not can_be_found:
+            with pytest.raises(ValueError, match=rf'^{name}="{given}" needs (gate|expert)s'):
+                moe._validate_parameters()
+            continue
+        search = moe._validate_parameters().search
+        found = {
+            "gate_alpha": search.gate.slopes,
+            "alpha": search.experts.slopes,
+            "dispersion_prior": "auto" if search.experts.dispersions else "",
+        }
+        default = by_default and (name != "gate_alpha" or isinstance(gate, str))
+        wanted = can_be_found and (isinstance(given, str) or (given is None and default))
+        wanted = wanted and (name != "gate_alpha" or n_experts > 1)
+        expected = dict.fromkeys(found, "")
+        expected[name] = kinds[given] if wanted else ""
+        assert found == expected
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3), (1, 1), (2, 2)])
+@pytest.mark.parametrize("family", ["normal", "poisson"])
+def test_a_fit_that_goes_on_has_as_many_outputs(family, before, after):
+    X, y = np.arange(12.0)[:, None], np.arange(36.0).reshape(12, 3)
+    moe = MixtureOfExpertsRegressor(1, family=family, warm_start=True, max_iter=2, random_state=0)
+    quiet(moe, X, y[:, :before])
+    if before == after:
+        quiet(moe, X, y[:, :after])
+        return
+    with pytest.raises(ValueError, match=rf"y must have the {before} output\(s\) .* got {after}"):
+        moe.fit(X, y[:, :after])
 
 
 class WithOob:

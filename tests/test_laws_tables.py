@@ -40,7 +40,12 @@ from skmoe._data.rows import (
     subset,
     subset_units,
 )
-from skmoe._data.scaling import design_matrix, fit_standardization, unstandardize_coefficients
+from skmoe._data.scaling import (
+    Standardization,
+    design_matrix,
+    fit_standardization,
+    unstandardize_coefficients,
+)
 from skmoe._data.sklearn_adapter import (
     count_parameters,
     final_estimator,
@@ -475,6 +480,18 @@ def test_coefficients_in_units_of_the_data_have_the_same_predictions(container, 
     # Rows of a fit on dense rows may come as sparse ones, and the reverse.
     other = X if container is not np.asarray else sparse.csr_array(X)
     assert_allclose(dense(design_matrix(other, scaling, columns)), design, atol=1e-12)
+
+
+@pytest.mark.parametrize("center", [[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, -3.0]])
+def test_sparse_rows_are_centred_as_those_of_the_fit(center):
+    X = np.where(RNG.uniform(size=(20, 3)) < 0.5, 0.0, RNG.normal(size=(20, 3)))
+    scaling = Standardization(np.array(center), np.array([1.0, 2.0, np.inf]))
+    for columns in (None, np.array([1, 0]), np.array([2]), np.zeros(0, dtype=int)):
+        expected = (X - scaling.center) / scaling.scale
+        expected = expected if columns is None else expected[:, columns]
+        for container in CONTAINERS:
+            design = dense(design_matrix(container(X), scaling, columns))
+            assert_allclose(design, np.column_stack([expected, np.ones(20)]))
 
 
 # --- folds ----------------------------------------------------------------------------------------

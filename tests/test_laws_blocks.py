@@ -1,5 +1,6 @@
 """Passes over row blocks find what numpy and scikit-learn find in all rows at once."""
 
+import itertools
 from functools import reduce
 
 import numpy as np
@@ -19,6 +20,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import UserRows
 from skmoe._data.units import UnitLabels, encode_units
 from skmoe._estimators import init_rows
+from skmoe._estimators.unit_checks import check_units_of_block
 from skmoe.blocks import DaskBlocks, RowBlocks
 
 N, N_SAMPLE = 200, 30
@@ -277,3 +279,20 @@ def test_the_block_with_a_fault_is_named(make, spoilt, fault):
     moe, blocks = MixtureOfExpertsRegressor(2, family="poisson"), make(parts)
     with pytest.raises(ValueError, match=rf"^block {1 if unlike else spoilt}\b"):
         moe.fit(blocks)
+
+
+def test_units_whose_rows_are_apart_are_refused_in_every_arrangement():
+    params = MixtureOfExpertsRegressor(1, gate="constant")._validate_parameters()
+    for length in range(6):
+        for labels in itertools.product("abc", repeat=length):
+            runs = [label for label, _ in itertools.groupby(labels)]
+            apart = sorted({label for label in runs if runs.count(label) > 1})
+            rows = np.zeros((length, 1))
+            if not apart:
+                found = check_units_of_block(params, np.array(labels, dtype=str), rows, None)
+                assert_array_equal(found.labels[found.codes], np.array(labels, dtype=str))
+                continue
+            with pytest.raises(ValueError, match="next to each other; those of unit") as refusal:
+                check_units_of_block(params, np.array(labels), rows, None)
+            most = max(apart, key=runs.count)
+            assert f"those of unit {most!r} are apart" in str(refusal.value)

@@ -416,6 +416,30 @@ EQUIVALENT = [
         "values of one type are equal in either order",
     ),
     (
+        "_estimators/dask_methods.py",
+        'of_row = {"offset": np.zeros(row.shape[0])} if',
+        ("ones",),
+        "of the results for these rows only the shape is used",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "pure=False",
+        ("True",),
+        "tasks of equal names have equal results",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "new_axes = dict(enumerate(example.shape[1:], start=3))",
+        ("4",),
+        "numbers of axes need only differ",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "meta=np.empty((0,) * example.ndim, dtype=example.dtype)",
+        ("1",),
+        "Dask empties the array of which it uses the type",
+    ),
+    (
         "_estimators/fit_rows.py",
         "abs(total - fitted) > SAME_WEIGHT_RTOL * fitted",
         (">=",),

@@ -1,6 +1,7 @@
 """Searches for a number of experts, against brute force: scores, splits, starts and ratios."""
 
 import itertools
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ from skmoe._estimators.parameters import (
     max_selected_n_experts,
 )
 from skmoe._estimators.selection_data import SelectionData
+from skmoe.model_selection import _warn_failed
 
 RNG = np.random.default_rng(0)
 STATE = RNG.bit_generator.state
@@ -323,3 +325,14 @@ def test_weights_of_tests_count_rows():
     assert_array_equal(_counts(np.array([0.0, 2.0, 1.0])), [0, 2, 1])
     with pytest.raises(ValueError, match=r"row 1 has weight 0\.5"):
         _counts(np.array([1.0, 0.5, 0.25]))
+
+
+def test_searches_that_fail_in_more_than_half_of_the_samples_are_named():
+    for n_drawn in range(1, 12):
+        for n_failed in range(n_drawn + 1):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                _warn_failed(n_failed, n_drawn)
+            assert [str(w.message).split(" bootstrap")[0] for w in caught] == (
+                [f"In {n_failed} of {n_drawn}"] if 2 * n_failed > n_drawn else []
+            )

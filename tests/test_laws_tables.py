@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._data import encoding
@@ -47,14 +47,20 @@ from skmoe._data.scaling import (
     unstandardize_coefficients,
 )
 from skmoe._data.sklearn_adapter import (
+    MIN_CLASS_PROBABILITY,
+    check_means,
+    check_prediction,
     count_parameters,
     final_estimator,
     has_density,
     is_constant,
+    predict_expert,
     special_loss,
     split_pipeline,
     takes_weights,
     typical_model,
+    unchecked,
+    validate_for_trees,
 )
 from skmoe._data.units import (
     UnitLabels,
@@ -594,3 +600,73 @@ def test_estimators_are_known_by_what_they_take():
     assert special_loss(DecisionTreeRegressor(criterion="poisson")) == "poisson"
     assert special_loss(DecisionTreeRegressor()) == ""
     assert special_loss(Ridge()) == ""
+
+
+TREE = DecisionTreeRegressor()
+TABLE = np.random.default_rng(0).normal(size=(8, 2))
+WITH_HOLE, TOO_LARGE = (np.where(TABLE.max() == TABLE, value, TABLE) for value in (np.nan, 1e300))
+CHECKS_ARE_SKIPPED = [
+    ([TREE], TABLE, True),
+    ([TREE, ExtraTreeRegressor()], TABLE, False),
+    ([DecisionTreeClassifier()], TABLE.astype(np.float32), True),
+    ([TREE, Ridge()], TABLE, False),
+    ([TREE, DecisionTreeRegressor(criterion="poisson")], TABLE, False),
+    ([make_pipeline(TREE)], TABLE, False),
+    ([TREE], sparse.csr_array(TABLE), False),
+    ([TREE], pd.DataFrame(TABLE), False),
+    ([TREE], WITH_HOLE, False),
+    ([TREE], TOO_LARGE, False),
+]
+
+
+@pytest.mark.parametrize(("models", "X", "is_skipped"), CHECKS_ARE_SKIPPED)
+def test_trees_skip_the_checks_of_tables_that_they_take(models, X, is_skipped):
+    features = RawFeatures(X, fold=np.arange(8) % 2)
+    found = validate_for_trees(models, features)
+    assert found.is_validated == is_skipped
+    assert_array_equal(found.fold, features.fold)
+    if not is_skipped:
+        assert found is features
+    else:
+        assert found.X.dtype == np.float32
+        assert_array_equal(found.X, X.astype(np.float32))
+    for model in models:
+        assert unchecked(model, found) == ({"check_input": False} if is_skipped else {})
+    assert unchecked(Ridge(), found) == {}
+
+
+def test_probabilities_of_classes_that_a_model_lacks_are_the_smallest():
+    classes = np.array(["a", "b", "c", "d"])
+    X, y = RNG.normal(size=(30, 2)), np.array(["d", "b"])[np.arange(30) % 2]
+    model = LogisticRegression().fit(X, y)
+    probs, own = predict_expert(model, X, classes), model.predict_proba(X)
+    assert probs.shape == (4, 30)
+    assert_allclose(probs.sum(axis=0), 1.0)
+    assert (probs > 0.0).all()
+    assert_array_equal(probs[0], probs[2])
+    share = 4 * MIN_CLASS_PROBABILITY  # of the uniform distribution
+    assert_allclose(probs[[1, 3]], (1.0 - share) * own.T + share / 4)
+    assert probs[0].max() <= probs[[1, 3]].min()
+    for y in (RNG.normal(size=30), RNG.normal(size=(30, 3))):
+        line = LinearRegression().fit(X, y)
+        assert_array_equal(predict_expert(line, X, None), line.predict(X).reshape(30, -1).T)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_predictions_are_finite_and_of_the_shape_of_the_target(n_outputs):
+    good = np.zeros((n_outputs, 4))
+    check_prediction(good, n_outputs, 4)
+    for shape in ((n_outputs + 1, 4), (n_outputs, 3), (4,), (4, n_outputs)):
+        if shape != good.shape:
+            with pytest.raises(ValueError, match="An expert must predict"):
+                check_prediction(np.zeros(shape), n_outputs, 4)
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="must predict finite values"):
+            check_prediction(np.where(np.arange(4) == 2, value, good), n_outputs, 4)
+
+
+def test_means_under_a_log_link_are_not_negative():
+    for values in ([[0.0, 1.0]], [[]]):
+        check_means(0, Ridge(), "gamma", np.array(values))
+    with pytest.raises(ValueError, match=r"expert 3 must predict .* got -1e-09 of Ridge"):
+        check_means(3, Ridge(), "gamma", np.array([[1.0, -1e-9]]))

@@ -93,6 +93,16 @@ def test_rows_keep_all_that_they_have():
     assert data.attributes["n_units_"] == len(np.unique(UNITS[COUNTS > 0]))
 
 
+@pytest.mark.parametrize("weight", [None, np.ones(N), WEIGHT, np.full(N, 2.0)])
+@pytest.mark.parametrize("units", [None, np.arange(N), np.arange(N)[::-1], UNITS])
+def test_units_of_one_row_of_weight_one_are_none(units, weight):
+    _, _, data = training_data(GivenRows(X, Y, weight, units=units), gate="constant")
+    ones = weight is None or (weight == 1.0).all()
+    alone = units is None or (len(np.unique(units)) == N and ones)
+    assert (data.units is None) == alone
+    assert ("n_units_" in data.attributes) == (units is not None)
+
+
 @pytest.mark.parametrize("given", ["plain", "groups", "offset", "outputs", "classes"])
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 def test_rows_are_the_same_if_all_is_the_same_that_a_fit_uses(given, container):

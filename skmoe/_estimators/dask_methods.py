@@ -73,8 +73,6 @@ def _map_chunks(
     # A call with few rows raises the errors of wrong columns, and gives the shape of the results.
     row = _meta_row(X)
     of_row = {"offset": np.zeros(row.shape[0])} if "offset" in by_row else {}
-    if "gate_proba" in by_row:
-        of_row["gate_proba"] = estimator.predict_gate(row)
     if "y" in by_row:
         of_row["y"] = estimator.predict(row)
     example = getattr(estimator, name)(row, **of_row, **options)

@@ -28,15 +28,6 @@ from skmoe._estimators.parameters import (
 from skmoe._estimators.selection_data import SelectionData
 from skmoe.model_selection import _warn_failed
 
-RNG = np.random.default_rng(0)
-STATE = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Each test draws the same numbers, in whatever order the tests are run."""
-    RNG.bit_generator.state = STATE
-
 
 def rows_of(n_rows, y=None, **extras):
     y = np.arange(n_rows, dtype=float) if y is None else y
@@ -127,10 +118,11 @@ def fitter_of(data, resp, log_density):
 @pytest.mark.parametrize("with_units", [False, True])
 def test_experts_are_split_whose_rows_fall_short(with_units, n_new, monkeypatch):
     """Rows of a unit have the mean density of their unit; halves sum to the whole."""
+    rng = np.random.default_rng(0)
     units = np.repeat(np.arange(12), 3)
     data = rows_of(36, **({"units": units} if with_units else {}))
-    resp = RNG.dirichlet(np.ones(3), size=12 if with_units else 36)
-    log_density = RNG.normal(size=len(resp)) * 3.0
+    resp = rng.dirichlet(np.ones(3), size=12 if with_units else 36)
+    log_density = rng.normal(size=len(resp)) * 3.0
     fitter = fitter_of(data, resp, log_density)
     of_rows, density = resp, log_density
     if with_units:
@@ -139,7 +131,7 @@ def test_experts_are_split_whose_rows_fall_short(with_units, n_new, monkeypatch)
     shortfall[shortfall < 0.0] = 0.0
     loss = [data.weight @ (shortfall * of_rows[:, k]) for k in range(3)]
     split = sorted(range(3), key=lambda k: -loss[k])[:n_new]
-    fraction, asked = RNG.uniform(size=36), []
+    fraction, asked = rng.uniform(size=36), []
 
     def halves(self, column):
         asked.append(column.copy())

@@ -72,15 +72,7 @@ from skmoe._data.units import (
 from skmoe._estimators.init_rows import _sample_units
 from skmoe._numerics.offset_design import with_offset
 
-RNG = np.random.default_rng(0)
-STATE = RNG.bit_generator.state
 CONTAINERS = [np.asarray, sparse.csr_array]
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Each test draws the same numbers, in whatever order the tests are run."""
-    RNG.bit_generator.state = STATE
 
 
 def dense(X):
@@ -93,7 +85,8 @@ CODES = np.repeat(np.arange(5), [3, 1, 2, 4, 1])
 
 
 def test_units_are_their_rows():
-    units, values = make_units(CODES), RNG.normal(size=(2, len(CODES)))
+    rng = np.random.default_rng(0)
+    units, values = make_units(CODES), rng.normal(size=(2, len(CODES)))
     assert_array_equal(units.codes, CODES)
     assert_array_equal(units.weight, np.ones(5))
     for u in range(5):
@@ -159,20 +152,21 @@ def test_the_first_column_that_varies_within_a_unit_is_found(container, columns,
 
 
 def dataset(with_units=False, container=np.asarray, raw=False):
+    rng = np.random.default_rng(0)
     n_rows = len(CODES)
-    design = container(RNG.normal(size=(n_rows, 3)))
+    design = container(rng.normal(size=(n_rows, 3)))
     units = make_units(CODES)._replace(weight=np.arange(1.0, 6.0)) if with_units else None
-    experts = with_offset(container(RNG.normal(size=(n_rows, 2))), RNG.normal(size=(2, n_rows)))
+    experts = with_offset(container(rng.normal(size=(n_rows, 2))), rng.normal(size=(2, n_rows)))
     if raw:
         experts = RawFeatures(
-            RNG.normal(size=(n_rows, 2)),
+            rng.normal(size=(n_rows, 2)),
             fold=np.arange(n_rows) % 3,
             metadata={"cost": np.arange(n_rows)},
-            offset=RNG.normal(size=n_rows),
+            offset=rng.normal(size=n_rows),
         )
     gate = design[units.starts] if with_units else design
-    weight = RNG.uniform(1, 2, size=n_rows)
-    return Dataset(gate, experts, RNG.normal(size=(2, n_rows)), weight, units)
+    weight = rng.uniform(1, 2, size=n_rows)
+    return Dataset(gate, experts, rng.normal(size=(2, n_rows)), weight, units)
 
 
 def parts_of(rows):
@@ -250,14 +244,15 @@ def test_a_sample_of_units_weighs_as_much_as_all_rows(size):
 
 
 def test_sums_and_weights_of_units_are_those_of_their_rows():
-    rows, values = dataset(with_units=True), RNG.normal(size=(2, len(CODES)))
+    rng = np.random.default_rng(0)
+    rows, values = dataset(with_units=True), rng.normal(size=(2, len(CODES)))
     for u in range(5):
         own = np.flatnonzero(u == CODES)
         assert_allclose(rows.unit_weight[u], rows.weight[own].sum())
         # A unit that stands for several has the mean of their log densities.
         expected = values[:, own] @ rows.weight[own] / rows.units.weight[u]
         assert_allclose(rows.sum_over_units(values)[:, u], expected)
-    resp = RNG.uniform(size=(2, 5))
+    resp = rng.uniform(size=(2, 5))
     assert_array_equal(rows.row_responsibilities(resp), resp[:, CODES])
     plain = dataset()
     assert plain.sum_over_units(values) is values
@@ -268,7 +263,8 @@ def test_sums_and_weights_of_units_are_those_of_their_rows():
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0])])
 def test_columns_and_rows_of_arrays_and_frames_are_the_same(columns):
-    X, rows = RNG.normal(size=(6, 3)), np.array([4, 1])
+    rng = np.random.default_rng(0)
+    X, rows = rng.normal(size=(6, 3)), np.array([4, 1])
     expected = X if columns is None else X[:, columns]
     for table in (X, sparse.csr_array(X), pd.DataFrame(X, index=list("fedcba"))):
         assert_array_equal(dense(select_raw_features(table, columns).X), expected)
@@ -279,9 +275,10 @@ def test_columns_and_rows_of_arrays_and_frames_are_the_same(columns):
 
 
 def repeated_rows():
-    X = RNG.integers(2, size=(40, 2)).astype(float)
-    y = RNG.integers(2, size=(40, 1)).astype(float)
-    return X, y, RNG.integers(1, 4, size=40).astype(float)
+    rng = np.random.default_rng(0)
+    X = rng.integers(2, size=(40, 2)).astype(float)
+    y = rng.integers(2, size=(40, 1)).astype(float)
+    return X, y, rng.integers(1, 4, size=40).astype(float)
 
 
 def totals(*columns, weight):
@@ -296,6 +293,7 @@ def totals(*columns, weight):
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("signs", [[1.0], [-1.0]])
 def test_distinct_rows_have_the_weight_of_their_copies(container, signs):
+    rng = np.random.default_rng(0)
     X, y, weight = repeated_rows()
     form = CanonicalForm(np.array([1, 0]), np.array([0]), np.array(signs))
     for given in (None, form):
@@ -303,7 +301,7 @@ def test_distinct_rows_have_the_weight_of_their_copies(container, signs):
         assert totals(X[index], y[index], weight=total) == totals(X, y, weight=weight)
         assert len(index) == len(totals(X, y, weight=weight))
         # In whatever order the rows come.
-        other = RNG.permutation(40)
+        other = rng.permutation(40)
         again, _ = unique_weighted_rows(container(X[other]), y[other], weight[other], given)
         assert_array_equal(X[other][again], X[index])
         assert_array_equal(y[other][again], y[index])
@@ -312,8 +310,9 @@ def test_distinct_rows_have_the_weight_of_their_copies(container, signs):
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("merge", [True, False])
 def test_units_have_the_rows_that_they_had(container, merge):
+    rng = np.random.default_rng(0)
     X, y, weight = repeated_rows()
-    codes = RNG.permutation(np.repeat(np.arange(8), 5))
+    codes = rng.permutation(np.repeat(np.arange(8), 5))
     index, total, new = unique_weighted_rows_of_units(
         container(X), y, weight, codes, None, merge=merge
     )
@@ -324,7 +323,7 @@ def test_units_have_the_rows_that_they_had(container, merge):
     assert len(index) == (len(whole) if merge else 40)
     # A new number is a unit, in whatever order rows and labels come.
     assert len({(a, b) for a, b in zip(new, codes[index], strict=True)}) == 8
-    other, names = RNG.permutation(40), RNG.permutation(8)
+    other, names = rng.permutation(40), rng.permutation(8)
     again, total_again, new_again = unique_weighted_rows_of_units(
         container(X[other]), y[other], weight[other], names[codes[other]], None, merge=merge
     )
@@ -335,7 +334,8 @@ def test_units_have_the_rows_that_they_had(container, merge):
 
 
 def test_digests_are_those_of_values_names_and_types():
-    X = RNG.normal(size=(9, 3))
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9, 3))
     X[X < -0.5] = 0.0
     frame = pd.DataFrame(X, columns=list("abc"))
     csr = sparse.csr_array(X)
@@ -467,9 +467,10 @@ def test_rows_are_outside_where_a_used_feature_is(container, used):
 @pytest.mark.parametrize("columns", [None, np.array([2, 0])])
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
 def test_coefficients_in_units_of_the_data_have_the_same_predictions(container, columns, scale):
-    X = RNG.normal(size=(30, 3)) * scale
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)) * scale
     X[np.abs(X) < 0.3 * scale] = 0.0
-    weight = RNG.integers(1, 4, size=30)
+    weight = rng.integers(1, 4, size=30)
     table = container(X)
     scaling = fit_standardization(table, weight.astype(float))
     repeated = np.repeat(X / scale, weight, axis=0)
@@ -478,7 +479,7 @@ def test_coefficients_in_units_of_the_data_have_the_same_predictions(container, 
         assert_allclose(scaling.center / scale, repeated.mean(axis=0))
     design = dense(design_matrix(table, scaling, columns))
     assert_array_equal(design[:, -1], 1.0)
-    coef = RNG.normal(size=(2, design.shape[1]))
+    coef = rng.normal(size=(2, design.shape[1]))
     slopes, intercepts = unstandardize_coefficients(coef, scaling, columns)
     assert_allclose(X @ slopes.T + intercepts, design @ coef.T, atol=1e-12)
     unused = [] if columns is None else [1]
@@ -490,7 +491,8 @@ def test_coefficients_in_units_of_the_data_have_the_same_predictions(container, 
 
 @pytest.mark.parametrize("center", [[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 2.0, -3.0]])
 def test_sparse_rows_are_centred_as_those_of_the_fit(center):
-    X = np.where(RNG.uniform(size=(20, 3)) < 0.5, 0.0, RNG.normal(size=(20, 3)))
+    rng = np.random.default_rng(0)
+    X = np.where(rng.uniform(size=(20, 3)) < 0.5, 0.0, rng.normal(size=(20, 3)))
     scaling = Standardization(np.array(center), np.array([1.0, 2.0, np.inf]))
     for columns in (None, np.array([1, 0]), np.array([2]), np.zeros(0, dtype=int)):
         expected = (X - scaling.center) / scaling.scale
@@ -540,7 +542,8 @@ def test_many_rows_have_fewer_folds():
 
 
 def test_parameters_of_fitted_models_are_counted():
-    X, y = RNG.normal(size=(40, 3)), RNG.normal(size=40)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
     labels = np.arange(40) % 3
     line = LinearRegression().fit(X, y)
     tree = DecisionTreeRegressor(max_leaf_nodes=5).fit(X, y)
@@ -570,7 +573,8 @@ def test_constants_are_not_typical_unless_there_are_no_others():
 
 
 def test_steps_before_the_last_are_found_in_searches_and_pipelines():
-    X, y = RNG.normal(size=(30, 2)), RNG.normal(size=30)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     inner = make_pipeline(StandardScaler(), "passthrough", None, Ridge())
     search = GridSearchCV(inner, {"ridge__alpha": [1.0]}, cv=2)
     outer = make_pipeline(MinMaxScaler(), search).fit(X, y)
@@ -636,8 +640,9 @@ def test_trees_skip_the_checks_of_tables_that_they_take(models, X, is_skipped):
 
 
 def test_probabilities_of_classes_that_a_model_lacks_are_the_smallest():
+    rng = np.random.default_rng(0)
     classes = np.array(["a", "b", "c", "d"])
-    X, y = RNG.normal(size=(30, 2)), np.array(["d", "b"])[np.arange(30) % 2]
+    X, y = rng.normal(size=(30, 2)), np.array(["d", "b"])[np.arange(30) % 2]
     model = LogisticRegression().fit(X, y)
     probs, own = predict_expert(model, X, classes), model.predict_proba(X)
     assert probs.shape == (4, 30)
@@ -647,7 +652,7 @@ def test_probabilities_of_classes_that_a_model_lacks_are_the_smallest():
     share = 4 * MIN_CLASS_PROBABILITY  # of the uniform distribution
     assert_allclose(probs[[1, 3]], (1.0 - share) * own.T + share / 4)
     assert probs[0].max() <= probs[[1, 3]].min()
-    for y in (RNG.normal(size=30), RNG.normal(size=(30, 3))):
+    for y in (rng.normal(size=30), rng.normal(size=(30, 3))):
         line = LinearRegression().fit(X, y)
         assert_array_equal(predict_expert(line, X, None), line.predict(X).reshape(30, -1).T)
 

@@ -1,6 +1,7 @@
 """Every parameter has a table of what it accepts and of what it refuses, up to its bounds."""
 
 import inspect
+import itertools
 import re
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.checks import check_integer, check_real
+from skmoe._data.feature_checks import _as_numbers
 from skmoe._data.scaling import Standardization
 from skmoe._data.target_checks import check_labels
 from skmoe._estimators.capabilities import check_half_life, check_stream_size
@@ -173,6 +175,15 @@ def test_labels_are_of_one_kind_and_none_is_missing(good):
             check_labels("y", np.resize(own, shape))
 
 
+def test_missing_entries_of_a_column_are_found_however_they_are_written():
+    values = [None, 1.0, pd.NA, "text", np.nan, 0, True]
+    for chosen in itertools.permutations(values, 3):
+        column = np.empty(3, dtype=object)
+        column[:] = chosen
+        numbers = _as_numbers(column)
+        assert_array_equal(np.isnan(numbers), [bool(pd.isna(value)) for value in chosen])
+
+
 # --- probabilities --------------------------------------------------------------------------------
 
 
@@ -326,8 +337,9 @@ def test_targets_that_are_refused_are_advised_a_family_that_takes_them(name, val
         check_support(params, y, weight)
     advised = re.findall(r'"(\w+)"', str(refusal.value).split("or use")[1])
     takes = [bool(FAMILIES[family]().in_support(y[1:, None]).all()) for family in advised]
-    # Of a list one family takes them.
+    # Of a list one family takes them; it is advised where zeros may be the reason.
     assert any(takes) if "zero" in advised else all(takes)
+    assert "zero" not in advised or value in (0.0, 3.0)
 
 
 @pytest.mark.parametrize("search", ["", "auto", "ard"])

@@ -69,6 +69,7 @@ from skmoe._data.units import (
     make_units,
     varying_cell,
 )
+from skmoe._estimators.checkpoint_origin import _param_digest, _param_text
 from skmoe._estimators.init_rows import _sample_units
 from skmoe._numerics.offset_design import with_offset
 
@@ -359,6 +360,22 @@ def test_digests_are_those_of_values_names_and_types():
     assert len(set(digests)) == len(digests)
     for data, copies in same:
         assert {data_digest(copy) for copy in copies} == {data_digest(data)}
+
+
+def test_digests_of_generators_are_those_of_what_they_draw():
+    one = np.random.RandomState(0)
+    others = [np.random.RandomState(), np.random.RandomState(np.random.MT19937())]
+    for other in others:
+        other.set_state(one.get_state())
+    assert {_param_digest(other) for other in others} == {_param_digest(one)}
+    assert _param_text(one) == _param_text(others[0])
+    others[0].uniform()
+    assert _param_digest(others[0]) != _param_digest(one)
+    X = np.random.default_rng(0).normal(size=(3, 2))
+    assert _param_digest(np.asfortranarray(X)) == _param_digest(X)
+    assert _param_digest(X.T) != _param_digest(X)
+    values = [None, 1, "1", 1.5, True, [1, 2], Ridge(1.0), Ridge(2.0), X]
+    assert len({_param_digest(value) for value in values}) == len(values)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 100, 2**24])

@@ -69,7 +69,6 @@ BY_ROW = {
     "predict": ("offset", "gate_proba"),
     "predict_experts": ("offset",),
     "predict_quantile": ("offset", "gate_proba"),
-    "predict_interval": ("offset", "gate_proba"),
     "score_samples": ("y", "offset"),
     "responsibilities": ("y", "offset"),
     "predict_gate": (),

@@ -440,6 +440,12 @@ EQUIVALENT = [
         "Dask empties the array of which it uses the type",
     ),
     (
+        "_data/dask_chunks.py",
+        "return values if own_sizes == sizes else values.rechunk({0: sizes})",
+        ("False",),
+        "chunks that are cut again at the same rows are the same",
+    ),
+    (
         "_estimators/fit_rows.py",
         "abs(total - fitted) > SAME_WEIGHT_RTOL * fitted",
         (">=",),

@@ -3,11 +3,16 @@
 import re
 import warnings
 
+import numpy as np
 import pytest
 from cases import ALL_CASES, X, fitted, short_fit
 from numpy.testing import assert_allclose, assert_array_equal
+from regimes import quiet
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
+
+from skmoe._estimators.attributes import attributes_of_mixture
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -136,3 +141,40 @@ def test_warnings_of_fits_point_at_the_line_of_the_caller(case):
     caught = [warning for warning in caught if warning.category is ConvergenceWarning]
     assert caught
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_fits_of_earlier_releases_have_no_ranges():
+    fitted = short_fit("linear-regressor")._fitted
+    assert_array_equal(
+        attributes_of_mixture(fitted)["feature_range_"], [X.min(axis=0), X.max(axis=0)]
+    )
+    without = fitted._replace(preprocessor=fitted.preprocessor._replace(feature_range=None))
+    assert "feature_range_" not in attributes_of_mixture(without)
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier"])
+def test_a_stream_has_no_rows_that_others_could_differ_from(case):
+    moe, y, _ = ALL_CASES[case]
+    moe = clone(moe).set_params(n_init=1, max_iter=3)
+    classes = {"classes": np.unique(y)} if case == "linear-classifier" else {}
+    for rows in (slice(0, 150), slice(150, 300)):
+        moe.partial_fit(X[rows], y[rows], **classes)
+    for rows in (slice(None), slice(10, 60)):
+        assert "Other rows" not in str(moe.summary(X[rows], y[rows]))
+    fitted_once = short_fit(case)
+    assert "Other rows" in str(fitted_once.summary(X[10:60], y[10:60]))
+
+
+def test_numbers_that_were_tried_are_attributes_where_there_was_a_choice():
+    """Errors of scores are those of held-out rows, which criteria have not."""
+    selected = ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_")
+    rows, y = X[:60], ALL_CASES["selected number"][1][:60]
+    moe = clone(ALL_CASES["selected number"][0]).set_params(n_init=1, max_iter=3)
+    by_criterion = quiet(clone(moe), rows, y)
+    held_out = quiet(moe.set_params(n_experts="auto"), rows, y)
+    for moe, names in ((by_criterion, selected[:2]), (held_out, selected)):
+        for name in selected:
+            assert hasattr(moe, name) == (name in names)
+        assert {len(getattr(moe, name)) for name in names} == {len(moe.n_experts_tried_)}
+        assert moe.n_experts_ in moe.n_experts_tried_
+    assert not [name for name in selected if hasattr(short_fit("two experts"), name)]

@@ -1,6 +1,7 @@
 """The recipes: ordinary estimators, made of the parts of the package."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -37,6 +38,22 @@ def test_members_of_strong_estimators_do_not_leave_their_penalties_open(recipe):
     assert members
     for member in members:
         assert member.base is not None or None not in (member.alpha, member.gate_alpha)
+
+
+NUMBERS = {
+    word: i for i, word in enumerate(["two", "three", "four", "five", "six", "seven", "eight"], 2)
+}
+
+
+@pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
+def test_strong_estimators_have_the_members_that_they_describe(recipe):
+    text, members = " ".join(recipe.__doc__.split()), recipe().expert
+    (n_models,) = re.findall(r"stack (?:\([^)]*\) )?of (\w+) models", text)
+    assert NUMBERS[n_models] == len(members)
+    sizes = re.findall(r"mixture of (\w+) (?:of them|linear experts)", text)
+    assert [NUMBERS[word] for word in sizes] == [
+        model.n_experts for model in members if hasattr(model, "n_experts")
+    ]
 
 
 def test_the_strong_regressor_learns_and_repeats_itself():

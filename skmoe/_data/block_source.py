@@ -67,8 +67,7 @@ class BlockSource:
         """Standardised outputs or class codes, and row weights times class weights."""
         classes = self.first_pass.classes
         if classes is None:
-            outputs = y if y.ndim > 1 else y[:, None]
-            return self.preprocessor.standardize_target(outputs.T), weight
+            return self.preprocessor.standardize_target(np.atleast_2d(y.T)), weight
         codes = with_block_index(index, class_codes, y, classes)
         return codes, class_weights(self.first_pass.class_weights, classes, codes, weight)
 

@@ -66,11 +66,12 @@ def check_labels(name: str, labels: Array) -> None:
     """Labels must be of one kind, so that they can be sorted, and none may be missing."""
     if labels.ndim != 1:
         raise ValueError(f"{name} must have one dimension; got shape {labels.shape}.")
-    if labels.dtype.kind in "fmM":
-        is_missing = bool((labels != labels).any())
-    else:
-        is_missing = labels.dtype.kind == "O" and any(label is None for label in labels)
     try:
+        # What differs from itself is NaN, or a missing date; for `pandas.NA` there is an error.
+        if labels.dtype.kind == "O":
+            is_missing = any(label is None or label != label for label in labels)
+        else:
+            is_missing = bool((labels != labels).any())
         np.unique(labels)
     except TypeError:
         is_missing = True

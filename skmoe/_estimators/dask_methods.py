@@ -70,11 +70,9 @@ def _map_chunks(
     """
     dask = import_dask(name)
     array = import_module("dask.array")
-    # A call with one row raises the errors of wrong columns, and gives the shape of the results.
+    # A call with few rows raises the errors of wrong columns, and gives the shape of the results.
     row = _meta_row(X)
-    of_row = {"offset": np.zeros(1)} if "offset" in by_row else {}
-    if "gate_proba" in by_row:
-        of_row["gate_proba"] = estimator.predict_gate(row)
+    of_row = {"offset": np.zeros(row.shape[0])} if "offset" in by_row else {}
     if "y" in by_row:
         of_row["y"] = estimator.predict(row)
     example = getattr(estimator, name)(row, **of_row, **options)
@@ -121,7 +119,7 @@ def _predict_chunk(
 
 
 def _meta_row(X: Any) -> Any:
-    """One row with the columns of a collection, made without its values."""
+    """Few rows with the columns of a collection, made without its values."""
     if not hasattr(X, "columns"):
         return np.zeros((1, *X.shape[1:]), dtype=X.dtype)
     pandas = import_module("pandas")

@@ -207,7 +207,7 @@ def _reinitialize(
     X, y, weight, offset = row_buffer.X, row_buffer.y, row_buffer.weight, row_buffer.offset
     classes = result.attributes.get("classes_")
     if classes is None:
-        y = y[0] if estimator._single_output else y.T
+        y = y.T
     else:  # the row weights include the class weights
         y, validation_copy.class_weight = classes[y], None
         params = params._replace(task=validation_copy._make_task())

@@ -673,6 +673,66 @@ EQUIVALENT = [
         ("ones",),
         "log dispersions that an expert does not have are projected to zero",
     ),
+    (
+        "_estimators/training_data.py",
+        "dummy_X = np.zeros((X.shape[0], 1))",
+        ("ones",),
+        "of the features that stand for a frame only the number of rows is used",
+    ),
+    (
+        "_estimators/part_parameters.py",
+        "all(_same(first, e) for e in expert)",
+        ("e, first",),
+        "values of one type are equal in either order",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        'of_row = {"offset": np.zeros(row.shape[0])} if',
+        ("ones",),
+        "of the results for these rows only the shape is used",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "pure=False",
+        ("True",),
+        "tasks of equal names have equal results",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "new_axes = dict(enumerate(example.shape[1:], start=3))",
+        ("4",),
+        "numbers of axes need only differ",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "meta=np.empty((0,) * example.ndim, dtype=example.dtype)",
+        ("1",),
+        "Dask empties the array of which it uses the type",
+    ),
+    (
+        "_data/dask_chunks.py",
+        "return values if own_sizes == sizes else values.rechunk({0: sizes})",
+        ("False",),
+        "chunks that are cut again at the same rows are the same",
+    ),
+    (
+        "_estimators/fit_rows.py",
+        "abs(total - fitted) > SAME_WEIGHT_RTOL * fitted",
+        (">=",),
+        "no difference is exactly the bound",
+    ),
+    (
+        "_estimators/problem.py",
+        "seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape)",
+        ("0",),
+        "seeds below another bound are random as well",
+    ),
+    (
+        "_estimators/capabilities.py",
+        'option = "" if experts is None else experts.option_for_parts',
+        ("False",),
+        "rows in parts without a family are refused before",
+    ),
 ]
 
 

@@ -22,10 +22,13 @@ from skmoe.distributions import (
     GeneralMixtureDistribution,
     MixtureDistribution,
     OrdinalComponents,
+    _count_sums,
+    _counts,
+    _diversity,
+    _poisson,
     concatenate_components,
     predictive_distribution,
 )
-from skmoe.distributions import _count_sums, _counts, _diversity, _poisson
 from skmoe.distributions._base import RowMixtures
 from skmoe.distributions._count_families import CountFamily
 

@@ -1,0 +1,499 @@
+"""Displays and reports against what their numbers are computed from."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from cases import ALL_CASES, X, Y, fitted_case
+from numpy.testing import assert_allclose, assert_array_equal
+from regimes import quiet
+from scipy import sparse
+from sklearn.calibration import calibration_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
+from test_laws_pictures import CASES, NAMES, draw, drawn
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.distributions import NormalComponents
+from skmoe.inspection import (
+    CoefficientsDisplay,
+    GateDisplay,
+    PredictionDisplay,
+    SegmentProfileDisplay,
+)
+from skmoe.inspection._expert_curves import CATEGORY_WIDTH
+from skmoe.inspection._grid import (
+    at_reference_values,
+    column_stds,
+    make_grid,
+    path_rows,
+    rows_to_show,
+    units_to_show,
+)
+from skmoe.inspection._heat_map import NO_NUMBER
+from skmoe.inspection._leading import (
+    changes_over_features,
+    gate_effects,
+    gate_log_odds,
+    leading_feature,
+)
+from skmoe.inspection._pipelines import _composed_scaling, find_mixture
+from skmoe.inspection._report._experts import MAX_LINES, make_cards
+from skmoe.inspection._report._formulas import Predictor, _density_formula
+from skmoe.inspection._report._held_out import HeldOutRows
+from skmoe.inspection._report._pictures import (
+    calibration_picture,
+    coefficients_picture,
+    number,
+    profile_picture,
+)
+from skmoe.inspection._segment_tables import (
+    positive_rows,
+    profile_columns,
+    responsibilities_of_rows,
+)
+from skmoe.inspection._text import TextFormat
+
+plt = pytest.importorskip("matplotlib.pyplot")
+plt.switch_backend("agg")
+
+
+def parsed(text):
+    """The number of a text; NaN for a dash."""
+    return np.nan if text == NO_NUMBER else float(text.replace("\N{MINUS SIGN}", "-"))
+
+
+# --- rows of tables -------------------------------------------------------------------------------
+
+
+def tables(n_rows, seed=0):
+    """The same numbers as an array, a data frame and a sparse table; some columns mostly zeros."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(n_rows, 5)) + 1.0
+    for j, share in enumerate((0.3, 0.5, 0.7, 1.0)):
+        table[rng.permutation(n_rows)[: round(share * n_rows)], j] = 0.0
+    frame = pd.DataFrame(table, columns=list("abcde"))
+    return table, frame, sparse.csc_array(table)
+
+
+def dense(rows):
+    return rows.toarray() if sparse.issparse(rows) else np.asarray(rows, dtype=float)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 8, 11])
+def test_grids_have_the_other_columns_at_their_medians_in_tables_of_all_types(n_rows):
+    given = tables(n_rows)
+    for columns in ([0], [3, 1], [4], []):
+        values = np.random.default_rng(1).normal(size=(4, len(columns)))
+        wanted = np.tile(np.median(given[0], axis=0), (4, 1))
+        wanted[:, columns] = values
+        for table in given:
+            assert_allclose(dense(make_grid(table, columns, values)), wanted)
+    for column in range(5):
+        wanted = np.tile(np.median(given[0], axis=0), (n_rows, 1))
+        wanted[:, column] = given[0][:, column]
+        for table in given:
+            assert_allclose(dense(at_reference_values(table, column)), wanted)
+    for table in given:
+        stds = given[0].std(axis=0)
+        assert_allclose(column_stds(table), np.where(stds > 0.0, stds, 1.0))
+
+
+def test_paths_lead_from_the_mean_row_to_the_row_in_tables_of_all_types():
+    given, n_features = tables(9), 5
+    fraction = np.random.default_rng(0).uniform(size=(6, n_features))
+    fraction[0], fraction[1] = 0.0, 1.0
+    mean, end = given[0].mean(axis=0), given[0][4]
+    for table in given:
+        found = dense(path_rows(table, 4, fraction))
+        assert_allclose(found, mean + fraction * (end - mean), atol=1e-14)
+    missing = given[0].copy()
+    missing[4, 0] = missing[2, 1] = np.nan
+    found = path_rows(missing, 4, fraction)
+    # A value that is missing is reached half-way; one that is missing elsewhere changes the mean.
+    before = np.nanmean(missing, axis=0)
+    assert_allclose(found[:, 0], np.where(fraction[:, 0] >= 0.5, np.nan, before[0]))
+    assert_allclose(found[:, 1], before[1] + fraction[:, 1] * (end[1] - before[1]))
+
+
+def test_samples_of_rows_and_units_are_different_ones_among_those_that_can_be_shown():
+    finite = np.arange(40) % 3 != 0
+    possible = np.flatnonzero(finite)
+    for most in (2, 10, len(possible) - 1):
+        shown = rows_to_show(finite, most, 0)
+        assert len(shown) == most
+        assert (np.diff(shown) > 0).all()
+        assert np.isin(shown, possible).all()
+        units = units_to_show(possible, most, None)
+        assert len(set(units)) == most
+        assert np.isin(units, possible).all()
+        assert_array_equal(units_to_show(possible, most, None), units)
+    for most in (len(possible), len(possible) + 1, None):
+        assert_array_equal(rows_to_show(finite, most, 0), possible)
+        assert_array_equal(units_to_show(possible, most, 0), possible)
+
+
+# --- effects of features --------------------------------------------------------------------------
+
+
+def functions_of_rows():
+    """A gate of three experts and their predictions, and the changes over each feature."""
+    rng = np.random.default_rng(0)
+    # The second feature moves one probability most, the third moves all of them a little.
+    weights = np.array([[0.02, 0.02, -0.04], [0.30, -0.30, 0.0], [0.1, 0.1, -0.2]])
+    table = rng.uniform(-1.0, 1.0, size=(200, 3))
+
+    def gate(rows):
+        return 1.0 / 3.0 + np.asarray(rows) @ weights
+
+    def experts(rows):
+        return np.asarray(rows) ** 2 @ np.array([[1.0, 0.0], [0.0, 0.1], [2.0, 3.0]])
+
+    return table, gate, experts
+
+
+def changes_by_hand(table, function):
+    found = []
+    for j in range(table.shape[1]):
+        rows = np.tile(np.median(table, axis=0), (7, 1))
+        rows[:, j] = np.quantile(table[:, j], np.linspace(0.05, 0.95, 7))
+        found.append(np.ptp(function(rows).reshape(7, -1), axis=0))
+    return np.array(found)
+
+
+def test_the_leading_feature_has_the_largest_change_of_any_probability():
+    table, gate, experts = functions_of_rows()
+    for function in (gate, experts):
+        found = changes_over_features(table, function)
+        assert_allclose(found, changes_by_hand(table, function))
+    constant = np.column_stack([table, np.ones(len(table))])
+    assert_array_equal(changes_over_features(constant, lambda r: experts(r[:, :3]))[3], 0.0)
+    moe = SimpleNamespace(
+        combine="best", n_experts_=3, n_features_in_=3, predict_gate=gate, predict_experts=experts
+    )
+    for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
+        moe.predict_gate = lambda rows, order=order: gate(rows[:, np.argsort(order)])
+        wanted = changes_by_hand(table[:, order], moe.predict_gate).max(axis=1).argmax()
+        assert leading_feature(moe, table[:, order]) == wanted == order.index(1)
+    # Under a gate that is the same for all rows it is that of the experts.
+    moe.predict_gate = lambda rows: np.full((len(rows), 3), 1.0 / 3.0)
+    wanted = changes_by_hand(table, experts).max(axis=1).argmax()
+    assert leading_feature(moe, table) == wanted == 2
+
+
+@pytest.mark.parametrize(
+    "case", ["linear-regressor", "linear-classifier", "average", "two experts"]
+)
+def test_log_odds_of_the_gate_are_derivatives_of_log_probabilities(case):
+    moe = fitted_case(case)
+    found, step = gate_log_odds(moe), 1e-5
+    n_starts = len(moe.start_traces_) if case == "average" else 1
+    wanted = np.empty_like(found)
+    for j in range(2):
+        ends = np.array([X[0] - step * np.eye(2)[j], X[0] + step * np.eye(2)[j]])
+        change = np.diff(np.log(moe.predict_gate(ends)), axis=0)[0] / (2.0 * step)
+        for start in np.split(np.arange(len(change)), n_starts):
+            for k in start:
+                wanted[k, j] = change[k] - change[start[start != k]].mean()
+    assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    assert_allclose(gate_effects(moe, X), np.ptp(wanted, axis=0) * X.std(axis=0), rtol=1e-4)
+    assert leading_feature(moe, X) == np.argmax(np.ptp(wanted, axis=0) * X.std(axis=0))
+
+
+# --- pipelines ------------------------------------------------------------------------------------
+
+SCALERS = {
+    "standard": StandardScaler(),
+    "not centred": StandardScaler(with_mean=False),
+    "not scaled": StandardScaler(with_std=False),
+    "robust": RobustScaler(),
+    "robust, not centred": RobustScaler(with_centering=False, quantile_range=(10.0, 90.0)),
+    "robust, not scaled": RobustScaler(with_scaling=False),
+    "range": MinMaxScaler((-2.0, 5.0)),
+    "absolute": MaxAbsScaler(),
+}
+
+
+@pytest.mark.parametrize("first", SCALERS)
+@pytest.mark.parametrize("second", SCALERS)
+def test_scalings_of_several_steps_are_their_transform(first, second):
+    table = 3.0 + X * [1.0, 50.0]
+    steps = make_pipeline(SCALERS[first], SCALERS[second]).fit(table)
+    scaling = _composed_scaling([step for _, step in steps.steps], 2)
+    assert_allclose(scaling.slope * table + scaling.offset, steps.transform(table), atol=1e-10)
+
+
+@pytest.mark.parametrize("step", [MinMaxScaler(clip=True), PolynomialFeatures()])
+def test_steps_that_do_not_only_scale_have_no_scaling(step):
+    assert _composed_scaling([StandardScaler().fit(X), step.fit(X)], 2) is None
+
+
+def test_mixtures_behind_scalers_are_functions_of_the_input():
+    table = 3.0 + X * [1.0, 50.0]
+    steps = make_pipeline(SCALERS["range"], SCALERS["robust, not centred"]).fit(table)
+    mixture = MixtureOfExpertsRegressor(2, n_init=1, max_iter=8, random_state=0)
+    quiet(mixture, steps.transform(table), Y)
+    subject = find_mixture(make_pipeline(*(step for _, step in steps.steps), mixture), table)
+    view, rows = subject.mixture, table[:9]
+    linear = view.expert_intercept_ + rows @ view.expert_coef_.T
+    assert_allclose(linear, mixture.predict_experts(steps.transform(rows)), rtol=1e-8, atol=1e-10)
+    logits = view.gate_intercept_ + rows @ view.gate_coef_.T
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert_allclose(found, mixture.predict_gate(steps.transform(rows)), rtol=1e-8)
+    for method in ("predict", "predict_gate", "predict_experts", "predict_interval"):
+        wanted = getattr(mixture, method)(steps.transform(rows))
+        assert_array_equal(getattr(view, method)(rows), wanted)
+    assert_allclose(view.predict_dist(rows).mean, mixture.predict(steps.transform(rows)))
+    explained, plain = view.explain(rows), mixture.explain(steps.transform(rows))
+    slope = _composed_scaling([step for _, step in steps.steps], 2).slope
+    for name in set(plain) & {"slope", "gate_effect"}:
+        assert_allclose(explained[name], plain[name] * slope)
+    inference = view.inference(table, Y)
+    position = {(term.part, term.name): i for i, term in enumerate(inference.terms)}
+    for k in range(2):
+        for j in range(2):
+            found = inference.estimates[position[f"expert {k}", f"x{j}"]]
+            assert_allclose(found, view.expert_coef_[k, j], rtol=1e-6)
+        found = inference.estimates[position[f"expert {k}", "(intercept)"]]
+        assert_allclose(found, view.expert_intercept_[k], rtol=1e-6)
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def test_intervals_of_predictions_are_those_of_the_offset_of_the_row():
+    moe, table, _, given = CASES["counts"]()
+    offset = 20.0 * given["offset"]
+    for row in (0, len(offset) - 1):
+        display = draw("PredictionDisplay", "counts", row=row, offset=offset, coverage=0.8)
+        wanted = moe.predict_interval(table[[row]], 0.8, offset[[row]])[0]
+        assert_array_equal(display.interval, wanted)
+        assert_allclose(display.prediction, moe.predict(table[[row]], offset=offset[[row]])[0])
+        plain = draw("PredictionDisplay", "counts", row=row, offset=None, coverage=0.8)
+        assert (plain.interval != wanted).any()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pictures_without_coverage_have_no_interval(case):
+    display = draw("PredictionDisplay", case, coverage=None)
+    assert display.interval is None
+    labels = [text.get_text() for text in display.ax_[0].get_legend().get_texts()]
+    assert not any("interval" in label for label in labels)
+
+
+@pytest.mark.parametrize("family", ["gamma", "lognormal", "normal"])
+def test_bars_at_values_with_a_probability_are_inside_the_axes(family):
+    y = np.where(X[:, 0] < -0.5, 0.0, np.exp(0.3 * Y) + 5.0)
+    moe = MixtureOfExpertsRegressor(
+        2, family=["zero", family], n_init=1, max_iter=5, random_state=0
+    )
+    quiet(moe, X, y)
+    row = int(np.abs(moe.predict_gate(X)[:, 0] - 0.5).argmin())
+    display = PredictionDisplay.from_estimator(moe, X, row=row)
+    ax = display.ax_[0]
+    assert_allclose(display.values, [0.0])
+    low, high = ax.get_xlim()
+    bars = [bar for bar in ax.patches if bar.get_width() < 0.1 * (high - low)]
+    assert bars
+    for bar in bars:
+        assert low <= bar.get_x() <= bar.get_x() + bar.get_width() <= high
+        assert_allclose(bar.get_x() + 0.5 * bar.get_width(), 0.0, atol=1e-12)
+    heights = sorted(bar.get_height() for bar in bars)
+    assert_allclose(heights[-1], display.probability.max())
+    plt.close("all")
+
+
+def test_regimes_over_categories_have_lines_over_each_category():
+    display = drawn("RegimesDisplay", "categories")
+    moe = CASES["categories"]()[0]
+    n_panels = 0
+    for ax, k in zip(display.ax_[-moe.n_experts_ :], range(moe.n_experts_), strict=True):
+        if display.categories[k] is None:
+            continue
+        n_panels += 1
+        [lines] = [c for c in ax.collections if hasattr(c, "get_segments")]
+        segments = np.array(lines.get_segments())
+        assert_allclose(segments[:, :, 1], np.repeat(display.curves[k][:, None], 2, axis=1))
+        at = np.arange(len(segments))[:, None]
+        assert_allclose(segments[:, :, 0], at + np.array([-CATEGORY_WIDTH, CATEGORY_WIDTH]))
+    assert n_panels
+
+
+@pytest.mark.parametrize("name", ["RegimesDisplay", "ExpertsDisplay"])
+def test_marks_of_classes_are_inside_the_axes(name):
+    display = drawn(name, "classes")
+    scatters = display.scatters_ if name == "RegimesDisplay" else [display.scatter_]
+    for scatter in scatters:
+        heights = scatter.get_offsets()[:, 1]
+        low, high = scatter.axes.get_ylim()
+        assert low < heights.min() < 0.0
+        assert 1.0 < heights.max() < high
+
+
+def test_panels_in_a_row_repeat_neither_the_name_of_their_axis_nor_their_legend():
+    moe = fitted_case("linear-regressor")
+    features = [0, 1, (0, 1), 1, 0, (0, 1)]
+    display = GateDisplay.from_estimator(moe, X, features=features)
+    alike = [np.ndim(entry) == 0 for entry in features]
+    for i, ax in enumerate(display.ax_):
+        first = ax.get_subplotspec().is_first_col()
+        repeats = not first and alike[i] and alike[i - 1]
+        assert (ax.get_ylabel() == "") == repeats
+    legends = [ax for i, ax in enumerate(display.ax_) if alike[i] and ax.get_legend()]
+    in_first_row = [ax for ax in display.ax_ if ax.get_subplotspec().is_first_row()]
+    assert len(legends) == (1 if alike[len(in_first_row) - 1] else sum(alike))
+    plt.close("all")
+
+
+@pytest.mark.parametrize("with_intervals", [False, True])
+@pytest.mark.parametrize("level", [None, 0.8])
+def test_profiles_name_intervals_if_they_have_them(with_intervals, level):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(3, 2))
+    intervals = table[..., None] + np.array([-0.3, 0.4]) if with_intervals else None
+    display = SegmentProfileDisplay(
+        profile=table,
+        feature_names=list("abc"),
+        expert_names=NAMES[:2],
+        shares=np.array([0.3, 0.7]),
+        coefficients=table,
+        intervals=intervals,
+        level=level,
+    ).plot()
+    heading = display.ax_[1].get_title(loc="left")
+    assert ("80 % intervals" in heading) == (with_intervals and level is not None)
+    assert ("interval" in heading) == (with_intervals and level is not None)
+    written = " ".join(text.get_text() for text in display.ax_[1].texts)
+    assert ("[" in written) == with_intervals
+    assert_array_equal(display.meshes_[1].get_array().reshape(3, 2), table)
+    plt.close("all")
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+OPTIONS = {
+    "feature_names": ["height", "weight"],
+    "expert_names": NAMES,
+}
+
+
+def numbers_of(table):
+    return np.array([[parsed(text) for text in row[1:]] for row in table.rows])
+
+
+def assert_table_is(table, values):
+    """Numbers of a table have three digits."""
+    assert table.head == ["Feature", *NAMES]
+    assert_allclose(numbers_of(table), values, rtol=6e-3)
+
+
+def test_tables_of_reports_have_the_numbers_of_their_pictures():
+    moe = fitted_case("linear-regressor")
+    options = OPTIONS | {"level": 0.8}
+    picture = coefficients_picture(moe, X, Y, options)
+    display = CoefficientsDisplay.from_estimator(moe, X, Y, **options)
+    assert len(picture.tables) == 3
+    for table, values in zip(
+        picture.tables,
+        (display.coefficients, display.intervals[..., 0], display.intervals[..., 1]),
+        strict=True,
+    ):
+        assert [row[0] for row in table.rows] == list(display.feature_names)
+        assert_table_is(table, values)
+    assert [table.caption.split()[0] for table in picture.tables[1:]] == ["Lower", "Upper"]
+    assert all("80 %" in table.caption for table in picture.tables[1:])
+    assert len(coefficients_picture(moe, X, Y, options | {"level": None}).tables) == 1
+    picture = profile_picture(moe, X, Y, options)
+    display = SegmentProfileDisplay.from_estimator(moe, X, Y, **options)
+    for table, values in zip(
+        picture.tables, (display.profile, display.coefficients, display.gate_effects), strict=True
+    ):
+        assert [row[0] for row in table.rows] == list(display.feature_names)
+        assert_table_is(table, values)
+    assert number(np.nan) == number(np.inf) == NO_NUMBER
+    plt.close("all")
+
+
+def test_tables_of_calibration_are_shares_of_held_out_rows():
+    moe = fitted_case("linear-classifier")
+    y = (X[:, 1] > 0).astype(int)
+    picture = calibration_picture(moe, HeldOutRows(X, y, None, None), 1, ["no", "yes"])
+    [table] = picture.tables  # of two classes one has all information
+    assert table.caption.endswith("yes")
+    observed, predicted = calibration_curve(
+        y, moe.predict_proba(X)[:, 1], n_bins=10, strategy="quantile"
+    )
+    assert_allclose(
+        [[parsed(text) for text in row] for row in table.rows],
+        np.column_stack([predicted, observed]),
+        rtol=6e-3,
+    )
+    moe = fitted_case("linear-regressor")
+    picture = calibration_picture(moe, HeldOutRows(X, Y, None, None), 0, [])
+    [table] = picture.tables
+    for nominal, found in table.rows:
+        level = float(nominal.removesuffix(" %")) / 100.0
+        if 0.0 < level < 1.0:
+            low, high = moe.predict_interval(X, level).T
+            inside = np.mean((low <= Y) & (high >= Y))
+            assert abs(100.0 * inside - float(found.removesuffix(" %"))) < 0.06
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "case", ["linear-regressor", "trees", "linear-classifier", "poisson-regressor"]
+)
+def test_cards_have_the_numbers_of_summary_profile_and_coefficients(case):
+    moe = fitted_case(case)
+    y = ALL_CASES[case][1]
+    scale = X.std(axis=0)
+    labels = ["height", "weight"]
+    text_format = TextFormat(labels, scale, "standard deviation", 4, 2)
+    rows = positive_rows(moe, X, y, None, None, None)
+    resp, _ = responsibilities_of_rows(moe, rows)
+    columns = profile_columns(moe, rows, resp, labels, [0, 1])
+    summary = moe.summary(X, y)
+    cards = make_cards(moe, NAMES, columns, summary, text_format)
+    assert [card.name for card in cards] == NAMES
+    for k, (card, expert) in enumerate(zip(cards, summary.experts, strict=True)):
+        weight = resp[:, k] / resp[:, k].sum()
+        difference = (weight @ X - X.mean(axis=0)) / scale
+        assert card.rows == f"{resp[:, k].sum():.0f} effective rows"
+        order = [j for j in np.argsort(-np.abs(difference)) if abs(difference[j]) >= 0.1]
+        if not order:
+            assert card.members == ["hardly different from all rows"]
+            continue
+        assert len(card.members) == len(order)
+        for j, line in zip(order, card.members, strict=True):
+            word, name, value = line.split()[:3]
+            assert word == ("higher" if difference[j] > 0.0 else "lower")
+            assert name == labels[j]
+            assert abs(parsed(value.strip("()")) - difference[j]) < 0.0051 * max(
+                1.0, abs(difference[j])
+            )
+        if expert.importances:
+            wanted = [f"{name}: {value:.2f}" for name, value in expert.importances[:MAX_LINES]]
+            assert card.drivers == wanted
+            assert [name for name, _ in expert.importances]
+            continue
+        effects = np.atleast_2d(moe.expert_coef_[k])[0] * scale
+        assert len(card.drivers) == 2
+        for j, line in zip(np.argsort(-np.abs(effects)), card.drivers, strict=True):
+            name, value = line.split(": ")
+            assert name == labels[j]
+            assert_allclose(parsed(value.split()[0]), effects[j], rtol=6e-3)
+
+
+def test_normals_whose_means_are_all_zero_stay_normals():
+    component = NormalComponents(np.ones(4), np.zeros((1, 4)), np.full((1, 4), 2.0))
+    predictor = Predictor(np.zeros(2), np.zeros(()))
+    formula = _density_formula(component, predictor, np.ones((4, 2)), 0)
+    assert formula["density"] == "normal"
+    assert formula["std"] == 2.0

@@ -255,14 +255,22 @@ def test_mixtures_behind_scalers_are_functions_of_the_input():
     slope = _composed_scaling([step for _, step in steps.steps], 2).slope
     for name in set(plain) & {"slope", "gate_effect"}:
         assert_allclose(explained[name], plain[name] * slope)
-    inference = view.inference(table, Y)
-    position = {(term.part, term.name): i for i, term in enumerate(inference.terms)}
-    for k in range(2):
-        for j in range(2):
-            found = inference.estimates[position[f"expert {k}", f"x{j}"]]
-            assert_allclose(found, view.expert_coef_[k, j], rtol=1e-6)
-        found = inference.estimates[position[f"expert {k}", "(intercept)"]]
-        assert_allclose(found, view.expert_intercept_[k], rtol=1e-6)
+    # Linear predictors and their standard errors are the same in both units.
+    results = view.inference(table, Y), mixture.inference(steps.transform(table), Y)
+    for part in ("expert 0", "expert 1", "gate"):
+        found = []
+        for result, points in zip(results, (rows, steps.transform(rows)), strict=True):
+            terms = [
+                i
+                for i, term in enumerate(result.terms)
+                if term.part == part and not result.is_dispersion[i]
+            ]
+            values = {"x0": points[:, 0], "x1": points[:, 1]}
+            design = np.array([values.get(result.terms[i].name, np.ones(9)) for i in terms])
+            covariance = result.covariance[np.ix_(terms, terms)]
+            variance = np.einsum("in,ij,jn->n", design, covariance, design)
+            found.append(np.array([result.estimates[terms] @ design, variance]))
+        assert_allclose(*found, rtol=1e-6, atol=1e-9)
 
 
 # --- pictures -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Displays and reports against what their numbers are computed from."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,14 +22,18 @@ from sklearn.preprocessing import (
 from test_laws_pictures import CASES, NAMES, draw, drawn
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.distributions import NormalComponents
+from skmoe._inference.labels import format_percent
+from skmoe.distributions import NormalComponents, PoissonComponents
 from skmoe.inspection import (
     CoefficientsDisplay,
     GateDisplay,
     PredictionDisplay,
     SegmentProfileDisplay,
 )
+from skmoe.inspection._densities import RowDensity
 from skmoe.inspection._expert_curves import CATEGORY_WIDTH
+from skmoe.inspection._feature_axes import MAX_DRAWN_CATEGORIES, feature_axis
+from skmoe.inspection._forest import AXIS_MARGIN, MAX_REACH, ForestPanel, axis_limits
 from skmoe.inspection._grid import (
     at_reference_values,
     column_stds,
@@ -37,7 +42,7 @@ from skmoe.inspection._grid import (
     rows_to_show,
     units_to_show,
 )
-from skmoe.inspection._heat_map import NO_NUMBER
+from skmoe.inspection._heat_map import NO_NUMBER, shortened
 from skmoe.inspection._leading import (
     changes_over_features,
     gate_effects,
@@ -45,6 +50,14 @@ from skmoe.inspection._leading import (
     leading_feature,
 )
 from skmoe.inspection._pipelines import _composed_scaling, find_mixture
+from skmoe.inspection._prediction_panels import (
+    MAX_BARS,
+    MAX_CLASSES,
+    MAX_NAMED_EXPERTS,
+    draw_classes,
+    draw_distribution,
+    name_experts,
+)
 from skmoe.inspection._report._experts import MAX_LINES, make_cards
 from skmoe.inspection._report._formulas import Predictor, _density_formula
 from skmoe.inspection._report._held_out import HeldOutRows
@@ -55,13 +68,16 @@ from skmoe.inspection._report._pictures import (
     profile_picture,
 )
 from skmoe.inspection._segment_tables import (
+    largest_rows,
     positive_rows,
     profile_columns,
     responsibilities_of_rows,
 )
+from skmoe.inspection._style import colour
 from skmoe.inspection._text import TextFormat
 
 plt = pytest.importorskip("matplotlib.pyplot")
+to_rgba = pytest.importorskip("matplotlib.colors").to_rgba
 plt.switch_backend("agg")
 
 
@@ -505,3 +521,205 @@ def test_normals_whose_means_are_all_zero_stay_normals():
     formula = _density_formula(component, predictor, np.ones((4, 2)), 0)
     assert formula["density"] == "normal"
     assert formula["std"] == 2.0
+
+
+def test_counts_whose_means_are_zero_in_some_rows_only_stay_counts():
+    """Exponentials of very small predictors are zero."""
+    predictor = Predictor(np.ones(1), np.zeros(()))
+    values = np.array([[-800.0], [0.0], [1.0]])
+    mean = np.exp(values.T)
+    assert (mean == 0.0).sum() == 1
+    component = PoissonComponents(np.ones(3), mean)
+    formula = _density_formula(component, predictor, values, 0)
+    assert (formula["density"], formula["link"]) == ("poisson", "log")
+    formula = _density_formula(component._replace(mean=0.0 * mean), predictor, values, 0)
+    assert formula == {"density": "point_mass", "value": 0.0}
+
+
+# --- parts of pictures ----------------------------------------------------------------------------
+
+
+def row_density_of(n_experts, *, n_values=0, n_points=0, seed=0):
+    rng = np.random.default_rng(seed)
+    gate = rng.dirichlet(np.ones(n_experts))
+    values, grid = np.arange(n_values) * 2.0, np.linspace(0.0, 9.0, n_points)
+    probability = rng.dirichlet(np.ones(max(n_values, 1)), size=n_experts)[:, :n_values].T * gate
+    density = rng.uniform(size=(n_points, n_experts)) * gate
+    return RowDensity(gate, grid, density, values, probability)
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 6, 7, 9])
+def test_legends_of_predictions_name_the_most_probable_experts(n_experts):
+    gate = np.random.default_rng(n_experts).dirichlet(np.ones(n_experts))
+    names = [f"regime {chr(97 + k)}" for k in range(n_experts)]
+    counted = np.flatnonzero(gate >= 0.02)
+    _, ax = plt.subplots()
+    name_experts(ax, gate, names, counted, [], with_lines=False)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    ranked = sorted(counted, key=lambda k: -gate[k])[:MAX_NAMED_EXPERTS]
+    n_left = len(counted) - len(ranked)
+    wanted = [f"{names[k]}: {format_percent(gate[k])}" for k in sorted(ranked)]
+    assert labels == wanted + ([f"and {n_left} more experts"] if n_left else [])
+    colours = [to_rgba(patch.get_facecolor()) for patch in ax.get_legend().get_patches()]
+    assert colours[: len(ranked)] == [to_rgba(colour(k)) for k in sorted(ranked)]
+    plt.close("all")
+
+
+@pytest.mark.parametrize("n_classes", [2, 5, MAX_CLASSES, MAX_CLASSES + 3])
+@pytest.mark.parametrize("observed", [None, 1])
+def test_bars_of_classes_add_up_from_the_most_probable_one_down(n_classes, observed):
+    density = row_density_of(3, n_values=n_classes)
+    total = density.probability.sum(axis=1)
+    classes = [f"class {c}" for c in range(n_classes)]
+    _, ax = plt.subplots()
+    draw_classes(ax, density.probability, classes, observed, NAMES)
+    order = sorted(range(n_classes), key=lambda c: -total[c])[:MAX_CLASSES]
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == [classes[c] + "\n(observed)" * (c == observed) for c in order]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first one is on top
+    ends = np.zeros(len(order))
+    for bars in ax.containers:
+        assert_allclose([bar.get_x() for bar in bars], ends, atol=1e-12)
+        ends += [bar.get_width() for bar in bars]
+        heights = [bar.get_y() + 0.5 * bar.get_height() for bar in bars]
+        assert_allclose(heights, np.arange(len(order)))
+    assert_allclose(ends, total[order])
+    assert [text.get_text() for text in ax.texts] == [format_percent(total[c]) for c in order]
+    assert ax.get_xlim()[0] == 0.0 < max(total) < ax.get_xlim()[1]
+    plt.close("all")
+
+
+@pytest.mark.parametrize(("n_values", "n_points"), [(5, 0), (1, 0), (MAX_BARS + 1, 0), (0, 50)])
+@pytest.mark.parametrize("interval", [None, np.array([2.0, 6.0])])
+def test_parts_of_a_distribution_add_up_and_intervals_hold_their_bars(n_values, n_points, interval):
+    density = row_density_of(3, n_values=n_values, n_points=n_points)
+    marks = {"prediction": 3.0, "observed": None}
+    _, ax = plt.subplots()
+    drawn_parts = draw_distribution(ax, density, NAMES, interval, 0.8, marks)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert ("80 % interval" in labels) == (interval is not None)
+    assert "prediction: 3" in labels
+    assert not any(label.startswith("observed") for label in labels)
+    is_discrete = n_points == 0
+    assert ax.get_ylabel() == ("Probability" if is_discrete else "Density")
+    assert ax.get_ylim()[0] == 0.0
+    if is_discrete and n_values <= MAX_BARS:
+        tops = np.zeros(n_values)
+        for bars in drawn_parts:
+            assert_allclose([bar.get_y() for bar in bars], tops)
+            tops += [bar.get_height() for bar in bars]
+            width = 0.8 * (2.0 if n_values > 1 else 1.0)
+            assert_allclose([bar.get_width() for bar in bars], width)
+        assert_allclose(tops, density.probability.sum(axis=1))
+    else:
+        curves = density.probability if is_discrete else density.density
+        points = density.values if is_discrete else density.grid
+        for line, curve in zip(drawn_parts, curves.T, strict=True):
+            assert_allclose(line.get_xydata(), np.column_stack([points, curve]))
+        [whole] = [line for line in ax.lines if line.get_label() == "mixture"]
+        assert_allclose(whole.get_ydata(), curves.sum(axis=1))
+        assert ax.get_xlim() == (points[0], points[-1])
+        assert ax.get_ylim()[1] > curves.sum(axis=1).max()
+    if interval is not None:
+        [span] = [patch for patch in ax.patches if patch.get_label() == "80 % interval"]
+        half = (1.0 if n_values > 1 else 0.5) if is_discrete else 0.0
+        assert_allclose(
+            np.ptp([span.get_x(), span.get_x() + span.get_width()]), np.ptp(interval) + 2.0 * half
+        )
+        assert_allclose(span.get_x(), interval[0] - half)
+    plt.close("all")
+
+
+def forest(estimates, intervals, *, is_ratio=False):
+    n = len(estimates)
+    rest = np.arange(n), np.zeros(n, dtype=int), np.array(estimates, dtype=float), intervals
+    return ForestPanel("heading", ["row"] * n, *rest, np.zeros(n, dtype=bool), is_ratio)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])
+def test_axes_of_forests_hold_zero_and_all_that_is_not_far_longer_than_the_rest(shift):
+    rng = np.random.default_rng(0)
+    estimates = shift + rng.normal(size=7)
+    intervals = estimates[:, None] + np.array([-0.4, 0.6])
+    low, high = min(0.0, intervals.min()), max(0.0, intervals.max())
+    margin = AXIS_MARGIN * (high - low)
+    panels = [forest(estimates[:4], intervals[:4]), forest(estimates[4:], intervals[4:])]
+    assert_allclose(axis_limits(panels), (low - margin, high + margin))
+    # An estimate without interval has its place, one that is not known has none.
+    with_gaps = intervals.copy()
+    with_gaps[2] = np.nan
+    unknown = np.append(estimates, np.nan)
+    found = axis_limits([forest(unknown, np.vstack([with_gaps, [[np.nan, np.nan]]]))])
+    ends = np.append(np.delete(intervals, 2, axis=0).ravel(), [estimates[2], 0.0])
+    margin = AXIS_MARGIN * np.ptp(ends)
+    assert_allclose(found, (ends.min() - margin, ends.max() + margin))
+    # An interval that is far longer than the others is cut.
+    intervals[0] = [-1e4, 1e5]
+    median = np.sort(np.abs(intervals).max(axis=1))[3]
+    reach = MAX_REACH * max(np.abs(estimates).max(), median)
+    length = 2.0 * reach * (1.0 + 2.0 * AXIS_MARGIN)
+    assert_allclose(np.diff(axis_limits([forest(estimates, intervals)])), length)
+    # Without intervals, and with nothing at all.
+    low, high = min(0.0, estimates.min()), max(0.0, estimates.max())
+    margin = AXIS_MARGIN * (high - low)
+    assert_allclose(axis_limits([forest(estimates, None)]), (low - margin, high + margin))
+    low, high = axis_limits([forest([np.nan], np.full((1, 2), np.nan))])
+    assert low < 0.0 < high
+    low, high = axis_limits([forest([1e4, -1e4], None, is_ratio=True)])
+    assert np.isfinite(np.exp([low, high])).all()
+    assert np.exp(low) > 0.0
+
+
+@pytest.mark.parametrize("width", [9, 12, 20])
+def test_shortened_names_have_their_beginning_and_end_and_fit(width):
+    name = "abcdefghijklmnopqrstuvwxyz"
+    for n in range(1, len(name) + 1):
+        short = shortened(name[:n], width)
+        if n <= width:
+            assert short == name[:n]
+            continue
+        first, last = short.split("...")
+        assert len(short) == width
+        assert name.startswith(first)
+        assert name[:n].endswith(last)
+        assert len(first) >= len(last) > 0
+
+
+@pytest.mark.parametrize("n_levels", [2, MAX_DRAWN_CATEGORIES, MAX_DRAWN_CATEGORIES + 3])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_axes_of_categories_have_the_most_frequent_ones_with_their_shares(n_levels, ordered):
+    rng = np.random.default_rng(n_levels)
+    levels = [f"level {c}" for c in rng.permutation(n_levels)]
+    values = [level for i, level in enumerate(levels) for _ in range(2 + 3 * (i + 1))]
+    values = list(rng.permutation(values))
+    column = [None, *values, None]
+    own_order = levels if ordered else sorted(levels)
+    frame = pd.DataFrame({"x": pd.Categorical(column, categories=own_order)})
+    axis = feature_axis(frame, 0, "region", 10)
+    counts = Counter(values)
+    frequent = [level for level, _ in counts.most_common(MAX_DRAWN_CATEGORIES)]
+    shown = [level for level in own_order if level in frequent]
+    assert axis.categories == [
+        f"{level}\n{format_percent(counts[level] / len(values))}" for level in shown
+    ]
+    assert [column[i] for i in axis.grid] == shown
+    wanted = [float(shown.index(v)) if v in shown else np.nan for v in column]
+    assert_array_equal(axis.observed, wanted)
+    assert_array_equal(axis.positions, np.arange(len(shown)))
+    left_out = n_levels > MAX_DRAWN_CATEGORIES
+    note = f" ({MAX_DRAWN_CATEGORIES} of {n_levels} categories)" if left_out else ""
+    assert axis.name == "region" + note
+
+
+def test_rows_of_tables_with_the_largest_values_relative_to_their_table_are_shown():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(9, 2)), 1e3 * rng.normal(size=(9, 3))
+    second[4] = np.nan
+    for least in (0.0, 1e4):
+        tables_given = [(first, 0.0), (None, 1.0), (second, least)]
+        sizes = np.abs(first).max(axis=1), np.nan_to_num(np.abs(second)).max(axis=1)
+        score = np.maximum(sizes[0] / sizes[0].max(), sizes[1] / max(sizes[1].max(), least))
+        for most in (1, 4, 9, 20):
+            wanted = sorted(sorted(range(9), key=lambda i: -score[i])[:most])
+            assert largest_rows(tables_given, most).tolist() == wanted
+    assert largest_rows([(np.zeros((3, 2)), 0.0)], 2).tolist() == [0, 1]

@@ -9,7 +9,7 @@ import pytest
 from cases import ALL_CASES, X, Y, fitted_case
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn.calibration import calibration_curve
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -25,11 +25,16 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe._inference.labels import format_percent
 from skmoe.distributions import NormalComponents, PoissonComponents
 from skmoe.inspection import (
+    CalibrationDisplay,
     CoefficientsDisplay,
+    ConvergenceDisplay,
     GateDisplay,
     PredictionDisplay,
     SegmentProfileDisplay,
+    _importance_by_part,
 )
+from skmoe.inspection._calibration import BAND_PROBABILITY
+from skmoe.inspection._convergence import N_STEEP_ITER
 from skmoe.inspection._densities import RowDensity
 from skmoe.inspection._expert_curves import CATEGORY_WIDTH
 from skmoe.inspection._feature_axes import MAX_DRAWN_CATEGORIES, feature_axis
@@ -43,6 +48,7 @@ from skmoe.inspection._grid import (
     units_to_show,
 )
 from skmoe.inspection._heat_map import NO_NUMBER, shortened
+from skmoe.inspection._importance_by_part import log_densities
 from skmoe.inspection._leading import (
     changes_over_features,
     gate_effects,
@@ -58,7 +64,7 @@ from skmoe.inspection._prediction_panels import (
     draw_distribution,
     name_experts,
 )
-from skmoe.inspection._report._experts import MAX_LINES, make_cards
+from skmoe.inspection._report._experts import MAX_LINES, make_cards, selection_table
 from skmoe.inspection._report._formulas import Predictor, _density_formula
 from skmoe.inspection._report._held_out import HeldOutRows
 from skmoe.inspection._report._pictures import (
@@ -623,9 +629,7 @@ def test_parts_of_a_distribution_add_up_and_intervals_hold_their_bars(n_values, 
     if interval is not None:
         [span] = [patch for patch in ax.patches if patch.get_label() == "80 % interval"]
         half = (1.0 if n_values > 1 else 0.5) if is_discrete else 0.0
-        assert_allclose(
-            np.ptp([span.get_x(), span.get_x() + span.get_width()]), np.ptp(interval) + 2.0 * half
-        )
+        assert_allclose(span.get_width(), np.ptp(interval) + 2.0 * half)
         assert_allclose(span.get_x(), interval[0] - half)
     plt.close("all")
 
@@ -723,3 +727,103 @@ def test_rows_of_tables_with_the_largest_values_relative_to_their_table_are_show
             wanted = sorted(sorted(range(9), key=lambda i: -score[i])[:most])
             assert largest_rows(tables_given, most).tolist() == wanted
     assert largest_rows([(np.zeros((3, 2)), 0.0)], 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("combine", ["best", "average"])
+@pytest.mark.parametrize("criterion", ["bic", "icl", "auto"])
+def test_reports_and_displays_choose_the_same_number_of_experts(combine, criterion):
+    """An average has the experts of all of its starts."""
+    scores = np.array([-1.234567, -np.inf, -0.5, -0.75])
+    estimator = SimpleNamespace(
+        n_experts=criterion,
+        n_experts_tried_=np.array([1, 2, 3, 4]),
+        n_experts_scores_=scores,
+        n_experts_=9 if combine == "average" else 3,
+        start_traces_=[None] * 3,
+        combine=combine,
+    )
+    table = selection_table(estimator)
+    assert table["chosen"] == 3 == estimator.n_experts_tried_[scores.argmax()]
+    assert [n for n, _ in table["rows"]] == [1, 2, 3, 4]
+    for (_, text), score in zip(table["rows"], scores, strict=True):
+        assert (text == NO_NUMBER) == np.isinf(score)
+        if np.isfinite(score):
+            assert_allclose(float(text), score, rtol=1e-4)
+    assert ("held-out" in table["heading"]) == (criterion == "auto")
+    assert (criterion.upper() in table["heading"]) == (criterion != "auto")
+    del estimator.n_experts_tried_
+    assert selection_table(estimator) is None
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_axes_of_convergence_hold_all_ends_and_all_late_iterations(average):
+    rng = np.random.default_rng(0)
+    lengths_and_shifts = ((9, 0), (2, 3), (30, 1))
+    traces = [np.sort(-np.abs(rng.normal(size=n))) - shift for n, shift in lengths_and_shifts]
+    converged = np.array([True, False, True])
+    display = ConvergenceDisplay(
+        lower_bounds=traces[0], start_traces=traces, start_converged=None if average else converged
+    ).plot()
+    low, high = display.ax_.get_ylim()
+    for trace in traces:
+        shown = np.append(trace[N_STEEP_ITER:], trace[-1])
+        assert low < shown.min() <= shown.max() < high
+    for line, trace in zip(display.start_lines_, traces, strict=True):
+        assert_array_equal(line.get_xydata(), np.column_stack([range(1, len(trace) + 1), trace]))
+    assert_array_equal(display.line_.get_xydata()[:, 1], traces[0])
+    ends = np.array([[len(trace), trace[-1]] for trace in traces])
+    full = np.ones(3, dtype=bool) if average else converged
+    assert_array_equal(display.start_ends_.get_xydata(), ends[full])
+    assert_array_equal(display.dropped_ends_.get_xydata(), ends[~full])
+    labels = [text.get_text() for text in display.legend_.get_texts()]
+    assert labels == ["kept run", "starts", "converged"] + ["dropped before"] * (not average)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("n_rows", [40, 500])
+@pytest.mark.parametrize("n_bins", [2, 10])
+def test_histograms_of_transforms_spread_each_row_over_its_step(n_rows, n_bins):
+    rng = np.random.default_rng(0)
+    left = rng.uniform(size=n_rows)
+    step = np.where(rng.uniform(size=n_rows) < 0.5, 0.0, rng.uniform(size=n_rows))
+    pit = np.minimum(left + step, 1.0)
+    display = CalibrationDisplay.from_predictions(pit, pit_left=left, n_bins=n_bins)
+    edges, wanted = np.linspace(0.0, 1.0, n_bins + 1), np.zeros(n_bins)
+    for low, high in zip(left, pit, strict=True):
+        if low == high:
+            wanted[min(int(low * n_bins), n_bins - 1)] += 1.0
+            continue
+        for b in range(n_bins):
+            inside = max(min(high, edges[b + 1]) - max(low, edges[b]), 0.0)
+            wanted[b] += inside / (high - low)
+    assert_allclose(display.density, wanted * n_bins / n_rows)
+    assert_allclose(display.density.mean(), 1.0)
+    # The band holds a count of a binomial distribution with at least its probability.
+    band = display.bands_[0].get_bbox() if hasattr(display.bands_[0], "get_bbox") else None
+    low, high = (band.y0, band.y1) if band is not None else display.bands_[0].get_xy()[[0, 2], 1]
+    counts = np.arange(n_rows + 1)
+    mass = stats.binom.pmf(counts, n_rows, 1.0 / n_bins)
+    share = counts * n_bins / n_rows
+    assert mass[(share >= low - 1e-9) & (share <= high + 1e-9)].sum() >= BAND_PROBABILITY - 1e-9
+    for outside in (share <= low - 1e-9, share >= high + 1e-9):
+        assert mass[outside].sum() <= 0.5 * (1.0 - BAND_PROBABILITY) + 1e-9
+    plt.close("all")
+
+
+@pytest.mark.parametrize("n_rows", [1, 7])
+def test_densities_under_each_expert_are_those_of_the_rows_one_by_one(n_rows, monkeypatch):
+    moe = fitted_case("outputs")
+    target = ALL_CASES["outputs"][1][:n_rows]
+    found = log_densities(moe, X[:n_rows], target, None)
+    for k in range(moe.n_experts_):
+        certain = np.tile(np.eye(moe.n_experts_)[k], (n_rows, 1))
+        dist = moe.predict_dist(X[:n_rows], gate_proba=certain)
+        assert_allclose(found[:, k], dist.logpdf(target).sum(axis=1))
+    for at_once in (1, 2 * n_rows):
+        monkeypatch.setattr(_importance_by_part, "ROWS_AT_ONCE", at_once)
+        assert_allclose(log_densities(moe, X[:n_rows], target, None), found)
+    gate = moe.predict_gate(X[:n_rows])
+    weight = np.arange(1.0, n_rows + 1.0)
+    score = _importance_by_part._mean_score(gate, found, weight)
+    mixture = np.log((gate * np.exp(found)).sum(axis=1))
+    assert_allclose(score, np.average(mixture, weights=weight))

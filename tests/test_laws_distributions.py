@@ -355,3 +355,43 @@ def test_arrays_that_do_not_agree_are_refused(make):
         for stds in ([[0.0]], [[-1.0]], [[np.nan]], [[1.0, 1.0]], [1.0]):
             with pytest.raises(ValueError, match="stds must be positive"):
                 make([[1.0]], [[0.0]], stds)
+
+
+# --- counts in both tails -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dispersion", [None, 0.0, 1e-300, 1e-12, 1e-6, 1e-3, 0.05, 1.0, 3.0])
+def test_log_tails_of_counts_grow_by_the_probability_of_each_count(dispersion):
+    """Also where all probabilities are too small for a number."""
+    means = np.array([0.03, 3.0, 80.0, 3e3, 1e5])
+    parts = () if dispersion is None else (np.full((5, 1), dispersion),)
+    dist = CountMixtureDistribution(np.ones((5, 1)), means[:, None], *parts)
+    factors = np.array([0.01, 0.1, 0.4, 0.8, 0.95, 1.0, 1.04, 1.2, 1.6, 3.0, 20.0, 100.0])
+    counts = np.column_stack([np.ones((5, 2)) * [1.0, 2.0], np.ceil(means[:, None] * factors)])
+    log_mass = dist.logpmf(counts)
+    for step in (0.0, 0.5):  # nothing happens between counts
+        below, above = counts - 1.0 + step, counts + step
+        grown = np.logaddexp(dist.logcdf(below), log_mass)
+        assert_allclose(dist.logcdf(above), grown, rtol=1e-9, atol=1e-10)
+        grown = np.logaddexp(dist.logsf(above), log_mass)
+        assert_allclose(dist.logsf(below), grown, rtol=1e-9, atol=1e-10)
+    assert_allclose(dist.logcdf(0.0), dist.logpmf(0.0), rtol=1e-9, atol=1e-10)
+    if dispersion is None or dispersion <= 1e-6:
+        assert (dist.logsf(counts).min(axis=1)[2:] < -1e3).all()
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name][2]])
+def test_log_probabilities_and_probabilities_agree(name):
+    dist = distribution((name,), n_components=3, n_rows=20)
+    y = dist.ppf([1e-9, 1e-3, 0.2, 0.5, 0.8, 0.999, 1.0 - 1e-9])
+    for log_of, plain in (("logpdf", "pdf"), ("logcdf", "cdf"), ("logsf", "sf")):
+        assert_allclose(np.exp(getattr(dist, log_of)(y)), getattr(dist, plain)(y), rtol=1e-9)
+    assert_allclose(dist.cdf(y) + dist.sf(y), 1.0, rtol=1e-12)
+    if name in COUNTS:
+        assert_allclose(dist.cdf(y) - dist.cdf_left(y), dist.pmf(y), rtol=1e-6, atol=1e-14)
+    else:
+        assert_array_equal(dist.cdf_left(y), dist.cdf(y))
+        step = 1e-5 * (dist.std[:, None] if np.isfinite(dist.std).all() else 1.0)
+        slope = (dist.cdf(y + step) - dist.cdf(y - step)) / (2.0 * step)
+        if name != "uniform":  # whose density jumps
+            assert_allclose(dist.pdf(y)[:, 2:-1], slope[:, 2:-1], rtol=1e-5)

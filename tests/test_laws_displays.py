@@ -39,6 +39,7 @@ from skmoe.inspection._densities import RowDensity
 from skmoe.inspection._expert_curves import CATEGORY_WIDTH
 from skmoe.inspection._feature_axes import MAX_DRAWN_CATEGORIES, feature_axis
 from skmoe.inspection._forest import AXIS_MARGIN, MAX_REACH, ForestPanel, axis_limits
+from skmoe.inspection._gate import region_centre, region_colours
 from skmoe.inspection._grid import (
     at_reference_values,
     column_stds,
@@ -73,13 +74,28 @@ from skmoe.inspection._report._pictures import (
     number,
     profile_picture,
 )
+from skmoe.inspection._report._rows import describe_feature, starting_row, strongest_features
 from skmoe.inspection._segment_tables import (
     largest_rows,
     positive_rows,
     profile_columns,
     responsibilities_of_rows,
 )
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import (
+    CAPTION_CHARACTER_WIDTH,
+    MAX_NAME_LINES,
+    MIN_LINE_LENGTH,
+    beside_marks,
+    colour,
+    dash,
+    hatch,
+    in_legend,
+    label_below,
+    marker,
+    names_or_default,
+    rgb,
+    wrapped,
+)
 from skmoe.inspection._text import TextFormat
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -827,3 +843,118 @@ def test_densities_under_each_expert_are_those_of_the_rows_one_by_one(n_rows, mo
     score = _importance_by_part._mean_score(gate, found, weight)
     mixture = np.log((gate * np.exp(found)).sum(axis=1))
     assert_allclose(score, np.average(mixture, weights=weight))
+
+
+# --- styles ---------------------------------------------------------------------------------------
+
+
+def test_experts_differ_in_pairs_of_colours_and_patterns_for_as_long_as_there_are_pairs():
+    for pattern, kinds in ((dash, 4), (marker, 8), (hatch, 8)):
+        n_pairs = 7 * kinds  # the numbers have no divisor in common
+        pairs = [(colour(k), pattern(k)) for k in range(n_pairs)]
+        assert len(set(pairs)) == n_pairs
+        assert (colour(n_pairs), pattern(n_pairs)) == pairs[0]
+    for k in range(9):
+        assert to_rgba(colour(k))[:3] == pytest.approx(tuple(rgb(k)))
+
+
+@pytest.mark.parametrize("width", [8, 11, 20])
+def test_wrapped_names_keep_their_letters_in_short_lines(width):
+    for name in ("north", "north_of_the_river", "a long name of an expert", "price in $ of $x"):
+        lines = wrapped(name, width).split("\n")
+        assert len(lines) <= MAX_NAME_LINES
+        assert all(len(line.replace(r"\$", "$")) <= width for line in lines)
+        letters = "".join(lines).replace(r"\$", "$").replace(" ", "")
+        if letters.endswith("..."):
+            assert len(name) > MAX_NAME_LINES * (width - 8)
+            assert name.replace(" ", "").startswith(letters.removesuffix("..."))
+        else:
+            assert letters == name.replace(" ", "")
+    assert wrapped("a$b$c", 20).count(r"\$") == 2
+
+
+def test_labels_of_legends_are_shown_and_default_names_are_numbers():
+    assert in_legend(["_hidden", "plain"]) == [" _hidden", "plain"]
+    assert beside_marks(["expert 0", "expert 1"]) == ["0", "1"]
+    assert beside_marks(["expert 1", "expert 0"]) != ["0", "1"]
+    assert names_or_default(None, 3) == ["expert 0", "expert 1", "expert 2"]
+    assert names_or_default(("a", "b"), 2) == ["a", "b"]
+
+
+def test_notes_below_panels_belong_to_an_own_figure_or_to_the_last_axes():
+    notes = ["What it is.", *(f"Note number {i} of several." for i in range(9))]
+    for n_panels in (1, 4):
+        figure, axes = plt.subplots(1, n_panels, squeeze=False, figsize=(2.0 * n_panels, 2.0))
+        label_below(axes[0], notes, is_own=False)
+        assert axes[0][-1].get_xlabel() == "\n".join(notes)
+        assert all(ax.get_xlabel() == "" for ax in axes[0][:-1])
+        assert figure.get_supxlabel() == ""
+        label_below(axes[0], notes, is_own=True)
+        lines = figure.get_supxlabel().split("\n")
+        assert lines[0] == notes[0]
+        assert " ".join(lines[1:]) == " ".join(notes[1:])
+        # Lines have about the width of the figure, or a least one.
+        most = max(MIN_LINE_LENGTH, 2.0 * n_panels / CAPTION_CHARACTER_WIDTH)
+        longest = max(len(line) for line in lines)
+        assert most - 12 <= longest <= most
+    plt.close("all")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_of_regions_are_as_far_from_edges_as_possible(seed):
+    rng = np.random.default_rng(seed)
+    gate = np.repeat(np.repeat(rng.dirichlet(np.ones(3), size=(3, 4)), 4, axis=0), 3, axis=1)
+    best = gate.argmax(axis=2)
+    n, m = best.shape
+    for k in np.unique(best):
+        outside = np.array(
+            [
+                (i, j)
+                for i in range(-1, n + 1)
+                for j in range(-1, m + 1)
+                if not (0 <= i < n and 0 <= j < m) or best[i, j] != k
+            ]
+        )
+        inside = np.argwhere(best == k)
+        apart = np.square(inside[:, None] - outside[None]).sum(axis=2).min(axis=1)
+        found = region_centre(gate, int(k))
+        assert best[found] == k
+        assert apart[(inside == found).all(axis=1)][0] == apart.max()
+    # The most probable expert has its colour, which is paler where it is less certain.
+    certain = np.full((1, 3, 3), 0.0)
+    certain[0, :, 1] = [1.0, 0.6, 0.4]
+    certain[0, :, 0] = certain[0, :, 2] = (1.0 - certain[0, :, 1]) / 2.0
+    colours = region_colours(certain)[0]
+    distance = 1.0 - colours
+    tone = (1.0 - rgb(1)) / (1.0 - rgb(1)).sum()
+    assert_allclose(distance / distance.sum(axis=1, keepdims=True), [tone] * 3)
+    strength = distance.sum(axis=1)
+    certainty = (certain[0, :, 1] - 1 / 3) / (2 / 3)
+    steps = np.diff(strength) / np.diff(certainty)
+    assert_allclose(steps[0], steps[1])
+    assert (np.diff(strength) < 0.0).all()
+    one, of_three = np.ones((2, 2, 1)), np.eye(3)[[[0]]]
+    assert_allclose(region_colours(one)[0, 0], region_colours(of_three)[0, 0])
+
+
+@pytest.mark.parametrize("max_features", [1, 2, 3, 4])
+def test_features_of_panels_move_the_prediction_or_the_gate_most(max_features):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(80, 4)) * [1.0, 2.0, 0.5, 1.0]
+    slopes, of_gate = np.array([0.3, 0.0, 4.0, 0.1]), np.array([0.0, 0.2, 0.01, 0.05])
+
+    def gate(rows):
+        first = 0.5 + 0.1 * np.asarray(rows) @ of_gate
+        return np.column_stack([first, 1.0 - first])
+
+    moe = SimpleNamespace(predict=lambda rows: np.asarray(rows) @ slopes, predict_gate=gate)
+    features = [describe_feature(table, j, f"x{j}") for j in range(4)]
+    start = starting_row(table, None)
+    found = strongest_features(moe, table, start, features, max_features)
+    probes = np.quantile(table, np.linspace(0.05, 0.95, 5), axis=0)
+    reach = np.abs(probes - np.median(table, axis=0)).max(axis=0)
+    relative = np.maximum(
+        *(np.abs(s) * reach / (np.abs(s) * reach).max() for s in (slopes, of_gate))
+    )
+    wanted = sorted(np.argsort(-relative)[:max_features].tolist())
+    assert [feature.column for feature in found] == wanted

@@ -351,6 +351,7 @@ def test_bars_at_values_with_a_probability_are_inside_the_axes(family):
     for bar in bars:
         assert low <= bar.get_x() <= bar.get_x() + bar.get_width() <= high
         assert_allclose(bar.get_x() + 0.5 * bar.get_width(), 0.0, atol=1e-12)
+        assert 0.01 * (high - low) < bar.get_width() < 0.03 * (high - low)
     heights = sorted(bar.get_height() for bar in bars)
     assert_allclose(heights[-1], display.probability.max())
     plt.close("all")
@@ -564,7 +565,8 @@ def test_counts_whose_means_are_zero_in_some_rows_only_stay_counts():
 def row_density_of(n_experts, *, n_values=0, n_points=0, seed=0):
     rng = np.random.default_rng(seed)
     gate = rng.dirichlet(np.ones(n_experts))
-    values, grid = np.arange(n_values) * 2.0, np.linspace(0.0, 9.0, n_points)
+    steps, grid = np.arange(n_values), np.linspace(0.0, 9.0, n_points)
+    values = 2.0 * steps + (steps > 2)  # one distance is larger than the others
     probability = rng.dirichlet(np.ones(max(n_values, 1)), size=n_experts)[:, :n_values].T * gate
     density = rng.uniform(size=(n_points, n_experts)) * gate
     return RowDensity(gate, grid, density, values, probability)
@@ -679,6 +681,15 @@ def test_axes_of_forests_hold_zero_and_all_that_is_not_far_longer_than_the_rest(
     reach = MAX_REACH * max(np.abs(estimates).max(), median)
     length = 2.0 * reach * (1.0 + 2.0 * AXIS_MARGIN)
     assert_allclose(np.diff(axis_limits([forest(estimates, intervals)])), length)
+    # One that is open on a side has no ends, and estimates near zero may have long intervals.
+    open_ = np.array([[-np.inf, 0.1], [np.nan, 0.2], [-0.2, 0.3]])
+    found = axis_limits([forest([0.0, 0.1, 0.1], open_)])
+    assert_allclose(found, (-0.2 - 0.5 * AXIS_MARGIN, 0.3 + 0.5 * AXIS_MARGIN))
+    wide = np.array([[-1.0, 1.0], [-0.9, 1.1], [-1.1, 0.9]])
+    margin = AXIS_MARGIN * 2.2
+    found = axis_limits([forest([0.01, -0.01, 0.0], wide)])
+    assert_allclose(found, (-1.1 - margin, 1.1 + margin))
+    assert axis_limits([forest([1e4, -1e4], None)])[1] > 1e4
     # Without intervals, and with nothing at all.
     low, high = min(0.0, estimates.min()), max(0.0, estimates.max())
     margin = AXIS_MARGIN * (high - low)

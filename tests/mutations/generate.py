@@ -452,6 +452,18 @@ EQUIVALENT = [
         "both forms of the probability are the same",
     ),
     (
+        "inspection/_prediction_panels.py",
+        "(value, min(total, 0.9))",
+        ("1.8",),
+        "the place of a label is a matter of looks",
+    ),
+    (
+        "inspection/_forest.py",
+        "margin = AXIS_MARGIN * (high - low) or 1.0",
+        ("2.0",),
+        "an axis without any number has any ends",
+    ),
+    (
         "inspection/_densities.py",
         "[gate >= MIN_GATE_SHOWN]",
         (">",),

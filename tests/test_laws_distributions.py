@@ -217,8 +217,8 @@ def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_quantiles_of_components_are_near_those_of_their_distribution(name):
     """Searches begin at them."""
-    family, parameters = components(name, n_rows=10).block()
-    dist = mixture((name,), n_rows=10)
+    family, parameters = components(name).block()
+    dist = mixture((name,))
     for q in (1e-6, 0.02, 0.3, 0.5):
         for found, exact in (
             (family.quantile(q, *parameters), dist.ppf(q)),
@@ -303,10 +303,10 @@ def test_a_distribution_is_that_of_its_only_expert(names, n_outputs):
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_components_without_moments_that_are_absent_have_no_effect(name, n_outputs):
-    part = components(name, n_outputs=n_outputs)
-    without = components("student_t", n_outputs=n_outputs)
+    part = components(name, n_outputs=n_outputs, n_rows=2)
+    without = components("student_t", n_outputs=n_outputs, n_rows=2)
     without = without._replace(df=np.full(without.df.shape, 0.8))
-    gate = np.stack([np.ones(N_ROWS), np.zeros(N_ROWS)])
+    gate = np.stack([np.ones(2), np.zeros(2)])
     alone = GeneralMixtureDistribution([part], gate[:1], n_outputs == 1)
     both = GeneralMixtureDistribution([part, without], gate, n_outputs == 1)
     for moment in MOMENTS:

@@ -458,6 +458,12 @@ EQUIVALENT = [
         "the place of a label is a matter of looks",
     ),
     (
+        "inspection/_leading.py",
+        "if slopes is None or n_experts == 1 or not slopes.any():",
+        ("0",),
+        "the gate of one expert has slopes of zero",
+    ),
+    (
         "inspection/_forest.py",
         "margin = AXIS_MARGIN * (high - low) or 1.0",
         ("2.0",),

@@ -689,6 +689,9 @@ def test_axes_of_forests_hold_zero_and_all_that_is_not_far_longer_than_the_rest(
     margin = AXIS_MARGIN * 2.2
     found = axis_limits([forest([0.01, -0.01, 0.0], wide)])
     assert_allclose(found, (-1.1 - margin, 1.1 + margin))
+    found = axis_limits([forest([0.01, -0.01, 0.0], wide * [0.01, 1.0])])
+    margin = AXIS_MARGIN * 1.111
+    assert_allclose(found, (-0.011 - margin, 1.1 + margin))
     assert axis_limits([forest([1e4, -1e4], None)])[1] > 1e4
     # Without intervals, and with nothing at all.
     low, high = min(0.0, estimates.min()), max(0.0, estimates.max())

@@ -42,12 +42,16 @@ def log_pmf(y: Array, mean: Array, dispersion: Array) -> Array:
 
 def cdf(y: Array, mean: Array, dispersion: Array) -> Array:
     """Probability of a count up to y."""
-    return np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(y), mean, dispersion))
+    finite = np.where(np.isposinf(y), 0.0, y)
+    below = np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(finite), mean, dispersion))
+    return np.where(np.isposinf(y), 1.0, below)
 
 
 def sf(y: Array, mean: Array, dispersion: Array) -> Array:
     """Probability of a count above y."""
-    return np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(y), mean, dispersion))
+    finite = np.where(np.isposinf(y), 0.0, y)
+    above = np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(finite), mean, dispersion))
+    return np.where(np.isposinf(y), 0.0, above)
 
 
 def log_cdf(y: Array, mean: Array, dispersion: Array) -> Array:

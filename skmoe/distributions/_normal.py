@@ -175,7 +175,8 @@ class MixtureDistribution(RowMixtures):
     # --- densities ---
 
     def _logpdf(self, points: Array) -> Array:
-        with np.errstate(divide="ignore"):  # absent components have weight zero
+        # Absent components have weight zero; what is not a number stays so.
+        with np.errstate(divide="ignore", invalid="ignore"):
             return log_total(
                 np.log(weight) - np.log(std) - 0.5 * (LOG_2PI + ((points - mean) / std) ** 2)
                 for _, weight, (mean, std) in self._components()

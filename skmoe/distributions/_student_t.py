@@ -123,7 +123,7 @@ def crps(y: Array, mean: Array, scale: Array, df: Array) -> Array:
     if near.any():
         answer = np.array(answer)
         answer[near] = _crps_near_one(z[near], df[near])
-    return np.where(df > 0.5, scale * answer, np.inf)
+    return np.where((df > 0.5) & ~np.isinf(z), scale * answer, np.where(np.isnan(z), z, np.inf))
 
 
 def _crps_formula(z: Array, df: Array, below: Array) -> Array:

@@ -74,13 +74,13 @@ def _transform(steps: Sequence[Any], X: Any) -> Any:
 
 def _names_of_output(steps: Sequence[Any]) -> list[str] | None:
     """Names of the columns after the last step; None if a step does not name its columns."""
-    names = None
+    names: Any = None
     for step in steps:
         try:
             names = step.get_feature_names_out(names)
         except (AttributeError, ValueError):
             return None
-    return None if names is None else [str(name) for name in names]
+    return [str(name) for name in names]
 
 
 # --- scalers ----------------------------------------------------------------------------------

@@ -250,9 +250,7 @@ class PredictionDisplay:
         find_density = class_density if is_classifier(estimator) else row_density
         parts = find_density(estimator, table, row, index, given)
         contributions = row_contributions(estimator, table, row, index, given, n_steps)
-        interval = None
-        if coverage is not None and not is_classifier(estimator):
-            interval = interval_band(estimator, one_row, index, coverage, given)
+        interval = interval_band(estimator, one_row, index, coverage, given)
         display = cls(
             gate=parts.gate,
             values=parts.values,

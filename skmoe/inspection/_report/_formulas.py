@@ -217,7 +217,8 @@ def _density_formula(
     if not location:
         return formula
     wanted = fields[location][index]
-    if not wanted.any():  # a count that is always zero
+    is_count = isinstance(component, (PoissonComponents, NegativeBinomialComponents))
+    if is_count and not wanted.any():  # it is always zero
         return {"density": "point_mass", "value": 0.0}
     with np.errstate(over="ignore"):
         for link, inverse in INVERSE_LINKS.items():

@@ -1,18 +1,24 @@
-"""Which members a stack of classifiers should have.
+"""Which members the stacks of the strong recipes should have.
 
-Each candidate predicts the rows of test_fold 2 to 5 from the other rows, and those out-of-fold.
-Constant weights, found by EM from the out-of-fold probabilities, combine the members of a stack.
-Members are added one at a time, each time the one with the lowest mean log loss over the tables and
-folds. Printed are the losses of each candidate alone, of these stacks, and of the stack of the
-recipe, with the CPU seconds of one fit of all members. Folds 0 and 1, which judge the recipes, take
-no part.
-Usage: python tests/benchmarks/members.py --data DIR
+Classification: each candidate predicts the rows of test_fold 2 to 5 from the other rows, and those
+out-of-fold. Constant weights, found by EM from the out-of-fold probabilities, combine the members
+of a stack. Members are added one at a time, each time the one with the lowest mean log loss over
+the tables and folds. Printed are the losses of each candidate alone, of these stacks, and of the
+stack of the recipe, with the CPU seconds of one fit of all members.
+
+Regression: the recipe is compared with variants of its members on test_fold 2 and 3, by error,
+loss, CRPS, coverage and CPU seconds as in accuracy.py.
+
+Folds 0 and 1, which judge the recipes, take no part.
+Usage: python tests/benchmarks/members.py --data DIR [--task classification regression]
 """
 
 import time
 import warnings
 
 import numpy as np
+from accuracy import FIGURES
+from accuracy import judge as judge_regressor
 from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -27,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier
-from skmoe.recipes import strong_classifier
+from skmoe.recipes import strong_classifier, strong_regressor
 
 FOLDS = (2, 3, 4, 5)
 N_FOLDS = 5
@@ -118,12 +124,44 @@ def loss_of_stack(inside, outside):
     return -np.log(outside @ weights).mean()
 
 
-def main():
+def stacks():
+    """Names and variants of the strong regressor."""
+    recipe = strong_regressor(random_state=0)
+    linear, on_boosting, trees = recipe.expert
+    yield "the recipe", recipe
+    for name, options in {
+        "fixed penalties": {"alpha": 0.1, "gate_alpha": 1.0},
+        "common penalties": {"alpha": "auto", "gate_alpha": "auto"},
+        "averaged": {"combine": "average"},
+    }.items():
+        members = [clone(linear).set_params(**options), on_boosting, trees]
+        yield name, clone(recipe).set_params(expert=members)
+    few = clone(trees).set_params(n_estimators=8)
+    yield "8 randomised trees", clone(recipe).set_params(expert=[linear, on_boosting, few])
+
+
+def compare_regressors(arguments):
+    """Print the figures of the variants, as means over tables and folds."""
+    found = {}
+    tables = load_tables(arguments.data, "regression", arguments.only, arguments.most_rows)
+    for table, X, y, fold in tables:
+        for name, model in stacks():
+            parts = [(X[fold != k], y[fold != k], X[fold == k], y[fold == k]) for k in FOLDS[:2]]
+            figures = np.mean(
+                [judge_regressor("regression", model, *part) for part in parts], axis=0
+            )
+            found.setdefault(name, []).append(figures)
+            print(
+                f"{table:<14}{name:<22}" + "".join(f"{value:>10.3f}" for value in figures),
+                flush=True,
+            )
+    print(f"\n{'means':<36}" + "".join(f"{figure:>10}" for figure in FIGURES))
+    for name, figures in found.items():
+        print(f"{name:<36}" + "".join(f"{value:>10.3f}" for value in np.mean(figures, axis=0)))
+
+
+def compare_classifiers(arguments):
     """Print the losses of candidates by table, and of stacks that grow."""
-    parser = data_parser(__doc__)
-    parser.add_argument("--most-rows", type=int, default=800)
-    parser.add_argument("--most-members", type=int, default=6)
-    arguments = parser.parse_args()
     found = []  # of each table and fold: name of candidate to inside, outside, seconds
     tables = load_tables(arguments.data, "classification", arguments.only, arguments.most_rows)
     for table, X, y, fold in tables:
@@ -157,6 +195,20 @@ def main():
         chosen.append(best)
         left.remove(best)
         print(f"+ {best:<48}" + "{:8.4f}{:8.2f} s".format(*figures(chosen)), flush=True)
+
+
+def main():
+    """Compare members for the tasks of the command line."""
+    parser = data_parser(__doc__)
+    parser.add_argument("--task", choices=["regression", "classification"], nargs="*")
+    parser.add_argument("--most-rows", type=int, default=800)
+    parser.add_argument("--most-members", type=int, default=6)
+    arguments = parser.parse_args()
+    tasks = arguments.task or ["classification", "regression"]
+    if "classification" in tasks:
+        compare_classifiers(arguments)
+    if "regression" in tasks:
+        compare_regressors(arguments)
 
 
 if __name__ == "__main__":

@@ -358,12 +358,12 @@ def test_the_penalty_of_a_gate_is_the_number_that_is_given(search, n_experts):
 
 # --- penalties that are found ---------------------------------------------------------------------
 
-OWN_PENALTY = {"gate": SoftmaxGate(), "expert": LinearExperts()}
+OWN_PENALTY = {"gate": SoftmaxGate(alpha=3.0), "expert": LinearExperts()}
 
 
 @pytest.mark.parametrize("given", [None, 2.0, "auto", "ard"])
 @pytest.mark.parametrize("base", [None, Ridge()])
-@pytest.mark.parametrize("gate", ["softmax", "constant", OWN_PENALTY["gate"]])
+@pytest.mark.parametrize("gate", ["softmax", "constant", SoftmaxGate(), OWN_PENALTY["gate"]])
 @pytest.mark.parametrize("expert", ["linear", "tree", OWN_PENALTY["expert"]])
 @pytest.mark.parametrize("n_experts", [1, 2])
 def test_penalties_are_found_by_default_for_named_experts_without_a_base(
@@ -389,7 +389,9 @@ def test_penalties_are_found_by_default_for_named_experts_without_a_base(
             "alpha": search.experts.slopes,
             "dispersion_prior": "auto" if search.experts.dispersions else "",
         }
-        default = by_default and (name != "gate_alpha" or isinstance(gate, str))
+        default = by_default and (
+            name != "gate_alpha" or isinstance(gate, str) or gate.alpha is None
+        )
         wanted = can_be_found and (isinstance(given, str) or (given is None and default))
         wanted = wanted and (name != "gate_alpha" or n_experts > 1)
         expected = dict.fromkeys(found, "")

@@ -50,7 +50,7 @@ def test_strong_estimators_have_the_members_that_they_describe(recipe):
     text, members = " ".join(recipe.__doc__.split()), recipe().expert
     (n_models,) = re.findall(r"stack (?:\([^)]*\) )?of (\w+) models", text)
     assert NUMBERS[n_models] == len(members)
-    sizes = re.findall(r"mixture of (\w+) (?:of them|linear experts)", text)
+    sizes = re.findall(r"mixture of (\w+) (?:linear experts|logistic regressions)", text)
     assert [NUMBERS[word] for word in sizes] == [
         model.n_experts for model in members if hasattr(model, "n_experts")
     ]

@@ -25,6 +25,8 @@ from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._mixture.model import MixtureModel
 from skmoe._numerics import evidence
+from skmoe._numerics.linalg import ImplicitGram
+from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.experts import EXPERTS, LinearExperts
@@ -708,3 +710,54 @@ def test_registered_parts_without_the_capability_are_refused(monkeypatch):
     moe = MixtureOfExpertsRegressor(2, expert="no evidence", alpha="auto")
     with pytest.raises(ValueError, match=r"see skmoe\.protocols\.SupportsEvidence"):
         moe.fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+@pytest.mark.parametrize("seed", range(5))
+def test_variances_of_independent_slopes_are_diagonal_matrices(seed, kind):
+    rng = np.random.default_rng(seed)
+    values, variances = rng.normal(size=(3, 6)), rng.uniform(0.01, 0.5, size=(3, 6))
+    gradient = rng.normal(size=(3, 6))
+    alpha = 0.5 if kind == "auto" else rng.uniform(0.1, 2.0, 6)
+    matrices = np.stack([np.diag(row) for row in variances])
+    one, other = (evidence.Slopes(values, v, gradient) for v in (variances, matrices))
+    assert_allclose(
+        evidence.found_penalty(kind, alpha, one, 1.0),
+        evidence.found_penalty(kind, alpha, other, 1.0),
+        rtol=1e-12,
+    )
+    assert_allclose(
+        evidence.n_determined_slopes(alpha, one), evidence.n_determined_slopes(alpha, other)
+    )
+
+
+@pytest.mark.parametrize("part", ["experts", "gate"])
+def test_the_evidence_forms_no_matrix_where_the_fit_forms_none(part):
+    """Memory is linear in the number of columns."""
+    rng = np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(50, 7)), np.ones(50)])
+    weight = rng.uniform(size=(2, 50))
+    if part == "experts":
+        hessian = ImplicitGram(((design, weight),))
+        formed = np.einsum("kn,ni,nj->kij", weight, design, design)
+        coef, gradient = rng.normal(size=(2, 2, 1, 8))
+        found, full = (
+            evidence.ridge_slopes(h, np.append(np.full(7, 0.3), 0.0), coef, gradient)
+            for h in (hessian, formed)
+        )
+    else:
+        probs = weight / weight.sum(axis=0)
+        hessian = SoftmaxHessian(((design, np.ones(50), probs),))
+        coef, gradient = rng.normal(size=(2, 2, 8))
+        basis = helmert_contrasts(2)
+        formed = softmax_hessian(design, np.ones(50), probs)
+        found, full = (
+            evidence.softmax_slopes(h, basis, 0.3, coef, gradient) for h in (hessian, formed)
+        )
+    assert found.covariances.shape == found.values.shape
+    assert full.covariances.shape == (*full.values.shape, 7)
+    assert_array_equal(found.values, full.values)
+    assert_array_equal(found.gradient, full.gradient)
+    # The inverse of the diagonal is at most the diagonal of the inverse.
+    assert (found.covariances <= np.diagonal(full.covariances, axis1=1, axis2=2)).all()
+    assert_allclose(found.covariances, np.diagonal(full.covariances, axis1=1, axis2=2), rtol=0.5)

@@ -80,7 +80,7 @@ class Slopes(NamedTuple):
     """
 
     values: Array  # (S, p)
-    covariances: Array  # of the posterior, (S, p, p)
+    covariances: Array  # of the posterior, (S, p, p); (S, p) for variances of independent slopes
     gradient: Array  # of the log-likelihood without the penalty, (S, p)
     weight: Array | float = 1.0  # part of the penalty that each system has, (S, p)
 
@@ -129,9 +129,10 @@ def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> S
     if isinstance(hessians, ImplicitGram):
         covariances = _diagonal_inverses(hessians.diagonal() + ridge)
     else:
-        covariances = np.stack([_inverse(hessian + np.diag(ridge)) for hessian in hessians])
+        inverses = [_inverse(hessian + np.diag(ridge)) for hessian in hessians]
+        covariances = np.stack(inverses)[:, :-1, :-1]
     covariances = np.repeat(covariances, len(coef) // len(covariances), axis=0)
-    return Slopes(coef[:, :-1], covariances[:, :-1, :-1], gradient[:, :-1])
+    return Slopes(coef[:, :-1], covariances, gradient[:, :-1])
 
 
 def softmax_slopes(
@@ -144,7 +145,7 @@ def softmax_slopes(
     n_columns = coef.shape[-1]
     ridge = ridge_diagonal(alpha, n_columns)
     if isinstance(hessian, SoftmaxHessian):
-        diagonal = np.square(basis.T) @ hessian.diagonal() + ridge
+        diagonal = hessian.contrast_diagonal(basis) + ridge
         covariances = _diagonal_inverses(diagonal.reshape(-1, n_columns))
     else:
         penalty = np.diag(np.tile(ridge, basis.shape[1]))
@@ -152,15 +153,21 @@ def softmax_slopes(
         inverses = [_inverse(contrast_hessian(blocks, basis) + penalty) for blocks in models]
         blocks = np.stack(inverses).reshape(-1, *(n_contrasts, n_columns) * 2)
         covariances = np.einsum("kcicj->kcij", blocks).reshape(-1, n_columns, n_columns)
+        covariances = covariances[:, :-1, :-1]
     shape = -1, n_columns
     values = to_contrasts(coef, basis).reshape(shape)
     contrast_gradient = (basis.T @ gradient).reshape(shape)
-    return Slopes(values[:, :-1], covariances[:, :-1, :-1], contrast_gradient[:, :-1])
+    return Slopes(values[:, :-1], covariances, contrast_gradient[:, :-1])
 
 
 def _diagonal_inverses(diagonals: Array) -> Array:
-    """Inverses (S, d, d) of diagonal matrices (S, d), which stand for matrices not formed."""
-    return np.stack([np.diag(1.0 / np.maximum(diagonal, TINY)) for diagonal in diagonals])
+    """Variances of slopes (S, d - 1) from the diagonals (S, d) of Hessians that are not formed."""
+    return 1.0 / np.maximum(diagonals[:, :-1], TINY)
+
+
+def _variances(covariances: Array) -> Array:
+    """Diagonals (S, p) of matrices, or what stands for them."""
+    return covariances if covariances.ndim == 2 else np.diagonal(covariances, axis1=1, axis2=2)
 
 
 def _inverse(matrix: Array) -> Array:
@@ -193,7 +200,7 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
 
 def n_determined_slopes(alpha: Penalty, slopes: Slopes) -> Array:
     """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
-    variances = np.diagonal(slopes.covariances, axis1=1, axis2=2)
+    variances = _variances(slopes.covariances)
     determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * variances, 0.0)
     return np.asarray((slopes.weight * determined).sum(axis=1))
 
@@ -221,7 +228,7 @@ def feature_penalties(alpha: Array, slopes: Slopes) -> Array:
 
 
 class _SparseSystems(NamedTuple):
-    """Posterior means (S, p) and covariances (S, p, p) of the slopes at penalties (p,)."""
+    """Posterior means (S, p) and covariances of the slopes, as in `Slopes`, at penalties (p,)."""
 
     alpha: Array
     mean: Array
@@ -231,7 +238,9 @@ class _SparseSystems(NamedTuple):
     def at(cls, alpha: Array, slopes: Slopes) -> _SparseSystems:
         """The systems at their modes, which one Newton step reaches."""
         step = slopes.gradient - alpha * slopes.values
-        mean = slopes.values + np.einsum("sij,sj->si", slopes.covariances, step)
+        independent = slopes.covariances.ndim == 2
+        move = "si,si->si" if independent else "sij,sj->si"
+        mean = slopes.values + np.einsum(move, slopes.covariances, step)
         return cls(alpha, mean, slopes.covariances)
 
     def gains(self) -> Array:
@@ -239,7 +248,7 @@ class _SparseSystems(NamedTuple):
 
         The last row is that of the current penalty. The prior of keeping a feature is counted.
         """
-        variance = np.diagonal(self.covariance, axis1=1, axis2=2)
+        variance = _variances(self.covariance)
         sparsity = np.maximum(1.0 / variance - self.alpha, TINY)
         quality = self.mean / variance
         kept = self.alpha < DROPPED
@@ -253,11 +262,17 @@ class _SparseSystems(NamedTuple):
 
     def with_penalty(self, j: int, alpha: float) -> _SparseSystems:
         """The systems with another penalty of feature j, which changes the inverse by rank one."""
-        column = self.covariance[:, :, j]
+        if self.covariance.ndim == 2:
+            column = np.where(np.arange(len(self.alpha)) == j, self.covariance, 0.0)
+        else:
+            column = self.covariance[:, :, j]
         factor = 1.0 / (column[:, j] + 1.0 / (alpha - self.alpha[j]))
         scaled = column * factor[:, None]
         mean = self.mean - scaled * self.mean[:, j, None]
-        covariance = self.covariance - scaled[:, :, None] * column[:, None, :]
+        if self.covariance.ndim == 2:
+            covariance = self.covariance - scaled * column
+        else:
+            covariance = self.covariance - scaled[:, :, None] * column[:, None, :]
         penalties = self.alpha.copy()
         penalties[j] = alpha
         return _SparseSystems(penalties, mean, covariance)

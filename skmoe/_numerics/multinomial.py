@@ -161,7 +161,7 @@ def factorize_softmax_hessian(hessian: Any, basis: Array, ridge: Array) -> Any:
     `SoftmaxHessian` it is the pair of it and the diagonal of its penalised contrasts.
     """
     if isinstance(hessian, SoftmaxHessian):
-        return hessian, np.square(basis.T) @ hessian.diagonal() + ridge
+        return hessian, hessian.contrast_diagonal(basis) + ridge
     if hessian.ndim > 4:
         return [factorize_softmax_hessian(blocks, basis, ridge) for blocks in hessian]
     if len(hessian) > FEW_CLASSES:
@@ -271,12 +271,14 @@ class SoftmaxHessian:
             total += weighted_column_sums(logits, design)
         return total
 
-    def diagonal(self) -> Array:
-        """Diagonal, (..., C, d)."""
-        total = np.zeros(self.shape)
+    def contrast_diagonal(self, basis: Array) -> Array:
+        """Diagonal in the coordinates of a basis (C, C - 1) of contrasts, (..., C - 1, d)."""
+        *models, n_classes, n_columns = self.shape
+        total = np.zeros((*models, n_classes - 1, n_columns))
         for design, weight, probs in self.blocks:
-            variance = weight[..., None, :] * probs * (1.0 - probs)
-            total += weighted_column_sums(variance, squared(design))
+            # The variance of each contrast of the indicators of the classes.
+            variance = np.square(basis.T) @ probs - np.square(basis.T @ probs)
+            total += weighted_column_sums(weight[..., None, :] * variance, squared(design))
         return total
 
 

@@ -47,23 +47,28 @@ def log_pmf(y: Array, mean: Array) -> Array:
 
 def cdf(y: Array, mean: Array) -> Array:
     """Probability of a count up to y."""
-    return np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(y), mean))
+    return _extended(y, 0.0, smooth_cdf(_count(y), mean))
 
 
 def sf(y: Array, mean: Array) -> Array:
     """Probability of a count above y."""
-    return np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(y), mean))
+    return _extended(y, 1.0, smooth_sf(_count(y), mean))
 
 
 def log_cdf(y: Array, mean: Array) -> Array:
     """Log probability of a count up to y."""
-    return np.where(np.asarray(y) < 0.0, -np.inf, smooth_log_cdf(_count(y), mean))
+    return _extended(y, -np.inf, smooth_log_cdf(_count(y), mean))
 
 
 def log_sf(y: Array, mean: Array) -> Array:
     """Log probability of a count above y."""
-    logs = np.where(np.asarray(y) < 0.0, 0.0, smooth_log_sf(_count(y), mean))
+    logs = _extended(y, 0.0, smooth_log_sf(_count(y), mean))
     return np.where(np.isposinf(y), -np.inf, logs)
+
+
+def _extended(y: Array, below_zero: float, answer: Array) -> Array:
+    """Answers for counts, extended to negative y; NaN stays NaN, also for a mean of zero."""
+    return np.where(np.isnan(y), np.nan, np.where(np.asarray(y) < 0.0, below_zero, answer))
 
 
 def _count(y: Array) -> Array:

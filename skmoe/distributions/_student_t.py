@@ -24,6 +24,9 @@ NORMAL_DF = 1e14
 # Log probabilities below it are of numbers that have lost digits.
 LOG_UNDERFLOW = -650.0
 
+# Round-off of a median of the standard distribution.
+MEDIAN_TOL = 1e-12
+
 # Half the width of the interval around one degree of freedom in which the score is interpolated.
 NEAR_ONE = 0.1
 
@@ -95,8 +98,8 @@ def _quantile(q: float, mean: Array, scale: Array, df: Array) -> Array:
     with np.errstate(over="ignore"):
         exponent = (_log_constant(df) + 0.5 * (df - 1.0) * np.log(df) - np.log(q)) / df
         power = -np.exp(np.minimum(exponent, 690.0))
-    usable = np.isfinite(standard) & (standard <= 0.0)
-    standard = np.where(usable, standard, np.minimum(power, normal))
+    usable = np.isfinite(standard) & (standard < MEDIAN_TOL)
+    standard = np.where(usable, np.minimum(standard, 0.0), np.minimum(power, normal))
     return mean + scale * standard
 
 

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import re
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -354,6 +355,22 @@ def test_the_penalty_of_a_gate_is_the_number_that_is_given(search, n_experts):
             from_object = search and not isinstance(gate, str)
             assert found.alpha == (3.0 if from_object else 7.0)
     assert resolve_gate("constant", option, n_experts) == ConstantGate()
+
+
+@dataclass(frozen=True)
+class GateWithPenalty(ConstantGate):
+    """A gate of a user, which has a penalty."""
+
+    alpha: float = 3.0
+
+
+def test_a_gate_of_a_user_keeps_its_penalty_unless_a_number_is_given():
+    for option, wanted in (
+        (PenaltyOption(7.0, "auto", is_default=True), 3.0),
+        (PenaltyOption(7.0, "auto"), 3.0),
+        (PenaltyOption(7.0), 7.0),
+    ):
+        assert resolve_gate(GateWithPenalty(), option, 2).alpha == wanted
 
 
 # --- penalties that are found ---------------------------------------------------------------------

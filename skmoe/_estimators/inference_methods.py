@@ -326,8 +326,9 @@ class ReportingMixin(CriteriaMixin):
             slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
                 For experts with a linear predictor: the derivative of their means by the features,
                 averaged with the probabilities of the gate. It is the effect of one unit more of a
-                feature, for small changes and under a fixed gate. For classes it is that of their
-                log odds, of `classes_[1]` if there are two.
+                feature, for small changes and under a fixed gate. On a `base` it is that of the
+                part which the experts add. For classes it is that of their log odds, of
+                `classes_[1]` if there are two.
             gate_effect : ndarray of the shape of `slope`
                 For such a regression under a gate with slopes: the effect of the same change
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of

@@ -231,6 +231,7 @@ def test_standard_errors_of_scores_are_drawn():
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert_allclose(ends.mean(axis=1), moe.n_experts_scores_)
     assert_allclose(np.ptp(ends, axis=1) / 2, moe.n_experts_score_errors_)
+    assert display.ax_.get_ylabel() == "Mean log density of held-out rows"
     assert MixtureOfExpertsRegressor.from_dict(moe.to_dict()).n_experts_score_errors_.shape
 
 

@@ -141,6 +141,9 @@ def test_estimators_are_described(fitted, expert):
         importance = np.mean([model.feature_importances_ for model in moe.experts_[0]], axis=0)
         name = X.columns[np.argmax(importance)]
         assert summary.experts[0].importances[0] == (f"importance of {name}", importance.max())
+    for expert in summary.experts:
+        for of_feature, value in expert.importances:
+            assert re.search(rf"^  {re.escape(of_feature)} +{value:.3f}$", text, re.MULTILINE)
     with pytest.raises(ValueError, match='what must be "experts"'):
         summary.to_frame()
 

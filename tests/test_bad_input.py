@@ -131,6 +131,12 @@ BAD_PARAMETERS = [
 ]
 
 
+def test_a_family_is_no_entry_of_a_list_of_different_experts():
+    moe = MixtureOfExpertsRegressor(2, expert=[LinearExperts(), "tree"])
+    with pytest.raises(ValueError, match=r"^expert\[0\] must be one of .* got the family Linear"):
+        moe.fit(np.zeros((10, 1)), np.zeros(10))
+
+
 @pytest.mark.parametrize("make", BOTH)
 @pytest.mark.parametrize(("parameters", "message"), BAD_PARAMETERS)
 def test_bad_parameters(make, parameters, message):

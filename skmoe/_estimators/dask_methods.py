@@ -71,11 +71,11 @@ def _map_chunks(
     dask = import_dask(name)
     array = import_module("dask.array")
     # A call with few rows raises the errors of wrong columns, and gives the shape of the results.
-    row = _meta_row(X)
-    of_row = {"offset": np.zeros(row.shape[0])} if "offset" in by_row else {}
+    few_rows = _meta_rows(X)
+    of_row = {"offset": np.zeros(few_rows.shape[0])} if "offset" in by_row else {}
     if "y" in by_row:
-        of_row["y"] = estimator.predict(row)
-    example = getattr(estimator, name)(row, **of_row, **options)
+        of_row["y"] = estimator.predict(few_rows)
+    example = getattr(estimator, name)(few_rows, **of_row, **options)
     empty = np.empty((0, *example.shape[1:]), dtype=example.dtype)
     predict_chunk = partial(_predict_chunk, name, list(by_row), options, empty)
     # As a task of its own, the estimator is sent to each worker once.
@@ -118,7 +118,7 @@ def _predict_chunk(
     return getattr(fitted, name)(X, **given, **options) if X.shape[0] else empty
 
 
-def _meta_row(X: Any) -> Any:
+def _meta_rows(X: Any) -> Any:
     """Few rows with the columns of a collection, made without its values."""
     if not hasattr(X, "columns"):
         return np.zeros((1, *X.shape[1:]), dtype=X.dtype)

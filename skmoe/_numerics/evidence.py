@@ -127,7 +127,7 @@ def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> S
     """
     coef, gradient = (values.reshape(-1, values.shape[-1]) for values in (coef, gradient))
     if isinstance(hessians, ImplicitGram):
-        covariances = _diagonal_inverses(hessians.diagonal() + ridge)
+        covariances = _independent_variances(hessians.diagonal() + ridge)
     else:
         inverses = [_inverse(hessian + np.diag(ridge)) for hessian in hessians]
         covariances = np.stack(inverses)[:, :-1, :-1]
@@ -146,7 +146,7 @@ def softmax_slopes(
     ridge = ridge_diagonal(alpha, n_columns)
     if isinstance(hessian, SoftmaxHessian):
         diagonal = hessian.contrast_diagonal(basis) + ridge
-        covariances = _diagonal_inverses(diagonal.reshape(-1, n_columns))
+        covariances = _independent_variances(diagonal.reshape(-1, n_columns))
     else:
         penalty = np.diag(np.tile(ridge, basis.shape[1]))
         n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
@@ -160,7 +160,7 @@ def softmax_slopes(
     return Slopes(values[:, :-1], covariances, contrast_gradient[:, :-1])
 
 
-def _diagonal_inverses(diagonals: Array) -> Array:
+def _independent_variances(diagonals: Array) -> Array:
     """Variances of slopes (S, d - 1) from the diagonals (S, d) of Hessians that are not formed."""
     return 1.0 / np.maximum(diagonals[:, :-1], TINY)
 

@@ -687,7 +687,7 @@ EQUIVALENT = [
     ),
     (
         "_estimators/dask_methods.py",
-        'of_row = {"offset": np.zeros(row.shape[0])} if',
+        'of_row = {"offset": np.zeros(few_rows.shape[0])} if',
         ("ones",),
         "of the results for these rows only the shape is used",
     ),

@@ -12,7 +12,7 @@ once to learn which of them reach which line and how long they take. Each change
 tests that reach its line, laws and quick ones first, and by the tests that share a file with them,
 until one fails or the time for one change is over. With several budgets, those that survive one
 meet the further tests of the next. Printed are the changes that no test noticed, and the share that
-was; changes that nobody can notice, see `generate.EQUIVALENT`, are counted and not met. The map of
+was; changes that nobody can notice, see `equivalent.py`, are counted and not met. The map of
 each file of tests is kept beside the copies and used again while the code, this file and what it
 imports are the same. Names of caught changes are kept while the code is the same; a new folder
 forgets them.

@@ -129,6 +129,39 @@ def test_no_other_penalty_of_one_feature_has_more_evidence():
             assert objective(other) <= best + evidence.MIN_IMPROVEMENT
 
 
+def test_the_gain_of_another_penalty_of_one_feature_is_that_of_the_evidence():
+    hessians, targets = systems(np.random.default_rng(4))
+    before = np.array([0.3, 2.0, 5.0, 1.0, 0.7])
+    slopes = slopes_at(before, hessians, targets)
+    for j in range(5):
+        for value in (0.01, 0.5, 30.0):
+            after = before.copy()
+            after[j] = value
+            gain = evidence.evidence_gain(tuple(before), tuple(after), slopes)
+            both = (log_evidence(values, hessians, targets) for values in (after, before))
+            assert_allclose(gain, np.subtract(*both), rtol=1e-9)
+    assert evidence.evidence_gain(tuple(before), tuple(before), slopes) == 0.0
+
+
+def test_the_gain_does_not_need_slopes_at_their_mode():
+    hessians, targets = systems(np.random.default_rng(5))
+    at_mode = slopes_at(np.full(5, 2.0), hessians, targets)
+    values = at_mode.values + np.random.default_rng(0).normal(size=at_mode.values.shape)
+    gradient = targets - np.einsum("sij,sj->si", hessians, values)
+    elsewhere = at_mode._replace(values=values, gradient=gradient)
+    found = evidence.evidence_gain(2.0, 3.0, elsewhere)
+    assert_allclose(found, evidence.evidence_gain(2.0, 3.0, at_mode))
+
+
+def test_the_gain_of_a_slope_that_systems_share_counts_once():
+    hessians, targets = systems(np.random.default_rng(3), n_systems=1)
+    one = slopes_at(np.full(5, 2.0), 2 * hessians, 2 * targets)
+    both = slopes_at(np.full(5, 1.0), hessians.repeat(2, axis=0), targets.repeat(2, axis=0))
+    both = both._replace(weight=np.full((2, 5), 0.5))
+    expected = evidence.evidence_gain(2.0, 0.4, one)
+    assert_allclose(evidence.evidence_gain(2.0, 0.4, both), expected)
+
+
 def test_dropped_features_return_when_they_are_needed():
     hessians, targets = systems(np.random.default_rng(2))
     dropped = np.full(5, evidence.DROPPED)
@@ -170,7 +203,9 @@ def test_no_other_prior_of_dispersions_is_more_probable(strength):
         stds = [evidence.LOG_STRENGTH_STD, *2 * [evidence.LOG_SCALE_STD]]
         return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
 
-    logs = np.log([found[0], *found[1]])
+    logs, defaults = np.log([found[0], *found[1]]), (strength, center)
+    gain = evidence.dispersion_gain((7.0, center), found, squares, rows, defaults)
+    assert_allclose(gain, objective(logs) - objective(np.log([7.0, *center])))
     for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
         assert objective(logs + change) < objective(logs)
 
@@ -204,12 +239,16 @@ def test_the_largest_factor_is_that_of_any_penalty():
         assert found == pytest.approx(max(of_gate, 1.0 / of_gate))
 
 
-def searched(monkeypatch, factors, max_iter=1000, stopped_at=None):
-    """Runs of a search whose penalty changes by given factors in turn, and its result."""
+def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None):
+    """Runs of a search whose penalty changes by given factors in turn, and its result.
+
+    The gains of log evidence are large, or those given; the tolerance is 0.1.
+    """
     left, runs_of_em = iter(factors), []
+    gains_left = iter(gains or [1.0] * len(factors))
 
     def updated(chosen, default, model, blocks, params):
-        return two_experts(model.experts.alpha * next(left))
+        return two_experts(model.experts.alpha * next(left)), next(gains_left)
 
     def run_em(model, start, n_iter, earlier):
         runs_of_em.append((n_iter, earlier, model.experts.alpha))
@@ -219,7 +258,7 @@ def searched(monkeypatch, factors, max_iter=1000, stopped_at=None):
 
     monkeypatch.setattr(search, "updated_penalties", updated)
     monkeypatch.setattr(search, "project", lambda model, params: params)
-    chosen = search.EvidenceSearch(experts=search.PenaltySearch("auto"))
+    chosen = search.EvidenceSearch(experts=search.PenaltySearch("auto"), tol=0.1)
     start = EMStart(None, [0.0] * 15)
     found = search.run_with_evidence(chosen, two_experts(), [], start, max_iter, run_em)
     return runs_of_em, found
@@ -245,6 +284,20 @@ def test_runs_become_longer_until_penalties_settle_and_then_go_to_convergence(mo
     done, _ = searched(monkeypatch, [2.0] * len(between) + [1.0])
     assert [run[0] for run in done[:-1]] == list(between)
     assert done[-1][1].n_runs == 0
+
+
+def test_penalties_have_settled_where_they_gain_less_than_the_tolerance(monkeypatch):
+    between = search.ITERATIONS_BETWEEN_UPDATES
+    for gains, n_rounds, n_runs in (
+        ([0.09, 0.09], 1, 1),
+        ([1.0, 0.09, 0.09], 2, 1),
+        ([0.09, 0.11, 0.09], 1, 2),
+    ):
+        done, found = searched(monkeypatch, [5.0] * 10, gains=gains)
+        assert [run[0] for run in done[:n_rounds]] == list(between[:n_rounds])
+        assert [run[1] is None for run in done] == [True] * n_rounds + [False] * n_runs
+        # Those of the last update have no run of their own.
+        assert found.model.experts.alpha == 5.0 ** (len(done) - 1)
 
 
 def test_a_search_has_no_more_iterations_than_are_allowed_and_can_be_stopped(monkeypatch):
@@ -277,7 +330,9 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     at = search.PartStatistics(params, statistics, hessian)
     default = replace(experts, dispersion_prior=9.0, noise_variance=(0.1, 0.2))
     only_dispersions = search.PenaltySearch("", True)
-    found = search._with_found(experts, default, only_dispersions, at)
+    found, gain = search._with_found(experts, default, only_dispersions, at)
+    priors = (4.0, np.array([0.8, 1.3])), (5.0, np.array([0.7, 0.9]))
+    assert gain == evidence.dispersion_gain(*priors, *seen[0])
     assert found == replace(experts, dispersion_prior=5.0, noise_variance=(0.7, 0.9))
     ridge, squares, freedom = np.diag([0.7, 0.7, 0.0]), np.empty((3, 2)), np.empty((3, 2))
     for k, weight in enumerate(resp):
@@ -319,6 +374,24 @@ def test_the_search_ends_when_penalties_have_settled():
     penalties = {"alpha": moe.alpha_, "gate_alpha": moe.gate_alpha_}
     fixed = clone(moe).set_params(**penalties).fit(X, y)
     assert fixed.n_iter_ < moe.n_iter_ <= 3 * fixed.n_iter_
+
+
+def test_a_search_ends_earlier_with_a_larger_tolerance(monkeypatch):
+    """The gain is per unit of weight: many rows determine the slopes whatever the penalty is."""
+    n_updates, updated = [], search.updated_penalties
+
+    def counted(*arguments):
+        n_updates[-1] += 1
+        return updated(*arguments)
+
+    monkeypatch.setattr(search, "updated_penalties", counted)
+    X, y = two_regimes(1000)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
+    for tol, weight in ((1e-2, 1.0), (1e-6, 1.0), (1e-6, 1e4)):
+        n_updates.append(0)
+        moe.set_params(tol=tol).fit(X, y, sample_weight=np.full(len(y), weight))
+    assert n_updates[0] == 2 < n_updates[1]
+    assert n_updates[2] < n_updates[1]
 
 
 def test_gate_of_no_use_is_penalised_more_than_one_that_separates():

@@ -45,7 +45,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import first_pass as first_pass_module
 from skmoe._data.block_checks import BlockChecker
-from skmoe._data.extra_features import N_BASE_FOLDS
+from skmoe._data.folds import n_folds_of_models
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import UserRows
 from skmoe._estimators import init_rows, n_experts_selection, problem
@@ -370,7 +370,7 @@ def test_a_base_is_fitted_with_the_weights(kind, in_pipeline):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         moe.fit(numbered(X), target(kind), sample_weight=weight)
-    assert len(log.fits()) == 6
+    assert len(log.fits()) == n_folds_of_models(N) + 1
     for entry in log.fits():
         numbers, given = by_number(entry, "weight")
         assert_allclose(given, weight[numbers])
@@ -387,7 +387,7 @@ def test_a_base_gets_weights_only_where_some_are_not_one(kind):
         base = RecordingClassifier(log) if kind == "classes" else RecordingRegressor(log)
         moe = (classifier if kind == "classes" else regressor)(2, base=base, max_iter=3)
         quiet(moe, X[rows], y[rows], **options)
-        assert len(log.fits()) == N_BASE_FOLDS + 1
+        assert len(log.fits()) == n_folds_of_models(N) + 1
         return log.fits()
 
     rows = np.arange(N)

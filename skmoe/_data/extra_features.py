@@ -13,16 +13,13 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.folds import check_several_folds, make_feasible_folds
+from skmoe._data.folds import check_several_folds, make_feasible_folds, n_folds_of_models
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import fit_estimator
 from skmoe._numerics.typing import Array, Design
 
 # Minimum class probability of a base model, whose logarithm must be finite.
 MIN_BASE_PROBABILITY = 1e-6
-
-# Number of folds for the out-of-fold predictions of the base model.
-N_BASE_FOLDS = 5
 
 
 class ExtraFeatures(NamedTuple):
@@ -141,7 +138,8 @@ def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
         X = index_rows(data.raw_X, rows)
         return fit_estimator(base, seed, X, target[rows], weight[rows], {})
 
-    fold = make_feasible_folds(N_BASE_FOLDS, codes, data.groups, len(data.y), seed)
+    n_folds = n_folds_of_models(len(data.y))
+    fold = make_feasible_folds(n_folds, codes, data.groups, len(data.y), seed)
     check_several_folds("base", fold, data.groups)
     oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes, data.link)
     return fit(np.arange(len(data.y))), oof_prediction

@@ -12,10 +12,10 @@ from skmoe._data.rows import RawFeatures
 from skmoe._data.target_checks import check_labels
 from skmoe._numerics.typing import Array
 
-# Number of folds of cross_fit="auto".
+# Number of folds of cross_fit="auto", and for whole models.
 N_CROSS_FIT_FOLDS = 5
 
-# Number of folds of cross_fit="auto" for whole models that are fitted to more than this number of
+# Number of folds for whole models, such as a base, that are fitted to more than this number of
 # rows: models of half of them are hardly worse, and each fold costs one fit of every model.
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2

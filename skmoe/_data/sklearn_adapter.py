@@ -202,18 +202,30 @@ def predict_log_density(model: Any, X: Any, y: Array) -> Array:
     return np.asarray(final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0]))
 
 
+def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[Array]:
+    """Log densities (n,) of several arrays of outputs (m, n) under a model with `predict_dist`."""
+    if len(points[0]) > 1:  # densities of a distribution are those of each output by itself
+        return [predict_log_density(model, X, y) for y in points]
+    dist = predict_distribution(model, X)
+    return [np.asarray(dist.logpdf(y[0])) for y in points]
+
+
 def predict_normal_components(model: Any, X: Any) -> NormalComponents:
     """Predictive normal mixtures of a mixture of experts."""
-    dist = final_estimator(model).predict_dist(_transform_before_final(model, X))
+    dist = predict_distribution(model, X)
     weight, mean, std = dist.weights, dist.means, dist.stds
     mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
     return NormalComponents(weight.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
 
 
+def predict_distribution(model: Any, X: Any) -> Any:
+    """Predictive distributions of a mixture of experts."""
+    return final_estimator(model).predict_dist(_transform_before_final(model, X))
+
+
 def predict_components(model: Any, X: Any) -> Any:
     """Components of the predictive distributions of a mixture of experts."""
-    dist = final_estimator(model).predict_dist(_transform_before_final(model, X))
-    return dist.as_components()
+    return predict_distribution(model, X).as_components()
 
 
 def takes_weights(estimator: Any) -> bool:

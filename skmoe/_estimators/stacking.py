@@ -70,9 +70,10 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
     rows, model = em_problem.rows, em_problem.model
     experts: Any = model.experts
     monitor = ModelMonitor(problem, task, verbose)
-    fitted = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
+    fitted, at_spreads = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
+    _check_possible(experts.log_prob(fitted, rows.expert_design, rows.y), rows.y)
+    fitted = experts.fit_pool(fitted, at_spreads, rows)
     log_density = experts.log_prob(fitted, rows.expert_design, rows.y)
-    _check_possible(log_density, rows.y)
     given = GivenDensities()
     n_experts, n_columns = model.n_experts, rows.gate_design.shape[1]
     start = Params(

@@ -32,7 +32,9 @@ from skmoe._mixture.model import MixtureModel, Params
 from skmoe._numerics.evidence import (
     PenaltySearch,
     Slopes,
+    dispersion_gain,
     dispersion_prior,
+    evidence_gain,
     found_penalty,
     n_determined_slopes,
 )
@@ -41,8 +43,8 @@ from skmoe._numerics.typing import TINY, Array
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
 
-# Penalties have settled if none has changed by more than this factor; the second is that after EM
-# has converged.
+# Penalties have settled if none has changed by more than this factor, or if the change gains less
+# log evidence than the tolerance of EM; the second factor is that after EM has converged.
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
 
@@ -54,10 +56,11 @@ MAX_FINAL_RUNS = 3
 
 
 class EvidenceSearch(NamedTuple):
-    """Which penalties of gate and experts are found."""
+    """Which penalties of gate and experts are found, and how exactly."""
 
     gate: PenaltySearch = PenaltySearch()
     experts: PenaltySearch = PenaltySearch()
+    tol: float = 0.0  # gain of log evidence per row below which the penalties have settled
 
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
@@ -106,11 +109,13 @@ def run_with_evidence(
         stopped = run.stopped or run.line_search_failed
         if stopped or n_earlier >= max_iter or n_runs == MAX_FINAL_RUNS:
             return run
-        updated = updated_penalties(search, default, model, blocks, run.params)
+        updated, gain = updated_penalties(search, default, model, blocks, run.params)
         factor = _largest_factor(search, model, updated)
-        if n_iter is None and factor < FINAL_FACTOR:
+        least_factor = FINAL_FACTOR if n_iter is None else SETTLED_FACTOR
+        settled = factor < least_factor or gain < search.tol
+        if n_iter is None and settled:
             return run
-        settled = n_iter is None or factor < SETTLED_FACTOR
+        settled = settled or n_iter is None
         n_iter = None if settled else next(rounds, None)
         model, start = updated, EMStart(project(updated, run.params))
 
@@ -121,21 +126,25 @@ def updated_penalties(
     model: MixtureModel,
     blocks: Iterable[Dataset],
     params: Params,
-) -> MixtureModel:
-    """The model with penalties that fit the parameters better."""
+) -> tuple[MixtureModel, float]:
+    """The model with penalties that fit the parameters better, and its gain of log evidence.
+
+    The gain is per row.
+    """
     map_blocks = getattr(blocks, "map_blocks", map)
     total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
-    parts = {}
+    parts, gain = {}, 0.0
     for i, name in enumerate(("gate", "experts")):
         of_part: PenaltySearch = getattr(search, name)
         if of_part:
-            parts[name] = _with_found(
+            parts[name], of_found = _with_found(
                 getattr(model, name),
                 getattr(default, name),
                 of_part,
                 PartStatistics(params[i], total.statistics[i], total.hessians[i]),
             )
-    return model._replace(**parts)
+            gain += of_found
+    return model._replace(**parts), gain / total.weight
 
 
 class PartStatistics(NamedTuple):
@@ -146,22 +155,34 @@ class PartStatistics(NamedTuple):
     hessian: Any
 
 
-def _with_found(part: Any, default: Any, search: PenaltySearch, at: PartStatistics) -> Any:
-    """The part with new penalties; those of `default` count as a few coefficients of the data."""
-    slopes, found = part.penalised_slopes(*at), {}
+def _with_found(
+    part: Any, default: Any, search: PenaltySearch, at: PartStatistics
+) -> tuple[Any, float]:
+    """The part with new penalties, and their gain of log evidence.
+
+    The penalties of `default` count as a few coefficients of the data.
+    """
+    slopes, found, gain = part.penalised_slopes(*at), {}, 0.0
     if search.slopes:
         found["alpha"] = found_penalty(search.slopes, part.alpha, slopes, default.alpha)
+        gain += evidence_gain(part.alpha, found["alpha"], slopes)
     if search.dispersions:
-        found |= _found_prior(part, default, slopes, *part.scales(at.params, at.statistics))
-    return replace(part, **found)
+        prior, of_prior = _found_prior(
+            part, default, slopes, *part.scales(at.params, at.statistics)
+        )
+        found, gain = found | prior, gain + of_prior
+    return replace(part, **found), gain
 
 
 def _found_prior(
     experts: Any, default: Any, slopes: Slopes, scale: Array, rows: Array
-) -> dict[str, Any]:
-    """Strength and scale of the prior of dispersions, from their scales and rows, (K, m)."""
+) -> tuple[dict[str, Any], float]:
+    """Strength and scale of the prior of dispersions, and their gain of log evidence.
+
+    They come from the scales of the experts and their rows, (K, m).
+    """
     if not rows.any():
-        return {}
+        return {}, 0.0
     determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
     if experts.shared_dispersion:
         scale, rows = scale[:1], rows.sum(axis=0, keepdims=True)
@@ -171,8 +192,9 @@ def _found_prior(
     squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
     defaults = default.dispersion_prior, np.array(default.noise_variance)
-    strength, values = dispersion_prior(squares, freedom, defaults)
-    return {"dispersion_prior": strength, "noise_variance": tuple(values.tolist())}
+    found = dispersion_prior(squares, freedom, defaults)
+    gain = dispersion_gain((strength, center), found, squares, freedom, defaults)
+    return {"dispersion_prior": found[0], "noise_variance": tuple(found[1].tolist())}, gain
 
 
 def found_options(search: PenaltySearch) -> tuple[str, ...]:

@@ -88,9 +88,8 @@ def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
         run = run_em_of_problem(of_model, start, n_iter, N_PLAIN_ITER, monitor_after)
         return _after(earlier, run)
 
-    return run_with_evidence(
-        problem.search, problem.model, blocks, start, problem.max_iter, run_with
-    )
+    search = problem.search._replace(tol=problem.tol)
+    return run_with_evidence(search, problem.model, blocks, start, problem.max_iter, run_with)
 
 
 def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:

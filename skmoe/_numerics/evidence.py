@@ -198,6 +198,36 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
 
 
+def evidence_gain(before: Penalty, after: Penalty, slopes: Slopes) -> float:
+    """Gain of log evidence by another penalty, as if it were that of each slope alone."""
+    weight = np.broadcast_to(slopes.weight, slopes.values.shape)
+    precision = np.asarray(before, dtype=float) * weight
+    mean, variance = _modes(precision, slopes), _variances(slopes.covariances)
+    sparsity, quality = np.maximum(1.0 / variance - precision, TINY), mean / variance
+    new = _log_evidence(np.asarray(after) * weight, sparsity, quality, weight)
+    return float((new - _log_evidence(precision, sparsity, quality, weight)).sum())
+
+
+def _log_evidence(
+    penalty: Array, sparsity: Array, quality: Array, weight: Array | float = 1.0
+) -> Array:
+    """Log evidence of the penalty of one slope, over that of a slope of zero [Tipping and Faul].
+
+    `weight` is the part of the prior that a system has, as in `Slopes`.
+    """
+    total = penalty + sparsity
+    of_prior = weight * np.log(np.maximum(penalty, TINY) / total)  # zero without a prior
+    return np.asarray(0.5 * (of_prior + np.square(quality) / total))
+
+
+def _modes(precision: Array, slopes: Slopes) -> Array:
+    """Slopes (S, p) at their modes, which one Newton step reaches."""
+    step = slopes.gradient - precision * slopes.values
+    independent = slopes.covariances.ndim == 2
+    move = "si,si->si" if independent else "sij,sj->si"
+    return np.asarray(slopes.values + np.einsum(move, slopes.covariances, step))
+
+
 def n_determined_slopes(alpha: Penalty, slopes: Slopes) -> Array:
     """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
     variances = _variances(slopes.covariances)
@@ -236,12 +266,8 @@ class _SparseSystems(NamedTuple):
 
     @classmethod
     def at(cls, alpha: Array, slopes: Slopes) -> _SparseSystems:
-        """The systems at their modes, which one Newton step reaches."""
-        step = slopes.gradient - alpha * slopes.values
-        independent = slopes.covariances.ndim == 2
-        move = "si,si->si" if independent else "sij,sj->si"
-        mean = slopes.values + np.einsum(move, slopes.covariances, step)
-        return cls(alpha, mean, slopes.covariances)
+        """The systems at their modes."""
+        return cls(alpha, _modes(alpha, slopes), slopes.covariances)
 
     def gains(self) -> Array:
         """Log evidence of each penalty of the grid over that of dropping the feature, (G + 1, p).
@@ -254,8 +280,7 @@ class _SparseSystems(NamedTuple):
         kept = self.alpha < DROPPED
         current = np.where(kept, self.alpha, MAX_PENALTY)
         grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
-        total = grid + sparsity
-        gains = 0.5 * (np.log(grid / total) + np.square(quality) / total).sum(axis=1)
+        gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
         gains -= SPARSITY_FACTOR * np.log(max(len(current), 2))
         gains[-1] = np.where(kept, gains[-1], 0.0)
         return gains
@@ -287,21 +312,44 @@ def dispersion_prior(
     The sums have a scaled F distribution given strength and scale, whose prior is log-normal about
     the defaults.
     """
-    strength, scale = defaults
-    strength = max(strength, MIN_STRENGTH)
-    center = np.log([strength, *np.maximum(scale, TINY)])
+    center = _log_prior(*defaults)
 
     def objective(logs: Array) -> float:
-        nu, scales = np.exp(logs[0]), np.exp(logs[1:])
-        half, prior = 0.5 * (weight + nu), nu * scales
-        value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(prior)
-        value = value - half * np.log(prior + squares)
-        moved = logs - center
-        penalty = (moved[0] / LOG_STRENGTH_STD) ** 2 + np.square(moved[1:] / LOG_SCALE_STD).sum()
-        return float(0.5 * penalty - value.sum())
+        return -_log_evidence_of_prior(logs, squares, weight, center)
 
     bounds = [(np.log(MIN_STRENGTH), np.log(MAX_STRENGTH))]
     bounds += [(value - 30.0, value + 5.0) for value in center[1:]]
     start = np.clip(center, *np.transpose(bounds))
     found = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
     return float(np.exp(found[0])), np.exp(found[1:])
+
+
+def dispersion_gain(
+    before: tuple[float, Array],
+    after: tuple[float, Array],
+    squares: Array,
+    weight: Array,
+    defaults: tuple[float, Array],
+) -> float:
+    """Gain of log evidence by another prior of variances, with the data of `dispersion_prior`."""
+    center = _log_prior(*defaults)
+    old, new = (
+        _log_evidence_of_prior(_log_prior(*prior), squares, weight, center)
+        for prior in (before, after)
+    )
+    return new - old
+
+
+def _log_prior(strength: float, scale: Array) -> Array:
+    """Logs of strength and scales, (1 + m,)."""
+    return np.log([max(strength, MIN_STRENGTH), *np.maximum(scale, TINY)])
+
+
+def _log_evidence_of_prior(logs: Array, squares: Array, weight: Array, center: Array) -> float:
+    nu, scales = np.exp(logs[0]), np.exp(logs[1:])
+    half, prior = 0.5 * (weight + nu), nu * scales
+    value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(prior)
+    value = value - half * np.log(prior + squares)
+    moved = logs - center
+    penalty = (moved[0] / LOG_STRENGTH_STD) ** 2 + np.square(moved[1:] / LOG_SCALE_STD).sum()
+    return float(value.sum() - 0.5 * penalty)

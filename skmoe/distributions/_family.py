@@ -27,7 +27,7 @@ class Family:
     `quantile` and `upper_quantile` need not be exact. `crps` is the continuous ranked probability
     score of one component. `atoms` are the values of probability above zero, if there are finitely
     many, and `bounds` the points where the density jumps. The atoms of a family with `counts` are
-    all counts.
+    all counts. In a family with `location_scale`, a + b Y is of the family if Y is.
     """
 
     mean: Callable[..., Array]
@@ -46,6 +46,7 @@ class Family:
     bounds: Callable[..., tuple[Array, ...]] = _no_points
     discrete: bool = False
     counts: bool = False
+    location_scale: bool = False
 
     def left(self, points: Array) -> Array:
         """Points at which `cdf` is the probability of values below the given ones."""

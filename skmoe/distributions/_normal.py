@@ -49,6 +49,7 @@ NORMAL = Family(
     upper_quantile=lambda q, mean, std: mean - std * ndtri(q),
     crps=_crps,
     draw=_draw,
+    location_scale=True,
 )
 
 

@@ -167,6 +167,7 @@ STUDENT_T = Family(
     upper_quantile=_upper_quantile,
     crps=crps,
     draw=_draw,
+    location_scale=True,
 )
 
 

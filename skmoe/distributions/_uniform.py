@@ -50,6 +50,7 @@ UNIFORM = Family(
     crps=_crps,
     draw=lambda rng, low, high: low + (high - low) * rng.uniform(size=low.shape),
     bounds=lambda low, high: (low, high),
+    location_scale=True,
 )
 
 

@@ -19,12 +19,14 @@ RELATIVE_MEAN_FLOOR = 1e-3
 RELATIVE_ROUND_OFF = 1e-13
 
 # Newton's method for the log dispersions: largest number of steps, largest change and smallest
-# curvature per row in a step, halvings of a step, and the change below which it ends.
+# curvature per row in a step, halvings of a step, and the change, or the relative gain of
+# log-likelihood, below which it ends.
 MAX_STEPS = 50
 MAX_CHANGE = 2.0
 MIN_CURVATURE = 1e-6
 MAX_DISPERSION_HALVINGS = 25
 CHANGE_TOL = 1e-9
+RELATIVE_GAIN_TOL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -179,8 +181,9 @@ class MeanFamily:
         value = self._value(mean, theta, y, resp)
         for _ in range(MAX_STEPS):
             step = self._newton_step(mean, theta, y, resp)
-            open_ = np.full(value.shape, True)
-            moved = theta.copy()
+            # A step of round-off cannot be seen in the value.
+            open_ = np.abs(step).max(axis=-1) >= CHANGE_TOL
+            moved, before = theta.copy(), value
             for halving in range(MAX_DISPERSION_HALVINGS):
                 trial = np.clip(theta + 0.5**halving * step, low, high)
                 trial_value = self._value(mean, trial, y, resp)
@@ -192,7 +195,8 @@ class MeanFamily:
                     break
             change = np.abs(moved - theta).max()
             theta = moved
-            if change < CHANGE_TOL:
+            gained = value - before > RELATIVE_GAIN_TOL * np.abs(value)
+            if change < CHANGE_TOL or not gained.any():
                 break
         return theta
 

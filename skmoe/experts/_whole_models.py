@@ -2,12 +2,16 @@
 
 Out-of-fold predictions of fits without each fold give the log density of every row under every
 model. They are those of rows that the models have not seen, and decide which model the gate trusts
-where: stacking of predictive densities, with weights that depend on the features.
+where: stacking of predictive densities, with weights that depend on the features [1]_. Before that
+the densities are made narrower or wider, so that their mixture fits: a mixture of densities that
+are right by themselves is too wide [2]_.
 
 References
 ----------
-Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some models are
-(somewhere) useful", Bayesian Analysis 17, 1043-1071.
+.. [1] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+   models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
+.. [2] T. Gneiting and R. Ranjan (2013), "Combining predictive distributions", Electronic Journal of
+   Statistics 7, 1747-1782.
 """
 
 from __future__ import annotations
@@ -20,19 +24,34 @@ import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import cross_fit_splits
-from skmoe._data.rows import RawFeatures
+from skmoe._data.rows import Dataset, RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_log_density,
     count_parameters,
     final_estimator,
+    has_predict_dist,
     predict_components,
     takes_weights,
 )
 from skmoe._numerics.collapse import COLLAPSED
-from skmoe._numerics.typing import Array
+from skmoe._numerics.probability import log_normalise
+from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
+from skmoe.experts._spreads import (
+    LEAST_LOG_DENSITY,
+    SPREADS,
+    best_spread,
+    is_location_scale,
+    log_densities,
+    with_spread,
+)
+
+# EM of the pool of densities with constant weights: largest number of iterations, and the gain of
+# log-likelihood per row below which it ends.
+MAX_POOL_ITER = 200
+POOL_TOL = 1e-4
 
 
 class FitObserver(Protocol):
@@ -54,11 +73,12 @@ class WholeModels(CrossFittedExperts):
 
     def fit_models(
         self, features: RawFeatures, y: Array, weight: Array, observer: FitObserver
-    ) -> EstimatorParams:
+    ) -> tuple[EstimatorParams, list[Array]]:
         """Models that are fitted to all rows, with out-of-fold predictions of these rows.
 
         Noise variances, or dispersions, are those of greatest penalised likelihood for the
-        out-of-fold predictions of all rows.
+        out-of-fold predictions of all rows. The log densities of each model, (S, n), are returned
+        too: at each of `SPREADS`, or at the first alone if it has no other.
         """
         n_experts, n_rows = len(self.estimators), len(weight)
         statistics = AllRows(features, y, np.broadcast_to(weight, (n_experts, n_rows)))
@@ -67,29 +87,72 @@ class WholeModels(CrossFittedExperts):
         params = self.init_params(n_experts, 0)
         initial = params.log_variance
         params = params._replace(oof_predictions=predictions, oof_log_density=log_density)
+        at_spreads = []
         for k in range(n_experts):
             name = type(final_estimator(self.estimators[k])).__name__
             observer.start(k, name)
-            model = self._fit_expert(k, statistics, predictions[k], log_density[k])
+            model, of_model = self._fit_expert(k, statistics, predictions[k])
+            log_density[k] = of_model[0]
+            at_spreads.append(np.maximum(of_model, LEAST_LOG_DENSITY))
             log_variance = self._log_variance(predictions, y, statistics.resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)
+        return params, at_spreads
+
+    def fit_pool(
+        self, params: EstimatorParams, at_spreads: list[Array], rows: Dataset
+    ) -> EstimatorParams:
+        """Parameters with spreads and dispersions that maximise the likelihood of the pool.
+
+        The pool is the mixture of the out-of-fold densities with constant weights, which are found
+        by EM. `at_spreads` are the log densities that `fit_models` returns.
+        """
+        if self.classes is not None:
+            return params
+        gate_prob = np.full((len(at_spreads), 1), 1.0 / len(at_spreads))
+        total, previous = rows.gate_weight.sum(), -np.inf
+        for _ in range(MAX_POOL_ITER):
+            log_prob = rows.sum_over_units(self.log_prob(params, rows.expert_design, rows.y))
+            resp, log_density = log_normalise(np.log(np.maximum(gate_prob, TINY)) + log_prob)
+            value = float(log_density @ rows.gate_weight)
+            if value - previous < POOL_TOL * total:
+                break
+            previous = value
+            params = self._pool_step(params, at_spreads, rows, resp)
+            gate_prob = (resp @ rows.gate_weight)[:, None] / total
         return params
 
-    def _fit_expert(
-        self, k: int, statistics: AllRows, predictions: Array, log_density: Array
-    ) -> Any:
-        """Model of expert k for all rows; its out-of-fold predictions are written to the arrays."""
-        rows = np.arange(len(log_density))
+    def _pool_step(
+        self, params: EstimatorParams, at_spreads: list[Array], rows: Dataset, resp: Array
+    ) -> EstimatorParams:
+        """The M-step of spreads and dispersions, for responsibilities of rows or units."""
+        assert params.oof_predictions is not None
+        of_rows = rows.row_responsibilities(resp) * rows.weight
+        best = [best_spread(logs, r) for logs, r in zip(at_spreads, of_rows, strict=True)]
+        return params._replace(
+            spread=SPREADS[best],
+            oof_log_density=np.stack([logs[i] for logs, i in zip(at_spreads, best, strict=True)]),
+            log_variance=self._log_variance(
+                params.oof_predictions, rows.y, of_rows, params.log_variance
+            ),
+        )
+
+    def _fit_expert(self, k: int, statistics: AllRows, predictions: Array) -> tuple[Any, Array]:
+        """Model of expert k for all rows, and its out-of-fold log densities (S, n).
+
+        Its out-of-fold predictions are written to `predictions`.
+        """
+        rows = np.arange(statistics.resp.shape[1])
         splits = list(cross_fit_splits(statistics.features))
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(self._fit_fold)(k, j, statistics, train, test)
             for j, (train, test) in enumerate([*splits, (rows, rows[:0])])
         )
+        log_density = np.zeros((len(results[0][2]), len(rows)))
         for (_, test), (_, prediction, logs) in zip(splits, results, strict=False):
             predictions[:, test] = prediction
-            log_density[test] = logs
-        return results[-1][0]
+            log_density[:, test] = logs
+        return results[-1][0], log_density
 
     def _fit_fold(
         self, k: int, j: int, statistics: AllRows, train: Array, test: Array
@@ -105,11 +168,23 @@ class WholeModels(CrossFittedExperts):
     def _fit_predict(
         self, k: int, j: int, statistics: AllRows, train: Array, test: Array
     ) -> tuple[Any, Array, Array]:
+        """Model without fold j, its predictions in that fold, and log densities (S, n)."""
         if not len(test):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
         check_log_density(logs)
-        return model, prediction, logs
+        log_density = logs[None]
+        if self._has_spread(k):
+            X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
+            if is_location_scale(predict_components(model, X)):
+                log_density = np.vstack(
+                    [logs, *log_densities(model, X, y, prediction, SPREADS[1:])]
+                )
+        return model, prediction, log_density
+
+    def _has_spread(self, k: int) -> bool:
+        """Whether the spread of model k may be changed, if its distributions permit it."""
+        return bool(self._has_density()[k]) and has_predict_dist(self.estimators[k])
 
     def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""
@@ -124,11 +199,36 @@ class WholeModels(CrossFittedExperts):
         of_first = EstimatorParams(params.models[:n_experts], log_variance, None, None, None)
         return replace(self, estimators=self.estimators[:n_experts]), of_first
 
+    def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
+        """Parameters without the out-of-fold predictions of the training rows."""
+        return super().drop_training_state(params)._replace(spread=params.spread)
+
+    def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
+        """Those of estimators, and the spreads of a regression."""
+        found = super().attributes(params, units)
+        return found if params.spread is None else found | {"spread_": params.spread}
+
+    def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
+        log_density = super()._own_log_density(params, features, y)
+        for k, spread in _changed_spreads(params).items():
+            (model,), center = params.models[k], self.mean_of(params, k, features)
+            (log_density[k],) = log_densities(model, features.X, y, center, [spread])
+        return log_density
+
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Distribution of expert k around its mean, or its own distribution."""
-        if self._has_density()[k]:
-            return predict_components(params.models[k][0], features.X)
-        return super().components(params, k, features)
+        if not self._has_density()[k]:
+            return super().components(params, k, features)
+        own, spread = predict_components(params.models[k][0], features.X), _changed_spreads(params)
+        return (
+            with_spread(own, self.mean_of(params, k, features), spread[k]) if k in spread else own
+        )
+
+
+def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
+    """Numbers of the models whose spread is not one, and the spreads."""
+    spread = [] if params.spread is None else params.spread.tolist()
+    return {k: value for k, value in enumerate(spread) if value != 1.0}
 
 
 @dataclass(frozen=True)

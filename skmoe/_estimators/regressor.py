@@ -113,17 +113,15 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         they converge, which is slower, but they can be compared. "average" averages the predictive
         densities of all starts, and predicts better; its `n_init * n_experts` experts are many.
     max_iter : int, default=300
-        Largest number of EM iterations, with those of the search of penalties. Raise it if `fit`
-        gives a `ConvergenceWarning`.
+        Largest number of EM iterations in all. Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4
         EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
         estimate, is below `tol`. Try 1e-3 for speed, 1e-6 for accurate coefficients.
     warm_start : bool, default=False
-        Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
-        same rows parametric experts continue bit for bit, unless experts had collapsed or
-        `max_iter` ended the comparison of the starts (15 iterations for two, 45 for four).
-        Experts that are estimators continue if data, folds and estimators are the same; otherwise
-        they are fitted to the responsibilities of the previous fit.
+        Whether a fit continues the previous one, for at most `max_iter` more iterations. It is bit
+        for bit on the same rows, unless experts had collapsed or `max_iter` ended the comparison of
+        the starts (15 iterations for two, 45 for four). Estimators continue if data and folds are
+        the same; otherwise they are fitted to the responsibilities of the previous fit.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.
@@ -165,6 +163,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in squared units of y. Of
         estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
+    spread_ : ndarray of shape (n_experts,)
+        With `specialize=False`: factors by which the distributions of models are multiplied around
+        their means, so that the mixture fits. 1 where the distribution is not changed.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
@@ -193,8 +194,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     start_converged_ : ndarray of bool of shape (n_init,)
         Whether EM converged in each start, before it was dropped or selected.
     start_traces_ : list of ndarray
-        Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
-        on the sample of rows that serves for the initialisation.
+        Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
     n_iter_ : int
         Number of iterations of the kept start, with those of the search of penalties.
     converged_ : bool

@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._data.rows import Dataset
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask
 from skmoe._estimators.problem import FitProblem
+from skmoe._mixture.em import EMOptions, EMStart, run_em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._numerics.typing import Array
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._given_densities import GivenDensities
 from skmoe.gates._constant import ConstantGate
+
+# EM of the pool of densities: largest number of iterations, and gain per row where it stops.
+MAX_POOL_ITER = 200
+POOL_TOL = 1e-4
 
 
 class ModelMonitor:
@@ -57,11 +63,15 @@ def _attributes_without_gate(
     """Attributes of a mixture of the first models with equal probabilities."""
     whole: Any = problem.em_problem.model.experts
     experts, of_experts = whole.first(params, n_models)
-    gate = ConstantGate()
-    of_gate = gate.init_params(n_models, problem.preprocessor.n_gate_columns)
-    model = MixtureModel(gate, experts, n_models)
-    fitted = FittedMixture(model, Params(of_gate, of_experts), problem.preprocessor)
+    model, start = _with_equal_weights(experts, of_experts)
+    fitted = FittedMixture(model, start, problem.preprocessor)
     return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
+
+
+def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureModel, Params]:
+    """A mixture of models with constant weights, and its parameters with equal ones."""
+    gate, n_models = ConstantGate(), len(params.models)
+    return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)
 
 
 def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitProblem:
@@ -70,9 +80,10 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
     rows, model = em_problem.rows, em_problem.model
     experts: Any = model.experts
     monitor = ModelMonitor(problem, task, verbose)
-    fitted, at_spreads = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
+    fitted = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
     _check_possible(experts.log_prob(fitted, rows.expert_design, rows.y), rows.y)
-    fitted = experts.fit_pool(fitted, at_spreads, rows)
+    if experts.classes is None:
+        fitted = _fit_pool(experts, fitted, rows)
     log_density = experts.log_prob(fitted, rows.expert_design, rows.y)
     given = GivenDensities()
     n_experts, n_columns = model.n_experts, rows.gate_design.shape[1]
@@ -85,6 +96,15 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
         init=start,
     )
     return problem._replace(em_problem=em_problem, whole_models=(experts, fitted))
+
+
+def _fit_pool(experts: Any, params: EstimatorParams, rows: Dataset) -> EstimatorParams:
+    """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
+    model, start = _with_equal_weights(experts, params)
+    options = EMOptions(MAX_POOL_ITER, POOL_TOL, n_plain_iter=MAX_POOL_ITER)
+    run = run_em(model, [rows], EMStart(start), options, lambda n_iter, run: False)
+    found: EstimatorParams = run.params.experts
+    return found
 
 
 def _check_possible(log_density: Array, y: Array) -> None:

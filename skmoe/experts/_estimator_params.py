@@ -36,8 +36,10 @@ class EstimatorParams(NamedTuple):
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
-    # Of the densities of whole models around their means, (K,); None if they are not changed.
+    # Of the densities of whole models around their means, (K,), and their out-of-fold log densities
+    # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
+    at_spreads: tuple[Array, ...] | None = None
 
 
 class AllRows(NamedTuple):

@@ -13,12 +13,10 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import predict_log_densities
 from skmoe._numerics.typing import Array
 from skmoe.distributions._nested import NestedComponents
 
@@ -46,16 +44,6 @@ def with_spread(components: Any, center: Array, spread: float) -> Any:
     return scaled.shift((1.0 - spread) * center)
 
 
-def log_densities(
-    model: Any, X: Any, y: Array, center: Array, spreads: Sequence[float] | Array
-) -> list[Array]:
-    """Log densities (n,) of y (m, n) under a model at each of several spreads around a center."""
-    points = [center + (y - center) / spread for spread in spreads]
-    found = predict_log_densities(model, X, points)
-    # The density of y is that of the point, per unit of y.
-    return [logs - len(y) * np.log(c) for logs, c in zip(found, spreads, strict=True)]
-
-
 def best_spread(log_density: Array, resp: Array) -> int:
     """Index of the spread with the largest penalised log-likelihood.
 
@@ -64,5 +52,10 @@ def best_spread(log_density: Array, resp: Array) -> int:
     """
     if len(log_density) == 1:
         return 0
-    penalty = PRIOR_ROWS * np.square(np.log(SPREADS))
-    return int((log_density @ resp - penalty).argmax())
+    penalties = PRIOR_ROWS * np.square(np.log(SPREADS))
+    return int((log_density @ resp - penalties).argmax())
+
+
+def spread_penalty(spread: Array) -> float:
+    """Negative log prior of the spreads (K,), up to a constant."""
+    return float(PRIOR_ROWS * np.square(np.log(spread)).sum())

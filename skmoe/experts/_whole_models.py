@@ -17,25 +17,27 @@ References
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.folds import cross_fit_splits
-from skmoe._data.rows import Dataset, RawFeatures, index_rows
+from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_log_density,
     count_parameters,
     final_estimator,
     has_predict_dist,
     predict_components,
+    predict_log_densities,
     takes_weights,
 )
 from skmoe._numerics.collapse import COLLAPSED
-from skmoe._numerics.probability import log_normalise
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
@@ -44,14 +46,9 @@ from skmoe.experts._spreads import (
     SPREADS,
     best_spread,
     is_location_scale,
-    log_densities,
+    spread_penalty,
     with_spread,
 )
-
-# EM of the pool of densities with constant weights: largest number of iterations, and the gain of
-# log-likelihood per row below which it ends.
-MAX_POOL_ITER = 200
-POOL_TOL = 1e-4
 
 
 class FitObserver(Protocol):
@@ -68,17 +65,17 @@ class FitObserver(Protocol):
 class WholeModels(CrossFittedExperts):
     """Estimators that are fitted once to all rows, and once without each fold.
 
+    The M-step keeps the models, and finds spreads and dispersions of their out-of-fold densities.
     The last column of `seeds` has the random states of the fits to all rows.
     """
 
     def fit_models(
         self, features: RawFeatures, y: Array, weight: Array, observer: FitObserver
-    ) -> tuple[EstimatorParams, list[Array]]:
+    ) -> EstimatorParams:
         """Models that are fitted to all rows, with out-of-fold predictions of these rows.
 
         Noise variances, or dispersions, are those of greatest penalised likelihood for the
-        out-of-fold predictions of all rows. The log densities of each model, (S, n), are returned
-        too: at each of `SPREADS`, or at the first alone if it has no other.
+        out-of-fold predictions of all rows, and spreads are one.
         """
         n_experts, n_rows = len(self.estimators), len(weight)
         statistics = AllRows(features, y, np.broadcast_to(weight, (n_experts, n_rows)))
@@ -87,7 +84,7 @@ class WholeModels(CrossFittedExperts):
         params = self.init_params(n_experts, 0)
         initial = params.log_variance
         params = params._replace(oof_predictions=predictions, oof_log_density=log_density)
-        at_spreads = []
+        at_spreads: list[Array] = []
         for k in range(n_experts):
             name = type(final_estimator(self.estimators[k])).__name__
             observer.start(k, name)
@@ -97,45 +94,32 @@ class WholeModels(CrossFittedExperts):
             log_variance = self._log_variance(predictions, y, statistics.resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)
-        return params, at_spreads
+        spread = None if self.classes is not None else np.ones(n_experts)
+        return params._replace(spread=spread, at_spreads=tuple(at_spreads))
 
-    def fit_pool(
-        self, params: EstimatorParams, at_spreads: list[Array], rows: Dataset
+    def m_step(
+        self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
     ) -> EstimatorParams:
-        """Parameters with spreads and dispersions that maximise the likelihood of the pool.
-
-        The pool is the mixture of the out-of-fold densities with constant weights, which are found
-        by EM. `at_spreads` are the log densities that `fit_models` returns.
-        """
-        if self.classes is not None:
-            return params
-        gate_prob = np.full((len(at_spreads), 1), 1.0 / len(at_spreads))
-        total, previous = rows.gate_weight.sum(), -np.inf
-        for _ in range(MAX_POOL_ITER):
-            log_prob = rows.sum_over_units(self.log_prob(params, rows.expert_design, rows.y))
-            resp, log_density = log_normalise(np.log(np.maximum(gate_prob, TINY)) + log_prob)
-            value = float(log_density @ rows.gate_weight)
-            if value - previous < POOL_TOL * total:
-                break
-            previous = value
-            params = self._pool_step(params, at_spreads, rows, resp)
-            gate_prob = (resp @ rows.gate_weight)[:, None] / total
-        return params
-
-    def _pool_step(
-        self, params: EstimatorParams, at_spreads: list[Array], rows: Dataset, resp: Array
-    ) -> EstimatorParams:
-        """The M-step of spreads and dispersions, for responsibilities of rows or units."""
+        """Spreads and dispersions that fit the responsibilities."""
+        _, y, resp = statistics
+        assert params.at_spreads is not None
         assert params.oof_predictions is not None
-        of_rows = rows.row_responsibilities(resp) * rows.weight
-        best = [best_spread(logs, r) for logs, r in zip(at_spreads, of_rows, strict=True)]
+        best = list(map(best_spread, params.at_spreads, resp))
+        logs = [of_model[i] for of_model, i in zip(params.at_spreads, best, strict=True)]
         return params._replace(
             spread=SPREADS[best],
-            oof_log_density=np.stack([logs[i] for logs, i in zip(at_spreads, best, strict=True)]),
-            log_variance=self._log_variance(
-                params.oof_predictions, rows.y, of_rows, params.log_variance
-            ),
+            oof_log_density=np.stack(logs),
+            log_variance=self._log_variance(params.oof_predictions, y, resp, params.log_variance),
         )
+
+    def penalty(self, params: EstimatorParams) -> float:
+        """Negative log prior of variances and spreads, up to a constant."""
+        others = ~self._has_density()
+        of_others = self._penalties(params.log_variance)[others][
+            : 1 if self.shared_dispersion else None
+        ]
+        of_spreads = 0.0 if params.spread is None else spread_penalty(params.spread)
+        return float(of_others.sum()) + of_spreads
 
     def _fit_expert(self, k: int, statistics: AllRows, predictions: Array) -> tuple[Any, Array]:
         """Model of expert k for all rows, and its out-of-fold log densities (S, n).
@@ -176,10 +160,9 @@ class WholeModels(CrossFittedExperts):
         log_density = logs[None]
         if self._has_spread(k):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
+            at_points = partial(predict_log_densities, model, X)
             if is_location_scale(predict_components(model, X)):
-                log_density = np.vstack(
-                    [logs, *log_densities(model, X, y, prediction, SPREADS[1:])]
-                )
+                log_density = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
         return model, prediction, log_density
 
     def _has_spread(self, k: int) -> bool:
@@ -212,7 +195,8 @@ class WholeModels(CrossFittedExperts):
         log_density = super()._own_log_density(params, features, y)
         for k, spread in _changed_spreads(params).items():
             (model,), center = params.models[k], self.mean_of(params, k, features)
-            (log_density[k],) = log_densities(model, features.X, y, center, [spread])
+            at_points = partial(predict_log_densities, model, features.X)
+            (log_density[k],) = _at_spreads(at_points, y, center, [spread])
         return log_density
 
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
@@ -223,6 +207,21 @@ class WholeModels(CrossFittedExperts):
         return (
             with_spread(own, self.mean_of(params, k, features), spread[k]) if k in spread else own
         )
+
+
+def _at_spreads(
+    log_densities: Callable[[Sequence[Array]], list[Array]],
+    y: Array,
+    center: Array,
+    spreads: Sequence[float] | Array,
+) -> list[Array]:
+    """Log densities (n,) of y (m, n) at each of several spreads around a center.
+
+    `log_densities` returns those of several values of y of each row.
+    """
+    found = log_densities([center + (y - center) / spread for spread in spreads])
+    # The density of y is that of the point, per unit of y.
+    return [logs - len(y) * np.log(c) for logs, c in zip(found, spreads, strict=True)]
 
 
 def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
@@ -258,6 +257,9 @@ class WholeFamilyModels(WholeModels, CrossFittedFamilyExperts):
         weight = np.where(own[:, None], 0.0, resp)
         found = self.mean_family.maximise(self._means_of_family(predictions), y, weight, start)
         return np.where(own[:, None, None], np.nan, found)
+
+    def _penalties(self, log_variance: Array) -> Array:
+        return super()._penalties(np.nan_to_num(log_variance))
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""

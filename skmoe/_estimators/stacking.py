@@ -20,7 +20,7 @@ from skmoe.experts._given_densities import GivenDensities
 from skmoe.gates._constant import ConstantGate
 
 # EM of the pool of densities: largest number of iterations, and gain per row where it stops.
-MAX_POOL_ITER = 200
+MAX_POOL_ITER = 30
 POOL_TOL = 1e-4
 
 

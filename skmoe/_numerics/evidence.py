@@ -199,13 +199,25 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
 
 
 def evidence_gain(before: Penalty, after: Penalty, slopes: Slopes) -> float:
-    """Gain of log evidence by another penalty, as if it were that of each slope alone."""
+    """Gain of log evidence by another penalty, as if it were that of each slope alone.
+
+    Where there is one penalty for each feature the prior of keeping a feature is counted.
+    """
     weight = np.broadcast_to(slopes.weight, slopes.values.shape)
     precision = np.asarray(before, dtype=float) * weight
     mean, variance = _modes(precision, slopes), _variances(slopes.covariances)
     sparsity, quality = np.maximum(1.0 / variance - precision, TINY), mean / variance
     new = _log_evidence(np.asarray(after) * weight, sparsity, quality, weight)
-    return float((new - _log_evidence(precision, sparsity, quality, weight)).sum())
+    gain = (new - _log_evidence(precision, sparsity, quality, weight)).sum()
+    if isinstance(after, tuple):
+        n_dropped = is_dropped(after).sum() - (is_dropped(before) & np.full(len(after), True)).sum()
+        gain += n_dropped * _log_prior_of_keeping(len(after))
+    return float(gain)
+
+
+def _log_prior_of_keeping(n_features: int) -> float:
+    """Gain of log evidence that a feature needs to be kept: gains by chance reach log(p)."""
+    return float(SPARSITY_FACTOR * np.log(max(n_features, 2)))
 
 
 def _log_evidence(
@@ -281,7 +293,7 @@ class _SparseSystems(NamedTuple):
         current = np.where(kept, self.alpha, MAX_PENALTY)
         grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
         gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
-        gains -= SPARSITY_FACTOR * np.log(max(len(current), 2))
+        gains -= _log_prior_of_keeping(len(current))
         gains[-1] = np.where(kept, gains[-1], 0.0)
         return gains
 

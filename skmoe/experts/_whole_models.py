@@ -253,10 +253,12 @@ class WholeFamilyModels(WholeModels, CrossFittedFamilyExperts):
         return np.where(self._has_density()[:, None], log_density, of_family)
 
     def _log_variance(self, predictions: Array, y: Array, resp: Array, start: Array) -> Array:
-        own = self._has_density()
-        weight = np.where(own[:, None], 0.0, resp)
-        found = self.mean_family.maximise(self._means_of_family(predictions), y, weight, start)
-        return np.where(own[:, None, None], np.nan, found)
+        others = ~self._has_density()
+        found = np.full(start.shape, np.nan)
+        if others.any():
+            given = predictions[others], y, resp[others], start[others]
+            found[others] = self.mean_family.maximise(*given)
+        return found
 
     def _penalties(self, log_variance: Array) -> Array:
         return super()._penalties(np.nan_to_num(log_variance))

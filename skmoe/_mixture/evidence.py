@@ -43,8 +43,9 @@ from skmoe._numerics.typing import TINY, Array
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
 
-# Penalties have settled if none has changed by more than this factor, or if the change gains less
-# log evidence than the tolerance of EM; the second factor is that after EM has converged.
+# Penalties have settled if none has changed by more than this factor, or if the log evidence changes
+# by less than the tolerance of EM; the second factor is that after EM has converged. The log
+# evidence can fall where the parameters of EM are far from their maximum.
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
 
@@ -60,7 +61,7 @@ class EvidenceSearch(NamedTuple):
 
     gate: PenaltySearch = PenaltySearch()
     experts: PenaltySearch = PenaltySearch()
-    tol: float = 0.0  # gain of log evidence per row below which the penalties have settled
+    tol: float = 0.0  # change of log evidence per row below which the penalties have settled
 
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
@@ -112,7 +113,7 @@ def run_with_evidence(
         updated, gain = updated_penalties(search, default, model, blocks, run.params)
         factor = _largest_factor(search, model, updated)
         least_factor = FINAL_FACTOR if n_iter is None else SETTLED_FACTOR
-        settled = factor < least_factor or gain < search.tol
+        settled = factor < least_factor or abs(gain) < search.tol
         if n_iter is None and settled:
             return run
         settled = settled or n_iter is None

@@ -143,6 +143,25 @@ def test_the_gain_of_another_penalty_of_one_feature_is_that_of_the_evidence():
     assert evidence.evidence_gain(tuple(before), tuple(before), slopes) == 0.0
 
 
+def test_the_gain_of_dropping_a_feature_counts_the_prior_of_keeping_it():
+    hessians, targets = systems(np.random.default_rng(4))
+    kept = np.array([0.3, 2.0, 5.0, 1.0, 0.7])
+    slopes = slopes_at(kept, hessians, targets)
+    for j in range(5):
+        dropped = kept.copy()
+        dropped[j] = evidence.DROPPED
+        both = (log_evidence(values, hessians, targets) for values in (dropped, kept))
+        expected = np.subtract(*both) + evidence.SPARSITY_FACTOR * np.log(5)
+        found = evidence.evidence_gain(tuple(kept), tuple(dropped), slopes)
+        assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    one = np.full(5, 2.0)
+    slopes = slopes_at(one, hessians, targets)
+    assert_allclose(
+        evidence.evidence_gain(2.0, tuple(kept), slopes),
+        evidence.evidence_gain(tuple(one), tuple(kept), slopes),
+    )
+
+
 def test_the_gain_does_not_need_slopes_at_their_mode():
     hessians, targets = systems(np.random.default_rng(5))
     at_mode = slopes_at(np.full(5, 2.0), hessians, targets)
@@ -292,6 +311,8 @@ def test_penalties_have_settled_where_they_gain_less_than_the_tolerance(monkeypa
         ([0.09, 0.09], 1, 1),
         ([1.0, 0.09, 0.09], 2, 1),
         ([0.09, 0.11, 0.09], 1, 2),
+        # A fall is a change too.
+        ([-0.5, -0.09, -0.5, 0.0], 2, 2),
     ):
         done, found = searched(monkeypatch, [5.0] * 10, gains=gains)
         assert [run[0] for run in done[:n_rounds]] == list(between[:n_rounds])

@@ -1,0 +1,70 @@
+"""Arguments of methods reach what uses them."""
+
+import numpy as np
+import pytest
+from cases import X, target_of
+from numpy.testing import assert_array_equal
+from regimes import quiet
+from sklearn.utils import get_tags
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.training_data import GivenRows, validate_training_data
+from skmoe._estimators.unit_rows import sort_by_unit
+from skmoe.protocols import Experts, Gate
+
+POSITIVE = target_of("gamma")
+OFFSET = 0.5 * X[:, 1]
+
+
+# --- options of parts -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Experts, Gate])
+def test_parts_that_are_no_dataclasses_ignore_all_options(kind):
+    names = kind.__abstractmethods__
+    part = type("Plain", (kind,), dict.fromkeys(names, lambda self, *given: None))()
+    assert part.with_options({"alpha": 2.0, "dispersion_prior": 1.0}) is part
+
+
+# --- offsets ----------------------------------------------------------------------------------
+
+
+def test_the_prediction_that_is_scored_without_a_target_has_the_offset():
+    moe = MixtureOfExpertsRegressor(2, family="gamma", n_init=1, max_iter=10, random_state=0)
+    moe = quiet(moe, X, POSITIVE, offset=OFFSET)
+    with pytest.warns(UserWarning, match="without y"):
+        scores = moe.score_samples(X, offset=OFFSET)
+    predicted = moe.predict(X, offset=OFFSET)
+    assert np.isfinite(scores).all() and not np.allclose(predicted, moe.predict(X))
+    assert_array_equal(scores, moe.score_samples(X, predicted, OFFSET))
+
+
+# --- what estimators say of themselves --------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_estimators_say_whether_they_take_several_outputs(kind):
+    moe, outputs = kind(2, n_init=1, max_iter=2), np.column_stack([X[:, 0] > 0, X[:, 1] > 0])
+    if get_tags(moe).target_tags.multi_output:
+        assert quiet(moe, X, outputs.astype(float)).predict(X).shape == outputs.shape
+    else:
+        with pytest.raises(ValueError, match="y"):
+            moe.fit(X, outputs)
+    assert get_tags(moe).target_tags.multi_output == (kind is MixtureOfExpertsRegressor)
+
+
+# --- units ------------------------------------------------------------------------------------
+
+
+def test_the_first_row_of_a_unit_stays_its_first_with_all_its_outputs():
+    """Rows of a unit have the same features, and differ in one of two outputs."""
+    moe = MixtureOfExpertsRegressor(2, gate_aggregate="first")
+    outputs = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]] * 4)
+    features, units = np.zeros((12, 1)), np.repeat(np.arange(4), 3)
+    given = GivenRows(features, outputs, np.arange(1.0, 13.0), units=units)
+    params = moe._validate_parameters()
+    data = validate_training_data(moe, params, given)
+    index, weight, codes = sort_by_unit(params, data, merge=False)
+    assert_array_equal(index[np.unique(codes, return_index=True)[1]], [0, 3, 6, 9])
+    assert_array_equal(weight, index + 1.0)
+    assert_array_equal(units[index], codes)

@@ -1,5 +1,7 @@
 """Arguments of methods reach what uses them."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from cases import X, target_of
@@ -35,7 +37,8 @@ def test_the_prediction_that_is_scored_without_a_target_has_the_offset():
     with pytest.warns(UserWarning, match="without y"):
         scores = moe.score_samples(X, offset=OFFSET)
     predicted = moe.predict(X, offset=OFFSET)
-    assert np.isfinite(scores).all() and not np.allclose(predicted, moe.predict(X))
+    assert np.isfinite(scores).all()
+    assert not np.allclose(predicted, moe.predict(X))
     assert_array_equal(scores, moe.score_samples(X, predicted, OFFSET))
 
 
@@ -59,12 +62,12 @@ def test_estimators_say_whether_they_take_several_outputs(kind):
 def test_the_first_row_of_a_unit_stays_its_first_with_all_its_outputs():
     """Rows of a unit have the same features, and differ in one of two outputs."""
     moe = MixtureOfExpertsRegressor(2, gate_aggregate="first")
-    outputs = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]] * 4)
-    features, units = np.zeros((12, 1)), np.repeat(np.arange(4), 3)
-    given = GivenRows(features, outputs, np.arange(1.0, 13.0), units=units)
+    orders = list(permutations([(1.0, 0.0), (0.0, 0.0), (1.0, 1.0)]))
+    outputs, units = np.concatenate(orders), np.repeat(np.arange(6), 3)
+    given = GivenRows(np.zeros((18, 1)), outputs, np.arange(1.0, 19.0), units=units)
     params = moe._validate_parameters()
     data = validate_training_data(moe, params, given)
     index, weight, codes = sort_by_unit(params, data, merge=False)
-    assert_array_equal(index[np.unique(codes, return_index=True)[1]], [0, 3, 6, 9])
+    assert_array_equal(index[np.unique(codes, return_index=True)[1]], range(0, 18, 3))
     assert_array_equal(weight, index + 1.0)
     assert_array_equal(units[index], codes)

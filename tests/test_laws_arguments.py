@@ -21,11 +21,26 @@ OFFSET = 0.5 * X[:, 1]
 # --- options of parts -------------------------------------------------------------------------
 
 
+def plain_part(kind, **methods):
+    """A part that is no dataclass, with some methods."""
+    others = dict.fromkeys(kind.__abstractmethods__, lambda self, *given: None)
+    return type("Plain", (kind,), others | methods)()
+
+
 @pytest.mark.parametrize("kind", [Experts, Gate])
 def test_parts_that_are_no_dataclasses_ignore_all_options(kind):
-    names = kind.__abstractmethods__
-    part = type("Plain", (kind,), dict.fromkeys(names, lambda self, *given: None))()
+    part = plain_part(kind)
     assert part.with_options({"alpha": 2.0, "dispersion_prior": 1.0}) is part
+
+
+def test_families_are_as_they_are_unless_they_say_otherwise():
+    means = np.arange(24.0).reshape(2, 3, 4)
+    part = plain_part(Experts, mean=lambda self, params, design: params - design)
+    for k in range(2):
+        assert_array_equal(part.mean_of(2.0 * means, k, 3.0), 2.0 * means[k] - 3.0)
+        assert_array_equal(part.mean_of(means, k, np.ones(4)), means[k] - 1.0)
+    assert part.with_estimates({"noise_variance": (1.0,)}) is part
+    assert part.estimates == {}
 
 
 # --- offsets ----------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
 """Arguments of methods reach what uses them."""
 
 from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from cases import X, target_of
 from numpy.testing import assert_array_equal
 from regimes import quiet
+from sklearn.linear_model import Ridge
 from sklearn.utils import get_tags
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.training_data import GivenRows, validate_training_data
 from skmoe._estimators.unit_rows import sort_by_unit
+from skmoe.model_selection import n_experts_test
 from skmoe.protocols import Experts, Gate
 
 POSITIVE = target_of("gamma")
@@ -19,6 +22,13 @@ OFFSET = 0.5 * X[:, 1]
 
 
 # --- options of parts -------------------------------------------------------------------------
+
+
+class Means(NamedTuple):
+    """Parameters of a family."""
+
+    mean: np.ndarray
+    scale: np.ndarray
 
 
 def plain_part(kind, **methods):
@@ -41,6 +51,16 @@ def test_families_are_as_they_are_unless_they_say_otherwise():
         assert_array_equal(part.mean_of(means, k, np.ones(4)), means[k] - 1.0)
     assert part.with_estimates({"noise_variance": (1.0,)}) is part
     assert part.estimates == {}
+
+
+def test_families_of_a_single_fit_are_those_of_the_fit():
+    part, params = plain_part(Experts), Means(np.arange(6.0).reshape(2, 3), np.ones(2))
+    same, joined = part.concatenate([params])
+    assert same is part
+    assert isinstance(joined, Means)
+    for values, own in zip(joined, params, strict=True):
+        assert_array_equal(values, own)
+    assert part.example_target(np.random.default_rng(0), 5).shape == (1, 5)
 
 
 # --- offsets ----------------------------------------------------------------------------------
@@ -86,3 +106,32 @@ def test_the_first_row_of_a_unit_stays_its_first_with_all_its_outputs():
     assert_array_equal(index[np.unique(codes, return_index=True)[1]], range(0, 18, 3))
     assert_array_equal(weight, index + 1.0)
     assert_array_equal(units[index], codes)
+
+
+def test_named_experts_have_no_routing_of_their_own():
+    for expert, names in (
+        ("linear", set()),
+        (["linear", "tree"], set()),
+        (Ridge(), {"expert"}),
+        (["tree", Ridge()], {"expert_1"}),
+    ):
+        router = MixtureOfExpertsRegressor(2, expert=expert).get_metadata_routing()
+        assert {name for name, _ in router} - {"$self_request"} == names
+
+
+# --- the test of the number of experts --------------------------------------------------------
+
+
+def test_all_bootstrap_samples_are_drawn_in_silence_unless_the_user_wants_it_otherwise(capsys):
+    moe = MixtureOfExpertsRegressor(1, n_init=1)
+    rows, y = X[:40], X[:40, 0] + np.random.default_rng(0).normal(size=40)
+    options = {"n_bootstrap": 4, "random_state": 0}
+    every = n_experts_test(moe, rows, y, n_exceedances=None, **options)
+    assert len(every.replicates) == 4
+    assert capsys.readouterr().out == ""
+    few = n_experts_test(moe, rows, y, n_exceedances=1, verbose=1, **options)
+    n_drawn = len(few.replicates)
+    assert_array_equal(few.replicates, every.replicates[:n_drawn])
+    assert (every.replicates[: n_drawn - 1] < every.statistic).all()
+    assert n_drawn == 4 or every.replicates[n_drawn - 1] >= every.statistic
+    assert len(capsys.readouterr().out.splitlines()) >= 1

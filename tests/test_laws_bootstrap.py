@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from cases import CLASSES, X, Y, classifier, fitted_case, regressor
+from cases import CLASSES, UNITS, X, Y, classifier, fitted_case, regressor
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
 
@@ -52,6 +52,19 @@ def test_clusters_of_rows_of_weight_zero_do_not_count():
     assert_allclose(whole.covariance, part.covariance, rtol=1e-6, atol=1e-12)
 
 
+def test_clusters_of_units_of_weight_zero_do_not_count():
+    weight = np.tile([1.0, 2.0, 0.0, 0.0, 0.0, 1.0], 50)
+    moe = regressor(n_experts=2, gate_aggregate="mean")
+    moe = quiet(moe, X, Y, sample_weight=weight, units=UNITS)
+    clusters = UNITS // 5
+    kept = weight > 0.0
+    whole = moe.inference(X, Y, weight, method="sandwich", cluster=clusters, units=UNITS)
+    part = moe.inference(
+        X[kept], Y[kept], weight[kept], method="sandwich", cluster=clusters[kept], units=UNITS[kept]
+    )
+    assert_allclose(whole.covariance, part.covariance, rtol=1e-6, atol=1e-12)
+
+
 def test_two_clusters_are_several():
     moe = fitted_case("two experts")
     halves = np.where(X[:, 1] > 0.0, "up", "down")
@@ -71,6 +84,14 @@ def test_estimates_are_those_of_the_fit_for_any_rows():
     slopes = [term.name == "x1" and term.part == "expert 0" for term in other.terms]
     assert sum(slopes) == 1
     assert_allclose(other.estimates[slopes], moe.expert_coef_[0, 1])
+
+
+def test_estimates_of_the_rows_of_the_fit_are_at_the_maximum():
+    moe = quiet(regressor(n_experts=2, n_init=1, max_iter=4), X, Y)
+    maximum = quiet(copy.copy(moe).set_params(warm_start=True, max_iter=2000, tol=1e-12), X, Y)
+    estimates = moe.inference(X, Y).estimates
+    assert_allclose(estimates, maximum.inference(X, Y).estimates, rtol=1e-3, atol=1e-3)
+    assert np.abs(estimates[1:3] - moe.expert_coef_[0]).max() > 2e-3
 
 
 @pytest.mark.parametrize("top_k", [None, 1, 2])

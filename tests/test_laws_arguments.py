@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from cases import X, target_of
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
+from scipy import sparse
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.utils import get_tags
 
@@ -106,6 +108,26 @@ def test_the_first_row_of_a_unit_stays_its_first_with_all_its_outputs():
     assert_array_equal(index[np.unique(codes, return_index=True)[1]], range(0, 18, 3))
     assert_array_equal(weight, index + 1.0)
     assert_array_equal(units[index], codes)
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_estimators_say_which_features_they_take(kind):
+    moe, y = kind(2, n_init=1, max_iter=2), (X[:, 1] > 0).astype(int)
+    assert get_tags(moe).input_tags.sparse
+    assert_allclose(
+        quiet(moe, sparse.csr_array(X), y).predict_gate(X),
+        quiet(clone(moe), X, y).predict_gate(X),
+        atol=1e-6,
+    )
+    missing = np.where(X > 2.0, np.nan, X)
+    for expert, takes in (("linear", False), ("tree", True)):
+        moe.set_params(expert=expert)
+        assert get_tags(moe).input_tags.allow_nan == takes
+        if takes:
+            assert np.isfinite(quiet(moe, missing, y).predict_gate(missing)).all()
+        else:
+            with pytest.raises(ValueError, match="NaN"):
+                moe.fit(missing, y)
 
 
 def test_named_experts_have_no_routing_of_their_own():

@@ -55,9 +55,10 @@ OFFSETS = [(None, None), (None, 1), (1, None), (1, 1), (1, 2), (2, None), (None,
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("units", list(product([False, True], repeat=2)))
-@pytest.mark.parametrize("offsets", OFFSETS)
+@pytest.mark.parametrize("offsets", [*OFFSETS, "classes"])
 def test_batches_are_joined_with_each_distinct_row_once(offsets, units, container):
-    outputs = 2 if 2 in offsets else 1
+    outputs = 0 if offsets == "classes" else 2 if 2 in offsets else 1
+    offsets = (None, None) if offsets == "classes" else offsets
     first, second = (
         batch(n, offset=o, units=u, outputs=outputs, container=container, seed=n)
         for n, o, u in zip((12, 17), offsets, units, strict=True)

@@ -264,6 +264,9 @@ def test_units_of_a_block_are_together_with_constant_gate_features():
         check_units_of_block(params_of(gate_features=[0]), ["b", "a", "b"], columns, None)
     with pytest.raises(ValueError, match="gate_aggregate='first' reduces"):
         check_units_of_block(params_of(gate_aggregate="first"), None, columns, None)
+    wide = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 2.0]])
+    with pytest.raises(ValueError, match="'x2' varies in unit 'a'"):
+        check_units_of_block(params_of(), ["a", "a"], wide, None)
     empty = check_units_of_block(params_of(), np.zeros(0), columns[:0], None)
     assert len(empty.labels) == 0
 

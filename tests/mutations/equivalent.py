@@ -29,6 +29,12 @@ EQUIVALENT = [
         "rows in parts without a family are refused before",
     ),
     (
+        "_estimators/checkpoint_origin.py",
+        "different = _different(before, now)",
+        ("now, before",),
+        "what differs between two fits is the same in either order",
+    ),
+    (
         "_estimators/dask_methods.py",
         "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
         ("ones",),
@@ -51,6 +57,12 @@ EQUIVALENT = [
         "new_axes = dict(enumerate(example.shape[1:], start=3))",
         ("4",),
         "numbers of axes need only differ",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "align_arrays=False,",
+        ("True",),
+        "the chunks are aligned before",
     ),
     (
         "_estimators/dask_methods.py",
@@ -77,10 +89,76 @@ EQUIVALENT = [
         "no difference is exactly the bound",
     ),
     (
+        "_estimators/likelihood_ratio.py",
+        'changed = {"combine": "best", "warm_start": False',
+        ("True",),
+        "the fits are of new estimators, of which a warm start continues nothing",
+    ),
+    (
+        "_estimators/likelihood_ratio.py",
+        "self.options = estimator.get_params(deep=False)",
+        ("True",),
+        "parameters of a tested estimator have no parameters of their own",
+    ),
+    (
+        "_estimators/likelihood_ratio.py",
+        "return self._best_fit(data, self.n_experts, [init], 0)",
+        ("1",),
+        "any seed will do where the start is given",
+    ),
+    (
+        "_estimators/likelihood_ratio.py",
+        "seed + search, noise)",
+        ("-",),
+        "seeds of repeated searches need only differ",
+    ),
+    (
+        "_estimators/likelihood_ratio.py",
+        "statistic=2.0 * gain if gain > self.tolerance else 0.0",
+        (">=",),
+        "no gain is exactly the tolerance",
+    ),
+    (
+        "_estimators/likelihood_ratio.py",
+        "start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))",
+        ("+",),
+        "seeds below another bound are random as well",
+    ),
+    (
         "_estimators/likelihood_ratio_checks.py",
         'check_integer("n_experts", number, least=1)',
         ("0",),
         "the check of the parameters of the fit has the same message",
+    ),
+    (
+        "_estimators/likelihood_ratio_checks.py",
+        "for number in (fewer + 1, fewer):",
+        ("0",),
+        "what is valid for K experts is valid for one more: lists and arrays are refused",
+    ),
+    (
+        "_estimators/likelihood_ratio_checks.py",
+        "X = X.tocsr() if sparse.issparse(X) else X",
+        ("False",),
+        "rows are taken from sparse matrices of any form",
+    ),
+    (
+        "_estimators/likelihood_ratio_checks.py",
+        "if given.sample_weight is None:",
+        ("False",),
+        "without weights each row is taken once",
+    ),
+    (
+        "_estimators/new_rows.py",
+        "return check_offset(offset, n_rows, 1 if scaling is None else",
+        ("0",),
+        "classes have no offset, which is refused before",
+    ),
+    (
+        "_estimators/new_rows.py",
+        "if len(kept) < len(weight):",
+        ("True", "<="),
+        "all rows are the rows at an index of all",
     ),
     (
         "_estimators/part_parameters.py",
@@ -95,6 +173,12 @@ EQUIVALENT = [
         "no gain is exactly the bound",
     ),
     (
+        "_estimators/penalty_parameters.py",
+        'prior = getattr(estimator, "dispersion_prior", 0.0)',
+        ("1.0",),
+        "classes have no dispersion",
+    ),
+    (
         "_estimators/problem.py",
         "len(index) <= MIN_INIT_ROWS",
         ("<",),
@@ -107,10 +191,46 @@ EQUIVALENT = [
         "seeds below another bound are random as well",
     ),
     (
+        "_estimators/refits.py",
+        "if names is not None:",
+        ("True",),
+        "columns of features without names are their indices",
+    ),
+    (
+        "_estimators/refits.py",
+        "experts = (drawn[:, None] > levels).sum(axis=1)",
+        (">=",),
+        "no uniform number is exactly a level",
+    ),
+    (
+        "_estimators/row_buffer.py",
+        "codes, n_units = [], 0",
+        ("1",),
+        "any numbers tell units apart",
+    ),
+    (
         "_estimators/row_buffer.py",
         "n_units += int(own.max(initial=-1)) + 1",
         ("",),
         "a larger number leaves some numbers out, and any numbers tell units apart",
+    ),
+    (
+        "_estimators/serialization.py",
+        "types, parameters = _types_by_name(model), estimator.get_params(deep=False)",
+        ("True",),
+        "parameters that can be written have no parameters of their own",
+    ),
+    (
+        "_estimators/serialization.py",
+        "missing = set(estimator.get_params(deep=False)) - set(parameters)",
+        ("True",),
+        "parameters that can be written have no parameters of their own",
+    ),
+    (
+        "_estimators/serialization.py",
+        "newer = type(version) is int and version > VERSION",
+        (">=",),
+        "the integer of this version is not refused",
     ),
     (
         "_estimators/training_data.py",
@@ -120,9 +240,45 @@ EQUIVALENT = [
     ),
     (
         "_estimators/unit_checks.py",
+        "validate_units_of_fit(params, units, np.ones(X.shape[0]))",
+        ("1",),
+        "weights are of no use without units",
+    ),
+    (
+        "_estimators/unit_checks.py",
+        "first = np.flatnonzero(np.diff(runs, prepend=-1))",
+        ("",),
+        "any number but that of the first run begins it",
+    ),
+    (
+        "_estimators/unit_checks.py",
         'check_columns("gate_features", params.gate_features, X.shape[1], names)',
         ("0",),
         "the check of the columns of the fit has the same message",
+    ),
+    (
+        "_estimators/unit_checks.py",
+        "init[first][units.codes]).max(axis=1) > INIT_SUM_TOL",
+        (">=",),
+        "no difference is exactly the tolerance",
+    ),
+    (
+        "_estimators/unit_checks.py",
+        "np.abs(sums - 1.0) <= INIT_SUM_TOL",
+        ("<",),
+        "no difference is exactly the tolerance",
+    ),
+    (
+        "_estimators/warm_start.py",
+        "moved = np.abs(current.center - previous.center) > tolerance",
+        (">=",),
+        "no difference is exactly the tolerance",
+    ),
+    (
+        "_estimators/warm_start.py",
+        "scaled = np.abs(current.scale - previous.scale) > tolerance",
+        (">=",),
+        "no difference is exactly the tolerance",
     ),
     (
         "_inference/coefficients.py",
@@ -711,6 +867,18 @@ EQUIVALENT = [
         "right = max(position, after, after + bar.gate)",
         ("-",),
         "the place of a label is a matter of looks",
+    ),
+    (
+        "onnx.py",
+        'probs = graph("Identity", mean, output_names=operator.outputs[1:2])',
+        ("3",),
+        "there are two outputs",
+    ),
+    (
+        "onnx.py",
+        "np.array([-1, *coef.shape[:2]], dtype=np.int64)",
+        ("0",),
+        "a zero keeps the number of rows",
     ),
     (
         "protocols/_experts.py",

@@ -10,9 +10,13 @@ from cases import UNITS, X, Y, fitted_case, regressor
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
 from scipy import sparse
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.plain_values import checksum
+from skmoe._estimators.serialization import _check_part
+from skmoe.experts import LinearExperts
+from skmoe.gates import SoftmaxGate
 
 # --- features ---------------------------------------------------------------------------------
 
@@ -108,6 +112,27 @@ def test_features_of_the_gate_do_not_vary_in_units(of_units):
     with pytest.raises(ValueError, match="constant within each unit"):
         moe.predict_gate(features[:, ::-1], units=UNITS)
     assert moe.responsibilities(features, Y, units=np.arange(len(Y))).proba.shape == (len(Y), 2)
+
+
+def test_categories_of_the_gate_do_not_vary_in_units():
+    kind = np.where(X[UNITS * 2, 0] > 0, "a", "b")
+    frame = pd.DataFrame({"size": X[:, 1], "kind": pd.Categorical(kind, ["a", "b"])})
+    moe = regressor(expert="tree", n_experts=2, n_init=1, max_iter=2, gate_features=["kind"])
+    moe = quiet(moe, frame, Y, units=UNITS)
+    assert moe.responsibilities(frame, Y, units=UNITS).proba.shape == (len(Y) // 2, 2)
+    other = frame.assign(kind=pd.Categorical(np.where(np.arange(len(Y)) % 2, "a", "b")))
+    with pytest.raises(ValueError, match=r"'kind.*' varies in unit 0"):
+        moe.responsibilities(other, Y, units=UNITS)
+
+
+def test_features_that_a_gate_transforms_do_not_vary_in_units(of_units):
+    _, features = of_units
+    gate = SoftmaxGate(transformer=StandardScaler())
+    moe = regressor(n_experts=2, n_init=1, max_iter=2, gate=gate, gate_features=[0])
+    moe = quiet(moe, features, Y, units=UNITS)
+    assert moe.responsibilities(features, Y, units=UNITS).proba.shape == (len(Y) // 2, 2)
+    with pytest.raises(ValueError, match="'x0' varies in unit"):
+        moe.responsibilities(features[:, ::-1], Y, units=UNITS)
 
 
 @pytest.mark.parametrize("method", ["responsibilities", "score_samples", "bic"])
@@ -212,3 +237,37 @@ def test_documents_are_whole(document):
     parameters = {k: v for k, v in content["parameters"].items() if k != "alpha"}
     with pytest.raises(ValueError, match=r"parameters are missing: \['alpha'\]"):
         MixtureOfExpertsRegressor.from_dict(changed(document, parameters=parameters))
+
+
+def with_model(document, **parts):
+    """A document whose mixture has other parts."""
+    attributes = json.loads(document)["attributes"]
+    attributes["_fitted"]["model"] |= parts
+    return changed(document, attributes=attributes)
+
+
+def test_parts_of_documents_have_their_roles(document):
+    model = json.loads(document)["attributes"]["_fitted"]["model"]
+    for parts in (
+        {"gate": model["experts"]},
+        {"experts": model["gate"]},
+        {"gate": model["experts"], "experts": model["gate"]},
+    ):
+        with pytest.raises(ValueError, match="it contains no mixture"):
+            MixtureOfExpertsRegressor.from_dict(with_model(document, **parts))
+    for parts in ({"n_experts": "two"}, {"n_experts": 2.5}, {"balance": None}):
+        with pytest.raises(ValueError, match="it contains no mixture"):
+            MixtureOfExpertsRegressor.from_dict(with_model(document, **parts))
+    attributes = json.loads(document)["attributes"]
+    attributes["_fitted"]["model"] = attributes["_fitted"]["params"]
+    with pytest.raises(ValueError, match="must hold a fitted"):
+        MixtureOfExpertsRegressor.from_dict(changed(document, attributes=attributes))
+
+
+def test_parts_whose_fields_have_other_types_are_not_written():
+    _check_part("experts", LinearExperts(alpha=2.0))
+    for alpha in ("two", None, np.ones(2)):
+        with pytest.raises(ValueError, match="fields are not of the types that they declare"):
+            _check_part("experts", LinearExperts(alpha=alpha))
+    with pytest.raises(ValueError, match="it is not registered"):
+        _check_part("gate", object())

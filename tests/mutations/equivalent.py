@@ -149,6 +149,12 @@ EQUIVALENT = [
         "without weights each row is taken once",
     ),
     (
+        "_estimators/member_parameters.py",
+        'if task == "regressor":',
+        ("True",),
+        "all members of a classifier have the same measure",
+    ),
+    (
         "_estimators/new_rows.py",
         "return check_offset(offset, n_rows, 1 if scaling is None else",
         ("0",),
@@ -225,6 +231,12 @@ EQUIVALENT = [
         "missing = set(estimator.get_params(deep=False)) - set(parameters)",
         ("True",),
         "parameters that can be written have no parameters of their own",
+    ),
+    (
+        "_estimators/serialization.py",
+        "if type(model.gate) not in _gate_types() or type(model.experts) not in _family_types():",
+        ("False", "and"),
+        "parts of other roles are not of the declared types, which are checked before",
     ),
     (
         "_estimators/serialization.py",

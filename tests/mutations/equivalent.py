@@ -234,12 +234,6 @@ EQUIVALENT = [
     ),
     (
         "_estimators/serialization.py",
-        "if type(model.gate) not in _gate_types() or type(model.experts) not in _family_types():",
-        ("False", "and"),
-        "parts of other roles are not of the declared types, which are checked before",
-    ),
-    (
-        "_estimators/serialization.py",
         "newer = type(version) is int and version > VERSION",
         (">=",),
         "the integer of this version is not refused",
@@ -891,6 +885,12 @@ EQUIVALENT = [
         "np.array([-1, *coef.shape[:2]], dtype=np.int64)",
         ("0",),
         "a zero keeps the number of rows",
+    ),
+    (
+        "onnx.py",
+        "if top_k is not None and top_k < len(start_coef):",
+        ("<=",),
+        "of as many experts as are kept all are kept",
     ),
     (
         "protocols/_experts.py",

@@ -8,7 +8,9 @@ from sklearn.linear_model import Ridge
 
 from skmoe._estimators import parameters as checks
 from skmoe._estimators.parameters import INIT_SUM_TOL, MIN_ROWS_FOR_SELECTION, MIN_ROWS_PER_EXPERT
+from skmoe._estimators.part_parameters import is_family
 from skmoe._numerics.evidence import PenaltySearch
+from skmoe.experts import LinearExperts
 
 # --- single values ----------------------------------------------------------------------------
 
@@ -121,6 +123,7 @@ def test_experts_are_a_family_or_estimators():
     ("options", "allowed"),
     [
         ({}, set()),
+        ({"expert": LinearExperts()}, set()),
         ({"base": Ridge()}, {"groups"}),
         ({"expert": "tree"}, {"groups"}),
         ({"expert": ["tree", "linear", "tree"]}, {"groups"}),
@@ -140,8 +143,10 @@ def test_metadata_need_something_that_uses_them(options, allowed):
         with pytest.raises(ValueError, match=rf"^{unused} cannot be used") as raised:
             checks.check_metadata_used(metadata, params)
         assert raised.match("in one fold" if unused == "groups" else "no metadata")
-        parametric = "expert" not in options
-        assert raised.match('expert="linear" takes' if parametric else "by name take ")
+        shown = {"linear": 'expert="linear" takes', "object": "expert=LinearExperts.* takes"}
+        expert = options.get("expert", "linear")
+        kind = expert if expert == "linear" else "object" if is_family(expert) else ""
+        assert raised.match(shown.get(kind, "by name take "))
 
 
 # --- selection --------------------------------------------------------------------------------

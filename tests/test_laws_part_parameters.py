@@ -104,7 +104,7 @@ def test_names_and_objects_are_families_and_others_estimators():
     [
         ({"expert": LABELS}, "must be a family for a regressor"),
         ({"expert": LinearExperts(alpha=-1.0)}, "alpha"),
-        ({"expert": "forest"}, "expert must be one of"),
+        ({"expert": "forest"}, r"expert must be one of \['linear', 'tree'\]"),
         ({"expert": "poisson"}, 'For counts use family="poisson"'),
         ({"expert": None}, "expert must be one of"),
         ({"expert": Ridge}, "expert"),

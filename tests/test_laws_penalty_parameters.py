@@ -41,6 +41,8 @@ SEARCHES = [
     ({"gate": ConstantGate()}, "", "auto", False),
     ({"family": "student_t", "shared_features": [0]}, "auto", "auto", False),
     ({"family": ["normal", "student_t"], "alpha": "ard"}, "auto", "ard", False),
+    ({"expert": ["linear"] * 2, "family": ["zero", "poisson"]}, "auto", "auto", False),
+    ({"expert": ("linear", "linear"), "family": ("zero", "poisson")}, "auto", "auto", False),
 ]
 
 

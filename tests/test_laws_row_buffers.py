@@ -10,8 +10,6 @@ from scipy import sparse
 
 from skmoe._estimators.row_buffer import N_BUFFERED_ROWS, RowBuffer
 
-RNG = np.random.default_rng(0)
-
 
 def batch(n_rows, *, offset=None, units=False, outputs=1, container=np.asarray, seed=0):
     """Rows of few distinct values, with an offset of some number of axes, and units or not."""

@@ -50,6 +50,7 @@ def test_targets_in_their_own_units_are_standardised_for_starts_only(n_outputs):
     outputs = Y[:, :n_outputs]
     target = TASK.make_target(target_data(outputs), experts(False, np.log1p))
     assert_array_equal(target.y, outputs.T)
+    assert target.weight is WEIGHT
     assert_allclose(target.init_targets, standard(np.log1p(outputs)), atol=1e-12)
     assert_array_equal(target.scaling.center, np.zeros(n_outputs))
     assert_array_equal(target.scaling.scale, np.ones(n_outputs))
@@ -60,7 +61,7 @@ def test_targets_in_their_own_units_are_standardised_for_starts_only(n_outputs):
 
 @pytest.mark.parametrize("axes", [1, 2])
 def test_starts_see_targets_relative_to_their_exposures(axes):
-    offset = RNG.normal(size=(40,) if axes == 1 else (2, 40))
+    offset = np.random.default_rng(1).normal(size=(40,) if axes == 1 else (2, 40))
     exposure = np.exp(np.broadcast_to(offset, (2, 40))).T
     rate = (WEIGHT @ Y) / (WEIGHT @ exposure)
     half = [0.5 * column[column > 0.0].min() for column in Y.T]
@@ -137,6 +138,10 @@ def test_variances_of_estimators_are_in_squared_units_of_the_target():
     assert_allclose(options["noise_variance"], known * variance)
     (floor,) = TASK.estimates(init_data(), ("variance_floor",), known).values()
     assert_allclose(options["variance_floor"], np.array(floor) * variance)
+    constant = init_data()
+    constant.rows.y = np.stack([Y[:, 0], np.full(40, 7.0)])
+    options = TASK.cross_fitted_options(constant, known)
+    assert_allclose(options["noise_variance"], known * [variance[0], 1.0])
     for task in (TASK, NO_PRIOR):
         options = task.cross_fitted_options(init_data(), known)
         expected = (task.shared_dispersion, task.dispersion_prior)

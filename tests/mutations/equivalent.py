@@ -36,12 +36,6 @@ EQUIVALENT = [
     ),
     (
         "_estimators/dask_methods.py",
-        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
-        ("ones",),
-        "of the results for this row only the shape is used",
-    ),
-    (
-        "_estimators/dask_methods.py",
         'of_row = {"offset": np.zeros(few_rows.shape[0])} if',
         ("ones",),
         "of the results for these rows only the shape is used",
@@ -69,6 +63,12 @@ EQUIVALENT = [
         "meta=np.empty((0,) * example.ndim, dtype=example.dtype)",
         ("1",),
         "Dask empties the array of which it uses the type",
+    ),
+    (
+        "_estimators/dask_methods.py",
+        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
+        ("ones",),
+        "of the results for this row only the shape is used",
     ),
     (
         "_estimators/document_checks.py",
@@ -167,6 +167,12 @@ EQUIVALENT = [
         "all rows are the rows at an index of all",
     ),
     (
+        "_estimators/parameters.py",
+        "if abs(sums[worst] - 1.0) > INIT_SUM_TOL:",
+        (">=",),
+        "no difference is exactly the tolerance",
+    ),
+    (
         "_estimators/part_parameters.py",
         "all(_same(first, e) for e in expert)",
         ("e, first",),
@@ -177,6 +183,12 @@ EQUIVALENT = [
         "if gain < MIN_REINITIALIZATION_GAIN",
         ("<=",),
         "no gain is exactly the bound",
+    ),
+    (
+        "_estimators/penalty_parameters.py",
+        "experts = family if all(isinstance(entry, str) for entry in entries) else None",
+        ("any",),
+        "a list of names and objects has no family",
     ),
     (
         "_estimators/penalty_parameters.py",
@@ -208,12 +220,7 @@ EQUIVALENT = [
         (">=",),
         "no uniform number is exactly a level",
     ),
-    (
-        "_estimators/row_buffer.py",
-        "codes, n_units = [], 0",
-        ("1",),
-        "any numbers tell units apart",
-    ),
+    ("_estimators/row_buffer.py", "codes, n_units = [], 0", ("1",), "any numbers tell units apart"),
     (
         "_estimators/row_buffer.py",
         "n_units += int(own.max(initial=-1)) + 1",
@@ -237,6 +244,24 @@ EQUIVALENT = [
         "newer = type(version) is int and version > VERSION",
         (">=",),
         "the integer of this version is not refused",
+    ),
+    (
+        "_estimators/tasks.py",
+        "y_numeric=True,",
+        ("False",),
+        "the target is converted to numbers afterwards",
+    ),
+    (
+        "_estimators/tasks.py",
+        "half = np.where(np.isfinite(half), half, 0.5)",
+        ("1.0",),
+        "an output of zeros has their mean, whatever is added to both",
+    ),
+    (
+        "_estimators/tasks.py",
+        "return (values - center[:, None]) / np.where(np.isfinite(scale), scale, 1.0)[:, None]",
+        ("2.0",),
+        "constant values have no deviations that could be scaled",
     ),
     (
         "_estimators/training_data.py",
@@ -328,18 +353,7 @@ EQUIVALENT = [
         ("60.0", "10.0"),
         "the prior keeps the logs of scales far from their bounds",
     ),
-    (
-        "_numerics/linalg.py",
-        "rarity * np.count_nonzero(weights) < weights.size",
-        ("<=", "True", "False", "/"),
-        "both ways to sum Gram matrices give the same sums",
-    ),
-    (
-        "_numerics/linalg.py",
-        "tol2 = tol**2 * rz if tol2 is None else tol2",
-        ("True",),
-        "steps without end of conjugate gradients take longer and change nothing",
-    ),
+    ("_numerics/linalg.py", "copy=False)", ("True",), "a copy has the same values"),
     (
         "_numerics/linalg.py",
         "if 2 * len(kept) < len(weight):",
@@ -354,8 +368,26 @@ EQUIVALENT = [
     ),
     (
         "_numerics/linalg.py",
+        "if pivots.min() < PIVOT_TOL * pivots.max():",
+        ("<=",),
+        "no ratio of pivots is exactly the bound",
+    ),
+    (
+        "_numerics/linalg.py",
+        "keep = values > PIVOT_TOL**2 * max(values[-1], TINY)",
+        (">=",),
+        "no eigenvalue is exactly the bound",
+    ),
+    (
+        "_numerics/linalg.py",
         "rarity = max(SPARSE_WEIGHTS_FACTOR, SPARSE_WEIGHTS_COLUMNS / design.shape[1])",
         ("min", "*", "0"),
+        "both ways to sum Gram matrices give the same sums",
+    ),
+    (
+        "_numerics/linalg.py",
+        "rarity * np.count_nonzero(weights) < weights.size",
+        ("<=", "True", "False", "/"),
         "both ways to sum Gram matrices give the same sums",
     ),
     (
@@ -372,24 +404,6 @@ EQUIVALENT = [
     ),
     (
         "_numerics/linalg.py",
-        "if pivots.min() < PIVOT_TOL * pivots.max():",
-        ("<=",),
-        "no ratio of pivots is exactly the bound",
-    ),
-    (
-        "_numerics/linalg.py",
-        "keep = values > PIVOT_TOL**2 * max(values[-1], TINY)",
-        (">=",),
-        "no eigenvalue is exactly the bound",
-    ),
-    (
-        "_numerics/linalg.py",
-        "copy=False)",
-        ("True",),
-        "a copy has the same values",
-    ),
-    (
-        "_numerics/linalg.py",
         "preconditioner = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)",
         ("2.0",),
         "steps of conjugate gradients do not depend on the scale of the preconditioner",
@@ -399,6 +413,12 @@ EQUIVALENT = [
         "rhs - product(start) if start.any() else rhs",
         ("True",),
         "the product with zero is zero",
+    ),
+    (
+        "_numerics/linalg.py",
+        "tol2 = tol**2 * rz if tol2 is None else tol2",
+        ("True",),
+        "steps without end of conjugate gradients take longer and change nothing",
     ),
     (
         "_numerics/linalg.py",
@@ -414,15 +434,15 @@ EQUIVALENT = [
     ),
     (
         "_numerics/multinomial.py",
-        "if 2 * len(rows) > len(weight):",
-        (">=", "True", "False", "/", "3"),
-        "improbable pairs of classes may be left out or not",
-    ),
-    (
-        "_numerics/multinomial.py",
         "np.nonzero(weighted > MIN_PAIR_PROB)",
         (">=",),
         "no probability is exactly the bound",
+    ),
+    (
+        "_numerics/multinomial.py",
+        "if 2 * len(rows) > len(weight):",
+        (">=", "True", "False", "/", "3"),
+        "improbable pairs of classes may be left out or not",
     ),
     (
         "_numerics/multinomial.py",
@@ -453,12 +473,6 @@ EQUIVALENT = [
         "jitter = max(10.0 * jitter, 1e-13 * scale)",
         ("20.0", "2e-13"),
         "both are small multiples of the identity",
-    ),
-    (
-        "_numerics/normal_mixtures.py",
-        "newton = np.where(second < 0.0",
-        ("<=",),
-        "no second derivative is exactly zero",
     ),
     (
         "_numerics/normal_mixtures.py",
@@ -493,6 +507,12 @@ EQUIVALENT = [
     (
         "_numerics/normal_mixtures.py",
         "newton = np.where(second < 0.0",
+        ("<=",),
+        "no second derivative is exactly zero",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "newton = np.where(second < 0.0",
         ("2.0",),
         "where the second derivative is not negative the quotient is not used",
     ),
@@ -504,15 +524,21 @@ EQUIVALENT = [
     ),
     (
         "_numerics/probability.py",
+        "if top_k is None or top_k >= len(log_probs):",
+        (">",),
+        "all are kept either way",
+    ),
+    (
+        "_numerics/probability.py",
         "np.count_nonzero(kept) > top_k * kept.shape[1]",
         (">=", "True"),
         "where there are no ties none are found",
     ),
     (
         "_numerics/probability.py",
-        "if top_k is None or top_k >= len(log_probs):",
-        (">",),
-        "all are kept either way",
+        "joint = np.where(impossible, 0.0, joint)",
+        ("1.0",),
+        "responsibilities are equal for any equal numbers",
     ),
     (
         "_numerics/probability.py",
@@ -525,12 +551,6 @@ EQUIVALENT = [
         "if logits.shape[1] <= FEW_CLASSES:",
         ("<", "True", "False"),
         "both ways give the same probabilities",
-    ),
-    (
-        "_numerics/probability.py",
-        "joint = np.where(impossible, 0.0, joint)",
-        ("1.0",),
-        "responsibilities are equal for any equal numbers",
     ),
     (
         "_numerics/probability.py",
@@ -564,9 +584,15 @@ EQUIVALENT = [
     ),
     (
         "distributions/_general_searches.py",
-        "where=grid > best + apart",
-        (">=",),
-        "no point is exactly at the distance",
+        "width = 1e-6 * np.maximum(high - low",
+        ("2e-06",),
+        "a wider bracket has the same quantile",
+    ),
+    (
+        "distributions/_general_searches.py",
+        "step[rows] *= 8.0",
+        ("16.0",),
+        "wider steps lead to a bracket of the same quantile",
     ),
     (
         "distributions/_general_searches.py",
@@ -582,15 +608,9 @@ EQUIVALENT = [
     ),
     (
         "distributions/_general_searches.py",
-        "step[rows] *= 8.0",
-        ("16.0",),
-        "wider steps lead to a bracket of the same quantile",
-    ),
-    (
-        "distributions/_general_searches.py",
-        "width = 1e-6 * np.maximum(high - low",
-        ("2e-06",),
-        "a wider bracket has the same quantile",
+        "where=grid > best + apart",
+        (">=",),
+        "no point is exactly at the distance",
     ),
     (
         "distributions/_negative_binomial.py",
@@ -600,27 +620,27 @@ EQUIVALENT = [
     ),
     (
         "distributions/_normal.py",
-        "q if q <= 0.5 else 1.0 - q",
-        ("<",),
-        "one half is one minus one half",
-    ),
-    (
-        "distributions/_normal.py",
         "return means + stds * rng.standard_normal(means.shape)",
         ("-",),
         "the normal distribution is symmetric",
     ),
     (
-        "distributions/_poisson.py",
-        "int(np.max(last - first)) + 1)",
-        ("+",),
-        "terms beyond the last are next to nothing",
+        "distributions/_normal.py",
+        "q if q <= 0.5 else 1.0 - q",
+        ("<",),
+        "one half is one minus one half",
     ),
     (
         "distributions/_poisson.py",
         "near = stirling & (np.abs(mean - series) < 0.5 * series)",
         ("<=",),
         "both forms of the probability are the same",
+    ),
+    (
+        "distributions/_poisson.py",
+        "int(np.max(last - first)) + 1)",
+        ("+",),
+        "terms beyond the last are next to nothing",
     ),
     (
         "distributions/_student_t.py",
@@ -636,15 +656,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_cross_fitted.py",
-        "np.where(self._has_density(), 0.0, terms.sum(axis=1))",
-        ("1.0",),
-        "a constant is the same before and after a refit",
-    ),
-    (
-        "experts/_cross_fitted.py",
         "weight = np.maximum(resp[k, rows], TINY**0.5)",
         ("1.0",),
         "both are next to nothing",
+    ),
+    (
+        "experts/_cross_fitted.py",
+        "np.where(self._has_density(), 0.0, terms.sum(axis=1))",
+        ("1.0",),
+        "a constant is the same before and after a refit",
     ),
     (
         "experts/_cross_fitted_families.py",
@@ -666,15 +686,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_generalized_linear/_params.py",
-        "np.where(possible, y, 1.0)",
-        ("2.0",),
-        "rows that an expert cannot have made have no weight",
-    ),
-    (
-        "experts/_generalized_linear/_params.py",
         "return y if possible.all() else np.where(possible, y, 1.0)",
         ("False",),
         "where all values are possible none is replaced",
+    ),
+    (
+        "experts/_generalized_linear/_params.py",
+        "np.where(possible, y, 1.0)",
+        ("2.0",),
+        "rows that an expert cannot have made have no weight",
     ),
     (
         "experts/_generalized_linear/_prior.py",
@@ -684,15 +704,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_mean_family.py",
-        "if not open_.any():",
-        ("False",),
-        "steps that are all accepted are not changed by further halving",
-    ),
-    (
-        "experts/_mean_family.py",
         "np.maximum(np.array(self.target_mean), TINY**0.5)",
         ("1.0",),
         "both are next to nothing",
+    ),
+    (
+        "experts/_mean_family.py",
+        "if not open_.any():",
+        ("False",),
+        "steps that are all accepted are not changed by further halving",
     ),
     (
         "experts/_named_estimators.py",
@@ -708,6 +728,12 @@ EQUIVALENT = [
     ),
     (
         "families/_counts.py",
+        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
+        ("False",),
+        "where all values are possible none is replaced",
+    ),
+    (
+        "families/_counts.py",
         "rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows))",
         ("*", "2.0", "3.0", "4.0", "6.0"),
         "an example may have any mean",
@@ -717,12 +743,6 @@ EQUIVALENT = [
         "if y.ndim < 2 or not largest < n_rows",
         ("<=", "True"),
         "a table of values has the values",
-    ),
-    (
-        "families/_counts.py",
-        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
-        ("False",),
-        "where all values are possible none is replaced",
     ),
     (
         "families/_counts.py",
@@ -780,15 +800,15 @@ EQUIVALENT = [
     ),
     (
         "inspection/_forest.py",
-        "ylim=(n_rows - 0.5, -0.5)",
-        ("1.0",),
-        "the end of an axis is a matter of looks",
-    ),
-    (
-        "inspection/_forest.py",
         "margin = AXIS_MARGIN * (high - low) or 1.0",
         ("2.0",),
         "an axis without any number has any ends",
+    ),
+    (
+        "inspection/_forest.py",
+        "ylim=(n_rows - 0.5, -0.5)",
+        ("1.0",),
+        "the end of an axis is a matter of looks",
     ),
     (
         "inspection/_heat_map.py",
@@ -864,15 +884,15 @@ EQUIVALENT = [
     ),
     (
         "inspection/_waterfall.py",
-        "xlim=(min(ends) - margin / 3, max(ends) + margin)",
-        ("*", "4"),
-        "the space beside bars is a matter of looks",
-    ),
-    (
-        "inspection/_waterfall.py",
         "right = max(position, after, after + bar.gate)",
         ("-",),
         "the place of a label is a matter of looks",
+    ),
+    (
+        "inspection/_waterfall.py",
+        "xlim=(min(ends) - margin / 3, max(ends) + margin)",
+        ("*", "4"),
+        "the space beside bars is a matter of looks",
     ),
     (
         "onnx.py",

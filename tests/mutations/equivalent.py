@@ -36,6 +36,12 @@ EQUIVALENT = [
     ),
     (
         "_estimators/dask_methods.py",
+        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
+        ("ones",),
+        "of the results for this row only the shape is used",
+    ),
+    (
+        "_estimators/dask_methods.py",
         'of_row = {"offset": np.zeros(few_rows.shape[0])} if',
         ("ones",),
         "of the results for these rows only the shape is used",
@@ -63,12 +69,6 @@ EQUIVALENT = [
         "meta=np.empty((0,) * example.ndim, dtype=example.dtype)",
         ("1",),
         "Dask empties the array of which it uses the type",
-    ),
-    (
-        "_estimators/dask_methods.py",
-        "return np.zeros((1, *X.shape[1:]), dtype=X.dtype)",
-        ("ones",),
-        "of the results for this row only the shape is used",
     ),
     (
         "_estimators/document_checks.py",
@@ -198,7 +198,7 @@ EQUIVALENT = [
     ),
     (
         "_estimators/problem.py",
-        "len(index) <= MIN_INIT_ROWS",
+        "len(index) <= init_rows.MIN_INIT_ROWS",
         ("<",),
         "all distinct rows are the distinct rows",
     ),
@@ -220,7 +220,12 @@ EQUIVALENT = [
         (">=",),
         "no uniform number is exactly a level",
     ),
-    ("_estimators/row_buffer.py", "codes, n_units = [], 0", ("1",), "any numbers tell units apart"),
+    (
+        "_estimators/row_buffer.py",
+        "codes, n_units = [], 0",
+        ("1",),
+        "any numbers tell units apart",
+    ),
     (
         "_estimators/row_buffer.py",
         "n_units += int(own.max(initial=-1)) + 1",
@@ -353,7 +358,18 @@ EQUIVALENT = [
         ("60.0", "10.0"),
         "the prior keeps the logs of scales far from their bounds",
     ),
-    ("_numerics/linalg.py", "copy=False)", ("True",), "a copy has the same values"),
+    (
+        "_numerics/linalg.py",
+        "rarity * np.count_nonzero(weights) < weights.size",
+        ("<=", "True", "False", "/"),
+        "both ways to sum Gram matrices give the same sums",
+    ),
+    (
+        "_numerics/linalg.py",
+        "tol2 = tol**2 * rz if tol2 is None else tol2",
+        ("True",),
+        "steps without end of conjugate gradients take longer and change nothing",
+    ),
     (
         "_numerics/linalg.py",
         "if 2 * len(kept) < len(weight):",
@@ -368,26 +384,8 @@ EQUIVALENT = [
     ),
     (
         "_numerics/linalg.py",
-        "if pivots.min() < PIVOT_TOL * pivots.max():",
-        ("<=",),
-        "no ratio of pivots is exactly the bound",
-    ),
-    (
-        "_numerics/linalg.py",
-        "keep = values > PIVOT_TOL**2 * max(values[-1], TINY)",
-        (">=",),
-        "no eigenvalue is exactly the bound",
-    ),
-    (
-        "_numerics/linalg.py",
         "rarity = max(SPARSE_WEIGHTS_FACTOR, SPARSE_WEIGHTS_COLUMNS / design.shape[1])",
         ("min", "*", "0"),
-        "both ways to sum Gram matrices give the same sums",
-    ),
-    (
-        "_numerics/linalg.py",
-        "rarity * np.count_nonzero(weights) < weights.size",
-        ("<=", "True", "False", "/"),
         "both ways to sum Gram matrices give the same sums",
     ),
     (
@@ -404,6 +402,24 @@ EQUIVALENT = [
     ),
     (
         "_numerics/linalg.py",
+        "if pivots.min() < PIVOT_TOL * pivots.max():",
+        ("<=",),
+        "no ratio of pivots is exactly the bound",
+    ),
+    (
+        "_numerics/linalg.py",
+        "keep = values > PIVOT_TOL**2 * max(values[-1], TINY)",
+        (">=",),
+        "no eigenvalue is exactly the bound",
+    ),
+    (
+        "_numerics/linalg.py",
+        "copy=False)",
+        ("True",),
+        "a copy has the same values",
+    ),
+    (
+        "_numerics/linalg.py",
         "preconditioner = 1.0 / np.where(diagonal > 0.0, diagonal, 1.0)",
         ("2.0",),
         "steps of conjugate gradients do not depend on the scale of the preconditioner",
@@ -413,12 +429,6 @@ EQUIVALENT = [
         "rhs - product(start) if start.any() else rhs",
         ("True",),
         "the product with zero is zero",
-    ),
-    (
-        "_numerics/linalg.py",
-        "tol2 = tol**2 * rz if tol2 is None else tol2",
-        ("True",),
-        "steps without end of conjugate gradients take longer and change nothing",
     ),
     (
         "_numerics/linalg.py",
@@ -434,15 +444,15 @@ EQUIVALENT = [
     ),
     (
         "_numerics/multinomial.py",
-        "np.nonzero(weighted > MIN_PAIR_PROB)",
-        (">=",),
-        "no probability is exactly the bound",
-    ),
-    (
-        "_numerics/multinomial.py",
         "if 2 * len(rows) > len(weight):",
         (">=", "True", "False", "/", "3"),
         "improbable pairs of classes may be left out or not",
+    ),
+    (
+        "_numerics/multinomial.py",
+        "np.nonzero(weighted > MIN_PAIR_PROB)",
+        (">=",),
+        "no probability is exactly the bound",
     ),
     (
         "_numerics/multinomial.py",
@@ -473,6 +483,12 @@ EQUIVALENT = [
         "jitter = max(10.0 * jitter, 1e-13 * scale)",
         ("20.0", "2e-13"),
         "both are small multiples of the identity",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "newton = np.where(second < 0.0",
+        ("<=",),
+        "no second derivative is exactly zero",
     ),
     (
         "_numerics/normal_mixtures.py",
@@ -507,12 +523,6 @@ EQUIVALENT = [
     (
         "_numerics/normal_mixtures.py",
         "newton = np.where(second < 0.0",
-        ("<=",),
-        "no second derivative is exactly zero",
-    ),
-    (
-        "_numerics/normal_mixtures.py",
-        "newton = np.where(second < 0.0",
         ("2.0",),
         "where the second derivative is not negative the quotient is not used",
     ),
@@ -524,21 +534,15 @@ EQUIVALENT = [
     ),
     (
         "_numerics/probability.py",
-        "if top_k is None or top_k >= len(log_probs):",
-        (">",),
-        "all are kept either way",
-    ),
-    (
-        "_numerics/probability.py",
         "np.count_nonzero(kept) > top_k * kept.shape[1]",
         (">=", "True"),
         "where there are no ties none are found",
     ),
     (
         "_numerics/probability.py",
-        "joint = np.where(impossible, 0.0, joint)",
-        ("1.0",),
-        "responsibilities are equal for any equal numbers",
+        "if top_k is None or top_k >= len(log_probs):",
+        (">",),
+        "all are kept either way",
     ),
     (
         "_numerics/probability.py",
@@ -551,6 +555,12 @@ EQUIVALENT = [
         "if logits.shape[1] <= FEW_CLASSES:",
         ("<", "True", "False"),
         "both ways give the same probabilities",
+    ),
+    (
+        "_numerics/probability.py",
+        "joint = np.where(impossible, 0.0, joint)",
+        ("1.0",),
+        "responsibilities are equal for any equal numbers",
     ),
     (
         "_numerics/probability.py",
@@ -584,15 +594,9 @@ EQUIVALENT = [
     ),
     (
         "distributions/_general_searches.py",
-        "width = 1e-6 * np.maximum(high - low",
-        ("2e-06",),
-        "a wider bracket has the same quantile",
-    ),
-    (
-        "distributions/_general_searches.py",
-        "step[rows] *= 8.0",
-        ("16.0",),
-        "wider steps lead to a bracket of the same quantile",
+        "where=grid > best + apart",
+        (">=",),
+        "no point is exactly at the distance",
     ),
     (
         "distributions/_general_searches.py",
@@ -608,9 +612,15 @@ EQUIVALENT = [
     ),
     (
         "distributions/_general_searches.py",
-        "where=grid > best + apart",
-        (">=",),
-        "no point is exactly at the distance",
+        "step[rows] *= 8.0",
+        ("16.0",),
+        "wider steps lead to a bracket of the same quantile",
+    ),
+    (
+        "distributions/_general_searches.py",
+        "width = 1e-6 * np.maximum(high - low",
+        ("2e-06",),
+        "a wider bracket has the same quantile",
     ),
     (
         "distributions/_negative_binomial.py",
@@ -620,27 +630,27 @@ EQUIVALENT = [
     ),
     (
         "distributions/_normal.py",
-        "return means + stds * rng.standard_normal(means.shape)",
-        ("-",),
-        "the normal distribution is symmetric",
-    ),
-    (
-        "distributions/_normal.py",
         "q if q <= 0.5 else 1.0 - q",
         ("<",),
         "one half is one minus one half",
     ),
     (
-        "distributions/_poisson.py",
-        "near = stirling & (np.abs(mean - series) < 0.5 * series)",
-        ("<=",),
-        "both forms of the probability are the same",
+        "distributions/_normal.py",
+        "return means + stds * rng.standard_normal(means.shape)",
+        ("-",),
+        "the normal distribution is symmetric",
     ),
     (
         "distributions/_poisson.py",
         "int(np.max(last - first)) + 1)",
         ("+",),
         "terms beyond the last are next to nothing",
+    ),
+    (
+        "distributions/_poisson.py",
+        "near = stirling & (np.abs(mean - series) < 0.5 * series)",
+        ("<=",),
+        "both forms of the probability are the same",
     ),
     (
         "distributions/_student_t.py",
@@ -656,15 +666,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_cross_fitted.py",
-        "weight = np.maximum(resp[k, rows], TINY**0.5)",
-        ("1.0",),
-        "both are next to nothing",
-    ),
-    (
-        "experts/_cross_fitted.py",
         "np.where(self._has_density(), 0.0, terms.sum(axis=1))",
         ("1.0",),
         "a constant is the same before and after a refit",
+    ),
+    (
+        "experts/_cross_fitted.py",
+        "weight = np.maximum(resp[k, rows], TINY**0.5)",
+        ("1.0",),
+        "both are next to nothing",
     ),
     (
         "experts/_cross_fitted_families.py",
@@ -686,15 +696,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_generalized_linear/_params.py",
-        "return y if possible.all() else np.where(possible, y, 1.0)",
-        ("False",),
-        "where all values are possible none is replaced",
-    ),
-    (
-        "experts/_generalized_linear/_params.py",
         "np.where(possible, y, 1.0)",
         ("2.0",),
         "rows that an expert cannot have made have no weight",
+    ),
+    (
+        "experts/_generalized_linear/_params.py",
+        "return y if possible.all() else np.where(possible, y, 1.0)",
+        ("False",),
+        "where all values are possible none is replaced",
     ),
     (
         "experts/_generalized_linear/_prior.py",
@@ -704,15 +714,15 @@ EQUIVALENT = [
     ),
     (
         "experts/_mean_family.py",
-        "np.maximum(np.array(self.target_mean), TINY**0.5)",
-        ("1.0",),
-        "both are next to nothing",
-    ),
-    (
-        "experts/_mean_family.py",
         "if not open_.any():",
         ("False",),
         "steps that are all accepted are not changed by further halving",
+    ),
+    (
+        "experts/_mean_family.py",
+        "np.maximum(np.array(self.target_mean), TINY**0.5)",
+        ("1.0",),
+        "both are next to nothing",
     ),
     (
         "experts/_named_estimators.py",
@@ -728,12 +738,6 @@ EQUIVALENT = [
     ),
     (
         "families/_counts.py",
-        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
-        ("False",),
-        "where all values are possible none is replaced",
-    ),
-    (
-        "families/_counts.py",
         "rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows))",
         ("*", "2.0", "3.0", "4.0", "6.0"),
         "an example may have any mean",
@@ -743,6 +747,12 @@ EQUIVALENT = [
         "if y.ndim < 2 or not largest < n_rows",
         ("<=", "True"),
         "a table of values has the values",
+    ),
+    (
+        "families/_counts.py",
+        "return logs if possible.all() else np.where(possible, logs, -np.inf)",
+        ("False",),
+        "where all values are possible none is replaced",
     ),
     (
         "families/_counts.py",
@@ -800,15 +810,15 @@ EQUIVALENT = [
     ),
     (
         "inspection/_forest.py",
-        "margin = AXIS_MARGIN * (high - low) or 1.0",
-        ("2.0",),
-        "an axis without any number has any ends",
-    ),
-    (
-        "inspection/_forest.py",
         "ylim=(n_rows - 0.5, -0.5)",
         ("1.0",),
         "the end of an axis is a matter of looks",
+    ),
+    (
+        "inspection/_forest.py",
+        "margin = AXIS_MARGIN * (high - low) or 1.0",
+        ("2.0",),
+        "an axis without any number has any ends",
     ),
     (
         "inspection/_heat_map.py",
@@ -884,15 +894,15 @@ EQUIVALENT = [
     ),
     (
         "inspection/_waterfall.py",
-        "right = max(position, after, after + bar.gate)",
-        ("-",),
-        "the place of a label is a matter of looks",
-    ),
-    (
-        "inspection/_waterfall.py",
         "xlim=(min(ends) - margin / 3, max(ends) + margin)",
         ("*", "4"),
         "the space beside bars is a matter of looks",
+    ),
+    (
+        "inspection/_waterfall.py",
+        "right = max(position, after, after + bar.gate)",
+        ("-",),
+        "the place of a label is a matter of looks",
     ),
     (
         "onnx.py",

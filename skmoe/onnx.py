@@ -259,7 +259,7 @@ def _standardized_features(graph: Graph, preprocessor: Preprocessor, operator: A
     to = ONNX_DOUBLE if graph.dtype is np.float64 else ONNX_FLOAT
     # A data frame has one input for each column.
     inputs = [graph("Cast", features, to=to) for features in operator.inputs]
-    features = inputs[0] if len(inputs) == 1 else graph("Concat", *inputs, axis=1)
+    features = graph("Concat", *inputs, axis=1)
     center, scale = preprocessor.feature_scaling
     return graph("Mul", graph("Sub", features, center[None]), 1.0 / scale[None])
 
@@ -315,7 +315,7 @@ def _gate_prob(graph: Graph, fitted: FittedMixture, features: Any) -> Any:
             logits = _keep_top_k(graph, logits, len(start_coef), top_k)
         prob = graph("Softmax", logits, axis=1)
         parts.append(graph("Mul", prob, np.array([1.0 / n_starts])))
-    return parts[0] if n_starts == 1 else graph("Concat", *parts, axis=1)
+    return graph("Concat", *parts, axis=1)
 
 
 def _keep_top_k(graph: Graph, logits: Any, n_experts: int, top_k: int) -> Any:

@@ -27,8 +27,16 @@ STACK_GATE_ALPHA = 10.0
 # Tolerance of mixtures as members, whose weights matter more than the last digits of their fit.
 MEMBER_TOL = 1e-3
 
-# Largest number of leaves of randomised trees, which limits their cost on many rows.
-MAX_LEAF_NODES = 1000
+# Boosted trees under the experts of the regressor: few, which are fitted once for each fold.
+BOOSTING = {
+    "learning_rate": 0.18,
+    "max_iter": 50,
+    "max_leaf_nodes": 15,
+    "min_samples_leaf": 10,
+}
+
+# Randomised trees; their largest number of leaves limits their cost on many rows.
+RANDOMISED_TREES = {"n_estimators": 20, "min_samples_leaf": 2, "max_leaf_nodes": 1000}
 
 
 def strong_regressor(
@@ -70,13 +78,11 @@ def strong_regressor(
     >>> [type(model).__name__ for model in strong_regressor().expert]
     ['MixtureOfExpertsRegressor', 'MixtureOfExpertsRegressor', 'ExtraTreesRegressor']
     """
-    boosting = HistGradientBoostingRegressor(
-        learning_rate=0.18, max_iter=50, max_leaf_nodes=15, min_samples_leaf=10
-    )
+    boosting = HistGradientBoostingRegressor(**BOOSTING)
     members = [
         MixtureOfExpertsRegressor(8, alpha="ard", gate_alpha="ard", n_init=2, tol=MEMBER_TOL),
         MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
-        ExtraTreesRegressor(20, min_samples_leaf=2, max_leaf_nodes=MAX_LEAF_NODES),
+        ExtraTreesRegressor(**RANDOMISED_TREES),
     ]
     return MixtureOfExpertsRegressor(
         expert=members,

@@ -154,7 +154,7 @@ def warn_special_losses(params: FitParameters) -> None:
     if params.task.is_classification or params.estimators is None or params.mean_family:
         return
     for estimator in params.estimators:
-        loss = "" if isinstance(estimator, str) else special_loss(estimator)
+        loss = special_loss(estimator)
         if loss and not has_density(estimator):
             warnings.warn(
                 f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "

@@ -178,7 +178,7 @@ class ReportingMixin(CriteriaMixin):
         check_inference_options(self, options)
         data = X, y, sample_weight, offset
         rows, _ = self._validate_unit_rows("inference", data, units)
-        weight = rows.weight if units is None else check_weights(sample_weight, np.shape(X)[0])
+        weight = check_weights(sample_weight, np.shape(X)[0])
         clusters = validate_clusters(cluster, weight, rows, options)
         return infer_coefficients(self, rows, options, clusters)
 

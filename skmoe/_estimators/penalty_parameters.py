@@ -9,7 +9,6 @@ from skmoe._data.checks import check_real, shown
 from skmoe._mixture.evidence import EvidenceSearch, found_options
 from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.evidence import PenaltySearch
-from skmoe.experts._registry import EXPERTS
 from skmoe.gates._registry import GATES
 from skmoe.gates._softmax import DEFAULT_GATE_ALPHA
 from skmoe.protocols import Experts, SupportsDispersionEvidence, SupportsEvidence
@@ -68,9 +67,9 @@ class PenaltyOptions(NamedTuple):
         is_named = isinstance(estimator.gate, str)
         gate = GATES.get(estimator.gate) if is_named else estimator.gate
         is_open = is_named or estimator.gate.has_open_penalty
-        entries = estimator.expert if isinstance(estimator.expert, list) else [estimator.expert]
-        named = all(isinstance(entry, str) and entry in EXPERTS for entry in entries)
-        experts = family if named else None
+        is_list = isinstance(estimator.expert, list | tuple)
+        entries = estimator.expert if is_list else [estimator.expert]
+        experts = family if all(isinstance(entry, str) for entry in entries) else None
         without_base = experts is not None and estimator.base is None
         kinds = {}
         for name, what, part, capability, by_default in (

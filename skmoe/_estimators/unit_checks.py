@@ -121,8 +121,7 @@ def check_gate_proba(gate_proba: Any, n_rows: int, n_experts: int) -> Array:
             f"{proba.shape}. Pass predict_gate(X), or responsibilities of the units of these rows."
         )
     sums = proba.sum(axis=1)
-    wrong = ~(np.isfinite(proba).all(axis=1) & (proba >= 0.0).all(axis=1))
-    wrong |= ~(np.abs(sums - 1.0) <= INIT_SUM_TOL)
+    wrong = ~((proba >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL))
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(

@@ -28,5 +28,5 @@ def sort_by_unit(
         wanted = first[data.units[index]]
         is_first = same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
         order = np.lexsort((~is_first, codes))
-        index, weight, codes = index[order], weight[order], codes[order]
+        index, weight = index[order], weight[order]  # units stay in their order
     return index, weight, codes

@@ -6,7 +6,6 @@ from cases import CASES, UNITS, X, Y, fitted_case, regressor
 from numpy.testing import assert_allclose
 from regimes import quiet
 
-from skmoe._data.digests import data_digest
 from skmoe._data.rows import UserRows
 from skmoe._mixture.model import MixtureModel, responsibilities
 from skmoe._mixture.numbering import can_be_reordered
@@ -23,7 +22,9 @@ def test_responsibilities_of_a_fit_are_probabilities_of_the_experts(case):
     mixture = moe._fitted
     codes = np.searchsorted(moe.classes_, y) if hasattr(moe, "classes_") else np.atleast_2d(y.T)
     weight = given.get("sample_weight", np.ones(len(X)))
-    rows = mixture.preprocessor.transform_units(UserRows(X, codes, weight, None, given.get("units")))
+    rows = mixture.preprocessor.transform_units(
+        UserRows(X, codes, weight, None, given.get("units"))
+    )
     found = responsibilities(mixture.model, mixture.params, rows)
     assert_allclose(found.sum(axis=0), 1.0)
     if case == "routing":
@@ -57,9 +58,3 @@ def test_experts_are_reordered_if_both_gate_and_experts_can_be():
         for experts in parts:
             model = MixtureModel(parts[gate][0], parts[experts][1], 2)
             assert can_be_reordered(model) == (gate and experts)
-
-
-def test_the_digest_of_no_data_is_none():
-    """It is a word, which is the digest of no table."""
-    assert data_digest(None) == "none"
-    assert "none" not in {data_digest([None]), data_digest(np.array("none")), data_digest([])}

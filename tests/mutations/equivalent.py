@@ -11,6 +11,12 @@ EQUIVALENT = [
         "chunks that are cut again at the same rows are the same",
     ),
     (
+        "_data/digests.py",
+        "digest_size=16",
+        ("17",),
+        "digests of another size tell data apart as well",
+    ),
+    (
         "_data/duplicates.py",
         "/ unit * direction).sum(axis=1)",
         ("/",),
@@ -129,6 +135,18 @@ EQUIVALENT = [
         "index[: block.shape[1]]",
         ("0",),
         "blocks of covariances are square",
+    ),
+    (
+        "_inference/maximum.py",
+        "MAXIMUM_TOL, n_plain_iter=0)",
+        ("1",),
+        "one more plain iteration leads to the same maximum",
+    ),
+    (
+        "_inference/maximum.py",
+        "abs(first - second) <= SAME_ROWS_RTOL",
+        ("<",),
+        "no difference is exactly the bound",
     ),
     (
         "_inference/summary.py",
@@ -339,6 +357,12 @@ EQUIVALENT = [
         "step = np.where(reached[1] > reached[0], newton, fixed_point)",
         (">=",),
         "of two steps that reach the same density either one is right",
+    ),
+    (
+        "_numerics/offset_design.py",
+        "if isinstance(offset, np.ndarray):",
+        ("True",),
+        "an offset of zero changes nothing",
     ),
     (
         "_numerics/probability.py",

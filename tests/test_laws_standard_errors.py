@@ -19,7 +19,7 @@ def test_errors_beside_a_dropped_feature_are_those_without_it(n_experts):
     y = np.where(X[:, 0] > 0, 3.0, -3.0) * X[:, 0] * (n_experts - 1) + X[:, 0] + 0.5 * NOISE
     options = {"n_experts": n_experts, "alpha": "ard", "n_init": 1, "expert_features": [0]}
     options |= {"gate_features": [0]}
-    alone = quiet(regressor(**options), X, y)
+    alone = quiet(regressor(**options | {"alpha": "auto"}), X, y)
     both = quiet(regressor(**options | {"expert_features": [0, 1]}), X, y)
     assert_array_equal(np.isfinite(both.alpha_), [True, False])
     expected, found = (moe.inference(X, y) for moe in (alone, both))

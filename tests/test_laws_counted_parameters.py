@@ -12,8 +12,8 @@ from skmoe._inference.criteria import n_parameters
 COLUMNS = (None, [0], [1], [0, 1])
 
 
-@pytest.mark.parametrize("make, y", [(regressor, Y), (classifier, CLASSES)])
-@pytest.mark.parametrize("gate, experts", product(COLUMNS, COLUMNS))
+@pytest.mark.parametrize(("make", "y"), [(regressor, Y), (classifier, CLASSES)])
+@pytest.mark.parametrize(("gate", "experts"), product(COLUMNS, COLUMNS))
 def test_slopes_of_constant_features_do_not_count(make, y, gate, experts):
     """A constant is put before, between and after the features of gate and experts."""
     options = {"n_experts": 2, "n_init": 1, "max_iter": 2}

@@ -33,7 +33,7 @@ def model_of(balance):
 
 
 @pytest.mark.parametrize("rows", [ROWS, UNITS], ids=["rows", "units"])
-@pytest.mark.parametrize("balance, with_resp", product([0.0, 0.7], [False, True]))
+@pytest.mark.parametrize(("balance", "with_resp"), product([0.0, 0.7], [False, True]))
 def test_an_e_step_sums_over_weighted_rows_or_units(rows, balance, with_resp):
     """Weights of rows are powers of their densities in a unit, whose weight counts units."""
     model, params = model_of(balance)
@@ -51,14 +51,16 @@ def test_an_e_step_sums_over_weighted_rows_or_units(rows, balance, with_resp):
     assert_allclose(found.log_likelihood, expected)
     assert_allclose(found.weight, WEIGHT.sum())
     of_gate = resp * weight + balance / 2 * weight
-    of_rows = resp if rows.units is None else np.repeat(resp, SIZES, axis=1)
-    for found_part, expected_part in (
-        (found.statistics[0], model.gate.statistics(params.gate, rows.gate_design, of_gate, log_gate)),
-        (found.statistics[1], model.experts.statistics(params.experts, DESIGN, Y, of_rows * WEIGHT)),
-        (found.hessians[0], model.gate.hessian(params.gate, rows.gate_design, of_gate, log_gate)),
-        (found.hessians[1], model.experts.hessian(params.experts, DESIGN, Y, of_rows * WEIGHT)),
-    ):
-        for one, other in zip(found_part, expected_part, strict=True):
+    of_rows = (resp if rows.units is None else np.repeat(resp, SIZES, axis=1)) * WEIGHT
+    gate, experts, gate_design = model.gate, model.experts, rows.gate_design
+    expected = (
+        gate.statistics(params.gate, gate_design, of_gate, log_gate),
+        experts.statistics(params.experts, DESIGN, Y, of_rows),
+        gate.hessian(params.gate, gate_design, of_gate, log_gate),
+        experts.hessian(params.experts, DESIGN, Y, of_rows),
+    )
+    for parts in zip((*found.statistics, *found.hessians), expected, strict=True):
+        for one, other in zip(*parts, strict=True):
             assert_allclose(one, other)
     assert e_step_block(model, params, False, rows).hessians is None
 

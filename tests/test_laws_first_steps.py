@@ -58,7 +58,9 @@ class Parabola:
         return m_step.params_from_responsibilities(self.model, ROWS, RESP, n_steps).gate
 
 
-@pytest.mark.parametrize("curvature, expected", [(0.5, 1.0), (2.0, 1.0), (4.0, 0.5), (7.0, 0.25)])
+@pytest.mark.parametrize(
+    ("curvature", "expected"), [(0.5, 1.0), (2.0, 1.0), (4.0, 0.5), (7.0, 0.25)]
+)
 def test_the_longest_first_step_is_taken_that_does_not_lower_the_penalised_likelihood(
     curvature, expected, monkeypatch
 ):

@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import fitted_case
+from cases import X, Y, fitted_case, regressor
 from numpy.testing import assert_array_equal
+from regimes import quiet
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import Ridge
 
 from skmoe._data.block_checks import Block
 from skmoe._data.block_source import (
@@ -19,7 +22,11 @@ from skmoe._data.blocks import DaskBlocks, RowBlocks
 from skmoe._data.rows import Dataset
 from skmoe._inference import requirements
 from skmoe._inference.criteria import n_parameters
-from skmoe._inference.requirements import check_inference_supported, missing_for_inference
+from skmoe._inference.requirements import (
+    check_inference_supported,
+    check_n_parameters_known,
+    missing_for_inference,
+)
 
 OBSTACLES = {
     "routing": "top_k",
@@ -50,6 +57,20 @@ def test_inference_is_for_a_bounded_number_of_terms(monkeypatch):
     assert missing_for_inference(mixture) == ""
     monkeypatch.setattr(requirements, "MAX_TERMS", n_terms - 1)
     assert f"at most {n_terms - 1}; the fit has {n_terms}." in missing_for_inference(mixture)
+
+
+def test_the_expert_is_named_whose_parameters_cannot_be_counted():
+    forest = RandomForestRegressor(2)
+    moe = quiet(regressor(n_experts=2, n_init=1, max_iter=2, expert=[Ridge(), forest]), X, Y)
+    for k, model in enumerate(moe.experts_):
+        is_counted = isinstance(model[0], Ridge)
+        if not is_counted:
+            with pytest.raises(ValueError, match=rf"BIC needs .* expert {k} \(RandomForest"):
+                check_n_parameters_known(moe._fitted, "BIC", moe.experts_)
+    with pytest.raises(ValueError, match=f"{type(moe._fitted.model.experts).__name__} has no such"):
+        check_n_parameters_known(moe._fitted, "BIC", [])
+    counted = quiet(moe.set_params(expert="tree"), X, Y)
+    check_n_parameters_known(counted._fitted, "BIC", counted.experts_)
 
 
 def test_a_pass_that_gives_other_rows_is_refused():

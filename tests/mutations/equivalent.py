@@ -5,6 +5,18 @@ In the order of the files.
 
 EQUIVALENT = [
     (
+        "_data/block_source.py",
+        "if len(present) < n_rows:",
+        ("True", "<="),
+        "all rows at their indices are the rows",
+    ),
+    (
+        "_data/block_source.py",
+        "self.first_pass.sample.take(slice(0))",
+        ("1",),
+        "what is sent to the workers of the sample is not used",
+    ),
+    (
         "_data/dask_chunks.py",
         "return values if own_sizes == sizes else values.rechunk({0: sizes})",
         ("False",),
@@ -131,6 +143,12 @@ EQUIVALENT = [
         "the check of the columns of the fit has the same message",
     ),
     (
+        "_inference/bootstrap.py",
+        "(rng.uniform(size=(len(levels), 1)) > levels)",
+        (">=",),
+        "no random number is exactly a level",
+    ),
+    (
         "_inference/coefficients.py",
         "index[: block.shape[1]]",
         ("0",),
@@ -156,9 +174,21 @@ EQUIVALENT = [
     ),
     (
         "_mixture/e_step.py",
+        "    if model.balance:",
+        ("True",),
+        "a balance of zero adds nothing",
+    ),
+    (
+        "_mixture/e_step.py",
         "_part_hessians(model, params, rows, weighted, log_gate) if with_hessian else None",
         ("True",),
         "Hessians that are not used take time and change nothing",
+    ),
+    (
+        "_mixture/e_step.py",
+        "expert_resp = gate_resp if rows.units is None else",
+        ("False",),
+        "rows that are their own units have the weights of rows",
     ),
     (
         "_mixture/online.py",

@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmoe._data.target_checks import (
     MAX_TARGET,
@@ -35,6 +39,22 @@ def test_labels_that_are_missing_are_refused_wherever_they_stand(missing):
             check_target(labels, is_classification=True)
         with pytest.raises(ValueError, match="^units must hold labels of one kind"):
             check_labels("units", labels)
+
+
+@pytest.mark.parametrize("values", [[None], [1.0, np.nan], [np.nan, 1], [np.nan], [pd.NaT]])
+def test_labels_that_are_objects_may_be_numbers_but_not_missing(values):
+    with pytest.raises(ValueError, match="none missing"):
+        check_labels("y", np.array(values, dtype=object))
+
+
+def test_targets_are_dense_and_what_is_no_target_is_left_to_others():
+    for is_classification in (False, True):
+        for values in (sparse.csr_array(np.eye(2)), sparse.coo_matrix(np.eye(2))):
+            name = type(values).__name__
+            with pytest.raises(ValueError, match=f"y must be a dense array; got a {name}"):
+                check_target(values, is_classification)
+        check_target(None, is_classification)
+        check_target(make_pipeline(StandardScaler(), Ridge()), is_classification)
 
 
 def test_numbers_and_texts_are_no_labels_of_one_kind():
@@ -101,7 +121,9 @@ def test_outputs_have_squares_that_are_finite_and_positive(shape, sign):
     check_target_size(np.zeros((0, *shape[1:])), whole=True)
 
 
-def test_one_output_of_several_may_be_too_small():
+def test_one_output_of_several_may_be_too_small_or_too_large():
+    with pytest.raises(ValueError, match="got 3e"):
+        check_target_size(np.array([[1.0, 1e150], [2.0, 3e150]]), whole=False)
     values = np.array([[1.0, 1e-150], [2.0, 3e-150]])
     with pytest.raises(ValueError, match="the largest is 3e-150"):
         check_target_size(values, whole=True)

@@ -34,10 +34,12 @@ def test_probabilities_of_classes_are_softmaxes(n_classes, scale):
 
 
 @pytest.mark.parametrize("with_ties", [False, True])
+@pytest.mark.parametrize("n_rows", [2, 40])
 @pytest.mark.parametrize("top_k", [None, 1, 2, 4, 5, 7])
-def test_the_most_probable_share_the_probability(top_k, with_ties):
+def test_the_most_probable_share_the_probability(top_k, n_rows, with_ties):
     """Of ties the first ones are kept."""
-    logs = np.log(RNG.dirichlet(np.ones(5), size=40).T)
+    logs = np.log(RNG.dirichlet(np.ones(5), size=n_rows).T)
+    logs[:, 0] = logs[0, 0] if with_ties else logs[:, 0]
     logs = np.round(logs) if with_ties else logs
     order = np.argsort(-logs, axis=0, kind="stable")
     expected = np.full(logs.shape, -np.inf)

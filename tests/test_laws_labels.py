@@ -112,7 +112,9 @@ def test_outputs_have_squares_that_are_finite_and_positive(shape, sign):
         check_target_size(table(value), whole=True)
     for value in (2.0 * MAX_TARGET, np.inf):
         for whole in (False, True):
-            with pytest.raises(ValueError, match=f"at most 1e.140 .*got {value:g}".replace("+", ".")):
+            with pytest.raises(
+                ValueError, match=f"at most 1e.140 .*got {value:g}".replace("+", ".")
+            ):
                 check_target_size(table(value), whole=whole)
     small = 0.5 * MIN_TARGET
     check_target_size(table(small), whole=False)

@@ -33,6 +33,7 @@ def checker(is_classification=False, **checks):
 def test_rows_of_a_block_keep_all_that_they_have(make, offset, index):
     units = UnitLabels(np.array(list("abc")), np.array([0, 0, 1, 1, 2]))
     block = Block(make(X), Y, Y + 1.0, offset, units).take(index)
+    assert type(block.X) is (np.ndarray if make is np.asarray else sparse.csr_array)
     assert_array_equal(block.X.toarray() if sparse.issparse(block.X) else block.X, X[index])
     assert_array_equal(block.y, Y[index])
     assert_array_equal(block.weight, Y[index] + 1.0)
@@ -62,7 +63,7 @@ def test_errors_of_a_block_name_it():
         return value + least
 
     assert with_block_index(3, check, 5, least=2) == 7
-    with pytest.raises(ValueError, match="^block 3: too small$"):
+    with pytest.raises(ValueError, match=r"^block 3: too small$"):
         with_block_index(3, check, 1, least=2)
 
 
@@ -75,6 +76,27 @@ def test_blocks_are_of_the_kind_of_the_first():
     for kind, other in ((first, ("float64", (), ())), (("float64", (), ()), first)):
         with pytest.raises(ValueError, match=r"block 1 must have an offset like the first"):
             check_block_kind(1, kind, other)
+
+
+def test_the_offsets_of_blocks_of_different_sizes_are_alike():
+    check = checker()
+    for index, n_rows in enumerate((5, 3, 1)):
+        check(index, (X[:n_rows], OFFSET[:n_rows], None, OFFSET[:n_rows]))
+    with pytest.raises(ValueError, match=r"rows of shape \(2,\); got None"):
+        check(3, (X, OFFSET))
+    with pytest.raises(ValueError, match=r"rows of shape \(2,\); got \(\)"):
+        check(4, (X, OFFSET, None, Y))
+
+
+def test_weights_of_a_block_are_seen_by_the_check_of_its_target():
+    told, weight = [], Y + 1.0
+    check = BlockChecker(False, lambda *given: told.append(given))
+    assert_array_equal(check(0, (X, Y, weight)).weight, weight)
+    assert_array_equal(check(1, (X, Y, 3)).weight, np.full(5, 3.0))
+    assert_array_equal(told[0], [Y, weight])
+    assert_array_equal(told[1], [Y, np.full(5, 3.0)])
+    with pytest.raises(ValueError, match="block 2: sample_weight must not be negative"):
+        check(2, (X, Y, -weight))
 
 
 def test_the_type_of_rows_is_that_of_their_columns():

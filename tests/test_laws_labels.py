@@ -37,7 +37,7 @@ def test_labels_that_are_missing_are_refused_wherever_they_stand(missing):
         labels = np.array(values, dtype=object)
         with pytest.raises(ValueError, match="none missing"):
             check_target(labels, is_classification=True)
-        with pytest.raises(ValueError, match="^units must hold labels of one kind"):
+        with pytest.raises(ValueError, match=r"^units must hold labels of one kind"):
             check_labels("units", labels)
 
 
@@ -73,7 +73,7 @@ def test_outputs_may_be_texts_of_numbers(dtype):
     values = np.array([["1.5", "-2e3"], ["nan", "3"]]).astype(dtype)
     check_target(values, is_classification=False)
     values[1, 1] = "two"
-    with pytest.raises(ValueError, match="y must hold numbers; got b?'two'"):
+    with pytest.raises(ValueError, match=r"y must hold numbers; got b?'two'"):
         check_target(values, is_classification=False)
 
 

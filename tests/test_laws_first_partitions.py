@@ -18,7 +18,12 @@ from skmoe._data.scaling import (
     safe_range,
 )
 from skmoe._data.units import Units
-from skmoe._mixture.unit_initialization import _standardised, responsibilities_of_units
+from skmoe._mixture.initialization import InitData
+from skmoe._mixture.unit_initialization import (
+    _standardised,
+    responsibilities_of_units,
+    unit_features,
+)
 from skmoe._numerics.typing import TINY
 
 RNG = np.random.default_rng(0)
@@ -58,6 +63,21 @@ def test_units_have_the_weighted_mean_of_the_shares_of_their_rows():
     assert_allclose(found[:, 0], [0.0, 1.0, 0.0], atol=2.0 * TINY**0.5)
     assert_allclose(found[:, 1], [0.5, 0.0, 0.5])
     assert (found[[0, 2], 0] > 0.0).all()
+
+
+def test_a_column_of_zeros_changes_no_feature_of_a_unit():
+    sizes, design = np.array([2, 3, 4, 3]), RNG.normal(size=(12, 3))
+    design[:, 2] = 1.0
+    units = Units(np.cumsum(sizes) - sizes, sizes, np.ones(4))
+    y, weight = RNG.normal(size=(1, 12)), RNG.uniform(0.5, 2.0, size=12)
+    rows = Dataset(design[units.starts], design, y, weight, units)
+    means, targets, weights = unit_features(InitData(rows, design[:, :2], y, np.arange(1)))
+    wide = np.column_stack([design[:, :2], np.zeros(12)])
+    same = unit_features(InitData(rows, wide, y, np.arange(1)))
+    assert_allclose(same[0], np.column_stack([means, np.zeros(4)]))
+    assert_allclose(np.delete(same[1], 2, axis=0), targets, rtol=0.01, atol=0.01)
+    assert_allclose(same[1][2], 0.0, atol=1e-12)
+    assert_allclose(same[2], weights)
 
 
 def test_deviations_of_units_are_in_units_of_the_largest():
@@ -103,6 +123,14 @@ def test_a_zero_that_is_not_stored_is_outside_of_ranges_without_zero():
             assert is_outside_ranges(make(X), ranges, used).tolist() == expected
 
 
+def test_zeros_that_are_stored_are_zeros():
+    stored = sparse.csr_array((np.array([0.0, -0.0]), np.array([0, 0]), np.array([0, 1, 2])))
+    ranges = fit_feature_range(stored)
+    assert_array_equal(ranges, [[0.0], [0.0]])
+    assert not np.signbit(ranges).any()
+    assert not is_outside_ranges(stored, ranges, np.array([True])).any()
+
+
 def test_ranges_of_frames_are_those_of_their_numbers():
     X = pd.DataFrame({"u": list("ppq"), "v": [1.0, np.nan, 3.0], "w": [4, 5, 6]})
     encoder = make_encoder(X, np.ones(3), True)
@@ -130,6 +158,8 @@ def test_scales_are_weighted_standard_deviations_in_any_unit(make, unit):
     std = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
     assert_allclose(scale / unit, std, rtol=1e-10)
     assert_allclose(center / unit, mean if make is np.asarray else 0.0, rtol=1e-10, atol=1e-12)
+    balanced = np.array([[1.0], [-1.0], [0.0], [0.0]])
+    assert_allclose(fit_standardization(make(unit * balanced), np.ones(4)).scale / unit, 0.5**0.5)
     for column in (1.0, -3.0, 0.0):
         constant = fit_standardization(make(np.full((30, 1), unit * column)), weight)
         assert constant.scale == [np.inf]
@@ -154,10 +184,14 @@ def test_designs_of_many_rows_are_standardised_row_by_row():
     assert_allclose(design_matrix(X, scaling, np.array([1])), expected[:, 1:])
     sparse_design = design_matrix(sparse.csr_array(X), scaling, None)
     assert_allclose(sparse_design, expected)
-    uncentred = Standardization(np.zeros(2), scaling.scale)
-    design = design_matrix(sparse.csr_array(X), uncentred, None)
+    half = scaling._replace(center=np.array([0.0, 3.0]))
+    dense = design_matrix(sparse.csr_array(X), half, None)
+    assert_allclose(dense[:, :2], (X - half.center) / half.scale)
+    uncentred, given = scaling._replace(center=np.zeros(2)), sparse.csr_array(X)
+    design = design_matrix(given, uncentred, None)
     assert sparse.issparse(design)
-    assert_allclose(design.toarray()[:, :2], X / scaling.scale)
+    assert_allclose(design.toarray(), np.column_stack([X / scaling.scale, np.ones(len(X))]))
+    assert_array_equal(given.toarray(), X)  # the rows of the user are left as they are
 
 
 @pytest.mark.parametrize("n_columns", [1, 13, 14, 26, 27, 54, 1000, 10**6])

@@ -67,7 +67,7 @@ def test_features_get_folds_where_they_are_needed():
     rare = (np.arange(N) < 2).astype(int)
     with pytest.raises(ValueError, match="rows of the smallest class, 2"):
         assign_folds(features, 3, rare, None, 0)
-    with pytest.raises(ValueError, match="number of groups, 1. Use at most 2"):
+    with pytest.raises(ValueError, match=r"number of groups, 1. Use at most 2"):
         assign_folds(features, 2, None, one_group, 0)
     with pytest.raises(ValueError, match=f"cross_fit=30 must not exceed the number of rows, {N}"):
         assign_folds(features, 30, None, None, 0)
@@ -91,7 +91,7 @@ def test_rows_out_of_a_fold_need_two_folds():
     check_several_folds("base", np.array([0, 1]), None)
     with pytest.raises(ValueError, match=r"needs rows .* 2 distinct rows; got 1. Leave base out"):
         check_several_folds("base=x", np.zeros(3, dtype=int), None)
-    with pytest.raises(ValueError, match="2 groups; got 1. Leave groups out"):
+    with pytest.raises(ValueError, match=r"2 groups; got 1. Leave groups out"):
         check_several_folds("base", np.zeros(3, dtype=int), np.zeros(3))
 
 

@@ -18,6 +18,13 @@ CONTAINERS = [np.asarray, sparse.csr_array]
 X = RNG.integers(0, 3, size=(40, 2)).astype(float)
 Y = RNG.integers(0, 2, size=(40, 1)).astype(float)
 WEIGHT = RNG.uniform(0.5, 2.0, size=40)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Random numbers that do not depend on the order of the tests."""
+    RNG.bit_generator.state = START
 
 
 def keys_of(rows, y):
@@ -65,7 +72,9 @@ def test_weights_of_copies_are_added_in_the_order_of_their_sizes(make):
 def test_units_keep_their_rows_in_an_order_of_their_values(make, merge):
     codes = np.repeat(np.arange(8), 5)
     form = CanonicalForm(np.arange(2), np.arange(1), np.ones(1))
-    index, weight, numbers = unique_weighted_rows_of_units(make(X), Y, WEIGHT, codes, form, merge=merge)
+    index, weight, numbers = unique_weighted_rows_of_units(
+        make(X), Y, WEIGHT, codes, form, merge=merge
+    )
     assert_array_equal(np.unique(numbers), np.arange(8))
     assert (np.diff(numbers) >= 0).all()
     keys = keys_of(X, Y)
@@ -145,6 +154,45 @@ def test_the_sign_of_an_output_makes_its_skewness_positive():
     assert empty.signs.tolist() == [1.0]
     zero = canonical_form(np.zeros((n, 1)), even[None], np.ones(n), signed=True)
     assert zero.signs.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_sign_of_a_symmetric_output_is_that_of_its_weakest_column(sign):
+    even = np.repeat([1.0, -1.0], 100)
+    strong, weak = sign * even + 0.1 * RNG.normal(size=200), 3.0 * RNG.normal(size=200)
+    weak -= np.average(weak * even) * even + 0.5 * sign * even
+    for features in (np.column_stack([strong, weak]), np.column_stack([weak, strong])):
+        form = canonical_form(features, even[None], np.ones(200), signed=True)
+        first = features[:, form.columns[0]]
+        assert_array_equal(first, weak)
+        assert form.signs.tolist() == [-sign]
+
+
+def test_the_skewness_of_an_output_is_that_of_weighted_rows():
+    y = np.array([[0.0, 0.0, 0.0, 1.0]])
+    for weight, sign in (([1.0, 1.0, 1.0, 1.0], 1.0), ([1.0, 1.0, 1.0, 30.0], -1.0)):
+        form = canonical_form(np.zeros((4, 1)), y, np.array(weight), signed=True)
+        assert form.signs.tolist() == [sign]
+
+
+@pytest.mark.parametrize("make", CONTAINERS)
+def test_the_order_of_rows_does_not_depend_on_columns_and_outputs(make):
+    """Nor on the signs of outputs."""
+    features = RNG.exponential(size=(30, 3)).round(1)
+    outputs = RNG.exponential(size=(30, 2)).round(1)
+
+    def ordered(columns, of_outputs, signs):
+        rows, y = make(features[:, columns]), outputs[:, of_outputs] * signs
+        form = canonical_form(rows, y.T, np.ones(30), signed=True)
+        return unique_weighted_rows(rows, y, np.ones(30), form)[0]
+
+    expected = ordered([0, 1, 2], [0, 1], [1.0, 1.0])
+    for columns in ([2, 0, 1], [1, 0, 2]):
+        for of_outputs in ([0, 1], [1, 0]):
+            for signs in ([1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0]):
+                found = ordered(columns, of_outputs, signs)
+                if make is np.asarray or signs == [1.0, 1.0]:
+                    assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("make", CONTAINERS)

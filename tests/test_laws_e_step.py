@@ -21,6 +21,13 @@ Y, WEIGHT = RNG.normal(size=(1, N_ROWS)), RNG.uniform(0.5, 3.0, size=N_ROWS)
 OF_UNITS = Units(np.cumsum(SIZES) - SIZES, SIZES, RNG.uniform(0.5, 3.0, size=4))
 ROWS = Dataset(DESIGN, DESIGN, Y, WEIGHT)
 UNITS = Dataset(DESIGN[OF_UNITS.starts], DESIGN, Y, WEIGHT, OF_UNITS)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Random numbers that do not depend on the order of the tests."""
+    RNG.bit_generator.state = START
 
 
 def model_of(balance):

@@ -17,6 +17,13 @@ from skmoe._numerics.probability import (
 )
 
 RNG = np.random.default_rng(0)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """Random numbers that do not depend on the order of the tests."""
+    RNG.bit_generator.state = START
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, FEW_CLASSES, FEW_CLASSES + 1, 30])

@@ -24,6 +24,8 @@ from skmoe._data.scaling import (
 )
 from skmoe._data.units import Units
 from skmoe._mixture.initialization import InitData
+from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.runs import restricted
 from skmoe._mixture.unit_initialization import (
     _standardised,
     responsibilities_of_units,
@@ -68,6 +70,11 @@ def test_units_have_the_weighted_mean_of_the_shares_of_their_rows():
         if (y[0, own] < 0.0).any():
             mean[1] = 0.0
         assert_allclose(found[:, u], mean / mean.sum(), rtol=1e-9)
+    # The same holds for shares of units.
+    of_units = RNG.dirichlet(np.ones(3), size=3).T
+    again = restricted(MixtureModel(None, Restricted(), 3), of_units, rows)
+    of_units[1, [1, 2]] *= [1.0 if y[0, 2] >= 0.0 else 0.0, 0.0]
+    assert_allclose(again, of_units / of_units.sum(axis=0), rtol=1e-9)
     # Shares of zero do not make an expert of which the rows are possible impossible.
     certain = np.zeros((3, 6))
     certain[1] = 1.0

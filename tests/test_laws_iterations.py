@@ -5,12 +5,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix
 from skmoe._data.units import UnitLabels, make_units, reduce_to_units
+from skmoe._mixture import runs
 from skmoe._mixture.acceleration import aitken_gap, squarem_step
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.evidence import Earlier
+from skmoe._mixture.initialization import LABEL_SMOOTHING
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.online import _design_map, rescaling
 from skmoe._mixture.runs import EMProblem, _after, _rows_in_memory, collapsed_experts
@@ -66,6 +68,8 @@ def test_a_gain_of_two_iterations_within_round_off_is_none():
         for share, is_fixed in ((0.9, True), (1.2, False)):
             bounds = [level - share * allowed, level - 0.3 * allowed, level]
             assert (aitken_gap(bounds, 0.01, 1) == 0.0) == is_fixed
+            history = [-1e9, -1e6, -1e5 - abs(level), *bounds]
+            assert (aitken_gap(history, 0.01, 1) == 0.0) == is_fixed
 
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0]), np.array([], dtype=int)])
@@ -127,6 +131,32 @@ def test_experts_have_collapsed_if_the_weight_of_their_rows_is_small(weight):
         assert collapsed_experts(problem, run).tolist() == ([1] if weight == 1.0 else [])
     never = GivenDensities()
     assert collapsed_experts(problem_of(never, rows), run).tolist() == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_the_worst_rows_of_all_blocks_go_to_a_collapsed_expert(size, monkeypatch):
+    """They are as many as an even share of the weight."""
+    n = 40
+    design, y = np.ones((n, 1)), RNG.normal(size=(1, n))
+    rows = Dataset(design, design, y, np.ones(n))
+    experts, gate = LinearExperts(), ConstantGate()
+    params = experts.init_params(2, 1)._replace(coef=np.array([[[0.0]], [[100.0]]]))
+    run = EMResult(Params(gate.init_params(2, 1), params), [0.0], True, False)
+    seen = []
+    monkeypatch.setattr(runs, "split_into_blocks", lambda rows: split_into_blocks(rows, size))
+    monkeypatch.setattr(
+        runs, "params_from_responsibilities", lambda model, rows, resp, n_steps: seen.append(resp)
+    )
+    monkeypatch.setattr(runs, "run_em_of_problem", lambda problem, start, *rest: start)
+    runs._reinitialize_collapsed(problem_of(experts, rows), run, None)
+    (resp,) = seen
+    worst = np.argsort(-np.abs(y[0]))[: n // 2]
+    expected = np.zeros(n)
+    expected[worst] = LABEL_SMOOTHING
+    assert_allclose(resp[1], expected, atol=1e-9)
+    assert_allclose(resp.sum(axis=0), 1.0)
+    failed = run._replace(line_search_failed=True)
+    assert runs._reinitialize_collapsed(problem_of(experts, rows), failed, None) is None
 
 
 def test_a_run_after_others_knows_of_them():

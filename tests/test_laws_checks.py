@@ -177,6 +177,8 @@ def test_weights_of_classes_multiply_those_of_rows():
     totals = np.bincount(codes, weight, minlength=3)
     found = class_weights("balanced", classes, codes, weight)
     assert_allclose(found, weight * 10.0 / (3 * totals[codes]))
+    small = class_weights("balanced", classes, codes, 0.1 * weight)
+    assert_allclose(small, 0.1 * found)
     two = class_weights("balanced", classes[:2], codes, weight)
     assert_allclose(np.bincount(codes, two), [5.0, 5.0])
     found = class_weights({"u": 2.0, "v": 0.0}, classes, codes, weight)

@@ -1,5 +1,7 @@
 """Encodings of frames: medians, levels, names and what is new, by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +104,15 @@ def test_the_heaviest_levels_have_columns_and_the_others_one(n_most, monkeypatch
     assert is_new_to_encoder(encoder, new).tolist() == [[not is_cut]]
 
 
+@pytest.mark.parametrize("order", [["u", "v"], ["v", "u"]])
+def test_each_column_has_its_own_rare_levels(order, monkeypatch):
+    monkeypatch.setattr(encoding, "MAX_CATEGORIES", 2)
+    frame = pd.DataFrame({"u": list("pppqqr"), "v": list("ababab")})[order]
+    encoder = make_encoder(frame, np.ones(6), True)
+    found = dict(zip(order, zip(encoder.levels, encoder.infrequent, strict=True), strict=True))
+    assert found == {"u": (["p"], True), "v": (["a", "b"], False)}
+
+
 def test_levels_are_ranked_by_weight_and_then_by_name():
     strings = np.array(["b", "a", None, "a", "c"], dtype=object)
     ranked = _ranked_levels(strings, np.array([2.0, 1.0, 2.0, 1.0, 3.0]))
@@ -142,6 +153,8 @@ def test_tables_without_numbers_or_categories_are_encoded():
     assert not encoder.is_frame
     assert not is_frame(array)
     assert is_frame(X)
+    assert not is_frame(SimpleNamespace(columns=[]))
+    assert not is_frame(SimpleNamespace(dtypes=[]))
     assert_array_equal(column_of(array, 1), array[:, 1])
     assert [column.name for column in frame_columns(X)] == list("uvws")
     assert_array_equal(encode(encoder, array), [[1.0, 5.0, 1.0], [2.0, 5.0, 0.0]])

@@ -67,6 +67,8 @@ def test_sums_of_few_and_of_many_numbers_are_made_side_by_side(first):
             assert_allclose(value, exact, rtol=1e-9, atol=1e-9)
     few = counts <= SUM_ORDER
     assert_array_equal(np.count_nonzero(weights[:, few], axis=0), counts[few])
+    for j, n in enumerate(counts[few].astype(int)):
+        assert_array_equal(points[:n, j], first + np.arange(n))
 
 
 def test_weights_of_sums_come_from_the_series_of_the_midpoint_rule():

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.linalg import add_fields

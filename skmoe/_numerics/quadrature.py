@@ -28,7 +28,8 @@ def integral_points(left: Array, right: Array) -> tuple[Array, Array]:
     middle, half = 0.5 * (left + right), 0.5 * (right - left)
     points, factors = middle + half * nodes, half * weights
     near, far = np.minimum(np.abs(left), np.abs(right)), np.maximum(np.abs(left), np.abs(right))
-    wide = (left * right > 0.0) & (far > WIDE * near)
+    one_sign = left * right > 0.0
+    wide = one_sign & (far > WIDE * near)
     if wide.any():
         low, high = np.log(near[wide]), np.log(far[wide])
         nodes, weights = nodes.reshape(-1, 1), weights.reshape(-1, 1)

@@ -552,6 +552,12 @@ EQUIVALENT = [
     ),
     (
         "_numerics/normal_mixtures.py",
+        "active, x = np.arange(len(result)), 0.5 * (low + high)",
+        ("1.0", "/", "-"),
+        "the search may begin anywhere",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
         "low, high = np.where(excess < 0.0, x, low), np.where(excess < 0.0, high, x)",
         ("<=",),
         "a point without excess is the quantile",
@@ -559,7 +565,7 @@ EQUIVALENT = [
     (
         "_numerics/normal_mixtures.py",
         "unsolved = (np.abs(excess) > SEARCH_TOL)",
-        (">=", "4.0"),
+        (">=", "4.0", "|"),
         "the last step of the search is round-off",
     ),
     (
@@ -567,6 +573,18 @@ EQUIVALENT = [
         "if not unsolved.any():",
         ("False",),
         "steps without a mixture that is left change nothing",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "density = (weights * np.exp(-0.5 * z**2) / stds).sum(axis=0) / SQRT_2PI",
+        ("1.0", "*"),
+        "bisections find the quantile where other steps do not",
+    ),
+    (
+        "_numerics/normal_mixtures.py",
+        "newton = x - excess * probability / density",
+        ("+", "/", "*"),
+        "bisections find the quantile where other steps do not",
     ),
     (
         "_numerics/normal_mixtures.py",
@@ -684,9 +702,33 @@ EQUIVALENT = [
     ),
     (
         "_numerics/quadrature.py",
+        "weights = np.zeros(points.shape)",
+        ("ones",),
+        "a high power of the step is round-off",
+    ),
+    (
+        "_numerics/quadrature.py",
+        "n_terms = SUM_ORDER // 2",
+        ("*",),
+        "further terms are zero",
+    ),
+    (
+        "_numerics/quadrature.py",
         "legvander(SUM_NODES, SUM_ORDER - 1)",
-        ("0",),
+        ("0", "+"),
         "polynomials of higher degree are not used",
+    ),
+    (
+        "_numerics/quadrature.py",
+        "weights = np.zeros((n_terms + 1, SUM_ORDER))",
+        ("0",),
+        "the last term is zero",
+    ),
+    (
+        "_numerics/quadrature.py",
+        "inverse = np.zeros(n_terms + 1)",
+        ("ones",),
+        "all of them are set",
     ),
     (
         "distributions/_count_families.py",

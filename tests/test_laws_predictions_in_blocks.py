@@ -11,6 +11,7 @@ from skmoe._inference.criteria import fit_statistics
 
 IN_BLOCKS = ["linear-classifier", "poisson-regressor", "outputs", "routing", "average"]
 IN_ONE_CALL = ["trees", "base"]
+EXPLAINED = ["linear-classifier", "poisson-regressor", "outputs", "average"]
 
 
 @pytest.mark.parametrize("case", [*IN_BLOCKS, *IN_ONE_CALL])
@@ -27,6 +28,7 @@ def test_predictions_of_a_row_do_not_depend_on_its_block(case, size, monkeypatch
     expected_logs = moe.score_samples(few, of_few), moe.responsibilities(few, of_few)
     gate = np.random.default_rng(0).dirichlet(np.ones(moe.n_experts_), size=30)
     of_other_gate = moe.predict(few, gate_proba=gate)
+    explanation = dict(moe.explain(few)) if case in EXPLAINED else {}
     monkeypatch.setattr("skmoe._data.preprocessing.BLOCK_ROWS", size)
     for name, method in methods.items():
         assert_allclose(method(few), expected[name], rtol=1e-9, atol=1e-12)
@@ -34,6 +36,11 @@ def test_predictions_of_a_row_do_not_depend_on_its_block(case, size, monkeypatch
     for found, logs in zip(found_logs, expected_logs, strict=True):
         assert_allclose(found, logs, rtol=1e-9, atol=1e-12)
     assert_allclose(moe.predict(few, gate_proba=gate), of_other_gate, rtol=1e-9, atol=1e-12)
+    if case in EXPLAINED:
+        again = moe.explain(few)
+        assert set(again) == set(explanation)
+        for name, values in explanation.items():
+            assert_allclose(again[name], values, rtol=1e-9, atol=1e-12)
     if hasattr(moe, "predict_dist"):
         assert_allclose(moe.predict_dist(few).mean, expected["predict"], rtol=1e-6, atol=1e-9)
 

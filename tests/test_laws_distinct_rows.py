@@ -18,13 +18,6 @@ CONTAINERS = [np.asarray, sparse.csr_array]
 X = RNG.integers(0, 3, size=(40, 2)).astype(float)
 Y = RNG.integers(0, 2, size=(40, 1)).astype(float)
 WEIGHT = RNG.uniform(0.5, 2.0, size=40)
-START = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Random numbers that do not depend on the order of the tests."""
-    RNG.bit_generator.state = START
 
 
 def keys_of(rows, y):
@@ -49,7 +42,8 @@ def test_distinct_rows_have_the_total_weight_of_their_copies(make, n_keys):
 @pytest.mark.parametrize("make", CONTAINERS)
 def test_weights_of_copies_are_added_in_the_order_of_their_sizes(make):
     """So sums are the same bit for bit, in whatever order the rows come."""
-    weight = 10.0 ** RNG.integers(-8, 9, size=40) * RNG.uniform(1.0, 2.0, size=40)
+    rng = np.random.default_rng(0)
+    weight = 10.0 ** rng.integers(-8, 9, size=40) * rng.uniform(1.0, 2.0, size=40)
     codes = np.arange(40) // 20
     form = CanonicalForm(np.arange(2), np.arange(1), np.ones(1))
     expected = unique_weighted_rows(make(X), Y, weight)
@@ -106,7 +100,8 @@ def test_equal_rows_are_equal_in_every_column(make):
 
 @pytest.mark.parametrize("unit", [1e-8, 1e8])
 def test_hashes_do_not_depend_on_units_and_origins_of_columns(unit):
-    values = RNG.normal(size=(30, 3))
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(30, 3))
     columns = np.array([2, 0, 1])
     expected = _row_hashes(values, columns, seed=0)
     assert len(set(expected)) == 30
@@ -125,11 +120,12 @@ def test_hashes_do_not_depend_on_units_and_origins_of_columns(unit):
 
 def test_the_sign_of_an_output_makes_its_skewness_positive():
     """Without skewness its correlation with the first column is positive."""
+    rng = np.random.default_rng(0)
     n = 200
-    features = RNG.normal(size=(n, 3))
-    skewed = RNG.exponential(size=n)
-    weight = RNG.integers(1, 4, size=n).astype(float)
-    table = np.stack([skewed, -skewed, RNG.normal(size=n)])
+    features = rng.normal(size=(n, 3))
+    skewed = rng.exponential(size=n)
+    weight = rng.integers(1, 4, size=n).astype(float)
+    table = np.stack([skewed, -skewed, rng.normal(size=n)])
     form = canonical_form(features, table, weight, signed=True)
     signed = form.signs[:, None] * table
     assert (_moments(signed.T, signed[:0], weight).skewness > 0.0).all()
@@ -158,8 +154,9 @@ def test_the_sign_of_an_output_makes_its_skewness_positive():
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_sign_of_a_symmetric_output_is_that_of_its_weakest_column(sign):
+    rng = np.random.default_rng(0)
     even = np.repeat([1.0, -1.0], 100)
-    strong, weak = sign * even + 0.1 * RNG.normal(size=200), 3.0 * RNG.normal(size=200)
+    strong, weak = sign * even + 0.1 * rng.normal(size=200), 3.0 * rng.normal(size=200)
     weak -= np.average(weak * even) * even + 0.5 * sign * even
     for features in (np.column_stack([strong, weak]), np.column_stack([weak, strong])):
         form = canonical_form(features, even[None], np.ones(200), signed=True)
@@ -178,8 +175,9 @@ def test_the_skewness_of_an_output_is_that_of_weighted_rows():
 @pytest.mark.parametrize("make", CONTAINERS)
 def test_the_order_of_rows_does_not_depend_on_columns_and_outputs(make):
     """Nor on the signs of outputs."""
-    features = RNG.exponential(size=(30, 3)).round(1)
-    outputs = RNG.exponential(size=(30, 2)).round(1)
+    rng = np.random.default_rng(0)
+    features = rng.exponential(size=(30, 3)).round(1)
+    outputs = rng.exponential(size=(30, 2)).round(1)
 
     def ordered(columns, of_outputs, signs):
         rows, y = make(features[:, columns]), outputs[:, of_outputs] * signs
@@ -197,9 +195,10 @@ def test_the_order_of_rows_does_not_depend_on_columns_and_outputs(make):
 
 @pytest.mark.parametrize("make", CONTAINERS)
 def test_columns_are_ordered_by_what_they_say_about_the_target(make):
-    y = RNG.normal(size=300)
-    weight = RNG.uniform(0.5, 2.0, size=300)
-    columns = [np.full(300, 2.0), y + RNG.normal(size=300), y + 5.0 * RNG.normal(size=300), y]
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=300)
+    weight = rng.uniform(0.5, 2.0, size=300)
+    columns = [np.full(300, 2.0), y + rng.normal(size=300), y + 5.0 * rng.normal(size=300), y]
     features = np.column_stack(columns)
     form = canonical_form(make(features), y[None], weight, signed=True)
     # The weaker ones come first, and constant ones last.

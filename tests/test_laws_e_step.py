@@ -21,21 +21,15 @@ Y, WEIGHT = RNG.normal(size=(1, N_ROWS)), RNG.uniform(0.5, 3.0, size=N_ROWS)
 OF_UNITS = Units(np.cumsum(SIZES) - SIZES, SIZES, RNG.uniform(0.5, 3.0, size=4))
 ROWS = Dataset(DESIGN, DESIGN, Y, WEIGHT)
 UNITS = Dataset(DESIGN[OF_UNITS.starts], DESIGN, Y, WEIGHT, OF_UNITS)
-START = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Random numbers that do not depend on the order of the tests."""
-    RNG.bit_generator.state = START
 
 
 def model_of(balance):
+    rng = np.random.default_rng(0)
     gate, experts = SoftmaxGate(), LinearExperts()
     params = Params(gate.init_params(2, 3), experts.init_params(2, 3))
-    gate_params = params.gate._replace(coef=RNG.normal(size=params.gate.coef.shape))
+    gate_params = params.gate._replace(coef=rng.normal(size=params.gate.coef.shape))
     gate_params = gate_params._replace(coef=gate_params.coef - gate_params.coef.mean(axis=0))
-    experts_params = params.experts._replace(coef=RNG.normal(size=params.experts.coef.shape))
+    experts_params = params.experts._replace(coef=rng.normal(size=params.experts.coef.shape))
     return MixtureModel(gate, experts, 2, balance=balance), Params(gate_params, experts_params)
 
 

@@ -33,15 +33,7 @@ from skmoe._mixture.unit_initialization import (
 )
 from skmoe._numerics.typing import TINY
 
-RNG = np.random.default_rng(0)
 CONTAINERS = [np.asarray, sparse.csr_array]
-START = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Random numbers that do not depend on the order of the tests."""
-    RNG.bit_generator.state = START
 
 
 # --- shares of units ------------------------------------------------------------------------------
@@ -57,10 +49,11 @@ class Restricted:
 
 
 def test_units_have_the_weighted_mean_of_the_shares_of_their_rows():
+    rng = np.random.default_rng(0)
     sizes = np.array([2, 1, 3])
     weight = np.array([1.0, 3.0, 2.0, 5.0, 1.0, 2.0])
     y = np.array([[1.0, 2.0, -1.0, 1.0, 1.0, -3.0]])
-    resp = RNG.dirichlet(np.ones(3), size=6).T
+    resp = rng.dirichlet(np.ones(3), size=6).T
     units = Units(np.array([0, 2, 3]), sizes, np.ones(3))
     design = np.ones((6, 1))
     rows = Dataset(design[:3], design, y, weight, units)
@@ -71,7 +64,7 @@ def test_units_have_the_weighted_mean_of_the_shares_of_their_rows():
             mean[1] = 0.0
         assert_allclose(found[:, u], mean / mean.sum(), rtol=1e-9)
     # The same holds for shares of units.
-    of_units = RNG.dirichlet(np.ones(3), size=3).T
+    of_units = rng.dirichlet(np.ones(3), size=3).T
     again = restricted(MixtureModel(None, Restricted(), 3), of_units, rows)
     of_units[1, [1, 2]] *= [1.0 if y[0, 2] >= 0.0 else 0.0, 0.0]
     assert_allclose(again, of_units / of_units.sum(axis=0), rtol=1e-9)
@@ -85,10 +78,11 @@ def test_units_have_the_weighted_mean_of_the_shares_of_their_rows():
 
 
 def test_a_column_of_zeros_changes_no_feature_of_a_unit():
-    sizes, design = np.array([2, 3, 4, 3]), RNG.normal(size=(12, 3))
+    rng = np.random.default_rng(0)
+    sizes, design = np.array([2, 3, 4, 3]), rng.normal(size=(12, 3))
     design[:, 2] = 1.0
     units = Units(np.cumsum(sizes) - sizes, sizes, np.ones(4))
-    y, weight = RNG.normal(size=(1, 12)), RNG.uniform(0.5, 2.0, size=12)
+    y, weight = rng.normal(size=(1, 12)), rng.uniform(0.5, 2.0, size=12)
     rows = Dataset(design[units.starts], design, y, weight, units)
     means, targets, weights = unit_features(InitData(rows, design[:, :2], y, np.arange(1)))
     wide = np.column_stack([design[:, :2], np.zeros(12)])
@@ -100,7 +94,8 @@ def test_a_column_of_zeros_changes_no_feature_of_a_unit():
 
 
 def test_deviations_of_units_are_in_units_of_the_largest():
-    values = RNG.normal(size=(3, 20)) * np.array([[1.0], [5.0], [2.0]]) + 7.0
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 20)) * np.array([[1.0], [5.0], [2.0]]) + 7.0
     found = _standardised(values)
     assert_allclose(found.mean(axis=1), 0.0, atol=1e-12)
     assert_allclose(found.std(axis=1) / values.std(axis=1), 1.0 / values.std(axis=1).max())
@@ -114,7 +109,8 @@ def test_deviations_of_units_are_in_units_of_the_largest():
 @pytest.mark.parametrize("make", CONTAINERS)
 @pytest.mark.parametrize("shift", [-5.0, 0.0, 5.0])
 def test_ranges_are_the_least_and_the_greatest_values(make, shift):
-    X = np.round(RNG.normal(size=(9, 4)), 1) + shift
+    rng = np.random.default_rng(0)
+    X = np.round(rng.normal(size=(9, 4)), 1) + shift
     X[:, 3] = 0.0
     expected = np.array([X.min(axis=0), X.max(axis=0)])
     assert_array_equal(fit_feature_range(make(X)), expected)
@@ -173,9 +169,10 @@ def test_ranges_of_frames_are_those_of_their_numbers():
 @pytest.mark.parametrize("make", CONTAINERS)
 @pytest.mark.parametrize("unit", [1e-200, 1e-3, 1.0, 1e200])
 def test_scales_are_weighted_standard_deviations_in_any_unit(make, unit):
-    X = RNG.normal(size=(30, 3)) * [1.0, 5.0, 0.2] + [0.0, 3.0, -2.0]
-    X[RNG.random(X.shape) < 0.3] = 0.0
-    weight = RNG.uniform(0.5, 3.0, size=30)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3)) * [1.0, 5.0, 0.2] + [0.0, 3.0, -2.0]
+    X[rng.random(X.shape) < 0.3] = 0.0
+    weight = rng.uniform(0.5, 3.0, size=30)
     center, scale = fit_standardization(make(unit * X), weight)
     mean = np.average(X, axis=0, weights=weight)
     std = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
@@ -200,7 +197,8 @@ def test_columns_that_vary_in_rows_of_negligible_weight_only_are_constant():
 
 
 def test_designs_of_many_rows_are_standardised_row_by_row():
-    X = RNG.normal(size=(BLOCK_ROWS + 7, 2))
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(BLOCK_ROWS + 7, 2))
     scaling = Standardization(np.array([1.0, -2.0]), np.array([2.0, 0.5]))
     expected = np.column_stack([(X - scaling.center) / scaling.scale, np.ones(len(X))])
     assert_allclose(design_matrix(X, scaling, None), expected)

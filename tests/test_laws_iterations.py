@@ -20,15 +20,6 @@ from skmoe.experts import LinearExperts
 from skmoe.experts._given_densities import GivenDensities
 from skmoe.gates import ConstantGate
 
-RNG = np.random.default_rng(0)
-START = RNG.bit_generator.state
-
-
-@pytest.fixture(autouse=True)
-def same_numbers():
-    """Random numbers that do not depend on the order of the tests."""
-    RNG.bit_generator.state = START
-
 
 def test_an_extrapolation_is_no_shorter_than_two_iterations():
     """If the iterates turn round the step is of length one, which is the second iterate."""
@@ -74,9 +65,10 @@ def test_a_gain_of_two_iterations_within_round_off_is_none():
 
 @pytest.mark.parametrize("columns", [None, np.array([2, 0]), np.array([], dtype=int)])
 def test_rows_of_a_new_standardisation_are_mapped_rows_of_the_old_one(columns):
-    X = RNG.normal(size=(10, 3)) + np.array([1.0, 5.0, -2.0])
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(10, 3)) + np.array([1.0, 5.0, -2.0])
     old, new = (
-        Standardization(RNG.normal(size=3), RNG.uniform(0.5, 2.0, size=3)) for _ in range(2)
+        Standardization(rng.normal(size=3), rng.uniform(0.5, 2.0, size=3)) for _ in range(2)
     )
     matrix = _design_map(rescaling(old, new), columns)
     before, after = (design_matrix(X, scaling, columns) for scaling in (old, new))
@@ -86,7 +78,8 @@ def test_rows_of_a_new_standardisation_are_mapped_rows_of_the_old_one(columns):
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("averaged", [[], [0], [1, 2], [0, 1, 2]])
 def test_a_row_of_a_unit_has_means_or_the_first_values(make, averaged):
-    design, weight = RNG.normal(size=(9, 3)), RNG.uniform(0.5, 2.0, size=9)
+    rng = np.random.default_rng(0)
+    design, weight = rng.normal(size=(9, 3)), rng.uniform(0.5, 2.0, size=9)
     codes = np.repeat([0, 1, 2], [4, 1, 4])
     found = reduce_to_units(make(design), make_units(codes), weight, np.isin(range(3), averaged))
     found = found.toarray() if sparse.issparse(found) else found
@@ -136,8 +129,9 @@ def test_experts_have_collapsed_if_the_weight_of_their_rows_is_small(weight):
 @pytest.mark.parametrize("size", [1, 7, 40])
 def test_the_worst_rows_of_all_blocks_go_to_a_collapsed_expert(size, monkeypatch):
     """They are as many as an even share of the weight."""
+    rng = np.random.default_rng(0)
     n = 40
-    design, y = np.ones((n, 1)), RNG.normal(size=(1, n))
+    design, y = np.ones((n, 1)), rng.normal(size=(1, n))
     rows = Dataset(design, design, y, np.ones(n))
     experts, gate = LinearExperts(), ConstantGate()
     params = experts.init_params(2, 1)._replace(coef=np.array([[[0.0]], [[100.0]]]))

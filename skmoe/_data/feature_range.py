@@ -22,7 +22,7 @@ def fit_feature_range(X: Any, encoder: Encoder | None = None) -> Array:
     """
     if sparse.issparse(X):
         bounds = [extreme.toarray().ravel() for extreme in (X.min(axis=0), X.max(axis=0))]
-        return np.array(bounds, dtype=np.float64) + 0.0
+        return np.array(bounds, dtype=np.float64)
     columns: Any = slice(None)
     found = np.full((2, X.shape[1]), np.nan)
     if encoder is not None:

@@ -37,7 +37,10 @@ def fit_standardization(X: Design, weight: Array) -> Standardization:
         deviation /= unit[X.indices]
         squares = np.bincount(X.indices, row_weight * deviation**2, minlength=X.shape[1])
         stored = np.bincount(X.indices, row_weight, minlength=X.shape[1])
-        variance = (squares + (total - stored) * (mean / unit) ** 2) / total
+        # Without zeros the two sums of weights differ by round-off, which is no variance.
+        has_zeros = np.bincount(X.indices, minlength=X.shape[1]) < X.shape[0]
+        zeros = np.where(has_zeros, total - stored, 0.0)
+        variance = (squares + zeros * (mean / unit) ** 2) / total
         center = np.zeros_like(mean)
     else:
         deviation = X - mean

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from skmoe._data.rows import Dataset
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.linalg import add_fields
@@ -69,8 +67,8 @@ def e_step_block(
         log_likelihood = float(rows.gate_weight @ log_density)
     else:
         # Rows outside the support of an expert have log density minus infinity.
-        possible = np.where(resp > 0.0, joint, 0.0)
-        log_likelihood = float(np.vdot(resp * rows.gate_weight, possible))
+        present = resp > 0.0
+        log_likelihood = float((resp * rows.gate_weight)[present] @ joint[present])
     if model.balance:
         log_likelihood += model.balance * float(rows.gate_weight @ log_gate.mean(axis=0))
     weighted = _weighted_responsibilities(model, rows, resp)

@@ -25,16 +25,18 @@ def integral_points(left: Array, right: Array) -> tuple[Array, Array]:
     """
     shape = -1, *([1] * left.ndim)
     nodes, weights = INTEGRAL_NODES.reshape(shape), INTEGRAL_WEIGHTS.reshape(shape)
-    width = right - left
-    points, factors = 0.5 * (left + right) + 0.5 * width * nodes, 0.5 * width * weights
+    middle, half = 0.5 * (left + right), 0.5 * (right - left)
+    points, factors = middle + half * nodes, half * weights
     near, far = np.minimum(np.abs(left), np.abs(right)), np.maximum(np.abs(left), np.abs(right))
-    wide = (left * right > 0.0) & (far > WIDE * near)
+    one_sign = left * right > 0.0
+    wide = one_sign & (far > WIDE * near)
     if wide.any():
         low, high = np.log(near[wide]), np.log(far[wide])
         nodes, weights = nodes.reshape(-1, 1), weights.reshape(-1, 1)
-        sizes = np.exp(0.5 * (low + high) + 0.5 * (high - low) * nodes)
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        sizes = np.exp(middle + half * nodes)
         points[:, wide] = np.sign(left[wide]) * sizes
-        factors[:, wide] = 0.5 * (high - low) * weights * sizes
+        factors[:, wide] = half * weights * sizes
     return points, factors
 
 
@@ -49,9 +51,8 @@ def sum_points(first: Array, n_counts: Array) -> tuple[Array, Array]:
     nodes = SUM_NODES.reshape(index.shape)
     few = n_counts <= SUM_ORDER
     middle = first + 0.5 * (n_counts - 1.0)
-    points = np.where(
-        few, np.minimum(first + index, first + n_counts), middle + 0.5 * n_counts * nodes
-    )
+    spread = middle + 0.5 * n_counts * nodes
+    points = np.where(few, np.minimum(first + index, first + n_counts), spread)
     steps = np.square(2.0 / np.maximum(n_counts, SUM_ORDER))
     weights = np.zeros(points.shape)
     for coefficients in SUM_WEIGHTS[::-1]:

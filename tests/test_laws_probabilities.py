@@ -1,0 +1,90 @@
+"""Probabilities in logs, against scipy and against sorted numbers."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax as scipy_log_softmax
+from scipy.special import logsumexp, softmax
+
+from skmoe._numerics.probability import (
+    FEW_CLASSES,
+    keep_top_k,
+    log_normalise,
+    log_softmax,
+    normalised_top_k,
+    softmax_of_classes,
+    underflow_to_zero,
+)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, FEW_CLASSES, FEW_CLASSES + 1, 30])
+@pytest.mark.parametrize("scale", [1.0, 400.0])
+def test_probabilities_of_classes_are_softmaxes(n_classes, scale):
+    rng = np.random.default_rng(0)
+    logits = scale * rng.normal(size=(3, n_classes, 20))
+    y = rng.integers(n_classes, size=20)
+    expected = scipy_log_softmax(logits, axis=1)
+    log_prob, probs = softmax_of_classes(logits.copy(), y)
+    assert_allclose(log_prob, np.stack([own[y, np.arange(20)] for own in expected]), atol=1e-12)
+    assert_allclose(probs, softmax(logits, axis=1), atol=1e-14)
+    for axis in (0, 1, 2):
+        found = log_softmax(logits, axis=axis)
+        assert_allclose(found, scipy_log_softmax(logits, axis=axis), atol=1e-12)
+
+
+@pytest.mark.parametrize("with_ties", [False, True])
+@pytest.mark.parametrize("n_rows", [2, 40])
+@pytest.mark.parametrize("top_k", [None, 1, 2, 4, 5, 7])
+def test_the_most_probable_share_the_probability(top_k, n_rows, with_ties):
+    """Of ties the first ones are kept."""
+    rng = np.random.default_rng(0)
+    logs = np.log(rng.dirichlet(np.ones(5), size=n_rows).T)
+    logs[:, 0] = logs[0, 0] if with_ties else logs[:, 0]
+    logs = np.round(logs) if with_ties else logs
+    order = np.argsort(-logs, axis=0, kind="stable")
+    expected = np.full(logs.shape, -np.inf)
+    chosen = order[:top_k]
+    np.put_along_axis(expected, chosen, np.take_along_axis(logs, chosen, axis=0), axis=0)
+    assert_array_equal(keep_top_k(logs, top_k), expected)
+    found = normalised_top_k(logs, top_k)
+    if top_k is None:
+        assert_array_equal(found, logs)
+    else:
+        assert_allclose(found, expected - logsumexp(expected, axis=0), atol=1e-12)
+        assert_allclose(np.exp(found).sum(axis=0), 1.0)
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_impossible_components_are_kept_only_to_have_enough(top_k):
+    logs = np.array([[-np.inf, -np.inf, 0.0], [-np.inf, -1.0, -np.inf], [-np.inf, -2.0, -np.inf]])
+    expected = logs.copy()
+    if top_k == 1:
+        expected[2, 1] = -np.inf
+    assert_array_equal(keep_top_k(logs, top_k), expected)
+
+
+def test_densities_are_logs_of_sums_and_impossible_rows_have_equal_responsibilities():
+    rng = np.random.default_rng(0)
+    joint = rng.normal(scale=300.0, size=(3, 50))
+    joint[:, 7] = -np.inf
+    joint[1, 9] = -np.inf
+    resp, log_density = log_normalise(joint)
+    possible = np.arange(50) != 7
+    assert_allclose(log_density[possible], logsumexp(joint[:, possible], axis=0))
+    assert_allclose(resp[:, possible], softmax(joint[:, possible], axis=0), atol=1e-300)
+    assert_allclose(resp[:, 7], 1.0 / 3.0)
+    assert log_density[7] == -np.inf
+    assert resp[1, 9] == 0.0
+
+
+def test_negligible_probabilities_are_zero_where_underflow_is_an_error():
+    def exponentials(values, *, factor):
+        """The name of a function."""
+        return factor * np.exp(values)
+
+    wrapped = underflow_to_zero(exponentials)
+    assert (wrapped.__name__, wrapped.__doc__) == ("exponentials", "The name of a function.")
+    with np.errstate(under="raise"):
+        with pytest.raises(FloatingPointError):
+            exponentials(np.array([-800.0]), factor=2.0)
+        assert_array_equal(wrapped(np.array([-800.0, 0.0]), factor=2.0), [0.0, 2.0])

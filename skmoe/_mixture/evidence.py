@@ -43,9 +43,9 @@ from skmoe._numerics.typing import TINY, Array
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
 
-# Penalties have settled if none has changed by more than this factor, or if the log evidence changes
-# by less than the tolerance of EM; the second factor is that after EM has converged. The log
-# evidence can fall where the parameters of EM are far from their maximum.
+# Penalties have settled if none has changed by more than this factor, or if the log evidence has
+# changed by less than the tolerance of EM; the second factor is that after EM has converged. The
+# log evidence can fall where the parameters of EM are far from their maximum.
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
 

@@ -1,0 +1,87 @@
+"""Components of the experts: rows that are joined, chosen and left out, alone and nested."""
+
+import numpy as np
+from numpy.testing import assert_array_equal
+from test_distribution_families import FAMILIES, LEVELS, N_ROWS, components
+
+from skmoe.distributions import concatenate_components, concatenate_rows
+from skmoe.distributions._nested import NestedComponents, flatten_components
+from skmoe.distributions._rows import map_rows, mixture_weights
+
+FIRST, LAST = slice(None, 2), slice(2, None)
+
+
+def of_rows(part, rows):
+    """Components of chosen rows, field by field."""
+    fields = zip(part._fields, part, strict=True)
+    return type(part)(*(v if name == "values" else v[..., rows] for name, v in fields))
+
+
+def assert_same(found, wanted):
+    assert type(found) is type(wanted)
+    for field, value in zip(found, wanted, strict=True):
+        assert_array_equal(field, value)
+
+
+def nested(n_rows=N_ROWS):
+    parts = tuple(components(name, 2, 2, n_rows=n_rows) for name in ("ordinal", "normal"))
+    gate = np.random.default_rng(3).dirichlet(np.ones(2), size=n_rows).T
+    return NestedComponents(gate, parts)
+
+
+def test_blocks_of_rows_are_joined_and_chosen_field_by_field():
+    for name in FAMILIES:
+        whole = components(name, n_components=2, n_outputs=2)
+        blocks = [of_rows(whole, FIRST), of_rows(whole, LAST)]
+        assert_same(concatenate_rows(blocks), whole)
+        assert_same(concatenate_components(blocks), whole)
+        assert_same(map_rows(whole, lambda values: values[..., FIRST]), blocks[0])
+    whole = nested()
+    blocks = [
+        NestedComponents(
+            whole.gate_prob[:, rows], tuple(of_rows(part, rows) for part in whole.parts)
+        )
+        for rows in (FIRST, LAST)
+    ]
+    joined = concatenate_components(blocks)
+    assert_array_equal(joined.gate_prob, whole.gate_prob)
+    for found, wanted in zip(joined.parts, whole.parts, strict=True):
+        assert_same(found, wanted)
+
+
+def test_rows_that_are_left_out_have_no_weight_in_nested_components():
+    rows, others = np.array([6, 0, 3, 4, 2]), [1, 5]
+    whole = nested()
+    moved = whole.expand(rows, 7)
+    assert_array_equal(moved.gate_prob[:, rows], whole.gate_prob)
+    assert_array_equal(moved.gate_prob[:, others], 0.0)
+    for found, wanted in zip(moved.parts, whole.parts, strict=True):
+        assert_same(found, wanted.expand(rows, 7))
+        assert_array_equal(found.weight[:, others], 0.0)
+
+
+def test_nested_components_are_those_of_their_parts():
+    """Beside components that are not nested, and in the order of the experts."""
+    alone, whole = components("gamma", 2, 2), nested()
+    gate = np.random.default_rng(4).dirichlet(np.ones(3), size=N_ROWS).T
+    flat, probs = flatten_components([alone, whole, alone], gate)
+    assert [id(part) for part in flat] == [id(p) for p in (alone, *whole.parts, alone)]
+    shares = [gate[0], *(gate[1] * share for share in whole.gate_prob), gate[2]]
+    assert_array_equal(probs, shares)
+    flat, probs = flatten_components([alone, alone], gate[:2])
+    assert [id(part) for part in flat] == [id(alone)] * 2
+    assert_array_equal(probs, gate[:2])
+
+
+def test_weights_of_a_mixture_are_products_with_those_of_the_gate():
+    gate = np.random.default_rng(5).dirichlet(np.ones(2), size=N_ROWS).T
+    parts = [components("normal", 2), components("uniform", 3)]
+    found = mixture_weights([part.weight for part in parts], gate)
+    for i in range(N_ROWS):
+        wanted = [gate[k, i] * w for k, part in enumerate(parts) for w in part.weight[:, i]]
+        assert_array_equal(found[i], wanted)
+
+
+def test_ordered_values_are_the_same_for_all_rows():
+    part = components("ordinal", n_components=2)
+    assert_array_equal(part.expand(np.arange(N_ROWS) + 1, N_ROWS + 2).values, LEVELS)

@@ -1,0 +1,126 @@
+"""What gates, families and named estimators are by themselves, without a fit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe._data.scaling import Standardization
+from skmoe.experts import EXPERTS
+from skmoe.experts._estimator_params import rows_to_fit
+from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.families import Uniform
+from skmoe.gates import GATES, ConstantGate, SoftmaxGate
+from skmoe.gates._averaged import AveragedGate, AverageParams
+from skmoe.gates._constant import ConstantParams
+from skmoe.gates._softmax import SoftmaxParams
+from skmoe.protocols import SupportsReordering, SupportsStreaming, has_capability
+
+RNG = np.random.default_rng(0)
+DESIGN = np.column_stack([RNG.normal(size=(6, 2)), np.ones(6)])
+
+
+# --- gates ----------------------------------------------------------------------------------------
+
+
+def test_gates_begin_with_equal_probabilities():
+    for name, kind in GATES.items():
+        gate = kind()
+        for n_experts in (1, 2, 5):
+            params = gate.init_params(n_experts, 3)
+            prob = np.exp(gate.log_prob(params, DESIGN))
+            assert_allclose(prob, np.full((n_experts, 6), 1.0 / n_experts), err_msg=name)
+            # Coefficients are those of the logits, or log probabilities of all rows.
+            coef = gate.coefficients(params, 3)
+            assert coef.shape == (n_experts, 3)
+            assert_array_equal(coef[:, :-1], 0.0)
+            if not gate.depends_on_features:
+                assert_allclose(np.exp(coef[:, -1]).sum(), 1.0)
+
+
+def test_parts_that_stream_store_square_matrices_of_their_coordinates():
+    """Those of a constant gate are none, and the bound of their number is none."""
+    assert ConstantGate().streaming_size(3, 4) == (0, 0)
+    for n_experts in (1, 2, 5):
+        for n_columns in (1, 4):
+            gate = SoftmaxGate()
+            size, most = gate.streaming_size(n_experts, n_columns)
+            params = gate.init_params(n_experts, n_columns)
+            assert size == len(gate.penalty_hessian(params, n_columns))
+            assert size < most
+    for name, kind in EXPERTS["linear"].items():
+        experts = kind()
+        size, most = experts.streaming_size(3, 4)
+        assert size == 4
+        assert size < most
+        assert has_capability(experts, SupportsStreaming), name
+
+
+def test_gates_of_averages_reorder_within_each_start():
+    """Also where the starts have different parameters."""
+    gate = AveragedGate(SoftmaxGate(), None)
+    starts = tuple(SoftmaxParams(RNG.normal(size=(3, 3))) for _ in range(2))
+    params = AverageParams(starts)
+    order = np.array([2, 0, 1, 4, 3, 5])
+    moved = gate.reorder(params, order)
+    assert_allclose(gate.log_prob(moved, DESIGN), gate.log_prob(params, DESIGN)[order])
+    assert gate.n_starts(params) == len(gate.single_gates(params)) == 2
+    assert gate.n_parameters(params) == 2 * SoftmaxGate().n_parameters(starts[0])
+    assert_array_equal(gate.coefficients(params, 3), np.concatenate([s.coef for s in starts]))
+    constant = AveragedGate(ConstantGate(), None)
+    priors = AverageParams(tuple(ConstantParams(np.log(p)) for p in ([0.2, 0.8], [0.7, 0.3])))
+    coef = constant.coefficients(priors, 3)
+    assert_array_equal(coef[:, :-1], 0.0)
+    assert_allclose(np.exp(coef[:, -1]), [0.1, 0.4, 0.35, 0.15])
+    assert has_capability(gate, SupportsReordering)
+
+
+# --- named estimators -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_trees_split_missing_numbers_beside_many_categories(task):
+    """A sparse table, as of many indicators, could have no missing values."""
+    rng = np.random.default_rng(0)
+    kinds = [f"kind {i % 15}" for i in range(60)]
+    X = pd.DataFrame({"kind": kinds, "number": np.where(rng.uniform(size=60) < 0.3, np.nan, 1.0)})
+    y = np.isnan(X["number"]).to_numpy().astype(int)
+    (tree,) = resolve_estimators(["tree"], task, 1.0, X, [0])
+    assert_array_equal(tree.fit(X, y).predict(X), y)
+    assert isinstance(tree[:-1].transform(X), np.ndarray)
+
+
+# --- families -------------------------------------------------------------------------------------
+
+
+def test_equations_of_a_range_name_its_ends_if_there_is_one_output():
+    assert Uniform().equation("y", "x") == "y is uniform over its range"
+    assert Uniform((0.0,), (2.5,)).equation("y", "x") == "y is uniform from 0 to 2.5"
+    both = Uniform((0.0, 1.0), (2.5, 3.0)).equation("y", "x")
+    assert both == "y is uniform over its range"
+
+
+def test_a_range_without_width_has_a_density_all_the_same():
+    """That of a range of width one from its only value on."""
+    y = np.full((1, 5), 3.0)
+    family = Uniform().fitted_to(y, np.ones(5), Standardization(np.zeros(1), np.ones(1)))
+    assert_array_equal(family.log_prob(y, np.zeros((1, 5)), ()), 0.0)
+    assert_array_equal(family.in_support(np.array([[2.9, 3.0, 4.0, 4.1]])), [[0, 1, 1, 0]])
+    assert_array_equal(family.mean(np.zeros((1, 2)), ()), 3.5)
+    part = family.components(np.zeros((1, 2)), ())
+    assert_array_equal([part.low, part.high], np.broadcast_to([[[[3.0]]], [[[4.0]]]], (2, 1, 1, 2)))
+
+
+# --- rows of estimators ---------------------------------------------------------------------------
+
+
+def test_rows_without_weight_are_not_among_those_of_an_expert():
+    resp = np.full((2, 40), 0.5)
+    resp[:, ::4] = 0.0
+    resp[0, 1::4] = 1e-9  # next to nothing
+    rows = np.arange(39)
+    assert_array_equal(rows_to_fit(rows, resp, 1), np.flatnonzero(np.arange(39) % 4))
+    # Too few are left of the other expert.
+    assert_array_equal(rows_to_fit(rows, resp, 0), rows)
+    resp[0, 3::4] = 0.5
+    assert_array_equal(rows_to_fit(np.arange(40), resp, 0), np.flatnonzero(np.arange(40) % 4 >= 2))

@@ -4,7 +4,14 @@ import numpy as np
 from numpy.testing import assert_array_equal
 from test_distribution_families import FAMILIES, LEVELS, N_ROWS, components
 
-from skmoe.distributions import concatenate_components, concatenate_rows
+from skmoe.distributions import (
+    CountMixtureDistribution,
+    GeneralMixtureDistribution,
+    MixtureDistribution,
+    concatenate_components,
+    concatenate_rows,
+    predictive_distribution,
+)
 from skmoe.distributions._nested import NestedComponents, flatten_components
 from skmoe.distributions._rows import map_rows, mixture_weights
 
@@ -85,3 +92,27 @@ def test_weights_of_a_mixture_are_products_with_those_of_the_gate():
 def test_ordered_values_are_the_same_for_all_rows():
     part = components("ordinal", n_components=2)
     assert_array_equal(part.expand(np.arange(N_ROWS) + 1, N_ROWS + 2).values, LEVELS)
+
+
+def test_counts_with_and_without_dispersion_keep_their_own():
+    """Also beside zeros, in any order and for several outputs."""
+    dispersed = components("negative_binomial", 2, 2)
+    others = {name: components(name, 1, 2) for name in ("poisson", "zero")}
+    gate = np.full((2, N_ROWS), 0.5)
+    for name, other in others.items():
+        for parts in ([dispersed, other], [other, dispersed]):
+            dist = predictive_distribution(parts, gate, False)
+            assert type(dist) is CountMixtureDistribution
+            zeros = np.zeros((1, 2, N_ROWS))
+            wanted = [p.dispersion if p is dispersed else zeros for p in parts]
+            assert_array_equal(dist.dispersions, np.concatenate(wanted).transpose(2, 0, 1))
+            means = [p.value if hasattr(p, "value") else p.mean for p in parts]
+            assert_array_equal(dist.means, np.concatenate(means).transpose(2, 0, 1))
+        assert predictive_distribution([other, other], gate, False).dispersions is None, name
+    point = others["zero"]._replace(value=np.ones((1, 2, N_ROWS)))
+    for part, kind in ((point, GeneralMixtureDistribution), (dispersed, CountMixtureDistribution)):
+        assert type(predictive_distribution([part, dispersed], gate, False)) is kind
+    normal = components("normal", 1, 2)
+    assert type(predictive_distribution([normal, normal], gate, False)) is MixtureDistribution
+    general = predictive_distribution([normal, dispersed], gate, False)
+    assert type(general) is GeneralMixtureDistribution

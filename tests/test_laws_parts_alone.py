@@ -124,3 +124,32 @@ def test_rows_without_weight_are_not_among_those_of_an_expert():
     assert_array_equal(rows_to_fit(rows, resp, 0), rows)
     resp[0, 3::4] = 0.5
     assert_array_equal(rows_to_fit(np.arange(40), resp, 0), np.flatnonzero(np.arange(40) % 4 >= 2))
+
+
+def test_averages_reorder_their_experts_if_the_gate_of_a_start_does():
+    class Bare:
+        """A gate without any of the methods that are optional."""
+
+    bare = AveragedGate(Bare(), None)
+    assert "its gate has no method reorder" in bare.limitation(SupportsReordering)
+    assert not has_capability(bare, SupportsReordering)
+    for capability in (SupportsStreaming, SupportsReordering):
+        assert AveragedGate(SoftmaxGate(), None).limitation(capability) == ""
+    assert bare.limitation(SupportsStreaming) == ""
+
+
+def test_the_penalty_of_a_gate_is_the_one_that_is_given_or_one():
+    for alpha in (0.0, 0.25, 7.0):
+        gate = SoftmaxGate(alpha)
+        assert gate.slope_alpha == gate.penalties["alpha"] == alpha
+        assert not gate.has_open_penalty
+    assert SoftmaxGate().slope_alpha == SoftmaxGate().penalties["alpha"] == 1.0
+    assert SoftmaxGate().has_open_penalty
+    # Half of it times the squared slopes is the penalty, of which intercepts have none.
+    coef = RNG.normal(size=(3, 4))
+    coef -= coef.mean(axis=0)
+    penalty = SoftmaxGate(7.0).penalty(SoftmaxParams(coef))
+    assert_allclose(penalty, 3.5 * np.square(coef[:, :-1]).sum())
+    assert_array_equal(
+        np.diag(SoftmaxGate(7.0).penalty_hessian(SoftmaxParams(coef), 4)), [7.0, 7.0, 7.0, 0.0] * 2
+    )

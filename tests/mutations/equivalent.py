@@ -431,10 +431,22 @@ EQUIVALENT = [
         "a wider bracket has the same quantile",
     ),
     (
+        "distributions/_general_searches.py",
+        "low, high = low - width, high + width",
+        ("+", "-"),
+        "an end on the wrong side of the quantile is moved until it is on the right one",
+    ),
+    (
         "distributions/_negative_binomial.py",
         "return (1.0 + x) * np.log1p(x) - x",
         ("+",),
         "what this adds to the two rates of a probability has the sum zero",
+    ),
+    (
+        "distributions/_nested.py",
+        "np.concatenate([block.gate_prob for block in blocks], axis=-1)",
+        ("",),
+        "probabilities of the parts have two axes, of which the second one is the last one",
     ),
     (
         "distributions/_normal.py",
@@ -449,6 +461,12 @@ EQUIVALENT = [
         "the normal distribution is symmetric",
     ),
     (
+        "distributions/_ordinal.py",
+        "sum(v * p for v, p in zip(values, probabilities, strict=True))",
+        ("probabilities, values",),
+        "a product of two is the same in either order",
+    ),
+    (
         "distributions/_poisson.py",
         "int(np.max(last - first)) + 1)",
         ("+",),
@@ -459,6 +477,12 @@ EQUIVALENT = [
         "near = stirling & (np.abs(mean - series) < 0.5 * series)",
         ("<=",),
         "both forms of the probability are the same",
+    ),
+    (
+        "distributions/_rows.py",
+        "for share, weight in zip(gate_prob, weights, strict=True)]",
+        ("weights, gate_prob",),
+        "a product of two is the same in either order",
     ),
     (
         "distributions/_student_t.py",
@@ -491,10 +515,34 @@ EQUIVALENT = [
         "both are next to nothing",
     ),
     (
+        "experts/_estimator_params.py",
+        "if params.waits is not None and params.last_resp is not None:",
+        ("or",),
+        "both are there, or none of them",
+    ),
+    (
+        "experts/_estimator_params.py",
+        "have_settled = last_change <= SETTLED_FRACTION * change.sum()",
+        ("<",),
+        "no change is exactly the bound, and experts without any change are not refitted",
+    ),
+    (
+        "experts/_estimator_params.py",
+        "changed &= ~params.waits | (have_settled & (change > REFIT_TOL_OF_WAITING * mass))",
+        (">=",),
+        "no change is exactly the bound, and experts without any change are not refitted",
+    ),
+    (
         "experts/_generalized_linear/_densities.py",
         "if np.isfinite(family.max_predictor):",
         ("True",),
         "an infinite bound bounds nothing",
+    ),
+    (
+        "experts/_generalized_linear/_densities.py",
+        "median = np.median(y, axis=-1, keepdims=True)",
+        ("",),
+        "outputs have two axes, of which the second one is the last one",
     ),
     (
         "experts/_generalized_linear/_em_steps.py",
@@ -591,6 +639,12 @@ EQUIVALENT = [
         "return logs if possible.all() else np.where(possible, logs, -np.inf)",
         ("False",),
         "where all values are possible none is replaced",
+    ),
+    (
+        "gates/_softmax.py",
+        "return factorize_softmax_hessian(hessian, helmert_contrasts(hessian.shape[0]), ridge)",
+        ("1",),
+        "the first two axes of the Hessian are the experts",
     ),
     (
         "inspection/_checks.py",

@@ -1,8 +1,8 @@
 """Components of the experts: rows that are joined, chosen and left out, alone and nested."""
 
 import numpy as np
-from numpy.testing import assert_array_equal
-from test_distribution_families import FAMILIES, LEVELS, N_ROWS, components
+from numpy.testing import assert_allclose, assert_array_equal
+from test_distribution_families import FAMILIES, LEVELS, N_ROWS, OF_SCIPY, components
 
 from skmoe.distributions import (
     CountMixtureDistribution,
@@ -109,10 +109,63 @@ def test_counts_with_and_without_dispersion_keep_their_own():
             means = [p.value if hasattr(p, "value") else p.mean for p in parts]
             assert_array_equal(dist.means, np.concatenate(means).transpose(2, 0, 1))
         assert predictive_distribution([other, other], gate, False).dispersions is None, name
-    point = others["zero"]._replace(value=np.ones((1, 2, N_ROWS)))
-    for part, kind in ((point, GeneralMixtureDistribution), (dispersed, CountMixtureDistribution)):
-        assert type(predictive_distribution([part, dispersed], gate, False)) is kind
+    for ones in (slice(None), slice(2), slice(1)):  # one in any row is no count of zero
+        value = np.zeros((1, 2, N_ROWS))
+        value[..., ones] = 1.0
+        point = others["zero"]._replace(value=value)
+        dist = predictive_distribution([point, dispersed], gate, False)
+        assert type(dist) is GeneralMixtureDistribution
     normal = components("normal", 1, 2)
     assert type(predictive_distribution([normal, normal], gate, False)) is MixtureDistribution
     general = predictive_distribution([normal, dispersed], gate, False)
     assert type(general) is GeneralMixtureDistribution
+
+
+# --- functions of families ------------------------------------------------------------------------
+
+
+def test_functions_of_families_are_those_of_scipy():
+    for name in OF_SCIPY:
+        family, parameters = components(name, 3, 2).block()
+        values = components(name, 3, 2)[1:]
+        other = FAMILIES[name][2](*(v.transpose(2, 0, 1) for v in values))
+        assert_allclose(family.mean(*parameters), other.mean(), rtol=1e-12, err_msg=name)
+        assert_allclose(family.variance(*parameters), other.var(), rtol=1e-12, err_msg=name)
+        density = other.logpmf if family.counts else other.logpdf
+        for q in (0.003, 0.2, 0.5):
+            for y in (other.ppf(q), other.isf(q)):
+                assert_allclose(family.log_pdf(y, *parameters), density(y), rtol=1e-9, atol=1e-12)
+                assert_allclose(family.cdf(y, *parameters), other.cdf(y), rtol=1e-9)
+                assert_allclose(family.sf(y, *parameters), other.sf(y), rtol=1e-9)
+                assert_allclose(family.log_cdf(y, *parameters), other.logcdf(y), rtol=1e-8)
+                assert_allclose(family.log_sf(y, *parameters), other.logsf(y), rtol=1e-8)
+                assert_array_equal(
+                    family.cdf(family.left(y), *parameters),
+                    family.cdf(y - 0.5 if family.counts else y, *parameters),
+                )
+            if not family.counts:
+                assert_allclose(family.quantile(q, *parameters), other.ppf(q), rtol=1e-9)
+                assert_allclose(family.upper_quantile(q, *parameters), other.isf(q), rtol=1e-9)
+
+
+def test_modes_of_families_are_higher_than_what_is_beside_them():
+    for name in OF_SCIPY:
+        family, parameters = components(name, 3, 2).block()
+        mode = family.mode(*parameters)
+        height = family.log_pdf(mode, *parameters)
+        step = 1.0 if family.counts else 1e-3
+        if name == "gamma":  # which can be infinite at zero
+            height = np.where(parameters[1] > 1.0, height, np.inf)
+        for side in (-step, step):
+            assert (family.log_pdf(mode + side, *parameters) <= height).all(), name
+
+
+def test_draws_of_families_have_their_moments():
+    for name in FAMILIES:
+        family, parameters = components(name, 2, 1, n_rows=3).block()
+        many = tuple(np.broadcast_to(v, (4000, *v.shape)) for v in parameters)
+        draws = family.draw(np.random.RandomState(0), *many)
+        mean, std = family.mean(*parameters), np.sqrt(family.variance(*parameters))
+        assert (np.abs(draws.mean(axis=0) - mean) <= 0.08 * std + 1e-12).all(), name
+        assert_allclose(draws.std(axis=0), std, rtol=0.3, atol=1e-12)
+        assert draws.shape == many[0].shape

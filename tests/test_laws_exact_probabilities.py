@@ -1,0 +1,79 @@
+"""Probabilities of counts and of Student's t against numbers of forty digits."""
+
+from decimal import Decimal, localcontext
+from itertools import accumulate
+from math import comb
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_less
+
+from skmoe.distributions import _negative_binomial, _poisson, _student_t
+
+DIGITS = 40
+
+# Means and dispersions, whose binary numbers have few digits, and counts in both tails.
+MEANS = (0.0625, 0.75, 3.0, 24.5, 90.0, 400.0)
+DISPERSIONS = (0.0009765625, 0.03125, 1.0, 4.0)
+FACTORS = (0.0, 0.05, 0.3, 0.6, 0.9, 1.0, 1.1, 1.5, 2.0, 4.0)
+
+
+def counts_of(mean):
+    near = [0, 1, 2, 3, 5, 9, 15, 16, 17, 30]
+    return sorted({*near, *(int(factor * mean) for factor in FACTORS)})
+
+
+def exact_logs(mean, dispersion, counts):
+    """Log probabilities of counts, of up to them and of more than them."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        m, a = Decimal(mean), Decimal(dispersion)
+        scaled = 1 + a * m
+        mass = [(-m if not a else -scaled.ln() / a).exp()]
+        while len(mass) < counts[-1] + 2 or mass[-1] > mass[counts[-1]] * Decimal(10) ** -20:
+            k = len(mass)
+            mass.append(mass[-1] * m * (1 + a * (k - 1)) / (k * scaled))
+        below, above = list(accumulate(mass)), list(accumulate(reversed(mass)))[::-1]
+        return np.array(
+            [[float(p.ln()) for p in (mass[k], below[k], above[k + 1])] for k in counts]
+        ).T
+
+
+CASES = [(mean, None) for mean in MEANS]
+CASES += [(mean, dispersion) for mean in MEANS[:-2] for dispersion in DISPERSIONS]
+
+
+def compare(mean, dispersion):
+    module = _poisson if dispersion is None else _negative_binomial
+    parameters = [np.array(mean)] + ([] if dispersion is None else [np.array(dispersion)])
+    counts = counts_of(mean)
+    log_p, log_below, log_above = exact_logs(mean, dispersion or 0.0, counts)
+    counts = np.array(counts, dtype=float)
+    for name, logs in (("pmf", log_p), ("cdf", log_below), ("sf", log_above)):
+        found = getattr(module, f"log_{name}")(counts, *parameters)
+        # One probability can be one minus the other, down to four standard deviations.
+        round_off = np.where(logs > -20.0, 2e-16 * np.exp(-np.maximum(logs, -20.0)), 0.0)
+        allowed = 2e-14 * np.abs(logs) + 2e-13 + (round_off if name != "pmf" else 0.0)
+        assert_array_less(np.abs(found - logs), allowed)
+        if name != "pmf":
+            plain = getattr(module, name)(counts, *parameters)
+            assert_allclose(plain, np.exp(logs), rtol=1e-12, atol=4e-16)
+
+
+def test_probabilities_of_counts_have_their_digits():
+    for mean, dispersion in CASES:
+        compare(mean, dispersion)
+
+
+def test_densities_of_student_t_at_the_centre_have_their_digits():
+    """Gamma functions of half numbers are products of integers."""
+    n = np.array([1, 2, 5, 20, 45, 49, 50, 51, 60, 100, 500])
+    exact = []
+    with localcontext() as context:
+        context.prec = DIGITS
+        for value in map(int, n):
+            ratio = Decimal(value * comb(2 * value, value)) / Decimal(4) ** value
+            exact.append(float(ratio.ln() - Decimal(2 * value).ln() / 2))
+    # Differences of gamma functions lose some digits, their series none.
+    found = _student_t._log_constant(2.0 * n)
+    assert_allclose(found[n >= 50], np.array(exact)[n >= 50], rtol=0.0, atol=2e-15)
+    assert_allclose(found, exact, rtol=0.0, atol=1e-13)

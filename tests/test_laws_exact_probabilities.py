@@ -75,5 +75,36 @@ def test_densities_of_student_t_at_the_centre_have_their_digits():
             exact.append(float(ratio.ln() - Decimal(2 * value).ln() / 2))
     # Differences of gamma functions lose some digits, their series none.
     found = _student_t._log_constant(2.0 * n)
-    assert_allclose(found[n >= 50], np.array(exact)[n >= 50], rtol=0.0, atol=2e-15)
+    assert_allclose(found[n >= 50], np.array(exact)[n >= 50], rtol=0.0, atol=8e-16)
     assert_allclose(found, exact, rtol=0.0, atol=1e-13)
+
+
+def exact_tail(z, df):
+    """Log probability above z of Student's t with an even number of degrees of freedom."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        n, square = df // 2, Decimal(z) ** 2
+        ratio = df / (df + square)
+        term = Decimal(comb(2 * n, n)) / Decimal(4) ** n * ratio**n
+        total, k = Decimal(0), n
+        while term > (1 - ratio) * total * Decimal(10) ** -18:
+            total += term
+            k += 1
+            term *= ratio * (2 * k - 1) / (2 * k)
+        return float(((1 - ratio).sqrt() * total / 2).ln())
+
+
+def test_tails_of_student_t_have_their_digits():
+    """Near and far, of few and many degrees of freedom, and where probabilities are no numbers."""
+    for df in (2, 4, 98, 998, 1000, 3000):
+        z = np.array([0.25, 1.0, 2.0, 2.96875, 3.0, 3.03125, 4.0, 8.0, 40.0, 1e3, 1e6, 1e9])
+        z = z if df < 90 else z[3:]  # sums of many terms near the centre
+        logs = np.array([exact_tail(value, df) for value in z])
+        freedom = np.full(z.shape, float(df))
+        for sign in (1.0, -1.0):
+            found = _student_t._standard_sf(sign * z, freedom, logs=True)
+            exact = logs if sign > 0.0 else np.log1p(-np.exp(logs))
+            allowed = 1e-13 + 1e-14 * df * np.abs(logs) / (df + 10.0)
+            assert_array_less(np.abs(found - exact), np.where(sign > 0.0, allowed, 1e-15))
+            plain = _student_t._standard_sf(sign * z, freedom, logs=False)
+            assert_allclose(plain, np.exp(exact), rtol=5e-13, atol=1e-300)

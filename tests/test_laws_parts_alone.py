@@ -3,13 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from kinds import example
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._data.scaling import Standardization
 from skmoe.experts import EXPERTS
 from skmoe.experts._estimator_params import rows_to_fit
 from skmoe.experts._named_estimators import resolve_estimators
-from skmoe.families import Uniform
+from skmoe.experts._variance_prior import estimate_noise_variance
+from skmoe.families import FAMILIES, Uniform
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.gates._constant import ConstantParams
@@ -153,3 +155,32 @@ def test_the_penalty_of_a_gate_is_the_one_that_is_given_or_one():
     assert_array_equal(
         np.diag(SoftmaxGate(7.0).penalty_hessian(SoftmaxParams(coef), 4)), [7.0, 7.0, 7.0, 0.0] * 2
     )
+
+
+def test_the_noise_of_a_target_is_at_most_its_variance():
+    """Most predictions of unseen rows are worse than the mean where nothing relates to features."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 8)), rng.normal(size=(20, 40))
+    Y -= Y.mean(axis=1, keepdims=True)
+    Y /= Y.std(axis=1, keepdims=True)
+    found = estimate_noise_variance(X, Y, np.ones(40))
+    assert found.max() == np.median(found) == 1.0
+    assert (estimate_noise_variance(Y[:8].T, Y[:8], np.ones(40)) < 1e-3).all()
+
+
+def test_components_of_a_family_are_one_for_each_row():
+    for name in FAMILIES:
+        family = example(name)
+        for n_outputs in (1,) if name == "ordinal" else (1, 3):
+            y = np.concatenate([family.example_target(RNG, 5) for _ in range(n_outputs)])
+            unit = Standardization(np.zeros(n_outputs), np.ones(n_outputs))
+            fitted = family.fitted_to(y, np.ones(5), unit)
+            theta = [np.full((n_outputs, 1), -0.5 - i) for i in range(len(fitted.dispersions))]
+            predictor = RNG.normal(size=(n_outputs, 5))
+            part = fitted.components(predictor, theta)
+            assert_array_equal(part.weight, np.ones((1, 5)), err_msg=name)
+            for field, values in zip(part._fields[1:], part[1:], strict=True):
+                if field != "values":
+                    assert values.shape[0] == 1
+                    assert values.shape[-1] == 5
+                    assert values.shape[1] == n_outputs

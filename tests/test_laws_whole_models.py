@@ -8,6 +8,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._data.rows import RawFeatures
 from skmoe.distributions import MixtureDistribution
@@ -64,7 +65,8 @@ def whole(estimators, kind=WholeModels, **options):
 def out_of_fold(model, y, weight):
     found = np.empty(N_ROWS)
     for j in range(3):
-        train, test = FOLD != j, FOLD == j
+        test = j == FOLD
+        train = ~test
         found[test] = model.fit(X[train], y[train], sample_weight=weight[train]).predict(X[test])
     return found
 
@@ -145,3 +147,20 @@ def test_negative_means_are_valid_of_models_with_a_density_only():
     assert_array_equal(experts._valid_means(0, means, None), means)
     with pytest.raises(ValueError, match="means that are not negative"):
         experts._valid_means(1, means, None)
+
+
+@pytest.mark.parametrize("name", ["gamma", "poisson", "lognormal", "student_t"])
+def test_models_that_are_not_fitted_yet_have_finite_densities(name):
+    """The dispersions are those of greatest likelihood for the predictions of all models."""
+    y = np.round(np.exp(0.3 * Y)) + 1.0
+    options = {"variance_floor": (1e-6,), "noise_variance": (SCALE,), "dispersion_prior": PRIOR}
+    family = MeanFamily(example(name)).fitted_to(y, WEIGHT, options | {"shared_dispersion": False})
+    trees = [DecisionTreeRegressor(max_depth=depth) for depth in (1, 2)]
+    experts = whole(trees, WholeFamilyModels, mean_family=family)
+    observer = Observer()
+    params = experts.fit_models(FEATURES, y, WEIGHT, observer)
+    assert all(np.isfinite(call[3].log_variance).all() for call in observer.calls[1::2])
+    resp = np.broadcast_to(WEIGHT, (2, N_ROWS))
+    start = family.initial(2)
+    best = family.maximise(params.oof_predictions, y, resp, start)
+    assert_allclose(params.log_variance, best)

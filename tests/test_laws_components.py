@@ -1,6 +1,7 @@
 """Components of the experts: rows that are joined, chosen and left out, alone and nested."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from test_distribution_families import FAMILIES, LEVELS, N_ROWS, OF_SCIPY, components
 
@@ -169,3 +170,29 @@ def test_draws_of_families_have_their_moments():
         assert (np.abs(draws.mean(axis=0) - mean) <= 0.08 * std + 1e-12).all(), name
         assert_allclose(draws.std(axis=0), std, rtol=0.3, atol=1e-12)
         assert draws.shape == many[0].shape
+
+
+def test_small_values_of_positive_families_have_their_log_probabilities():
+    near = {"rtol": 1e-7, "atol": 1e-15}
+    for name in ("gamma", "lognormal"):
+        family, parameters = components(name, 3, 2).block()
+        other = FAMILIES[name][2](*(v.transpose(2, 0, 1) for v in components(name, 3, 2)[1:]))
+        for y in (1e-3, 0.05, 0.3, 0.9, 1.0, 1.7):
+            assert_allclose(family.log_cdf(np.array(y), *parameters), other.logcdf(y), **near)
+            assert_allclose(family.log_sf(np.array(y), *parameters), other.logsf(y), **near)
+        for y in (-1.0, 0.0):
+            for method, limit in (("log_pdf", -np.inf), ("log_cdf", -np.inf), ("log_sf", 0.0)):
+                if method == "log_pdf" and name == "gamma" and y == 0.0:
+                    continue  # the density of a gamma at zero can be anything
+                assert_array_equal(getattr(family, method)(np.array(y), *parameters), limit)
+
+
+# --- mixtures -------------------------------------------------------------------------------------
+
+
+def test_each_part_must_have_the_rows_of_the_gate():
+    part, gate = components("gamma"), np.full((2, N_ROWS), 0.5)
+    for wrong in (components("normal", n_rows=N_ROWS + 1), part._replace(weight=part.weight[0])):
+        for parts in ([part, wrong], [wrong, part]):
+            with pytest.raises(ValueError, match="weights of components must have shape"):
+                GeneralMixtureDistribution(parts, gate)

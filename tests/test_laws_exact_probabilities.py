@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_less
+from scipy.stats import norm
 
 from skmoe.distributions import _negative_binomial, _poisson, _student_t
 
@@ -108,3 +109,12 @@ def test_tails_of_student_t_have_their_digits():
             assert_array_less(np.abs(found - exact), np.where(sign > 0.0, allowed, 1e-15))
             plain = _student_t._standard_sf(sign * z, freedom, logs=False)
             assert_allclose(plain, np.exp(exact), rtol=5e-13, atol=1e-300)
+
+
+def test_tails_of_very_many_degrees_of_freedom_are_those_of_a_normal_and_a_first_correction():
+    """What is left out is of the order of the squared inverse of the degrees of freedom."""
+    z = np.array([2.5, 3.5, 5.0, 8.0])
+    for df in (1e10, 1e12):
+        correction = np.exp(norm.logpdf(z) - norm.logsf(z)) * (z**3 + z) / (4.0 * df)
+        found = _student_t._standard_sf(z, np.full(4, df), logs=True)
+        assert_allclose(found - norm.logsf(z), np.log1p(correction), rtol=0.0, atol=1e-13)

@@ -7,11 +7,12 @@ from kinds import example
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._data.scaling import Standardization
-from skmoe.experts import EXPERTS
+from skmoe.experts import EXPERTS, GeneralizedLinearExperts, LogisticExperts
 from skmoe.experts._estimator_params import rows_to_fit
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.experts._variance_prior import estimate_noise_variance
 from skmoe.families import FAMILIES, Uniform
+from skmoe.families._base import sums_of_derivatives
 from skmoe.gates import GATES, ConstantGate, SoftmaxGate
 from skmoe.gates._averaged import AveragedGate, AverageParams
 from skmoe.gates._constant import ConstantParams
@@ -184,3 +185,100 @@ def test_components_of_a_family_are_one_for_each_row():
                     assert values.shape[0] == 1
                     assert values.shape[-1] == 5
                     assert values.shape[1] == n_outputs
+
+
+def fitted_example(name, n_rows=6):
+    """A family with what it takes from its example, the example, and predictors and dispersions."""
+    family, rng = example(name), np.random.default_rng(3)
+    y = family.example_target(rng, n_rows)
+    fitted = family.fitted_to(y, np.ones(n_rows), Standardization(np.zeros(1), np.ones(1)))
+    theta = [np.full((1, 1), -0.5 - 0.3 * i) for i in range(len(fitted.dispersions))]
+    return fitted, y, rng.normal(size=(1, n_rows)), theta
+
+
+def test_examples_of_targets_are_possible():
+    for name in FAMILIES:
+        family, y, predictor, theta = fitted_example(name, 40)
+        assert y.shape == (1, 40)
+        assert example(name).in_support(y).all(), name
+        assert family.in_support(y).all(), name
+        assert np.isfinite(family.log_prob(y, predictor, theta)).all()
+    for kind in (LogisticExperts, GeneralizedLinearExperts):
+        target = kind.example_target(np.random.default_rng(0), 200)
+        if kind is LogisticExperts:
+            assert set(target) == {0, 1}
+        else:
+            assert kind().in_support(target).all()
+
+
+def test_derivatives_of_families_are_differences():
+    """Of means and log densities; none without a linear predictor."""
+    step = 1e-5
+    for name in FAMILIES:
+        family, y, predictor, theta = fitted_example(name)
+        scale = np.exp(-theta[0]) if family.has_scale else 1.0
+        up, down = predictor + step, predictor - step
+        slope = (family.mean(up, theta) - family.mean(down, theta)) / (2.0 * step)
+        found = family.mean_derivative(predictor, theta)
+        assert_allclose(found, slope, rtol=1e-6, atol=1e-9, err_msg=name)
+        slope = family.log_prob(y, up, theta) - family.log_prob(y, down, theta)
+        score = scale * family.predictor_score(y, predictor, theta)
+        assert_allclose(score, slope / (2.0 * step), rtol=1e-6, atol=1e-8, err_msg=name)
+        information = family.predictor_information(predictor, theta)
+        assert information.shape == predictor.shape
+        if not family.link:
+            assert_array_equal([score, information], 0.0)
+            assert_array_equal(found, 0.0)
+        else:
+            assert (information > 0.0).all()
+
+
+def test_logistic_experts_begin_with_coefficients_of_zero():
+    for n_classes in (2, 3):
+        params = LogisticExperts(n_classes=n_classes).init_params(2, 3)
+        assert_array_equal(params.coef, np.zeros((2, n_classes, 3)))
+
+
+def test_second_derivatives_of_families_are_symmetric_and_differences():
+    for name in FAMILIES:
+        family, y, predictor, theta = fitted_example(name)
+        hessian = family.hessian(y, predictor, theta)
+        assert hessian.shape == (1 + len(theta), 1 + len(theta), 1, 6)
+        assert_array_equal(hessian, np.swapaxes(hessian, 0, 1))
+        for i in range(1 + len(theta)):
+            sides = []
+            for step in (1e-4, -1e-4):
+                moved = [predictor, *theta]
+                moved[i] = moved[i] + step
+                sides.append(family.gradient(y, moved[0], moved[1:]))
+            slope = (sides[0] - sides[1]) / 2e-4
+            assert_allclose(hessian[i], slope, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_sums_of_derivatives_are_those_of_each_row():
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(size=(3, 1, 7))
+    for n_dispersions in (0, 1, 2):
+        first = [rng.normal(size=(3, 2, 7)) for _ in range(n_dispersions)]
+        second = [[rng.normal(size=(3, 2, 7)) for _ in first] for _ in first]
+        gradient, hessian = sums_of_derivatives(first, second, weight)
+        leading = (3, 2) if n_dispersions else (3, 1)
+        assert gradient.shape == (*leading, n_dispersions)
+        assert hessian.shape == (*leading, n_dispersions, n_dispersions)
+        for i in range(n_dispersions):
+            assert_allclose(gradient[..., i], (weight * first[i]).sum(axis=-1))
+            for j in range(n_dispersions):
+                wanted = (weight * second[min(i, j)][max(i, j)]).sum(axis=-1)
+                assert_allclose(hessian[..., i, j], wanted)
+
+
+def test_equations_of_families_are_those_of_their_links():
+    texts = {"identity": "y = x", "log": "expected y = exp(x)"}
+    own = {"lognormal", "zero", "uniform", "ordinal"}
+    for name, kind in FAMILIES.items():
+        if name not in own:
+            assert kind().equation("y", "x") == texts[kind.link], name
+    assert FAMILIES["lognormal"]().equation("y", "x") == "median y = exp(x)"
+    assert FAMILIES["zero"]().equation("y", "x") == "y = 0"
+    assert example("ordinal").equation("y", "x") == "log odds of y > 1 = x"
+    assert FAMILIES["ordinal"]().equation("y", "x") == "log odds of y > the first value = x"

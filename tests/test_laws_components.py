@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_distribution_families import FAMILIES, LEVELS, N_ROWS, OF_SCIPY, components
+from test_distribution_families import FAMILIES, LEVELS, N_ROWS, OF_SCIPY, components, mixture
 
 from skmoe.distributions import (
     CountMixtureDistribution,
@@ -13,6 +13,7 @@ from skmoe.distributions import (
     concatenate_rows,
     predictive_distribution,
 )
+from skmoe.distributions._diversity import integrated_variance
 from skmoe.distributions._nested import NestedComponents, flatten_components
 from skmoe.distributions._rows import map_rows, mixture_weights
 
@@ -196,3 +197,50 @@ def test_each_part_must_have_the_rows_of_the_gate():
         for parts in ([part, wrong], [wrong, part]):
             with pytest.raises(ValueError, match="weights of components must have shape"):
                 GeneralMixtureDistribution(parts, gate)
+
+
+def test_components_move_with_an_offset_and_with_units():
+    """Those of families that see y in its own units stay where they are."""
+    offset = np.random.default_rng(6).normal(size=(2, N_ROWS))
+    center, scale = np.array([2.0, -1.0]), np.array([0.5, 4.0])
+    y = np.array(1.0)
+    for name in FAMILIES:
+        part = components(name, 3, 2)
+        by_offset, family = part.shift(offset), part.block().family
+        in_units = part.rescale(center, scale)
+        assert_array_equal(by_offset.weight, part.weight)
+        assert_array_equal(in_units.weight, part.weight)
+        moves = name in ("normal", "student_t", "uniform")
+        shift = offset.T[:, None] if moves else 0.0
+        if name != "ordinal":
+            found = family.cdf(y + shift, *by_offset.block()[1])
+            assert_allclose(found, family.cdf(y, *part.block()[1]), rtol=1e-9, err_msg=name)
+            assert_same(part.shift(0.0), part)
+        if moves or name in ("point_mass", "zero"):
+            found = family.cdf(center + scale * (y + 1e-3), *in_units.block()[1])
+            wanted = family.cdf(y + 1e-3, *part.block()[1])
+        else:
+            found, wanted = in_units.block()[1][0], part.block()[1][0]
+        assert_allclose(found, wanted, rtol=1e-9, err_msg=name)
+
+
+def test_integrals_of_the_variance_between_components_are_those_of_a_fine_grid():
+    for names in (
+        ("poisson", "normal"),
+        ("negative_binomial", "zero"),
+        ("uniform", "uniform", "point_mass"),
+        ("ordinal", "student_t"),
+        ("zero", "gamma", "lognormal"),
+        ("poisson",),
+    ):
+        dist = mixture(names, n_rows=2)
+        parts = dist._flat_components()
+        points = np.linspace(-40.0, 120.0, 16_001)[:, None]
+        values = [family.cdf(points, *parameters) for family, _, parameters in parts]
+        total = sum(part.weight * value for part, value in zip(parts, values, strict=True))
+        spread = sum(
+            part.weight * np.square(value - total)
+            for part, value in zip(parts, values, strict=True)
+        )
+        wanted = spread.sum(axis=0) * (points[1, 0] - points[0, 0])
+        assert_allclose(integrated_variance(parts), wanted, rtol=5e-3, atol=1e-12)

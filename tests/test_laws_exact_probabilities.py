@@ -6,7 +6,8 @@ from math import comb
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_less
-from scipy.stats import norm
+from scipy.special import stdtrit
+from scipy.stats import norm, t
 
 from skmoe.distributions import _negative_binomial, _poisson, _student_t
 
@@ -118,3 +119,48 @@ def test_tails_of_very_many_degrees_of_freedom_are_those_of_a_normal_and_a_first
         correction = np.exp(norm.logpdf(z) - norm.logsf(z)) * (z**3 + z) / (4.0 * df)
         found = _student_t._standard_sf(z, np.full(4, df), logs=True)
         assert_allclose(found - norm.logsf(z), np.log1p(correction), rtol=0.0, atol=1e-13)
+
+
+def test_quantiles_of_student_t_far_in_the_tails_are_powers():
+    """Searches begin at them, also where a special function of SciPy has none."""
+    for df in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 10.0, 30.0):
+        for q in (1e-300, 1e-200, 1e-100, 1e-20):
+            mean, scale = np.array(3.0), np.array(2.0)
+            # Those of SciPy are rough so far out, or infinite.
+            rtol = 0.02 if np.isfinite(stdtrit(df, q)) else 1e-6
+            for quantile, tail in (
+                (_student_t.STUDENT_T.quantile, _student_t.STUDENT_T.log_cdf),
+                (_student_t.STUDENT_T.upper_quantile, _student_t.STUDENT_T.log_sf),
+            ):
+                found = quantile(q, mean, scale, np.array(df))
+                assert_allclose(tail(found, mean, scale, np.array(df)), np.log(q), rtol=rtol)
+
+
+def test_medians_of_student_t_are_their_centres():
+    for df in (0.1, 1.0, 3.0, 1e3, 1e9):
+        found = _student_t.STUDENT_T.quantile(0.5, np.array(3.0), np.array(2.0), np.array(df))
+        assert_allclose(found, 3.0, rtol=0.0, atol=1e-11)
+
+
+def test_scores_of_student_t_are_integrals_near_and_far_from_one_degree_of_freedom():
+    """In one array as one by one."""
+    df = np.array([0.7, 0.9, 0.95, 1.0, 1.001, 1.08, 1.2, 3.0])
+    for y in (0.0, 1.0, -3.0):
+        found = _student_t.crps(np.full(8, y), np.zeros(8), np.ones(8), df)
+        for value, freedom in zip(found, df, strict=True):
+            alone = _student_t.crps(np.array(y), np.zeros(()), np.ones(()), np.array(freedom))
+            assert_allclose(value, alone, rtol=1e-12)
+            # Equal steps of the logarithms of distances from y, up to where tails are powers.
+            steps = np.arange(-24.0, 60.0, 0.01)
+            x = np.exp(steps)
+            squares = np.square(t.sf(y + x, freedom)) + np.square(t.cdf(y - x, freedom))
+            integral = (squares * x).sum() * 0.01
+            last = squares[-1] * x[-1] / (2.0 * freedom - 1.0)
+            assert_allclose(value, integral + last, rtol=1e-7)
+    # Both sides of the interval in which scores are interpolated.
+    near = 1.0 + np.array([-0.1, 0.1]) + np.array([[-1e-9], [0.0], [1e-9]])
+    scores = _student_t.crps(np.ones((3, 2)), np.zeros((3, 2)), np.ones((3, 2)), near)
+    assert_allclose(scores[1:] / scores[0], 1.0, rtol=1e-7)
+    far = _student_t.crps(np.ones(2), np.zeros(2), np.ones(2), np.array([2.0, 5.0]))
+    for value, freedom in zip(far, (2.0, 5.0), strict=True):
+        assert value == _student_t.crps(np.ones(1), np.zeros(1), np.ones(1), np.array([freedom]))

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_distribution_families import FAMILIES, LEVELS, N_ROWS, OF_SCIPY, components, mixture
+from test_distribution_families import (
+    COUNTS,
+    FAMILIES,
+    LEVELS,
+    N_ROWS,
+    OF_SCIPY,
+    components,
+    mixture,
+)
 
 from skmoe.distributions import (
     CountMixtureDistribution,
@@ -224,23 +232,62 @@ def test_components_move_with_an_offset_and_with_units():
         assert_allclose(found, wanted, rtol=1e-9, err_msg=name)
 
 
-def test_integrals_of_the_variance_between_components_are_those_of_a_fine_grid():
+def test_integrals_of_the_variance_between_components_are_those_of_narrow_panels():
+    """Distribution functions are smooth between counts and the ends and values of the others."""
+    nodes, factors = np.polynomial.legendre.leggauss(8)
     for names in (
         ("poisson", "normal"),
         ("negative_binomial", "zero"),
+        ("poisson", "negative_binomial"),
         ("uniform", "uniform", "point_mass"),
-        ("ordinal", "student_t"),
-        ("zero", "gamma", "lognormal"),
+        ("ordinal", "normal"),
         ("poisson",),
     ):
-        dist = mixture(names, n_rows=2)
-        parts = dist._flat_components()
-        points = np.linspace(-40.0, 120.0, 16_001)[:, None]
-        values = [family.cdf(points, *parameters) for family, _, parameters in parts]
-        total = sum(part.weight * value for part, value in zip(parts, values, strict=True))
-        spread = sum(
-            part.weight * np.square(value - total)
-            for part, value in zip(parts, values, strict=True)
-        )
-        wanted = spread.sum(axis=0) * (points[1, 0] - points[0, 0])
-        assert_allclose(integrated_variance(parts), wanted, rtol=5e-3, atol=1e-12)
+        for i in range(2):
+            dist = mixture(names)[[i]]
+            parts = dist._flat_components()
+            edges = [np.arange(-60.0, 200.0, 0.25)]
+            for family, _, parameters in parts:
+                edges += [*family.atoms(*parameters), *family.bounds(*parameters)]
+            edges = np.unique(np.concatenate(edges))
+            half = 0.5 * np.diff(edges)[:, None]
+            points = (edges[:-1, None] + half * (1.0 + nodes)).reshape(-1, 1)
+            values = [family.cdf(points, *parameters) for family, _, parameters in parts]
+            weights = [part.weight for part in parts]
+            total = sum(w * value for w, value in zip(weights, values, strict=True))
+            spread = sum(
+                w * np.square(value - total) for w, value in zip(weights, values, strict=True)
+            )
+            wanted = (half * factors).ravel() @ spread
+            assert_allclose(integrated_variance(parts), wanted, rtol=1e-7, atol=1e-13)
+
+
+def test_limits_of_families_are_exact():
+    """Also of one component, which no sum of weights keeps below one."""
+    lower = {"cdf": 0.0, "sf": 1.0, "log_cdf": -np.inf, "log_sf": 0.0, "log_pdf": -np.inf}
+    upper = {"cdf": 1.0, "sf": 0.0, "log_cdf": 0.0, "log_sf": -np.inf, "log_pdf": -np.inf}
+    for name in FAMILIES:
+        family, parameters = components(name, 2, 2).block()
+        shape = parameters[0].shape
+        below = [-np.inf] + ([-1.0] if name in (*COUNTS, "gamma", "lognormal") else [])
+        for values, limits in ((below, lower), ([np.inf], upper)):
+            for value in values:
+                for method, limit in limits.items():
+                    found = getattr(family, method)(np.full(shape, value), *parameters)
+                    assert_allclose(found, limit, atol=1e-15, err_msg=f"{name} {method}")
+
+
+def test_counts_of_mean_zero_are_zero():
+    counts, zero = np.array([0.0, 1.0, 2.0, 30.0]), np.zeros(4)
+    for name, others in (("poisson", ()), ("negative_binomial", (np.full(4, 0.5),))):
+        family = components(name).block().family
+        with np.errstate(all="raise"):
+            log_p = family.log_pdf(counts, zero, *others)
+        assert_array_equal(log_p, [0.0, -np.inf, -np.inf, -np.inf])
+        assert_array_equal(family.cdf(counts, zero, *others), 1.0)
+        assert_array_equal(family.sf(counts, zero, *others), 0.0)
+        assert_array_equal(family.log_cdf(counts, zero, *others), 0.0)
+        assert_array_equal(family.log_sf(counts, zero, *others), -np.inf)
+        assert_array_equal(family.mode(zero, *others), 0.0)
+        assert_array_equal(family.crps(counts, zero, *others), counts)
+        assert_array_equal(family.draw(np.random.RandomState(0), zero, *others), 0.0)

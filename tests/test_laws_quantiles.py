@@ -4,7 +4,11 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 from test_distribution_families import MIXTURES, components, mixture
 
-from skmoe.distributions import CountMixtureDistribution, GeneralMixtureDistribution
+from skmoe.distributions import (
+    CountMixtureDistribution,
+    GeneralMixtureDistribution,
+    PointMassComponents,
+)
 from skmoe.distributions._count_families import NEGATIVE_BINOMIAL, POISSON
 from skmoe.distributions._count_searches import (
     quantile_bracket,
@@ -137,3 +141,16 @@ def test_quantiles_of_absent_components_are_no_bounds():
         for q in (0.01, 0.5, 0.8):
             assert_allclose(both.ppf(q), alone.ppf(q), rtol=1e-12)
         assert_allclose(both.mode, alone.mode, rtol=1e-9)
+
+
+def test_a_probability_that_a_lower_atom_has_exactly_is_reached_there():
+    """Whatever the order of the components."""
+    three, one = (np.full((1, 1, 1), value) for value in (3.0, 1.0))
+    weight = np.ones((1, 1))
+    for order in (1, -1):
+        parts = [PointMassComponents(weight, value) for value in (three, one)][::order]
+        for share, q in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75)):
+            gate = np.array([[1.0 - share], [share]])[::order]
+            dist = GeneralMixtureDistribution(parts, gate)
+            assert_array_equal(dist.ppf(q), 1.0)
+            assert_array_equal(dist.ppf(q + 1e-9), 3.0)

@@ -163,3 +163,31 @@ def test_scales_are_relative_to_the_target_and_have_the_rows_of_their_expert():
     scales, rows = experts.scales(params, statistics)
     assert_allclose(scales[0], np.exp(params.log_dispersion[0, :, 0]) / 3.0)
     assert_array_equal(rows, [[6.0], [0.0]])
+
+
+# --- graphs ---------------------------------------------------------------------------------------
+
+
+def test_graphs_of_experts_have_their_means():
+    """Exponentials, linear functions and constants, alone and in one list."""
+    operations = {"Exp": np.exp, "Mul": np.multiply, "Add": np.add}
+
+    def graph(name, *arguments):
+        return operations[name](*arguments)
+
+    lists = [(name,) for name in GENERALIZED if example(name).link != "logit"]
+    lists += [("gamma", "normal"), ("poisson", "zero"), ("lognormal", "uniform", "student_t")]
+    lists += [("normal", "uniform"), ("student_t", "zero", "gamma")]
+    for names in lists:
+        for n_outputs in (1, 2):
+            families = [example(name) for name in names]
+            experts = experts_of(*families, n_outputs=n_outputs)
+            params = parameters(experts, 3 if len(names) == 1 else len(names))
+            coef = params.coef.copy()
+            coef[[not experts.has_predictor(k) for k in range(len(coef))]] = 0.0
+            params = params._replace(coef=coef)
+            found = experts.to_onnx(
+                graph, params, lambda coef: np.einsum("kmd,nd->nkm", coef, DESIGN)
+            )
+            wanted = experts.mean(params, DESIGN).transpose(2, 0, 1)
+            assert_allclose(np.broadcast_to(found, wanted.shape), wanted, err_msg=str(names))

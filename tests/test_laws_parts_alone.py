@@ -282,3 +282,34 @@ def test_equations_of_families_are_those_of_their_links():
     assert FAMILIES["zero"]().equation("y", "x") == "y = 0"
     assert example("ordinal").equation("y", "x") == "log odds of y > 1 = x"
     assert FAMILIES["ordinal"]().equation("y", "x") == "log odds of y > the first value = x"
+
+
+def test_targets_of_initialisations_are_logarithms_under_a_log_link():
+    """Of one more for counts, and of half the smallest positive value for values of zero."""
+    y = np.array([[0.0, 1.0, 4.0, 2.0]])
+    for name in FAMILIES:
+        family = example(name)
+        found = family.working_target(y)
+        if family.is_count and family.link:
+            assert_allclose(found, np.log1p(y), err_msg=name)
+            assert_allclose(family.working_target(-y), np.zeros((1, 4)))
+        elif family.link == "log":
+            assert_allclose(found, np.log([[0.5, 1.0, 4.0, 2.0]]), err_msg=name)
+        else:
+            assert_array_equal(found, y, err_msg=name)
+
+
+def test_initial_predictors_are_links_of_weighted_means():
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.2, 3.0, size=6)
+    for name in FAMILIES:
+        family, y, _, _ = fitted_example(name)
+        found = family.initial_predictor(y[0], weight)
+        average = np.average(y[0], weights=weight)
+        if name == "lognormal":
+            average = np.exp(np.average(np.log(y[0]), weights=weight))
+        if name == "ordinal":
+            share = np.average(y[0] > family.values[0], weights=weight)
+            assert_allclose(found, np.log(share / (1.0 - share)))
+        else:
+            assert_allclose(found, np.log(average) if family.link == "log" else average)

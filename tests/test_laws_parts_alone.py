@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from kinds import example
+from kinds import example, log_density
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._data.scaling import Standardization
@@ -313,3 +313,75 @@ def test_initial_predictors_are_links_of_weighted_means():
             assert_allclose(found, np.log(share / (1.0 - share)))
         else:
             assert_allclose(found, np.log(average) if family.link == "log" else average)
+
+
+def moved(theta, i, step):
+    return [value + step * (j == i) for j, value in enumerate(theta)]
+
+
+def test_derivatives_in_the_log_dispersions_are_differences():
+    """Of linear predictors and of means that are given, and their sums over the rows."""
+    step = 1e-4
+    near = {"rtol": 1e-5, "atol": 1e-6}
+    for name in FAMILIES:
+        family, y, predictor, theta = fitted_example(name, 9)
+        weight = np.random.default_rng(0).uniform(size=(1, 9))
+        pairs = [(family.dispersion_derivatives, lambda at, predictor=predictor: predictor)]
+        if family.link and family.takes_mean:
+            mean = family.mean(predictor, theta)
+            of_mean = family.predictor_of_mean
+            assert_allclose(of_mean(mean, theta), predictor, atol=1e-12)
+            pairs.append(
+                (family.mean_dispersion_derivatives, lambda at, m=mean, f=of_mean: f(m, at))
+            )
+        for derivatives, predictor_at in pairs:
+            first, second = derivatives(y, predictor, theta)
+            assert len(first) == len(second) == len(theta)
+            for i in range(len(theta)):
+                up, down = moved(theta, i, step), moved(theta, i, -step)
+                sides = [family.log_prob(y, predictor_at(at), at) for at in (up, down)]
+                slope = (sides[0] - sides[1]) / (2.0 * step)
+                assert_allclose(first[i], slope, err_msg=name, **near)
+                sides = [derivatives(y, predictor_at(at), at)[0] for at in (up, down)]
+                for j in range(len(theta)):
+                    slope = (sides[0][j] - sides[1][j]) / (2.0 * step)
+                    assert_allclose(second[i][j], slope, err_msg=name, **near)
+        first, second = family.dispersion_derivatives(y, predictor, theta)
+        gradient, hessian = family.dispersion_sums(y, predictor, theta, weight)
+        for i in range(len(theta)):
+            assert_allclose(gradient[..., i], (weight * first[i]).sum(axis=-1), rtol=1e-9)
+            for j in range(len(theta)):
+                wanted = (weight * second[i][j]).sum(axis=-1)
+                assert_allclose(hessian[..., i, j], wanted, rtol=1e-7, atol=1e-12)
+        cross = family.cross_derivatives(y, predictor, theta)
+        for i in range(len(theta) if cross else 0):
+            sides = [
+                family.predictor_score(y, predictor, moved(theta, i, s)) for s in (step, -step)
+            ]
+            assert_allclose(cross[i], (sides[0] - sides[1]) / (2.0 * step), **near)
+
+
+def test_densities_of_families_are_those_of_scipy():
+    for name, family in FAMILIES.items():
+        if not family.link:
+            continue
+        fitted, y, predictor, theta = fitted_example(name, 9)
+        wanted = log_density(name, y, predictor, [np.exp(value) for value in theta])
+        assert_allclose(fitted.log_prob(y, predictor, theta), wanted, rtol=1e-9, err_msg=name)
+        part = fitted.components(predictor, theta)
+        block, parameters = part.block()
+        found = block.log_pdf(y.T, *(values[:, 0] for values in parameters))
+        assert_allclose(found[:, 0], wanted[0], rtol=1e-9, err_msg=name)
+
+
+def test_values_that_no_expert_can_have_made_have_no_density():
+    for name in FAMILIES:
+        family, y, predictor, theta = fitted_example(name)
+        for value in (-3.0, -0.5, 0.0, 0.5, 1.0, 77.0):
+            at = np.full((1, 6), value)
+            possible = np.isfinite(family.log_prob(at, predictor, theta))
+            assert_array_equal(possible, family.in_support(at), err_msg=f"{name} {value}")
+        mixed = np.where(np.arange(6) % 2 == 0, y, -0.5)
+        logs = family.log_prob(mixed, predictor, theta)
+        alone = family.log_prob(y, predictor, theta)
+        assert_array_equal(logs[:, ::2], alone[:, ::2])

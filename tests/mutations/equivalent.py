@@ -989,6 +989,30 @@ EQUIVALENT = [
         "a family without dispersions has no sums of them",
     ),
     (
+        "experts/_generalized_linear/_experts.py",
+        "is_log = np.zeros(n_experts, dtype=bool)",
+        ("ones",),
+        "all entries are written",
+    ),
+    (
+        "experts/_generalized_linear/_experts.py",
+        "elif not family.link:",
+        ("True",),
+        "the mean of an identity at zero is zero",
+    ),
+    (
+        "experts/_generalized_linear/_experts.py",
+        "if is_log.all():",
+        ("False",),
+        "both graphs have the same means",
+    ),
+    (
+        "experts/_generalized_linear/_experts.py",
+        "if factor.all():",
+        ("False",),
+        "both graphs have the same means",
+    ),
+    (
         "experts/_generalized_linear/_params.py",
         "np.where(possible, y, 1.0)",
         ("2.0",),
@@ -1005,6 +1029,12 @@ EQUIVALENT = [
         "log_dispersion = np.zeros((*shape, self._n_dispersions))",
         ("ones",),
         "log dispersions that an expert does not have are projected to zero",
+    ),
+    (
+        "experts/_generalized_linear/_prior.py",
+        "has_scale = np.zeros(len(precision))",
+        ("ones",),
+        "all entries are written",
     ),
     (
         "experts/_logistic.py",
@@ -1080,6 +1110,18 @@ EQUIVALENT = [
     ),
     (
         "families/_counts.py",
+        "return rng.poisson(3.0, size=(1, n_rows))",
+        ("6.0",),
+        "an example may have any mean",
+    ),
+    (
+        "families/_counts.py",
+        "count = np.where(possible, y, 0.0)",
+        ("1.0",),
+        "what is replaced is not used",
+    ),
+    (
+        "families/_counts.py",
         "rng.negative_binomial(2.0, 1.0 / 3.0, size=(1, n_rows))",
         ("*", "2.0", "3.0", "4.0", "6.0"),
         "an example may have any mean",
@@ -1095,6 +1137,12 @@ EQUIVALENT = [
         "return logs if possible.all() else np.where(possible, logs, -np.inf)",
         ("False",),
         "where all values are possible none is replaced",
+    ),
+    (
+        "families/_counts.py",
+        "return PoissonComponents(np.ones((1, predictor.shape[-1])), np.exp(predictor)[None])",
+        ("",),
+        "there are two axes, of which the second one is the last one",
     ),
     (
         "families/_counts.py",
@@ -1125,6 +1173,30 @@ EQUIVALENT = [
         "return rng.gamma(3.0, size=(1, n_rows))",
         ("6.0",),
         "an example may have any shape",
+    ),
+    (
+        "families/_normal.py",
+        "return NormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])",
+        ("",),
+        "there are two axes, of which the second one is the last one",
+    ),
+    (
+        "families/_normal.py",
+        "return LogNormalComponents(np.ones((1, predictor.shape[-1])), predictor[None], std[None])",
+        ("",),
+        "there are two axes, of which the second one is the last one",
+    ),
+    (
+        "families/_normal.py",
+        "least = np.min(y, axis=-1, keepdims=True, where=y > 0.0, initial=np.inf)",
+        ("",),
+        "there are two axes, of which the second one is the last one",
+    ),
+    (
+        "families/_normal.py",
+        "least = np.where(np.isfinite(least), least, 1.0)",
+        ("2.0",),
+        "without positive values the target is constant",
     ),
     (
         "families/_normal.py",

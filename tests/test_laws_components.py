@@ -199,6 +199,18 @@ def test_small_values_of_positive_families_have_their_log_probabilities():
 # --- mixtures -------------------------------------------------------------------------------------
 
 
+def test_scores_that_are_infinite_count_where_there_is_weight_only():
+    part, infinite = components("gamma"), components("student_t")
+    infinite = infinite._replace(df=np.full(infinite.df.shape, 0.4))
+    gate = np.stack([np.ones(N_ROWS), np.zeros(N_ROWS)])
+    gate[:, 0] = 0.5
+    y = np.linspace(0.1, 3.0, N_ROWS)
+    alone = GeneralMixtureDistribution([part], gate[:1] / gate[:1]).crps(y)
+    both = GeneralMixtureDistribution([part, infinite], gate).crps(y)
+    assert both[0] == np.inf
+    assert_allclose(both[1:], alone[1:], rtol=1e-8)
+
+
 def test_each_part_must_have_the_rows_of_the_gate():
     part, gate = components("gamma"), np.full((2, N_ROWS), 0.5)
     for wrong in (components("normal", n_rows=N_ROWS + 1), part._replace(weight=part.weight[0])):

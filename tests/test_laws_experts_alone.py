@@ -8,16 +8,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe._data.scaling import Standardization
 from skmoe._mixture.online import AffineMap
-from skmoe.experts import GeneralizedLinearExperts
+from skmoe.experts import GeneralizedLinearExperts, LinearExperts
 from skmoe.experts._generalized_linear._params import (
     GeneralizedLinearParams,
     GeneralizedLinearStatistics,
 )
+from skmoe.experts._linear import LinearParams
 from skmoe.families import Uniform
 
 N_ROWS, N_COLUMNS = 12, 3
-RNG = np.random.default_rng(0)
-DESIGN = np.column_stack([RNG.normal(size=(N_ROWS, N_COLUMNS - 1)), np.ones(N_ROWS)])
+FEATURES = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS - 1))
+DESIGN = np.column_stack([FEATURES, np.ones(N_ROWS)])
 
 
 def experts_of(*families, n_outputs=1, **options):
@@ -191,3 +192,43 @@ def test_graphs_of_experts_have_their_means():
             )
             wanted = experts.mean(params, DESIGN).transpose(2, 0, 1)
             assert_allclose(np.broadcast_to(found, wanted.shape), wanted, err_msg=str(names))
+
+
+# --- linear experts -------------------------------------------------------------------------------
+
+
+def test_linear_experts_begin_with_means_of_zero_and_variances_of_one():
+    experts = LinearExperts(noise_variance=(1.0, 1.0), variance_floor=(1e-6, 1e-6))
+    params = experts.init_params(3, N_COLUMNS)
+    assert_array_equal(params.coef, np.zeros((3, 2, N_COLUMNS)))
+    assert_array_equal(params.log_variance, np.zeros((3, 2)))
+    part = experts.components(params, 1, DESIGN)
+    assert_array_equal(part.weight, np.ones((1, N_ROWS)))
+    assert_array_equal(part.std, np.ones((1, 2, N_ROWS)))
+
+
+def test_linear_experts_take_older_matrices_to_have_grown_with_the_weight_of_the_rows():
+    """With the weights that they have now the step is exact; lighter rows move in part."""
+    rng = np.random.default_rng(4)
+    y, resp = rng.normal(size=(2, N_ROWS)), rng.uniform(size=(3, N_ROWS))
+    scales = {"noise_variance": (1.0, 0.5), "variance_floor": (1e-6, 1e-6)}
+    experts = LinearExperts(alpha=0.0, dispersion_prior=4.0, **scales)
+    start = LinearParams(rng.normal(size=(3, 2, N_COLUMNS)), rng.normal(size=(3, 2)))
+
+    def step(of_statistics, of_matrices):
+        statistics = experts.statistics(start, DESIGN, y, of_statistics * resp)
+        factor = experts.factorize(experts.hessian(start, DESIGN, y, of_matrices * resp))
+        return experts.m_step(statistics, factor, start, 1.0)
+
+    exact = step(1.0, 1.0)
+    for k in range(3):
+        root = np.sqrt(resp[k])
+        coef = np.linalg.lstsq(DESIGN * root[:, None], (y * root).T, rcond=None)[0].T
+        assert_allclose(exact.coef[k], coef)
+        squares = resp[k] @ np.square(y - coef @ DESIGN.T).T
+        variance = (squares + 4.0 * np.array([1.0, 0.5])) / (resp[k].sum() + 4.0)
+        assert_allclose(exact.log_variance[k], np.log(variance))
+    for found, wanted in zip(step(2.5, 1.0), step(2.5, 2.5), strict=True):
+        assert_allclose(found, wanted)
+    lighter = step(0.25, 1.0)
+    assert_allclose(lighter.coef, start.coef + 0.25 * (exact.coef - start.coef))

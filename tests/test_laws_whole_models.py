@@ -98,7 +98,7 @@ def test_whole_models_are_fitted_with_the_weights_of_the_rows(shared):
 
 
 def test_rows_are_repeated_for_whole_models_that_take_no_weights_only():
-    counts = RNG.integers(0, 3, size=N_ROWS).astype(float)
+    counts = np.random.default_rng(1).integers(0, 3, size=N_ROWS).astype(float)
     params = whole([KNeighborsRegressor(3), Ridge()]).fit_models(FEATURES, Y, counts, Observer())
     rows = np.repeat(np.arange(N_ROWS), counts.astype(int))
     other = KNeighborsRegressor(3).fit(X[rows], Y[0, rows])
@@ -164,3 +164,19 @@ def test_models_that_are_not_fitted_yet_have_finite_densities(name):
     start = family.initial(2)
     best = family.maximise(params.oof_predictions, y, resp, start)
     assert_allclose(params.log_variance, best)
+
+
+def test_noise_that_is_shared_is_that_of_the_models_which_are_fitted():
+    """What observers see of the first models is what a fit of these alone has."""
+    models = [Ridge(5.0), LinearRegression(), DecisionTreeRegressor(max_depth=2, random_state=0)]
+    y = Y + 50.0
+    observer = Observer()
+    whole(models, shared_dispersion=True).fit_models(FEATURES, y, WEIGHT, observer)
+    for n_models, call in enumerate(observer.calls[1::2], start=1):
+        rows = WEIGHT.sum() * n_models
+        squares = sum(
+            WEIGHT @ np.square(y[0] - out_of_fold(model, y[0], WEIGHT))
+            for model in models[:n_models]
+        )
+        variance = (squares + PRIOR * SCALE) / (rows + PRIOR)
+        assert_allclose(call[3].log_variance[:n_models], np.log(variance))

@@ -71,7 +71,9 @@ class WholeModels(CrossFittedExperts):
             name = type(final_estimator(self.estimators[k])).__name__
             observer.start(k, name)
             model = self._fit_expert(k, statistics, predictions[k], log_density[k])
-            log_variance = self._log_variance(predictions, y, statistics.resp, initial)
+            # Noise that is shared is not that of models without predictions yet.
+            resp = statistics.resp * (np.arange(n_experts) <= k)[:, None]
+            log_variance = self._log_variance(predictions, y, resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)
         return params

@@ -207,7 +207,7 @@ class GeneralMixtureDistribution(RowMixtures):
         total = np.zeros(())
         for family, weight, parameters in self._components():
             score = family.crps(points, *parameters)
-            total = total + np.where(weight > 0.0, weight * score, 0.0)
+            total = total + weight * np.where(weight > 0.0, score, 0.0)
         variance = integrated_variance(self._flat_components())
         return np.maximum(total - variance.reshape(len(self), 1, self._n_outputs), 0.0)
 

@@ -91,7 +91,9 @@ class WholeModels(CrossFittedExperts):
             model, of_model = self._fit_expert(k, statistics, predictions[k])
             log_density[k] = of_model[0]
             at_spreads.append(np.maximum(of_model, LEAST_LOG_DENSITY))
-            log_variance = self._log_variance(predictions, y, statistics.resp, initial)
+            # Noise that is shared is not that of models without predictions yet.
+            resp = statistics.resp * (np.arange(n_experts) <= k)[:, None]
+            log_variance = self._log_variance(predictions, y, resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)
         spread = None if self.classes is not None else np.ones(n_experts)

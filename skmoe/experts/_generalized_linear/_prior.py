@@ -141,11 +141,8 @@ class PenalizedFamilies(FamilyDensities):
         return float((precision * self._slope_penalty(params) + prior).sum())
 
     def _scale_penalty_derivatives(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
-        """First and second derivative of the penalty by the log scale, (K, m)."""
+        """First and second derivative of the penalty by the log scale, if there is one, (K, m)."""
         precision = self._precision(params)
         strength, scale = self._prior_scale(len(precision))
-        has_scale = np.zeros(precision.shape, dtype=bool)
-        for _, family, index in self._groups(len(precision)):
-            has_scale[index] = family.has_scale
-        decreasing = precision * (self._slope_penalty(params) + 0.5 * strength * scale) * has_scale
+        decreasing = precision * (self._slope_penalty(params) + 0.5 * strength * scale)
         return 0.5 * strength - decreasing, decreasing

@@ -360,6 +360,7 @@ def test_held_out_rows_of_pipelines_are_those_of_their_input(contents, step):
     assert not any("Other rows" in warning for warning in page["warnings"])
 
 
+@pytest.mark.filterwarnings("ignore:.* got no units")
 def test_warnings_of_a_page_are_told_once_and_notes_are_no_warnings(contents):
     moe = quiet(MixtureOfExpertsRegressor(2, n_init=1, max_iter=2, random_state=0), X, Y)
     page = contents(moe, X[:150], Y[:150])

@@ -207,6 +207,13 @@ def test_tables_stay_what_they_are_and_are_tried_with_their_first_row(make):
         check_table(Recorder(), make(X3[:, :2]))
 
 
+def test_the_first_row_of_a_frame_is_that_of_any_index():
+    for index in (np.arange(12.0) + 7.5, list("abcdefghijkl"), np.arange(12)[::-1]):
+        recorder = Recorder()
+        check_table(recorder, pd.DataFrame(X3, index=index))
+        assert_array_equal(np.asarray(recorder.asked), X3[:1])
+
+
 def test_missing_values_stay_in_tables():
     table = X3.copy()
     table[0, 0] = np.nan

@@ -843,6 +843,8 @@ def test_slopes_of_the_gate_are_those_of_its_own_columns():
     assert gate_slopes(moe, columns[1:3]) is None
     moe.gate_coef_ = np.zeros((2, 3))
     assert gate_slopes(moe, columns) is None
+    moe.n_experts_, moe.gate_coef_ = 3, np.array([[1.0, 0, 0], [-1.0, 0, 0], [0.0, 0, 0]])
+    assert_allclose(gate_slopes(moe, columns[3:]), [[1.5, -1.5, 0.0]])
 
 
 @pytest.mark.parametrize(

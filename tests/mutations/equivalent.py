@@ -599,6 +599,24 @@ EQUIVALENT = [
         "both are words of a message",
     ),
     (
+        "inspection/_checks.py",
+        "columns = None if value is None else np.atleast_1d(",
+        ("False",),
+        "a missing value is no list of names either",
+    ),
+    (
+        "inspection/_checks.py",
+        'return X.iloc[:1] if hasattr(X, "iloc") else X[:1]',
+        ("False",),
+        "slices of frames are by position in current versions of pandas",
+    ),
+    (
+        "inspection/_checks.py",
+        "np.isclose(resp.sum(axis=1), 1.0, atol=1e-6)",
+        ("2e-06",),
+        "the relative tolerance for round-off is larger",
+    ),
+    (
         "inspection/_densities.py",
         "[gate >= MIN_GATE_SHOWN]",
         (">",),
@@ -617,6 +635,18 @@ EQUIVALENT = [
         "the end of an axis is a matter of looks",
     ),
     (
+        "inspection/_feature_axes.py",
+        "return lambda level: (0, level)",
+        ("1",),
+        "a first key that is the same for all leaves the order as it is",
+    ),
+    (
+        "inspection/_feature_axes.py",
+        "for i in range(1, len(axes)):",
+        ("0",),
+        "the first axes stand in the first column",
+    ),
+    (
         "inspection/_forest.py",
         "ylim=(n_rows - 0.5, -0.5)",
         ("1.0",),
@@ -633,6 +663,24 @@ EQUIVALENT = [
         "spine.set_visible(False)",
         ("True",),
         "a frame around cells is a matter of looks",
+    ),
+    (
+        "inspection/_heat_map.py",
+        "cell @ LUMINANCE_WEIGHTS < DARK_LUMINANCE",
+        ("<=",),
+        "no luminance is exactly the bound",
+    ),
+    (
+        "inspection/_heat_map.py",
+        "ax.text(k, i + 0.07, panel.small_print[i, k]",
+        ("0.14",),
+        "the space between two lines of a cell is a matter of looks",
+    ),
+    (
+        "inspection/_heat_map.py",
+        "ax.text(k, i + 0.02, panel.numbers[i, k]",
+        ("0.04",),
+        "the space between two lines of a cell is a matter of looks",
     ),
     (
         "inspection/_importance.py",
@@ -677,6 +725,18 @@ EQUIVALENT = [
         "without steps both are the same mixture, and inference done twice is the same",
     ),
     (
+        "inspection/_report/_export.py",
+        "rows_held_out = None if X_held_out is None else",
+        ("False",),
+        "a pipeline makes no rows of no rows",
+    ),
+    (
+        "inspection/_report/_export.py",
+        "if not results:",
+        ("True",),
+        "the first result is returned, however often it is computed",
+    ),
+    (
         "inspection/_responsibilities.py",
         "ylim=(0.0, 1.03)",
         ("2.06",),
@@ -693,6 +753,12 @@ EQUIVALENT = [
         "text_width(experts) + 0.05",
         ("-",),
         "the space between names is a matter of looks",
+    ),
+    (
+        "inspection/_segment_tables.py",
+        "size / (max(size.max(), least) or 1.0)",
+        ("2.0",),
+        "zeros divided by any number are zeros",
     ),
     (
         "inspection/_style.py",

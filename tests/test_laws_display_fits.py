@@ -21,6 +21,8 @@ from skmoe.inspection import (
     export_text,
 )
 from skmoe.inspection._densities import MIN_GATE_SHOWN, row_density
+from skmoe.inspection._expert_slices import experts_over, observed_rows
+from skmoe.inspection._feature_axes import feature_axis
 from skmoe.inspection._leading import (
     changes_over_features,
     derived_gate_columns,
@@ -124,6 +126,48 @@ def test_rows_of_regimes_are_residuals_about_their_own_expert():
     best = moe.responsibilities(TABLE, Y).argmax(axis=1)
     wanted = (moe.predict_experts(rows) - moe.predict_experts(TABLE))[np.arange(len(Y)), best]
     assert_allclose(slice_adjustment(moe, TABLE, 1, 0, best), wanted)
+
+
+def test_rows_with_an_exposure_are_drawn_per_unit_of_it():
+    moe, y = fitted_case("poisson-regressor"), ALL_CASES["poisson-regressor"][1]
+    offset = np.linspace(-0.5, 0.5, len(y))
+    for given, name, observed in (
+        (None, "y", y),
+        (offset, "y per unit of exposure", y / np.exp(offset)),
+    ):
+        rows = observed_rows(moe, TABLE, y, None, given, None)
+        assert (rows.name, rows.target, rows.units, rows.labels) == (name, 0, None, None)
+        assert_allclose(rows.observed, observed)
+        assert_allclose(rows.resp, moe.responsibilities(TABLE, y, given))
+        axis = feature_axis(TABLE, 1, "x1", 5)
+        for adjust in (False, True):
+            found = experts_over(moe, rows, axis, None, adjust)
+            assert found["target_name"] == name + " (other features at medians)" * adjust
+            grid = np.tile(np.median(TABLE, axis=0), (5, 1))
+            grid[:, 1] = axis.grid
+            assert_allclose(found["curves"], moe.predict_experts(grid))
+            assert_allclose(found["gate"], moe.predict_gate(grid))
+            assert_allclose(found["mean"], moe.predict(grid))
+            assert found["band"] is None
+            best = rows.assigned_expert
+            moved = observed + slice_adjustment(moe, TABLE, 1, 0, best) if adjust else observed
+            assert_allclose(found["y"], moved)
+    band = experts_over(moe, rows, axis, 0.8, False)["band"]
+    assert_array_equal(band, moe.predict_interval(grid, 0.8))
+    classes = fitted_case("linear-classifier")
+    rows = observed_rows(classes, TABLE, CLASSES, 0, None, None)
+    found = experts_over(classes, rows, axis, 0.8, True)
+    assert_array_equal(found["y"], CLASSES == 0)
+    assert (found["coverage"], found["band"], found["is_probability"]) == (None, None, True)
+    assert found["target_name"] == "Probability of class 0"
+    assert_allclose(found["curves"], classes.predict_experts(grid)[:, :, 0])
+    moe = fitted_case("units")
+    rows = observed_rows(moe, TABLE, Y, None, None, UNITS)
+    assert_array_equal(rows.units, UNITS)
+    of_units = moe.responsibilities(TABLE, Y, units=UNITS)
+    assert_array_equal(rows.labels, of_units.labels)
+    assert_array_equal(rows.resp, np.repeat(of_units.proba, 2, axis=0))
+    assert_allclose(rows.shares, of_units.proba.mean(axis=0))
 
 
 # --- effects of features --------------------------------------------------------------------------

@@ -97,12 +97,15 @@ def test_pictures_of_profiles_have_the_tables_that_there_are(case, captions):
     assert plt.get_fignums() == []
 
 
-def test_pictures_of_coefficients_have_intervals_with_their_level():
+def test_pictures_of_coefficients_have_intervals_with_their_level(monkeypatch):
     moe = fitted_case("two experts")
     for level, n_tables in ((0.8, 3), (None, 1)):
         picture = coefficients_picture(moe, TABLE, Y, {"level": level})
         assert len(picture.tables) == n_tables
         assert picture.title == "Coefficients: Effect on y"
+    with monkeypatch.context() as patched:
+        patched.setattr("skmoe.inspection._segment_tables._inference_or_none", lambda *_: None)
+        assert len(coefficients_picture(moe, TABLE, Y, {"level": 0.8}).tables) == 1
     estimates, low, high = (
         np.array([[parsed(cell) for cell in row[1:]] for row in table.rows])
         for table in coefficients_picture(moe, TABLE, Y, {"level": 0.8}).tables

@@ -159,6 +159,9 @@ def test_bars_of_importance_are_means_with_deviations_one_part_above_the_other()
     assert_allclose(centres["both"] - centres["experts"], -0.27)
     assert_allclose(centres["gate"] - centres["experts"], 0.27)
     assert display.ax_.get_ylim() == (2.5, -0.5)
+    upright = [line for line in display.ax_.lines if list(line.get_ydata()) == [0, 1]]
+    assert [list(line.get_xdata()) for line in upright] == [[0.0, 0.0]]
+    assert_allclose(display.figure_.get_size_inches()[1], 1.3 + 0.5 * 3)
     ticks = [text.get_text() for text in display.ax_.get_yticklabels()]
     assert ticks[1:] == ["weight", "age"]
     assert len(ticks[0]) == 30
@@ -228,6 +231,7 @@ def test_bars_of_rootograms_are_roots_of_frequencies_within_a_band(style):
     line = np.zeros(3) if style == "suspended" else np.sqrt(expected)
     for i, bar in enumerate(display.bars_):
         assert_allclose(bar.get_x() + bar.get_width() / 2, i, atol=1e-12)
+        assert 0.5 < bar.get_width() < 1.0
         assert_allclose((bar.get_y(), bar.get_height()), (low[i], height[i]))
     assert_allclose(display.line_.get_xydata(), np.column_stack([[0, 1, 2], line]))
     centre = np.sqrt(expected) if style == "standing" else np.zeros(3)
@@ -879,6 +883,11 @@ def test_predictions_have_a_waterfall_if_all_of_its_numbers_are_known():
     labels = [text.get_text() for text in display.ax_[1].get_yticklabels()]
     assert labels == ["mean row: 1", "x0", "x1", "this row: 2"]
     assert prediction_display(**parts).plot().ax_[1].get_xlabel() == "weight"
+    assert_allclose(display.figure_.get_size_inches()[1], 3.6)
+    many = {name: np.ones(20) for name in ("gate_contributions", "expert_contributions")}
+    tall = prediction_display(**parts | many).plot(max_features=12)
+    assert_allclose(tall.figure_.get_size_inches()[1], 0.36 * (13 + 2) + 1.3)
+    assert len(tall.bars_) == 13
     for missing in parts:
         display = prediction_display(**parts | {missing: None}).plot()
         assert len(display.ax_) == 1

@@ -9,16 +9,21 @@ from cases import ALL_CASES, CLASSES, UNITS, Y, fitted_case
 from cases import X as TABLE
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
+    ImportanceDisplay,
     RegimesDisplay,
     SegmentProfileDisplay,
+    _contributions,
     export_text,
+    permutation_importance_by_part,
 )
 from skmoe.inspection._densities import MIN_GATE_SHOWN, row_density
 from skmoe.inspection._expert_slices import experts_over, observed_rows
@@ -170,6 +175,24 @@ def test_rows_with_an_exposure_are_drawn_per_unit_of_it():
     assert_allclose(rows.shares, of_units.proba.mean(axis=0))
 
 
+@pytest.mark.parametrize(
+    ("most", "n_steps"), [(6 * 15, 15), (6 * 15 - 1, 14), (6, 10), (10**9, 40)]
+)
+def test_steps_of_a_path_are_fewer_if_its_rows_would_be_too_many(monkeypatch, most, n_steps):
+    moe, found = fitted_case("two experts"), []
+
+    def path(X, row, gate, experts, n_steps):
+        found.append(n_steps)
+        return np.zeros(2), np.zeros(2)
+
+    monkeypatch.setattr(_contributions, "MAX_ENTRIES", most)
+    monkeypatch.setattr(_contributions, "path_contributions", path)
+    given = _contributions.row_contributions(moe, TABLE, 5, 0, None, 40)
+    assert found == [n_steps]
+    assert_allclose(given.prediction, moe.predict(TABLE[[5]])[0])
+    assert_allclose(given.base_value, moe.predict(TABLE.mean(axis=0)[None])[0])
+
+
 # --- effects of features --------------------------------------------------------------------------
 
 
@@ -193,6 +216,29 @@ def test_gates_without_slopes_have_no_log_odds():
     for case in ("one expert", "constant gate"):
         assert gate_log_odds(fitted_case(case)) is None
         assert gate_effects(fitted_case(case), TABLE) is None
+
+
+def test_bars_of_importance_are_those_of_the_function_with_weights_and_offsets():
+    moe, y = fitted_case("poisson-regressor"), ALL_CASES["poisson-regressor"][1]
+    given = {
+        "sample_weight": np.arange(len(y)) % 3.0,
+        "offset": np.linspace(-0.5, 0.5, len(y)),
+        "n_repeats": 2,
+        "random_state": 0,
+    }
+    found = permutation_importance_by_part(moe, TABLE, y, **given)
+    display = ImportanceDisplay.from_estimator(moe, TABLE, y, **given)
+    order = np.argsort(-found.both.importances_mean)
+    assert list(display.feature_names) == [f"x{j}" for j in order]
+    for part in ("both", "experts", "gate"):
+        assert_array_equal(getattr(display, part), found[part].importances[order])
+    for left_out in ("sample_weight", "offset"):
+        other = ImportanceDisplay.from_estimator(moe, TABLE, y, **given | {left_out: None})
+        assert not np.allclose(other.both, display.both)
+    assert display.n_columns is None
+    one = ImportanceDisplay.from_estimator(moe, TABLE, y, max_features=1, **given)
+    assert one.n_columns == 2
+    assert_array_equal(one.gate, found.gate.importances[order[:1]])
 
 
 # --- coefficients ---------------------------------------------------------------------------------
@@ -386,6 +432,12 @@ def test_mixtures_behind_other_steps_have_the_names_of_what_these_make():
     assert plain.mixture is mixture
     assert plain.X is TABLE
     assert plain.note == ""
+
+
+def test_searches_must_be_fitted():
+    search = GridSearchCV(MixtureOfExpertsRegressor(), {"n_experts": [1]})
+    with pytest.raises(NotFittedError):
+        find_mixture(search, TABLE)
 
 
 # --- texts ----------------------------------------------------------------------------------------

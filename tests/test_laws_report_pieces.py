@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from cases import CLASSES, Y, fitted_case
+from cases import ALL_CASES, CLASSES, Y, fitted_case
 from cases import X as TABLE
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet
@@ -222,6 +222,17 @@ def test_scores_of_held_out_rows_are_those_of_scikit_learn(weighted):
         brier,
     ]
     assert_allclose([parsed(score.value) for score in scores], wanted, rtol=1e-3)
+
+
+def test_ends_of_intervals_belong_to_them():
+    moe, y = fitted_case("poisson-regressor"), ALL_CASES["poisson-regressor"][1]
+    low, high = moe.predict_interval(TABLE, 0.6).T
+    assert (low == y).any()
+    assert (high == y).any()
+    inside = np.mean((low <= y) & (y <= high))
+    scores = held_out_scores(moe, HeldOutRows(TABLE, y, None, None), 0, 0.6)
+    [found] = [score.value for score in scores if "60 %" in score.name]
+    assert found == f"{100.0 * inside:.1f} %"
 
 
 # --- cards ----------------------------------------------------------------------------------------

@@ -737,6 +737,30 @@ EQUIVALENT = [
         "the first result is returned, however often it is computed",
     ),
     (
+        "inspection/_report/_held_out.py",
+        "accuracy_score(y, predicted",
+        ("predicted, y",),
+        "classes are equal in either order",
+    ),
+    (
+        "inspection/_report/_held_out.py",
+        "root_mean_squared_error(y, predicted",
+        ("predicted, y",),
+        "squared differences are the same in either order",
+    ),
+    (
+        "inspection/_report/_held_out.py",
+        "mean_absolute_error(y, predicted",
+        ("predicted, y",),
+        "absolute differences are the same in either order",
+    ),
+    (
+        "inspection/_report/_held_out.py",
+        'given = {} if rows.offset is None else {"offset": rows.offset}',
+        ("False",),
+        "a missing offset is the default",
+    ),
+    (
         "inspection/_responsibilities.py",
         "ylim=(0.0, 1.03)",
         ("2.06",),
@@ -749,6 +773,18 @@ EQUIVALENT = [
         "whiskers of another percentile look alike",
     ),
     (
+        "inspection/_rootogram.py",
+        'defaults = {"color": colour(5), "width": 0.8',
+        ("6",),
+        "which of the colours is drawn is a matter of looks",
+    ),
+    (
+        "inspection/_rootogram.py",
+        "color=colour(3), markersize=4",
+        ("4",),
+        "which of the colours is drawn is a matter of looks",
+    ),
+    (
         "inspection/_segment_profile.py",
         "text_width(experts) + 0.05",
         ("-",),
@@ -759,6 +795,12 @@ EQUIVALENT = [
         "size / (max(size.max(), least) or 1.0)",
         ("2.0",),
         "zeros divided by any number are zeros",
+    ),
+    (
+        "inspection/_segment_tables.py",
+        "check_consistent_length(weight, y, offset, units)",
+        ("np.ones_like(weight)",),
+        "of the weights only the number is used",
     ),
     (
         "inspection/_style.py",

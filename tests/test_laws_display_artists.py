@@ -212,6 +212,7 @@ def test_bars_and_boxes_of_responsibilities_are_those_of_the_table(of_units):
         assert_allclose(whiskers.min(), found[found >= low].min())
         assert_allclose(whiskers.max(), found[found <= high].max())
     assert flat_lines(certainties) == [0.25]
+    assert {line.get_marker() for line in certainties.lines} <= {"", "None"}  # no single rows
     assert certainties.get_ylim()[0] == 0.0
     assert 1.0 < certainties.get_ylim()[1] < 1.1
     counted = "units" if of_units else "rows"
@@ -419,7 +420,7 @@ def test_bands_of_experts_are_drawn_if_they_and_their_coverage_are_known(coverag
     assert display.line_.get_linestyle() == "--"
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("height", "weight")
     assert_array_equal(display.scatter_.get_offsets(), np.column_stack([display.x, display.y]))
-    assert labels_of(display.legend_)[:2] == ["expert 0", "expert 1"]
+    assert labels_of(display.legend_)[:2] == display.expert_names == ["expert 0", "expert 1"]
     assert labels_of(display.legend_)[-1] == "rows, by expert"
 
 

@@ -2,23 +2,25 @@
 
 import re
 import warnings
+from copy import copy
 
 import numpy as np
 import pytest
 from cases import ALL_CASES, CLASSES, UNITS, Y, fitted_case
 from cases import X as TABLE
 from numpy.testing import assert_allclose, assert_array_equal
-from regimes import quiet
+from regimes import flipping_classes, quiet
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import (
     CoefficientsDisplay,
     ImportanceDisplay,
+    PredictionDisplay,
     RegimesDisplay,
     SegmentProfileDisplay,
     _contributions,
@@ -104,6 +106,9 @@ def test_panels_of_regimes_are_in_the_order_of_the_mean_value_under_the_gate(cas
     values, gate = display.gate.values[0], display.gate.gate
     means = [np.average(values, weights=gate[:, k]) for k in range(3)]
     assert list(display.order) == np.argsort(means).tolist()
+    assert display.ax_[0].get_ylabel() == "Gate probability"
+    assert len(display.ax_[0].lines) > 0
+    assert display.ax_[0].get_legend() is None
     shown = [ax.get_position().x0 for ax in display.ax_[1:]]
     assert np.argsort(shown).tolist() == list(display.order)
 
@@ -339,9 +344,34 @@ def test_coefficients_are_drawn_per_deviation_or_per_unit(display, standardize):
     assert drawn.n_columns is None
     one = display.from_estimator(moe, units, Y, max_features=1, standardize=standardize)
     assert len(one.feature_names) == 1
+    if display is CoefficientsDisplay:
+        size = np.abs(moe.expert_coef_).max(axis=0) * (TABLE.std(axis=0) if standardize else 1.0)
+        assert list(one.feature_names) == [f"x{np.argmax(size)}"]
     assert one.n_columns == 2
     every = display.from_estimator(moe, units, Y, max_features=2, standardize=standardize)
     assert every.n_columns is None
+
+
+def test_profiles_of_experts_without_coefficients_need_no_target():
+    table, y = flipping_classes(80, 3)
+    moe = MixtureOfExpertsClassifier(2, expert="tree", n_init=1, max_iter=2, random_state=0)
+    display = SegmentProfileDisplay.from_estimator(quiet(moe, table, y), table, y)
+    assert display.coefficients is None
+    assert display.is_ratio is None
+    moe = fitted_case("two experts")
+    found = PredictionDisplay.from_estimator(moe, TABLE, explain=False)
+    for name in ("base_value", "gate_contributions", "expert_contributions", "feature_labels"):
+        assert getattr(found, name) is None
+    assert found.observed is None
+
+
+def test_features_that_only_some_experts_use_are_drawn():
+    moe = fitted_case("a list of families")
+    display = CoefficientsDisplay.from_estimator(moe, TABLE, Y, level=None)
+    known = [family.link != "" for family in moe.families_]
+    assert 0 < sum(known) < 3
+    assert sorted(display.feature_names) == ["x0", "x1"]
+    assert_array_equal(np.isfinite(display.coefficients), [known, known])
 
 
 # --- formulas of reports --------------------------------------------------------------------------
@@ -381,6 +411,25 @@ def test_there_are_formulas_only_of_what_has_coefficients_and_known_values():
     assert find_formulas(moe, missing, start, [0], 0) is None
     assert find_formulas(moe, TABLE, np.array([[np.nan, 0.0]]), [0], 0) is None
     assert find_formulas(moe, TABLE[:1], TABLE[:1], [0], 0) is not None
+
+
+@pytest.mark.parametrize("case", ["two experts", "linear-classifier", "poisson-regressor"])
+def test_formulas_that_are_not_those_of_the_mixture_are_not_used(case):
+    moe, start = fitted_case(case), starting_row(TABLE, None)
+    assert find_formulas(moe, TABLE, start, [0, 1], 0) is not None
+    for name in ("expert_coef_", "expert_intercept_", "gate_coef_"):
+        other = copy(moe)
+        setattr(
+            other,
+            name,
+            getattr(moe, name)
+            + 0.1 * np.arange(getattr(moe, name).size).reshape(getattr(moe, name).shape),
+        )
+        # The predictions stay those of the mixture.
+        for method in ("predict_gate", "predict_experts", "predict_dist"):
+            if hasattr(moe, method):
+                setattr(other, method, getattr(moe, method))
+        assert find_formulas(other, TABLE, start, [0, 1], 0) is None
 
 
 def test_ordinal_formulas_are_differences_of_cumulative_logits():

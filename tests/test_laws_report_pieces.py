@@ -352,7 +352,7 @@ def test_steps_of_sliders_are_the_smallest_round_ones_that_are_few_enough(width)
     power = 10.0 ** np.floor(np.log10(step) + 1e-9)
     assert np.isclose(step / power, [1.0, 2.0, 5.0]).any()
     smaller = step / (2.5 if np.isclose(step / power, 5.0) else 2.0)
-    assert width / smaller > 200.0 * (1.0 - 1e-12)
+    assert width / smaller > 200.0 * (1.0 + 1e-12)
 
 
 def test_rows_of_a_panel_start_at_medians_or_at_a_row():

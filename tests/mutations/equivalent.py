@@ -719,6 +719,18 @@ EQUIVALENT = [
         "the size of a mark is a matter of looks",
     ),
     (
+        "inspection/_report/_charts.py",
+        'figure.scatter("x", "height", marker="diamond", size=8',
+        ("9",),
+        "the size of a mark is a matter of looks",
+    ),
+    (
+        "inspection/_report/_charts.py",
+        'mark = figure.scatter("x", "y", size=10, source=here)',
+        ("11",),
+        "the size of a mark is a matter of looks",
+    ),
+    (
         "inspection/_report/_export.py",
         "_summarize(mixture if steps else estimator, rows_of_mixture)",
         ("True",),
@@ -807,6 +819,12 @@ EQUIVALENT = [
         "shift = (k * SHIFT_OF_MARKS) % 1.0",
         ("/",),
         "multiples of the golden section and of its inverse differ by integers",
+    ),
+    (
+        "inspection/_style.py",
+        "_subplots(ax, caller, (1, 2), size=(9, 4))",
+        ("10", "5"),
+        "the size of a new figure is a matter of looks",
     ),
     (
         "inspection/_waterfall.py",

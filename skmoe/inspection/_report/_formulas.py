@@ -236,7 +236,6 @@ def _ordinal_formula(
         return None
     up_to = expit(thresholds[:, None] - predictor.at(values))
     probabilities = np.diff(np.pad(up_to, ((1, 1), (0, 0)), constant_values=(0.0, 1.0)), axis=0)
-    probabilities[-1] = 1.0 - up_to[-1]
     if not _agrees(probabilities, component.probabilities[0]):
         return None
     given = {"values": levels.tolist(), "thresholds": thresholds.tolist()}

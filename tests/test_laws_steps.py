@@ -367,7 +367,7 @@ def test_an_expert_without_rows_tells_nothing_about_the_noise(n_columns, alpha):
         statistics = experts.statistics(params, design, ROWS.y, own)
         at = evidence.PartStatistics(params, statistics, hessian)
         with np.errstate(all="raise", under="ignore"):
-            other = evidence._with_found(experts, experts, PenaltySearch("", True), at)
+            other, _ = evidence._with_found(experts, experts, PenaltySearch("", True), at)
         found.append([other.dispersion_prior, *other.noise_variance])
     assert np.isfinite(found).all()
     if alpha > 0.0:
@@ -471,4 +471,4 @@ def test_a_change_of_the_standardisation_maps_the_values_of_all_columns():
 def test_prior_of_dispersions_stays_where_no_expert_has_one():
     experts = replace(LinearExperts(), dispersion_prior=3.0)
     found = evidence._found_prior(experts, experts, None, np.ones((2, 1)), np.zeros((2, 1)))
-    assert found == {}
+    assert found == ({}, 0.0)

@@ -57,7 +57,7 @@ class NumberOfExpertsDisplay:
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.inspection import NumberOfExpertsDisplay
-    >>> rng = np.random.default_rng(0)
+    >>> rng = np.random.default_rng(1)
     >>> X = rng.uniform(-3, 3, size=(300, 1))
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * rng.normal(size=300)
     >>> moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, y)

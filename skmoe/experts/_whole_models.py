@@ -34,6 +34,7 @@ from skmoe._data.sklearn_adapter import (
     has_predict_dist,
     predict_components,
     predict_log_densities,
+    predict_log_density,
     takes_weights,
 )
 from skmoe._numerics.collapse import COLLAPSED
@@ -116,12 +117,10 @@ class WholeModels(CrossFittedExperts):
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of variances and spreads, up to a constant."""
-        others = ~self._has_density()
-        of_others = self._penalties(params.log_variance)[others][
-            : 1 if self.shared_dispersion else None
-        ]
+        of_models = self._penalties(params.log_variance)[~self._has_density()]
+        n_counted = 1 if self.shared_dispersion else None
         of_spreads = 0.0 if params.spread is None else spread_penalty(params.spread)
-        return float(of_others.sum()) + of_spreads
+        return float(of_models[:n_counted].sum()) + of_spreads
 
     def _fit_expert(self, k: int, statistics: AllRows, predictions: Array) -> tuple[Any, Array]:
         """Model of expert k for all rows, and its out-of-fold log densities (S, n).
@@ -194,21 +193,26 @@ class WholeModels(CrossFittedExperts):
         return found if params.spread is None else found | {"spread_": params.spread}
 
     def _own_log_density(self, params: EstimatorParams, features: RawFeatures, y: Array) -> Array:
-        log_density = super()._own_log_density(params, features, y)
-        for k, spread in _changed_spreads(params).items():
-            (model,), center = params.models[k], self.mean_of(params, k, features)
+        log_density = np.zeros((len(params.models), features.shape[0]))
+        changed = _changed_spreads(params)
+        for k in np.flatnonzero(self._has_density()).tolist():
+            (model,) = params.models[k]
+            if k not in changed:
+                log_density[k] = predict_log_density(model, features.X, y)
+                continue
             at_points = partial(predict_log_densities, model, features.X)
-            (log_density[k],) = _at_spreads(at_points, y, center, [spread])
+            center = self.mean_of(params, k, features)
+            (log_density[k],) = _at_spreads(at_points, y, center, [changed[k]])
         return log_density
 
     def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Distribution of expert k around its mean, or its own distribution."""
         if not self._has_density()[k]:
             return super().components(params, k, features)
-        own, spread = predict_components(params.models[k][0], features.X), _changed_spreads(params)
-        return (
-            with_spread(own, self.mean_of(params, k, features), spread[k]) if k in spread else own
-        )
+        own, changed = predict_components(params.models[k][0], features.X), _changed_spreads(params)
+        if k not in changed:
+            return own
+        return with_spread(own, self.mean_of(params, k, features), changed[k])
 
 
 def _at_spreads(

@@ -18,6 +18,7 @@ from skmoe._estimators import stacking
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.experts import _spreads
 from skmoe.experts._spreads import SPREADS, best_spread, is_location_scale, with_spread
+from skmoe.inspection import export_text
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1.0, 1.0, size=(400, 2))
@@ -260,6 +261,13 @@ def test_weights_count_as_rows():
     repeated = clone(moe).fit(X[rows], Y[rows])
     assert_array_equal(weighted.spread_, repeated.spread_)
     assert_allclose(weighted.noise_variance_, repeated.noise_variance_, equal_nan=True)
+
+
+def test_the_text_of_a_fit_has_spreads_that_are_not_one():
+    moe = stack(Given(2.0), Ridge(), Given(2.0, bias=3.0)).fit(X, Y)
+    first, second, third = export_text(moe).split("\n\n")[1:4]
+    assert f"distribution: {moe.spread_[0]:.3g} times as wide as the model's" in first
+    assert "times as wide" not in second + third
 
 
 def test_spreads_survive_files_and_copies():

@@ -204,6 +204,9 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     if std is not None and std[k]:
         numbers = ", ".join(text_format.number(value) for value in std[k])
         lines.append(f"noise: standard deviation {numbers}")
+    spread = getattr(estimator, "spread_", None)
+    if spread is not None and spread[k] != 1.0:
+        lines.append(f"distribution: {text_format.number(spread[k])} times as wide as the model's")
     dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
     for name, values in named_dispersions(dispersion, df, k).items():
         lines.append(f"{name}: {', '.join(text_format.number(value) for value in values)}")

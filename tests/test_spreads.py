@@ -266,7 +266,7 @@ def test_weights_count_as_rows():
 def test_the_text_of_a_fit_has_spreads_that_are_not_one():
     moe = stack(Given(2.0), Ridge(), Given(2.0, bias=3.0)).fit(X, Y)
     first, second, third = export_text(moe).split("\n\n")[1:4]
-    assert f"distribution: {moe.spread_[0]:.3g} times as wide as the model's" in first
+    assert f"distribution: {moe.spread_[0]:.2g} times as wide as the model's" in first
     assert "times as wide" not in second + third
 
 

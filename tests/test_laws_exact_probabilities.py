@@ -56,7 +56,7 @@ FAR = [
 ]
 
 
-def compare(mean, dispersion, counts):
+def assert_digits_of_counts(mean, dispersion, counts):
     module = _poisson if dispersion is None else _negative_binomial
     parameters = [np.array(mean)] + ([] if dispersion is None else [np.array(dispersion)])
     log_p, log_below, log_above = exact_logs(mean, dispersion or 0.0, counts)
@@ -76,9 +76,9 @@ def compare(mean, dispersion, counts):
 
 def test_probabilities_of_counts_have_their_digits():
     for mean, dispersion in CASES:
-        compare(mean, dispersion, counts_of(mean))
+        assert_digits_of_counts(mean, dispersion, counts_of(mean))
     for mean, dispersion, counts in FAR:
-        compare(mean, dispersion, counts)
+        assert_digits_of_counts(mean, dispersion, counts)
 
 
 def test_densities_of_student_t_at_the_centre_have_their_digits():

@@ -162,7 +162,8 @@ class WholeModels(CrossFittedExperts):
         if self._has_spread(k):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
             at_points = partial(predict_log_densities, model, X)
-            if is_location_scale(predict_components(model, X)):
+            # The families of the components are those of any row.
+            if is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
                 log_density = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
         return model, prediction, log_density
 

@@ -8,7 +8,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import flipping_classes, quiet, two_regimes
 from scipy import sparse
+from scipy.special import logit
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -333,3 +335,14 @@ def test_trees_do_not_mind_a_base_of_classes():
     )
     quiet(moe, X, y)
     assert moe.score(X, y) > 0.6
+
+
+def test_slopes_of_logistic_experts_beside_a_base_are_those_of_the_features():
+    """A base that predicts the same everywhere leaves log odds that are linear in the features."""
+    X, y = flipping_classes()
+    moe = MixtureOfExpertsClassifier(2, base=DummyClassifier(), random_state=0).fit(X, y)
+    log_odds = logit(moe.predict_experts(X)[..., 1])
+    slopes = [
+        np.linalg.lstsq(np.c_[X, np.ones(len(X))], of_expert)[0][:-1] for of_expert in log_odds.T
+    ]
+    assert_allclose(moe.expert_coef_, slopes, rtol=1e-6, atol=1e-8)

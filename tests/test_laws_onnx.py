@@ -8,7 +8,10 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skmoe.experts import GeneralizedLinearExperts
+from skmoe.families import FAMILIES
 from skmoe.onnx import NAMES_KEY, to_onnx
+from skmoe.protocols import SupportsONNX
 
 pytest.importorskip("skl2onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -40,3 +43,11 @@ def test_classifiers_take_the_options_of_skl2onnx(name, value):
     assert_allclose(probs, moe.predict_proba(X), atol=1e-5)
     assert (labels == moe.predict(X)).mean() > 0.99
     assert len(np.unique(CLASSES)) == probs.shape[1]
+
+
+@pytest.mark.parametrize("names", [["ordinal"], ["normal", "ordinal"], ["ordinal", "poisson"]])
+def test_one_logistic_mean_is_enough_to_have_no_graph(names):
+    experts = GeneralizedLinearExperts(tuple(FAMILIES[name]() for name in names))
+    assert "exponential or a linear" in experts.limitation(SupportsONNX)
+    others = GeneralizedLinearExperts(tuple(FAMILIES[name]() for name in ["normal", "poisson"]))
+    assert not others.limitation(SupportsONNX)

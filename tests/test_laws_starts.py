@@ -322,3 +322,16 @@ def test_constant_columns_do_not_take_part_in_random_starts():
     few, many = np.hstack([X, ones]), np.hstack([constant, X, ones])
     found, expected = (make_init_data(Dataset(d, d, Y, weight), Y).X for d in (many, few))
     assert_array_equal(found, expected)
+
+
+def test_rows_of_more_weight_count_more_in_the_choice_of_targets_to_split():
+    """Half of the fitted values vary in light rows only, and they have the lower rank."""
+    n_kept = MAX_SPLIT_TARGETS
+    x, z = np.zeros((2, 40))
+    x[:20], z[20:] = np.tile([1.0, -1.0], (2, 10))
+    design = np.column_stack([x, z, np.ones(40)])
+    coef = np.zeros((2 * n_kept, 3))
+    coef[:n_kept, 0], coef[n_kept:, 1] = 2.0 + np.arange(n_kept), 1.0
+    weight = np.where(x != 0.0, 1e-4, 1.0)
+    variables = initialization._split_variables(design, coef @ design.T, weight, coef)
+    assert_allclose(np.stack(variables), [x, z, *[z] * n_kept], atol=1e-8)

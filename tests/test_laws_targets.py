@@ -293,3 +293,11 @@ def test_starts_on_a_sample_see_more_rows_for_more_coefficients():
     # Twice the experts have twice the rows, and an output has as many columns as the gate.
     assert size(60, 1, 8) == 2 * size(60, 1, 4)
     assert size(40, 2, 4) == size(60, 1, 4)
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial", "gamma"])
+def test_predictors_of_starts_without_features_are_logs_of_weighted_means(family):
+    moe = MixtureOfExpertsRegressor(1, family=family)
+    moe.fit(X, Y + 1.0, sample_weight=COUNTS)
+    ((start,),) = moe._fitted.model.experts.initial_predictor
+    assert_allclose(start, np.log(np.average(Y + 1.0, weights=WEIGHT)), rtol=1e-12)

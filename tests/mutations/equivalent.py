@@ -185,6 +185,12 @@ EQUIVALENT = [
         "no standard deviation is exactly the bound",
     ),
     (
+        "_data/sklearn_adapter.py",
+        "least = float(prediction.min(initial=0.0))",
+        ("1.0",),
+        "only values below zero count",
+    ),
+    (
         "_data/target_checks.py",
         'if given.dtype.kind in "OUS":',
         ("True",),
@@ -267,6 +273,12 @@ EQUIVALENT = [
         "gate.init_params(min(n_experts, 2)",
         ("max",),
         "parameters of more experts show the same shapes but for the number of experts",
+    ),
+    (
+        "_estimators/document_checks.py",
+        "X = center + np.array([[-1.0], [0.0], [1.0]]) * np.where(np.isfinite(scale), scale, 0.0)",
+        ("1.0",),
+        "a damaged model has no finite predictions beside the middle either",
     ),
     (
         "_estimators/fit_rows.py",
@@ -1695,6 +1707,12 @@ EQUIVALENT = [
         "if len(y) == 1:",
         ("False",),
         "both ways take the same entries of the table",
+    ),
+    (
+        "families/_counts.py",
+        "np.ones((1, predictor.shape[-1])), np.exp(predictor)[None], dispersion[None]",
+        ("",),
+        "there are two axes, of which the second one is the last one",
     ),
     (
         "families/_gamma.py",

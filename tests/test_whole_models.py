@@ -24,7 +24,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data import folds
 from skmoe._estimators import member_parameters
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
@@ -160,16 +159,6 @@ def test_densities_are_out_of_fold():
     features = np.column_stack([np.arange(len(Y)), X])
     moe = stack(Memory(), Ridge()).fit(features, Y)
     assert moe.noise_variance_[0] < 10.0 * np.mean(Y**2)
-
-
-def test_many_rows_have_two_folds(monkeypatch):
-    moe = stack(Ridge(), TREE, cross_fit="auto")
-    few = clone(moe).fit(X, Y)._fitted.model.experts
-    monkeypatch.setattr(folds, "MAX_ROWS_WITH_MORE_FOLDS", len(Y) - 1)
-    many = clone(moe).fit(X, Y)._fitted.model.experts
-    # Random states of the fits without each fold, and of the fit to all rows.
-    assert few.seeds.shape == (2, 6)
-    assert many.seeds.shape == (2, 3)
 
 
 def test_noise_variances_are_those_of_out_of_fold_residuals():

@@ -12,13 +12,22 @@ from skmoe._data.rows import RawFeatures
 from skmoe._data.target_checks import check_labels
 from skmoe._numerics.typing import Array
 
-# Number of folds of cross_fit="auto", and for whole models.
+# Number of folds of cross_fit="auto", for whole models as well.
 N_CROSS_FIT_FOLDS = 5
 
 # Number of folds for whole models, such as a base, that are fitted to more than this number of
 # rows: models of half of them are hardly worse, and each fold costs one fit of every model.
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
+
+# Of fewer rows than this divided by the number of folds, whole models of a regression have more
+# folds: the widths of predictive intervals come from models that lack the rows of a fold, and of
+# few rows the others are clearly better.
+ROWS_OF_ALL_FITS = 50_000
+MAX_FOLDS_OF_WIDTHS = 10
+
+# Fold of rows that all fits use.
+NEVER_HELD_OUT = -1
 
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
@@ -60,6 +69,13 @@ def make_feasible_folds(
 def n_folds_of_models(n_rows: int) -> int:
     """Number of folds for whole models, if it is not given."""
     return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
+
+
+def held_out_rows(features: RawFeatures) -> Array:
+    """Indices of the rows with out-of-fold predictions."""
+    if features.fold is None:
+        return np.arange(features.shape[0])
+    return np.flatnonzero(features.fold != NEVER_HELD_OUT)
 
 
 def check_folds(
@@ -125,6 +141,33 @@ def assign_folds(
     n_groups = None if groups is None else len(np.unique(groups))
     check_folds(n_folds, n_rows, smallest, n_groups)
     return features._replace(fold=make_folds(n_folds, codes, groups, n_rows, seed))
+
+
+def n_folds_of_widths(n_rows: int) -> int:
+    """Number of folds for whole models whose predictive distributions are combined."""
+    n_folds = n_folds_of_models(n_rows)
+    if n_folds == N_FOLDS_OF_MANY_ROWS:
+        return n_folds
+    return max(n_folds, min(ROWS_OF_ALL_FITS // n_rows, MAX_FOLDS_OF_WIDTHS))
+
+
+def assign_folds_of_models(
+    features: RawFeatures,
+    cross_fit: int | str | bool,
+    codes: Array | None,
+    groups: Array | None,
+    seed: int,
+) -> RawFeatures:
+    """Features with the fold of each row for whole models that a gate combines.
+
+    Of many rows half are held out, once, which are enough for the weights of the models.
+    """
+    number = n_folds_of_widths if codes is None else n_folds_of_models
+    n_folds = number(features.shape[0])
+    features = assign_folds(features, cross_fit, codes, groups, seed, n_folds)
+    if features.fold is None or cross_fit != "auto" or n_folds != N_FOLDS_OF_MANY_ROWS:
+        return features
+    return features._replace(fold=np.where(features.fold == 0, 0, NEVER_HELD_OUT))
 
 
 def cross_fit_splits(features: RawFeatures) -> Iterator[tuple[Array, Array]]:

@@ -72,10 +72,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
         means, or those of the first row. None requires features that are constant in each unit.
     cross_fit : {"auto", "oob", False} or int, default="auto"
-        Folds of experts that are estimators, whose responsibilities come from
-        out-of-fold predictions. With "auto" there are 5 folds, or 2 for whole models of more than
-        20 000 rows. With "oob", out-of-bag predictions, experts need `oob_score=True`. False uses
-        predictions of training rows, for experts that cannot overfit.
+        Folds of experts that are estimators, for responsibilities from out-of-fold predictions.
+        With "auto" there are 5; for whole models of more than 20 000 rows one half is held out.
+        With "oob", out-of-bag predictions, experts need `oob_score=True`. False uses predictions of
+        training rows, for experts that cannot overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.

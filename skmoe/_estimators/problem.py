@@ -20,7 +20,7 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import assign_folds, n_folds_of_models
+from skmoe._data.folds import assign_folds, assign_folds_of_models
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -341,7 +341,7 @@ def _raw_features(
     given = raw_features, params.cross_fit, codes, data.fold_groups, fold_seed
     if params.specialize:
         return assign_folds(*given)
-    raw_features = assign_folds(*given, n_folds_of_models(raw_features.shape[0]))
+    raw_features = assign_folds_of_models(*given)
     assert params.estimators is not None
     check_members(params.estimators, raw_features, target.weight, data.fold_groups)
     return raw_features

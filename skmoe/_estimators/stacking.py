@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.rows import Dataset
+from skmoe._data.folds import held_out_rows
+from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask
 from skmoe._estimators.problem import FitProblem
@@ -81,6 +82,7 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
     experts: Any = model.experts
     monitor = ModelMonitor(problem, task, verbose)
     fitted = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
+    rows, fitted = _with_predictions(rows, fitted)
     _check_possible(experts.log_prob(fitted, rows.expert_design, rows.y), rows.y)
     if experts.classes is None:
         fitted = _fit_pool(experts, fitted, rows)
@@ -96,6 +98,18 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
         init=start,
     )
     return problem._replace(em_problem=em_problem, whole_models=(experts, fitted))
+
+
+def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
+    """The rows that have out-of-fold predictions, with the total weight of all rows."""
+    index = held_out_rows(rows.expert_design)
+    if len(index) == len(rows.weight):
+        return rows, params
+    factor = rows.weight.sum() / rows.weight[index].sum()
+    if rows.units is not None:
+        units = np.unique(rows.units.codes[index])
+        return subset_units(rows, units, factor), params.of_rows(index)
+    return subset(rows, index, factor * rows.weight[index]), params.of_rows(index)
 
 
 def _fit_pool(experts: Any, params: EstimatorParams, rows: Dataset) -> EstimatorParams:

@@ -89,14 +89,15 @@ def run_with_evidence(
 ) -> EMResult:
     """EM with penalties that are found on the way; the result has the model with them.
 
-    `model` has the default penalties. A start with a model of its own continues a run to
-    convergence. All runs together, with the iterations of the start, make at most `max_iter`
-    iterations. It ends early if a run is stopped.
+    `model` has the default penalties; the search begins at those of the model of the start, if it
+    has one. A start with a resume state, too, continues a run to convergence. All runs together,
+    with the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
+    stopped.
     """
     default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)
+    model, state = start.model or model, start.resume_state
     n_iter: int | None = None
-    if start.model is not None and start.resume_state is not None:
-        model, state = start.model, start.resume_state
+    if start.model is not None and state is not None:
         n_earlier, n_runs = state.n_earlier_iter, state.n_earlier_runs
     else:
         n_earlier, n_runs, n_iter = len(start.lower_bounds), 0, next(rounds)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, split_into_blocks, subset_units
 from skmoe._mixture.em import (
     EMOptions,
     EMResult,
@@ -73,7 +73,45 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
 
 
 def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
-    """Run EM to convergence with penalties that are found on the way."""
+    """Run EM to convergence with penalties that are found on the way.
+
+    The search begins with the penalties of a sample, if there is one, as few iterations on all rows
+    are left then.
+    """
+    is_continued = start.model is not None or len(start.lower_bounds) > 0
+    if not is_continued and _has_small_sample(problem):
+        sample = _without_others(problem.init_data.rows)
+        run = _search_on_rows(problem._replace(rows=sample), start, _silent)
+        start = EMStart(run.params, model=run.model)
+    return _search_on_rows(problem, start, monitor)
+
+
+def _has_small_sample(problem: EMProblem) -> bool:
+    """Whether parametric experts are initialised on at most half of the rows."""
+    if problem.model.experts.needs_all_rows:
+        return False
+    n_sampled = len(problem.init_data.rows.weight)
+    return not isinstance(problem.rows, Dataset) or 2 * n_sampled <= len(problem.rows.weight)
+
+
+def _without_others(sample: Dataset) -> Dataset:
+    """The rows of a sample with weights for themselves, not for the rows that are not drawn.
+
+    Their sum is the effective number of rows [Kish], unless it is smaller already.
+    """
+    weight = sample.weight
+    factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
+    if sample.units is not None:
+        return subset_units(sample, np.arange(len(sample.units.starts)), factor)
+    return sample._replace(weight=factor * weight)
+
+
+def _silent(n_iter: int, run: EMResult) -> bool:
+    return False
+
+
+def _search_on_rows(problem: EMProblem, start: EMStart, monitor: OnIteration) -> EMResult:
+    """Run EM with a search of penalties on the rows of the problem."""
     blocks = split_into_blocks(problem.rows)
     to_be_continued = partial(_without_resume_state, monitor)
 
@@ -160,11 +198,11 @@ def _after(earlier: Earlier, run: EMResult) -> EMResult:
     return run._replace(n_earlier_iter=earlier.n_iter, resume_state=state)
 
 
-def _monitor_after(earlier: Earlier, monitor: Monitor, n_iter: int, run: EMResult) -> bool:
+def _monitor_after(earlier: Earlier, monitor: OnIteration, n_iter: int, run: EMResult) -> bool:
     return monitor(n_iter, _after(earlier, run))
 
 
-def _without_resume_state(monitor: Monitor, n_iter: int, run: EMResult) -> bool:
+def _without_resume_state(monitor: OnIteration, n_iter: int, run: EMResult) -> bool:
     """Monitor of a re-initialisation, which cannot be resumed because it may be discarded."""
     return monitor(n_iter, run._replace(resume_state=None))
 

@@ -41,6 +41,17 @@ class EstimatorParams(NamedTuple):
     spread: Array | None = None
     at_spreads: tuple[Array, ...] | None = None
 
+    def of_rows(self, index: Array) -> EstimatorParams:
+        """Whole models with their out-of-fold predictions of some rows."""
+        assert self.oof_predictions is not None
+        assert self.oof_log_density is not None
+        assert self.at_spreads is not None
+        return self._replace(
+            oof_predictions=self.oof_predictions[..., index],
+            oof_log_density=self.oof_log_density[:, index],
+            at_spreads=tuple(of_model[:, index] for of_model in self.at_spreads),
+        )
+
 
 class AllRows(NamedTuple):
     """The rows themselves, in place of sufficient statistics."""

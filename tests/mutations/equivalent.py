@@ -131,6 +131,12 @@ EQUIVALENT = [
         "without candidates there are no duplicates",
     ),
     (
+        "_data/extra_features.py",
+        "experts = experts if data.classes is None else np.append(experts, base_columns)",
+        ("base_columns, experts",),
+        "coefficients are found by the numbers of their columns",
+    ),
+    (
         "_data/feature_checks.py",
         'if values.dtype.kind in "OUST" else None',
         ("True",),

@@ -7,7 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.scaling import CONSTANT_RTOL, Standardization, fit_standardization
+from skmoe._data.scaling import (
+    CONSTANT_RTOL,
+    Standardization,
+    column_means,
+    fit_standardization,
+)
 from skmoe._numerics.typing import Array, Design
 
 
@@ -25,9 +30,9 @@ class Moments(NamedTuple):
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    total = weight.sum()
     std = fit_standardization(X, weight).scale
-    return Moments(float(total), (X.T @ weight) / total, np.where(np.isfinite(std), std, 0.0))
+    std = np.where(np.isfinite(std), std, 0.0)
+    return Moments(float(weight.sum()), column_means(X, weight), std)
 
 
 def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:

@@ -23,13 +23,25 @@ class Standardization(NamedTuple):
     scale: Array  # infinite for a constant column, whose standardised values are zero
 
 
+def column_means(X: Design, weight: Array) -> Array:
+    """Weighted mean of each column, which is exactly the value of a constant column.
+
+    With the round-off of a mean, the deviations of a constant column would have a scale, by which
+    new rows with other values would be divided.
+    """
+    mean = (X.T @ weight) / weight.sum()
+    high, low = X.max(axis=0), X.min(axis=0)
+    if sparse.issparse(X):
+        high, low = high.toarray().ravel(), low.toarray().ravel()
+    return np.where(high == low, high, mean)
+
+
 def fit_standardization(X: Design, weight: Array) -> Standardization:
     """Weighted mean and standard deviation of each column, without overflow or cancellation.
 
     Sparse columns are scaled but not centred, so that they stay sparse.
     """
-    total = weight.sum()
-    mean = (X.T @ weight) / total
+    total, mean = weight.sum(), column_means(X, weight)
     if sparse.issparse(X):
         row_weight = np.repeat(weight, np.diff(X.indptr))
         deviation = X.data - mean[X.indices]

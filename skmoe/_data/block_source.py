@@ -40,6 +40,11 @@ class BlockSource:
     preprocessor: Preprocessor
     first_pass: FirstPass
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, those without weight included."""
+        return self.first_pass.n_rows
+
     def __iter__(self) -> Iterator[Dataset]:
         n_rows = 0
         for index, block in enumerate(self.blocks):

@@ -71,6 +71,11 @@ class Dataset(NamedTuple):
     units: Units | None = None  # whose rows have one latent expert; None for each row its own
 
     @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.weight)
+
+    @property
     def gate_weight(self) -> Array:
         """Weights of the rows of the gate's design: of rows, or of units."""
         return self.weight if self.units is None else self.units.weight

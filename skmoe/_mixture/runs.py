@@ -90,8 +90,7 @@ def _has_small_sample(problem: EMProblem) -> bool:
     """Whether parametric experts are initialised on at most half of the rows."""
     if problem.model.experts.needs_all_rows:
         return False
-    n_sampled = len(problem.init_data.rows.weight)
-    return not isinstance(problem.rows, Dataset) or 2 * n_sampled <= len(problem.rows.weight)
+    return 2 * problem.init_data.rows.n_rows <= problem.rows.n_rows
 
 
 def _without_others(sample: Dataset) -> Dataset:

@@ -152,3 +152,18 @@ def test_few_rows_have_more_folds(monkeypatch):
             kind = MixtureOfExpertsClassifier
             stack(RecordingLogistic(), ExtraTreesClassifier(), kind=kind).fit(X, y)
         assert len(FITS) == expected + 1
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_the_penalty_of_a_gate_over_models_of_many_rows_is_found(kind, monkeypatch):
+    """A sample of the rows has no densities."""
+    monkeypatch.setattr("skmoe._estimators.init_rows.MAX_INIT_ROWS", 40)
+    if kind == "regressor":
+        moe, y = stack(Ridge(), DecisionTreeRegressor(max_depth=3), gate_alpha="auto"), Y
+    else:
+        members = LogisticRegression(), ExtraTreesClassifier(max_depth=3)
+        moe = stack(*members, kind=MixtureOfExpertsClassifier, gate_alpha="auto")
+        y = CLASSES
+    quiet(moe, X, y)
+    assert moe.gate_alpha_ > 0.0
+    assert_allclose(moe.load_.sum(), len(y))

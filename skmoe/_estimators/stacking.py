@@ -92,9 +92,11 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
     start = Params(
         model.gate.init_params(n_experts, n_columns), given.init_params(n_experts, n_experts)
     )
+    rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
     em_problem = em_problem._replace(
         model=model._replace(experts=given),
-        rows=rows._replace(expert_design=np.ascontiguousarray(log_density.T)),
+        rows=rows,
+        init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
         init=start,
     )
     return problem._replace(em_problem=em_problem, whole_models=(experts, fitted))

@@ -12,7 +12,7 @@ from skmoe._numerics.typing import Array
 # Folds and maximum number of rows for the estimate of the noise variance. A rough estimate is
 # enough: the prior has the weight of ten rows.
 N_NOISE_FOLDS = 3
-MAX_NOISE_ROWS = 5000
+MAX_NOISE_ROWS = 2000
 
 # Lower bound of the noise variance of a standardised output.
 RELATIVE_FLOOR = 1e-6

@@ -58,17 +58,22 @@ def candidates():
         "boosting, small trees",
         boosting(learning_rate=0.05, max_leaf_nodes=7, l2_regularization=10.0, random_state=0),
     )
-    yield (
-        "boosting, columns drawn",
-        boosting(
-            learning_rate=0.05,
-            max_leaf_nodes=15,
-            min_samples_leaf=10,
-            max_features=0.3,
-            l2_regularization=1.0,
-            random_state=0,
-        ),
+    drawn = boosting(
+        learning_rate=0.05,
+        max_leaf_nodes=15,
+        min_samples_leaf=10,
+        max_features=0.3,
+        l2_regularization=1.0,
+        random_state=0,
     )
+    yield "boosting, columns drawn", drawn
+    for name, options in {
+        "trees of two splits": {"learning_rate": 0.1, "max_iter": 300, "max_leaf_nodes": 3},
+        "many steps": {"max_iter": 200, "max_features": 1.0},
+        "many steps, half of the columns": {"max_iter": 200, "max_features": 0.5},
+        "many small steps, columns drawn": {"max_iter": 300, "learning_rate": 0.03},
+    }.items():
+        yield f"boosting, {name}", clone(drawn).set_params(**options)
     base = boosting(learning_rate=0.05, max_leaf_nodes=7, l2_regularization=10.0, random_state=0)
     yield "mixture of 3 on boosting", mixture(3, base=base, n_init=1, tol=3e-3, random_state=0)
     for leaf in (1, 3):

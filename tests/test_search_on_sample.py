@@ -12,7 +12,7 @@ from skmoe._data.units import make_units
 from skmoe._mixture import runs
 from skmoe.blocks import RowBlocks
 
-SAMPLE = 300
+SAMPLE = 150
 
 
 @pytest.fixture
@@ -76,12 +76,13 @@ def test_the_search_goes_on_where_that_of_the_sample_has_ended(small_samples, se
     assert not continued.lower_bounds
 
 
-def test_a_sample_of_more_than_half_of_the_rows_saves_nothing(small_samples, searches):
-    X, y = table(2 * SAMPLE - 1)
+def test_a_sample_of_many_of_the_rows_saves_nothing(small_samples, searches):
+    least = round(SAMPLE / runs.MAX_SAMPLE_SHARE)
+    X, y = table(least - 1)
     MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     assert [n_rows for n_rows, *_ in searches] == [len(X)]
     searches.clear()
-    X, y = table(2 * SAMPLE)
+    X, y = table(least)
     MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
     assert [n_rows for n_rows, *_ in searches] == [SAMPLE, len(X)]
 

@@ -32,6 +32,10 @@ N_PLAIN_ITER = 5
 # M-steps from the responsibilities of an initializer.
 N_INITIAL_M_STEPS = 5
 
+# Largest share of the rows in the sample of the initialisation for which penalties are sought there
+# first. With a larger one the search on all rows is as fast alone.
+MAX_SAMPLE_SHARE = 0.1
+
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
 
@@ -87,10 +91,10 @@ def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
 
 
 def _has_small_sample(problem: EMProblem) -> bool:
-    """Whether parametric experts are initialised on at most half of the rows."""
+    """Whether parametric experts are initialised on few rows, where a search costs little."""
     if problem.model.experts.needs_all_rows:
         return False
-    return 2 * problem.init_data.rows.n_rows <= problem.rows.n_rows
+    return problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
 
 
 def _without_others(sample: Dataset) -> Dataset:

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import folds
-from skmoe._data.folds import n_folds_of_models, n_folds_of_widths
+from skmoe._data.folds import n_folds_of_models, n_folds_of_regressions
 
 X, Y = two_regimes(n_rows=150)
 CLASSES = np.where(np.median(Y) < Y, "high", "low")
@@ -141,7 +141,7 @@ def test_a_weight_of_two_is_the_row_twice(kind):
 def test_few_rows_have_more_folds(monkeypatch):
     monkeypatch.setattr(folds, "MAX_ROWS_WITH_MORE_FOLDS", 20_000)
     rows = np.array([2, 100, 5000, 7000, 10_000, 20_000, 20_001, 10**6])
-    numbers = [n_folds_of_widths(n) for n in rows.tolist()]
+    numbers = [n_folds_of_regressions(n) for n in rows.tolist()]
     assert numbers == [10, 10, 10, 7, 5, 5, 2, 2]
     assert all(n_folds_of_models(n) == 5 for n in (2, 20_000))
     for y, expected in ((Y, 10), (CLASSES, 5)):

@@ -133,7 +133,9 @@ def test_rows_of_a_sample_weigh_at_most_what_they_are(in_units, factor, expected
     design = np.ones((12, 1))
     units = make_units(np.repeat(np.arange(4), 3)) if in_units else None
     gate = design[:4] if in_units else design
-    rows = runs._without_others(Dataset(gate, design, np.ones((1, 12)), np.full(12, factor), units))
+    rows = runs._with_own_weight(
+        Dataset(gate, design, np.ones((1, 12)), np.full(12, factor), units)
+    )
     assert_allclose(rows.weight.sum(), expected)
     assert_allclose(rows.unit_weight.sum(), expected)
     assert_array_equal(rows.weight, rows.weight[0])
@@ -141,5 +143,5 @@ def test_rows_of_a_sample_weigh_at_most_what_they_are(in_units, factor, expected
 
 def test_unequal_weights_are_worth_fewer_rows():
     design, weight = np.ones((3, 1)), np.array([8.0, 1.0, 1.0])
-    rows = runs._without_others(Dataset(design, design, np.ones((1, 3)), weight))
+    rows = runs._with_own_weight(Dataset(design, design, np.ones((1, 3)), weight))
     assert_allclose(rows.weight, weight * 10.0 / 66.0)

@@ -84,7 +84,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
     """
     is_continued = start.model is not None or len(start.lower_bounds) > 0
     if not is_continued and _has_small_sample(problem):
-        sample = _without_others(problem.init_data.rows)
+        sample = _with_own_weight(problem.init_data.rows)
         run = _search_on_rows(problem._replace(rows=sample), start, _silent)
         start = EMStart(run.params, model=run.model)
     return _search_on_rows(problem, start, monitor)
@@ -97,10 +97,11 @@ def _has_small_sample(problem: EMProblem) -> bool:
     return problem.init_data.rows.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
 
 
-def _without_others(sample: Dataset) -> Dataset:
-    """The rows of a sample with weights for themselves, not for the rows that are not drawn.
+def _with_own_weight(sample: Dataset) -> Dataset:
+    """A sample whose rows have the weight of themselves, and not of the rows that are not drawn.
 
-    Their sum is the effective number of rows [Kish], unless it is smaller already.
+    Their sum is the effective number of rows (L. Kish, 1965, "Survey Sampling"), unless the sum of
+    the given weights is smaller.
     """
     weight = sample.weight
     factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)

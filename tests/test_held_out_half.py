@@ -13,7 +13,6 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import folds
-from skmoe._data.folds import n_folds_of_models, n_folds_of_regressions
 
 X, Y = two_regimes(n_rows=150)
 CLASSES = np.where(np.median(Y) < Y, "high", "low")
@@ -138,20 +137,10 @@ def test_a_weight_of_two_is_the_row_twice(kind):
     assert_allclose(weighted.lower_bound_, repeated.lower_bound_, rtol=1e-9)
 
 
-def test_few_rows_have_more_folds(monkeypatch):
-    monkeypatch.setattr(folds, "MAX_ROWS_WITH_MORE_FOLDS", 20_000)
-    rows = np.array([2, 100, 5000, 7000, 10_000, 20_000, 20_001, 10**6])
-    numbers = [n_folds_of_regressions(n) for n in rows.tolist()]
-    assert numbers == [10, 10, 10, 7, 5, 5, 2, 2]
-    assert all(n_folds_of_models(n) == 5 for n in (2, 20_000))
-    for y, expected in ((Y, 10), (CLASSES, 5)):
-        FITS.clear()
-        if y is Y:
-            stack(RecordingRidge(), LinearRegression()).fit(X, y)
-        else:
-            kind = MixtureOfExpertsClassifier
-            stack(RecordingLogistic(), ExtraTreesClassifier(), kind=kind).fit(X, y)
-        assert len(FITS) == expected + 1
+@pytest.mark.parametrize("n_rows", [100, 101])
+def test_only_many_rows_are_held_out_once(n_rows):
+    stack(RecordingRidge(), LinearRegression()).fit(X[:n_rows], Y[:n_rows])
+    assert len(FITS) == (6 if n_rows == 100 else 2)
 
 
 @pytest.mark.parametrize("kind", ["regressor", "classifier"])

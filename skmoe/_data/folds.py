@@ -20,12 +20,6 @@ N_CROSS_FIT_FOLDS = 5
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
 
-# Whole models of a regression with few rows have more folds, up to a largest number, and so many
-# that the fits without each fold have about this number of rows together. The models of the folds
-# lack the rows of a fold, for which their predictive intervals are wider than those of all rows.
-ROWS_OF_ALL_FITS = 50_000
-MAX_FOLDS_OF_REGRESSIONS = 10
-
 # Fold of rows that all fits use.
 NEVER_HELD_OUT = -1
 
@@ -69,14 +63,6 @@ def make_feasible_folds(
 def n_folds_of_models(n_rows: int) -> int:
     """Number of folds for whole models, if it is not given."""
     return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
-
-
-def n_folds_of_regressions(n_rows: int) -> int:
-    """Number of folds for whole models of a regression, if it is not given."""
-    n_folds = n_folds_of_models(n_rows)
-    if n_folds == N_FOLDS_OF_MANY_ROWS:
-        return n_folds
-    return max(n_folds, min(ROWS_OF_ALL_FITS // n_rows, MAX_FOLDS_OF_REGRESSIONS))
 
 
 def held_out_rows(features: RawFeatures) -> Array:
@@ -162,8 +148,7 @@ def assign_folds_of_models(
 
     Of many rows half are held out, once, which are enough for the weights of the models.
     """
-    default = n_folds_of_regressions if codes is None else n_folds_of_models
-    n_folds = default(features.shape[0])
+    n_folds = n_folds_of_models(features.shape[0])
     features = assign_folds(features, cross_fit, codes, groups, seed, n_folds)
     if features.fold is None or cross_fit != "auto" or n_folds != N_FOLDS_OF_MANY_ROWS:
         return features

@@ -84,9 +84,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Columns with the same slope in all experts, among the `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
-        out-of-fold predictions. With "auto" there are 5; whole models have 5 to 10, or one half of
-        more than 20 000 rows is held out. With "oob", out-of-bag predictions, experts need
-        `oob_score=True`. False uses predictions of training rows: experts must not overfit.
+        out-of-fold predictions. With "auto" there are 5; for whole models of more than 20 000 rows
+        one half is held out. With "oob", out-of-bag predictions, experts need `oob_score=True`.
+        False uses predictions of training rows, for experts that cannot overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.

@@ -343,6 +343,7 @@ def test_slopes_of_logistic_experts_beside_a_base_are_those_of_the_features():
     moe = MixtureOfExpertsClassifier(2, base=DummyClassifier(), random_state=0).fit(X, y)
     log_odds = logit(moe.predict_experts(X)[..., 1])
     slopes = [
-        np.linalg.lstsq(np.c_[X, np.ones(len(X))], of_expert)[0][:-1] for of_expert in log_odds.T
+        np.linalg.lstsq(np.c_[X, np.ones(len(X))], of_expert, rcond=None)[0][:-1]
+        for of_expert in log_odds.T
     ]
     assert_allclose(moe.expert_coef_, slopes, rtol=1e-6, atol=1e-8)

@@ -91,3 +91,15 @@ def test_predictions_do_not_depend_on_features_that_were_constant(task, path, va
     predict = moe.predict if task == "regressor" else moe.predict_proba
     assert_array_equal(predict(new), predict(X[:20]))
     assert_array_equal(moe.predict_gate(new), moe.predict_gate(X[:20]))
+
+
+@pytest.mark.parametrize("value", VALUES[:2])
+def test_many_rows_of_one_weight_have_no_scale_of_round_off(value):
+    """The round-off of a plain mean of so many rows can be more than a tolerance allows for."""
+    X, y, _ = table(value, 50_000)
+    weight = np.ones(len(X))
+    assert_array_equal(np.isfinite(fit_standardization(X, weight).scale), [True, False, True])
+    moe = MixtureOfExpertsRegressor(2, n_init=1, tol=1e-2, random_state=0).fit(X, y)
+    new = X[:20].copy()
+    new[:, 1] += 1.0
+    assert_array_equal(moe.predict(new), moe.predict(X[:20]))

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet, two_regimes
 from scipy.special import logsumexp
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.tree import DecisionTreeRegressor
@@ -33,17 +33,6 @@ class RecordingRidge(Recording, Ridge):
 
 class RecordingLogistic(Recording, LogisticRegression):
     pass
-
-
-class Memory(RegressorMixin, BaseEstimator):
-    """Predicts a million where the label in the first feature was among the rows of its fit."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.labels_ = np.unique(X[:, 0])
-        return self
-
-    def predict(self, X):
-        return np.where(np.isin(X[:, 0], self.labels_), 1e6, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -88,21 +77,6 @@ def test_the_bound_is_that_of_the_half_that_was_held_out():
     ]
     expected = logsumexp(np.log(moe.weights_)[:, None] + logs, axis=0).mean()
     assert_allclose(moe.lower_bound_, expected, rtol=1e-8)
-
-
-def test_no_density_is_that_of_a_row_of_its_fit():
-    features = np.column_stack([np.arange(len(Y)), X])
-    moe = stack(Memory(), Ridge()).fit(features, Y)
-    assert moe.noise_variance_[0] < 10.0 * np.mean(Y**2)
-
-
-@pytest.mark.parametrize("name", ["groups", "units"])
-def test_no_group_is_on_both_sides(name):
-    labels = np.arange(len(Y)) // 5
-    features = np.column_stack([labels, X])
-    moe = stack(Memory(), Ridge(), gate="constant")
-    assert moe.fit(features, Y, **{name: labels}).weights_[0] > 0.01
-    assert moe.fit(features, Y).weights_[0] < 1e-4
 
 
 @pytest.mark.parametrize("by", [None, "units"])

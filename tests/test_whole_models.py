@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data import folds
 from skmoe._estimators import member_parameters
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
@@ -154,10 +155,19 @@ def test_a_large_penalty_gives_constant_weights():
 # --- out of fold ------------------------------------------------------------------------------
 
 
-def test_densities_are_out_of_fold():
+@pytest.fixture(params=["folds", "one half"])
+def cross_fit(request, monkeypatch):
+    """A number of folds, or one half that is held out, as of many rows."""
+    if request.param == "folds":
+        return 3
+    monkeypatch.setattr(folds, "MAX_ROWS_WITH_MORE_FOLDS", len(Y) - 1)
+    return "auto"
+
+
+def test_densities_are_out_of_fold(cross_fit):
     """Otherwise the predictions of a million would be in the noise variance."""
     features = np.column_stack([np.arange(len(Y)), X])
-    moe = stack(Memory(), Ridge()).fit(features, Y)
+    moe = stack(Memory(), Ridge(), cross_fit=cross_fit).fit(features, Y)
     assert moe.noise_variance_[0] < 10.0 * np.mean(Y**2)
 
 
@@ -169,10 +179,10 @@ def test_noise_variances_are_those_of_out_of_fold_residuals():
 
 
 @pytest.mark.parametrize("name", ["groups", "units"])
-def test_rows_of_a_group_are_never_on_both_sides(name):
+def test_rows_of_a_group_are_never_on_both_sides(name, cross_fit):
     labels = np.arange(len(Y)) // 5
     features = np.column_stack([labels, X])
-    moe = stack(Memory(), Ridge(), gate="constant")
+    moe = stack(Memory(), Ridge(), gate="constant", cross_fit=cross_fit)
     assert moe.fit(features, Y, **{name: labels}).weights_[0] > 0.01
     assert moe.fit(features, Y).weights_[0] < 1e-4
 

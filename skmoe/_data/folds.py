@@ -65,11 +65,11 @@ def n_folds_of_models(n_rows: int) -> int:
     return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
 
 
-def held_out_rows(features: RawFeatures) -> Array:
-    """Indices of the rows with out-of-fold predictions."""
+def is_held_out(features: RawFeatures) -> Array:
+    """Whether each row has out-of-fold predictions, (n,)."""
     if features.fold is None:
-        return np.arange(features.shape[0])
-    return np.flatnonzero(features.fold != NEVER_HELD_OUT)
+        return np.ones(features.shape[0], dtype=bool)
+    return np.asarray(features.fold != NEVER_HELD_OUT)
 
 
 def check_folds(
@@ -148,9 +148,10 @@ def assign_folds_of_models(
 
     Of many rows half are held out, once, which are enough for the weights of the models.
     """
-    n_folds = n_folds_of_models(features.shape[0])
-    features = assign_folds(features, cross_fit, codes, groups, seed, n_folds)
-    if features.fold is None or cross_fit != "auto" or n_folds != N_FOLDS_OF_MANY_ROWS:
+    n_rows = features.shape[0]
+    features = assign_folds(features, cross_fit, codes, groups, seed, n_folds_of_models(n_rows))
+    holds_out_once = cross_fit == "auto" and n_rows > MAX_ROWS_WITH_MORE_FOLDS
+    if features.fold is None or not holds_out_once:
         return features
     return features._replace(fold=np.where(features.fold == 0, 0, NEVER_HELD_OUT))
 

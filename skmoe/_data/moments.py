@@ -30,9 +30,9 @@ class Moments(NamedTuple):
 
 def compute_moments(X: Design, weight: Array) -> Moments:
     """Moments of the columns of X."""
-    std = fit_standardization(X, weight).scale
-    std = np.where(np.isfinite(std), std, 0.0)
-    return Moments(float(weight.sum()), column_means(X, weight), std)
+    center, std = fit_standardization(X, weight)
+    mean = column_means(X, weight) if sparse.issparse(X) else center
+    return Moments(float(weight.sum()), mean, np.where(np.isfinite(std), std, 0.0))
 
 
 def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:

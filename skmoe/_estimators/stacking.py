@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.folds import held_out_rows
+from skmoe._data.folds import is_held_out
 from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask
@@ -104,7 +104,7 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
 
 def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
     """The rows that have out-of-fold predictions, with the total weight of all rows."""
-    index = held_out_rows(rows.expert_design)
+    index = np.flatnonzero(is_held_out(rows.expert_design))
     if len(index) == len(rows.weight):
         return rows, params
     factor = rows.weight.sum() / rows.weight[index].sum()

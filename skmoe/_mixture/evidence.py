@@ -89,9 +89,9 @@ def run_with_evidence(
 ) -> EMResult:
     """EM with penalties that are found on the way; the result has the model with them.
 
-    `model` has the default penalties; the search begins at those of the model of the start, if it
-    has one. A start with a resume state, too, continues a run to convergence. All runs together,
-    with the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
+    `model` has the default penalties. The search begins at those of the model of the start, if it
+    has one; if it also has a resume state, its run to convergence goes on. All runs together, with
+    the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
     stopped.
     """
     default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)

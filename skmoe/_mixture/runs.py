@@ -111,6 +111,7 @@ def _with_own_weight(sample: Dataset) -> Dataset:
 
 
 def _silent(n_iter: int, run: EMResult) -> bool:
+    """Observer that lets each run go on."""
     return False
 
 

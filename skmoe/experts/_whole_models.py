@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits, held_out_rows
+from skmoe._data.folds import cross_fit_splits, is_held_out
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_log_density,
@@ -80,7 +80,6 @@ class WholeModels(CrossFittedExperts):
         placeholders.
         """
         n_experts, n_rows = len(self.estimators), len(weight)
-        held_out = np.isin(np.arange(n_rows), held_out_rows(features))
         statistics = AllRows(features, y, np.broadcast_to(weight, (n_experts, n_rows)))
         predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + self._placeholder()
         log_density = np.zeros((n_experts, n_rows))
@@ -95,7 +94,7 @@ class WholeModels(CrossFittedExperts):
             log_density[k] = of_model[0]
             at_spreads.append(np.maximum(of_model, LEAST_LOG_DENSITY))
             # Noise that is shared is not that of models without predictions yet.
-            resp = statistics.resp * held_out * (np.arange(n_experts) <= k)[:, None]
+            resp = statistics.resp * is_held_out(features) * (np.arange(n_experts) <= k)[:, None]
             log_variance = self._log_variance(predictions, y, resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)

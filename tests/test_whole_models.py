@@ -165,10 +165,11 @@ def cross_fit(request, monkeypatch):
 
 
 def test_densities_are_out_of_fold(cross_fit):
-    """Otherwise the predictions of a million would be in the noise variance."""
+    """Otherwise the predictions of a million would be in the noise variance and the weight."""
     features = np.column_stack([np.arange(len(Y)), X])
-    moe = stack(Memory(), Ridge(), cross_fit=cross_fit).fit(features, Y)
+    moe = stack(Memory(), Ridge(), gate="constant", cross_fit=cross_fit).fit(features, Y)
     assert moe.noise_variance_[0] < 10.0 * np.mean(Y**2)
+    assert moe.weights_[0] > 0.01
 
 
 def test_noise_variances_are_those_of_out_of_fold_residuals():

@@ -57,7 +57,7 @@ def stack(*members, kind=MixtureOfExpertsRegressor, **options):
 def test_each_model_is_fitted_to_one_half_and_to_all(members, kind, y):
     stack(*members, kind=kind).fit(X, y)
     half, whole = FITS
-    assert len(half) == len(X) // 2
+    assert abs(len(half) - len(X) / 2) <= 1
     assert_array_equal(whole, np.sort(X[:, 0]))
     FITS.clear()
     stack(*members, kind=kind, cross_fit=2).fit(X, y)

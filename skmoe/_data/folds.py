@@ -20,8 +20,8 @@ N_CROSS_FIT_FOLDS = 5
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
 
-# Fold of rows that all fits use.
-NEVER_HELD_OUT = -1
+# Number of parts of many rows of which one half is held out: the other half has parts of its own.
+N_PARTS_OF_MANY_ROWS = 4
 
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
@@ -69,7 +69,7 @@ def is_held_out(features: RawFeatures) -> Array:
     """Whether each row has out-of-fold predictions, (n,)."""
     if features.fold is None:
         return np.ones(features.shape[0], dtype=bool)
-    return np.asarray(features.fold != NEVER_HELD_OUT)
+    return np.asarray(features.fold >= 0)
 
 
 def check_folds(
@@ -146,14 +146,32 @@ def assign_folds_of_models(
 ) -> RawFeatures:
     """Features with the fold of each row for whole models that a gate combines.
 
-    Of many rows half are held out, once, which are enough for the weights of the models.
+    Of many rows half are held out, once, which are enough for the weights of the models. The others
+    are in two folds with negative numbers.
     """
-    n_rows = features.shape[0]
-    features = assign_folds(features, cross_fit, codes, groups, seed, n_folds_of_models(n_rows))
-    holds_out_once = cross_fit == "auto" and n_rows > MAX_ROWS_WITH_MORE_FOLDS
-    if features.fold is None or not holds_out_once:
+    if features.shape[0] <= MAX_ROWS_WITH_MORE_FOLDS or cross_fit != "auto":
+        return assign_folds(features, cross_fit, codes, groups, seed)
+    features = assign_folds(features, cross_fit, codes, groups, seed, N_PARTS_OF_MANY_ROWS)
+    if features.fold is None:
         return features
-    return features._replace(fold=np.where(features.fold == 0, 0, NEVER_HELD_OUT))
+    half = (int(features.fold.max()) + 1) // 2
+    return features._replace(fold=np.where(features.fold < half, 0, half - 1 - features.fold))
+
+
+def learning_curve_splits(features: RawFeatures) -> tuple[Array, Array, Array] | None:
+    """Indices of the rows of a fit without fold 0, of half of these, and of the rows of fold 0.
+
+    A half is one half of the other folds, so that groups are not divided. None if there are fewer
+    than two other folds.
+    """
+    if features.fold is None:
+        return None
+    others = np.setdiff1d(features.fold, [0])
+    if len(others) < 2:
+        return None
+    in_half = np.isin(features.fold, others[: len(others) // 2])
+    rows = np.arange(features.shape[0])
+    return rows[features.fold != 0], rows[in_half], rows[features.fold == 0]
 
 
 def cross_fit_splits(features: RawFeatures) -> Iterator[tuple[Array, Array]]:

@@ -99,7 +99,8 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
         init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
         init=start,
     )
-    return problem._replace(em_problem=em_problem, whole_models=(experts, fitted))
+    whole_models = experts, experts.of_all_rows(fitted)
+    return problem._replace(em_problem=em_problem, whole_models=whole_models)
 
 
 def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:

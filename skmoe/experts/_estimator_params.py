@@ -40,6 +40,8 @@ class EstimatorParams(NamedTuple):
     # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
     at_spreads: tuple[Array, ...] | None = None
+    # What the log of squared scales (K, m) changes from models without a fold to those of all rows.
+    scale_change: Array | None = None
 
     def of_rows(self, index: Array) -> EstimatorParams:
         """Whole models with their out-of-fold predictions of some rows."""

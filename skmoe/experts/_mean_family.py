@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._generalized_linear._densities import without_outliers
@@ -27,6 +28,9 @@ MIN_CURVATURE = 1e-6
 MAX_DISPERSION_HALVINGS = 25
 CHANGE_TOL = 1e-9
 RELATIVE_GAIN_TOL = 1e-12
+
+# Largest error of a log scale that is searched alone.
+LOG_SCALE_TOL = 1e-8
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,24 @@ class MeanFamily:
             if change < CHANGE_TOL or not gained.any():
                 break
         return theta
+
+    def best_log_scale(self, mean: Array, y: Array, weight: Array, log_dispersion: Array) -> Array:
+        """Log scales of one expert with the greatest likelihood for its means (m, n), (m,).
+
+        Its other log dispersions (m, T) are given, and there is no prior.
+        """
+
+        def loss(log_scale: float, i: int) -> float:
+            theta = log_dispersion[[i]]
+            theta[0, 0] = log_scale
+            return -float(weight @ self.log_prob(mean[[i]], theta, y[[i]])[0])
+
+        options = {"method": "bounded", "options": {"xatol": LOG_SCALE_TOL}}
+        bounds = [(low[0], high[0]) for low, high in zip(self.low, self.high, strict=True)]
+        found = [
+            minimize_scalar(loss, args=(i,), bounds=bounds[i], **options) for i in range(len(y))
+        ]
+        return np.array([result.x for result in found])
 
     def _summed(self, values: Array) -> Array:
         """Sums over the experts that share the dispersions, for each expert."""

@@ -4,7 +4,8 @@ Out-of-fold predictions of fits without each fold give the log density of every 
 model. They are those of rows that the models have not seen, and decide which model the gate trusts
 where: stacking of predictive densities, with weights that depend on the features [1]_. Before that
 the densities are made narrower or wider, so that their mixture fits: a mixture of densities that
-are right by themselves is too wide [2]_.
+are right by themselves is too wide [2]_. Noise around a model that was fitted to all rows is
+smaller than that around models of fewer rows, by the learning curve.
 
 References
 ----------
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.folds import cross_fit_splits, is_held_out
+from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_splits
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_log_density,
@@ -42,6 +43,11 @@ from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
+from skmoe.experts._learning_curve import (
+    MAX_HELD_OUT_ROWS_OF_CURVE,
+    MIN_ROWS_OF_CURVE,
+    error_exponent,
+)
 from skmoe.experts._spreads import (
     LEAST_LOG_DENSITY,
     SPREADS,
@@ -98,8 +104,11 @@ class WholeModels(CrossFittedExperts):
             log_variance = self._log_variance(predictions, y, resp, initial)
             params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
             observer.end(k, name, params)
-        spread = None if self.classes is not None else np.ones(n_experts)
-        return params._replace(spread=spread, at_spreads=tuple(at_spreads))
+        params = params._replace(at_spreads=tuple(at_spreads))
+        if self.classes is not None:
+            return params
+        change = self._scale_change(statistics, params)
+        return params._replace(spread=np.ones(n_experts), scale_change=change)
 
     def m_step(
         self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
@@ -115,6 +124,13 @@ class WholeModels(CrossFittedExperts):
             oof_log_density=np.stack(logs),
             log_variance=self._log_variance(params.oof_predictions, y, resp, params.log_variance),
         )
+
+    def of_all_rows(self, params: EstimatorParams) -> EstimatorParams:
+        """Parameters with scales of models of all rows instead of models without each fold."""
+        if params.scale_change is None:
+            return params
+        log_variance = self._with_scale_change(params.log_variance, params.scale_change)
+        return params._replace(log_variance=log_variance)
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of variances and spreads, up to a constant."""
@@ -167,6 +183,53 @@ class WholeModels(CrossFittedExperts):
             if is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
                 log_density = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
         return model, prediction, log_density
+
+    def _scale_change(self, statistics: AllRows, params: EstimatorParams) -> Array:
+        """Change of log squared scales, (K, m), from models without fold 0 to those of all rows.
+
+        It is that of the learning curve of each model, which one more fit to half of the rows
+        without fold 0 gives. A model with its own density has its own scale, and no change.
+        """
+        features, y, resp = statistics
+        change = np.zeros((len(resp), len(y)))
+        without_density = np.flatnonzero(~self._has_density() & self._has_scale())
+        splits = learning_curve_splits(features)
+        if splits is None or len(splits[1]) < MIN_ROWS_OF_CURVE or not len(without_density):
+            return change
+        train, half, test = splits
+        test = test[:: 1 + len(test) // MAX_HELD_OUT_ROWS_OF_CURVE]
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_fold)(k, 0, statistics, half, test) for k in without_density
+        )
+        weight = resp[0]
+        of_all, of_train, of_half = (weight[rows].sum() for rows in (slice(None), train, half))
+        assert params.oof_predictions is not None
+        for k, (_, of_fewer, _) in zip(without_density, results, strict=True):
+            fewer, more = (
+                self._log_squared_scale(mean, y[:, test], weight[test], params.log_variance[k])
+                for mean in (of_fewer, params.oof_predictions[k][:, test])
+            )
+            decrease = 0.5 * (fewer - more)
+            exponent = error_exponent(decrease, of_train / of_half, weight[test].sum())
+            change[k] = -2.0 * exponent * np.log(of_all / of_train)
+        if self.shared_dispersion:
+            change[without_density] = change[without_density].mean(axis=0)
+        return change
+
+    def _has_scale(self) -> bool:
+        """Whether the distribution around a mean has a scale."""
+        return self.classes is None
+
+    def _log_squared_scale(
+        self, mean: Array, y: Array, weight: Array, log_variance: Array
+    ) -> Array:
+        """Log squared scales of greatest likelihood around given means, (m,)."""
+        squares = np.average(np.square(y - mean), axis=1, weights=weight)
+        return np.asarray(np.log(np.maximum(squares, self.variance_floor)))
+
+    def _with_scale_change(self, log_variance: Array, change: Array) -> Array:
+        """Log variances (K, m) with changes (K, m), within their bounds."""
+        return np.maximum(log_variance + change, np.log(self.variance_floor))
 
     def _has_spread(self, k: int) -> bool:
         """Whether the spread of model k may be changed, if its distributions permit it."""
@@ -270,6 +333,21 @@ class WholeFamilyModels(WholeModels, CrossFittedFamilyExperts):
 
     def _penalties(self, log_variance: Array) -> Array:
         return super()._penalties(np.nan_to_num(log_variance))
+
+    def _has_scale(self) -> bool:
+        return self.mean_family.family.has_scale
+
+    def _log_squared_scale(
+        self, mean: Array, y: Array, weight: Array, log_variance: Array
+    ) -> Array:
+        return self.mean_family.best_log_scale(mean, y, weight, log_variance)
+
+    def _with_scale_change(self, log_variance: Array, change: Array) -> Array:
+        changed = log_variance.copy()
+        if self._has_scale():
+            low = np.array(self.mean_family.low)[:, 0]
+            changed[..., 0] = np.maximum(changed[..., 0] + change, low)
+        return changed
 
     def n_parameters(self, params: EstimatorParams) -> float:
         """Number of parameters of the models and dispersions; NaN if it is unknown."""

@@ -208,6 +208,23 @@ def test_blocks_of_rows_are_all_rows_in_their_order(container, with_units, size)
     assert split_into_blocks("a source") == "a source"
 
 
+@pytest.mark.parametrize("n_rows", [0, 1, 11, 12, 20, 25, 30, 31, 32, 99])
+def test_blocks_are_of_equal_size_unless_a_size_is_given(n_rows, monkeypatch):
+    """A last block of few rows would cost as much overhead as the others."""
+    monkeypatch.setattr("skmoe._data.rows.BLOCK_ROWS", 8)
+    monkeypatch.setattr("skmoe._data.rows.MAX_BLOCK_ROWS", 8)
+    design = np.ones((n_rows, 2))
+    blocks = split_into_blocks(Dataset(design, design, np.ones((1, n_rows)), np.ones(n_rows)))
+    lengths = [len(block.weight) for block in blocks]
+    assert sum(lengths) == n_rows
+    if n_rows >= 12:
+        assert min(lengths) >= 5
+        assert max(lengths) <= 12
+        assert max(lengths) - min(lengths) <= len(lengths)
+    else:
+        assert len(lengths) == min(n_rows, 1)
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_subsets_are_the_rows_at_an_index(raw):
     rows, index = dataset(raw=raw), np.array([7, 0, 0, 10])

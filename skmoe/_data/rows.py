@@ -18,7 +18,7 @@ from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
-# most BLOCK_ELEMENTS elements. Sparse blocks are larger, since their operations have more overhead.
+# most about BLOCK_ELEMENTS elements. Sparse blocks are larger: their operations have more overhead.
 MAX_BLOCK_ROWS = 8192
 BLOCK_ELEMENTS = 110_000
 SPARSE_BLOCK_ROWS = 16_384
@@ -136,6 +136,7 @@ def _take(
 def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     """Blocks of at most `size` rows, or of one unit; they are views of dense arrays.
 
+    Without a size the blocks are of equal size, so that none is too small to be worth its overhead.
     Data sets with raw features are a single block. Objects that are not a `Dataset`, such as a
     `BlockSource`, are returned as they are.
     """
@@ -145,7 +146,8 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     if isinstance(rows.expert_design, RawFeatures):
         return [rows]
     if size is None:
-        size = _block_rows(rows.gate_design)
+        n_blocks = max(round(n_rows / _block_rows(rows.gate_design)), 1)
+        size = max(-(-n_rows // n_blocks), 1)
     if rows.units is not None:
         return [_unit_block(rows, rows.units, *ends) for ends in _unit_ends(rows.units, size)]
     return [subset(rows, slice(start, start + size)) for start in range(0, n_rows, size)]

@@ -231,8 +231,9 @@ def _cholesky(matrix: Array) -> Array:
     scale = largest if largest > TINY else 1.0
     jitter = 0.0
     while True:
+        shifted = matrix + jitter * np.eye(len(matrix)) if jitter else matrix
         try:
-            factor = linalg.cholesky(matrix + jitter * np.eye(len(matrix)), lower=True)
+            factor = linalg.cholesky(shifted, lower=True)
         except linalg.LinAlgError:
             pass
         else:

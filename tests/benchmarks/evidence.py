@@ -6,7 +6,9 @@ choice has not seen. Scores are mean log densities per row (log probabilities fo
 are those of the first setting, and the differences of the others from it. Each fit ends in one of
 several optima: with --seeds N the scores are means over N random states. With --selection N, "ard"
 selects features in N simulated tables of 1000 rows, of whose 50 features 5 are at work: 2 in the
-gate and 3 in the experts. Usage:
+gate and 3 in the experts. With --oracle the last column has the best of a grid of numbers, chosen
+for each table by its held-out rows themselves: no search without these rows can do better by more
+than chance. Usage:
 python tests/benchmarks/evidence.py --data DIR [--judge] [--most-rows N] [--n-experts K ...]
 python tests/benchmarks/evidence.py --data DIR --selection N
 """
@@ -16,6 +18,7 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -27,6 +30,17 @@ ESTIMATORS = {
 FIXED = {
     "regression": {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0},
     "classification": {"alpha": 1.0, "gate_alpha": 1.0},
+}
+GRID = {
+    "regression": {
+        "alpha": [0.01, 0.1, 1.0, 10.0, 100.0],
+        "gate_alpha": [0.01, 0.1, 1.0, 10.0],
+        "dispersion_prior": [1.0, 10.0],
+    },
+    "classification": {
+        "alpha": [0.1, 1.0, 10.0, 100.0],
+        "gate_alpha": [0.1, 1.0, 10.0, 100.0],
+    },
 }
 SEARCHES = {
     "fixed": {},
@@ -62,6 +76,12 @@ def compare(task, tables, settings, arguments, **common):
     with ProcessPoolExecutor(arguments.jobs) as pool:
         results = np.array(list(pool.map(score, jobs)))
     results = results.reshape(len(tables), len(settings), arguments.seeds, 3).mean(axis=2)
+    n_named = len(settings) - arguments.oracle * len(ParameterGrid(GRID[task]))
+    if n_named < len(settings):
+        best = results[:, n_named:, 0].argmax(axis=1)
+        oracle = results[np.arange(len(tables)), n_named + best]
+        results = np.concatenate([results[:, :n_named], oracle[:, None]], axis=1)
+        settings = [*list(settings)[:n_named], "oracle"]
     shared = "".join(f", {key}={value}" for key, value in common.items())
     folds = "folds 0 and 1" if arguments.judge else "folds 2 and 3"
     print(f"\n{task}{shared}: held-out log density, {folds}")
@@ -113,6 +133,7 @@ def main():
     parser.add_argument("--settings", nargs="*", default=list(SEARCHES), choices=list(SEARCHES))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--selection", type=int, metavar="N", help="simulate N tables instead")
+    parser.add_argument("--oracle", action="store_true", help="also the best of a grid")
     parser.add_argument("--combine", default="best", choices=["best", "average"])
     arguments = parser.parse_args()
     if arguments.selection:
@@ -125,6 +146,8 @@ def main():
             name: {key: value for key, value in setting.items() if key in FIXED[task]}
             for name, setting in settings.items()
         }
+        if arguments.oracle:
+            own |= {str(setting): setting for setting in ParameterGrid(GRID[task])}
         for number in arguments.n_experts if tables else ():
             compare(task, tables, own, arguments, n_experts=number, combine=arguments.combine)
 

@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 from skmoe._data import blocks as blocks_module
 from skmoe._data.blocks import RowBlocks, _block, _end_of_unit
 from skmoe._data.folds import (
+    RowsToSplit,
     assign_folds,
     check_folds,
     check_metadata,
@@ -55,23 +56,37 @@ def test_folds_are_stratified_if_each_class_has_a_row_for_each(n_rare, is_strati
 def test_features_get_folds_where_they_are_needed():
     features = RawFeatures(np.arange(2.0 * N).reshape(N, 2))
     for cross_fit in (False, "oob"):
-        assert assign_folds(features, cross_fit, CODES, None, 0) is features
+        assert assign_folds(features, RowsToSplit(N, CODES), cross_fit, 0) is features
     for codes in (None, CODES):
         for groups in (None, GROUPS):
-            found = assign_folds(features, 3, codes, groups, 0).fold
+            rows = RowsToSplit(N, codes, groups)
+            found = assign_folds(features, rows, 3, 0).fold
             assert_array_equal(found, make_folds(3, codes, groups, N, 0))
-            found = assign_folds(features, "auto", codes, groups, 0, 4).fold
+            found = assign_folds(features, rows, "auto", 0, 4).fold
             assert_array_equal(found, make_feasible_folds(4, codes, groups, N, 0))
     one_group = np.zeros(N, dtype=int)
-    assert assign_folds(features, "auto", None, one_group, 0).fold is None
+    in_one_group = RowsToSplit(N, None, one_group)
+    assert assign_folds(features, in_one_group, "auto", 0).fold is None
     rare = (np.arange(N) < 2).astype(int)
     with pytest.raises(ValueError, match="rows of the smallest class, 2"):
-        assign_folds(features, 3, rare, None, 0)
+        assign_folds(features, RowsToSplit(N, rare), 3, 0)
     with pytest.raises(ValueError, match=r"number of groups, 1. Use at most 2"):
-        assign_folds(features, 2, None, one_group, 0)
+        assign_folds(features, in_one_group, 2, 0)
     with pytest.raises(ValueError, match=f"cross_fit=30 must not exceed the number of rows, {N}"):
-        assign_folds(features, 30, None, None, 0)
+        assign_folds(features, RowsToSplit(N), 30, 0)
     check_folds(3, 3, 3, 3)
+
+
+@pytest.mark.parametrize("cross_fit", ["auto", 3])
+def test_copies_of_a_row_are_in_its_fold(cross_fit):
+    features = RawFeatures(np.arange(2.0 * N).reshape(N, 2))
+    distinct = assign_folds(features, RowsToSplit(N, CODES, GROUPS), cross_fit, 0).fold
+    copy_of = np.repeat(np.arange(N), 1 + np.arange(N) % 3)
+    copies = RawFeatures(features.X[copy_of])
+    rows = RowsToSplit(len(copy_of), CODES[copy_of], GROUPS[copy_of], copy_of)
+    assert_array_equal(assign_folds(copies, rows, cross_fit, 0).fold, distinct[copy_of])
+    with pytest.raises(ValueError, match=f"number of rows, {N}"):
+        assign_folds(copies, RowsToSplit(len(copy_of), copy_of=copy_of), N + 1, 0)
 
 
 def test_rows_of_a_fold_are_those_of_its_test():

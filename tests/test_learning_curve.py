@@ -6,13 +6,16 @@ from kinds import draw
 from numpy.testing import assert_allclose, assert_array_equal
 from regimes import quiet
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data import folds
 from skmoe._data.folds import (
+    RowsToSplit,
     assign_folds_of_models,
     cross_fit_splits,
     is_held_out,
@@ -156,7 +159,8 @@ def test_half_of_the_training_rows_of_a_fold(n_rows, grouped, of_classes):
     groups = np.arange(n_rows) % 30 if grouped else None
     codes = np.arange(n_rows) % 3 if of_classes else None
     features = RawFeatures(np.zeros((n_rows, 1)))
-    features = assign_folds_of_models(features, "auto", codes, groups, 0)
+    rows = RowsToSplit(n_rows, codes, groups)
+    features = assign_folds_of_models(features, rows, "auto", 0)
     train, half, test = learning_curve_splits(features)
     first = next(cross_fit_splits(features))
     assert_array_equal(train, first[0])
@@ -177,7 +181,7 @@ def test_many_rows_in_few_groups(n_groups):
     n_rows = folds.MAX_ROWS_WITH_MORE_FOLDS + 1
     groups = np.arange(n_rows) % n_groups
     features = RawFeatures(np.zeros((n_rows, 1)))
-    features = assign_folds_of_models(features, "auto", None, groups, 0)
+    features = assign_folds_of_models(features, RowsToSplit(n_rows, None, groups), "auto", 0)
     ((train, test),) = cross_fit_splits(features)
     assert len(train) + len(test) == n_rows
     assert not set(groups[train]) & set(groups[test])
@@ -254,6 +258,17 @@ class Positive(RegressorMixin, BaseEstimator):
         return np.full(len(X), self.mean_)
 
 
+def test_a_model_that_needs_more_rows_than_a_half_has_no_change():
+    """All other fits have enough rows, so that the fit as a whole is possible."""
+    needs_many = make_pipeline(PCA(50), Ridge())
+    features = np.random.default_rng(0).normal(size=(120, 60))
+    rng_y = features[:, 0] + np.random.default_rng(1).normal(size=120)
+    moe = stack(needs_many, Ridge(1e9), cross_fit=6).fit(features, rng_y)
+    assert moe._fitted.params.experts.log_variance.shape == (2, 1)
+    with pytest.raises(ValueError, match="n_components=50"):
+        clone(needs_many).fit(features[:40], rng_y[:40])
+
+
 @pytest.mark.parametrize("n_rows", [120, 125])
 def test_a_half_of_few_rows_is_not_fitted(n_rows):
     stack(Learner(), Ridge()).fit(X[:n_rows], Y[:n_rows])
@@ -292,18 +307,16 @@ def test_noise_stays_above_its_floor(family):
     assert_allclose(found, 1e-6 * np.var(X[:, 0]), rtol=0.01)
 
 
-@pytest.mark.parametrize(("largest", "expected"), [(5000, 40), (41, 40), (40, 20), (10, 8)])
-def test_all_held_out_rows_are_compared_unless_they_are_many(largest, expected, monkeypatch):
+def test_all_held_out_rows_are_compared(monkeypatch):
     counts = []
 
     def counted(decrease, ratio, n_held_out):
         counts.append(n_held_out)
         return np.zeros_like(decrease)
 
-    monkeypatch.setattr(_whole_models, "MAX_HELD_OUT_ROWS_OF_CURVE", largest)
     monkeypatch.setattr(_whole_models, "error_exponent", counted)
-    stack(Learner(), Ridge()).fit(X, Y)
-    assert counts == [expected, expected]
+    stack(Learner(), Ridge()).fit(X, Y, sample_weight=np.full(N, 3.0))
+    assert_allclose(counts, 3.0 * N / 5)
 
 
 def test_each_output_has_its_own_exponent():

@@ -40,6 +40,19 @@ def unique_weighted_rows(
     return order[first], np.add.reduceat(weight[order], first)
 
 
+def sorted_rows(
+    X: Design, y: Array, weight: Array, form: CanonicalForm
+) -> tuple[Array, Array, Array]:
+    """All rows in an order that depends on values only, with their copies.
+
+    Returns the order (n,), the number of the distinct row of each row in this order, from zero, and
+    the total weights of the distinct rows. The arguments are those of `unique_weighted_rows`.
+    """
+    order, is_duplicate = _order_rows(X, y, weight, form)
+    totals = np.add.reduceat(weight[order], np.flatnonzero(~is_duplicate))
+    return order, np.cumsum(~is_duplicate) - 1, totals
+
+
 def unique_weighted_rows_of_units(
     X: Design, y: Array, weight: Array, codes: Array, form: CanonicalForm, *, merge: bool
 ) -> tuple[Array, Array, Array]:

@@ -13,7 +13,12 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skmoe._data.folds import check_several_folds, make_feasible_folds, n_folds_of_models
+from skmoe._data.folds import (
+    RowsToSplit,
+    check_several_folds,
+    make_feasible_folds,
+    n_folds_of_models,
+)
 from skmoe._data.rows import index_rows
 from skmoe._data.sklearn_adapter import fit_estimator
 from skmoe._numerics.typing import Array, Design
@@ -47,6 +52,7 @@ class BaseModelData(NamedTuple):
     names: list[str]  # of the columns of X
     link: str = "identity"  # of the experts
     offset: Array | None = None  # (n,), of the linear predictors of the experts
+    copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
 
 
 class ExtraFeatureResult(NamedTuple):
@@ -138,9 +144,11 @@ def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
         X = index_rows(data.raw_X, rows)
         return fit_estimator(base, seed, X, target[rows], weight[rows], {})
 
-    n_folds = n_folds_of_models(len(data.y))
-    fold = make_feasible_folds(n_folds, codes, data.groups, len(data.y), seed)
-    check_several_folds("base", fold, data.groups)
+    rows = RowsToSplit(len(data.y), codes, data.groups, data.copy_of)
+    n_rows, codes, groups, _ = rows.distinct()
+    fold = make_feasible_folds(n_folds_of_models(n_rows), codes, groups, n_rows, seed)
+    check_several_folds("base", fold, groups)
+    fold = rows.of_copies(fold)
     oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes, data.link)
     return fit(np.arange(len(data.y))), oof_prediction
 

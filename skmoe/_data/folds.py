@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
@@ -22,6 +22,29 @@ N_FOLDS_OF_MANY_ROWS = 2
 
 # Number of parts of many rows of which one half is held out: the other half has parts of its own.
 N_PARTS_OF_MANY_ROWS = 4
+
+
+class RowsToSplit(NamedTuple):
+    """What the folds of rows depend on, besides a seed."""
+
+    n_rows: int
+    codes: Array | None = None  # class codes (n,), by which folds are stratified
+    groups: Array | None = None  # labels (n,) of groups that are not divided
+    # Numbers (n,) of the distinct rows, from zero and in an order that depends on values only.
+    # Copies of a row are not divided. None if all rows are distinct.
+    copy_of: Array | None = None
+
+    def distinct(self) -> RowsToSplit:
+        """One row for each distinct row."""
+        if self.copy_of is None:
+            return self
+        _, first = np.unique(self.copy_of, return_index=True)
+        codes, groups = (None if v is None else v[first] for v in (self.codes, self.groups))
+        return RowsToSplit(len(first), codes, groups)
+
+    def of_copies(self, fold: Array) -> Array:
+        """Folds of all rows, from those of the distinct rows."""
+        return fold if self.copy_of is None else fold[self.copy_of]
 
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
@@ -84,7 +107,7 @@ def check_folds(
         if maximum is not None and n_folds > maximum:
             raise ValueError(
                 f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. Use at most "
-                f'{max(maximum, 2)} folds, cross_fit="auto", or cross_fit=False.'
+                f'{max(maximum, 2)} folds, or cross_fit="auto".'
             )
 
 
@@ -117,41 +140,37 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
 
 def assign_folds(
     features: RawFeatures,
+    rows: RowsToSplit,
     cross_fit: int | str | bool,
-    codes: Array | None,
-    groups: Array | None,
     seed: int,
     auto_folds: int = N_CROSS_FIT_FOLDS,
 ) -> RawFeatures:
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False or cross_fit == "oob":
         return features
-    n_rows = features.shape[0]
+    n_rows, codes, groups, _ = rows.distinct()
     if cross_fit == "auto":
         fold = make_feasible_folds(auto_folds, codes, groups, n_rows, seed)
-        return features._replace(fold=fold) if fold.any() else features
+        return features._replace(fold=rows.of_copies(fold)) if fold.any() else features
     n_folds = int(cross_fit)
     smallest = None if codes is None else int(np.bincount(codes).min())
     n_groups = None if groups is None else len(np.unique(groups))
     check_folds(n_folds, n_rows, smallest, n_groups)
-    return features._replace(fold=make_folds(n_folds, codes, groups, n_rows, seed))
+    fold = make_folds(n_folds, codes, groups, n_rows, seed)
+    return features._replace(fold=rows.of_copies(fold))
 
 
 def assign_folds_of_models(
-    features: RawFeatures,
-    cross_fit: int | str | bool,
-    codes: Array | None,
-    groups: Array | None,
-    seed: int,
+    features: RawFeatures, rows: RowsToSplit, cross_fit: int | str | bool, seed: int
 ) -> RawFeatures:
     """Features with the fold of each row for whole models that a gate combines.
 
     Of many rows half are held out, once, which are enough for the weights of the models. The others
     are in two folds with negative numbers.
     """
-    if features.shape[0] <= MAX_ROWS_WITH_MORE_FOLDS or cross_fit != "auto":
-        return assign_folds(features, cross_fit, codes, groups, seed)
-    features = assign_folds(features, cross_fit, codes, groups, seed, N_PARTS_OF_MANY_ROWS)
+    if rows.distinct().n_rows <= MAX_ROWS_WITH_MORE_FOLDS or cross_fit != "auto":
+        return assign_folds(features, rows, cross_fit, seed)
+    features = assign_folds(features, rows, cross_fit, seed, N_PARTS_OF_MANY_ROWS)
     if features.fold is None:
         return features
     half = (int(features.fold.max()) + 1) // 2

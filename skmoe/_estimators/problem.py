@@ -10,7 +10,6 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_enough_rows
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
@@ -20,13 +19,14 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import assign_folds, assign_folds_of_models
+from skmoe._data.folds import RowsToSplit, assign_folds, assign_folds_of_models
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._estimators import init_rows
 from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
 from skmoe._estimators.member_parameters import check_members
+from skmoe._estimators.merged_rows import merge_duplicates
 from skmoe._estimators.parameters import FitParameters
 from skmoe._estimators.penalty_parameters import with_penalties_of
 from skmoe._estimators.tasks import TrainingTarget, identity_scaling
@@ -34,14 +34,12 @@ from skmoe._estimators.training_data import (
     GivenRows,
     TrainingData,
     check_support,
-    distinct_rows,
     drop_zero_weight,
     validate_offset,
     validate_training_data,
     with_classes,
 )
 from skmoe._estimators.unit_checks import check_units_are_possible, check_units_of_block
-from skmoe._estimators.unit_rows import sort_by_unit
 from skmoe._estimators.warm_start import (
     CrossFitCache,
     PreviousFit,
@@ -118,7 +116,7 @@ def build_problem(
     data = data._replace(noise_variance=options.noise_variance)
     data = data if options.classes is None else with_classes(data, options.classes)
     data = _continue_previous(drop_zero_weight(data), options.previous)
-    data = _merge_duplicates(params, data)
+    data = merge_duplicates(params, data)
     data, extra_features = _add_extra_features(params, data)
     return _assemble(params, data, extra_features, options)
 
@@ -166,7 +164,7 @@ def _build_from_blocks(
         data = data._replace(
             attributes=attributes, units=units.codes, unit_factor=summary.sample_factor
         )
-    data = _merge_duplicates(params, _continue_previous(data, options.previous))
+    data = merge_duplicates(params, _continue_previous(data, options.previous))
     problem = _assemble(params, data, None, options)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
@@ -180,37 +178,6 @@ def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> Trai
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
     return data._replace(previous=previous, init=previous.fitted.params, attributes=attributes)
-
-
-def _merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:
-    """Find the distinct rows, and reduce the data set to them if there are not too many.
-
-    Data sets with initial responsibilities or metadata are not reduced.
-    """
-    if data.units is not None:
-        return _group_by_unit(params, data)
-    index, weight = distinct_rows(params, data)
-    check_enough_rows(params.n_experts, len(index))
-    # A warm start keeps the rows of the fit that it continues.
-    if len(index) > init_rows.MAX_INIT_ROWS or not isinstance(params.init, str) or data.metadata:
-        return data._replace(unique_rows=(index, weight))
-    data = data.take(index)._replace(weight=weight)
-    if len(index) <= init_rows.MIN_INIT_ROWS or params.uses_estimators:
-        return data
-    return data._replace(unique_rows=(np.arange(len(index)), weight))
-
-
-def _group_by_unit(params: FitParameters, data: TrainingData) -> TrainingData:
-    """Put the rows of each unit together, and find out whether a sample serves for starts."""
-    merge = isinstance(params.init, str) and not data.metadata
-    index, weight, codes = sort_by_unit(params, data, merge=merge)
-    data = data.take(index)._replace(weight=weight, units=codes)
-    n_rows = len(index)
-    if n_rows <= init_rows.MIN_INIT_ROWS or (
-        params.uses_estimators and n_rows <= init_rows.MAX_INIT_ROWS
-    ):
-        return data
-    return data._replace(unique_rows=(np.arange(n_rows), data.weight))
 
 
 def _add_extra_features(
@@ -235,7 +202,16 @@ def _add_extra_features(
     link = "log" if params.family is not None and params.family.takes_offset else "identity"
     check_base_offset(params.base, data.offset)
     base_data = BaseModelData(
-        data.X, raw_X, codes, data.weight, data.fold_groups, classes, names, link, data.offset
+        data.X,
+        raw_X,
+        codes,
+        data.weight,
+        data.fold_groups,
+        classes,
+        names,
+        link,
+        data.offset,
+        data.copy_of,
     )
     result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
     prediction, y, offset = result.base_oof_prediction, data.y, data.offset
@@ -338,7 +314,8 @@ def _raw_features(
     raw_features = select_raw_features(data.raw_X, data.columns[1])
     raw_features = raw_features._replace(metadata=data.metadata, offset=data.offset)
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    given = raw_features, params.cross_fit, codes, data.fold_groups, fold_seed
+    rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
+    given = raw_features, rows, params.cross_fit, fold_seed
     if params.specialize:
         return assign_folds(*given)
     raw_features = assign_folds_of_models(*given)

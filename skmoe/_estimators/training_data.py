@@ -96,6 +96,7 @@ class TrainingData(NamedTuple):
     block_range: Array | None = None  # of the features, from the same pass
     units: Array | None = None  # number of the unit of each row; None for each row its own
     unit_factor: float = 1.0  # number of units that each one stands for, in a sample of units
+    copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
 
     @property
     def fold_groups(self) -> Array | None:

@@ -20,11 +20,8 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 
-# Number of rows below which a fit is too different from one of all rows, or is not possible.
-MIN_ROWS_OF_CURVE = 50
-
-# Largest number of held-out rows that are compared: more are hardly better.
-MAX_HELD_OUT_ROWS_OF_CURVE = 5_000
+# Weight of the rows below which a fit is too different from one of all rows.
+MIN_ROWS_OF_CURVE = 50.0
 
 # Largest exponent: errors that halve when the number of rows doubles.
 MAX_ERROR_EXPONENT = 1.0

@@ -43,11 +43,7 @@ from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
-from skmoe.experts._learning_curve import (
-    MAX_HELD_OUT_ROWS_OF_CURVE,
-    MIN_ROWS_OF_CURVE,
-    error_exponent,
-)
+from skmoe.experts._learning_curve import MIN_ROWS_OF_CURVE, error_exponent
 from skmoe.experts._spreads import (
     LEAST_LOG_DENSITY,
     SPREADS,
@@ -193,18 +189,20 @@ class WholeModels(CrossFittedExperts):
         features, y, resp = statistics
         change = np.zeros((len(resp), len(y)))
         without_density = np.flatnonzero(~self._has_density() & self._has_scale())
-        splits = learning_curve_splits(features)
-        if splits is None or len(splits[1]) < MIN_ROWS_OF_CURVE or not len(without_density):
+        splits, weight = learning_curve_splits(features), resp[0]
+        if splits is None or not len(without_density):
             return change
         train, half, test = splits
-        test = test[:: 1 + len(test) // MAX_HELD_OUT_ROWS_OF_CURVE]
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_fold)(k, 0, statistics, half, test) for k in without_density
-        )
-        weight = resp[0]
         of_all, of_train, of_half = (weight[rows].sum() for rows in (slice(None), train, half))
+        if of_half < MIN_ROWS_OF_CURVE:
+            return change
+        means = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._mean_of_fewer_rows)(k, statistics, half, test) for k in without_density
+        )
         assert params.oof_predictions is not None
-        for k, (_, of_fewer, _) in zip(without_density, results, strict=True):
+        for k, of_fewer in zip(without_density, means, strict=True):
+            if of_fewer is None:
+                continue
             fewer, more = (
                 self._log_squared_scale(mean, y[:, test], weight[test], params.log_variance[k])
                 for mean in (of_fewer, params.oof_predictions[k][:, test])
@@ -215,6 +213,18 @@ class WholeModels(CrossFittedExperts):
         if self.shared_dispersion:
             change[without_density] = change[without_density].mean(axis=0)
         return change
+
+    def _mean_of_fewer_rows(
+        self, k: int, statistics: AllRows, train: Array, test: Array
+    ) -> Array | None:
+        """Mean (m, n) of some rows under a model of few others; None if it needs more rows.
+
+        The model has been fitted to more rows without an error.
+        """
+        try:
+            return self._fit_fold(k, 0, statistics, train, test)[1]
+        except Exception:
+            return None
 
     def _has_scale(self) -> bool:
         """Whether the distribution around a mean has a scale."""

@@ -152,10 +152,10 @@ def test_copies_of_estimators_are_not_fitted_and_have_a_seed_if_they_have_none(k
 )
 def test_log_densities_of_experts_are_numbers_or_minus_infinity(logs, is_refused):
     if not is_refused:
-        check_log_density(np.array(logs))
+        check_log_density(np.array(logs), len(logs))
         return
     with pytest.raises(ValueError, match="log densities that are numbers, or minus infinity"):
-        check_log_density(np.array(logs))
+        check_log_density(np.array(logs), len(logs))
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])

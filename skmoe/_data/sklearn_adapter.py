@@ -258,8 +258,13 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
         )
 
 
-def check_log_density(log_density: Array) -> None:
-    """Log densities must be numbers, or minus infinity."""
+def check_log_density(log_density: Array, n_rows: int) -> None:
+    """Log densities must be numbers, or minus infinity, of shape (n_rows,)."""
+    if log_density.shape != (n_rows,):
+        raise ValueError(
+            f"An expert must have one log density for each of {n_rows} rows; its score_samples "
+            f"returned shape {log_density.shape}. Correct it, or use another estimator."
+        )
     if np.isnan(log_density).any() or (log_density == np.inf).any():
         raise ValueError(
             "An expert must have log densities that are numbers, or minus infinity; its "

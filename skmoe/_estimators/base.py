@@ -31,7 +31,7 @@ from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
-from skmoe._estimators.n_experts_selection import select_n_experts, uses_groups
+from skmoe._estimators.n_experts_selection import select_n_experts, without_unused_groups
 from skmoe._estimators.new_rows import NewRowsMixin
 from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.observed_rows import ObservedRowsMixin
@@ -208,7 +208,7 @@ class BaseMixtureOfExperts(
             selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
             if selection.errors is not None:
                 selected["n_experts_score_errors_"] = selection.errors
-            given = given if uses_groups(self) else given._replace(groups=None)
+            given = without_unused_groups(self, given)
         params = fixed._validate_parameters()
         options = FitOptions(
             previous=in_numbers_of_em(previous_fit(self, params.warm_start)),

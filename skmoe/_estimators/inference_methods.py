@@ -34,7 +34,7 @@ from skmoe._inference.explanation import (
 )
 from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
-from skmoe._inference.results import Inference, Summary
+from skmoe._inference.results import Inference, Summary, check_level
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import underflow_to_zero
@@ -248,8 +248,8 @@ class ReportingMixin(CriteriaMixin):
         Raises
         ------
         ValueError
-            If only one of X and y is given, or if parameters of `inference` are given for a mixture
-            without standard errors.
+            If only one of X and y is given, if the level is outside (0, 1), or if parameters of
+            `inference` are given for a mixture without standard errors.
 
         Warns
         -----
@@ -272,6 +272,7 @@ class ReportingMixin(CriteriaMixin):
         [0.5, 0.5]
         """
         check_is_fitted(self)
+        check_level(level)
         if (X is None) != (y is None):
             raise ValueError("summary needs both X and y, the data of the fit, or neither.")
         others = sample_weight, offset, units

@@ -172,6 +172,6 @@ def _check_weights(members: Iterable[Any], weight: Array) -> None:
             raise ValueError(
                 f"expert[{k}] takes no sample_weight, so that rows are repeated for it, and their "
                 f"weights must be whole numbers of at most {MAX_REPEATED_ROWS} in total; got "
-                f"{member!r} with weights such as {weight.min():g}. Choose an estimator that "
-                "takes weights, or fit without them."
+                f"{member!r} with weights such as {weight.min():g}, which come from sample_weight "
+                "or class_weight. Choose an estimator that takes weights, or fit without them."
             )

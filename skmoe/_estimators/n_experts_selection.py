@@ -162,6 +162,12 @@ def uses_groups(estimator: Any) -> bool:
     return estimator.base is not None or not is_family(estimator.expert)
 
 
+def without_unused_groups(estimator: Any, given: GivenRows) -> GivenRows:
+    """Rows without groups if only the selection of the number of experts uses them."""
+    only_selection = estimator.n_experts == "auto" and not uses_groups(estimator)
+    return given._replace(groups=None) if only_selection else given
+
+
 def select_n_experts(estimator: Any, given: GivenRows) -> SelectionResult:
     """Select the number of experts for n_experts="auto", "bic" or "icl"."""
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
@@ -323,8 +329,7 @@ def _distinct_rows(
     """
     one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
     params = one_expert._validate_parameters()
-    used = given if uses_groups(estimator) else given._replace(groups=None)
-    checked = validate_training_data(one_expert, params, used)
+    checked = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
     all_groups = check_metadata({"groups": given.groups}, len(checked.y)).get("groups")
     kept = np.flatnonzero(checked.weight > 0.0)
     checked = checked.take(kept)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from skmoe._data.checks import check_instance
@@ -229,7 +232,7 @@ def _check_estimator(
     if _is_estimator_name(estimator) and names:
         return estimator
     check_instance(name, estimator)
-    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")):
+    if not (hasattr(estimator, "fit") and _offers(estimator, "predict")):
         remedy = LOSSES.get(estimator, "") if isinstance(estimator, str) else ""
         rule = f"one of {sorted(names)}, a scikit-learn estimator or a list of these"
         rule = rule if names else "None or a scikit-learn estimator"
@@ -245,12 +248,21 @@ def _check_estimator(
             f"{name} must accept sample_weight in fit, which carries the responsibilities; "
             f"{estimator!r} does not. Choose an estimator that does."
         )
-    if task == "classifier" and not hasattr(estimator, "predict_proba"):
+    if task == "classifier" and not _offers(estimator, "predict_proba"):
         raise ValueError(
             f"{name} must have predict_proba; {estimator!r} has not. Choose a classifier that has, "
             "or wrap it in CalibratedClassifierCV."
         )
     return estimator
+
+
+def _offers(estimator: Any, method: str) -> bool:
+    """Whether a fitted estimator has a method.
+
+    A stack of scikit-learn has the methods of its final estimator, which is None for the default.
+    """
+    is_stack = getattr(estimator, "final_estimator", estimator) is None
+    return hasattr(type(estimator) if is_stack else estimator, method)
 
 
 def check_base(
@@ -312,9 +324,25 @@ def accepts_missing(expert: Any) -> bool:
     if isinstance(expert, str):
         return expert in NAMED_ESTIMATORS
     try:
-        return bool(get_tags(expert).input_tags.allow_nan)
+        return _estimator_accepts_missing(expert)
     except Exception:  # not an estimator: an error is raised by `resolve_experts`
         return False
+
+
+def _estimator_accepts_missing(estimator: Any) -> bool:
+    """Whether an estimator accepts missing values, or may impute them.
+
+    The tags of pipelines and searches do not tell. The first step of a pipeline gets the values as
+    they are; if a later step does not accept them, its own error names it.
+    """
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return bool(steps) and _estimator_accepts_missing(steps[0])
+    if isinstance(estimator, GridSearchCV | RandomizedSearchCV):
+        return _estimator_accepts_missing(estimator.estimator)
+    return isinstance(estimator, ColumnTransformer) or bool(
+        get_tags(estimator).input_tags.allow_nan
+    )
 
 
 def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skmoe._data.checks import check_integer
 from skmoe._estimators.dask_methods import supports_dask
 from skmoe._inference.requirements import require
 from skmoe._mixture.fitted import FittedMixture
@@ -177,6 +178,7 @@ class PredictiveMixin:
             If `n_samples` is not a positive integer, or the experts have no predictive
             distribution.
         """
+        n_samples = check_integer("n_samples", n_samples, least=1)
         distribution = self._distribution("sample", X, offset, gate_proba)
         return np.asarray(distribution.rvs(n_samples, random_state))
 

@@ -131,5 +131,6 @@ def _check_possible(log_density: Array, y: Array) -> None:
         values = ", ".join(f"{value:g}" for value in np.atleast_1d(y[..., impossible[0]]))
         raise ValueError(
             f"y must be possible under some model of expert that was fitted without its row; y = "
-            f"{values} is not. Use fewer folds, or a model with a density everywhere."
+            f"{values} is not. Use fewer folds, or a model with a density everywhere; for ordered "
+            "values name all of them, as in family=Ordinal(values=(1.0, 2.0, 3.0))."
         )

@@ -42,6 +42,12 @@ FOOTNOTES = {
 MIN_NAME_WIDTH = 20
 
 
+def check_level(level: float) -> None:
+    """The level of confidence must be in (0, 1)."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
+
+
 class Inference(FrameRepr):
     """Coefficients of a mixture with standard errors.
 
@@ -139,8 +145,7 @@ class Inference(FrameRepr):
         ValueError
             If the level is outside (0, 1).
         """
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
+        check_level(level)
         tails = np.array([0.5 * (1.0 - level), 0.5 * (1.0 + level)])
         if self.replicates is not None:
             return (2.0 * self.estimates - np.quantile(self.replicates, tails[::-1], axis=0)).T

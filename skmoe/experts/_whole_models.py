@@ -170,7 +170,7 @@ class WholeModels(CrossFittedExperts):
         if not len(test):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
-        check_log_density(logs)
+        check_log_density(logs, len(test))
         log_density = logs[None]
         if self._has_spread(k):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]

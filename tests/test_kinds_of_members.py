@@ -1,0 +1,102 @@
+"""Estimators as experts: which are accepted, and what errors name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from regimes import quiet
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    HistGradientBoostingRegressor,
+    StackingClassifier,
+    StackingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.families import Ordinal
+
+N = 160
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3))
+Y = X[:, 1] + 0.3 * RNG.normal(size=N)
+WITH_MISSING = np.where(RNG.uniform(size=X.shape) < 0.1, np.nan, X)
+MIXTURE = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
+
+
+def stack(*members, kind=MixtureOfExpertsRegressor, **options):
+    return kind(expert=list(members), specialize=False, random_state=0, **options)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        make_pipeline(SimpleImputer(), Ridge()),
+        make_pipeline(SimpleImputer(), MIXTURE),
+        make_pipeline("passthrough", SimpleImputer(), Ridge()),
+        make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=5)),
+        make_pipeline(make_column_transformer((SimpleImputer(), [0, 1])), Ridge()),
+        GridSearchCV(HistGradientBoostingRegressor(max_iter=5), {"max_depth": [2, 3]}, cv=2),
+        GridSearchCV(make_pipeline(SimpleImputer(), Ridge()), {"ridge__alpha": [0.1, 1.0]}, cv=2),
+    ],
+)
+def test_members_that_impute_get_missing_values(member):
+    moe = quiet(stack(member, HistGradientBoostingRegressor(max_iter=5)), WITH_MISSING, Y)
+    assert np.isfinite(moe.predict(WITH_MISSING)).all()
+    frame = pd.DataFrame(WITH_MISSING, columns=["a", "b", "c"])
+    assert np.isfinite(quiet(stack(member, "tree"), frame, Y).predict(frame)).all()
+
+
+@pytest.mark.parametrize("member", [Ridge(), make_pipeline(Ridge()), GridSearchCV(Ridge(), {})])
+def test_members_without_imputation_are_refused_before_any_fit(member):
+    with pytest.raises(ValueError, match="X must have no missing values unless every expert"):
+        stack(member, "tree").fit(WITH_MISSING, Y)
+
+
+def test_a_later_step_that_refuses_missing_values_is_named():
+    with pytest.raises(ValueError, match="Ridge does not accept missing values") as error:
+        stack(make_pipeline(StandardScaler(), Ridge()), "tree").fit(WITH_MISSING, Y)
+    assert "This was expert 0" in error.value.__notes__[0]
+
+
+def test_a_stack_of_scikit_learn_without_a_final_estimator_is_a_model():
+    """Before the fit it shows no predict, since it does not know its final estimator."""
+    regressor = StackingRegressor([("ridge", Ridge())], cv=2)
+    assert np.isfinite(quiet(stack(regressor, Ridge()), X, Y).predict(X)).all()
+    classifier = StackingClassifier([("logistic", LogisticRegression())], cv=2)
+    moe = stack(classifier, LogisticRegression(), kind=MixtureOfExpertsClassifier)
+    assert np.isfinite(quiet(moe, X, Y > 0.0).predict_proba(X)).all()
+
+
+class ShortDensities(Ridge):
+    """Its log densities have the wrong shape."""
+
+    def score_samples(self, X, y):
+        return np.zeros(3)
+
+
+def test_log_densities_have_one_value_for_each_row():
+    with pytest.raises(ValueError, match=r"one log density for each of 32 rows.*\(3,\)") as error:
+        stack(ShortDensities(), "linear").fit(X, Y)
+    assert "This was expert 0" in error.value.__notes__[0]
+
+
+def test_weights_that_cannot_repeat_rows_have_a_source():
+    members = KNeighborsClassifier(), LogisticRegression()
+    moe = stack(*members, kind=MixtureOfExpertsClassifier, class_weight="balanced")
+    with pytest.raises(ValueError, match="which come from sample_weight or class_weight"):
+        moe.fit(X, Y > 0.5)
+
+
+def test_a_rare_value_needs_a_list_of_all_values():
+    ratings = np.where(np.arange(N) == 7, 5.0, 1.0 + (Y > 0.0))
+    members = [MixtureOfExpertsRegressor(k, family="ordinal", n_init=1) for k in (1, 2)]
+    with pytest.raises(ValueError, match=r"y = 5 is not\. .*family=Ordinal\(values="):
+        quiet(stack(*members), X, ratings)
+    values = Ordinal(values=(1.0, 2.0, 5.0))
+    given = [MixtureOfExpertsRegressor(k, family=values, n_init=1) for k in (1, 2)]
+    assert np.isfinite(quiet(stack(*given), X, ratings).score_samples(X, ratings)).all()

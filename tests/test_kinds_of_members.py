@@ -100,3 +100,20 @@ def test_a_rare_value_needs_a_list_of_all_values():
     values = Ordinal(values=(1.0, 2.0, 5.0))
     given = [MixtureOfExpertsRegressor(k, family=values, n_init=1) for k in (1, 2)]
     assert np.isfinite(quiet(stack(*given), X, ratings).score_samples(X, ratings)).all()
+
+
+@pytest.mark.parametrize("kind", ["pandas", "nullable", "polars"])
+@pytest.mark.parametrize("specialize", [False, True])
+def test_named_estimators_take_missing_values_of_any_kind(kind, specialize):
+    columns = {"a": X[:, 0], "kind": np.where(X[:, 1] > 0.0, "u", "v"), "n": np.arange(N) % 5}
+    frame = pd.DataFrame(columns)
+    missing = frame.astype({"n": "Int64"} if kind == "nullable" else {"n": float})
+    missing.loc[3, "n"] = pd.NA if kind == "nullable" else np.nan
+    if kind == "polars":
+        polars = pytest.importorskip("polars")
+        frame, missing = polars.from_pandas(frame), polars.from_pandas(missing)
+    moe = MixtureOfExpertsRegressor(
+        2, expert=["tree", "linear"], specialize=specialize, max_iter=3, random_state=0
+    )
+    assert np.isfinite(quiet(moe, missing, Y).predict(missing)).all()
+    assert np.isfinite(quiet(moe, frame, Y).predict(missing)).all()

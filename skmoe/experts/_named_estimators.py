@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe._data.encoding import MAX_CATEGORIES
+from skmoe._numerics.typing import Array
 
 # Estimators by name and type of the mixture.
 NAMED_ESTIMATORS = {
@@ -22,6 +24,12 @@ NAMED_ESTIMATORS = {
         "classifier": DecisionTreeClassifier(min_samples_leaf=10),
     },
 }
+
+
+def as_floats(X: Any) -> Array:
+    """Numeric columns as an array, with NaN for missing values of any kind."""
+    is_pandas = hasattr(X, "iloc")
+    return np.asarray(X.to_numpy(dtype=float, na_value=np.nan) if is_pandas else X, dtype=float)
 
 
 def resolve_estimators(
@@ -50,7 +58,10 @@ def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[
         )
         steps.append(
             ColumnTransformer(
-                [("categories", one_hot, categories), ("rest", "passthrough", numeric)]
+                [
+                    ("categories", one_hot, categories),
+                    ("numbers", FunctionTransformer(as_floats), numeric),
+                ]
             )
         )
     if name == "linear":

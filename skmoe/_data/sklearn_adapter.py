@@ -254,7 +254,8 @@ def check_means(k: int, estimator: Any, family: str, prediction: Array) -> None:
         raise ValueError(
             f"expert {k} must predict means that are not negative for family={family!r}; got "
             f"{least:g} of {estimator!r}. Use a loss with a log link, such as "
-            'HistGradientBoostingRegressor(loss="poisson") or "gamma", or expert="linear".'
+            'HistGradientBoostingRegressor(loss="poisson") or PoissonRegressor(). In a list '
+            '"linear" is a ridge regression; expert="linear" alone has the link of the family.'
         )
 
 

@@ -35,7 +35,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     Parameters
     ----------
     n_experts : int or {"auto", "bic", "icl"}, default=4
-        Number of experts, typically 2 to 10. "auto" tries 1, 2, 3, ... and takes the smallest
+        Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
         number whose held-out log-likelihood is within one standard error of the best. It costs
         about four fits, and is a good first choice. "bic" and "icl" minimise these criteria.
     expert : {"linear", "tree"}, estimator, object or list, default="linear"

@@ -68,6 +68,12 @@ def check_real(name: str, value: Any, least: float = 0.0, most: float = np.inf) 
     return number
 
 
+def check_level(level: float) -> None:
+    """The level of confidence must be in (0, 1)."""
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
+
+
 def check_numbers_of_outputs(name: str, value: Any) -> None:
     """Validate a tuple of finite numbers of at least zero, one for each output."""
     if not isinstance(value, tuple) or not value:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_weights
+from skmoe._data.checks import check_level, check_weights
 from skmoe._estimators.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
@@ -34,7 +34,7 @@ from skmoe._inference.explanation import (
 )
 from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
-from skmoe._inference.results import Inference, Summary, check_level
+from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import underflow_to_zero

@@ -332,8 +332,8 @@ def accepts_missing(expert: Any) -> bool:
 def _estimator_accepts_missing(estimator: Any) -> bool:
     """Whether an estimator accepts missing values, or may impute them.
 
-    The tags of pipelines and searches do not tell. The first step of a pipeline gets the values as
-    they are; if a later step does not accept them, its own error names it.
+    Pipelines and searches have no tag for it. The first step of a pipeline gets the values as they
+    are; if a later step does not accept them, its own error names it.
     """
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from skmoe._data.checks import check_level
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
 from skmoe._inference.labels import printable_line, printable_name
 from skmoe._inference.tables import (
@@ -40,12 +41,6 @@ FOOTNOTES = {
 
 # Least width of the names of terms.
 MIN_NAME_WIDTH = 20
-
-
-def check_level(level: float) -> None:
-    """The level of confidence must be in (0, 1)."""
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be in (0, 1); got {level!r}. For 95 % use 0.95.")
 
 
 class Inference(FrameRepr):

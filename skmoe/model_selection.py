@@ -49,11 +49,11 @@ def n_experts_test(
     Under K experts it has no chi-squared distribution, since the parameters of a superfluous expert
     are not identified. Its distribution is therefore simulated [1]_: targets are drawn from the
     fit of K experts, and both numbers are fitted to each. The p-value is the fraction of statistics
-    at least as large as that of the data, which counts as one of them.
+    at least as large as that of the data, which counts as one of them unless the test stops early.
 
-    The test stops early once `n_exceedances` bootstrap samples have a statistic at least as large
-    as that of the data [2]_: a large p-value needs few of them. For a selection of the number, test
-    1 expert against 2, then 2 against 3, and stop at the first p-value above the level [3]_.
+    It stops once `n_exceedances` bootstrap samples have a statistic at least as large as that of
+    the data [2]_: a large p-value needs few of them. For a selection of the number, test 1 expert
+    against 2, then 2 against 3, and stop at the first p-value above the level [3]_.
 
     Parameters
     ----------

@@ -61,6 +61,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         `LogisticRegression`; intercepts are free. Try 0.1 to 100; raise it if experts overfit.
         "auto" maximises the evidence. "ard" finds a penalty for each feature, and drops features
         that no expert needs: see "Penalties" in the user guide. None is "auto", or 10 on a `base`.
+        Experts that are objects have a penalty of their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
         the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
@@ -159,7 +160,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit: in descending
-        order, unless the user gave the order (a list of experts or families, or `init`).
+        order unless a list or `init` gives the order. An average has this order in each start.
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.
@@ -167,11 +168,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
-    start_lower_bounds_ : ndarray of shape (n_init,)
-        Lower bound of each start when it was dropped or selected. Compare only starts that have
-        converged (`start_converged_`).
-    start_converged_ : ndarray of bool of shape (n_init,)
-        Whether EM converged in each start, before it was dropped or selected.
+    start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
+        Lower bound of each start when it was dropped or selected, and whether EM had converged:
+        compare only such starts. Given responsibilities, warm starts and whole models have one.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.

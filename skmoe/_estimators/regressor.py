@@ -42,7 +42,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Form of the mean of each expert: a linear predictor (interpretable), a regression tree
         (needs more rows), or any scikit-learn regressor that accepts `sample_weight`. One for all
         experts, or a list with one for each. Experts that are estimators are cross-fitted. An
-        object of `skmoe.protocols.Experts` has a density of its own.
+        object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
     family : str, Family or list, default="normal"
         Conditional distribution of y under an expert: "normal" for any numbers, "student_t" if
         there are outliers, "lognormal" or "gamma" for positive numbers, "poisson" or
@@ -69,7 +69,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         L2 penalty on the slopes of each linear predictor, for standardised features, as in `Ridge`;
         intercepts are free. Try 0.01 to 100; raise it if experts overfit. "auto" maximises the
         evidence. "ard" finds a penalty for each feature, and drops features that no expert needs
-        [3]_ [4]_. None is "auto", or 10 on a `base`.
+        [3]_ [4]_. None is "auto", or 10 on a `base`. Experts that are objects have their own.
     gate_alpha : float, "auto", "ard" or None, default=None
         L2 penalty on the slopes of the gate, for standardised features. Try 0.1 to 100; raise it if
         the gate follows noise. "auto" and "ard" as for `alpha`. None is "auto", or 1 on a `base` or
@@ -155,6 +155,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         "negative_binomial" is larger by the mean.
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
+    threshold_steps_ : ndarray of shape (n_experts, n_values - 2)
+        Differences of successive thresholds of experts with `family="ordinal"`.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
         infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
@@ -180,7 +182,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Intercepts of the gate's logits; log probabilities with `gate="constant"`.
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit: in descending
-        order, unless the user gave the order (a list of experts or families, or `init`).
+        order unless a list or `init` gives the order. An average has this order in each start.
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.
@@ -188,11 +190,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Penalised log-likelihood per row, which EM maximises.
     lower_bounds_ : ndarray of shape (n_iterations,)
         The same after each iteration of the kept start with the final penalties. It never falls.
-    start_lower_bounds_ : ndarray of shape (n_init,)
-        Lower bound of each start when it was dropped or selected. Compare only starts that have
-        converged (`start_converged_`).
-    start_converged_ : ndarray of bool of shape (n_init,)
-        Whether EM converged in each start, before it was dropped or selected.
+    start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
+        Lower bound of each start when it was dropped or selected, and whether EM had converged:
+        compare only such starts. Given responsibilities, warm starts and whole models have one.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
     n_iter_ : int

@@ -72,8 +72,8 @@ class Inference(FrameRepr):
         Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
         link, of odds for ratings.
     max_shift : float
-        Largest distance, in standard errors, of a fitted coefficient from its value at the maximum
-        of the penalised likelihood. Above 0.01 the estimates are those at the maximum.
+        Largest distance, in standard errors, of a coefficient from its value at the maximum of the
+        penalised likelihood; above 0.01 the estimates are those there. NaN with "bootstrap".
 
     Examples
     --------

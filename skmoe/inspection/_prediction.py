@@ -211,7 +211,7 @@ class PredictionDisplay:
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for "expert 0" and so on.
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on: a single one, which both panels replace, or one for each. None for new
             ones.

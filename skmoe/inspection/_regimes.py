@@ -199,7 +199,7 @@ class RegimesDisplay:
         feature_names : list of str of length n_features, default=None
             Names of the features; None for those seen in fit, or x0, x1 and so on.
         expert_names : list of str of length n_experts, default=None
-            Names of the experts; None for "expert 0" and so on.
+            Names of the experts; None for those of the model, `expert_names_`.
         ax : matplotlib axes, default=None
             Axes that the panels replace; None for a new figure.
         **kwargs : dict

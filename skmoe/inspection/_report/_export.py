@@ -122,7 +122,7 @@ def export_html(
     feature_names : list of str of length n_features, default=None
         Names of the features; None for those seen in fit, or x0, x1 and so on.
     expert_names : list of str of length n_experts, default=None
-        Names of the experts; None for "expert 0" and so on.
+        Names of the experts; None for those of the model, `expert_names_`.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from skmoe._data.rows import UserRows
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import predictive_posterior
+from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 
 
@@ -74,10 +76,15 @@ def n_parameters(mixture: FittedMixture) -> float:
     if not model.experts.needs_all_rows:
         parts.append((model.experts, preprocessor.expert_columns))
     for part, columns in parts:
-        used = is_constant if columns is None else is_constant[columns]
-        if used.any():
-            total -= _count(part, model.n_experts, len(used) + 1)
-            total += _count(part, model.n_experts, len(used) + 1 - int(used.sum()))
+        constant = is_constant if columns is None else is_constant[columns]
+        alpha = getattr(part, "alpha", None)
+        fewer = part
+        if isinstance(alpha, tuple):  # dropped columns do not count already
+            constant = constant & ~is_dropped(alpha)
+            fewer = replace(part, alpha=tuple(np.array(alpha)[~constant].tolist()))
+        if constant.any():
+            total -= _count(part, model.n_experts, len(constant) + 1)
+            total += _count(fewer, model.n_experts, len(constant) + 1 - int(constant.sum()))
     return float(total)
 
 

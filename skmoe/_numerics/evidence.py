@@ -37,9 +37,13 @@ DROPPED = 1e8
 # coefficients of the size that the default expects.
 PRIOR_COEFFICIENTS = 1.0
 
+# Smallest penalty of one feature. With smaller ones the slopes of classes or regimes that can be
+# separated grow until their Hessian is nearly zero, and they seem to be of no use.
+MIN_FEATURE_PENALTY = 1e-3
+
 # Grid of penalties per feature on which the evidence is compared, the largest number of changes
 # for each feature in an update, and the gain of log evidence below which there are no more.
-PENALTY_GRID = np.geomspace(MIN_PENALTY, MAX_PENALTY, 51)
+PENALTY_GRID = np.geomspace(MIN_FEATURE_PENALTY, MAX_PENALTY, 51)
 MAX_STEPS_PER_FEATURE = 3
 MIN_IMPROVEMENT = 0.01
 

@@ -1,0 +1,49 @@
+"""Columns that "ard" drops beside constant columns: they are counted once."""
+
+import numpy as np
+import pytest
+from kinds import GENERALIZED, draw, n_dispersions, options_of
+from regimes import quiet
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+N = 300
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3))
+Y = np.abs(X[:, 0]) + 0.3 * RNG.normal(size=N)
+WITH_CONSTANTS = np.hstack([X, np.ones((N, 12))])
+
+
+def n_free(moe, n_own):
+    """Number of coefficients of columns that vary and are kept, and of `n_own` others."""
+    varies = np.ptp(WITH_CONSTANTS, axis=0) > 0.0
+    kept, gate_kept = (int((np.isfinite(a) & varies).sum()) for a in (moe.alpha_, moe.gate_alpha_))
+    return 2 * (kept + n_own) + gate_kept + 1
+
+
+@pytest.mark.parametrize("name", ["normal", *GENERALIZED])
+def test_constant_columns_have_no_parameters(name):
+    y = Y
+    if name != "normal":
+        y = draw(name, 0.5 * X[:, 0], np.random.default_rng(1), (0.3, 5.0))
+    options = {} if name == "normal" else options_of(name)
+    moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0, **options)
+    moe = quiet(moe, WITH_CONSTANTS, y)
+    assert moe.n_parameters_ == n_free(moe, 1 + n_dispersions(name))
+
+
+def test_constant_columns_of_a_classifier_have_no_parameters():
+    moe = MixtureOfExpertsClassifier(2, alpha="ard", gate_alpha="ard", random_state=0)
+    moe = quiet(moe, WITH_CONSTANTS, Y > 0.8)
+    assert moe.n_parameters_ == n_free(moe, 1)
+
+
+def test_the_feature_of_a_sharp_border_is_kept():
+    """The Hessian of a separated gate is small, so that its slope seems to be of no use."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        features = rng.normal(size=(500, 8))
+        noise = 0.3 * rng.normal(size=500)
+        y = np.where(features[:, 0] > 0.0, 2.0, -1.0) * features[:, 1] + features[:, 2] + noise
+        moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0)
+        assert np.isfinite(quiet(moe, features, y).gate_alpha_[0])

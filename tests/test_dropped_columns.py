@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from kinds import GENERALIZED, draw, n_dispersions, options_of
 from regimes import quiet
+from sklearn.datasets import load_iris
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
@@ -47,3 +48,13 @@ def test_the_feature_of_a_sharp_border_is_kept():
         y = np.where(features[:, 0] > 0.0, 2.0, -1.0) * features[:, 1] + features[:, 2] + noise
         moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0)
         assert np.isfinite(quiet(moe, features, y).gate_alpha_[0])
+
+
+def test_a_search_does_not_end_in_a_saturated_model():
+    """Without slopes the intercepts of separated classes would give every row to one class."""
+    features, classes = load_iris(return_X_y=True)
+    for seed in range(4):
+        moe = MixtureOfExpertsClassifier(2, alpha="ard", gate_alpha="ard", random_state=seed)
+        moe = quiet(moe, features, classes)
+        assert moe.score(features, classes) > 0.9
+        assert moe.score_samples(features, classes).mean() > -0.3

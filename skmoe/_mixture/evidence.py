@@ -52,6 +52,10 @@ FINAL_FACTOR = 1.3
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
 
+# Largest fall of the lower bound per row that an update may cause. A larger one is not a price of
+# simplicity: the parameters are stuck far from the maximum for the new penalties.
+MAX_FALL = 1.0
+
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
 
@@ -92,11 +96,12 @@ def run_with_evidence(
     `model` has the default penalties. The search begins at those of the model of the start, if it
     has one; if it also has a resume state, its run to convergence goes on. All runs together, with
     the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
-    stopped.
+    stopped. If an update makes the lower bound fall far, it is undone, and the search ends.
     """
     default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)
     model, state = start.model or model, start.resume_state
     n_iter: int | None = None
+    before: tuple[MixtureModel, EMResult] | None = None
     if start.model is not None and state is not None:
         n_earlier, n_runs = state.n_earlier_iter, state.n_earlier_runs
     else:
@@ -109,7 +114,13 @@ def run_with_evidence(
         run = run._replace(n_earlier_iter=n_earlier)
         n_earlier, n_runs = n_earlier + len(run.lower_bounds), n_runs + (n_iter is None)
         stopped = run.stopped or run.line_search_failed
-        if stopped or n_earlier >= max_iter or n_runs == MAX_FINAL_RUNS:
+        if stopped or n_earlier >= max_iter:
+            return run
+        if before is not None and run.lower_bound < before[1].lower_bound - MAX_FALL:
+            model, start = before[0], EMStart(before[1].params)
+            n_iter, n_runs, before = None, MAX_FINAL_RUNS - 1, None
+            continue
+        if n_runs == MAX_FINAL_RUNS:
             return run
         updated, gain = updated_penalties(search, default, model, blocks, run.params)
         factor = _largest_factor(search, model, updated)
@@ -119,6 +130,7 @@ def run_with_evidence(
             return run
         settled = settled or n_iter is None
         n_iter = None if settled else next(rounds, None)
+        before = model, run
         model, start = updated, EMStart(project(updated, run.params))
 
 

@@ -107,7 +107,7 @@ def test_errors_that_grow_have_the_exponent_zero_and_the_largest_is_one():
     assert_allclose(found, [0.0, 500 / (500 + PRIOR_HELD_OUT_ROWS)])
 
 
-def test_few_held_out_rows_say_little():
+def test_few_held_out_rows_are_little_evidence():
     found = [error_exponent(np.log([1.5]), 2.0, n)[0] for n in (1, 10, 100, 1000)]
     assert np.all(np.diff(found) > 0.0)
     assert found[0] < 0.05
@@ -258,15 +258,23 @@ class Positive(RegressorMixin, BaseEstimator):
         return np.full(len(X), self.mean_)
 
 
-def test_a_model_that_needs_more_rows_than_a_half_has_no_change():
+def test_a_model_that_needs_more_rows_than_a_half_has_no_change(monkeypatch):
     """All other fits have enough rows, so that the fit as a whole is possible."""
-    needs_many = make_pipeline(PCA(50), Ridge())
-    features = np.random.default_rng(0).normal(size=(120, 60))
-    rng_y = features[:, 0] + np.random.default_rng(1).normal(size=120)
-    moe = stack(needs_many, Ridge(1e9), cross_fit=6).fit(features, rng_y)
-    assert moe._fitted.params.experts.log_variance.shape == (2, 1)
-    with pytest.raises(ValueError, match="n_components=50"):
-        clone(needs_many).fit(features[:40], rng_y[:40])
+    features = np.random.default_rng(0).normal(size=(N, 100))
+    features[:, 0] = X[:, 0]
+    needs_many = make_pipeline(PCA(100), Ridge())
+    with pytest.raises(ValueError, match="n_components=100"):
+        clone(needs_many).fit(features[: 2 * N // 5], Y[: 2 * N // 5])
+    changes = []
+    monkeypatch.setattr(
+        WholeModels,
+        "of_all_rows",
+        lambda self, params: changes.append(params.scale_change) or params,
+    )
+    stack(needs_many, Learner(1.0)).fit(features, Y)
+    ((of_first,), (of_second,)) = changes[0]
+    assert of_first == 0.0
+    assert of_second < 0.0
 
 
 @pytest.mark.parametrize("n_rows", [120, 125])

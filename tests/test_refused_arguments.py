@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsRegressor
 
@@ -23,8 +24,9 @@ def test_groups_without_folds_are_refused(n_experts, monkeypatch):
 
 
 def test_groups_are_used_by_the_held_out_choice():
-    moe = MixtureOfExpertsRegressor("auto", random_state=0).fit(X, Y, groups=GROUPS)
-    assert moe.n_experts_ >= 1
+    moe = MixtureOfExpertsRegressor("auto", random_state=0)
+    scores = [clone(moe).fit(X, Y, groups=g).n_experts_scores_[0] for g in (None, GROUPS)]
+    assert scores[0] != scores[1]
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 1.5, -0.1])

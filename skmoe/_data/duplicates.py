@@ -35,22 +35,20 @@ def unique_weighted_rows(
     weight : array of shape (n_distinct,)
         Total weight of its duplicates.
     """
-    order, is_duplicate = _order_rows(X, y, weight, form)
-    first = np.flatnonzero(~is_duplicate)
+    order, first = sorted_rows(X, y, weight, form)
     return order[first], np.add.reduceat(weight[order], first)
 
 
 def sorted_rows(
-    X: Design, y: Array, weight: Array, form: CanonicalForm
-) -> tuple[Array, Array, Array]:
-    """All rows in an order that depends on values only, with their copies.
+    X: Design, y: Array, weight: Array, form: CanonicalForm | None = None
+) -> tuple[Array, Array]:
+    """All rows in the order of `unique_weighted_rows`, in which copies follow each other.
 
-    Returns the order (n,), the number of the distinct row of each row in this order, from zero, and
-    the total weights of the distinct rows. The arguments are those of `unique_weighted_rows`.
+    Returns the index of the rows in this order, (n,), and the positions in it of the first copy of
+    each distinct row, (n_distinct,).
     """
     order, is_duplicate = _order_rows(X, y, weight, form)
-    totals = np.add.reduceat(weight[order], np.flatnonzero(~is_duplicate))
-    return order, np.cumsum(~is_duplicate) - 1, totals
+    return order, np.flatnonzero(~is_duplicate)
 
 
 def unique_weighted_rows_of_units(

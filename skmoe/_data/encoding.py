@@ -49,7 +49,7 @@ def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
     is_numeric = [_is_numeric(column) for column in frame_columns(X)]
     numeric = [j for j, numeric in enumerate(is_numeric) if numeric]
     categorical = [j for j, numeric in enumerate(is_numeric) if not numeric]
-    columns = [_numeric_column(X, j)[kept] for j in numeric]
+    columns = [numeric_column(X, j)[kept] for j in numeric]
     levels, infrequent = [], []
     for j in categorical:
         ranked = _ranked_levels(_as_strings(X, j)[kept], weight[kept])
@@ -69,7 +69,7 @@ def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
 
 def encode(encoder: Encoder, X: Any) -> Array:
     """Numeric features (n, q): numeric columns, missing indicators, and indicators of levels."""
-    values = {j: _numeric_column(X, j) for j in encoder.numeric_columns}
+    values = {j: numeric_column(X, j) for j in encoder.numeric_columns}
     columns = [
         np.where(np.isnan(values[j]), median, values[j])
         for j, median in zip(encoder.numeric_columns, encoder.median, strict=True)
@@ -126,7 +126,7 @@ def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
     new = np.zeros(X.shape, dtype=bool)
     for j in encoder.numeric_columns:
         if j not in encoder.missing_columns:
-            new[:, j] = np.isnan(_numeric_column(X, j))
+            new[:, j] = np.isnan(numeric_column(X, j))
     for j, levels, infrequent in _level_columns(encoder):
         if not infrequent:
             known = set(levels)
@@ -136,7 +136,7 @@ def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
 
 def numeric_values(encoder: Encoder, X: Any) -> Array:
     """Numeric columns of X without imputation, (n, q)."""
-    columns = [_numeric_column(X, j) for j in encoder.numeric_columns]
+    columns = [numeric_column(X, j) for j in encoder.numeric_columns]
     return np.column_stack(columns) if columns else np.empty((X.shape[0], 0))
 
 
@@ -189,7 +189,7 @@ def _is_numeric(column: Any) -> bool:
     return kind.lower().startswith(("int", "uint", "float", "bool"))
 
 
-def _numeric_column(X: Any, j: int) -> Array:
+def numeric_column(X: Any, j: int) -> Array:
     """A column as floats, with NaN for missing values; X is an array, or any data frame."""
     column = column_of(X, j)
     if isinstance(column, np.ndarray):

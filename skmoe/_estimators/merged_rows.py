@@ -36,10 +36,12 @@ def merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:
 def _sort_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     """Put the rows in an order that depends on values only, and find their copies."""
     keys, form = row_keys(params, data)
-    order, copy_of, weight = sorted_rows(data.X, keys, data.weight, form)
-    check_enough_rows(params.n_experts, len(weight))
-    first = np.flatnonzero(np.diff(copy_of, prepend=-1))
-    return data.take(order)._replace(unique_rows=(first, weight), copy_of=copy_of)
+    order, first = sorted_rows(data.X, keys, data.weight, form)
+    check_enough_rows(params.n_experts, len(first))
+    data = data.take(order)
+    weight = np.add.reduceat(data.weight, first)
+    copy_of = np.repeat(np.arange(len(first)), np.diff(first, append=len(order)))
+    return data._replace(unique_rows=(first, weight), copy_of=copy_of)
 
 
 def _with_sample_of_many_rows(params: FitParameters, data: TrainingData) -> TrainingData:

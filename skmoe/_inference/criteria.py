@@ -79,7 +79,7 @@ def n_parameters(mixture: FittedMixture) -> float:
         constant = is_constant if columns is None else is_constant[columns]
         alpha = getattr(part, "alpha", None)
         fewer = part
-        if isinstance(alpha, tuple):  # dropped columns do not count already
+        if isinstance(alpha, tuple):  # columns that are dropped have not been counted
             constant = constant & ~is_dropped(alpha)
             fewer = replace(part, alpha=tuple(np.array(alpha)[~constant].tolist()))
         if constant.any():

@@ -52,8 +52,8 @@ FINAL_FACTOR = 1.3
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
 
-# Largest fall of the lower bound per row that an update may cause. A larger one is not a price of
-# simplicity: the parameters are stuck far from the maximum for the new penalties.
+# Largest fall of the lower bound per row that an update may cause. After a larger one EM does not
+# reach the maximum for the new penalties: experts or gate are nearly certain of all rows.
 MAX_FALL = 1.0
 
 # Largest number of runs to convergence.

@@ -40,7 +40,7 @@ class EstimatorParams(NamedTuple):
     # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
     at_spreads: tuple[Array, ...] | None = None
-    # What the log of squared scales (K, m) changes from models without a fold to those of all rows.
+    # Change of the log squared scales (K, m) from models without a fold to models of all rows.
     scale_change: Array | None = None
 
     def of_rows(self, index: Array) -> EstimatorParams:

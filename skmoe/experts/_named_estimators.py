@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe._data.encoding import MAX_CATEGORIES
+from skmoe._data.encoding import MAX_CATEGORIES, numeric_column
 from skmoe._numerics.typing import Array
 
 # Estimators by name and type of the mixture.
@@ -28,8 +28,7 @@ NAMED_ESTIMATORS = {
 
 def as_floats(X: Any) -> Array:
     """Numeric columns as an array, with NaN for missing values of any kind."""
-    is_pandas = hasattr(X, "iloc")
-    return np.asarray(X.to_numpy(dtype=float, na_value=np.nan) if is_pandas else X, dtype=float)
+    return np.column_stack([numeric_column(X, j) for j in range(X.shape[1])])
 
 
 def resolve_estimators(

@@ -328,13 +328,17 @@ def _fit_in_one_run(run: Any, data: dict[str, Any], every: int, write: Write) ->
 
 def _fit_in_segments(run: Any, data: dict[str, Any], every: int, write: Write) -> None:
     """Fits of `every` iterations, each a warm start from the previous one."""
-    lower_bounds, max_iter = getattr(run, "lower_bounds_", np.empty(0)), run.max_iter
+    n_iter, lower_bounds = getattr(run, "n_iter_", 0), getattr(run, "lower_bounds_", np.empty(0))
+    max_iter = run.max_iter
     while not _is_finished(run, max_iter):
-        run.set_params(max_iter=min(every, max_iter - len(lower_bounds)), warm_start=True)
+        run.set_params(max_iter=min(every, max_iter - n_iter), warm_start=True)
         # The segments are one fit, at the end of which experts are ordered by their shares.
         run._fit(GivenRows(**data), on_resumable_iteration=_ignore_iteration)
-        lower_bounds = np.concatenate([lower_bounds, run.lower_bounds_])
-        run.n_iter_, run.lower_bounds_ = len(lower_bounds), lower_bounds
+        n_iter += run.n_iter_
+        has_new_penalties = run.n_iter_ > len(run.lower_bounds_)
+        earlier = () if has_new_penalties else lower_bounds
+        lower_bounds = np.concatenate([earlier, run.lower_bounds_])
+        run.n_iter_, run.lower_bounds_ = n_iter, lower_bounds
         write(fitted_attributes(run))
 
 

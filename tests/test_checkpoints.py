@@ -193,6 +193,23 @@ def test_a_callback_keeps_a_fit(tmp_path):
     assert_same_fit(load_checkpoint(path), whole)
 
 
+@pytest.mark.skipif(not hasattr(MOE, "set_callbacks"), reason="needs scikit-learn 1.9")
+@pytest.mark.parametrize("gate_alpha", [1.0, "auto"])
+def test_a_callback_keeps_estimators_at_the_end_only(tmp_path, monkeypatch, gate_alpha):
+    """A file of every iteration would contain fitted estimators."""
+    write, written = checkpoints._write, []
+
+    def recorded(path, origin, attributes):
+        written.append(attributes["n_iter_"])
+        write(path, origin, attributes)
+
+    monkeypatch.setattr(checkpoints, "_write", recorded)
+    moe = clone(MOE).set_params(expert="tree", gate_alpha=gate_alpha, n_init=1, max_iter=8)
+    moe = quiet(moe.set_callbacks(Checkpoint(tmp_path / "fit", every=1)), X[:100], Y[:100])
+    assert written == [moe.n_iter_]
+    assert moe.n_iter_ > 1
+
+
 def test_checkpoints_of_other_fits_are_refused(tmp_path):
     path = tmp_path / "fit.joblib"
     fit(path)

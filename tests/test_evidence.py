@@ -269,10 +269,10 @@ def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None):
     def updated(chosen, default, model, blocks, params):
         return two_experts(model.experts.alpha * next(left)), next(gains_left)
 
-    def run_em(model, start, n_iter, earlier):
-        runs_of_em.append((n_iter, earlier, model.experts.alpha))
+    def run_em(model, start, n_iter, stage):
+        runs_of_em.append((n_iter, stage, model.experts.alpha))
         stopped = len(runs_of_em) == stopped_at
-        lower_bounds = [*start.lower_bounds, *np.zeros(n_iter if earlier is None else 20)]
+        lower_bounds = [*start.lower_bounds, *np.zeros(20 if stage.is_final else n_iter)]
         return EMResult(start.params, lower_bounds[:max_iter], True, False, None, model, 0, stopped)
 
     monkeypatch.setattr(search, "updated_penalties", updated)
@@ -289,14 +289,16 @@ def test_runs_become_longer_until_penalties_settle_and_then_go_to_convergence(mo
     assert [n_iter for n_iter, _, _ in done[:3]] == list(between[:3])
     assert_allclose([alpha for _, _, alpha in done], [1.0, 2.0, 4.0, 4.0 * small])
     n_earlier = 15 + sum(between[:3])
-    assert [earlier for _, earlier, _ in done] == [None] * 3 + [search.Earlier(n_earlier, 0)]
+    stages = [search.SearchStage(15 + sum(between[:i]), 0, i) for i in range(3)]
+    last = search.SearchStage(n_earlier, 0, search.FINAL_ROUND)
+    assert [stage for _, stage, _ in done] == [*stages, last]
     assert done[-1][0] == 1000 - n_earlier
     assert found.n_earlier_iter == n_earlier
     assert found.model.experts.alpha == 4.0 * small
     # Where the last ones have changed once more it converges again, a few times at most.
     for factors, n_runs in (([1.0, 2.0, 1.0], 2), ([1.0] + 9 * [2.0], search.MAX_FINAL_RUNS)):
         done, found = searched(monkeypatch, factors)
-        assert [run[1] is None for run in done] == [True] + [False] * n_runs
+        assert [run[1].is_final for run in done] == [False] + [True] * n_runs
         assert [run[1].n_runs for run in done[1:]] == list(range(n_runs))
         assert [run[1].n_iter for run in done[1:]] == [18 + 20 * i for i in range(n_runs)]
     # Penalties that never settle are taken as they are.
@@ -316,7 +318,7 @@ def test_penalties_have_settled_where_they_gain_less_than_the_tolerance(monkeypa
     ):
         done, found = searched(monkeypatch, [5.0] * 10, gains=gains)
         assert [run[0] for run in done[:n_rounds]] == list(between[:n_rounds])
-        assert [run[1] is None for run in done] == [True] * n_rounds + [False] * n_runs
+        assert [run[1].is_final for run in done] == [False] * n_rounds + [True] * n_runs
         # Those of the last update have no run of their own.
         assert found.model.experts.alpha == 5.0 ** (len(done) - 1)
 
@@ -642,22 +644,26 @@ def test_a_fit_that_is_resumed_goes_on_with_its_search(
     assert resumed.n_iter_ == whole.n_iter_
 
 
-def test_segments_of_a_fit_with_checkpoints_keep_the_penalties_of_the_first(tmp_path, monkeypatch):
+def test_segments_of_a_fit_with_checkpoints_go_on_with_the_search(tmp_path, monkeypatch):
     X, y = two_regimes(120)
-    searches, search = [], runs.run_with_evidence
+    searches, find = [], runs.run_with_evidence
 
-    def recorded(*arguments):
-        searches.append(search(*arguments))
-        return searches[-1]
+    def recorded(chosen, model, blocks, start, *options):
+        searches.append((start.model, find(chosen, model, blocks, start, *options)))
+        return searches[-1][1]
 
     monkeypatch.setattr(runs, "run_with_evidence", recorded)
     options = {"expert": "tree", "gate_alpha": "auto", "max_iter": 32, "tol": 0.0}
     moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **options)
     with pytest.warns(ConvergenceWarning, match="fit_with_checkpoints again"):
         moe = fit_with_checkpoints(moe, X, y, path=tmp_path / "fit", every=16)
-    assert moe.n_iter_ > 16
-    (first,) = searches
-    assert moe.gate_alpha_ == first.model.gate.alpha != 1.0
+    assert moe.n_iter_ == 32
+    (_, first), (begun_at, second) = searches
+    assert begun_at.gate.alpha == first.model.gate.alpha != 1.0
+    assert moe.gate_alpha_ == second.model.gate.alpha
+    # Lower bounds are those with the last penalties.
+    assert_allclose(np.diff(moe.lower_bounds_), np.diff(second.lower_bounds))
+    assert len(second.lower_bounds) < 16
 
 
 @pytest.mark.parametrize("task", ESTIMATORS)

@@ -11,11 +11,11 @@ from skmoe._data.units import UnitLabels, make_units, reduce_to_units
 from skmoe._mixture import runs
 from skmoe._mixture.acceleration import aitken_gap, squarem_step
 from skmoe._mixture.em import EMResult
-from skmoe._mixture.evidence import Earlier
+from skmoe._mixture.evidence import SearchStage
 from skmoe._mixture.initialization import LABEL_SMOOTHING
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.online import _design_map, rescaling
-from skmoe._mixture.runs import EMProblem, _after, _rows_in_memory, collapsed_experts
+from skmoe._mixture.runs import EMProblem, _in_stage, _rows_in_memory, collapsed_experts
 from skmoe.experts import LinearExperts
 from skmoe.experts._given_densities import GivenDensities
 from skmoe.gates import ConstantGate
@@ -155,5 +155,5 @@ def test_the_worst_rows_of_all_blocks_go_to_a_collapsed_expert(size, monkeypatch
 
 def test_a_run_after_others_knows_of_them():
     run = EMResult(None, [1.0, 2.0], True, False)
-    found = _after(Earlier(7, 2), run)
+    found = _in_stage(SearchStage(7, 2), run)
     assert (found.n_earlier_iter, found.resume_state) == (7, None)

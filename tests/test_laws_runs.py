@@ -4,8 +4,6 @@ Runs of EM are replaced by ones whose bounds and ends are arranged, and compared
 account of what should have been run.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,7 +12,12 @@ from skmoe._data.rows import Dataset
 from skmoe._data.units import make_units
 from skmoe._mixture import multistart, runs
 from skmoe._mixture.em import EMResult, EMStart, ResumeState
-from skmoe._mixture.evidence import EvidenceSearch
+from skmoe._mixture.evidence import (
+    FINAL_ROUND,
+    ITERATIONS_BETWEEN_UPDATES,
+    EvidenceSearch,
+    SearchStage,
+)
 from skmoe._mixture.initialization import (
     INITIALIZERS,
     LABEL_SMOOTHING,
@@ -393,8 +396,19 @@ def test_a_run_has_the_iterations_that_are_left_and_no_state_of_estimators(
     assert run.resume_state is (None if needs_all_rows else state)
 
 
+def test_a_run_after_a_re_initialisation_goes_on_to_convergence(monkeypatch):
+    given = problem(1)._replace(search=FOUND)
+    state = ResumeState(None, 0, None, 0, 0, 16.0)
+    found, better = (EMResult("params", [bound], False, False, state) for bound in (0.0, 1.0))
+    monkeypatch.setattr(runs, "run_with_evidence", lambda *arguments: found)
+    monkeypatch.setattr(runs, "with_reinitialized_experts", lambda *arguments: better)
+    run = runs.run_to_convergence(given, EMStart("start"), None)
+    assert run.lower_bounds == [1.0]
+    assert run.resume_state.search_round == FINAL_ROUND
+
+
 def test_runs_of_a_search_know_what_was_done_before(monkeypatch):
-    """Short runs cannot be resumed; runs to convergence begin with the counts of earlier ones."""
+    """Each run begins with the counts of earlier ones, and can be resumed in its round."""
     given = problem(1, max_iter=500)._replace(search=FOUND, n_threads=2)
     seen, heard, state = [], [], ResumeState(None, 0, None, 0, 0, 16.0)
 
@@ -409,12 +423,15 @@ def test_runs_of_a_search_know_what_was_done_before(monkeypatch):
         assert (search, model, max_iter) == (exact, given.model, 500)
         assert len(blocks) == 1
         other = model._replace(experts=LinearExperts(alpha=3.0))
-        short = run_with(other, EMStart("a"), 7, None)
-        assert short.n_earlier_iter == 0
-        earlier = SimpleNamespace(n_iter=7, n_runs=1)
-        last = run_with(other, EMStart("b"), 90, earlier)
-        assert last.n_earlier_iter == last.resume_state.n_earlier_iter == 7
-        assert last.resume_state.n_earlier_runs == 1
+        short = run_with(other, EMStart("a"), 7, SearchStage(4, 0, 2))
+        assert short.n_earlier_iter == 4
+        assert short.resume_state.search_round == 2
+        last = run_with(other, EMStart("b"), 90, SearchStage(11, 1, FINAL_ROUND))
+        assert last.n_earlier_iter == last.resume_state.n_earlier_iter == 11
+        assert (last.resume_state.n_earlier_runs, last.resume_state.search_round) == (
+            1,
+            FINAL_ROUND,
+        )
         return last._replace(model=other)
 
     monkeypatch.setattr(runs, "run_em", run_em)
@@ -425,11 +442,16 @@ def test_runs_of_a_search_know_what_was_done_before(monkeypatch):
         "with_reinitialized_experts",
         lambda problem, run, monitor: offered.append(problem) or run,
     )
-    runs.run_to_convergence(given, EMStart("start"), lambda n_iter, run: heard.append(run))
+    runs.run_to_convergence(given, EMStart("start"), lambda *heard_of: heard.append(heard_of))
     (_, _, short), (model, start, last) = seen
-    assert (short.max_iter, short.tol, short.n_plain_iter, short.n_exact_iter) == (7, 0.0, 7, 0)
+    assert (short.max_iter, short.tol, short.n_exact_iter) == (7, 0.0, 0)
+    # No iteration of a round is extrapolated, also if the round was interrupted.
+    assert short.n_plain_iter >= max(ITERATIONS_BETWEEN_UPDATES)
     assert short.n_threads == last.n_threads == 2
     assert (last.max_iter, last.n_plain_iter, start.params) == (90, N_PLAIN_ITER, "b")
     assert model.experts.alpha == offered[0].model.experts.alpha == 3.0
-    assert heard[0].resume_state is None
-    assert heard[1].resume_state.n_earlier_iter == heard[1].n_earlier_iter == 7
+    assert [n_iter for n_iter, _ in heard] == [4 + 1, 11 + 1]
+    for (_, run), stage in zip(heard, [(4, 0, 2), (11, 1, FINAL_ROUND)], strict=True):
+        state = run.resume_state
+        assert (state.n_earlier_iter, state.n_earlier_runs, state.search_round) == stage
+        assert run.n_earlier_iter == stage[0]

@@ -89,7 +89,7 @@ def test_a_cache_is_used_for_its_own_key():
     moe = fitted_case("two experts")
     cache = CrossFitCache("key", None, moe._fitted.params)
     with_cache, without = (
-        PreviousFit(moe._fitted, TrainingState(cross_fit_cache=kept), None, None)
+        PreviousFit(moe._fitted, TrainingState(cross_fit_cache=kept), None, None, True)
         for kept in (cache, None)
     )
     assert cached_fit(with_cache, "key") is cache

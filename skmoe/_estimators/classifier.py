@@ -110,7 +110,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         same rows parametric experts continue bit for bit, unless experts had collapsed or
         `max_iter` ended the comparison of the starts (15 iterations for two, 45 for four).
         Experts that are estimators continue if data, folds and estimators are the same; otherwise
-        they are fitted to the responsibilities of the previous fit.
+        they are fitted to the responsibilities of the previous fit. The penalties of a fit that has
+        converged are kept; otherwise their search goes on.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.

@@ -64,6 +64,6 @@ class FitMonitor:
             state = ", converged" if result.converged else ""
             print(
                 f"{self.label}: lower bound {lower_bound:.8f}, "
-                f"{len(result.lower_bounds)} iterations{state}"
+                f"{result.n_earlier_iter + len(result.lower_bounds)} iterations{state}"
             )
         self.task.end(lambda: self.attributes(result))

@@ -32,17 +32,21 @@ from skmoe._estimators.training_data import GivenRows, check_support, validate_o
 from skmoe._estimators.unit_checks import validate_units
 from skmoe._estimators.warm_start import TrainingState, previous_fit
 from skmoe._mixture import online
+from skmoe._mixture.em import EMStart
+from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import fit_best_start
 from skmoe._mixture.online import OnlineState
-from skmoe._mixture.runs import EMProblem
+from skmoe._mixture.runs import EMProblem, run_to_convergence
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsReordering, permute_experts
 
-# Maximum number of EM iterations on the first batch, which is only an initialisation.
+# Maximum numbers of EM iterations on the first batch, which is only an initialisation: from the
+# starts, and after them with a search of penalties.
 INIT_MAX_ITER = 30
+SEARCH_MAX_ITER = 60
 
 # A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
 # amount.
@@ -252,7 +256,7 @@ def _initialize(
     """
     problem = build_problem(validation_copy, params, data, options)
     em_problem = problem.em_problem
-    model = em_problem.model
+    model = em_problem.previous_model or em_problem.model
     _check_stream_width(em_problem)
     start_params = em_problem.init
     if not isinstance(start_params, Params):
@@ -285,11 +289,18 @@ def _initialize(
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
     """Parameters, and the model with its penalties, from a short fit of the first batch."""
     em_problem = problem.em_problem
-    em_problem = em_problem._replace(max_iter=min(em_problem.max_iter, INIT_MAX_ITER))
     task = FitTask(estimator, NullCallbackContext(), {})
     monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
     monitors = [monitor] * len(em_problem.seeds)
-    run, _ = fit_best_start(em_problem, monitors, monitor, estimator.n_jobs)
+    init_max_iter, search_max_iter = (
+        min(em_problem.max_iter, limit) for limit in (INIT_MAX_ITER, SEARCH_MAX_ITER)
+    )
+    starts = em_problem._replace(max_iter=init_max_iter, search=EvidenceSearch())
+    run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
+    if em_problem.search:
+        # The starts leave no iterations for a search, which therefore has its own.
+        search = em_problem._replace(max_iter=search_max_iter)
+        run = run_to_convergence(search, EMStart(run.params), monitor)
     return run.params, run.model or em_problem.model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -282,16 +283,20 @@ def _warm_start(
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     model = with_penalties_of(problem.model, fitted.model, problem.search)
-    if counts_previous and state is not None:  # the same fit goes on, with its search of penalties
-        problem = problem._replace(previous_model=model)
-    else:
+    if previous.converged and not counts_previous:
         problem = problem._replace(model=model, search=EvidenceSearch())
+    else:  # the search of penalties goes on, from those that were found
+        problem = problem._replace(previous_model=model)
     if cache is not None:
         return problem._replace(init=cache.params)
     if problem.model.experts.needs_all_rows:
         model = problem.model._replace(experts=fitted.model.experts)
         return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
-    lower_bounds = state.lower_bounds if counts_previous and state is not None else ()
+    lower_bounds: Sequence[float] = ()
+    if counts_previous and state is not None:
+        lower_bounds = state.lower_bounds
+    elif state is not None:
+        state = state._replace(n_earlier_iter=0)
     return problem._replace(resume_state=state, previous_lower_bounds=lower_bounds)
 
 

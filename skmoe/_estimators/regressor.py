@@ -121,7 +121,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
         same rows it does so bit for bit, unless experts had collapsed or `max_iter` ended the
         comparison of starts (15 iterations for two, 45 for four). Estimators continue if they, data
-        and folds are the same; otherwise they are fitted to the previous responsibilities.
+        and folds are the same; otherwise they are fitted to the previous responsibilities. The
+        penalties of a fit that has converged are kept; otherwise their search goes on.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.

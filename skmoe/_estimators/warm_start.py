@@ -53,6 +53,7 @@ class PreviousFit(NamedTuple):
     training_state: TrainingState
     classes: Array | None
     expert_names: tuple[str, ...] | None  # that the user gave
+    converged: bool
 
 
 def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
@@ -60,7 +61,8 @@ def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
     if not warm_start or not hasattr(estimator, "_fitted"):
         return None
     classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
-    return PreviousFit(estimator._fitted, estimator._training_state, classes, names)
+    fitted, state = estimator._fitted, estimator._training_state
+    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:

@@ -59,9 +59,11 @@ class ResumeState(NamedTuple):
     n_plain_iter: int  # cycles without extrapolation
     step_max: float  # of the extrapolation
     lower_bounds: tuple[float, ...] = ()  # of all iterations, for the stopping rule
-    # Iterations, and runs to convergence, with other penalties before this run.
+    # Iterations, and runs to convergence, with other penalties before this run, and its round in
+    # the search of penalties; None without a search, or before it.
     n_earlier_iter: int = 0
     n_earlier_runs: int = 0
+    search_round: int | None = None
 
 
 class EMStart(NamedTuple):

@@ -42,6 +42,7 @@ from skmoe._numerics.typing import TINY, Array
 
 # Iterations of EM before each update of the penalties.
 ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
+FINAL_ROUND = len(ITERATIONS_BETWEEN_UPDATES)
 
 # Penalties have settled if none has changed by more than this factor, or if the log evidence has
 # changed by less than the tolerance of EM; the second factor is that after EM has converged. The
@@ -71,16 +72,30 @@ class EvidenceSearch(NamedTuple):
         return bool(self.gate) or bool(self.experts)
 
 
-class Earlier(NamedTuple):
-    """What was done with other penalties."""
+class SearchStage(NamedTuple):
+    """What was done with other penalties, and the present round of a search.
 
-    n_iter: int
-    n_runs: int  # to convergence
+    The round is an index of `ITERATIONS_BETWEEN_UPDATES`. In that after the last, which can begin
+    early, EM runs to convergence.
+    """
+
+    n_iter: int = 0
+    n_runs: int = 0  # to convergence
+    round: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether EM runs to convergence."""
+        return self.round >= FINAL_ROUND
+
+    def after(self, n_iter: int, settled: bool) -> SearchStage:
+        """The next stage, after the iterations of this one and an update of the penalties."""
+        next_round = FINAL_ROUND if settled or self.is_final else self.round + 1
+        return SearchStage(self.n_iter + n_iter, self.n_runs + self.is_final, next_round)
 
 
-# Runs EM with a model from a start for a number of iterations: to convergence, after earlier runs,
-# or, with None, to be continued with other penalties.
-RunEM = Callable[[MixtureModel, EMStart, int, Earlier | None], EMResult]
+# Runs EM with a model from a start for at most a number of iterations, in a stage of the search.
+RunEM = Callable[[MixtureModel, EMStart, int, SearchStage], EMResult]
 
 
 def run_with_evidence(
@@ -94,43 +109,43 @@ def run_with_evidence(
     """EM with penalties that are found on the way; the result has the model with them.
 
     `model` has the default penalties. The search begins at those of the model of the start, if it
-    has one; if it also has a resume state, its run to convergence goes on. All runs together, with
+    has one; if it also has a resume state of a search, that search goes on. All runs together, with
     the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
     stopped. If an update makes the lower bound fall far, it is undone, and the search ends.
     """
-    default, rounds = model, iter(ITERATIONS_BETWEEN_UPDATES)
-    model, state = start.model or model, start.resume_state
-    n_iter: int | None = None
+    default, state, n_done = model, start.resume_state, 0
     before: tuple[MixtureModel, EMResult] | None = None
-    if start.model is not None and state is not None:
-        n_earlier, n_runs = state.n_earlier_iter, state.n_earlier_runs
+    if start.model is not None and state is not None and state.search_round is not None:
+        stage = SearchStage(state.n_earlier_iter, state.n_earlier_runs, state.search_round)
+        n_done = len(state.lower_bounds)
     else:
-        n_earlier, n_runs, n_iter = len(start.lower_bounds), 0, next(rounds)
+        stage = SearchStage(len(start.lower_bounds))
+    model = start.model or model
+    if not n_done:
         start = EMStart(start.params)
     while True:
-        n_left = max_iter - n_earlier - len(start.lower_bounds)
-        earlier = Earlier(n_earlier, n_runs) if n_iter is None else None
-        run = run_em(model, start, min(n_iter or n_left, n_left), earlier)
-        run = run._replace(n_earlier_iter=n_earlier)
-        n_earlier, n_runs = n_earlier + len(run.lower_bounds), n_runs + (n_iter is None)
+        n_iter = max_iter - stage.n_iter - len(start.lower_bounds)
+        if not stage.is_final:
+            n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[stage.round] - n_done)
+        run = run_em(model, start, n_iter, stage)
+        run = run._replace(n_earlier_iter=stage.n_iter)
+        n_in_stage = len(run.lower_bounds if n_iter > 0 else start.lower_bounds)
         stopped = run.stopped or run.line_search_failed
-        if stopped or n_earlier >= max_iter:
+        if stopped or stage.n_iter + n_in_stage >= max_iter:
             return run
         if before is not None and run.lower_bound < before[1].lower_bound - MAX_FALL:
             model, start = before[0], EMStart(before[1].params)
-            n_iter, n_runs, before = None, MAX_FINAL_RUNS - 1, None
+            stage = SearchStage(stage.n_iter + n_in_stage, MAX_FINAL_RUNS - 1, FINAL_ROUND)
+            before, n_done = None, 0
             continue
-        if n_runs == MAX_FINAL_RUNS:
+        if stage.is_final and stage.n_runs + 1 >= MAX_FINAL_RUNS:
             return run
         updated, gain = updated_penalties(search, default, model, blocks, run.params)
-        factor = _largest_factor(search, model, updated)
-        least_factor = FINAL_FACTOR if n_iter is None else SETTLED_FACTOR
-        settled = factor < least_factor or abs(gain) < search.tol
-        if n_iter is None and settled:
+        least_factor = FINAL_FACTOR if stage.is_final else SETTLED_FACTOR
+        settled = _largest_factor(search, model, updated) < least_factor or abs(gain) < search.tol
+        if stage.is_final and settled:
             return run
-        settled = settled or n_iter is None
-        n_iter = None if settled else next(rounds, None)
-        before = model, run
+        stage, n_done, before = stage.after(n_in_stage, settled), 0, (model, run)
         model, start = updated, EMStart(project(updated, run.params))
 
 

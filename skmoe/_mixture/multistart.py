@@ -147,8 +147,9 @@ def _search_starts(
     for start_monitor, run in zip(monitors, runs, strict=True):
         start_monitor.end(run)
     best = _best_result(runs)
-    same_rows = problem.rows is problem.init_data.rows
-    finished = same_rows and not _can_continue(problem, best)
+    finished = problem.rows is problem.init_data.rows and not _can_continue(problem, best)
+    if finished and problem.search:  # which has not begun
+        best = best._replace(converged=False)
     if not finished or len(collapsed_experts(problem, best)):
         monitor.start()
         best = _continue_on_all_rows(problem, best, monitor)

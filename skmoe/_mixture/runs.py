@@ -18,7 +18,13 @@ from skmoe._mixture.em import (
     ResumeState,
     run_em,
 )
-from skmoe._mixture.evidence import Earlier, EvidenceSearch, run_with_evidence
+from skmoe._mixture.evidence import (
+    FINAL_ROUND,
+    ITERATIONS_BETWEEN_UPDATES,
+    EvidenceSearch,
+    SearchStage,
+    run_with_evidence,
+)
 from skmoe._mixture.initialization import LABEL_SMOOTHING, InitData
 from skmoe._mixture.m_step import params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
@@ -70,7 +76,8 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     if problem.search:
         run = _search_penalties(problem, start, monitor)
         problem = problem._replace(model=run.model or problem.model)
-        return with_reinitialized_experts(problem, run, monitor)
+        better = with_reinitialized_experts(problem, run, monitor)
+        return run if better is run else _in_stage(SearchStage(round=FINAL_ROUND), better)
     max_iter = problem.max_iter - len(start.lower_bounds)
     run = run_em_of_problem(problem, start, max_iter, N_PLAIN_ITER, monitor)
     return with_reinitialized_experts(problem, run, monitor)
@@ -118,18 +125,17 @@ def _silent(n_iter: int, run: EMResult) -> bool:
 def _search_on_rows(problem: EMProblem, start: EMStart, monitor: OnIteration) -> EMResult:
     """Run EM with a search of penalties on the rows of the problem."""
     blocks = split_into_blocks(problem.rows)
-    to_be_continued = partial(_without_resume_state, monitor)
 
-    def run_with(
-        model: MixtureModel, start: EMStart, n_iter: int, earlier: Earlier | None
-    ) -> EMResult:
-        if earlier is None:
-            options = EMOptions(n_iter, 0.0, n_iter, problem.n_threads, n_exact_iter=0)
-            return run_em(model, blocks, start, options, to_be_continued)
-        of_model = problem._replace(model=model)
-        monitor_after = partial(_monitor_after, earlier, monitor)
-        run = run_em_of_problem(of_model, start, n_iter, N_PLAIN_ITER, monitor_after)
-        return _after(earlier, run)
+    def run_with(model: MixtureModel, start: EMStart, n_iter: int, stage: SearchStage) -> EMResult:
+        observer = partial(_observe_stage, stage, monitor)
+        if stage.is_final:
+            of_model = problem._replace(model=model)
+            run = run_em_of_problem(of_model, start, n_iter, N_PLAIN_ITER, observer)
+        else:
+            n_plain_iter = max(ITERATIONS_BETWEEN_UPDATES)  # no iteration is extrapolated
+            options = EMOptions(n_iter, 0.0, n_plain_iter, problem.n_threads, n_exact_iter=0)
+            run = _run_em(model, blocks, start, options, observer)
+        return _in_stage(stage, run)
 
     search = problem.search._replace(tol=problem.tol)
     return run_with_evidence(search, problem.model, blocks, start, problem.max_iter, run_with)
@@ -195,20 +201,23 @@ def collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
     return np.flatnonzero(is_collapsed(mass))
 
 
-def _after(earlier: Earlier, run: EMResult) -> EMResult:
-    """A run that knows what was done before it with other penalties."""
+def _in_stage(stage: SearchStage, run: EMResult) -> EMResult:
+    """A run that knows the stage of the search of penalties."""
     state = run.resume_state
     if state is not None:
-        state = state._replace(n_earlier_iter=earlier.n_iter, n_earlier_runs=earlier.n_runs)
-    return run._replace(n_earlier_iter=earlier.n_iter, resume_state=state)
+        state = state._replace(
+            n_earlier_iter=stage.n_iter, n_earlier_runs=stage.n_runs, search_round=stage.round
+        )
+    return run._replace(n_earlier_iter=stage.n_iter, resume_state=state)
 
 
-def _monitor_after(earlier: Earlier, monitor: OnIteration, n_iter: int, run: EMResult) -> bool:
-    return monitor(n_iter, _after(earlier, run))
+def _observe_stage(stage: SearchStage, monitor: OnIteration, n_iter: int, run: EMResult) -> bool:
+    """Observer of a stage; the iterations of earlier stages count."""
+    return monitor(stage.n_iter + n_iter, _in_stage(stage, run))
 
 
 def _without_resume_state(monitor: OnIteration, n_iter: int, run: EMResult) -> bool:
-    """Monitor of a re-initialisation, which cannot be resumed because it may be discarded."""
+    """Observer of a run that cannot be resumed: it may be discarded, or its state is large."""
     return monitor(n_iter, run._replace(resume_state=None))
 
 
@@ -224,6 +233,18 @@ def run_em_of_problem(
     n_plain_iter = problem.max_iter if in_memory else n_plain_iter
     options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads)
     blocks = split_into_blocks(problem.rows)
-    run = run_em(problem.model, blocks, start, options, on_iteration)
-    # A resume state would contain fitted estimators, which can be large.
-    return run._replace(resume_state=None) if in_memory else run
+    return _run_em(problem.model, blocks, start, options, on_iteration)
+
+
+def _run_em(
+    model: MixtureModel,
+    blocks: Any,
+    start: EMStart,
+    options: EMOptions,
+    on_iteration: OnIteration,
+) -> EMResult:
+    """Run EM. States with fitted estimators, which can be large, are not kept."""
+    if not model.experts.needs_all_rows:
+        return run_em(model, blocks, start, options, on_iteration)
+    observer = partial(_without_resume_state, on_iteration)
+    return run_em(model, blocks, start, options, observer)._replace(resume_state=None)

@@ -58,3 +58,27 @@ def test_a_search_does_not_end_in_a_saturated_model():
         moe = quiet(moe, features, classes)
         assert moe.score(features, classes) > 0.9
         assert moe.score_samples(features, classes).mean() > -0.3
+
+
+@pytest.mark.parametrize("name", ["normal", *GENERALIZED])
+@pytest.mark.parametrize("dispersion", ["per_expert", "shared"])
+def test_each_start_of_an_average_counts_its_own_columns(name, dispersion):
+    y = Y
+    if name != "normal":
+        y = draw(name, 0.5 * X[:, 0], np.random.default_rng(1), (0.3, 5.0))
+    if dispersion == "shared" and not n_dispersions(name):
+        pytest.skip("no dispersion")
+    options = {} if name == "normal" else options_of(name)
+    options |= {"combine": "average", "n_init": 3, "max_iter": 60, "dispersion": dispersion}
+    moe = MixtureOfExpertsRegressor(2, alpha="ard", gate_alpha="ard", random_state=0, **options)
+    moe = quiet(moe, WITH_CONSTANTS, y)
+    used = [
+        (np.split(coef, 3)[start] != 0).any(axis=0).sum()
+        for start in range(3)
+        for coef in (moe.expert_coef_, moe.expert_coef_, moe.gate_coef_)
+    ]
+    n_own = 2 + n_dispersions(name) * (2 if dispersion == "per_expert" else 1) + 1
+    assert moe.n_parameters_ == sum(used) + 3 * n_own
+    # Constant columns have no slopes, and some others are dropped.
+    assert max(used) <= X.shape[1]
+    assert min(used) < X.shape[1]

@@ -1,6 +1,7 @@
 """Information criteria by their formulas, and the numbers in them."""
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from skmoe._inference.criteria import (
     fit_statistics,
     n_parameters,
 )
+from skmoe._mixture.model import MixtureModel, Params
+from skmoe.experts import LinearExperts
 
 WEIGHT = np.random.default_rng(0).uniform(0.5, 3.0, size=len(X))
 
@@ -65,49 +68,41 @@ def test_a_unit_counts_once_and_its_rows_by_their_weights():
     assert alone.n_units is None
 
 
-@pytest.mark.parametrize("case", ["average", "trees", "linear-regressor", "one expert"])
-def test_parameters_are_those_of_gate_and_experts(case):
-    """No column of these tables is constant."""
-    model, params, _ = mixture = fitted_case(case)._fitted
-    expected = model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts)
-    assert n_parameters(mixture) == expected
+class Values(NamedTuple):
+    """Parameters with a row for each expert."""
+
+    values: np.ndarray
 
 
-class Part:
-    """A part that has as many parameters as columns times experts, or another number."""
+class Gate(NamedTuple):
+    """A gate with seven parameters."""
 
-    def __init__(self, fitted, needs_all_rows=False, n_starts=1):
-        self.fitted, self.needs_all_rows, self.n_of_starts = fitted, needs_all_rows, n_starts
+    starts: int
 
     def n_starts(self, params):
-        return self.n_of_starts
-
-    def init_params(self, n_experts, n_columns):
-        assert not self.needs_all_rows
-        assert self.n_of_starts == 1
-        return n_experts * n_columns
+        return self.starts
 
     def n_parameters(self, params):
-        return self.fitted if params is None else params
+        return 7
 
 
-@pytest.mark.parametrize("n_starts", [1, 2])
-@pytest.mark.parametrize("needs_all_rows", [False, True])
-@pytest.mark.parametrize("gate_columns", [None, [0, 1], [1, 2], [2]])
-def test_constant_columns_count_for_parts_that_have_slopes(n_starts, needs_all_rows, gate_columns):
-    """Neither estimators nor averages have slopes of their own for each column."""
-    scale = np.array([1.0, np.inf, np.inf])
-    mixture = (
-        SimpleNamespace(
-            gate=Part(40, n_starts=n_starts), experts=Part(50, needs_all_rows), n_experts=2
-        ),
-        SimpleNamespace(gate=None, experts=None),
-        SimpleNamespace(
-            feature_scaling=SimpleNamespace(scale=scale),
-            gate_columns=gate_columns,
-            expert_columns=[0, 1],
-        ),
-    )
-    n_of_gate = 2 * (2 if gate_columns is None else int(np.isinf(scale[gate_columns]).sum()))
-    expected = 90 - (n_of_gate if n_starts == 1 else 0) - (0 if needs_all_rows else 2)
+class OneMore(LinearExperts):
+    """Experts with as many parameters as numbers, and one that those of a fit share."""
+
+    def n_parameters(self, params):
+        return params.values.size + 1
+
+
+@pytest.mark.parametrize("n_starts", [1, 2, 3])
+def test_parameters_are_those_of_gate_and_experts_of_all_starts(n_starts):
+    """What the experts of a start share is counted once for each start."""
+    params = Params(None, Values(np.zeros((6, 4))))
+    model = MixtureModel(Gate(n_starts), OneMore(), 6)
+    assert n_parameters((model, params, None)) == 7 + 24 + n_starts
+
+
+@pytest.mark.parametrize("case", ["trees", "linear-regressor", "one expert"])
+def test_parameters_of_one_fit_are_those_of_its_parts(case):
+    model, params, _ = mixture = fitted_case(case)._fitted
+    expected = model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts)
     assert n_parameters(mixture) == expected

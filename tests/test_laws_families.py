@@ -9,7 +9,6 @@ from scipy import special, stats
 from skmoe._data.scaling import Standardization
 from skmoe._numerics.evidence import (
     DROPPED,
-    n_kept,
     ridge_slopes,
     slope_penalty,
     without_dropped,
@@ -20,6 +19,7 @@ from skmoe._numerics.linalg import (
     factorize_ridge,
     rescale_coefficients,
     shared_newton_step,
+    used_columns,
 )
 from skmoe._numerics.normal_mixtures import lower_quantile, mean_distance
 from skmoe._numerics.offset_design import OffsetDesign
@@ -515,12 +515,18 @@ def test_dropped_features_have_no_slopes_and_are_not_counted():
     found = without_dropped(coef, alpha)
     assert_array_equal(found[..., 1], 0.0)
     assert_array_equal(found[..., [0, 2, 3]], coef[..., [0, 2, 3]])
-    assert n_kept(alpha, 4) == 3
+    assert_array_equal(used_columns(found), [True, False, True, True])
     below = (1.0, np.nextafter(DROPPED, 0.0), 2.0)
     for kept in (below, 1.0, DROPPED, ()):
         columns = coef[..., -1:] if kept == () else coef
         assert_array_equal(without_dropped(columns, kept), columns)
-        assert n_kept(kept, columns.shape[-1]) == columns.shape[-1]
+        assert used_columns(columns).all()
+    # One vector with a slope is enough, and the intercept counts if it is zero.
+    found[0], found[1, 1, 3] = 0.0, 0.0
+    assert_array_equal(used_columns(found), [True, False, True, True])
+    found[1, :, 3] = 0.0
+    assert_array_equal(used_columns(found), [True, False, True, True])
+    assert_array_equal(used_columns(np.zeros((2, 1))), [True])
     assert_allclose(slope_penalty(2.0, coef), np.square(coef[..., :-1]).sum())
     squares = np.square(coef[..., :-1]).sum(axis=(0, 1))
     assert_allclose(slope_penalty((1.0, 2.0, 3.0), coef), 0.5 * squares @ [1.0, 2.0, 3.0])

@@ -16,7 +16,6 @@ from skmoe._numerics.evidence import (
     found_penalty,
     is_dropped,
     n_determined_slopes,
-    n_kept,
     ridge_slopes,
     slope_penalty,
     without_dropped,
@@ -37,8 +36,6 @@ def test_a_penalty_is_half_of_the_weighted_squares_of_slopes():
 def test_dropped_features_have_no_slopes():
     alpha = (1.0, DROPPED, 0.5 * DROPPED)
     assert is_dropped(alpha).tolist() == [False, True, False]
-    assert n_kept(alpha, 4) == 3
-    assert n_kept(DROPPED, 4) == n_kept(1.0, 4) == 4
     expected = COEF.copy()
     expected[..., 1] = 0.0
     assert_array_equal(without_dropped(COEF, alpha), expected)

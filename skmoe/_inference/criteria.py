@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._data.rows import UserRows
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import predictive_posterior
-from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 
 
@@ -65,32 +63,12 @@ def fit_statistics(mixture: FittedMixture, rows: UserRows) -> FitStatistics:
 def n_parameters(mixture: FittedMixture) -> float:
     """Number of free parameters of gate and experts; NaN if it cannot be counted.
 
-    Slopes of constant columns, which are zero, do not count.
+    An average has those of all its starts.
     """
-    model, params, preprocessor = mixture
-    total = model.gate.n_parameters(params.gate) + model.experts.n_parameters(params.experts)
-    is_constant = ~np.isfinite(preprocessor.feature_scaling.scale)
-    parts: list[tuple[Any, Array | None]] = []
-    if model.gate.n_starts(params.gate) == 1:  # averages have no initial parameters
-        parts.append((model.gate, preprocessor.gate_columns))
-    if not model.experts.needs_all_rows:
-        parts.append((model.experts, preprocessor.expert_columns))
-    for part, columns in parts:
-        constant = is_constant if columns is None else is_constant[columns]
-        alpha = getattr(part, "alpha", None)
-        fewer = part
-        if isinstance(alpha, tuple):  # columns that are dropped have not been counted
-            constant = constant & ~is_dropped(alpha)
-            fewer = replace(part, alpha=tuple(np.array(alpha)[~constant].tolist()))
-        if constant.any():
-            total -= _count(part, model.n_experts, len(constant) + 1)
-            total += _count(fewer, model.n_experts, len(constant) + 1 - int(constant.sum()))
-    return float(total)
-
-
-def _count(part: Any, n_experts: int, n_columns: int) -> float:
-    """Number of parameters of a gate or family for a number of columns of its design matrix."""
-    return float(part.n_parameters(part.init_params(n_experts, n_columns)))
+    model, params, _ = mixture
+    fits = model.experts.split(params.experts, model.gate.n_starts(params.gate))
+    total = sum(experts.n_parameters(of_fit) for experts, of_fit in fits)
+    return float(model.gate.n_parameters(params.gate) + total)
 
 
 def aic(log_likelihood: float, n_params: float) -> float:

@@ -107,11 +107,6 @@ def is_dropped(alpha: Penalty) -> Array:
     return np.asarray(alpha) >= DROPPED
 
 
-def n_kept(alpha: Penalty, n_columns: int) -> int:
-    """Number of columns of a design matrix, the intercept included, that are not dropped."""
-    return n_columns - int(is_dropped(alpha).sum()) * isinstance(alpha, tuple)
-
-
 def without_dropped(coef: Array, alpha: Penalty) -> Array:
     """Coefficients (..., d) with zeros for dropped features."""
     if not isinstance(alpha, tuple) or max(alpha, default=0.0) < DROPPED:

@@ -59,6 +59,15 @@ def linear_predictor(coef: Array, design: Design) -> Array:
     return product.reshape(*coef.shape[:-1], design.shape[0])
 
 
+def used_columns(coef: Array) -> Array:
+    """Which columns have a slope in coefficients (..., d), boolean (d,); the intercept always has.
+
+    The slopes of constant columns, and of those that were dropped, are zero.
+    """
+    has_slope = coef[..., :-1].any(axis=tuple(range(coef.ndim - 1)))
+    return np.append(has_slope, True)
+
+
 def weighted_column_sums(weights: Array, design: Design) -> Array:
     """Weighted column sums `weights @ design` of shape (..., d) for weights (..., n)."""
     flat = weights.reshape(-1, weights.shape[-1])

@@ -340,6 +340,12 @@ class CrossFittedExperts(Experts):
         experts = replace(self, estimators=self.estimators * len(params))
         return experts, EstimatorParams(models, log_variance, None, None, None)
 
+    def split(self, params: EstimatorParams, n_fits: int) -> list[tuple[Any, EstimatorParams]]:
+        """Experts of each fit that `concatenate` has put side by side, without training state."""
+        of_fits = np.arange(len(params.models)).reshape(n_fits, -1)
+        experts = replace(self, estimators=self.estimators[: of_fits.shape[1]])
+        return [(experts, self.reorder(params, of_fit)) for of_fit in of_fits]
+
     # --- the objective ---
 
     def _objective(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
-from skmoe._numerics.evidence import Slopes, n_kept, ridge_slopes, without_dropped
+from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
@@ -18,6 +18,7 @@ from skmoe._numerics.linalg import (
     rescale_coefficients,
     ridge_diagonal,
     ridge_newton_step,
+    used_columns,
     weighted_column_sums,
     weighted_gram,
     weighted_grams,
@@ -305,8 +306,8 @@ class LinearExperts(Experts):
     def n_parameters(self, params: LinearParams) -> int:
         """Coefficients and variances."""
         variances = params.log_variance[:1] if self.shared_dispersion else params.log_variance
-        n_experts, n_outputs, n_columns = params.coef.shape
-        return n_experts * n_outputs * n_kept(self.alpha, n_columns) + variances.size
+        n_experts, n_outputs, _ = params.coef.shape
+        return n_experts * n_outputs * int(used_columns(params.coef).sum()) + variances.size
 
     def attributes(self, params: LinearParams, units: Any) -> dict[str, Any]:
         """`coef_`, `intercept_` and `noise_variance_` in the units of the data."""

@@ -10,7 +10,6 @@ import numpy as np
 from skmoe._data.checks import check_integer, check_real
 from skmoe._numerics.evidence import (
     Slopes,
-    n_kept,
     slope_penalty,
     softmax_slopes,
     without_dropped,
@@ -19,6 +18,7 @@ from skmoe._numerics.linalg import (
     linear_predictor,
     rescale_coefficients,
     ridge_diagonal,
+    used_columns,
     weighted_column_sums,
 )
 from skmoe._numerics.multinomial import (
@@ -201,8 +201,8 @@ class LogisticExperts(Experts):
 
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""
-        n_experts, n_classes, n_columns = params.coef.shape
-        return n_experts * (n_classes - 1) * n_kept(self.alpha, n_columns)
+        n_experts, n_classes, _ = params.coef.shape
+        return n_experts * (n_classes - 1) * int(used_columns(params.coef).sum())
 
     def _contrasts(self) -> Array:
         return helmert_contrasts(self.n_classes, binary=True)

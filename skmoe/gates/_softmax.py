@@ -10,12 +10,16 @@ import numpy as np
 from skmoe._data.checks import check_real, check_transformer
 from skmoe._numerics.evidence import (
     Slopes,
-    n_kept,
     slope_penalty,
     softmax_slopes,
     without_dropped,
 )
-from skmoe._numerics.linalg import linear_predictor, rescale_coefficients, ridge_diagonal
+from skmoe._numerics.linalg import (
+    linear_predictor,
+    rescale_coefficients,
+    ridge_diagonal,
+    used_columns,
+)
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
@@ -190,7 +194,7 @@ class SoftmaxGate(Gate):
 
     def n_parameters(self, params: SoftmaxParams) -> int:
         """K - 1 coefficient vectors."""
-        return (len(params.coef) - 1) * n_kept(self.slope_alpha, params.coef.shape[1])
+        return (len(params.coef) - 1) * int(used_columns(params.coef).sum())
 
     def coefficients(self, params: SoftmaxParams, n_columns: int) -> Array:
         """Coefficients of the logits, (K, d)."""

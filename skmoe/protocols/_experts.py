@@ -118,7 +118,10 @@ class Experts(Part):
 
     @abstractmethod
     def n_parameters(self, params: Any) -> float:
-        """Number of free parameters, for information criteria; NaN if it cannot be counted."""
+        """Number of free parameters, for information criteria; NaN if it cannot be counted.
+
+        Slopes that are zero for all experts, as those of constant columns, are none.
+        """
 
     # --- defaults ---
 
@@ -257,6 +260,11 @@ class Experts(Part):
         """Family and parameters of the experts of several fits side by side."""
         columns = zip(*params, strict=True)
         return self, type(params[0])(*(np.concatenate(values) for values in columns))
+
+    def split(self, params: Any, n_fits: int) -> list[tuple[Any, Any]]:
+        """Family and parameters of each of several fits that `concatenate` has put side by side."""
+        columns = [np.split(values, n_fits) for values in params]
+        return [(self, type(params)(*values)) for values in zip(*columns, strict=True)]
 
     @classmethod
     def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:

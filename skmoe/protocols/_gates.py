@@ -32,7 +32,7 @@ class ChoiceModel(Part):
 
     @abstractmethod
     def n_parameters(self, params: Any) -> int:
-        """Number of free parameters."""
+        """Number of free parameters; slopes that are zero for all experts are none."""
 
     def coefficients(self, params: Any, n_columns: int) -> Array | None:
         """Coefficients of the logits, (K, d), the intercept last; None if they are not linear.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.evidence import n_kept
+from skmoe._numerics.linalg import used_columns
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._em_steps import FamilyEM
@@ -23,11 +23,12 @@ class FamilyInference(FamilyEM):
 
     def n_parameters(self, params: GeneralizedLinearParams) -> int:
         """Coefficients and dispersions."""
-        n_experts, n_outputs, n_columns = params.coef.shape
-        total = 0
+        n_experts, n_outputs, _ = params.coef.shape
+        used, total = used_columns(params.coef), 0
+        n_shared = int(used[list(self.shared_columns)].sum())
         for k in range(n_experts):
             family = self._family(k)
-            n_own = n_kept(self.alpha, n_columns) - (len(self.shared_columns) if k else 0)
+            n_own = int(used.sum()) - (n_shared if k else 0)
             total += n_outputs * n_own * bool(family.link)
             if not (self.shared_dispersion and k):
                 total += n_outputs * len(family.dispersions)

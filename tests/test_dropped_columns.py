@@ -50,6 +50,21 @@ def test_the_feature_of_a_sharp_border_is_kept():
         assert np.isfinite(quiet(moe, features, y).gate_alpha_[0])
 
 
+@pytest.mark.parametrize("n_rows", [60, 100])
+def test_the_features_of_sharp_classes_are_kept_in_small_tables(n_rows):
+    """The search went round in circles: it dropped the feature, and found it again."""
+    losses = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        features = rng.normal(size=(1000 + n_rows, 8))
+        classes = (features[:, 0] > 0.0) ^ (features[:, 1] > 0.0)
+        moe = MixtureOfExpertsClassifier(2, alpha="ard", gate_alpha="ard", random_state=0)
+        moe = quiet(moe, features[:n_rows], classes[:n_rows])
+        losses.append(-moe.score_samples(features[n_rows:], classes[n_rows:]).mean())
+    assert np.median(losses) < 0.1
+    assert np.mean(losses) < 0.25
+
+
 def test_a_search_does_not_end_in_a_saturated_model():
     """Without slopes the intercepts of separated classes would give every row to one class."""
     features, classes = load_iris(return_X_y=True)

@@ -24,7 +24,7 @@ from skmoe._mixture import runs
 from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._mixture.model import MixtureModel
-from skmoe._numerics import evidence
+from skmoe._numerics import dispersion_evidence, evidence
 from skmoe._numerics.linalg import ImplicitGram
 from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
 from skmoe.blocks import RowBlocks
@@ -199,12 +199,19 @@ def test_prior_of_dispersions_is_strong_where_they_are_alike(ratio):
     variances = 0.1 * np.geomspace(1.0, ratio, 12)[:, None]
     squares = variances * rng.chisquare(40, size=(12, 1))
     rows = np.full((12, 1), 40.0)
-    strength, scale = evidence.dispersion_prior(squares, rows, (10.0, np.ones(1)))
+    strength, scale = dispersion_evidence.dispersion_prior(squares, rows, (10.0, np.ones(1)))
     if ratio == 1.0:
         assert strength > 20.0
         assert_allclose(scale, 0.1, rtol=0.2)
     else:
         assert strength < 5.0
+
+
+def _of_mode(prior, squares, rows):
+    """Log posterior of the variances at their modes, without its constant."""
+    strength, scales = prior
+    logs = np.log((squares + strength * scales) / (rows + strength))
+    return 0.5 * ((rows + strength) * (logs + 1.0)).sum()
 
 
 @pytest.mark.parametrize("strength", [0.2, 10.0, 300.0])
@@ -213,20 +220,53 @@ def test_no_other_prior_of_dispersions_is_more_probable(strength):
     rng = np.random.default_rng(0)
     rows, center = rng.uniform(5.0, 60.0, size=(6, 2)), np.array([0.5, 2.0])
     squares = rows * 0.8 * rng.chisquare(8, size=(6, 2)) / 8
-    found = evidence.dispersion_prior(squares, rows, (strength, center))
+    found = dispersion_evidence.dispersion_prior(squares, rows, (strength, center))
 
     def objective(logs):
         nu, scale = np.exp(logs[0]), np.exp(logs[1:])
         fits = stats.f(rows, nu).logpdf(squares / (rows * scale)) - np.log(scale)
-        begin = np.log([max(strength, evidence.MIN_STRENGTH), *center])
-        stds = [evidence.LOG_STRENGTH_STD, *2 * [evidence.LOG_SCALE_STD]]
+        begin = np.log([max(strength, dispersion_evidence.MIN_STRENGTH), *center])
+        stds = [dispersion_evidence.LOG_STRENGTH_STD, *2 * [dispersion_evidence.LOG_SCALE_STD]]
         return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
 
     logs, defaults = np.log([found[0], *found[1]]), (strength, center)
-    gain = evidence.dispersion_gain((7.0, center), found, squares, rows, defaults)
+    # The posterior of the variances at its mode, and its volume, are the evidence.
+    volumes = [
+        dispersion_evidence.dispersion_volume(prior, rows, defaults)
+        - _of_mode(prior, squares, rows)
+        for prior in ((7.0, center), found)
+    ]
+    assert_allclose(volumes[1] - volumes[0], objective(logs) - objective(np.log([7.0, *center])))
+    gain = dispersion_evidence.dispersion_gain((7.0, center), found, squares, rows, defaults)
     assert_allclose(gain, objective(logs) - objective(np.log([7.0, *center])))
     for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
         assert objective(logs + change) < objective(logs)
+
+
+def test_the_volume_of_the_posterior_makes_the_evidence_of_the_penalised_likelihood():
+    """For regressions with known noise, and with penalties common to all slopes or of each."""
+    hessians, targets = systems(np.random.default_rng(0))
+
+    def found(alphas, penalty):
+        slopes = evidence.Slopes(*slopes_at(alphas, hessians, targets)[:3])
+        explained = np.einsum("si,si->", slopes.values, targets)
+        precision = hessians + np.diag(alphas)
+        explained -= 0.5 * np.einsum("si,sij,sj->", slopes.values, precision, slopes.values)
+        return explained + evidence.posterior_volume(penalty, slopes)
+
+    one, other = np.full(5, 0.7), np.array([3.0, 0.2, 5.0, 1.0, 2.0])
+    expected = log_evidence(other, hessians, targets) - log_evidence(one, hessians, targets)
+    assert_allclose(found(other, tuple(other)) - found(one, tuple(one)), expected)
+    # Five features that may be dropped have a prior, in which a dropped one has no part.
+    prior = evidence.SPARSITY_FACTOR * np.log(5)
+    assert_allclose(found(one, 0.7) - found(one, tuple(one)), 5 * prior)
+    dropped = np.array([3.0, 0.2, evidence.DROPPED, 1.0, 2.0])
+    expected = log_evidence(dropped, hessians, targets) - log_evidence(one, hessians, targets)
+    gain = found(dropped, tuple(dropped)) - found(one, tuple(one))
+    assert_allclose(gain, expected + prior, rtol=1e-6)
+    # Variances stand for matrices that are not formed.
+    slopes = evidence.Slopes(np.ones((2, 5)), np.full((2, 5), 0.3), np.ones((2, 5)))
+    assert_allclose(evidence.posterior_volume(2.0, slopes), 5 * np.log(0.6))
 
 
 # --- the search within EM ---------------------------------------------------------------------
@@ -258,16 +298,20 @@ def test_the_largest_factor_is_that_of_any_penalty():
         assert found == pytest.approx(max(of_gate, 1.0 / of_gate))
 
 
-def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None):
+def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None, levels=None):
     """Runs of a search whose penalty changes by given factors in turn, and its result.
 
-    The gains of log evidence are large, or those given; the tolerance is 0.1.
+    The gains of log evidence are large, or those given; the tolerance is 0.1. With levels of the
+    log evidence there is a penalty for each feature.
     """
     left, runs_of_em = iter(factors), []
-    gains_left = iter(gains or [1.0] * len(factors))
+    gains_left, levels_left = iter(gains or [1.0] * len(factors)), iter(levels or [])
+    kind = "ard" if levels else "auto"
 
     def updated(chosen, default, model, blocks, params):
-        return two_experts(model.experts.alpha * next(left)), next(gains_left)
+        alpha = float(np.ravel(model.experts.alpha)[0]) * next(left)
+        other = two_experts((alpha,) if levels else alpha)
+        return search.Update(other, next(gains_left), next(levels_left, 0.0), 0.5)
 
     def run_em(model, start, n_iter, stage):
         runs_of_em.append((n_iter, stage, model.experts.alpha))
@@ -277,7 +321,7 @@ def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None):
 
     monkeypatch.setattr(search, "updated_penalties", updated)
     monkeypatch.setattr(search, "project", lambda model, params: params)
-    chosen = search.EvidenceSearch(experts=search.PenaltySearch("auto"), tol=0.1)
+    chosen = search.EvidenceSearch(experts=search.PenaltySearch(kind), tol=0.1)
     start = EMStart(None, [0.0] * 15)
     found = search.run_with_evidence(chosen, two_experts(), [], start, max_iter, run_em)
     return runs_of_em, found
@@ -323,6 +367,35 @@ def test_penalties_have_settled_where_they_gain_less_than_the_tolerance(monkeypa
         assert found.model.experts.alpha == 5.0 ** (len(done) - 1)
 
 
+@pytest.mark.parametrize(
+    ("factors", "levels", "alphas"),
+    [
+        # The second penalty has the highest evidence; the first is not one of each feature.
+        ([2.0, 2.0, 2.0, 1.0, 1.0], [9.0, -1.0, -2.0, -3.0, -4.0], [1, 2, 4, 8, 8, 2]),
+        # The evidence of the last is less by the tolerance only.
+        ([2.0, 2.0, 2.0, 1.0, 1.0], [9.0, -1.0, -2.0, -3.0, -1.4], [1, 2, 4, 8, 8]),
+        # The last has the highest evidence.
+        ([2.0, 2.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [1, 2, 4, 4]),
+        # A search that does not settle ends at the best, too.
+        ([2.0] * 99, [*range(10), 20, *range(10)], [*2 ** np.arange(15), 2**10]),
+    ],
+)
+def test_a_search_that_drops_features_ends_at_the_highest_evidence(
+    factors, levels, alphas, monkeypatch
+):
+    done, found = searched(monkeypatch, factors, levels=[float(level) for level in levels])
+    assert_allclose([np.ravel(run[2])[0] for run in done], alphas)
+    assert found.model.experts.alpha == (alphas[-1],)
+    assert done[-1][1].is_final
+    # All runs count, and the best is kept for fits that are resumed.
+    before = [run[0] if not run[1].is_final else 20 for run in done[:-1]]
+    assert found.n_earlier_iter == 15 + sum(before)
+    kept = [None if run[1].best is None else run[1].best.log_evidence for run in done]
+    known = levels[1 : len(done) - 1]
+    expected = [None, None, *np.maximum.accumulate(known)][: len(done)]
+    assert kept[: len(expected) - 1] == expected[:-1]
+
+
 def test_a_search_has_no_more_iterations_than_are_allowed_and_can_be_stopped(monkeypatch):
     for max_iter, expected in ((18, [3]), (20, [3, 2]), (25, [3, 3, 4])):
         done, _ = searched(monkeypatch, [2.0] * 20, max_iter)
@@ -353,9 +426,13 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     at = search.PartStatistics(params, statistics, hessian)
     default = replace(experts, dispersion_prior=9.0, noise_variance=(0.1, 0.2))
     only_dispersions = search.PenaltySearch("", True)
-    found, gain = search._with_found(experts, default, only_dispersions, at)
     priors = (4.0, np.array([0.8, 1.3])), (5.0, np.array([0.7, 0.9]))
-    assert gain == evidence.dispersion_gain(*priors, *seen[0])
+    found, gain, volume = search._with_found(experts, default, only_dispersions, at)
+    rows = np.repeat(resp.sum(axis=1)[:, None], 2, axis=1)
+    rows = rows.sum(axis=0, keepdims=True) if shared else rows
+    defaults = 9.0, np.array([0.1, 0.2])
+    assert_allclose(volume, dispersion_evidence.dispersion_volume(priors[0], rows, defaults))
+    assert gain == dispersion_evidence.dispersion_gain(*priors, *seen[0])
     assert found == replace(experts, dispersion_prior=5.0, noise_variance=(0.7, 0.9))
     ridge, squares, freedom = np.diag([0.7, 0.7, 0.0]), np.empty((3, 2)), np.empty((3, 2))
     for k, weight in enumerate(resp):

@@ -1,6 +1,7 @@
 """A search of penalties goes on where the fit before it has ended, on all paths."""
 
 import json
+import pickle
 import re
 
 import numpy as np
@@ -62,6 +63,46 @@ def test_two_fits_are_one_bit_for_bit(name, task, kind):
         second = quiet(first.set_params(max_iter=70 - n_first), X, y)
         assert_same_fit(second, whole)
         assert second.n_iter_ == whole.n_iter_ - n_first
+
+
+def sharp_classes():
+    """A small table where the search for "ard" returns to penalties that it has left."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(50, 8))
+    return X, X[:, 0] + 0.1 * rng.normal(size=50) > 0.0
+
+
+def test_a_return_to_the_best_penalties_is_that_of_one_fit(monkeypatch):
+    X, y = sharp_classes()
+    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "tol": 1e-4}
+    moe = make("linear", "classifier", max_iter=200, **options)
+    whole = quiet(clone(moe), X, y)
+    assert whole._training_state.resume_state.best is None
+    for n_first in (45, 70, 100, whole.n_iter_ - 2):
+        first = quiet(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
+        first = pickle.loads(pickle.dumps(first))
+        second = quiet(first.set_params(max_iter=200 - n_first), X, y)
+        assert_same_fit(second, whole)
+    monkeypatch.setattr("skmoe._mixture.evidence.MIN_LOSS", np.inf)
+    assert quiet(clone(moe), X, y).lower_bound_ < whole.lower_bound_ - 0.1
+
+
+def test_the_best_penalties_of_other_rows_are_not_those_of_a_fit():
+    X, y = sharp_classes()
+    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "max_iter": 100}
+    moe = quiet(make("linear", "classifier", warm_start=True, **options), X, y)
+    state = moe._training_state.resume_state
+    model, params, _ = state.best
+    for best in (None, (model, params, 1e9)):
+        of_em = state._replace(best=best)
+        moe._training_state = moe._training_state._replace(resume_state=of_em)
+        same, others = (pickle.loads(pickle.dumps(moe)).set_params(max_iter=200) for _ in range(2))
+        quiet(same, X, y)
+        quiet(others, X[::-1] + 0.1, y)
+        if best is None:
+            of_same, of_others = same, others
+        assert (same.lower_bound_ == of_same.lower_bound_) == (best is None)
+        assert_same_fit(others, of_others)
 
 
 def test_fits_of_one_iteration_are_one_fit():

@@ -185,7 +185,10 @@ def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_rows(state: TrainingState) -> TrainingState:
-    return TrainingState(resume_state=state.resume_state, numbering=state.numbering)
+    """The state of EM, with one model, which is that of the document."""
+    of_em = state.resume_state
+    of_em = None if of_em is None else of_em._replace(best=None)
+    return TrainingState(resume_state=of_em, numbering=state.numbering)
 
 
 def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:

@@ -64,6 +64,8 @@ class ResumeState(NamedTuple):
     n_earlier_iter: int = 0
     n_earlier_runs: int = 0
     search_round: int | None = None
+    # Model, parameters and evidence of the best penalties so far, of a search that has not ended.
+    best: tuple[MixtureModel, Params, float] | None = None
 
 
 class EMStart(NamedTuple):

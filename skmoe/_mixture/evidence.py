@@ -27,16 +27,20 @@ import numpy as np
 from skmoe._data.rows import Dataset
 from skmoe._mixture.e_step import e_step
 from skmoe._mixture.em import EMResult, EMStart
-from skmoe._mixture.m_step import project
+from skmoe._mixture.m_step import penalty, project
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe._numerics.dispersion_evidence import (
+    dispersion_gain,
+    dispersion_prior,
+    dispersion_volume,
+)
 from skmoe._numerics.evidence import (
     PenaltySearch,
     Slopes,
-    dispersion_gain,
-    dispersion_prior,
     evidence_gain,
     found_penalty,
     n_determined_slopes,
+    posterior_volume,
 )
 from skmoe._numerics.typing import TINY, Array
 
@@ -53,9 +57,8 @@ FINAL_FACTOR = 1.3
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
 
-# Largest fall of the lower bound per row that an update may cause. After a larger one EM does not
-# reach the maximum for the new penalties: experts or gate are nearly certain of all rows.
-MAX_FALL = 1.0
+# Log evidence, in nats, by which other penalties must be better for a return to them.
+MIN_LOSS = 1.0
 
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
@@ -71,6 +74,23 @@ class EvidenceSearch(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
 
+    def drops_features(self, model: MixtureModel) -> bool:
+        """Whether a model has penalties of a search that can drop features.
+
+        A search begins with the same penalty for all features.
+        """
+        parts = [(self.gate, model.gate), (self.experts, model.experts)]
+        found = [part.alpha for of_part, part in parts if of_part.slopes == "ard"]
+        return bool(found) and all(isinstance(alpha, tuple) for alpha in found)
+
+
+class Best(NamedTuple):
+    """The penalties with the highest evidence so far, and parameters that EM has found there."""
+
+    model: MixtureModel
+    params: Params
+    log_evidence: float  # per row
+
 
 class SearchStage(NamedTuple):
     """What was done with other penalties, and the present round of a search.
@@ -82,16 +102,22 @@ class SearchStage(NamedTuple):
     n_iter: int = 0
     n_runs: int = 0  # to convergence
     round: int = 0
+    best: Best | None = None  # of a search that can drop features
 
     @property
     def is_final(self) -> bool:
         """Whether EM runs to convergence."""
         return self.round >= FINAL_ROUND
 
-    def after(self, n_iter: int, settled: bool) -> SearchStage:
+    @property
+    def is_last(self) -> bool:
+        """Whether the penalties are not updated after this stage."""
+        return self.is_final and self.n_runs + 1 >= MAX_FINAL_RUNS
+
+    def after(self, n_iter: int, settled: bool, best: Best | None) -> SearchStage:
         """The next stage, after the iterations of this one and an update of the penalties."""
         next_round = FINAL_ROUND if settled or self.is_final else self.round + 1
-        return SearchStage(self.n_iter + n_iter, self.n_runs + self.is_final, next_round)
+        return SearchStage(self.n_iter + n_iter, self.n_runs + self.is_final, next_round, best)
 
 
 # Runs EM with a model from a start for at most a number of iterations, in a stage of the search.
@@ -111,18 +137,10 @@ def run_with_evidence(
     `model` has the default penalties. The search begins at those of the model of the start, if it
     has one; if it also has a resume state of a search, that search goes on. All runs together, with
     the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
-    stopped. If an update makes the lower bound fall far, it is undone, and the search ends.
+    stopped. A search that can drop features ends at the penalties with the highest evidence.
     """
-    default, state, n_done = model, start.resume_state, 0
-    before: tuple[MixtureModel, EMResult] | None = None
-    if start.model is not None and state is not None and state.search_round is not None:
-        stage = SearchStage(state.n_earlier_iter, state.n_earlier_runs, state.search_round)
-        n_done = len(state.lower_bounds)
-    else:
-        stage = SearchStage(len(start.lower_bounds))
-    model = start.model or model
-    if not n_done:
-        start = EMStart(start.params)
+    default, model = model, start.model or model
+    stage, start, n_done = _first_stage(start)
     while True:
         n_iter = max_iter - stage.n_iter - len(start.lower_bounds)
         if not stage.is_final:
@@ -133,20 +151,72 @@ def run_with_evidence(
         stopped = run.stopped or run.line_search_failed
         if stopped or stage.n_iter + n_in_stage >= max_iter:
             return run
-        if before is not None and run.lower_bound < before[1].lower_bound - MAX_FALL:
-            model, start = before[0], EMStart(before[1].params)
+        if n_done and not _goes_on(start, run):  # the best penalties were those of other rows
+            stage = stage._replace(best=None)
+        if stage.is_last and stage.best is None:
+            return run
+        update = updated_penalties(search, default, model, blocks, run.params)
+        settled = _has_settled(search, stage, model, update)
+        if stage.is_last or (stage.is_final and settled):
+            best = stage.best
+            if best is None or best.log_evidence < update.log_evidence + update.min_loss:
+                return _without_best(run)
+            model, start = best.model, EMStart(best.params)
             stage = SearchStage(stage.n_iter + n_in_stage, MAX_FINAL_RUNS - 1, FINAL_ROUND)
-            before, n_done = None, 0
-            continue
-        if stage.is_final and stage.n_runs + 1 >= MAX_FINAL_RUNS:
-            return run
-        updated, gain = updated_penalties(search, default, model, blocks, run.params)
-        least_factor = FINAL_FACTOR if stage.is_final else SETTLED_FACTOR
-        settled = _largest_factor(search, model, updated) < least_factor or abs(gain) < search.tol
-        if stage.is_final and settled:
-            return run
-        stage, n_done, before = stage.after(n_in_stage, settled), 0, (model, run)
-        model, start = updated, EMStart(project(updated, run.params))
+        else:
+            best = stage.best
+            if search.drops_features(model):
+                best = _better(best, Best(model, run.params, update.log_evidence))
+            stage = stage.after(n_in_stage, settled, best)
+            model, start = update.model, EMStart(project(update.model, run.params))
+        n_done = 0
+
+
+def _first_stage(start: EMStart) -> tuple[SearchStage, EMStart, int]:
+    """The stage of a start, where EM begins, and the iterations that the stage has already had."""
+    state = start.resume_state
+    if start.model is None or state is None or state.search_round is None:
+        return SearchStage(len(start.lower_bounds)), EMStart(start.params), 0
+    best = None if state.best is None else Best(*state.best)
+    stage = SearchStage(state.n_earlier_iter, state.n_earlier_runs, state.search_round, best)
+    return stage, start, len(state.lower_bounds)
+
+
+def _goes_on(start: EMStart, run: EMResult) -> bool:
+    """Whether a run continues the arithmetic of its start, which other rows do not."""
+    old, new = start.resume_state, run.resume_state
+    if old is None or new is None:
+        return False
+    return new.lower_bounds[: len(old.lower_bounds)] == old.lower_bounds
+
+
+def _without_best(run: EMResult) -> EMResult:
+    """The result of a search that has ended, which needs no other penalties."""
+    state = run.resume_state
+    return run if state is None else run._replace(resume_state=state._replace(best=None))
+
+
+def _better(best: Best | None, found: Best) -> Best:
+    """The penalties with the higher evidence."""
+    return found if best is None or found.log_evidence > best.log_evidence else best
+
+
+def _has_settled(
+    search: EvidenceSearch, stage: SearchStage, model: MixtureModel, update: Update
+) -> bool:
+    """Whether an update of the penalties has changed little."""
+    least_factor = FINAL_FACTOR if stage.is_final else SETTLED_FACTOR
+    settled = _largest_factor(search, model, update.model) < least_factor
+    return settled or abs(update.gain) < search.tol
+
+
+class Update(NamedTuple):
+    """The model with penalties that fit the parameters better."""
+
+    model: MixtureModel
+    gain: float  # of log evidence by the new penalties, per row
+    log_evidence: float  # of the former penalties, per row and up to a constant
+    min_loss: float  # log evidence per row by which other penalties must be better
 
 
 def updated_penalties(
@@ -155,25 +225,22 @@ def updated_penalties(
     model: MixtureModel,
     blocks: Iterable[Dataset],
     params: Params,
-) -> tuple[MixtureModel, float]:
-    """The model with penalties that fit the parameters better, and its gain of log evidence.
-
-    The gain is per row.
-    """
+) -> Update:
+    """New penalties from the Hessians at the parameters, and the evidence of those before."""
     map_blocks = getattr(blocks, "map_blocks", map)
     total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
     parts, gain = {}, 0.0
+    log_evidence = total.log_likelihood - penalty(model, params)
     for i, name in enumerate(("gate", "experts")):
         of_part: PenaltySearch = getattr(search, name)
         if of_part:
-            parts[name], of_found = _with_found(
-                getattr(model, name),
-                getattr(default, name),
-                of_part,
-                PartStatistics(params[i], total.statistics[i], total.hessians[i]),
-            )
-            gain += of_found
-    return model._replace(**parts), gain / total.weight
+            part = getattr(model, name)
+            at = PartStatistics(params[i], total.statistics[i], total.hessians[i])
+            parts[name], of_found, volume = _with_found(part, getattr(default, name), of_part, at)
+            gain, log_evidence = gain + of_found, log_evidence + volume
+    per_row = 1.0 / total.weight
+    min_loss = max(MIN_LOSS * per_row, search.tol)
+    return Update(model._replace(**parts), gain * per_row, log_evidence * per_row, min_loss)
 
 
 class PartStatistics(NamedTuple):
@@ -186,21 +253,24 @@ class PartStatistics(NamedTuple):
 
 def _with_found(
     part: Any, default: Any, search: PenaltySearch, at: PartStatistics
-) -> tuple[Any, float]:
-    """The part with new penalties, and their gain of log evidence.
+) -> tuple[Any, float, float]:
+    """The part with new penalties, their gain of log evidence, and the volume of the posterior.
 
     The penalties of `default` count as a few coefficients of the data.
     """
-    slopes, found, gain = part.penalised_slopes(*at), {}, 0.0
+    slopes, found, gain, volume = part.penalised_slopes(*at), {}, 0.0, 0.0
     if search.slopes:
         found["alpha"] = found_penalty(search.slopes, part.alpha, slopes, default.alpha)
         gain += evidence_gain(part.alpha, found["alpha"], slopes)
+        volume = posterior_volume(part.alpha, slopes)
     if search.dispersions:
-        prior, of_prior = _found_prior(
-            part, default, slopes, *part.scales(at.params, at.statistics)
-        )
+        scale, rows = part.scales(at.params, at.statistics)
+        prior, of_prior = _found_prior(part, default, slopes, scale, rows)
         found, gain = found | prior, gain + of_prior
-    return replace(part, **found), gain
+        if part.shared_dispersion:
+            rows = rows.sum(axis=0, keepdims=True)
+        volume += dispersion_volume(_prior(part), rows, _prior(default))
+    return replace(part, **found), gain, volume
 
 
 def _found_prior(
@@ -217,13 +287,17 @@ def _found_prior(
         scale, rows = scale[:1], rows.sum(axis=0, keepdims=True)
         determined = determined.sum(axis=0, keepdims=True)
     # A scale is the mode (squares + strength * center) / (rows + strength).
-    strength, center = experts.dispersion_prior, np.array(experts.noise_variance)
+    strength, center = _prior(experts)
     squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
-    defaults = default.dispersion_prior, np.array(default.noise_variance)
-    found = dispersion_prior(squares, freedom, defaults)
-    gain = dispersion_gain((strength, center), found, squares, freedom, defaults)
+    found = dispersion_prior(squares, freedom, _prior(default))
+    gain = dispersion_gain((strength, center), found, squares, freedom, _prior(default))
     return {"dispersion_prior": found[0], "noise_variance": tuple(found[1].tolist())}, gain
+
+
+def _prior(experts: Any) -> tuple[float, Array]:
+    """Strength and scales (m,) of the prior of dispersions."""
+    return experts.dispersion_prior, np.array(experts.noise_variance)
 
 
 def found_options(search: PenaltySearch) -> tuple[str, ...]:

@@ -205,8 +205,12 @@ def _in_stage(stage: SearchStage, run: EMResult) -> EMResult:
     """A run that knows the stage of the search of penalties."""
     state = run.resume_state
     if state is not None:
+        best = stage.best and (stage.best.model, stage.best.params, stage.best.log_evidence)
         state = state._replace(
-            n_earlier_iter=stage.n_iter, n_earlier_runs=stage.n_runs, search_round=stage.round
+            n_earlier_iter=stage.n_iter,
+            n_earlier_runs=stage.n_runs,
+            search_round=stage.round,
+            best=best,
         )
     return run._replace(n_earlier_iter=stage.n_iter, resume_state=state)
 

@@ -72,17 +72,53 @@ def test_a_stack_of_scikit_learn_without_a_final_estimator_is_a_model():
     assert np.isfinite(quiet(moe, X, Y > 0.0).predict_proba(X)).all()
 
 
-class ShortDensities(Ridge):
-    """Its log densities have the wrong shape."""
+class Densities(Ridge):
+    """An expert with log densities of its own, as a test gives them."""
+
+    def __init__(self, given=None):
+        super().__init__()
+        self.given = given
 
     def score_samples(self, X, y):
-        return np.zeros(3)
+        return self.given(len(y))
 
 
-def test_log_densities_have_one_value_for_each_row():
-    with pytest.raises(ValueError, match=r"one log density for each of 32 rows.*\(3,\)") as error:
-        stack(ShortDensities(), "linear").fit(X, Y)
+def with_densities(given, specialize):
+    """A mixture of an expert with densities of its own, and a simple one."""
+    return MixtureOfExpertsRegressor(
+        expert=[Densities(given), "tree"],
+        n_experts=2,
+        specialize=specialize,
+        n_init=1,
+        max_iter=2,
+        cross_fit=2,
+        random_state=0,
+    )
+
+
+@pytest.mark.parametrize("specialize", [True, False])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda n: np.zeros((n, 1)), r"one log density for each of 80 rows.* shape \(80, 1\)"),
+        (lambda n: np.zeros(1), r"one log density for each of 80 rows.* shape \(1,\)"),
+        (lambda n: 0.0, r"one log density for each of 80 rows.* shape \(\)"),
+        (lambda n: np.full(n, np.nan), "returned NaN or infinity"),
+        (lambda n: np.full(n, np.inf), "returned NaN or infinity"),
+    ],
+)
+def test_log_densities_are_checked_in_both_kinds_of_mixtures(given, message, specialize):
+    with pytest.raises(ValueError, match=message) as error:
+        with_densities(given, specialize).fit(X, Y)
     assert "This was expert 0" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize("specialize", [True, False])
+def test_log_densities_of_new_rows_are_checked(specialize):
+    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), specialize)
+    quiet(few, X, Y)
+    with pytest.raises(ValueError, match="one log density for each of 3 rows"):
+        few.score_samples(X[:3], Y[:3])
 
 
 def test_weights_that_cannot_repeat_rows_have_a_source():

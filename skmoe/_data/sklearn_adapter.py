@@ -199,7 +199,10 @@ def _floor_probabilities(probs: Array) -> Array:
 def predict_log_density(model: Any, X: Any, y: Array) -> Array:
     """Log density (n,) of y (m, n) under a model with `has_density`."""
     X = _transform_before_final(model, X)
-    return np.asarray(final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0]))
+    log_density = final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0])
+    log_density = np.asarray(log_density, dtype=float)
+    check_log_density(log_density, y.shape[1])
+    return log_density
 
 
 def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[Array]:

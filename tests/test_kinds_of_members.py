@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import Ordinal
@@ -51,7 +51,15 @@ def test_members_that_impute_get_missing_values(member):
     assert np.isfinite(quiet(stack(member, "tree"), frame, Y).predict(frame)).all()
 
 
-@pytest.mark.parametrize("member", [Ridge(), make_pipeline(Ridge()), GridSearchCV(Ridge(), {})])
+@pytest.mark.parametrize(
+    "member",
+    [
+        Ridge(),
+        make_pipeline(Ridge()),
+        make_pipeline(StandardScaler(), Ridge()),
+        GridSearchCV(Ridge(), {}),
+    ],
+)
 def test_members_without_imputation_are_refused_before_any_fit(member):
     with pytest.raises(ValueError, match="X must have no missing values unless every expert"):
         stack(member, "tree").fit(WITH_MISSING, Y)
@@ -59,30 +67,80 @@ def test_members_without_imputation_are_refused_before_any_fit(member):
 
 def test_a_later_step_that_refuses_missing_values_is_named():
     with pytest.raises(ValueError, match="Ridge does not accept missing values") as error:
-        stack(make_pipeline(StandardScaler(), Ridge()), "tree").fit(WITH_MISSING, Y)
+        stack(make_pipeline(FunctionTransformer(abs), Ridge()), "tree").fit(WITH_MISSING, Y)
     assert "This was expert 0" in error.value.__notes__[0]
 
 
-def test_a_stack_of_scikit_learn_without_a_final_estimator_is_a_model():
+@pytest.mark.parametrize(
+    "outer",
+    [
+        lambda inner: inner,
+        lambda inner: make_pipeline(StandardScaler(), inner),
+        lambda inner: make_pipeline(make_pipeline(inner)),
+        lambda inner: GridSearchCV(make_pipeline(inner), {}, cv=2),
+    ],
+)
+def test_a_stack_of_scikit_learn_without_a_final_estimator_is_a_model(outer):
     """Before the fit it shows no predict, since it does not know its final estimator."""
-    regressor = StackingRegressor([("ridge", Ridge())], cv=2)
+    regressor = outer(StackingRegressor([("ridge", Ridge())], cv=2))
     assert np.isfinite(quiet(stack(regressor, Ridge()), X, Y).predict(X)).all()
-    classifier = StackingClassifier([("logistic", LogisticRegression())], cv=2)
+    classifier = outer(StackingClassifier([("logistic", LogisticRegression())], cv=2))
     moe = stack(classifier, LogisticRegression(), kind=MixtureOfExpertsClassifier)
     assert np.isfinite(quiet(moe, X, Y > 0.0).predict_proba(X)).all()
 
 
-class ShortDensities(Ridge):
-    """Its log densities have the wrong shape."""
+def test_a_search_without_a_final_fit_is_no_model():
+    with pytest.raises(ValueError, match=r"expert\[0\] must be one of"):
+        stack(GridSearchCV(Ridge(), {}, refit=False), Ridge()).fit(X, Y)
+
+
+class Densities(Ridge):
+    """An expert with log densities of its own, as a test gives them."""
+
+    def __init__(self, given=None):
+        super().__init__()
+        self.given = given
 
     def score_samples(self, X, y):
-        return np.zeros(3)
+        return self.given(len(y))
 
 
-def test_log_densities_have_one_value_for_each_row():
-    with pytest.raises(ValueError, match=r"one log density for each of 32 rows.*\(3,\)") as error:
-        stack(ShortDensities(), "linear").fit(X, Y)
+def with_densities(given, specialize):
+    """A mixture of an expert with densities of its own, and a simple one."""
+    return MixtureOfExpertsRegressor(
+        expert=[Densities(given), "tree"],
+        n_experts=2,
+        specialize=specialize,
+        n_init=1,
+        max_iter=2,
+        cross_fit=2,
+        random_state=0,
+    )
+
+
+@pytest.mark.parametrize("specialize", [True, False])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda n: np.zeros((n, 1)), r"one log density for each of 80 rows.* shape \(80, 1\)"),
+        (lambda n: np.zeros(1), r"one log density for each of 80 rows.* shape \(1,\)"),
+        (lambda n: 0.0, r"one log density for each of 80 rows.* shape \(\)"),
+        (lambda n: np.full(n, np.nan), "returned NaN or infinity"),
+        (lambda n: np.full(n, np.inf), "returned NaN or infinity"),
+    ],
+)
+def test_log_densities_are_checked_in_both_kinds_of_mixtures(given, message, specialize):
+    with pytest.raises(ValueError, match=message) as error:
+        with_densities(given, specialize).fit(X, Y)
     assert "This was expert 0" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize("specialize", [True, False])
+def test_log_densities_of_new_rows_are_checked(specialize):
+    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), specialize)
+    quiet(few, X, Y)
+    with pytest.raises(ValueError, match="one log density for each of 3 rows"):
+        few.score_samples(X[:3], Y[:3])
 
 
 def test_weights_that_cannot_repeat_rows_have_a_source():

@@ -199,6 +199,11 @@ def numeric_column(X: Any, j: int) -> Array:
     return column.cast(float).to_numpy()
 
 
+def has_missing_numbers(X: Any, j: int) -> bool:
+    """Whether a column is numeric and has missing values."""
+    return _is_numeric(column_of(X, j)) and bool(np.isnan(numeric_column(X, j)).any())
+
+
 def _as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
     strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]

@@ -8,13 +8,13 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils.validation import has_fit_parameter
 
+from skmoe._data.nested_estimators import WEIGHT, contains_estimators, weight_argument
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
@@ -49,14 +49,25 @@ def fit_estimator(
         return DummyClassifier().fit(np.zeros((len(y), 1)), y)
     model = _seeded_clone(estimator, seed)
     # Weights of one are not passed: some estimators take a slow path with any weights.
-    weights = {} if (weight == 1.0).all() else {"sample_weight": weight}
-    if isinstance(model, Pipeline):
-        # The weights are passed to the last step with the syntax for disabled metadata routing.
-        last = model.steps[-1][0]
-        weights = {f"{last}__{name}": values for name, values in weights.items()}
+    weights = {} if (weight == 1.0).all() else {_weight_argument(model, metadata): weight}
+    if _disables_routing(model, metadata):
         with config_context(enable_metadata_routing=False):
             return model.fit(X, y, **weights, **metadata)
     return model.fit(X, y, **weights, **metadata)
+
+
+def _disables_routing(model: Any, metadata: dict[str, Any]) -> bool:
+    """Whether a fit is called without metadata routing, for any requests of inner estimators.
+
+    Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
+    """
+    return isinstance(model, Pipeline) or (contains_estimators(model) and not metadata)
+
+
+def _weight_argument(model: Any, metadata: dict[str, Any]) -> str:
+    """The argument of fit that carries the weights."""
+    routed = get_config()["enable_metadata_routing"] and not _disables_routing(model, metadata)
+    return WEIGHT if routed else weight_argument(model) or WEIGHT
 
 
 def validate_for_trees(estimators: Sequence[Any], features: RawFeatures) -> RawFeatures:
@@ -199,7 +210,10 @@ def _floor_probabilities(probs: Array) -> Array:
 def predict_log_density(model: Any, X: Any, y: Array) -> Array:
     """Log density (n,) of y (m, n) under a model with `has_density`."""
     X = _transform_before_final(model, X)
-    return np.asarray(final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0]))
+    log_density = final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0])
+    log_density = np.asarray(log_density, dtype=float)
+    check_log_density(log_density, y.shape[1])
+    return log_density
 
 
 def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[Array]:
@@ -229,8 +243,8 @@ def predict_components(model: Any, X: Any) -> Any:
 
 
 def takes_weights(estimator: Any) -> bool:
-    """Whether an estimator, or the last step of a pipeline, takes weights of the rows."""
-    return bool(has_fit_parameter(final_estimator(estimator), "sample_weight"))
+    """Whether weights of the rows reach an estimator, or the last step of a pipeline."""
+    return weight_argument(estimator) is not None
 
 
 def count_parameters(model: Any) -> float:

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
-from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 
 from skmoe._data.checks import check_instance
-from skmoe._data.sklearn_adapter import LOSSES, has_density, takes_weights
+from skmoe._data.nested_estimators import (
+    accepts_missing_values,
+    scores_without_weights,
+    searched_estimator,
+    sparse_obstacle,
+)
+from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
 from skmoe._estimators.penalty_parameters import PenaltyOption
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
@@ -248,6 +250,12 @@ def _check_estimator(
             f"{name} must accept sample_weight in fit, which carries the responsibilities; "
             f"{estimator!r} does not. Choose an estimator that does."
         )
+    if weighted and scores_without_weights(estimator):
+        raise ValueError(
+            f"{name} must accept sample_weight in fit, which carries the responsibilities; the "
+            f"scores of a search do not use it, in {estimator!r}. Search over the mixture instead, "
+            'as in GridSearchCV(mixture, {"expert": [...]}), or give the estimator alone.'
+        )
     if task == "classifier" and not _offers(estimator, "predict_proba"):
         raise ValueError(
             f"{name} must have predict_proba; {estimator!r} has not. Choose a classifier that has, "
@@ -257,10 +265,13 @@ def _check_estimator(
 
 
 def _offers(estimator: Any, method: str) -> bool:
-    """Whether a fitted estimator has a method.
+    """Whether a fitted estimator, or the last one of pipelines and searches, has a method.
 
     A stack of scikit-learn has the methods of its final estimator, which is None for the default.
     """
+    inner = searched_estimator(final_estimator(estimator))
+    if inner is not estimator:
+        return _offers(inner, method)
     is_stack = getattr(estimator, "final_estimator", estimator) is None
     return hasattr(type(estimator) if is_stack else estimator, method)
 
@@ -313,36 +324,38 @@ def check_one_exposure(expert: Any, offset: Array | None) -> None:
         )
 
 
-def accepts_missing(expert: Any) -> bool:
-    """Whether all experts accept missing values; False for invalid values of `expert`."""
+def accepts_missing(expert: Any, X: Any = None) -> bool:
+    """Whether all experts accept missing values; False for invalid values of `expert`.
+
+    X are the features of the experts, whose missing values need to be accepted; without X, it is
+    enough if they are accepted in some columns.
+    """
     if isinstance(expert, list | tuple):
         return len(expert) > 0 and all(
-            _is_estimator_name(entry) or accepts_missing(entry) for entry in expert
+            _is_estimator_name(entry) or accepts_missing(entry, X) for entry in expert
         )
     if is_family(expert):
         return False
     if isinstance(expert, str):
         return expert in NAMED_ESTIMATORS
     try:
-        return _estimator_accepts_missing(expert)
+        return accepts_missing_values(expert, X)
     except Exception:  # not an estimator: an error is raised by `resolve_experts`
         return False
 
 
-def _estimator_accepts_missing(estimator: Any) -> bool:
-    """Whether an estimator accepts missing values, or may impute them.
-
-    Pipelines and searches have no tag for it. The first step of a pipeline gets the values as they
-    are; if a later step does not accept them, its own error names it.
-    """
-    if isinstance(estimator, Pipeline):
-        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
-        return bool(steps) and _estimator_accepts_missing(steps[0])
-    if isinstance(estimator, GridSearchCV | RandomizedSearchCV):
-        return _estimator_accepts_missing(estimator.estimator)
-    return isinstance(estimator, ColumnTransformer) or bool(
-        get_tags(estimator).input_tags.allow_nan
-    )
+def check_accept_sparse(expert: Any, base: Any) -> None:
+    """With a sparse matrix X, experts and base must be estimators that accept it."""
+    is_list = isinstance(expert, list | tuple)
+    named = [(f"expert[{k}]", entry) for k, entry in enumerate(expert)] if is_list else []
+    for name, estimator in [*(named or [("expert", expert)]), ("base", base)]:
+        obstacle = None if is_family(estimator) else sparse_obstacle(estimator)
+        if obstacle is not None:
+            inside = "" if obstacle is estimator else f" in {estimator!r}"
+            raise ValueError(
+                f"{name} must accept sparse matrices, as X is one; {obstacle!r}{inside} does not. "
+                "Give X.toarray(), or choose an estimator that accepts sparse matrices."
+            )
 
 
 def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:

@@ -43,6 +43,7 @@ from skmoe._estimators.parameters import (
 )
 from skmoe._estimators.part_parameters import (
     accepts_missing,
+    check_accept_sparse,
     check_one_exposure,
     check_takes_offset,
 )
@@ -248,6 +249,8 @@ def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
+    if sparse.issparse(X):
+        check_accept_sparse(params.expert, params.base)
     finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
@@ -305,7 +308,10 @@ def _make_encoder(params: FitParameters, X: Any, weight: Array) -> Encoder | Non
     if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return None
     encoder = make_encoder(X, weight, allow_nan)
-    check_numbers(X, encoder)
+    # Indices of columns in experts are those of X only if experts have all columns.
+    of_experts = X if params.expert_features is None else None
+    accepted = allow_nan and accepts_missing(params.expert, of_experts)
+    check_numbers(X, encoder._replace(allow_nan=accepted))
     return encoder
 
 

@@ -29,7 +29,6 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_splits
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
-    check_log_density,
     count_parameters,
     final_estimator,
     has_predict_dist,
@@ -170,7 +169,6 @@ class WholeModels(CrossFittedExperts):
         if not len(test):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
-        check_log_density(logs, len(test))
         log_density = logs[None]
         if self._has_spread(k):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]

@@ -79,9 +79,9 @@ CHANGES = [
         "votes out of bag are those of their classes",
     ),
     (
-        "_data/sklearn_adapter.py",
-        'weights = {f"{last}__{name}": values for name, values in weights.items()}',
-        "weights = {}",
+        "_data/nested_estimators.py",
+        'None if inner is None else f"{name}__{inner}"',
+        "inner",
         "pipelines are fitted with the weights",
     ),
     (

@@ -24,6 +24,7 @@ from skmoe._mixture import runs
 from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.multistart import AVERAGE_RELAXATION
 from skmoe._numerics import dispersion_evidence, evidence
 from skmoe._numerics.linalg import ImplicitGram
 from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
@@ -298,7 +299,9 @@ def test_the_largest_factor_is_that_of_any_penalty():
         assert found == pytest.approx(max(of_gate, 1.0 / of_gate))
 
 
-def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None, levels=None):
+def searched(
+    monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None, levels=None, relaxation=1.0
+):
     """Runs of a search whose penalty changes by given factors in turn, and its result.
 
     The gains of log evidence are large, or those given; the tolerance is 0.1. With levels of the
@@ -321,7 +324,8 @@ def searched(monkeypatch, factors, max_iter=1000, stopped_at=None, gains=None, l
 
     monkeypatch.setattr(search, "updated_penalties", updated)
     monkeypatch.setattr(search, "project", lambda model, params: params)
-    chosen = search.EvidenceSearch(experts=search.PenaltySearch(kind), tol=0.1)
+    of_experts = search.PenaltySearch(kind)
+    chosen = search.EvidenceSearch(experts=of_experts, tol=0.1, relaxation=relaxation)
     start = EMStart(None, [0.0] * 15)
     found = search.run_with_evidence(chosen, two_experts(), [], start, max_iter, run_em)
     return runs_of_em, found
@@ -394,6 +398,40 @@ def test_a_search_that_drops_features_ends_at_the_highest_evidence(
     known = levels[1 : len(done) - 1]
     expected = [None, None, *np.maximum.accumulate(known)][: len(done)]
     assert kept[: len(expected) - 1] == expected[:-1]
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (None, [1.0, 2.0, 4.0, 8.0 * 0.5]),
+        # The penalties of the last run are those with the highest evidence, relaxed.
+        ([9.0, -1.0, -2.0], [1.0, 2.0, 4.0, 2.0 * 0.5]),
+        ([9.0, -1.0, 2.0], [1.0, 2.0, 4.0, 8.0 * 0.5]),
+    ],
+)
+def test_a_relaxed_search_has_one_run_to_convergence(levels, expected, monkeypatch):
+    factors, gains = [2.0, 2.0, 2.0, 9.0], [1.0, 1.0, 0.0, 1.0]
+    options = {"gains": gains, "levels": levels, "relaxation": 0.5}
+    done, found = searched(monkeypatch, factors, **options)
+    assert_allclose([np.ravel(run[2])[0] for run in done], expected)
+    assert [run[1].is_final for run in done] == [False] * 3 + [True]
+    assert found.n_earlier_iter == 15 + sum(run[0] for run in done[:3])
+
+
+def test_penalties_of_an_average_are_relaxed():
+    """Those of each start are a part of what the search finds; dropped features remain so."""
+    X, y = two_regimes(150)
+    options = {"n_init": 2, "combine": "average", "random_state": 0}
+    own = MixtureOfExpertsRegressor(2, **options, alpha="auto", gate_alpha=1.0).fit(X, y)
+    given = MixtureOfExpertsRegressor(2, **options, gate_alpha=1.0)
+    alone = MixtureOfExpertsRegressor(2, alpha="auto", gate_alpha=1.0, random_state=0).fit(X, y)
+
+    def distance(alpha):
+        return np.abs(clone(given).set_params(alpha=alpha).fit(X, y).predict(X) - own.predict(X))
+
+    relaxed, same = (distance(factor * alone.alpha_).max() for factor in (AVERAGE_RELAXATION, 1.0))
+    assert relaxed < 0.2 * same
+    assert evidence.scaled_penalty((1.0, evidence.DROPPED), 0.5) == (0.5, evidence.DROPPED)
 
 
 def test_a_search_has_no_more_iterations_than_are_allowed_and_can_be_stopped(monkeypatch):

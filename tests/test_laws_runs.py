@@ -28,6 +28,7 @@ from skmoe._mixture.initialization import (
 )
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._mixture.multistart import (
+    AVERAGE_RELAXATION,
     N_ITER_FIRST_ROUND,
     N_ITER_FIRST_ROUND_ESTIMATORS,
     fit_best_start,
@@ -186,7 +187,8 @@ def test_all_starts_go_on_to_their_ends(combine, search, monkeypatch):
     arranged = Arranged(monkeypatch, [0.0, 2.0, 1.0], [5, 400, 30])
     given, monitor, monitors = problem(3, search=search), Log(), [Log() for _ in range(3)]
     best, found = fit_starts(given, combine, monitors, monitor, None)
-    of_starts = search if combine == "average" else EvidenceSearch()
+    relaxed = search._replace(relaxation=AVERAGE_RELAXATION)
+    of_starts = relaxed if combine == "average" else EvidenceSearch()
     lengths = {0: 5, 1: N_ITER_FIRST_ROUND, 2: N_ITER_FIRST_ROUND}
     for i, length in lengths.items():
         # The first start has converged, so that only a search goes on.

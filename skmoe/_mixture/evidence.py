@@ -41,6 +41,7 @@ from skmoe._numerics.evidence import (
     found_penalty,
     n_determined_slopes,
     posterior_volume,
+    scaled_penalty,
 )
 from skmoe._numerics.typing import TINY, Array
 
@@ -70,6 +71,7 @@ class EvidenceSearch(NamedTuple):
     gate: PenaltySearch = PenaltySearch()
     experts: PenaltySearch = PenaltySearch()
     tol: float = 0.0  # change of log evidence per row below which the penalties have settled
+    relaxation: float = 1.0  # factor of the penalties of slopes in the run to convergence
 
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
@@ -90,6 +92,10 @@ class Best(NamedTuple):
     model: MixtureModel
     params: Params
     log_evidence: float  # per row
+
+    def is_better_than(self, update: Update) -> bool:
+        """Whether the evidence is higher than that of the penalties before an update."""
+        return self.log_evidence >= update.log_evidence + update.min_loss
 
 
 class SearchStage(NamedTuple):
@@ -119,6 +125,10 @@ class SearchStage(NamedTuple):
         next_round = FINAL_ROUND if settled or self.is_final else self.round + 1
         return SearchStage(self.n_iter + n_iter, self.n_runs + self.is_final, next_round, best)
 
+    def last(self, n_iter: int) -> SearchStage:
+        """A run to convergence, after which the penalties are not updated."""
+        return SearchStage(self.n_iter + n_iter, MAX_FINAL_RUNS - 1, FINAL_ROUND)
+
 
 # Runs EM with a model from a start for at most a number of iterations, in a stage of the search.
 RunEM = Callable[[MixtureModel, EMStart, int, SearchStage], EMResult]
@@ -137,7 +147,8 @@ def run_with_evidence(
     `model` has the default penalties. The search begins at those of the model of the start, if it
     has one; if it also has a resume state of a search, that search goes on. All runs together, with
     the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
-    stopped. A search that can drop features ends at the penalties with the highest evidence.
+    stopped. A search that can drop features ends at the penalties with the highest evidence. With
+    a relaxation there is one run to convergence.
     """
     default, model = model, start.model or model
     stage, start, n_done = _first_stage(start)
@@ -159,16 +170,20 @@ def run_with_evidence(
         settled = _has_settled(search, stage, model, update)
         if stage.is_last or (stage.is_final and settled):
             best = stage.best
-            if best is None or best.log_evidence < update.log_evidence + update.min_loss:
+            if best is None or not best.is_better_than(update):
                 return _without_best(run)
             model, start = best.model, EMStart(best.params)
-            stage = SearchStage(stage.n_iter + n_in_stage, MAX_FINAL_RUNS - 1, FINAL_ROUND)
+            stage = stage.last(n_in_stage)
         else:
             best = stage.best
             if search.drops_features(model):
                 best = _better(best, Best(model, run.params, update.log_evidence))
-            stage = stage.after(n_in_stage, settled, best)
+            last, stage = stage.last(n_in_stage), stage.after(n_in_stage, settled, best)
             model, start = update.model, EMStart(project(update.model, run.params))
+            if stage.is_final and search.relaxation != 1.0:
+                if best is not None and best.is_better_than(update):
+                    model, start = best.model, EMStart(best.params)
+                model, stage = _relaxed(search, model), last
         n_done = 0
 
 
@@ -188,6 +203,16 @@ def _goes_on(start: EMStart, run: EMResult) -> bool:
     if old is None or new is None:
         return False
     return new.lower_bounds[: len(old.lower_bounds)] == old.lower_bounds
+
+
+def _relaxed(search: EvidenceSearch, model: MixtureModel) -> MixtureModel:
+    """The model with penalties of the slopes that are multiplied by the factor of the search."""
+    parts = {}
+    for name in ("gate", "experts"):
+        if getattr(search, name).slopes:
+            part = getattr(model, name)
+            parts[name] = replace(part, alpha=scaled_penalty(part.alpha, search.relaxation))
+    return model._replace(**parts)
 
 
 def _without_best(run: EMResult) -> EMResult:

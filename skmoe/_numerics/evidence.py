@@ -90,6 +90,13 @@ def slope_penalty(alpha: Penalty, coef: Array) -> float:
     return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
 
 
+def scaled_penalty(alpha: Penalty, factor: float) -> Penalty:
+    """Penalties that are multiplied by a factor; dropped features remain so."""
+    if not isinstance(alpha, tuple):
+        return factor * alpha
+    return tuple(value if is_dropped(value) else factor * value for value in alpha)
+
+
 def is_dropped(alpha: Penalty) -> Array:
     """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
     return np.asarray(alpha) >= DROPPED

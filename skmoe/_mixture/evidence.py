@@ -29,11 +29,10 @@ from skmoe._mixture.e_step import e_step
 from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.m_step import project
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe._numerics.dispersion_prior import dispersion_gain, dispersion_prior
 from skmoe._numerics.evidence import (
     PenaltySearch,
     Slopes,
-    dispersion_gain,
-    dispersion_prior,
     evidence_gain,
     found_penalty,
     n_determined_slopes,

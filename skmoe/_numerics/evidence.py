@@ -9,9 +9,6 @@ D. J. C. MacKay (1992), "Bayesian interpolation", Neural Computation 4, 415-447.
 
 M. E. Tipping and A. C. Faul (2003), "Fast marginal likelihood maximisation for sparse Bayesian
 models", Proceedings of AISTATS.
-
-G. K. Smyth (2004), "Linear models and empirical Bayes methods for assessing differential expression
-in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3, 3.
 """
 
 from __future__ import annotations
@@ -20,8 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
-from scipy.optimize import minimize
-from scipy.special import gammaln
 
 from skmoe._numerics.linalg import PIVOT_TOL, ImplicitGram, ridge_diagonal
 from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
@@ -49,13 +44,6 @@ MIN_IMPROVEMENT = 0.01
 
 # Gain of log evidence that a feature needs, in units of the log of the number of features.
 SPARSITY_FACTOR = 1.2
-
-# Standard deviations of the log strength and the log scale of the prior of dispersions about their
-# defaults, and the range of the strength, in rows.
-LOG_STRENGTH_STD = 1.0
-LOG_SCALE_STD = 1.0
-MIN_STRENGTH = 1.0
-MAX_STRENGTH = 1e4
 
 
 class PenaltySearch(NamedTuple):
@@ -312,55 +300,3 @@ class _SparseSystems(NamedTuple):
         penalties = self.alpha.copy()
         penalties[j] = alpha
         return _SparseSystems(penalties, mean, covariance)
-
-
-def dispersion_prior(
-    squares: Array, weight: Array, defaults: tuple[float, Array]
-) -> tuple[float, Array]:
-    """Strength and scales (m,) of the inverse-gamma prior of variances, across experts.
-
-    `squares` (K, m) are sums of squared residuals, and `weight` (K, m) their degrees of freedom.
-    The sums have a scaled F distribution given strength and scale, whose prior is log-normal about
-    the defaults.
-    """
-    center = _log_prior(*defaults)
-
-    def objective(logs: Array) -> float:
-        return -_log_evidence_of_prior(logs, squares, weight, center)
-
-    bounds = [(np.log(MIN_STRENGTH), np.log(MAX_STRENGTH))]
-    bounds += [(value - 30.0, value + 5.0) for value in center[1:]]
-    start = np.clip(center, *np.transpose(bounds))
-    found = minimize(objective, start, method="L-BFGS-B", bounds=bounds).x
-    return float(np.exp(found[0])), np.exp(found[1:])
-
-
-def dispersion_gain(
-    before: tuple[float, Array],
-    after: tuple[float, Array],
-    squares: Array,
-    weight: Array,
-    defaults: tuple[float, Array],
-) -> float:
-    """Gain of log evidence by another prior of variances, with the data of `dispersion_prior`."""
-    center = _log_prior(*defaults)
-    old, new = (
-        _log_evidence_of_prior(_log_prior(*prior), squares, weight, center)
-        for prior in (before, after)
-    )
-    return new - old
-
-
-def _log_prior(strength: float, scale: Array) -> Array:
-    """Logs of strength and scales, (1 + m,)."""
-    return np.log([max(strength, MIN_STRENGTH), *np.maximum(scale, TINY)])
-
-
-def _log_evidence_of_prior(logs: Array, squares: Array, weight: Array, center: Array) -> float:
-    nu, scales = np.exp(logs[0]), np.exp(logs[1:])
-    half, prior = 0.5 * (weight + nu), nu * scales
-    value = gammaln(half) - gammaln(0.5 * nu) + 0.5 * nu * np.log(prior)
-    value = value - half * np.log(prior + squares)
-    moved = logs - center
-    penalty = (moved[0] / LOG_STRENGTH_STD) ** 2 + np.square(moved[1:] / LOG_SCALE_STD).sum()
-    return float(value.sum() - 0.5 * penalty)

@@ -199,6 +199,17 @@ def numeric_column(X: Any, j: int) -> Array:
     return column.cast(float).to_numpy()
 
 
+def category_column(X: Any, j: int) -> Array:
+    """A column of categories as objects, with None for missing values of any kind."""
+    values = np.asarray(column_of(X, j), dtype=object)
+    kept = [None if _is_missing(value) else value for value in values]
+    return np.fromiter(kept, dtype=object, count=len(kept))
+
+
+def _is_missing(value: Any) -> bool:
+    return not isinstance(value, str) and str(value) in MISSING_STRINGS
+
+
 def _as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
     strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]

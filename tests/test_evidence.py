@@ -25,7 +25,8 @@ from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import FINAL_FACTOR
 from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.multistart import AVERAGE_RELAXATION
-from skmoe._numerics import dispersion_evidence, evidence
+from skmoe._numerics import dispersion_prior as prior_search
+from skmoe._numerics import evidence
 from skmoe._numerics.linalg import ImplicitGram
 from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
 from skmoe.blocks import RowBlocks
@@ -200,7 +201,7 @@ def test_prior_of_dispersions_is_strong_where_they_are_alike(ratio):
     variances = 0.1 * np.geomspace(1.0, ratio, 12)[:, None]
     squares = variances * rng.chisquare(40, size=(12, 1))
     rows = np.full((12, 1), 40.0)
-    strength, scale = dispersion_evidence.dispersion_prior(squares, rows, (10.0, np.ones(1)))
+    strength, scale = prior_search.dispersion_prior(squares, rows, (10.0, np.ones(1)))
     if ratio == 1.0:
         assert strength > 20.0
         assert_allclose(scale, 0.1, rtol=0.2)
@@ -221,24 +222,23 @@ def test_no_other_prior_of_dispersions_is_more_probable(strength):
     rng = np.random.default_rng(0)
     rows, center = rng.uniform(5.0, 60.0, size=(6, 2)), np.array([0.5, 2.0])
     squares = rows * 0.8 * rng.chisquare(8, size=(6, 2)) / 8
-    found = dispersion_evidence.dispersion_prior(squares, rows, (strength, center))
+    found = prior_search.dispersion_prior(squares, rows, (strength, center))
 
     def objective(logs):
         nu, scale = np.exp(logs[0]), np.exp(logs[1:])
         fits = stats.f(rows, nu).logpdf(squares / (rows * scale)) - np.log(scale)
-        begin = np.log([max(strength, dispersion_evidence.MIN_STRENGTH), *center])
-        stds = [dispersion_evidence.LOG_STRENGTH_STD, *2 * [dispersion_evidence.LOG_SCALE_STD]]
+        begin = np.log([max(strength, prior_search.MIN_STRENGTH), *center])
+        stds = [prior_search.LOG_STRENGTH_STD, *2 * [prior_search.LOG_SCALE_STD]]
         return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
 
     logs, defaults = np.log([found[0], *found[1]]), (strength, center)
     # The posterior of the variances at its mode, and its volume, are the evidence.
     volumes = [
-        dispersion_evidence.dispersion_volume(prior, rows, defaults)
-        - _of_mode(prior, squares, rows)
+        prior_search.dispersion_volume(prior, rows, defaults) - _of_mode(prior, squares, rows)
         for prior in ((7.0, center), found)
     ]
     assert_allclose(volumes[1] - volumes[0], objective(logs) - objective(np.log([7.0, *center])))
-    gain = dispersion_evidence.dispersion_gain((7.0, center), found, squares, rows, defaults)
+    gain = prior_search.dispersion_gain((7.0, center), found, squares, rows, defaults)
     assert_allclose(gain, objective(logs) - objective(np.log([7.0, *center])))
     for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
         assert objective(logs + change) < objective(logs)
@@ -268,6 +268,69 @@ def test_the_volume_of_the_posterior_makes_the_evidence_of_the_penalised_likelih
     # Variances stand for matrices that are not formed.
     slopes = evidence.Slopes(np.ones((2, 5)), np.full((2, 5), 0.3), np.ones((2, 5)))
     assert_allclose(evidence.posterior_volume(2.0, slopes), 5 * np.log(0.6))
+
+
+# Experts with equal and unequal dispersions, and defaults that hold the strength at a bound.
+PRIORS_OF_DISPERSIONS = [
+    (ratio, strength) for ratio in (1.0, 3.0, 100.0, 1e6) for strength in (0.2, 10.0, 300.0, 1e5)
+]
+
+
+def dispersions_of_experts(ratio, n_experts=8):
+    """Sums of squares of two outputs, and their degrees of freedom."""
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(5.0, 60.0, size=(n_experts, 2))
+    variances = 0.1 * np.geomspace(1.0, ratio, n_experts)[:, None]
+    return variances * rng.chisquare(weight), weight
+
+
+@pytest.mark.parametrize(("ratio", "strength"), PRIORS_OF_DISPERSIONS)
+def test_derivatives_of_the_log_evidence_of_a_prior(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    center, logs = np.log([strength, 0.5, 2.0]), np.log([20.0, 0.05, 3.0])
+
+    def at(logs):
+        return prior_search.log_evidence_of_prior(logs, squares, weight, center)
+
+    for j, change in enumerate(1e-5 * np.eye(3)):
+        after, before = at(logs + change), at(logs - change)
+        gradient, hessian = at(logs).gradient[j], at(logs).hessian[j]
+        assert_allclose((after.value - before.value) / 2e-5, gradient, rtol=1e-6, atol=1e-5)
+        assert_allclose((after.gradient - before.gradient) / 2e-5, hessian, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ratio", "strength"), PRIORS_OF_DISPERSIONS)
+def test_the_gradient_at_the_prior_of_dispersions_is_zero_or_points_out_of_bounds(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    defaults = strength, np.array([0.5, 2.0])
+    found = prior_search.dispersion_prior(squares, weight, defaults)
+    logs = np.log([found[0], *found[1]])
+    center = np.log([max(strength, prior_search.MIN_STRENGTH), 0.5, 2.0])
+    gradient = prior_search.log_evidence_of_prior(logs, squares, weight, center).gradient
+    size = 0.5 * weight.sum()  # of the terms of the derivatives by scales
+    assert_allclose(gradient[1:], 0.0, atol=1e-6 * size)
+    if found[0] == pytest.approx(prior_search.MIN_STRENGTH, rel=1e-12):
+        assert gradient[0] < 0.0
+    elif found[0] == pytest.approx(prior_search.MAX_STRENGTH, rel=1e-12):
+        assert gradient[0] > 0.0
+    else:
+        assert abs(gradient[0]) < 1e-6 * size
+
+
+@pytest.mark.parametrize(("ratio", "strength"), PRIORS_OF_DISPERSIONS)
+def test_the_prior_of_dispersions_does_not_depend_on_the_order(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    scale = np.array([0.5, 2.0])
+    found = prior_search.dispersion_prior(squares, weight, (strength, scale))
+    order = np.random.default_rng(1).permutation(len(squares))
+    of_others = prior_search.dispersion_prior(squares[order], weight[order], (strength, scale))
+    swapped = prior_search.dispersion_prior(
+        squares[:, ::-1], weight[:, ::-1], (strength, scale[::-1])
+    )
+    assert_allclose(of_others[0], found[0], rtol=1e-8)
+    assert_allclose(of_others[1], found[1], rtol=1e-8)
+    assert_allclose(swapped[0], found[0], rtol=1e-8)
+    assert_allclose(swapped[1][::-1], found[1], rtol=1e-8)
 
 
 # --- the search within EM ---------------------------------------------------------------------
@@ -469,8 +532,8 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     rows = np.repeat(resp.sum(axis=1)[:, None], 2, axis=1)
     rows = rows.sum(axis=0, keepdims=True) if shared else rows
     defaults = 9.0, np.array([0.1, 0.2])
-    assert_allclose(volume, dispersion_evidence.dispersion_volume(priors[0], rows, defaults))
-    assert gain == dispersion_evidence.dispersion_gain(*priors, *seen[0])
+    assert_allclose(volume, prior_search.dispersion_volume(priors[0], rows, defaults))
+    assert gain == prior_search.dispersion_gain(*priors, *seen[0])
     assert found == replace(experts, dispersion_prior=5.0, noise_variance=(0.7, 0.9))
     ridge, squares, freedom = np.diag([0.7, 0.7, 0.0]), np.empty((3, 2)), np.empty((3, 2))
     for k, weight in enumerate(resp):

@@ -277,6 +277,40 @@ def test_a_model_that_needs_more_rows_than_a_half_has_no_change(monkeypatch):
     assert of_second < 0.0
 
 
+class FailsOnTheHalf(Learner):
+    """Raises an error in the fit to half of the rows without a fold."""
+
+    def __init__(self, error=RuntimeError):
+        self.error = error
+
+    def fit(self, X, y, sample_weight=None):
+        if len(X) < N / 2:
+            raise self.error("few rows")
+        self.exponent = 0.5
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_value_error_of_the_half_is_passed_over():
+    moe = stack(FailsOnTheHalf(ValueError), FailsOnTheHalf(np.linalg.LinAlgError)).fit(X, Y)
+    assert len(moe.experts_) == 2
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, TypeError])
+def test_other_errors_of_the_half_name_the_member(error, n_jobs):
+    moe = stack(Ridge(), FailsOnTheHalf(error), n_jobs=n_jobs)
+    with pytest.raises(error, match="few rows") as caught:
+        moe.fit(X, Y)
+    (note,) = caught.value.__notes__
+    assert note.startswith("This was expert 1, FailsOnTheHalf(")
+    assert note.endswith("fitted on half of the rows without fold 0.")
+
+
+def test_an_interrupt_of_the_half_ends_the_fit():
+    with pytest.raises(KeyboardInterrupt):
+        stack(Ridge(), FailsOnTheHalf(KeyboardInterrupt)).fit(X, Y)
+
+
 @pytest.mark.parametrize("n_rows", [120, 125])
 def test_a_half_of_few_rows_is_not_fitted(n_rows):
     stack(Learner(), Ridge()).fit(X[:n_rows], Y[:n_rows])

@@ -204,6 +204,17 @@ def has_missing_numbers(X: Any, j: int) -> bool:
     return _is_numeric(column_of(X, j)) and bool(np.isnan(numeric_column(X, j)).any())
 
 
+def category_column(X: Any, j: int) -> Array:
+    """A column of categories as objects, with None for missing values of any kind."""
+    values = np.asarray(column_of(X, j), dtype=object)
+    kept = [None if _is_missing(value) else value for value in values]
+    return np.fromiter(kept, dtype=object, count=len(kept))
+
+
+def _is_missing(value: Any) -> bool:
+    return not isinstance(value, str) and str(value) in MISSING_STRINGS
+
+
 def _as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
     strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]

@@ -193,6 +193,14 @@ def learning_curve_splits(features: RawFeatures) -> tuple[Array, Array, Array] |
     return rows[features.fold != 0], rows[in_half], rows[features.fold == 0]
 
 
+def name_of_rows(features: RawFeatures, j: int, train: Array) -> str:
+    """Name of the rows of a fit in messages: all, those without fold j, or half of these."""
+    if len(train) == features.shape[0]:
+        return "fitted on all rows"
+    without_fold = len(train) == np.count_nonzero(features.fold != j)
+    return f"without fold {j}" if without_fold else f"fitted on half of the rows without fold {j}"
+
+
 def cross_fit_splits(features: RawFeatures) -> Iterator[tuple[Array, Array]]:
     """Indices of the training and the test rows of each fold; all rows for both without folds."""
     rows = np.arange(features.shape[0])

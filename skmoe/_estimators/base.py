@@ -265,8 +265,9 @@ class BaseMixtureOfExperts(
     ) -> tuple[list[FitMonitor], FitMonitor]:
         """Monitors of the starts and of the final run."""
         n_starts = len(problem.em_problem.seeds)
-        # Iterations on the rows for the initialisation, on all rows, and of re-initialisations.
-        max_subtasks = (2 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
+        # Iterations on the rows for the initialisation, of a search of penalties there, on all
+        # rows, and of re-initialisations.
+        max_subtasks = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
         tasks = [task.subtask("start", max_subtasks, task_id=i) for i in range(n_starts)]
         tasks.append(task.subtask("EM", max_subtasks, task_id=n_starts))
         labels = [f"start {i}" for i in range(n_starts)] + ["EM"]

@@ -51,11 +51,26 @@ class FitMonitor:
 
     def __call__(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        if self.verbose > 1:
-            print(f"  {self.label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
+        self._print_iteration(self.label, n_iter, result)
         if self.on_resumable_iteration is not None and result.resume_state is not None:
             self.on_resumable_iteration(n_iter, lambda: self.attributes(result))
-        return self.task.subtask("iteration").start().end(lambda: self.attributes(result))
+        return self._end_task("iteration", result)
+
+    def on_sample(self, n_iter: int, result: EMResult) -> bool:
+        """Report an iteration of the search of penalties on a sample, before those of the run.
+
+        No fit can be resumed from it. Returns whether a callback stops search and run.
+        """
+        self._print_iteration(f"{self.label}, search on the sample", n_iter, result)
+        return self._end_task("iteration on the sample", result)
+
+    def _print_iteration(self, label: str, n_iter: int, result: EMResult) -> None:
+        if self.verbose > 1:
+            print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
+
+    def _end_task(self, name: str, result: EMResult) -> bool:
+        """Start and end the task of an iteration; returns whether a callback stops the run."""
+        return self.task.subtask(name).start().end(lambda: self.attributes(result))
 
     def end(self, result: EMResult) -> None:
         """End the task of the run."""

@@ -167,8 +167,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Variance of y about the mean of each expert with normal noise, in squared units of y. Of
         estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
     spread_ : ndarray of shape (n_experts,)
-        With `specialize=False`: factors by which the distributions of models are multiplied around
-        their means, so that the mixture fits. 1 where the distribution is not changed.
+        With `specialize=False`: factors by which the distributions of models are narrowed (below
+        1) or widened (above 1) around their means, so that the mixture fits. 1 without a change.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)

@@ -124,6 +124,9 @@ class Monitor(Protocol):
     def __call__(self, n_iter: int, result: EMResult) -> bool:
         """Called after each iteration; returning True stops the run."""
 
+    def on_sample(self, n_iter: int, result: EMResult) -> bool:
+        """Called after each iteration on a sample before the run; returning True stops both."""
+
     def end(self, result: EMResult) -> None:
         """Called after the last iteration."""
 

@@ -29,7 +29,7 @@ from skmoe._mixture.e_step import e_step
 from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.m_step import penalty, project
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._numerics.dispersion_evidence import (
+from skmoe._numerics.dispersion_prior import (
     dispersion_gain,
     dispersion_prior,
     dispersion_volume,

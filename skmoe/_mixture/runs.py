@@ -76,23 +76,31 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     if problem.search:
         run = _search_penalties(problem, start, monitor)
         problem = problem._replace(model=run.model or problem.model)
-        better = with_reinitialized_experts(problem, run, monitor)
-        return run if better is run else _in_stage(SearchStage(round=FINAL_ROUND), better)
-    max_iter = problem.max_iter - len(start.lower_bounds)
-    run = run_em_of_problem(problem, start, max_iter, N_PLAIN_ITER, monitor)
-    return with_reinitialized_experts(problem, run, monitor)
+    else:
+        max_iter = problem.max_iter - len(start.lower_bounds)
+        run = run_em_of_problem(problem, start, max_iter, N_PLAIN_ITER, monitor)
+    if run.stopped:
+        return run
+    better = with_reinitialized_experts(problem, run, monitor)
+    if better is run or not problem.search:
+        return better
+    return _in_stage(SearchStage(round=FINAL_ROUND), better)
 
 
 def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
     """Run EM to convergence with penalties that are found on the way.
 
     The search begins with the penalties of a sample, if there is one, as few iterations on all rows
-    are left then.
+    are left then. If an observer stops it there, the result has its parameters and penalties, and
+    no iteration is made on all rows.
     """
     is_continued = start.model is not None or len(start.lower_bounds) > 0
     if not is_continued and _has_small_sample(problem):
         sample = _with_own_weight(problem.init_data.rows)
-        run = _search_on_rows(problem._replace(rows=sample), start, _silent)
+        run = _search_on_rows(problem._replace(rows=sample), start, monitor.on_sample)
+        if run.stopped:
+            of_sample = problem._replace(model=run.model or problem.model)
+            return _without_iterations(of_sample, run.params)._replace(stopped=True)
         start = EMStart(run.params, model=run.model)
     return _search_on_rows(problem, start, monitor)
 
@@ -117,9 +125,9 @@ def _with_own_weight(sample: Dataset) -> Dataset:
     return sample._replace(weight=factor * weight)
 
 
-def _silent(n_iter: int, run: EMResult) -> bool:
-    """Observer that lets each run go on."""
-    return False
+def _without_iterations(problem: EMProblem, params: Params) -> EMResult:
+    """A run that ends at its initial parameters, whose lower bound is that of all rows."""
+    return run_em_of_problem(problem, EMStart(params), 0, N_PLAIN_ITER, lambda n_iter, run: True)
 
 
 def _search_on_rows(problem: EMProblem, start: EMStart, monitor: OnIteration) -> EMResult:

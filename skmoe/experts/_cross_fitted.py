@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 from sklearn.utils.parallel import Parallel, delayed
 
 from skmoe._data.feature_checks import add_feature_note
-from skmoe._data.folds import cross_fit_splits
+from skmoe._data.folds import cross_fit_splits, name_of_rows
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     check_prediction,
@@ -279,8 +279,7 @@ class CrossFittedExperts(Experts):
         try:
             return self._fit_predict(k, j, statistics, train, test)
         except Exception as error:
-            all_rows = len(train) == statistics.resp.shape[1]
-            rows = "fitted on all rows" if all_rows else f"without fold {j}"
+            rows = name_of_rows(statistics.features, j, train)
             error.add_note(f"This was expert {k}, {self.estimators[k]!r}, {rows}.")
             add_feature_note(error, statistics.features.X)
             raise

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe._data.encoding import MAX_CATEGORIES, numeric_column
+from skmoe._data.encoding import MAX_CATEGORIES, category_column, numeric_column
 from skmoe._numerics.typing import Array
 
 # Estimators by name and type of the mixture.
@@ -29,6 +29,11 @@ NAMED_ESTIMATORS = {
 def as_floats(X: Any) -> Array:
     """Numeric columns as an array, with NaN for missing values of any kind."""
     return np.column_stack([numeric_column(X, j) for j in range(X.shape[1])])
+
+
+def as_categories(X: Any) -> Array:
+    """Columns of categories as an array of objects, with None for missing values of any kind."""
+    return np.column_stack([category_column(X, j) for j in range(X.shape[1])])
 
 
 def resolve_estimators(
@@ -58,7 +63,11 @@ def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[
         steps.append(
             ColumnTransformer(
                 [
-                    ("categories", one_hot, categories),
+                    (
+                        "categories",
+                        make_pipeline(FunctionTransformer(as_categories), one_hot),
+                        categories,
+                    ),
                     ("numbers", FunctionTransformer(as_floats), numeric),
                 ]
             )

@@ -1,9 +1,10 @@
 """Spreads of predictive distributions that are pooled.
 
 A mixture of predictive distributions is wider than they are, since their means differ. If each of
-them is right about its own errors, the mixture is too wide. So the distribution of a model is
-narrowed around its mean by a factor, its spread, which maximises the likelihood of the mixture:
-the spread-adjusted linear pool [1]_.
+them is right about its own errors, the mixture is too wide; if they are too confident, it may be
+too narrow. So distances from the mean of a model are multiplied by a factor, its spread. A spread
+below one narrows the distribution, and one above one widens it. The spreads maximise the penalised
+likelihood of the mixture: the spread-adjusted linear pool [1]_.
 
 References
 ----------

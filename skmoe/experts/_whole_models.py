@@ -217,11 +217,12 @@ class WholeModels(CrossFittedExperts):
     ) -> Array | None:
         """Mean (m, n) of some rows under a model of few others; None if it needs more rows.
 
-        The model has been fitted to more rows without an error.
+        The model has been fitted to more rows without an error. A ValueError, or a singular matrix,
+        is that of too few rows, or of values that none of them has. Others have another cause.
         """
         try:
             return self._fit_fold(k, 0, statistics, train, test)[1]
-        except Exception:
+        except (ValueError, np.linalg.LinAlgError):
             return None
 
     def _has_scale(self) -> bool:

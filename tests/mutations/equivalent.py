@@ -611,13 +611,13 @@ EQUIVALENT = [
         "shares are divided by their sum afterwards",
     ),
     (
-        "_numerics/evidence.py",
-        "penalty = (moved[0] / LOG_STRENGTH_STD) ** 2 + np.square(moved[1:] / LOG_SCALE_STD)",
-        ("*",),
+        "_numerics/dispersion_prior.py",
+        "precision = np.r_[LOG_STRENGTH_STD**-2, np.full(len(scales), LOG_SCALE_STD**-2)]",
+        ("**2", "** -1"),
         "both standard deviations are one",
     ),
     (
-        "_numerics/evidence.py",
+        "_numerics/dispersion_prior.py",
         "bounds += [(value - 30.0, value + 5.0) for value in center[1:]]",
         ("60.0", "10.0"),
         "the prior keeps the logs of scales far from their bounds",

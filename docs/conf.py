@@ -60,10 +60,9 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"all", "GL01", "GL08", "ES01", "SA01", "SA04", "EX01"}
 # Values that are returned have names here, and "Akaike's" is no verb.
 numpydoc_validation_checks |= {"RT02", "RT04", "SS05"}
-# One line is enough for protocol methods and densities; users do not construct the last ones.
+# One line is enough for protocol methods; users do not construct the last ones.
 numpydoc_validation_exclude = {
     r"skmoe\.(experts|families|gates|protocols)\.",
-    r"MixtureDistribution\.(pdf|logpdf|pmf|logpmf|cdf|cdf_left|sf|logcdf|logsf)$",
     r"Components$",
     r"Components\.",
     r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|NExpertsTest|UnitResponsibilities)$",

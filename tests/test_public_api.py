@@ -1,6 +1,9 @@
 """The public names: all can be imported, lazily where possible, and are typed."""
 
+import ast
+import inspect
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -175,6 +178,30 @@ def test_the_package_lists_public_names_only():
         assert getattr(skmoe, name) is sys.modules[f"skmoe.{name}"]
     with pytest.raises(AttributeError, match="'skmoe' has no attribute 'mixture'"):
         skmoe.mixture  # noqa: B018
+
+
+def excluded_docstrings():
+    """Patterns of what the site excludes from its checks of docstrings."""
+    for node in ast.parse((ROOT / "docs" / "conf.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "numpydoc_validation_exclude":
+            return ast.literal_eval(node.value)
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC["skmoe.distributions"] if "Mixture" in n])
+def test_methods_of_distributions_document_what_they_take_and_return(name):
+    """And the site excludes none of them from its checks of docstrings."""
+    kind = getattr(skmoe.distributions, name)
+    methods = [n for n, f in inspect.getmembers(kind, inspect.isfunction) if n[0] != "_"]
+    assert {"cdf", "cdf_left", "sf", "pdf", "logpdf", "logcdf", "logsf", "ppf"} <= set(methods)
+    for method in methods:
+        text = inspect.getdoc(getattr(kind, method))
+        _, *parameters = inspect.signature(getattr(kind, method)).parameters
+        taken = text.partition("Parameters\n----------\n")[2]
+        assert "Returns\n-------\n" in text, method
+        for parameter in parameters:
+            assert f"{parameter} : " in taken, f"{method}: {parameter}"
+        path = f"skmoe.distributions.{name}.{method}"
+        assert not any(re.search(pattern, path) for pattern in excluded_docstrings()), path
 
 
 def test_modules_are_imported_on_first_use():

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import utils
 
-from skmoe._numerics.normal_mixtures import log_total
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Component, Family
-
-# A function of points and parameters, by the family that it belongs to.
-FamilyFunction = Callable[[Family], Callable[..., Array]]
+from skmoe.distributions import _sums
+from skmoe.distributions._family import Block, Component
 
 
 class RowMixtures(ABC):
@@ -85,7 +82,7 @@ class RowMixtures(ABC):
 
     # --- moments ---
 
-    def _moments(self, function: Callable[[Family], Callable[..., Array]]) -> Array:
+    def _moments(self, function: _sums.FamilyFunction) -> Array:
         """A function of the parameters of each component, of the shape of the parameters."""
         values = [function(family)(*parameters) for family, parameters in self._blocks]
         moments = values[0] if len(values) == 1 else np.concatenate(values, axis=1)
@@ -126,23 +123,47 @@ class RowMixtures(ABC):
         Parameters
         ----------
         y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            Values at which the density is computed: one for each row, or several along a second
-            axis. A first axis of length one serves all rows: pass a grid as `grid[None]`.
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
 
         Returns
         -------
-        log_density : ndarray of the shape of y
+        log_density : ndarray of the shape of y, with n_samples rows
             Finite even far out in the tails; minus infinity where no component has a density. For
             discrete distributions it is the log probability.
         """
         return self._at(y, self._logpdf)
 
     def pdf(self, y: ArrayLike) -> Array:
-        """Density; see `logpdf` for the shape of y."""
+        """Density: the exponential of `logpdf`.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        density : ndarray of the shape of y, with n_samples rows
+            Not negative, in units of 1/y. For discrete distributions they are probabilities.
+        """
         return np.exp(self.logpdf(y))
 
     def cdf(self, y: ArrayLike) -> Array:
-        """Probability of a value up to y; see `logpdf` for the shape of y."""
+        """Probability of a value up to y, which includes y itself.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Between 0 and 1. A point mass at v has 1 from y = v on, and 0 below.
+        """
         return self._at(y, lambda points: self._sum(lambda family: family.cdf, points))
 
     def cdf_left(self, y: ArrayLike) -> Array:
@@ -151,29 +172,76 @@ class RowMixtures(ABC):
         It differs from `cdf` at values that have a probability, such as counts. The distribution
         function at y that is drawn uniformly between the two is uniform for calibrated
         distributions; `skmoe.inspection.CalibrationDisplay` uses both.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Between 0 and 1. A point mass at v has 1 above y = v, and 0 at v and below.
         """
         return self._at(y, self._left)
 
     def sf(self, y: ArrayLike) -> Array:
-        """Probability of a value above y, exact where `1 - cdf` would be zero."""
+        """Probability of a value above y, exact where `1 - cdf` would be zero.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Between 0 and 1. A point mass at v has 1 below y = v, and 0 from v on.
+        """
         return self._at(y, lambda points: self._sum(lambda family: family.sf, points))
 
     def logcdf(self, y: ArrayLike) -> Array:
-        """Log probability of a value up to y."""
+        """Log probability of a value up to y, which includes y itself.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        log_probability : ndarray of the shape of y, with n_samples rows
+            Finite even far out in the lower tail; minus infinity below all values of y.
+        """
         return self._at(y, lambda points: self._log_sum(lambda family: family.log_cdf, points))
 
     def logsf(self, y: ArrayLike) -> Array:
-        """Log probability of a value above y."""
+        """Log probability of a value above y.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        log_probability : ndarray of the shape of y, with n_samples rows
+            Finite even far out in the upper tail; minus infinity above all values of y.
+        """
         return self._at(y, lambda points: self._log_sum(lambda family: family.log_sf, points))
 
-    def _sum(self, function: FamilyFunction, points: Array) -> Array:
-        return weighted_sum(self._components(), function, points)
+    def _sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
+        return _sums.weighted_sum(self._components(), function, points)
 
     def _left(self, points: Array) -> Array:
-        return weighted_sum_left(self._components(), lambda family: family.cdf, points)
+        return _sums.weighted_sum_left(self._components(), lambda family: family.cdf, points)
 
-    def _log_sum(self, function: FamilyFunction, points: Array) -> Array:
-        return np.minimum(log_weighted_sum(self._components(), function, points), 0.0)
+    def _log_sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
+        return np.minimum(_sums.log_weighted_sum(self._components(), function, points), 0.0)
 
     @underflow_to_zero
     def _at(self, y: ArrayLike, answer: Callable[[Array], Array]) -> Array:
@@ -290,51 +358,6 @@ class RowMixtures(ABC):
             draws[rows, columns] = family.draw(rng, *(v[rows, of_block] for v in parameters))
             start = stop
         return draws[:, 0] if size is None else draws
-
-
-def flat_block(weights: Array, block: Block) -> tuple[Array, ...]:
-    """Weights (n, K) and parameters with rows and outputs as one axis, each (K, n * m)."""
-    n_outputs = 1 if block.parameters[0].ndim == 2 else block.parameters[0].shape[2]
-    repeated = np.repeat(weights.T, n_outputs, axis=1)
-    shape = *weights.shape, n_outputs
-    parameters = (
-        np.moveaxis(values.reshape(shape), 1, 0).reshape(repeated.shape)
-        for values in block.parameters
-    )
-    return repeated, *parameters
-
-
-# --- sums over components: term by term, so that no array holds all components ---
-
-
-def weighted_sum(components: Iterable[Component], function: FamilyFunction, points: Array) -> Array:
-    """Sum of weighted probabilities."""
-    total = np.zeros(())
-    for family, weight, parameters in components:
-        total = total + weight * function(family)(points, *parameters)
-    return np.minimum(total, 1.0)
-
-
-def weighted_sum_left(
-    components: Iterable[Component], function: FamilyFunction, points: Array
-) -> Array:
-    """Sum of weighted probabilities, each in the limit from the left."""
-    total = np.zeros(())
-    for family, weight, parameters in components:
-        total = total + weight * function(family)(family.left(points), *parameters)
-    return np.minimum(total, 1.0)
-
-
-def log_weighted_sum(
-    components: Iterable[Component], function: FamilyFunction, points: Array
-) -> Array:
-    """Log of the weighted sum of exponentials."""
-    # Absent components have weight zero; what is not a number stays so.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return log_total(
-            np.log(weight) + function(family)(points, *parameters)
-            for family, weight, parameters in components
-        )
 
 
 # --- checks ---

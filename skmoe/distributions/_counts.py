@@ -15,8 +15,6 @@ from skmoe.distributions._base import (
     RowMixtures,
     check_shapes,
     check_weights,
-    flat_block,
-    log_weighted_sum,
 )
 from skmoe.distributions._count_families import (
     NEGATIVE_BINOMIAL,
@@ -33,6 +31,7 @@ from skmoe.distributions._count_searches import (
 )
 from skmoe.distributions._count_sums import half_mean_difference
 from skmoe.distributions._family import Block
+from skmoe.distributions._sums import flat_block, log_weighted_sum
 
 # Rows and outputs of one search for modes, whose intervals take some memory for each.
 MODE_ROWS = 4096
@@ -135,26 +134,62 @@ class CountMixtureDistribution(RowMixtures):
         Parameters
         ----------
         y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            Where to look: one value for each row, or several. A first axis of length one serves
-            all rows.
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
 
         Returns
         -------
-        log_probability : ndarray of the shape of y
+        log_probability : ndarray of the shape of y, with n_samples rows
             Finite for counts, even far out in the tails; minus infinity for other numbers.
         """
         return self._at(y, self._logpdf)
 
     def pmf(self, y: ArrayLike) -> Array:
-        """Probability of a count; see `logpmf` for the shape of y."""
+        """Probability of a count.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Zero for numbers that are not counts.
+        """
         return np.exp(self.logpmf(y))
 
     def logpdf(self, y: ArrayLike) -> Array:
-        """The same as `logpmf`: the density with respect to counting measure."""
+        """Log density with respect to counting measure: the same as `logpmf`.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        log_probability : ndarray of the shape of y, with n_samples rows
+            Finite for counts, even far out in the tails; minus infinity for other numbers.
+        """
         return self.logpmf(y)
 
     def pdf(self, y: ArrayLike) -> Array:
-        """The same as `pmf`."""
+        """Density with respect to counting measure: the same as `pmf`.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Zero for numbers that are not counts.
+        """
         return self.pmf(y)
 
     def _logpdf(self, points: Array) -> Array:

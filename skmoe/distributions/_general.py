@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike
 
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import RowMixtures, check_weights, log_weighted_sum
+from skmoe.distributions._base import RowMixtures, check_weights
 from skmoe.distributions._diversity import integrated_variance
 from skmoe.distributions._family import Block
 from skmoe.distributions._general_searches import highest_points, quantiles
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._rows import map_rows, mixture_weights
+from skmoe.distributions._sums import log_weighted_sum
 
 
 class GeneralMixtureDistribution(RowMixtures):
@@ -115,11 +116,35 @@ class GeneralMixtureDistribution(RowMixtures):
     # --- probabilities ---
 
     def pmf(self, y: ArrayLike) -> Array:
-        """Probability of the value y itself: zero if only continuous components can take it."""
+        """Probability of the value y itself.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        probability : ndarray of the shape of y, with n_samples rows
+            Zero if only continuous components can take the value.
+        """
         return np.exp(self.logpmf(y))
 
     def logpmf(self, y: ArrayLike) -> Array:
-        """Log probability of the value y itself; see `logpdf` for the shape of y."""
+        """Log probability of the value y itself.
+
+        Parameters
+        ----------
+        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
+            One value for each row, or several along a second axis. A number, or a first axis of
+            length one such as that of `grid[None]`, serves all rows.
+
+        Returns
+        -------
+        log_probability : ndarray of the shape of y, with n_samples rows
+            Minus infinity if only continuous components can take the value.
+        """
         return self._at(y, lambda points: self._log_density(points, discrete=True))
 
     def _logpdf(self, points: Array) -> Array:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._base import log_weighted_sum, weighted_sum, weighted_sum_left
 from skmoe.distributions._family import Component
+from skmoe.distributions._sums import log_weighted_sum, weighted_sum, weighted_sum_left
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
 QUANTILE_TOL = 1e-12

@@ -18,9 +18,10 @@ from skmoe._numerics.normal_mixtures import (
 )
 from skmoe._numerics.probability import LOG_2PI, underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import RowMixtures, check_shapes, check_weights, flat_block
+from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
 from skmoe.distributions._family import Block, Family
 from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._sums import flat_block
 
 
 def _draw(rng: np.random.RandomState, means: Array, stds: Array) -> Array:

@@ -1,0 +1,56 @@
+"""Sums over components: term by term, so that no array holds all components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from skmoe._numerics.normal_mixtures import log_total
+from skmoe._numerics.typing import Array
+from skmoe.distributions._family import Block, Component, Family
+
+# A function of points and parameters, by the family that it belongs to.
+FamilyFunction = Callable[[Family], Callable[..., Array]]
+
+
+def weighted_sum(components: Iterable[Component], function: FamilyFunction, points: Array) -> Array:
+    """Sum of weighted probabilities."""
+    total = np.zeros(())
+    for family, weight, parameters in components:
+        total = total + weight * function(family)(points, *parameters)
+    return np.minimum(total, 1.0)
+
+
+def weighted_sum_left(
+    components: Iterable[Component], function: FamilyFunction, points: Array
+) -> Array:
+    """Sum of weighted probabilities, each in the limit from the left."""
+    total = np.zeros(())
+    for family, weight, parameters in components:
+        total = total + weight * function(family)(family.left(points), *parameters)
+    return np.minimum(total, 1.0)
+
+
+def log_weighted_sum(
+    components: Iterable[Component], function: FamilyFunction, points: Array
+) -> Array:
+    """Log of the weighted sum of exponentials."""
+    # Absent components have weight zero; what is not a number stays so.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_total(
+            np.log(weight) + function(family)(points, *parameters)
+            for family, weight, parameters in components
+        )
+
+
+def flat_block(weights: Array, block: Block) -> tuple[Array, ...]:
+    """Weights (n, K) and parameters with rows and outputs as one axis, each (K, n * m)."""
+    n_outputs = 1 if block.parameters[0].ndim == 2 else block.parameters[0].shape[2]
+    repeated = np.repeat(weights.T, n_outputs, axis=1)
+    shape = *weights.shape, n_outputs
+    parameters = (
+        np.moveaxis(values.reshape(shape), 1, 0).reshape(repeated.shape)
+        for values in block.parameters
+    )
+    return repeated, *parameters

@@ -401,8 +401,8 @@ EQUIVALENT = [
         "classes have no dispersion",
     ),
     (
-        "_estimators/problem.py",
-        "len(index) <= init_rows.MIN_INIT_ROWS",
+        "_estimators/merged_rows.py",
+        "n_rows <= init_rows.MIN_INIT_ROWS",
         ("<",),
         "all distinct rows are the distinct rows",
     ),
@@ -612,7 +612,7 @@ EQUIVALENT = [
     ),
     (
         "_numerics/dispersion_prior.py",
-        "precision = np.r_[LOG_STRENGTH_STD**-2, np.full(len(scales), LOG_SCALE_STD**-2)]",
+        "return np.r_[LOG_STRENGTH_STD**-2, np.full(n_scales, LOG_SCALE_STD**-2)]",
         ("**2", "** -1"),
         "both standard deviations are one",
     ),
@@ -1992,7 +1992,7 @@ EQUIVALENT = [
     ),
     (
         "inspection/_responsibilities.py",
-        "ylim=(0.0, 1.03)",
+        "ax.set_ylim(0.0, 1.03)",
         ("2.06",),
         "the end of an axis is a matter of looks",
     ),

@@ -38,8 +38,8 @@ CHANGES = [
     ),
     (
         "_estimators/n_experts_selection.py",
-        "data.X, data.y, data.weight, **data.offset",
-        "data.X, data.y, **data.offset",
+        'data.X, data.y, **data.of_methods | {"sample_weight": data.weight}',
+        "data.X, data.y, **data.of_methods",
         "criteria that choose a number of experts are weighted",
     ),
     (
@@ -50,8 +50,8 @@ CHANGES = [
     ),
     (
         "_estimators/problem.py",
-        "RowBlocks.from_arrays(X, y, sample_weight, offset=offset)",
-        "RowBlocks.from_arrays(X, y, offset=offset)",
+        "RowBlocks.from_arrays(X, y, weight, **by_row)",
+        "RowBlocks.from_arrays(X, y, **by_row)",
         "memory maps have weights",
     ),
     (
@@ -158,14 +158,14 @@ CHANGES = [
     ),
     (
         "_data/blocks.py",
-        "for paths in (sample_weight, offset)",
-        "for paths in (None, offset)",
+        "optional = sample_weight, offset, units",
+        "optional = None, offset, units",
         "npy files have weights",
     ),
     (
         "_data/blocks.py",
-        "arrays = [X, y, sample_weight, offset]",
-        "arrays = [X, y, None, offset]",
+        "arrays = [X, y, sample_weight, offset, units]",
+        "arrays = [X, y, None, offset, units]",
         "arrays in blocks have weights",
     ),
     (
@@ -226,8 +226,8 @@ CHANGES = [
     ),
     (
         "_estimators/n_experts_selection.py",
-        "np.average(row_scores[-1], weights=weight)",
-        "np.mean(row_scores[-1])",
+        "means.append(float(np.average(scores, weights=weight)))",
+        "means.append(float(np.mean(scores)))",
         "scores of rows held out are weighted",
     ),
     (
@@ -304,8 +304,8 @@ CHANGES = [
     ),
     (
         "_mixture/model.py",
-        "resp @ rows.weight)",
-        "resp.sum(axis=1))",
+        "return Usage(gate_prob, load, resp @ rows.unit_weight)",
+        "return Usage(gate_prob, load, resp.sum(axis=1))",
         "collapsed experts are counted by weight",
     ),
     (
@@ -334,8 +334,8 @@ CHANGES = [
     ),
     (
         "_data/first_pass.py",
-        "sample.weight * (features.weight / sample.weight.sum())",
-        "sample.weight",
+        "sample, factor = sample._replace(weight=factor * sample.weight), 1.0",
+        "factor = 1.0",
         "a sample of blocks weighs as much as all rows",
     ),
     (
@@ -352,7 +352,7 @@ CHANGES = [
     ),
     (
         "checkpoints.py",
-        "max_iter=min(every, max_iter - len(lower_bounds))",
+        "max_iter=min(every, max_iter - n_iter)",
         "max_iter=every",
         "fits in stretches end at max_iter",
     ),
@@ -437,8 +437,8 @@ CHANGES = [
     ),
     (
         "inspection/_mermaid.py",
-        "np.ptp(log_odds, axis=0) * column_stds(X)",
-        "np.ptp(log_odds, axis=0)",
+        'np.argsort(-effects, kind="stable")',
+        'np.argsort(effects, kind="stable")',
         "features are ranked by their effect",
     ),
 ]

@@ -10,6 +10,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
 from skmoe._data.units import make_units
 from skmoe._mixture import runs
+from skmoe._mixture.multistart import AVERAGE_RELAXATION
 from skmoe.blocks import RowBlocks
 
 SAMPLE = 150
@@ -74,6 +75,23 @@ def test_the_search_goes_on_where_that_of_the_sample_has_ended(small_samples, se
     assert continued.model is of_sample.model
     assert continued.params is of_sample.params
     assert not continued.lower_bounds
+
+
+def test_penalties_of_an_average_are_relaxed_on_all_rows_only(small_samples, searches):
+    X, y = table()
+    options = {"alpha": "auto", "gate_alpha": "auto", "n_init": 2, "random_state": 0}
+    averaged = MixtureOfExpertsRegressor(2, combine="average", **options).fit(X, y)
+    assert averaged.n_experts_ == 4
+    (*_, of_sample), (*_, relaxed) = searches[:2]
+    searches.clear()
+    MixtureOfExpertsRegressor(2, **options).fit(X, y)
+    (*_, best_of_sample), (*_, best) = searches
+    for found, expected, factor in (
+        (of_sample, best_of_sample, 1.0),
+        (relaxed, best, AVERAGE_RELAXATION),
+    ):
+        alphas = [[run.model.gate.alpha, run.model.experts.alpha] for run in (found, expected)]
+        assert_allclose(np.divide(*alphas), factor, rtol=0.3)
 
 
 def test_a_sample_of_many_of_the_rows_saves_nothing(small_samples, searches):

@@ -168,23 +168,20 @@ def run_with_evidence(
             return run
         update = updated_penalties(search, default, model, blocks, run.params)
         settled = _has_settled(search, stage, model, update)
+        best, last, n_done = stage.best, stage.last(n_in_stage), 0
         if stage.is_last or (stage.is_final and settled):
-            best = stage.best
             if best is None or not best.is_better_than(update):
                 return _without_best(run)
-            model, start = best.model, EMStart(best.params)
-            stage = stage.last(n_in_stage)
-        else:
-            best = stage.best
-            if search.drops_features(model):
-                best = _better(best, Best(model, run.params, update.log_evidence))
-            last, stage = stage.last(n_in_stage), stage.after(n_in_stage, settled, best)
-            model, start = update.model, EMStart(project(update.model, run.params))
-            if stage.is_final and search.relaxation != 1.0:
-                if best is not None and best.is_better_than(update):
-                    model, start = best.model, EMStart(best.params)
-                model, stage = _relaxed(search, model), last
-        n_done = 0
+            model, start, stage = best.model, EMStart(best.params), last
+            continue
+        if search.drops_features(model):
+            best = _better(best, Best(model, run.params, update.log_evidence))
+        stage = stage.after(n_in_stage, settled, best)
+        model, start = update.model, EMStart(project(update.model, run.params))
+        if stage.is_final and search.relaxation != 1.0:
+            if best is not None and best.is_better_than(update):
+                model, start = best.model, EMStart(best.params)
+            model, stage = _relaxed(search, model), last
 
 
 def _first_stage(start: EMStart) -> tuple[SearchStage, EMStart, int]:

@@ -96,11 +96,12 @@ def _search_penalties(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
     """
     is_continued = start.model is not None or len(start.lower_bounds) > 0
     if not is_continued and _has_small_sample(problem):
-        sample = _with_own_weight(problem.init_data.rows)
-        run = _search_on_rows(problem._replace(rows=sample), start, monitor.on_sample)
+        search = problem.search._replace(relaxation=1.0)
+        of_sample = problem._replace(rows=_with_own_weight(problem.init_data.rows), search=search)
+        run = _search_on_rows(of_sample, start, monitor.on_sample)
         if run.stopped:
-            of_sample = problem._replace(model=run.model or problem.model)
-            return _without_iterations(of_sample, run.params)._replace(stopped=True)
+            found = problem._replace(model=run.model or problem.model)
+            return _without_iterations(found, run.params)._replace(stopped=True)
         start = EMStart(run.params, model=run.model)
     return _search_on_rows(problem, start, monitor)
 

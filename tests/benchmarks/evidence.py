@@ -22,6 +22,7 @@ from sklearn.model_selection import ParameterGrid
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._mixture import multistart
 
 ESTIMATORS = {
     "regression": MixtureOfExpertsRegressor,
@@ -73,7 +74,8 @@ def compare(task, tables, settings, arguments, **common):
         for setting in settings.values()
         for seed in range(arguments.seeds)
     ]
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    relaxation = (arguments.relaxation,)
+    with ProcessPoolExecutor(arguments.jobs, initializer=relax, initargs=relaxation) as pool:
         results = np.array(list(pool.map(score, jobs)))
     results = results.reshape(len(tables), len(settings), arguments.seeds, 3).mean(axis=2)
     n_named = len(settings) - arguments.oracle * len(ParameterGrid(GRID[task]))
@@ -98,6 +100,11 @@ def compare(task, tables, settings, arguments, **common):
         ("median time ratio", np.median(results[:, :, 1] / results[:, :1, 1], axis=0)),
     ):
         print(f"{name:<29}" + "".join(f"{value:>9.3f}" for value in values), flush=True)
+
+
+def relax(factor):
+    """Set the factor of the penalties that starts of an average find."""
+    multistart.AVERAGE_RELAXATION = factor
 
 
 def selects(seed):
@@ -135,6 +142,12 @@ def main():
     parser.add_argument("--selection", type=int, metavar="N", help="simulate N tables instead")
     parser.add_argument("--oracle", action="store_true", help="also the best of a grid")
     parser.add_argument("--combine", default="best", choices=["best", "average"])
+    parser.add_argument(
+        "--relaxation",
+        type=float,
+        default=multistart.AVERAGE_RELAXATION,
+        help="factor of the penalties that starts of an average find",
+    )
     arguments = parser.parse_args()
     if arguments.selection:
         selection(arguments.selection, arguments.jobs)

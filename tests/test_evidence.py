@@ -368,7 +368,7 @@ def searched(
     """Runs of a search whose penalty changes by given factors in turn, and its result.
 
     The gains of log evidence are large, or those given; the tolerance is 0.1. With levels of the
-    log evidence there is a penalty for each feature.
+    log evidence there is a penalty for each feature, and a level of 0.5 more is clearly higher.
     """
     left, runs_of_em = iter(factors), []
     gains_left, levels_left = iter(gains or [1.0] * len(factors)), iter(levels or [])
@@ -377,7 +377,8 @@ def searched(
     def updated(chosen, default, model, blocks, params):
         alpha = float(np.ravel(model.experts.alpha)[0]) * next(left)
         other = two_experts((alpha,) if levels else alpha)
-        return search.Update(other, next(gains_left), next(levels_left, 0.0), 0.5)
+        level = next(levels_left, 0.0) * search.MIN_LOSS / 0.5
+        return search.Update(other, next(gains_left), level)
 
     def run_em(model, start, n_iter, stage):
         runs_of_em.append((n_iter, stage, model.experts.alpha))
@@ -457,10 +458,11 @@ def test_a_search_that_drops_features_ends_at_the_highest_evidence(
     # All runs count, and the best is kept for fits that are resumed.
     before = [run[0] if not run[1].is_final else 20 for run in done[:-1]]
     assert found.n_earlier_iter == 15 + sum(before)
-    kept = [None if run[1].best is None else run[1].best.log_evidence for run in done]
+    unit = search.MIN_LOSS / 0.5
+    kept = [None if run[1].best is None else run[1].best.log_evidence / unit for run in done]
     known = levels[1 : len(done) - 1]
     expected = [None, None, *np.maximum.accumulate(known)][: len(done)]
-    assert kept[: len(expected) - 1] == expected[:-1]
+    assert kept[: len(expected) - 1] == pytest.approx(expected[:-1])
 
 
 @pytest.mark.parametrize(

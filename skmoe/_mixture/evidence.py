@@ -58,8 +58,9 @@ FINAL_FACTOR = 1.3
 # Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
 MIN_FREEDOM = 0.1
 
-# Log evidence, in nats, by which other penalties must be better for a return to them.
-MIN_LOSS = 1.0
+# Log evidence per row by which other penalties must be better for a return to them. Smaller
+# differences are within the errors of Laplace's approximation where experts have few rows.
+MIN_LOSS = 0.1
 
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
@@ -94,8 +95,8 @@ class Best(NamedTuple):
     log_evidence: float  # per row
 
     def is_better_than(self, update: Update) -> bool:
-        """Whether the evidence is higher than that of the penalties before an update."""
-        return self.log_evidence >= update.log_evidence + update.min_loss
+        """Whether the evidence is clearly higher than that of the penalties before an update."""
+        return self.log_evidence >= update.log_evidence + MIN_LOSS
 
 
 class SearchStage(NamedTuple):
@@ -147,8 +148,8 @@ def run_with_evidence(
     `model` has the default penalties. The search begins at those of the model of the start, if it
     has one; if it also has a resume state of a search, that search goes on. All runs together, with
     the iterations of the start, make at most `max_iter` iterations. It ends early if a run is
-    stopped. A search that can drop features ends at the penalties with the highest evidence. With
-    a relaxation there is one run to convergence.
+    stopped. A search that can drop features ends at penalties that it has left if their evidence
+    was clearly higher. With a relaxation there is one run to convergence.
     """
     default, model = model, start.model or model
     stage, start, n_done = _first_stage(start)
@@ -238,7 +239,6 @@ class Update(NamedTuple):
     model: MixtureModel
     gain: float  # of log evidence by the new penalties, per row
     log_evidence: float  # of the former penalties, per row and up to a constant
-    min_loss: float  # log evidence per row by which other penalties must be better
 
 
 def updated_penalties(
@@ -260,9 +260,7 @@ def updated_penalties(
             at = PartStatistics(params[i], total.statistics[i], total.hessians[i])
             parts[name], of_found, volume = _with_found(part, getattr(default, name), of_part, at)
             gain, log_evidence = gain + of_found, log_evidence + volume
-    per_row = 1.0 / total.weight
-    min_loss = max(MIN_LOSS * per_row, search.tol)
-    return Update(model._replace(**parts), gain * per_row, log_evidence * per_row, min_loss)
+    return Update(model._replace(**parts), gain / total.weight, log_evidence / total.weight)
 
 
 class PartStatistics(NamedTuple):

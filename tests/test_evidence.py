@@ -378,7 +378,10 @@ def searched(
         alpha = float(np.ravel(model.experts.alpha)[0]) * next(left)
         other = two_experts((alpha,) if levels else alpha)
         level = next(levels_left, 0.0) * search.MIN_LOSS / 0.5
-        return search.Update(other, next(gains_left), level)
+        before = two_experts(
+            model.experts.alpha if not levels else tuple(np.ravel(model.experts.alpha))
+        )
+        return search.Update(other, before, next(gains_left), level)
 
     def run_em(model, start, n_iter, stage):
         runs_of_em.append((n_iter, stage, model.experts.alpha))

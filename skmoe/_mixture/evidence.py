@@ -77,14 +77,10 @@ class EvidenceSearch(NamedTuple):
     def __bool__(self) -> bool:
         return bool(self.gate) or bool(self.experts)
 
-    def drops_features(self, model: MixtureModel) -> bool:
-        """Whether a model has penalties of a search that can drop features.
-
-        A search begins with the same penalty for all features.
-        """
-        parts = [(self.gate, model.gate), (self.experts, model.experts)]
-        found = [part.alpha for of_part, part in parts if of_part.slopes == "ard"]
-        return bool(found) and all(isinstance(alpha, tuple) for alpha in found)
+    @property
+    def drops_features(self) -> bool:
+        """Whether features can be dropped; the evidence can fall if needed ones are."""
+        return "ard" in (self.gate.slopes, self.experts.slopes)
 
 
 class Best(NamedTuple):
@@ -175,8 +171,8 @@ def run_with_evidence(
                 return _without_best(run)
             model, start, stage = best.model, EMStart(best.params), last
             continue
-        if search.drops_features(model):
-            best = _better(best, Best(model, run.params, update.log_evidence))
+        if search.drops_features:
+            best = _better(best, Best(update.before, run.params, update.log_evidence))
         stage = stage.after(n_in_stage, settled, best)
         model, start = update.model, EMStart(project(update.model, run.params))
         if stage.is_final and search.relaxation != 1.0:
@@ -237,6 +233,7 @@ class Update(NamedTuple):
     """The model with penalties that fit the parameters better."""
 
     model: MixtureModel
+    before: MixtureModel  # with the former penalties, for each feature if those found are
     gain: float  # of log evidence by the new penalties, per row
     log_evidence: float  # of the former penalties, per row and up to a constant
 
@@ -251,16 +248,17 @@ def updated_penalties(
     """New penalties from the Hessians at the parameters, and the evidence of those before."""
     map_blocks = getattr(blocks, "map_blocks", map)
     total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
-    parts, gain = {}, 0.0
+    before, parts, gain = {}, {}, 0.0
     log_evidence = total.log_likelihood - penalty(model, params)
     for i, name in enumerate(("gate", "experts")):
         of_part: PenaltySearch = getattr(search, name)
         if of_part:
-            part = getattr(model, name)
             at = PartStatistics(params[i], total.statistics[i], total.hessians[i])
-            parts[name], of_found, volume = _with_found(part, getattr(default, name), of_part, at)
-            gain, log_evidence = gain + of_found, log_evidence + volume
-    return Update(model._replace(**parts), gain / total.weight, log_evidence / total.weight)
+            found = _with_found(getattr(model, name), getattr(default, name), of_part, at)
+            before[name], parts[name] = found.before, found.part
+            gain, log_evidence = gain + found.gain, log_evidence + found.volume
+    gain, log_evidence = gain / total.weight, log_evidence / total.weight
+    return Update(model._replace(**parts), model._replace(**before), gain, log_evidence)
 
 
 class PartStatistics(NamedTuple):
@@ -271,14 +269,20 @@ class PartStatistics(NamedTuple):
     hessian: Any
 
 
-def _with_found(
-    part: Any, default: Any, search: PenaltySearch, at: PartStatistics
-) -> tuple[Any, float, float]:
-    """The part with new penalties, their gain of log evidence, and the volume of the posterior.
+class FoundPart(NamedTuple):
+    """A part with new penalties."""
 
-    The penalties of `default` count as a few coefficients of the data.
-    """
+    part: Any
+    before: Any  # with the former penalties, for each feature if those found are
+    gain: float  # of log evidence
+    volume: float  # of the posterior at the former penalties, in logs
+
+
+def _with_found(part: Any, default: Any, search: PenaltySearch, at: PartStatistics) -> FoundPart:
+    """The part with new penalties; those of `default` count as a few coefficients of the data."""
     slopes, found, gain, volume = part.penalised_slopes(*at), {}, 0.0, 0.0
+    if search.slopes == "ard" and not isinstance(part.alpha, tuple):
+        part = replace(part, alpha=(float(part.alpha),) * slopes.values.shape[-1])
     if search.slopes:
         found["alpha"] = found_penalty(search.slopes, part.alpha, slopes, default.alpha)
         gain += evidence_gain(part.alpha, found["alpha"], slopes)
@@ -290,7 +294,7 @@ def _with_found(
         if part.shared_dispersion:
             rows = rows.sum(axis=0, keepdims=True)
         volume += dispersion_volume(_prior(part), rows, _prior(default))
-    return replace(part, **found), gain, volume
+    return FoundPart(replace(part, **found), part, gain, volume)
 
 
 def _found_prior(

@@ -18,6 +18,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, checkpoints
+from skmoe._data.rows import UserRows, split_into_blocks
 from skmoe._estimators.monitor import FitMonitor
 from skmoe._mixture import evidence as search
 from skmoe._mixture import runs
@@ -35,6 +36,7 @@ from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 from skmoe.inspection import export_text
 
+ALPHAS = {"gate": (2.0,) * 3, "experts": (0.5,) * 3}
 AUTO = {"alpha": "auto", "gate_alpha": "auto", "random_state": 0}
 ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
 
@@ -441,10 +443,11 @@ def test_penalties_have_settled_where_they_gain_less_than_the_tolerance(monkeypa
 @pytest.mark.parametrize(
     ("factors", "levels", "alphas"),
     [
-        # The second penalty has the highest evidence; the first is not one of each feature.
-        ([2.0, 2.0, 2.0, 1.0, 1.0], [9.0, -1.0, -2.0, -3.0, -4.0], [1, 2, 4, 8, 8, 2]),
-        # The evidence of the last is less by the tolerance only.
-        ([2.0, 2.0, 2.0, 1.0, 1.0], [9.0, -1.0, -2.0, -3.0, -1.4], [1, 2, 4, 8, 8]),
+        # The second penalty has the highest evidence, or the first, which all features have.
+        ([2.0, 2.0, 2.0, 1.0, 1.0], [-9.0, -1.0, -2.0, -3.0, -4.0], [1, 2, 4, 8, 8, 2]),
+        ([2.0, 2.0, 2.0, 1.0, 1.0], [9.0, -1.0, -2.0, -3.0, -4.0], [1, 2, 4, 8, 8, 1]),
+        # The evidence of the last is not clearly less.
+        ([2.0, 2.0, 2.0, 1.0, 1.0], [-9.0, -1.0, -2.0, -3.0, -1.4], [1, 2, 4, 8, 8]),
         # The last has the highest evidence.
         ([2.0, 2.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [1, 2, 4, 4]),
         # A search that does not settle ends at the best, too.
@@ -463,8 +466,8 @@ def test_a_search_that_drops_features_ends_at_the_highest_evidence(
     assert found.n_earlier_iter == 15 + sum(before)
     unit = search.MIN_LOSS / 0.5
     kept = [None if run[1].best is None else run[1].best.log_evidence / unit for run in done]
-    known = levels[1 : len(done) - 1]
-    expected = [None, None, *np.maximum.accumulate(known)][: len(done)]
+    known = levels[: len(done) - 1]
+    expected = [None, *np.maximum.accumulate(known)][: len(done)]
     assert kept[: len(expected) - 1] == pytest.approx(expected[:-1])
 
 
@@ -473,8 +476,8 @@ def test_a_search_that_drops_features_ends_at_the_highest_evidence(
     [
         (None, [1.0, 2.0, 4.0, 8.0 * 0.5]),
         # The penalties of the last run are those with the highest evidence, relaxed.
-        ([9.0, -1.0, -2.0], [1.0, 2.0, 4.0, 2.0 * 0.5]),
-        ([9.0, -1.0, 2.0], [1.0, 2.0, 4.0, 8.0 * 0.5]),
+        ([-9.0, -1.0, -2.0], [1.0, 2.0, 4.0, 2.0 * 0.5]),
+        ([-9.0, -1.0, 2.0], [1.0, 2.0, 4.0, 8.0 * 0.5]),
     ],
 )
 def test_a_relaxed_search_has_one_run_to_convergence(levels, expected, monkeypatch):
@@ -500,6 +503,23 @@ def test_penalties_of_an_average_are_relaxed():
     relaxed, same = (distance(factor * alone.alpha_).max() for factor in (AVERAGE_RELAXATION, 1.0))
     assert relaxed < 0.2 * same
     assert evidence.scaled_penalty((1.0, evidence.DROPPED), 0.5) == (0.5, evidence.DROPPED)
+
+
+@pytest.mark.parametrize("name", ["gate", "experts"])
+def test_the_penalties_of_a_beginning_are_those_of_each_feature(name):
+    """A model with them is the same, and the prior of keeping features is counted."""
+    X, y = two_regimes(100)
+    fitted = MixtureOfExpertsRegressor(2, alpha=0.5, gate_alpha=2.0, random_state=0).fit(X, y)
+    model, params, preprocessor = fitted._fitted
+    rows = UserRows(X, y[None], np.ones(100), None, None)
+    blocks = split_into_blocks(preprocessor.transform_units(rows))
+    chosen = search.EvidenceSearch(**{name: search.PenaltySearch("ard")})
+    same = model._replace(**{name: replace(getattr(model, name), alpha=ALPHAS[name])})
+    found = [
+        search.updated_penalties(chosen, model, other, blocks, params) for other in (model, same)
+    ]
+    assert getattr(found[0].before, name).alpha == ALPHAS[name]
+    assert found[0] == found[1]
 
 
 def test_a_search_has_no_more_iterations_than_are_allowed_and_can_be_stopped(monkeypatch):
@@ -533,7 +553,8 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     default = replace(experts, dispersion_prior=9.0, noise_variance=(0.1, 0.2))
     only_dispersions = search.PenaltySearch("", True)
     priors = (4.0, np.array([0.8, 1.3])), (5.0, np.array([0.7, 0.9]))
-    found, gain, volume = search._with_found(experts, default, only_dispersions, at)
+    found, before, gain, volume = search._with_found(experts, default, only_dispersions, at)
+    assert before is experts
     rows = np.repeat(resp.sum(axis=1)[:, None], 2, axis=1)
     rows = rows.sum(axis=0, keepdims=True) if shared else rows
     defaults = 9.0, np.array([0.1, 0.2])

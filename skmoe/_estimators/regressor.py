@@ -118,11 +118,10 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
         estimate, is below `tol`. Try 1e-3 for speed, 1e-6 for accurate coefficients.
     warm_start : bool, default=False
-        Whether a fit continues the previous one, for at most `max_iter` more iterations. On the
-        same rows it does so bit for bit, unless experts had collapsed or `max_iter` ended the
-        comparison of starts (15 iterations for two, 45 for four). Estimators continue if they, data
-        and folds are the same; otherwise they are fitted to the previous responsibilities. The
-        penalties of a fit that has converged are kept; otherwise their search goes on.
+        Whether a fit continues the previous one, and its search of penalties if it has not
+        converged, for at most `max_iter` iterations. On the same rows it does so bit for bit,
+        unless experts had collapsed or `max_iter` ended the comparison of starts. Estimators
+        continue if they, data and folds are the same, or else from the responsibilities.
     half_life : float, default=None
         For `partial_fit` only: rows, or total weight, after which the weight of old rows is halved,
         such as 1000 for a stream that changes. None weighs all rows equally; `fit` ignores it.

@@ -95,7 +95,8 @@ PUBLIC = {
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 
-ROOT = Path(skmoe.__file__).parents[1]
+PROJECT = Path(__file__).parents[1]
+INSTALLED = Path(skmoe.__file__).parents[1]
 
 LAZY = """
 import sys
@@ -182,7 +183,7 @@ def test_the_package_lists_public_names_only():
 
 def excluded_docstrings():
     """Patterns of what the site excludes from its checks of docstrings."""
-    for node in ast.parse((ROOT / "docs" / "conf.py").read_text("utf-8")).body:
+    for node in ast.parse((PROJECT / "docs" / "conf.py").read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "numpydoc_validation_exclude":
             return ast.literal_eval(node.value)
 
@@ -206,18 +207,18 @@ def test_methods_of_distributions_document_what_they_take_and_return(name):
 
 def test_modules_are_imported_on_first_use():
     command = [sys.executable, "-W", "error", "-c", LAZY]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    found = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
 
 
 def test_scripts_of_users_pass_strict_type_checks(tmp_path):
     """As for an installed package, only the script is reported."""
     pytest.importorskip("mypy")
-    assert (ROOT / "skmoe" / "py.typed").exists()
+    assert (INSTALLED / "skmoe" / "py.typed").exists()
     (tmp_path / "script.py").write_text(USER_SCRIPT)
     environment = dict(os.environ)
-    if "site-packages" not in ROOT.parts:
-        environment["MYPYPATH"] = str(ROOT)
+    if "site-packages" not in INSTALLED.parts:
+        environment["MYPYPATH"] = str(INSTALLED)
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "script.py"]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr

@@ -120,8 +120,9 @@ def n_experts_test(
     The likelihoods have no penalties, and are those at the penalised estimates (`alpha`,
     `gate_alpha`, `balance`, `dispersion_prior`), also in the bootstrap. Strong penalties make the
     test conservative: they keep a further expert close to the others. All fits have the same
-    penalties: by default `alpha=0.1` (1 for a classifier) and `gate_alpha=1`. Statistics below the
-    tolerance of EM, 0.04 or less, count as 0.
+    penalties. Where `fit` finds them, also with "auto" and "ard", they are those from which its
+    search starts: `alpha=0.1` (1 for a classifier), `gate_alpha=1` and `dispersion_prior=10`.
+    Statistics below the tolerance of EM, 0.04 or less, count as 0.
 
     Each fit of K + 1 experts has `n_init` starts: the fit of K experts with one expert split in
     two, and `n_init - 1` named ones. The one with the largest likelihood counts. If all are smaller

@@ -163,7 +163,8 @@ def test_scales_are_relative_to_the_target_and_have_the_rows_of_their_expert():
     statistics = GeneralizedLinearStatistics(weight, *[np.zeros(0)] * 4)
     scales, rows = experts.scales(params, statistics)
     assert_allclose(scales[0], np.exp(params.log_dispersion[0, :, 0]) / 3.0)
-    assert_array_equal(rows, [[6.0], [0.0]])
+    assert np.isnan(scales[1]).all()
+    assert_array_equal(rows, [[6.0], [9.0]])
 
 
 # --- graphs ---------------------------------------------------------------------------------------

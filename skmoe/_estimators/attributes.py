@@ -76,7 +76,9 @@ def attributes_of_run(
         problem.attributes
         | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
         | {
-            "_training_state": TrainingState(resume_state=run.resume_state),
+            "_training_state": TrainingState(
+                resume_state=run.resume_state, penalty_searches=problem.penalty_searches
+            ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,
             "n_iter_": run.n_earlier_iter + len(lower_bounds),

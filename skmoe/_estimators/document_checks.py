@@ -21,6 +21,7 @@ from skmoe._data.scaling import Standardization
 from skmoe._data.units import GATE_AGGREGATES
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.expert_names import check_expert_names
+from skmoe._estimators.penalty_parameters import SEARCHES
 from skmoe._estimators.plain_values import field_names
 from skmoe._estimators.warm_start import OPTIONAL_ATTRIBUTES, PRIVATE_ATTRIBUTES, TrainingState
 from skmoe._mixture.em import ResumeState
@@ -221,8 +222,9 @@ def _check_predictions(fitted: FittedMixture) -> None:
 def check_training_state(state: TrainingState, fitted: FittedMixture) -> None:
     """A state of EM from which the mixture of the document can be fitted further."""
     resume_state, numbering = state.resume_state, state.numbering
-    plain = TrainingState(resume_state=resume_state, numbering=numbering)
-    _require(state == plain, "the training state has rows")
+    rows = state.cross_fit_cache, state.online_state, state.row_buffer
+    _require(rows == (None, None, None), "the training state has rows")
+    _require({*state.penalty_searches} <= {"", *SEARCHES}, "a kind of search is unknown")
     if numbering is not None:
         is_permutation = sorted(numbering) == list(range(fitted.model.n_experts))
         _require(is_permutation, "the numbers of the experts are no permutation")

@@ -227,7 +227,9 @@ class IncrementalFitter:
 
     @property
     def noise_variance(self) -> Array | None:
-        """Noise variance of the standardised outputs, estimated by the last fit, if it has one."""
+        """Noise variance of the standardised outputs that the last fit has estimated, and kept."""
+        if getattr(self.estimator, "dispersion_prior", None) == "auto":
+            return None
         estimate = self.fitted._fitted.model.experts.estimates.get("noise_variance")
         return None if estimate is None else np.array(estimate)
 

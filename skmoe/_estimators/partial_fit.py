@@ -30,9 +30,9 @@ from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.row_buffer import RowBuffer
 from skmoe._estimators.training_data import GivenRows, check_support, validate_offset
 from skmoe._estimators.unit_checks import validate_units
-from skmoe._estimators.warm_start import TrainingState, previous_fit
+from skmoe._estimators.warm_start import PreviousFit, TrainingState, previous_fit
 from skmoe._mixture import online
-from skmoe._mixture.em import EMStart
+from skmoe._mixture.em import EMResult, EMStart
 from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
@@ -102,6 +102,7 @@ class StreamingMixin:
         if training_state.online_state is None:
             data = GivenRows(X, y, sample_weight, offset=offset, units=units)
             result, row_buffer = _first_batch(self, params, data, classes)
+            training_state = TrainingState(penalty_searches=params.search.kinds)
         else:
             check_same_n_experts(self.n_experts, self.n_experts_)
             data = GivenRows(X, y, sample_weight, offset=offset, units=units)
@@ -113,11 +114,12 @@ class StreamingMixin:
                 result, row_buffer = _reinitialize(self, params, result, row_buffer, batch)
         if row_buffer is not None and row_buffer.is_full(half_life):
             row_buffer = None
-        self._set_fitted_attributes(_attributes(result, row_buffer))
+        training_state = training_state._replace(online_state=result.state, row_buffer=row_buffer)
+        self._set_fitted_attributes(_attributes(result, training_state))
         return self
 
 
-def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, Any]:
+def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, Any]:
     """Fitted attributes after a batch."""
     state = result.state
     usage = expert_usage(state.model, state.averaged_params, split_into_blocks(result.rows))
@@ -126,7 +128,7 @@ def _attributes(result: StreamFit, row_buffer: RowBuffer | None) -> dict[str, An
         result.attributes
         | attributes_of_mixture(result.fitted)
         | {
-            "_training_state": TrainingState(online_state=state, row_buffer=row_buffer),
+            "_training_state": training_state,
             "weights_": usage.mean_gate_prob,
             "load_": usage.load,
             "lower_bound_": lower_bound,
@@ -261,6 +263,9 @@ def _initialize(
     start_params = em_problem.init
     if not isinstance(start_params, Params):
         start_params, model = _fit_first_batch(validation_copy, problem)
+    elif _finds_other_penalties(problem, options.previous):
+        run = _search_penalties(validation_copy, problem, start_params)
+        model = run.model or model
     fitted = problem.make_fitted(start_params, model)
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
@@ -288,20 +293,33 @@ def _initialize(
 
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
     """Parameters, and the model with its penalties, from a short fit of the first batch."""
-    em_problem = problem.em_problem
-    task = FitTask(estimator, NullCallbackContext(), {})
-    monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
+    em_problem, monitor = problem.em_problem, _silent_monitor(estimator, problem)
     monitors = [monitor] * len(em_problem.seeds)
-    init_max_iter, search_max_iter = (
-        min(em_problem.max_iter, limit) for limit in (INIT_MAX_ITER, SEARCH_MAX_ITER)
-    )
-    starts = em_problem._replace(max_iter=init_max_iter, search=EvidenceSearch())
+    max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
+    starts = em_problem._replace(max_iter=max_iter, search=EvidenceSearch())
     run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
     if em_problem.search:
-        # The starts leave no iterations for a search, which therefore has its own.
-        search = em_problem._replace(max_iter=search_max_iter)
-        run = run_to_convergence(search, EMStart(run.params), monitor)
+        run = _search_penalties(estimator, problem, run.params)
     return run.params, run.model or em_problem.model
+
+
+def _search_penalties(estimator: Any, problem: FitProblem, params: Params) -> EMResult:
+    """A search of penalties on the first batch; it has iterations of its own."""
+    max_iter = min(problem.em_problem.max_iter, SEARCH_MAX_ITER)
+    search = problem.em_problem._replace(max_iter=max_iter)
+    return run_to_convergence(search, EMStart(params), _silent_monitor(estimator, problem))
+
+
+def _finds_other_penalties(problem: FitProblem, previous: PreviousFit | None) -> bool:
+    """Whether penalties are to be found that a previous fit has not found."""
+    if previous is None or not problem.em_problem.search:
+        return False
+    return previous.training_state.penalty_searches != problem.penalty_searches
+
+
+def _silent_monitor(estimator: Any, problem: FitProblem) -> FitMonitor:
+    task = FitTask(estimator, NullCallbackContext(), {})
+    return FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
 
 
 def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:

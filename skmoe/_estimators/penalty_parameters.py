@@ -52,10 +52,10 @@ class PenaltyOptions(NamedTuple):
     gate_alpha: PenaltyOption
     dispersion_prior: PenaltyOption
 
-    def open_options(self) -> dict[str, float]:
-        """Numbers for the options that were left at their defaults, by name."""
+    def initial_values(self) -> dict[str, float]:
+        """Numbers for the options that can be found, by name: those from which a search starts."""
         options = self._asdict()
-        return {name: option.value for name, option in options.items() if option.is_default}
+        return {name: option.value for name, option in options.items() if option.search}
 
     def search(self, estimator: Any, family: Experts | None) -> EvidenceSearch:
         """The searches for the parts of an estimator; ValueError if a part has no penalty.

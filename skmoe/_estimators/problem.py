@@ -72,6 +72,7 @@ class FitProblem(NamedTuple):
     cache_key: str | None  # of the out-of-fold predictions; None without warm start
     # Experts and their parameters, where those of the EM problem are given densities.
     whole_models: tuple[Experts, Any] | None = None
+    penalty_searches: tuple[str, str, str] = ("", "", "")  # as in `EvidenceSearch.kinds`
 
     @property
     def log_jacobian(self) -> float:
@@ -273,7 +274,9 @@ def _assemble(
     em_problem = em_problem._replace(search=params.search)
     if data.previous is not None:
         em_problem = _warm_start(em_problem, data.previous, cache, options.counts_previous)
-    return FitProblem(em_problem, preprocessor, data.attributes | target.attributes, key)
+    attributes = data.attributes | target.attributes
+    kinds = params.search.kinds
+    return FitProblem(em_problem, preprocessor, attributes, key, penalty_searches=kinds)
 
 
 def _warm_start(
@@ -282,8 +285,13 @@ def _warm_start(
     """EM problem with the initial values of a previous fit."""
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
-    model = with_penalties_of(problem.model, fitted.model, problem.search)
-    if previous.converged and not counts_previous:
+    kinds = previous.training_state.penalty_searches
+    known = problem.search.in_common_with(kinds)
+    model = with_penalties_of(problem.model, fitted.model, known)
+    if kinds != problem.search.kinds:  # other penalties are found, from the beginning
+        problem = problem._replace(previous_model=model)
+        state = None if state is None else state._replace(search_round=None, best=None)
+    elif previous.converged and not counts_previous:
         problem = problem._replace(model=model, search=EvidenceSearch())
     else:  # the search of penalties goes on, from those that were found
         problem = problem._replace(previous_model=model)

@@ -156,7 +156,7 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
 def _notes(
     mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels, findings: Findings
 ) -> list[str]:
-    notes = ["Penalised estimates, in the units of the data.", *_start_notes(attributes)]
+    notes = ["Penalised estimates, in the units of the data.", *_start_notes(mixture, attributes)]
     notes += [findings.other_rows] if findings.other_rows else []
     notes += _expert_notes(mixture, attributes, labels)
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
@@ -205,11 +205,16 @@ def _equations_of_families(
     return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
 
 
-def _start_notes(attributes: Mapping[str, Any]) -> list[str]:
-    """How much the lower bounds of the starts differ that can be compared."""
+def _start_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list[str]:
+    """How much the lower bounds of the starts differ that can be compared.
+
+    Those of averaged starts cannot be, if each has found penalties of its own.
+    """
     lower_bounds = attributes["start_lower_bounds_"]
     finished = lower_bounds[attributes["start_converged_"]]
-    if len(lower_bounds) < 2 or len(finished) < 2:
+    found_penalties = any(attributes["_training_state"].penalty_searches)
+    own_penalties = found_penalties and _n_averaged_starts(mixture) > 1
+    if len(lower_bounds) < 2 or len(finished) < 2 or own_penalties:
         return []
     spread = np.ptp(finished)
     described = "less than 1e-6" if spread < 1e-6 else f"at most {spread:.1g}"

@@ -78,6 +78,17 @@ class EvidenceSearch(NamedTuple):
         return bool(self.gate) or bool(self.experts)
 
     @property
+    def kinds(self) -> tuple[str, str, str]:
+        """Kinds of search for `gate_alpha`, `alpha` and `dispersion_prior`; "" without one."""
+        return self.gate.slopes, self.experts.slopes, "auto" if self.experts.dispersions else ""
+
+    def in_common_with(self, kinds: tuple[str, str, str]) -> EvidenceSearch:
+        """The searches that are of the same kinds."""
+        same = (own if own == kind else "" for own, kind in zip(self.kinds, kinds, strict=True))
+        gate, alpha, prior = same
+        return self._replace(gate=PenaltySearch(gate), experts=PenaltySearch(alpha, bool(prior)))
+
+    @property
     def drops_features(self) -> bool:
         """Whether features can be dropped; the evidence can fall if needed ones are."""
         return "ard" in (self.gate.slopes, self.experts.slopes)
@@ -288,28 +299,39 @@ def _with_found(part: Any, default: Any, search: PenaltySearch, at: PartStatisti
         gain += evidence_gain(part.alpha, found["alpha"], slopes)
         volume = posterior_volume(part.alpha, slopes)
     if search.dispersions:
-        scale, rows = part.scales(at.params, at.statistics)
-        prior, of_prior = _found_prior(part, default, slopes, scale, rows)
+        scales = _scales(part, slopes, at)
+        prior, of_prior = _found_prior(part, default, scales)
         found, gain = found | prior, gain + of_prior
-        if part.shared_dispersion:
-            rows = rows.sum(axis=0, keepdims=True)
-        volume += dispersion_volume(_prior(part), rows, _prior(default))
+        volume += dispersion_volume(_prior(part), scales.rows, _prior(default))
     return FoundPart(replace(part, **found), part, gain, volume)
 
 
-def _found_prior(
-    experts: Any, default: Any, slopes: Slopes, scale: Array, rows: Array
-) -> tuple[dict[str, Any], float]:
-    """Strength and scale of the prior of dispersions, and their gain of log evidence.
+class ScaleStatistics(NamedTuple):
+    """Scales of the experts that have one, or the one that they share, each (K, m)."""
 
-    They come from the scales of the experts and their rows, (K, m).
-    """
+    scale: Array
+    rows: Array
+    determined: Array  # number of slopes that the data determine
+
+
+def _scales(experts: Any, slopes: Slopes, at: PartStatistics) -> ScaleStatistics:
+    scale, rows = experts.scales(at.params, at.statistics)
+    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
+    has_scale = ~np.isnan(scale).any(axis=1)
+    scale, rows, determined = scale[has_scale], rows[has_scale], determined[has_scale]
+    if experts.shared_dispersion:
+        scale = scale[:1]
+        rows, determined = (values.sum(axis=0, keepdims=True) for values in (rows, determined))
+    return ScaleStatistics(scale, rows, determined)
+
+
+def _found_prior(
+    experts: Any, default: Any, scales: ScaleStatistics
+) -> tuple[dict[str, Any], float]:
+    """Strength and scale of the prior of dispersions, and their gain of log evidence."""
+    scale, rows, determined = scales
     if not rows.any():
         return {}, 0.0
-    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
-    if experts.shared_dispersion:
-        scale, rows = scale[:1], rows.sum(axis=0, keepdims=True)
-        determined = determined.sum(axis=0, keepdims=True)
     # A scale is the mode (squares + strength * center) / (rows + strength).
     strength, center = _prior(experts)
     squares = np.maximum((rows + strength) * scale - strength * center, 0.0)

@@ -97,8 +97,11 @@ def fit_starts(
     jobs = _start_jobs(own, problem.init, start_monitors)
     starts = _workers(own, n_jobs)(delayed(_full_run)(own, *job) for job in jobs)
     best = _best_result(starts)
-    run = monitored_run(problem, EMStart(best.params), monitor) if search else best
-    return run, starts
+    if search:
+        if not _has_iterations_left(problem, best):
+            return best._replace(converged=False), starts
+        best = monitored_run(problem, best.continuation, monitor)
+    return best, starts
 
 
 def _best_result(runs: Sequence[EMResult]) -> EMResult:

@@ -76,6 +76,11 @@ class Slopes(NamedTuple):
     gradient: Array  # of the log-likelihood without the penalty, (S, p)
     weight: Array | float = 1.0  # part of the penalty that each system has, (S, p)
 
+    @property
+    def n_varying(self) -> int:
+        """Number of features that are not constant: those of others have no gradient."""
+        return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
+
 
 def found_penalty(kind: str, alpha: Any, slopes: Slopes, default: float) -> Penalty:
     """The penalty of a kind of search, from the slopes at the current penalty `alpha`."""
@@ -205,7 +210,7 @@ def evidence_gain(before: Penalty, after: Penalty, slopes: Slopes) -> float:
     gain = (new - _log_evidence(precision, sparsity, quality, weight)).sum()
     if isinstance(after, tuple):
         n_dropped = is_dropped(after).sum() - (is_dropped(before) & np.full(len(after), True)).sum()
-        gain += n_dropped * _log_prior_of_keeping(len(after))
+        gain += n_dropped * _log_prior_of_keeping(slopes.n_varying)
     return float(gain)
 
 
@@ -224,7 +229,7 @@ def posterior_volume(alpha: Penalty, slopes: Slopes) -> float:
     penalties = np.broadcast_to(np.asarray(alpha, dtype=float), (n_features,))
     volume = 0.5 * float(volume + n_systems * np.log(np.maximum(penalties, TINY)).sum())
     if isinstance(alpha, tuple):
-        volume -= int((~is_dropped(alpha)).sum()) * _log_prior_of_keeping(n_features)
+        volume -= int((~is_dropped(alpha)).sum()) * _log_prior_of_keeping(slopes.n_varying)
     return volume
 
 
@@ -288,11 +293,12 @@ class _SparseSystems(NamedTuple):
     alpha: Array
     mean: Array
     covariance: Array
+    n_varying: int  # number of features that are not constant
 
     @classmethod
     def at(cls, alpha: Array, slopes: Slopes) -> _SparseSystems:
         """The systems at their modes."""
-        return cls(alpha, _modes(alpha, slopes), slopes.covariances)
+        return cls(alpha, _modes(alpha, slopes), slopes.covariances, slopes.n_varying)
 
     def gains(self) -> Array:
         """Log evidence of each penalty of the grid over that of dropping the feature, (G + 1, p).
@@ -306,7 +312,7 @@ class _SparseSystems(NamedTuple):
         current = np.where(kept, self.alpha, MAX_PENALTY)
         grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
         gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
-        gains -= _log_prior_of_keeping(len(current))
+        gains -= _log_prior_of_keeping(self.n_varying)
         gains[-1] = np.where(kept, gains[-1], 0.0)
         return gains
 
@@ -325,4 +331,4 @@ class _SparseSystems(NamedTuple):
             covariance = self.covariance - scaled[:, :, None] * column[:, None, :]
         penalties = self.alpha.copy()
         penalties[j] = alpha
-        return _SparseSystems(penalties, mean, covariance)
+        return self._replace(alpha=penalties, mean=mean, covariance=covariance)

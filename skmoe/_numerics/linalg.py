@@ -106,14 +106,14 @@ class RidgeFactorization(NamedTuple):
     gram: Any  # (K, d, d), or an `ImplicitGram`
     weight: Array  # total weight of the rows of each matrix, (K,)
     ridge: Array  # diagonal of the penalty, (d,)
-    factors: list[tuple[Array, bool]] | None  # see `_factorize_spd`; None for an `ImplicitGram`
+    factors: list[tuple[Array, bool]] | None  # see `factorize_spd`; None for an `ImplicitGram`
 
 
 def factorize_ridge(grams: Any, ridge: Array) -> RidgeFactorization:
     """Factorization of `weighted_grams` plus the diagonal `ridge` (d,)."""
     if isinstance(grams, ImplicitGram):
         return RidgeFactorization(grams, grams.diagonal()[:, -1], ridge, None)
-    factors = [_factorize_spd(gram + np.diag(ridge)) for gram in grams]
+    factors = [factorize_spd(gram + np.diag(ridge)) for gram in grams]
     return RidgeFactorization(grams, grams[:, -1, -1], ridge, factors)
 
 
@@ -133,42 +133,11 @@ def ridge_newton_step(system: RidgeFactorization, gradient: Array) -> Array:
             tol=RIDGE_CG_TOL,
         )
     return np.stack(
-        [_solve_spd(factor, rhs) for factor, rhs in zip(system.factors, gradient, strict=True)]
+        [solve_spd(factor, rhs) for factor, rhs in zip(system.factors, gradient, strict=True)]
     )
 
 
-def shared_newton_step(
-    system: RidgeFactorization, gradient: Array, precision: Array, shared: list[int]
-) -> Array:
-    """Newton steps (K, m, d) of K regressions whose steps are equal in the `shared` columns.
-
-    The joint matrix is an arrowhead: the other columns of each regression are eliminated, which
-    leaves one system of the shared columns. `gradient` (K, m, d) and the matrices of the system,
-    (K * m, d, d), are in units of the inverse of `precision` (K, m).
-    """
-    n_experts, n_outputs, n_columns = gradient.shape
-    own = [j for j in range(n_columns) if j not in shared]
-    matrices = (system.gram + np.diag(system.ridge)).reshape(n_experts, n_outputs, n_columns, -1)
-    step = np.empty_like(gradient)
-    for output in range(n_outputs):
-        matrix, rhs, unit = matrices[:, output], gradient[:, output], precision[:, output]
-        blocks = matrix[:, own][:, :, own], matrix[:, own][:, :, shared]
-        factors = [_factorize_spd(block) for block in blocks[0]]
-        total, right = np.zeros((len(shared), len(shared))), np.zeros(len(shared))
-        for k, factor in enumerate(factors):
-            cross = blocks[1][k]
-            solved = _solve_spd(factor, np.vstack([cross.T, rhs[k, own]]))
-            total += unit[k] * (matrix[k][np.ix_(shared, shared)] - solved[:-1] @ cross)
-            right += unit[k] * (rhs[k, shared] - solved[-1] @ cross)
-        common = _solve_spd(_factorize_spd(total), right[None])[0]
-        for k, factor in enumerate(factors):
-            step[k, output, shared] = common
-            rest = rhs[k, own] - blocks[1][k] @ common
-            step[k, output, own] = _solve_spd(factor, rest[None])[0]
-    return step.reshape(-1, 1, n_columns)
-
-
-def _factorize_spd(matrix: Array) -> tuple[Array, bool]:
+def factorize_spd(matrix: Array) -> tuple[Array, bool]:
     """Lower Cholesky factor and True; for a singular matrix `_pinv_sqrt` and False."""
     try:
         factor = linalg.cholesky(matrix, lower=True)
@@ -187,8 +156,8 @@ def _pinv_sqrt(matrix: Array) -> Array:
     return vectors[:, keep] / np.sqrt(values[keep])
 
 
-def _solve_spd(factor: tuple[Array, bool], rhs: Array) -> Array:
-    """Solutions (m, d) for right-hand sides (m, d), from the result of `_factorize_spd`."""
+def solve_spd(factor: tuple[Array, bool], rhs: Array) -> Array:
+    """Solutions (m, d) for right-hand sides (m, d), from the result of `factorize_spd`."""
     root, is_cholesky = factor
     return linalg.cho_solve((root, True), rhs.T).T if is_cholesky else rhs @ root @ root.T
 

@@ -152,7 +152,10 @@ class SupportsDispersionEvidence(Protocol):
     """
 
     def scales(self, params: Any, statistics: Any) -> tuple[Array, Array]:
-        """Scales in units of `noise_variance`, and the rows of each, both (K, m)."""
+        """Scales in units of `noise_variance`, and the rows of each, both (K, m).
+
+        The scale of an expert without one is nan.
+        """
 
 
 class SupportsReordering(Protocol):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._numerics.arrowhead import shared_newton_step
 from skmoe._numerics.linalg import (
     RidgeFactorization,
     factorize_ridge,
     gram_product,
     ridge_newton_step,
-    shared_newton_step,
     weighted_column_sums,
     weighted_grams,
 )
@@ -112,16 +112,15 @@ class FamilyEM(PenalizedFamilies):
         shape = params.coef.shape
         gradient = statistics.gradient - factor.ridge * params.coef
         if self.shared_columns:
-            regression = [self.has_predictor(k) for k in range(shape[0])]
-            precision = self._precision(params) * np.array(regression)[:, None]
+            precision = self._precision_of_predictors(params)
             change = shared_newton_step(factor, gradient, precision, list(self.shared_columns))
         else:
             change = ridge_newton_step(factor, gradient.reshape(-1, 1, shape[-1]))
         change, dispersion_change = self._coupled_step(statistics, factor, params, change)
         # Weighted mean square of the change of the linear predictors.
         square = (change * gram_product(factor.gram, change)).sum(axis=(1, 2))
-        square /= np.maximum(factor.weight, TINY)
-        length = np.sqrt(square).reshape(shape[:2])
+        square = np.maximum(square, 0.0)  # of an expert without rows it can be below by round-off
+        length = np.sqrt(square / np.maximum(factor.weight, TINY)).reshape(shape[:2])
         for _, family, index in self._groups(shape[0]):
             length[index] /= family.max_step if family.link else np.inf
         if self.shared_columns:

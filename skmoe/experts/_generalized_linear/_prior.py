@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._numerics.arrowhead import shared_newton_step, shared_variances
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
-from skmoe._numerics.linalg import ridge_diagonal
+from skmoe._numerics.linalg import factorize_ridge, ridge_diagonal
 from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._densities import FamilyDensities
 from skmoe.experts._generalized_linear._params import (
@@ -83,22 +84,48 @@ class PenalizedFamilies(FamilyDensities):
         n_experts, n_outputs, n_columns = params.coef.shape
         root = np.sqrt(self._precision(params))[..., None]
         ridge = self._ridge(n_experts, n_columns)
-        slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
-        weight = np.repeat([float(self.has_predictor(k)) for k in range(n_experts)], n_outputs)
+        weight = np.repeat(self._have_predictor(n_experts), n_outputs)
         weight = np.tile(weight[:, None], n_columns - 1)
-        weight[:, list(self.shared_columns)] /= self.n_cells(n_experts)
+        if self.shared_columns:
+            return self._slopes_with_shared(params, statistics, hessian, weight)
+        slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
         return slopes._replace(weight=weight)
+
+    def _slopes_with_shared(
+        self,
+        params: GeneralizedLinearParams,
+        statistics: GeneralizedLinearStatistics,
+        hessian: Any,
+        weight: Array,
+    ) -> Slopes:
+        """Slopes at their joint modes, with variances of the joint posterior.
+
+        The rows of all experts determine a shared slope. It counts as a part in each system, whose
+        variance is as much larger as the part is smaller.
+        """
+        n_experts, _, n_columns = params.coef.shape
+        shared, precision = list(self.shared_columns), self._precision_of_predictors(params)
+        system = factorize_ridge(hessian, self._ridge(n_experts, n_columns))
+        gradient = statistics.gradient - system.ridge * params.coef
+        step = shared_newton_step(system, gradient, precision, shared).reshape(params.coef.shape)
+        values = (params.coef + step) * np.sqrt(precision)[..., None]
+        variances = shared_variances(system, precision, shared)
+        n_systems, n_cells = len(weight), self.n_cells(n_experts)
+        variances[..., shared] *= n_cells
+        weight[:, shared] /= n_cells
+        values, variances = (a.reshape(n_systems, -1)[:, :-1] for a in (values, variances))
+        variances = np.where(weight > 0.0, variances, 1.0)
+        return Slopes(values, variances, np.asarray(self.alpha) * weight * values, weight)
 
     def scales(
         self, params: GeneralizedLinearParams, statistics: GeneralizedLinearStatistics
     ) -> tuple[Array, Array]:
         """Scales relative to the variance of the working target, and their rows, (K, m)."""
-        precision = self._precision(params)
-        has_scale = np.zeros(len(precision))
-        for _, family, index in self._groups(len(precision)):
-            has_scale[index] = family.has_scale
-        rows = np.broadcast_to((statistics.weight * has_scale)[:, None], precision.shape)
-        return 1.0 / (precision * self._target_variances(len(precision))), rows
+        scale = 1.0 / (self._precision(params) * self._target_variances(len(params.coef)))
+        for _, family, index in self._groups(len(scale)):
+            if not family.has_scale:
+                scale[index] = np.nan
+        return scale, np.broadcast_to(statistics.weight[:, None], scale.shape)
 
     def _target_variances(self, n_experts: int) -> Array:
         """Variance of the working target of each expert and output, (K, m)."""
@@ -115,6 +142,14 @@ class PenalizedFamilies(FamilyDensities):
                 log_scale = params.log_dispersion[index][..., self._scale_index(family)]
                 precision[index] = np.exp(-log_scale)
         return precision
+
+    def _have_predictor(self, n_experts: int) -> Array:
+        """One for each expert with a linear predictor, and zero for the others, (K,)."""
+        return np.array([float(self.has_predictor(k)) for k in range(n_experts)])
+
+    def _precision_of_predictors(self, params: GeneralizedLinearParams) -> Array:
+        """Inverse scale of each expert and output, (K, m); zero without a linear predictor."""
+        return self._precision(params) * self._have_predictor(len(params.coef))[:, None]
 
     def _slope_penalty(self, params: GeneralizedLinearParams) -> Array:
         """Half of the penalty times the squared slopes, (K, m)."""

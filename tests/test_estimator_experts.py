@@ -517,6 +517,40 @@ def test_too_many_folds():
         moe.fit(X, Y, groups=np.arange(len(Y)) % 3)
 
 
+def test_a_class_of_one_row_leaves_no_number_of_folds():
+    X, y = np.arange(20.0)[:, None], np.repeat(["a", "b", "c"], [1, 9, 10])
+    moe = MixtureOfExpertsClassifier(2, expert=DecisionTreeClassifier(), cross_fit=2)
+    with pytest.raises(ValueError, match=r"class, 1\. Use cross_fit=\"auto\"\.$"):
+        moe.fit(X, y)
+    with pytest.raises(ValueError, match=r"class, 2\. Use at most 2 folds, or cross_fit"):
+        moe.set_params(cross_fit=3).fit(np.vstack([X, [[20.0]]]), np.append(y, "a"))
+
+
+@pytest.mark.parametrize(("task", "value"), [("regressor", np.nan), ("classifier", np.inf)])
+def test_a_base_without_finite_predictions_is_named(task, value):
+    class Broken(DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor):
+        def predict(self, X):
+            return np.full(len(X), value)
+
+        def predict_proba(self, X):
+            return np.full((len(X), 2), value)
+
+    kind = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = X[:, 0] > 0 if task == "classifier" else X[:, 0]
+    with pytest.raises(ValueError, match="base must predict finite values"):
+        kind(2, base=Broken()).fit(X, y)
+
+
+def test_remedies_for_zeros_are_possible_with_estimators():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    moe = MixtureOfExpertsRegressor(2, expert="tree", family="gamma")
+    with pytest.raises(ValueError, match=r'row 0 holds 0\. .* such as family="normal"'):
+        moe.fit(X, np.arange(40.0))
+    with pytest.raises(ValueError, match=r'row 0 holds 0\. .* such as family=."zero", "gamma"'):
+        moe.set_params(expert="linear").fit(X, np.arange(40.0))
+
+
 class Brittle(DecisionTreeRegressor):
     """A tree that breaks at its third fit."""
 

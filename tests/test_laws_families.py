@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
 from skmoe._data.scaling import Standardization
-from skmoe._numerics.arrowhead import shared_newton_step, shared_variances
+from skmoe._numerics.arrowhead import shared_covariances, shared_newton_step
 from skmoe._numerics.evidence import (
     DROPPED,
     ridge_slopes,
@@ -423,7 +423,7 @@ def test_tails_of_the_incomplete_beta_function_are_those_of_scipy():
 
 @pytest.mark.parametrize("shared", [[0], [1, 2], [2, 0]])
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_steps_and_variances_with_shared_slopes_are_those_of_the_joint_system(shared, n_outputs):
+def test_steps_and_covariances_with_shared_slopes_are_those_of_the_joint_system(shared, n_outputs):
     """The quadratic of all experts, in whose coordinates each shared slope occurs once."""
     rng, n_experts, n_columns = np.random.default_rng(0), 3, 4
     roots = rng.normal(size=(n_experts * n_outputs, n_columns, 9))
@@ -433,7 +433,7 @@ def test_steps_and_variances_with_shared_slopes_are_those_of_the_joint_system(sh
     system = factorize_ridge(grams, ridge)
     found = shared_newton_step(system, gradient, precision, shared)
     found = found.reshape(n_experts, n_outputs, n_columns)
-    variances = shared_variances(system, precision, shared)
+    covariances = shared_covariances(system, precision, shared)
     own = [j for j in range(n_columns) if j not in shared]
     for output in range(n_outputs):
         size = len(shared) + n_experts * len(own)
@@ -447,10 +447,11 @@ def test_steps_and_variances_with_shared_slopes_are_those_of_the_joint_system(sh
             matrix = grams.reshape(n_experts, n_outputs, n_columns, -1)[k, output]
             total[np.ix_(place, place)] += precision[k, output] * (matrix + np.diag(ridge))
             right[place] += precision[k, output] * gradient[k, output]
-        solved, variance = np.linalg.solve(total, right), np.diag(np.linalg.inv(total))
+        solved, inverse = np.linalg.solve(total, right), np.linalg.inv(total)
         for k, place in enumerate(places):
             assert_allclose(found[k, output], solved[place], rtol=1e-8, atol=1e-10)
-            assert_allclose(variances[k, output], precision[k, output] * variance[place])
+            expected = precision[k, output] * inverse[np.ix_(place, place)]
+            assert_allclose(covariances[k, output], expected, rtol=1e-8, atol=1e-10)
 
 
 # --- steps of experts ---------------------------------------------------------------------------

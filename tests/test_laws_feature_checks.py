@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.linear_model import LinearRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 from skmoe._data.encoding import make_encoder
 from skmoe._data.feature_checks import add_feature_note, check_numbers, explain_features
@@ -74,6 +77,28 @@ def test_the_column_that_holds_text_or_dates_is_named(kind, j):
     # Rows of several dimensions, or of one, have no columns.
     for X in (values[0], values[None]):
         assert explained(X, ValueError("other")) == "other"
+
+
+@pytest.mark.parametrize(
+    "reason", ["licence expired", "Found unknown categories ['x'] in column 0"]
+)
+def test_errors_of_other_reasons_have_no_note_on_a_column(reason):
+    error = ValueError(reason)
+    add_feature_note(error, pd.DataFrame({"a": [1.0, 2.0], "city": ["x", "y"]}))
+    assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize(
+    "values", [["x", "y"], pd.to_datetime(["2020-01-01", "2021-01-01"]), [b"x", b"y"]]
+)
+def test_errors_of_conversions_have_a_note_on_the_column(values):
+    """In the words of scikit-learn, NumPy and pandas, of any version."""
+    X = pd.DataFrame({"a": [1.0, 2.0], "other": values})
+    for estimator in (LinearRegression(), DecisionTreeRegressor(), StandardScaler()):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            estimator.fit(X, [1.0, 2.0])
+        add_feature_note(caught.value, X)
+        assert "column 'other' holds" in caught.value.__notes__[0]
 
 
 def test_lists_and_frames_with_missing_categories_are_explained():

@@ -21,10 +21,13 @@ from recorders import (
     by_number,
 )
 from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.folds import make_feasible_folds, make_folds
+from skmoe._data.nested_estimators import groups_argument
 from skmoe._estimators import n_experts_selection
 
 N = 120
@@ -61,7 +64,33 @@ PATHS = {
     },
     "number of experts on a base": lambda recorder: {"base": recorder, "n_experts": "auto"},
     "criterion": lambda recorder: {"base": recorder, "n_experts": "bic"},
+    "whole models": lambda recorder: {"expert": [recorder, "linear"], "specialize": False},
+    "whole model on a base": lambda recorder: {
+        "expert": [nested(recorder, base=recorder), "linear"],
+        "specialize": False,
+    },
+    "whole model of experts in a pipeline": lambda recorder: {
+        "expert": [make_pipeline("passthrough", nested(recorder, expert=recorder)), "linear"],
+        "specialize": False,
+    },
+    "whole models in whole models": lambda recorder: {
+        "expert": [nested(recorder, expert=[recorder, "linear"], specialize=False), "linear"],
+        "specialize": False,
+    },
+    "mixtures as experts": lambda recorder: {"expert": nested(recorder, base=recorder)},
+    "mixture as base": lambda recorder: {"base": nested(recorder, base=recorder)},
+    "whole model with a number of experts": lambda recorder: {
+        "expert": [nested(recorder, base=recorder, n_experts="auto"), "linear"],
+        "specialize": False,
+    },
 }
+
+
+def nested(recorder, **options):
+    """A small mixture, for the task of what records."""
+    kind = "classifier" if isinstance(recorder, RecordingClassifier) else "regressor"
+    small = {"n_experts": 2, "max_iter": 2, "n_init": 1, "random_state": 0}
+    return RECORDERS[kind][1](**small | options)
 
 
 def fit(task, path, X, y, log, **data):
@@ -107,6 +136,38 @@ def test_no_row_is_on_both_sides_of_a_fold(task, path, monkeypatch):
     log = Log()
     fit(task, path, X, labels if task == "classifier" else numbers, log)
     assert assert_not_known(log.questions(), np.arange(N)) >= 3
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("task", RECORDERS)
+def test_searches_that_divide_by_groups_get_them(task, routing):
+    X, numbers, labels, groups = table()
+    log, (recorder, mixture) = Log(), RECORDERS[task]
+    search = GridSearchCV(recorder(log), {"log": [log]}, cv=GroupKFold(3))
+    moe = mixture(expert=[search, "linear"], specialize=False, random_state=0)
+    y = labels if task == "classifier" else numbers
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=routing):
+        warnings.simplefilter("ignore")
+        moe.fit(X, y, groups=groups)
+    assert assert_not_known(log.questions(), groups) > 15
+    # Without groups, or with another splitter, there is nothing to pass on.
+    assert groups_argument(clone(search).set_params(cv=KFold(3))) is None
+    assert groups_argument(clone(search).set_params(cv=3)) is None
+    assert groups_argument(mixture(2)) is None
+    assert groups_argument(make_pipeline("passthrough", mixture(2, base=search))) is not None
+
+
+@pytest.mark.parametrize("task", RECORDERS)
+def test_units_are_on_one_side_of_the_folds_of_whole_models(task):
+    X, numbers, labels, units = table()
+    log, (recorder, mixture) = Log(), RECORDERS[task]
+    of_list = [nested(recorder(log), base=recorder(log)), "linear"]
+    moe = mixture(expert=of_list, specialize=False, gate_aggregate="mean", random_state=0)
+    y = labels if task == "classifier" else numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        moe.fit(X, y, units=units)
+    assert assert_not_known(log.questions(), units) > 15
 
 
 @pytest.mark.parametrize("task", RECORDERS)

@@ -392,9 +392,11 @@ def test_as_many_rows_as_coefficients_determine_them(n_rows, reason):
 
 
 def test_the_summary_tells_how_far_starts_are_apart():
+    moe = MixtureOfExpertsRegressor(1).fit(np.arange(9.0)[:, None], np.arange(9.0))
+
     def notes(bounds, converged):
-        attributes = {"start_lower_bounds_": np.array(bounds)}
-        return _start_notes(attributes | {"start_converged_": np.array(converged)})
+        starts = {"start_lower_bounds_": np.array(bounds), "start_converged_": np.array(converged)}
+        return _start_notes(moe._fitted, vars(moe) | starts)
 
     assert notes([1.0], [True]) == []
     assert notes([1.0, 1.5], [True, False]) == []

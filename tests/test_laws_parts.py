@@ -364,17 +364,40 @@ def test_slopes_of_the_search_of_penalties_are_those_of_the_penalty(experts, y):
     expected = (sides[0] - sides[1]) / (2 * step)
     assert_allclose((gradient * values).sum(), expected, rtol=1e-5, atol=1e-5)
     # Each system has the variances of its Hessian and penalty.
-    if not experts.is_classifier:
+    if not experts.is_classifier and not experts.shared_slopes:
         systems = np.repeat(hessian, len(values) // len(hessian), axis=0)
-        shared = np.isin(np.arange(N_COLUMNS - 1), experts.shared_slopes)
-        ridge = experts.alpha / np.where(shared, _n_predictors(experts), 1.0)
         for system, covariance in zip(systems, covariances, strict=True):
-            inverse = np.linalg.pinv(system + np.diag(np.append(ridge, 0.0)))
+            inverse = np.linalg.pinv(system + np.diag([experts.alpha, experts.alpha, 0.0]))
             assert_allclose(covariance, inverse[:-1, :-1], rtol=1e-4, atol=1e-5)
 
 
-def _n_predictors(experts):
-    return sum(experts.has_predictor(k) for k in range(N_EXPERTS))
+@pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)
+def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(names):
+    """And at the maximum of the joint posterior, that of each system is where the slopes are."""
+    experts, y = generalized(names, shared_columns=(0,))
+    params = somewhere(experts)
+    predictors = [k for k in range(N_EXPERTS) if experts.has_predictor(k)]
+    n, n_own = len(predictors), N_COLUMNS - 1
+    hessian = experts.hessian(params, DESIGN, y, RESP)
+    ridge = np.diag([experts.alpha / n, experts.alpha, 0.0])
+    precision = experts._precision(params)[:, 0]
+    places = {k: [0, *range(1 + i * n_own, 1 + (i + 1) * n_own)] for i, k in enumerate(predictors)}
+    total = np.zeros((1 + n * n_own, 1 + n * n_own))
+    for k, place in places.items():
+        total[np.ix_(place, place)] += precision[k] * (hessian[k] + ridge)
+    inverse = np.linalg.inv(total)
+    # A gradient of the log-likelihood that the penalty balances, though not in each expert alone.
+    balance = np.zeros((N_EXPERTS, 1, N_COLUMNS))
+    balance[predictors, 0, 0] = (np.arange(n) - np.arange(n).mean()) / precision[predictors]
+    statistics = experts.statistics(params, DESIGN, y, RESP)
+    statistics = statistics._replace(gradient=params.coef * np.diag(ridge) + balance)
+    slopes = experts.penalised_slopes(params, statistics, hessian)
+    scale = np.array([np.sqrt(n), 1.0])
+    for k, place in places.items():
+        expected = precision[k] * inverse[np.ix_(place, place)][:-1, :-1] * np.outer(scale, scale)
+        assert_allclose(slopes.covariances[k], expected, rtol=1e-6)
+        assert_allclose(slopes.gradient[k], experts.alpha * slopes.weight[k] * slopes.values[k])
+    assert_allclose(slopes.weight.sum(axis=0), [1.0, n])
 
 
 @pytest.mark.parametrize("names", [(name,) for name in GENERALIZED] + LISTS)

@@ -83,12 +83,12 @@ def test_searches_start_from_the_defaults_and_numbers_are_kept(kind, base):
     default = without if base is None else with_base
     given = check_penalties(kind(base=base), kind._default_alphas)
     assert (given.alpha.value, given.gate_alpha.value) == (default, 1.0)
-    assert given.open_options() == {"alpha": default, "gate_alpha": 1.0}
+    assert given.initial_values() == {"alpha": default, "gate_alpha": 1.0}
     options = {"alpha": 2.5, "gate_alpha": "ard"}
     given = check_penalties(kind(base=base, **options), kind._default_alphas)
     assert tuple(given.alpha) == (2.5, "", False)
     assert tuple(given.gate_alpha) == (1.0, "ard", False)
-    assert given.open_options() == {}
+    assert given.initial_values() == {"gate_alpha": 1.0}
 
 
 def test_parts_keep_what_is_not_searched():

@@ -198,7 +198,7 @@ def test_all_starts_go_on_to_their_ends(combine, search, monkeypatch):
     assert [run.lower_bound for run in found][1:] == [100.0, 100.0]
     assert best.params == (0 if of_starts else 1)  # the first of equals
     if combine == "best_converged" and search:
-        assert arranged.calls[-1] == (1, 0, "to the end", search)
+        assert arranged.calls[-1] == (1, len(found[1].lower_bounds), "to the end", search)
         assert monitor.heard == ["start", best]
     else:
         assert best is found[best.params]

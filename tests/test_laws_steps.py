@@ -470,5 +470,5 @@ def test_a_change_of_the_standardisation_maps_the_values_of_all_columns():
 
 def test_prior_of_dispersions_stays_where_no_expert_has_one():
     experts = replace(LinearExperts(), dispersion_prior=3.0)
-    found = evidence._found_prior(experts, experts, None, np.ones((2, 1)), np.zeros((2, 1)))
-    assert found == ({}, 0.0)
+    scales = evidence.ScaleStatistics(np.ones((2, 1)), np.zeros((2, 1)), np.zeros((2, 1)))
+    assert evidence._found_prior(experts, experts, scales) == ({}, 0.0)

@@ -282,6 +282,18 @@ def test_gate_features_are_averaged_or_those_of_the_first_row():
         assert all(np.ptp(gate[units == unit], axis=0).max() == 0.0 for unit in np.unique(units))
 
 
+@pytest.mark.parametrize("aggregate", ["mean", "first"])
+def test_units_without_weight_are_absent(aggregate):
+    X, y, units = gate_panel()
+    weight = (units % 3 != 1).astype(float)
+    kept = weight > 0.0
+    moe = MixtureOfExpertsRegressor(2, gate_aggregate=aggregate, random_state=0)
+    found = clone(moe).fit(X, y, weight, units=units)
+    absent = clone(moe).fit(X[kept], y[kept], units=units[kept])
+    assert_array_equal(found.expert_coef_, absent.expert_coef_)
+    assert_array_equal(found.gate_coef_, absent.gate_coef_)
+
+
 def test_gate_features_that_vary_are_named():
     X, y, units = gate_panel()
     with pytest.raises(ValueError, match=r"gate_features must be constant .* column 'x2' varies"):

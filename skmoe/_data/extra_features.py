@@ -20,7 +20,7 @@ from skmoe._data.folds import (
     n_folds_of_models,
 )
 from skmoe._data.rows import index_rows
-from skmoe._data.sklearn_adapter import fit_estimator
+from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
 
 # Minimum class probability of a base model, whose logarithm must be finite.
@@ -142,7 +142,9 @@ def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
 
     def fit(rows: Array) -> Any:
         X = index_rows(data.raw_X, rows)
-        return fit_estimator(base, seed, X, target[rows], weight[rows], {})
+        groups = None if data.groups is None else data.groups[rows]
+        metadata = groups_of_folds(base, groups)
+        return fit_estimator(base, seed, X, target[rows], weight[rows], metadata)
 
     rows = RowsToSplit(len(data.y), codes, data.groups, data.copy_of)
     n_rows, codes, groups, _ = rows.distinct()
@@ -184,10 +186,12 @@ def predict_base(base: Any, X: Any, classes: Array | None, link: str = "identity
     if classes is None:
         prediction = np.asarray(base.predict(X), dtype=float)
         prediction = prediction.reshape(len(prediction), -1)
+        check_finite("base", prediction)
         return np.log(check_positive(base, prediction)) if link == "log" else prediction
     probs = np.full((X.shape[0], len(classes)), MIN_BASE_PROBABILITY)
     columns = np.searchsorted(classes, base.classes_)
     probs[:, columns] = np.maximum(base.predict_proba(X), MIN_BASE_PROBABILITY)
+    check_finite("base", probs)
     return np.log(probs / probs.sum(axis=1, keepdims=True))
 
 

@@ -14,6 +14,9 @@ from skmoe._data.encoding import Encoder, column_of, numeric_values
 from skmoe._data.target_checks import first_text
 from skmoe._numerics.typing import Array
 
+# Parts of messages of scikit-learn, NumPy and pandas on features that are no finite numbers.
+CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "promote")
+
 
 @contextmanager
 def explain_features(X: Any) -> Iterator[None]:
@@ -29,7 +32,8 @@ def explain_features(X: Any) -> Iterator[None]:
 
 def add_feature_note(error: Exception, X: Any) -> None:
     """Add a note on the column of X that is the reason of an error, if there is one."""
-    message = _message(X, str(error))
+    known = any(part in str(error) for part in CONVERSION_ERRORS)
+    message = _message(X, str(error)) if known else ""
     if message:
         error.add_note(message)
 

@@ -105,9 +105,10 @@ def check_folds(
         ("rows of the smallest class", smallest_class),
     ):
         if maximum is not None and n_folds > maximum:
+            fewer = f"at most {maximum} folds, or " if maximum > 1 else ""
             raise ValueError(
-                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. Use at most "
-                f'{max(maximum, 2)} folds, or cross_fit="auto".'
+                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. Use {fewer}"
+                'cross_fit="auto".'
             )
 
 

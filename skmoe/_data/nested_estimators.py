@@ -7,7 +7,7 @@ estimator, and ask tags and signatures of the innermost ones only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ from sklearn.utils.validation import has_fit_parameter
 from skmoe._data.encoding import has_missing_numbers
 
 WEIGHT = "sample_weight"
+GROUPS = "groups"
 
 # The base class of all searches of scikit-learn.
 SEARCHES: Any = GridSearchCV.__base__
@@ -146,9 +147,7 @@ def weight_argument(estimator: Any) -> str | None:
     None if weights do not reach all inner estimators. Of a pipeline the last step is meant.
     """
     if isinstance(estimator, Pipeline):
-        name, last = estimator.steps[-1]
-        inner = weight_argument(last)
-        return None if inner is None else f"{name}__{inner}"
+        return _argument_of_last_step(estimator, weight_argument)
     parts = inner_estimators(estimator)
     if isinstance(estimator, COMMITTEES):
         return WEIGHT if all(map(_takes_plain_weights, parts + _final(estimator))) else None
@@ -164,6 +163,15 @@ def weight_argument(estimator: Any) -> str | None:
     return WEIGHT if reaches or not isinstance(estimator, NEED_WEIGHTS + BAGGING) else None
 
 
+def _argument_of_last_step(
+    pipeline: Pipeline, argument_of: Callable[[Any], str | None]
+) -> str | None:
+    """The argument of the fit of a pipeline that reaches the last step as one of its fit."""
+    name, last = pipeline.steps[-1]
+    inner = argument_of(last)
+    return None if inner is None else f"{name}__{inner}"
+
+
 def _takes_plain_weights(estimator: Any) -> bool:
     return weight_argument(estimator) == WEIGHT
 
@@ -175,6 +183,33 @@ def scores_without_weights(estimator: Any) -> bool:
     if isinstance(estimator, Pipeline):
         return scores_without_weights(estimator.steps[-1][1])
     return any(map(scores_without_weights, inner_estimators(estimator) + _final(estimator)))
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def groups_argument(estimator: Any) -> str | None:
+    """The argument of fit, without metadata routing, that carries groups for folds inside of it.
+
+    None if there are no such folds. Searches divide rows by groups, and do not pass them on.
+    """
+    if isinstance(estimator, Pipeline):
+        return _argument_of_last_step(estimator, groups_argument)
+    if isinstance(estimator, (SEARCHES, RFECV)):
+        return GROUPS if _divides_by_groups(estimator.cv) else None
+    if isinstance(estimator, PASS_ARGUMENTS):
+        parts = inner_estimators(estimator)
+        return groups_argument(parts[0]) if parts else None
+    # Mixtures refuse groups that they do not use.
+    uses_groups = getattr(estimator, "_uses_groups", True)
+    return GROUPS if uses_groups and has_fit_parameter(estimator, GROUPS) else None
+
+
+def _divides_by_groups(splitter: Any) -> bool:
+    """Whether a splitter of scikit-learn is one for groups."""
+    if not hasattr(splitter, "get_metadata_routing"):
+        return False
+    return bool(splitter.get_metadata_routing().split.requests.get(GROUPS))
 
 
 # --- missing values ---------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class RawFeatures(NamedTuple):
     fold: Array | None = None  # of each row in cross-fitting; None for new rows or without folds
     metadata: dict[str, Array] = {}  # noqa: RUF012  # for the fits of the experts
     offset: Array | None = None  # log exposures, (n,) or (m, n)
+    groups: Array | None = None  # of the rows, for folds inside of the experts
     is_validated: bool = False  # whether trees may skip the validation of X
 
     @property
@@ -43,7 +44,8 @@ class RawFeatures(NamedTuple):
         fold = None if self.fold is None else self.fold[index]
         metadata = {name: values[index] for name, values in self.metadata.items()}
         offset = None if self.offset is None else self.offset[..., index]
-        return RawFeatures(index_rows(self.X, index), fold, metadata, offset)
+        groups = None if self.groups is None else self.groups[index]
+        return RawFeatures(index_rows(self.X, index), fold, metadata, offset, groups)
 
 
 def index_rows(X: Any, index: Array | slice) -> Any:

@@ -14,13 +14,24 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe._data.nested_estimators import WEIGHT, contains_estimators, weight_argument
+from skmoe._data.nested_estimators import (
+    GROUPS,
+    WEIGHT,
+    contains_estimators,
+    groups_argument,
+    searched_estimator,
+    weight_argument,
+)
 from skmoe._data.rows import RawFeatures
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions import NormalComponents
 
-# Lower bound for class probabilities, so that a single row cannot have unlimited influence.
+# Lower bound for class probabilities, so that a single row cannot have unlimited influence, and for
+# that of all classes together, of which there can be many.
 MIN_CLASS_PROBABILITY = 1e-3
+MAX_UNIFORM_PROBABILITY = 1e-2
+
+# Largest difference of a sum of class probabilities from one: that of sums in single precision.
+PROBABILITY_SUM_TOL = 1e-3
 
 # Estimators that accept validated features: validation takes longer than their fit to few rows.
 TREES = (DecisionTreeRegressor, DecisionTreeClassifier)
@@ -29,7 +40,7 @@ TREES = (DecisionTreeRegressor, DecisionTreeClassifier)
 LOSSES = {
     "poisson": 'For counts use family="poisson".',
     "gamma": 'For positive targets use family="gamma".',
-    "tweedie": 'For positive targets with zeros use family=["zero", "gamma"].',
+    "tweedie": 'For targets with zeros use expert="linear", family=["zero", "gamma"].',
     "quantile": "For quantiles use experts of the mean, and predict_quantile.",
 }
 
@@ -61,7 +72,14 @@ def _disables_routing(model: Any, metadata: dict[str, Any]) -> bool:
 
     Metadata of a pipeline are routed to its steps before, and those of others by the fit itself.
     """
-    return isinstance(model, Pipeline) or (contains_estimators(model) and not metadata)
+    given = set(metadata) - {GROUPS}
+    return isinstance(model, Pipeline) or (contains_estimators(model) and not given)
+
+
+def groups_of_folds(estimator: Any, groups: Array | None) -> dict[str, Array]:
+    """Arguments of fit that keep the rows of a group on one side of folds inside an estimator."""
+    argument = None if groups is None else groups_argument(estimator)
+    return {} if argument is None or groups is None else {argument: groups}
 
 
 def _weight_argument(model: Any, metadata: dict[str, Any]) -> str:
@@ -130,8 +148,13 @@ def has_density(estimator: Any) -> bool:
 
 
 def final_estimator(estimator: Any) -> Any:
-    """The last step of a pipeline; other estimators as they are."""
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    """The last step of pipelines, and the estimator of searches; others as they are."""
+    while True:
+        inner = getattr(estimator, "best_estimator_", None) or searched_estimator(estimator)
+        inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
+        if inner is estimator:
+            return estimator
+        estimator = inner
 
 
 def split_pipeline(estimator: Any) -> tuple[list[Any], Any]:
@@ -164,13 +187,27 @@ def special_loss(estimator: Any) -> str:
 
 
 def _transform_before_final(model: Any, X: Any) -> Any:
-    """Features transformed by all but the last step of a pipeline."""
-    return model[:-1].transform(X) if isinstance(model, Pipeline) and len(model) > 1 else X
+    """Features transformed by all steps before the final estimator."""
+    for step in split_pipeline(model)[0]:
+        X = step.transform(X)
+    return X
 
 
 def has_predict_dist(estimator: Any) -> bool:
-    """Whether a regressor has a method predict_dist, as mixtures of experts have."""
-    return hasattr(final_estimator(estimator), "predict_dist")
+    """Whether a regressor has distributions, as mixtures of experts have if their experts do."""
+    final = final_estimator(estimator)
+    experts = getattr(final, "expert", None)
+    entries = experts if isinstance(experts, list | tuple) else [experts]
+    return hasattr(final, "predict_dist") and not any(map(_hides_distribution, entries))
+
+
+def _hides_distribution(expert: Any) -> bool:
+    """Whether an expert has a log density, but no distribution."""
+    if expert is None or isinstance(expert, str):
+        return False
+    if hasattr(expert, "fit"):
+        return has_density(expert) and not has_predict_dist(expert)
+    return not hasattr(expert, "components")
 
 
 def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -> Array:
@@ -181,20 +218,37 @@ def predict_expert(model: Any, X: Any, classes: Array | None, **options: bool) -
     probs = np.zeros((len(classes), X.shape[0]))
     # Classes that are missing in the training rows of the model have probability zero.
     probs[np.searchsorted(classes, model.classes_)] = model.predict_proba(X, **options).T
+    check_probabilities(probs)
     if len(model.classes_) == len(classes) and has_density(model):
         return np.maximum(probs, TINY)  # mixtures of experts have bounded probabilities already
     return _floor_probabilities(probs)
 
 
 def predict_oob(model: Any, classes: Array | None) -> Array:
-    """Out-of-bag predictions of an ensemble for its training rows, (m, n) or (C, n)."""
+    """Out-of-bag predictions of an ensemble for its training rows, (m, n) or (C, n).
+
+    They are NaN for rows that no bag leaves out. Ensembles of scikit-learn have zeros or NaN there.
+    """
     if classes is None:
         prediction = np.asarray(model.oob_prediction_, dtype=float)
-        return prediction.reshape(len(prediction), -1).T
-    votes = np.asarray(model.oob_decision_function_)
-    probs = np.zeros((len(classes), len(votes)))
-    probs[np.searchsorted(classes, model.classes_)] = votes.T
-    return _floor_probabilities(probs)
+        found = prediction.reshape(len(prediction), -1).T
+    else:
+        votes = np.asarray(model.oob_decision_function_)
+        found = np.zeros((len(classes), len(votes)))
+        found[np.searchsorted(classes, model.classes_)] = votes.T
+        found = _floor_probabilities(found)
+    return np.where(_is_in_all_bags(model, found.shape[1]), np.nan, found)
+
+
+def _is_in_all_bags(model: Any, n_rows: int) -> Array:
+    """Whether each of the training rows of an ensemble is in all its bags, if known, (n,)."""
+    bags = getattr(model, "estimators_samples_", None)
+    in_all = np.full(n_rows, bags is not None)
+    for rows in bags or ():
+        drawn = np.zeros(n_rows, dtype=bool)
+        drawn[rows] = True
+        in_all &= drawn
+    return in_all
 
 
 def has_oob(model: Any) -> bool:
@@ -204,7 +258,8 @@ def has_oob(model: Any) -> bool:
 
 def _floor_probabilities(probs: Array) -> Array:
     """Class probabilities (C, n), mixed with the uniform distribution."""
-    return (1.0 - len(probs) * MIN_CLASS_PROBABILITY) * probs + MIN_CLASS_PROBABILITY
+    uniform = min(len(probs) * MIN_CLASS_PROBABILITY, MAX_UNIFORM_PROBABILITY)
+    return (1.0 - uniform) * probs + uniform / len(probs)
 
 
 def predict_log_density(model: Any, X: Any, y: Array) -> Array:
@@ -222,14 +277,6 @@ def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[A
         return [predict_log_density(model, X, y) for y in points]
     dist = predict_distribution(model, X)
     return [np.asarray(dist.logpdf(y[0])) for y in points]
-
-
-def predict_normal_components(model: Any, X: Any) -> NormalComponents:
-    """Predictive normal mixtures of a mixture of experts."""
-    dist = predict_distribution(model, X)
-    weight, mean, std = dist.weights, dist.means, dist.stds
-    mean, std = (values.reshape(*weight.shape, -1) for values in (mean, std))
-    return NormalComponents(weight.T, mean.transpose(1, 2, 0), std.transpose(1, 2, 0))
 
 
 def predict_distribution(model: Any, X: Any) -> Any:
@@ -287,6 +334,19 @@ def check_log_density(log_density: Array, n_rows: int) -> None:
         )
 
 
+def check_probabilities(probs: Array) -> None:
+    """Class probabilities (C, n) must be from zero, with a sum of one; NaN is found elsewhere."""
+    least, sums = float(probs.min(initial=0.0)), probs.sum(axis=0)
+    wrong = np.flatnonzero(np.abs(sums - 1.0) > PROBABILITY_SUM_TOL)
+    if least >= -PROBABILITY_SUM_TOL and not len(wrong):
+        return
+    found = f"a sum of {sums[wrong[0]]:g}" if len(wrong) else f"{least:g}"
+    raise ValueError(
+        "An expert must have class probabilities of at least 0 whose sum in each row is 1; its "
+        f"predict_proba returned {found}. Correct it, or wrap it in CalibratedClassifierCV."
+    )
+
+
 def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:
     """Predictions of an expert must be finite and of shape (n_outputs, n_rows)."""
     if prediction.shape != (n_outputs, n_rows):
@@ -294,8 +354,13 @@ def check_prediction(prediction: Array, n_outputs: int, n_rows: int) -> None:
             f"An expert must predict {n_outputs} value(s) for each of {n_rows} rows; its answer "
             f"has shape {prediction.T.shape}. Correct its predict, or use another estimator."
         )
+    check_finite("An expert", prediction)
+
+
+def check_finite(name: str, prediction: Array) -> None:
+    """Predictions of an expert or a base must be finite."""
     if not np.isfinite(prediction).all():
         raise ValueError(
-            "An expert must predict finite values; it predicted NaN or infinity. Standardise or "
+            f"{name} must predict finite values; it predicted NaN or infinity. Standardise or "
             "impute the features it sees, or use another estimator."
         )

@@ -31,7 +31,11 @@ from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
-from skmoe._estimators.n_experts_selection import select_n_experts, without_unused_groups
+from skmoe._estimators.n_experts_selection import (
+    select_n_experts,
+    uses_groups,
+    without_unused_groups,
+)
 from skmoe._estimators.new_rows import NewRowsMixin
 from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.observed_rows import ObservedRowsMixin
@@ -104,6 +108,11 @@ class BaseMixtureOfExperts(
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         """Row weights of the fit: sample weights times class weights."""
         return weight
+
+    @property
+    def _uses_groups(self) -> bool:
+        """Whether `fit` takes groups, which `_data.nested_estimators` asks of inner estimators."""
+        return self.n_experts == "auto" or uses_groups(self)
 
     def _validate_parameters(self) -> FitParameters:
         return validate_parameters(self, self._make_task(), self._default_alphas)

@@ -11,7 +11,6 @@ from skmoe._data.checks import check_instance
 from skmoe._data.nested_estimators import (
     accepts_missing_values,
     scores_without_weights,
-    searched_estimator,
     sparse_obstacle,
 )
 from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
@@ -269,11 +268,9 @@ def _offers(estimator: Any, method: str) -> bool:
 
     A stack of scikit-learn has the methods of its final estimator, which is None for the default.
     """
-    inner = searched_estimator(final_estimator(estimator))
-    if inner is not estimator:
-        return _offers(inner, method)
-    is_stack = getattr(estimator, "final_estimator", estimator) is None
-    return hasattr(type(estimator) if is_stack else estimator, method)
+    final = final_estimator(estimator)
+    is_stack = getattr(final, "final_estimator", final) is None
+    return hasattr(type(final) if is_stack else final, method)
 
 
 def check_base(

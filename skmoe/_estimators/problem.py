@@ -50,7 +50,6 @@ from skmoe._estimators.warm_start import (
     check_same_rows,
     check_warm_start_params,
 )
-from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, responsibilities
@@ -286,14 +285,13 @@ def _warm_start(
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
     kinds = previous.training_state.penalty_searches
-    known = problem.search.in_common_with(kinds)
+    known, other = problem.search.split(kinds)
     model = with_penalties_of(problem.model, fitted.model, known)
-    if kinds != problem.search.kinds:  # other penalties are found, from the beginning
-        problem = problem._replace(previous_model=model)
-        state = None if state is None else state._replace(search_round=None, best=None)
-    elif previous.converged and not counts_previous:
-        problem = problem._replace(model=model, search=EvidenceSearch())
-    else:  # the search of penalties goes on, from those that were found
+    if kinds != problem.search.kinds and state is not None:  # a search begins
+        state = state._replace(search_round=None, best=None)
+    if previous.converged and not counts_previous:  # penalties that were found are kept
+        problem = problem._replace(model=model, search=other)
+    if problem.search:  # it goes on from the penalties that were found
         problem = problem._replace(previous_model=model)
     if cache is not None:
         return problem._replace(init=cache.params)
@@ -325,7 +323,9 @@ def _raw_features(
     """Raw features for experts that are estimators, with the folds of cross-fitting."""
     codes = target.y if params.task.is_classification else None
     raw_features = select_raw_features(data.raw_X, data.columns[1])
-    raw_features = raw_features._replace(metadata=data.metadata, offset=data.offset)
+    raw_features = raw_features._replace(
+        metadata=data.metadata, offset=data.offset, groups=data.fold_groups
+    )
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
     rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
     given = raw_features, rows, params.cross_fit, fold_seed

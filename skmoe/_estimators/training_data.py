@@ -280,16 +280,18 @@ def check_support(params: FitParameters, y: Array, weight: Array) -> None:
         value = ", ".join(f"{entry:g}" for entry in values)
         raise ValueError(
             f"y must hold {family.support} for {params.family_name}; row {row} holds {value}. "
-            f"Correct the target, or use {_family_for(values)}."
+            f"Correct the target, or use {_family_for(values, params.uses_estimators)}."
         )
 
 
-def _family_for(values: Array) -> str:
-    """Families in whose support some values are, in words."""
+def _family_for(values: Array, of_estimators: bool) -> str:
+    """Families in whose support some values are, in words; estimators have one in common."""
     if (values < 0.0).any():
         return 'a family for all numbers, such as family="normal" or "student_t"'
     if (values != np.floor(values)).any():
         return 'a family for positive numbers, such as family="gamma" or "lognormal"'
+    if of_estimators:
+        return 'a family with zeros, such as family="normal", or "poisson" for counts'
     return 'a list of families with "zero", such as family=["zero", "gamma"]'
 
 

@@ -24,8 +24,8 @@ def sort_by_unit(
         data.X, keys, data.weight, data.units, form, merge=merge
     )
     if params.gate_aggregate == "first":
-        _, first = np.unique(data.units, return_index=True)
-        wanted = first[data.units[index]]
+        present, first = np.unique(data.units, return_index=True)
+        wanted = first[np.searchsorted(present, data.units[index])]
         is_first = same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
         order = np.lexsort((~is_first, codes))
         index, weight = index[order], weight[order]  # units stay in their order

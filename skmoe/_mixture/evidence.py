@@ -82,11 +82,15 @@ class EvidenceSearch(NamedTuple):
         """Kinds of search for `gate_alpha`, `alpha` and `dispersion_prior`; "" without one."""
         return self.gate.slopes, self.experts.slopes, "auto" if self.experts.dispersions else ""
 
-    def in_common_with(self, kinds: tuple[str, str, str]) -> EvidenceSearch:
-        """The searches that are of the same kinds."""
-        same = (own if own == kind else "" for own, kind in zip(self.kinds, kinds, strict=True))
-        gate, alpha, prior = same
-        return self._replace(gate=PenaltySearch(gate), experts=PenaltySearch(alpha, bool(prior)))
+    def split(self, kinds: tuple[str, str, str]) -> tuple[EvidenceSearch, EvidenceSearch]:
+        """The searches that are of given kinds, and the others."""
+        parts = []
+        pairs = list(zip(self.kinds, kinds, strict=True))
+        for same in (True, False):
+            gate, alpha, prior = (own if (own == kind) is same else "" for own, kind in pairs)
+            experts = PenaltySearch(alpha, bool(prior))
+            parts.append(self._replace(gate=PenaltySearch(gate), experts=experts))
+        return parts[0], parts[1]
 
     @property
     def drops_features(self) -> bool:

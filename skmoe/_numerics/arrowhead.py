@@ -50,16 +50,21 @@ class Arrowhead(NamedTuple):
             step[k, self.own] = solve_spd(factor, rest[None])[0]
         return step
 
-    def variances(self) -> Array:
-        """Diagonal of the joint inverse for each regression, (K, d), in units of its matrix."""
-        covariance = solve_spd(self.total, np.eye(len(self.shared)))
-        variances = np.empty((len(self.unit), len(self.own) + len(self.shared)))
-        variances[:, self.shared] = self.unit[:, None] * np.diag(covariance)
-        through_shared = np.einsum("kos,st,kot->ko", self.solved, covariance, self.solved)
-        inverses = [solve_spd(factor, np.eye(len(self.own))) for factor in self.factors]
-        alone = np.diagonal(np.stack(inverses), axis1=1, axis2=2)
-        variances[:, self.own] = alone + self.unit[:, None] * through_shared
-        return variances
+    def covariances(self) -> Array:
+        """The joint inverse at the columns of each regression, in its units, (K, d, d)."""
+        n_columns = len(self.own) + len(self.shared)
+        covariances = np.empty((len(self.unit), n_columns, n_columns))
+        of_shared = solve_spd(self.total, np.eye(len(self.shared)))
+        for k, factor in enumerate(self.factors):
+            through_shared = self.solved[k] @ of_shared
+            alone = solve_spd(factor, np.eye(len(self.own)))
+            own = alone + self.unit[k] * through_shared @ self.solved[k].T
+            cross = -self.unit[k] * through_shared
+            covariances[k][np.ix_(self.own, self.own)] = own
+            covariances[k][np.ix_(self.own, self.shared)] = cross
+            covariances[k][np.ix_(self.shared, self.own)] = cross.T
+            covariances[k][np.ix_(self.shared, self.shared)] = self.unit[k] * of_shared
+        return covariances
 
 
 def shared_newton_step(
@@ -76,13 +81,13 @@ def shared_newton_step(
     return step.reshape(-1, 1, gradient.shape[-1])
 
 
-def shared_variances(system: RidgeFactorization, precision: Array, shared: list[int]) -> Array:
-    """Diagonals (K, m, d) of the inverse of the joint matrix of `shared_newton_step`.
+def shared_covariances(system: RidgeFactorization, precision: Array, shared: list[int]) -> Array:
+    """The inverse of the joint matrix at the columns of each regression, in its units.
 
-    They are in units of the inverse of `precision`, as the matrices are.
+    Its shape is (K, m, d, d), and the arguments are those of `shared_newton_step`.
     """
     arrowheads = _arrowheads(system, precision, shared)
-    return np.stack([arrowhead.variances() for arrowhead in arrowheads], axis=1)
+    return np.stack([arrowhead.covariances() for arrowhead in arrowheads], axis=1)
 
 
 def _arrowheads(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._numerics.typing import Array
+from skmoe.distributions._normal import NormalComponents
 from skmoe.distributions._rows import concatenate_rows, expand_rows
 
 
@@ -50,6 +51,16 @@ def concatenate_components(blocks: Sequence[Any]) -> Any:
         np.concatenate([block.gate_prob for block in blocks], axis=-1),
         tuple(concatenate_rows(of_part) for of_part in parts),
     )
+
+
+def average_components(components: Sequence[Any], n_rows: int) -> Any:
+    """The mixture of several components with equal weights, of normal ones as such."""
+    if all(isinstance(component, NormalComponents) for component in components):
+        weight, mean, std = (np.concatenate(values) for values in zip(*components, strict=True))
+        return NormalComponents(weight / len(components), mean, std)
+    equal = np.full((len(components), n_rows), 1.0 / len(components))
+    parts, prob = flatten_components(components, equal)
+    return NestedComponents(prob, tuple(parts))
 
 
 def flatten_components(components: Sequence[Any], gate_prob: Array) -> tuple[list[Any], Array]:

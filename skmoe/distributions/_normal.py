@@ -285,9 +285,3 @@ def _check_components(weights: Array, means: Array, stds: Array) -> None:
             f"stds must be positive and have the shape of means, {means.shape}; got {stds.shape}."
         )
     check_weights(weights)
-
-
-def pool_components(parts: list[NormalComponents]) -> NormalComponents:
-    """Mixture of several distributions with equal weights."""
-    weight, mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return NormalComponents(weight / len(parts), mean, std)

@@ -28,12 +28,13 @@ from skmoe._data.sklearn_adapter import (
     check_prediction,
     count_parameters,
     fit_estimator,
+    groups_of_folds,
     has_density,
     has_oob,
     has_predict_dist,
+    predict_components,
     predict_expert,
     predict_log_density,
-    predict_normal_components,
     predict_oob,
     typical_model,
     unchecked,
@@ -42,7 +43,7 @@ from skmoe._data.sklearn_adapter import (
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions import NormalComponents
-from skmoe.distributions._normal import pool_components
+from skmoe.distributions._nested import average_components
 from skmoe.experts._estimator_params import (
     AllRows,
     EstimatorParams,
@@ -136,14 +137,11 @@ class CrossFittedExperts(Experts):
         """Means (m, n) of rows from predictions of expert k. Default: these, without offset."""
         return prediction
 
-    def components(
-        self, params: EstimatorParams, k: int, features: RawFeatures
-    ) -> NormalComponents:
+    def components(self, params: EstimatorParams, k: int, features: RawFeatures) -> Any:
         """Normal distribution of expert k, or its own mixture, averaged over its models."""
         if self._has_density()[k]:
-            return pool_components(
-                [predict_normal_components(model, features.X) for model in params.models[k]]
-            )
+            of_models = [predict_components(model, features.X) for model in params.models[k]]
+            return average_components(of_models, features.shape[0])
         mean = self.mean_of(params, k, features)
         std = np.broadcast_to(np.sqrt(np.exp(params.log_variance[k]))[:, None], mean.shape)
         return NormalComponents(np.ones((1, mean.shape[1])), mean[None], std[None])
@@ -190,7 +188,7 @@ class CrossFittedExperts(Experts):
                 if has_density(estimator) and not has_predict_dist(estimator):
                     return (
                         f"expert {k} ({type(estimator).__name__}) has a density of its own and no "
-                        "method predict_dist"
+                        "predictive distribution"
                     )
         return ""
 
@@ -314,6 +312,8 @@ class CrossFittedExperts(Experts):
         metadata: dict[str, Any] = unchecked(self.estimators[k], features)
         for argument, name in self.routes[k].items():
             metadata[argument] = features.metadata[name][rows]
+        groups = None if features.groups is None else features.groups[rows]
+        metadata |= groups_of_folds(self.estimators[k], groups)
         X, seed = index_rows(features.X, rows), int(self.seeds[k, j])
         return fit_estimator(self.estimators[k], seed, X, target, weight, metadata)
 

@@ -107,7 +107,7 @@ class MeanFamily:
         # Round-off of a constant target is no variance.
         round_off = np.square(RELATIVE_ROUND_OFF * np.abs(target).max(axis=1)) + TINY
         variance = np.where(variance > round_off, variance, 1.0)
-        bounds = np.array(self.family.log_dispersion_bounds).reshape(-1, 2)
+        bounds = np.array(self.family.log_dispersion_bounds_of_means).reshape(-1, 2)
         start, low, high = (
             np.tile(values, (len(y), 1))
             for values in (np.array(self.family.initial_log_dispersion), bounds[:, 0], bounds[:, 1])

@@ -170,7 +170,7 @@ class WholeModels(CrossFittedExperts):
             return self._fit(k, j, statistics, train), np.zeros((self._n_outputs(), 0)), np.zeros(0)
         model, prediction, logs = super()._fit_predict(k, j, statistics, train, test)
         log_density = logs[None]
-        if self._has_spread(k):
+        if self._has_density()[k] and has_predict_dist(self.estimators[k]):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
             at_points = partial(predict_log_densities, model, X)
             # The families of the components are those of any row.
@@ -239,10 +239,6 @@ class WholeModels(CrossFittedExperts):
     def _with_scale_change(self, log_variance: Array, change: Array) -> Array:
         """Log variances (K, m) with changes (K, m), within their bounds."""
         return np.maximum(log_variance + change, np.log(self.variance_floor))
-
-    def _has_spread(self, k: int) -> bool:
-        """Whether the spread of model k may be changed, if its distributions permit it."""
-        return bool(self._has_density()[k]) and has_predict_dist(self.estimators[k])
 
     def _fit(self, k: int, j: int, statistics: AllRows, rows: Array) -> Any:
         """Model of expert k; rows are repeated for estimators that take no weights."""

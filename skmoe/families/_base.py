@@ -120,6 +120,11 @@ class Family(ABC):
         """Smallest and largest value of each log dispersion."""
         return ()
 
+    @property
+    def log_dispersion_bounds_of_means(self) -> tuple[tuple[float, float], ...]:
+        """The same for distributions about a given mean, which must therefore have one."""
+        return self.log_dispersion_bounds
+
     # --- densities ---
 
     @abstractmethod

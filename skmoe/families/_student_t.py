@@ -18,6 +18,9 @@ from skmoe.protocols import Dispersion
 # Bounds of estimated degrees of freedom; the distribution is nearly normal at the upper one.
 DF_BOUNDS = (0.5, 1000.0)
 
+# Lower bound of those estimated for experts that predict the mean.
+MIN_DF_OF_MEANS = 1.1
+
 INITIAL_DF = 10.0
 
 # Smallest degrees of freedom that can be given.
@@ -37,8 +40,9 @@ class StudentT(Family):
     ----------
     df : float or None, default=None
         Degrees of freedom :math:`\nu`, at least 0.1, typically 3 to 10; None estimates them for
-        each expert, between 0.5 and 1000. Few degrees of freedom are heavy tails; with 30 and more
-        the distribution is nearly normal.
+        each expert, between 0.5 and 1000. Around experts that are estimators they are at least 1.1,
+        since these predict the mean, which does not exist for one and less. Few degrees of freedom
+        are heavy tails; with 30 and more the distribution is nearly normal.
 
     See Also
     --------
@@ -88,6 +92,12 @@ class StudentT(Family):
         """Bounds of the log square of the scale and of the log degrees of freedom."""
         low, high = np.log(DF_BOUNDS)
         return (LOG_VARIANCE_BOUNDS, (float(low), float(high)))[: len(self.dispersions)]
+
+    @property
+    def log_dispersion_bounds_of_means(self) -> tuple[tuple[float, float], ...]:
+        """The same; with one degree of freedom or less there is no mean."""
+        scale, *others = self.log_dispersion_bounds
+        return (scale, *((float(np.log(MIN_DF_OF_MEANS)), high) for _, high in others))
 
     def in_support(self, y: Array) -> Array:
         """All numbers."""

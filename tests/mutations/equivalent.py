@@ -1595,12 +1595,6 @@ EQUIVALENT = [
         "log dispersions that an expert does not have are projected to zero",
     ),
     (
-        "experts/_generalized_linear/_prior.py",
-        "has_scale = np.zeros(len(precision))",
-        ("ones",),
-        "all entries are written",
-    ),
-    (
         "experts/_logistic.py",
         "if type(self) is not LogisticExperts:",
         ("True",),

@@ -20,8 +20,8 @@ CHANGES = [
     ),
     (
         "_data/extra_features.py",
-        "target[rows], weight[rows], {})",
-        "target[rows], np.ones(len(rows)), {})",
+        "target[rows], weight[rows], metadata)",
+        "target[rows], np.ones(len(rows)), metadata)",
         "a base is fitted with the weights",
     ),
     (

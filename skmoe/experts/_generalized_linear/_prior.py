@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._numerics.arrowhead import shared_newton_step, shared_variances
+from skmoe._numerics.arrowhead import shared_covariances
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, ridge_diagonal
-from skmoe._numerics.typing import Array
+from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._generalized_linear._densities import FamilyDensities
 from skmoe.experts._generalized_linear._params import (
     GeneralizedLinearParams,
@@ -98,24 +98,28 @@ class PenalizedFamilies(FamilyDensities):
         hessian: Any,
         weight: Array,
     ) -> Slopes:
-        """Slopes at their joint modes, with variances of the joint posterior.
+        """Slopes with covariances of the joint posterior.
 
-        The rows of all experts determine a shared slope. It counts as a part in each system, whose
-        variance is as much larger as the part is smaller.
+        The rows of all experts determine a shared slope. Each system has an equal part of it: of
+        its penalty, its gradient and its precision.
         """
         n_experts, _, n_columns = params.coef.shape
         shared, precision = list(self.shared_columns), self._precision_of_predictors(params)
+        n_cells, root = self.n_cells(n_experts), np.sqrt(precision)[..., None]
         system = factorize_ridge(hessian, self._ridge(n_experts, n_columns))
-        gradient = statistics.gradient - system.ridge * params.coef
-        step = shared_newton_step(system, gradient, precision, shared).reshape(params.coef.shape)
-        values = (params.coef + step) * np.sqrt(precision)[..., None]
-        variances = shared_variances(system, precision, shared)
-        n_systems, n_cells = len(weight), self.n_cells(n_experts)
-        variances[..., shared] *= n_cells
+        scale = np.ones(n_columns)
+        scale[shared] = np.sqrt(n_cells)
+        covariances = shared_covariances(system, precision, shared) * np.outer(scale, scale)
+        covariances[precision == 0.0] = np.eye(n_columns)  # without a predictor, of no weight
+        values, gradient = params.coef * root, statistics.gradient * root
+        penalised = statistics.gradient - system.ridge * params.coef
+        total = (precision[..., None] * penalised).sum(axis=0)[:, shared]
+        own_part = total / (n_cells * np.maximum(root, TINY))
+        gradient[..., shared] = own_part + (system.ridge * values)[..., shared]
         weight[:, shared] /= n_cells
-        values, variances = (a.reshape(n_systems, -1)[:, :-1] for a in (values, variances))
-        variances = np.where(weight > 0.0, variances, 1.0)
-        return Slopes(values, variances, np.asarray(self.alpha) * weight * values, weight)
+        values, gradient = (a.reshape(len(weight), -1)[:, :-1] for a in (values, gradient))
+        covariances = covariances.reshape(len(weight), n_columns, -1)[:, :-1, :-1]
+        return Slopes(values, covariances, gradient, weight)
 
     def scales(
         self, params: GeneralizedLinearParams, statistics: GeneralizedLinearStatistics

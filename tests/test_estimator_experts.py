@@ -515,6 +515,10 @@ def test_too_many_folds():
     moe = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=4)
     with pytest.raises(ValueError, match="cross_fit=4 must not exceed the number of groups, 3"):
         moe.fit(X, Y, groups=np.arange(len(Y)) % 3)
+    with pytest.raises(
+        ValueError, match=r'cross_fit="auto" needs rows .* at least 2 groups; got 1'
+    ):
+        moe.set_params(cross_fit="auto").fit(X, Y, groups=np.zeros(len(Y)))
 
 
 def test_a_class_of_one_row_leaves_no_number_of_folds():

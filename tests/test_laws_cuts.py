@@ -70,7 +70,7 @@ def test_features_get_folds_where_they_are_needed():
     rare = (np.arange(N) < 2).astype(int)
     with pytest.raises(ValueError, match="rows of the smallest class, 2"):
         assign_folds(features, RowsToSplit(N, rare), 3, 0)
-    with pytest.raises(ValueError, match=r"number of groups, 1. Use at most 2"):
+    with pytest.raises(ValueError, match=r"number of groups, 1\. Leave groups out"):
         assign_folds(features, in_one_group, 2, 0)
     with pytest.raises(ValueError, match=f"cross_fit=30 must not exceed the number of rows, {N}"):
         assign_folds(features, RowsToSplit(N), 30, 0)

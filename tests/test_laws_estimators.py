@@ -221,7 +221,7 @@ def test_scales_begin_and_end_relative_to_the_variance_of_the_target(name, with_
     target = fitted.working_target(rates)
     variance = np.array([np.cov(row, ddof=0, aweights=weight) for row in target])
     low, high = (
-        (np.array(ends) for ends in zip(*family.log_dispersion_bounds, strict=True))
+        (np.array(ends) for ends in zip(*family.log_dispersion_bounds_of_means, strict=True))
         if (family.dispersions)
         else (np.zeros(0), np.zeros(0))
     )

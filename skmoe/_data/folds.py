@@ -105,10 +105,13 @@ def check_folds(
         ("rows of the smallest class", smallest_class),
     ):
         if maximum is not None and n_folds > maximum:
-            fewer = f"at most {maximum} folds, or " if maximum > 1 else ""
+            remedy = 'Use cross_fit="auto".'
+            if maximum > 1:
+                remedy = f'Use at most {maximum} folds, or cross_fit="auto".'
+            elif name == "groups":
+                remedy = "Leave groups out, or give finer ones."
             raise ValueError(
-                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. Use {fewer}"
-                'cross_fit="auto".'
+                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. {remedy}"
             )
 
 

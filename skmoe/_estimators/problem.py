@@ -20,7 +20,12 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import RowsToSplit, assign_folds, assign_folds_of_models
+from skmoe._data.folds import (
+    RowsToSplit,
+    assign_folds,
+    assign_folds_of_models,
+    check_several_folds,
+)
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -330,7 +335,10 @@ def _raw_features(
     rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
     given = raw_features, rows, params.cross_fit, fold_seed
     if params.specialize:
-        return assign_folds(*given)
+        raw_features = assign_folds(*given)
+        if raw_features.fold is None and params.cross_fit == "auto" and rows.groups is not None:
+            check_several_folds('cross_fit="auto"', np.zeros(len(data.weight)), rows.groups)
+        return raw_features
     raw_features = assign_folds_of_models(*given)
     assert params.estimators is not None
     check_members(params.estimators, raw_features, target.weight, data.fold_groups)

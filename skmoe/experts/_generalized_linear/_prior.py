@@ -9,7 +9,7 @@ import numpy as np
 from skmoe._numerics.arrowhead import shared_covariances
 from skmoe._numerics.evidence import Slopes, ridge_slopes, without_dropped
 from skmoe._numerics.linalg import factorize_ridge, ridge_diagonal
-from skmoe._numerics.typing import TINY, Array
+from skmoe._numerics.typing import Array
 from skmoe.experts._generalized_linear._densities import FamilyDensities
 from skmoe.experts._generalized_linear._params import (
     GeneralizedLinearParams,
@@ -114,8 +114,8 @@ class PenalizedFamilies(FamilyDensities):
         values, gradient = params.coef * root, statistics.gradient * root
         penalised = statistics.gradient - system.ridge * params.coef
         total = (precision[..., None] * penalised).sum(axis=0)[:, shared]
-        own_part = total / (n_cells * np.maximum(root, TINY))
-        gradient[..., shared] = own_part + (system.ridge * values)[..., shared]
+        share = np.divide(1.0, n_cells * root, where=root > 0.0, out=np.zeros_like(root))
+        gradient[..., shared] = share * total + (system.ridge * values)[..., shared]
         weight[:, shared] /= n_cells
         values, gradient = (a.reshape(len(weight), -1)[:, :-1] for a in (values, gradient))
         covariances = covariances.reshape(len(weight), n_columns, -1)[:, :-1, :-1]

@@ -150,7 +150,7 @@ def has_density(estimator: Any) -> bool:
 def final_estimator(estimator: Any) -> Any:
     """The last step of pipelines, and the estimator of searches; others as they are."""
     while True:
-        inner = getattr(estimator, "best_estimator_", None) or searched_estimator(estimator)
+        inner = getattr(estimator, "best_estimator_", searched_estimator(estimator))
         inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner
         if inner is estimator:
             return estimator

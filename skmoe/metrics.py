@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmoe._data.sklearn_adapter import split_pipeline
+from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
 Scorer = Callable[..., float]
@@ -103,7 +104,7 @@ def log_density_scorer(
         given = _given(offset) | {"units": units, "sample_weight": sample_weight}
         return float(np.mean(model.score_samples(X, y, **given)))
     log_density = model.score_samples(X, y, **_given(offset))
-    return float(np.average(log_density, weights=sample_weight))
+    return weighted_mean(log_density, sample_weight)
 
 
 @_requests("offset")
@@ -245,7 +246,7 @@ def make_interval_scorers(coverage: float = 0.9) -> dict[str, Scorer]:
 def _mean(values: Any, sample_weight: Any) -> float:
     """Mean over rows and outputs."""
     per_row = np.asarray(values, dtype=float).reshape(len(values), -1).mean(axis=1)
-    return float(np.average(per_row, weights=sample_weight))
+    return weighted_mean(per_row, sample_weight)
 
 
 def _distribution(estimator: Any, X: Any, offset: Any) -> PredictiveDistribution:

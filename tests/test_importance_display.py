@@ -96,12 +96,14 @@ def test_classes_have_log_probabilities():
     assert found.experts.importances_mean.argmax() == 1
 
 
-@pytest.mark.parametrize("family", ["poisson", ["zero", "gamma"], "ordinal"])
+@pytest.mark.parametrize(
+    "family", ["poisson", ["zero", "gamma"], ["zero", "normal"], ["zero", "student_t"], "ordinal"]
+)
 def test_scores_of_families_are_log_densities(family):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 2))
     y = rng.poisson(np.exp(0.5 * X[:, 1]), size=300).astype(float)
-    if family == ["zero", "gamma"]:
+    if family[0] == "zero":
         y = np.where(X[:, 0] > 0, 0.0, rng.gamma(2.0, np.exp(0.5 * X[:, 1])))
     y = np.minimum(y, 3.0) if family == "ordinal" else y
     moe = quiet(regressor(family=family), X, y)
@@ -127,6 +129,17 @@ def test_many_rows_are_done_expert_by_expert(fitted, monkeypatch):
     whole = log_densities(moe, X, y, None)
     monkeypatch.setattr("skmoe.inspection._importance_by_part.ROWS_AT_ONCE", 10)
     assert_allclose(log_densities(moe, X, y, None), whole)
+
+
+def test_rows_of_weight_zero_are_absent(fitted):
+    moe, X, y = fitted
+    more, weight = np.vstack([X, X[:3] + 1e3]), np.append(np.ones(len(y)), np.zeros(3))
+    given = permutation_importance_by_part(
+        moe, more, np.append(y, [1e9, -1e9, 0.0]), sample_weight=weight, random_state=0
+    )
+    absent = permutation_importance_by_part(moe, X, y, random_state=0)
+    for found, expected in zip(importances(given), importances(absent), strict=True):
+        assert_allclose(found, expected)
 
 
 def test_seeds_weights_and_chosen_features(fitted):

@@ -39,7 +39,12 @@ def test_families_are_names_objects_or_lists():
     assert parts.resolve_families([StudentT(df=4), StudentT(df=5)], 2) is not None
     assert len(parts.resolve_families([StudentT(df=4), StudentT(df=5)], 2)) == 2
     for name, family in FAMILIES.items():
-        assert parts.resolve_families([name, "normal"], 2) in (None, (family(), Normal()))
+        partner = Normal() if family.is_continuous or family().atoms else Poisson()
+        found = parts.resolve_families([name, partner], 2)
+        assert found in (None, (partner,), (family(), partner))
+        if isinstance(partner, Poisson):
+            with pytest.raises(ValueError, match="whose densities can be compared"):
+                parts.resolve_families([name, "normal"], 2)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,19 @@ class UserRows(NamedTuple):
     offset: Array | None  # of the linear predictors, (n,) or (m, n)
     units: Array | None = None  # number of the unit of each row, (n,); None for each row its own
 
+    def take(self, index: Array) -> UserRows:
+        """The rows at an index."""
+        offset = None if self.offset is None else self.offset[..., index]
+        units = None if self.units is None else self.units[index]
+        return UserRows(
+            index_rows(self.X, index), self.y[..., index], self.weight[index], offset, units
+        )
+
+    def of_positive_weight(self) -> UserRows:
+        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
+        kept = np.flatnonzero(self.weight > 0.0)
+        return self if len(kept) == len(self.weight) else self.take(kept)
+
 
 class Dataset(NamedTuple):
     """Rows in the form in which gate and experts are fitted."""

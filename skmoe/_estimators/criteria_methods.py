@@ -138,4 +138,5 @@ class CriteriaMixin:
         """Criteria of features, target, weights and offset."""
         check_is_fitted(self)
         check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        return fit_statistics(self._fitted, self._validate_unit_rows(criterion, data, units)[0])
+        rows, _ = self._validate_unit_rows(criterion, data, units)
+        return fit_statistics(self._fitted, rows.of_positive_weight())

@@ -178,6 +178,7 @@ class ReportingMixin(CriteriaMixin):
         check_inference_options(self, options)
         data = X, y, sample_weight, offset
         rows, _ = self._validate_unit_rows("inference", data, units)
+        rows = rows.of_positive_weight()
         weight = check_weights(sample_weight, np.shape(X)[0])
         clusters = validate_clusters(cluster, weight, rows, options)
         return infer_coefficients(self, rows, options, clusters)
@@ -286,6 +287,7 @@ class ReportingMixin(CriteriaMixin):
         if X is not None:
             data = X, y, sample_weight, offset
             rows, _ = self._validate_unit_rows("summary", data, units)
+            rows = rows.of_positive_weight()
             statistics = fit_statistics(self._fitted, rows)
             other_rows = describe_other_rows(self, rows)
             if inference or not obstacle:

@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._data.folds import check_several_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._data.sklearn_adapter import final_estimator, has_density, takes_weights
+from skmoe._estimators.measures import measure_of_families
 from skmoe._estimators.part_parameters import (
     check_list_entry,
     resolve_families,
@@ -112,7 +113,7 @@ def _check_same_measure(members: list[Any], families: tuple[Family, ...]) -> Non
 def _measure(member: Any, families: Iterable[Family]) -> str:
     """What a member predicts: densities, or probabilities, or both, in words."""
     if isinstance(member, str) or not has_density(member):
-        return _measure_of_families(families)
+        return measure_of_families(families)
     final = final_estimator(member)
     # A nested mixture has the measure of its own experts, if these have densities.
     inner = getattr(final, "expert", None)
@@ -122,18 +123,7 @@ def _measure(member: Any, families: Iterable[Family]) -> str:
         return _measure(own[0], (Normal(),))
     option = getattr(final, "family", "normal")
     n_families = len(option) if isinstance(option, list | tuple) else 1
-    return _measure_of_families(resolve_families(option, n_families) or (Normal(),))
-
-
-def _measure_of_families(families: Iterable[Family]) -> str:
-    kinds = {family.is_continuous for family in families}
-    if kinds == {True}:
-        return "a density"
-    if kinds == {False}:
-        return "probabilities of values"
-    atoms = sorted({atom for family in families for atom in family.atoms})
-    values = ", ".join(f"{atom:g}" for atom in atoms)
-    return f"a density and the probability of {values}"
+    return measure_of_families(resolve_families(option, n_families) or (Normal(),))
 
 
 # --- the data ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.rows import UserRows, index_rows
+from skmoe._data.rows import UserRows
 from skmoe._data.units import UnitLabels
 from skmoe._estimators.attributes import user_stacklevel
 from skmoe._estimators.part_parameters import check_takes_offset
@@ -92,13 +92,8 @@ class NewRowsMixin:
         if found is None:
             return rows, None
         self._check_gate_columns(rows.X, found)
-        kept = np.flatnonzero(rows.weight > 0.0)
-        found = found.take(kept)
-        X, y, weight, offset, _ = rows
-        if len(kept) < len(weight):
-            X, y, weight = index_rows(X, kept), y[..., kept], weight[kept]
-            offset = None if offset is None else offset[..., kept]
-        return UserRows(X, y, weight, offset, found.codes), found.labels
+        found = found.take(np.flatnonzero(rows.weight > 0.0))
+        return rows.of_positive_weight()._replace(units=found.codes), found.labels
 
     def _validate_units(self, method: str, X: Any, units: Any) -> UnitLabels | None:
         """Validated units of new rows; a warning if there are none and the fit had some."""

@@ -14,6 +14,7 @@ from skmoe._data.nested_estimators import (
     sparse_obstacle,
 )
 from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
+from skmoe._estimators.measures import check_one_measure
 from skmoe._estimators.penalty_parameters import PenaltyOption
 from skmoe._estimators.tasks import Task
 from skmoe._numerics.typing import Array
@@ -111,6 +112,7 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
             f"got {len(values)}. Add or remove entries."
         )
     families = tuple(_family(entry) for entry in values)
+    check_one_measure(families)
     if all(family == families[0] for family in families):
         families = families[:1]
     return None if families == (Normal(),) else families

@@ -28,6 +28,14 @@ def underflow_to_zero(function: FunctionT) -> FunctionT:
     return cast(FunctionT, wrapper)
 
 
+def weighted_mean(values: Array, weight: Array | None) -> float:
+    """Mean of values (n,) with weights; those of weight zero are absent, even infinite ones."""
+    if weight is None:
+        return float(np.mean(values))
+    present = np.asarray(weight) > 0.0
+    return float(np.average(values[present], weights=np.asarray(weight)[present]))
+
+
 def keep_top_k(log_probs: Array, top_k: int | None) -> Array:
     """Log probabilities (K, n) with all but the `top_k` largest of each row at minus infinity.
 

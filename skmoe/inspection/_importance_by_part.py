@@ -8,12 +8,13 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
-from skmoe._data.checks import check_integer, check_weights
+from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_any_features, check_table
 from skmoe.inspection._grid import take_rows, with_column
 from skmoe.inspection._pipelines import find_mixture
+from skmoe.inspection._segment_tables import positive_rows
 
 # Parts in which a feature is permuted.
 PARTS = ("gate", "experts", "both")
@@ -107,12 +108,11 @@ def permutation_importance_by_part(
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = check_any_features("features", features, estimator, feature_names)
-    table = check_table(estimator, X)
-    weight = None if sample_weight is None else check_weights(sample_weight, table.shape[0])
+    check_table(estimator, X)
+    estimator.score_samples(X, y, offset)  # checks y and offset
+    table, y, weight, offset, _ = positive_rows(estimator, X, y, sample_weight, offset, None)
     generator = check_random_state(random_state)
-    estimator.score_samples(table, y, offset)  # checks y and offset
-    gate = estimator.predict_gate(table)
-    log_density = log_densities(estimator, table, y, offset)
+    gate, log_density = estimator.predict_gate(table), log_densities(estimator, table, y, offset)
     score = _mean_score(gate, log_density, weight)
     importances = np.zeros((len(PARTS), len(chosen), n_repeats))
     for i, j in enumerate(chosen):
@@ -160,5 +160,18 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
         given = None if offset is None else take_rows(np.asarray(offset), index)
         dist = estimator.predict_dist(take_rows(X, index), given, certain)
         log_density = dist.logpdf(take_rows(target, index))
+        log_density[_atoms_of_others(estimator, experts, target)] = -np.inf
         parts.append(log_density.reshape(len(experts), n_rows, -1).sum(axis=2))
     return np.concatenate(parts).T
+
+
+def _atoms_of_others(estimator: Any, experts: Array, target: Array) -> Array:
+    """Where experts with a density have atoms of other experts as their target, one after another.
+
+    A value with a probability has it from the experts that give one: densities do not count there.
+    """
+    families = getattr(estimator, "families_", None)
+    if families is None:
+        return np.zeros((len(experts) * len(target), *target.shape[1:]), dtype=bool)
+    is_atom = np.isin(target, [atom for family in families for atom in family.atoms])
+    return np.concatenate([is_atom & families[k].is_continuous for k in experts])

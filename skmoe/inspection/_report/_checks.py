@@ -11,6 +11,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_weights
 from skmoe.inspection._checks import check_rows, check_target
+from skmoe.inspection._grid import take_rows
 from skmoe.inspection._report._held_out import HeldOutRows
 from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN
 
@@ -54,8 +55,12 @@ def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
                 f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
                 f"{unknown[0]!r}. Leave out rows of other classes."
             )
-    weight = None if given.weight is None else check_weights(given.weight, table.shape[0])
-    return given._replace(weight=weight)
+    if given.weight is None:
+        return given
+    weight = check_weights(given.weight, table.shape[0])
+    kept = np.flatnonzero(weight > 0.0)  # rows of weight zero are absent
+    offset = None if given.offset is None else take_rows(given.offset, kept)
+    return HeldOutRows(take_rows(table, kept), take_rows(given.y, kept), weight[kept], offset)
 
 
 def check_targets(estimator: Any, target: Any, table: Any) -> list[int]:

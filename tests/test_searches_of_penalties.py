@@ -110,20 +110,6 @@ def test_warm_starts_find_penalties_of_another_kind(before, after, through_docum
         assert_array_equal(found[1], moe.gate_alpha_)
 
 
-@pytest.mark.parametrize("kind", ["auto", "ard"])
-def test_a_stream_finds_penalties_that_the_fit_before_it_has_not_found(kind):
-    X, y = many_features()
-    moe = MixtureOfExpertsRegressor(2, alpha=300.0, gate_alpha=30.0, random_state=0)
-    moe = quiet(moe, X, y)
-    moe.set_params(alpha=kind, gate_alpha=kind).partial_fit(X, y)
-    assert np.min(moe.alpha_) < 5.0
-    assert np.min(moe.gate_alpha_) < 5.0
-    assert np.shape(moe.alpha_) == (() if kind == "auto" else (8,))
-    kept = moe.alpha_
-    moe.partial_fit(X, y)
-    assert_array_equal(kept, moe.alpha_)
-
-
 def test_a_document_with_an_unknown_kind_of_search_is_refused():
     X, y = two_regimes(60)
     moe = MixtureOfExpertsRegressor(1).fit(X, y)

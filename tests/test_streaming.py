@@ -190,10 +190,9 @@ def test_classes_may_come_late(known):
 def test_a_fit_is_gone_on_from():
     moe = quiet(MixtureOfExpertsRegressor(2, random_state=0), X[:3000], Y[:3000])
     before = moe.score_samples(X, Y).mean()
-    moe.partial_fit(X[3000:4000], Y[3000:4000])
-    assert moe.score_samples(X, Y).mean() == before  # what is learnt shows with the next batch
-    moe.partial_fit(X[4000:5000], Y[4000:5000])
-    assert moe.score_samples(X, Y).mean() > before - 0.03
+    for start in (3000, 4000):
+        moe.partial_fit(X[start : start + 1000], Y[start : start + 1000])
+        assert moe.score_samples(X, Y).mean() > before - 0.03
     assert moe.n_iter_ == 2
 
 

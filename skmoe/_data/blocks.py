@@ -347,10 +347,16 @@ def _slices(arrays: Callable[[], list[Any]]) -> Iterator[tuple[Any, ...]]:
     `arrays` is called again for each block: pages of a memory map count as memory until it is
     closed.
     """
-    X = arrays()[0]
+    X, *others = arrays()
+    for name, values in zip(("y", "sample_weight", "offset", "units"), others, strict=True):
+        if values is not None and len(values) != len(X):
+            raise ValueError(
+                f"{name} must have one value for each row of X; got {len(values)} for {len(X)} "
+                "rows. Pass arrays of the same rows."
+            )
     row_bytes = max(1, X.dtype.itemsize * int(np.prod(X.shape[1:])))
     n_rows, size = X.shape[0], max(1, BLOCK_BYTES // row_bytes)
-    del X
+    del X, others
     start = 0
     while start < n_rows:
         block = slice(start, _end_of_unit(arrays()[4], start + size))

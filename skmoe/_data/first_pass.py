@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from skmoe._data.block_checks import Block, BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
@@ -20,6 +19,7 @@ from skmoe._data.moments import (
     merge_moments,
     output_scale,
 )
+from skmoe._data.rows import stack_rows
 from skmoe._data.scaling import Standardization
 from skmoe._data.units import UnitLabels, encode_units
 from skmoe._numerics.typing import Array
@@ -45,7 +45,7 @@ class FirstPassStatistics(NamedTuple):
     """Statistics of the rows of positive weight in one or several blocks."""
 
     n_rows: int
-    features: Moments
+    features: dict[Any, Moments]  # of the rows of each label; of all rows, for None
     feature_range: Array
     outputs: Moments | None
     label_weights: dict[Any, float]  # total weight of each label
@@ -54,11 +54,21 @@ class FirstPassStatistics(NamedTuple):
     unit_labels: Array | None = None  # of all units
 
 
+class PassOptions(NamedTuple):
+    """What is drawn and computed in the first pass."""
+
+    n_sample: int
+    seed: int
+    by_label: bool  # whether rows have class weights, which depend on all blocks
+
+
 def first_pass(
     blocks: RowBlocks, checker: BlockChecker, class_weight: Any, n_sample: int, seed: int
 ) -> FirstPass:
     """Validate all blocks, and compute moments, class weights and a sample of the rows."""
-    summarize = partial(_summarize_block, checker, n_sample, seed)
+    by_label = checker.is_classification and class_weight is not None
+    options = PassOptions(n_sample, seed, by_label)
+    summarize = partial(_summarize_block, checker, options)
     merge = partial(_merge_passes, n_sample)
     n_rows: int = 0
     statistics: FirstPassStatistics | None = None
@@ -74,9 +84,9 @@ def first_pass(
             n_rows, statistics = merge((n_rows, statistics), summarize(row_offset, index, block))
     check_not_empty(n_rows, statistics is not None)
     assert statistics is not None
-    sample, features, outputs = statistics.sample, statistics.features, statistics.outputs
+    sample, outputs, labels = statistics.sample, statistics.outputs, statistics.unit_labels
     # Penalties must have the same weight relative to the sample as to all rows.
-    factor, labels = features.weight / sample.weight.sum(), statistics.unit_labels
+    factor = sum(part.weight for part in statistics.features.values()) / sample.weight.sum()
     if labels is None:
         sample, factor = sample._replace(weight=factor * sample.weight), 1.0
     else:
@@ -84,6 +94,7 @@ def first_pass(
     classes, weights = None, None
     if checker.is_classification:
         classes, weights = _classes_and_weights(blocks, class_weight, statistics.label_weights)
+    features = _weighted_features(statistics.features, weights)
     return FirstPass(
         sample,
         checker.feature_names,
@@ -111,7 +122,7 @@ def _summarize_at_offset(
 
 
 def _summarize_block(
-    checker: BlockChecker, n_sample: int, seed: int, row_offset: int, index: int, raw_block: Any
+    checker: BlockChecker, options: PassOptions, row_offset: int, index: int, raw_block: Any
 ) -> tuple[int, FirstPassStatistics | None]:
     """Number of rows in a block, and the statistics of those of positive weight.
 
@@ -128,8 +139,8 @@ def _summarize_block(
         label_weights = _label_weights(block)
     else:
         outputs = compute_moments(block.y.reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(seed).advance(row_offset)).random(len(kept))
-    features, labels = compute_moments(block.X, block.weight), None
+    keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(len(kept))
+    features, labels = (_features_by_label if options.by_label else _features)(block), None
     if block.units is not None:
         runs = block.units.runs
         keys, labels = keys[np.unique(runs, return_index=True)[1]][runs], block.units.labels
@@ -143,7 +154,7 @@ def _summarize_block(
         keys,
         labels,
     )
-    return n_rows, _subsample(n_sample, statistics)
+    return n_rows, _subsample(options.n_sample, statistics)
 
 
 def _merge_passes(
@@ -170,16 +181,15 @@ def _merge_statistics(
         labels = np.union1d(one.unit_labels, other.unit_labels)
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
-    stack = sparse.vstack if sparse.issparse(one.sample.X) else np.concatenate
     sample = Block(
-        stack([one.sample.X, other.sample.X]),
+        stack_rows([one.sample.X, other.sample.X]),
         np.concatenate([one.sample.y, other.sample.y]),
         np.concatenate([one.sample.weight, other.sample.weight]),
         _join_offsets(one.sample.offset, other.sample.offset),
     )
     statistics = FirstPassStatistics(
         one.n_rows + other.n_rows,
-        merge_moments(one.features, other.features, 1.0),
+        _merge_features(one.features, other.features),
         merge_feature_ranges(one.feature_range, other.feature_range),
         outputs,
         label_weights,
@@ -188,6 +198,37 @@ def _merge_statistics(
         labels,
     )
     return _subsample(n_sample, statistics)
+
+
+def _features(block: Block) -> dict[Any, Moments]:
+    return {None: compute_moments(block.X, block.weight)}
+
+
+def _features_by_label(block: Block) -> dict[Any, Moments]:
+    """Moments of the features of each label, whose rows have a class weight in common."""
+    labels, codes = np.unique(block.y, return_inverse=True)
+    parts = (block.take(np.flatnonzero(codes == code)) for code in range(len(labels)))
+    return {
+        label: compute_moments(part.X, part.weight)
+        for label, part in zip(labels.tolist(), parts, strict=True)
+    }
+
+
+def _merge_features(one: dict[Any, Moments], other: dict[Any, Moments]) -> dict[Any, Moments]:
+    merged = dict(one)
+    for label, moments in other.items():
+        merged[label] = merge_moments(merged[label], moments, 1.0) if label in merged else moments
+    return merged
+
+
+def _weighted_features(features: dict[Any, Moments], weights: dict[Any, float] | None) -> Moments:
+    """Moments of all rows, whose weights are multiplied by those of their classes."""
+    parts = [
+        part._replace(weight=part.weight * (1.0 if weights is None else weights[label]))
+        for label, part in features.items()
+    ]
+    present = [part for part in parts if part.weight > 0.0]
+    return reduce(partial(merge_moments, decay=1.0), present)
 
 
 def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:

@@ -7,6 +7,7 @@ depends neither on their order, nor on whether a row occurs twice or has weight 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,13 @@ class RawFeatures(NamedTuple):
         offset = None if self.offset is None else self.offset[..., index]
         groups = None if self.groups is None else self.groups[index]
         return RawFeatures(index_rows(self.X, index), fold, metadata, offset, groups)
+
+
+def stack_rows(parts: Sequence[Any]) -> Any:
+    """Rows of several arrays or CSR arrays, one after another: sparse only if all of them are."""
+    if all(sparse.issparse(part) for part in parts):
+        return sparse.csr_array(sparse.vstack(parts))
+    return np.concatenate([part.toarray() if sparse.issparse(part) else part for part in parts])
 
 
 def index_rows(X: Any, index: Array | slice) -> Any:

@@ -245,7 +245,8 @@ class BaseMixtureOfExperts(
         continued = None if options.counts_previous else options.previous
         final_run, usage, order = in_final_order(params, continued, model, final_run, usage)
         attributes = attributes_of_run(problem, final_run, model) | selected
-        state = attributes["_training_state"]._replace(numbering=order)
+        total_weight = float(usage.responsibility_mass.sum())
+        state = attributes["_training_state"]._replace(numbering=order, total_weight=total_weight)
         attributes |= {
             "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
             "n_experts_": model.n_experts,

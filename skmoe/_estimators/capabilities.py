@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import check_real, check_two_classes, shown
-from skmoe._estimators.parameters import FitParameters
+from skmoe._estimators.parameters import FitParameters, check_metadata_used
 from skmoe._estimators.part_parameters import family_of, gate_transformer
 from skmoe._estimators.training_data import GivenRows
+from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, SupportsStreaming, missing_methods
 
@@ -128,6 +129,18 @@ def check_partial_fit_supported(params: FitParameters) -> None:
         )
 
 
+def check_continued(model: MixtureModel) -> None:
+    """A fit that `partial_fit` continues needs gate and experts for streams."""
+    for part in (model.gate, model.experts):
+        missing = missing_methods(part, SupportsStreaming)
+        if missing:
+            raise ValueError(
+                f"partial_fit continues fits whose gate and experts are those of streams; the fit "
+                f"has a {type(part).__name__}, which has no method {missing[0]}. Use "
+                'combine="best" in fit, or a clone.'
+            )
+
+
 def check_first_classes(classes: Any) -> Array:
     """Sorted classes from the first call of `partial_fit`, which must give them."""
     if classes is None:
@@ -185,6 +198,8 @@ def check_blocks_supported(params: FitParameters, given: GivenRows) -> None:
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
         )
+    metadata = {"groups": given.groups, **given.metadata}
+    check_metadata_used({k: v for k, v in metadata.items() if v is not None}, params)
     for name in ("y", "sample_weight", "offset", "units"):
         value = getattr(given, name)
         if value is not None:

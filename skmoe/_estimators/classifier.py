@@ -293,8 +293,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
 
         The first batch needs at least `n_experts` rows. The mixture is initialised on it, and again
         whenever the number of rows has doubled, until there are 4000 (or `half_life`) rows. Rows
-        are stored until then. After `fit`, learning continues from the fit. Parameters other than
-        `half_life` are those of the first call.
+        are stored until then. After `fit`, learning continues from the fit, which has the weight of
+        its rows. Parameters other than `half_life` are those of the first call.
 
         Parameters
         ----------

@@ -225,6 +225,7 @@ def check_training_state(state: TrainingState, fitted: FittedMixture) -> None:
     rows = state.cross_fit_cache, state.online_state, state.row_buffer
     _require(rows == (None, None, None), "the training state has rows")
     _require({*state.penalty_searches} <= {"", *SEARCHES}, "a kind of search is unknown")
+    _require(0.0 <= state.total_weight < np.inf, "the weight of the rows is no positive number")
     if numbering is not None:
         is_permutation = sorted(numbering) == list(range(fitted.model.n_experts))
         _require(is_permutation, "the numbers of the experts are no permutation")

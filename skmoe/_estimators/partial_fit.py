@@ -6,19 +6,22 @@ import copy
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
 from skmoe._data.feature_checks import explain_features
 from skmoe._data.feature_range import fit_feature_range
-from skmoe._data.moments import compute_moments, feature_scale, merge_moments, output_scale
+from skmoe._data.moments import Moments, compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.scaling import column_means
 from skmoe._data.units import encode_units
 from skmoe._estimators.attributes import attributes_of_mixture
 from skmoe._estimators.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.capabilities import (
+    check_continued,
     check_half_life,
     check_partial_fit_supported,
     check_same_n_experts,
@@ -30,15 +33,15 @@ from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.row_buffer import RowBuffer
 from skmoe._estimators.training_data import GivenRows, check_support, validate_offset
 from skmoe._estimators.unit_checks import validate_units
-from skmoe._estimators.warm_start import PreviousFit, TrainingState, previous_fit
+from skmoe._estimators.warm_start import TrainingState
 from skmoe._mixture import online
-from skmoe._mixture.em import EMResult, EMStart
+from skmoe._mixture.em import EMStart
 from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import fit_best_start
 from skmoe._mixture.online import OnlineState
-from skmoe._mixture.runs import EMProblem, run_to_convergence
+from skmoe._mixture.runs import run_to_convergence
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsReordering, permute_experts
@@ -98,23 +101,30 @@ class StreamingMixin:
         half_life = check_half_life(self.half_life)
         params = self._validate_parameters()
         check_partial_fit_supported(params)
-        training_state = getattr(self, "_training_state", TrainingState())
-        if training_state.online_state is None:
-            data = GivenRows(X, y, sample_weight, offset=offset, units=units)
+        training_state = getattr(self, "_training_state", None)
+        data = GivenRows(X, y, sample_weight, offset=offset, units=units)
+        if training_state is None:
             result, row_buffer = _first_batch(self, params, data, classes)
             training_state = TrainingState(penalty_searches=params.search.kinds)
         else:
+            check_continued(self._fitted.model)
             check_same_n_experts(self.n_experts, self.n_experts_)
-            data = GivenRows(X, y, sample_weight, offset=offset, units=units)
             batch = _validate_batch(self, params, data)
-            result = _next_batch(self, batch, half_life)
+            state = training_state.online_state or _state_of_fit(
+                self._fitted, training_state, batch
+            )
+            result = _next_batch(self, state, batch, half_life)
             row_buffer = training_state.row_buffer
             if row_buffer is not None:
                 row_buffer = row_buffer.append(batch)
                 result, row_buffer = _reinitialize(self, params, result, row_buffer, batch)
         if row_buffer is not None and row_buffer.is_full(half_life):
             row_buffer = None
-        training_state = training_state._replace(online_state=result.state, row_buffer=row_buffer)
+        training_state = TrainingState(
+            online_state=result.state,
+            row_buffer=row_buffer,
+            penalty_searches=training_state.penalty_searches,
+        )
         self._set_fitted_attributes(_attributes(result, training_state))
         return self
 
@@ -151,21 +161,35 @@ def _first_batch(
     data: GivenRows,
     classes: Array | None,
 ) -> tuple[StreamFit, RowBuffer | None]:
-    """Start online EM from a fit of the first batch, or from a previous fit."""
-    options = FitOptions(previous=previous_fit(estimator, warm_start=True), classes=classes)
-    validation_copy = copy.copy(estimator)
+    """Start online EM from a fit of the first batch."""
+    validation_copy, options = copy.copy(estimator), FitOptions(classes=classes)
     result, batch = _initialize(validation_copy, params, data, options, numbered_like=None)
-    if options.previous is not None:
-        return result, None
     row_buffer = batch.merge_duplicates()
     return result, row_buffer._replace(weight_at_init=row_buffer.total_weight)
 
 
-def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit:
+def _state_of_fit(
+    fitted: FittedMixture, training_state: TrainingState, batch: RowBuffer
+) -> OnlineState:
+    """Online EM that continues a fit, before its first batch."""
+    model, params, preprocessor = fitted
+    _check_stream_width(model, preprocessor.transform_units(batch.as_user_rows()))
+    weight, scaling = training_state.total_weight, preprocessor.feature_scaling
+    # Sparse features are not centred, so that a fit does not know their means.
+    center = column_means(batch.X, batch.weight) if sparse.issparse(batch.X) else scaling.center
+    features = Moments(weight, center, np.where(np.isfinite(scaling.scale), scaling.scale, 0.0))
+    outputs, of_target = None, preprocessor.target_scaling
+    if model.experts.standardizes_target and of_target is not None:
+        outputs = Moments(weight, *of_target)
+    return online.continue_fit(model, params, features, outputs)
+
+
+def _next_batch(
+    estimator: Any, state: OnlineState, batch: RowBuffer, half_life: float
+) -> StreamFit:
     """Update online EM by a batch, with the standardisation of all rows so far."""
     X, y, weight = batch.X, batch.y, batch.weight
-    fitted, state = estimator._fitted, estimator._training_state.online_state
-    preprocessor = fitted.preprocessor
+    preprocessor = estimator._fitted.preprocessor
     decay = 0.5 ** (float(weight.sum()) / half_life)
     features = merge_moments(state.features, compute_moments(X, weight), decay)
     feature_scaling = feature_scale(features, X)
@@ -175,7 +199,7 @@ def _next_batch(estimator: Any, batch: RowBuffer, half_life: float) -> StreamFit
         target_scaling = output_scale(outputs)
         y_map = online.rescaling(preprocessor.target_scaling, target_scaling)
     state = online.rescale(
-        state._replace(features=features, outputs=outputs),
+        state._replace(features=features, outputs=outputs, fit_weight=decay * state.fit_weight),
         online.rescaling(preprocessor.feature_scaling, feature_scaling),
         (preprocessor.gate_columns, preprocessor.expert_columns),
         y_map,
@@ -258,14 +282,8 @@ def _initialize(
     """
     problem = build_problem(validation_copy, params, data, options)
     em_problem = problem.em_problem
-    model = em_problem.previous_model or em_problem.model
-    _check_stream_width(em_problem)
-    start_params = em_problem.init
-    if not isinstance(start_params, Params):
-        start_params, model = _fit_first_batch(validation_copy, problem)
-    elif _finds_other_penalties(problem, options.previous):
-        run = _search_penalties(validation_copy, problem, start_params)
-        model = run.model or model
+    _check_stream_width(em_problem.model, em_problem.rows)
+    start_params, model = _fit_first_batch(validation_copy, problem)
     fitted = problem.make_fitted(start_params, model)
     for name, value in (problem.attributes | {"_fitted": fitted}).items():
         setattr(validation_copy, name, value)
@@ -284,42 +302,22 @@ def _initialize(
     if model.experts.standardizes_target and not model.experts.is_classifier:
         outputs = compute_moments(batch.y.T, batch.weight)
     state = online.init_online_state(model, start_params, em_problem.rows, features, outputs)
-    preprocessor = problem.preprocessor
-    if options.previous is not None:
-        earlier = options.previous.fitted.preprocessor.feature_range
-        preprocessor = preprocessor.extend_range(earlier)
-    return StreamFit(problem.attributes, preprocessor, state, em_problem.rows), batch
+    return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows), batch
 
 
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
     """Parameters, and the model with its penalties, from a short fit of the first batch."""
-    em_problem, monitor = problem.em_problem, _silent_monitor(estimator, problem)
+    em_problem, task = problem.em_problem, FitTask(estimator, NullCallbackContext(), {})
+    monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
     monitors = [monitor] * len(em_problem.seeds)
     max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
     starts = em_problem._replace(max_iter=max_iter, search=EvidenceSearch())
     run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
     if em_problem.search:
-        run = _search_penalties(estimator, problem, run.params)
+        # The starts leave no iterations for a search, which therefore has its own.
+        search = em_problem._replace(max_iter=min(em_problem.max_iter, SEARCH_MAX_ITER))
+        run = run_to_convergence(search, EMStart(run.params), monitor)
     return run.params, run.model or em_problem.model
-
-
-def _search_penalties(estimator: Any, problem: FitProblem, params: Params) -> EMResult:
-    """A search of penalties on the first batch; it has iterations of its own."""
-    max_iter = min(problem.em_problem.max_iter, SEARCH_MAX_ITER)
-    search = problem.em_problem._replace(max_iter=max_iter)
-    return run_to_convergence(search, EMStart(params), _silent_monitor(estimator, problem))
-
-
-def _finds_other_penalties(problem: FitProblem, previous: PreviousFit | None) -> bool:
-    """Whether penalties are to be found that a previous fit has not found."""
-    if previous is None or not problem.em_problem.search:
-        return False
-    return previous.training_state.penalty_searches != problem.penalty_searches
-
-
-def _silent_monitor(estimator: Any, problem: FitProblem) -> FitMonitor:
-    task = FitTask(estimator, NullCallbackContext(), {})
-    return FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
 
 
 def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:
@@ -351,9 +349,8 @@ def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
     return Params(*(permute_experts(part, order) for part in params))
 
 
-def _check_stream_width(problem: EMProblem) -> None:
+def _check_stream_width(model: MixtureModel, rows: Dataset) -> None:
     """The matrices of gate and experts must be small enough to be formed."""
-    model, rows = problem.model, problem.rows
     part: Any
     for name, part, design in (
         ("gate_features", model.gate, rows.gate_design),

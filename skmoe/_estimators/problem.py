@@ -11,7 +11,6 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.dask_chunks import is_dask
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     BaseModelData,
@@ -30,7 +29,8 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._estimators import init_rows
-from skmoe._estimators.capabilities import check_blocks_supported, supports_blocks
+from skmoe._estimators.capabilities import check_blocks_supported
+from skmoe._estimators.large_rows import rows_in_blocks
 from skmoe._estimators.member_parameters import check_members
 from skmoe._estimators.merged_rows import merge_duplicates
 from skmoe._estimators.parameters import FitParameters
@@ -114,7 +114,7 @@ def build_problem(
     options: FitOptions = FitOptions(),  # noqa: B008
 ) -> FitProblem:
     """Validate the data and build the EM problem, without changing the estimator."""
-    given = _rows_in_blocks(params, given)
+    given = rows_in_blocks(params, given)
     if isinstance(given.X, RowBlocks):
         check_blocks_supported(params, given)
         return _build_from_blocks(estimator, params, given.X, options)
@@ -125,17 +125,6 @@ def build_problem(
     data = merge_duplicates(params, data)
     data, extra_features = _add_extra_features(params, data)
     return _assemble(params, data, extra_features, options)
-
-
-def _rows_in_blocks(params: FitParameters, given: GivenRows) -> GivenRows:
-    """Large memory maps and Dask collections as row blocks; other rows as they are."""
-    X, y, weight = given.X, given.y, given.sample_weight
-    by_row: dict[str, Any] = {"offset": given.offset, "units": given.units}
-    if isinstance(X, np.memmap) and len(X) > init_rows.MAX_INIT_ROWS and supports_blocks(params):
-        return GivenRows(RowBlocks.from_arrays(X, y, weight, **by_row))
-    if is_dask(X):
-        return GivenRows(RowBlocks.from_dask(X, y, weight, **by_row))
-    return given
 
 
 def _build_from_blocks(

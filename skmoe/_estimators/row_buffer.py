@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from skmoe._data.duplicates import unique_weighted_rows
-from skmoe._data.rows import UserRows
+from skmoe._data.rows import UserRows, stack_rows
 from skmoe._numerics.typing import Array, Design
 
 # The rows of the first batches are buffered up to this total weight or number of distinct rows, and
@@ -37,9 +36,8 @@ class RowBuffer(NamedTuple):
 
     def append(self, other: RowBuffer) -> RowBuffer:
         """The buffer with the rows of another batch."""
-        stack = sparse.vstack if sparse.issparse(self.X) else np.concatenate
         return self._replace(
-            X=stack([self.X, other.X]),
+            X=stack_rows([self.X, other.X]),
             y=np.concatenate([self.y, other.y], axis=-1),
             weight=np.concatenate([self.weight, other.weight]),
             offset=_join_offsets(self, other),

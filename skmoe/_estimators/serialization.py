@@ -188,7 +188,9 @@ def _without_rows(state: TrainingState) -> TrainingState:
     """The state of EM, with one model, which is that of the document."""
     of_em = state.resume_state
     of_em = None if of_em is None else of_em._replace(best=None)
-    return TrainingState(of_em, numbering=state.numbering, penalty_searches=state.penalty_searches)
+    return state._replace(
+        resume_state=of_em, cross_fit_cache=None, online_state=None, row_buffer=None
+    )
 
 
 def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:

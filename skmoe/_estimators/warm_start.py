@@ -46,6 +46,7 @@ class TrainingState(NamedTuple):
     numbering: tuple[int, ...] | None = None
     # Kinds of search by which the penalties were found, as in `EvidenceSearch.kinds`.
     penalty_searches: tuple[str, str, str] = ("", "", "")
+    total_weight: float = 0.0  # of the rows of a fit
 
 
 class PreviousFit(NamedTuple):

@@ -50,13 +50,15 @@ class OnlineState(NamedTuple):
     model: MixtureModel
     params: Params  # of the last M-step
     averaged_params: Params  # for predictions
-    # For gate and experts: statistics and Hessian of the surrogate, per unit of weight.
-    averaged_statistics: tuple[Any, Any]
+    # For gate and experts: statistics and Hessian of the surrogate, per unit of weight; None before
+    # the first batch.
+    averaged_statistics: tuple[Any, Any] | None
     features: Moments
     outputs: Moments | None
     total_weight: float  # of all rows of all batches
     lower_bound: float  # mean log-likelihood per row, of each batch before its M-step
     n_batches: int
+    fit_weight: float = 0.0  # of the rows of a fit that the stream continues
 
 
 # --- updates ----------------------------------------------------------------------------------
@@ -80,17 +82,33 @@ def init_online_state(
     )
 
 
+def continue_fit(
+    model: MixtureModel, params: Params, features: Moments, outputs: Moments | None
+) -> OnlineState:
+    """State before the first batch after a fit, with the moments of its rows."""
+    fit_weight = features.weight
+    return OnlineState(model, params, params, None, features, outputs, 0.0, 0.0, 0, fit_weight)
+
+
 def update(state: OnlineState, rows: Dataset) -> OnlineState:
-    """State after another batch, whose rows are already part of the moments."""
-    model, params = state.model, state.params
+    """State after another batch, whose rows are already part of the moments.
+
+    The rows of a fit before the stream are not in the statistics. Its parameters have the weight of
+    its rows in the averaged parameters, which are also those of the E-step.
+    """
+    model, params = state.model, state.averaged_params if state.fit_weight else state.params
     result = e_step(model, split_into_blocks(rows), params, with_hessian=True)
-    total_weight, current_weight = state.total_weight + result.weight, state.features.weight
+    total_weight = state.total_weight + result.weight
+    current_weight = state.features.weight - state.fit_weight  # of the rows of the stream
     fraction = result.weight / current_weight
     step_size = max(fraction, (result.weight / total_weight) ** STEP_POWER)
-    batch = _batch_statistics(model, result, params, rows)
-    averaged_statistics = _interpolate(state.averaged_statistics, batch, step_size)
+    averaged_statistics = batch = _batch_statistics(model, result, params, rows)
+    if state.averaged_statistics is not None:
+        averaged_statistics = _interpolate(state.averaged_statistics, batch, step_size)
     params = _m_step(model, averaged_statistics, params, current_weight)
     averaging_weight = min(1.0, AVERAGING_FACTOR * fraction)
+    if state.fit_weight:
+        averaging_weight = result.weight / state.features.weight
     log_likelihood = result.log_likelihood / result.weight
     return state._replace(
         params=params,
@@ -99,6 +117,8 @@ def update(state: OnlineState, rows: Dataset) -> OnlineState:
         total_weight=total_weight,
         lower_bound=state.lower_bound + fraction * (log_likelihood - state.lower_bound),
         n_batches=state.n_batches + 1,
+        # The fit stops to count beside as many rows of the stream.
+        fit_weight=state.fit_weight if state.fit_weight > current_weight else 0.0,
     )
 
 
@@ -198,10 +218,13 @@ def rescale(
         triples = zip(parts, params, x_maps, strict=True)
         return Params(*(part.rescale_params(own, x_map, outputs) for part, own, x_map in triples))
 
-    surrogates = tuple(
-        part.rescale_surrogate(*surrogate, x_map, outputs)
-        for part, surrogate, x_map in zip(parts, state.averaged_statistics, x_maps, strict=True)
-    )
+    surrogates = None
+    if state.averaged_statistics is not None:
+        triples = zip(parts, state.averaged_statistics, x_maps, strict=True)
+        gate, experts = (
+            part.rescale_surrogate(*own, x_map, outputs) for part, own, x_map in triples
+        )
+        surrogates = gate, experts
     return state._replace(
         model=model,
         params=rescale_params(state.params),

@@ -365,12 +365,6 @@ EQUIVALENT = [
         "classes have no offset, which is refused before",
     ),
     (
-        "_estimators/new_rows.py",
-        "if len(kept) < len(weight):",
-        ("True", "<="),
-        "all rows are the rows at an index of all",
-    ),
-    (
         "_estimators/parameters.py",
         "if abs(sums[worst] - 1.0) > INIT_SUM_TOL:",
         (">=",),

@@ -49,7 +49,7 @@ CHANGES = [
         "trial fits have groups and metadata",
     ),
     (
-        "_estimators/problem.py",
+        "_estimators/large_rows.py",
         "RowBlocks.from_arrays(X, y, weight, **by_row)",
         "RowBlocks.from_arrays(X, y, **by_row)",
         "memory maps have weights",

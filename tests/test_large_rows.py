@@ -93,3 +93,19 @@ def test_blocks_and_batches_are_dense_or_sparse(order):
         streams[0].partial_fit(*part)
         streams[1].partial_fit(kinds[order[0]](X[rows]), y[rows])
     assert np.corrcoef(*(stream.predict(X) for stream in streams))[0, 1] > 0.95
+
+
+# --- numbers of experts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
+def test_class_weights_are_those_of_rows_in_the_choice_of_a_number(criterion):
+    X, y = table()
+    labels = np.where(y > 1.0, "c", np.where(y > -1.0, "b", "a"))
+    weights = {"a": 1.0, "b": 7.0, "c": 2.5}
+    moe = MixtureOfExpertsClassifier(criterion, n_init=1, random_state=0)
+    of_rows = quiet(moe, X, labels, sample_weight=np.vectorize(weights.get)(labels))
+    scores, number = of_rows.n_experts_scores_, of_rows.n_experts_
+    of_classes = quiet(moe.set_params(class_weight=weights), X, labels)
+    assert of_classes.n_experts_ == number
+    assert_allclose(of_classes.n_experts_scores_, scores)

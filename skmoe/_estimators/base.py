@@ -31,16 +31,12 @@ from skmoe._estimators.html_repr import ExpertsReprMixin
 from skmoe._estimators.inference_methods import ReportingMixin
 from skmoe._estimators.metadata_routing import make_router
 from skmoe._estimators.monitor import FitMonitor
-from skmoe._estimators.n_experts_selection import (
-    select_n_experts,
-    uses_groups,
-    without_unused_groups,
-)
+from skmoe._estimators.n_experts_selection import select_n_experts, without_unused_groups
 from skmoe._estimators.new_rows import NewRowsMixin
 from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.observed_rows import ObservedRowsMixin
 from skmoe._estimators.parameters import FitParameters, validate_parameters
-from skmoe._estimators.part_parameters import accepts_missing
+from skmoe._estimators.part_parameters import accepts_missing, uses_groups
 from skmoe._estimators.partial_fit import StreamingMixin
 from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
 from skmoe._estimators.range_methods import FeatureRangeMixin

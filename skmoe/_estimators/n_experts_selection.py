@@ -21,7 +21,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer
+from skmoe._data.checks import check_integer, class_weights
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.folds import check_metadata, check_several_folds, make_feasible_folds
 from skmoe._data.units import join_groups
@@ -31,7 +31,7 @@ from skmoe._estimators.parameters import (
     check_n_experts_selection,
     max_selected_n_experts,
 )
-from skmoe._estimators.part_parameters import is_family
+from skmoe._estimators.part_parameters import uses_groups
 from skmoe._estimators.selection_data import SelectionData
 from skmoe._estimators.training_data import (
     GivenRows,
@@ -157,11 +157,6 @@ def _no_improvement(scores: list[float]) -> bool:
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
-def uses_groups(estimator: Any) -> bool:
-    """Whether the fit uses `groups` (cross-fitted experts or a base model)."""
-    return estimator.base is not None or not is_family(estimator.expert)
-
-
 def without_unused_groups(estimator: Any, given: GivenRows) -> GivenRows:
     """Rows without groups if only the selection of the number of experts uses them."""
     only_selection = estimator.n_experts == "auto" and not uses_groups(estimator)
@@ -216,7 +211,7 @@ class IncrementalFitter:
             self.fitted = self._fit(data, weight, number)
             return self.fitted
         init = self.split_responsibilities(number)
-        # The estimate of the noise variance takes time and does not depend on the number.
+        # The estimate of the noise variance takes time, and is the same for all numbers.
         self.fitted = self._fit(data, weight, number, init, noise_variance=self.noise_variance)
         return self.fitted
 
@@ -228,10 +223,9 @@ class IncrementalFitter:
     @property
     def noise_variance(self) -> Array | None:
         """Noise variance of the standardised outputs that the last fit has estimated, and kept."""
-        if getattr(self.estimator, "dispersion_prior", None) == "auto":
-            return None
+        is_found = getattr(self.estimator, "dispersion_prior", None) == "auto"
         estimate = self.fitted._fitted.model.experts.estimates.get("noise_variance")
-        return None if estimate is None else np.array(estimate)
+        return None if is_found or estimate is None else np.array(estimate)
 
     def split_responsibilities(self, number: int) -> Array:
         """Responsibilities (n, `number`) of the last fit, with experts split in two."""
@@ -291,6 +285,7 @@ class IncrementalFitter:
             "random_state": self.seed,
             "verbose": 0,
         }
+        changed |= {"class_weight": None} if is_classifier(estimator) else {}
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         metadata = dict(data.extras)
         by_row = {name: metadata.pop(name, None) for name in ("groups", "offset", "units")}
@@ -333,6 +328,10 @@ def _distinct_rows(
     params = one_expert._validate_parameters()
     checked = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
     all_groups = check_metadata({"groups": given.groups}, len(checked.y)).get("groups")
+    if params.task.is_classification:  # trials have the weights of their rows and classes
+        classes, weight = checked.attributes["classes_"], checked.weight
+        weight = class_weights(params.task.class_weight, classes, checked.y, weight)
+        checked = checked._replace(weight=weight)
     kept = np.flatnonzero(checked.weight > 0.0)
     checked = checked.take(kept)
     extras = dict(checked.metadata)

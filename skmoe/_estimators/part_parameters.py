@@ -201,6 +201,11 @@ def is_family(expert: Any) -> bool:
     return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
 
 
+def uses_groups(estimator: Any) -> bool:
+    """Whether the fit uses `groups` (cross-fitted experts or a base model)."""
+    return estimator.base is not None or not is_family(estimator.expert)
+
+
 def _is_estimator_name(expert: Any) -> bool:
     return isinstance(expert, str) and expert in NAMED_ESTIMATORS
 

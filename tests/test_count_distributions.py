@@ -553,3 +553,15 @@ def test_routed_experts_are_absent_from_other_rows():
     y = np.arange(7.0)
     whole = predictive_distribution(parts, gate, True).logpmf(y)
     assert_allclose(predictive_distribution(routed, gate, True).logpmf(y), whole)
+
+
+@pytest.mark.parametrize("dispersion", [None, 0.3])
+def test_counts_of_any_mean_can_be_drawn(dispersion):
+    """Also of means that integers cannot hold."""
+    mean = np.array([[2.0], [1e14], [1e17], [5e21]])
+    options = {} if dispersion is None else {"dispersions": np.full((4, 1), dispersion)}
+    dist = CountMixtureDistribution(np.ones((4, 1)), mean, **options)
+    drawn = dist.rvs(4000, random_state=0)
+    assert_allclose(drawn.mean(axis=1), dist.mean, rtol=0.05)
+    assert_allclose(drawn.std(axis=1), dist.std, rtol=0.05)
+    assert_array_equal(drawn, np.round(drawn))

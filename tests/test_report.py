@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import warnings
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -369,3 +370,27 @@ def test_a_missing_package_is_named_with_its_extra(fitted, tmp_path, monkeypatch
     package = module.split(".")[0]
     with pytest.raises(ImportError, match=rf"needs {package}.*skmoe\[report\]"):
         export_html(moe, X, y, tmp_path / "report.html")
+
+
+# --- experts without slopes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["without predictors", "intercepts", "constant features"])
+def test_pages_of_experts_without_slopes_have_no_picture_of_them(kind, tmp_path):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(200, 2))
+    y = np.where(X[:, 0] > 0, 0.0, rng.uniform(1.0, 5.0, size=200))
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
+    if kind == "without predictors":
+        moe.set_params(family=["zero", "uniform"])
+    elif kind == "intercepts":
+        moe.set_params(expert_features=[])
+    else:
+        X = np.ones((200, 2))
+    moe = quiet(moe, X, y)
+    path = tmp_path / "report.html"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        export_html(moe, X, y, path)
+        assert "Coefficients:" not in path.read_text("utf-8")
+        assert str(moe.summary(X, y))

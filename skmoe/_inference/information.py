@@ -153,6 +153,8 @@ def covariance(
     # round-off.
     least = max(EIGENVALUE_TOL * information.expert_weight.sum(), np.finfo(float).tiny)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
+    if not len(free):
+        return Covariance(matrix, not_identified, at_bound, dropped, False)
     eigenvalues, eigenvectors = np.linalg.eigh(observed * unit[:, None] * unit)
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]

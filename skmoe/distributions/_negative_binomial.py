@@ -194,4 +194,4 @@ def draw(rng: np.random.RandomState, mean: Array, dispersion: Array) -> Array:
     dispersed = dispersion * mean > NO_DISPERSION
     size = 1.0 / np.where(dispersed, dispersion, 1.0)
     means = np.where(dispersed, rng.gamma(size, mean / size), mean)
-    return rng.poisson(means).astype(float)
+    return _poisson.draw(rng, means)

@@ -27,6 +27,9 @@ LARGEST = 1e300
 FAR = 4.0
 N_TERMS = 40
 
+# Largest mean of drawn counts that are Poisson; above it the normal distribution has their digits.
+MAX_MEAN_OF_COUNTS = 1e15
+
 # From this count on Stirling's series is exact to the last bits.
 STIRLING = 16.0
 
@@ -219,4 +222,9 @@ def mean_self_difference(mean: Array) -> Array:
 
 def draw(rng: np.random.RandomState, mean: Array) -> Array:
     """Random counts."""
-    return rng.poisson(mean).astype(float)
+    is_large = mean > MAX_MEAN_OF_COUNTS
+    drawn = np.asarray(rng.poisson(np.where(is_large, 0.0, mean)), dtype=float)
+    if is_large.any():
+        noise = rng.standard_normal(np.shape(mean))
+        drawn = np.where(is_large, np.round(mean + np.sqrt(mean) * noise), drawn)
+    return drawn

@@ -215,6 +215,8 @@ def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:
 def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[Any, int]:
     """Index of the term of each expert and feature, for the output or class at a position."""
     of_experts = [term for term in terms if term.part != "gate"]
+    if not of_experts:  # no expert has a linear predictor
+        return {}
     response = list(dict.fromkeys(term.response for term in of_experts))[position]
     index = {(term.part, term.response, term.name): i for i, term in enumerate(terms)}
     names = feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)

@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
@@ -41,6 +42,7 @@ from skmoe.inspection._report._pictures import (
 from skmoe.inspection._report._warnings import fit_warnings
 from skmoe.inspection._segment_tables import (
     ProfileRows,
+    dropped_features,
     positive_rows,
     profile_columns,
     responsibilities_of_rows,
@@ -292,9 +294,14 @@ def _profiles(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
             pictures.append(profile_picture(estimator, rows.X, rows.y, given))
-            if has_coef:
+            if has_coef and _has_slopes(estimator):
                 pictures.append(coefficients_picture(estimator, rows.X, rows.y, given))
     return pictures
+
+
+def _has_slopes(estimator: Any) -> bool:
+    """Whether an expert has a slope, or had one before its feature was dropped."""
+    return bool(np.any(estimator.expert_coef_) or dropped_features(estimator).any())
 
 
 def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:

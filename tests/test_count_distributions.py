@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
+from scipy import special, stats
 
 from skmoe.distributions import (
     CountMixtureDistribution,
@@ -565,3 +565,16 @@ def test_counts_of_any_mean_can_be_drawn(dispersion):
     assert_allclose(drawn.mean(axis=1), dist.mean, rtol=0.05)
     assert_allclose(drawn.std(axis=1), dist.std, rtol=0.05)
     assert_array_equal(drawn, np.round(drawn))
+
+
+@pytest.mark.parametrize("count", [1.0, 100.0, 1e10, 1e16, 1e17, 1e20])
+def test_probabilities_of_huge_counts_are_those_of_the_tail(count):
+    """Far above the mean, digits of 1 + x, for x near -1, decide."""
+    dist = CountMixtureDistribution([[1.0]], [[2.0]], dispersions=[[0.3]])
+    size, rest = 1.0 / 0.3, 0.6 / 1.6
+    # Where the count is large, the ratio of gamma functions is a power.
+    logs = stats.nbinom.logpmf(count, size, 1.0 - rest)
+    if count > 1e9:
+        logs = (size - 1.0) * np.log(count) - special.gammaln(size) + size * np.log(1.0 - rest)
+        logs = logs + count * np.log(rest)
+    assert_allclose(dist.logpmf([count]), [logs], rtol=1e-12)

@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, gammaln
+from scipy.special import betainc, gammaln, xlogy
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
@@ -91,9 +91,10 @@ def _log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
     positive, size = np.maximum(count, np.finfo(float).tiny), 1.0 / tiny
     excess_count, excess_mean = 1.0 + tiny * positive, 1.0 + tiny * mean
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        of_size = excess_count / excess_mean * size * _rate(tiny * (mean - count) / excess_count)
+        ratio = excess_mean / excess_count
+        of_size = size / ratio * _rate(tiny * (mean - count) / excess_count, ratio)
         relative = (count - mean) / (mean * excess_count)
-        of_count = mean * excess_count / excess_mean * _rate(relative)
+        of_count = mean / ratio * _rate(relative, count / mean * ratio)
         errors = _stirling_error(size + count) - _stirling_error(size) - _stirling_error(positive)
         logs = errors - of_size - of_count
         logs = logs - 0.5 * (LOG_2PI + np.log(positive) + np.log(excess_count))
@@ -102,9 +103,9 @@ def _log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
     return np.where(count == 0.0, at_zero, logs)
 
 
-def _rate(x: Array) -> Array:
-    """(1 + x) log(1 + x) - x."""
-    return (1.0 + x) * np.log1p(x) - x
+def _rate(x: Array, total: Array) -> Array:
+    """(1 + x) log(1 + x) - x, for x and 1 + x, which has lost digits where x is near -1."""
+    return np.where(x < -0.5, xlogy(total, total), (1.0 + x) * np.log1p(x)) - x
 
 
 def _stirling_error(x: Array) -> Array:

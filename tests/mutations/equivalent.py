@@ -1224,12 +1224,6 @@ EQUIVALENT = [
     ),
     (
         "distributions/_negative_binomial.py",
-        "return (1.0 + x) * np.log1p(x) - x",
-        ("+",),
-        "what this adds to the two rates of a probability has the sum zero",
-    ),
-    (
-        "distributions/_negative_binomial.py",
         "(1 / 1260 - inverse / 1680))) / large",
         ("1681",),
         "the term is less than the round-off",

@@ -384,3 +384,19 @@ def test_names_and_captions_stay_inside_the_figure(by, n_experts):
     rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
     for upper, lower in pairwise(rows):
         assert lower.y1 < upper.y0 + 2.0
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 5])
+def test_headings_of_several_lines_have_room(n_experts):
+    rng = np.random.default_rng(2)
+    names = ["a", "b", "number of previous hospital visits in the last twelve months"]
+    X = pd.DataFrame(rng.normal(size=(160, 3)), columns=names)
+    y = np.where(rng.uniform(size=160) < 0.5, 1.0 + X["a"], 2.0 - X["a"])
+    moe = quiet(MixtureOfExpertsRegressor(n_experts, n_init=1, random_state=0), X, y)
+    display = CoefficientsDisplay.from_estimator(moe, X, y, by="feature")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        display.figure_.canvas.draw()
+    heights = [cells.get_window_extent().height for cells in display.ax_]
+    assert min(heights) > 12.0 * n_experts
+    plt.close("all")

@@ -235,7 +235,7 @@ def test_numbers_stay_when_shares_change():
     assert anew.weights_.argmax() == 0
     stream = pickle.loads(pickle.dumps(moe)).partial_fit(X[smallest], Y[smallest])
     assert stream.weights_.argmax() == 2
-    assert_allclose(stream.expert_coef_, moe.expert_coef_, atol=0.2)
+    assert_allclose(stream.expert_coef_, moe.expert_coef_, atol=0.5)
 
 
 def test_warm_starts_of_trees_are_those_of_the_numbers_of_em(monkeypatch):

@@ -294,7 +294,11 @@ def test_families_are_those_of_linear_predictors_or_of_means(name):
         assert len(estimators) == 1
         assert (mean_family is None) == (name == "normal")
         assert mean_family is None or mean_family.family == family
-    mixed = [name, "normal" if name != "normal" else "gamma"]
+    partner = "normal" if family.is_continuous or family.atoms else "poisson"
+    mixed = [
+        name,
+        partner if name != partner else {"normal": "gamma"}.get(name, "negative_binomial"),
+    ]
     assert resolve_families(mixed, 2) == tuple(example(entry) for entry in mixed)
     for bad, n_experts in (([name], 2), ([name] * 3, 2), ([], 1)):
         with pytest.raises(ValueError, match=r"^family as a list must have one entry for each"):

@@ -62,7 +62,7 @@ def validate_clusters(
 ) -> Array | None:
     """Number of the cluster of each row or unit, for the sandwich; None without clusters.
 
-    `weight` is that of all rows that were given; of units, `rows` are those of positive weight.
+    `weight` is that of all rows that were given; `rows` are those of positive weight.
     """
     if cluster is None:
         return None
@@ -71,8 +71,7 @@ def validate_clusters(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
         )
-    labels = check_metadata({"cluster": cluster}, len(weight))["cluster"]
-    labels = labels if rows.units is None else labels[weight > 0.0]
+    labels = check_metadata({"cluster": cluster}, len(weight))["cluster"][weight > 0.0]
     distinct, codes = encode_units(labels)
     if len(distinct) < 2:
         raise ValueError(

@@ -117,7 +117,7 @@ def update(state: OnlineState, rows: Dataset) -> OnlineState:
         total_weight=total_weight,
         lower_bound=state.lower_bound + fraction * (log_likelihood - state.lower_bound),
         n_batches=state.n_batches + 1,
-        # The fit stops to count beside as many rows of the stream.
+        # The fit no longer counts when the stream has as many rows.
         fit_weight=state.fit_weight if state.fit_weight > current_weight else 0.0,
     )
 

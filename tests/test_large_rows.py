@@ -1,6 +1,7 @@
 """Memory maps, blocks and streams give what rows in memory give, or the same errors."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from regimes import quiet
@@ -52,6 +53,13 @@ def test_arrays_of_other_lengths_are_refused(name, change, mapped):
         MixtureOfExpertsRegressor(2).fit(mapped, **values)
     with pytest.raises(ValueError, match=f"{name} must have one value for each row of X; got"):
         quiet(MixtureOfExpertsRegressor(2), RowBlocks.from_arrays(np.array(mapped), **values))
+
+
+@pytest.mark.parametrize("make", [list, pd.DataFrame, sparse.csr_array])
+def test_blocks_are_made_of_arrays(make):
+    X, y = table()
+    with pytest.raises(ValueError, match=f"X must be an array .* got {make.__name__}"):
+        RowBlocks.from_arrays(make(X), y)
 
 
 def test_arguments_of_no_use_are_refused(mapped):

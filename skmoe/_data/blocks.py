@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.dask_chunks import align_chunks, zip_chunks
 from skmoe._optional import import_dask, import_parquet
@@ -96,6 +97,11 @@ class RowBlocks:
         blocks : RowBlocks
             Blocks of about 16 megabytes, which end where a unit ends.
 
+        Raises
+        ------
+        ValueError
+            If X is no such array: a list, a data frame or a sparse matrix.
+
         Examples
         --------
         >>> import numpy as np
@@ -104,6 +110,11 @@ class RowBlocks:
         >>> [X.shape for X, y in blocks]
         [(5, 2)]
         """
+        if sparse.issparse(X) or not (hasattr(X, "dtype") and hasattr(X, "shape")):
+            raise ValueError(
+                "X must be an array that is read when it is sliced, such as a memory map; got "
+                f"{type(X).__name__}. Pass it to fit as it is, or yield its parts in RowBlocks."
+            )
         arrays = [X, y, sample_weight, offset, units]
         return cls(lambda: _slices(lambda: arrays), classes)
 

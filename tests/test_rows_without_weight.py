@@ -68,3 +68,9 @@ def test_scores_of_classes_are_those_without_the_row():
     assert_allclose(
         log_density_scorer(moe, *more, sample_weight=weight), log_density_scorer(moe, X, y > 1.0)
     )
+
+
+def test_the_entropy_of_one_expert_is_zero_without_a_sign():
+    X, y = table("normal")
+    moe = quiet(MixtureOfExpertsRegressor(1), X, y)
+    assert moe.summary(X, y).facts["entropy"] == "0"

@@ -84,4 +84,4 @@ def bic(log_likelihood: float, n_params: float, n_rows: float) -> float:
 def classification_entropy(resp: Array, weight: Array) -> float:
     """Entropy of the responsibilities (K, n), summed over weighted rows."""
     logs = np.log(np.where(resp > 0.0, resp, 1.0))
-    return abs(float((resp * logs).sum(axis=0) @ weight))
+    return 0.0 - float((resp * logs).sum(axis=0) @ weight)  # not -0.0 for one expert

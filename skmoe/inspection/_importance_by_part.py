@@ -11,7 +11,7 @@ from sklearn.utils import Bunch
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
-from skmoe.inspection._checks import check_any_features, check_table
+from skmoe.inspection._checks import check_any_features
 from skmoe.inspection._grid import take_rows, with_column
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import positive_rows
@@ -108,9 +108,8 @@ def permutation_importance_by_part(
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = check_any_features("features", features, estimator, feature_names)
-    check_table(estimator, X)
-    estimator.score_samples(X, y, offset)  # checks y and offset
     table, y, weight, offset, _ = positive_rows(estimator, X, y, sample_weight, offset, None)
+    estimator.score_samples(table, y, offset)  # checks y and offset
     generator = check_random_state(random_state)
     gate, log_density = estimator.predict_gate(table), log_densities(estimator, table, y, offset)
     score = _mean_score(gate, log_density, weight)

@@ -5,6 +5,8 @@ import sys
 import pytest
 from threadpoolctl import threadpool_limits
 
+from support.perturbed_data import perturb
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
@@ -24,11 +26,24 @@ def closed_figures():
 
 def pytest_addoption(parser):
     parser.addoption(
+        "--perturb-data",
+        type=float,
+        default=0.0,
+        help="relative change of all continuous data, such as 1e-13: see support/perturbed_data.py",
+    )
+    parser.addoption(
         "--fuzz-cases",
         type=int,
         default=32,
-        help="number of random cases of tests/test_fuzz.py, each of which takes about 0.3 s",
+        help="number of random estimators and tables, each of which takes about 0.3 s",
     )
+
+
+def pytest_configure(config):
+    """Before any test module is imported, since tables of modules are made then."""
+    relative = config.getoption("perturb_data")
+    if relative:
+        perturb(relative)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -2,7 +2,7 @@
 
 Each change is one place: a weight that is not used, a comparison, sign, index or constant that is
 another one, a branch that is always or never taken. Messages, annotations, defaults and the tuning
-constants of modules are left as they are: no law says what they must be.
+constants of modules are left as they are: no property says what they must be.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from equivalent import EQUIVALENT
-
 
 class Mutant(NamedTuple):
     """A change of one place of a file."""
@@ -27,18 +25,17 @@ class Mutant(NamedTuple):
     end: int
     old: str
     new: str
-    law: str
-    equivalent: bool = False  # nobody can notice it
+    kind: str
 
     @property
     def name(self) -> str:
         """A short name that stays the same while the file and the change do."""
-        text = f"{self.file}|{self.old}|{self.new}|{self.law}|{self.begin}"
+        text = f"{self.file}|{self.old}|{self.new}|{self.kind}|{self.begin}"
         return hashlib.sha1(text.encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
-        return f"{self.name} {self.file}:{self.line} {self.law}: {old} -> {new}"
+        return f"{self.name} {self.file}:{self.line} {self.kind}: {old} -> {new}"
 
 
 COMPARISONS = {
@@ -87,7 +84,7 @@ INDICES = {"order", "columns", "kept", "index", "rows", "train", "test", "chosen
 # Arguments that say how work is done and not what comes of it.
 MANNERS = {"stacklevel", "verbose", "n_jobs", "n_threads", "kind", "dtype", "optimize"}
 
-# What a picture looks like, as keywords and as keys of dicts: no law asks for a width of lines.
+# What a picture looks like, as keywords and as keys of dicts: no property asks for line widths.
 LOOKS = {"linewidth", "linewidths", "markersize", "markeredgewidth", "zorder", "layout", "figsize"}
 LOOKS |= {
     "s",
@@ -107,17 +104,6 @@ LOOKS |= {
     "min_border_right",
     "labelsize",
 }
-
-
-def is_equivalent(mutant: Mutant, source: str) -> bool:
-    """Whether a change is one of `EQUIVALENT`."""
-    line = source.splitlines()[mutant.line - 1]
-    if mutant.law == "flag" and mutant.old == "True" and "strict=True" in line:
-        return True  # `zip(..., strict=True)` guards against what does not happen
-    return any(
-        mutant.file.endswith(file) and text in line and mutant.new in new
-        for file, text, new, _ in EQUIVALENT
-    )
 
 
 class _Visitor(ast.NodeVisitor):
@@ -140,20 +126,20 @@ class _Visitor(ast.NodeVisitor):
         begin = self._offset(node.lineno, node.col_offset)  # type: ignore[attr-defined]
         return begin, self._offset(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
 
-    def _add(self, begin: int, end: int, new: str, law: str) -> None:
+    def _add(self, begin: int, end: int, new: str, kind: str) -> None:
         if self.inside:
             line = self.source.count("\n", 0, begin) + 1
             old = self.source[begin:end]
-            self.found.append(Mutant(self.file, line, begin, end, old, new, law))
+            self.found.append(Mutant(self.file, line, begin, end, old, new, kind))
 
-    def _replace(self, node: ast.AST, new: str, law: str) -> None:
-        self._add(*self._span(node), new, law)
+    def _replace(self, node: ast.AST, new: str, kind: str) -> None:
+        self._add(*self._span(node), new, kind)
 
-    def _between(self, left: ast.AST, right: ast.AST, old: str, new: str, law: str) -> None:
+    def _between(self, left: ast.AST, right: ast.AST, old: str, new: str, kind: str) -> None:
         begin, end = self._span(left)[1], self._span(right)[0]
         at = self.source.find(old, begin, end)
         if at >= 0:
-            self._add(at, at + len(old), new, law)
+            self._add(at, at + len(old), new, kind)
 
     # --- what is left as it is ---
 
@@ -285,7 +271,7 @@ def mutants_of(root: Path, path: Path) -> list[Mutant]:
     source = path.read_text()
     visitor = _Visitor(path.relative_to(root).as_posix(), source)
     visitor.visit(ast.parse(source))
-    return [m._replace(equivalent=is_equivalent(m, source)) for m in visitor.found]
+    return visitor.found
 
 
 def apply(source: str, mutant: Mutant) -> str:
@@ -303,14 +289,14 @@ def _parses(source: str) -> bool:
 
 
 def sample(root: Path, number: int, seed: int) -> Iterator[Mutant]:
-    """Changes of all modules in turn, in an order of their own, equivalent ones among them."""
+    """Changes of all modules in turn, in an order that depends on the seed."""
     files = sorted((root / "skmoe").rglob("*.py"))
     sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
 
     def draw(mutant: Mutant) -> float:
         """A uniform number that is the same while the line of the change is."""
         line = sources[mutant.file].splitlines()[mutant.line - 1].strip()
-        text = f"{seed}|{mutant.file}|{line}|{mutant.old}|{mutant.new}|{mutant.law}"
+        text = f"{seed}|{mutant.file}|{line}|{mutant.old}|{mutant.new}|{mutant.kind}"
         return random.Random(text).random()
 
     # A module is met as often as it has changes, to the power of one half: large ones more often.

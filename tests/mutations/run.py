@@ -1,21 +1,19 @@
 """Change the code in one place and see whether a test notices.
 
     python tests/mutations/run.py --limit 200          # changes made from the syntax trees
-    python tests/mutations/run.py --known              # changes that once went unnoticed
     python tests/mutations/run.py --list --limit 50    # show, run nothing
     python tests/mutations/run.py --only 356f8c7a      # one of them, by its name
     python tests/mutations/run.py --budget 5 60        # seconds; survivors get the next budget
-    python tests/mutations/run.py --only 356f8c7a --whole --tests tests/test_onnx.py    # no map
+    python tests/mutations/run.py --only 356f8c7a --whole --tests tests/users    # no map
 
 Not a test and not run by one. The repository is copied to a temporary folder, where the tests run
 once to learn which of them reach which line and how long they take. Each change is then met by the
-tests that reach its line, laws and quick ones first, and by the tests that share a file with them,
-until one fails or the time for one change is over. With several budgets, those that survive one
-meet the further tests of the next. Printed are the changes that no test noticed, and the share that
-was; changes that nobody can notice, see `equivalent.py`, are counted and not met. The map of
-each file of tests is kept beside the copies and used again while the code, this file and what it
-imports are the same. Names of caught changes are kept while the code is the same; a new folder
-forgets them.
+tests that reach its line, quick ones first, and by the tests that share a file with them, until one
+fails or the time for one change is over. With several budgets, those that survive one meet the
+further tests of the next. Printed are the changes that no test noticed, and their share.
+Some changes cannot be noticed, since the code does the same with them: read those that are left.
+The map of each file of tests is kept beside the copies and used again while the code and the file
+are the same. Names of caught changes are kept while the code is; a new folder forgets them.
 """
 
 from __future__ import annotations
@@ -34,19 +32,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from queue import Queue
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).parent))
 from generate import Mutant, apply, sample
-from known import known
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Suites that take long and compare little, or that start other processes.
-LEFT_OUT = ("test_docs.py", "test_dask.py")
+# Tests that take long and compare little, or that start other processes.
+LEFT_OUT = ("tests/site/", "tests/users/test_dask.py")
 
 COPIED = ("skmoe", "tests", "pyproject.toml", "setup.cfg", "README.md", "docs", "examples")
 
@@ -117,9 +113,18 @@ def digest(*paths: Path) -> str:
     return total.hexdigest()[:12]
 
 
+def find_test_files(places: list[Path]) -> list[str]:
+    """Test files of files and folders, relative to the repository."""
+    found = {
+        file for place in places for file in ([place] if place.is_file() else place.rglob("*"))
+    }
+    names = [file.relative_to(ROOT).as_posix() for file in found if file.match("test_*.py")]
+    return sorted(name for name in names if not name.startswith(LEFT_OUT))
+
+
 def make_map(folder: Path, test_file: str) -> dict:
     """Tests of a file by file and line of the code, and the seconds of each test."""
-    stem = Path(test_file).stem
+    stem = test_file.removesuffix(".py").replace("/", "-")
     report, data = folder / f"{stem}.xml", folder / f"{stem}.coverage"
     config = folder / f"{stem}.rc"
     config.write_text(f"[run]\nsource = skmoe\ndata_file = {data}\n")
@@ -144,13 +149,13 @@ def make_map(folder: Path, test_file: str) -> dict:
 
 def read_maps(folder: Path, test_files: list[str], n_workers: int) -> dict:
     """One map of all files of tests; those of changed files are made."""
-    shared = [path for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")]
-    common = digest(ROOT / "skmoe", *sorted(shared))
+    common = digest(ROOT / "skmoe", ROOT / "tests" / "support", ROOT / "tests" / "conftest.py")
     (folder / "maps").mkdir(exist_ok=True)
 
     def read(test_file: str) -> dict:
         key = f"{common}-{digest(ROOT / test_file)}"
-        kept = folder / "maps" / f"{Path(test_file).stem}-{key}.json"
+        name = test_file.removesuffix(".py").replace("/", "-")
+        kept = folder / "maps" / f"{name}-{key}.json"
         if not kept.exists():
             kept.write_text(json.dumps(make_map(folder / "copy0", test_file)))
         return json.loads(kept.read_text())
@@ -168,13 +173,13 @@ def read_maps(folder: Path, test_files: list[str], n_workers: int) -> dict:
 
 
 def in_turn(group: set[str], seconds: dict[str, float]) -> list[str]:
-    """One case of each test function, then another one of each, laws and quick ones first."""
+    """One case of each test function, then another one of each, quick ones first."""
     n_before: dict[str, int] = {}
     turn = {}
     for test in sorted(group, key=lambda t: (seconds[t], t)):
         function = test.split("[")[0]
         turn[test] = n_before[function] = n_before.get(function, -1) + 1
-    return sorted(group, key=lambda t: (turn[t], "test_laws_" not in t, seconds[t], t))
+    return sorted(group, key=lambda t: (turn[t], seconds[t], t))
 
 
 def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
@@ -184,9 +189,7 @@ def relevant_tests(mutant: Mutant, tests: dict, budget: float) -> list[str]:
     """
     lines, seconds = tests["lines"].get(mutant.file, {}), tests["seconds"]
     last = mutant.line + mutant.old.count("\n")
-    reached = {
-        test for line in range(mutant.line, last + 1) for test in lines.get(str(line), [])
-    } or {test for test in seconds if "test_laws_" in test}
+    reached = {test for line in range(mutant.line, last + 1) for test in lines.get(str(line), [])}
     files = {test.split("::")[0] for test in reached}
     beside = {test for test in seconds if test.split("::")[0] in files}
     total, taken = 0.0, []
@@ -319,7 +322,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=int, default=200, help="number of generated changes")
     parser.add_argument("--seed", type=int, default=0, help="of the sample of changes")
-    parser.add_argument("--known", action="store_true", help="changes that once went unnoticed")
     parser.add_argument("--only", nargs="+", default=[], help="names of changes")
     parser.add_argument("--files", default="", help="changes of files with this in their path")
     parser.add_argument("--list", action="store_true", help="show the changes and end")
@@ -327,26 +329,18 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, nargs="+", default=[5.0, 60.0], help="seconds of tests for a change"
     )
-    parser.add_argument("--tests", nargs="+", default=None, help="test files; all by default")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="test files and folders")
     parser.add_argument(
         "--whole", action="store_true", help="all of the tests given, without a map"
     )
     parser.add_argument("--folder", type=Path, default=None, help="where copies and map are kept")
     options = parser.parse_args()
 
-    missing: list[str] = []
-    if options.known:
-        mutants, missing = known(ROOT)
-    elif options.only:
-        chosen = (m for m in sample(ROOT, 10**6, options.seed) if m.name in options.only)
-        mutants = list(islice(chosen, len(options.only)))
-    else:
-        mutants = list(sample(ROOT, options.limit, options.seed))
-    mutants = [m for m in mutants if options.files in m.file]
-    n_equivalent = sum(m.equivalent for m in mutants)
-    mutants = [m for m in mutants if not m.equivalent]
-    for text in missing:
-        print("the line is gone:", text)
+    number = 10**6 if options.only or options.files else options.limit
+    mutants = [m for m in sample(ROOT, number, options.seed) if options.files in m.file]
+    if options.only:
+        mutants = [m for m in mutants if m.name in options.only]
+    mutants = mutants[: options.limit]
     if options.list:
         print(*mutants, sep="\n")
         return
@@ -359,11 +353,7 @@ def main() -> None:
         copy = folder / f"copy{i}"
         shutil.rmtree(copy, ignore_errors=True)
         copies.put(copy_repository(copy))
-    test_files = options.tests or [
-        path.relative_to(ROOT).as_posix()
-        for path in sorted((ROOT / "tests").glob("test_*.py"))
-        if path.name not in LEFT_OUT
-    ]
+    test_files = find_test_files([ROOT / name for name in options.tests])
     tests = {} if options.whole else read_maps(folder, test_files, options.workers)
     print(f"{len(tests.get('seconds', test_files))} tests, {len(mutants)} changes", flush=True)
 
@@ -378,8 +368,7 @@ def main() -> None:
     outcomes = meet_all(mutants, copies, choose, tests.get("seconds", {}), options.budget, record)
     caught = list(outcomes.values()).count("caught")
     share = 100.0 * caught / max(len(outcomes), 1)
-    print(f"\ncaught {caught} of {len(outcomes)}: {share:.1f} %", end="")
-    print(f" ({n_equivalent} more cannot be noticed by anyone)")
+    print(f"\ncaught {caught} of {len(outcomes)}: {share:.1f} %")
     for mutant, outcome in outcomes.items():
         if outcome != "caught":
             print(f"{outcome:12s} {mutant}")

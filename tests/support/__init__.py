@@ -1,0 +1,1 @@
+"""Tables, fits, estimators and checks that several test modules use."""

@@ -1,0 +1,102 @@
+"""Kinds of parametric experts for tests: every registered family, and its density by scipy."""
+
+import numpy as np
+from scipy import optimize, stats
+from scipy.special import expit
+
+from skmoe.experts import EXPERTS
+from skmoe.families import FAMILIES, Ordinal
+
+
+class Ratings:
+    """Cumulative logits over the values 1, 2, 3, 4, as frozen distributions of scipy are."""
+
+    def __init__(self, predictor, steps):
+        thresholds = [np.zeros(()), *np.cumsum(np.stack([*steps]), axis=0)]
+        up_to = [expit(threshold - predictor) for threshold in thresholds]
+        up_to = [np.zeros_like(up_to[-1]), *up_to, np.ones_like(up_to[-1])]
+        self.probabilities = np.diff(np.stack(np.broadcast_arrays(*up_to)), axis=0)
+
+    def logpmf(self, y):
+        codes = np.broadcast_to(np.asarray(y, dtype=int) - 1, self.probabilities.shape[1:])
+        return np.log(np.take_along_axis(self.probabilities, codes[None], axis=0)[0])
+
+    def mean(self):
+        return np.einsum("l,l...->...", np.arange(1.0, 5.0), self.probabilities)
+
+    def rvs(self, size=None, random_state=None):
+        up_to = self.probabilities.cumsum(axis=0)[:-1]
+        shape = up_to.shape[1:] if size is None else size
+        drawn = np.random.default_rng(random_state).uniform(size=shape)
+        return 1.0 + (drawn > up_to).sum(axis=0)
+
+
+# Frozen distributions of scipy, from linear predictors and dispersions.
+DISTRIBUTIONS = {
+    "normal": lambda mean, dispersion: stats.norm(mean, np.sqrt(dispersion)),
+    "lognormal": lambda mean, dispersion: stats.lognorm(np.sqrt(dispersion), scale=np.exp(mean)),
+    "gamma": lambda mean, dispersion: stats.gamma(1 / dispersion, scale=np.exp(mean) * dispersion),
+    "poisson": lambda mean: stats.poisson(np.exp(mean)),
+    "negative_binomial": lambda mean, dispersion: stats.nbinom(
+        1 / dispersion, 1 / (1 + dispersion * np.exp(mean))
+    ),
+    "student_t": lambda mean, dispersion, df: stats.t(df, mean, np.sqrt(dispersion)),
+    "ordinal": lambda mean, *steps: Ratings(mean, steps),
+}
+
+# Names of families with a linear predictor besides the normal one, which is `expert="linear"`.
+GENERALIZED = [name for name, family in FAMILIES.items() if family.link and name != "normal"]
+
+# Kinds of experts: a name of `expert` or of `family`, and the task.
+KINDS = [(name, task) for name, row in EXPERTS.items() for task in row]
+KINDS += [(name, "regressor") for name in GENERALIZED]
+
+
+def options_of(name):
+    """Parameters of an estimator for a kind of experts."""
+    if isinstance(name, str) and name in FAMILIES:
+        return {"family": example(name) if name == "ordinal" else name}
+    return {"expert": name}
+
+
+def n_dispersions(name):
+    """Number of dispersion parameters of an output under each expert."""
+    is_family = isinstance(name, str) and name in FAMILIES
+    return len(example(name).dispersions) if is_family else 1
+
+
+def example(name):
+    """The family of a name, with the values of the distributions here."""
+    return Ordinal(values=(1.0, 2.0, 3.0, 4.0)) if name == "ordinal" else FAMILIES[name]()
+
+
+def draw(name, predictor, rng, dispersion=(0.3, 5.0)):
+    """A target with given linear predictors."""
+    values = [np.full(np.shape(predictor), value) for value in dispersion[: n_dispersions(name)]]
+    seed = int(rng.integers(2**31))
+    return DISTRIBUTIONS[name](predictor, *values).rvs(random_state=seed).astype(float)
+
+
+def log_density(name, y, predictor, dispersion=()):
+    """Log density or log probability by scipy."""
+    distribution = DISTRIBUTIONS[name](predictor, *dispersion)
+    return (distribution.logpmf if hasattr(distribution, "logpmf") else distribution.logpdf)(y)
+
+
+def maximum_likelihood(name, X, y, weight):
+    """Coefficients, the intercept last, and log dispersions of the weighted likelihood."""
+    design = np.column_stack([X, np.ones(len(X))])
+    n_columns = design.shape[1]
+
+    def loss(values):
+        with np.errstate(all="ignore"):
+            dispersion = np.exp(values[n_columns:])
+            logs = log_density(name, y, design @ values[:n_columns], dispersion)
+            return -(weight @ logs) / weight.sum()
+
+    start = np.zeros(n_columns + n_dispersions(name))
+    start[n_columns - 1] = np.average(np.log(y + 0.5) if y.min() >= 0 else y, weights=weight)
+    start[n_columns:] = [-0.5, 1.5][: n_dispersions(name)]
+    for _ in range(3):
+        start = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-10}).x
+    return start[:n_columns], start[n_columns:]

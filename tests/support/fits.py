@@ -1,0 +1,109 @@
+"""Fits of every kind for tests: families, gates, estimators, and options that change a fit."""
+
+import warnings
+from functools import cache
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, Ridge
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import GATES
+from support.expert_kinds import KINDS, draw, options_of
+
+
+def fit_quietly(moe, *data, **options):
+    """Fit without the warnings that short fits of small tables give."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return moe.fit(*data, **options)
+
+
+N_ROWS = 300
+X = np.random.default_rng(0).normal(size=(N_ROWS, 2))
+# Three regimes with about 20, 50 and 30 % of the rows.
+PREDICTOR = np.select([X[:, 0] < -0.85, X[:, 0] < 0.5], [1 - X[:, 1], 2 * X[:, 1]], -1.0)
+Y = PREDICTOR + 0.2 * np.random.default_rng(1).normal(size=N_ROWS)
+CLASSES = (PREDICTOR + 0.3 * np.random.default_rng(1).logistic(size=N_ROWS) > 0).astype(int)
+UNITS = np.arange(N_ROWS) // 2
+
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0}  # so that optima are the same to the last digit
+BASE = {"n_experts": 3, "n_init": 2, "random_state": 0, "max_iter": 60} | FIXED
+
+
+def regressor(**options):
+    return MixtureOfExpertsRegressor(**BASE | options)
+
+
+def classifier(**options):
+    return MixtureOfExpertsClassifier(**BASE | options)
+
+
+def target_of(name):
+    return draw(name, 0.5 * PREDICTOR, np.random.default_rng(1), (0.05, 5.0))
+
+
+# A mixture, its target, and further arguments of its fit.
+CASES = {
+    f"{name}-{task}": (
+        (regressor if task == "regressor" else classifier)(**options_of(name)),
+        CLASSES if task == "classifier" else Y if name == "linear" else target_of(name),
+        {},
+    )
+    for name, task in KINDS
+}
+CASES |= {f"{name} gate": (regressor(gate=name), Y, {}) for name in GATES}
+CASES |= {
+    "trees": (regressor(expert="tree", max_iter=10), Y, {}),
+    "trees of classes": (classifier(expert="tree", max_iter=10), CLASSES, {}),
+    "gamma trees": (regressor(expert="tree", family="gamma", max_iter=5), np.exp(Y), {}),
+    "outputs": (regressor(), np.column_stack([Y, X[:, 0]]), {}),
+    "routing": (regressor(top_k=1), Y, {}),
+    "balance": (regressor(balance=1.0), Y, {}),
+    "shared noise": (regressor(dispersion="shared"), Y, {}),
+    "shared slopes": (regressor(family="student_t", shared_features=[0]), Y, {}),
+    "found penalties": (regressor(alpha="auto", gate_alpha="ard"), Y, {}),
+    "best converged": (regressor(combine="best_converged"), Y, {}),
+    "average": (regressor(combine="average"), Y, {}),
+    "average with a constant gate": (regressor(combine="average", gate="constant"), Y, {}),
+    "average of trees": (regressor(combine="average", expert="tree", max_iter=4), Y, {}),
+    "selected number": (regressor(n_experts="bic"), Y, {}),
+    "units": (regressor(gate_aggregate="mean"), Y, {"units": UNITS}),
+    "weights": (regressor(), Y, {"sample_weight": np.where(X[:, 0] < -0.85, 5.0, 1.0)}),
+    "base": (regressor(base=Ridge()), Y, {}),
+}
+
+
+# These number their experts in another order than by share.
+OTHER_CASES = {
+    "one expert": (regressor(n_experts=1), Y, {}),
+    "two experts": (regressor(n_experts=2), Y, {}),
+    "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
+    "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
+    "whole models": (
+        regressor(n_experts=2, expert=[LinearRegression(), Ridge(10.0)], specialize=False),
+        Y,
+        {},
+    ),
+    "a feature that is dropped": (regressor(n_experts=1, alpha="ard"), X[:, 0], {}),
+    "default penalties": (regressor(alpha=None, gate_alpha=None), Y, {}),
+}
+ALL_CASES = CASES | OTHER_CASES
+
+
+@cache
+def fitted_case(case):
+    """A fit that tests read only."""
+    return fitted(case)
+
+
+@cache
+def short_fit(case):
+    """A fit of a few iterations that tests read only."""
+    return fitted(case, max_iter=4)
+
+
+def fitted(case, **options):
+    """A fit with other options, which a test may change."""
+    moe, y, given = ALL_CASES[case]
+    return fit_quietly(clone(moe).set_params(**options), X, y, **given)

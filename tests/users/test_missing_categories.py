@@ -1,0 +1,129 @@
+"""Missing categories of any type are one level of the experts "linear" and "tree"."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import fit_quietly
+
+N = 40
+SIZE = np.random.default_rng(0).normal(size=N)
+CITY = np.random.default_rng(1).choice(["bern", "oslo", "rome"], size=N).astype(object)
+IS_MISSING = np.arange(N) % 5 == 0
+NOISE = 0.1 * np.random.default_rng(2).normal(size=N)
+Y = np.where(CITY == "bern", SIZE, -SIZE) + 2.0 * IS_MISSING + NOISE
+
+MISSING = {
+    "None": [None],
+    "NaN": [np.nan],
+    "NA": [pd.NA],
+    "NaT": [pd.NaT],
+    "several": [None, np.nan, pd.NA, float("nan"), pd.NaT],
+}
+# Task, experts and whether they specialise.
+KINDS = {
+    "list": ("regressor", ["linear", "tree"], True),
+    "tree": ("regressor", "tree", True),
+    "stacking": ("regressor", ["linear", "tree"], False),
+    "classes": ("classifier", ["linear", "tree"], True),
+    "stacking of classes": ("classifier", ["linear", "tree"], False),
+}
+
+
+def frame(missing, dtype, is_missing=IS_MISSING):
+    values = CITY.copy()
+    values[is_missing] = np.resize(np.array(missing, dtype=object), is_missing.sum())
+    return pd.DataFrame({"size": SIZE, "city": pd.Series(values, dtype="object").astype(dtype)})
+
+
+def fitted(kind, X):
+    task, expert, specialize = KINDS[kind]
+    options = {"expert": expert, "specialize": specialize, "random_state": 0}
+    options |= {"max_iter": 2, "n_init": 1, "cross_fit": 2}
+    if task == "classifier":
+        return fit_quietly(MixtureOfExpertsClassifier(2, **options), X, Y > 0.0)
+    return fit_quietly(MixtureOfExpertsRegressor(2, **options), X, Y)
+
+
+@cache
+def fitted_to_none(kind):
+    return fitted(kind, frame([None], "object"))
+
+
+def predictions(moe, X):
+    return moe.predict_proba(X) if hasattr(moe, "classes_") else moe.predict(X)
+
+
+def with_new_category(X):
+    dtype = "object" if X["city"].dtype == "category" else X["city"].dtype
+    return X.assign(city=X["city"].astype(dtype).replace("bern", "paris"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing", "dtype"),
+    [
+        *(("list", missing, "object") for missing in MISSING),
+        *(("list", "several", dtype) for dtype in ("category", "string")),
+        *((kind, "NA", "category") for kind in KINDS if kind != "list"),
+    ],
+)
+def test_missing_categories_of_any_type_are_one_level(kind, missing, dtype):
+    X, of_none = frame(MISSING[missing], dtype), frame([None], "object")
+    moe = fitted(kind, X)
+    expected = predictions(fitted_to_none(kind), of_none)
+    assert_array_equal(predictions(moe, X), expected)
+    assert_array_equal(predictions(moe, of_none), expected)
+    new = predictions(fitted_to_none(kind), with_new_category(of_none))
+    assert_array_equal(predictions(moe, with_new_category(X)), new)
+
+
+@pytest.mark.parametrize("kind", ["list", "stacking"])
+def test_missing_categories_that_no_fit_has_seen_are_new_categories(kind):
+    moe = fitted(kind, frame([], "category", is_missing=np.zeros(N, dtype=bool)))
+    expected = moe.predict(frame(["paris"], "object"))
+    for missing, dtype in (("NaN", "category"), ("several", "object"), ("NA", "string")):
+        assert_array_equal(moe.predict(frame(MISSING[missing], dtype)), expected)
+
+
+@pytest.mark.parametrize("dtype", ["String", "Categorical"])
+def test_missing_categories_of_polars_are_those_of_pandas(dtype):
+    pl = pytest.importorskip("polars")
+    of_none = frame([None], "object")
+    city = pl.Series(of_none["city"].tolist(), dtype=getattr(pl, dtype))
+    X = pl.DataFrame({"size": SIZE, "city": city})
+    assert_array_equal(fitted("list", X).predict(X), fitted_to_none("list").predict(of_none))
+
+
+def test_strings_that_look_missing_are_categories():
+    """An expert tells the word from a value that is missing."""
+    words = np.tile(np.array(["None", "nan", "", None, np.nan], dtype=object), 8)
+    X = pd.DataFrame({"size": SIZE, "word": pd.Series(words, dtype="object")})
+    y = np.tile([1.0, 2.0, 3.0, 7.0, 7.0], 8)
+    moe = MixtureOfExpertsRegressor(1, expert=["tree"], cross_fit=False, random_state=0)
+    assert_allclose(fit_quietly(moe, X, y).predict(X), y, rtol=1e-12)
+
+
+def test_numbers_as_categories_remain_the_same_where_some_are_missing():
+    """The type of a column differs where the fit or the new rows have missing values."""
+    X = pd.DataFrame({"size": SIZE, "code": pd.Series(np.arange(N) % 3).astype("category")})
+    (model, *_), _ = fitted("list", X).experts_
+    new = X.assign(code=X["code"].astype(float).where(SIZE < 1.0).astype("category"))
+    assert_array_equal(model.predict(new)[SIZE < 1.0], model.predict(X)[SIZE < 1.0])
+
+
+@pytest.mark.parametrize("specialize", [False, True])
+@pytest.mark.parametrize("library", ["pandas", "nullable", "polars"])
+def test_missing_numbers_of_any_library_reach_named_experts(library, specialize):
+    X = pd.DataFrame({"a": SIZE, "city": CITY, "n": np.arange(N) % 5})
+    missing = X.astype({"n": "Int64"} if library == "nullable" else {"n": float})
+    missing.loc[3, "n"] = pd.NA if library == "nullable" else np.nan
+    if library == "polars":
+        polars = pytest.importorskip("polars")
+        X, missing = polars.from_pandas(X), polars.from_pandas(missing)
+    kind = "list" if specialize else "stacking"
+    assert np.isfinite(fitted(kind, missing).predict(missing)).all()
+    assert np.isfinite(fitted(kind, X).predict(missing)).all()

@@ -32,7 +32,7 @@ def pytest_addoption(parser):
         help="relative change of all continuous data, such as 1e-13: see support/perturbed_data.py",
     )
     parser.addoption(
-        "--fuzz-cases",
+        "--random-cases",
         type=int,
         default=32,
         help="number of random estimators and tables, each of which takes about 0.3 s",

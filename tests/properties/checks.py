@@ -8,12 +8,11 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from fuzz_cases import DENSE, FRAMES, SPARSE, Draw, make_case
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 
-from skmoe._mixture.numbering import SHARE_RTOL
+from properties.random_cases import DENSE, FRAMES, SPARSE, Draw, make_case
 from skmoe.inspection import export_mermaid, export_text
 from skmoe.protocols import SupportsDistribution, missing_methods
 
@@ -39,6 +38,9 @@ STANDARD = (
 # Names of arguments of methods, with which a refusal may begin besides constructor parameters.
 ARGUMENTS = ("X", "y", "sample_weight", "units", "classes", "partial_fit", "to_dict")
 
+# Shares of experts that differ by less, relative to the larger, may be in any order.
+SHARE_RTOL = 1e-3
+
 # How far a lower bound may fall by round-off, for one iteration and per row.
 ROUND_OFF = 1e-8
 
@@ -53,10 +55,10 @@ def check(seed):
     draw = Draw([seed, 1])
     try:
         moe = fit(case)
-        for law in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one, shares_fall):
-            law(case, moe)
-        for index in draw.rng.permutation(len(LAWS))[:4]:
-            LAWS[index](case, moe, draw)
+        for holds in (bounds_never_fall, numbers_are_finite, probabilities_sum_to_one, shares_fall):
+            holds(case, moe)
+        for index in draw.rng.permutation(len(PROPERTIES))[:4]:
+            PROPERTIES[index](case, moe, draw)
     except RefusedError:
         return False
     except Exception as error:
@@ -116,13 +118,51 @@ def seen(case, moe):
     return case.take(np.flatnonzero(np.isin(case.y, moe.classes_)))
 
 
-def same_fit(one, other, X, X_other=None):
-    """Two mixtures that are the same to the last bit."""
+def same_fit(one, other, X):
+    """Two fits by the same code to the same rows are the same to the last bit."""
     assert_array_equal(one.lower_bounds_, other.lower_bounds_)
-    assert_array_equal(outputs(one, X), outputs(other, X if X_other is None else X_other))
+    assert_array_equal(outputs(one, X), outputs(other, X))
 
 
-# --- laws of every fit --------------------------------------------------------------------------
+# Traits of tables whose sums lose many digits.
+ILL_CONDITIONED = {
+    "collinear columns",
+    "nearly collinear columns",
+    "outlier",
+    "heavy tails",
+    "scales",
+    "offset",
+    "y: outlier",
+    "y: noise",
+    "scale of y",
+}
+
+
+def is_well_conditioned(case):
+    """Whether round-off stays small: features and targets of one scale, penalties, enough rows.
+
+    "auto" leaves out rows by their positions, and responsibilities belong to rows.
+    """
+    moe = case.estimator
+    enough = isinstance(moe.n_experts, int) and 10 * moe.n_experts <= len(case.y)
+    penalised = all(v is None or v >= 1e-3 for v in (moe.alpha, moe.gate_alpha))
+    plain = not ILL_CONDITIONED & set(case.traits) and case.family is not None
+    return plain and enough and penalised and isinstance(moe.init, str)
+
+
+def equivalent_fit(one, other, X, X_other):
+    """Two fits to the same weighted rows agree to round-off, which EM may multiply.
+
+    Starts whose bounds differ by round-off may win in turn, so that outputs are compared where
+    there is one start.
+    """
+    assert_allclose(one.lower_bound_, other.lower_bound_, rtol=1e-6, atol=1e-6)
+    if one.n_init == 1 and one.n_iter_ == other.n_iter_:
+        scale = max(1.0, np.abs(outputs(one, X)).max())
+        assert_allclose(outputs(one, X), outputs(other, X_other), rtol=0.0, atol=1e-5 * scale)
+
+
+# --- properties of every fit ----------------------------------------------------------------------
 
 
 def bounds_never_fall(case, moe):
@@ -174,7 +214,7 @@ def probabilities_sum_to_one(case, moe):
         assert (gate > 0).sum(axis=1).max() <= case.estimator.top_k
 
 
-# --- laws of some fits --------------------------------------------------------------------------
+# --- properties of some fits ----------------------------------------------------------------------
 
 
 def refits_are_the_same(case, moe, draw):
@@ -196,32 +236,22 @@ def documents_predict_the_same(case, moe, draw):
     assert loaded.to_dict() == document
 
 
-def order_is_free(case):
-    """Whether the order of the rows does not matter to the last bit, as the documentation states.
-
-    "auto" leaves out rows by their positions; responsibilities belong to rows.
-    """
-    moe = case.estimator
-    return moe.n_experts != "auto" and isinstance(moe.init, str)
-
-
 def order_of_rows_does_not_matter(case, moe, draw):
-    if order_is_free(case):
-        same_fit(fit(case.take(draw.rng.permutation(len(case.y)))), moe, case.X)
+    if is_well_conditioned(case):
+        other = fit(case.take(draw.rng.permutation(len(case.y))))
+        equivalent_fit(other, moe, case.X, case.X)
 
 
-def weights_are_repeats(case, moe, draw):
-    whole = case.weight is not None and case.weight.dtype.kind == "i"
-    if order_is_free(case) and isinstance(case.estimator.n_experts, int) and whole:
+def weight_two_equals_two_rows(case, moe, draw):
+    if is_well_conditioned(case) and case.weight is not None and case.weight.dtype.kind == "i":
         repeated = case.take(np.repeat(np.arange(len(case.y)), case.weight))
-        same_fit(fit(replace(repeated, weight=None)), moe, case.X)
+        equivalent_fit(fit(replace(repeated, weight=None)), moe, case.X, case.X)
 
 
 def containers_do_not_matter(case, moe, draw):
-    """Estimators, such as a base, may compute in the order of the memory."""
-    if case.container in DENSE and case.family is not None and moe.base_ is None:
+    if is_well_conditioned(case) and moe.base_ is None and case.container in DENSE:
         other = replace(case, container=draw.one(*DENSE))
-        same_fit(fit(other), moe, other.X, case.X)
+        equivalent_fit(fit(other), moe, other.X, case.X)
 
 
 def distributions_agree_with_predictions(case, moe, draw):
@@ -395,10 +425,10 @@ def units_keep_their_promises(case, moe, draw):
         return
     falls = -np.diff(grouped.lower_bounds_) / np.maximum(np.abs(grouped.lower_bounds_[1:]), 1.0)
     assert falls.max(initial=0.0) <= ROUND_OFF
-    if order_is_free(case):
+    if is_well_conditioned(case):
         order = draw.rng.permutation(len(case.y))
         other = fit_units(case.take(order), np.char.add("unit ", units[order].astype(str)))
-        assert_array_equal(other.lower_bounds_, grouped.lower_bounds_)
+        assert_allclose(other.lower_bound_, grouped.lower_bound_, rtol=1e-6, atol=1e-6)
     given = {} if case.weight is None else {"sample_weight": case.weight}
     kept = seen(case, grouped)
     if len(kept.y) < len(case.y):
@@ -423,12 +453,12 @@ def fit_units(case, units):
         return None
 
 
-LAWS = (
+PROPERTIES = (
     refits_are_the_same,
     pickles_predict_the_same,
     documents_predict_the_same,
     order_of_rows_does_not_matter,
-    weights_are_repeats,
+    weight_two_equals_two_rows,
     containers_do_not_matter,
     distributions_agree_with_predictions,
     descriptions_are_written,

@@ -1,8 +1,7 @@
-"""Random estimators on random tables keep the laws of `fuzz_laws`; `--fuzz-cases` checks more."""
+"""Random estimators on random tables have all properties; `--random-cases` makes more of them."""
 
-from fuzz_cases import make_case
-from fuzz_laws import check
-
+from properties.checks import check
+from properties.random_cases import make_case
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
 
@@ -11,12 +10,12 @@ N_CHUNKS = 8
 
 def pytest_generate_tests(metafunc):
     if "seeds" in metafunc.fixturenames:
-        n_cases = metafunc.config.getoption("--fuzz-cases")
+        n_cases = metafunc.config.getoption("--random-cases")
         chunks = [range(start, n_cases, N_CHUNKS) for start in range(N_CHUNKS)]
         metafunc.parametrize("seeds", chunks, ids=map(str, range(N_CHUNKS)))
 
 
-def test_random_cases_keep_the_laws(seeds):
+def test_random_fits_have_all_properties(seeds):
     failures, n_fitted = [], 0
     for seed in seeds:
         try:
@@ -27,7 +26,7 @@ def test_random_cases_keep_the_laws(seeds):
     assert n_fitted >= 0.25 * len(seeds), "most cases are refused"
 
 
-def test_cases_draw_from_the_registries():
+def test_random_cases_have_every_registered_expert_and_gate():
     """All families and gates are among the cases, without which they would not be checked."""
     moes = [make_case(seed).estimator for seed in range(300)]
     named = {moe.expert for moe in moes if isinstance(moe.expert, str)}

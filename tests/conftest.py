@@ -26,6 +26,11 @@ def closed_figures():
 
 def pytest_addoption(parser):
     parser.addoption(
+        "--site",
+        action="store_true",
+        help="also test the pages of the documentation and the built site",
+    )
+    parser.addoption(
         "--perturb-data",
         type=float,
         default=0.0,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import skmoe
+from support.pages import ROOT, pages_of_documentation
 
-ROOT = Path(__file__).parents[1]
 LONGEST = 35  # words of a sentence
 
 # Words that puzzle readers, each with what to write instead.
@@ -33,12 +33,7 @@ INSTEAD = {
 BANNED = {words: re.compile(rf"\b(?:{words})\b", re.I) for words in INSTEAD}
 
 
-def is_built(page):
-    return {"_build", "gallery", "api"} & set(page.relative_to(ROOT).parts[1:-1])
-
-
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if not is_built(page)]
+PAGES = pages_of_documentation()
 MODULES = sorted(Path(skmoe.__file__).parent.rglob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 

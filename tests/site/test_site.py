@@ -1,9 +1,9 @@
 """The built site: its links, what it loads, and what a browser shows of it.
 
-SITE=docs/_build/html pytest tests/test_site.py
+SITE=docs/_build/html pytest --site tests/site/test_site.py
 
 Without SITE the tests look for a site at that place, and skip if there is none, or if it is older
-than its sources. `python tests/test_site.py DIR` lists the links of a site to other hosts.
+than its sources. `python tests/site/test_site.py DIR` lists the links of a site to other hosts.
 """
 
 import importlib
@@ -16,9 +16,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browsers import start_browser
 
-ROOT = Path(__file__).parents[1]
+from support.browsers import start_browser
+
+ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "docs" / "_build" / "html")).resolve()
 MADE_BY_BUILDS = {"_build", "api", "gallery"}
 COLUMNS = 88  # of the widest tables that a summary prints
@@ -389,12 +390,12 @@ def one_page(folder, body):
         (pictures_without_text, '<img src="a.png" alt="A line"/><img src="a.png" alt="">', ""),
         (pictures_without_text, '<img src="a.png"/>', "a.png"),
         (pictures_without_text, '<img src="a.png" alt="images/a.png"/>', "a.png"),
-        (scripts_without_link, '<a href="x"><code>tests/test_site.py</code></a>', ""),
+        (scripts_without_link, '<a href="x"><code>tests/site/test_site.py</code></a>', ""),
         (scripts_without_link, "<code>tests/no_such_file.py</code>", ""),
         (
             scripts_without_link,
-            "<code><span>tests/test_site.py</span></code>",
-            "tests/test_site.py",
+            "<code><span>tests/site/test_site.py</span></code>",
+            "tests/site/test_site.py",
         ),
     ],
 )

@@ -95,7 +95,7 @@ PUBLIC = {
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 INSTALLED = Path(skmoe.__file__).parents[1]
 
 LAZY = """

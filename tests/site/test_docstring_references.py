@@ -8,7 +8,7 @@ import pytest
 
 import skmoe
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULES = sorted(Path(skmoe.__file__).parent.rglob("*.py"))
 
 # What the words after a title stand for, and where its heading is.

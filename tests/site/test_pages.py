@@ -1,45 +1,24 @@
-"""What the README and the pages say is what happens."""
+"""What the pages say is what happens."""
 
-import doctest
 import re
 import runpy
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import skmoe
+from support.pages import (
+    FLAGS,
+    ROOT,
+    NearlyTheSame,
+    assert_examples_print_what_is_shown,
+    name_of,
+    nearly_equal,
+    pages_of_documentation,
+)
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if "_build" not in page.parts and "gallery" not in page.parts]
+PAGES = pages_of_documentation()
 EXAMPLES = [page for page in PAGES if "\n>>> " in page.read_text("utf-8")]
-FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-
-
-class NearlyTheSame(doctest.OutputChecker):
-    """Text as it stands, and numbers to one in a hundred: releases of scikit-learn differ so.
-
-    Of small numbers the last printed digit may be another by one.
-    """
-
-    NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")
-
-    def check_output(self, want, got, optionflags):
-        if super().check_output(want, got, optionflags):
-            return True
-        numbers = [self.NUMBER.findall(text) for text in (want, got)]
-        if len(numbers[0]) != len(numbers[1]) or not all(map(nearly_equal, *numbers)):
-            return False
-        want, got = (self.NUMBER.sub("#", text) for text in (want, got))
-        return super().check_output(want, got, optionflags)
-
-
-def nearly_equal(want, got):
-    decimals = len(want.partition(".")[2])
-    last_digit = 1.001 * 10.0**-decimals if decimals else 0.0
-    difference = abs(float(want) - float(got))
-    return difference <= max(0.01 * abs(float(want)), last_digit)
 
 
 def test_a_p_value_is_not_nearly_another():
@@ -49,10 +28,6 @@ def test_a_p_value_is_not_nearly_another():
     assert nearly_equal("-123.4", "-123.9")
 
 
-def name_of(page):
-    return page.relative_to(ROOT).as_posix()
-
-
 def links(page):
     """Targets of the links and pictures of a page that are files of ours."""
     text = page.read_text("utf-8")
@@ -60,25 +35,9 @@ def links(page):
     return [target.split("#")[0] for target in found if not target.startswith(("http", "#"))]
 
 
-def examples(page):
-    """The fenced examples of a page, with the blank lines of what they print marked for doctest."""
-    for block in re.findall(r"```python\n(>>> .*?)```", page.read_text("utf-8"), re.S):
-        yield re.sub(r"\n\n(?!>>>|$)", "\n<BLANKLINE>\n", block)
-
-
 @pytest.mark.parametrize("page", EXAMPLES, ids=name_of)
 def test_examples_print_what_the_page_shows(page):
-    text = "\n".join(examples(page))
-    assert text.count(">>> ") == page.read_text("utf-8").count("\n>>> ")
-    for package, file in re.findall(r'files\("([\w.]+)"\) / "src" / "([\w.]+)"', text):
-        pytest.importorskip(package)
-        if not (files(package) / "src" / file).is_file():
-            pytest.skip(f"{file} is in later releases of {package.partition('.')[0]}")
-    test = doctest.DocTestParser().get_doctest(text, {}, name_of(page), str(page), 0)
-    assert test.examples
-    report = []
-    runner = doctest.DocTestRunner(NearlyTheSame(), optionflags=FLAGS)
-    assert not runner.run(test, out=report.append).failed, "".join(report)
+    assert_examples_print_what_is_shown(page)
 
 
 def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
@@ -90,10 +49,6 @@ def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
     [shown] = re.findall(r"```text\n(.*?)```", page, re.S)
     printed = capsys.readouterr().out
     assert NearlyTheSame().check_output(shown, printed, FLAGS), printed
-
-
-def test_the_readme_has_an_example():
-    assert ROOT / "README.md" in EXAMPLES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -1,4 +1,6 @@
-"""Whether sdist and wheel hold what the repository holds: python tests/check_distributions.py DIR.
+"""Check that sdist and wheel have the files of the repository.
+
+    python tests/check_sdist_and_wheel.py DIR
 
 DIR has one sdist, and the wheel that was built from it.
 """

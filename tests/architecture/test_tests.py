@@ -1,0 +1,81 @@
+"""The tests themselves: what they import, patch and share."""
+
+import ast
+import re
+from collections import defaultdict
+
+from support.sources import TESTS, functions, imports, is_private, parameters, trees_of
+
+# Private names outside `_numerics` that tests of the mathematics may import.
+MAX_PRIVATE_NAMES = 150
+LEFT_OUT = ("benchmarks/", "mutations/")
+
+TREES = {name: tree for name, tree in trees_of(TESTS).items() if not name.startswith(LEFT_OUT)}
+PATH = re.compile(r"skmoe(\.\w+)*\._[a-z]\w*(\.\w+)*")
+
+
+def private_names(tree):
+    """Private names of skmoe that a module imports, outside `_numerics`."""
+    for origin, imported in imports(tree):
+        parts = [*origin.split("."), *([imported] if imported else [])]
+        if parts[0] == "skmoe" and "_numerics" not in parts and any(map(is_private, parts)):
+            yield ".".join(parts)
+
+
+def test_few_private_names_are_imported():
+    found = defaultdict(set)
+    for name, tree in TREES.items():
+        for private in private_names(tree):
+            found[private].add(name)
+    assert len(found) <= MAX_PRIVATE_NAMES, f"{len(found)} private names: {sorted(found)}"
+
+
+def test_no_private_attribute_of_the_package_is_read():
+    """Estimators, displays and results are met through their public attributes."""
+    own = {"_repr_html_", "_repr_mimebundle_", "_replace", "_fields", "_asdict"}
+    for name, tree in TREES.items():
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and is_private(node.attr):
+                of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                allowed = of_self or node.attr in own | defined
+                assert allowed, f"{name}, line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_nothing_of_the_package_is_patched():
+    """A path in a text, or a module of skmoe as the target, ties a test to a place."""
+    for name, tree in TREES.items():
+        modules = {imported for origin, imported in imports(tree) if origin.startswith("skmoe")}
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr in ("setattr", "patch", "object") and node.args:
+                target = ast.unparse(node.args[0])
+                patched = target.split(".")[0] in modules | {"skmoe"} or PATH.search(target)
+                assert not patched, f"{name}, line {node.lineno}: {ast.unparse(node)}"
+
+
+def test_no_test_draws_from_a_generator_that_others_draw_from():
+    """What a test sees would depend on the tests before it."""
+    for name, tree in TREES.items():
+        shared = set()
+        for node in tree.body:
+            made = re.fullmatch(
+                r"np\.random\.default_rng\((\d*)\)", ast.unparse(getattr(node, "value", node))
+            )
+            if isinstance(node, ast.Assign) and made:
+                assert made[1], f"{name}, line {node.lineno}: a generator without a seed"
+                shared |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        for function in functions(tree):
+            own = {argument.arg for argument in parameters(function)}
+            names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+            own |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            for node in names:
+                assert node.id not in shared - own, f"{name}, line {node.lineno}: {node.id}"
+
+
+def test_generators_are_made_so_that_data_can_be_perturbed():
+    """`--perturb-data` replaces `numpy.random.default_rng`, which a name of its own would miss."""
+    for name, tree in TREES.items():
+        imported = {f"{origin}.{item}" for origin, item in imports(tree)}
+        assert "numpy.random.default_rng" not in imported, name

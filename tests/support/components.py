@@ -1,0 +1,348 @@
+"""Components of every class of `skmoe.distributions`, by name, and checks that all of them meet.
+
+The checks take distributions of rows with a single output, whatever their class. What they compare
+with is integrated or searched here, from the density or the distribution function.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from skmoe import distributions
+from skmoe.distributions import (
+    GammaComponents,
+    GeneralMixtureDistribution,
+    LogNormalComponents,
+    NegativeBinomialComponents,
+    NormalComponents,
+    OrdinalComponents,
+    PointMassComponents,
+    PoissonComponents,
+    StudentTComponents,
+    UniformComponents,
+    predictive_distribution,
+)
+
+COMPONENT_CLASSES = [
+    value
+    for value in (getattr(distributions, name) for name in distributions.__all__)
+    if isinstance(value, type) and hasattr(value, "block")
+]
+LEVELS = np.array([-1.0, 0.0, 2.0, 2.5])
+N_ROWS = 3
+
+
+class Discrete:
+    """Values (L, ...) with probabilities (L, ...), as frozen distributions of scipy are."""
+
+    def __init__(self, values, probabilities):
+        self.values, self.probabilities = np.broadcast_arrays(values, probabilities)
+
+    def _sum(self, holds):
+        return np.where(holds, self.probabilities, 0.0).sum(axis=0)
+
+    def logpmf(self, y):
+        with np.errstate(divide="ignore"):
+            return np.log(self._sum(self.values == y))
+
+    def cdf(self, y):
+        return self._sum(self.values <= y)
+
+    def sf(self, y):
+        return self._sum(self.values > y)
+
+    def mean(self):
+        return (self.values * self.probabilities).sum(axis=0)
+
+    def var(self):
+        return (np.square(self.values - self.mean()) * self.probabilities).sum(axis=0)
+
+    def ppf(self, q):
+        reached = self.probabilities.cumsum(axis=0) >= np.asarray(q) - 1e-15
+        values = np.broadcast_to(self.values, reached.shape)
+        return np.take_along_axis(values, reached.argmax(axis=0)[None], axis=0)[0]
+
+
+class Example(NamedTuple):
+    """A class of components, a draw of its parameters, and its distribution by scipy."""
+
+    kind: type
+    draw: object  # of a generator and the shape (C, m, n)
+    reference: object  # of the parameters
+
+
+def _log(rng, low, high, shape):
+    """Equally many numbers of each order of magnitude."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), size=shape))
+
+
+def _uniform(rng, shape):
+    low = rng.uniform(-3, 3, size=shape)
+    return low, low + _log(rng, 0.5, 5, shape)
+
+
+def _ordinal(rng, shape):
+    return LEVELS, np.moveaxis(rng.dirichlet(np.full(len(LEVELS), 2.0), size=shape), -1, -2)
+
+
+EXAMPLES = {
+    "normal": Example(
+        NormalComponents,
+        lambda rng, shape: (rng.uniform(-3, 3, size=shape), _log(rng, 0.3, 3, shape)),
+        stats.norm,
+    ),
+    "student_t": Example(
+        StudentTComponents,
+        lambda rng, shape: (
+            rng.uniform(-3, 3, size=shape),
+            _log(rng, 0.3, 3, shape),
+            _log(rng, 4.5, 60, shape),
+        ),
+        lambda mean, scale, df: stats.t(df, mean, scale),
+    ),
+    "lognormal": Example(
+        LogNormalComponents,
+        lambda rng, shape: (rng.uniform(-1, 1.5, size=shape), _log(rng, 0.2, 0.9, shape)),
+        lambda mean, std: stats.lognorm(std, scale=np.exp(mean)),
+    ),
+    "gamma": Example(
+        GammaComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 1.3, 30, shape)),
+        lambda mean, shape: stats.gamma(shape, scale=mean / shape),
+    ),
+    "gamma with infinite density": Example(
+        GammaComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.6, 0.95, shape)),
+        lambda mean, shape: stats.gamma(shape, scale=mean / shape),
+    ),
+    "uniform": Example(
+        UniformComponents, _uniform, lambda low, high: stats.uniform(low, high - low)
+    ),
+    "point_mass": Example(
+        PointMassComponents,
+        lambda rng, shape: (rng.uniform(1, 2, size=shape),),
+        lambda value: Discrete(value[None], np.ones((1, 1, 1))),
+    ),
+    "zero": Example(
+        PointMassComponents,
+        lambda rng, shape: (np.zeros(shape),),
+        lambda value: Discrete(value[None], np.ones((1, 1, 1))),
+    ),
+    "poisson": Example(
+        PoissonComponents, lambda rng, shape: (_log(rng, 0.3, 40, shape),), stats.poisson
+    ),
+    "negative_binomial": Example(
+        NegativeBinomialComponents,
+        lambda rng, shape: (_log(rng, 1.5, 25, shape), _log(rng, 0.02, 0.7, shape)),
+        lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
+    ),
+    "ordinal": Example(
+        OrdinalComponents,
+        _ordinal,
+        lambda values, probabilities: Discrete(
+            values[:, None, None], np.moveaxis(probabilities, 2, 0).reshape(len(values), -1, 1)
+        ),
+    ),
+}
+
+# Of several families, and of two components of one: those of a class of their own come last.
+MIXTURES = [
+    *((name, "normal") for name in EXAMPLES if name != "normal"),
+    ("student_t", "uniform"),
+    ("lognormal", "gamma", "zero"),
+    ("point_mass", "student_t", "zero"),
+    ("uniform", "uniform"),
+    ("ordinal", "ordinal", "zero"),
+    ("negative_binomial", "gamma"),
+    ("poisson", "zero", "normal"),
+    ("normal", "normal", "normal"),
+    ("poisson", "poisson", "zero"),
+    ("negative_binomial", "poisson"),
+]
+
+
+def components(name, n_components=1, n_outputs=1, seed=0, n_rows=N_ROWS):
+    """Components of a name, with parameters of their own for each seed."""
+    rng = np.random.default_rng([seed, list(EXAMPLES).index(name)])
+    weight = rng.dirichlet(np.ones(n_components), size=n_rows).T
+    return EXAMPLES[name].kind(weight, *EXAMPLES[name].draw(rng, (n_components, n_outputs, n_rows)))
+
+
+def experts(names, n_components=1, n_outputs=1, n_rows=N_ROWS):
+    """Components of one expert of each name, and probabilities of the gate."""
+    parts = [
+        components(name, n_components, n_outputs, seed, n_rows) for seed, name in enumerate(names)
+    ]
+    rng = np.random.default_rng(len(names))
+    return parts, rng.dirichlet(np.full(len(names), 3.0), size=n_rows).T
+
+
+def mixture(names, n_components=1, n_outputs=1, n_rows=N_ROWS, general=False):
+    """The distribution of one expert of each name; a general one, or of the class they choose."""
+    make = GeneralMixtureDistribution if general else predictive_distribution
+    return make(*experts(names, n_components, n_outputs, n_rows), n_outputs == 1)
+
+
+def single(name, n_rows=N_ROWS):
+    """One component of a name, whose functions are those of its family alone."""
+    return mixture((name,), n_rows=n_rows, general=True)
+
+
+def reference(name, n_rows=N_ROWS):
+    """The same by scipy, for values of shape (n_rows, n_values)."""
+    part = components(name, n_rows=n_rows)
+    parameters = [v if v.ndim != 3 else v.reshape(n_rows, 1) for v in part[1:]]
+    return EXAMPLES[name].reference(*parameters)
+
+
+def of_rows(part, rows):
+    """Components of chosen rows, field by field."""
+    fields = zip(part._fields, part, strict=True)
+    return type(part)(*(v if name == "values" else v[..., rows] for name, v in fields))
+
+
+def blocks_of(dist):
+    """Families and parameters of the components of a distribution."""
+    whole = dist.as_components()
+    return [part.block() for part in getattr(whole, "parts", (whole,))]
+
+
+# --- integrals and searches -----------------------------------------------------------------------
+
+
+def jumps(one):
+    """Where density or distribution function of one row jump."""
+    found = [np.zeros(0)]
+    for family, parameters in blocks_of(one):
+        found += [np.ravel(v) for v in family.atoms(*parameters)]
+        found += [np.ravel(v) for v in family.bounds(*parameters)]
+        if family.counts:
+            found.append(np.arange(one.ppf(1 - 1e-15)[0] + 2.0))
+    return np.unique(np.concatenate(found))
+
+
+def is_discrete(one):
+    """Whether all probability of one row is at its jumps."""
+    return all(family.discrete for family, _ in blocks_of(one))
+
+
+def edges(one, *points):
+    """Points between which all functions of one row are smooth, or constant."""
+    if is_discrete(one):
+        return np.unique(np.concatenate([jumps(one), points]))
+    q = np.array([1e-14, 1e-10, 1e-7, 1e-5, 1e-3, 0.01, 0.05, 0.2, 0.4])
+    found = one.ppf([*q, 0.5, *(1 - q)])[0]
+    far = (found.max() - found.min() + 1.0) * 4.0 ** np.arange(10)
+    near_zero = np.geomspace(1e-14, 1.0, 30)  # where densities can be powers
+    return np.unique(
+        np.concatenate(
+            [found, found.max() + far, found.min() - far, near_zero, [0.0], jumps(one), points]
+        )
+    )
+
+
+def integral(function, at, order=20):
+    """Integral of a function of arrays, between the first and the last edge."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    width = np.diff(at)
+    points = at[:-1, None] + 0.5 * width[:, None] * (1 + nodes)
+    return (function(points.ravel()).reshape(points.shape) @ weights * 0.5 * width).sum()
+
+
+def expectation(one, function, at):
+    """Expectation of a function under one row, over the values between two edges."""
+    atoms = jumps(one)
+    atoms = atoms[(atoms >= at[0]) & (atoms <= at[-1])]
+    mass = (one.cdf(atoms[None]) - one.cdf_left(atoms[None]))[0]
+    total = (function(atoms) * mass).sum()
+    if is_discrete(one):
+        return total
+    return total + integral(lambda y: function(y) * one.pdf(y[None])[0], at)
+
+
+def assert_density_integrates_to_cdf(one, y):
+    """Density and probabilities of one row are those of its distribution function at y."""
+    at = edges(one, y)
+    assert_allclose(expectation(one, np.ones_like, at), 1.0, rtol=1e-8)
+    below = expectation(one, np.ones_like, at[at <= y])
+    assert_allclose(one.cdf(y), below, rtol=1e-7, atol=1e-12)
+    assert_allclose(one.sf(y), 1.0 - below, rtol=1e-6, atol=1e-8)
+
+
+def assert_moments_are_integrals(one):
+    """Mean and variance of one row."""
+    at = edges(one)
+    mean = expectation(one, lambda y: y, at)
+    assert_allclose(one.mean, mean, rtol=1e-7, atol=1e-9)
+    variance = expectation(one, lambda y: np.square(y - mean), at)
+    assert_allclose(one.var, variance, rtol=1e-5, atol=1e-9)
+    assert_allclose(one.std, np.sqrt(variance), rtol=1e-5, atol=1e-9)
+
+
+def assert_crps_is_integral(one, y):
+    """The score of y under one row is the integral of the squared difference to a step at y."""
+
+    def squared(points):
+        points = points[None]
+        return np.square(np.where(points < y, one.cdf(points), one.sf(points))[0])
+
+    expected = integral(squared, edges(one, y), order=1 if is_discrete(one) else 20)
+    assert_allclose(one.crps([y]), expected, rtol=1e-6, atol=1e-11)
+
+
+def assert_quantiles_invert_cdf(dist):
+    """In both tails, to the last bit of the values, and at atoms the smallest value."""
+    q = np.array([1e-100, 1e-12, 1e-4, 0.05, 0.3, 0.5, 0.7, 0.97, 1 - 1e-6, 1 - 1e-12])
+    found = dist.ppf(q)
+    assert (np.diff(found, axis=1) >= 0).all()
+    at_atom = dist.cdf(found) > dist.cdf_left(found)
+    excess = np.where(q <= 0.5, dist.cdf(found) - q, 1 - q - dist.sf(found))
+    density = np.where(at_atom, 0.0, dist.pdf(found))
+    slack = 1e-10 * np.minimum(q, 1 - q) + 4.0 * np.spacing(np.abs(found)) * density
+    assert (excess >= -slack).all()
+    assert ((excess <= slack) | at_atom).all()
+    reached = np.broadcast_to(q, found.shape)[at_atom]
+    assert (dist.cdf_left(found)[at_atom] <= reached + 1e-15).all()
+    assert_array_equal(dist.median, found[:, 5])
+    assert_allclose(dist.interval(0.4), dist.ppf([0.3, 0.7]))
+
+
+def assert_mode_is_highest(dist):
+    """No value has a larger density, or probability, than the mode."""
+    mode = dist.mode
+    step = np.array([-1.0, -0.1, -0.01, 0.01, 0.1, 1.0]) * dist.std[:, None]
+    grid = np.linspace(*dist.ppf([0.005, 0.995]).T, 200, axis=1)
+    points = np.concatenate([grid, mode[:, None] + step, np.round(mode)[:, None]], axis=1)
+    atoms = np.unique(np.concatenate([jumps(dist[[i]]) for i in range(len(dist))]))
+    points = np.concatenate([points, np.tile(atoms, (len(dist), 1))], axis=1)
+    assert (dist.logpdf(points) <= dist.logpdf(mode)[:, None] + 1e-9).all()
+
+
+def assert_draws_follow_cdf(dist, n_draws=1500):
+    """The distribution function, drawn uniformly over its steps, is uniform at the draws."""
+    draws = dist.rvs(n_draws, random_state=0)
+    uniform = np.random.default_rng(0).uniform(size=draws.shape)
+    low, high = dist.cdf_left(draws), dist.cdf(draws)
+    for row in low + uniform * (high - low):
+        assert stats.kstest(row, "uniform").pvalue > 1e-4
+
+
+def assert_quantiles_of_family(family, parameters):
+    """Quantiles of a family, from both tails, are those of its probabilities.
+
+    Searches begin at them, so that those of counts may be off by a fraction of the spread.
+    """
+    std = np.sqrt(family.variance(*parameters))
+    for q in (1e-3, 0.05, 0.3, 0.5):
+        for quantile, tail in (
+            (family.quantile, family.cdf),
+            (family.upper_quantile, family.sf),
+        ):
+            found = quantile(q, *parameters)
+            slack = 0.5 * std + 3.0 if family.counts else 1e-9 * (std + np.abs(found) + 1.0)
+            sign = 1.0 if tail is family.cdf else -1.0
+            before, after = (tail(found + sign * s, *parameters) for s in (-slack, slack))
+            assert (before <= q + 1e-15).all()
+            assert (after >= q - 1e-15).all()

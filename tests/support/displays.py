@@ -1,0 +1,208 @@
+"""Fitted mixtures of every kind that displays draw, and what tests read off a picture.
+
+A display is enlisted by its name in `skmoe.inspection`: it gets those of the arguments here that
+its methods have. A new display is drawn for every case.
+"""
+
+import warnings
+from functools import cache
+from inspect import signature
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import colors
+from matplotlib.text import Text
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, inspection
+from support.fits import fit_quietly
+from support.tables import flipping_classes, two_regimes
+
+matplotlib.use("Agg")
+
+DISPLAYS = {
+    name: getattr(inspection, name) for name in inspection.__all__ if name.endswith("Display")
+}
+SHORT = {"random_state": 0, "n_init": 1, "max_iter": 12}
+NAMES = ["calm", "wild", "odd"]
+
+# Arguments of a display that make it quick, or the same each time.
+QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": 0.8, "n_steps": 4}
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+
+def lines():
+    """Numbers of very different sizes, so that a margin in wrong units is seen."""
+    X, y = two_regimes(150)
+    X, y = X * [1e-3, 1.0, 1e3], 1e-3 * y
+    return fit_quietly(MixtureOfExpertsRegressor("bic", **SHORT), X, y), X, y, {}
+
+
+def one_feature():
+    X, y = two_regimes(100, n_features=1)
+    return fit_quietly(MixtureOfExpertsRegressor(1, **SHORT), X, y), X, y, {}
+
+
+def categories():
+    X, y = two_regimes(90)
+    level = np.random.default_rng(0).choice(3, 90)
+    frame = pd.DataFrame({"height": X[:, 0]})
+    frame["region"] = pd.Categorical.from_codes(level, ["north", "south", "west"])
+    moe = MixtureOfExpertsRegressor(2, expert="tree", **SHORT | {"max_iter": 2})
+    y = y + 3.0 * level
+    return fit_quietly(moe, frame, y), frame, y, {"features": "region"}
+
+
+def classes():
+    X, codes = flipping_classes(150, n_classes=3)
+    y = np.array(["red", "green", "blue"])[codes]
+    moe = MixtureOfExpertsClassifier(2, **SHORT)
+    return fit_quietly(moe, X, y), X, y, {"target": "green"}
+
+
+def counts():
+    X, y = two_regimes(160)
+    y, offset = np.floor(np.abs(y)), np.linspace(-0.3, 0.3, 160)
+    given = {"units": np.repeat(np.arange(40), 4), "offset": offset}
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **SHORT)
+    return fit_quietly(moe, X, y, **given), X, y, given
+
+
+def outputs():
+    X, y = two_regimes(150)
+    Y = np.column_stack([y, 5.0 - X[:, 2] * np.sign(y)])
+    return fit_quietly(MixtureOfExpertsRegressor(3, **SHORT), X, Y), X, Y, {"target": 1}
+
+
+# A fitted mixture, its features, its target, and further arguments of displays.
+CASES = {
+    case.__name__: cache(case)
+    for case in (lines, one_feature, categories, classes, counts, outputs)
+}
+
+# What some displays do not draw.
+REFUSED = {
+    "CalibrationDisplay": ["classes"],
+    "CoefficientsDisplay": ["categories"],
+    "NumberOfExpertsDisplay": [case for case in CASES if case != "lines"],
+    "RootogramDisplay": [case for case in CASES if case != "counts"],
+}
+DRAWN = [(name, case) for name in DISPLAYS for case in CASES if case not in REFUSED.get(name, [])]
+
+
+def parameters_of(name):
+    """Parameters of `from_estimator` and of `plot`."""
+    display = DISPLAYS[name]
+    return {*signature(display.from_estimator).parameters, *signature(display.plot).parameters}
+
+
+def displays_with(parameter):
+    return [
+        name
+        for name in DISPLAYS
+        if parameter in signature(DISPLAYS[name].from_estimator).parameters
+    ]
+
+
+def case_of(name):
+    """A case that a display draws."""
+    return "counts" if name == "RootogramDisplay" else "lines"
+
+
+def draw(name, case, estimator=None, X=None, **options):
+    """The display of a case, or of another estimator or table in its place."""
+    moe, table, y, given = CASES[case]()
+    known = parameters_of(name)
+    data = {"X": table if X is None else X, "y": y}
+    given = {key: value for key, value in (QUICK | given | data).items() if key in known}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "(?s).*(units|standard errors|Hessian|collapsed)")
+        return DISPLAYS[name].from_estimator(estimator or moe, **given | options)
+
+
+@cache
+def drawn(name, case):
+    """The same with names of experts, which tests read only."""
+    names = NAMES[: CASES[case]()[0].n_experts_]
+    given = {"expert_names": names, "max_features": 2}
+    return draw(name, case, **{key: given[key] for key in given if key in parameters_of(name)})
+
+
+# --- what is read off a picture -------------------------------------------------------------------
+
+
+def texts(artists):
+    """Texts of tick labels, of a legend, or of other artists."""
+    artists = artists.get_texts() if hasattr(artists, "get_texts") else artists
+    return [artist.get_text() for artist in artists]
+
+
+def all_texts(display):
+    """All texts of a picture, in one line."""
+    found = display.figure_.findobj(Text)
+    for ax in display.figure_.axes:
+        found += [*ax.get_xticklabels(), *ax.get_yticklabels()]
+    return " ".join(" ".join(text.get_text().split()) for text in found if text.get_visible())
+
+
+def colours_of(artist):
+    """Colours of an artist, in hexadecimal numbers."""
+    found = []
+    for getter in ("get_color", "get_colors", "get_facecolor", "get_edgecolor"):
+        if hasattr(artist, getter):
+            found += [colors.to_hex(c) for c in colors.to_rgba_array(getattr(artist, getter)())]
+    return found
+
+
+@cache
+def expert_lines(n_experts):
+    """Lines of the gate, whose colours, dashes and markers stand for the experts everywhere."""
+    gate = np.full((50, n_experts), 1.0 / n_experts)
+    grid = np.arange(50.0)
+    return inspection.GateDisplay(feature_names=["x"], values=[grid], gate=gate).plot().lines_
+
+
+def expert_colour(k):
+    """Colour of an expert, in hexadecimal numbers."""
+    return colors.to_hex(expert_lines(12)[k].get_color())
+
+
+def expert_rgb(k):
+    return np.array(colors.to_rgb(expert_colour(k)))
+
+
+def expert_marker(k):
+    return expert_lines(12)[k].get_marker()
+
+
+def at_medians(X, column, values):
+    """Rows at the medians of X but for one column."""
+    rows = np.tile(np.median(X, axis=0), (len(values), 1))
+    rows[:, column] = values
+    return rows
+
+
+def frame_at_references(frame, column, values):
+    """Rows with the medians and the most frequent categories of a frame but for one column."""
+    rows = frame.iloc[[0] * len(values)].reset_index(drop=True)
+    for name in frame.columns:
+        is_number = frame[name].dtype.kind == "f"
+        reference = frame[name].median() if is_number else frame[name].mode()[0]
+        rows[name] = pd.Series([reference] * len(values)).astype(frame[name].dtype)
+    rows[column] = pd.Series(values).astype(frame[column].dtype)
+    return rows
+
+
+def caption_of(figure):
+    """The text below all panels; its getter is newer than the oldest matplotlib."""
+    found = [text for text in figure.texts if text.get_position()[1] < 0.1]
+    return found[0].get_text() if found else ""
+
+
+def new_axes(n_axes=1):
+    """Axes of a new figure."""
+    return plt.subplots(1, n_axes)[1]

@@ -1,0 +1,170 @@
+"""Families, experts and gates with what they are fitted to, for tests of their contracts."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
+from skmoe.families import FAMILIES, Ordinal, StudentT
+from skmoe.gates import GATES
+from skmoe.protocols import Experts
+from support.expert_kinds import GENERALIZED, example
+
+N_ROWS, N_EXPERTS, N_COLUMNS = 40, 3, 3
+
+
+class Scaling(NamedTuple):
+    """How outputs have been standardised, as `fitted_to` is told."""
+
+    center: np.ndarray
+    scale: np.ndarray
+
+
+class LinearMap(NamedTuple):
+    """A change of units: slope * value + shift."""
+
+    slope: np.ndarray
+    shift: np.ndarray
+
+
+def no_scaling(n_outputs=1):
+    return Scaling(np.zeros(n_outputs), np.ones(n_outputs))
+
+
+def _rows():
+    rng = np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(N_ROWS, N_COLUMNS - 1)), np.ones(N_ROWS)])
+    weight = rng.uniform(0.5, 2.0, size=N_ROWS)
+    return design, weight, rng.dirichlet(np.ones(N_EXPERTS), size=N_ROWS).T * weight
+
+
+DESIGN, WEIGHT, RESP = _rows()
+
+# --- families ---
+
+
+def example_target(family, rng, n_rows=N_ROWS):
+    """A target (1, n) that a fitted family can have."""
+    if family.name == "ordinal" and family.values:
+        return rng.choice(family.values, size=(1, n_rows))
+    return family.example_target(rng, n_rows)
+
+
+def _fitted_families():
+    chosen = {name: example(name) for name in FAMILIES} | {"student_t, df=4": StudentT(df=4)}
+    for values in [(0.0, 1.0), (-3.0, 0.5, 4.0), (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)]:
+        chosen[f"ordinal, {len(values)} values"] = Ordinal(values)
+    for name, family in chosen.items():
+        y = example_target(family, np.random.default_rng(0))
+        yield name, family.fitted_to(y, np.ones(N_ROWS), no_scaling())
+
+
+# Each registered family, and some with options, fitted to an example of its target.
+FITTED_FAMILIES = dict(_fitted_families())
+WITH_PREDICTOR = [name for name, family in FITTED_FAMILIES.items() if family.link]
+
+# --- experts ---
+
+# Families of the experts of a list, all of which can have positive counts. The scale of a family
+# is not always the first dispersion of its list.
+LISTS = [
+    ("poisson", "negative_binomial", "poisson"),
+    ("negative_binomial", "student_t", "normal"),
+    ("gamma", "zero", "lognormal"),
+    ("normal", "uniform", "student_t"),
+]
+PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}
+
+
+def generalized(names, n_outputs=1, **options):
+    """Experts of one family or of a list, and a target that each of them may have generated."""
+    families = tuple(example(name) for name in names)
+    rng = np.random.default_rng(1)
+    if len(families) > 1:
+        y = rng.poisson(2.0, size=(1, N_ROWS)) + 1.0
+    else:
+        y = np.concatenate([families[0].example_target(rng, N_ROWS) for _ in range(n_outputs)])
+    scales = {"noise_variance": (0.8, 1.3)[: len(y)], "variance_floor": (1e-6, 1e-6)[: len(y)]}
+    experts = GeneralizedLinearExperts(families, **PRIOR | scales | options)
+    return experts.fitted_to(DESIGN, y, WEIGHT, no_scaling(len(y))), y
+
+
+def _experts():
+    for name in GENERALIZED:
+        yield name, generalized([name])
+        yield f"{name}, shared slopes", generalized([name], shared_columns=(1,))
+        if example(name).dispersions:
+            yield f"{name}, shared dispersions", generalized([name], shared_dispersion=True)
+        if not example(name).obstacle(np.array([[1.0, 2.0]] * 2)):
+            yield f"{name}, two outputs", generalized([name], n_outputs=2)
+    for names in LISTS:
+        yield ", ".join(names), generalized(names)
+        yield f"{', '.join(names)}, shared slopes", generalized(names, shared_columns=(1,))
+    Y = np.random.default_rng(2).normal(size=(2, N_ROWS))
+    scales = {"noise_variance": (0.8, 1.3), "variance_floor": (1e-6, 1e-6)}
+    for shared in (False, True):
+        linear = LinearExperts(shared_dispersion=shared, **PRIOR, **scales)
+        yield f"linear, two outputs{', shared dispersions' if shared else ''}", (linear, Y)
+    for n_classes in (2, 3):
+        codes = np.random.default_rng(n_classes).integers(0, n_classes, size=N_ROWS)
+        yield f"{n_classes} classes", (LogisticExperts(0.7, n_classes), codes)
+
+
+# Experts with all their data, and a target of theirs, by name.
+EXPERT_CASES = dict(_experts())
+
+GATE_CASES = {
+    name: gate(alpha=0.7) if "alpha" in gate().penalties else gate() for name, gate in GATES.items()
+}
+
+
+def somewhere(part, seed=0):
+    """Valid parameters away from the start."""
+    rng = np.random.default_rng(seed)
+    start = part.init_params(N_EXPERTS, N_COLUMNS)
+    fields = (field + 0.3 * rng.normal(size=field.shape) for field in start)
+    params = part.project(type(start)(*fields))
+    if isinstance(part, Experts):
+        coef = params.coef.copy()
+        coef[..., list(part.shared_slopes)] = coef[:1, ..., list(part.shared_slopes)]
+        coef[without_predictor(part)] = 0.0
+        if part.is_classifier:
+            coef -= coef.mean(axis=1, keepdims=True)
+        params = params._replace(coef=coef)
+    return params
+
+
+def without_predictor(experts):
+    return np.array([not experts.has_predictor(k) for k in range(N_EXPERTS)])
+
+
+def scale_of(experts, params, k):
+    """The scale of each output under expert k, (m,); one for a family without a scale."""
+    if not has_scale(experts, k):
+        return np.ones(params.coef.shape[1])
+    place = experts.dispersions.index(experts.dispersions_of(k)[0])
+    return np.exp(params[1][k].reshape(-1, len(experts.dispersions))[:, place])
+
+
+def has_scale(experts, k):
+    if isinstance(experts, LinearExperts):
+        return True
+    return not experts.is_classifier and experts.families[k % len(experts.families)].has_scale
+
+
+def step_of(experts, params, y, resp=RESP, step=1.0):
+    """Parameters after an M-step at the given responsibilities."""
+    factor = experts.factorize(experts.hessian(params, DESIGN, y, resp))
+    return experts.m_step(experts.statistics(params, DESIGN, y, resp), factor, params, step)
+
+
+def expected_objective(experts, params, y, resp=RESP):
+    """Expected log-likelihood less the penalty; rows that an expert cannot have do not count."""
+    logs = experts.log_prob(params, DESIGN, y)
+    return (resp * np.where(np.isfinite(logs), logs, 0.0)).sum() - experts.penalty(params)
+
+
+def differences(function, at, step=1e-5):
+    """Central differences of a function of a vector (P,), one row for each coordinate."""
+    sides = [[function(at + sign * step * unit) for unit in np.eye(len(at))] for sign in (1, -1)]
+    return (np.array(sides[0]) - np.array(sides[1])) / (2.0 * step)

@@ -1,0 +1,112 @@
+"""Targets and labels: what fits take, and what they refuse by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import fit_quietly
+from support.refusals import assert_fit_refused
+
+N_ROWS = 24
+X = np.random.default_rng(0).normal(size=(N_ROWS, 2))
+Y = X[:, 0] + 0.1 * np.random.default_rng(1).normal(size=N_ROWS)
+SHORT = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 2, "random_state": 0}
+LARGEST, SMALLEST = 1e140, 1e-140  # squares of these are finite and positive
+
+
+def regressor(**options):
+    return MixtureOfExpertsRegressor(**{"n_experts": 1} | SHORT | options)
+
+
+def classifier(**options):
+    return MixtureOfExpertsClassifier(**{"n_experts": 1} | SHORT | options)
+
+
+LABELS = {
+    "integers": np.array([0, 1]),
+    "floats": np.array([0.0, 1.0]),
+    "texts": np.array(["a", "b"]),
+    "objects": np.array(["a", "b"], dtype=object),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_one_kind_are_classes(name):
+    labels = LABELS[name]
+    y = labels[(X[:, 0] > 0).astype(int)]
+    moe = fit_quietly(classifier(), X, y)
+    assert_array_equal(moe.classes_, labels)
+    assert_array_equal(moe.predict(X), fit_quietly(classifier(), X, y.tolist()).predict(X))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT], ids=str)
+@pytest.mark.parametrize("place", [0, N_ROWS - 1])
+def test_missing_labels_are_refused(missing, place):
+    labels = np.array(["a", "b"] * (N_ROWS // 2), dtype=object)
+    labels[place] = missing
+    assert_fit_refused(classifier(), (X, labels), "y", "none missing")
+    units = regressor(gate="constant")
+    assert_fit_refused(units, (X, Y), "units", "one kind", "none missing", units=labels)
+
+
+def test_numbers_and_texts_are_not_of_one_kind():
+    labels = np.array(["a", 1] * (N_ROWS // 2), dtype=object)
+    assert_fit_refused(classifier(), (X, labels), "y", "of one kind")
+
+
+EYE = np.eye(N_ROWS)[:, :2]
+
+# A target of a regression, and words of the refusal.
+REFUSED_TARGETS = {
+    "sparse": (sparse.csr_array(EYE), ("dense array", "csr_array", "toarray")),
+    "old sparse": (sparse.coo_matrix(EYE), ("dense array", "coo_matrix", "toarray")),
+    "texts": (np.array(["1.5", "two"] * (N_ROWS // 2)), ("numbers", "two")),
+    "texts as objects": (np.array(["1.5", None, "x"] * (N_ROWS // 3), object), ("numbers", "x")),
+    "bytes": (np.array([b"1", b"v"] * (N_ROWS // 2)), ("numbers", "v")),
+    "dates": (np.arange(N_ROWS).astype("datetime64[D]"), ("numbers", "datetime64", "days")),
+    "durations": (np.arange(N_ROWS).astype("timedelta64[s]"), ("numbers", "timedelta64")),
+    "large": (np.where(X[:, 0] > 0, 1.0, 2 * LARGEST), ("at most 1e+140", "2e+140")),
+    "negative": (np.where(X[:, 0] > 0, 1.0, -2 * LARGEST), ("at most 1e+140", "2e+140")),
+    "small": (np.sign(X[:, 0]) * 0.5 * SMALLEST, ("larger than 1e-140", "5e-141")),
+    "one large output": (np.column_stack([Y, 3e150 * Y / Y.max()]), ("at most 1e+140", "e+150")),
+    "one small output": (np.column_stack([Y, Y / Y.max() * 3e-150]), ("1e-140", "e-150")),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_TARGETS)
+def test_targets_that_cannot_be_fitted_are_refused(case):
+    y, words = REFUSED_TARGETS[case]
+    assert_fit_refused(regressor(), (X, y), "y", *words)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "old sparse"])
+def test_sparse_classes_are_refused(kind):
+    y, words = REFUSED_TARGETS[kind]
+    assert_fit_refused(classifier(), (X, y), "y", *words)
+
+
+@pytest.mark.parametrize("dtype", [str, bytes, object])
+def test_texts_of_numbers_are_numbers(dtype):
+    moe = fit_quietly(regressor(), X, Y)
+    texts = np.array([f"{value!r}" for value in Y.tolist()]).astype(dtype)
+    assert_array_equal(fit_quietly(regressor(), X, texts).predict(X), moe.predict(X))
+
+
+@pytest.mark.parametrize("factor", [0.5 * LARGEST, 4.0 * SMALLEST])
+def test_targets_of_any_other_size_are_fitted(factor):
+    """The size of a target does not matter up to the bounds."""
+    moe, other = (fit_quietly(regressor(), X, scale * Y / 3.0) for scale in (1.0, factor))
+    np.testing.assert_allclose(other.predict(X) / factor, moe.predict(X), rtol=1e-6)
+
+
+def test_a_target_of_zeros_is_fitted():
+    assert_array_equal(fit_quietly(regressor(), X, np.zeros(N_ROWS)).predict(X), np.zeros(N_ROWS))
+
+
+def test_dates_may_be_classes():
+    dates = np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]")[(X[:, 0] > 0).astype(int)]
+    moe = fit_quietly(classifier(), X, dates)
+    assert_array_equal(moe.classes_, np.unique(dates))

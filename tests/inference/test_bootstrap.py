@@ -1,0 +1,188 @@
+"""The parametric bootstrap: refits to targets that are drawn from the fit."""
+
+import itertools
+import warnings
+from functools import cache
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.bootstrap import Refit, match_experts
+from skmoe.experts import LinearExperts
+from support.refusals import assert_refused, refusal
+from support.tables import crossing_lines, flipping_classes, panel
+
+OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "tol": 1e-5, "random_state": 0}
+
+
+def counts():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(300, 1))
+    mean = np.exp(np.where(rng.uniform(size=300) < 0.5, 0.5 + X[:, 0], 3 - X[:, 0]))
+    moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **OPTIONS)
+    return moe, X, rng.poisson(mean).astype(float), {}
+
+
+def lines():
+    return MixtureOfExpertsRegressor(2, **OPTIONS), *crossing_lines(n_rows=150), {}
+
+
+def classes():
+    X, y = flipping_classes(n_rows=400)
+    return MixtureOfExpertsClassifier(2, **OPTIONS), X, np.array(["no", "yes"])[y], {}
+
+
+def in_units():
+    """Regimes of units, whose gate has no features: rows of a unit must be drawn together."""
+    X, y, units, _ = panel(n_units=40, n_rows=4, n_regimes=2, noise=0.3)
+    moe = MixtureOfExpertsRegressor(2, gate="constant", **OPTIONS)
+    return moe, X, y, {"units": units}
+
+
+@cache
+def bootstrapped(make):
+    moe, X, y, given = make()
+    moe.fit(X, y, **given)
+    options = {"method": "bootstrap", "n_bootstrap": 40, "random_state": 0}
+    return moe, X, y, given, moe.inference(X, y, **given, **options)
+
+
+@pytest.mark.parametrize("make", [lines, classes, counts, in_units])
+def test_the_bootstrap_agrees_with_the_information(make):
+    moe, X, y, given, drawn = bootstrapped(make)
+    ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
+    # Each has an error of about a tenth by 40 draws, and few rows have heavier tails.
+    assert 0.75 < np.median(ratio) < 1.35
+    assert 0.3 < np.nanmin(ratio) < np.nanmax(ratio) < 2.5
+    assert_array_equal(drawn.reasons, [""] * len(drawn.terms))
+
+
+def test_covariance_and_reflected_intervals_are_those_of_the_replicates():
+    moe, *_, drawn = bootstrapped(lines)
+    assert drawn.replicates.shape == (40, len(drawn.terms))
+    assert_allclose(drawn.covariance, np.cov(drawn.replicates, rowvar=False))
+    assert_allclose(drawn.standard_errors, drawn.replicates.std(axis=0, ddof=1))
+    for level in (0.8, 0.95):
+        tails = 0.5 - level / 2, 0.5 + level / 2
+        low, high = np.quantile(drawn.replicates, tails, axis=0)
+        expected = np.column_stack([2 * drawn.estimates - high, 2 * drawn.estimates - low])
+        assert_allclose(drawn.conf_int(level), expected)
+    slopes = [term.name == "x0" and term.part != "gate" for term in drawn.terms]
+    assert_array_equal(drawn.estimates[slopes], moe.expert_coef_.ravel())
+
+
+def test_the_seed_decides_and_the_number_of_jobs_does_not():
+    moe, X, y, _, drawn = bootstrapped(lines)
+    before = moe.predict(X), moe.n_iter_
+    for seed, n_jobs, same in ((0, 2, True), (1, 1, False)):
+        options = {"n_bootstrap": 3, "random_state": seed, "n_jobs": n_jobs}
+        with joblib.parallel_backend("threading"):
+            again = moe.inference(X, y, method="bootstrap", **options)
+        assert np.allclose(again.replicates, drawn.replicates[:3], rtol=1e-6) is same
+    assert_array_equal(moe.predict(X), before[0])
+    assert moe.n_iter_ == before[1]
+
+
+def test_replicates_of_one_regression_have_its_distribution():
+    """Under known features estimates are normal with the covariance of least squares."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 1))
+    y = 1.0 + 2.0 * X[:, 0] + rng.normal(size=30)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=80, random_state=0)
+    design = np.column_stack([np.ones(30), X])
+    expected = np.linalg.inv(design.T @ design) * moe.noise_variance_[0]
+    errors = np.sqrt(np.diag(expected))
+    assert_allclose(
+        drawn.replicates[:, :2].mean(axis=0),
+        drawn.estimates[:2],
+        atol=4 * errors.max() / np.sqrt(80),
+    )
+    assert_allclose(drawn.standard_errors[:2], errors, rtol=0.35)
+
+
+def test_weight_two_draws_two_rows():
+    X, y = crossing_lines(n_rows=60)
+    weight = np.random.default_rng(0).integers(0, 3, size=60)
+    rows = np.repeat(np.arange(60), weight)
+    options = {"method": "bootstrap", "n_bootstrap": 3, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, **OPTIONS).fit(X, y, sample_weight=weight)
+    weighted = moe.inference(X, y, weight, **options)
+    repeated = moe.inference(X[rows], y[rows], **options)
+    scale = repeated.standard_errors
+    assert_allclose(weighted.replicates / scale, repeated.replicates / scale, atol=1e-5)
+    # Other weights are kept by the rows.
+    halves = moe.fit(X, y, sample_weight=0.5 * weight).inference(X, y, 0.5 * weight, **options)
+    assert (halves.standard_errors > 0.0).all()
+
+
+def test_the_offset_is_part_of_what_is_drawn():
+    """Means without the exposure would be far from those of the fit."""
+    rng = np.random.default_rng(0)
+    X, exposure = rng.uniform(-1, 1, size=(100, 1)), rng.uniform(1, 200, size=100)
+    y = rng.poisson(exposure * np.exp(0.5 * X[:, 0])).astype(float)
+    moe = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y, offset=np.log(exposure))
+    given = {"offset": np.log(exposure)}
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=30, random_state=0, **given)
+    ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
+    assert 0.6 < ratio.min() < ratio.max() < 1.6
+
+
+def test_columns_of_frames_and_the_selected_number_of_experts_are_kept():
+    X, y = crossing_lines(n_rows=80)
+    noise = np.random.default_rng(0).normal(size=80)
+    frame = pd.DataFrame({"noise": noise, "x": X[:, 0]})
+    moe = MixtureOfExpertsRegressor("bic", expert_features=["x"], gate_features="x", **OPTIONS)
+    moe.fit(frame, y)
+    found = moe.inference(frame, y, method="bootstrap", n_bootstrap=2, random_state=0)
+    assert {term.name for term in found.terms} == {"(Intercept)", "x", "log(noise variance)"}
+    assert np.isfinite(found.replicates).all()
+    assert (moe.n_experts, moe.expert_features) == ("bic", ["x"])
+    assert list(moe.feature_names_in_) == ["noise", "x"]
+    errors = moe.inference(frame, y).standard_errors
+    assert (np.abs(found.replicates - found.estimates) < 8 * errors).all()
+
+
+def test_targets_are_drawn_until_all_classes_are_there():
+    """A draw of 40 rows lacks the class of one of them with a probability of about a third."""
+    X = np.linspace(-1.0, 1.0, 40)[:, None]
+    y = np.repeat(["a", "b", "c"], [20, 19, 1])
+    moe = MixtureOfExpertsClassifier(1, alpha=1.0).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = moe.inference(X, y, method="bootstrap", n_bootstrap=12, random_state=0)
+    assert found.replicates.shape == (12, len(found.terms))
+    assert np.isfinite(found.replicates).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_experts_are_matched_by_the_largest_overlap(seed):
+    rng = np.random.default_rng(seed)
+    ours, theirs = (rng.dirichlet(np.ones(4) * 0.3, size=30).T for _ in range(2))
+    values = {"a": np.arange(4), "b": rng.normal(size=(4, 2))}
+    best = max(
+        itertools.permutations(range(4)),
+        key=lambda order: sum(ours[k] @ theirs[j] for k, j in enumerate(order)),
+    )
+    matched = match_experts(Refit(values, theirs), ours)
+    assert_array_equal(matched["a"], best)
+    assert_array_equal(matched["b"], values["b"][list(best)])
+
+
+class NoDistribution(LinearExperts):
+    """Experts from which no target can be drawn."""
+
+    components = None
+
+
+def test_only_the_bootstrap_needs_a_distribution():
+    X, y = crossing_lines(n_rows=60)
+    moe = MixtureOfExpertsRegressor(2, expert=NoDistribution(), n_init=1, random_state=0).fit(X, y)
+    for method in ("observed", "sandwich"):
+        assert np.isfinite(moe.inference(X, y, method=method).standard_errors).all()
+    message = refusal(moe.inference, X, y, method="bootstrap")
+    assert_refused(message, "the bootstrap", "predictive distribution", "components")

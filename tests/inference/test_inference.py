@@ -1,0 +1,605 @@
+"""Inference: published standard errors, rows that count, terms without errors, and refusals."""
+
+import json
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse, stats
+from scipy.special import expit, log_softmax, softmax
+from sklearn import datasets
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import ALL_CASES, UNITS, X, Y, fit_quietly, fitted_case, short_fit
+from support.refusals import assert_refused, refusal
+from support.tables import crossing_lines, flipping_classes, two_regimes
+
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+
+
+@cache
+def two_experts():
+    """A fit of two regimes, at its maximum."""
+    X, y = two_regimes(n_rows=150, n_features=2)
+    return MixtureOfExpertsRegressor(2, tol=1e-12, max_iter=3000, **FIXED).fit(X, y), X, y
+
+
+def errors_by_term(inference):
+    return dict(zip(inference.terms, inference.standard_errors, strict=True))
+
+
+def reasons_by_term(inference):
+    return dict(zip(inference.terms, inference.reasons, strict=True))
+
+
+# --- published standard errors ----------------------------------------------------------------
+
+
+def published():
+    text = (Path(__file__).parents[1] / "reference" / "mle.json").read_text(encoding="utf-8")
+    return [model for model in json.loads(text)["models"] if model["kind"] == "mle"]
+
+
+def reference_table(model):
+    """Features by name, as the reference scales them, and the target."""
+    data = model["data"]
+    if data["inline"]:
+        columns = {name: np.array(values, dtype=float) for name, values in data["columns"].items()}
+        return columns, columns[model["target"]]
+    is_diabetes = "diabetes" in data["loader"]
+    options = {"scaled": False} if is_diabetes else {}
+    load = datasets.load_diabetes if is_diabetes else datasets.load_breast_cancer
+    bunch = load(as_frame=True, **options)
+    columns = {name: bunch.data[name].to_numpy(dtype=float) for name in data["columns"]}
+    columns = {name: (v - v.mean()) / v.std() for name, v in columns.items()}
+    return columns, bunch.target.to_numpy()
+
+
+def published_responsibilities(model, columns, y):
+    """Probabilities of the experts given the target, at the published estimates."""
+
+    def predictor(coef):
+        return coef["intercept"] + sum(
+            value * columns[name] for name, value in coef.items() if name != "intercept"
+        )
+
+    logits = np.zeros((len(y), len(model["experts"])))
+    for label, coef in model["gate"]["coef"].items():
+        logits[:, int(label)] = predictor(coef)
+    joint = log_softmax(logits, axis=1)
+    for k, expert in enumerate(model["experts"]):
+        mean = predictor(expert["coef"])
+        if "sigma" in expert:
+            joint[:, k] += stats.norm.logpdf(y, mean, expert["sigma"])
+        else:
+            joint[:, k] += stats.bernoulli.logpmf(y, expit(mean))
+    return softmax(joint, axis=1)
+
+
+@pytest.mark.parametrize("model", published(), ids=lambda model: model["name"])
+def test_published_standard_errors(model):
+    columns, y = reference_table(model)
+    structure = model["model"]
+    used = list(dict.fromkeys(structure["expert_features"] + structure["gate_features"]))
+    frame = pd.DataFrame({name: columns[name] for name in used})
+    options = {"alpha": 1e-10, "gate_alpha": 1e-10, "tol": 1e-12, "max_iter": 2000}
+    options |= {name: structure[name] for name in ("expert_features", "gate_features")}
+    options |= {"init": published_responsibilities(model, columns, y)}
+    if structure["family"] == "gaussian":
+        dispersion = structure["variance"].replace("-", "_")
+        options |= {"dispersion": dispersion, "dispersion_prior": 0.0}
+        moe = MixtureOfExpertsRegressor(2, **options)
+    else:
+        moe = MixtureOfExpertsClassifier(2, **options)
+    moe.fit(frame, y)
+    found = moe.inference(frame, y, gate_reference=0)
+    errors, estimates = errors_by_term(found), dict(zip(found.terms, found.estimates, strict=True))
+    names = {"intercept": "(Intercept)"}
+    for k, expert in enumerate(model["experts"]):
+        for name, error in expert["coef_se"].items():
+            term = f"expert {k}", "", names.get(name, name)
+            assert_allclose(errors[term], error, rtol=1e-3)
+            assert_allclose(estimates[term], expert["coef"][name], atol=1e-2 * error)
+        if "log_sigma_se" in expert:  # half of that of the log variance
+            error = errors[f"expert {k}", "", "log(noise variance)"] / 2
+            assert_allclose(error, expert["log_sigma_se"], rtol=1e-3)
+    for label, of_logit in model["gate"]["coef_se"].items():
+        for name, error in of_logit.items():
+            term = "gate", f"expert {label}", names.get(name, name)
+            assert_allclose(errors[term], error, rtol=1e-3)
+
+
+def test_one_expert_is_a_linear_regression():
+    X, y = two_regimes(n_rows=100)
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
+    found = moe.inference(X, y)
+    design = np.column_stack([np.ones(100), X])
+    residual = y - LinearRegression().fit(X, y).predict(X)
+    bread = np.linalg.inv(design.T @ design)
+    assert_allclose(found.covariance[:4, :4], bread * np.mean(residual**2), rtol=1e-6, atol=1e-9)
+    names = ["(Intercept)", "x0", "x1", "x2", "log(noise variance)"]
+    assert [term.name for term in found.terms] == names  # nothing of a gate
+    white = bread @ (design.T * residual**2) @ design @ bread
+    robust = moe.inference(X, y, method="sandwich").covariance[:4, :4]
+    assert_allclose(robust, white, rtol=1e-5, atol=1e-9)
+
+
+def test_p_values_and_intervals_of_a_textbook():
+    """y on x in {-1, 1} with errors of +-1: estimates 0 and 0.5, errors 1/4 and sqrt(2/16)."""
+    X = np.repeat([-1.0, 1.0], 8)[:, None]
+    y = 0.5 * X[:, 0] + np.tile([1.0, -1.0], 8)
+    result = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y).inference(X, y)
+    assert_allclose(result.standard_errors, [0.25, 0.25, np.sqrt(2 / 16)], atol=1e-8)
+    assert_allclose(result.z_values[:2], [0.0, 2.0], atol=1e-8)
+    assert_allclose(result.p_values[:2], [1.0, 2 * stats.norm.sf(2.0)], atol=1e-8)
+    frame = result.to_frame(0.9)
+    expected = stats.norm.interval(0.9, 0.5, 0.25)
+    assert_allclose(result.conf_int(0.9)[1], expected)
+    assert_allclose(frame[["lower", "upper"]].iloc[1], expected)
+    assert_allclose(frame["p"].iloc[1], result.p_values[1])
+    assert_array_equal(result.is_dispersion, [False, False, True])
+    for values in (result.z_values, result.p_values, frame["p"]):
+        assert np.isnan(np.asarray(values)[2])  # a log variance of zero is no hypothesis
+    assert_allclose(
+        np.diff(result.conf_int()), 2 * stats.norm.ppf(0.975) * result.standard_errors[:, None]
+    )
+
+
+# --- estimates at the maximum -----------------------------------------------------------------
+
+DEFAULTS = {
+    "diabetes": (MixtureOfExpertsRegressor(2, random_state=0), datasets.load_diabetes),
+    "iris": (MixtureOfExpertsClassifier(2, random_state=0), datasets.load_iris),
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_fit_has_the_errors_of_its_maximum(name):
+    """EM stops before the maximum; inference goes on to it, and leaves the fit as it was."""
+    moe, load = DEFAULTS[name]
+    X, y = load(return_X_y=True)
+    rows = slice(50, None) if name == "iris" else slice(None)
+    X, y = X[rows, :2], y[rows]
+    moe = (
+        MixtureOfExpertsRegressor(**moe.get_params())
+        if name == "diabetes"
+        else (MixtureOfExpertsClassifier(**moe.get_params()))
+    )
+    before = moe.fit(X, y).predict(X)
+    fitted = moe.expert_coef_.copy()
+    found = moe.inference(X, y)
+    assert_array_equal(moe.predict(X), before)
+    exact_fit = moe.set_params(warm_start=True, tol=1e-10, max_iter=5000).fit(X, y)
+    exact = exact_fit.inference(X, y)
+    assert found.reasons == exact.reasons
+    known = np.isfinite(exact.standard_errors)
+    assert known.any()
+    errors = exact.standard_errors[known]
+    assert_allclose(found.standard_errors[known], errors, rtol=2e-3)
+    assert (np.abs(found.estimates - exact.estimates)[known] < 0.011 * errors).all()
+    assert exact.max_shift < 0.01
+    assert fitted.shape == moe.expert_coef_.shape
+
+
+def test_estimates_that_move_are_those_at_the_maximum():
+    X, y = datasets.load_diabetes(return_X_y=True)
+    moe = MixtureOfExpertsRegressor(
+        2, n_init=1, tol=1e-2, random_state=0, **{"alpha": 1.0, "gate_alpha": 1.0}
+    )
+    moe.fit(X, y)
+    summary = moe.summary(X, y)
+    found = summary.inference
+    assert found.max_shift > 0.05
+    assert f"at most {found.max_shift:.2g} standard errors" in str(summary)
+    slopes = [term.part == "expert 0" and term.name[0] == "x" for term in found.terms]
+    errors, estimates = found.standard_errors[slopes], found.estimates[slopes]
+    assert (np.abs(estimates - moe.expert_coef_[0]) / errors).max() > 0.01
+    moe.set_params(tol=1e-12, max_iter=5000, warm_start=True).fit(X, y)
+    assert_allclose((estimates - moe.expert_coef_[0]) / errors, 0.0, atol=1e-2)
+    exact = moe.summary(X, y)
+    assert exact.inference.max_shift < 0.01
+    assert "standard errors to the maximum" not in str(exact)
+    assert_array_equal(exact.inference.estimates[slopes], moe.expert_coef_[0])
+
+
+def test_other_rows_than_those_of_the_fit_do_not_move_the_estimates():
+    X, y = two_regimes(n_rows=200)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=4, **FIXED), X[:100], y[:100])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = moe.inference(X[100:], y[100:])
+    assert found.max_shift == 0.0
+    assert found.estimates[found.terms.index(("expert 0", "", "x0"))] == moe.expert_coef_[0, 0]
+    assert moe.inference(X[:100], y[:100]).max_shift > 0.01
+
+
+def test_rows_at_which_the_fit_is_no_maximum_are_noticed():
+    moe, X, y = two_experts()
+    with pytest.warns(ConvergenceWarning, match="observed information is indefinite"):
+        moe.inference(X[:60] + 1, -3.0 * y[:60])
+
+
+def test_a_stream_has_errors_at_the_maximum_of_the_rows_given():
+    X, y = two_regimes(n_rows=200)
+    moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, **FIXED)
+    for rows in (slice(0, 120), slice(120, 200)):
+        moe.partial_fit(X[rows], y[rows])
+    found = moe.inference(X, y)
+    whole = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, **FIXED).fit(X, y)
+    assert not any(found.reasons)
+    expected = np.sort(whole.inference(X, y).standard_errors)  # experts can have other numbers
+    assert_allclose(np.sort(found.standard_errors), expected, rtol=0.02)
+
+
+# --- rows that count --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["observed", "sandwich"])
+def test_weight_two_equals_two_rows(method):
+    moe, X, y = two_experts()
+    weight = np.random.default_rng(0).integers(1, 3, size=len(y))
+    moe = MixtureOfExpertsRegressor(**moe.get_params()).fit(X, y, sample_weight=weight)
+    found = moe.inference(X, y, sample_weight=weight, method=method)
+    rows = np.repeat(np.arange(len(y)), weight)
+    repeated = moe.inference(X[rows], y[rows], method=method)
+    if method == "sandwich":  # a weighted row counts as often
+        clusters = np.repeat(np.arange(len(y)), weight)
+        together = moe.inference(X[rows], y[rows], method=method, cluster=clusters)
+        alone = moe.inference(X, y, weight, method=method, cluster=np.arange(len(y)))
+        assert_allclose(together.covariance, alone.covariance, rtol=1e-6, atol=1e-9)
+    assert_allclose(found.covariance, repeated.covariance, rtol=1e-6, atol=1e-9)
+
+
+def test_class_weights_weigh_the_rows():
+    X, y = flipping_classes(n_rows=200)
+    weight = np.where(y == 0, 2.0, 1.0)
+    options = FIXED | {"tol": 1e-12, "max_iter": 3000}
+    weighed = MixtureOfExpertsClassifier(2, class_weight={0: 2, 1: 1}, **options).fit(X, y)
+    plain = MixtureOfExpertsClassifier(2, **options).fit(X, y, sample_weight=weight)
+    assert_allclose(
+        weighed.inference(X, y, method="sandwich").covariance,
+        plain.inference(X, y, sample_weight=weight, method="sandwich").covariance,
+        rtol=1e-6,
+        atol=1e-8,
+    )
+
+
+@pytest.mark.parametrize("in_units", [False, True])
+def test_clusters_of_rows_of_weight_zero_do_not_count(in_units):
+    moe = fitted_case("units" if in_units else "two experts")
+    moe = type(moe)(**moe.get_params()).set_params(n_experts=2, max_iter=20)
+    weight = np.tile([1.0, 2.0, 0.0, 0.0, 0.0, 1.0], len(Y) // 6)
+    kept = weight > 0.0
+    clusters = np.where(kept, UNITS // 5, 1000 + UNITS)
+    all_units, kept_units = ({"units": UNITS}, {"units": UNITS[kept]}) if in_units else ({}, {})
+    fit_quietly(moe, X, Y, sample_weight=weight, **all_units)
+    whole = moe.inference(X, Y, weight, method="sandwich", cluster=clusters, **all_units)
+    part = moe.inference(
+        X[kept], Y[kept], weight[kept], method="sandwich", cluster=clusters[kept], **kept_units
+    )
+    scale = np.nanmax(np.abs(part.covariance))
+    assert_allclose(whole.covariance, part.covariance, rtol=1e-6, atol=1e-8 * scale)
+    assert (
+        whole.method == part.method == f"sandwich covariance, {len(set(clusters[kept]))} clusters"
+    )
+
+
+def test_units_of_features_and_target_do_not_matter():
+    moe, X, y = two_experts()
+    scale, shift = np.array([1e-3, 1e3]), np.array([5.0, -2e4])
+    other = MixtureOfExpertsRegressor(**moe.get_params()).fit(X * scale + shift, 7.0 - 1e4 * y)
+    found = other.inference(X * scale + shift, 7.0 - 1e4 * y)
+    expected = moe.inference(X, y)
+    slopes = np.array([term.name[0] == "x" for term in expected.terms])
+    assert_allclose(np.abs(found.z_values[slopes]), np.abs(expected.z_values[slopes]), rtol=1e-5)
+    noise = expected.is_dispersion
+    assert_allclose(found.standard_errors[noise], expected.standard_errors[noise], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float32", "sparse"])
+def test_narrow_and_sparse_features_have_the_same_errors(kind):
+    _, X, y = two_experts()
+    X = (X * (np.abs(X) > 0.3)).astype(np.float32)
+    other = X if kind == "float32" else sparse.csr_array(X.astype(float))
+    options = FIXED | {
+        "tol": 1e-10,
+        "max_iter": 3000,
+        "init": softmax(X[:, :1] * [[-3.0, 3.0]], axis=1),
+    }
+    plain, found = (
+        MixtureOfExpertsRegressor(2, **options).fit(rows, y).inference(rows, y)
+        for rows in (X.astype(float), other)
+    )
+    assert found.terms == plain.terms
+    assert_allclose(found.standard_errors, plain.standard_errors, rtol=1e-3)
+
+
+# --- terms without errors ---------------------------------------------------------------------
+
+
+def separated_gate():
+    """Two regimes on two sides of zero, that only the penalty keeps from being certain."""
+    X = np.linspace(-1, 1, 60)[:, None]
+    y = np.where(X[:, 0] > 0, 10, -10) + np.random.default_rng(0).normal(size=60)
+    return MixtureOfExpertsRegressor(2, alpha=0.1, gate_alpha=1e-9, n_init=1, random_state=0), X, y
+
+
+def separated_classes():
+    X = np.linspace(-1, 1, 60)[:, None]
+    return MixtureOfExpertsClassifier(1, alpha=1e-9), X, (X[:, 0] > 0).astype(int)
+
+
+def constant_feature():
+    X, y = crossing_lines(n_rows=100)
+    return MixtureOfExpertsRegressor(2, **FIXED), np.column_stack([X, np.ones(100)]), y
+
+
+def repeated_feature():
+    X, y = crossing_lines(n_rows=100)
+    X = X - X.mean()  # so that the intercept does not depend on the slopes
+    moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0)
+    return moe, np.column_stack([X, X]), y
+
+
+def no_noise():
+    X, _ = crossing_lines(n_rows=100)
+    return MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0), X, X[:, 0]
+
+
+def useless_feature():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 2))
+    y = X[:, 0] + rng.normal(size=100)
+    return MixtureOfExpertsRegressor(1, alpha="ard"), X, y
+
+
+# A fit, the terms that have no error, the reason, and words of the footnote of the summary.
+WITHOUT_ERRORS = [
+    (separated_gate, lambda term: term.part == "gate", "separated", "larger penalties"),
+    (separated_classes, lambda term: True, "separated", "fewer rows count"),
+    (constant_feature, lambda term: term.name == "x1", "fixed", "constant feature"),
+    (repeated_feature, lambda term: term.name[0] == "x", "not determined", "repeat"),
+    (no_noise, lambda term: term.name.startswith("log"), "at its bound", "larger dispersion_prior"),
+    (useless_feature, lambda term: term.name == "x1", "dropped", "not needed"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("make", "lacks", "reason", "words"), WITHOUT_ERRORS)
+def test_terms_without_an_error_have_a_reason_and_a_remedy(make, lacks, reason, words):
+    moe, X, y = make()
+    moe.fit(X, y)
+    found = moe.inference(X, y)
+    expected = [reason if lacks(term) else "" for term in found.terms]
+    if reason == "at its bound":  # the scale of an error is not either then
+        expected = [*found.reasons[:-1], reason]
+    assert found.reasons == expected
+    without = np.array([bool(reason) for reason in found.reasons])
+    for values in (found.standard_errors, found.p_values, found.conf_int()[:, 0]):
+        assert np.isnan(values[without]).all()
+    assert np.isfinite(found.standard_errors[~without]).all()
+    text = str(moe.summary(X, y))
+    assert f"\n{reason}: " in text
+    assert words in text
+    assert list(found.to_frame()["reason"]) == found.reasons
+
+
+def test_other_terms_have_the_errors_without_the_repeated_feature():
+    moe, X, y = repeated_feature()
+    alone = errors_by_term(moe.fit(X[:, :1], y).inference(X[:, :1], y))
+    both = errors_by_term(moe.fit(X, y).inference(X, y))
+    for name in ("(Intercept)", "log(noise variance)"):
+        assert_allclose(both["expert 0", "", name], alone["expert 0", "", name], rtol=1e-5)
+
+
+def test_errors_beside_a_dropped_feature_are_those_without_it():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(150, 2))
+    y = np.where(X[:, 0] > 0, 3.0, -3.0) * X[:, 0] + X[:, 0] + 0.5 * rng.normal(size=150)
+    options = FIXED | {"dispersion_prior": 0.0}
+    moe = MixtureOfExpertsRegressor(2, gate_features=[0], **options)
+    both = moe.set_params(alpha="ard", gate_alpha=1.0).fit(X, y)
+    assert_array_equal(np.isfinite(both.alpha_), [True, False])
+    found = errors_by_term(both.inference(X, y))
+    # The same penalty on the feature that is kept.
+    moe = MixtureOfExpertsRegressor(2, **options | {"alpha": both.alpha_[0]})
+    expected = errors_by_term(moe.fit(X[:, :1], y).inference(X[:, :1], y))
+    for term, error in expected.items():
+        assert_allclose(found.pop(term), error, rtol=0.02)
+    assert {term.name for term in found} == {"x1"}
+    assert np.isnan(list(found.values())).all()
+
+
+def test_a_dispersion_at_its_bound_is_taken_as_known():
+    """Counts that vary less than Poisson ones: the other errors are those of a Poisson fit."""
+    X = np.random.default_rng(0).normal(size=(100, 1))
+    y = np.random.default_rng(1).binomial(5, 0.5, size=100).astype(float)
+    found, poisson = (
+        MixtureOfExpertsRegressor(1, family=family).fit(X, y).inference(X, y)
+        for family in ("negative_binomial", "poisson")
+    )
+    (dispersion,) = np.flatnonzero(found.is_dispersion)
+    assert found.reasons[dispersion] == "at its bound"
+    errors = np.delete(found.standard_errors, dispersion)
+    assert_allclose(errors, poisson.standard_errors, rtol=1e-3)
+
+
+# --- terms ------------------------------------------------------------------------------------
+
+
+class Term(NamedTuple):
+    """Names of a coefficient."""
+
+    part: str
+    response: str
+    name: str
+
+
+def coefficient(moe, term):
+    """The number in the fitted attributes that a term names; None for thresholds of ratings."""
+    names = moe.expert_names_
+    if term.part == "gate":
+        k, columns = names.index(term.response), list(moe.gate_feature_names_)
+        if term.name == "(Intercept)":
+            return moe.gate_intercept_[k]
+        return moe.gate_coef_[k, columns.index(term.name)]
+    of_all = term.part == "all experts"
+    k = 0 if of_all else names.index(term.part)
+    responses = [str(c) for c in getattr(moe, "classes_", ())] or [f"y{i}" for i in range(2)]
+    response = responses.index(term.response) if term.response else 0
+    if term.name == "(Intercept)":
+        return np.ravel(moe.expert_intercept_[k])[response]
+    if term.name in ("x0", "x1"):
+        slopes = moe.expert_coef_.reshape(moe.n_experts_, -1, 2)[:, response, int(term.name[1])]
+        return slopes[np.isfinite(slopes)][0] if of_all else slopes[k]
+    attributes = {
+        "log(noise variance)": "noise_variance_",
+        "log(dispersion)": "dispersion_",
+        "log(degrees of freedom)": "df_",
+    }
+    if term.name in attributes:
+        return np.log(np.ravel(getattr(moe, attributes[term.name])[k])[response])
+    return None
+
+
+WITH_TERMS = [
+    case
+    for case, (moe, *_) in ALL_CASES.items()
+    if moe.expert == "linear" and not isinstance(moe.n_experts, str) and moe.base is None
+]
+
+
+@pytest.mark.parametrize("case", WITH_TERMS)
+def test_each_coefficient_is_a_term_once(case):
+    moe = short_fit(case)
+    estimates = moe.summary().to_frame()["estimate"]
+    terms = [Term(*index) for index in estimates.index]
+    assert len(set(terms)) == len(terms)
+    for term, value in zip(terms, estimates, strict=True):
+        expected = coefficient(moe, term)
+        assert expected is None or value == pytest.approx(expected), term
+    shared = {term.name for term in terms if term.part == "all experts"}
+    assert shared == {f"x{j}" for j in getattr(moe, "shared_features", None) or []}
+    n_gate = sum(term.part == "gate" for term in terms)
+    has_slopes = moe.gate == "softmax"
+    assert n_gate == (moe.n_experts_ > 1) * moe.n_experts_ * (1 + 2 * has_slopes)
+
+
+def test_frames_name_the_terms():
+    X, y = two_regimes(n_rows=100)
+    frame = pd.DataFrame(X, columns=["price", "age", "size"])
+    moe = MixtureOfExpertsRegressor(2, **FIXED, expert_features=["age"], tol=1e-8, max_iter=1000)
+    moe.fit(frame, y).set_expert_names(["low", "high"])
+    found = moe.inference(frame, y)
+    table = found.to_frame(0.9)
+    assert table.index.names == ["part", "response", "term"]
+    assert list(table.index) == found.terms
+    assert list(table.loc["low"].index.get_level_values("term"))[:2] == ["(Intercept)", "age"]
+    assert_allclose(table.loc[("high", "", "age"), "estimate"], moe.expert_coef_[1, 1])
+    assert_allclose(table.loc[("gate", "high", "price"), "estimate"], moe.gate_coef_[1, 0])
+    assert_allclose(table["standard error"], found.standard_errors)
+    assert_allclose(table[["lower", "upper"]], found.conf_int(0.9))
+    for name, values in (("z", found.z_values), ("p", found.p_values)):
+        assert_allclose(table[name], values)
+    assert "ratio" not in table
+    assert repr(found) == f"<Inference on {len(found.terms)} terms: observed information>"
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+REFUSED = [
+    ({"method": "exact"}, "method", ("exact", "sandwich")),
+    ({"gate_reference": 2}, "gate_reference", ("0 to 1", 2)),
+    ({"gate_reference": -1}, "gate_reference", (-1,)),
+    ({"gate_reference": True}, "gate_reference", (True,)),
+    ({"gate_reference": 0.0}, "gate_reference", (0.0,)),
+    ({"method": "bootstrap", "n_bootstrap": 1}, "n_bootstrap", ("integer", 1)),
+    ({"cluster": np.arange(150)}, "cluster", ("sandwich", "observed")),
+    ({"method": "sandwich", "cluster": ["a"] * 150}, "cluster", ("two distinct", "a")),
+    ({"method": "sandwich", "cluster": np.arange(9)}, "cluster", ("9",)),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "words"), REFUSED)
+def test_bad_requests_are_refused(options, name, words):
+    moe, X, y = two_experts()
+    assert_refused(refusal(moe.inference, X, y, **options), name, *words)
+
+
+def test_clusters_must_keep_units_together():
+    moe = fitted_case("units")
+    message = refusal(
+        moe.inference, X, Y, units=UNITS, method="sandwich", cluster=np.arange(len(Y)) % 7
+    )
+    assert_refused(message, "cluster", "unit", "row 1", "coarser")
+
+
+def test_an_expert_of_numpy_may_be_the_reference():
+    moe, X, y = two_experts()
+    found = moe.inference(X, y, gate_reference=np.int64(1))
+    fixed = {term for term, reason in reasons_by_term(found).items() if reason == "fixed"}
+    assert {(term.part, term.response) for term in fixed} == {("gate", "expert 1")}
+    assert len(fixed) == 3
+    kept = [reason == "" for reason in found.reasons]
+    assert np.isfinite(found.max_shift)
+    assert_array_equal(found.estimates[np.logical_not(kept)], 0.0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 95, np.nan])
+def test_levels_are_probabilities(level):
+    moe, X, y = two_experts()
+    inference = moe.inference(X, y)
+    for call in (
+        inference.conf_int,
+        inference.to_frame,
+        lambda level: str(moe.summary(X, y, level=level)),
+    ):
+        assert_refused(refusal(call, level), "level", "(0, 1)", level)
+
+
+# What stands in the way of inference, and what to do.
+OBSTACLES = {
+    "routing": ("inference", "top_k=1", "top_k=None"),
+    "base": ("inference", "base=Ridge(", "base=None"),
+    "trees": ("inference", "smooth coefficients", 'expert="linear"'),
+    "average": ("inference", "gate with smooth coefficients", "single start"),
+}
+
+
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_fits_without_inference_are_refused(case):
+    moe, y, given = short_fit(case), ALL_CASES[case][1], ALL_CASES[case][2]
+    assert_refused(refusal(moe.inference, X, y, **given), *OBSTACLES[case])
+    assert_refused(refusal(moe.summary, X, y, method="sandwich", **given), *OBSTACLES[case])
+
+
+def test_inference_is_for_a_bounded_number_of_terms():
+    X = sparse.random(30, 1700, density=0.3, random_state=0, format="csr")
+    y = np.asarray(X.sum(axis=1)).ravel() + np.arange(30) % 2
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=1, **FIXED), X, y)
+    assert moe.n_parameters_ > 5000
+    message = refusal(moe.inference, X, y)
+    assert_refused(message, "inference", "5000", f"{moe.n_parameters_:g}", "fewer features")
+
+
+def test_the_methods_say_how_the_errors_were_found():
+    moe, X, y = two_experts()
+    clusters = np.arange(len(y)) % 7
+    methods = {
+        "observed information": {},
+        "sandwich covariance": {"method": "sandwich"},
+        "sandwich covariance, 7 clusters": {"method": "sandwich", "cluster": clusters},
+        "parametric bootstrap, 2 refits": {"method": "bootstrap", "n_bootstrap": 2},
+    }
+    for said, options in methods.items():
+        result = moe.inference(X, y, random_state=0, **options)
+        assert result.method == said
+        assert (result.replicates is None) == (options.get("method") != "bootstrap")
+        assert np.isnan(result.max_shift) == (options.get("method") == "bootstrap")

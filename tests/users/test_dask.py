@@ -1,0 +1,121 @@
+"""A Dask cluster: sums are found where chunks live, and lost workers lose nothing.
+
+All tests share one cluster. What needs none is in `test_dask_collections.py`.
+"""
+
+import os
+import signal
+import threading
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import DaskBlocks, RowBlocks
+from support.fits import FIXED, fit_quietly
+from support.tables import flipping_classes, two_regimes
+
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of the cluster
+
+X, Y = two_regimes(n_rows=300)
+OPTIONS = {"random_state": 0, "n_init": 1, "tol": 0.0, "max_iter": 3} | FIXED
+MOE = MixtureOfExpertsRegressor(2, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**options, processes=True) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def chunks_of(*values, size=60):
+    return [da.from_array(v, chunks=(size, *v.shape[1:])) for v in values]
+
+
+def blocks_of(*values, size=60):
+    return RowBlocks(
+        lambda: (tuple(v[i : i + size] for v in values) for i in range(0, len(values[0]), size))
+    )
+
+
+class ChunksThatStayOnWorkers(DaskBlocks):
+    """Chunks that cannot be read by the client, and count how often sums of them are found."""
+
+    def __init__(self, blocks, kill=None):
+        super().__init__(blocks)
+        self.n_sums, self.kill = 0, kill
+
+    def __iter__(self):
+        raise AssertionError("chunks were read by the client")
+
+    def map_reduce(self, *functions):
+        self.n_sums += 1
+        if self.n_sums == 2 and self.kill is not None:
+            threading.Timer(0.01, self.kill).start()
+        return super().map_reduce(*functions)
+
+
+@pytest.mark.parametrize("case", ["classes", "frames"])
+def test_fits_on_workers_equal_those_of_row_blocks(client, case):
+    weight = np.random.default_rng(0).integers(0, 3, size=300).astype(float)
+    if case == "classes":
+        features, classes = flipping_classes(n_rows=300, n_classes=3)
+        moe = MixtureOfExpertsClassifier(2, **OPTIONS)
+        given, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
+    else:
+        moe, features, blocks = clone(MOE), X, blocks_of(X, Y, weight)
+        frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, weight=weight)
+        table = dd.from_pandas(frame, npartitions=5)
+        given = table[["a", "b", "c"]], table["y"], table["weight"]
+    on_workers = fit_quietly(clone(moe), *given)
+    expected = fit_quietly(moe, blocks)
+    assert_allclose(on_workers.lower_bounds_, expected.lower_bounds_, atol=1e-8)
+    lazy = on_workers.predict_gate(given[0])
+    assert_allclose(lazy.compute(), expected.predict_gate(features), atol=1e-6)
+
+
+def test_only_sums_and_the_first_chunk_reach_the_client(client):
+    blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks)
+    moe = fit_quietly(clone(MOE), blocks)
+    assert blocks.n_sums > moe.n_iter_ + 2  # the first pass, a first sweep, the use of experts
+    assert_allclose(moe.load_.sum(), len(Y))
+    expected = fit_quietly(clone(MOE), blocks_of(X, Y)).lower_bounds_
+    assert_allclose(moe.lower_bounds_, expected, atol=1e-8)
+
+
+def test_a_killed_worker_loses_nothing(client):
+    workers = client.run(os.getpid)
+    kill = lambda: os.kill(min(workers.values()), signal.SIGKILL)  # noqa: E731
+    blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks, kill)
+    long = clone(MOE).set_params(max_iter=6)
+    moe = fit_quietly(clone(long), blocks)
+    assert set(client.run(os.getpid).values()) != set(workers.values())
+    expected = fit_quietly(long, blocks_of(X, Y)).lower_bounds_
+    assert_allclose(moe.lower_bounds_, expected, atol=1e-8)
+
+
+def test_starts_and_fits_of_experts_run_on_workers(client):
+    """They come to the same, and the workers have done something."""
+
+    def n_transitions():
+        return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+
+    client.wait_for_workers(2)  # one may have been killed by another test
+    for options in ({"n_init": 2}, {"expert": "tree", "max_iter": 3}):
+        moe, before = clone(MOE).set_params(**options), n_transitions()
+        with joblib.parallel_backend("dask"):
+            there = fit_quietly(clone(moe).set_params(n_jobs=2), X, Y)
+        assert n_transitions() > before
+        assert_allclose(there.predict(X), fit_quietly(moe, X, Y).predict(X), rtol=1e-10)

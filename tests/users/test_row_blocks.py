@@ -1,0 +1,479 @@
+"""Fits of row blocks are fits of the same rows in memory, and bad blocks are refused by number."""
+
+import copy
+import tracemalloc
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import DaskBlocks, RowBlocks
+from skmoe.gates import SoftmaxGate
+from support.fits import CASES, FIXED, fit_quietly, fitted_case
+from support.fits import X as CASE_X
+from support.refusals import assert_fit_refused, assert_refused, refusal
+
+CUTS = {"one block": [120], "two blocks": [50, 120], "twelve blocks": list(range(10, 130, 10))}
+
+
+def blocks_of(ends, *values, make=np.asarray, **options):
+    """Row blocks of parallel values, of which some may be None."""
+
+    def factory():
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            X, *others = (None if v is None else v[start:end] for v in values)
+            yield make(X), *others
+
+    return RowBlocks(factory, **options)
+
+
+def separated(n_rows=120):
+    """Two regimes that are far apart in the features: every start ends in the same optimum."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 2)) * [1.0, 3.0] + [0.0, 10.0]
+    is_right = np.arange(n_rows) % 3 == 0
+    X[:, 0] += np.where(is_right, 4.0, -4.0)
+    y = np.where(is_right, 20.0 + X[:, 1], -X[:, 1]) + 0.3 * rng.normal(size=n_rows)
+    return X, y
+
+
+def columns():
+    """Columns in different units, one mostly zero, and weights that are numbers of rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3)) * [1.0, 5.0, 0.2] + [0.0, 20.0, 1.0]
+    X[:, 2] *= rng.uniform(size=120) < 0.4
+    y = X @ [1.0, 0.2, 3.0] + rng.normal(size=120)
+    return X, y, rng.integers(0, 4, size=120)
+
+
+# --- equal to memory ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, sparse.coo_array, pd.DataFrame])
+def test_one_expert_is_ridge_regression_on_repeated_rows(make, cut):
+    """The penalty is of standardised columns, so means, spreads and weights are those of all rows.
+
+    The lines are the same in the range of the features, which is that of rows of positive weight.
+    """
+    X, y, counts = columns()
+    blocks = blocks_of(CUTS[cut], X, y, counts.astype(float), make=make)
+    moe = MixtureOfExpertsRegressor(1, alpha=30.0, dispersion_prior=0.0).fit(blocks)
+    repeated = np.repeat(np.arange(120), counts)
+    scaler = StandardScaler().fit(X[repeated])
+    ridge = Ridge(30.0).fit(scaler.transform(X[repeated]), y[repeated])
+    assert_allclose(moe.expert_coef_[0], ridge.coef_ / scaler.scale_, rtol=1e-8)
+    assert_allclose(moe.predict(X), ridge.predict(scaler.transform(X)), rtol=1e-8)
+    residual = y[repeated] - moe.predict(X[repeated])
+    loss = residual @ residual + 30.0 * ridge.coef_ @ ridge.coef_
+    assert_allclose(moe.noise_variance_, loss / len(repeated), rtol=1e-6)
+    kept = X[counts > 0]
+    assert_array_equal(moe.feature_range_, [kept.min(axis=0), kept.max(axis=0)])
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {"a": 0.5, "b": 3.0, "c": 1.0}])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_one_expert_of_classes_is_logistic_regression(make, class_weight):
+    """Class weights multiply row weights in the loss, and in the standardisation of columns."""
+    X, y, counts = columns()
+    labels = np.array(list("abc"))[np.digitize(y, np.quantile(y, [0.5, 0.8]))]
+    repeated = np.repeat(np.arange(120), counts)
+    factors = {"a": 1.0, "b": 1.0, "c": 1.0} if class_weight is None else class_weight
+    if class_weight == "balanced":
+        found = compute_class_weight("balanced", classes=np.array(list("abc")), y=labels[repeated])
+        factors = dict(zip("abc", found, strict=True))
+    weight = np.array([factors[label] for label in labels[repeated]])
+    blocks = blocks_of(CUTS["two blocks"], X, labels, counts.astype(float), make=make)
+    moe = MixtureOfExpertsClassifier(
+        1, alpha=2.0, class_weight=class_weight, tol=1e-12, max_iter=500
+    )
+    probs = fit_quietly(moe, blocks).predict_proba(X)
+    logistic = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000)
+    single = make_pipeline(StandardScaler(), logistic)
+    options = {
+        f"{step}__sample_weight": weight for step in ("standardscaler", "logisticregression")
+    }
+    single.fit(X[repeated], labels[repeated], **options)
+    assert_array_equal(moe.classes_, ["a", "b", "c"])
+    assert_allclose(probs, single.predict_proba(X), atol=1e-5)
+
+
+NEED_ALL_ROWS = [name for name in CASES if "trees" in name or name in ("base", "selected number")]
+# Averages are not continued, and penalties that are found differ in more than round-off.
+OTHERS = [*NEED_ALL_ROWS, "found penalties"]
+CONTINUED = [name for name in CASES if name not in OTHERS and "average" not in name]
+
+
+@pytest.mark.parametrize("case", CONTINUED)
+def test_iterations_over_blocks_equal_those_in_memory(case):
+    """From the same parameters, for every family, gate and option."""
+    _, y, given = CASES[case]
+    weight, units = given.get("sample_weight"), given.get("units")
+    blocks = blocks_of([70, 150, 300], CASE_X, y, weight, None, units)
+    start = copy.deepcopy(fitted_case(case)).set_params(warm_start=True, max_iter=3, tol=0.0)
+    start.set_params(alpha=0.3, gate_alpha=2.0)  # so that parameters still change
+    of_blocks = fit_quietly(copy.deepcopy(start), blocks)
+    whole = fit_quietly(start, CASE_X, y, **given)
+    assert_allclose(of_blocks.lower_bounds_, whole.lower_bounds_, atol=1e-8)
+    assert_allclose(of_blocks.weights_, whole.weights_, atol=1e-7)
+    assert_allclose(of_blocks.load_, whole.load_, atol=1e-5)
+    for method in ("predict_experts", "predict_gate"):
+        expected = getattr(whole, method)(CASE_X)
+        # Where two experts are equally probable, round-off decides to which a row is routed.
+        is_near = np.isclose(getattr(of_blocks, method)(CASE_X), expected, rtol=1e-6, atol=1e-7)
+        assert is_near.mean() > (0.99 if case == "routing" else 0.999999)
+
+
+@pytest.mark.parametrize("case", NEED_ALL_ROWS)
+def test_what_needs_all_rows_refuses_blocks(case):
+    moe, y, _ = CASES[case]
+    message = refusal(moe.fit, blocks_of([300], CASE_X, y))
+    assert "blocks of rows" in message
+    assert "got" in message
+
+
+SEPARATED = {
+    "regressor": {},
+    "constant gate": {"gate": "constant"},
+    "average": {"combine": "average", "n_init": 3},
+    "gate features": {"gate_features": ["a"]},
+    "sparse": {},
+    "offset": {"family": "poisson"},
+}
+
+
+@pytest.mark.parametrize("case", SEPARATED)
+def test_converged_fits_of_blocks_equal_those_in_memory(case):
+    """Starts are found on the same rows in another order."""
+    X, y = separated()
+    offset, make = None, np.asarray
+    if case == "gate features":
+        make = lambda X: pd.DataFrame(X, columns=["a", "b"])  # noqa: E731
+    if case == "sparse":
+        make = sparse.csr_array
+    if case == "offset":
+        offset = 0.1 * X[:, 1]
+        y = np.random.default_rng(1).poisson(np.exp(offset + np.where(X[:, 0] > 0, 3.0, 0.0)))
+        y = y.astype(float)
+    options = {"tol": 1e-11, "max_iter": 500, "random_state": 0, "n_init": 2} | FIXED
+    moe = MixtureOfExpertsRegressor(2, **options | SEPARATED[case])
+    blocks = blocks_of(CUTS["two blocks"], X, y, None, offset, make=make)
+    of_blocks = fit_quietly(copy.deepcopy(moe), blocks)
+    whole = fit_quietly(moe, make(X), y, **({} if offset is None else {"offset": offset}))
+    assert_allclose(of_blocks.lower_bound_, whole.lower_bound_, atol=1e-6)
+    assert_allclose(of_blocks.predict(make(X)), whole.predict(make(X)), rtol=1e-4, atol=1e-3)
+    if case == "gate features":
+        assert_array_equal(of_blocks.feature_names_in_, ["a", "b"])
+
+
+@pytest.mark.parametrize("units", [None, "pairs"])
+def test_starts_on_a_sample_do_not_depend_on_the_cut(units):
+    """Of more rows than starts are found on, or of whole units, the same are drawn."""
+    n_rows = 22_000
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 1))
+    y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=n_rows)
+    units = None if units is None else np.arange(n_rows) // 2
+    options = {"gate": "softmax" if units is None else "constant", "max_iter": 2, "n_init": 1}
+    moe = MixtureOfExpertsRegressor(2, random_state=0, **options | FIXED)
+    bounds = [
+        fit_quietly(moe, blocks_of(ends, X, y, None, None, units)).lower_bounds_
+        for ends in ([n_rows], [700, 15_000, n_rows])
+    ]
+    assert_allclose(bounds[0], bounds[1], rtol=1e-8)
+    assert moe.n_iter_ == 2
+    if units is not None:
+        assert moe.n_units_ == n_rows // 2
+    assert_allclose(moe.feature_range_[:, 0], [X.min(), X.max()])
+
+
+def test_penalties_have_the_same_weight_on_a_sample_and_on_all_rows():
+    """The bound of starts of a sample is near that of all rows, not that of a strong penalty."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(25_000, 1))
+    y = 3.0 * X[:, 0] + rng.normal(size=25_000)
+    moe = MixtureOfExpertsRegressor(1, alpha=25_000.0, n_init=1, max_iter=1)
+    fit_quietly(moe, blocks_of([25_000], X, y))
+    assert_allclose(moe.start_lower_bounds_[0], moe.lower_bound_, atol=0.02)
+
+
+def test_a_warm_start_of_blocks_goes_on_from_the_last_fit():
+    X, y = separated()
+    blocks = blocks_of(CUTS["two blocks"], X, y)
+    moe = MixtureOfExpertsRegressor(
+        2, n_init=1, max_iter=2, tol=0.0, warm_start=True, random_state=0, **FIXED
+    )
+    before = fit_quietly(moe, blocks).lower_bounds_
+    after = fit_quietly(moe, blocks).lower_bounds_
+    anew = fit_quietly(clone(moe), blocks).lower_bounds_
+    assert before[-1] - 1e-9 <= after[0] <= after[1] + 1e-9
+    assert after[0] > anew[0] + 0.1
+
+
+def test_blocks_without_rows_of_positive_weight_are_skipped():
+    X, y = separated()
+    weight = np.ones(120)
+    weight[40:60] = 0.0
+    moe = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, random_state=0, **FIXED)
+    with_empty = fit_quietly(moe, blocks_of([0, 40, 60, 60, 120], X, y, weight)).predict(X)
+    kept = weight > 0.0
+    whole = fit_quietly(moe, blocks_of([40, 100], X[kept], y[kept]))
+    assert_allclose(with_empty, whole.predict(X), rtol=1e-9)
+
+
+def test_rows_of_zero_weight_may_have_any_target():
+    X, y = separated()
+    counts, weight = np.round(np.abs(y)), np.ones(120)
+    counts[5], weight[5] = -1.5, 0.0
+    moe = MixtureOfExpertsRegressor(2, family="poisson", n_init=1, max_iter=3, random_state=0)
+    fit_quietly(moe, RowBlocks.from_arrays(X, counts, weight))
+    message = refusal(moe.fit, RowBlocks.from_arrays(X, counts))
+    assert_refused(message, "block 0: y must", "-1.5")
+
+
+# --- passes and memory ----------------------------------------------------------------------------
+
+
+class CountedPasses:
+    """A source that counts its passes, and makes each block anew."""
+
+    def __init__(self, n_blocks, n_rows=1000):
+        self.n_blocks, self.n_rows, self.n_passes = n_blocks, n_rows, 0
+
+    def __call__(self):
+        self.n_passes += 1
+        rng = np.random.default_rng(0)
+        for _ in range(self.n_blocks):
+            X = rng.uniform(-1, 1, size=(self.n_rows, 2))
+            yield X, np.abs(X[:, 0]) + 0.1 * rng.normal(size=self.n_rows)
+
+
+def test_there_is_one_pass_for_each_iteration():
+    factory = CountedPasses(3, 100)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, n_init=1, random_state=0), RowBlocks(factory))
+    # The first pass, a first sweep and the use of experts; a step that is taken back costs one.
+    assert moe.n_iter_ <= factory.n_passes <= 1.5 * moe.n_iter_ + 4
+
+
+def test_memory_does_not_grow_with_the_rows():
+    peaks = []
+    for n_blocks in (6, 12):
+        moe = MixtureOfExpertsRegressor(1, max_iter=1)
+        tracemalloc.start()
+        fit_quietly(moe, RowBlocks(CountedPasses(n_blocks, 5000)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lengths", "ends"),
+    [
+        (None, [8, 16, 24, 32, 40]),
+        ([5] * 8, [10, 20, 30, 40]),
+        ([40], [40]),
+        ([17, 1, 1, 21], [17, 40]),
+        ([7, 1, 8, 8, 16], [8, 16, 24, 40]),
+    ],
+)
+def test_arrays_are_cut_into_blocks_of_16_megabytes_that_end_with_a_unit(lengths, ends):
+    # Rows of 2 megabytes, which are one number in memory.
+    X = np.broadcast_to(np.arange(40.0)[:, None], (40, 2**18))
+    y, weight, offset = np.arange(40.0), np.arange(40.0) + 1, -np.arange(40.0)
+    units = None if lengths is None else np.repeat(np.arange(len(lengths)), lengths)
+    blocks = RowBlocks.from_arrays(X, y, weight, offset=offset, units=units)
+    found = [[block[0][:, 0], *block[1:]] for block in blocks]
+    for values, *parts in zip(
+        [v for v in (y, y, weight, offset, units) if v is not None], *found, strict=True
+    ):
+        assert_array_equal(np.concatenate(parts), values)
+    assert np.cumsum([len(block[1]) for block in found]).tolist() == ends
+
+
+@pytest.mark.parametrize("length", [1000, 1024, 1025, 2500])
+def test_a_unit_of_many_rows_is_in_one_block(length):
+    X = np.broadcast_to(np.zeros((1, 1)), (3000, 2**11))  # 1024 rows are 16 megabytes
+    units = np.repeat([0, 1, 2], [500, length, 2500 - length])
+    parts = [block[4] for block in RowBlocks.from_arrays(X, np.zeros(3000), units=units)]
+    assert_array_equal(np.concatenate(parts), units)
+    for one, other in pairwise(parts):
+        assert one[-1] != other[0]
+
+
+@pytest.mark.parametrize("make", [list, pd.DataFrame, sparse.csr_array])
+def test_from_arrays_refuses_what_is_no_array(make):
+    X, y = separated()
+    assert_refused(refusal(RowBlocks.from_arrays, make(X), y), "X must", make.__name__, "fit")
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units"])
+@pytest.mark.parametrize("n_rows", [119, 127])
+def test_from_arrays_refuses_arrays_of_other_lengths(name, n_rows):
+    X, y = separated()
+    values = {"y": y} | {name: np.ones(n_rows)}
+    message = refusal(list, RowBlocks.from_arrays(X, **values))
+    assert_refused(message, f"{name} must", "each row of X", str(n_rows), "120")
+
+
+def test_classes_may_be_given_and_are_those_of_the_labels():
+    X, y = separated()
+    labels = np.where(y > 0, "b", np.where(y > -8, "c", "a"))
+    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=3, random_state=0)
+    fit_quietly(moe, blocks_of([50, 120], X, labels, classes=["c", "b", "a", "never"]))
+    assert_array_equal(moe.classes_, ["a", "b", "c"])
+    blocks = blocks_of([50, 120], X, labels, classes=["a", "b"])
+    assert_fit_refused(moe.__class__(2), (blocks,), "y must", "seen in fit", "'c'")
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@cache
+def rows():
+    return separated()
+
+
+def nan_in_x(X, y):
+    X[3, 1] = np.nan
+    return X, y
+
+
+SECOND_BLOCK = {
+    "columns": (lambda X, y: (X[:, :1], y), "block 1: X has 1 features", "2 features"),
+    "dtype": (lambda X, y: (X.astype("f4"), y), "block 1 must be like the first", "float32"),
+    "NaN in X": (nan_in_x, "block 1: X must have no missing values", "column 1", "Impute"),
+    "NaN in y": (lambda X, y: (X, np.nan * y), "block 1: Input y contains NaN"),
+    "rows of y": (lambda X, y: (X, y[:5]), "block 1: X and y must", "60 and 5"),
+    "outputs": (lambda X, y: (X, np.column_stack([y, y])), "block 1 must be like", "(2,)"),
+    "size of y": (lambda X, y: (X, 1e150 * y), "block 1: y must hold numbers of at most"),
+    "negative weight": (lambda X, y: (X, y, -np.ones(60)), "block 1: sample_weight must not", "-1"),
+    "NaN in weight": (lambda X, y: (X, y, np.nan * y), "block 1: sample_weight must be finite"),
+    "rows of weight": (lambda X, y: (X, y, y[:5]), "block 1: sample_weight must", "(5,)"),
+    "offset": (lambda X, y: (X, y, None, y), "block 1 must have an offset like", "zeros"),
+    "a list": (lambda X, y: [X, y], "block 1 must be a tuple (X, y)", "list"),
+    "one entry": (lambda X, y: (X,), "block 1 must be a tuple (X, y)", "tuple"),
+    "six entries": (lambda X, y: (X, y, *[None] * 4), "block 1 must be a tuple", "tuple"),
+}
+
+
+@pytest.mark.parametrize("in_dask", [False, True])
+@pytest.mark.parametrize("case", SECOND_BLOCK)
+def test_a_bad_block_is_refused_by_its_number(case, in_dask):
+    X, y = rows()
+    change, name, *words = SECOND_BLOCK[case]
+    parts = [(X[:60], y[:60]), change(X[60:].copy(), y[60:])]
+    blocks = RowBlocks(lambda: iter(parts))
+    if in_dask:
+        dask = pytest.importorskip("dask")
+        # Dask walks through tuples, and would evaluate a list.
+        blocks = DaskBlocks([dask.delayed(lambda i=i: parts[i], pure=False)() for i in range(2)])
+    assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), name, *words)
+
+
+def test_names_of_columns_are_those_of_the_first_block():
+    X, y = rows()
+    frames = [pd.DataFrame(X[:60], columns=["a", "b"]), pd.DataFrame(X[60:], columns=["a", "z"])]
+    blocks = RowBlocks(lambda: iter([(frames[0], y[:60]), (frames[1], y[60:])]))
+    name = "block 1: The feature names should match"
+    assert_fit_refused(MixtureOfExpertsRegressor(2), (blocks,), name, "z")
+
+
+def test_small_values_of_y_in_one_block_are_accepted():
+    """As a target of all rows they would be refused."""
+    X, y = rows()
+    y = np.where(np.arange(120) < 60, 1e-150 * y, y)
+    moe = MixtureOfExpertsRegressor(1).fit(blocks_of([60, 120], X, y))
+    assert np.isfinite(moe.predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "unit"),
+    [("aabbab", "a"), ("abab", "a"), ("abcb", "b"), ("abcbcbc", "b"), ("aba", "a")],
+)
+def test_rows_of_a_unit_must_be_next_to_each_other(labels, unit):
+    n_rows = len(labels)
+    X, y = rows()
+    blocks = blocks_of([n_rows], X[:n_rows], y[:n_rows], None, None, np.array(list(labels)))
+    moe = MixtureOfExpertsRegressor(2, gate="constant")
+    assert_fit_refused(moe, (blocks,), "block 0: units must", f"{unit!r}")
+
+
+def test_a_unit_must_be_in_one_block_and_every_block_has_units_or_none_has():
+    X, y = rows()
+    units = np.arange(120) // 8
+    moe = MixtureOfExpertsRegressor(2, gate="constant")
+    blocks = blocks_of([60, 120], X, y, None, None, units)
+    assert_fit_refused(moe, (blocks,), "RowBlocks must have all rows of a unit", 7, "Sort")
+    blocks = RowBlocks(lambda: [(X, y), (X, y, None, None, units)])
+    assert_fit_refused(moe, (blocks,), "RowBlocks must have units in every block or in none")
+
+
+def test_later_passes_must_give_the_rows_of_the_first():
+    X, y = rows()
+    moe = MixtureOfExpertsRegressor(2)
+    passes = []
+
+    def shrinking():
+        passes.append(1)
+        yield X, y
+        if len(passes) == 1:
+            yield X[:10], y[:10]
+
+    name = "RowBlocks must give the same rows"
+    assert_fit_refused(moe, (RowBlocks(shrinking),), name, "130 rows", "one 120")
+    used_up = iter([(X, y)])
+    assert_fit_refused(moe, (RowBlocks(lambda: used_up),), name, "120 rows", "one 0")
+
+    passes.clear()
+
+    def other_labels():
+        passes.append(1)
+        yield X, (y > 0) + 5 * (len(passes) > 1)
+
+    classifier = MixtureOfExpertsClassifier(2)
+    name = "block 0: y must hold classes"
+    assert_fit_refused(classifier, (RowBlocks(other_labels),), name, "[0, 1]", "got 6")
+
+
+@pytest.mark.parametrize("blocks", [[], [(*separated(), np.zeros(120))]], ids=len)
+def test_sources_without_rows_of_positive_weight_are_refused(blocks):
+    name = "RowBlocks must give some rows of positive weight"
+    n_rows = "120 rows" if blocks else "0 rows"
+    assert_fit_refused(MixtureOfExpertsRegressor(2), (RowBlocks(lambda: blocks),), name, n_rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"init": np.full((120, 2), 0.5)}, ["init"]),
+        ({"gate": SoftmaxGate(transformer=StandardScaler())}, ["a gate without a transformer"]),
+        ({"family": "ordinal"}, ["skmoe.families.Ordinal("]),
+        ({"family": "uniform"}, ["skmoe.families.Uniform("]),
+        ({"family": ["normal", "uniform"]}, ["skmoe.families.Uniform("]),
+    ],
+)
+def test_options_that_blocks_do_not_take_are_refused_with_a_remedy(options, words):
+    X, _ = rows()
+    blocks = RowBlocks.from_arrays(X, np.arange(120.0) % 4)
+    message = refusal(MixtureOfExpertsRegressor(2, **options).fit, blocks)
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units", "groups"])
+def test_what_blocks_hold_is_not_passed_beside_them(name):
+    X, y = rows()
+    message = refusal(MixtureOfExpertsRegressor(2).fit, blocks_of([120], X, y), **{name: y})
+    assert_refused(message, name)

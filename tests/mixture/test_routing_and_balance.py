@@ -1,0 +1,112 @@
+"""Routing to few experts, balance between experts, and experts that start without rows."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import fit_quietly
+from support.tables import crossing_lines, flipping_classes, steps, two_regimes
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_top_k_sends_each_row_to_few_experts(task, expert):
+    if task == "regressor":
+        make, (X, y) = MixtureOfExpertsRegressor, steps(120)
+    else:
+        make, (X, y) = MixtureOfExpertsClassifier, flipping_classes(120, 3)
+    moe = make(4, expert=expert, top_k=2, n_init=1, cross_fit=2, max_iter=6, random_state=0)
+    fit_quietly(moe, X, y)
+    assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-10
+    gate = moe.predict_gate(X)
+    assert ((gate > 0).sum(axis=1) == 2).all()
+    assert_allclose(gate.sum(axis=1), 1.0)
+    mean = np.einsum("nk,nk...->n...", gate, moe.predict_experts(X))
+    assert_allclose(moe.predict(X) if task == "regressor" else moe.predict_proba(X), mean)
+    assert ((moe.responsibilities(X, y) > 0).sum(axis=1) <= 2).all()
+    assert_array_equal(moe.load_, (gate > 0).sum(axis=0))
+    assert_allclose(moe.weights_, gate.mean(axis=0))
+    one = fit_quietly(clone(moe).set_params(top_k=1), X, y)
+    assert_array_equal(one.predict_gate(X).max(axis=1), 1.0)
+    assert set(np.unique(one.responsibilities(X, y))) == {0.0, 1.0}
+    dense, plain = (fit_quietly(clone(moe).set_params(top_k=k), X, y) for k in (4, None))
+    assert_allclose(dense.predict_gate(X), plain.predict_gate(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_rows_are_routed_to_some_experts_of_each_start_of_an_average(top_k):
+    X, y = crossing_lines(100)
+    options = {"combine": "average", "n_init": 3, "max_iter": 4, "random_state": 0}
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, top_k=top_k, **options), X, y)
+    assert_allclose(moe.load_.reshape(3, 3).sum(axis=1), top_k * len(X))
+    assert ((moe.predict_gate(X) > 0).sum(axis=1) == 3 * top_k).all()
+
+
+class Counting(DecisionTreeRegressor):
+    """A tree that counts the rows it is asked about."""
+
+    asked = 0
+
+    def predict(self, X):
+        Counting.asked += len(X)
+        return super().predict(X)
+
+
+def test_routed_predictions_ask_experts_about_their_own_rows_only():
+    X, y = steps(100)
+    moe = MixtureOfExpertsRegressor(
+        6, expert=Counting(), top_k=2, n_init=1, max_iter=2, random_state=0
+    )
+    fit_quietly(moe, X, y)
+    Counting.asked = 0
+    moe.predict(X)
+    assert Counting.asked == 2 * 5 * len(y)  # five models of each of two experts
+    Counting.asked = 0
+    moe.predict_experts(X)
+    assert Counting.asked == 6 * 5 * len(y)
+
+
+def test_balance_gives_a_starved_expert_rows_and_costs_likelihood():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(600, 2))
+    y = np.where(X[:, 0] > 0, 3 * X[:, 1], -3 * X[:, 1]) + 0.5 * rng.normal(size=600)
+    init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.full(600, 1e-6)])
+    options = {"init": init / init.sum(axis=1, keepdims=True), "alpha": 0.1, "gate_alpha": 1.0}
+    plain = fit_quietly(MixtureOfExpertsRegressor(3, **options), X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        even = MixtureOfExpertsRegressor(3, balance=0.5, **options).fit(X, y)
+    assert even.weights_.min() > 0.1 > plain.weights_.min()
+    assert np.diff(even.lower_bounds_).min() > -1e-10
+    likelihood = [moe.score_samples(X, y).sum() for moe in (plain, even)]
+    assert likelihood[1] < likelihood[0] + 5
+
+
+def test_balanced_bound_is_the_likelihood_with_uniform_pseudo_targets():
+    X, y = two_regimes(150)
+    options = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0, "random_state": 0}
+    moe = MixtureOfExpertsRegressor(2, balance=0.3, **options).fit(X, y)
+    pseudo = 0.3 * np.log(moe.predict_gate(X)).mean(axis=1).sum()
+    expected = (moe.score_samples(X, y).sum() + pseudo) / len(y)
+    assert_allclose(moe.lower_bound_, expected, atol=1e-8)
+
+
+def test_experts_without_rows_are_started_again_where_rows_are_worst_explained():
+    X, y = crossing_lines()
+    y = np.where(X[:, 0] < -1.6, -20.0 - X[:, 0], y)
+    # Two experts explain most rows well; the third has none, and a constant gate gives it none.
+    init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0, np.zeros(len(y))])
+    moe = MixtureOfExpertsRegressor(
+        3, gate="constant", init=init.astype(float), alpha=1e-3, dispersion_prior=1.0
+    )
+    moe.fit(X, y)
+    assert moe.weights_.min() > 0.08
+    order = np.argsort(moe.expert_intercept_)  # first that of the rows which both explained worst
+    assert_allclose(moe.expert_intercept_[order], [-20.0, 1.0, 1.0], atol=0.2)
+    assert_allclose(np.sort(moe.expert_coef_[order[1:], 0]), [-1.0, 2.0], atol=0.2)
+    assert np.diff(moe.lower_bounds_).min() > -1e-10

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from regimes import two_regimes
 from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.metrics import log_density_scorer
+from support.tables import two_regimes
 
 
 @pytest.fixture(scope="module")

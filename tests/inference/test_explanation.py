@@ -1,0 +1,203 @@
+"""Explanations: derivatives of predictions, as a dict of arrays with names."""
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logit
+from sklearn.preprocessing import StandardScaler
+
+from skmoe.gates import SoftmaxGate
+from skmoe.reports import Explanation
+from support.fits import ALL_CASES, X, Y, fit_quietly, regressor, short_fit
+from support.refusals import assert_refused, refusal
+
+ROWS = X[:7]
+NAMES = ["price", "<i>age</i>"]
+EXPERTS = ["small", "middle", "large <b>"]
+
+
+def difference(function, j, step=1e-5):
+    """Numerical derivative by the feature j."""
+    move = step * (np.arange(X.shape[1]) == j)
+    return (function(ROWS + move) - function(ROWS - move)) / (2.0 * step)
+
+
+# --- derivatives ------------------------------------------------------------------------------
+
+# Those whose experts have coefficients.
+WITH_SLOPES = [
+    case
+    for case, (moe, *_) in ALL_CASES.items()
+    if moe.expert == "linear" and not isinstance(moe.n_experts, str)
+]
+
+
+@pytest.mark.parametrize("case", WITH_SLOPES)
+def test_slope_and_gate_effect_sum_to_the_derivative_of_predict(case):
+    moe = short_fit(case)
+    explained = moe.explain(ROWS)
+    gate, means = moe.predict_gate(ROWS), moe.predict_experts(ROWS)
+    assert_array_equal(explained.gate, gate)
+    assert_array_equal(explained.experts, means)
+    is_classes = hasattr(moe, "classes_")
+
+    def of_experts(rows):
+        found = moe.predict_experts(rows)
+        if moe.base is not None:  # a slope is that of the experts on top of the base
+            found = found - moe.base_.predict(rows)[:, None]
+        # Of two classes the log odds of the second.
+        return logit(found[..., 1]) if is_classes else found
+
+    has_effects = not is_classes and moe.base is None  # a base is a column of the gate
+    assert ("gate_effect" in explained) == has_effects
+    for j in range(X.shape[1]):
+        expected = np.einsum("nk,nk...->n...", gate, difference(of_experts, j))
+        scale = np.abs(explained.slope).max()
+        assert_allclose(explained.slope[..., j], expected, rtol=1e-4, atol=1e-6 * scale)
+        if has_effects and moe.top_k is None:
+            total = explained.slope[..., j] + explained.gate_effect[..., j]
+            expected = difference(moe.predict, j)
+            assert_allclose(total, expected, rtol=1e-4, atol=1e-5 * max(scale, 1.0))
+
+
+def test_gate_effects_are_those_of_features_only():
+    """Not of columns that a transformer has made, be there as many."""
+    gate = SoftmaxGate(transformer=StandardScaler())
+    moe = fit_quietly(regressor(gate=gate, max_iter=3), X, Y)
+    assert moe.gate_coef_.shape == (3, 2)
+    assert set(moe.explain(ROWS)) == {"gate", "experts", "slope"}
+
+
+def test_an_offset_moves_the_means():
+    y = np.random.default_rng(0).poisson(np.exp(0.5 * X[:, 0] + 1.0)).astype(float)
+    moe = fit_quietly(regressor(family="poisson", max_iter=3), X, y)
+    plain, shifted = moe.explain(ROWS), moe.explain(ROWS, offset=np.full(len(ROWS), np.log(2.0)))
+    assert_allclose(shifted.gate, plain.gate)
+    for name in ("experts", "slope", "gate_effect"):
+        assert_allclose(shifted[name], 2.0 * plain[name])
+
+
+# --- a dict with names ------------------------------------------------------------------------
+
+
+def named(case):
+    """A fit on a frame, with names of experts, and its explanation."""
+    _, y, given = ALL_CASES[case]
+    rows = [f"r{i}" for i in range(len(X))]
+    frame = pd.DataFrame(X, columns=NAMES, index=rows)
+    moe = copy.copy(ALL_CASES[case][0]).set_params(max_iter=3, n_init=1)
+    fit_quietly(moe, frame, y, **given).set_expert_names(EXPERTS)
+    return moe, moe.explain(frame)
+
+
+@pytest.mark.parametrize(
+    ("case", "quantities"),
+    [
+        ("linear-regressor", ["gate", "experts", "slope", "gate_effect"]),
+        ("outputs", ["gate", "experts", "slope", "gate_effect"]),
+        ("linear-classifier", ["gate", "experts", "slope"]),
+        ("trees", ["gate", "experts"]),
+    ],
+)
+def test_the_frame_has_every_number_at_its_names(case, quantities):
+    """Experts are on the second axis and responses on the third; features come after responses."""
+    moe, explanation = named(case)
+    assert isinstance(explanation, dict)
+    assert isinstance(explanation, Explanation)
+    assert list(explanation) == quantities
+    whole = explanation.to_frame()
+    assert whole.columns.is_unique
+    assert whole.shape == (len(X), sum(values[0].size for values in explanation.values()))
+    responses = [str(c) for c in getattr(moe, "classes_", ())] or ["y0", "y1"]
+    for quantity, values in explanation.items():
+        assert getattr(explanation, quantity) is values
+        assert quantity in dir(explanation)
+        frame = explanation.to_frame(quantity)
+        assert frame.index.tolist() == [f"r{i}" for i in range(len(X))]
+        assert_array_equal(whole[quantity].to_numpy(), frame.to_numpy())
+        of_experts = quantity in ("gate", "experts")
+        for j, name in enumerate(EXPERTS if of_experts else NAMES):
+            if values.ndim == 2:
+                assert_array_equal(np.squeeze(frame[name].to_numpy()), values[:, j])
+                continue
+            for i, response in enumerate(responses):
+                cell = values[:, j, i] if of_experts else values[:, i, j]
+                assert_array_equal(frame[response, name], cell)
+
+
+def test_rows_of_an_array_have_numbers():
+    frame = short_fit("linear-regressor").explain(ROWS).to_frame()
+    assert frame.index.tolist() == list(range(len(ROWS)))
+    assert frame["slope"].columns.tolist() == ["x0", "x1"]
+
+
+def test_what_an_explanation_lacks_is_no_attribute():
+    explanation = short_fit("trees").explain(ROWS)
+    assert not hasattr(explanation, "slope")
+    with pytest.raises(AttributeError, match=r"no slope; it has \['gate', 'experts'\]"):
+        _ = explanation.slope
+    assert_refused(refusal(explanation.to_frame, "slope"), "what", "experts", "slope")
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+def test_copies_and_pickles_keep_names(copied):
+    _, explanation = named("linear-regressor")
+    again = copied(explanation)
+    pd.testing.assert_frame_equal(again.to_frame(), explanation.to_frame())
+    assert repr(again) == repr(explanation)
+
+
+def test_the_text_has_shapes_and_names():
+    _, explanation = named("outputs")
+    assert repr(explanation).splitlines() == [
+        "Explanation of 300 rows",
+        "  gate         300 x 3      small, middle, large <b>",
+        "  experts      300 x 3 x 2  small, middle, large <b>; y0, y1",
+        "  slope        300 x 2 x 2  y0, y1; price, <i>age</i>",
+        "  gate_effect  300 x 2 x 2  y0, y1; price, <i>age</i>",
+    ]
+
+
+def test_the_text_is_short_and_shows_no_control_characters():
+    wide = pd.DataFrame(np.tile(X, 20)).rename(columns=lambda j: f"column\x1b number {j}")
+    text = repr(fit_quietly(regressor(max_iter=2), wide, Y).explain(wide))
+    assert max(map(len, text.splitlines())) <= 88
+    assert "\x1b" not in text
+    assert "..." in text
+
+
+@pytest.mark.parametrize("result", ["explanation", "inference", "units"])
+def test_notebooks_show_a_frame_or_without_pandas_the_text(result, monkeypatch):
+    moe, explanation = named("linear-regressor")
+    frame = pd.DataFrame(X, columns=NAMES)
+    if result == "units":
+        shown = moe.responsibilities(frame, Y, units=np.arange(len(Y)))
+    else:
+        shown = moe.inference(frame, Y) if result == "inference" else explanation
+    page = shown._repr_html_()
+    assert "<table" in page
+    assert "large &lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "<i>" not in page
+    with pd.option_context("display.notebook_repr_html", False):
+        assert shown._repr_html_().startswith("<pre>")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    page = shown._repr_html_()
+    assert page.startswith("<pre>")
+    assert page.count("&lt;") == repr(shown).count("<")
+    assert "<b>" not in page
+    assert_refused(refusal(shown.to_frame), type(shown).__name__, "pandas", "skmoe[frames]")
+
+
+def test_explanations_of_dask_arrays_have_frames():
+    array = pytest.importorskip("dask.array")
+    moe = short_fit("linear-regressor")
+    lazy = moe.explain(array.from_array(X, chunks=(100, 2)))
+    pd.testing.assert_frame_equal(lazy.to_frame(), moe.explain(X).to_frame())

@@ -1,0 +1,498 @@
+"""Streams: online EM ends where EM does, forgets when told to, and takes rows as weighted sets.
+
+The rows of the first batches are kept, and starts are found on them anew, until their weight is
+4000. Rows of large weight therefore make a stream of online steps out of few rows.
+"""
+
+import copy
+import pickle
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
+from support.expert_kinds import KINDS, draw, options_of
+from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
+
+N_ROWS = 240
+HEAVY = 100.0  # a batch of 80 rows of this weight is the last one that is kept
+FIXED = {"alpha": 1.0, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+
+
+@cache
+def rows():
+    """Two regimes that are far apart, by the first feature, and their linear predictors."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 2))
+    is_right = rng.uniform(size=N_ROWS) < 0.4
+    X[:, 0] += np.where(is_right, 4.0, -4.0)
+    return X, np.where(is_right, 2.0 + 0.5 * X[:, 1], -0.5 - 0.5 * X[:, 1])
+
+
+def target_of(name, task):
+    predictor, rng = rows()[1], np.random.default_rng(1)
+    if task == "classifier":
+        return (rng.logistic(size=N_ROWS) < 3.0 * (predictor - 0.8)).astype(int)
+    return draw("normal" if name == "linear" else name, predictor, rng, (0.05, 5.0))
+
+
+def mixture(name="linear", task="regressor", **options):
+    make = MixtureOfExpertsClassifier if task == "classifier" else MixtureOfExpertsRegressor
+    return make(2, **FIXED | options_of(name) | options)
+
+
+def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, **given):
+    """Learn from batches, in an order of their own in each epoch."""
+    if hasattr(moe, "predict_proba"):
+        given["classes"] = np.unique(y)
+    for epoch in range(n_epochs):
+        order = np.random.default_rng(epoch).permutation(len(y))
+        for start in range(0, len(y), size):
+            batch = order[start : start + size]
+            moe.partial_fit(X[batch], y[batch], sample_weight=np.full(len(batch), weight), **given)
+    return moe
+
+
+# --- where streams end ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_streams_end_where_em_does(name, task):
+    X, y = rows()[0], target_of(name, task)
+    whole = mixture(name, task, max_iter=300, tol=1e-8)
+    best = fit_quietly(whole, X, y, sample_weight=np.full(N_ROWS, HEAVY)).score_samples(X, y).mean()
+    moe = mixture(name, task)
+    first, last = (stream(moe, X, y, n).score_samples(X, y).mean() for n in (1, 8))
+    assert last > best - 0.03
+    assert last > first - 0.005
+    assert moe.n_iter_ == 9 * 3
+
+
+OPTIONS = {
+    "constant gate": {"gate": "constant"},
+    "gate features": {"gate_features": [0], "expert_features": [1]},
+    "shared dispersion": {"dispersion": "shared"},
+    "shared slopes": {"shared_features": [0]},
+    "sparse": {},
+    "outputs": {},
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_streams_end_where_em_does_with_options(case):
+    X, y = rows()[0], target_of("linear", "regressor")
+    X = sparse.csr_array(np.where(np.abs(X) > 0.3, X, 0.0)) if case == "sparse" else X
+    y = np.column_stack([y, X[:, 1] - y]) if case == "outputs" else y
+    weight = np.full(N_ROWS, HEAVY)
+    whole = mixture(**OPTIONS[case], max_iter=300, tol=1e-8)
+    best = fit_quietly(whole, X, y, sample_weight=weight).score_samples(X, y).mean()
+    moe = stream(mixture(**OPTIONS[case]), X, y, 5)
+    # Without features in the gate the regimes overlap.
+    assert moe.score_samples(X, y).mean() > best - (0.08 if case == "constant gate" else 0.03)
+    if case == "gate features":
+        assert not moe.gate_coef_[:, 1].any()
+        assert not moe.expert_coef_[:, 0].any()
+
+
+@pytest.mark.parametrize("size", [40, 120])
+@pytest.mark.parametrize("alpha", [10.0, 240.0 * HEAVY])
+def test_the_penalty_of_a_stream_is_that_of_all_rows(alpha, size):
+    """However many batches there are, and whether they are large or small."""
+    X = rows()[0]
+    y = 2.0 * X[:, 0] - X[:, 1] + 0.1 * np.random.default_rng(1).normal(size=N_ROWS)
+    moe = stream(MixtureOfExpertsRegressor(1, alpha=alpha), X, y, size=size)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    ridge = Ridge(alpha / HEAVY).fit(scaled, y)
+    assert_allclose(moe.expert_coef_[0] * X.std(axis=0), ridge.coef_, rtol=0.15)
+
+
+@pytest.mark.parametrize(("name", "task"), [("linear", "regressor"), ("linear", "classifier")])
+def test_units_of_the_features_do_not_matter(name, task):
+    """Statistics of early batches are moved to the later scale, and to that of the target."""
+    X, y = rows()[0], target_of(name, task)
+    moe = stream(mixture(name, task), X, y)
+    unit, origin = np.array([1e3, 1e-3]), np.array([-2e3, 5.0])
+    other_y = y if task == "classifier" else 1e4 * y - 7.0
+    other = stream(mixture(name, task), unit * X + origin, other_y)
+    assert_allclose(other.predict_gate(unit * X + origin), moe.predict_gate(X), atol=1e-5)
+    predicted = moe.predict_experts(X)
+    predicted = predicted if task == "classifier" else 1e4 * predicted - 7.0
+    assert_allclose(other.predict_experts(unit * X + origin), predicted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "task"), [("poisson", "regressor"), ("linear", "classifier")])
+def test_weight_two_equals_two_rows(name, task):
+    X, y = rows()[0], target_of(name, task)
+    counts = np.random.default_rng(0).integers(0, 3, size=N_ROWS)
+    given = {"classes": [0, 1]} if task == "classifier" else {}
+    weighted, repeated = mixture(name, task), mixture(name, task)
+    for start in range(0, N_ROWS, 80):
+        batch = np.arange(start, start + 80)
+        weighted.partial_fit(X[batch], y[batch], sample_weight=counts[batch], **given)
+        copies = np.repeat(batch, counts[batch])
+        repeated.partial_fit(X[copies], y[copies], **given)
+    assert_allclose(weighted.predict_gate(X), repeated.predict_gate(X), atol=1e-8)
+    assert_allclose(weighted.predict_experts(X), repeated.predict_experts(X), rtol=1e-6)
+
+
+def test_a_column_that_varies_late_is_learnt():
+    X, y = rows()[0].copy(), target_of("linear", "regressor")
+    X[:80, 1] = 0.5
+    moe = mixture()
+    for start in [*range(0, N_ROWS, 80), *[80, 160] * 12]:
+        batch = slice(start, start + 80)
+        moe.partial_fit(X[batch], y[batch], sample_weight=np.full(80, HEAVY))
+    whole = fit_quietly(mixture(), X[80:], y[80:])
+    assert moe.score_samples(X[80:], y[80:]).mean() > (
+        whole.score_samples(X[80:], y[80:]).mean() - 0.1
+    )
+
+
+# --- forgetting -----------------------------------------------------------------------------------
+
+
+def test_a_half_life_follows_a_stream_that_changes():
+    rng = np.random.default_rng(0)
+    kept, follows = (MixtureOfExpertsRegressor(1, half_life=h) for h in (None, 200))
+    for batch in range(30):
+        X = rng.normal(size=(100, 1))
+        y = (1.0 if batch < 20 else -1.0) * X[:, 0] + 0.1 * rng.normal(size=100)
+        for moe in (kept, follows):
+            moe.partial_fit(X, y)
+    # A half-life leaves 2**-5 of the old rows, where all rows have two old ones for a new one.
+    assert_allclose(follows.expert_coef_, -1.0 + 2 * 2.0**-5, atol=0.1)
+    assert kept.expert_coef_[0, 0] > 0.0
+
+
+# --- starts that are found anew -------------------------------------------------------------------
+
+RESTARTED = {
+    "regressor": {},
+    "sample_weight": {},
+    "sparse": {},
+    "frame": {"gate_features": ["b"], "expert_features": ["b", "a"]},
+    "outputs": {},
+    "shared slopes": {"shared_features": [1]},
+    "offset": {"family": "poisson"},
+    "units": {"gate": "constant"},
+    "classes": {},
+    "class_weight": {"class_weight": {0: 3.0, 1: 0.5}},
+}
+
+
+def restarted_stream(case):
+    """An estimator, its rows in two batches of which the first has one regime, and arguments."""
+    X, predictor = rows()
+    order = np.argsort(X[:, 0], kind="stable")[60:200]
+    X, predictor, rng = X[order], predictor[order], np.random.default_rng(2)
+    y, given = predictor + 0.1 * rng.normal(size=140), {}
+    make = MixtureOfExpertsRegressor
+    if case in ("classes", "class_weight"):
+        make = MixtureOfExpertsClassifier
+        y = ((X[:, 1] > 0) == (X[:, 0] > 0)).astype(int)
+    if case == "offset":
+        given["offset"] = rng.normal(size=140)
+        y = rng.poisson(np.exp(given["offset"] + 2.0 * predictor)).astype(float)
+    if case == "sample_weight":
+        given["sample_weight"] = rng.integers(0, 4, size=140).astype(float)
+    if case == "units":
+        given["units"] = np.arange(140) // 2
+    if case == "outputs":
+        y = np.column_stack([y, X[:, 1] - y])
+    if case == "frame":
+        X = pd.DataFrame(X, columns=["a", "b"])
+    if case == "sparse":
+        X = sparse.csr_array(np.where(np.abs(X) > 0.3, X, 0.0))
+    return make(2, **FIXED | RESTARTED[case]), X, y, given
+
+
+@pytest.mark.parametrize("case", RESTARTED)
+def test_a_stream_whose_rows_have_doubled_begins_anew_with_all_of_them(case):
+    """If that is clearly better, it equals a stream whose first batch were all rows so far."""
+    moe, X, y, given = restarted_stream(case)
+    known = {"classes": [0, 1]} if hasattr(moe, "predict_proba") else {}
+    whole = clone(moe).partial_fit(X, y, **given, **known)
+    for batch in (slice(60), slice(60, 140)):
+        part = X.iloc[batch] if case == "frame" else X[batch]
+        moe.partial_fit(part, y[batch], **{k: v[batch] for k, v in given.items()}, **known)
+    logs = [m.score_samples(X, y, **restored(given)) for m in (moe, whole)]
+    assert_allclose(logs[0], logs[1], rtol=1e-6, atol=1e-8)
+    # Experts keep their numbers, so that they are compared without regard to these.
+    expected = np.sort(whole.predict_experts(X, **offset_of(given)), axis=1)
+    found = np.sort(moe.predict_experts(X, **offset_of(given)), axis=1)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert (moe.n_iter_, whole.n_iter_) == (2, 1)
+    if case == "frame":
+        assert_array_equal(moe.feature_names_in_, ["a", "b"])
+    if case == "units":
+        assert moe.n_units_ == 70
+
+
+def restored(given):
+    """Arguments of methods: all but weights."""
+    return {name: values for name, values in given.items() if name != "sample_weight"}
+
+
+def offset_of(given):
+    return {name: values for name, values in given.items() if name == "offset"}
+
+
+@pytest.mark.parametrize("options", [{"half_life": 30}, {"weight": 100.0}, {"second": 20}])
+def test_a_stream_does_not_begin_anew_later(options):
+    """With a half-life of few rows, with 4000 rows, or before the rows have doubled."""
+    moe, X, y, _ = restarted_stream("regressor")
+    moe.set_params(half_life=options.get("half_life"))
+    weight, second = options.get("weight", 1.0), options.get("second", 80)
+    n_rows = 60 + second
+    whole = clone(moe).partial_fit(X[:n_rows], y[:n_rows], sample_weight=weight)
+    moe.partial_fit(X[:60], y[:60], sample_weight=weight)
+    moe.partial_fit(X[60:n_rows], y[60:n_rows], sample_weight=weight)
+    difference = moe.score_samples(X, y) - whole.score_samples(X, y)
+    assert np.abs(difference).max() > 1e-3
+
+
+def test_a_copied_row_counts_once_in_the_rows_that_are_kept():
+    """The kept rows are those of a fit: a stream of many copies stays small."""
+    moe, X, y, _ = restarted_stream("regressor")
+    once = clone(moe).partial_fit(X, y, sample_weight=25.0)
+    copies = moe.partial_fit(np.tile(X, (25, 1)), np.tile(y, 25))
+    assert len(pickle.dumps(copies)) < 1.1 * len(pickle.dumps(once))
+
+
+def test_experts_keep_their_numbers_when_a_start_is_found_anew():
+    X, predictor = rows()
+    y = predictor + 0.3 * np.random.default_rng(1).normal(size=N_ROWS)
+    for seed in range(4):
+        moe = mixture(random_state=seed).partial_fit(X[:60], y[:60])
+        before = moe.predict_gate(X)
+        moe.partial_fit(X[60:], y[60:])
+        assert np.abs(moe.predict_gate(X) - before).mean() < 0.1
+
+
+# --- after a fit ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("is_sparse", [False, True])
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_small_batches_do_not_replace_a_fit(name, task, is_sparse, size):
+    """A fit has the weight of its rows, also one that was saved as a document."""
+    X, y = rows()[0], target_of(name, task)
+    X = sparse.csr_array(X) if is_sparse else X
+    moe = fit_quietly(mixture(name, task, max_iter=20), X[:180], y[:180])
+    moe = type(moe).from_dict(moe.to_dict())
+    before = moe.score_samples(X, y).mean()
+    for start in range(180, 180 + 4 * size, size):
+        moe.partial_fit(X[start : start + size], y[start : start + size])
+        assert moe.score_samples(X, y).mean() > before - 0.1
+    assert moe.n_iter_ == 4
+
+
+def test_more_rows_than_those_of_a_fit_replace_it():
+    X, y = rows()[0], target_of("linear", "regressor")
+    moe = fit_quietly(mixture(), X[:40], y[:40])
+    before = moe.score_samples(X, -y).mean()
+    for start in [*range(0, N_ROWS, 80)] * 6:
+        moe.partial_fit(X[start : start + 80], -y[start : start + 80])
+    whole = fit_quietly(mixture(), X, -y).score_samples(X, -y).mean()
+    assert before < whole - 3.0
+    assert moe.score_samples(X, -y).mean() > whole - 0.3
+
+
+def test_a_continued_fit_has_the_penalty_of_all_rows():
+    """The standardisation and the ridge penalty are those of the rows of fit and stream."""
+    X = rows()[0]
+    y = 2.0 * X[:, 0] - X[:, 1] + 0.01 * np.random.default_rng(1).normal(size=N_ROWS)
+    moe = MixtureOfExpertsRegressor(1, alpha=240.0).fit(X[:120], y[:120])
+    for _ in range(2):
+        moe.partial_fit(X[120:], y[120:])
+    joined = np.r_[X, X[120:]], np.r_[y, y[120:]]
+    scale = joined[0].std(axis=0)
+    ridge = Ridge(240.0).fit((joined[0] - joined[0].mean(axis=0)) / scale, joined[1])
+    assert_allclose(moe.expert_coef_[0] * scale, ridge.coef_, rtol=0.1)
+
+
+def test_a_fit_after_a_stream_begins_anew():
+    X, y = rows()[0], target_of("linear", "regressor")
+    moe = fit_quietly(stream(mixture(max_iter=5), X, y), X, y)
+    fresh = fit_quietly(mixture(max_iter=5), X, y)
+    assert_array_equal(moe.predict(X), fresh.predict(X))
+    assert moe.partial_fit(X[:50], y[:50]).n_iter_ == 1
+
+
+def test_units_are_counted_with_those_of_the_fit():
+    X, y = rows()[0], target_of("linear", "regressor")
+    units = np.arange(N_ROWS) // 3
+    moe = fit_quietly(mixture(gate="constant"), X[:120], y[:120], units=units[:120])
+    assert moe.partial_fit(X[120:], y[120:], units=units[120:]).n_units_ == 80
+
+
+def test_batches_have_the_columns_of_the_fit():
+    X, y = rows()[0], target_of("linear", "regressor")
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    moe = fit_quietly(mixture(gate_features=["a"]), frame[:120], y[:120])
+    message = refusal(moe.partial_fit, frame[["b", "a"]][120:], y[120:])
+    assert_refused(message, "The feature names should match")
+    with pytest.warns(UserWarning, match="names"):
+        message = refusal(moe.partial_fit, X[120:, :1], y[120:])
+    assert_refused(message, "X has 1 features", "2 features")
+    moe.set_params(gate_features=["b"])  # the columns of the fit stay
+    moe.partial_fit(frame[120:], y[120:, None])
+    assert not moe.gate_coef_[:, 1].any()
+    assert moe.predict(frame).shape == (N_ROWS,)
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [[0, 1], [1]])
+def test_classes_may_come_late(known):
+    X = rows()[0]
+    y = np.digitize(X[:, 0] + 3.0 * X[:, 1], [-3.0, 2.0])
+    first = np.flatnonzero(np.isin(y, known))[:60]
+    late, whole = mixture(task="classifier"), mixture(task="classifier")
+    late.partial_fit(X[first], y[first], classes=[0, 1, 2])
+    assert set(late.predict(X)) == set(known)
+    for moe in (late, whole):
+        for start in [*range(0, N_ROWS, 120)] * 2:
+            batch = slice(start, start + 120)
+            moe.partial_fit(X[batch], y[batch], classes=[0, 1, 2])
+    best = whole.score_samples(X, y).mean()
+    assert best > -0.5
+    assert late.score_samples(X, y).mean() > best - 0.1
+    assert set(late.predict(X)) == {0, 1, 2}
+
+
+def test_class_weights_are_weights_of_the_rows_of_a_stream():
+    X, y = rows()[0], target_of("linear", "classifier")
+    weight = np.where(y == 1, 5.0, 1.0)
+    by_class = mixture(task="classifier", class_weight={1: 5.0})
+    by_row = mixture(task="classifier")
+    for start in range(0, N_ROWS, 80):
+        batch = slice(start, start + 80)
+        by_class.partial_fit(X[batch], y[batch], classes=[0, 1])
+        by_row.partial_fit(X[batch], y[batch], classes=[0, 1], sample_weight=weight[batch])
+    assert_allclose(by_class.predict_proba(X), by_row.predict_proba(X), atol=1e-6)
+
+
+# --- attributes, copies ---------------------------------------------------------------------------
+
+
+def test_the_lower_bound_of_a_stream_is_the_mean_log_density_of_new_rows():
+    """Of rows before they are used; those of the first batch count after."""
+    X, y = rows()[0], target_of("linear", "regressor")
+    moe, logs = mixture(), []
+    for start in range(0, N_ROWS, 40):
+        batch = slice(start, start + 40)
+        if logs:
+            logs.append(moe.score_samples(X[batch], y[batch]).mean())
+        moe.partial_fit(X[batch], y[batch], sample_weight=np.full(40, HEAVY))
+        logs = logs or [moe.score_samples(X[batch], y[batch]).mean()]
+    assert_allclose(moe.lower_bound_, np.mean(logs), atol=0.05)
+    assert_allclose(moe.weights_.sum(), 1.0)
+    assert moe.lower_bounds_.tolist() == [moe.lower_bound_]
+    assert (moe.n_iter_, moe.converged_) == (6, False)
+    assert "expert" in str(moe.summary())
+
+
+@pytest.mark.parametrize("weight", [1.0, HEAVY])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda moe: pickle.loads(pickle.dumps(moe))])
+def test_copies_of_a_stream_go_on_like_it(duplicate, weight):
+    X, y = rows()[0], target_of("linear", "regressor")
+    moe = stream(mixture(), X[:160], y[:160], weight=weight)
+    other = duplicate(moe)
+    for each in (moe, other):
+        each.partial_fit(X[160:], y[160:], sample_weight=weight)
+    assert_array_equal(moe.predict(X), other.predict(X))
+    assert_array_equal(moe.lower_bound_, other.lower_bound_)
+
+
+def test_dense_and_sparse_batches_may_follow_each_other():
+    X = np.where(np.abs(rows()[0]) > 0.5, rows()[0], 0.0)
+    y = target_of("linear", "regressor")
+    for kinds in ((np.asarray, sparse.csr_array), (sparse.csr_array, np.asarray)):
+        mixed, plain = mixture(), mixture()
+        for make, batch in zip(kinds, (slice(120), slice(120, N_ROWS)), strict=True):
+            mixed.partial_fit(make(X[batch]), y[batch])
+            plain.partial_fit(X[batch], y[batch])
+        assert_allclose(mixed.predict(X), plain.predict(X), atol=0.2)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+REGRESSOR, CLASSIFIER = MixtureOfExpertsRegressor, MixtureOfExpertsClassifier
+FIRST_BATCH = {
+    "gate": (REGRESSOR(2, gate=[1]), {}, "gate must be one of"),
+    "half-life of zero": (REGRESSOR(2, half_life=0), {}, "half_life must", "0", "positive"),
+    "half-life as text": (REGRESSOR(2, half_life="x"), {}, "half_life must", "x"),
+    "no classes": (CLASSIFIER(2), {}, "classes must be passed on the first call"),
+    "one class": (CLASSIFIER(2), {"classes": [1]}, "classes", "at least two"),
+    "unknown class": (CLASSIFIER(2), {"classes": [0, 5]}, "y must", "[0, 5]", "got 1"),
+    "few rows": (REGRESSOR(500), {}, "n_experts must not exceed", "500"),
+}
+
+
+@pytest.mark.parametrize("case", FIRST_BATCH)
+def test_a_first_batch_is_refused_if_a_stream_cannot_begin(case):
+    moe, given, name, *words = FIRST_BATCH[case]
+    y = target_of("linear", "classifier" if hasattr(moe, "predict_proba") else "regressor")
+    before = dict(vars(moe))
+    message = refusal(moe.partial_fit, rows()[0], y, **given)
+    assert name.split()[0] in message
+    assert all(word in message for word in (name, *words)), message
+    assert vars(moe) == before
+
+
+@pytest.mark.parametrize(
+    ("moe", "reason"),
+    [
+        (REGRESSOR(2, combine="average"), 'needs combine="best"'),
+        (REGRESSOR(2, base=Ridge()), "needs base=None"),
+        (REGRESSOR(2, gate=SoftmaxGate(transformer=MaxAbsScaler())), "a gate without a transf"),
+        (REGRESSOR("auto"), "an integer n_experts"),
+        (REGRESSOR(2, expert="tree"), "need all rows at once"),
+        (REGRESSOR(2, expert=DecisionTreeRegressor()), "need all rows at once"),
+        (CLASSIFIER(2, class_weight="balanced"), "balanced"),
+    ],
+)
+def test_partial_fit_is_absent_where_it_cannot_work(moe, reason):
+    assert not hasattr(moe, "partial_fit")
+    with pytest.raises(AttributeError) as refused:
+        moe.partial_fit(rows()[0], rows()[1])
+    assert reason in str(refused.value.__cause__ or refused.value)
+
+
+def test_later_batches_are_checked():
+    X, y = rows()[0], target_of("linear", "classifier")
+    moe = mixture(task="classifier").partial_fit(X[:80], y[:80], classes=[0, 1])
+    message = refusal(moe.partial_fit, X, y, classes=[0, 1, 2])
+    assert_refused(message, "classes must be those of the first call", "[0, 1]", "Leave classes")
+    message = refusal(moe.partial_fit, X[:2], [0, 9])
+    assert_refused(message, "y must hold classes seen in fit", "[0, 1]", "got 9")
+    assert_refused(refusal(moe.partial_fit, X[:, :1], y), "X has 1 features")
+    message = refusal(moe.set_params(n_experts=3).partial_fit, X, y)
+    assert_refused(message, "n_experts must stay 2", "got 3")
+
+
+def test_wide_streams_are_refused():
+    wide = np.random.default_rng(0).normal(size=(20, 1200))
+    message = refusal(REGRESSOR(2).partial_fit, wide, wide[:, 0])
+    assert_refused(message, "partial_fit", "1201 columns", "1000", "gate_features")
+
+
+@pytest.mark.parametrize("task", ["regressor", "classifier"])
+def test_averages_cannot_be_continued(task):
+    X, y = rows()[0], target_of("linear", task)
+    moe = fit_quietly(mixture(task=task, n_init=2, max_iter=3, combine="average"), X, y)
+    message = refusal(moe.set_params(combine="best").partial_fit, X, y)
+    assert_refused(message, "partial_fit continues fits", 'Use combine="best"')

@@ -1,0 +1,72 @@
+"""Cumulative logits: sums over the values, extreme predictors, and which values are possible."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmoe.distributions import predictive_distribution
+from skmoe.families import Ordinal
+from support.parts import FITTED_FAMILIES, N_ROWS, no_scaling
+
+VALUES = {name: f for name, f in FITTED_FAMILIES.items() if f.name == "ordinal"}
+
+
+@pytest.mark.parametrize("family", VALUES.values(), ids=VALUES)
+def test_probabilities_of_the_values_are_differences_of_logistic_functions(family):
+    rng = np.random.default_rng(0)
+    predictor = rng.normal(size=(1, N_ROWS))
+    dispersion = [rng.normal(size=(1, 1)) for _ in family.dispersions]
+    values = np.array(family.values)
+    assert len(dispersion) == len(values) - 2
+    thresholds = np.cumsum([0.0, *(np.exp(theta).item() for theta in dispersion)])
+    up_to = 1.0 / (1.0 + np.exp(predictor - thresholds[:, None]))
+    probability = np.diff(np.vstack([np.zeros(N_ROWS), up_to, np.ones(N_ROWS)]), axis=0)
+
+    def at(value, function):
+        return function(np.full((1, N_ROWS), value), predictor, dispersion)[0]
+
+    logs = np.array([at(value, family.log_prob) for value in values])
+    assert_allclose(np.exp(logs), probability, rtol=1e-8, atol=1e-12)
+    # The mean changes with the predictor by the covariance of value and score.
+    score = np.array([at(value, family.predictor_score) for value in values])
+    slope = values @ (probability * score)
+    assert_allclose(family.mean(predictor, dispersion)[0], values @ probability)
+    assert_allclose(family.mean_derivative(predictor, dispersion)[0], slope, atol=1e-12)
+    part = family.components(predictor, dispersion)
+    dist = predictive_distribution([part], np.ones((1, N_ROWS)), single_output=True)
+    for value, expected in zip(values, probability, strict=True):
+        assert_allclose(dist.pmf(np.full(N_ROWS, value)), expected, atol=1e-12)
+
+
+def test_extreme_predictors_have_finite_log_probabilities():
+    family, steps = Ordinal((1.0, 2.0, 3.0, 4.0)), np.log([[[2000.0]], [[1.0]]])
+    predictor, y = np.array([[-100.0, 100.0, 3000.0, 0.0]]), np.array([[3.0, 1.0, 1.0, 4.0]])
+    found = family.log_prob(y, predictor, steps)
+    # Of odds that are exponentials: more than 2000, less than 0, less than 0, more than 2001.
+    assert_allclose(found[0], [-2100.0 + np.log1p(-np.exp(-1.0)), -100.0, -3000.0, -2001.0])
+    assert_allclose(family.predictor_score(y, predictor, steps)[0], [1.0, -1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(("n_values", "is_possible"), [(1, 0), (2, 1), (30, 1), (31, 0)])
+def test_two_to_thirty_values_of_one_output(n_values, is_possible):
+    y = np.arange(n_values, dtype=float)[None]
+    for family in (Ordinal(), Ordinal(tuple(y[0]))):
+        assert (family.obstacle(y) == "") == is_possible
+        assert family.obstacle(np.concatenate([y, y])) == "one output"
+
+
+def test_given_values_stay_whatever_the_rows_have():
+    y = np.array([[2.0, 1.0, 2.0, 5.0]])
+    assert Ordinal().fitted_to(y, np.ones(4), no_scaling()).values == (1.0, 2.0, 5.0)
+    assert Ordinal((0.0, 1.0)).fitted_to(y, np.ones(4), no_scaling()).values == (0.0, 1.0)
+    # Values of rows in parts must be given.
+    assert "values" in Ordinal().option_for_parts
+    assert not Ordinal((1.0, 2.0)).option_for_parts
+    assert Ordinal((0.5, 2.0)).support == "the values 0.5, 2"
+
+
+@pytest.mark.parametrize("value", [1.0, 2.0])
+def test_first_log_odds_are_finite_where_all_rows_have_one_value(value):
+    start = Ordinal((1.0, 2.0)).initial_predictor(np.full(9, value), np.ones(9))
+    assert np.isfinite(start)
+    assert start > 10.0 if value == 2.0 else start < -10.0

@@ -1,0 +1,63 @@
+"""The range of a uniform distribution, in the units of each output."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from skmoe.distributions import predictive_distribution
+from skmoe.families import Uniform
+from support.parts import LinearMap, Scaling, no_scaling
+
+
+def test_range_is_that_of_each_output_in_the_units_of_y():
+    rng = np.random.default_rng(0)
+    scaling = Scaling(np.array([3.0, -1.0]), np.array([2.0, 0.5]))
+    y = rng.normal(size=(2, 40))
+    in_units = scaling.center[:, None] + scaling.scale[:, None] * y
+    given = Uniform(low=(2.0, -1.5), high=(4.0, -0.2)).fitted_to(y, np.ones(40), scaling)
+    low, high = np.array([[2.0, -1.5], [4.0, -0.2]])[..., None]
+    assert_array_equal(given.in_support(y), (low <= in_units) & (in_units <= high))
+    found = Uniform().fitted_to(y, np.ones(40), scaling)
+    assert_allclose([found.low, found.high], [y.min(axis=1), y.max(axis=1)])
+    for family in (given, found):
+        low, high = np.array(family.low)[:, None], np.array(family.high)[:, None]
+        reference = stats.uniform(low, high - low)
+        predictor = np.zeros((3, *y.shape))
+        logs = np.broadcast_to(reference.logpdf(y), predictor.shape)
+        assert_allclose(family.log_prob(y, predictor, ()), logs)
+        assert_allclose(family.mean(predictor[0], ()), reference.mean() * np.ones(y.shape))
+
+
+def test_range_moves_with_the_target_of_a_stream():
+    moved = Uniform((-9.0,), (5.0,)).rescale(LinearMap(np.array([2.0]), np.array([3.0])))
+    assert (moved.low, moved.high) == ((-15.0,), (13.0,))
+
+
+def test_range_of_rows_in_parts_must_be_given():
+    assert "low" in Uniform().option_for_parts
+    assert not Uniform(low=(0.0,), high=(1.0,)).option_for_parts
+
+
+def test_constant_output_has_a_density_of_one():
+    """On an interval of width one, from the only value on."""
+    family = Uniform().fitted_to(np.full((1, 5), 3.0), np.ones(5), no_scaling())
+    y = np.array([[2.9, 3.0, 4.0, 4.1]])
+    assert_array_equal(family.log_prob(y, np.zeros((1, 4)), ()), [[-np.inf, 0.0, 0.0, -np.inf]])
+    assert_array_equal(family.in_support(y), [[False, True, True, False]])
+    part = family.components(np.zeros((1, 4)), ())
+    dist = predictive_distribution([part], np.ones((1, 4)), single_output=True)
+    assert_allclose(dist.mean, 3.5)
+    assert_allclose(dist.ppf(0.25), 3.25)
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        (Uniform(), "y is uniform over its range"),
+        (Uniform((0.0,), (2.5,)), "y is uniform from 0 to 2.5"),
+        (Uniform((0.0, 1.0), (2.5, 3.0)), "y is uniform over its range"),
+    ],
+)
+def test_equation_names_the_ends_of_one_output(family, text):
+    assert family.equation("y", "x") == text

@@ -1,0 +1,105 @@
+"""Systems of experts with shared slopes, zero columns, other units; tails of the beta function."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special
+
+from skmoe._numerics.arrowhead import shared_covariances, shared_newton_step
+from skmoe._numerics.evidence import ridge_slopes
+from skmoe._numerics.incomplete_beta import log_beta_fraction
+from skmoe._numerics.linalg import PIVOT_TOL, factorize_ridge, rescale_coefficients, used_columns
+
+
+def test_incomplete_beta_function_equals_that_of_scipy():
+    rng = np.random.default_rng(0)
+    a, b = np.exp(rng.uniform(-2.0, 6.0, size=(2, 400)))
+    x = rng.uniform(0.02, 0.98, size=400) * a / (a + b)
+    found = log_beta_fraction(a, b, x, a - (a + b) * x)
+    tail = special.betainc(a, b, x)
+    is_exact = tail > 1e-290  # smaller ones have lost digits
+    assert is_exact.mean() > 0.8
+    a, b, x = a[is_exact], b[is_exact], x[is_exact]
+    expected = np.log(tail[is_exact]) + special.betaln(a, b) - a * np.log(x) - b * np.log1p(-x)
+    assert_allclose(found[is_exact], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("shared", [[0], [1, 2], [2, 0]])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_steps_and_covariances_of_shared_slopes_solve_the_joint_system(shared, n_outputs):
+    """The quadratic of all experts, in whose coordinates each shared slope occurs once."""
+    rng, n_experts, n_columns = np.random.default_rng(0), 3, 4
+    roots = rng.normal(size=(n_experts * n_outputs, n_columns, 9))
+    grams, ridge = roots @ roots.transpose(0, 2, 1), np.array([0.7, 0.7, 0.7, 0.0])
+    gradient = rng.normal(size=(n_experts, n_outputs, n_columns))
+    precision = rng.uniform(0.5, 3.0, size=(n_experts, n_outputs))
+    system = factorize_ridge(grams, ridge)
+    found = shared_newton_step(system, gradient, precision, shared)
+    found = found.reshape(n_experts, n_outputs, n_columns)
+    covariances = shared_covariances(system, precision, shared)
+    own = [j for j in range(n_columns) if j not in shared]
+    for output in range(n_outputs):
+        size = len(shared) + n_experts * len(own)
+        total, right = np.zeros((size, size)), np.zeros(size)
+        places = []
+        for k in range(n_experts):
+            place = np.empty(n_columns, dtype=int)
+            place[shared] = np.arange(len(shared))
+            place[own] = len(shared) + k * len(own) + np.arange(len(own))
+            places.append(place)
+            matrix = grams.reshape(n_experts, n_outputs, n_columns, -1)[k, output]
+            total[np.ix_(place, place)] += precision[k, output] * (matrix + np.diag(ridge))
+            right[place] += precision[k, output] * gradient[k, output]
+        solved, inverse = np.linalg.solve(total, right), np.linalg.inv(total)
+        for k, place in enumerate(places):
+            assert_allclose(found[k, output], solved[place], rtol=1e-8, atol=1e-10)
+            expected = precision[k, output] * inverse[np.ix_(place, place)]
+            assert_allclose(covariances[k, output], expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_posterior_variances_of_zero_columns_are_large(rank):
+    """Those of the other columns are the inverse; those of zero columns are large."""
+    rng = np.random.default_rng(0)
+    root, coef = rng.normal(size=(rank, 9)), rng.normal(size=(1, 1, 4))
+    hessian = np.zeros((4, 4))
+    hessian[4 - rank :, 4 - rank :] = root @ root.T
+    slopes = ridge_slopes(hessian[None], np.zeros(4), coef, 3.0 * coef)
+    assert_array_equal(slopes.values, coef[0, :, :-1])
+    assert_array_equal(slopes.gradient, 3.0 * coef[0, :, :-1])
+    assert slopes.weight == 1.0
+    found, zero = slopes.covariances[0], np.arange(3) < 4 - rank
+    expected = np.linalg.inv(root @ root.T)[:-1, :-1]
+    assert_allclose(found[np.ix_(~zero, ~zero)], expected, rtol=1e-8)
+    largest = np.linalg.eigvalsh(root @ root.T)[-1]
+    assert_allclose(np.diag(found)[zero], 1.0 / (PIVOT_TOL**2 * largest))
+    assert_allclose(found[np.ix_(zero, ~zero)], 0.0, atol=1e-6)
+
+
+def test_posterior_variances_without_information_are_finite():
+    coef = np.random.default_rng(0).normal(size=(1, 1, 4))
+    nothing = ridge_slopes(np.zeros((1, 4, 4)), np.zeros(4), coef, coef)
+    assert np.isfinite(nothing.covariances).all()
+    assert (np.diagonal(nothing.covariances, axis1=1, axis2=2) > 1e100).all()
+
+
+def test_rescaled_coefficients_of_constant_columns_are_zero():
+    rng = np.random.default_rng(0)
+    slope, shift = np.array([0.5, 0.0, 3.0]), np.array([0.3, 1.2, -2.0])
+    x_map = np.diag([*slope, 1.0])
+    x_map[:-1, -1] = shift
+    design = np.column_stack([rng.normal(size=(20, 3)), np.ones(20)])
+    design[:, 1] = 0.0  # a constant column is standardised to zero
+    coef = rng.normal(size=(2, 3, 4))
+    found = rescale_coefficients(coef, x_map)
+    assert_allclose(found @ (design @ x_map.T).T, coef @ design.T)
+    assert_array_equal(found[..., 1], 0.0)
+
+
+def test_columns_are_used_if_any_vector_has_a_slope_there():
+    """The intercept counts also if it is zero."""
+    coef = np.zeros((2, 3, 4))
+    assert_array_equal(used_columns(coef), [False, False, False, True])
+    coef[1, 0, 2] = 1e-300
+    assert_array_equal(used_columns(coef), [False, False, True, True])
+    assert_array_equal(used_columns(np.zeros((2, 1))), [True])

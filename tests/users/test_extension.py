@@ -1,0 +1,344 @@
+"""Experts and gates of one's own, and those of the examples, do what the documentation says."""
+
+import json
+import pickle
+import runpy
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.experts import EXPERTS
+from skmoe.families import FAMILIES, Gamma
+from skmoe.gates import GATES
+from skmoe.onnx import to_onnx
+from skmoe.protocols import Experts, Gate
+from support.refusals import assert_fit_refused, assert_refused, refusal
+
+
+class Speed(NamedTuple):
+    """Rate of each expert, (K,)."""
+
+    per_hour: np.ndarray
+
+
+class Sums(NamedTuple):
+    weight: np.ndarray
+    time: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExponentialExperts(Experts):
+    """Exponential waiting times with one rate for each expert, whatever the features.
+
+    It has exactly the required methods, fields with unusual names, and two methods that are called
+    as those of other experts were once.
+    """
+
+    standardizes_target = False
+    support = "non-negative numbers"
+
+    def in_support(self, y):
+        return (y >= 0).all(axis=0)
+
+    def init_params(self, n_experts, n_columns):
+        return Speed(np.ones(n_experts))
+
+    def log_prob(self, params, design, y):
+        rate = params.per_hour[:, None]
+        return np.log(rate) - rate * y[0]
+
+    def mean(self, params, design):
+        return np.repeat(1.0 / params.per_hour[:, None, None], design.shape[0], axis=2)
+
+    def statistics(self, params, design, y, resp):
+        return Sums(resp.sum(axis=1), resp @ y[0])
+
+    def m_step(self, statistics, factor, params, step):
+        return Speed((statistics.weight + 1e-3) / (statistics.time + 1e-3))
+
+    def project(self, params):
+        return Speed(np.maximum(params.per_hour, 1e-9))
+
+    def n_parameters(self, params):
+        return len(params.per_hour)
+
+    def release(self, params):
+        raise AssertionError("not part of the protocol")
+
+    def join(self, params):
+        raise AssertionError("not part of the protocol")
+
+
+class Pie(NamedTuple):
+    """Logits of the slices in one row, (1, K)."""
+
+    slices: np.ndarray
+
+
+@dataclass(frozen=True)
+class PieGate(Gate):
+    """The same probabilities for all rows, with a weak Dirichlet prior of strength `alpha`."""
+
+    alpha: float = 1.0
+
+    def init_params(self, n_experts, n_columns):
+        return Pie(np.zeros((1, n_experts)))
+
+    def log_prob(self, params, design):
+        logits = params.slices[0] - np.logaddexp.reduce(params.slices[0])
+        return np.repeat(logits[:, None], design.shape[0], axis=1)
+
+    def statistics(self, params, design, resp, log_prob):
+        return Pie(resp.sum(axis=1)[None])
+
+    def m_step(self, statistics, factor, params, step):
+        return Pie(np.log(statistics.slices + self.alpha))
+
+    def penalty(self, params):
+        return -self.alpha * float((self.log_prob(params, np.ones((1, 1)))).sum())
+
+    def n_parameters(self, params):
+        return params.slices.shape[1] - 1
+
+
+X = np.random.default_rng(0).normal(size=(200, 2))
+Y = np.where(X[:, 0] > 0, 10.0, 0.5) * np.random.default_rng(1).exponential(size=200)
+
+
+def mixture(**options):
+    fixed = {"expert": ExponentialExperts(), "random_state": 0, "alpha": 1.0, "gate_alpha": 1.0}
+    return MixtureOfExpertsRegressor(2, **fixed | options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return mixture(gate=PieGate()).fit(X, Y)
+
+
+@pytest.mark.parametrize("gate", ["softmax", PieGate()], ids=["softmax", "own gate"])
+def test_minimal_parts_fit_and_predict(gate):
+    moe = mixture(gate=gate).fit(X, Y)
+    assert min(np.diff(moe.lower_bounds_)) > -1e-9
+    assert np.isfinite(moe.score_samples(X, Y)).all()
+    low, high = np.sort(moe.predict_experts(X[:1])[0])
+    assert low < 1.5
+    assert high > 5.0
+    assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
+    assert_allclose(moe.responsibilities(X, Y).sum(axis=1), 1.0)
+    assert np.isfinite([moe.aic(X, Y), moe.bic(X, Y), moe.icl(X, Y)]).all()
+    assert_array_equal(pickle.loads(pickle.dumps(moe)).predict(X), moe.predict(X))
+
+
+def test_minimal_parts_have_a_summary_and_an_explanation(fitted):
+    text = str(fitted.summary(X, Y))
+    assert "ExponentialExperts" in text
+    assert "PieGate" in text
+    assert fitted.explain(X).experts.shape == (200, 2)
+    for name in ("expert_coef_", "link_", "gate_coef_"):
+        assert not hasattr(fitted, name)
+
+
+def test_weight_is_a_number_of_rows_for_parts_of_your_own():
+    weight = np.random.default_rng(1).integers(1, 4, size=200)
+    weighted = mixture(gate=PieGate()).fit(X, Y, sample_weight=weight)
+    repeated = mixture(gate=PieGate()).fit(np.repeat(X, weight, axis=0), np.repeat(Y, weight))
+    assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
+
+
+def test_average_of_parts_of_your_own():
+    moe = mixture(gate=PieGate(), combine="average", n_init=3).fit(X, Y)
+    assert moe.n_experts_ == 6
+    assert_allclose(moe.predict_gate(X).sum(axis=1), 1.0)
+    assert not hasattr(moe, "gate_coef_")
+
+
+def test_row_blocks_and_checkpoints_of_parts_of_your_own(fitted, tmp_path):
+    blocks = RowBlocks(lambda: ((X[i : i + 90], Y[i : i + 90]) for i in range(0, 200, 90)))
+    in_blocks = mixture(gate=PieGate()).fit(blocks)
+    assert_allclose(in_blocks.lower_bound_, fitted.lower_bound_, atol=1e-3)
+    kept = fit_with_checkpoints(mixture(gate=PieGate()), X, Y, path=tmp_path / "fit", every=1)
+    assert_allclose(kept.predict(X), fitted.predict(X), rtol=1e-12)
+
+
+def test_number_of_experts_of_your_own_is_selected():
+    assert mixture().set_params(n_experts="auto").fit(X, Y).n_experts_ >= 2
+
+
+def test_names_of_registered_parts_get_the_options_of_the_estimator(monkeypatch):
+    monkeypatch.setitem(EXPERTS, "exponential", {"regressor": ExponentialExperts})
+    monkeypatch.setitem(GATES, "pie", PieGate)
+    strong, weak = (
+        mixture(expert="exponential", gate="pie", gate_alpha=alpha).fit(X, Y)
+        for alpha in (50.0, 1e-3)
+    )
+    assert abs(strong.weights_[0] - 0.5) < abs(weak.weights_[0] - 0.5)
+    moe = MixtureOfExpertsClassifier(2, expert="exponential")
+    assert_fit_refused(moe, (X, Y > 1), 'expert="exponential"', "regressor")
+
+
+def test_parts_receive_the_options_that_are_their_fields():
+    class Plain(ExponentialExperts):
+        """Has no options."""
+
+    assert isinstance(Plain.from_options({"alpha": 3.0}), Plain)
+    assert PieGate.from_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
+    assert PieGate().with_options({"alpha": 3.0, "other": 1}) == PieGate(alpha=3.0)
+
+
+def test_target_outside_the_support_is_refused_with_its_row():
+    bad = np.where(np.arange(200) == 17, -2.5, Y)
+    assert_fit_refused(mixture(), (X, bad), "y must hold", "non-negative numbers", "row 17", -2.5)
+    # A row of weight zero is absent.
+    mixture(max_iter=50).fit(X, bad, sample_weight=(np.arange(200) != 17).astype(float))
+
+
+@pytest.mark.parametrize(
+    ("method", "needed", "missing"),
+    [
+        ("predict_dist", "predict_dist needs", "components"),
+        ("predict_interval", "predict_interval needs", "components"),
+        ("sample", "sample needs", "components"),
+        ("inference", "inference needs", "score_rows"),
+        ("to_dict", "to_dict", "ExponentialExperts"),
+    ],
+)
+def test_what_experts_cannot_do_is_refused_by_name(method, needed, missing):
+    moe = mixture(max_iter=50).fit(X, Y)
+    arguments = {"inference": (X, Y), "to_dict": ()}.get(method, (X,))
+    message = refusal(getattr(moe, method), *arguments)
+    assert_refused(message, needed, "ExponentialExperts", missing)
+
+
+def test_what_a_gate_cannot_do_is_refused_by_name():
+    moe = MixtureOfExpertsRegressor(2, gate=PieGate(), alpha=0.1, n_init=1, random_state=0)
+    moe.fit(X, Y)
+    assert_refused(refusal(moe.inference, X, Y), "inference needs", "PieGate", "score_rows")
+    assert "PieGate" in refusal(to_onnx, moe, X[:1])
+    assert "PieGate" in refusal(MixtureOfExpertsRegressor(2, gate=PieGate()).partial_fit, X, Y)
+
+
+def test_streams_and_bases_are_refused_by_name():
+    with pytest.raises(AttributeError) as caught:
+        mixture().partial_fit(X, Y)
+    assert "streaming_size" in str(caught.value.__cause__)
+    moe = mixture(base=MixtureOfExpertsRegressor(1))
+    assert_fit_refused(moe, (X, Y), "base needs", "identity link")
+    assert "to_onnx" in refusal(to_onnx, mixture(max_iter=50).fit(X, Y), X[:1])
+
+
+def test_registered_experts_with_named_parameters_are_written_and_read(monkeypatch):
+    @dataclass(frozen=True)
+    class SavedExperts(ExponentialExperts):
+        @property
+        def params_types(self):
+            return (Speed,)
+
+    monkeypatch.setitem(EXPERTS, "saved", {"regressor": SavedExperts})
+    moe = mixture(expert="saved", max_iter=50).fit(X, Y)
+    same = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(moe.to_dict())))
+    assert_array_equal(same.predict(X), moe.predict(X))
+    assert_array_equal(same.score_samples(X, Y), moe.score_samples(X, Y))
+
+
+class Duck:
+    """Looks like a gate or experts, and derives from neither."""
+
+    def log_prob(self, params, design):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "name", "words"),
+    [
+        (MixtureOfExpertsRegressor, {"gate": Duck()}, "gate must be one of", ["derives"]),
+        (MixtureOfExpertsRegressor, {"expert": Duck()}, "expert must be one of", ["Duck"]),
+        (
+            MixtureOfExpertsClassifier,
+            {"expert": ExponentialExperts()},
+            "expert must be a family for a classifier",
+            [],
+        ),
+    ],
+)
+def test_objects_that_are_no_parts_are_refused(kind, options, name, words):
+    y = Y if kind is MixtureOfExpertsRegressor else Y > 1
+    assert_fit_refused(kind(2, **options), (X, y), name, *words)
+
+
+# --- the family and the experts of the examples ---
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def family(monkeypatch):
+    """The class, which is in the registry until the end of the test."""
+    monkeypatch.setitem(FAMILIES, "exponential", None)  # so that the entry goes again
+    module = types.ModuleType("exponential_family")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    source = (EXAMPLES / "exponential_family.py").read_text("utf-8")
+    exec(compile(source, module.__name__, "exec"), vars(module))
+    return module.Exponential
+
+
+def waiting_times(n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, size=(n_rows, 2))
+    return X, rng.exponential(np.exp(1 + np.abs(X[:, 0])))
+
+
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+
+
+def test_score_of_the_example_is_the_derivative_of_its_density(family):
+    rng, step = np.random.default_rng(0), 1e-6
+    y, predictor = family().example_target(rng, 50), 0.5 * rng.normal(size=(2, 1, 50))
+    up, down = (family().log_prob(y, predictor + sign * step, []) for sign in (1, -1))
+    score = family().predictor_score(y, predictor, [])
+    assert_allclose(score, (up - down) / (2 * step), rtol=1e-6, atol=1e-7)
+    logs = family().log_prob(y, predictor, [])
+    assert_allclose(logs, stats.expon(scale=np.exp(predictor)).logpdf(y))
+    assert_allclose(logs, Gamma().log_prob(y, predictor, [0.0]))
+
+
+def test_family_of_the_example_has_all_that_registered_families_have(family):
+    X, y = waiting_times(600)
+    moe = MixtureOfExpertsRegressor(2, family="exponential", **FIXED).fit(X, y)
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1, 1], atol=0.25)
+    assert min(np.diff(moe.lower_bounds_)) > -1e-10
+    same = MixtureOfExpertsRegressor(2, family=family(), **FIXED).fit(X, y)
+    assert_array_equal(same.expert_coef_, moe.expert_coef_)
+    assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y))
+    low, high = moe.predict_interval(X, coverage=0.9).T
+    assert 0.86 < ((low <= y) & (y <= high)).mean() < 0.94
+    assert np.isfinite(moe.inference(X, y).standard_errors).all()
+    read = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(moe.to_dict())))
+    assert_array_equal(read.predict(X), moe.predict(X))
+    zeros = X, np.where(X[:, 1] > 1, 0.0, y)
+    mixed = MixtureOfExpertsRegressor(2, family=["zero", family()], **FIXED).fit(*zeros)
+    assert_allclose(mixed.weights_[0], 0.25, atol=0.05)
+    streamed = MixtureOfExpertsRegressor(2, family=family(), **FIXED).partial_fit(X, y)
+    assert streamed.n_parameters_ == moe.n_parameters_
+    refused = MixtureOfExpertsRegressor(2, family="exponential")
+    assert_fit_refused(refused, (X, -y), "y must hold positive numbers", 'family="exponential"')
+
+
+def test_examples_of_a_family_and_of_experts_are_the_same_model(family, monkeypatch):
+    monkeypatch.setitem(EXPERTS, "waiting_time", None)
+    experts = runpy.run_path(str(EXAMPLES / "waiting_time_expert.py"))["WaitingTimeExperts"]
+    X, y = waiting_times(300)
+    init = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]).astype(float)
+    options = FIXED | {"tol": 1e-10, "max_iter": 2000, "init": init}
+    one = MixtureOfExpertsRegressor(2, family=family(), **options).fit(X, y)
+    two = MixtureOfExpertsRegressor(2, expert=experts(alpha=0.1), **options).fit(X, y)
+    assert_allclose(one.expert_coef_, two.expert_coef_, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,223 @@
+"""Attributes of fits of every kind, the progress that a fit prints, and tags of estimators."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import Ridge
+from sklearn.utils import get_tags
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.families import FAMILIES
+from support.fits import (
+    ALL_CASES,
+    CLASSES,
+    UNITS,
+    X,
+    Y,
+    fit_quietly,
+    fitted,
+    fitted_case,
+    regressor,
+    short_fit,
+    target_of,
+)
+from support.refusals import assert_refused, refusal
+
+PENALTIES = "alpha", "gate_alpha"
+
+
+def expected_link(moe):
+    """The link of the experts, if they have one in common."""
+    if not hasattr(moe, "expert_coef_"):
+        return None
+    if hasattr(moe, "classes_"):
+        return "logit"
+    families = moe.family if isinstance(moe.family, list) else [moe.family]
+    names = [family if isinstance(family, str) else family.name for family in families]
+    links = {FAMILIES[name].link for name in names} - {""}
+    return links.pop() if len(links) == 1 else None
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_attributes_of_fits_agree(case):
+    moe, (given, _, _) = short_fit(case), ALL_CASES[case]
+    # Starts and iterations.
+    n_starts = 1 if not given.specialize else moe.n_init
+    assert len(moe.start_traces_) == len(moe.start_lower_bounds_) == n_starts
+    assert_array_equal(moe.start_lower_bounds_, [trace[-1] for trace in moe.start_traces_])
+    assert moe.start_converged_.dtype == bool
+    assert moe.start_converged_.shape == (n_starts,)
+    assert moe.lower_bound_ == moe.lower_bounds_[-1]
+    assert 1 <= len(moe.lower_bounds_) <= moe.n_iter_ <= moe.max_iter
+    assert moe.converged_ or moe.n_iter_ == moe.max_iter
+    # What is there if it has a meaning.
+    averaged, one = given.combine == "average", given.n_experts == 1
+    has_gate_penalty = given.gate == "softmax" and not one and not averaged
+    assert hasattr(moe, "gate_alpha_") == has_gate_penalty
+    assert not (averaged and hasattr(moe, "alpha_"))
+    assert getattr(moe, "link_", None) == expected_link(moe)
+    assert (moe.base_ is None) == (given.base is None)
+    assert type(moe.n_parameters_) is (int if float(moe.n_parameters_).is_integer() else float)
+    selected = [name for name in vars(moe) if name.startswith("n_experts_s")]
+    assert selected == (["n_experts_scores_"] if case == "selected number" else [])
+    # Numbers that were given.
+    for name in PENALTIES:
+        value = getattr(moe, f"{name}_", None)
+        if isinstance(getattr(given, name), float) and value is not None:
+            assert value == getattr(given, name)
+    assert_array_equal(moe.feature_range_, [X.min(axis=0), X.max(axis=0)])
+    assert_allclose(moe.weights_.sum(), 1.0)
+
+
+def test_a_base_is_the_fitted_estimator():
+    moe = fitted_case("base")
+    assert isinstance(moe.base_, Ridge)
+    assert moe.base_ is not moe.base
+    assert_allclose(moe.base_.predict(X), Ridge().fit(X, Y).predict(X))
+
+
+def test_bounds_are_in_the_units_of_the_target():
+    options = {"n_experts": 2, "max_iter": 5}
+    one, other = (fit_quietly(regressor(**options), X, factor * Y) for factor in (1.0, 8.0))
+    for name in ("start_lower_bounds_", "lower_bounds_", "lower_bound_"):
+        assert_allclose(getattr(other, name), getattr(one, name) - np.log(8.0), atol=1e-6)
+    for trace, scaled in zip(one.start_traces_, other.start_traces_, strict=True):
+        assert_allclose(scaled, trace - np.log(8.0), atol=1e-6)
+
+
+def test_targets_are_compared_with_their_exposures_in_starts():
+    """A constant offset changes neither the start nor the bounds."""
+    y = target_of("poisson")
+    moe = regressor(family="poisson", init="kmeans", max_iter=5, n_init=1)
+    one, other = (
+        fit_quietly(clone(moe), X, y, offset=np.full(len(y), constant)) for constant in (1.0, 3.0)
+    )
+    assert_allclose(other.expert_coef_, one.expert_coef_, atol=1e-6)
+    assert_allclose(other.expert_intercept_, one.expert_intercept_ - 2.0, atol=1e-6)
+
+
+def test_held_out_selection_has_errors_of_its_scores():
+    moe = regressor(n_experts="auto", n_init=1, max_iter=3)
+    fit_quietly(moe, X[:30], Y[:30])
+    names = ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_")
+    assert {len(getattr(moe, name)) for name in names} == {len(moe.n_experts_tried_)}
+    assert moe.n_experts_ in moe.n_experts_tried_
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "first"])
+def test_gates_of_units_are_those_of_their_reduced_rows(aggregate):
+    moe = regressor(gate_aggregate=aggregate, n_init=1, max_iter=5)
+    fit_quietly(moe, X, Y, units=UNITS)
+    probs = moe.predict_gate(X, units=UNITS)
+    assert_array_equal(probs[::2], probs[1::2])
+    rows = X[::2] if aggregate == "first" else (X[::2] + X[1::2]) / 2.0
+    assert_allclose(probs[::2], moe.predict_gate(rows), atol=1e-12)
+    assert not np.allclose(probs, moe.predict_gate(X))
+
+
+def test_a_prediction_that_is_scored_without_a_target_has_the_offset():
+    offset = 0.5 * X[:, 1]
+    moe = regressor(family="gamma", n_init=1, max_iter=10)
+    fit_quietly(moe, X, target_of("gamma"), offset=offset)
+    with pytest.warns(UserWarning, match="without y"):
+        scores = moe.score_samples(X, offset=offset)
+    predicted = moe.predict(X, offset=offset)
+    assert not np.allclose(predicted, moe.predict(X))
+    assert_array_equal(scores, moe.score_samples(X, predicted, offset))
+
+
+# --- printed progress -------------------------------------------------------------------------
+
+LINE = re.compile(r"(.*): lower bound (\S+), (\d+) iterations(, converged)?$")
+DETAIL = re.compile(r"  (.*): +(\d+) +(\S+)$")
+
+
+@pytest.mark.parametrize(
+    ("case", "verbose"),
+    [
+        *(("linear-regressor", verbose) for verbose in (0, 1, True, 2)),
+        ("linear-classifier", 2),
+        ("trees", 1),
+        ("base", 0),
+    ],
+)
+def test_progress_is_that_of_the_fit(case, verbose, capsys):
+    """One line for each run with verbose=1, and one more for each iteration with verbose=2."""
+    moe = fitted(case, verbose=verbose, max_iter=6, n_init=2)
+    lines = capsys.readouterr().out.splitlines()
+    ends = [match.groups() for line in lines if (match := LINE.match(line))]
+    details = [match.groups() for line in lines if (match := DETAIL.match(line))]
+    assert len(ends) + len(details) == len(lines)
+    assert [label for label, *_ in ends[:2]] == (["start 0", "start 1"] if verbose else [])
+    assert [label for label, *_ in ends[2:]] in ([], ["EM"])  # a start may have ended before
+    assert bool(details) == (verbose == 2)
+    if verbose:
+        kept = [end for end in ends if abs(float(end[1]) - moe.lower_bound_) < 1e-7]
+        assert (str(len(moe.lower_bounds_)), bool(moe.converged_)) in [
+            (n_iter, bool(state)) for _, _, n_iter, state in kept
+        ]
+    if verbose == 2:
+        printed = [float(bound) for label, _, bound in details if label == "start 0"]
+        assert_allclose(printed, moe.start_traces_[0][: len(printed)], atol=1e-7)
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_progress_of_a_stack_is_a_line_for_each_model(verbose, capsys):
+    fitted("whole models", verbose=verbose)
+    lines = capsys.readouterr().out.splitlines()
+    models = ["model 0, LinearRegression", "model 1, Ridge"]
+    assert [line for line in lines if line.endswith(": fitted")] == (
+        [f"{model}: fitted" for model in models] if verbose else []
+    )
+    begun = [line.split(":")[0].strip() for line in lines if "fits without each fold" in line]
+    assert begun == (models if verbose > 1 else [])
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+BOTH = [(MixtureOfExpertsRegressor, Y), (MixtureOfExpertsClassifier, CLASSES)]
+
+
+@pytest.mark.parametrize(("make", "y"), BOTH)
+def test_tags_say_which_data_are_taken(make, y):
+    moe = make(2, n_init=1, max_iter=2, alpha=0.1, gate_alpha=1.0)
+    tags = get_tags(moe)
+    outputs = np.column_stack([CLASSES, CLASSES]).astype(float)
+    assert tags.target_tags.multi_output == (make is MixtureOfExpertsRegressor)
+    if tags.target_tags.multi_output:
+        assert fit_quietly(clone(moe), X, outputs).predict(X).shape == outputs.shape
+    else:
+        assert_refused(refusal(clone(moe).fit, X, outputs), "y")
+    assert tags.input_tags.sparse
+    fits = [fit_quietly(clone(moe), rows, y) for rows in (sparse.csr_array(X), X)]
+    assert_allclose(fits[0].predict_gate(X), fits[1].predict_gate(X), atol=1e-6)
+    # Missing values are taken if every expert does.
+    missing = np.where(X > 2.0, np.nan, X)
+    for expert, takes in (("linear", False), ("tree", True), (["tree", "tree"], True)):
+        moe.set_params(expert=expert)
+        assert get_tags(moe).input_tags.allow_nan == takes
+        if takes:
+            assert np.isfinite(fit_quietly(moe, missing, y).predict_gate(missing)).all()
+    for expert in (Ridge(), ["tree", Ridge()], ["tree", "linear"], [], None, 5, "forest", Ridge):
+        takes = expert == ["tree", "linear"]  # in a list, linear models see imputed values
+        assert get_tags(moe.set_params(expert=expert)).input_tags.allow_nan == takes
+
+
+# --- former names -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["coef_", "intercept_"])
+def test_no_mixture_is_taken_for_a_linear_model(name):
+    """Tools for linear models read `coef_`; the error has the present name."""
+    for case in ("two experts", "trees", "linear-classifier"):
+        moe = fitted_case(case)
+        assert not hasattr(moe, name)
+        assert hasattr(moe, f"expert_{name}") == (case != "trees")
+        assert_refused(refusal(getattr, moe, name), type(moe).__name__, f"expert_{name}")
+        with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):
+            SelectFromModel(moe, prefit=True).fit(X).get_support()

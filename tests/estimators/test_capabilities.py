@@ -1,0 +1,269 @@
+"""What an estimator can do with its parameters: streams, row blocks, units, tests of the number."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.experts import LinearExperts
+from skmoe.families import Uniform
+from skmoe.gates import ConstantGate, SoftmaxGate
+from skmoe.model_selection import n_experts_test
+from support.fits import X as ALL_X
+from support.fits import Y as ALL_Y
+from support.fits import fit_quietly, target_of
+from support.refusals import assert_fit_refused, assert_refused, refusal
+
+N_ROWS = 60
+X, Y = ALL_X[:N_ROWS], ALL_Y[:N_ROWS]
+CLASSES = np.where(Y > 0, "high", "low")
+UNITS = np.arange(N_ROWS) // 2
+OPTIONS = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0}
+OPTIONS |= {"alpha": 0.1, "gate_alpha": 1.0}
+
+
+def regressor(**options):
+    return MixtureOfExpertsRegressor(**OPTIONS | options)
+
+
+def blocks(*given):
+    return RowBlocks(lambda: iter([given]))
+
+
+# --- rows in blocks and streams ---------------------------------------------------------------
+
+TRANSFORMED = SoftmaxGate(transformer=StandardScaler())
+
+# Parameters, and words of the messages for row blocks and for streams; None where they work.
+ROWS_IN_PARTS = [
+    ({}, None, None),
+    ({"family": "student_t"}, None, None),
+    ({"family": Uniform(low=(-50.0,), high=(50.0,))}, None, None),
+    ({"expert": LinearExperts()}, None, None),
+    ({"gate": "constant"}, None, None),
+    ({"combine": "average", "n_init": 2}, None, ["combine='average'", 'combine="best"']),
+    ({"combine": "best_converged"}, None, ["combine='best_converged'"]),
+    ({"n_experts": "bic"}, ["integer", "'bic'"], ["n_experts='bic'", "integer"]),
+    ({"family": Uniform()}, ["all values of y", "Uniform"], []),
+    ({"gate": TRANSFORMED}, ["gate.transformer", "StandardScaler"], ["gate.transformer"]),
+    ({"base": Ridge()}, ["base=None", "Ridge()"], ["base=Ridge()", "base=None"]),
+    ({"expert": "tree"}, ['expert="linear"', "'tree'"], ["'tree'", "use fit"]),
+    ({"expert": Ridge()}, ["all rows at once", "Ridge()"], ["Ridge()"]),
+    ({"init": np.full((N_ROWS, 2), 0.5)}, ["named init"], None),
+    ({"expert": ["tree", Ridge()], "specialize": False}, [""], ["expert"]),
+    ({"specialize": False}, None, ["specialize=False"]),
+]
+
+
+def reason_of_no_stream(moe):
+    """scikit-learn gives the reason why a method is missing as the cause of the error."""
+    with pytest.raises(AttributeError) as caught:
+        moe.partial_fit  # noqa: B018
+    return str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(("options", "in_blocks", "in_streams"), ROWS_IN_PARTS)
+def test_rows_come_in_parts_or_the_reason_is_named(options, in_blocks, in_streams):
+    moe = regressor(**options)
+    if in_blocks is not None:
+        assert_refused(refusal(clone(moe).fit, blocks(X, Y)), "", *in_blocks)
+    elif "specialize" not in options:
+        assert np.isfinite(fit_quietly(clone(moe), blocks(X, Y)).predict(X)).all()
+    if in_streams:
+        assert not hasattr(moe, "partial_fit")
+        assert_refused(reason_of_no_stream(moe), "partial_fit", *in_streams)
+    elif in_streams is None:
+        assert np.isfinite(moe.partial_fit(X, Y).predict(X)).all()
+    else:
+        refusal(moe.partial_fit, X, Y)
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight", "offset", "units"])
+def test_row_blocks_hold_all_that_belongs_to_rows(name):
+    given = {name: np.ones(N_ROWS)}
+    assert_fit_refused(regressor(), (blocks(X, Y),), name, "None", "ndarray", "factory", **given)
+
+
+def test_classes_of_a_stream_have_known_weights():
+    for weights, known in ((None, True), ({"low": 1.0, "high": 2.0}, True), ("balanced", False)):
+        moe = MixtureOfExpertsClassifier(**OPTIONS, class_weight=weights)
+        assert hasattr(moe, "partial_fit") == known
+    assert_refused(reason_of_no_stream(moe), "partial_fit", "class_weight", "dict")
+
+
+def test_classes_of_a_stream_stay_those_of_its_first_batch():
+    moe = MixtureOfExpertsClassifier(**OPTIONS)
+    for classes in (None, ["low"], ["low", "low"]):
+        assert "class" in refusal(moe.partial_fit, X, CLASSES, classes=classes)
+    moe.partial_fit(X, CLASSES, classes=["low", "high", "other", "low"])
+    assert moe.classes_.tolist() == ["high", "low", "other"]
+    for same in (None, ["low", "other", "high", "high"]):
+        moe.partial_fit(X, CLASSES, classes=same)
+    for other in (["low", "high"], ["low", "high", "others"]):
+        message = refusal(moe.partial_fit, X, CLASSES, classes=other)
+        assert_refused(message, "classes", "first call", other, "clone")
+
+
+def test_the_number_of_experts_of_a_stream_stays():
+    moe = regressor().partial_fit(X, Y)
+    for other in (1, 3):
+        message = refusal(moe.set_params(n_experts=other).partial_fit, X, Y)
+        assert_refused(message, "n_experts", "stay 2", other, "clone")
+    moe = fit_quietly(regressor(combine="average", n_init=2), X, Y).set_params(combine="best")
+    moe.set_params(n_experts=4)
+    assert_refused(refusal(moe.partial_fit, X, Y), "partial_fit", 'combine="best"', "clone")
+
+
+@pytest.mark.parametrize("half_life", [0, 0.0, -5, "long", [1.0], np.nan, np.inf])
+def test_a_half_life_is_a_positive_number_of_rows(half_life):
+    message = refusal(regressor(half_life=half_life).partial_fit, X, Y)
+    assert_refused(message, "half_life", "positive number of rows", half_life, "half_life=1000")
+
+
+def test_an_infinite_past_is_that_of_no_half_life():
+    """Rows count half after so many rows; a huge number is the same as None."""
+    fits = [
+        regressor(half_life=h).partial_fit(X, Y).partial_fit(X[:20] + 1.0, Y[:20])
+        for h in (None, 1e300, 10)
+    ]
+    assert_allclose(fits[1].predict(X), fits[0].predict(X), rtol=1e-10)
+    assert not np.allclose(fits[2].predict(X), fits[0].predict(X), rtol=1e-3)
+
+
+# --- units ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "name", "words"),
+    [
+        ({"gate_aggregate": "first"}, {}, "gate_aggregate", ["'first'", "no units"]),
+        ({"gate": "constant"}, {"units": np.zeros(N_ROWS)}, "units", ["two", "got one"]),
+        (
+            {"gate": "constant"},
+            {"units": UNITS, "sample_weight": UNITS == 3},
+            "units",
+            ["positive weight", "3"],
+        ),
+        (
+            {"gate": "constant", "n_experts": 3},
+            {"units": UNITS, "sample_weight": UNITS < 2},
+            "n_experts",
+            ["units", "2"],
+        ),
+        ({}, {"units": UNITS}, "gate_features", ["constant", "'x0'", 'gate="constant"']),
+        ({"gate_features": [1]}, {"units": UNITS}, "gate_features", ["constant", "'x1'"]),
+        ({"gate": "constant"}, {"units": UNITS[:-1]}, "units", [str(N_ROWS)]),
+        ({"gate": "constant"}, {"units": UNITS[:, None]}, "units", ["dimension"]),
+        ({"gate": "constant"}, {"units": ["a", None] * (N_ROWS // 2)}, "units", ["one kind"]),
+    ],
+)
+def test_units_of_a_fit_are_several_with_constant_gate_features(options, given, name, words):
+    assert_fit_refused(regressor(**options), (X, Y), name, *words, **given)
+
+
+@pytest.mark.parametrize(
+    "relaxed",
+    [{"gate_aggregate": "mean"}, {"gate_aggregate": "first"}, {"gate": ConstantGate()}],
+)
+def test_gate_features_may_vary_where_they_are_reduced_or_not_used(relaxed):
+    moe = fit_quietly(regressor(**relaxed), X, Y, units=UNITS)
+    fit_quietly(clone(moe), blocks(X, Y, None, None, UNITS))
+    probs = moe.predict_gate(X, units=UNITS)
+    assert_allclose(probs[::2], probs[1::2], atol=1e-12)
+
+
+def test_units_of_row_blocks_are_together():
+    moe = regressor(gate="constant")
+    message = refusal(moe.fit, blocks(X, Y, None, None, np.append(UNITS[1:], 0)))
+    assert_refused(message, "block 0: units", "next to each other", "unit 0", "Sort")
+    message = refusal(regressor().fit, blocks(X, Y, None, None, UNITS))
+    assert_refused(message, "block 0: gate_features", "constant", "'x0'")
+    message = refusal(regressor(gate_aggregate="mean").fit, blocks(X, Y))
+    assert_refused(message, "block 0: gate_aggregate", "no units")
+
+
+def test_initial_responsibilities_of_units_are_those_of_all_their_rows():
+    first = np.where(UNITS % 2, 0.2, 0.7)
+    init = np.column_stack([first, 1.0 - first])
+    moe = regressor(gate="constant")
+    fit_quietly(clone(moe).set_params(init=init), X, Y, units=UNITS)
+    fit_quietly(clone(moe).set_params(init=init[:, ::-1]), X, Y, units=UNITS)
+    other = init.copy()
+    other[7] = [0.5, 0.5]
+    moe = clone(moe).set_params(init=other)
+    assert_fit_refused(moe, (X, Y), "init", "row 7", "unit 3", "Average", units=UNITS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p[1:], ["shape", f"({N_ROWS}, 2)"]),
+        (lambda p: np.column_stack([p, 0 * p[:, 0]]), ["shape", f"({N_ROWS}, 3)"]),
+        (lambda p: np.where(np.arange(N_ROWS)[:, None] == 4, [0.2, 0.7], p), ["row 4", "Divide"]),
+        (lambda p: np.where(np.arange(N_ROWS)[:, None] == 4, [1.2, -0.2], p), ["row 4"]),
+        (lambda p: np.where(np.arange(N_ROWS)[:, None] == 4, [np.nan, 1.0], p), ["row 4"]),
+        (lambda p: np.where(np.arange(N_ROWS)[:, None] == 4, [np.inf, 0.0], p), ["row 4"]),
+    ],
+)
+def test_given_probabilities_of_experts_are_checked(change, words):
+    moe = fit_quietly(regressor(), X, Y)
+    proba = moe.predict_gate(X)
+    own, slightly = (moe.predict_dist(X, gate_proba=p).mean for p in (proba, proba * (1 + 9e-7)))
+    assert_allclose(slightly, own, rtol=1e-12)
+    assert_refused(refusal(moe.predict_dist, X, gate_proba=change(proba)), "gate_proba", *words)
+
+
+# --- the test of the number of experts --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_experts": "auto"}, ["n_experts", "integer"]),
+        ({"n_experts": 0}, ["n_experts", "integer"]),
+        ({"expert": ["linear", "linear"]}, ["expert=", "list"]),
+        ({"family": ("normal", "student_t")}, ["family=", "list"]),
+        ({"combine": "average", "n_init": 2}, ["combine='average'", 'combine="best"']),
+        ({"base": Ridge()}, ["base=Ridge()", "base=None"]),
+        ({"top_k": 1}, ["top_k=1", "top_k=None"]),
+        ({"init": np.full((N_ROWS, 2), 0.5)}, ["init=", "named init"]),
+        ({"expert": "tree"}, ["likelihood", "'tree'", 'n_experts="auto"']),
+    ],
+)
+def test_estimators_without_a_test_of_their_number_are_refused(options, words):
+    message = refusal(n_experts_test, regressor(**options), X, Y, n_bootstrap=1)
+    assert_refused(message, "n_experts", *words)
+
+
+def test_data_without_a_test_of_the_number_are_refused():
+    half = np.where(np.arange(N_ROWS) == 2, 1.5, 1.0)
+    for given, name, words in (
+        ((regressor(), X, Y, half), "sample_weight", ["row 2", "1.5"]),
+        ((regressor(), blocks(X, Y), None), "n_experts_test", ["RowBlocks", "array"]),
+        ((Ridge(), X, Y), "estimator", ["MixtureOfExpertsRegressor", "Ridge()"]),
+        (
+            (MixtureOfExpertsClassifier(2, class_weight="balanced"), X, CLASSES),
+            "n_experts_test",
+            ["class_weight"],
+        ),
+    ):
+        assert_refused(refusal(n_experts_test, *given, n_bootstrap=1), name, *words)
+
+
+def test_weights_of_a_test_repeat_rows():
+    weight = np.tile([1.0, 0.0, 2.0], N_ROWS // 3)
+    index = np.repeat(np.arange(N_ROWS), weight.astype(int))
+    y, offset = target_of("poisson")[:N_ROWS], 0.1 * X[:, 1]
+    moe = regressor(n_experts=3, family="poisson", gate="constant", max_iter=30)
+    options = {"n_experts": 1, "n_bootstrap": 1, "random_state": 0}
+    weighted, repeated = (
+        n_experts_test(moe, X[rows], y[rows], w, offset=offset[rows], units=UNITS[rows], **options)
+        for rows, w in ((np.arange(N_ROWS), weight), (index, None))
+    )
+    assert weighted.n_experts == 1
+    assert weighted.statistic > 0.0
+    assert_allclose(weighted.log_likelihoods, repeated.log_likelihoods, rtol=1e-6)

@@ -1,0 +1,125 @@
+"""Penalties are numbers that are given, or are found, as the docstrings of the parameters say."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.experts import LinearExperts
+from skmoe.gates import ConstantGate, SoftmaxGate
+from support.fits import CLASSES, X, Y, fit_quietly, target_of
+from support.refusals import assert_fit_refused
+
+ROWS = slice(0, 80)
+OBJECT = LinearExperts(alpha=3.0)
+OPTIONS = {"n_experts": 2, "n_init": 1, "max_iter": 60, "tol": 1e-3, "random_state": 0}
+STARTS = {"gate_alpha": 1.0, "alpha": None, "dispersion_prior": 10.0}
+
+
+def kind_of(value, start):
+    """How a fitted penalty was found: one for each feature, a number, or not at all."""
+    if value is None or np.ndim(value):
+        return "none" if value is None else "ard"
+    return "given" if value == start else "auto"
+
+
+# Parameters, and how the penalties of the gate, the slopes and the dispersions are found.
+SEARCHES = [
+    ({}, "auto", "auto", "given"),
+    ({"alpha": 0.1}, "auto", 0.1, "given"),
+    ({"gate_alpha": 0.1, "alpha": "ard"}, 0.1, "ard", "given"),
+    ({"gate_alpha": "ard", "dispersion_prior": "auto"}, "ard", "auto", "auto"),
+    ({"base": Ridge()}, "given", 10.0, "given"),
+    ({"base": Ridge(), "alpha": "auto"}, "given", "auto", "given"),
+    ({"base": Ridge(), "gate_alpha": "auto", "dispersion_prior": "auto"}, "auto", 10.0, "auto"),
+    ({"expert": "tree", "max_iter": 2}, "given", "none", "none"),
+    ({"expert": Ridge(), "gate_alpha": "auto"}, "auto", "none", "none"),
+    ({"expert": ["linear", "linear"], "max_iter": 2}, "given", "none", "none"),
+    ({"expert": OBJECT}, "given", 3.0, "given"),
+    ({"expert": OBJECT, "gate_alpha": "auto"}, "auto", 3.0, "given"),
+    ({"expert": OBJECT, "gate": SoftmaxGate()}, "given", 3.0, "given"),
+    ({"expert": [OBJECT, OBJECT]}, "given", 3.0, "given"),
+    ({"gate": SoftmaxGate()}, "auto", "auto", "given"),
+    ({"gate": SoftmaxGate(), "base": Ridge()}, "given", 10.0, "given"),
+    ({"gate": SoftmaxGate(alpha=2.0)}, 2.0, "auto", "given"),
+    ({"gate": SoftmaxGate(alpha=2.0), "gate_alpha": "auto"}, "auto", "auto", "given"),
+    ({"gate": "constant"}, "none", "auto", "given"),
+    ({"gate": ConstantGate()}, "none", "auto", "given"),
+    ({"family": "student_t", "shared_features": [0]}, "auto", "auto", "given"),
+    ({"family": ["normal", "student_t"], "alpha": "ard"}, "auto", "ard", "given"),
+    ({"n_experts": 1, "alpha": "ard", "gate_alpha": "ard"}, "none", "ard", "given"),
+]
+
+
+@pytest.mark.parametrize(("options", "gate", "slopes", "dispersions"), SEARCHES)
+def test_penalties_are_found_where_the_documentation_says(options, gate, slopes, dispersions):
+    moe = fit_quietly(MixtureOfExpertsRegressor(**OPTIONS | options), X[ROWS], Y[ROWS])
+    wanted = {"gate_alpha": gate, "alpha": slopes, "dispersion_prior": dispersions}
+    for name, kind in wanted.items():
+        is_kind = isinstance(kind, str)
+        start = STARTS[name] if is_kind else kind
+        if start is None:
+            start = 10.0 if "base" in options else 0.1
+        found = kind_of(getattr(moe, f"{name}_", None), start)
+        assert found == (kind if is_kind else "given"), name
+
+
+@pytest.mark.parametrize(
+    ("options", "gate", "slopes"),
+    [
+        ({}, "auto", "auto"),
+        ({"alpha": "ard", "gate_alpha": 1.0}, "given", "ard"),
+        ({"base": LogisticRegression()}, "given", "given"),
+        ({"gate": "constant"}, "none", "auto"),
+    ],
+)
+def test_penalties_of_classifiers_are_found_alike(options, gate, slopes):
+    moe = fit_quietly(MixtureOfExpertsClassifier(**OPTIONS | options), X[ROWS], CLASSES[ROWS])
+    start = 10.0 if "base" in options else 1.0
+    assert kind_of(getattr(moe, "gate_alpha_", None), 1.0) == gate
+    assert kind_of(moe.alpha_, start) == slopes
+
+
+@pytest.mark.parametrize(
+    ("make", "base", "y"),
+    [
+        (MixtureOfExpertsRegressor, Ridge(), Y),
+        (MixtureOfExpertsRegressor, PoissonRegressor(), target_of("poisson")),
+        (MixtureOfExpertsClassifier, LogisticRegression(), CLASSES),
+    ],
+)
+def test_default_penalties_are_those_of_the_docstring(make, base, y):
+    """The same as a search without a base, and a number on a base."""
+    options = {"family": "poisson"} if isinstance(base, PoissonRegressor) else {}
+    default, auto, on_base = (
+        fit_quietly(make(**OPTIONS | options | given), X[ROWS], y[ROWS])
+        for given in ({}, {"alpha": "auto", "gate_alpha": "auto"}, {"base": base})
+    )
+    assert (default.alpha_, default.gate_alpha_) == (auto.alpha_, auto.gate_alpha_)
+    documented = re.findall(r'None is "auto", or (\d+) on a `base`', " ".join(make.__doc__.split()))
+    assert [on_base.alpha_, on_base.gate_alpha_] == [float(number) for number in documented]
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "words"),
+    [
+        ({"expert": "tree", "alpha": "auto"}, "alpha=", ["expert", "SupportsEvidence", "'tree'"]),
+        ({"expert": OBJECT, "alpha": "ard"}, "alpha=", ["expert", 'expert="linear"']),
+        ({"expert": OBJECT, "dispersion_prior": "auto"}, "dispersion_prior=", ["expert"]),
+        ({"gate": "constant", "gate_alpha": "auto"}, "gate_alpha=", ["gate", 'gate="softmax"']),
+        ({"gate": ConstantGate(), "gate_alpha": "ard"}, "gate_alpha=", ["gate", "default"]),
+    ],
+)
+def test_searches_without_a_penalty_are_refused(options, name, words):
+    moe = MixtureOfExpertsRegressor(**OPTIONS | options)
+    assert_fit_refused(moe, (X[ROWS], Y[ROWS]), name, *words)
+
+
+def test_penalties_of_dropped_features_are_infinite():
+    moe = MixtureOfExpertsRegressor(**OPTIONS | {"n_experts": 1, "alpha": "ard"})
+    fit_quietly(moe, X[ROWS], X[ROWS, 0])
+    assert_array_equal(np.isinf(moe.alpha_), moe.expert_coef_[0] == 0.0)
+    assert np.isinf(moe.alpha_).tolist() == [False, True]

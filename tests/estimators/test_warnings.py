@@ -1,0 +1,272 @@
+"""Fits that end early, lose experts, or are silently wrong warn, at the line of the caller."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import (
+    GammaRegressor,
+    LinearRegression,
+    PoissonRegressor,
+    QuantileRegressor,
+    Ridge,
+    TweedieRegressor,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._numerics.collapse import is_collapsed
+from skmoe.families import Ordinal, Uniform
+from skmoe.gates import ConstantGate
+from support.expert_kinds import GENERALIZED
+from support.fits import CLASSES, UNITS, X, Y, classifier, regressor
+
+SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
+POSITIVE = np.exp(0.3 * Y) + 1.0
+
+
+def warnings_of(action, *data, **given):
+    """Categories, texts and files of the warnings of a call."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        action(*data, **given)
+    return [(found.category, str(found.message), found.filename) for found in caught]
+
+
+def texts(action, *data, part="", **given):
+    return [text for _, text, _ in warnings_of(action, *data, **given) if part in text]
+
+
+# --- convergence ------------------------------------------------------------------------------
+
+
+def test_the_remaining_gain_is_estimated_from_the_last_ones():
+    moe = regressor(n_experts=2, n_init=1, max_iter=16, tol=1e-12, warm_start=True)
+    ((category, text, _),) = warnings_of(moe.fit, X, Y)
+    assert category is ConvergenceWarning
+    assert "max_iter=16 iterations" in text
+    assert "tol=1e-12" in text
+    estimate, bounds = float(re.search(r"about (\S+) nats", text)[1]), moe.lower_bounds_
+    assert texts(moe.set_params(max_iter=500).fit, X, Y) == []
+    assert moe.lower_bound_ - bounds[-1] < estimate < bounds[-1] - bounds[0]
+
+
+def test_fits_that_converge_or_may_go_on_do_not_warn():
+    moe = regressor(n_experts=2, n_init=1, max_iter=300)
+    assert texts(moe.fit, X, Y) == []
+    n_iter = moe.n_iter_
+    assert len(texts(clone(moe).set_params(max_iter=n_iter - 1).fit, X, Y)) == 1
+    assert texts(clone(moe).set_params(max_iter=n_iter).fit, X, Y) == []
+
+
+def test_one_iteration_has_no_estimate_of_the_gain():
+    found = texts(regressor(n_experts=2, n_init=1, max_iter=1).fit, X, Y)
+    assert len(found) == 1
+    assert "cannot be estimated" in found[0]
+
+
+class WorseGate(ConstantGate):
+    """A gate whose M-step gives nearly all rows to the expert that had the fewest."""
+
+    def m_step(self, statistics, factor, params, step):
+        first = params.log_prior[0] < params.log_prior[1]
+        return type(params)(np.log([0.999, 0.001] if first else [0.001, 0.999]))
+
+
+def test_a_step_that_lowers_the_bound_is_told():
+    moe = regressor(n_experts=2, n_init=1, gate=WorseGate())
+    found = texts(moe.fit, X, Y, part="no step increases")
+    assert len(found) == 1
+    assert "m_step" in found[0]
+
+
+# --- experts ----------------------------------------------------------------------------------
+
+
+def test_experts_without_rows_are_named_with_their_rows():
+    moe = regressor(n_experts=5, n_init=1, gate_alpha=0.01, max_iter=100)
+    (found,) = texts(moe.fit, X[:20], Y[:20], part="collapsed")
+    mass = moe.responsibilities(X[:20], Y[:20]).sum(axis=0)
+    assert 0 < is_collapsed(mass).sum() < 5
+    named = {
+        int(k): float(rows) for k, rows in re.findall(r"expert (\d) \((\S+) of 20 rows", found)
+    }
+    assert list(named) == np.flatnonzero(is_collapsed(mass)).tolist()
+    assert_allclose(list(named.values()), mass[list(named)], rtol=0.05, atol=1e-2)
+    assert "n_experts" in found
+    moe.set_expert_names(list("abcde")).set_params(warm_start=True)
+    (found,) = texts(moe.fit, X[:20], Y[:20], part="collapsed")
+    assert f"{'abcde'[next(iter(named))]} (" in found
+
+
+@pytest.mark.parametrize(("left", "right"), [(0.0, 0.5), (0.5, 0.0), (0.0, 0.0), (0.5, 0.5)])
+def test_an_expert_without_noise_beside_one_with_noise_is_named(left, right):
+    rng = np.random.default_rng(0)
+    features = np.concatenate([rng.uniform(-3, -1, size=40), rng.uniform(1, 3, size=40)])[:, None]
+    y = np.sign(features[:, 0]) + np.repeat([left, right], 40) * rng.normal(size=80)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, dispersion_prior=0.0, alpha=0.1)
+    found = texts(moe.fit, features, y, part="at its floor")
+    named = [text.split("floor: ")[1].split(".")[0] for text in found]
+    exact = f"expert {moe.noise_variance_.argmin()}"
+    assert named == ([exact] if left != right else [])
+    if left != right:
+        moe.set_expert_names(["small", "large"]).set_params(warm_start=True)
+        (found,) = texts(moe.fit, features, y, part="at its floor")
+        assert f"floor: {moe.expert_names_[moe.noise_variance_.argmin()]}." in found
+
+
+@pytest.mark.parametrize(
+    ("expert", "loss", "remedy"),
+    [
+        (PoissonRegressor(), "poisson", 'family="poisson"'),
+        (make_pipeline(StandardScaler(), PoissonRegressor()), "poisson", 'family="poisson"'),
+        (GammaRegressor(), "gamma", 'family="gamma"'),
+        (TweedieRegressor(power=1.5), "tweedie", 'family=["zero", "gamma"]'),
+        (HistGradientBoostingRegressor(loss="gamma", max_iter=2), "gamma", 'family="gamma"'),
+        (GradientBoostingRegressor(loss="quantile", n_estimators=2), "quantile", "predict_quant"),
+        (["tree", Ridge(), QuantileRegressor(alpha=0.0)], "QuantileRegressor", "predict_quantile"),
+        ([Ridge(), PoissonRegressor(), Ridge()], "poisson", 'family="poisson"'),
+    ],
+)
+def test_losses_of_other_densities_than_the_normal_warn(expert, loss, remedy):
+    n_experts = 3 if isinstance(expert, list) else 2
+    moe = MixtureOfExpertsRegressor(n_experts, expert=expert, **SHORT)
+    (found,) = texts(moe.fit, X[:60], POSITIVE[:60], part="normal noise")
+    assert loss in found
+    assert remedy in found
+
+
+@pytest.mark.parametrize(
+    "expert", [Ridge(), "tree", "linear", regressor(n_experts=1), [Ridge(), "tree"]]
+)
+def test_losses_of_the_mean_and_densities_do_not_warn(expert):
+    moe = MixtureOfExpertsRegressor(2, expert=expert, **SHORT)
+    assert texts(moe.fit, X[:60], POSITIVE[:60], part="normal noise") == []
+
+
+def test_stacks_and_classifiers_have_no_loss_of_normal_noise():
+    stack = MixtureOfExpertsRegressor(expert=[regressor(n_experts=1), Ridge()], specialize=False)
+    assert texts(stack.fit, X[:60], Y[:60], part="normal noise") == []
+    trees = MixtureOfExpertsClassifier(2, expert="tree", **SHORT)
+    assert texts(trees.fit, X[:60], CLASSES[:60], part="normal noise") == []
+
+
+def test_a_half_life_is_for_streams():
+    moe = regressor(half_life=50)
+    (found,) = texts(moe.fit, X, Y, part="half_life")
+    assert found.startswith("half_life=50")
+    assert "partial_fit" in found
+    assert texts(clone(moe).partial_fit, X, Y) == []
+
+
+def test_rows_without_the_units_of_the_fit_are_noticed():
+    moe = regressor(n_experts=2, gate="constant", max_iter=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        moe.fit(X, Y, units=UNITS)
+    for name in ("responsibilities", "score_samples", "bic"):
+        (found,) = texts(getattr(moe, name), X, Y)
+        assert found.startswith(f"{name} got no units")
+
+
+# --- where warnings point, and what they are not ----------------------------------------------
+
+
+def not_converged():
+    regressor(max_iter=1).fit(X, Y)
+
+
+def collapsed():
+    regressor(n_experts=9, gate_alpha=0.01).fit(X[:20], Y[:20])
+
+
+def half_life():
+    regressor(n_experts=1, half_life=50).fit(X, Y)
+
+
+def special_loss():
+    regressor(n_experts=2, expert=PoissonRegressor(), max_iter=2).fit(X[:60], POSITIVE[:60])
+
+
+def in_a_pipeline():
+    make_pipeline(StandardScaler(), regressor(max_iter=1)).fit(X, Y)
+
+
+def of_a_classifier():
+    classifier(max_iter=1).fit(X, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "fit", [not_converged, collapsed, half_life, special_loss, in_a_pipeline, of_a_classifier]
+)
+def test_warnings_point_at_the_line_of_the_user(fit):
+    files = {filename for _, _, filename in warnings_of(fit)}
+    assert files == {__file__}
+
+
+@pytest.mark.parametrize("weight", [1e-12, 1e12, 1e100])
+def test_extreme_weights_do_not_warn_of_numbers(weight):
+    """More columns than rows: the penalty of the noise estimate must keep its size."""
+    rng = np.random.default_rng(0)
+    wide, y = rng.normal(size=(20, 60)), rng.normal(size=20)
+    moe = MixtureOfExpertsRegressor(1)
+    found = texts(moe.fit, wide, y, sample_weight=np.full(20, weight))
+    assert [text for text in found if "collapsed" not in text] == []
+    assert np.isfinite(moe.predict(wide)).all()
+
+
+POINTS = {"poisson": "counts", "negative_binomial": "counts", "student_t": "numbers"}
+STRICT = [
+    (regressor(top_k=2), "numbers"),
+    (MixtureOfExpertsRegressor(3, n_init=1, random_state=0), "numbers"),
+    (regressor(n_experts=2, expert=LinearRegression(), max_iter=3), "numbers"),
+    (regressor(n_experts=2), "outputs"),
+    *(
+        (regressor(n_experts=2, family=name, n_init=1, max_iter=20), POINTS.get(name, "positive"))
+        for name in GENERALIZED
+        if name != "ordinal"
+    ),
+    (
+        regressor(n_experts=2, family=Ordinal(values=(0.0, 1.0, 2.0, 3.0)), max_iter=2, n_init=1),
+        "ratings",
+    ),
+    (regressor(n_experts=2, family=["zero", "poisson"], max_iter=20), "counts"),
+    (regressor(n_experts=2, family=["normal", Uniform((-50.0,), (50.0,))]), "numbers"),
+    (classifier(n_experts=2), "classes"),
+]
+
+
+@pytest.mark.parametrize(("moe", "task"), STRICT)
+def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
+    rows = X[:60]
+    target = {
+        "numbers": Y,
+        "outputs": np.column_stack([Y, X[:, 1]]),
+        "counts": np.abs(np.round(Y)),
+        "ratings": np.minimum(np.abs(np.round(Y)), 3.0),
+        "positive": POSITIVE,
+        "classes": CLASSES,
+    }[task][:60]
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        moe = clone(moe).fit(rows, target)
+        for method in ("predict", "predict_gate", "predict_experts", "explain"):
+            getattr(moe, method)(rows)
+        for method in ("score", "score_samples", "responsibilities"):
+            getattr(moe, method)(rows, target)
+        moe.summary(*((rows, target) if task != "ratings" else ()))
+        if hasattr(moe, "partial_fit"):
+            clone(moe).partial_fit(
+                rows, target, **({"classes": [0, 1]} if task == "classes" else {})
+            )
+        if task != "classes":
+            distribution = moe.predict_dist(rows)
+            values = [distribution.mean, distribution.std, distribution.mode]
+            values += [distribution.ppf(0.3), distribution.cdf(target), distribution.crps(target)]
+            assert all(np.isfinite(value).all() for value in values)

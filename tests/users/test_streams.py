@@ -232,6 +232,7 @@ def test_a_stream_whose_rows_have_doubled_begins_anew_with_all_of_them(case):
     found = np.sort(moe.predict_experts(X, **offset_of(given)), axis=1)
     assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert (moe.n_iter_, whole.n_iter_) == (2, 1)
+    assert_array_equal(moe.feature_range_, whole.feature_range_)
     if case == "frame":
         assert_array_equal(moe.feature_names_in_, ["a", "b"])
     if case == "units":

@@ -1,6 +1,5 @@
 """Ranges of the features in a fit, on every way in which rows come, and rows outside of them."""
 
-import copy
 import json
 import pickle
 import warnings
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from regimes import quiet, two_regimes
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -19,15 +17,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators import init_rows
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.gates import SoftmaxGate
+from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
+from support.tables import two_regimes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 N, P = 120, 3
-NO_RANGES = r"needs the ranges of the features.*Fit it again"
 
 
 def table(seed=0):
@@ -51,15 +50,15 @@ def expected_range(X):
 
 
 def in_memory(X, y, weight):
-    return quiet(short(), X, y, weight)
+    return fit_quietly(short(), X, y, weight)
 
 
 def of_frame(X, y, weight):
-    return quiet(short(), pd.DataFrame(X, columns=list("abc")), y, weight)
+    return fit_quietly(short(), pd.DataFrame(X, columns=list("abc")), y, weight)
 
 
 def of_sparse(X, y, weight):
-    return quiet(short(), sparse.csc_array(X), y, weight)
+    return fit_quietly(short(), sparse.csc_array(X), y, weight)
 
 
 def blocks_of(X, y, weight, make=np.asarray):
@@ -72,16 +71,16 @@ def blocks_of(X, y, weight, make=np.asarray):
 
 
 def of_blocks(X, y, weight):
-    return quiet(short(), blocks_of(X, y, weight))
+    return fit_quietly(short(), blocks_of(X, y, weight))
 
 
 def of_sparse_blocks(X, y, weight):
-    return quiet(short(), blocks_of(X, y, weight, make=sparse.csr_array))
+    return fit_quietly(short(), blocks_of(X, y, weight, make=sparse.csr_array))
 
 
 def of_dask(X, y, weight):
     chunked = [da.from_array(values, chunks=17) for values in (X.copy(), y, weight)]
-    return quiet(short(), chunked[0].rechunk((17, P)), *chunked[1:])
+    return fit_quietly(short(), chunked[0].rechunk((17, P)), *chunked[1:])
 
 
 def of_stream(X, y, weight):
@@ -93,39 +92,39 @@ def of_stream(X, y, weight):
 
 
 def of_units(X, y, weight):
-    return quiet(short(gate="constant"), X, y, weight, units=np.arange(N) // 4)
+    return fit_quietly(short(gate="constant"), X, y, weight, units=np.arange(N) // 4)
 
 
 def of_average(X, y, weight):
-    return quiet(short(combine="average", n_init=2), X, y, weight)
+    return fit_quietly(short(combine="average", n_init=2), X, y, weight)
 
 
 def of_trees(X, y, weight):
-    return quiet(short(expert="tree"), X, y, weight)
+    return fit_quietly(short(expert="tree"), X, y, weight)
 
 
-def of_whole_models(X, y, weight):
+def of_stacked_models(X, y, weight):
     models = [LinearRegression(), "tree"]
     moe = MixtureOfExpertsRegressor(expert=models, specialize=False, random_state=0)
-    return quiet(moe, X, y, weight)
+    return fit_quietly(moe, X, y, weight)
 
 
 def on_a_base(X, y, weight):
-    return quiet(short(base=LinearRegression()), X, y, weight)
+    return fit_quietly(short(base=LinearRegression()), X, y, weight)
 
 
 def with_a_transformer(X, y, weight):
     gate = SoftmaxGate(transformer=SplineTransformer(n_knots=3, degree=1))
-    return quiet(short(gate=gate), X, y, weight)
+    return fit_quietly(short(gate=gate), X, y, weight)
 
 
 def of_classes(X, y, weight):
     moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=4, random_state=0, tol=0.1)
-    return quiet(moe, X, y > 0, weight)
+    return fit_quietly(moe, X, y > 0, weight)
 
 
 def selected(X, y, weight):
-    return quiet(short(n_experts="bic"), X, y, weight)
+    return fit_quietly(short(n_experts="bic"), X, y, weight)
 
 
 WAYS = [
@@ -139,7 +138,7 @@ WAYS = [
     of_units,
     of_average,
     of_trees,
-    of_whole_models,
+    of_stacked_models,
     on_a_base,
     with_a_transformer,
     of_classes,
@@ -158,23 +157,6 @@ def test_ranges_are_those_of_the_rows_of_positive_weight(way):
         assert_array_equal(moe.is_outside_range(X[5:9]), [False, False, True, False])
 
 
-def test_rows_beyond_the_sample_of_the_starts_count(monkeypatch):
-    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", 40)
-    monkeypatch.setattr(init_rows, "MIN_INIT_ROWS", 20)
-    X, y, weight = table()
-    expected = expected_range(X[weight > 0.0])
-    assert_array_equal(in_memory(X, y, weight).feature_range_, expected)
-    assert_array_equal(of_blocks(X, y, weight).feature_range_, expected)
-
-
-def test_memory_maps_have_ranges(tmp_path, monkeypatch):
-    monkeypatch.setattr(init_rows, "MAX_INIT_ROWS", 40)
-    X, y, weight = table()
-    np.save(tmp_path / "X.npy", X)
-    moe = quiet(short(), np.load(tmp_path / "X.npy", mmap_mode="r"), y, weight)
-    assert_array_equal(moe.feature_range_, expected_range(X[weight > 0.0]))
-
-
 @pytest.mark.parametrize("way", [in_memory, of_blocks])
 def test_ranges_depend_on_the_rows_as_a_set(way):
     """Bit for bit: the sign of zero does not matter."""
@@ -186,7 +168,7 @@ def test_ranges_depend_on_the_rows_as_a_set(way):
     once = way(X, y, weight).feature_range_
     assert once.tobytes() == way(X[::-1], y[::-1], weight).feature_range_.tobytes()
     doubled = way(X, y, 2 * weight).feature_range_
-    twice = quiet(short(), np.vstack([X, X]), np.append(y, y)).feature_range_
+    twice = fit_quietly(short(), np.vstack([X, X]), np.append(y, y)).feature_range_
     assert once.tobytes() == doubled.tobytes() == twice.tobytes()
 
 
@@ -203,17 +185,6 @@ def test_ranges_of_a_stream_grow():
         assert_array_equal(moe.feature_range_, expected_range(both))
 
 
-def test_a_stream_that_is_initialised_again_keeps_its_ranges(monkeypatch):
-    from skmoe._estimators import partial_fit
-
-    monkeypatch.setattr(partial_fit, "MIN_REINITIALIZATION_GAIN", -np.inf)
-    X, y, _ = table()
-    moe = short()
-    for start in range(0, N, 30):
-        moe.partial_fit(X[start : start + 30], y[start : start + 30])
-    assert_array_equal(moe.feature_range_, expected_range(X))
-
-
 def test_a_stream_continues_the_ranges_of_a_fit():
     X, y, weight = table()
     moe = in_memory(10 * X, y, weight)
@@ -224,7 +195,7 @@ def test_a_stream_continues_the_ranges_of_a_fit():
 def test_a_warm_start_has_the_ranges_of_its_own_rows():
     X, y, weight = table()
     moe = in_memory(X, y, weight).set_params(warm_start=True)
-    assert_array_equal(quiet(moe, 0.1 * X, y).feature_range_, expected_range(0.1 * X))
+    assert_array_equal(fit_quietly(moe, 0.1 * X, y).feature_range_, expected_range(0.1 * X))
 
 
 # --- which features count ---------------------------------------------------------------------
@@ -252,7 +223,7 @@ def test_a_warm_start_has_the_ranges_of_its_own_rows():
 )
 def test_features_that_are_not_used_do_not_count(options, used):
     X, y = two_regimes(n_rows=N, n_features=P)
-    moe = quiet(short(**options), X, y)
+    moe = fit_quietly(short(**options), X, y)
     new = np.repeat(X.mean(axis=0)[None], 2 * P, axis=0)
     width = X.max(axis=0) - X.min(axis=0)
     for j in range(P):
@@ -267,7 +238,7 @@ def test_encoded_features_count_if_they_are_used():
     cities = np.where(X[:, 0] > 0, "Rome", "Oslo")
     frame = pd.DataFrame({"city": cities, "a": X[:, 1], "b": X[:, 2]})
     options = {"expert": "tree", "gate_features": ["city"], "expert_features": ["b"]}
-    moe = quiet(short(**options), frame, y)
+    moe = fit_quietly(short(**options), frame, y)
     new = frame.iloc[[0] * 4].reset_index(drop=True)
     new["city"] = ["Rome", "Paris", "Rome", "Rome"]
     new["a"] = [0.0, 0.0, 1e6, 0.0]
@@ -288,7 +259,7 @@ def sparse_table():
 
 def test_sparse_rows_have_the_answers_of_dense_ones():
     X, y = sparse_table()
-    moe = quiet(short(), sparse.csr_array(X), y)
+    moe = fit_quietly(short(), sparse.csr_array(X), y)
     assert_array_equal(moe.feature_range_, expected_range(X))
     rng = np.random.default_rng(1)
     new = rng.uniform(0.8, 2.2, size=(200, P)) * [1.0, -1.0, 1.0] * (rng.uniform(size=P) < 0.9)
@@ -308,7 +279,7 @@ def test_sparse_rows_have_the_answers_of_dense_ones():
 @pytest.mark.parametrize("dtypes", [(np.float32, np.float64), (np.float64, np.float32)])
 def test_rows_of_the_fit_are_inside_in_other_precision(dtypes):
     X, y, _ = table()
-    moe = quiet(short(), X.astype(dtypes[0]), y)
+    moe = fit_quietly(short(), X.astype(dtypes[0]), y)
     assert not moe.is_outside_range(X.astype(dtypes[1])).any()
 
 
@@ -317,14 +288,14 @@ def test_rows_of_the_fit_are_inside_behind_a_transformer():
     X, y, _ = table()
     steps = make_pipeline(StandardScaler(), PCA())
     Z = steps.fit_transform(X)
-    moe = quiet(short(), Z, y)
+    moe = fit_quietly(short(), Z, y)
     alone = np.vstack([steps.transform(X[i : i + 1]) for i in range(N)])
     assert not moe.is_outside_range(alone).any()
 
 
 def test_a_pipeline_is_asked_in_the_features_of_its_mixture():
     X, y, _ = table()
-    pipeline = quiet(make_pipeline(StandardScaler(), short()), X, y)
+    pipeline = fit_quietly(make_pipeline(StandardScaler(), short()), X, y)
     new = np.vstack([X[:2], 1e4 * X[:2]])
     outside = pipeline[-1].is_outside_range(pipeline[:-1].transform(new))
     assert_array_equal(outside, [False, False, True, True])
@@ -353,7 +324,7 @@ def frame_with_gaps(n_categories=3):
 
 def test_what_a_feature_never_had_is_outside():
     frame, y = frame_with_gaps()
-    moe = quiet(short(expert="tree"), frame, y)
+    moe = fit_quietly(short(expert="tree"), frame, y)
     expected = [frame.min(numeric_only=True), frame.max(numeric_only=True)]
     assert_array_equal(moe.feature_range_, np.column_stack([expected, [np.nan, np.nan]]))
     assert not moe.is_outside_range(frame).any()
@@ -368,14 +339,14 @@ def test_what_a_feature_never_had_is_outside():
 
 def test_infrequent_categories_are_inside():
     frame, y = frame_with_gaps(n_categories=60)
-    moe = quiet(short(expert="tree"), frame, y)
+    moe = fit_quietly(short(expert="tree"), frame, y)
     assert not moe.is_outside_range(frame).any()
 
 
 def test_arrays_with_missing_values_have_ranges():
     X, y, _ = table()
     X[::3, 1] = np.nan
-    moe = quiet(short(expert=HistGradientBoostingRegressor(max_iter=2)), X, y)
+    moe = fit_quietly(short(expert=HistGradientBoostingRegressor(max_iter=2)), X, y)
     assert_array_equal(moe.feature_range_, [np.nanmin(X, axis=0), np.nanmax(X, axis=0)])
     assert not moe.is_outside_range(X).any()
     new = np.array([[np.nan, 0.0, 0.0], [0.0, np.nan, 0.0]])
@@ -403,26 +374,9 @@ def test_what_is_read_has_the_same_ranges(tmp_path):
     assert_same_answers(load_checkpoint(path), fitted, X)
 
 
-def test_an_estimator_without_ranges_is_refused_by_name():
-    X, y, weight = table()
-    moe = copy.copy(in_memory(X, y, weight))
-    preprocessor = moe._fitted.preprocessor._replace(feature_range=None)
-    moe._fitted = moe._fitted._replace(preprocessor=preprocessor)
-    del moe.feature_range_
-    with pytest.raises(ValueError, match=NO_RANGES):
-        moe.is_outside_range(X)
-    read = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
-    with pytest.raises(ValueError, match=NO_RANGES):
-        read.is_outside_range(X)
-    # What is learnt later does not make up for rows that are not known.
-    with pytest.raises(ValueError, match=NO_RANGES):
-        moe.partial_fit(X, y).is_outside_range(X)
-
-
 def test_x_is_checked_as_in_predict():
     X, y, weight = table()
     moe = in_memory(X, y, weight)
-    with pytest.raises(ValueError, match="has 2 features"):
-        moe.is_outside_range(X[:, :2])
-    with pytest.raises(ValueError, match="must have no missing values"):
-        moe.is_outside_range(np.full((1, P), np.nan))
+    assert_refused(refusal(moe.is_outside_range, X[:, :2]), "X has 2 features", "3 features")
+    message = refusal(moe.is_outside_range, np.full((1, P), np.nan))
+    assert_refused(message, "X must have no missing values", "column 0")

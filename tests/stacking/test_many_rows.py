@@ -1,0 +1,131 @@
+"""Stacking of many rows: fits without one half, whose densities train the gate, and to all rows."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import fit_quietly
+from support.tables import crossing_lines
+
+# Larger tables than this one have one half held out, in place of five folds.
+FEW = 20_000
+X, Y = crossing_lines(FEW + 5)
+CLASSES = np.where(np.median(Y) < Y, "high", "low")
+WEIGHT = np.resize([1.0, 2.0, 3.0, 1.0, 5.0], len(Y))
+FITS = []
+
+
+class Recording:
+    """Keeps the first feature of the rows of each fit."""
+
+    def fit(self, X, y, sample_weight=None):
+        FITS.append(np.sort(X[:, 0]))
+        return super().fit(X, y, sample_weight=sample_weight)
+
+
+class RecordingRidge(Recording, Ridge):
+    pass
+
+
+class RecordingBayes(Recording, GaussianNB):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def no_fits():
+    FITS.clear()
+
+
+def stack(*members, kind=MixtureOfExpertsRegressor, **options):
+    options = {"gate": "constant", "random_state": 0, "max_iter": 5} | options
+    return kind(expert=list(members), specialize=False, **options)
+
+
+@cache
+def fitted():
+    """A stack of two regressions, and the first feature of the rows of the fits of the first."""
+    moe = fit_quietly(stack(RecordingRidge(), LinearRegression(), dispersion_prior=0.0), X, Y)
+    return moe, tuple(FITS)
+
+
+def test_each_model_is_fitted_to_one_half_and_to_all_rows():
+    half, whole, quarter = fitted()[1]
+    assert abs(len(half) - len(X) / 2) <= 2
+    assert set(quarter) < set(half)  # of the learning curve
+    assert abs(len(quarter) - len(X) / 4) <= 2
+    assert_array_equal(whole, np.sort(X[:, 0]))
+
+
+def test_the_bound_is_that_of_the_half_that_was_held_out():
+    moe, (half, *_) = fitted()
+    seen = np.isin(X[:, 0], half)
+    models = [clone(model).fit(X[seen], Y[seen]) for model in moe.expert]
+    residuals = [Y[~seen] - model.predict(X[~seen]) for model in models]
+    logs = [
+        norm.logpdf(residual, scale=np.sqrt(variance))
+        for variance, residual in zip(moe.noise_variance_, residuals, strict=True)
+    ]
+    expected = logsumexp(np.log(moe.weights_)[:, None] + logs, axis=0).mean()
+    # Noise is that of models of all rows: errors of regressions hardly depend on their number.
+    assert_allclose(moe.lower_bound_, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("labels", ["groups", "units"])
+def test_groups_are_not_divided_and_rows_held_out_stand_for_all(labels):
+    group = np.arange(len(Y)) // 5
+    moe = stack(RecordingRidge(), LinearRegression())
+    fit_quietly(moe, X, Y, sample_weight=WEIGHT, **{labels: group})
+    seen = np.isin(X[:, 0], FITS[0])
+    assert_array_equal(np.bincount(group, weights=seen) % 5, 0.0)
+    assert_allclose(moe.load_.sum(), WEIGHT.sum())
+
+
+@pytest.mark.parametrize(("n_groups", "n_fits"), [(2, 2), (3, 3), (4, 3)])
+def test_few_groups_have_one_half(n_groups, n_fits):
+    group = np.arange(len(Y)) % n_groups
+    fit_quietly(stack(RecordingRidge(), LinearRegression()), X, Y, groups=group)
+    seen = np.isin(X[:, 0], FITS[0])
+    assert not set(group[seen]) & set(group[~seen])
+    assert len(FITS) == n_fits  # two groups leave none for half of a half
+
+
+def test_classifiers_are_fitted_to_one_half_and_to_all_rows():
+    members = RecordingBayes(), LogisticRegression()
+    moe = fit_quietly(stack(*members, kind=MixtureOfExpertsClassifier), X, CLASSES)
+    assert [len(rows) for rows in FITS] == [pytest.approx(len(X) / 2, abs=2), len(X)]
+    assert_allclose(moe.load_.sum(), len(X))
+
+
+def test_folds_can_be_given_and_few_rows_have_five():
+    fit_quietly(stack(RecordingRidge(), LinearRegression(), cross_fit=2), X, Y)
+    first, second, whole = FITS
+    assert_array_equal(np.sort(np.concatenate([first, second])), whole)
+    FITS.clear()
+    fit_quietly(stack(RecordingRidge(), LinearRegression()), X[:FEW], Y[:FEW])
+    assert len(FITS) == 5 + 1 + 1  # each fold, all rows, and half of those without a fold
+
+
+def test_weight_two_equals_two_rows():
+    """The number of distinct rows decides, whatever their weights."""
+    rows = np.repeat(np.arange(len(Y)), WEIGHT.astype(int))
+    weighted, repeated = (stack(Ridge(), Ridge(100.0)) for _ in range(2))
+    fit_quietly(weighted, X, Y, sample_weight=WEIGHT)
+    fit_quietly(repeated, X[rows], Y[rows])
+    assert_allclose(weighted.predict(X[:50]), repeated.predict(X[:50]), rtol=1e-7)
+    assert_allclose(weighted.lower_bound_, repeated.lower_bound_, rtol=1e-7)
+
+
+def test_the_penalty_of_the_gate_is_found():
+    """A sample of the rows, which searches of penalties use, has no densities."""
+    moe = stack(Ridge(), LinearRegression(), gate="softmax", gate_alpha="auto")
+    fit_quietly(moe, X, Y)
+    assert moe.gate_alpha_ > 0.0
+    assert_allclose(moe.load_.sum(), len(Y))

@@ -155,7 +155,6 @@ MIXTURES = [
     ("point_mass", "student_t", "zero"),
     ("uniform", "uniform"),
     ("ordinal", "ordinal", "zero"),
-    ("negative_binomial", "gamma"),
     ("poisson", "zero", "normal"),
     ("normal", "normal", "normal"),
     ("poisson", "poisson", "zero"),
@@ -212,14 +211,21 @@ def blocks_of(dist):
 # --- integrals and searches -----------------------------------------------------------------------
 
 
+def _middle_and_width(one):
+    """The middle of one row, and about its standard deviation, which need not exist."""
+    low, high = one.interval(0.9)[0]
+    return 0.5 * (low + high), 0.3 * (high - low)
+
+
 def jumps(one):
     """Where density or distribution function of one row jump."""
     found = [np.zeros(0)]
+    middle, width = _middle_and_width(one)
     for family, parameters in blocks_of(one):
         found += [np.ravel(v) for v in family.atoms(*parameters)]
         found += [np.ravel(v) for v in family.bounds(*parameters)]
         if family.counts:
-            found.append(np.arange(one.ppf(1 - 1e-15)[0] + 2.0))
+            found.append(np.arange(np.ceil(middle + 30.0 * width + 40.0)))
     return np.unique(np.concatenate(found))
 
 
@@ -232,18 +238,21 @@ def edges(one, *points):
     """Points between which all functions of one row are smooth, or constant."""
     if is_discrete(one):
         return np.unique(np.concatenate([jumps(one), points]))
-    q = np.array([1e-14, 1e-10, 1e-7, 1e-5, 1e-3, 0.01, 0.05, 0.2, 0.4])
-    found = one.ppf([*q, 0.5, *(1 - q)])[0]
-    far = (found.max() - found.min() + 1.0) * 4.0 ** np.arange(10)
-    near_zero = np.geomspace(1e-14, 1.0, 30)  # where densities can be powers
-    return np.unique(
-        np.concatenate(
-            [found, found.max() + far, found.min() - far, near_zero, [0.0], jumps(one), points]
-        )
-    )
+    middle, width = _middle_and_width(one)
+    near = middle + width * np.linspace(-6, 6, 49)
+    far = width * 6.0 * 4.0 ** np.arange(1, 12)
+    near_zero = np.geomspace(1e-14, 1.0, 25) * width  # where densities can be powers
+    around = [near, middle + far, middle - far, [0.0], near_zero]
+    return np.unique(np.concatenate([*around, jumps(one), points]))
 
 
-def integral(function, at, order=20):
+def order_between_edges(one):
+    """Points that integrate a function of one row, which is constant between atoms alone."""
+    families = [family for family, _ in blocks_of(one)]
+    return 1 if is_discrete(one) else 6 if any(family.counts for family in families) else 20
+
+
+def integral(function, at, order):
     """Integral of a function of arrays, between the first and the last edge."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     width = np.diff(at)
@@ -259,7 +268,8 @@ def expectation(one, function, at):
     total = (function(atoms) * mass).sum()
     if is_discrete(one):
         return total
-    return total + integral(lambda y: function(y) * one.pdf(y[None])[0], at)
+    density = integral(lambda y: function(y) * one.pdf(y[None])[0], at, order_between_edges(one))
+    return total + density
 
 
 def assert_density_integrates_to_cdf(one, y):
@@ -288,13 +298,13 @@ def assert_crps_is_integral(one, y):
         points = points[None]
         return np.square(np.where(points < y, one.cdf(points), one.sf(points))[0])
 
-    expected = integral(squared, edges(one, y), order=1 if is_discrete(one) else 20)
+    expected = integral(squared, edges(one, y), order_between_edges(one))
     assert_allclose(one.crps([y]), expected, rtol=1e-6, atol=1e-11)
 
 
 def assert_quantiles_invert_cdf(dist):
     """In both tails, to the last bit of the values, and at atoms the smallest value."""
-    q = np.array([1e-100, 1e-12, 1e-4, 0.05, 0.3, 0.5, 0.7, 0.97, 1 - 1e-6, 1 - 1e-12])
+    q = np.array([1e-100, 1e-4, 0.3, 0.5, 0.7, 1 - 1e-12])
     found = dist.ppf(q)
     assert (np.diff(found, axis=1) >= 0).all()
     at_atom = dist.cdf(found) > dist.cdf_left(found)
@@ -305,19 +315,19 @@ def assert_quantiles_invert_cdf(dist):
     assert ((excess <= slack) | at_atom).all()
     reached = np.broadcast_to(q, found.shape)[at_atom]
     assert (dist.cdf_left(found)[at_atom] <= reached + 1e-15).all()
-    assert_array_equal(dist.median, found[:, 5])
-    assert_allclose(dist.interval(0.4), dist.ppf([0.3, 0.7]))
+    assert_array_equal(dist.median, found[:, 3])
+    assert_allclose(dist.interval(0.4), found[:, [2, 4]])
 
 
-def assert_mode_is_highest(dist):
-    """No value has a larger density, or probability, than the mode."""
+def assert_mode_is_highest(dist, atol=1e-9):
+    """No value has a larger log density, or log probability, than the mode."""
     mode = dist.mode
     step = np.array([-1.0, -0.1, -0.01, 0.01, 0.1, 1.0]) * dist.std[:, None]
     grid = np.linspace(*dist.ppf([0.005, 0.995]).T, 200, axis=1)
     points = np.concatenate([grid, mode[:, None] + step, np.round(mode)[:, None]], axis=1)
     atoms = np.unique(np.concatenate([jumps(dist[[i]]) for i in range(len(dist))]))
     points = np.concatenate([points, np.tile(atoms, (len(dist), 1))], axis=1)
-    assert (dist.logpdf(points) <= dist.logpdf(mode)[:, None] + 1e-9).all()
+    assert (dist.logpdf(points) <= dist.logpdf(mode)[:, None] + atol).all()
 
 
 def assert_draws_follow_cdf(dist, n_draws=1500):

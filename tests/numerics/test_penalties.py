@@ -1,4 +1,4 @@
-"""Penalties of slopes: what they add up to, and which features they drop."""
+"""Penalties of slopes: sums, dropped features, the common penalty, and posterior covariances."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,7 @@ from skmoe._numerics.evidence import (
     MAX_PENALTY,
     MIN_PENALTY,
     PRIOR_COEFFICIENTS,
-    PenaltySearch,
     Slopes,
-    _inverse,
     common_penalty,
     found_penalty,
     is_dropped,
@@ -20,6 +18,7 @@ from skmoe._numerics.evidence import (
     slope_penalty,
     without_dropped,
 )
+from skmoe._numerics.linalg import ridge_diagonal, weighted_grams
 
 COEF = np.arange(1.0, 25.0).reshape(2, 3, 4)
 
@@ -43,12 +42,6 @@ def test_dropped_features_have_no_slopes():
     assert without_dropped(COEF, (1.0, 2.0, 0.5 * DROPPED)) is COEF
     alone = np.ones((2, 1))
     assert without_dropped(alone, ()) is alone
-
-
-def test_a_search_is_one_of_slopes_or_of_dispersions():
-    assert not PenaltySearch()
-    assert PenaltySearch("auto")
-    assert PenaltySearch("", True)
 
 
 @pytest.mark.parametrize("default", [0.0, 1e-9, 1.0, 50.0])
@@ -93,13 +86,27 @@ def test_slopes_of_regressions_are_those_of_all_outputs_with_their_covariances()
             assert_allclose(found.covariances[s], inverse[:3, :3])
 
 
-def test_the_inverse_of_a_singular_matrix_is_finite_and_large_where_nothing_is_known():
-    matrix = np.array([[2.0, 1.0], [1.0, 3.0]])
-    assert_allclose(_inverse(matrix), np.linalg.inv(matrix))
-    singular = np.array([[1.0, 1.0], [1.0, 1.0]]) - 1e-9 * np.eye(2)
-    found = _inverse(singular)
-    assert np.isfinite(found).all()
+def test_covariances_of_a_singular_matrix_are_finite_and_large_where_nothing_is_known():
+    """The inverse of the Hessian along its only direction, and next to infinite across it."""
+    hessian = np.zeros((1, 3, 3))
+    hessian[0, :2, :2] = np.array([[1.0, 1.0], [1.0, 1.0]]) - 1e-9 * np.eye(2)
+    hessian[0, 2, 2] = 1.0
+    zero = np.zeros((1, 1, 3))
+    [found] = ridge_slopes(hessian, np.zeros(3), zero, zero).covariances
     along, across = np.array([1.0, 1.0]), np.array([1.0, -1.0])
+    assert np.isfinite(found).all()
     assert_allclose(along @ found @ along, 1.0, rtol=1e-6)
     assert across @ found @ across > 1e9
-    assert np.isfinite(_inverse(np.zeros((2, 2)))).all()
+    assert np.isfinite(ridge_slopes(0.0 * hessian, np.zeros(3), zero, zero).covariances).all()
+
+
+def test_slopes_of_matrices_not_formed_have_the_variances_of_their_diagonals():
+    rng = np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(10, 1001)), np.ones(10)])
+    weights, ridge = rng.uniform(0.5, 1.0, size=(2, 10)), ridge_diagonal(0.7, 1002)
+    coef, gradient = rng.normal(size=(2, 2, 3, 1002))
+    found = ridge_slopes(weighted_grams(design, weights), ridge, coef, gradient)
+    expected = 1.0 / (weights @ design**2 + ridge)[:, :-1]
+    assert_allclose(found.covariances, np.repeat(expected, 3, axis=0))
+    assert_array_equal(found.values, coef.reshape(6, -1)[:, :-1])
+    assert_array_equal(found.gradient, gradient.reshape(6, -1)[:, :-1])

@@ -1,4 +1,4 @@
-"""Probabilities in logs, against scipy and against sorted numbers."""
+"""Probabilities in logs, against scipy and against sorted numbers, and collapsed experts."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import logsumexp, softmax
 
+from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe._numerics.probability import (
     FEW_CLASSES,
     keep_top_k,
@@ -14,10 +15,11 @@ from skmoe._numerics.probability import (
     normalised_top_k,
     softmax_of_classes,
     underflow_to_zero,
+    weighted_mean,
 )
 
 
-@pytest.mark.parametrize("n_classes", [2, 3, FEW_CLASSES, FEW_CLASSES + 1, 30])
+@pytest.mark.parametrize("n_classes", [2, FEW_CLASSES, FEW_CLASSES + 1, 30])
 @pytest.mark.parametrize("scale", [1.0, 400.0])
 def test_probabilities_of_classes_are_softmaxes(n_classes, scale):
     rng = np.random.default_rng(0)
@@ -33,14 +35,13 @@ def test_probabilities_of_classes_are_softmaxes(n_classes, scale):
 
 
 @pytest.mark.parametrize("with_ties", [False, True])
-@pytest.mark.parametrize("n_rows", [2, 40])
 @pytest.mark.parametrize("top_k", [None, 1, 2, 4, 5, 7])
-def test_the_most_probable_share_the_probability(top_k, n_rows, with_ties):
+def test_the_most_probable_share_the_probability(top_k, with_ties):
     """Of ties the first ones are kept."""
-    rng = np.random.default_rng(0)
-    logs = np.log(rng.dirichlet(np.ones(5), size=n_rows).T)
-    logs[:, 0] = logs[0, 0] if with_ties else logs[:, 0]
-    logs = np.round(logs) if with_ties else logs
+    logs = np.log(np.random.default_rng(0).dirichlet(np.ones(5), size=40).T)
+    if with_ties:
+        logs[:, 0] = logs[0, 0]
+        logs = np.round(logs)
     order = np.argsort(-logs, axis=0, kind="stable")
     expected = np.full(logs.shape, -np.inf)
     chosen = order[:top_k]
@@ -64,17 +65,24 @@ def test_impossible_components_are_kept_only_to_have_enough(top_k):
 
 
 def test_densities_are_logs_of_sums_and_impossible_rows_have_equal_responsibilities():
-    rng = np.random.default_rng(0)
-    joint = rng.normal(scale=300.0, size=(3, 50))
+    joint = np.random.default_rng(0).normal(scale=300.0, size=(3, 50))
     joint[:, 7] = -np.inf
     joint[1, 9] = -np.inf
+    joint[:, 11] = [-1e18, -1e18, -1e18 - 1e4]
     resp, log_density = log_normalise(joint)
     possible = np.arange(50) != 7
     assert_allclose(log_density[possible], logsumexp(joint[:, possible], axis=0))
-    assert_allclose(resp[:, possible], softmax(joint[:, possible], axis=0), atol=1e-300)
+    assert_allclose(resp[:, possible], softmax(joint[:, possible], axis=0), atol=1e-14)
     assert_allclose(resp[:, 7], 1.0 / 3.0)
     assert log_density[7] == -np.inf
     assert resp[1, 9] == 0.0
+    assert_allclose(resp[:, 11], [0.5, 0.5, 0.0])
+
+
+def test_weighted_mean_leaves_rows_without_weight_out():
+    values = np.array([1.0, -np.inf, 4.0])
+    assert weighted_mean(values[[0, 2]], None) == 2.5
+    assert_allclose(weighted_mean(values, [3.0, 0.0, 1.0]), 1.75)
 
 
 def test_negligible_probabilities_are_zero_where_underflow_is_an_error():
@@ -88,3 +96,12 @@ def test_negligible_probabilities_are_zero_where_underflow_is_an_error():
         with pytest.raises(FloatingPointError):
             exponentials(np.array([-800.0]), factor=2.0)
         assert_array_equal(wrapped(np.array([-800.0, 0.0]), factor=2.0), [0.0, 2.0])
+
+
+def test_experts_of_few_rows_or_of_a_small_fraction_of_them_have_collapsed():
+    few, share = MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION
+    masses = np.array([np.nextafter(few, 0.0), few, 10.0 * few])
+    assert_array_equal(is_collapsed(masses), [True, False, False])
+    total = 100.0 * few / share
+    masses = np.array([0.9 * share * total, 1.2 * share * total, total])
+    assert_array_equal(is_collapsed(masses), [True, False, False])

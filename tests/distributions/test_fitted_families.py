@@ -1,0 +1,101 @@
+"""Distributions that fits of every registered family predict, against integrals and searches."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.distributions import GeneralMixtureDistribution
+from skmoe.families import FAMILIES
+from support.components import (
+    assert_crps_is_integral,
+    assert_density_integrates_to_cdf,
+    assert_draws_follow_cdf,
+    assert_mode_is_highest,
+    assert_moments_are_integrals,
+    assert_quantiles_invert_cdf,
+    assert_quantiles_of_family,
+    blocks_of,
+)
+from support.expert_kinds import DISTRIBUTIONS, draw, example, n_dispersions
+from support.fits import fit_quietly
+
+X = np.random.default_rng(0).normal(size=(60, 1))
+families = pytest.mark.parametrize("name", FAMILIES)
+
+
+def target(name):
+    if name in DISTRIBUTIONS:
+        return draw(name, 1.0 + 0.3 * X[:, 0], np.random.default_rng(1), (0.15, 8.0))
+    return np.zeros(60) if name == "zero" else np.random.default_rng(1).uniform(1.0, 3.0, size=60)
+
+
+@cache
+def fitted(name):
+    """The distribution of two rows by one expert of the family, whose functions are the family's."""
+    moe = MixtureOfExpertsRegressor(1, family=example(name), alpha=0.1, max_iter=20)
+    dist = fit_quietly(moe, X, target(name)).predict_dist(X[:2])
+    whole = dist.as_components()
+    return GeneralMixtureDistribution(getattr(whole, "parts", (whole,)), np.ones((1, 2)))
+
+
+@families
+def test_density_integrates_to_cdf(name):
+    one = fitted(name)[0]
+    assert_density_integrates_to_cdf(one, one.rvs(random_state=0)[0])
+
+
+@families
+def test_moments_are_integrals(name):
+    one = fitted(name)[0]
+    if name != "student_t" or one.as_components().parts[0].df.min() > 4.0:
+        assert_moments_are_integrals(one)
+
+
+@families
+def test_crps_is_integral_of_squared_difference_to_a_step(name):
+    for i, one in enumerate(fitted(name)):
+        assert_crps_is_integral(one, one.ppf(0.2 + 0.6 * i)[0] + 0.3)
+
+
+@families
+def test_quantiles_of_both_tails_invert_cdf(name):
+    assert_quantiles_invert_cdf(fitted(name))
+    for block in blocks_of(fitted(name)):
+        assert_quantiles_of_family(*block)
+
+
+@families
+def test_no_value_is_higher_than_the_mode(name):
+    dist = fitted(name)
+    assert_mode_is_highest(dist)
+    [(family, parameters)] = blocks_of(dist)
+    height = dist.logpdf(family.mode(*parameters).ravel())
+    assert_allclose(height, dist.logpdf(dist.mode), atol=1e-9)
+
+
+@families
+def test_draws_follow_cdf(name):
+    assert_draws_follow_cdf(fitted(name))
+
+
+@families
+def test_components_are_those_of_the_density_of_the_family(name):
+    """For given linear predictors and dispersions."""
+    family = example(name)
+    if name == "uniform":
+        family = family.fitted_to(np.array([[-1.0, 4.0]]), np.ones(2), None)
+    predictor = np.linspace(0.2, 1.5, 6)[None]
+    log_dispersion = [np.full((1, 1), value) for value in (-0.7, 1.8)[: n_dispersions(name)]]
+    if name == "ordinal":
+        log_dispersion = [np.full((1, 1), 0.1)] * n_dispersions(name)
+    part = family.components(predictor, log_dispersion)
+    dist = GeneralMixtureDistribution([part], np.ones((1, 6)))
+    y = np.array([0.0, 1.0, 2.0, 3.0, 0.7])
+    for value in y:
+        logs = family.log_prob(np.full((1, 6), value), predictor, log_dispersion)
+        if np.isfinite(logs).all():
+            assert_allclose(dist.logpdf(value), logs[0], rtol=1e-10, atol=1e-12)
+    assert_allclose(dist.mean, family.mean(predictor, log_dispersion)[0], rtol=1e-10, atol=1e-12)

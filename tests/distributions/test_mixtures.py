@@ -1,0 +1,523 @@
+"""Mixtures of components: against integrals and searches, and shapes, rows, outputs and draws."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+
+from skmoe.distributions import (
+    CountMixtureDistribution,
+    GeneralMixtureDistribution,
+    MixtureDistribution,
+    OrdinalComponents,
+    PointMassComponents,
+    predictive_distribution,
+)
+from support.components import (
+    EXAMPLES,
+    LEVELS,
+    MIXTURES,
+    N_ROWS,
+    assert_crps_is_integral,
+    assert_density_integrates_to_cdf,
+    assert_draws_follow_cdf,
+    assert_mode_is_highest,
+    assert_moments_are_integrals,
+    assert_quantiles_invert_cdf,
+    components,
+    experts,
+    mixture,
+    of_rows,
+)
+from support.refusals import assert_refused, refusal
+
+PROBABILITIES = ("pdf", "logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf")
+MOMENTS = ("mean", "var", "std", "median", "mode")
+# Of the three classes, for what does not depend on the family.
+CLASSES = {
+    "normals": ("normal", "normal"),
+    "counts": ("negative_binomial", "zero"),
+    "general": ("gamma", "point_mass", "zero"),
+}
+of_families = pytest.mark.parametrize("names", MIXTURES, ids=" ".join)
+of_classes = pytest.mark.parametrize("names", CLASSES.values(), ids=CLASSES)
+with_outputs = pytest.mark.parametrize("n_outputs", [1, 2])
+
+
+# --- against integrals and searches ---------------------------------------------------------------
+
+
+@of_families
+def test_density_integrates_to_cdf(names):
+    one = mixture(names)[1]
+    assert_density_integrates_to_cdf(one, one.rvs(random_state=0)[0])
+
+
+@of_families
+def test_moments_are_integrals(names):
+    assert_moments_are_integrals(mixture(names)[1])
+
+
+@of_families
+def test_crps_is_integral_of_squared_difference_to_a_step(names):
+    dist = mixture(names)
+    for i, q in enumerate((0.05, 0.7)):
+        assert_crps_is_integral(dist[i], dist.ppf(q)[i] + 0.3)
+
+
+@of_families
+def test_quantiles_of_both_tails_invert_cdf(names):
+    assert_quantiles_invert_cdf(mixture(names))
+
+
+@of_families
+def test_no_value_is_higher_than_the_mode(names):
+    if "gamma with infinite density" not in names:
+        # At the ends of a uniform distribution, the search is as fine as its quantiles.
+        atol = 1e-3 if "uniform" in names else 1e-9
+        assert_mode_is_highest(mixture(names), atol)
+
+
+@of_families
+def test_draws_follow_cdf(names):
+    assert_draws_follow_cdf(mixture(names))
+
+
+@of_families
+def test_tails_add_up(names):
+    """Also the logarithms, and the probability of a value itself."""
+    dist = mixture(names, n_components=2)
+    y = np.concatenate([dist.ppf([1e-9, 0.4, 1 - 1e-9]), dist.rvs(5, random_state=0)], axis=1)
+    assert_allclose(dist.cdf(y) + dist.sf(y), 1.0, rtol=1e-12)
+    with np.errstate(divide="ignore"):
+        for name in ("pdf", "cdf", "sf"):
+            logs = np.log(getattr(dist, name)(y))
+            # What a logarithm near zero has less of digits, its probability has not.
+            assert_allclose(getattr(dist, f"log{name}")(y), logs, rtol=1e-9, atol=1e-14)
+    mass = dist.cdf(y) - dist.cdf_left(y)
+    found = dist.pmf(y) if hasattr(dist, "pmf") else np.zeros_like(y)
+    assert_allclose(found, mass, atol=1e-13)
+    assert_array_equal(dist.pdf(y)[mass > 1e-9], found[mass > 1e-9])
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("normal", "normal"), MixtureDistribution),
+        (("poisson", "poisson"), CountMixtureDistribution),
+        (("zero", "poisson"), CountMixtureDistribution),
+        (("negative_binomial", "zero", "poisson"), CountMixtureDistribution),
+        (("zero", "zero"), CountMixtureDistribution),
+        (("point_mass", "poisson"), GeneralMixtureDistribution),
+        (("student_t", "student_t"), GeneralMixtureDistribution),
+        (("normal", "uniform"), GeneralMixtureDistribution),
+    ],
+)
+def test_components_choose_the_class_and_all_classes_agree(names, kind):
+    dist = mixture(names, n_components=2, n_outputs=2)
+    assert type(dist) is kind
+    assert repr(dist) == (
+        f"<{kind.__name__} of {N_ROWS} rows, {2 * len(names)} components, 2 outputs>"
+    )
+    if kind is GeneralMixtureDistribution:
+        return
+    general = mixture(names, n_components=2, n_outputs=2, general=True)
+    y = general.rvs(random_state=0)
+    for method in ("logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf", "crps"):
+        assert_allclose(
+            getattr(dist, method)(y), getattr(general, method)(y), rtol=1e-7, atol=1e-12
+        )
+    for name in ("weights", "mean", "var", "std", "median"):
+        assert_allclose(getattr(dist, name), getattr(general, name), rtol=1e-8, atol=1e-8)
+    assert (general.logpdf(general.mode) <= general.logpdf(dist.mode) + 1e-9).all()
+    assert_allclose(dist.ppf([0.01, 0.6]), general.ppf([0.01, 0.6]), rtol=1e-9, atol=1e-10)
+
+
+def test_counts_without_dispersion_beside_counts_with_dispersion_keep_their_own():
+    """In any order; a point mass that is not zero in some row is no count."""
+    dispersed, poisson, zero = (
+        components(n, 1, 2) for n in ("negative_binomial", "poisson", "zero")
+    )
+    gate = np.full((2, N_ROWS), 0.5)
+    for parts in ([dispersed, poisson], [poisson, dispersed]):
+        dist = predictive_distribution(parts, gate, False)
+        wanted = [p.dispersion if p is dispersed else np.zeros((1, 2, N_ROWS)) for p in parts]
+        assert_array_equal(dist.dispersions, np.concatenate(wanted).transpose(2, 0, 1))
+        assert_array_equal(dist.means, np.concatenate([p.mean for p in parts]).transpose(2, 0, 1))
+    assert predictive_distribution([poisson, zero], gate, False).dispersions is None
+    value = np.zeros((1, 2, N_ROWS))
+    value[..., 1] = 1.0
+    dist = predictive_distribution([zero._replace(value=value), dispersed], gate, False)
+    assert type(dist) is GeneralMixtureDistribution
+
+
+def test_weights_are_products_of_those_of_gate_and_components():
+    parts, gate = experts(("normal", "uniform"), n_components=2)
+    dist = GeneralMixtureDistribution(parts, gate)
+    wanted = [gate[k] * w for k, part in enumerate(parts) for w in part.weight]
+    assert_allclose(dist.weights, np.stack(wanted, axis=1), rtol=1e-15)
+
+
+def test_arrays_of_another_memory_layout_give_the_same_bits():
+    parts, gate = experts(("normal",) * 3, n_components=2, n_outputs=2, n_rows=40)
+    turned = [type(part)(*(np.asfortranarray(v) for v in part)) for part in parts]
+    one, other = (predictive_distribution(given, gate, False) for given in (parts, turned))
+    assert_array_equal(one.mean, other.mean)
+    assert_array_equal(one.var, other.var)
+
+
+# --- values of y ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [*((n,) for n in EXAMPLES), *CLASSES.values()], ids=" ".join)
+@with_outputs
+def test_probabilities_at_infinity_and_of_what_is_no_number(names, n_outputs):
+    dist = mixture(names, n_outputs=n_outputs)
+    shape = dist.mean.shape
+    below = {"pdf": 0.0, "logpdf": -np.inf, "cdf": 0.0, "sf": 1.0, "logcdf": -np.inf, "logsf": 0.0}
+    above = {"pdf": 0.0, "logpdf": -np.inf, "cdf": 1.0, "sf": 0.0, "logcdf": 0.0, "logsf": -np.inf}
+    for infinity, limits in ((-np.inf, below), (np.inf, above)):
+        for method, limit in (limits | {"cdf_left": limits["cdf"]}).items():
+            found = getattr(dist, method)(np.full(shape, infinity))
+            assert_allclose(found, np.full(shape, limit), atol=1e-12, err_msg=method)
+        assert_array_equal(dist.crps(np.full(shape, infinity)), np.inf)
+    for method in (*PROBABILITIES, "crps"):
+        assert_array_equal(getattr(dist, method)(np.full(shape, np.nan)), np.nan)
+
+
+@of_classes
+def test_no_probability_exceeds_one_where_weights_sum_to_a_little_more(names):
+    parts, gate = experts(names)
+    dist = predictive_distribution(parts, gate * (1.0 + 1e-9), True)
+    low, high = dist.ppf([1e-6, 1.0 - 1e-6]).T + np.array([[-1e3], [1e3]])
+    assert (np.maximum(dist.cdf(high), dist.cdf_left(high)) <= 1.0).all()
+    assert (dist.sf(low) <= 1.0).all()
+    assert (np.maximum(dist.logcdf(high), dist.logsf(low)) <= 0.0).all()
+    assert np.isfinite(dist.rvs(50, random_state=0)).all()
+
+
+@of_classes
+@with_outputs
+def test_answers_are_those_of_each_value_by_itself(names, n_outputs):
+    dist = mixture(names, n_outputs=n_outputs)
+    last = () if n_outputs == 1 else (2,)
+    values = np.random.default_rng(0).choice([-1.5, 0.0, 1.0, 2.5, 6.0], size=(3, 4, *last))
+    for method in (*PROBABILITIES, "crps"):
+        ask = getattr(dist, method)
+        every = ask(values)
+        assert every.shape == values.shape
+        for j in range(4):
+            assert_array_equal(ask(values[:, j]), every[:, j])
+        serving_all = ask(values[:1])
+        assert_array_equal(serving_all, ask(np.repeat(values[:1], 3, axis=0)))
+        assert_array_equal(ask(1.0), ask(np.full((3, *last), 1.0)))
+        for wrong in ((2, *last), (2, 4, *last), (3, 4, 1, *last), *([(3, 3)] if last else [])):
+            with pytest.raises(ValueError, match=r"y must .* shape \(3,.* got \("):
+                ask(np.ones(wrong))
+    several = dist.ppf([0.3, 0.9, 0.5])
+    assert several.shape == (3, 3, *last)
+    assert_array_equal(several[:, 0], dist.ppf(0.3))
+    assert_array_equal(several[:, 2], dist.median)
+    assert_array_equal(dist.interval(0.6), dist.ppf([0.5 - 0.3, 0.5 + 0.3]))
+    assert dist.ppf([0.3]).shape == (3, 1, *last)
+
+
+# --- rows and outputs -----------------------------------------------------------------------------
+
+
+@of_classes
+def test_rows_and_outputs_are_those_of_the_whole(names):
+    both = mixture(names, n_outputs=2, n_rows=5)
+    y = both.rvs(random_state=0)
+    methods = ("logpdf", "cdf", "cdf_left", "sf", "crps")
+    found = {method: getattr(both, method)(y) for method in methods}
+    found |= {name: getattr(both, name) for name in MOMENTS}
+    for rows in (slice(1, 3), [4, 0], np.arange(5) > 2, [-1], slice(0, 0)):
+        some = both[rows]
+        assert type(some) is type(both)
+        for name, values in found.items():
+            of_some = getattr(some, name)
+            of_some = of_some(y[rows]) if name in methods else of_some
+            assert_allclose(of_some, values[rows], rtol=1e-9)
+    assert_array_equal(both[np.int64(1)].mean, both.mean[[1]])
+    assert_array_equal(both[-1].mean, both.mean[[4]])
+    assert len(both) == len(list(both)) == 5
+    with pytest.raises(IndexError):
+        both[5]
+    assert both[:0].interval(0.9).shape == (0, 2, 2)
+    assert both[:0].rvs(3, random_state=0).shape == (0, 3, 2)
+    parts, gate = experts(names, n_outputs=2, n_rows=5)
+    for output in range(2):
+        chosen = [
+            type(part)(part.weight, *(v if v.ndim == 1 else v[:, [output]] for v in part[1:]))
+            for part in parts
+        ]
+        one = predictive_distribution(chosen, gate, True)
+        for method in methods:
+            answer = getattr(one, method)(y[:, output])
+            assert_allclose(answer, found[method][:, output], rtol=1e-10)
+        assert_allclose(one.ppf([0.2, 0.9]), both.ppf([0.2, 0.9])[..., output], rtol=1e-10)
+        for name in MOMENTS:
+            assert_allclose(getattr(one, name), found[name][:, output], rtol=1e-9)
+
+
+@pytest.mark.parametrize("names", [("poisson", "zero"), ("uniform", "normal")])
+def test_many_rows_are_answered_as_a_few(names):
+    """Sums and searches go through large tables in blocks."""
+    few = mixture(names, n_rows=6)
+    parts, gate = experts(names, n_rows=6)
+    repeat = np.tile(np.arange(6), 700)
+    many = predictive_distribution([of_rows(p, repeat) for p in parts], gate[:, repeat], True)
+    y = few.rvs(random_state=0)
+    assert_allclose(many.crps(y[repeat]), few.crps(y)[repeat], rtol=1e-9)
+    if "poisson" in names:
+        assert_array_equal(many.mode, few.mode[repeat])
+
+
+def test_routed_experts_are_absent_from_other_rows():
+    parts, _ = experts(("poisson", "normal", "gamma"), n_rows=7)
+    gate = np.eye(3)[:, [0, 1, 2, 2, 1, 0, 1]]
+    rows = [np.flatnonzero(own) for own in gate]
+    routed = [of_rows(p, own).expand(own, 7) for p, own in zip(parts, rows, strict=True)]
+    whole, found = (predictive_distribution(p, gate, True) for p in (parts, routed))
+    y = whole.rvs(random_state=0)
+    assert_allclose(found.logpdf(y), whole.logpdf(y))
+    assert_allclose(found.crps(y), whole.crps(y))
+
+
+# --- draws ----------------------------------------------------------------------------------------
+
+
+@of_classes
+def test_draws_have_rows_first_and_repeat_with_their_seed(names):
+    dist = mixture(names, n_components=2, n_outputs=2)
+    draws = dist.rvs(800, random_state=0)
+    assert draws.shape == (N_ROWS, 800, 2)
+    assert dist.rvs(random_state=0).shape == (N_ROWS, 2)
+    assert_array_equal(dist.rvs(800, random_state=0), draws)
+    error = np.abs(draws.mean(axis=1) - dist.mean)
+    assert (error <= 4.5 * dist.std / np.sqrt(800) + 1e-12).all()
+
+
+@pytest.mark.parametrize("kind", ["normals", "counts"])
+def test_outputs_of_a_draw_share_their_component(kind):
+    """And are independent within it."""
+    means = [[[1.0, 1.0], [100.0, 100.0]]]
+    dist = (
+        MixtureDistribution([[0.5, 0.5]], means, np.ones((1, 2, 2)))
+        if kind == "normals"
+        else CountMixtureDistribution([[0.5, 0.5]], means)
+    )
+    draws = dist.rvs(400, random_state=0)[0]
+    high = draws > 30
+    assert_array_equal(high[:, 0], high[:, 1])
+    assert 0.4 < high[:, 0].mean() < 0.6
+    assert abs(stats.spearmanr(*draws[high[:, 0]].T).statistic) < 0.3
+
+
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_absent_components_are_never_drawn(absent):
+    weights = np.full((1, 3), 0.5)
+    weights[0, absent] = 0.0
+    dist = MixtureDistribution(weights, [[0.0, 100.0, 200.0]], np.ones((1, 3)))
+    found = set(np.round(dist.rvs(200, random_state=0).ravel(), -2) / 100.0)
+    assert found == {0, 1, 2} - {absent}
+
+
+# --- quantiles and modes of particular mixtures ---------------------------------------------------
+
+
+def test_quantiles_of_normals_far_apart():
+    dist = MixtureDistribution(
+        [[0.3, 0.7], [0.5, 0.5]], [[0.0, 1e6], [-1, 1]], np.full((2, 2), 1e-3)
+    )
+    q = np.array([0.1, 0.29, 0.31, 0.9])
+    found = dist.ppf(q)
+    assert_allclose(dist.cdf(found)[0], q, atol=1e-7)  # to the last bit of the values
+    assert_allclose(dist.cdf(found)[1], q, atol=1e-10)
+    assert (np.diff(found, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("center", [-2000.0, 7.0, 3e5])
+@pytest.mark.parametrize("distance", [0.0, 1.0, 1000.0])
+def test_median_of_a_symmetric_mixture_is_its_center(center, distance):
+    """Also where the distribution function is flat: half of the probability is on either side."""
+    means = center + distance * np.array([[-1.0, 1.0], [-1.0, 1.0]])
+    dist = MixtureDistribution(np.full((2, 2), 0.5), means, [[1.0, 1.0], [0.1, 0.1]])
+    assert_allclose(dist.median, center, rtol=1e-11)
+
+
+def test_mode_of_normals_that_merge_is_between_them():
+    merging = MixtureDistribution([[0.5, 0.5]], [[-1.0, 1.0]], [[1.0, 1.0]])
+    assert_allclose(merging.mode, 0, atol=1e-2)  # flat to fourth order
+    close = MixtureDistribution([[0.5, 0.5]], [[-0.4, 0.4]], [[1.0, 1.0]])
+    assert_allclose(close.mode, 0, atol=1e-6)
+
+
+def test_tails_of_normals_are_finite_and_exact():
+    dist = MixtureDistribution([[0.3, 0.7]], [[0.0, 1.0]], [[1.0, 0.5]])
+    assert_allclose(dist.logpdf(40.0), np.log(0.3) + stats.norm.logpdf(40), rtol=1e-14)
+    assert_allclose(dist.cdf(-37.0), 0.3 * stats.norm.cdf(-37), rtol=1e-12)
+    assert_allclose(dist.sf(37.0), 0.3 * stats.norm.sf(37), rtol=1e-12)
+    assert_allclose(dist.logsf(1e3), np.log(0.3) + stats.norm.logsf(1e3), rtol=1e-12)
+    assert_allclose(dist.logcdf(-1e3), np.log(0.3) + stats.norm.logcdf(-1e3), rtol=1e-12)
+    assert dist.cdf(1e3)[0] == 1.0
+    assert -1e-15 < dist.logcdf(1e3)[0] <= 0.0
+
+
+def test_a_quantile_at_an_atom_is_exactly_the_atom():
+    dist = mixture(("zero", "gamma"), n_rows=30)
+    share = dist.pmf(0.0)
+    found = dist.ppf(0.4)
+    assert_array_equal(found == 0.0, share >= 0.4)
+    assert (share >= 0.4).any()
+    assert (found > 0.0).any()
+    point = mixture(("student_t", "point_mass", "normal"), n_rows=30)
+    value = components("point_mass", seed=1, n_rows=30).value.ravel()
+    middle = 0.5 * (point.cdf(value) + point.cdf_left(value))
+    at = np.array([one.ppf(q)[0] for one, q in zip(point, middle, strict=True)])
+    assert_array_equal(at, value)
+
+
+def test_a_probability_that_a_lower_atom_has_exactly_is_reached_there():
+    """Whatever the order of the components."""
+    three, one = (np.full((1, 1, 1), value) for value in (3.0, 1.0))
+    for order in (1, -1):
+        parts = [PointMassComponents(np.ones((1, 1)), value) for value in (three, one)][::order]
+        for share in (0.25, 0.5, 0.75):
+            dist = GeneralMixtureDistribution(parts, np.array([[1.0 - share], [share]])[::order])
+            assert_array_equal(dist.ppf(share), 1.0)
+            assert_array_equal(dist.ppf(share + 1e-9), 3.0)
+
+
+def test_quantiles_of_ordered_values_at_their_cumulative_probabilities():
+    """Multiples of 1/8 have no round-off, so that a level is reached exactly."""
+    eighths = np.array([[1, 3, 0, 4], [2, 2, 2, 2], [0, 4, 4, 0], [3, 1, 4, 0]]) / 8.0
+    part = OrdinalComponents(np.ones((1, 4)), LEVELS, eighths.T[None, None])
+    family, parameters = part.block()
+    dist = GeneralMixtureDistribution([part], np.ones((1, 4)))
+    up_to = np.cumsum(eighths, axis=1)
+    for q in np.arange(1, 8) / 8.0:
+        wanted = LEVELS[np.argmax(up_to >= q, axis=1)]
+        assert_array_equal(dist.ppf(q), wanted)
+        assert_array_equal(family.quantile(q, *parameters).ravel(), wanted)
+        # The smallest value that is exceeded with at most this probability.
+        wanted = LEVELS[np.argmax(1.0 - up_to <= q, axis=1)]
+        assert_array_equal(family.upper_quantile(q, *parameters).ravel(), wanted)
+
+
+def test_probabilities_of_ordered_values_do_not_exceed_one():
+    family, parameters = components("ordinal", 2).block()
+    more = [values * (1.0 + 1e-9) for values in parameters]
+    assert (family.cdf(np.array(9.0), *more) == 1.0).all()
+    assert (family.sf(np.array(-9.0), *more) == 1.0).all()
+    assert_allclose(family.log_cdf(np.array(9.0), *more), 0.0)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [(0.5, np.inf), (1.0, 0.5), (2.0, 0.0)])
+def test_density_of_a_gamma_at_zero_is_its_limit(shape, expected):
+    part = EXAMPLES["gamma"].kind(
+        np.ones((1, 1)), np.full((1, 1, 1), 2.0), np.full((1, 1, 1), shape)
+    )
+    assert_array_equal(GeneralMixtureDistribution([part], np.ones((1, 1))).pdf([0.0]), [expected])
+
+
+def test_infinite_scores_count_where_there_is_weight_only():
+    part, infinite = components("gamma"), components("student_t")
+    infinite = infinite._replace(df=np.full(infinite.df.shape, 0.4))
+    gate = np.stack([np.ones(N_ROWS), np.zeros(N_ROWS)])
+    gate[:, 0] = 0.5
+    y = np.linspace(0.1, 3.0, N_ROWS)
+    alone = GeneralMixtureDistribution([part], np.ones((1, N_ROWS))).crps(y)
+    both = GeneralMixtureDistribution([part, infinite], gate).crps(y)
+    assert both[0] == np.inf
+    assert_allclose(both[1:], alone[1:], rtol=1e-8)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+PART, TWO_OUTPUTS = components("gamma"), components("gamma", n_outputs=2)
+GATE, HALVES = np.ones((1, N_ROWS)), np.full((2, N_ROWS), 0.5)
+COMPONENT_REFUSALS = {
+    "no expert": (([], GATE[:0]), "gate_prob", "shape", "for 0"),
+    "one axis": (([PART], GATE[0]), "gate_prob", "shape"),
+    "another number": (([PART], HALVES), "gate_prob", "shape", "for 1"),
+    "weights of one axis": (
+        ([PART, PART._replace(weight=PART.weight[0])], HALVES),
+        "weights",
+        "n_components, n_samples",
+    ),
+    "other rows": (([components("normal", n_rows=4), PART], HALVES), "weights", "(1, 4)"),
+    "sum": (([PART], 0.5 * GATE), "weights", "sum to one"),
+    "outputs": (([PART, TWO_OUTPUTS], HALVES, False), "components", "same number of outputs"),
+    "single output": (([TWO_OUTPUTS], GATE), "components", "one if single_output", "[2]"),
+}
+ONE = np.ones((2, 1))
+ARRAY_REFUSALS = {
+    "one axis": ((np.ones(2), ONE), "weights", "shape", "(2,)", "(2, 1)"),
+    "another number": ((ONE, np.ones((2, 2))), "weights", "shape", "(2, 2)"),
+    "other rows": ((ONE, np.ones((3, 1))), "weights", "shape", "(3, 1)"),
+    "four axes": ((ONE, np.ones((2, 1, 1, 1))), "weights", "shape"),
+    "negative": (([[1.5, -0.5]], [[1, 1]]), "weights", "not be negative"),
+    "sum": (([[0.6, 0.5]], [[1, 1]]), "weights", "sum to one"),
+    "no number": (([[np.nan, 1.0]], [[1, 1]]), "weights", "sum to one"),
+}
+PARAMETER_REFUSALS = {
+    "std zero": (MixtureDistribution, ([[1.0]], [[0.0]], [[0.0]]), "stds", "positive"),
+    "std nan": (MixtureDistribution, ([[1.0]], [[0.0]], [[np.nan]]), "stds", "positive"),
+    "shape": (MixtureDistribution, ([[1.0]], [[0.0]], [1.0]), "stds", "shape", "(1,)"),
+    "mean": (CountMixtureDistribution, ([[1.0]], [[-2.0]]), "means", "not negative", "-2.0"),
+    "infinite": (CountMixtureDistribution, ([[1.0]], [[np.inf]]), "means", "finite", "inf"),
+    "no number": (CountMixtureDistribution, ([[1.0]], [[np.nan]]), "means", "finite", "nan"),
+    "dispersion": (
+        CountMixtureDistribution,
+        ([[1.0]], [[2.0]], [[-1.0]]),
+        "dispersions",
+        "not negative",
+        "-1.0",
+    ),
+    "dispersions": (CountMixtureDistribution, ([[1.0]], [[2.0]], [1.0]), "dispersions", "(1, 1)"),
+}
+METHOD_REFUSALS = {
+    **{
+        f"coverage {value}": ("interval", value, "coverage", "(0, 1)", value, "0.9")
+        for value in (0.0, 1.0, 90, "wide", -0.1)
+    },
+    **{
+        f"q {value}": ("ppf", value, "q ", "(0, 1)", value)
+        for value in (0.0, 1.0, [0.5, 1.5], [[0.5]], [], "half")
+    },
+    **{f"size {value}": ("rvs", value, "size", "at least 1", value) for value in (0, 1.5, "many")},
+}
+
+
+@pytest.mark.parametrize("case", COMPONENT_REFUSALS)
+def test_components_that_do_not_agree_are_refused(case):
+    arguments, name, *words = COMPONENT_REFUSALS[case]
+    assert_refused(refusal(GeneralMixtureDistribution, *arguments), name, *words)
+
+
+@pytest.mark.parametrize("make", [CountMixtureDistribution, MixtureDistribution])
+@pytest.mark.parametrize("case", ARRAY_REFUSALS)
+def test_arrays_that_do_not_agree_are_refused(case, make):
+    (weights, means), name, *words = ARRAY_REFUSALS[case]
+    spread = [means] if make is MixtureDistribution else []
+    assert_refused(refusal(make, weights, means, *spread), name, *words)
+
+
+@pytest.mark.parametrize("case", PARAMETER_REFUSALS)
+def test_parameters_out_of_range_are_refused(case):
+    make, arguments, name, *words = PARAMETER_REFUSALS[case]
+    assert_refused(refusal(make, *arguments), name, *words)
+
+
+@pytest.mark.parametrize("case", METHOD_REFUSALS)
+def test_arguments_of_methods_out_of_range_are_refused(case):
+    method, value, name, *words = METHOD_REFUSALS[case]
+    for names in CLASSES.values():
+        assert_refused(refusal(getattr(mixture(names), method), value), name, *words)
+
+
+def test_a_random_state_that_is_none_is_refused():
+    message = refusal(mixture(("normal",)).rvs, 2, random_state="x")
+    assert_refused(message, "random_state", "integer", "x", "random_state=0")

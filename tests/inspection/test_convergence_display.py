@@ -1,0 +1,76 @@
+"""ConvergenceDisplay: lower bounds of EM for every start."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import ConvergenceDisplay
+from support.displays import expert_colour, texts
+from support.fits import fit_quietly
+from support.tables import crossing_lines
+
+
+def test_every_start_of_a_fit_is_drawn():
+    X, y = crossing_lines(100)
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, n_init=3, max_iter=15, random_state=0), X, y)
+    display = ConvergenceDisplay.from_estimator(moe)
+    assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
+    assert len(display.start_lines_) == 3
+    for line, trace in zip(display.start_lines_, moe.start_traces_, strict=True):
+        assert_array_equal(line.get_ydata(), trace)
+    done = moe.start_converged_
+    assert_array_equal(display.start_ends_.get_ydata(), moe.start_lower_bounds_[done])
+    assert_array_equal(display.dropped_ends_.get_ydata(), moe.start_lower_bounds_[~done])
+    low, high = display.ax_.get_ylim()
+    ends = [trace[-1] for trace in moe.start_traces_]
+    assert low < min(ends) <= moe.lower_bound_ < high
+
+
+@pytest.mark.parametrize("converged", [None, [True, True], [False, True], [False, False]])
+def test_runs_begin_with_the_first_iteration_and_end_in_a_mark(converged):
+    bounds = np.array([-5.0, -2.0, -1.5, -1.2, -1.0])
+    traces = [bounds[:3] - 0.1, bounds - 0.5]
+    display = ConvergenceDisplay(
+        lower_bounds=bounds, start_traces=traces, start_converged=converged
+    ).plot()
+    iterations = np.arange(1.0, 6.0)
+    assert_array_equal(display.line_.get_xydata(), np.column_stack([iterations, bounds]))
+    assert display.line_.get_color().lower() == expert_colour(0)
+    for line, trace in zip(display.start_lines_, traces, strict=True):
+        expected = np.column_stack([iterations[: len(trace)], trace])
+        assert_array_equal(line.get_xydata(), expected)
+        assert line.get_color().lower() != expert_colour(0)
+    ends = np.array([[3, traces[0][-1]], [5, traces[1][-1]]])
+    done = np.array([True, True] if converged is None else converged)
+    assert_array_equal(display.start_ends_.get_xydata(), ends[done])
+    assert_array_equal(display.dropped_ends_.get_xydata(), ends[~done])
+    assert display.dropped_ends_.get_fillstyle() == "none"
+    expected = ["kept run", "starts"]
+    expected += ["converged"] * bool(done.any()) + ["dropped before"] * bool(not done.all())
+    assert texts(display.legend_) == expected
+
+
+STEEP = np.array([-100.0, -10.0, -4.0, -2.0, -1.0])
+GENTLE = np.array([-2.0, -1.5, -1.4, -1.2, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "others", "low"),
+    [
+        (STEEP, [], -1.0 - 3.0 * 1.0),  # three times the range after the third iteration
+        (GENTLE, [], -1.0 - 3.0 * 0.2),
+        (GENTLE, [np.array([-3.0, -2.5])], -3.0),  # the end of a short run is shown as well
+    ],
+)
+def test_the_first_steep_iterations_are_cut(bounds, others, low):
+    display = ConvergenceDisplay(lower_bounds=bounds, start_traces=[bounds, *others]).plot()
+    margin = 0.05 * (-1.0 - low)
+    assert_allclose(display.ax_.get_ylim(), (low - margin, -1.0 + margin))
+
+
+@pytest.mark.parametrize("bounds", [np.full(20, 3.0), np.array([3.0]), np.array([2.0, 3.0])])
+def test_flat_and_short_runs_are_drawn(bounds):
+    display = ConvergenceDisplay(lower_bounds=bounds, start_traces=[bounds, bounds]).plot()
+    low, high = display.ax_.get_ylim()
+    assert low < 3.0 < high

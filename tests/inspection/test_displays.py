@@ -1,0 +1,512 @@
+"""What every display shares, whatever it shows: axes that hold it, names, colours, arguments."""
+
+import re
+import sys
+import warnings
+from copy import copy
+from functools import cache
+from inspect import signature
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from matplotlib import collections, colors
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor, inspection
+from skmoe.inspection import (
+    ConvergenceDisplay,
+    GateDisplay,
+    NumberOfExpertsDisplay,
+    ResponsibilitiesDisplay,
+    RootogramDisplay,
+)
+from support.displays import (
+    CASES,
+    DISPLAYS,
+    DRAWN,
+    NAMES,
+    REFUSED,
+    all_texts,
+    case_of,
+    colours_of,
+    displays_with,
+    draw,
+    drawn,
+    expert_colour,
+    expert_lines,
+    new_axes,
+    parameters_of,
+)
+from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_display_says_what_it_needs(name):
+    for case in REFUSED[name]:
+        message = refusal(draw, name, case)
+        assert re.match(rf"{name} needs|estimator must be|families", message), message
+        assert re.search(r"Use|Fit|For", message), message
+
+
+# --- axes -----------------------------------------------------------------------------------------
+
+
+def points_of(ax):
+    """For each axis the data coordinates of all that is drawn, as fractions of its length."""
+    found = {"x": [], "y": []}
+    to_axes = ax.transAxes.inverted()
+    for artist in [*ax.lines, *ax.patches, *ax.collections]:
+        if isinstance(artist, collections.PathCollection):
+            transform, vertices = artist.get_offset_transform(), [artist.get_offsets()]
+        elif isinstance(artist, collections.QuadMesh):
+            transform, vertices = artist.get_transform(), [artist.get_coordinates().reshape(-1, 2)]
+        elif isinstance(artist, collections.Collection):
+            transform = artist.get_transform()
+            vertices = [path.vertices for path in artist.get_paths()]
+        else:
+            transform, vertices = artist.get_transform(), [artist.get_path().vertices]
+        vertices = [points for points in vertices if len(points)]
+        if not vertices:
+            continue
+        points = np.ma.filled(np.concatenate(vertices), np.nan)
+        points = to_axes.transform(transform.transform(points))
+        in_data = transform.contains_branch_seperately(ax.transData)
+        for side, values, counts_here in zip("xy", points.T, in_data, strict=True):
+            if counts_here:
+                found[side].append(values[np.isfinite(values)])
+    return {side: np.concatenate([np.zeros(0), *values]) for side, values in found.items()}
+
+
+# Pictures that leave out what their docstrings name: rows of other experts, and the first, steep
+# iterations.
+CUT = {("RegimesDisplay", "y"), ("ConvergenceDisplay", "y")}
+
+
+@pytest.mark.parametrize(("name", "case"), DRAWN)
+def test_axes_hold_what_they_show_and_little_else(name, case):
+    extents = {}
+    for ax in drawn(name, case).figure_.axes:
+        limits = {"x": np.sort(ax.get_xlim()), "y": np.sort(ax.get_ylim())}
+        for side, values in points_of(ax).items():
+            if not ax.axison or not len(values):
+                continue
+            if (name, side) not in CUT:
+                assert values.min() > -1e-6, side
+                assert values.max() < 1.0 + 1e-6, side
+            is_probability = np.abs(limits[side] - [0.0, 1.0]).max() < 0.13
+            if not is_probability:
+                extents.setdefault((side, *limits[side]), []).append(np.clip(values, 0.0, 1.0))
+    for where, values in extents.items():  # of all panels with the same limits
+        width = np.ptp(np.concatenate(values))
+        assert width > 0.4 or width < 1e-9, where
+
+
+def test_ticks_of_counts_are_integers():
+    pictures = [
+        ConvergenceDisplay(lower_bounds=np.arange(3.0), start_traces=[np.arange(3.0)]).plot(),
+        NumberOfExpertsDisplay(
+            tried=[1, 2, 3], scores=[0.0, 1.0, 0.5], chosen=2, score_name="score"
+        ).plot(),
+        RootogramDisplay.from_predictions([0, 1, 2, 2], [1.0, 0.0, 2.0]),
+    ]
+    for display in pictures:
+        ticks = display.ax_.get_xticks()
+        assert len(ticks) > 1
+        assert_array_equal(ticks, np.round(ticks))
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_a_display_is_drawn_on_given_axes_and_again_on_new_ones(name):
+    figure, (left, right) = plt.subplots(1, 2)
+    display = draw(name, case_of(name), ax=right)
+    assert display.figure_ is figure
+    assert plt.get_fignums() == [figure.number]
+    # Several panels take the place of the axes; others stay.
+    assert left.axison
+    box = right.get_subplotspec().get_position(figure)
+    for ax in np.ravel(display.ax_):
+        place = ax.get_subplotspec().get_position(figure)
+        assert box.x0 - 1e-9 <= place.x0 < place.x1 <= box.x1 + 1e-9
+    assert right.axison == (right in np.ravel(display.ax_))
+    assert display.plot() is display
+    assert display.figure_ is not figure
+
+
+@pytest.mark.parametrize("name", [name for name in DISPLAYS if name != "RegimesDisplay"])
+def test_panels_are_drawn_on_as_many_axes_as_there_are(name):
+    display = copy(drawn(name, case_of(name)))
+    n_axes = np.size(display.ax_)
+    axes = np.atleast_1d(new_axes(n_axes))
+    if n_axes > 1:
+        assert_array_equal(display.plot(axes).ax_, axes)
+        assert_array_equal(display.plot(list(axes)).ax_, axes)
+        given = new_axes(n_axes + 1)
+        message = refusal(display.plot, given)
+        assert_refused(message, "ax must be one matplotlib axes, or", f"got {n_axes + 1}", "None")
+
+
+# --- estimators -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_only_fitted_mixtures_are_drawn(name):
+    moe, X, y, _ = CASES["lines"]()
+    with pytest.raises(NotFittedError):
+        draw(name, "lines", MixtureOfExpertsRegressor())
+    search = GridSearchCV(moe, {"n_experts": [1]}, cv=2, refit=False)
+    with pytest.raises(NotFittedError):
+        draw(name, "lines", search)
+    search.best_params_, search.cv_results_, search.multimetric_ = {}, {}, False  # as after fit
+    transformed = TransformedTargetRegressor(moe)
+    transformed.regressor_ = moe
+    for wrong, words in {
+        Ridge().fit(X, y): ["got Ridge", "MixtureOfExpertsRegressor"],
+        make_pipeline(StandardScaler(), Ridge()).fit(X, y): ["got Ridge", "pipeline or search"],
+        search: ["got GridSearchCV", "refit=True"],
+        transformed: ["got TransformedTargetRegressor", "Pass its regressor_"],
+    }.items():
+        with pytest.raises(TypeError) as caught:
+            draw(name, "lines", wrong)
+        assert_refused(str(caught.value), "estimator must be a mixture of experts", *words)
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_without_matplotlib_the_extra_is_named(name, monkeypatch):
+    moe = CASES["lines"]()[0]
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError) as caught:
+        draw(name, "lines", moe)
+    assert_refused(str(caught.value), f"{name}.from_estimator", "matplotlib", "skmoe[plot]")
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+# The smallest values of options that are whole numbers.
+LEAST = {
+    "max_features": 1,
+    "grid_resolution": 2,
+    "subsample": 2,
+    "max_units": 2,
+    "n_repeats": 1,
+    "n_steps": 1,
+    "row": 0,
+    "max_count": 0,
+    "n_bins": 2,
+}
+WHOLE = [(name, option) for name in DISPLAYS for option in LEAST if option in parameters_of(name)]
+
+
+@pytest.mark.parametrize(("name", "option"), WHOLE)
+def test_whole_numbers_have_a_least_value(name, option):
+    case = "counts" if option == "max_units" else case_of(name)
+    quick = {"explain": False, "level": None} if option != "n_steps" else {}
+    given = {key: quick[key] for key in quick if key in parameters_of(name)}
+    assert draw(name, case, **given | {option: LEAST[option]})
+    for wrong in (LEAST[option] - 1, LEAST[option] + 0.5, True):
+        message = refusal(draw, name, case, **given | {option: wrong})
+        assert_refused(message, f"{option} must be an integer", f"got {wrong!r}")
+
+
+def test_rows_are_chosen_from_the_first_to_the_last():
+    n_rows = len(CASES["lines"]()[1])
+    assert draw("PredictionDisplay", "lines", row=n_rows - 1, explain=False)
+    message = refusal(draw, "PredictionDisplay", "lines", row=n_rows)
+    assert_refused(message, "row must be an integer", f"0 to {n_rows - 1}", n_rows)
+
+
+# An option, a wrong value, and words of the message; for every display that has the option.
+WRONG = [
+    ("expert_names", ["one"], "one name for each"),
+    ("expert_names", "abc", "list"),
+    ("expert_names", ["one", "one", "two"], "expert_names"),
+    ("feature_names", ["a"], "one name for each of the 3"),
+    ("feature_names", "abc", "list of names"),
+    ("target", 1, "index of an output, from 0 to 0"),
+    ("target", -1, "index of an output"),
+    ("target", True, "index of an output"),
+    ("target", "y", "index of an output"),
+    ("standardize", 1, "True or False"),
+    ("adjust", "yes", "True or False"),
+    ("explain", None, "True or False"),
+    ("features", "height", "X has none"),
+    ("features", 3, "from 0 to 2"),
+    ("features", 1.5, ""),
+    ("features", (1, 1), "twice"),
+    ("features", [], ""),
+    ("gate_feature", "height", "X has none"),
+    ("gate_feature", (0, 1), "one feature"),
+    ("by", "row", "one of"),
+    ("style", "flying", "one of"),
+    *[("level", wrong, "(0, 1)") for wrong in (0.0, 1.0, 95, True, "0.9", np.nan)],
+    *[("coverage", wrong, "(0, 1)") for wrong in (0.0, 1.0, 90, True, "0.9", np.nan)],
+    ("sample_weight", [1.0], "150"),
+]
+WRONG_OF = [
+    (name, option, value, words)
+    for option, value, words in WRONG
+    for name in DISPLAYS
+    if option in parameters_of(name)
+]
+
+
+@pytest.mark.parametrize(("name", "option", "value", "words"), WRONG_OF)
+def test_wrong_arguments_are_refused(name, option, value, words):
+    message = refusal(draw, name, case_of(name), **{option: value})
+    assert_refused(message, option, *([words] if words else []))
+
+
+@pytest.mark.parametrize("name", displays_with("y"))
+def test_a_target_has_as_many_values_as_there_are_rows(name):
+    moe, X, y, _ = CASES[case_of(name)]()
+    for wrong in (y[:-1], np.append(y, 1.0)):
+        assert str(len(wrong)) in refusal(DISPLAYS[name].from_estimator, moe, X, wrong)
+
+
+@pytest.mark.parametrize("name", displays_with("X"))
+def test_a_table_has_the_features_of_the_fit(name):
+    X = CASES[case_of(name)]()[1]
+    assert "X has 2 features" in refusal(draw, name, case_of(name), X=X[:, :2])
+
+
+@pytest.mark.parametrize("name", displays_with("target"))
+def test_classes_are_chosen_by_label_and_outputs_by_index(name):
+    for case, words in {"classes": "one of the classes", "outputs": "from 0 to 1"}.items():
+        if (name, case) in DRAWN:
+            for wrong in ("maybe", 7) if name == "PredictionDisplay" else (None, "maybe", 7):
+                message = refusal(draw, name, case, target=wrong)
+                assert_refused(message, "target must be", words, f"got {wrong!r}", "Pass the")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for option in ("coverage", "level") for name in displays_with(option)],
+)
+def test_intervals_name_their_probability(name, option):
+    assert "87.6 %" in all_texts(draw(name, "one_feature", **{option: 0.876}))
+    assert "% interval" not in all_texts(draw(name, "one_feature", **{option: None}))
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        (name, option)
+        for name, display in DISPLAYS.items()
+        for option in signature(display.plot).parameters
+        if option.endswith("kwargs")
+    ],
+)
+def test_properties_of_the_user_replace_the_defaults(name, option, short):
+    display = copy(drawn(name, case_of(name)))  # others read what was drawn
+    own = {"c" if short and option == "kwargs" else "color": "#123456"}
+    if name == "SegmentProfileDisplay":  # of a map of colours
+        again = display.plot(cmap="PuOr")
+        assert {mesh.cmap.name for mesh in again.meshes_} == {"PuOr"}
+        return
+    again = display.plot(**(own if option == "kwargs" else {option: own}))
+    artists = [artist for ax in again.figure_.axes for artist in ax.get_children()]
+    assert any("#123456" in colours_of(artist) for artist in artists)
+
+
+def test_properties_have_short_names():
+    line = GateDisplay(feature_names=["x"], values=[np.arange(5.0)], gate=np.ones((5, 1)))
+    [line] = line.plot(c="#123456", lw=7.0, ls="-.").lines_
+    assert colours_of(line) == ["#123456"]
+    assert (line.get_linewidth(), line.get_linestyle()) == (7.0, "-.")
+    bars = ResponsibilitiesDisplay(responsibilities=np.eye(2)).plot(ec="#123456", lw=7.0)
+    assert {bar.get_linewidth() for bar in bars.usage_bars_} == {7.0}
+    assert {colors.to_hex(bar.get_edgecolor()) for bar in bars.usage_bars_} == {"#123456"}
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def numbers_of(display):
+    """What a display was made of, in one list of arrays and texts."""
+    found, stack = [], [display]
+    while stack:
+        value = stack.pop()
+        if type(value) in DISPLAYS.values():
+            parameters = signature(type(value).__init__).parameters
+            stack += [getattr(value, name) for name in parameters if name != "self"]
+        elif isinstance(value, list | tuple):
+            stack += value
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            found.append(value.astype(float))
+        elif isinstance(value, int | float):
+            found.append(np.array(float(value)))
+        else:
+            found.append(str(value))
+    return found
+
+
+def assert_same_picture(display, other):
+    pair = numbers_of(display), numbers_of(other)
+    assert len(pair[0]) == len(pair[1]) > 0
+    for one, second in zip(*pair, strict=True):
+        if isinstance(one, str):
+            assert one == second
+        else:  # the fits are converged to other last digits
+            assert_allclose(one, second, rtol=1e-6, atol=1e-8 * np.abs(one).max(initial=1e-9))
+
+
+def with_zeros(X):
+    return np.where(np.abs(X) < 0.6 * X.std(axis=0), 0.0, X)
+
+
+def odd_index(columns):
+    """A data frame with an index that is neither sorted nor of integers."""
+    n_rows = len(next(iter(columns.values())))
+    return pd.DataFrame(columns, index=np.arange(n_rows)[::-1] + 0.5)
+
+
+@cache
+def fitted_on_frame(case, make):
+    moe, X, y, given = CASES[case]()
+    frame = make({f"x{j}": column for j, column in enumerate(X.T)})
+    given = {key: given[key] for key in ("units", "offset") if key in given}
+    return fit_quietly(clone(moe), frame, y, **given)
+
+
+@cache
+def picture_of_array(name):
+    """The picture of a table of which some values are zero."""
+    given = {"level": None} if "level" in parameters_of(name) else {}
+    X = with_zeros(CASES[case_of(name)]()[1])
+    return draw(name, case_of(name), X=X, **given), X, given
+
+
+@pytest.mark.parametrize("make", [odd_index, pl.DataFrame, sparse.csr_array, np.ndarray.tolist])
+@pytest.mark.parametrize("name", displays_with("X"))
+def test_tables_of_any_type_give_the_same_picture(name, make):
+    expected, X, given = picture_of_array(name)
+    moe = None
+    if make in (odd_index, pl.DataFrame):
+        moe, X = fitted_on_frame(case_of(name), make), {f"x{j}": x for j, x in enumerate(X.T)}
+    assert_same_picture(expected, draw(name, case_of(name), moe, make(X), **given))
+
+
+# --- names, colours and words ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [pair for pair in DRAWN if pair[0] in displays_with("expert_names")]
+)
+def test_names_of_experts_are_shown_in_their_colours(name, case):
+    display = drawn(name, case)
+    names = NAMES[: CASES[case]()[0].n_experts_]
+    text = all_texts(display)
+    assert [one for one in names if one not in text] == []
+    assert not re.search(r"expert \d", text)
+    for legend in filter(None, (ax.get_legend() for ax in display.figure_.axes)):
+        for label, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
+            for k, one in enumerate(names):
+                if label.get_text().startswith(one):
+                    get = getattr(handle, "get_facecolor", getattr(handle, "get_color", None))
+                    assert colors.to_hex(colors.to_rgb(get())) == expert_colour(k)
+
+
+def test_experts_differ_in_grey_print():
+    lines = expert_lines(40)
+    styles = [(line.get_linestyle(), line.get_marker()) for line in lines]
+    assert len(set(styles[:8])) == 8
+    assert len({line.get_linestyle() for line in lines[:4]}) == 4
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines[:28]}) == 28
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 40
+    assert len({line.get_color() for line in lines[:7]}) == 7
+
+
+@pytest.mark.parametrize("n_points", [2, 7, 8, 50, 200])
+def test_marks_are_spread_over_curves_at_other_points_for_each_expert(n_points):
+    gate, grid = np.full((n_points, 4), 0.25), np.arange(float(n_points))
+    display = GateDisplay(feature_names=["x"], values=[grid], gate=gate).plot()
+    marks = [line.get_markevery() for line in display.lines_]
+    for of_expert in marks:
+        assert of_expert == sorted(set(of_expert))
+        assert len(of_expert) == min(7, n_points)
+        assert 0 <= of_expert[0] <= of_expert[-1] < n_points
+        if n_points >= 50:
+            assert np.ptp(np.diff(of_expert)) <= 1
+    assert marks[0][0] == 0
+    if n_points >= 50:
+        assert len(set(np.ravel(marks))) == 28
+
+
+def wrong_numbers(text):
+    """Numbers that do not agree with the noun behind them, such as "1 features"."""
+    nouns = "feature|expert|row|unit|count|class|start|iteration|step|categor"
+    one = re.findall(rf"(?<![\d.,/-])1 (?:{nouns})(?:e?s|ies)\b", text)
+    several = re.findall(rf"(?<![\d.,/-])(?:[2-9]|\d\d+) (?:{nouns}|category)\b(?!s)", text)
+    return one + several
+
+
+def test_wrong_numbers_are_found():
+    found = wrong_numbers("1 features, 2 expert, 10 rows, 1 unit, 1.1 rows, 2 classes")
+    assert found == ["1 features", "2 expert"]
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_numbers_of_pictures_agree_with_their_nouns(name):
+    for other, case in DRAWN:
+        if other == name:
+            assert wrong_numbers(all_texts(drawn(name, case))) == [], case
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_numbers_of_texts_agree_with_their_nouns(case):
+    moe, X, y, given = CASES[case]()
+    given = {name: given[name] for name in ("units", "offset") if name in given}
+    found = [inspection.export_text(moe, X=X), inspection.export_mermaid(moe, X=X)]
+    found += [re.sub(r"<[^>]+>", " ", moe._repr_html_())]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found.append(str(moe.summary(X, y, **given)))
+    assert [wrong_numbers(text) for text in found] == [[]] * 4
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("name", displays_with("standardize"))
+def test_steps_of_features_are_named(name, standardize):
+    text = all_texts(draw(name, "lines", standardize=standardize))
+    assert ("per SD" in text, "per unit" in text) == (standardize, not standardize)
+
+
+@pytest.mark.parametrize("name", displays_with("max_features"))
+def test_features_that_are_left_out_are_counted(name):
+    n_features = CASES["lines"]()[1].shape[1]
+    counted = re.compile(rf"1 of {n_features} |{n_features} other features")
+    assert counted.search(all_texts(draw(name, "lines", max_features=1)))
+    for most in (n_features, 99):
+        text = all_texts(draw(name, "lines", max_features=most))
+        assert not re.search(r" of 3 |other feature", text)
+    if "features" in parameters_of(name):  # those that were asked for
+        assert not counted.search(all_texts(draw(name, "lines", features=[0])))
+
+
+NAMES_OF_FEATURES = ["price in $ of $x", "_a_b", "two\nlines"]
+
+
+@pytest.mark.parametrize("name", displays_with("feature_names"))
+def test_names_may_hold_any_letters(name):
+    given = {"feature_names": NAMES_OF_FEATURES}
+    if name in displays_with("expert_names"):
+        names = ["_hidden", "$ and $", "a name of several words"]
+        given["expert_names"] = names[: CASES[case_of(name)]()[0].n_experts_]
+    display = draw(name, case_of(name), **given)
+    display.figure_.set_layout_engine("none")
+    display.figure_.draw_without_rendering()  # dollars could begin a formula
+    text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")
+    assert any(" ".join(one.split()) in text for one in NAMES_OF_FEATURES)
+    assert [one for one in given.get("expert_names", []) if one not in text] == []

@@ -81,6 +81,15 @@ def test_one_expert_is_ridge_regression_on_repeated_rows(make, cut):
     assert_array_equal(moe.feature_range_, [kept.min(axis=0), kept.max(axis=0)])
 
 
+@pytest.mark.parametrize("kinds", [(np.asarray, sparse.csr_array), (sparse.csr_array, np.asarray)])
+def test_dense_and_sparse_blocks_may_follow_each_other(kinds):
+    X, y, _ = columns()
+    blocks = RowBlocks(lambda: [(kinds[0](X[:50]), y[:50]), (kinds[1](X[50:]), y[50:])])
+    moe = MixtureOfExpertsRegressor(1, alpha=30.0).fit(blocks)
+    whole = MixtureOfExpertsRegressor(1, alpha=30.0).fit(X, y)
+    assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-8)
+
+
 @pytest.mark.parametrize("class_weight", [None, "balanced", {"a": 0.5, "b": 3.0, "c": 1.0}])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 def test_one_expert_of_classes_is_logistic_regression(make, class_weight):

@@ -1,0 +1,75 @@
+"""Experts without features, and features that do not vary."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import GATES
+from support.refusals import assert_fit_refused
+from support.tables import two_regimes
+
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+
+
+def clusters(n_rows=150):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(n_rows, 2))
+    return X, np.where(X[:, 0] > 0, 4.0, -1.0) + 0.3 * rng.normal(size=n_rows)
+
+
+@pytest.mark.parametrize(
+    "empty", [[], np.zeros(2, dtype=bool), np.array([], dtype=int)], ids=["list", "mask", "index"]
+)
+def test_experts_without_features_are_the_means_of_clusters(empty):
+    X, y = clusters()
+    moe = MixtureOfExpertsRegressor(2, expert_features=empty, **FIXED).fit(X, y)
+    assert_allclose(np.sort(moe.expert_intercept_), [-1.0, 4.0], atol=0.1)
+    assert moe.expert_coef_.shape == (2, 2)
+    assert not moe.expert_coef_.any()
+    assert np.ptp(moe.predict_experts(X), axis=0).max() == 0.0
+    assert moe.n_parameters_ == 2 + 2 + 3
+    assert "(Intercept)" in str(moe.summary(X, y))
+    assert np.isfinite(moe.predict_interval(X)).all()
+
+
+def test_counts_and_classes_without_features():
+    X, y = clusters()
+    counts = np.random.default_rng(1).poisson(np.where(X[:, 0] > 0, 9.0, 1.0))
+    moe = MixtureOfExpertsRegressor(2, family="poisson", expert_features=[], **FIXED)
+    assert_allclose(np.sort(np.exp(moe.fit(X, counts).expert_intercept_)), [1.0, 9.0], rtol=0.25)
+    found = moe.inference(X, counts, method="bootstrap", n_bootstrap=3, random_state=0)
+    assert found.replicates.shape[0] == 3
+    labels = (y > 1).astype(int)
+    classes = MixtureOfExpertsClassifier(2, expert_features=[], **FIXED).fit(X, labels)
+    assert classes.score(X, labels) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"gate_features": []}, "gate_features must not be empty"),
+        (
+            {"expert": DecisionTreeRegressor(), "expert_features": []},
+            "expert_features must not be empty",
+        ),
+    ],
+)
+def test_gate_and_estimators_need_features(options, name):
+    assert_fit_refused(MixtureOfExpertsRegressor(2, **FIXED | options), clusters(40), name)
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+@pytest.mark.parametrize("gate", GATES)
+def test_constant_column_is_no_parameter(gate, kind):
+    X, y = two_regimes(n_rows=120)
+    if kind is MixtureOfExpertsClassifier:
+        y = (y > 0).astype(int)
+    wide = np.column_stack([X[:, :1], np.full(120, 3.0), X[:, 1:]])
+    options = FIXED | {"gate": gate, "tol": 1e-2}
+    plain, padded = (kind(2, **options).fit(rows, y) for rows in (X, wide))
+    assert plain.n_parameters_ == padded.n_parameters_
+    difference = padded.bic(wide, y) - plain.bic(X, y)
+    gain = (padded.score_samples(wide, y) - plain.score_samples(X, y)).sum()
+    assert_allclose(difference, -2 * gain, atol=1e-6)

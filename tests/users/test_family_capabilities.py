@@ -1,0 +1,220 @@
+"""What works with which family, as the table in the user guide has it."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.families import FAMILIES
+from support.expert_kinds import draw, options_of
+from support.fits import fit_quietly
+
+GUIDE = Path(__file__).parents[2] / "docs" / "user_guide" / "families.md"
+
+# Names of rows of the table, and the parameter `family`.
+ROWS = {name: options_of(name)["family"] for name in FAMILIES if FAMILIES[name].link} | {
+    "zero and poisson": ["zero", "poisson"],
+    "zero and gamma": ["zero", "gamma"],
+    "normal and uniform": ["normal", "uniform"],
+}
+N_ROWS = 120
+
+
+@cache
+def table(row, n_outputs=1):
+    """Features, and a target that the family can have, with some zeros or outliers in lists."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(N_ROWS, 2))
+    family = ROWS[row]
+    names = family if isinstance(family, list) else [getattr(family, "name", family)]
+    main = next(name for name in names if FAMILIES[name].link)
+    Y = np.column_stack([draw(main, 1.0 + np.abs(X[:, 0]), rng) for _ in range(n_outputs)])
+    if "zero" in names:
+        Y[rng.uniform(size=N_ROWS) < 0.3] = 0.0
+    if "uniform" in names:
+        Y[:12] = rng.uniform(-10, 10, size=(12, n_outputs))
+    return X, Y[:, 0] if n_outputs == 1 else Y
+
+
+def mixture(row, **options):
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 8, "random_state": 0}
+    return MixtureOfExpertsRegressor(2, family=ROWS[row], **fixed | options)
+
+
+@cache
+def fitted(row):
+    """The mixture of a row of the table, which no test changes."""
+    return fit_quietly(mixture(row), *table(row))
+
+
+def intervals(row, tmp_path):
+    X, y = table(row)
+    low, high = fitted(row).predict_interval(X, 0.9).T
+    assert np.mean((low <= y) & (y <= high)) > 0.8
+    assert np.isfinite(fitted(row).predict_dist(X[:20]).crps(y[:20])).all()
+
+
+def standard_errors(row, tmp_path):
+    X, y = table(row)
+    for method in ("observed", "sandwich", "bootstrap"):
+        result = fitted(row).inference(X, y, method=method, n_bootstrap=2, random_state=0)
+        assert np.isfinite(result.standard_errors).any()
+    assert "log-likelihood" in str(fitted(row).summary(X, y))
+
+
+def several_outputs(row, tmp_path):
+    X, Y = table(row, n_outputs=2)
+    start = np.column_stack([X[:, 0] > 0, X[:, 0] <= 0]) * 0.8 + 0.1
+    if "uniform" in row or "zero" in row:
+        start = None
+    one, other = (
+        fit_quietly(mixture(row, init=start if start is not None else "linear_tree"), X, outputs)
+        for outputs in (Y, Y[:, ::-1])
+    )
+    if start is not None:  # which does not depend on the outputs
+        assert_allclose(one.predict(X), other.predict(X)[:, ::-1], rtol=1e-4, atol=1e-4)
+        assert_allclose(one.expert_coef_, other.expert_coef_[:, ::-1], rtol=1e-3, atol=1e-4)
+    assert one.predict_interval(X[:3]).shape == (3, 2, 2)
+
+
+def row_blocks(row, tmp_path):
+    X, y = table(row)
+    blocks = RowBlocks(lambda: ((X[i : i + 50], y[i : i + 50]) for i in range(0, N_ROWS, 50)))
+    in_blocks = fit_quietly(mixture(row), blocks)
+    assert_allclose(in_blocks.lower_bound_, fitted(row).lower_bound_, atol=1e-2)
+
+
+def streams(row, tmp_path):
+    X, y = table(row)
+    moe = mixture(row)
+    for _ in range(6):
+        for i in range(0, N_ROWS, 60):
+            moe.partial_fit(X[i : i + 60], y[i : i + 60])
+    gap = fitted(row).score_samples(X, y).mean() - moe.score_samples(X, y).mean()
+    assert gap < 0.15
+
+
+def checkpoints(row, tmp_path):
+    X, y = table(row)
+    kept = fit_with_checkpoints(mixture(row, max_iter=3, tol=0.5), X, y, path=tmp_path / "fit")
+    same = fit_quietly(mixture(row, max_iter=3, tol=0.5), X, y)
+    assert_allclose(kept.predict(X), same.predict(X), rtol=1e-12)
+
+
+def documents(row, tmp_path):
+    X, y = table(row)
+    same = MixtureOfExpertsRegressor.from_dict(json.loads(json.dumps(fitted(row).to_dict())))
+    assert_array_equal(same.predict(X), fitted(row).predict(X))
+    assert_array_equal(same.score_samples(X, y), fitted(row).score_samples(X, y))
+
+
+def onnx(row, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    from skmoe.onnx import to_onnx
+
+    X, _ = table(row)
+    model = to_onnx(fitted(row), X[:1]).SerializeToString()
+    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (predicted,) = session.run(None, {session.get_inputs()[0].name: X})
+    assert_allclose(predicted[:, 0], fitted(row).predict(X), rtol=1e-9, atol=1e-9)
+
+
+def selected_number(row, tmp_path):
+    X, y = table(row)
+    moe = mixture(row).set_params(n_experts="auto", max_iter=3)
+    assert fit_quietly(moe, X[:40], y[:40]).n_experts_ >= 1
+
+
+def averages(row, tmp_path):
+    X, y = table(row)
+    moe = fit_quietly(mixture(row, combine="average", n_init=2, max_iter=4), X, y)
+    assert moe.n_experts_ == 4
+    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+
+
+def routing(row, tmp_path):
+    X, y = table(row)
+    moe = fit_quietly(mixture(row, top_k=1, balance=0.05), X, y)
+    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+
+
+def shared_slopes(row, tmp_path):
+    X, y = table(row)
+    moe = fit_quietly(mixture(row, shared_features=[1]), X, y)
+    slopes = moe.expert_coef_[~np.isnan(moe.expert_intercept_), 1]
+    assert_allclose(slopes, slopes[0])
+    assert any(term.part == "all experts" for term in moe.inference(X, y).terms)
+
+
+def offsets(row, tmp_path, **options):
+    X, y = table(row)
+    offset = np.log(np.random.default_rng(1).uniform(0.5, 2.0, size=N_ROWS))
+    moe = fit_quietly(mixture(row, **options), X, y, offset=offset)
+    assert_allclose(moe.predict(X, offset), np.exp(offset) * moe.predict(X), rtol=1e-9)
+
+
+TREES = {"expert": "tree", "max_iter": 2, "cross_fit": 2}
+
+
+def estimators(row, tmp_path):
+    X, y = table(row)
+    moe = fit_quietly(mixture(row, **TREES), X, y)
+    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+
+
+def offsets_of_estimators(row, tmp_path):
+    offsets(row, tmp_path, **TREES)
+
+
+CAPABILITIES = {
+    "intervals, CRPS": intervals,
+    "standard errors": standard_errors,
+    "several outputs": several_outputs,
+    "shared slopes": shared_slopes,
+    "row blocks": row_blocks,
+    "partial_fit": streams,
+    "checkpoints": checkpoints,
+    "to_dict": documents,
+    "ONNX": onnx,
+    "auto": selected_number,
+    "average": averages,
+    "top_k, balance": routing,
+    "offset": offsets,
+    "estimators": estimators,
+    "estimators, offset": offsets_of_estimators,
+}
+
+
+@cache
+def guide():
+    """The cells of the table in the guide, by row and column."""
+    lines = GUIDE.read_text(encoding="utf-8").split("<!-- capabilities -->")[1].strip().split("\n")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {
+        re.sub("[`*]", "", row[0]): dict(zip(cells[0][1:], row[1:], strict=True))
+        for row in cells[2:]
+    }
+
+
+def test_guide_has_all_families_and_capabilities():
+    assert set(guide()) == set(ROWS)
+    assert all(set(row) == set(CAPABILITIES) for row in guide().values())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("capability", CAPABILITIES)
+@pytest.mark.parametrize("row", ROWS)
+def test_what_works_is_what_the_guide_says(row, capability, tmp_path):
+    """Cells are "yes", or "no" where a ValueError gives the reason."""
+    if guide()[row][capability] == "yes":
+        CAPABILITIES[capability](row, tmp_path)
+    else:
+        with pytest.raises(ValueError, match=r"needs|cannot be chosen"):
+            CAPABILITIES[capability](row, tmp_path)

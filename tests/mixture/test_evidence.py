@@ -1,0 +1,451 @@
+"""Penalties found by the evidence: what they are, which features are dropped, and refusals."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.experts import EXPERTS, LinearExperts
+from skmoe.families import FAMILIES
+from skmoe.gates import ConstantGate, SoftmaxGate
+from skmoe.inspection import export_text
+from support.expert_kinds import GENERALIZED, KINDS, draw, n_dispersions, options_of
+from support.fits import fit_quietly
+from support.refusals import assert_fit_refused
+from support.tables import flipping_classes, two_regimes
+
+ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
+AUTO = {"alpha": "auto", "gate_alpha": "auto", "n_init": 1, "random_state": 0}
+ARD = AUTO | {"alpha": "ard", "gate_alpha": "ard"}
+
+
+def regressor(n_experts=2, **options):
+    return MixtureOfExpertsRegressor(n_experts, **AUTO | options)
+
+
+def table(name, task, n_rows=150):
+    """Two regimes of a kind of experts, with a third feature of no use."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    if task == "classifier":
+        return X, flipping_classes(n_rows, 3)[1]
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
+    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
+
+
+# --- the penalties ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+def test_the_lower_bound_never_falls_after_the_search(name, task, kind):
+    X, y = table(name, task)
+    options = options_of(name) | AUTO | {"alpha": kind, "gate_alpha": kind, "tol": 1e-5}
+    moe = fit_quietly(ESTIMATORS[task](2, **options), X, y)
+    assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-9
+    assert moe.n_iter_ > len(moe.lower_bounds_)
+    assert np.shape(moe.alpha_) == np.shape(moe.gate_alpha_) == ((3,) if kind == "ard" else ())
+    assert np.min(moe.alpha_) > 0.0 < np.min(moe.gate_alpha_)
+    assert kind == "auto" or np.isposinf(moe.gate_alpha_[2])  # of no use
+
+
+def test_a_useless_gate_has_a_larger_penalty_than_one_that_separates():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    found = []
+    for separating in (X[:, 0], rng.normal(size=200)):
+        y = np.where(separating > 0, 1.0, -1.0) * (1.0 + X[:, 1]) + 0.1 * rng.normal(size=200)
+        moe = regressor(gate_features=[0, 2, 3], expert_features=[1]).fit(X, y)
+        found.append(moe.gate_alpha_)
+    assert found[0] < 0.1
+    assert found[1] > 2.0
+
+
+def test_less_noise_has_a_smaller_penalty():
+    X, _ = two_regimes(150)
+    noise = np.random.default_rng(1).normal(size=150)
+    moe = regressor(init=np.eye(2)[(X[:, 0] > 0).astype(int)], dispersion_prior=0.0)
+    alphas = [
+        fit_quietly(
+            regressor(init=init), X, np.where(X[:, 0] > 0, 5 + X[:, 1], -X[:, 2]) + y
+        ).alpha_
+        for y in (0.0, 0.1 * noise, noise)
+    ]
+    assert alphas[0] <= alphas[1] < 0.1 * alphas[2]
+
+
+def test_numbers_are_kept():
+    X, y = two_regimes(100)
+    fixed = regressor(alpha=0.5, gate_alpha=2.0).fit(X, y)
+    assert (fixed.alpha_, fixed.gate_alpha_, fixed.dispersion_prior_) == (0.5, 2.0, 10.0)
+    assert fixed.n_iter_ == len(fixed.lower_bounds_)
+    found = regressor(alpha=0.5, gate_alpha=2.0, dispersion_prior="auto").fit(X, y)
+    assert (found.alpha_, found.gate_alpha_) == (0.5, 2.0)
+    assert found.dispersion_prior_ != 10.0
+    t = regressor(family="student_t", dispersion_prior="auto", dispersion="shared")
+    assert t.fit(X, y).dispersion_prior_ != 10.0
+
+
+@pytest.mark.parametrize("task", ESTIMATORS)
+def test_penalties_are_found_by_default_for_linear_experts_without_a_base(task):
+    X, y = table("linear", task)
+    make, quick = ESTIMATORS[task], {"n_init": 1, "random_state": 0}
+    default = fit_quietly(make(2, **quick), X, y)
+    found = fit_quietly(make(2, **AUTO), X, y)
+    assert (default.alpha_, default.gate_alpha_) == (found.alpha_, found.gate_alpha_)
+    assert default.gate_alpha_ != 1.0
+    constant = fit_quietly(make(2, gate="constant", **quick), X, y)
+    assert constant.alpha_ not in (0.1, 1.0)
+    tree = (DecisionTreeClassifier if task == "classifier" else DecisionTreeRegressor)(max_depth=2)
+    trees = fit_quietly(make(2, expert=tree, max_iter=2, **quick), X, y)
+    assert trees.gate_alpha_ == 1.0
+    with_base = fit_quietly(make(2, base=tree, **quick), X, y)
+    assert (with_base.alpha_, with_base.gate_alpha_) == (10.0, 1.0)
+
+
+def test_penalties_of_shared_slopes_are_those_of_one_regression_without_intercepts():
+    """Most rows belong to one expert, but the rows of all determine the slopes."""
+    rng, n_rows, n_features, n_experts = np.random.default_rng(0), 120, 15, 3
+    X = rng.normal(size=(n_rows, n_features))
+    regime = rng.permutation(np.repeat(range(n_experts), [108, 6, 6]))
+    y = X @ (0.1 * rng.normal(size=n_features)) + 40.0 * regime + rng.normal(size=n_rows)
+    options = {"gate": "constant", "dispersion": "shared", "tol": 1e-9, "max_iter": 500}
+    options |= {"init": np.eye(n_experts)[regime], "shared_features": list(range(n_features))}
+    moe = fit_quietly(MixtureOfExpertsRegressor(n_experts, **options), X, y)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    gram = np.zeros((n_features, n_features))
+    for k in range(n_experts):
+        own = scaled[regime == k] - scaled[regime == k].mean(axis=0)
+        gram += own.T @ own
+    coef = moe.expert_coef_[0] * X.std(axis=0)
+    inverse = np.linalg.inv(gram + moe.alpha_ * np.eye(n_features))
+    n_determined = n_features - moe.alpha_ * np.trace(inverse)
+    squares = np.square(coef).sum() / moe.noise_variance_.ravel()[0]
+    # MacKay's fixed point; the default penalty counts as one slope.
+    expected = (n_determined + 1.0) / (squares + 1.0 / 0.1)
+    assert_allclose(moe.alpha_, expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("family", ["gamma", "lognormal"])
+def test_experts_without_a_scale_do_not_affect_the_prior_of_scales(family):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    y = np.exp(np.where(X[:, 0] > 0, 1.0, -1.0) * X[:, 1] + 0.3 * rng.normal(size=300))
+    is_zero = rng.random(300) < 0.3
+    options = {"dispersion_prior": "auto", "alpha": 0.1, "gate_alpha": 1.0}
+    alone = fit_quietly(regressor(family=[family] * 2, **options), X[~is_zero], y[~is_zero])
+    moe = regressor(3, family=[family, family, "zero"], **options)
+    moe = fit_quietly(moe, X, np.where(is_zero, 0.0, y))
+    assert_allclose(moe.dispersion_prior_, alone.dispersion_prior_, rtol=0.15)
+
+
+@pytest.mark.parametrize("family", [name for name, one in FAMILIES.items() if one.has_scale])
+@pytest.mark.filterwarnings("ignore::UserWarning", "error::RuntimeWarning")
+def test_targets_with_little_noise_can_be_fitted(family):
+    """Experts can lose all rows, which leaves nothing but errors of round-off in their steps."""
+    rng = np.random.default_rng(19)
+    X = rng.normal(size=(50, 4))
+    y = np.exp(3.0 * X[:, 0] + 1e-3 * rng.normal(size=50))
+    moe = MixtureOfExpertsRegressor(4, family=family, n_init=1, max_iter=60, random_state=0)
+    assert np.isfinite(moe.fit(X, y).lower_bounds_).all()
+
+
+def test_more_columns_than_rows():
+    """Hessians are not formed there."""
+    rng = np.random.default_rng(0)
+    X = sparse.random(100, 1100, density=0.05, random_state=0, format="csr")
+    y = np.asarray(X[:, :3].sum(axis=1)).ravel() + 0.1 * rng.normal(size=100)
+    moe = fit_quietly(regressor(max_iter=30), X, y)
+    assert np.isfinite([moe.alpha_, moe.gate_alpha_]).all()
+    assert moe.alpha_ > 1.0
+
+
+def test_penalties_of_an_average_are_relaxed():
+    """Those of each start are a quarter of what the search finds."""
+    X, y = two_regimes(120)
+    options = {"n_init": 2, "combine": "average", "gate_alpha": 1.0, "random_state": 0}
+    own = MixtureOfExpertsRegressor(2, alpha="auto", **options).fit(X, y)
+    assert not hasattr(own, "alpha_")  # each start has its own
+    alone = regressor(gate_alpha=1.0).fit(X, y)
+
+    def distance(factor):
+        given = MixtureOfExpertsRegressor(2, alpha=factor * alone.alpha_, **options).fit(X, y)
+        return np.abs(given.predict(X) - own.predict(X)).max()
+
+    assert distance(0.25) < 0.2 * distance(1.0)
+
+
+def test_several_starts_the_number_of_experts_and_a_grid_find_penalties():
+    X, y = two_regimes(100)
+    several = regressor(combine="best_converged", n_init=2).fit(X, y)
+    assert several.gate_alpha_ != 1.0
+    assert several.start_converged_.all()
+    chosen = regressor("bic").fit(X, y)
+    assert chosen.n_experts_ == 2
+    assert chosen.gate_alpha_ != 1.0
+    grid = GridSearchCV(regressor(), {"alpha": ["auto", 100.0]}, cv=2)
+    assert grid.fit(X, y).best_params_ == {"alpha": "auto"}
+
+
+@pytest.mark.parametrize("max_iter", [12, 100])
+def test_a_search_after_converged_starts_counts_their_iterations(max_iter):
+    X, y = two_regimes(150)
+    moe = fit_quietly(regressor(combine="best_converged", max_iter=max_iter, n_init=2), X, y)
+    n_iter = len(moe.start_traces_[int(moe.start_lower_bounds_.argmax())])
+    n_search = moe.n_iter_ - n_iter
+    assert 0 <= n_search <= max_iter - n_iter
+    assert bool(moe.converged_) is (max_iter == 100)
+
+
+# --- features that are dropped ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def selected():
+    """A mixture whose gate needs feature 0 and whose experts need 1 and 2, of 6."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6))
+    slopes = np.where(rng.uniform(size=300) < 1 / (1 + np.exp(-6 * X[:, 0])), 1.5, -1.5)
+    y = slopes * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=300)
+    return X, y, MixtureOfExpertsRegressor(2, **ARD).fit(X, y)
+
+
+def test_the_features_at_work_are_found(selected):
+    X, _, moe = selected
+    assert_array_equal(np.flatnonzero(np.isfinite(moe.alpha_)), [1, 2])
+    assert_array_equal(np.flatnonzero(np.isfinite(moe.gate_alpha_)), [0])
+    assert not moe.expert_coef_[:, [0, 3, 4, 5]].any()
+    assert not moe.gate_coef_[:, 1:].any()
+    assert moe.n_parameters_ == 2 * (3 + 1) + 2
+    other = X.copy()
+    other[:, 3:] = np.random.default_rng(1).normal(size=(300, 3))
+    assert_array_equal(moe.predict(other), moe.predict(X))
+
+
+def test_dropped_features_are_named(selected):
+    X, y, moe = selected
+    text, summary = export_text(moe), str(moe.summary(X, y))
+    for names, part in (("x0, x3, x4, x5", "experts"), ("x1, x2, x3, x4, x5", "gate")):
+        assert f"dropped by the {part}: {names}" in text
+        assert f"Dropped by the {part}: {names}." in summary
+    inference = moe.inference(X, y)
+    dropped = {
+        (term.part == "gate", term.name)
+        for term, reason in zip(inference.terms, inference.reasons, strict=True)
+        if reason == "dropped"
+    }
+    assert dropped == {(False, f"x{j}") for j in (0, 3, 4, 5)} | {
+        (True, f"x{j}") for j in range(1, 6)
+    }
+
+
+def test_dropped_features_survive_files(selected):
+    X, _, moe = selected
+    for same in (pickle.loads(pickle.dumps(moe)), type(moe).from_dict(moe.to_dict())):
+        assert_array_equal(same.predict(X), moe.predict(X))
+        assert_array_equal(same.alpha_, moe.alpha_)
+        assert_array_equal(same.gate_alpha_, moe.gate_alpha_)
+
+
+def test_order_and_units_of_columns_do_not_matter(selected):
+    X, y, moe = selected
+    order = np.random.default_rng(0).permutation(6)
+    other = clone(moe).fit(100.0 * X[:, order] + 7.0, y)
+    assert_array_equal(np.isfinite(other.alpha_), np.isfinite(moe.alpha_[order]))
+    assert_array_equal(np.isfinite(other.gate_alpha_), np.isfinite(moe.gate_alpha_[order]))
+
+
+def test_columns_that_gate_or_experts_do_not_use_have_no_penalty():
+    X, y = two_regimes(100)
+    moe = MixtureOfExpertsRegressor(2, **ARD, expert_features=[0, 2], gate_features=[0]).fit(X, y)
+    assert_array_equal(np.isnan(moe.alpha_), [False, True, False])
+    assert_array_equal(np.isnan(moe.gate_alpha_), [False, True, True])
+    without = MixtureOfExpertsRegressor(2, **ARD, expert_features=[]).fit(X, y)
+    assert np.isnan(without.alpha_).all()
+    assert "dropped by the experts: none" in export_text(without)
+    assert "Dropped by the experts" not in str(without.summary())
+
+
+@pytest.mark.parametrize(
+    "options", [{"base": DecisionTreeClassifier(max_depth=2)}, {"gate_features": [0, 1]}], ids=str
+)
+def test_selection_goes_with_other_columns(options):
+    X, y = two_regimes(100)
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **ARD, **options), X, y > 0)
+    assert moe.alpha_.shape == (3,)
+    assert moe.gate_alpha_.shape == moe.gate_coef_.shape[1:]
+    assert len(str(moe.summary())) > 0
+
+
+# Three features beside twelve that are constant.
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(150, 3))
+WITH_CONSTANTS = np.hstack([FEATURES, np.ones((150, 12))])
+TARGET = np.abs(FEATURES[:, 0]) + 0.3 * RNG.normal(size=150)
+
+
+def target_of(name):
+    if name == "linear":
+        return TARGET
+    return draw(name, 0.5 * FEATURES[:, 0], np.random.default_rng(1), (0.3, 5.0))
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_constant_and_dropped_columns_have_no_parameters(name, task):
+    y = TARGET > 0.8 if task == "classifier" else target_of(name)
+    moe = ESTIMATORS[task](2, **ARD, **options_of(name))
+    moe = fit_quietly(moe, WITH_CONSTANTS, y)
+    varies = np.ptp(WITH_CONSTANTS, axis=0) > 0.0
+    kept, gate_kept = ((np.isfinite(a) & varies).sum() for a in (moe.alpha_, moe.gate_alpha_))
+    n_own = 1 + (0 if task == "classifier" else n_dispersions(name))
+    assert moe.n_parameters_ == 2 * (kept + n_own) + gate_kept + 1
+
+
+@pytest.mark.parametrize("dispersion", ["per_expert", "shared"])
+@pytest.mark.parametrize("name", ["linear", GENERALIZED[0]])
+def test_each_start_of_an_average_counts_its_own_columns(name, dispersion):
+    options = ARD | {"combine": "average", "n_init": 2, "max_iter": 40, "dispersion": dispersion}
+    moe = MixtureOfExpertsRegressor(2, **options, **options_of(name))
+    moe = fit_quietly(moe, WITH_CONSTANTS, target_of(name))
+    used = [
+        (np.split(coef, 2)[start] != 0).any(axis=0).sum()
+        for start in range(2)
+        for coef in (moe.expert_coef_, moe.expert_coef_, moe.gate_coef_)
+    ]
+    n_own = 2 + n_dispersions(name) * (2 if dispersion == "per_expert" else 1) + 1
+    assert moe.n_parameters_ == sum(used) + 2 * n_own
+    assert min(used) < 3 >= max(used)
+
+
+@pytest.mark.parametrize("task", ESTIMATORS)
+def test_constant_features_do_not_affect_which_features_are_kept(task):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 4))
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=150) > 0, 1.0, -1.0)
+    y = slope * X[:, 1] + 0.5 * rng.normal(size=150)
+    y = y if task == "regressor" else y > 0.3 * rng.normal(size=150)
+    few = fit_quietly(ESTIMATORS[task](2, **ARD), X, y)
+    many = fit_quietly(ESTIMATORS[task](2, **ARD), np.column_stack([X, np.ones((150, 20))]), y)
+    for name in ("alpha_", "gate_alpha_"):
+        assert_allclose(getattr(many, name)[:4], getattr(few, name), rtol=1e-6)
+        assert np.isinf(getattr(many, name)[4:]).all()
+
+
+def test_the_feature_of_a_sharp_border_is_kept():
+    """The Hessian of a separated gate is small, so that its slope seems to be of no use."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5))
+    y = np.where(X[:, 0] > 0.0, 2.0, -1.0) * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=300)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, **ARD), X, y)
+    assert np.isfinite(moe.gate_alpha_[0])
+
+
+def test_the_features_of_sharp_classes_are_kept_in_small_tables():
+    """A search that goes round in circles would drop the feature, and find it again."""
+    losses = []
+    for seed in range(5):
+        X = np.random.default_rng(seed).normal(size=(660, 8))
+        classes = (X[:, 0] > 0.0) ^ (X[:, 1] > 0.0)
+        moe = MixtureOfExpertsClassifier(2, **ARD | {"n_init": 3})
+        moe = fit_quietly(moe, X[:60], classes[:60])
+        losses.append(-moe.score_samples(X[60:], classes[60:]).mean())
+    assert np.median(losses) < 0.15
+
+
+def test_a_search_does_not_end_in_a_saturated_model():
+    """Without slopes the intercepts of separated classes would give every row to one class."""
+    X, classes = load_iris(return_X_y=True)
+    for seed in range(2):
+        moe = MixtureOfExpertsClassifier(2, **ARD | {"random_state": seed})
+        moe = fit_quietly(moe, X, classes)
+        assert moe.score(X, classes) > 0.9
+        assert moe.score_samples(X, classes).mean() > -0.3
+
+
+# --- refusals and gate objects ----------------------------------------------------------------
+
+
+class NoEvidence(LinearExperts):
+    """Experts whose penalty cannot be found."""
+
+    penalised_slopes = None
+
+
+REFUSED = [
+    ({"alpha": "best"}, "alpha", ("auto", "ard", "best")),
+    ({"alpha": -1.0}, "alpha", ("at least 0", -1)),
+    ({"alpha": np.inf}, "alpha", ("finite",)),
+    ({"dispersion_prior": "ard"}, "dispersion_prior", ("auto", "number")),
+    ({"alpha": "auto", "expert": "tree"}, "alpha", ("auto", "experts with a penalty")),
+    ({"alpha": "ard", "expert": LinearExperts()}, "alpha", ("ard", "experts with a penalty")),
+    ({"gate_alpha": "auto", "gate": "constant"}, "gate_alpha", ("auto", "gates with a")),
+    ({"gate_alpha": "ard", "gate": ConstantGate()}, "gate_alpha", ("ard", "gates with a")),
+    ({"alpha": "ard", "shared_features": [0]}, "alpha", ("ard", "each feature")),
+    ({"dispersion_prior": "auto", "expert": "tree"}, "dispersion_prior", ("experts with a",)),
+    ({"alpha": "auto", "expert": "no evidence"}, "alpha", ("skmoe.protocols.SupportsEvidence",)),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "words"), REFUSED)
+def test_searches_that_cannot_be_made_are_refused(options, name, words, monkeypatch):
+    monkeypatch.setitem(EXPERTS, "no evidence", {"regressor": NoEvidence})
+    assert_fit_refused(MixtureOfExpertsRegressor(2, **options), two_regimes(60), name, *words)
+
+
+@pytest.mark.parametrize("search", ["auto", "ard"])
+def test_gate_objects_have_the_penalty_of_the_estimator_or_their_own(search):
+    X, y = two_regimes(100)
+    moe = regressor(gate_alpha=search, alpha=0.1).fit(X, y)
+    of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)
+    assert_array_equal(of_object.gate_alpha_, moe.gate_alpha_)
+    assert of_object.lower_bound_ == moe.lower_bound_
+    # Without a request a number of the object is kept, and a search leaves the object as it is.
+    gate = SoftmaxGate(alpha=3.0, transformer=PolynomialFeatures(2, include_bias=False))
+    own = clone(moe).set_params(gate=gate, gate_alpha=None).fit(X, y)
+    found = clone(own).set_params(gate_alpha=search).fit(X, y)
+    assert own.gate_alpha_ == 3.0
+    assert np.size(found.gate_alpha_) == (1 if search == "auto" else len(own.gate_feature_names_))
+    assert np.all(np.asarray(found.gate_alpha_) != 3.0)
+    # A number replaces that of the object, so that a search over `gate_alpha` compares fits.
+    given = clone(own).set_params(gate_alpha=5.0).fit(X, y)
+    same = clone(own).set_params(gate=replace(gate, alpha=5.0)).fit(X, y)
+    assert given.gate_alpha_ == 5.0
+    assert_array_equal(given.predict(X), same.predict(X))
+    assert gate.alpha == 3.0
+    restored = MixtureOfExpertsRegressor.from_dict(of_object.to_dict())
+    assert_array_equal(restored.gate_alpha_, of_object.gate_alpha_)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"gate_alpha": 7.0}, {"base": Ridge()}, {"expert": "tree", "max_iter": 5}],
+    ids=str,
+)
+def test_a_gate_object_without_a_penalty_is_that_of_its_name(options):
+    X, y = two_regimes(100)
+    named = fit_quietly(MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **options), X, y)
+    of_object = fit_quietly(clone(named).set_params(gate=SoftmaxGate()), X, y)
+    assert of_object.gate_alpha_ == named.gate_alpha_
+    assert_array_equal(of_object.predict(X), named.predict(X))
+    assert of_object.gate == SoftmaxGate()
+
+
+def test_row_blocks_find_the_penalties_of_rows_in_memory():
+    X, y = two_regimes(600)
+    blocks = RowBlocks(lambda: ((X[i : i + 200], y[i : i + 200]) for i in range(0, 600, 200)))
+    for options in (AUTO, ARD):
+        in_memory = MixtureOfExpertsRegressor(2, **options).fit(X, y)
+        in_blocks = MixtureOfExpertsRegressor(2, **options).fit(blocks)
+        assert_allclose(in_blocks.alpha_, in_memory.alpha_, rtol=0.02)
+        assert_allclose(in_blocks.gate_alpha_, in_memory.gate_alpha_, rtol=0.02)

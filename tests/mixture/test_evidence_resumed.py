@@ -1,0 +1,281 @@
+"""A search of penalties goes on where the fit before it has ended; later fits keep its result."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
+from support.expert_kinds import KINDS, draw, options_of
+from support.fits import fit_quietly
+from support.tables import flipping_classes, two_regimes
+
+ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
+
+# Iterations of the starts, for two starts.
+N_START = 15
+
+
+def table(name, task, n_rows=120):
+    """Two regimes of a kind of experts."""
+    if task == "classifier":
+        return flipping_classes(n_rows, 3)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 3))
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=n_rows) > 0, 0.8, -0.8)
+    return X, draw(name if name != "linear" else "normal", 0.5 + slope * X[:, 1], rng)
+
+
+def make(name="linear", task="regressor", **options):
+    """An estimator whose search takes all its rounds to settle."""
+    kinds = {"alpha": "auto", "gate_alpha": "auto", "n_init": 2, "tol": 1e-9, "random_state": 0}
+    return ESTIMATORS[task](2, **kinds | options_of(name) | options)
+
+
+def assert_same_fit(moe, whole):
+    """One process has computed both in the same order."""
+    assert_array_equal(moe.alpha_, whole.alpha_)
+    assert_array_equal(moe.gate_alpha_, whole.gate_alpha_)
+    assert moe.lower_bound_ == whole.lower_bound_
+    assert moe.converged_ == whole.converged_
+
+
+# --- warm starts ------------------------------------------------------------------------------
+
+
+def kinds_of_search():
+    for name, task in KINDS:
+        yield name, task, "auto"
+    yield "linear", "regressor", "ard"
+    yield "linear", "classifier", "ard"
+    yield "poisson", "regressor", "ard"
+
+
+@pytest.mark.parametrize(("name", "task", "kind"), kinds_of_search())
+def test_two_fits_are_one(name, task, kind):
+    """The first ends with the starts, within a round of the search, or after it."""
+    X, y = table(name, task)
+    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=50)
+    whole = fit_quietly(clone(moe), X, y)
+    for n_first in (N_START, N_START + 4, 40):
+        if n_first >= whole.n_iter_:
+            continue
+        first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
+        assert not first.converged_
+        second = fit_quietly(first.set_params(max_iter=50 - n_first), X, y)
+        assert_same_fit(second, whole)
+        assert second.n_iter_ == whole.n_iter_ - n_first
+
+
+def sharp_classes():
+    """A small table where the search for "ard" returns to penalties that it has left."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(50, 8))
+    return X, X[:, 0] + 0.1 * rng.normal(size=50) > 0.0
+
+
+def test_a_return_to_better_penalties_is_that_of_one_fit():
+    X, y = sharp_classes()
+    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "tol": 1e-4}
+    moe = make("linear", "classifier", max_iter=200, **options)
+    whole = fit_quietly(clone(moe), X, y)
+    for n_first in (45, whole.n_iter_ - 2):
+        first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
+        first = pickle.loads(pickle.dumps(first))
+        assert_same_fit(fit_quietly(first.set_params(max_iter=200 - n_first), X, y), whole)
+
+
+def test_better_penalties_of_other_rows_are_forgotten():
+    """A fit to other rows after a search finds what it would without the penalties of before."""
+    X, y = sharp_classes()
+    options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "max_iter": 60}
+    moe = fit_quietly(make("linear", "classifier", warm_start=True, **options), X, y)
+    fit_quietly(moe.set_params(max_iter=300, tol=1e-5), X[::-1] + 0.1, ~y[::-1])
+    alone = make("linear", "classifier", **options | {"max_iter": 300, "tol": 1e-5})
+    alone = fit_quietly(alone, X[::-1] + 0.1, ~y[::-1])
+    assert moe.lower_bound_ == pytest.approx(alone.lower_bound_, abs=0.05)
+
+
+def test_fits_of_one_iteration_are_one_fit():
+    X, y = table("linear", "regressor")
+    moe = make(max_iter=45)
+    whole = fit_quietly(clone(moe), X, y)
+    moe.set_params(max_iter=N_START, warm_start=True)
+    n_iter = 0
+    while n_iter < whole.n_iter_:
+        n_iter += fit_quietly(moe, X, y).n_iter_
+        moe.set_params(max_iter=1)
+    assert n_iter == whole.n_iter_
+    assert_same_fit(moe, whole)
+
+
+def test_fits_of_row_blocks_and_of_documents_go_on():
+    X, y = table("linear", "regressor", 300)
+    blocks = RowBlocks(lambda: ((X[i : i + 100], y[i : i + 100]) for i in range(0, 300, 100)))
+    moe = make(max_iter=45)
+    whole = fit_quietly(clone(moe), blocks)
+    first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), blocks)
+    read = type(moe).from_dict(json.loads(json.dumps(first.to_dict())))
+    for continued in (first, read):
+        fit_quietly(continued.set_params(max_iter=45 - N_START - 4), blocks)
+        assert_same_fit(continued, whole)
+
+
+@pytest.mark.parametrize("combine", ["best", "best_converged"])
+def test_starts_that_leave_no_iteration_to_the_search_have_not_converged(combine):
+    X, y = two_regimes(100)
+    moe = make(tol=1e-2, combine=combine)
+    n_start = len(fit_quietly(clone(moe), X, y).start_traces_[0])
+    moe.set_params(max_iter=n_start)
+    with pytest.warns(ConvergenceWarning, match=f"EM did not converge in max_iter={n_start} it"):
+        moe.fit(X, y)
+    assert not moe.converged_
+    assert fit_quietly(moe.set_params(alpha=0.1, gate_alpha=1.0), X, y).converged_
+
+
+def test_a_fit_that_has_converged_keeps_its_penalties():
+    X, y = two_regimes(150)
+    moe = make(tol=1e-6, warm_start=True).fit(X, y)
+    found, bound = (moe.alpha_, moe.gate_alpha_), moe.lower_bound_
+    moe.set_params(tol=1e-8).fit(X, y)
+    assert (moe.alpha_, moe.gate_alpha_) == found
+    assert moe.lower_bound_ >= bound
+    other_X, other_y = two_regimes(150, seed=1)
+    moe.fit(other_X, 2.0 * other_y)
+    assert (moe.alpha_, moe.gate_alpha_) == found
+    moe.set_params(alpha=5.0).fit(X, y)
+    assert (moe.alpha_, moe.gate_alpha_) == (5.0, found[1])
+
+
+def test_a_search_goes_on_with_other_rows():
+    X, y = two_regimes(150)
+    moe = fit_quietly(make(max_iter=N_START + 1, warm_start=True), X, y)
+    assert not moe.converged_
+    other_X, other_y = two_regimes(600, seed=1)
+    found = fit_quietly(moe.set_params(max_iter=200, tol=1e-6), other_X, other_y)
+    alone = make(max_iter=200, tol=1e-6).fit(other_X, other_y)
+    assert_allclose(found.gate_alpha_, alone.gate_alpha_, rtol=0.3)
+    assert_allclose(found.alpha_, alone.alpha_, rtol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("auto", "ard"), ("ard", "auto"), ("ard", "ard"), ("auto", 20.0), (20.0, "ard")],
+)
+@pytest.mark.parametrize("through_document", [False, True])
+def test_warm_starts_find_penalties_of_another_kind(before, after, through_document):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 5))
+    slope = np.where(X[:, 0] + 0.3 * rng.normal(size=200) > 0, 2.0, -1.0)
+    y = slope * X[:, 1] + X[:, 2] + 0.3 * rng.normal(size=200)
+    options = {"n_init": 1, "random_state": 0, "warm_start": True}
+    moe = MixtureOfExpertsRegressor(2, alpha=before, gate_alpha=before, **options).fit(X, y)
+    if through_document:
+        moe = MixtureOfExpertsRegressor.from_dict(moe.to_dict())
+    found = moe.alpha_, moe.gate_alpha_
+    moe.set_params(alpha=after, gate_alpha=after).fit(X, y)
+    fresh = clone(moe).set_params(warm_start=False).fit(X, y)
+    for name in ("alpha_", "gate_alpha_"):
+        values, expected = np.asarray(getattr(moe, name)), np.asarray(getattr(fresh, name))
+        assert values.shape == expected.shape
+        assert_array_equal(np.isinf(values), np.isinf(expected))
+        kept = np.isfinite(values)
+        # Penalties of single features are those of a grid, whose steps are a factor of 1.5.
+        assert_allclose(values[kept], expected[kept], rtol=0.6)
+    if before == after:
+        assert_array_equal(found[0], moe.alpha_)
+        assert_array_equal(found[1], moe.gate_alpha_)
+
+
+def test_the_gate_of_estimators_goes_on():
+    X, y = two_regimes(80)
+    options = {"n_init": 1, "max_iter": 4, "alpha": None, "warm_start": True}
+    moe = fit_quietly(make("tree", **options), X, y)
+    assert moe.gate_alpha_ == 1.0
+    assert fit_quietly(moe.set_params(max_iter=8), X, y).gate_alpha_ != 1.0
+
+
+# --- checkpoints ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_first", [N_START + 2, N_START + 8])
+def test_a_resumed_fit_goes_on_with_its_search(n_first, tmp_path):
+    X, y = two_regimes(100)
+    moe = make(max_iter=50)
+    whole = fit_quietly(clone(moe), X, y)
+    short = clone(moe).set_params(max_iter=n_first)
+    with pytest.warns(UserWarning, match=f"EM did not converge in max_iter={n_first} iterations"):
+        fit_with_checkpoints(short, X, y, path=tmp_path / "fit", every=1)
+    assert load_checkpoint(tmp_path / "fit").n_iter_ == n_first
+    resumed = fit_quietly_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit", every=1)
+    assert_same_fit(resumed, whole)
+    assert resumed.n_iter_ == whole.n_iter_
+    assert_array_equal(resumed.lower_bounds_, whole.lower_bounds_)
+
+
+def fit_quietly_with_checkpoints(moe, *data, **options):
+    class Quiet:
+        """An estimator whose fit is that with checkpoints."""
+
+        def fit(self, *rows):
+            return fit_with_checkpoints(moe, *rows, **options)
+
+    return fit_quietly(Quiet(), *data)
+
+
+def test_checkpoints_keep_the_penalties(tmp_path):
+    X, y = two_regimes(100)
+    moe = make(tol=1e-4)
+    whole = clone(moe).fit(X, y)
+    kept = fit_with_checkpoints(clone(moe), X, y, path=tmp_path / "fit")
+    assert_array_equal(kept.predict(X), whole.predict(X))
+    assert load_checkpoint(tmp_path / "fit").gate_alpha_ == whole.gate_alpha_
+
+
+def test_segments_of_estimators_with_checkpoints_go_on_with_the_search(tmp_path):
+    X, y = two_regimes(60)
+    options = {"gate_alpha": "auto", "alpha": None, "n_init": 1, "max_iter": 32, "tol": 0.0}
+    moe = make("tree", **options)
+    with pytest.warns(ConvergenceWarning, match="fit_with_checkpoints again"):
+        moe = fit_with_checkpoints(moe, X, y, path=tmp_path / "fit", every=16)
+    assert moe.n_iter_ == 32
+    assert moe.gate_alpha_ != 1.0
+    assert len(moe.lower_bounds_) < 16
+
+
+# --- streams ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
+    X, y = table(name, task, 200)
+    options = {"classes": np.unique(y)} if task == "classifier" else {}
+    moe = make(name, task, tol=1e-5, n_init=1)
+    stream = clone(moe).partial_fit(X, y, **options)
+    fit_quietly(moe, X, y)
+    for name in ("alpha_", "gate_alpha_"):  # from other iterations, which can settle elsewhere
+        ratio = getattr(stream, name) / getattr(moe, name)
+        assert abs(np.log(ratio)) < np.log(2.0)
+    found = stream.alpha_, stream.gate_alpha_
+    stream.partial_fit(X[:100], y[:100])
+    assert (stream.alpha_, stream.gate_alpha_) == found != (0.1, 1.0)
+
+
+def test_a_stream_keeps_the_penalties_of_a_fit_that_has_not_converged():
+    X, y = table("linear", "regressor", 200)
+    moe = fit_quietly(make(max_iter=N_START + 4), X, y)
+    found = moe.alpha_, moe.gate_alpha_
+    assert not moe.converged_
+    assert found != (0.1, 1.0)
+    moe.partial_fit(X, y)
+    assert (moe.alpha_, moe.gate_alpha_) == found
+    # A fit that a stream has begun finds its own.
+    found = fit_quietly(moe.set_params(max_iter=100, warm_start=True, tol=1e-6), X, y)
+    alone = make(tol=1e-6).fit(X, y)
+    assert_allclose(found.gate_alpha_, alone.gate_alpha_, rtol=0.3)

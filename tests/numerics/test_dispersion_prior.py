@@ -1,0 +1,115 @@
+"""The prior of dispersions: scaled F distributions of sums of squares, log-normal hyperpriors."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from skmoe._numerics import dispersion_prior as prior
+
+
+@pytest.mark.parametrize("ratio", [1.0, 100.0])
+def test_the_prior_is_strong_where_dispersions_are_alike(ratio):
+    rng = np.random.default_rng(0)
+    variances = 0.1 * np.geomspace(1.0, ratio, 12)[:, None]
+    squares = variances * rng.chisquare(40, size=(12, 1))
+    strength, scale = prior.dispersion_prior(squares, np.full((12, 1), 40.0), (10.0, np.ones(1)))
+    if ratio == 1.0:
+        assert strength > 20.0
+        assert_allclose(scale, 0.1, rtol=0.2)
+    else:
+        assert strength < 5.0
+
+
+def log_posterior_of_modes(found, squares, rows):
+    """Log posterior of the variances at their modes, without its constant."""
+    strength, scales = found
+    logs = np.log((squares + strength * scales) / (rows + strength))
+    return 0.5 * ((rows + strength) * (logs + 1.0)).sum()
+
+
+@pytest.mark.parametrize("strength", [0.2, 10.0, 300.0])
+def test_no_other_prior_is_more_probable(strength):
+    rng = np.random.default_rng(0)
+    rows, center = rng.uniform(5.0, 60.0, size=(6, 2)), np.array([0.5, 2.0])
+    squares = rows * 0.8 * rng.chisquare(8, size=(6, 2)) / 8
+    defaults = strength, center
+    found = prior.dispersion_prior(squares, rows, defaults)
+
+    def objective(logs):
+        nu, scale = np.exp(logs[0]), np.exp(logs[1:])
+        fits = stats.f(rows, nu).logpdf(squares / (rows * scale)) - np.log(scale)
+        begin = np.log([max(strength, prior.MIN_STRENGTH), *center])
+        stds = [prior.LOG_STRENGTH_STD, *2 * [prior.LOG_SCALE_STD]]
+        return fits.sum() + stats.norm(begin, stds).logpdf(logs).sum()
+
+    logs = np.log([found[0], *found[1]])
+    for change in 0.02 * np.vstack([np.eye(3), -np.eye(3)]):
+        assert objective(logs + change) < objective(logs)
+    expected = objective(logs) - objective(np.log([7.0, *center]))
+    assert_allclose(prior.dispersion_gain((7.0, center), found, squares, rows, defaults), expected)
+    # The posterior of the variances at its mode, and its volume, are the evidence.
+    volumes = [
+        prior.dispersion_volume(other, rows, defaults)
+        - log_posterior_of_modes(other, squares, rows)
+        for other in ((7.0, center), found)
+    ]
+    assert_allclose(volumes[1] - volumes[0], expected)
+
+
+# Experts with equal and unequal dispersions, and defaults that hold the strength at a bound.
+CASES = [(ratio, strength) for ratio in (1.0, 3.0, 1e6) for strength in (0.2, 10.0, 1e5)]
+
+
+def dispersions_of_experts(ratio):
+    """Sums of squares of two outputs, and their degrees of freedom."""
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(5.0, 60.0, size=(8, 2))
+    return 0.1 * np.geomspace(1.0, ratio, 8)[:, None] * rng.chisquare(weight), weight
+
+
+@pytest.mark.parametrize(("ratio", "strength"), CASES)
+def test_derivatives_of_the_log_evidence(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    center, logs = np.log([strength, 0.5, 2.0]), np.log([20.0, 0.05, 3.0])
+
+    def at(logs):
+        return prior.log_evidence_of_prior(logs, squares, weight, center)
+
+    for j, change in enumerate(1e-5 * np.eye(3)):
+        after, before = at(logs + change), at(logs - change)
+        gradient, hessian = at(logs).gradient[j], at(logs).hessian[j]
+        assert_allclose((after.value - before.value) / 2e-5, gradient, rtol=1e-6, atol=1e-5)
+        assert_allclose((after.gradient - before.gradient) / 2e-5, hessian, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ratio", "strength"), CASES)
+def test_the_gradient_is_zero_or_points_out_of_bounds(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    found = prior.dispersion_prior(squares, weight, (strength, np.array([0.5, 2.0])))
+    logs = np.log([found[0], *found[1]])
+    center = np.log([max(strength, prior.MIN_STRENGTH), 0.5, 2.0])
+    gradient = prior.log_evidence_of_prior(logs, squares, weight, center).gradient
+    size = 0.5 * weight.sum()  # of the terms of the derivatives by scales
+    assert_allclose(gradient[1:], 0.0, atol=1e-6 * size)
+    if found[0] == pytest.approx(prior.MIN_STRENGTH, rel=1e-12):
+        assert gradient[0] < 0.0
+    elif found[0] == pytest.approx(prior.MAX_STRENGTH, rel=1e-12):
+        assert gradient[0] > 0.0
+    else:
+        assert abs(gradient[0]) < 1e-6 * size
+
+
+@pytest.mark.parametrize(("ratio", "strength"), [(1.0, 10.0), (100.0, 0.2)])
+def test_the_order_of_experts_and_outputs_does_not_matter(ratio, strength):
+    squares, weight = dispersions_of_experts(ratio)
+    scale = np.array([0.5, 2.0])
+    found = prior.dispersion_prior(squares, weight, (strength, scale))
+    order = np.random.default_rng(1).permutation(len(squares))
+    other = prior.dispersion_prior(squares[order], weight[order], (strength, scale))
+    assert_allclose(other[0], found[0], rtol=1e-8)
+    assert_allclose(other[1], found[1], rtol=1e-8)
+    mirrored = strength, scale[::-1]
+    swapped = prior.dispersion_prior(squares[:, ::-1], weight[:, ::-1], mirrored)
+    assert_allclose(swapped[0], found[0], rtol=1e-8)
+    assert_allclose(swapped[1][::-1], found[1], rtol=1e-8)

@@ -1,0 +1,227 @@
+"""Penalties that maximise the evidence of ridge regressions, against the evidence written out."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmoe._numerics import evidence
+from skmoe._numerics.linalg import ImplicitGram
+from skmoe._numerics.multinomial import SoftmaxHessian, helmert_contrasts, softmax_hessian
+
+
+def log_evidence(alphas, hessians, targets):
+    """Log evidence of regressions with penalties (p,), Hessians (S, p, p), Hessian times optimum.
+
+    Up to a constant, the scale of the noise being one.
+    """
+    total = 0.0
+    for hessian, target in zip(hessians, targets, strict=True):
+        precision = hessian + np.diag(alphas)
+        total += 0.5 * (np.log(alphas).sum() - np.linalg.slogdet(precision)[1])
+        total += 0.5 * target @ np.linalg.solve(precision, target)
+    return total
+
+
+def systems(seed, n_systems=2, n_features=5):
+    """Hessians (S, p, p) and their products with the optimum; the last feature is nearly the first.
+
+    The first two features have slopes.
+    """
+    rng = np.random.default_rng(seed)
+    hessians, targets = [], []
+    for _ in range(n_systems):
+        X = rng.normal(size=(60, n_features))
+        X[:, -1] = X[:, 0] + 0.1 * rng.normal(size=60)
+        y = X[:, 0] - X[:, 1] + rng.normal(size=60)
+        hessians.append(X.T @ X)
+        targets.append(X.T @ y)
+    return np.stack(hessians), np.stack(targets)
+
+
+def slopes_at(alphas, hessians, targets):
+    """Slopes at the mode, as gates and experts give them."""
+    covariances = np.linalg.inv(hessians + np.diag(alphas))
+    values = np.einsum("sij,sj->si", covariances, targets)
+    return evidence.Slopes(values, covariances, values * alphas)
+
+
+OTHERS = np.array([0.3, 2.0, 5.0, 1.0, 0.7])  # penalties of five features
+
+
+def test_one_penalty_maximises_the_evidence_and_its_prior():
+    hessians, targets = systems(0)
+    alpha, default = 1.0, 3.0
+    for _ in range(200):
+        alphas = np.full(5, alpha)
+        alpha = evidence.common_penalty(alpha, slopes_at(alphas, hessians, targets), default)
+
+    def objective(value):
+        prior = 0.5 * evidence.PRIOR_COEFFICIENTS * (np.log(value) - value / default)
+        return log_evidence(np.full(5, value), hessians, targets) + prior
+
+    assert objective(1.02 * alpha) < objective(alpha) > objective(alpha / 1.02)
+
+
+def test_no_other_penalty_of_one_feature_has_more_evidence():
+    hessians, targets = systems(1)
+    start = np.ones(5)
+    alphas = evidence.feature_penalties(start, slopes_at(start, hessians, targets))
+    keeping = evidence.SPARSITY_FACTOR * np.log(5)
+
+    def objective(values):
+        return log_evidence(values, hessians, targets) - keeping * np.sum(values < 1e7)
+
+    # The last feature repeats the first: one of both is kept.
+    assert np.sum(alphas[[0, 4]] < evidence.DROPPED) == 1
+    assert_array_equal(alphas[2:4], evidence.DROPPED)
+    best = objective(alphas)
+    for j in range(5):
+        for value in (*evidence.PENALTY_GRID[::5], evidence.DROPPED):
+            other = np.where(np.arange(5) == j, value, alphas)
+            assert objective(other) <= best + evidence.MIN_IMPROVEMENT
+
+
+def test_dropped_features_return_when_they_are_needed():
+    hessians, targets = systems(2)
+    dropped, start = np.full(5, evidence.DROPPED), np.ones(5)
+    # The coefficients of dropped features are zero, so that the gradient is what they would gain.
+    slopes = slopes_at(dropped, hessians, targets)
+    slopes = slopes._replace(values=np.zeros((2, 5)), gradient=targets)
+    again = evidence.feature_penalties(dropped, slopes)
+    first = evidence.feature_penalties(start, slopes_at(start, hessians, targets))
+    assert_array_equal(again < evidence.DROPPED, first < evidence.DROPPED)
+
+
+@pytest.mark.parametrize("value", [0.01, 0.5, 30.0, evidence.DROPPED])
+@pytest.mark.parametrize("j", range(5))
+def test_gain_of_another_penalty_of_one_feature(j, value):
+    """It is the gain of the evidence; dropping a feature gains the prior of keeping it."""
+    hessians, targets = systems(4)
+    after = np.where(np.arange(5) == j, value, OTHERS)
+    slopes = slopes_at(OTHERS, hessians, targets)
+    gain = evidence.evidence_gain(tuple(OTHERS), tuple(after), slopes)
+    expected = np.subtract(*(log_evidence(a, hessians, targets) for a in (after, OTHERS)))
+    expected += evidence.SPARSITY_FACTOR * np.log(5) * (value == evidence.DROPPED)
+    assert_allclose(gain, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gains_of_equal_penalties():
+    hessians, targets = systems(4)
+    one = np.full(5, 2.0)
+    slopes = slopes_at(one, hessians, targets)
+    assert evidence.evidence_gain(tuple(OTHERS), tuple(OTHERS), slopes) == 0.0
+    found = evidence.evidence_gain(2.0, tuple(OTHERS), slopes)
+    assert_allclose(found, evidence.evidence_gain(tuple(one), tuple(OTHERS), slopes))
+
+
+def test_the_gain_does_not_need_slopes_at_their_mode():
+    hessians, targets = systems(5)
+    at_mode = slopes_at(np.full(5, 2.0), hessians, targets)
+    values = at_mode.values + np.random.default_rng(0).normal(size=at_mode.values.shape)
+    gradient = targets - np.einsum("sij,sj->si", hessians, values)
+    elsewhere = at_mode._replace(values=values, gradient=gradient)
+    found = evidence.evidence_gain(2.0, 3.0, elsewhere)
+    assert_allclose(found, evidence.evidence_gain(2.0, 3.0, at_mode))
+
+
+def test_a_slope_that_systems_share_counts_once():
+    """Two systems with half of the penalty each are one system with both Hessians."""
+    hessians, targets = systems(3, n_systems=1)
+    one = slopes_at(np.full(5, 2.0), 2 * hessians, 2 * targets)
+    both = slopes_at(np.full(5, 1.0), hessians.repeat(2, axis=0), targets.repeat(2, axis=0))
+    both = both._replace(weight=np.full((2, 5), 0.5))
+    for function, *arguments in (
+        (lambda slopes: evidence.n_determined_slopes(2.0, slopes).sum(),),
+        (lambda slopes: evidence.common_penalty(2.0, slopes, 1.0),),
+        (lambda slopes: evidence.evidence_gain(2.0, 0.4, slopes),),
+    ):
+        assert_allclose(function(both, *arguments), function(one, *arguments))
+
+
+def test_volume_and_penalised_likelihood_are_the_evidence():
+    """For penalties common to all slopes or of each, of which one can be dropped."""
+    hessians, targets = systems(0)
+
+    def found(alphas, penalty):
+        slopes = slopes_at(alphas, hessians, targets)
+        precision = hessians + np.diag(alphas)
+        explained = np.einsum("si,si->", slopes.values, targets)
+        explained -= 0.5 * np.einsum("si,sij,sj->", slopes.values, precision, slopes.values)
+        return explained + evidence.posterior_volume(penalty, slopes)
+
+    def expected(alphas):
+        return log_evidence(alphas, hessians, targets) - log_evidence(one, hessians, targets)
+
+    one = np.full(5, 0.7)
+    gain = found(OTHERS, tuple(OTHERS)) - found(one, tuple(one))
+    assert_allclose(gain, expected(OTHERS))
+    # Five features that may be dropped have a prior, in which a dropped one has no part.
+    prior = evidence.SPARSITY_FACTOR * np.log(5)
+    assert_allclose(found(one, 0.7) - found(one, tuple(one)), 5 * prior)
+    dropped = np.where(np.arange(5) == 2, evidence.DROPPED, OTHERS)
+    gain = found(dropped, tuple(dropped)) - found(one, tuple(one))
+    assert_allclose(gain, expected(dropped) + prior, rtol=1e-6)
+
+
+def test_scaled_penalties_leave_features_dropped():
+    scaled = evidence.scaled_penalty((1.0, evidence.DROPPED), 0.5)
+    assert scaled == (0.5, evidence.DROPPED)
+    assert evidence.scaled_penalty(3.0, 0.5) == 1.5
+
+
+def test_features_vary_if_they_have_a_gradient_or_a_slope():
+    values = np.array([[0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    gradient = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])
+    assert evidence.Slopes(values, np.ones((2, 4)), gradient).n_varying == 2
+
+
+@pytest.mark.parametrize("kind", ["auto", "ard"])
+@pytest.mark.parametrize("seed", range(2))
+def test_variances_of_independent_slopes_are_diagonal_matrices(seed, kind):
+    rng = np.random.default_rng(seed)
+    values, variances = rng.normal(size=(3, 6)), rng.uniform(0.01, 0.5, size=(3, 6))
+    gradient = rng.normal(size=(3, 6))
+    alpha = 0.5 if kind == "auto" else rng.uniform(0.1, 2.0, 6)
+    matrices = np.stack([np.diag(row) for row in variances])
+    one, other = (evidence.Slopes(values, v, gradient) for v in (variances, matrices))
+    found = [evidence.found_penalty(kind, alpha, slopes, 1.0) for slopes in (one, other)]
+    assert_allclose(*found, rtol=1e-12)
+    penalty = 0.5 if kind == "auto" else tuple(alpha)
+    for function in (evidence.n_determined_slopes, evidence.posterior_volume):
+        assert_allclose(function(penalty, one), function(penalty, other))
+
+
+@pytest.mark.parametrize("part", ["experts", "gate"])
+def test_no_matrix_is_formed_where_the_fit_forms_none(part):
+    """Memory is linear in the number of columns."""
+    rng = np.random.default_rng(0)
+    design = np.column_stack([rng.normal(size=(50, 7)), np.ones(50)])
+    weight = rng.uniform(size=(2, 50))
+    if part == "experts":
+        implicit = ImplicitGram(((design, weight),))
+        formed = np.einsum("kn,ni,nj->kij", weight, design, design)
+        coef, gradient = rng.normal(size=(2, 2, 1, 8))
+        ridge = np.append(np.full(7, 0.3), 0.0)
+        found, full = (
+            evidence.ridge_slopes(hessian, ridge, coef, gradient) for hessian in (implicit, formed)
+        )
+        for k in range(2):
+            expected = np.linalg.inv(formed[k] + np.diag(ridge))[:-1, :-1]
+            assert_allclose(full.covariances[k], expected)
+    else:
+        probs, basis = weight / weight.sum(axis=0), helmert_contrasts(2)
+        implicit = SoftmaxHessian(((design, np.ones(50), probs),))
+        formed = softmax_hessian(design, np.ones(50), probs)
+        coef, gradient = rng.normal(size=(2, 2, 8))
+        found, full = (
+            evidence.softmax_slopes(hessian, basis, 0.3, coef, gradient)
+            for hessian in (implicit, formed)
+        )
+    assert found.covariances.shape == found.values.shape
+    assert full.covariances.shape == (*full.values.shape, 7)
+    assert_array_equal(found.values, full.values)
+    assert_array_equal(found.gradient, full.gradient)
+    # The inverse of the diagonal is at most the diagonal of the inverse.
+    diagonal = np.diagonal(full.covariances, axis1=1, axis2=2)
+    assert (found.covariances <= diagonal).all()
+    assert_allclose(found.covariances, diagonal, rtol=0.5)

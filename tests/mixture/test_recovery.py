@@ -1,0 +1,223 @@
+"""Regimes that are there are found, and all that a mixture says of them fits together."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from support.fits import FIXED, fit_quietly
+from support.tables import crossing_lines, flipping_classes, two_regimes
+
+# --- regimes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_lines_are_found(seed):
+    X, y = crossing_lines(n_rows=600, seed=seed)
+    moe = MixtureOfExpertsRegressor(2, random_state=seed).fit(X, y)
+    order = np.argsort(moe.expert_coef_[:, 0])
+    assert_allclose(moe.expert_coef_[order, 0], [-1, 2], atol=0.1)
+    assert_allclose(moe.expert_intercept_[order], [1, 1], atol=0.1)
+    assert_allclose(np.sqrt(moe.noise_variance_[order]), [0.3, 0.1], rtol=0.2)
+    assert_allclose(moe.weights_, 0.5, atol=0.07)
+    assert moe.converged_
+    assert (moe.apply(X) == order[(X[:, 0] < 0).astype(int)]).mean() > 0.97
+
+
+def test_a_soft_gate_is_found():
+    X, y = two_regimes(n_rows=3000)
+    moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    up = int(np.argmax(moe.expert_coef_[:, 0]))
+    assert_allclose(moe.gate_coef_[up] - moe.gate_coef_[1 - up], [4, 0, 0], atol=0.5)
+    assert_allclose(moe.expert_coef_[up], [1, 2, 3], atol=0.06)
+    assert_allclose(moe.expert_coef_[1 - up], [-1, -1, -1], atol=0.06)
+    assert moe.score(X, y) > LinearRegression().fit(X, y).score(X, y) + 0.1
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_flipped_rules_are_found(n_classes):
+    X, y = flipping_classes(n_rows=2000, n_classes=n_classes)
+    moe = MixtureOfExpertsClassifier(2, random_state=0).fit(X, y)
+    assert moe.score(X, y) > LogisticRegression().fit(X, y).score(X, y) + 0.2
+    slopes = moe.expert_coef_
+    slopes = slopes if n_classes == 2 else slopes[:, -1] - slopes[:, 0]
+    step = 3.0 * (n_classes - 1)
+    assert_allclose(np.sort(slopes[:, 1]), [-step, step], rtol=0.25)
+
+
+# --- what is said of them -----------------------------------------------------------------------
+
+
+def test_all_that_a_regressor_says_fits_together():
+    X, y = load_diabetes(return_X_y=True)
+    X = X[:, [2, 8, 3]]
+    moe = MixtureOfExpertsRegressor(3, n_init=2, random_state=0, **FIXED)
+    fit_quietly(moe, X, y)
+    gate, means = moe.predict_gate(X), moe.predict_experts(X)
+    assert gate.shape == means.shape == (len(y), 3)
+    assert_allclose(gate.sum(axis=1), 1.0)
+    assert_allclose(means, X @ moe.expert_coef_.T + moe.expert_intercept_)
+    assert_allclose(moe.predict(X), (gate * means).sum(axis=1))
+    logits = X @ moe.gate_coef_.T + moe.gate_intercept_
+    assert_allclose(gate, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    densities = gate * norm.pdf(y[:, None], means, np.sqrt(moe.noise_variance_))
+    assert_allclose(moe.score_samples(X, y), np.log(densities.sum(axis=1)))
+    resp = densities / densities.sum(axis=1, keepdims=True)
+    assert_allclose(moe.responsibilities(X, y), resp, atol=1e-12)
+    assert_allclose(moe.weights_, gate.mean(axis=0))
+    assert_allclose(moe.apply(X), gate.argmax(axis=1))
+    entropy = -(resp * np.log(np.maximum(resp, 1e-300))).sum()
+    assert_allclose(moe.icl(X, y), moe.bic(X, y) + 2 * entropy)
+    log_likelihood = moe.score_samples(X, y).sum()
+    assert_allclose(moe.aic(X, y), 2 * (3 * 4 + 3 + 2 * 4) - 2 * log_likelihood)
+    assert_allclose(moe.bic(X, y), 23 * np.log(len(y)) - 2 * log_likelihood)
+
+
+def test_all_that_a_regressor_says_of_several_outputs_fits_together():
+    X, y = two_regimes(150)
+    Y = np.column_stack([y, 5.0 - 2.0 * y + X[:, 1]])
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED).fit(X, Y)
+    means, gate = moe.predict_experts(X), moe.predict_gate(X)
+    assert means.shape == (len(y), 2, 2)
+    assert moe.expert_coef_.shape == (2, 2, 3)
+    assert moe.expert_intercept_.shape == moe.noise_variance_.shape == (2, 2)
+    assert_allclose(means, np.einsum("np,kmp->nkm", X, moe.expert_coef_) + moe.expert_intercept_)
+    assert_allclose(moe.predict(X), np.einsum("nk,nkm->nm", gate, means))
+    density = norm.pdf(Y[:, None], means, np.sqrt(moe.noise_variance_)).prod(axis=2)
+    assert_allclose(moe.score_samples(X, Y), np.log((gate * density).sum(axis=1)))
+    one = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED).fit(X, y[:, None])
+    assert one.predict(X).shape == (len(y), 1)
+    assert one.predict_experts(X).shape == (len(y), 2, 1)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_all_that_a_classifier_says_fits_together(n_classes):
+    X, codes = flipping_classes(200, n_classes)
+    y = np.array(["d", "b", "a", "c"])[codes]
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED).fit(X, y)
+    gate, experts = moe.predict_gate(X), moe.predict_experts(X)
+    assert experts.shape == (len(y), 2, n_classes)
+    assert_allclose(experts.sum(axis=2), 1.0)
+    probs = np.einsum("nk,nkc->nc", gate, experts)
+    assert_allclose(moe.predict_proba(X), probs)
+    assert_allclose(moe.predict_log_proba(X), np.log(probs))
+    assert (moe.predict(X) == moe.classes_[probs.argmax(axis=1)]).all()
+    of_y = experts[np.arange(len(y)), :, np.searchsorted(moe.classes_, y)]
+    total = (gate * of_y).sum(axis=1)
+    assert_allclose(moe.score_samples(X, y), np.log(total))
+    assert_allclose(moe.responsibilities(X, y), gate * of_y / total[:, None])
+    logits = np.einsum("np,k...p->nk...", X, moe.expert_coef_) + moe.expert_intercept_
+    if n_classes == 2:
+        assert_allclose(experts[..., 1], 1 / (1 + np.exp(-logits)))
+    else:
+        odds = np.exp(logits)
+        assert_allclose(experts, odds / odds.sum(axis=2, keepdims=True))
+    n_parameters = 2 * (n_classes - 1) * 4 + 4
+    assert_allclose(moe.aic(X, y), 2 * n_parameters - 2 * np.log(total).sum())
+
+
+def test_without_a_target_the_prediction_itself_is_scored():
+    X, y = two_regimes(100)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **FIXED).fit(X, y)
+    with pytest.warns(UserWarning, match="Pass the observed target"):
+        alone = moe.score_samples(X)
+    assert_allclose(alone, moe.score_samples(X, moe.predict(X)))
+    X, y = flipping_classes(100)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, random_state=0, **FIXED).fit(X, y)
+    with pytest.warns(UserWarning, match="without y"):
+        alone = moe.score_samples(X)
+    assert_allclose(alone, np.log(moe.predict_proba(X).max(axis=1)))
+
+
+def test_gate_and_experts_see_only_their_columns():
+    X, y = two_regimes(150, n_features=4)
+    columns = {"gate_features": [0], "expert_features": [False, True, True, True]}
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, **columns, **FIXED).fit(X, y)
+    assert_array_equal(moe.gate_coef_[:, 1:], 0.0)
+    assert_array_equal(moe.expert_coef_[:, 0], 0.0)
+    for moved_columns, method in (((1, 2, 3), "predict_gate"), ((0,), "predict_experts")):
+        moved = X.copy()
+        moved[:, moved_columns] += 1.0
+        assert_allclose(getattr(moe, method)(moved), getattr(moe, method)(X), rtol=1e-12)
+    n_parameters = 2 * 4 + 2 + 2
+    assert_allclose(moe.aic(X, y), 2 * n_parameters - 2 * moe.score_samples(X, y).sum())
+
+
+# --- starts that are given ----------------------------------------------------------------------
+
+
+def test_given_responsibilities_are_used():
+    X, y = two_regimes(150)
+    truth = (y > X.sum(axis=1)).astype(float)
+    resp = np.column_stack([truth, 1 - truth])
+    moe = MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y)
+    assert np.argmax(moe.expert_coef_[:, 0]) == 0  # the expert that the start names first
+    weight = np.r_[0.0, np.ones(len(y) - 1)]  # a row without weight has no place in the start
+    assert_allclose(
+        MixtureOfExpertsRegressor(2, init=resp, **FIXED).fit(X, y, weight).predict(X),
+        MixtureOfExpertsRegressor(2, init=resp[1:], **FIXED).fit(X[1:], y[1:]).predict(X),
+        rtol=1e-6,
+        atol=1e-8,
+    )
+
+
+@pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_experts_are_permuted_with_the_columns_of_the_responsibilities(make):
+    X, y = two_regimes(150) if make is MixtureOfExpertsRegressor else flipping_classes(150)
+    resp = np.random.default_rng(0).dirichlet(np.ones(3), size=len(y))
+    resp[:, 0] += X[:, 0] > 0
+    resp /= resp.sum(axis=1, keepdims=True)
+    first, second = (
+        fit_quietly(make(3, init=resp[:, order], max_iter=15, tol=0.0, **FIXED), X, y)
+        for order in ([0, 1, 2], [2, 0, 1])
+    )
+    assert_allclose(second.predict_gate(X), first.predict_gate(X)[:, [2, 0, 1]], atol=1e-5)
+    assert_allclose(second.expert_coef_, first.expert_coef_[[2, 0, 1]], atol=1e-4)
+
+
+def test_a_warm_start_goes_on_where_the_last_fit_ended():
+    X, y = two_regimes(150)
+    moe = MixtureOfExpertsRegressor(2, max_iter=5, random_state=0, warm_start=True, tol=1e-9)
+    ended = fit_quietly(moe.set_params(**FIXED), X, y).lower_bound_
+    moe.set_params(max_iter=1000).fit(X, y)
+    assert moe.lower_bounds_[0] >= ended - 1e-10
+    assert moe.converged_
+    converged = moe.lower_bound_
+    assert_allclose(moe.fit(X, y).lower_bound_, converged, atol=1e-8)
+    assert moe.n_iter_ < 30
+
+
+WARM = {
+    "regressor": (MixtureOfExpertsRegressor(2, n_init=1), *two_regimes(200), 10, 10),
+    "classifier": (
+        MixtureOfExpertsClassifier(2, n_init=1),
+        *flipping_classes(200, n_classes=3),
+        10,
+        10,
+    ),
+    "after the race": (MixtureOfExpertsRegressor(2), *two_regimes(200), 47, 8),
+    "constant": (MixtureOfExpertsRegressor(2, gate="constant", n_init=2), *two_regimes(200), 16, 9),
+}
+
+
+@pytest.mark.parametrize("in_blocks", [False, True], ids=["memory", "blocks"])
+@pytest.mark.parametrize("case", WARM)
+def test_two_fits_are_one_bit_for_bit(case, in_blocks):
+    moe, X, y, one, other = WARM[case]
+    data = (X, y)
+    if in_blocks:  # the race, on a sample, runs to its end in both
+        one, data = max(one, 15), (RowBlocks(lambda: [(X[:120], y[:120]), (X[120:], y[120:])]),)
+    moe = clone(moe).set_params(random_state=0, tol=0.0, **FIXED)
+    whole = fit_quietly(clone(moe).set_params(max_iter=one + other), *data)
+    halves = fit_quietly(moe.set_params(max_iter=one, warm_start=True), *data)
+    bounds = halves.lower_bounds_
+    fit_quietly(halves.set_params(max_iter=other), *data)
+    assert halves.n_iter_ == other
+    assert_array_equal(np.r_[bounds, halves.lower_bounds_], whole.lower_bounds_)
+    for method in ("predict", "predict_gate", "predict_experts"):
+        assert_array_equal(getattr(halves, method)(X), getattr(whole, method)(X))

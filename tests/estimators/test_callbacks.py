@@ -1,0 +1,134 @@
+"""scikit-learn's callbacks: announced tasks with the data of the fit, and fits that they stop."""
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import Ridge
+
+from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor, target_of
+from support.refusals import refusal
+
+callbacks = pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
+
+
+class Recorder:
+    """Remembers tasks, their data and their scores, and stops a run after some iterations."""
+
+    def __init__(self, stop_after=10**6):
+        self.stop_after = stop_after
+        self.contexts, self.data, self.ended = [], [], []
+        self.n_set_up = self.n_torn_down = 0
+
+    def setup(self, estimator, context):
+        self.n_set_up += 1
+
+    def teardown(self, estimator, context):
+        self.n_torn_down += 1
+
+    def on_fit_task_begin(self, estimator, context, *, X=None, y=None, metadata=None):
+        self.contexts.append(context)
+        self.data.append((X, y, metadata))
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        self.ended.append((context.task_name, fitted_estimator.score(X, y)))
+        return context.task_name == "iteration" and context.task_id + 1 >= self.stop_after
+
+
+def fit_with(recorder, moe, *data, **given):
+    fit_quietly(moe.set_callbacks(recorder), *data, **given)
+    return moe
+
+
+STACK = [regressor(n_experts=1), Ridge(), "tree"]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"n_init": 1}, ["start", "EM"]),
+        ({"n_init": 3}, ["start"] * 3 + ["EM"]),
+        ({"n_experts": 1, "n_init": 1}, ["start", "EM"]),
+        ({"expert": "tree", "n_init": 2}, ["start"] * 2 + ["EM"]),
+        ({"combine": "average", "n_init": 2}, ["start"] * 2 + ["EM"]),
+        (
+            {"expert": STACK, "specialize": False, "n_init": 1},
+            ["start", "EM", "model", "model", "model"],
+        ),
+    ],
+)
+def test_tasks_are_numbered_and_announced(options, names):
+    recorder = Recorder()
+    moe = fit_with(recorder, regressor(**{"max_iter": 4} | options), X, Y)
+    whole, *_ = recorder.contexts
+    assert (whole.task_name, whole.parent) == ("fit", None)
+    children = sorted(whole._children_map.values(), key=lambda child: child.task_id)
+    assert whole.max_subtasks == len(names)
+    assert [child.task_id for child in children] == list(range(len(names)))
+    assert [child.task_name for child in children] == names
+    for child in children:
+        iterations = list(child._children_map.values())
+        assert len(iterations) <= (child.max_subtasks or 0)
+        assert {context.task_name for context in iterations} <= {"iteration"}
+        assert all(context.max_subtasks == 0 for context in iterations)
+    # Each task ends with a fitted estimator, the whole with that of the fit.
+    begun = sorted(context.task_name for context in recorder.contexts)
+    assert begun == sorted(name for name, _ in recorder.ended)
+    assert recorder.n_set_up == recorder.n_torn_down == 1
+    assert recorder.ended[-1] == ("fit", moe.score(X, Y))
+    assert all(np.isfinite(score) for _, score in recorder.ended)
+
+
+def test_models_of_a_stack_are_scored_alone():
+    recorder = Recorder()
+    moe = fit_with(recorder, regressor(expert=STACK, specialize=False, max_iter=4), X, Y)
+    scores = [score for name, score in recorder.ended if name == "model"]
+    assert scores[0] == moe.experts_[0][0].score(X, Y)
+
+
+@pytest.mark.parametrize("names", [(), ("sample_weight",), ("offset", "units")])
+def test_tasks_have_the_data_of_the_fit(names):
+    values = {"sample_weight": np.arange(1.0, len(Y) + 1.0), "offset": 0.1 * X[:, 1]}
+    values["units"] = UNITS
+    metadata = {name: values[name] for name in names}
+    recorder, y = Recorder(), target_of("poisson")
+    moe = regressor(family="poisson", n_init=1, max_iter=2, gate="constant")
+    fit_with(recorder, moe, X, y, **metadata)
+    assert len(recorder.data) > 3
+    for features, target, found in recorder.data:
+        assert features is X
+        assert target is y
+        assert list(found or {}) == list(names)
+        for name in names:
+            assert_array_equal(found[name], metadata[name])
+
+
+def test_a_callback_can_stop_the_runs():
+    moe = fit_with(Recorder(stop_after=4), regressor(n_experts=2, n_init=1), X, Y)
+    assert moe.n_iter_ <= 8  # four iterations of the start, four of the long run
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_scores_are_monitored_in_every_iteration(n_jobs):
+    monitor = callbacks.ScoringMonitor(scoring="neg_log_loss")
+    moe = classifier(n_experts=2, max_iter=5, n_jobs=n_jobs)
+    with joblib.parallel_config(backend="threading"):
+        fit_with(monitor, moe, X, CLASSES)
+    rows = monitor.get_logs().data
+    iterations = [row for row in rows if row["task_name"] == "iteration"]
+    assert len(iterations) >= moe.n_iter_
+    assert all(-np.log(2) < row["neg_log_loss"] < 0 for row in iterations)
+    assert {row["task_name"] for row in rows} >= {"fit", "start", "iteration"}
+
+
+def test_progress_is_shown(capsys):
+    fit_with(callbacks.ProgressBar(), regressor(n_experts=2, max_iter=3), X, Y)
+    shown = capsys.readouterr().out
+    assert "MixtureOfExpertsRegressor - fit" in shown
+    assert "start #1" in shown
+
+
+def test_callbacks_are_torn_down_after_an_error():
+    recorder = Recorder()
+    assert "NaN" in refusal(regressor().set_callbacks(recorder).fit, X * np.nan, Y)
+    assert recorder.n_set_up == recorder.n_torn_down

@@ -1,0 +1,148 @@
+"""Scorers of predictive distributions agree with means that are written out."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import Ridge
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
+from support.fits import CLASSES, UNITS, X, Y, fit_quietly, fitted_case, target_of
+from support.refusals import assert_refused, refusal
+from support.tables import crossing_lines
+
+COUNTS = target_of("poisson")
+WEIGHT = np.random.default_rng(2).integers(0, 3, size=len(X))
+OFFSET = 0.5 * X[:, 1]
+SCORERS = {"density": log_density_scorer, "crps": neg_crps_scorer, **make_interval_scorers(0.5)}
+
+
+@pytest.fixture(scope="module")
+def counts():
+    moe = MixtureOfExpertsRegressor(2, family="poisson", n_init=1, max_iter=10, random_state=0)
+    return fit_quietly(moe, X, COUNTS, offset=OFFSET)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_scores_are_means_over_rows_with_their_weights_and_offset(counts, weight):
+    """Intervals include their bounds, which counts reach."""
+    given = {"sample_weight": weight, "offset": OFFSET}
+    dist = counts.predict_dist(X, OFFSET)
+    lower, upper = dist.interval(0.5).T
+    assert ((lower == COUNTS) & (upper > COUNTS)).any()
+    assert ((upper == COUNTS) & (lower < COUNTS)).any()
+    outside = np.maximum(lower - COUNTS, 0) + np.maximum(COUNTS - upper, 0)
+    for name, values in {
+        "density": dist.logpmf(COUNTS),
+        "crps": -dist.crps(COUNTS),
+        "coverage": (lower <= COUNTS) & (COUNTS <= upper),
+        "neg_width": lower - upper,
+        "neg_interval_score": lower - upper - outside * 2.0 / (1.0 - 0.5),
+    }.items():
+        score = SCORERS[name](counts, X, COUNTS, **given)
+        assert_allclose(score, np.average(values, weights=weight), err_msg=name)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_weight_two_equals_two_rows(name):
+    moe = fitted_case("two experts")
+    repeated = np.repeat(X, WEIGHT, axis=0), np.repeat(Y, WEIGHT)
+    assert_allclose(SCORERS[name](moe, X, Y, sample_weight=WEIGHT), SCORERS[name](moe, *repeated))
+
+
+def test_scores_of_units_are_means_over_units():
+    moe = fitted_case("units")
+    densities = moe.score_samples(X, Y, units=UNITS, sample_weight=WEIGHT)
+    score = log_density_scorer(moe, X, Y, sample_weight=WEIGHT, units=UNITS)
+    assert_allclose(score, densities.sum() / len(np.unique(UNITS)))
+
+
+def test_outputs_have_equal_weights():
+    moe = fitted_case("outputs")
+    outputs = np.column_stack([moe.predict(X)[:, 0] + 1.0, X[:, 0]])
+    crps = moe.predict_dist(X).crps(outputs)
+    score = neg_crps_scorer(moe, X, outputs, sample_weight=WEIGHT)
+    assert_allclose(score, -np.average(crps, axis=0, weights=WEIGHT).mean())
+
+
+def test_log_density_of_classes_is_the_negative_log_loss():
+    moe = fitted_case("linear-classifier")
+    score = log_density_scorer(moe, X, CLASSES)
+    assert_allclose(score, -log_loss(CLASSES, moe.predict_proba(X)))
+
+
+class Other:
+    """A mixture of another package, without an offset."""
+
+    def predict_gate(self, X):
+        return np.ones((len(X), 1))
+
+    def score_samples(self, X, y):
+        return X[:, 0] - y
+
+    def predict_dist(self, X):
+        return fitted_case("two experts").predict_dist(X)
+
+
+def test_mixtures_of_other_packages_need_not_take_an_offset():
+    y = np.arange(4.0)
+    assert_allclose(log_density_scorer(Other(), X[:4], y), np.mean(X[:4, 0] - y))
+    own = fitted_case("two experts").predict_dist(X[:4])
+    assert_allclose(neg_crps_scorer(Other(), X[:4], y), -own.crps(y).mean())
+
+
+def test_scorers_request_what_they_take_by_metadata_routing():
+    for name, scorer in SCORERS.items():
+        expected = {"offset": True} | ({"units": True} if name == "density" else {})
+        assert scorer.get_metadata_routing().score.requests == expected
+
+
+# --- in scikit-learn ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scoring", [log_density_scorer, neg_crps_scorer])
+def test_grid_search_over_a_pipeline_finds_the_regimes(scoring):
+    X, y = crossing_lines(n_rows=150)
+    step = "mixtureofexpertsregressor"
+    pipeline = make_pipeline(StandardScaler(), MixtureOfExpertsRegressor(n_init=1, random_state=0))
+    grid = {f"{step}__n_experts": [1, 2]}
+    search = fit_quietly(GridSearchCV(pipeline, grid, scoring=scoring, cv=2), X, y)
+    assert search.best_params_ == {f"{step}__n_experts": 2}
+    own = search.best_estimator_
+    assert scoring(search, X, y) == scoring(own, X, y)
+    assert scoring(own, X, y) == scoring(own[-1], own[:-1].transform(X), y)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_interval_scorers_in_cross_validation_of_two_outputs():
+    X, y = crossing_lines(n_rows=300)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0)
+    scoring = make_interval_scorers(0.8)
+    scores = cross_validate(moe, X, np.column_stack([y, y]), scoring=scoring, cv=2)
+    assert abs(scores["test_coverage"].mean() - 0.8) < 0.1
+    assert (scores["test_neg_interval_score"] < scores["test_neg_width"]).all()
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_models_without_a_distribution_are_refused():
+    message = refusal(neg_crps_scorer, Ridge().fit(X, Y), X, Y)
+    assert_refused(message, "", "predict_dist", "Ridge")
+    classes = fitted_case("linear-classifier")
+    assert_refused(refusal(neg_crps_scorer, classes, X, CLASSES), "", "predict_dist")
+    moe = TransformedTargetRegressor(MixtureOfExpertsRegressor(2, n_init=1, max_iter=3))
+    message = refusal(log_density_scorer, fit_quietly(moe, X, Y), X, Y)
+    assert_refused(message, "", "target is transformed")
+
+
+def test_bad_coverage_and_shape_are_refused():
+    assert_refused(refusal(make_interval_scorers, 95), "coverage", "(0, 1)", 95)
+    moe = fitted_case("two experts")
+    message = refusal(SCORERS["coverage"], moe, X, np.column_stack([Y, Y]))
+    assert_refused(message, "y must have shape (300,)", "got (300, 2)")

@@ -1,0 +1,182 @@
+"""Rows that a fitted mixture takes: columns, containers, units, and other rows than its own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe.gates import SoftmaxGate
+from support.fits import (
+    CLASSES,
+    UNITS,
+    X,
+    Y,
+    classifier,
+    fit_quietly,
+    fitted_case,
+    regressor,
+    short_fit,
+)
+from support.refusals import assert_refused, refusal
+
+SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 3}
+FRAME = pd.DataFrame({"size": X[:, 0], "kind": pd.Categorical(np.where(X[:, 1] > 0, "a", "b"))})
+
+
+# --- columns and containers -------------------------------------------------------------------
+
+
+def test_a_mixture_of_a_frame_takes_frames_with_its_columns():
+    moe = fit_quietly(regressor(expert="tree", **SHORT), FRAME, Y)
+    assert moe.predict(FRAME[:5]).shape == (5,)
+    assert list(moe.feature_names_in_) == ["size", "kind"]
+    assert moe.n_features_in_ == 2
+    renamed = FRAME.rename(columns={"size": "length"})
+    for other in (renamed, FRAME[["kind", "size"]], FRAME[["size"]]):
+        assert "feature" in refusal(moe.predict, other)
+    assert "frame" in refusal(moe.predict, X)
+
+
+@pytest.mark.parametrize("case", ["two experts", "trees", "linear-classifier"])
+def test_rows_in_other_containers_are_the_same(case):
+    moe = fitted_case(case)
+    assert_array_equal(moe.predict(X.tolist()), moe.predict(X))
+    assert_allclose(moe.predict_gate(sparse.csr_array(X)), moe.predict_gate(X), atol=1e-12)
+    for other in (X[:, :1], np.column_stack([X, X])):
+        assert_refused(
+            refusal(moe.predict, other), f"X has {other.shape[1]} features", "2 features"
+        )
+    assert "2D array" in refusal(moe.predict, X[0])
+
+
+@pytest.mark.parametrize("case", ["two experts", "linear-classifier"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_linear_experts_need_finite_features(case, value):
+    rows = np.where(np.arange(len(X))[:, None] == [7, -1], value, X)
+    message = refusal(fitted_case(case).predict, rows)
+    assert ("NaN" if np.isnan(value) else "infinity") in message
+
+
+def test_trees_that_saw_missing_values_take_them():
+    missing = np.where(X > 1.5, np.nan, X)
+    moe = fit_quietly(regressor(expert="tree", **SHORT), missing, Y)
+    assert np.isfinite(moe.predict(missing)).all()
+    assert "infinity" in refusal(moe.predict, np.where(np.isnan(missing), np.inf, missing))
+    assert "NaN" in refusal(moe.predict, sparse.csr_array(missing))
+
+
+# --- units ------------------------------------------------------------------------------------
+
+# The gate has the first column, which is constant in each unit.
+OF_UNITS = np.column_stack([X[UNITS * 2, 0], X[:, 1]])
+
+
+@pytest.fixture(scope="module")
+def moe_of_units():
+    return fit_quietly(regressor(gate_features=[0], **SHORT), OF_UNITS, Y, units=UNITS)
+
+
+def test_units_come_in_any_container(moe_of_units):
+    expected = moe_of_units.responsibilities(OF_UNITS, Y, units=UNITS)
+    for rows in (OF_UNITS.tolist(), sparse.csr_array(OF_UNITS), pd.DataFrame(OF_UNITS)):
+        found = moe_of_units.responsibilities(rows, Y.tolist(), units=UNITS.tolist())
+        assert_allclose(found.proba, expected.proba, atol=1e-9)
+    labels = np.array([f"unit {u:03d}" for u in UNITS])
+    named = moe_of_units.responsibilities(OF_UNITS[::-1], Y[::-1], units=labels[::-1])
+    assert named.labels.tolist() == sorted(set(labels))
+    assert_allclose(named.proba, expected.proba, atol=1e-9)
+
+
+def test_rows_of_weight_zero_tell_nothing_of_their_unit(moe_of_units):
+    weight = np.where(np.arange(len(Y)) % 3 == 0, 0.0, 1.0)
+    weight[UNITS == 4] = 0.0
+    kept = weight > 0.0
+    whole = moe_of_units.responsibilities(OF_UNITS, Y, units=UNITS, sample_weight=weight)
+    part = moe_of_units.responsibilities(OF_UNITS[kept], Y[kept], units=UNITS[kept])
+    known = np.isin(whole.labels, part.labels)
+    assert_allclose(whole.proba[known], part.proba, atol=1e-12)
+    assert_array_equal(whole.labels[known], part.labels)
+
+
+def test_units_are_one_for_each_row_with_constant_gate_features(moe_of_units):
+    assert "units" in refusal(moe_of_units.responsibilities, OF_UNITS, Y, units=UNITS[:-1])
+    swapped = OF_UNITS[:, ::-1]
+    for method, data in (("responsibilities", (swapped, Y)), ("predict_gate", (swapped,))):
+        message = refusal(getattr(moe_of_units, method), *data, units=UNITS)
+        assert_refused(message, "gate_features", "constant within each unit", "'x0'")
+    rows = np.arange(len(Y))
+    assert moe_of_units.responsibilities(swapped, Y, units=rows).proba.shape == (len(Y), 2)
+
+
+@pytest.mark.parametrize("what", ["category", "transformer"])
+def test_encoded_gate_features_are_constant_in_units_as_well(what):
+    if what == "category":
+        kinds = np.where(OF_UNITS[:, 0] > 0, "a", "b")
+        rows = pd.DataFrame({"size": X[:, 1], "kind": pd.Categorical(kinds, ["a", "b"])})
+        other = rows.assign(kind=pd.Categorical(np.where(np.arange(len(Y)) % 2, "a", "b")))
+        options = {"expert": "tree", "gate_features": ["kind"]}
+    else:
+        rows, other = OF_UNITS, OF_UNITS[:, ::-1]
+        gate = SoftmaxGate(transformer=StandardScaler())
+        options = {"gate": gate, "gate_features": [0]}
+    moe = fit_quietly(regressor(**SHORT | options), rows, Y, units=UNITS)
+    assert moe.responsibilities(rows, Y, units=UNITS).proba.shape == (len(Y) // 2, 2)
+    message = refusal(moe.responsibilities, other, Y, units=UNITS)
+    assert_refused(message, "gate_features", "'kind" if what == "category" else "'x0'", "unit")
+
+
+# --- other rows than those of the fit ---------------------------------------------------------
+
+OTHER = "Other rows than those of the fit"
+
+
+def test_a_summary_notes_other_rows_and_weights():
+    half = slice(0, 150)
+    weight = np.tile([1.0, 2.0], 75)
+    moe = fit_quietly(regressor(n_experts=2), X[half], Y[half], sample_weight=weight)
+    assert OTHER not in str(moe.summary(X[half], Y[half], weight))
+    note = f"{OTHER}: their weight is 150, in the fit 225."
+    assert note in str(moe.summary(X[half], Y[half]))
+    note = f"{OTHER}: they have another lower bound."
+    assert note in str(moe.summary(X[150:], Y[150:], weight))
+
+
+@pytest.mark.parametrize(
+    ("moe", "y"),
+    [
+        (regressor(n_experts=2, expert=DecisionTreeRegressor(max_depth=2), max_iter=3), Y),
+        (regressor(n_experts=3, top_k=2), Y),
+        (regressor(n_experts=2, combine="average"), Y),
+        (classifier(n_experts=2, class_weight="balanced"), CLASSES),
+    ],
+    ids=["trees", "routing", "average", "weighted classes"],
+)
+def test_the_rows_of_the_fit_are_known_again(moe, y):
+    moe = fit_quietly(clone(moe), X, y)
+    assert OTHER not in str(moe.summary(X, y))
+    assert OTHER in str(moe.summary(X[:200], y[:200]))
+
+
+@pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier"])
+def test_a_stream_has_no_rows_that_others_could_differ_from(case):
+    moe, y = clone(short_fit(case)), CLASSES if "class" in case else Y
+    classes = {"classes": [0, 1]} if "class" in case else {}
+    for rows in (slice(0, 150), slice(150, 300)):
+        moe.partial_fit(X[rows], y[rows], **classes)
+    assert OTHER not in str(moe.summary(X[10:60], y[10:60]))
+
+
+def test_standard_errors_of_a_summary_are_those_of_the_weighted_rows():
+    weight = np.where(X[:, 0] < -0.85, 5.0, 1.0)
+    moe = fitted_case("weights")
+    frame = moe.summary(X, Y, weight).to_frame()
+    shown = frame["standard error"].to_numpy(dtype=float)
+    errors = moe.inference(X, Y, weight).standard_errors
+    finite = shown[np.isfinite(shown)]
+    assert len(finite)
+    assert set(np.round(finite, 10)) <= set(np.round(errors, 10))
+    assert str(moe.summary(X, Y, weight)) != str(moe.summary(X, Y))

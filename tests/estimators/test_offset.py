@@ -1,0 +1,356 @@
+"""Offsets: the log of an exposure is added to every linear predictor, wherever rows are used."""
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse, stats
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression, PoissonRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.inspection import export_text
+from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
+from support.fits import fit_quietly
+from support.refusals import assert_fit_refused, assert_refused, refusal
+
+N = 600
+X = np.random.default_rng(0).uniform(-2, 2, size=(N, 2))
+RATE = np.exp(0.5 + np.abs(X[:, 0]))  # two regimes, with slopes of -1 and 1
+EXPOSURE = np.random.default_rng(1).uniform(0.05, 4.0, size=N)
+OFFSET = np.log(EXPOSURE)
+Y = np.random.default_rng(2).poisson(EXPOSURE * RATE)
+EXACT = {"alpha": 0.0, "tol": 1e-14}
+
+
+def mixture(n_experts=2, **options):
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+    return MixtureOfExpertsRegressor(n_experts, family="poisson", **fixed | options)
+
+
+@cache
+def fitted(tol=1e-6, **options):
+    """A fit that tests read only."""
+    return mixture(tol=tol, **options).fit(X, Y, offset=OFFSET)
+
+
+def assert_same_fit(one, other, atol=1e-6):
+    """The same experts, sorted by their slopes."""
+    orders = [np.argsort(moe.expert_coef_[:, 0]) for moe in (one, other)]
+    for name in ("expert_coef_", "expert_intercept_"):
+        values = [getattr(moe, name)[i] for moe, i in zip((one, other), orders, strict=True)]
+        assert_allclose(*values, atol=atol, err_msg=name)
+    assert_allclose(one.lower_bound_, other.lower_bound_, atol=atol)
+
+
+# --- fits ---------------------------------------------------------------------------------------
+
+
+def test_regimes_of_rates_are_found():
+    moe = fitted()
+    assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.12)
+    assert_allclose(moe.expert_intercept_, 0.5, atol=0.2)
+    assert min(np.diff(moe.lower_bounds_)) > -1e-10
+    assert moe.lower_bound_ > mixture().fit(X, Y).lower_bound_ + 0.3
+
+
+def test_one_expert_is_a_regression_of_rates_with_exposures_as_weights():
+    moe = fitted(n_experts=1, **EXACT)
+    single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
+    single.fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
+    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
+    assert_allclose(moe.predict(X), single.predict(X), rtol=1e-6)
+
+
+def test_equal_rows_of_different_exposure_are_different_rows():
+    table, y = np.repeat(X[:150], 2, axis=0), np.repeat(Y[:150], 2)
+    exposure = np.tile([0.5, 2.0], 150)
+    moe = mixture(1, **EXACT).fit(table, y, offset=np.log(exposure))
+    single = PoissonRegressor(alpha=0.0, tol=1e-12, max_iter=1000)
+    single.fit(table, y / exposure, sample_weight=exposure)
+    assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
+    assert_allclose(moe.expert_intercept_[0], single.intercept_, atol=1e-6)
+
+
+def test_doubled_exposures_shift_intercepts():
+    doubled = mixture(tol=1e-6).fit(X, Y, offset=np.log(2.0 * EXPOSURE))
+    doubled.expert_intercept_ = doubled.expert_intercept_ + np.log(2.0)
+    assert_same_fit(doubled, fitted())
+
+
+def test_a_constant_offset_is_an_intercept():
+    constant, options = np.full(N, 0.7), {"tol": 1e-11, "max_iter": 2000}
+    with_offset = mixture(**options).fit(X, Y, offset=constant)
+    without = mixture(**options).fit(X, Y)
+    assert_allclose(with_offset.predict(X, constant), without.predict(X), rtol=1e-4)
+    with_offset.expert_intercept_ = with_offset.expert_intercept_ + 0.7
+    assert_same_fit(with_offset, without, atol=1e-4)
+
+
+def test_weight_two_equals_two_rows_in_any_order():
+    weight = np.random.default_rng(1).integers(0, 3, size=N)
+    rows = np.random.default_rng(2).permutation(np.repeat(np.arange(N), weight))
+    weighted = mixture().fit(X, Y, sample_weight=weight, offset=OFFSET)
+    assert_same_fit(mixture().fit(X[rows], Y[rows], offset=OFFSET[rows]), weighted)
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_array, np.float32], ids=["sparse", "single"])
+def test_other_tables(convert):
+    # One expert, since sparse features are initialised without centring.
+    moe = mixture(1, tol=1e-12).fit(convert(X), Y, offset=OFFSET)
+    dense = mixture(1, tol=1e-12).fit(X, Y, offset=OFFSET)
+    # The penalty is on features that are not centred.
+    assert_allclose(moe.predict(convert(X), OFFSET), dense.predict(X, OFFSET), rtol=2e-3)
+
+
+def test_every_output_can_have_an_exposure_of_its_own():
+    exposure = np.column_stack([EXPOSURE, EXPOSURE[::-1]])
+    y = np.random.default_rng(3).poisson(exposure * RATE[:, None] * [1.0, 2.0])
+    joint = mixture(1, tol=1e-14).fit(X, y, offset=np.log(exposure))
+    for j in range(2):
+        alone = mixture(1, tol=1e-14).fit(X, y[:, j], offset=np.log(exposure[:, j]))
+        assert_allclose(joint.expert_coef_[0, j], alone.expert_coef_[0], atol=1e-6)
+        mean = joint.predict(X, np.log(exposure))[:, j]
+        assert_allclose(mean, alone.predict(X) * exposure[:, j], rtol=1e-6)
+    same = mixture(1, tol=1e-14).fit(X, y, offset=OFFSET)
+    both = mixture(1, tol=1e-14).fit(X, y, offset=np.column_stack([OFFSET, OFFSET]))
+    assert_allclose(same.expert_coef_, both.expert_coef_, atol=1e-9)
+
+
+def test_first_iteration_is_one_of_rates():
+    """Starts look at rates, so that exposures of any size leave the regimes as they are."""
+    exposure = np.exp(np.random.default_rng(7).uniform(-4.0, 4.0, size=N))
+    y = np.round(1000.0 * exposure * RATE)
+    moe = fit_quietly(mixture(max_iter=1), X, y, offset=np.log(exposure))
+    right = moe.predict_gate(X)[:, moe.expert_coef_[:, 0].argmax()]
+    assert np.mean((right > 0.5) == (X[:, 0] > 0.0)) > 0.95
+
+
+# --- predictions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"top_k": 1}, {"combine": "average", "n_init": 2}],
+    ids=["mixture", "routed", "average"],
+)
+def test_means_are_rates_times_exposure(options):
+    moe = fit_quietly(mixture(**options), X, Y, offset=OFFSET)
+    assert_allclose(moe.predict(X, OFFSET), EXPOSURE * moe.predict(X))
+    assert_allclose(moe.predict(X, np.zeros(N)), moe.predict(X))
+    experts = moe.predict_experts(X, offset=OFFSET)
+    assert_allclose(experts, EXPOSURE[:, None] * moe.predict_experts(X))
+    assert_allclose(np.mean(moe.predict(X, OFFSET)), Y.mean(), rtol=0.03)
+
+
+def test_distributions_are_of_counts_in_the_exposure():
+    moe = fitted()
+    dist = moe.predict_dist(X, offset=OFFSET)
+    gate, means = moe.predict_gate(X), moe.predict_experts(X, OFFSET)
+    joint = gate * stats.poisson.pmf(Y[:, None], means)
+    pmf = joint.sum(axis=1)
+    assert_allclose(dist.pmf(Y), pmf)
+    assert_allclose(moe.score_samples(X, Y, OFFSET), np.log(pmf))
+    assert_array_equal(moe.predict_interval(X, 0.8, offset=OFFSET), dist.interval(0.8))
+    assert_array_equal(moe.predict_quantile(X, 0.3, offset=OFFSET), dist.ppf(0.3))
+    draws = moe.sample(X, 3, random_state=0, offset=OFFSET)
+    assert_array_equal(draws, dist.rvs(3, random_state=0))
+    assert_allclose(moe.responsibilities(X, Y, OFFSET), joint / pmf[:, None], atol=1e-10)
+
+
+def test_scores_and_criteria_are_those_of_the_exposures():
+    moe = fitted()
+    prediction = moe.predict(X, OFFSET)
+    r2 = 1.0 - np.square(Y - prediction).sum() / np.square(Y - Y.mean()).sum()
+    assert_allclose(moe.score(X, Y, offset=OFFSET), r2)
+    log_likelihood = moe.score_samples(X, Y, OFFSET).sum()
+    assert_allclose(moe.aic(X, Y, offset=OFFSET), 2.0 * moe.n_parameters_ - 2.0 * log_likelihood)
+    bic = np.log(N) * moe.n_parameters_ - 2.0 * log_likelihood
+    assert_allclose(moe.bic(X, Y, offset=OFFSET), bic)
+    assert moe.icl(X, Y, offset=OFFSET) > bic
+    assert_allclose(log_density_scorer(moe, X, Y, offset=OFFSET), log_likelihood / N)
+    crps = moe.predict_dist(X, OFFSET).crps(Y).mean()
+    assert_allclose(neg_crps_scorer(moe, X, Y, offset=OFFSET), -crps)
+    coverage = make_interval_scorers(0.8)["coverage"]
+    assert coverage(moe, X, Y, offset=OFFSET) > 0.8 > coverage(moe, X, Y)
+
+
+def test_explanations_are_derivatives_at_the_exposure():
+    moe, rows, offset, step = fitted(), X[:20], OFFSET[:20], 1e-6
+    explained = moe.explain(rows, offset=offset)
+    for j in range(2):
+        moved = [rows + sign * step * np.eye(2)[j] for sign in (1.0, -1.0)]
+        above, below = (moe.predict(table, offset) for table in moved)
+        derivative = (explained.slope + explained.gate_effect)[:, j]
+        assert_allclose(derivative, (above - below) / (2.0 * step), rtol=1e-5, atol=1e-5)
+
+
+# --- inference ----------------------------------------------------------------------------------
+
+
+def test_standard_errors_of_one_expert_are_those_of_a_poisson_regression():
+    moe = fitted(n_experts=1, **EXACT)
+    design = np.column_stack([np.ones(N), X])
+    information = (design.T * moe.predict(X, OFFSET)) @ design
+    expected = np.sqrt(np.diag(np.linalg.inv(information)))
+    assert_allclose(moe.inference(X, Y, offset=OFFSET).standard_errors, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["observed", "sandwich"])
+def test_inference_does_not_depend_on_the_unit_of_the_exposure(method):
+    moe, offset = fitted(1e-10), OFFSET + np.log(2.0)
+    doubled = mixture(tol=1e-10).fit(X, Y, offset=offset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the rows are those of the fit
+        inference = moe.inference(X, Y, offset=OFFSET, method=method)
+        other = doubled.inference(X, Y, offset=offset, method=method)
+    assert inference.max_shift < 0.1
+    assert_allclose(other.standard_errors, inference.standard_errors, rtol=1e-4)
+
+
+def test_summaries_notice_another_offset():
+    moe = fitted(1e-10)
+    assert "Other rows" not in str(moe.summary(X, Y, offset=OFFSET))
+    with pytest.warns(ConvergenceWarning, match="indefinite"):
+        assert "Other rows" in str(moe.summary(X, Y, offset=OFFSET + 1.0))
+
+
+def test_the_bootstrap_draws_counts_in_the_exposure():
+    weight = np.random.default_rng(4).integers(1, 3, size=N)
+    given = {"sample_weight": weight, "offset": OFFSET}
+    moe = mixture().fit(X, Y, **given)
+    bootstrap = {"method": "bootstrap", "n_bootstrap": 10, "random_state": 0}
+    inference = moe.inference(X, Y, **given, **bootstrap)
+    error = np.abs(inference.estimates - inference.replicates.mean(axis=0))
+    assert (error < 2.0 * moe.inference(X, Y, **given).standard_errors).all()
+
+
+# --- other ways of a fit ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
+def test_numbers_of_experts_are_selected_with_the_offset(criterion):
+    data, given = (X[:300], Y[:300]), {"offset": OFFSET[:300]}
+    alone = mixture().fit(*data, **given)
+    moe = fit_quietly(mixture(criterion), *data, **given)
+    assert moe.n_experts_ == 2
+    expected = {
+        "auto": alone.score_samples(*data, **given).mean(),
+        "bic": -alone.bic(*data, **given),
+    }
+    # Held-out rows have lower densities.
+    tolerance = {"auto": {"atol": 0.15}, "bic": {"rtol": 0.01}}
+    assert_allclose(moe.n_experts_scores_[1], expected[criterion], **tolerance[criterion])
+
+
+def test_a_warm_start_continues():
+    part = fit_quietly(mixture(max_iter=4, warm_start=True, tol=1e-10), X, Y, offset=OFFSET)
+    part.set_params(max_iter=500).fit(X, Y, offset=OFFSET)
+    assert_same_fit(part, fitted(1e-10), atol=1e-5)
+
+
+def test_checkpoints_are_resumed_with_the_same_offset(tmp_path):
+    given = {"path": tmp_path / "fit.joblib", "every": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit_with_checkpoints(mixture(max_iter=5, tol=1e-8), X, Y, offset=OFFSET, **given)
+    moe = mixture(tol=1e-8)
+    resumed = fit_with_checkpoints(moe, X, Y, offset=OFFSET, **given)
+    assert_array_equal(resumed.expert_coef_, fitted(1e-8).expert_coef_)
+    message = refusal(fit_with_checkpoints, moe, X, Y, offset=OFFSET + 1.0, **given)
+    assert_refused(message, "path", "same data", "offset")
+
+
+# --- base models --------------------------------------------------------------------------------
+
+
+def boosted_trees():
+    return HistGradientBoostingRegressor(loss="poisson", max_iter=15, max_bins=32, random_state=0)
+
+
+def test_a_base_enters_as_the_log_of_its_prediction():
+    based = fit_quietly(mixture(base=boosted_trees()), X, Y)
+    prediction = based.base_.predict(X)
+    # The experts multiply the prediction of the base.
+    table = np.column_stack([np.ones(N), X])
+    factors = np.exp(table @ np.column_stack([based.expert_intercept_, based.expert_coef_]).T)
+    assert_allclose(based.predict_experts(X), prediction[:, None] * factors)
+    assert_allclose(based.predict_dist(X).mean, based.predict(X))
+    assert "base" in based.gate_feature_names_
+    assert "expected y = exp(log(base) " in export_text(based)
+    assert "expected y = exp(log(base) + linear predictor)" in str(based.summary())
+    assert_allclose(based.predict(X).mean(), Y.mean(), rtol=0.03)
+
+
+def test_a_base_and_an_offset_are_rates_per_exposure():
+    both = fit_quietly(mixture(base=boosted_trees()), X, Y, offset=OFFSET)
+    rates = boosted_trees().fit(X, Y / EXPOSURE, sample_weight=EXPOSURE)
+    assert_allclose(both.predict(X, OFFSET), EXPOSURE * both.predict(X))
+    assert np.corrcoef(np.log(both.base_.predict(X)), np.log(rates.predict(X)))[0, 1] > 0.99
+    assert np.corrcoef(both.predict(X), RATE)[0, 1] > 0.95
+    assert_allclose(both.predict(X, OFFSET).mean(), Y.mean(), rtol=0.05)
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+def test_offsets_that_a_base_cannot_take_are_refused():
+    outputs, offsets = np.column_stack([Y, Y]), np.column_stack([OFFSET, OFFSET])
+    forest = RandomForestRegressor(3, random_state=0)
+    moe = mixture(base=forest)
+    assert_fit_refused(moe, (X, outputs), "base", "(n_samples,)", offset=offsets)
+    y = np.floor(np.maximum(X[:, 0], 0.0) * 5)
+    moe = mixture(base=LinearRegression())
+    assert_fit_refused(moe, (X, y), "base", "positive numbers", LinearRegression())
+
+
+@pytest.mark.parametrize(
+    ("offset", "words"),
+    [
+        (np.where(np.arange(N) == 3, -np.inf, OFFSET), ["finite", "row 3 holds -inf", "exposure"]),
+        (OFFSET[:-1], ["(n_samples,)", (N,), (N - 1,)]),
+        (0.5, ["shape", "got shape ()"]),
+        (np.full(N, 1000.0), ["between -500 and 500", "np.log(exposure)"]),
+        (["a"] * N, ["an array of numbers", "list"]),
+    ],
+    ids=["no exposure", "length", "scalar", "no logs", "text"],
+)
+def test_invalid_offsets_are_refused_by_name(offset, words):
+    moe = fitted()
+    for n_experts in (2, "auto"):
+        assert_fit_refused(mixture(n_experts), (X, Y), "offset", *words, offset=offset)
+    for method, data in (
+        (moe.predict, (X,)),
+        (moe.score_samples, (X, Y)),
+        (clone(moe).partial_fit, (X, Y)),
+    ):
+        assert_refused(refusal(method, *data, offset=offset), "offset", *words)
+
+
+@pytest.mark.parametrize(
+    ("moe", "words"),
+    [
+        (MixtureOfExpertsRegressor(2), ["link 'identity'", "Subtract it from y"]),
+        (MixtureOfExpertsRegressor(2, expert="tree"), ["no log link", "Choose such a family"]),
+        (MixtureOfExpertsRegressor(2, expert="tree", family="student_t"), ["link"]),
+        (MixtureOfExpertsClassifier(2), ["link 'logit'", "without offset"]),
+    ],
+    ids=["identity", "estimators", "estimators and t", "classifier"],
+)
+def test_experts_without_a_log_link_refuse_an_offset(moe, words):
+    table, y, offset = X[:60], (Y[:60] > 3).astype(int), OFFSET[:60]
+    words = ["log link", *words]
+    moe = clone(moe).set_params(n_init=1, max_iter=3, random_state=0)
+    for n_experts in (2, "auto"):
+        unfitted = clone(moe).set_params(n_experts=n_experts)
+        assert_fit_refused(unfitted, (table, y), "offset", *words, offset=offset)
+    fit_quietly(moe, table, y)
+    assert_refused(refusal(moe.score_samples, table, y, offset=offset), "offset", *words)
+    if hasattr(moe, "sample"):
+        assert_refused(refusal(moe.predict, table, offset=offset), "offset", *words)

@@ -1,0 +1,256 @@
+"""Texts say what the mixture computes: equations, effects, noise and shares."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
+from skmoe.inspection import export_text
+from support.expert_kinds import KINDS
+from support.fits import (
+    CLASSES,
+    X,
+    Y,
+    classifier,
+    fit_quietly,
+    fitted_case,
+    regressor,
+    short_fit,
+    target_of,
+)
+from support.refusals import assert_refused, refusal
+
+
+def value_of(equation, row):
+    """The value of an equation such as "1.00 - 2.00 x0"."""
+    total = 0.0
+    for sign, number, name in re.findall(r"([+-]?) ?(\d[\d.]*)(?: (x\d))?", equation):
+        factor = row[int(name[1:])] if name else 1.0
+        total += (-1.0 if sign == "-" else 1.0) * float(number) * factor
+    return total
+
+
+def lines_from(text, start):
+    return [line.strip() for line in text.splitlines() if line.strip().startswith(start)]
+
+
+INVERSES = {"identity": lambda eta: eta, "log": np.exp, "logit": lambda eta: 1 / (1 + np.exp(-eta))}
+BEGINNINGS = {"identity": "y = ", "log": "expected y = exp(", "logit": "log odds of "}
+BEGINNINGS_OF_FAMILIES = {"lognormal": "median y = exp("}
+
+
+@pytest.mark.parametrize(("name", "task"), [kind for kind in KINDS if kind[0] != "ordinal"])
+def test_equations_give_the_predictions_of_the_experts(name, task):
+    moe = short_fit(f"{name}-{task}")
+    beginning = BEGINNINGS_OF_FAMILIES.get(name, BEGINNINGS[moe.link_])
+    lines = lines_from(export_text(moe, decimals=8), beginning)
+    assert len(lines) == moe.n_experts_
+    for i in (0, 7):
+        wanted = moe.predict_experts(X[i : i + 1])[0]
+        wanted = wanted[:, 1] if task == "classifier" else wanted
+        predictors = np.array([value_of(line.split(" = ")[1], X[i]) for line in lines])
+        found = INVERSES[moe.link_](predictors)
+        if name == "lognormal":  # from medians to means
+            found = np.exp(predictors + 0.5 * moe.dispersion_.ravel())
+        assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_equations_on_a_base_contain_the_base():
+    moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, 500 + Y)
+    lines = lines_from(export_text(moe, decimals=6), "y = ")
+    assert all(line.startswith("y = base + ") for line in lines)
+    for line, mean in zip(lines, moe.predict_experts(X[:1])[0], strict=True):
+        found = moe.base_.predict(X[:1])[0] + value_of(line.removeprefix("y = base + "), X[0])
+        assert_allclose(found, mean, atol=1e-4)
+    assert "base + linear predictor" in str(moe.summary(X, 500 + Y))
+
+
+@pytest.mark.parametrize(
+    ("moe", "y", "words"),
+    [
+        (regressor(family="poisson", base=PoissonRegressor()), target_of("poisson"), "log(base)"),
+        (classifier(base=LogisticRegression()), CLASSES, "terms of the base + "),
+    ],
+)
+def test_a_base_enters_on_the_scale_of_the_link(moe, y, words):
+    moe = fit_quietly(moe.set_params(n_init=1, max_iter=3), X, y)
+    assert words in export_text(moe)
+
+
+def test_linear_experts_of_a_list_show_their_lines():
+    frame = pd.DataFrame(X, columns=["x0", "x1"])
+    scaled = make_pipeline(StandardScaler(), Ridge())
+    for rows, first in ((X, "linear"), (X, scaled), (frame, "linear")):
+        moe = regressor(n_experts=2, expert=[first, "tree"], max_iter=4, n_init=1)
+        moe = fit_quietly(moe, rows, Y)
+        (line,) = lines_from(export_text(moe, decimals=6), "y = ")
+        for i in (0, 7):
+            mean = moe.predict_experts(rows[i : i + 1])[0, 0]
+            assert_allclose(value_of(line.removeprefix("y = "), X[i]), mean, atol=1e-3)
+
+
+def test_effects_on_the_gate_are_log_odds_per_unit_or_standard_deviation():
+    """Of an expert against the average of the others, which is the other one here."""
+    moe = fitted_case("two experts")
+    difference = moe.gate_coef_[0] - moe.gate_coef_[1]
+    for given, unit, scale in (({}, "unit", 1.0), ({"X": X}, "standard deviation", X.std(axis=0))):
+        first, second = lines_from(export_text(moe, decimals=6, **given), "gate: ")
+        assert first.startswith(f"gate: log odds per {unit}: ")
+        for line, sign in ((first, 1.0), (second, -1.0)):
+            found = dict(re.findall(r"(x\d) ([+-][\d.]+)", line.replace("\N{MINUS SIGN}", "-")))
+            for j, effect in enumerate(sign * difference * scale):
+                assert_allclose(float(found[f"x{j}"]), effect, atol=1e-5)
+
+
+def test_effects_of_derived_columns_are_per_standard_deviation_of_the_fit():
+    moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, Y)
+    (line, _) = lines_from(export_text(moe, X=X, max_features=4), "gate: ")
+    assert line.startswith("gate: log odds per standard deviation: ")
+    found = dict(re.findall(r"(\w+) ([+-][\d.]+)", line.partition("deviation: ")[2]))
+    effects = dict(moe.summary().experts[0].gate_effects)
+    assert set(effects) == {"x0", "x1", "base"}
+    for name, value in found.items():
+        assert_allclose(float(value), effects[name], atol=0.006)
+    scale = dict(zip(moe.gate_feature_names_, moe.gate_coef_[0] - moe.gate_coef_[1], strict=True))
+    assert_allclose(effects["x0"], scale["x0"] * X[:, 0].std(), rtol=1e-6)
+
+
+def test_texts_name_experts_gates_and_shares():
+    for case in ("one expert", "two experts", "constant gate"):
+        moe = fitted_case(case)
+        text, n = export_text(moe), moe.n_experts_
+        gate = "constant gate" if "constant" in case else "softmax gate"
+        assert text.startswith(f"MixtureOfExpertsRegressor: {n} expert{'s' * (n > 1)}, {gate}")
+        assert text.count("gate: log odds per unit") == (n if case == "two experts" else 0)
+        assert text.count("gate: the same for all rows") == (n if case == "constant gate" else 0)
+        assert text.count("noise: standard deviation") == n
+        for k in range(n):
+            assert f"expert {k} (linear), " in text
+    gate = SoftmaxGate(alpha=1.0)
+    moe = fit_quietly(regressor(n_experts=2, gate=gate, n_init=1, max_iter=3), X, Y)
+    assert "SoftmaxGate gate" in export_text(moe)
+
+
+# Parameters, and the kinds of the experts in texts.
+KINDS_OF_EXPERTS = [
+    ({"expert": Ridge()}, ["Ridge", "Ridge"]),
+    ({"expert": ["tree", make_pipeline(StandardScaler(), Ridge())]}, ["Tree", "Ridge"]),
+    ({"family": ["normal", "student_t"]}, ["normal", "student_t"]),
+    ({"family": "poisson"}, ["poisson", "poisson"]),
+    ({}, ["linear", "linear"]),
+]
+
+
+@pytest.mark.parametrize(("options", "kinds"), KINDS_OF_EXPERTS)
+def test_the_kind_of_an_expert_is_what_was_fitted_or_chosen(options, kinds):
+    y = target_of("poisson") if options.get("family") == "poisson" else Y
+    moe = fit_quietly(regressor(n_experts=2, n_init=1, max_iter=3, **options), X, y)
+    shown = re.findall(r"^expert \d \((\w+)\)", export_text(moe), re.MULTILINE)
+    assert [found.removeprefix("Decision").removesuffix("Regressor") for found in shown] == kinds
+
+
+@pytest.mark.parametrize(
+    ("n_rows_of_first", "shown"),
+    [(2, ["< 1 %", "> 99 %"]), (5, ["1 %", "99 %"]), (200, ["50 %", "50 %"])],
+)
+def test_shares_are_never_zero_or_all_unless_they_are(n_rows_of_first, shown):
+    rng = np.random.default_rng(0)
+    first = np.arange(400) < n_rows_of_first
+    y = np.where(first, 1e4, 0.0) + rng.normal(size=400)
+    init = np.column_stack([first, ~first]).astype(float)
+    moe = regressor(n_experts=2, gate="constant", init=init, n_init=1, max_iter=3)
+    text = export_text(fit_quietly(moe, np.zeros((400, 1)), y))
+    assert re.findall(r"\(linear\), (.*?) of the rows", text) in (shown, shown[::-1])
+    assert "100 %" in export_text(fitted_case("one expert"))
+
+
+def test_shares_are_of_units_where_there_are_any():
+    assert " of the units" in export_text(fitted_case("units"))
+    assert " of the rows" not in export_text(fitted_case("units"))
+
+
+def test_dispersions_are_listed_where_an_expert_has_them():
+    text = export_text(fitted_case("a list of families"))
+    moe = fitted_case("a list of families")
+    for k, family in enumerate(moe.families_):
+        (block,) = re.findall(rf"^expert {k} .*?(?=^expert |\Z)", text, re.MULTILINE | re.DOTALL)
+        assert ("degrees of freedom" in block) == (family.name == "student_t")
+    text = export_text(fitted_case("gamma-regressor"))
+    for value in fitted_case("gamma-regressor").dispersion_.ravel():
+        assert f"dispersion: {value:.2f}" in text
+    for value in fitted_case("outputs").noise_variance_.ravel():
+        assert f"{np.sqrt(value):.2f}" in export_text(fitted_case("outputs"))
+
+
+def test_numbers_are_short_and_the_largest_come_first():
+    coef = np.array([0.5, 0.0, -2.0, 0.6])
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(80, 4))
+    moe = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1.0 + table @ coef)
+    (line,) = lines_from(export_text(moe, max_features=2), "y = ")
+    assert re.findall(r"x\d", line) == ["x2", "x3"]
+    assert "and 1 more" in line or "and 2 more" in line
+    (line,) = lines_from(export_text(moe, max_features=None, decimals=3), "y = ")
+    assert re.findall(r"x\d", line)[:3] == ["x2", "x3", "x0"]
+    assert re.findall(r"\d\.\d+", line)[:2] == ["1.000", "2.000"]
+    assert export_text(moe, max_features=None) == export_text(moe, max_features=4)
+    large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * (1.0 + table @ coef))
+    (line,) = lines_from(export_text(large, max_features=1), "y = ")
+    assert "1e+06" in line
+    assert "2e+06 x2" in line
+
+
+def test_names_are_whole_and_printable():
+    names = ["education_3._Some_College\x1b[1m", "year\n of  birth"]
+    frame = pd.DataFrame(X + np.array([0.0, 2000.0]), columns=names)
+    moe = fit_quietly(regressor(n_experts=2), frame, 1e5 * Y)
+    for text in (export_text(moe), str(moe.summary(frame, 1e5 * Y))):
+        assert text.count("education_3._Some_College\\x1b[1m") >= 2
+        assert text.count("year of birth") >= 2
+        assert "\x1b" not in text
+        assert "…" not in text
+    assert "a +" in export_text(fitted_case("two experts"), ["a", "b"]).replace("a -", "a +")
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "word"),
+    [
+        ({"feature_names": ["a"]}, "feature_names", "2"),
+        ({"max_features": 0}, "max_features", "integer"),
+        ({"decimals": -1}, "decimals", "integer"),
+        ({"X": X[:, :1]}, "", "2 features"),
+    ],
+)
+def test_arguments_are_refused_by_name(given, name, word):
+    assert_refused(refusal(export_text, fitted_case("two experts"), **given), name, word)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_summaries_name_the_classes_of_the_coefficients(n_classes):
+    y = np.array(["CH", "MM", "XX"])[np.digitize(Y, [-0.5, 0.5]) if n_classes == 3 else CLASSES]
+    moe = fit_quietly(classifier(n_experts=2, n_init=1, max_iter=20), X, y)
+    line = "Experts: logits of the classes, which sum to zero over the classes."
+    if n_classes == 2:
+        line = "Experts: log odds of class MM against class CH."
+    assert line in str(moe.summary())
+
+
+def test_two_logits_of_a_gate_are_printed_once():
+    frame = pd.DataFrame(X, columns=["price", "age"])
+    moe = fit_quietly(regressor(n_experts=2), frame, Y)
+    reference, text = str(moe.summary(frame, Y, gate_reference=0)), str(moe.summary(frame, Y))
+    gate = text[text.index("Gate: ") : text.index("\n====", text.index("Gate: "))]
+    assert gate.startswith("Gate: log odds of expert 1 against expert 0\n")
+    rows = [line.split() for line in gate.splitlines() if " price " in line]
+    expected = [line.split() for line in reference.splitlines() if line.startswith("  price ")][-1]
+    assert rows == [expected]
+    assert len(moe.summary().to_frame().loc["gate"]) == 6
+    three = fitted_case("linear-regressor")
+    assert "Gate: logits, which sum to zero over the experts\n" in str(three.summary())

@@ -1,0 +1,225 @@
+"""Offsets in blocks, lazy arrays, memory maps, streams, displays, pipelines and searches."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from numpy.testing import assert_allclose
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils.fixes import parse_version
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.inspection import CalibrationDisplay, ExpertsDisplay, ResponsibilitiesDisplay
+from skmoe.metrics import log_density_scorer
+from support.fits import fit_quietly
+from support.refusals import assert_fit_refused
+
+N = 600
+X = np.random.default_rng(0).uniform(-2, 2, size=(N, 2))
+EXPOSURE = np.random.default_rng(1).uniform(0.05, 4.0, size=N)
+OFFSET = np.log(EXPOSURE)
+Y = np.random.default_rng(2).poisson(EXPOSURE * np.exp(0.5 + np.abs(X[:, 0])))
+WEIGHT = np.random.default_rng(5).integers(0, 3, size=N).astype(float)
+TREE = DecisionTreeRegressor(max_leaf_nodes=6, min_samples_leaf=10, random_state=0)
+
+
+def mixture(n_experts=2, **options):
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0, "tol": 1e-10}
+    return MixtureOfExpertsRegressor(n_experts, family="poisson", **fixed | options)
+
+
+@cache
+def fitted(weighted=False):
+    """A fit in memory, which tests read only."""
+    return mixture().fit(X, Y, sample_weight=WEIGHT if weighted else None, offset=OFFSET)
+
+
+def assert_same_fit(one, other):
+    orders = [np.argsort(moe.expert_coef_[:, 0]) for moe in (one, other)]
+    for name in ("expert_coef_", "expert_intercept_"):
+        values = [getattr(moe, name)[i] for moe, i in zip((one, other), orders, strict=True)]
+        assert_allclose(*values, atol=1e-5, err_msg=name)
+    assert_allclose(one.lower_bound_, other.lower_bound_, atol=1e-5)
+
+
+# --- rows that are not in memory ----------------------------------------------------------------
+
+
+def row_blocks():
+    for rows in np.array_split(np.arange(N), 3):
+        yield X[rows], Y[rows], WEIGHT[rows], OFFSET[rows]
+
+
+def from_files(folder):
+    paths = {}
+    for name, values in {"X": X, "y": Y, "weight": WEIGHT, "offset": OFFSET}.items():
+        np.save(folder / f"{name}.npy", values)
+        paths[name] = [folder / f"{name}.npy"]
+    return RowBlocks.from_npy(paths["X"], paths["y"], paths["weight"], offset=paths["offset"])
+
+
+def from_parquet(folder):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    frame = frame.assign(count=Y, weight=WEIGHT, log_exposure=OFFSET)
+    frame.to_parquet(folder / "rows.parquet", row_group_size=250)
+    return RowBlocks.from_parquet(folder / "rows.parquet", "count", "weight", offset="log_exposure")
+
+
+BLOCKS = {
+    "iterable": lambda _: RowBlocks(row_blocks),
+    "arrays": lambda _: RowBlocks.from_arrays(X, Y, WEIGHT, offset=OFFSET),
+    "files": from_files,
+    "parquet": from_parquet,
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_row_blocks_equal_the_table(name, tmp_path):
+    moe = mixture().fit(BLOCKS[name](tmp_path))
+    assert_same_fit(moe, fitted(weighted=True))
+    if name == "parquet":
+        assert moe.feature_names_in_.tolist() == ["a", "b"]
+
+
+def test_blocks_without_weights_can_have_an_offset():
+    rows = [(X[:400], Y[:400], None, OFFSET[:400]), (X[400:], Y[400:], None, OFFSET[400:])]
+    assert_same_fit(mixture().fit(RowBlocks(lambda: rows)), fitted())
+
+
+@pytest.mark.parametrize(
+    ("second", "given", "options", "name", "words"),
+    [
+        ((X[400:], Y[400:]), {}, {}, "block 1", ["an offset like the first"]),
+        (
+            (X[400:], Y[400:], None, np.full(200, -np.inf)),
+            {},
+            {},
+            "block 1: offset",
+            ["finite numbers", "row 0"],
+        ),
+        (
+            (X[400:], Y[400:], None, OFFSET[400:]),
+            {"offset": OFFSET},
+            {},
+            "offset",
+            ["must be None", "RowBlocks"],
+        ),
+        (
+            (X[400:], Y[400:], None, OFFSET[400:]),
+            {},
+            {"family": "normal"},
+            "block 0: offset",
+            ["experts with a log link"],
+        ),
+    ],
+)
+def test_offsets_of_blocks_that_cannot_be_used_are_refused(second, given, options, name, words):
+    blocks = RowBlocks(lambda: [(X[:400], Y[:400], None, OFFSET[:400]), second])
+    assert_fit_refused(mixture().set_params(**options), (blocks,), name, *words, **given)
+
+
+def test_dask_arrays():
+    array = pytest.importorskip("dask.array")
+    table, y, offset = (array.from_array(v, chunks=(250, *v.shape[1:])) for v in (X, Y, OFFSET))
+    moe = fitted()
+    assert_same_fit(mixture().fit(table, y, offset=offset), moe)
+    assert_allclose(moe.predict(table, offset=offset).compute(), moe.predict(X, OFFSET))
+    assert_allclose(moe.predict(table, OFFSET).compute(), moe.predict(X, OFFSET))
+    density = moe.score_samples(table, y, offset).compute()
+    assert_allclose(density, moe.score_samples(X, Y, OFFSET))
+    assert_allclose(moe.score(table, y, offset=offset), moe.score(X, Y, offset=OFFSET))
+
+
+def test_memory_maps_are_read_with_their_offset(tmp_path):
+    rows = np.resize(np.arange(N), 21_000)  # more than are read at once
+    for name, values in {"X": X[rows], "y": Y[rows], "offset": OFFSET[rows]}.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    maps = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("X", "y", "offset")}
+    moe = mixture(1, tol=1e-12).fit(**maps)
+    whole = mixture(1, tol=1e-12).fit(X[rows], Y[rows], offset=OFFSET[rows])
+    assert_allclose(moe.expert_coef_, whole.expert_coef_, atol=1e-6)
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+def test_streams_learn_rates():
+    rng = np.random.default_rng(6)
+    stream = mixture()
+    for i in range(30):
+        table, exposure = rng.uniform(-2, 2, size=(200, 2)), rng.uniform(0.05, 4.0, size=200)
+        # Some batches are counted in units of exposure, and have no offset.
+        exposure = np.ones(200) if i % 5 == 4 else exposure
+        y = rng.poisson(exposure * np.exp(0.5 + np.abs(table[:, 0])))
+        stream.partial_fit(table, y, offset=None if i % 5 == 4 else np.log(exposure))
+    assert_allclose(np.sort(stream.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.1)
+    assert_allclose(stream.expert_intercept_, 0.5, atol=0.15)
+    after_fit = clone(fitted()).fit(X, Y, offset=OFFSET).partial_fit(table, y)
+    assert_allclose(np.sort(after_fit.expert_coef_[:, 0]), [-1.0, 1.0], atol=0.12)
+
+
+def test_young_streams_tell_equal_rows_of_different_exposure():
+    """A stream that still keeps all its rows is the fit to them."""
+    table, y = np.repeat(X[:30], 2, axis=0), np.repeat(Y[:30], 2)
+    offset = np.log(np.tile([0.5, 2.0], 30))
+    stream = mixture(1)
+    for _ in range(2):
+        stream.partial_fit(table, y, offset=offset)
+    whole = mixture(1).fit(table, y, sample_weight=np.full(60, 2.0), offset=offset)
+    assert_allclose(stream.predict(table, offset), whole.predict(table, offset), rtol=1e-4)
+
+
+# --- displays, pipelines, searches --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expert", ["linear", TREE], ids=["linear", "tree"])
+def test_displays_take_the_offset(expert):
+    pytest.importorskip("matplotlib").use("agg")
+    moe = fitted()
+    if expert is TREE:
+        moe = fit_quietly(mixture(expert=TREE, max_iter=10), X, Y, offset=OFFSET)
+    resp = moe.responsibilities(X, Y, OFFSET)
+    display = ResponsibilitiesDisplay.from_estimator(moe, X, Y, offset=OFFSET)
+    assert_allclose(display.responsibilities, resp)
+    calibration = CalibrationDisplay.from_estimator(moe, X, Y, offset=OFFSET)
+    levels = np.linspace(0, 1, len(calibration.coverage))
+    assert np.abs(calibration.coverage - levels).max() < 0.15
+    experts = ExpertsDisplay.from_estimator(moe, X, Y, offset=OFFSET)
+    assert_allclose(experts.y, Y / EXPOSURE)
+    assert (experts.assigned_expert == resp.argmax(axis=1)).all()
+    assert experts.target_name == "y per unit of exposure"
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "values"),
+    [
+        ({"tol": 1e-6}, "n_experts", [1, 2]),
+        ({"expert": TREE, "max_iter": 5}, "expert__max_leaf_nodes", [2, 6]),
+    ],
+    ids=["linear", "tree"],
+)
+def test_metadata_routing_in_a_pipeline_and_a_search(options, name, values):
+    grid = {f"mixtureofexpertsregressor__{name}": values}
+    standard = StandardScaler().fit_transform(X)
+    # Older releases of scikit-learn pass no metadata to the score of the estimator itself.
+    passes = name == "n_experts" and parse_version(sklearn.__version__) >= parse_version("1.7")
+    with config_context(enable_metadata_routing=True):
+        routed = mixture(**options).set_fit_request(offset=True).set_score_request(offset=True)
+        pipeline = make_pipeline(StandardScaler(), routed.set_predict_request(offset=True))
+        moe = fit_quietly(clone(pipeline), X, Y, offset=OFFSET)
+        alone = fit_quietly(mixture(**options), standard, Y, offset=OFFSET)
+        assert_allclose(moe.predict(X, offset=OFFSET), alone.predict(standard, OFFSET))
+        for scoring in (None, log_density_scorer) if passes else (log_density_scorer,):
+            search, blind = (GridSearchCV(pipeline, grid, cv=2, scoring=scoring) for _ in range(2))
+            fit_quietly(search, X, Y, offset=OFFSET)
+            assert search.best_params_ == {f"mixtureofexpertsregressor__{name}": values[-1]}
+            assert search.best_score_ > fit_quietly(blind, X, Y).best_score_ + 0.1

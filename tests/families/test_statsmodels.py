@@ -1,4 +1,4 @@
-"""One expert without penalty is the maximum likelihood of statsmodels."""
+"""One expert without penalty has the estimates and standard errors of statsmodels."""
 
 import warnings
 from contextlib import redirect_stdout
@@ -14,23 +14,23 @@ from statsmodels.miscmodels.tmodel import TLinearModel
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import StudentT
 
-RNG = np.random.default_rng(0)
 N = 400
-X = RNG.normal(size=(N, 2))
+_rng = np.random.default_rng(0)
+X = _rng.normal(size=(N, 2))
 PREDICTOR = 0.5 + X @ [0.4, -0.3]
 DESIGN = sm.add_constant(X)
-EXPOSURE = RNG.uniform(0.2, 3.0, size=N)
-WEIGHT = RNG.integers(1, 4, size=N)
+EXPOSURE = _rng.uniform(0.2, 3.0, size=N)
+WEIGHT = _rng.integers(1, 4, size=N)
 MEAN = EXPOSURE * np.exp(PREDICTOR)
 
 Y = {
-    "normal": PREDICTOR + 0.5 * RNG.normal(size=N),
-    "student_t": PREDICTOR + 0.5 * RNG.standard_t(4.0, size=N),
-    "lognormal": np.exp(PREDICTOR + 0.5 * RNG.normal(size=N)),
-    "gamma": MEAN * RNG.gamma(2.0, 0.5, size=N),
-    "poisson": RNG.poisson(MEAN).astype(float),
-    "negative_binomial": RNG.negative_binomial(1 / 0.7, 1 / (1 + 0.7 * MEAN)).astype(float),
-    "ordinal": 1.0 + (PREDICTOR + RNG.logistic(size=N) > [[-1.0], [0.0], [1.5]]).sum(axis=0),
+    "normal": PREDICTOR + 0.5 * _rng.normal(size=N),
+    "student_t": PREDICTOR + 0.5 * _rng.standard_t(4.0, size=N),
+    "lognormal": np.exp(PREDICTOR + 0.5 * _rng.normal(size=N)),
+    "gamma": MEAN * _rng.gamma(2.0, 0.5, size=N),
+    "poisson": _rng.poisson(MEAN).astype(float),
+    "negative_binomial": _rng.negative_binomial(1 / 0.7, 1 / (1 + 0.7 * MEAN)).astype(float),
+    "ordinal": 1.0 + (PREDICTOR + _rng.logistic(size=N) > [[-1.0], [0.0], [1.5]]).sum(axis=0),
 }
 
 
@@ -120,7 +120,7 @@ def test_generalized_linear_models(name):
     assert_allclose(errors(fitted, name, **options)[:3], expected, rtol=1e-6)
 
 
-def test_the_dispersion_of_a_gamma_regression_has_maximum_likelihood():
+def test_dispersion_of_gamma_maximises_the_likelihood():
     fitted = mixture("gamma").fit(X, Y["gamma"], offset=np.log(EXPOSURE))
     family, mean = sm.families.Gamma(sm.families.links.Log()), fitted.predict(X, np.log(EXPOSURE))
 

@@ -1,0 +1,378 @@
+"""export_text and export_mermaid: the gate and the experts of a fitted mixture in words."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import export_mermaid, export_text
+from support.displays import CASES
+from support.expert_kinds import GENERALIZED, options_of
+from support.expert_kinds import draw as draw_target
+from support.fits import X, Y, fit_quietly, fitted_case
+from support.refusals import assert_refused, refusal
+from support.tables import crossing_lines, flipping_classes, panel, two_regimes
+
+NAMES = ["depth", "width", "height"]
+SHORT = {"random_state": 0, "n_init": 1, "max_iter": 15}
+EXPORTS = [export_text, export_mermaid]
+
+
+def regressor(n_experts=2, **options):
+    return MixtureOfExpertsRegressor(n_experts, **SHORT | options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    table, y = two_regimes(150)
+    return fit_quietly(regressor(), table, y), table
+
+
+@pytest.fixture(scope="module")
+def of_trees():
+    table, y = two_regimes(100)
+    frame = pd.DataFrame(table, columns=NAMES)
+    frame["kind"] = pd.Categorical(np.where(table[:, 1] > -0.5, "often", "rare"))
+    frame.loc[3, "width"] = np.nan
+    return fit_quietly(regressor(expert="tree", max_iter=3), frame, y), frame
+
+
+def number_after(text, name):
+    return float(re.search(rf"{name} ([+-]?[\d.]+)", text)[1])
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def test_text_has_shares_log_odds_equations_and_noise(fitted):
+    moe, table = fitted
+    text = export_text(moe, NAMES, X=table, decimals=6)
+    title, *blocks = text.split("\n\n")
+    assert title == "MixtureOfExpertsRegressor: 2 experts, softmax gate"
+    assert len(blocks) == 2
+    for k, block in enumerate(blocks):
+        head, gate, equation, noise = block.splitlines()
+        assert head == f"expert {k} (linear), {100 * moe.weights_[k]:.0f} % of the rows"
+        assert "log odds per standard deviation" in gate
+        log_odds = (moe.gate_coef_[k] - moe.gate_coef_[1 - k]) * table.std(axis=0)
+        for j, name in enumerate(NAMES):
+            assert number_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
+            sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
+            assert f"{sign} {abs(moe.expert_coef_[k, j]):.6f} {name}" in equation
+        order = np.argsort(-np.abs(log_odds))
+        assert re.findall("|".join(NAMES), gate) == [NAMES[j] for j in order]
+        assert equation.strip().startswith(f"y = {moe.expert_intercept_[k]:.6f}")
+        assert f"noise: standard deviation {np.sqrt(moe.noise_variance_[k]):.6f}" in noise
+
+
+UNITS = np.array([1e-3, 1.0, 1e3])
+
+
+def of_units(kind=MixtureOfExpertsRegressor, **options):
+    """A mixture of features of other units, of which the last has the largest effects."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(200, 3))
+    up = Z @ [0.2, 1.0, 4.0] > 0.3
+    y = np.where(up, Z @ [0.5, 1.0, 3.0], -Z @ [0.5, 1.0, 3.0]) + 0.3 * rng.normal(size=200)
+    y = y if kind is MixtureOfExpertsRegressor else y > 0
+    return fit_quietly(kind(2, **SHORT | options), Z * UNITS, y), Z * UNITS
+
+
+@pytest.mark.parametrize("options", [{}, {"expert": Ridge(1e-12)}], ids=["linear", "estimators"])
+def test_terms_are_ranked_by_deviations_if_these_are_known(options):
+    moe, table = of_units(**options)
+    for rows, largest in ((table, "x2"), (None, "x0")):
+        text = export_text(moe, X=rows, max_features=1)
+        named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
+        assert [names for names in named if names] == [{largest}] * 4  # two gates and equations
+        assert text.count("standard deviation:") == (0 if rows is None else 2)
+        assert text.count("log odds per unit:") == (2 if rows is None else 0)
+        assert text.count(", and 2 more") == 4
+
+
+def test_all_terms_are_written_without_a_largest_number(fitted):
+    table, y = two_regimes(60, n_features=7)
+    moe = fit_quietly(regressor(max_iter=3), table, y)
+    assert export_text(moe).count(", and 2 more") == 4  # five by default
+    assert "more" not in export_text(moe, max_features=None)
+    assert "more" not in export_text(moe, max_features=7)
+
+
+def test_numbers_of_classes_are_coefficients():
+    moe, table = of_units(MixtureOfExpertsClassifier)
+    text = export_text(moe, X=table, decimals=6)
+    lines = [line for line in text.splitlines() if "log odds of class True = " in line]
+    slopes, intercepts = moe.expert_coef_.reshape(2, 3), moe.expert_intercept_.reshape(2)
+    for line, row, intercept in zip(lines, slopes, intercepts, strict=True):
+        written = float(re.search(r"= (-?\d+\.\d+)", line)[1])
+        assert written == pytest.approx(intercept, abs=1e-6)
+        for sign, number, name in re.findall(r" ([+-]) (\d+\.\d+) x(\d)", line):
+            assert float(sign + number) == pytest.approx(row[int(name)], abs=1e-6)
+    assert "noise" not in text
+
+
+def test_each_class_and_output_has_an_equation():
+    text = export_text(CASES["classes"]()[0])
+    for label in ("red", "green", "blue"):
+        assert text.count(f"logit of class {label} = ") == 2
+    moe = CASES["outputs"]()[0]
+    text = export_text(moe)
+    assert text.count("y0 = ") == text.count("y1 = ") == 3
+    deviations = ", ".join(f"{value:.2f}" for value in np.sqrt(moe.noise_variance_[0]))
+    assert f"noise: standard deviation {deviations}" in text
+
+
+@pytest.mark.parametrize("family", GENERALIZED)
+def test_families_have_equations_and_dispersions(family):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(80, 1))
+    y = draw_target(family, 0.5 * table[:, 0], rng)
+    moe = fit_quietly(regressor(1, **options_of(family), alpha=0.1), table, y)
+    text, diagram = export_text(moe, decimals=6), export_mermaid(moe)
+    slope, intercept = moe.expert_coef_[0, 0], moe.expert_intercept_[0]
+    sign = "-" if slope < 0 else "+"
+    assert f"{intercept:.6f} {sign} {abs(slope):.6f} x0" in text
+    for word, attribute in {"dispersion": "dispersion_", "degrees of freedom": "df_"}.items():
+        value = np.ravel(getattr(moe, attribute, np.nan))[0]
+        assert (word in text) == (word in diagram) == bool(np.isfinite(value))
+        if word in text:
+            assert f"{word}: {value:.6f}" in text
+            assert f"{word} {value:.3g}" in diagram
+
+
+def test_large_numbers_have_few_digits():
+    table, y = crossing_lines(60)
+    moe = fit_quietly(regressor(1), table, 1e8 * y)
+    equation = next(line for line in export_text(moe).splitlines() if "y = " in line)
+    numbers = re.findall(r"\d[\d.e+]*", equation.split("=")[1].replace("x0", ""))
+    assert max(map(len, numbers)) <= 9
+    assert "e+0" in equation
+
+
+def test_texts_of_estimators_have_leaves_and_importances(of_trees):
+    moe, frame = of_trees
+    text = export_text(moe, X=frame, max_features=None)
+    assert "expert 0 (DecisionTreeRegressor)" in text
+    assert "average of 5 models, one for each fold" in text
+    for name in ("get_n_leaves", "get_depth"):
+        numbers = [getattr(pipeline[-1], name)() for pipeline in moe.experts_[0]]
+        low, high = min(numbers), max(numbers)
+        shown = str(low) if low == high else f"{low} to {high}"
+        assert (f"{shown} leaves" if name == "get_n_leaves" else f"depth {shown}") in text
+    # The gate sees categories as numbers.
+    named = [f" {name} " in text for name in moe.gate_feature_names_]
+    assert sum(named) == frame.shape[1]
+    assert moe.gate_coef_[:, named].all()
+    assert "effects" not in export_mermaid(moe, X=frame)
+
+
+def test_derived_columns_of_the_gate_have_their_deviation_in_the_fit(of_trees):
+    moe, frame = of_trees
+    expected = dict(moe.summary().experts[0].gate_effects)
+    line = export_text(moe, X=frame, decimals=6, max_features=None).splitlines()[3]
+    assert "per standard deviation" in line
+    found = dict(re.findall(r"(\w+) ([+-]\d+\.\d+)", line))
+    assert found
+    for name, number in found.items():
+        assert float(number) == pytest.approx(expected[name], abs=1e-6)
+
+
+def test_texts_of_nested_mixtures_and_importances():
+    table, y = two_regimes(100)
+    nested = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5)
+    moe = fit_quietly(regressor(expert=["tree", nested], max_iter=2), table, y)
+    first, second = export_text(moe, NAMES).split("\n\n")[1:]
+    importance = np.mean([tree.feature_importances_ for tree in moe.experts_[0]], axis=0)
+    best = int(np.argmax(importance))
+    assert f"feature importances: {NAMES[best]} {importance[best]:.2f}" in first
+    assert "itself a mixture of 2 experts" in second
+    assert "noise" in first
+    assert "noise" not in second  # its density is its own
+    assert export_mermaid(moe).count("noise") == 1
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e7])
+def test_equations_of_linear_estimators_do_not_depend_on_the_units_of_y(scale):
+    moe = regressor(1, expert=Ridge(1e-9), max_iter=3)
+    fit_quietly(moe, X * [1.0, 0.0], scale * (1.0 + 2.0 * X[:, 0]))
+    [line] = [line for line in export_text(moe, decimals=8).splitlines() if "y = " in line]
+    numbers = [float(value) for value in re.findall(r"(?<![x\w])\d[\d.e+-]*", line)]
+    assert numbers == pytest.approx([scale, 2.0 * scale], rel=0.05)
+    assert "x1" not in line  # it does nothing
+
+
+def test_estimators_that_are_not_linear_have_no_equation():
+    rows = make_pipeline(PolynomialFeatures(2), Ridge())
+    for scale in (1e-7, 1e7):
+        moe = fit_quietly(regressor(1, expert=rows, max_iter=2), X, scale * X[:, 0] ** 2)
+        assert "y = " not in export_text(moe)
+
+
+def test_equations_on_a_base_name_it():
+    text = export_text(fitted_case("base"))
+    assert len(re.findall(r"y = .*base.* \+ -?\d", text)) == 3
+
+
+def test_dropped_features_are_named():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(150, 4))
+    moe = fit_quietly(regressor(1, alpha="ard"), table, table[:, 0] + 0.1 * rng.normal(size=150))
+    dropped = [f"x{j}" for j in np.flatnonzero(np.isposinf(moe.alpha_))]
+    assert f"dropped by the experts: {', '.join(dropped) or 'none'}" in export_text(moe)
+    assert "dropped" not in export_text(fitted_case("linear-regressor"))
+
+
+def test_gates_without_features_are_the_same_for_all_rows():
+    assert export_text(fitted_case("constant gate")).count("gate: the same for all rows") == 3
+    alone = export_text(fitted_case("one expert"))
+    assert "1 expert," in alone
+    assert "gate:" not in alone
+
+
+def test_slopes_of_an_average_are_log_odds_within_a_start():
+    moe = fitted_case("average")
+    n_starts = len(moe.start_traces_)
+    assert n_starts == 2
+    lines = [line for line in export_text(moe, decimals=6).splitlines() if "gate:" in line]
+    slopes = moe.gate_coef_.reshape(n_starts, 3, 2)
+    others = (slopes.sum(axis=1, keepdims=True) - slopes) / 2.0
+    expected = (slopes - others).reshape(-1, 2)
+    for line, row in zip(lines, expected, strict=True):
+        for j in (0, 1):
+            assert number_after(line, f"x{j}") == pytest.approx(row[j], abs=2e-6)
+
+
+# --- diagrams -------------------------------------------------------------------------------------
+
+
+def test_diagrams_show_the_routing(fitted):
+    moe, table = fitted
+    lines = export_mermaid(moe, NAMES, X=table, max_features=1).splitlines()
+    assert lines[0] == "flowchart LR"
+    assert lines[1].strip().startswith('input["3 features"] --> gate{"softmax gate<br/>')
+    effect = np.ptp(moe.gate_coef_, axis=0) * table.std(axis=0)
+    assert f"largest effects: {NAMES[effect.argmax()]}" in lines[1]
+    for k in range(2):
+        share = f"{100 * moe.weights_[k]:.0f} %"
+        noise = f"{np.sqrt(moe.noise_variance_[k]):.3g}"
+        box = f'gate -->|"{share}"| expert{k}["expert {k}<br/>linear<br/>noise {noise}"]'
+        assert box in lines[2 + k]
+        assert f"expert{k} --> output" in lines[4 + k]
+    assert '(["mean of y"])' in lines[4]
+    assert "effects" not in export_mermaid(moe)
+
+
+def test_diagrams_rank_features_by_deviations():
+    moe, table = of_units()
+    text = export_mermaid(moe, X=table)
+    assert re.findall(r"x\d", text.split("largest effects:")[1].split('"')[0]) == ["x2", "x1", "x0"]
+    none = fit_quietly(regressor(gate="constant", max_iter=3), table, table[:, 1])
+    assert "largest effects" not in export_mermaid(none, X=table)
+    some = fit_quietly(regressor(gate_features=[1], max_iter=3), table, table[:, 1])
+    effects = export_mermaid(some, X=table).split("largest effects:")[1]
+    assert re.findall(r"x\d", effects.split('"')[0]) == ["x1"]
+
+
+def test_names_in_diagrams_are_escaped(fitted):
+    moe, table = fitted
+    names = ['say "hi"', "a<b>|c]}", "x`#1;\ny"]
+    gate = export_mermaid(moe, names, X=table).splitlines()[1]
+    inside = re.fullmatch(r' *input\["3 features"\] --> gate\{"([^"]*)"\}', gate)[1]
+    for character in "<>|]}`\n":
+        assert character not in inside.replace("<br/>", "")
+    decoded = re.sub(r"#(\d+);", lambda found: chr(int(found[1])), inside)
+    for name in names:
+        assert " ".join(name.split()) in decoded
+
+
+def test_diagrams_of_trees_and_classes(of_trees):
+    assert "expert 0<br/>DecisionTreeRegressor<br/>noise " in export_mermaid(of_trees[0])
+    moe = CASES["classes"]()[0]
+    assert "probabilities of the classes" in export_mermaid(moe)
+    assert "1 feature" in export_mermaid(CASES["one_feature"]()[0])
+
+
+# --- shares of units, arguments -------------------------------------------------------------------
+
+
+def experts_in_notebook(moe):
+    page = moe._repr_html_()
+    return page[page.index('class="skmoe-experts"') :]
+
+
+def test_shares_of_a_fit_with_units_are_those_of_units():
+    table, y, units, _ = panel(30, 4, 2)
+    moe = fit_quietly(regressor(gate="constant"), table, y, units=units)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        summary = moe.summary(table, y, units=units)
+    assert (summary.facts["units"], summary.facts["rows"]) == ("30", "120")
+    resp = moe.responsibilities(table, y, units=units).rows(units).sum(axis=0)
+    for k, line in enumerate(re.findall(r"Expert \d .*", str(summary))):
+        share = 100 * moe.weights_[k]
+        assert f": {share:.1f} % of the units, {resp[k]:.5g} effective rows" in line
+    described = {expert.gate_description for expert in summary.experts}
+    assert described == {"the same probability for every unit"}
+    without_data = str(moe.summary())
+    assert "summary(X, y, units=units)" in without_data
+    for text in (str(summary), without_data, export_text(moe), experts_in_notebook(moe)):
+        assert "of the rows" not in text
+        assert "of the units" in text
+    assert export_text(moe).count("gate: the same for all units") == 2
+    one = fit_quietly(regressor(1), table, y, units=units)
+    assert one.summary().experts[0].gate_description == "used for every unit"
+    assert "expert 0 (linear): 100.0 % of the units" in str(one.summary())
+
+
+def test_shares_of_other_fits_are_those_of_rows():
+    moe = fitted_case("constant gate")
+    summary = moe.summary(X, Y)
+    for text in (str(summary), export_text(moe), experts_in_notebook(moe)):
+        assert "of the rows" in text
+        assert "of the units" not in text
+    assert "units" not in summary.facts
+    assert summary.experts[0].gate_description == "the same probability for every row"
+
+
+@pytest.mark.parametrize(
+    ("export", "options", "words"),
+    [
+        (export, options, words)
+        for export in EXPORTS
+        for options, words in [
+            ({"max_features": 0}, "must be an integer"),
+            ({"max_features": 1.5}, "must be an integer"),
+            ({"feature_names": ["a"]}, "X=X"),
+            ({"feature_names": "abc"}, "list of names"),
+        ]
+    ]
+    + [(export_text, {"decimals": -1}, "must be an integer")],
+)
+def test_wrong_arguments_are_refused(fitted, export, options, words):
+    message = refusal(export, fitted[0], **options)
+    assert_refused(message, next(iter(options)), words)
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_only_fitted_mixtures_are_described(export):
+    with pytest.raises(NotFittedError):
+        export(MixtureOfExpertsRegressor())
+    table, y = flipping_classes(20)
+    message = refusal(export, Ridge().fit(table, y))
+    assert_refused(message, "estimator must be a mixture of experts", "got Ridge")
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_names_are_written_in_one_line(fitted, export):
+    moe, table = fitted
+    text = export(moe, ["two\nlines", "a\tb", "c\x00"], X=table)
+    assert "two lines" in text
+    assert "\x00" not in text
+    assert "\t" not in text

@@ -1,0 +1,603 @@
+"""SegmentProfileDisplay: heat maps of profiles, coefficients and slopes of the gate, by expert."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from matplotlib import colors
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import SegmentProfileDisplay
+from support.displays import expert_colour, new_axes, texts
+from support.fits import fit_quietly
+from support.refusals import refusal
+from support.tables import flipping_classes, two_regimes
+
+SCALES = np.array([1e-2, 1.0, 1e3])
+SHORT = {"random_state": 0, "n_init": 1, "max_iter": 30}
+NO_NUMBER, RATIO = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}"
+
+
+def regressor(n_experts=2, **options):
+    return MixtureOfExpertsRegressor(n_experts, **SHORT | options)
+
+
+def draw(*data, **options):
+    with warnings.catch_warnings():  # rows are not always those of the fit
+        warnings.simplefilter("ignore")
+        return SegmentProfileDisplay.from_estimator(*data, **options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    X, y = two_regimes(150)
+    X = X * SCALES
+    return fit_quietly(regressor(), X, y), X, y
+
+
+@pytest.fixture(scope="module")
+def of_units():
+    rng = np.random.default_rng(0)
+    units = np.repeat([f"unit {i}" for i in rng.permutation(60)], rng.integers(1, 9, size=60))
+    distinct, codes = np.unique(units, return_inverse=True)
+    own = rng.normal(size=len(distinct))[codes]
+    X = np.column_stack([rng.normal(size=len(units)) + 0.5 * own, own])
+    first = (rng.uniform(size=len(distinct)) < 0.4)[codes]
+    y = np.where(first, 1.0, -1.0) * X[:, 0] + 0.8 * rng.normal(size=len(units))
+    moe = regressor(gate_features=[1], alpha=0.1, gate_alpha=1.0)
+    return fit_quietly(moe, X, y, units=units), X, y, units
+
+
+def profile_by_hand(values, resp, weight=None):
+    """Means of the experts minus that of all rows, in standard deviations, feature by row."""
+    weight = np.ones(len(values)) if weight is None else weight
+    rows = []
+    for column in values.T:
+        known = np.isfinite(column)
+        column, own, of_experts = column[known], weight[known], resp[known]
+        mean = np.average(column, weights=own)
+        deviation = np.sqrt(np.average((column - mean) ** 2, weights=own))
+        means = [np.average(column, weights=own * r) for r in of_experts.T]
+        rows.append((np.array(means) - mean) / deviation)
+    return np.array(rows)
+
+
+def arrays(display):
+    names = ("shares", "profile", "coefficients", "intervals", "gate_effects")
+    return [getattr(display, name) for name in names if getattr(display, name) is not None]
+
+
+VALUES = np.array([[1.0, -2.0], [0.5, 0.25], [4.0, 3.0]])
+ENDS = np.stack([VALUES - 0.5, VALUES + 1.0], axis=-1)
+
+
+def given(**options):
+    """A display of three features and two experts."""
+    tables = {
+        "feature_names": ["height", "weight", "age"],
+        "expert_names": ["calm", "wild"],
+        "shares": np.array([0.3, 0.7]),
+        "profile": VALUES / 4.0,
+    }
+    return SegmentProfileDisplay(**tables | options).plot()
+
+
+# --- the tables of a fit --------------------------------------------------------------------------
+
+
+def test_profiles_are_differences_of_weighted_means(fitted):
+    moe, X, y = fitted
+    for weight in (None, np.arange(len(y)) % 3):
+        display = draw(moe, X, y, sample_weight=weight, level=None)
+        resp = moe.responsibilities(X, y)
+        assert_allclose(display.profile, profile_by_hand(X, resp, weight), rtol=1e-9)
+        assert_allclose(display.shares, np.average(resp, axis=0, weights=weight))
+    assert display.feature_names == ["x0", "x1", "x2"]
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_coefficients_and_intervals_are_those_of_inference(fitted, standardize):
+    moe, X, y = fitted
+    display = draw(moe, X, y, level=0.8, standardize=standardize)
+    result = moe.inference(X, y)
+    scale = X.std(axis=0) if standardize else np.ones(3)
+    for k in range(2):
+        terms = [result.terms.index((f"expert {k}", "", f"x{j}")) for j in range(3)]
+        assert_allclose(display.coefficients[:, k], result.estimates[terms] * scale)
+        assert_allclose(display.intervals[:, k], result.conf_int(0.8)[terms] * scale[:, None])
+    assert "80 % intervals" in display.ax_[1].get_title(loc="left")
+    plain = draw(moe, X, y, level=None, standardize=standardize)
+    assert_allclose(plain.coefficients, (moe.expert_coef_ * scale).T)
+
+
+def test_effects_of_the_gate_are_log_odds_and_those_of_the_summary(fitted):
+    moe, X, y = fitted
+    display = draw(moe, X, y, level=None)
+    assert_allclose(display.gate_effects, 2.0 * (moe.gate_coef_ * X.std(axis=0)).T)
+    for k, expert in enumerate(moe.summary(X, y).experts):
+        assert_allclose(display.gate_effects[:, k], [value for _, value in expert.gate_effects])
+    per_unit = draw(moe, X, y, level=None, standardize=False)
+    assert_allclose(per_unit.gate_effects, 2.0 * moe.gate_coef_.T)
+
+
+def test_columns_without_a_slope_of_the_gate_have_no_effect(of_units):
+    moe, X, y, units = of_units
+    display = draw(moe, X, y, units=units, level=None)
+    assert_array_equal(np.isnan(display.gate_effects), [[True, True], [False, False]])
+    assert texts(display.texts_[2][0]) == [NO_NUMBER, NO_NUMBER]
+
+
+def test_weight_two_equals_two_rows(fitted):
+    moe, X, y = fitted
+    weight = np.arange(len(y)) % 3
+    twice = np.repeat(np.arange(len(y)), weight)
+    weighted = draw(moe, X, y, sample_weight=weight.astype(float))
+    repeated = draw(moe, X[twice], y[twice])
+    listed = draw(moe, X.tolist(), y.tolist(), sample_weight=weight.tolist())
+    for one, other, third in zip(*map(arrays, (weighted, repeated, listed)), strict=True):
+        assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+        assert_allclose(one, third, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, sparse.csr_array])
+def test_rows_of_weight_zero_are_absent(make):
+    X, y = two_regimes(80, n_features=2)
+    y, offset = np.floor(np.abs(y)), np.linspace(-0.3, 0.3, 80)
+    columns = {"x0": X[:, 0], "x1": X[:, 1]}
+    table = make(columns) if make is pd.DataFrame else make(X)
+    moe = fit_quietly(regressor(family="poisson", max_iter=5), table, y, offset=offset)
+    kept = np.arange(80) % 3 > 0
+    weighted = draw(moe, table, y, sample_weight=kept.astype(float), offset=offset.tolist())
+    absent = draw(moe, table[kept], y[kept], offset=offset[kept])
+    for one, other in zip(arrays(weighted), arrays(absent), strict=True):
+        assert_allclose(one, other, rtol=1e-8, atol=1e-11)
+    for wrong in ({"y": y[1:]}, {"offset": offset[1:]}, {"units": np.arange(79)}):
+        data = {"y": y, "offset": offset, "units": None, "sample_weight": kept} | wrong
+        assert "inconsistent numbers of samples" in refusal(draw, moe, table, **data)
+
+
+def test_rows_have_the_responsibilities_of_their_unit(of_units):
+    moe, X, y, units = of_units
+    display = draw(moe, X, y, units=units)
+    table = moe.responsibilities(X, y, units=units)
+    assert_allclose(display.shares, table.proba.mean(axis=0))
+    resp = np.array([table.proba[list(table.labels).index(label)] for label in units])
+    assert_allclose(display.profile, profile_by_hand(X, resp))
+    assert display.ax_[0].get_xlabel() == "%: share of the units"
+    result = moe.inference(X, y, units=units)
+    index = result.terms.index(("expert 1", "", "x0"))
+    assert_allclose(display.intervals[0, 1], result.conf_int()[index] * X[:, 0].std())
+
+
+def test_a_row_of_weight_zero_is_absent_from_its_unit(of_units):
+    moe, X, y, units = of_units
+    kept = np.arange(len(y)) % 3 > 0
+    kept &= units != units[0]  # a unit without rows is no unit
+    series = pd.Series(units, index=np.arange(len(y)) + 7)
+    weighted = draw(moe, X, y, sample_weight=kept.astype(float), units=series)
+    absent = draw(moe, X[kept], y[kept], units=units[kept])
+    for one, other in zip(arrays(weighted), arrays(absent), strict=True):
+        assert_allclose(one, other, rtol=1e-8, atol=1e-11)
+
+
+def test_the_order_of_rows_and_columns_does_not_matter(of_units):
+    moe, X, y, units = of_units
+    order = np.random.default_rng(1).permutation(len(y))
+    first = draw(moe, X, y, units=units)
+    second = draw(moe, X[order], y[order], units=units[order])
+    for one, other in zip(arrays(first), arrays(second), strict=True):
+        assert_allclose(one, other, rtol=1e-6, atol=1e-9)
+    swapped = draw(moe, X, y, units=units, features=["x1", "x0"], feature_names=["x0", "x1"])
+    assert swapped.feature_names == ["x1", "x0"]
+    for one, other in zip(arrays(first)[1:], arrays(swapped)[1:], strict=True):
+        assert_array_equal(one, other[::-1])
+
+
+# --- mixtures of all kinds ------------------------------------------------------------------------
+
+
+def test_a_log_link_is_shown_as_ratios():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(np.where(X[:, 1] > 0, 1.0 + 0.5 * X[:, 0], 0.2 - 0.5 * X[:, 0])))
+    y[::4] = 0
+    moe = regressor(3, family=["zero", "poisson", "poisson"], expert_features=[0])
+    display = draw(fit_quietly(moe, X, y), X, pd.Series(y, name="visits"), level=None)
+    assert_array_equal(display.is_ratio, [False, True, True])
+    assert_array_equal(np.isnan(display.coefficients), [[True, False, False], [True] * 3])
+    assert_allclose(display.coefficients[0, 1:], moe.expert_coef_[1:, 0] * X[:, 0].std())
+    shown = texts(display.texts_[1].ravel())
+    for k in (1, 2):
+        assert shown[k][0] == RATIO
+        ratio = np.exp(display.coefficients[0, k])
+        assert_allclose(float(shown[k][1:]), ratio, rtol=0.01)
+    assert shown[0] == shown[5] == NO_NUMBER
+    assert display.ax_[1].get_title(loc="left").startswith("Ratio of the mean of visits\n")
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
+    X, codes = flipping_classes(200, n_classes)
+    y = np.array(["red", "green", "blue"])[codes]
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT), X, y)
+    classes, scale, result = moe.classes_.tolist(), X.std(axis=0), moe.inference(X, y)
+    for label in classes:
+        display = draw(moe, X, y, target=label)
+        sign = -1.0 if n_classes == 2 and label == classes[0] else 1.0
+        response = label if n_classes == 3 else ""
+        for k in range(2):
+            index = [result.terms.index((f"expert {k}", response, f"x{j}")) for j in range(3)]
+            assert_allclose(display.coefficients[:, k], sign * result.estimates[index] * scale)
+            bounds = np.sort(sign * result.conf_int()[index], axis=1)
+            assert_allclose(display.intervals[:, k], bounds * scale[:, None])
+        name = "Log odds" if n_classes == 2 else "Logit"
+        assert f"{name} of class {label}" in display.ax_[1].get_title(loc="left")
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_one_of_several_outputs_is_drawn(fitted, output):
+    _, X, y = fitted
+    Y = np.column_stack([y, 5.0 - 20.0 * y + X[:, 1]])
+    moe = fit_quietly(regressor(), X, Y)
+    display = draw(moe, X, Y, target=output, level=None)
+    assert_allclose(display.coefficients, (moe.expert_coef_[:, output] * X.std(axis=0)).T)
+    assert f"Effect on y{output}" in display.ax_[1].get_title(loc="left")
+    assert_allclose(display.coefficient_range, 0.1 * Y[:, output].std())  # smaller ones are pale
+
+
+def test_shared_slopes_are_those_of_all_experts(fitted):
+    _, X, y = fitted
+    moe = fit_quietly(regressor(shared_features=[1]), X, y)
+    display = draw(moe, X, y)
+    assert_allclose(display.coefficients[1, 0], display.coefficients[1, 1])
+    assert_allclose(display.intervals[1, 0], display.intervals[1, 1])
+    assert np.isfinite(display.intervals).all()
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_categories_are_indicators_in_alphabetical_order(make):
+    X, y = two_regimes(100)
+    words = np.where(X[:, 0] > 0, "up", "down").tolist()
+    words[5] = None
+    width = np.where(np.arange(100) == 3, np.nan, X[:, 1])
+    frame = make({"depth": X[:, 0], "width": width, "kind": words})
+    moe = fit_quietly(regressor(expert="tree", max_iter=2), frame, y)
+    display = draw(moe, frame, y)
+    assert display.feature_names == ["depth", "width", "kind_down", "kind_up"]
+    assert (display.coefficients, display.is_ratio) == (None, None)
+    assert len(display.ax_) == 2
+    up = np.array([word == "up" for word in words], dtype=float)
+    down = np.array([word == "down" for word in words], dtype=float)
+    columns = np.column_stack([X[:, 0], width, down, up])
+    resp = moe.responsibilities(frame, y)
+    assert_allclose(display.profile, profile_by_hand(columns, resp), rtol=1e-6)
+    names = moe.gate_feature_names_.tolist()
+    slopes = moe.gate_coef_[:, [names.index("depth"), names.index("kind_up")]]
+    expected = 2.0 * slopes.T * [[X[:, 0].std()], [up.std()]]
+    assert_allclose(display.gate_effects[[0, 3]], expected)
+    alone = draw(moe, frame, y, features=["kind"])
+    assert alone.feature_names == ["kind_down", "kind_up"]
+
+
+@pytest.mark.parametrize(
+    ("options", "n_panels", "has_gate"),
+    [({"top_k": 1}, 3, True), ({"gate": "constant"}, 2, False)],
+    ids=str,
+)
+def test_mixtures_without_standard_errors_or_slopes_of_the_gate(
+    fitted, options, n_panels, has_gate
+):
+    _, X, y = fitted
+    moe = fit_quietly(regressor(**options), X, y)
+    display = draw(moe, X, y, level=0.9 if has_gate else None)
+    assert display.intervals is None
+    assert_allclose(display.coefficients, (moe.expert_coef_ * X.std(axis=0)).T)
+    assert (display.gate_effects is not None) == has_gate
+    assert len(display.ax_) == n_panels
+
+
+def test_one_expert_is_all_rows(fitted):
+    _, X, y = fitted
+    display = draw(regressor(1).fit(X, y), X, y, level=None)
+    assert_allclose(display.profile, 0.0, atol=1e-9)
+    assert display.gate_effects is None
+
+
+def test_experts_without_coefficients_need_no_target():
+    X, y = flipping_classes(60, 3)
+    moe = MixtureOfExpertsClassifier(2, expert="tree", **SHORT | {"max_iter": 2})
+    assert draw(fit_quietly(moe, X, y), X, y).coefficients is None
+
+
+def test_the_features_with_the_largest_effects_are_drawn():
+    X, y = two_regimes(200, n_features=16)
+    X[:, 7] = 1.0  # a constant feature has no effect
+    moe = fit_quietly(regressor(max_iter=10), X, y)
+    every = draw(moe, X, y, max_features=16, level=None)
+    assert every.n_columns is None
+    assert_allclose(every.profile[7], 0.0)
+    tables = every.profile, every.coefficients, every.gate_effects
+    score = np.max([np.nan_to_num(abs(t)).max(axis=1) / np.nanmax(abs(t)) for t in tables], axis=0)
+    display = draw(moe, X, y, max_features=4, level=None)
+    assert display.feature_names == [f"x{j}" for j in np.sort(np.argsort(-score)[:4])]
+    assert "4 of 16 features" in display.ax_[0].get_xlabel()
+    mask = np.isin(np.arange(16), [2, 5])
+    chosen = draw(moe, X, y, features=mask, max_features=1, level=None)
+    assert_array_equal(chosen.profile, every.profile[[2, 5]])
+    assert len(draw(moe, X, y, level=None).feature_names) == 12
+
+
+def test_an_expert_without_rows_has_no_mean():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1))
+    y = np.where(X[:, 0] > 0.0, 0.0, 5.0 + rng.gamma(2.0, size=60))
+    moe = fit_quietly(regressor(family=["zero", "gamma"]), X, y)
+    kept = y > 0.0  # rows whose density is zero under the first expert
+    display = draw(moe, X[kept], y[kept], level=None)
+    assert_array_equal(np.isnan(display.profile), [[True, False]])
+    assert_allclose(display.profile[0, 1], 0.0, atol=1e-9)
+    constant = draw(moe, np.ones((5, 1)), np.full(5, 6.0), level=None)
+    assert_array_equal(constant.profile, [[np.nan, 0.0]])
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_units", [False, True])
+@pytest.mark.parametrize("n_columns", [None, 9])
+def test_each_table_has_a_panel_with_its_numbers(of_units, n_columns):
+    display = given(
+        coefficients=1e7 * VALUES,
+        gate_effects=VALUES / 10.0,
+        coefficient_name="Effect on y",
+        step="unit",
+        n_columns=n_columns,
+        of_units=of_units,
+        feature_note="a note",
+    )
+    assert [ax.get_title(loc="left") for ax in display.ax_] == [
+        "Mean minus that of all rows,\nin SDs of the feature",
+        "Effect on y, in 1e+06\nper unit of the feature",
+        "Gate: log odds\nper unit of the feature",
+    ]
+    note = "%: share of the units" if of_units else "%: share of the rows"
+    note += "\n3 of 9 features:\nthose with the largest effects" if n_columns else ""
+    assert [ax.get_xlabel() for ax in display.ax_] == [f"{note}\na note", "", ""]
+    names = display.feature_names
+    assert [texts(ax.get_yticklabels()) for ax in display.ax_] == [names, [""] * 3, [""] * 3]
+    tables = VALUES / 4.0, 1e7 * VALUES, VALUES / 10.0
+    formats = [f"{{:+.{n}f}}" for n in (2, 1, 2)]
+    for ax, mesh, cells, table, scale, form in zip(
+        display.ax_, display.meshes_, display.texts_, tables, (1.0, 1e-6, 1.0), formats, strict=True
+    ):
+        assert texts(ax.get_xticklabels()) == ["calm\n30 %", "wild\n70 %"]
+        assert_array_equal(mesh.get_array().reshape(3, 2), table)
+        assert texts(cells.ravel()) == [form.format(scale * value) for value in table.ravel()]
+        for (i, k), text in np.ndenumerate(cells):
+            assert text.get_position() == (k, i)
+            assert text.get_horizontalalignment() == "center"
+        assert ax.get_xlim() == (-0.5, 1.5)
+        assert ax.get_ylim() == (2.5, -0.5)
+        assert not any(spine.get_visible() for spine in ax.spines.values())
+
+
+def test_columns_have_bars_in_the_colours_of_their_experts():
+    for ax in given(coefficients=VALUES).ax_:
+        assert_array_equal(ax.get_xticks(), [0, 1])
+        tick = ax.xaxis.get_major_ticks()[0]
+        assert tick.label2.get_visible()  # above
+        assert not tick.label1.get_visible()
+        for k, bar in enumerate(ax.lines):
+            assert bar.get_color().lower() == expert_colour(k)
+            left, right = bar.get_xdata()
+            assert_allclose(left + right, 2.0 * k)
+            assert 0.8 < right - left < 1.0
+            assert_array_equal(bar.get_ydata(), 1.0)
+            assert bar.get_transform() is not ax.transData
+
+
+@pytest.mark.parametrize(
+    ("options", "panel", "largest"),
+    [
+        ({"profile": VALUES / 100.0}, 0, 0.5),  # small effects are pale
+        ({"gate_effects": VALUES / 100.0}, 1, 0.25),
+        ({"coefficients": VALUES, "coefficient_range": 50.0}, 1, 50.0),
+        ({"coefficients": VALUES}, 1, 4.0),
+        ({"coefficients": 0.0 * VALUES}, 1, 1.0),
+        ({"coefficients": np.where(VALUES > 3.0, np.nan, VALUES)}, 1, 3.0),
+        ({"coefficients": np.full((3, 2), np.nan)}, 1, 1.0),
+        ({"coefficients": np.where(VALUES > 3.0, np.inf, VALUES)}, 1, 3.0),
+    ],
+)
+def test_colours_are_on_a_symmetric_scale(options, panel, largest):
+    display = given(**options)
+    mesh = display.meshes_[panel]
+    assert mesh.get_clim() == (-largest, largest)
+    table = next(iter(options.values()))
+    masked = np.ma.getmaskarray(mesh.get_array()).reshape(3, 2)
+    assert_array_equal(masked, ~np.isfinite(table))
+    own = display.plot(vmin=-9.0, cmap="PuOr").meshes_[panel]
+    assert (own.get_clim()[0], own.cmap.name) == (-9.0, "PuOr")
+
+
+@pytest.mark.parametrize("cmap", ["RdBu_r", "PuOr"])
+def test_numbers_can_be_read_on_their_cell(cmap):
+    values = np.linspace(-1.0, 1.0, 42).reshape(21, 2)
+    display = SegmentProfileDisplay(
+        feature_names=[f"x{j}" for j in range(21)],
+        expert_names=["calm", "wild"],
+        shares=np.array([0.5, 0.5]),
+        profile=values,
+    ).plot(cmap=cmap)
+    [mesh] = display.meshes_
+    cells = mesh.cmap(mesh.norm(values.ravel()))[:, :3]
+    luminance = cells @ [0.299, 0.587, 0.114]
+    for text, cell in zip(display.texts_[0].ravel(), luminance, strict=True):
+        ink = np.array(colors.to_rgb(text.get_color())) @ [0.299, 0.587, 0.114]
+        assert abs(ink - cell) > 0.4
+    missing = given(coefficients=np.where(VALUES > 3.0, np.nan, VALUES))
+    assert missing.texts_[1][2, 0].get_color() not in ("white", "black")
+
+
+def test_small_print_of_a_cell_stands_below_its_number():
+    missing = ENDS.copy()
+    missing[0, 1] = np.nan
+    display = given(coefficients=VALUES, intervals=missing, level=0.9)
+    ax, cells = display.ax_[1], display.texts_[1]
+    assert "90 % intervals" in ax.get_title(loc="left")
+    small = {text.get_position()[0] + 10 * round(text.get_position()[1] - 0.05): text
+             for text in ax.texts if text not in list(cells.ravel())}  # fmt: skip
+    assert len(small) == 5
+    for (i, k), number in np.ndenumerate(cells):
+        x, y = number.get_position()
+        assert x == k
+        if (i, k) == (0, 1):
+            assert y == i
+            continue
+        printed = small[k + 10 * i]
+        low, high = ENDS[i, k]
+        assert printed.get_text() == f"[{low:.2f}, {high:.2f}]"
+        assert i < y < printed.get_position()[1] < i + 0.5
+        assert printed.get_fontsize() < number.get_fontsize()
+        assert printed.get_color() == number.get_color()
+        assert (printed.get_va(), number.get_va()) == ("top", "bottom")
+    plain = given(coefficients=VALUES)
+    assert "interval" not in plain.ax_[1].get_title(loc="left")
+    assert (display.figure_.get_size_inches() > plain.figure_.get_size_inches()).all()
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def written(coefficients, intervals=None, **options):
+    """Numbers and small print of a table of coefficients, and what they are multiples of."""
+    coefficients = np.array(coefficients, dtype=float)
+    n_features, n_experts = coefficients.shape
+    display = SegmentProfileDisplay(
+        feature_names=[f"x{j}" for j in range(n_features)],
+        expert_names=[f"e{k}" for k in range(n_experts)],
+        shares=np.full(n_experts, 1.0 / n_experts),
+        profile=np.zeros(coefficients.shape),
+        coefficients=coefficients,
+        intervals=intervals,
+        level=0.9,
+        **options,
+    ).plot()
+    cells = list(display.texts_[1].ravel())
+    small = [text.get_text() for text in display.ax_[1].texts if text not in cells]
+    heading = display.ax_[1].get_title(loc="left").split("\n")[0]
+    power = float(heading.split(", in ")[1]) if ", in " in heading else 1.0
+    return texts(cells), small, power
+
+
+@pytest.mark.parametrize("exponent", [-12, -9, -3, -2, 0, 4, 5])
+@pytest.mark.parametrize("mantissa", [1.0, 9.99])
+def test_tables_of_any_size_have_short_numbers(exponent, mantissa):
+    values = np.array([[-mantissa, 0.5 * mantissa, 0.0]]) * 10.0**exponent
+    intervals = values[..., None] + 0.1 * np.abs(values)[..., None] * [-1.0, 1.0]
+    numbers, small, power = written(values, intervals)
+    assert [float(text) * power for text in numbers[:2]] == pytest.approx(values[0, :2], rel=0.02)
+    assert float(numbers[2]) == 0.0
+    assert numbers[2][0] not in "+-"
+    assert numbers[0].startswith("-")
+    assert numbers[1].startswith("+")
+    assert max(map(len, numbers)) <= 7
+    for text, ends in zip(small[:2], intervals[0], strict=False):
+        found = [float(end) * power for end in text.strip("[]").split(", ")]
+        assert_allclose(found, ends, rtol=0.02)
+    is_plain = 0.01 <= mantissa * 10.0**exponent < 1e5
+    assert (power == 1.0) == is_plain
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "numbers"),
+    [
+        ([[0.0]], {}, ["0.00"]),
+        ([[126.0, 1.26]], {}, ["+126", "+1"]),  # three digits of the largest
+        ([[0.126, 1e-9]], {}, ["+0.126", "0.000"]),
+        ([[0.5]], {"coefficient_range": 20.0}, ["+0.5"]),  # or of the range
+        ([[np.nan, 2.0]], {}, [NO_NUMBER, "+2.00"]),
+        ([[99900.0, 2.0]], {}, ["+99900", "+2"]),
+    ],
+)
+def test_digits_are_those_of_the_largest_number(values, options, numbers):
+    assert written(values, **options)[0] == numbers
+
+
+def test_ratios_have_about_three_digits():
+    ratios = np.array([[2.0, 0.11, 11.0, 0.0999, 9.994]])
+    ends = np.log(ratios)[..., None] + np.log([0.5, 10.0])
+    numbers, small, power = written(np.log(ratios), ends, is_ratio=np.ones(5, dtype=bool))
+    assert numbers == [RATIO + text for text in ("2.00", "0.11", "11", "0.0999", "9.99")]
+    assert power == 1.0
+    assert small[0] == "[1.00, 20]"
+    assert small[3] == "[0.0499, 1.00]"
+    huge, _, _ = written([[1e4]], is_ratio=np.array([True]))
+    assert huge == [f"{RATIO}inf"]
+
+
+def test_only_numbers_that_are_no_ratios_are_in_a_power_of_ten():
+    table = np.array([[2e6, np.log(2.0)], [-1e6, np.log(0.5)]])
+    ends = table[..., None] + np.array([-0.5, 0.5])
+    numbers, small, power = written(table, ends, is_ratio=np.array([False, True]))
+    assert power == 1e6
+    assert numbers == ["+2.00", f"{RATIO}2.00", "-1.00", f"{RATIO}0.50"]
+    assert small[0] == "[2.00, 2.00]"
+    assert small[1] == f"[{2 * np.exp(-0.5):.2f}, {2 * np.exp(0.5):.2f}]"
+
+
+# --- room for names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 6])
+def test_numbers_stay_in_their_cells_and_names_in_the_figure(n_experts):
+    names = ["a", "of_several_words_joined_by_underscores", "with blanks in between, " * 3, "b"]
+    values = 1e3 * np.random.default_rng(0).normal(size=(4, n_experts))
+    display = SegmentProfileDisplay(
+        feature_names=names,
+        expert_names=[f"expert {k}" for k in range(n_experts)],
+        shares=np.full(n_experts, 1.0 / n_experts),
+        profile=values / 1e3,
+        coefficients=values,
+        intervals=values[..., None] + np.array([-100.0, 100.0]),
+        level=0.9,
+        gate_effects=values / 1e3,
+    ).plot()
+    display.figure_.draw_without_rendering()
+    edges = display.figure_.bbox
+    for ax in display.ax_:
+        cell = ax.transData.transform([[0, 0], [1, 1]])
+        width, height = np.abs(cell[1] - cell[0])
+        for text in ax.texts:  # the numbers and the small print
+            box = text.get_window_extent()
+            assert box.width < width
+            assert box.height < height
+        headings = [label.get_window_extent() for label in ax.get_xticklabels()]
+        for left, right in pairwise(headings):
+            assert left.x1 < right.x0
+        for box in [*headings, *(label.get_window_extent() for label in ax.get_yticklabels())]:
+            assert edges.x0 <= box.x0
+            assert box.x1 <= edges.x1
+    rows = [label.get_window_extent() for label in display.ax_[0].get_yticklabels()]
+    for upper, lower in pairwise(rows):
+        assert lower.y1 < upper.y0
+
+
+def test_long_names_of_experts_are_wrapped():
+    display = given(expert_names=["calm", "a name of several words"])
+    expected = ["calm\n30 %", "a name of\nseveral\nwords\n70 %"]
+    assert texts(display.ax_[0].get_xticklabels()) == expected
+
+
+def test_panels_are_as_wide_as_they_ask():
+    display = given(coefficients=VALUES, intervals=ENDS, level=0.9)
+    widths = display.ax_[0].get_subplotspec().get_gridspec().get_width_ratios()
+    assert widths[1] > widths[0]  # intervals need more place
+    assert display.figure_.get_size_inches()[0] > sum(widths)
+    axes = new_axes(2)
+    assert_array_equal(display.plot(axes).ax_, axes)

@@ -1,0 +1,310 @@
+"""Displays and texts of pipelines and searches are those of a mixture in the units of the input."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.tree import DecisionTreeRegressor
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.inspection import (
+    CalibrationDisplay,
+    CoefficientsDisplay,
+    ConvergenceDisplay,
+    ExpertsDisplay,
+    GateDisplay,
+    ImportanceDisplay,
+    NumberOfExpertsDisplay,
+    PredictionDisplay,
+    RegimesDisplay,
+    ResponsibilitiesDisplay,
+    RootogramDisplay,
+    SegmentProfileDisplay,
+    export_mermaid,
+    export_text,
+)
+from support.displays import all_texts, at_medians
+from support.fits import fit_quietly
+from support.tables import flipping_classes, two_regimes
+
+NAMES = ["depth", "width", "height"]
+SCALES, CENTRES = np.array([1e-2, 1.0, 1e3]), np.array([5.0, 0.0, -3e3])
+NOTE = "features are those of the transformed table"
+
+
+def table():
+    X, y = two_regimes(150)
+    return pd.DataFrame(X * SCALES + CENTRES, columns=NAMES), y
+
+
+def mixture(**options):
+    """A mixture whose optimum is the same in all units, since it has no penalty to speak of."""
+    return MixtureOfExpertsRegressor(2, **{"random_state": 0, "n_init": 1} | options)
+
+
+@pytest.fixture(scope="module")
+def direct():
+    return fit_quietly(mixture(), *table())
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    return fit_quietly(make_pipeline(StandardScaler(), mixture()), *table())
+
+
+def coefficients(estimator, X, y, **options):
+    """Coefficients (p, K) per unit of the features of the input."""
+    given = {"level": None, "standardize": False, "features": [0, 1, 2]}
+    return CoefficientsDisplay.from_estimator(estimator, X, y, **given | options)
+
+
+# --- scalers --------------------------------------------------------------------------------------
+
+SCALERS = {
+    "standard": [StandardScaler()],
+    "not centred": [StandardScaler(with_mean=False), "passthrough"],
+    "not scaled": [StandardScaler(with_std=False)],
+    "robust": [RobustScaler()],
+    "robust, not centred": [RobustScaler(with_centering=False, quantile_range=(10.0, 90.0))],
+    "robust, not scaled": [RobustScaler(with_scaling=False)],
+    "range": [MinMaxScaler((-2.0, 5.0))],
+    "absolute": [MaxAbsScaler()],
+    "several": [MinMaxScaler((1, 3)), RobustScaler(), StandardScaler(with_std=False)],
+}
+
+
+@pytest.mark.parametrize("steps", SCALERS.values(), ids=SCALERS)
+def test_coefficients_are_derivatives_by_the_input(steps):
+    X, y = table()
+    X = X.to_numpy()
+    pipeline = fit_quietly(make_pipeline(*steps, mixture(max_iter=5)), X, y)
+    moe, transform = pipeline[-1], pipeline[:-1].transform
+    start = np.median(X, axis=0)
+    rows = np.vstack([start, start + np.diag(SCALES)])
+    answers = moe.predict_experts(transform(rows))
+    slopes = (answers[1:] - answers[0]) / SCALES[:, None]
+    display = coefficients(pipeline, X, y)
+    assert display.feature_names == ["x0", "x1", "x2"]
+    assert_allclose(display.coefficients, slopes, rtol=1e-6, atol=1e-9)
+    logits = np.log(moe.predict_gate(transform(rows)))
+    odds = ((logits[1:] - logits[0]) / SCALES[:, None])[:, 1] - (
+        (logits[1:] - logits[0]) / SCALES[:, None]
+    )[:, 0]
+    profile = SegmentProfileDisplay.from_estimator(pipeline, X, y, level=None, standardize=False)
+    assert_allclose(profile.gate_effects[:, 1], odds, rtol=1e-5, atol=1e-8)
+    # The intercepts are those at zero.
+    text = export_text(pipeline, decimals=8, max_features=None)
+    for line, k in zip(re.findall(r"y = .*", text), (0, 1), strict=True):
+        intercept = float(re.match(r"y = (-?[\d.e+]+)", line)[1])
+        expected = answers[0, k] - start @ slopes[:, k]
+        assert_allclose(intercept, expected, rtol=1e-3, atol=1e-4 * np.abs(answers[0, k]))
+    assert not hasattr(moe, "feature_names_in_")  # the mixture itself is as it was
+
+
+@pytest.mark.parametrize("family", ["normal", "ordinal"])
+def test_intervals_are_those_of_a_mixture_of_the_input(family):
+    X, y = table()
+    y = y if family == "normal" else np.digitize(y, [-2.0, 2.0])
+    pipeline = make_pipeline(StandardScaler(), mixture(family=family, max_iter=200))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, expected = (
+            coefficients(estimator.fit(X, y), X, y, level=0.9)
+            for estimator in (pipeline, mixture(family=family, max_iter=200))
+        )
+    size = np.abs(expected.coefficients)
+    assert_allclose(found.coefficients, expected.coefficients, rtol=1e-3)
+    length = np.ptp(expected.intervals, axis=2)
+    assert np.isfinite(length).all()
+    assert_allclose(np.ptp(found.intervals, axis=2), length, rtol=1e-3)
+    assert (size > 0.0).all()
+
+
+def test_pictures_and_texts_have_units_and_names_of_the_input(direct, scaled):
+    X, y = table()
+    gates = [GateDisplay.from_estimator(each, X, "height") for each in (scaled, direct)]
+    assert_allclose(gates[0].values, gates[1].values)
+    assert_allclose(gates[0].gate, gates[1].gate, atol=1e-5)
+    assert gates[0].ax_.get_xlabel() == "height"
+    experts = [ExpertsDisplay.from_estimator(each, X, y, "depth") for each in (scaled, direct)]
+    for name in ("grid", "curves", "band", "x", "y"):
+        assert_allclose(*(getattr(each, name) for each in experts), rtol=1e-4, atol=1e-4)
+    profiles = [
+        SegmentProfileDisplay.from_estimator(each, X, y, standardize=False)
+        for each in (scaled, direct)
+    ]
+    for name in ("profile", "coefficients", "intervals", "gate_effects"):
+        assert_allclose(*(getattr(each, name) for each in profiles), rtol=1e-3, atol=1e-5)
+    assert profiles[0].feature_names == NAMES
+    for export in (export_text, export_mermaid):
+        for rows in (X, None):
+            assert export(scaled, X=rows) == export(direct, X=rows)
+    assert NOTE not in export_text(scaled)
+
+
+def test_predictions_and_importances_are_those_of_the_pipeline(scaled, direct):
+    X, y = table()
+    display = PredictionDisplay.from_estimator(scaled, X, y, row=3)
+    assert_allclose(display.prediction, scaled.predict(X.iloc[[3]])[0])
+    assert_allclose(display.base_value, scaled.predict(X.mean().to_frame().T)[0])
+    assert display.feature_labels[2] == f"height = {X['height'][3]:.0f}"
+    regimes = RegimesDisplay.from_estimator(scaled, X, y, features="height")
+    assert_allclose(regimes.grids[0][[0, -1]], [X["height"].min(), X["height"].max()])
+    given = {"random_state": 0, "n_repeats": 2}
+    both = [ImportanceDisplay.from_estimator(each, X, y, **given).both for each in (scaled, direct)]
+    assert_allclose(*both, rtol=1e-3, atol=1e-5)
+
+
+def test_classes_of_pipelines():
+    X, y = flipping_classes(200)
+    X = X * SCALES
+    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
+    pipeline = fit_quietly(make_pipeline(MinMaxScaler(), moe), X, y)
+    display = ExpertsDisplay.from_estimator(pipeline, X, y, 1)
+    rows = at_medians(X, 1, display.grid)
+    assert_allclose(display.mean, pipeline.predict_proba(rows)[:, 1])
+    expected = coefficients(fit_quietly(clone(moe), X, y), X, y).coefficients
+    found = coefficients(pipeline, X, y).coefficients
+    assert_allclose(found * SCALES[:, None], expected * SCALES[:, None], rtol=1e-3, atol=1e-3)
+
+
+def test_columns_that_the_gate_derives_keep_their_coefficients():
+    X, y = table()
+    base = DecisionTreeRegressor(max_depth=2, random_state=0)
+    pipeline = fit_quietly(make_pipeline(StandardScaler(), mixture(base=base, max_iter=5)), X, y)
+    moe = pipeline[-1]
+    assert moe.gate_coef_.shape[1] > 3
+    text = export_text(pipeline, decimals=8, max_features=9)
+    line = re.findall(r"gate: .*", text)[1]
+    found = dict(re.findall(r"(\S+) ([+-][\d.]+)", line))
+    slopes = moe.gate_coef_[1] - moe.gate_coef_[0]
+    slopes[:3] /= pipeline[0].scale_
+    expected = dict(zip([*NAMES, *moe.gate_feature_names_[3:]], slopes, strict=True))
+    assert set(found) == {name for name, slope in expected.items() if slope}
+    for name, number in found.items():
+        assert_allclose(float(number), expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_displays_of_rows_are_those_of_the_mixture():
+    X, y = table()
+    counts = np.floor(np.abs(y)).astype(int)
+    pipeline = make_pipeline(StandardScaler(), mixture(family="poisson", max_iter=5))
+    fit_quietly(pipeline, X, counts)
+    moe, Z = pipeline[-1], pipeline[0].transform(X)
+    for display, name in (
+        (CalibrationDisplay, "pit"),
+        (ResponsibilitiesDisplay, "responsibilities"),
+        (RootogramDisplay, "expected"),
+    ):
+        pair = [display.from_estimator(*given, counts) for given in ((pipeline, X), (moe, Z))]
+        assert_allclose(*(getattr(each, name) for each in pair))
+    assert ConvergenceDisplay.from_estimator(pipeline).lower_bounds is moe.lower_bounds_
+    chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=5, random_state=0)
+    chosen = fit_quietly(make_pipeline(StandardScaler(), chosen), X, y)
+    assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
+
+
+def test_searches_are_described_by_their_best_estimator(scaled):
+    X, y = table()
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), mixture(max_iter=5)),
+        {"mixtureofexpertsregressor__n_experts": [1, 2]},
+        cv=2,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search.fit(X, y)
+    found, expected = (export_text(each, X=X) for each in (search, search.best_estimator_))
+    assert found == expected
+    inner = make_pipeline(StandardScaler(), mixture())
+    nested = fit_quietly(make_pipeline(RobustScaler(), inner), X, y)
+    assert_allclose(
+        coefficients(nested, X, y).coefficients,
+        coefficients(scaled, X, y).coefficients,
+        rtol=1e-4,
+    )
+
+
+# --- transformed tables ---------------------------------------------------------------------------
+
+
+def test_other_steps_have_the_features_of_their_table():
+    X, y = table()
+    X["kind"] = np.where(np.arange(len(X)) % 3, "often", "rare")
+    encode = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["kind"]), remainder=StandardScaler()
+    )
+    pipeline = fit_quietly(make_pipeline(encode, mixture(max_iter=15)), X, y)
+    names = list(pipeline[0].get_feature_names_out())
+    display = GateDisplay.from_estimator(pipeline, X, "remainder__depth")
+    assert display.ax_.get_xlabel() == f"remainder__depth\n({NOTE})"
+    Z = pipeline[0].transform(X)
+    rows = at_medians(Z, names.index("remainder__depth"), display.values[0])
+    assert_allclose(display.gate, pipeline[-1].predict_gate(rows))
+    profile = SegmentProfileDisplay.from_estimator(pipeline, X, y)
+    assert profile.feature_names == names
+    assert np.isfinite(profile.intervals[names.index("remainder__depth")]).all()
+    found = coefficients(pipeline, X, y, features=names).coefficients
+    assert_array_equal(found, pipeline[-1].expert_coef_.T)
+    for picture in (
+        profile,
+        coefficients(pipeline, X, y),
+        RegimesDisplay.from_estimator(pipeline, X, y),
+        PredictionDisplay.from_estimator(pipeline, X),
+        ImportanceDisplay.from_estimator(pipeline, X, y, n_repeats=1),
+    ):
+        assert NOTE in all_texts(picture)
+    text, diagram = export_text(pipeline, X=X), export_mermaid(pipeline, X=X)
+    assert text.splitlines()[1] == NOTE
+    assert NOTE in diagram
+    assert "remainder__depth" in text
+
+
+@pytest.mark.parametrize(
+    ("step", "names"),
+    [
+        (PCA(2), ["pca0", "pca1"]),
+        (PCA(2).set_output(transform="pandas"), ["pca0", "pca1"]),
+        (PolynomialFeatures(2, include_bias=False), ["x0", "x1", "x2", "x0^2", "x0 x1"]),
+        (FunctionTransformer(np.cbrt), ["x0", "x1", "x2"]),  # it does not name its columns
+        (MinMaxScaler(clip=True), ["x0", "x1", "x2"]),  # it has no inverse
+    ],
+    ids=["pca", "frame", "polynomial", "function", "clipped"],
+)
+def test_names_of_transformed_tables_are_those_of_the_last_step(step, names):
+    X, y = table()
+    X = (X / SCALES).to_numpy()
+    pipeline = fit_quietly(make_pipeline(step, mixture(max_iter=3)), X, y)
+    display = GateDisplay.from_estimator(pipeline, X, 1)  # without a warning about names
+    assert display.ax_.get_xlabel() == f"{names[1]}\n({NOTE})"
+    assert export_text(pipeline, X=X).splitlines()[1] == NOTE
+    profile = SegmentProfileDisplay.from_estimator(pipeline, X, y, level=None)
+    assert profile.feature_names[: len(names)] == names
+
+
+def test_sparse_input_of_pipelines():
+    X, y = table()
+    X = sparse.csr_array(X.to_numpy() - CENTRES)
+    pipeline = fit_quietly(make_pipeline(MaxAbsScaler(), mixture(max_iter=5)), X, y)
+    display = GateDisplay.from_estimator(pipeline, X, 0)
+    rows = at_medians(X.toarray(), 0, display.values[0])
+    expected = pipeline[-1].predict_gate(pipeline[0].transform(rows))
+    assert_allclose(display.gate, expected)

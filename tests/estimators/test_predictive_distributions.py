@@ -1,0 +1,103 @@
+"""The distribution that an estimator predicts is that of its means, densities and draws."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.experts import EXPERTS, LinearExperts
+from support.fits import fit_quietly
+from support.refusals import assert_refused, refusal
+from support.tables import crossing_lines, two_regimes
+
+SMALL = {"n_experts": 2, "n_init": 1, "max_iter": 10, "random_state": 0}
+X, Y = two_regimes(n_rows=150)
+BOTH = np.column_stack([Y, 50 - 20 * Y + X[:, 0]])  # noise that differs by a factor of 20
+CASES = {
+    "linear": {},
+    "shared": {"dispersion": "shared"},
+    "constant gate": {"gate": "constant"},
+    "routed": {"top_k": 1, "n_experts": 3},
+    "routed trees": {"expert": "tree", "top_k": 1, "n_experts": 3},
+    "mixed": {"expert": ["linear", "tree"]},
+    "nested in a pipeline": {
+        "expert": make_pipeline(
+            StandardScaler(), MixtureOfExpertsRegressor(**SMALL | {"max_iter": 3})
+        ),
+        "max_iter": 3,
+    },
+}
+
+
+def fitted(name, y):
+    return fit_quietly(MixtureOfExpertsRegressor(**SMALL | CASES[name]), X, y)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_distribution_of_one_output_is_that_of_the_estimator(name):
+    moe = fitted(name, Y)
+    dist = moe.predict_dist(X)
+    assert_allclose(dist.mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+    assert_allclose(dist.logpdf(Y), moe.score_samples(X, Y), rtol=1e-8, atol=1e-8)
+    interval = moe.predict_interval(X, 0.9)
+    assert_allclose(interval, moe.predict_quantile(X, [0.05, 0.95]))
+    assert_allclose(interval[:, 0], moe.predict_quantile(X, 0.05))
+    assert_allclose(dist.cdf(interval), [[0.05, 0.95]] * 150, atol=1e-8)
+    inside = (interval[:, 0] < Y) & (interval[:, 1] > Y)
+    assert inside.mean() > 0.8
+    assert ((interval[:, 1] - interval[:, 0]).mean() < 6.0 * Y.std()).all()
+    draws = moe.sample(X, 50, random_state=0)
+    assert draws.shape == (150, 50)
+    assert_allclose(draws.mean(), dist.mean.mean(), atol=0.06 * Y.std())
+
+
+@pytest.mark.parametrize("name", ["linear", "routed", "nested in a pipeline"])
+def test_distributions_of_two_outputs_have_their_own_noise(name):
+    moe = fitted(name, BOTH)
+    dist = moe.predict_dist(X)
+    assert_allclose(dist.mean, moe.predict(X), rtol=1e-9, atol=1e-9)
+    interval = moe.predict_interval(X, 0.9)
+    assert interval.shape == (150, 2, 2)
+    width = (interval[:, 1] - interval[:, 0]).mean(axis=0)
+    assert_allclose(width[1] / width[0], 20.0, rtol=0.3)
+    assert_allclose(dist.std[:, 1].mean() / dist.std[:, 0].mean(), 20.0, rtol=0.3)
+    if name != "nested in a pipeline":
+        gate, means = moe.predict_gate(X)[..., None], moe.predict_experts(X)
+        stds = np.broadcast_to(np.sqrt(moe.noise_variance_), means.shape)
+        each = stats.norm.logpdf(BOTH[:, None], means, stds)
+        assert_allclose(dist.pdf(BOTH), (gate * np.exp(each)).sum(axis=1), rtol=1e-8)
+        with np.errstate(divide="ignore"):
+            joint = np.logaddexp.reduce(np.log(gate[..., 0]) + each.sum(axis=2), axis=1)
+        assert_allclose(moe.score_samples(X, BOTH), joint, rtol=1e-8)
+
+
+def test_several_outputs_of_a_draw_share_the_regime():
+    moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL), X, np.column_stack([Y, -Y]))
+    draws = moe.sample(X[:1], 1000, random_state=0)[0]
+    joint = moe.score_samples(np.repeat(X[:1], 1000, axis=0), draws)
+    marginal = moe.predict_dist(X[:1]).logpdf(draws[None]).sum(axis=-1)[0]
+    assert joint.mean() > marginal.mean()  # outputs are not independent
+
+
+def test_intervals_cover_held_out_rows():
+    X, y = crossing_lines(n_rows=3000)
+    moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL | {"max_iter": 50}), X[:600], y[:600])
+    for coverage in (0.5, 0.8, 0.95):
+        lower, upper = moe.predict_interval(X[600:], coverage).T
+        assert abs(((lower < y[600:]) & (upper > y[600:])).mean() - coverage) < 0.05
+
+
+def test_experts_without_a_distribution_are_named():
+    class Odd(LinearExperts):
+        components = None
+
+    EXPERTS["odd"] = {"regressor": Odd}
+    try:
+        moe = fit_quietly(MixtureOfExpertsRegressor(**SMALL | {"expert": "odd"}), X, Y)
+    finally:
+        del EXPERTS["odd"]
+    message = refusal(moe.predict_interval, X)
+    assert_refused(message, "predict_interval", "Odd", "components", "score_samples")

@@ -1,0 +1,70 @@
+"""Targets, features, weights and half-lives at the ends of the number scale."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from support.fits import fit_quietly
+
+OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 30, "random_state": 0}
+_rng = np.random.default_rng(0)
+X = _rng.normal(size=(100, 3))
+Y = np.where(X[:, 0] > 0, 3 * X[:, 1], -3 * X[:, 1]) + 0.2 * _rng.normal(size=100)
+
+
+def regressor(n_experts=2, **options):
+    return MixtureOfExpertsRegressor(n_experts, **OPTIONS | options)
+
+
+@pytest.mark.parametrize("distance", [1e8, 1e100])
+@pytest.mark.parametrize("top_k", [None, 2])
+def test_responsibilities_of_rows_far_from_all_experts_sum_to_one(distance, top_k):
+    moe = fit_quietly(regressor(3, dispersion="shared", top_k=top_k), X, Y)
+    resp = moe.responsibilities(X, np.full(100, distance))
+    assert_allclose(resp.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-139, 1e100, 5e138])
+def test_predictions_are_in_the_unit_of_the_target(scale):
+    moe, expected = fit_quietly(regressor(), X, Y * scale), fit_quietly(regressor(), X, Y)
+    assert_allclose(moe.noise_variance_, expected.noise_variance_ * scale**2, rtol=1e-6)
+    assert_allclose(moe.predict(X) / scale, expected.predict(X), rtol=1e-6, atol=1e-7)
+    actual, wanted = moe.predict_dist(X), expected.predict_dist(X)
+    for name in ("std", "median", "mode"):
+        assert_allclose(getattr(actual, name) / scale, getattr(wanted, name), rtol=1e-4, atol=1e-6)
+    assert_allclose(actual.crps(Y * scale) / scale, wanted.crps(Y), rtol=1e-4)
+
+
+FITS = {
+    "rows": lambda moe, X, y: moe.fit(X, y),
+    "sparse rows": lambda moe, X, y: moe.fit(sparse.csr_array(X), y),
+    "blocks": lambda moe, X, y: moe.fit(RowBlocks.from_arrays(X, y)),
+    "batches": lambda moe, X, y: moe.partial_fit(X[:60], y[:60]).partial_fit(X[60:], y[60:]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_features_have_any_unit(fit, scale):
+    moe, expected = FITS[fit](regressor(), X * scale, Y), FITS[fit](regressor(), X, Y)
+    assert_allclose(moe.predict(X * scale), expected.predict(X), atol=1e-5)
+    assert np.isfinite(moe.expert_coef_).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("half_life", [5e-324, 1e300])
+def test_any_half_life_is_without_overflow(half_life):
+    assert np.isfinite(FITS["batches"](regressor(half_life=half_life), X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize("weight", [1e-100, 1e137])
+@pytest.mark.parametrize("Moe", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_weights_have_any_unit(Moe, weight):
+    y = Y if Moe is MixtureOfExpertsRegressor else Y > 0
+    moe = fit_quietly(Moe(2, **OPTIONS), X, y, sample_weight=np.full(100, weight))
+    assert np.isfinite(moe.lower_bound_)
+    assert np.isfinite(moe.expert_coef_).all()

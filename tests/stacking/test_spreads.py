@@ -1,0 +1,266 @@
+"""Spreads of pooled models: what they are, which densities have one, and that they fit the pool."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.tree import DecisionTreeClassifier
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.distributions import MixtureDistribution, predictive_distribution
+from skmoe.families import FAMILIES
+from skmoe.inspection import export_text
+from support.expert_kinds import draw, example
+from support.parts import no_scaling
+
+# Spreads have steps of ten per cent in a range about one, and a prior of a few rows.
+STEP = np.log(1.1)
+SPREADS = np.exp(STEP * np.arange(-12, 5))
+PRIOR_ROWS = 10.0
+
+
+def table(n_rows=200):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1.0, 1.0, size=(n_rows, 2))
+    return X, X[:, 1] + 0.1 * rng.normal(size=n_rows)
+
+
+X, Y = table()
+
+
+class Given(RegressorMixin, BaseEstimator):
+    """Its distribution is known before the fit: two normals about a bias; width 1 is the noise."""
+
+    def __init__(self, width=1.0, bias=0.0, scale=1.0):
+        self.width = width
+        self.bias = bias
+        self.scale = scale
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return self.scale * (X[:, 1] + self.bias)
+
+    def predict_dist(self, X):
+        half = 0.06 * self.width * self.scale
+        means = self.predict(X)[:, None] + np.array([-half, half])
+        stds = np.full(means.shape, 0.08 * self.width * abs(self.scale))
+        return MixtureDistribution(np.full(means.shape, 0.5), means, stds)
+
+    def score_samples(self, X, y):
+        return self.predict_dist(X).logpdf(y)
+
+    def log_density(self, X, y, spread):
+        """At distances from the mean that are divided by a spread."""
+        mean = self.predict(X)
+        return self.score_samples(X, mean + (y - mean) / spread) - np.log(abs(spread))
+
+
+def stack(*members, **options):
+    fixed = {"specialize": False, "gate": "constant", "cross_fit": 2, "random_state": 0}
+    return MixtureOfExpertsRegressor(expert=list(members), **fixed | options)
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0, 1.3, 10.0])
+def test_spread_undoes_a_wrong_width(width):
+    moe = stack(Given(width), Given(width, bias=3.0)).fit(X, Y)
+    wanted = np.clip(1.0 / width, SPREADS.min(), SPREADS.max())
+    assert abs(np.log(moe.spread_[0] / wanted)) < 1.5 * STEP
+    assert moe.weights_[0] > 0.99
+    # A model that explains no row keeps its distribution.
+    assert moe.spread_[1] == 1.0
+
+
+@pytest.mark.parametrize("scale", [-1000.0, 1e-3])
+def test_spreads_do_not_depend_on_the_units_of_y(scale):
+    moe = stack(Given(1.6), Given(0.7, bias=0.05)).fit(X, Y)
+    members = Given(1.6, scale=scale), Given(0.7, bias=0.05, scale=scale)
+    other = stack(*members).fit(X, scale * Y)
+    # At most to the next of two spreads that are equally good.
+    assert_allclose(np.log(other.spread_), np.log(moe.spread_), atol=1.01 * STEP)
+    # A tenth of a row: weights of models that explain nothing are tiny in any unit.
+    assert_allclose(other.weights_, moe.weights_, rtol=0, atol=0.1 / len(Y))
+
+
+def test_distributions_contract_around_the_predictions():
+    moe = stack(Given(3.0), Ridge(alpha=100.0)).fit(X, Y)
+    (model,), spread = moe.experts_[0], moe.spread_[0]
+    assert spread < 0.6
+    own, of_stack = model.predict_dist(X), moe.predict_dist(X)
+    means = model.predict(X)[:, None]
+    assert_allclose(of_stack.means[:, :2], means + spread * (own.means - means))
+    assert_allclose(of_stack.stds[:, :2], spread * own.stds)
+    ridge = norm.logpdf(Y, moe.experts_[1][0].predict(X), np.sqrt(moe.noise_variance_[1]))
+    logs = [model.log_density(X, Y, spread), ridge]
+    mixed = logsumexp(logs, b=moe.weights_[:, None], axis=0)
+    assert_allclose(moe.score_samples(X, Y), mixed, rtol=1e-7, atol=1e-9)
+    assert_allclose(of_stack.logpdf(Y), mixed, rtol=1e-7, atol=1e-9)
+    # Files and copies keep the spreads.
+    again = pickle.loads(pickle.dumps(moe))
+    assert_array_equal(again.spread_, moe.spread_)
+    assert_array_equal(again.score_samples(X, Y), moe.score_samples(X, Y))
+
+
+class TooWide(RegressorMixin, BaseEstimator):
+    """A distribution of a family around the second feature, which is wider than its rows."""
+
+    def __init__(self, name="normal", shift=0.0):
+        self.name = name
+        self.shift = shift
+
+    def fit(self, X, y, sample_weight=None):
+        self.family_ = example(self.name).fitted_to(y[None], np.ones(len(y)), no_scaling())
+        return self
+
+    def predict(self, X):
+        return self.predict_dist(X).mean
+
+    def predict_dist(self, X):
+        predictor = (0.5 + X[None, :, 1] + self.shift) * bool(self.family_.link)
+        theta = [np.full((1, 1), np.log(value)) for value in (1.0, 20.0, 1.0)]
+        part = self.family_.components(predictor, theta[: len(self.family_.dispersions)])
+        return predictive_distribution([part], np.ones((1, len(X))), single_output=True)
+
+    def score_samples(self, X, y):
+        dist = self.predict_dist(X)
+        return dist.logpdf(y) if hasattr(dist, "logpdf") else dist.logpmf(y)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].link])
+def test_only_families_of_location_and_scale_have_a_spread(name):
+    """The others would get values that they do not have."""
+    y = draw(name, 0.5 + X[:, 1], np.random.default_rng(1), (0.05, 20.0))
+    moe = stack(TooWide(name), TooWide(name, shift=-0.5)).fit(X, y)
+    if FAMILIES[name].link == "identity":
+        assert moe.spread_[0] < 0.7
+    else:
+        assert_array_equal(moe.spread_, 1.0)
+    logs = []
+    for (model,), spread in zip(moe.experts_, moe.spread_, strict=True):
+        center = model.predict(X)
+        logs.append(model.score_samples(X, center + (y - center) / spread) - np.log(spread))
+    mixed = logsumexp(logs, b=moe.weights_[:, None], axis=0)
+    assert_allclose(moe.score_samples(X, y), mixed, rtol=1e-7, atol=1e-8)
+    assert_allclose(moe.predict_dist(X).mean, moe.predict(X), rtol=1e-8)
+
+
+def test_several_outputs_have_one_spread():
+    both = np.column_stack([Y, 3.0 * Y[::-1]])
+    member = MixtureOfExpertsRegressor(
+        2, alpha=0.1, gate_alpha=1.0, n_init=1, tol=1e-2, random_state=0
+    )
+    moe = stack(member, clone(member).set_params(n_experts=1)).fit(X, both)
+    assert moe.spread_.shape == (2,)
+    logs = []
+    for (model,), spread in zip(moe.experts_, moe.spread_, strict=True):
+        mean = model.predict(X)
+        logs.append(model.score_samples(X, mean + (both - mean) / spread) - 2.0 * np.log(spread))
+    expected = logsumexp(logs, b=moe.weights_[:, None], axis=0)
+    assert_allclose(moe.score_samples(X, both), expected, rtol=1e-7, atol=1e-8)
+
+
+class DensityAlone(RegressorMixin, BaseEstimator):
+    """Has a density that is too wide, and no method `predict_dist`."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return X[:, 1]
+
+    def score_samples(self, X, y):
+        return norm.logpdf(y, X[:, 1], 0.3)
+
+
+def test_models_without_a_distribution_keep_their_density():
+    assert_array_equal(stack(DensityAlone(), Ridge()).fit(X, Y).spread_, 1.0)
+
+
+def test_classifiers_and_experts_that_specialise_have_no_spread():
+    classes = (Y > 0).astype(int)
+    models = [LogisticRegression(), DecisionTreeClassifier(max_depth=2)]
+    moe = MixtureOfExpertsClassifier(expert=models, specialize=False, gate_alpha=1.0)
+    assert not hasattr(moe.fit(X, classes), "spread_")
+    moe = MixtureOfExpertsRegressor(2, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
+    assert not hasattr(moe.fit(X, Y), "spread_")
+
+
+def test_likelihood_of_the_pool_never_falls_and_its_end_is_a_maximum():
+    """No other spread of a model is better for the rows that it explains; the prior counts."""
+    y = Y + 0.5 * (X[:, 0] > 0.0)
+    members = Given(2.5), Given(1.5, bias=0.5)
+    moe = stack(*members, MeanAlone(0.2)).fit(X, y)
+    assert moe.weights_[:2].min() > 0.2
+    assert np.diff(moe.lower_bounds_).min() > -1e-12
+    assert np.ptp(moe.lower_bounds_) > 0.0
+    resp = moe.responsibilities(X, y).T
+    for k, model in enumerate(members):
+        logs = np.array([model.log_density(X, y, spread) for spread in SPREADS])
+        value = logs @ resp[k] - PRIOR_ROWS * np.square(np.log(SPREADS))
+        chosen = np.argmin(np.abs(SPREADS - moe.spread_[k]))
+        assert_allclose(SPREADS[chosen], moe.spread_[k])
+        assert value[chosen] > value.max() - 0.2
+        assert value.max() - value.min() > 1.0
+    # The weights are the mean responsibilities.
+    assert_allclose(moe.weights_, resp.mean(axis=1), atol=5e-3)
+
+
+class MeanAlone(RegressorMixin, BaseEstimator):
+    """Predicts a mean that is known before the fit."""
+
+    def __init__(self, bias=0.0):
+        self.bias = bias
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return X[:, 1] + self.bias
+
+
+def test_noise_is_that_of_the_rows_that_a_model_explains():
+    """The variance of a model without a density maximises the likelihood of the pool too."""
+    wide = np.where(X[:, 0] > 0.3, 4.0, 1.0) * (Y - X[:, 1]) + X[:, 1]
+    moe = stack(MeanAlone(), MeanAlone(0.2), tol=1e-10, dispersion_prior=0.0).fit(X, wide)
+    resp = moe.responsibilities(X, wide).T
+    squares = np.square(wide - np.stack([X[:, 1], X[:, 1] + 0.2]))
+    expected = (resp * squares).sum(axis=1) / resp.sum(axis=1)
+    assert_allclose(moe.noise_variance_, expected, rtol=0.05)
+    assert abs(moe.noise_variance_[0] / squares[0].mean() - 1.0) > 0.1
+
+
+def test_units_are_pooled_as_wholes():
+    """Each unit here is one row twice, so that the spread is about that of single rows."""
+    twice = np.repeat(np.arange(len(Y)), 2)
+    moe = stack(Given(2.0), Given(1.0, bias=0.1))
+    alone = clone(moe).fit(X, Y)
+    doubled = clone(moe).fit(X[twice], Y[twice], units=twice)
+    assert abs(np.log(doubled.spread_[0] / alone.spread_[0])) < 1.5 * STEP
+    own = doubled.responsibilities(X[twice], Y[twice], units=twice).rows(twice)
+    assert_array_equal(own[::2], own[1::2])
+
+
+def test_weight_two_equals_two_rows():
+    weight = np.random.default_rng(3).integers(0, 3, size=len(Y))
+    rows = np.repeat(np.arange(len(Y)), weight)
+    moe = stack(Given(2.2), Given(0.6, bias=0.1), Ridge())
+    weighted = clone(moe).fit(X, Y, sample_weight=weight)
+    repeated = clone(moe).fit(X[rows], Y[rows])
+    assert_allclose(np.log(weighted.spread_), np.log(repeated.spread_), atol=1.01 * STEP)
+    assert_allclose(weighted.noise_variance_, repeated.noise_variance_, rtol=0.02, equal_nan=True)
+
+
+def test_text_of_a_fit_has_spreads_that_are_not_one():
+    moe = stack(Given(2.0), Ridge(), Given(2.0, bias=3.0)).fit(X, Y)
+    first, second, third = export_text(moe).split("\n\n")[1:4]
+    assert f"distribution: {moe.spread_[0]:.2g} times as wide as the model's" in first
+    assert "times as wide" not in second + third

@@ -75,6 +75,7 @@ def test_covariance_and_reflected_intervals_are_those_of_the_replicates():
     assert_array_equal(drawn.estimates[slopes], moe.expert_coef_.ravel())
 
 
+@pytest.mark.filterwarnings("ignore")  # filters of threads meet
 def test_the_seed_decides_and_the_number_of_jobs_does_not():
     moe, X, y, _, drawn = bootstrapped(lines)
     before = moe.predict(X), moe.n_iter_

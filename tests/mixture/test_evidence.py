@@ -77,9 +77,7 @@ def test_less_noise_has_a_smaller_penalty():
     noise = np.random.default_rng(1).normal(size=150)
     moe = regressor(init=np.eye(2)[(X[:, 0] > 0).astype(int)], dispersion_prior=0.0)
     alphas = [
-        fit_quietly(
-            regressor(init=init), X, np.where(X[:, 0] > 0, 5 + X[:, 1], -X[:, 2]) + y
-        ).alpha_
+        fit_quietly(moe, X, np.where(X[:, 0] > 0, 5 + X[:, 1], -X[:, 2]) + y).alpha_
         for y in (0.0, 0.1 * noise, noise)
     ]
     assert alphas[0] <= alphas[1] < 0.1 * alphas[2]

@@ -1,0 +1,306 @@
+"""The number of experts chosen by held-out rows or by a criterion."""
+
+import itertools
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_wine
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.n_experts_selection import (
+    n_experts_grid,
+    select_by_criterion,
+    select_by_holdout,
+)
+from skmoe.blocks import RowBlocks
+from support.fits import fit_quietly
+from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
+from support.refusals import assert_fit_refused
+from support.tables import flipping_classes, two_regimes
+
+QUICK = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+MIN_GAIN = 1e-4  # mean log density per row below which numbers are equally good
+
+
+def regressor(n_experts="auto", **options):
+    return MixtureOfExpertsRegressor(n_experts, **QUICK | options)
+
+
+# --- what is tried, and what is best ----------------------------------------------------------
+
+
+def tried_numbers(scores, maximum):
+    """Numbers that a search tries: until two are no better than the best before them."""
+    tried = []
+    for number in n_experts_grid():
+        found = [scores[k] for k in tried]
+        since = len(found) - 1 - found.index(max(found)) if found else 0
+        if number > maximum or since >= 2:
+            return tried
+        tried.append(number)
+
+
+def test_numbers_are_tried_one_by_one_and_then_in_steps_of_a_quarter():
+    found = list(itertools.islice(n_experts_grid(), 12))
+    assert found == [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 19, 24]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("maximum", [1, 4, 9])
+def test_searches_end_at_the_best_of_the_numbers_that_they_try(seed, maximum):
+    scores = dict(enumerate(np.random.default_rng(seed).integers(0, 5, size=40).astype(float)))
+    tried = tried_numbers(scores, maximum)
+    found = select_by_criterion(lambda number: -scores[number], maximum)
+    assert found.tried.tolist() == tried
+    assert_array_equal(found.scores, [scores[k] for k in tried])
+    assert found.n_experts == max(tried, key=lambda k: (scores[k], -k))
+    assert found.errors is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_smallest_number_within_a_standard_error_of_the_best_is_chosen(seed):
+    """The error is that of the mean difference of rows, of which some are several."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 4, size=25)
+    table = rng.normal(size=(40, 25)) * 0.3 + np.minimum(np.arange(40), 5)[:, None] * 0.05
+    found = select_by_holdout(lambda number: table[number], counts.astype(float), 9)
+    repeated = np.repeat(table, counts, axis=1)
+    means = repeated.mean(axis=1)
+    tried = tried_numbers(means, 9)
+    assert found.tried.tolist() == tried
+    assert_allclose(found.scores, means[tried])
+    best = max(tried, key=lambda k: means[k])
+    differences = repeated[best] - repeated[tried]
+    errors = differences.std(axis=1) / np.sqrt(counts.sum())
+    assert_allclose(found.errors, errors, atol=1e-12)
+    within = differences.mean(axis=1) <= np.maximum(errors, MIN_GAIN)
+    assert found.n_experts == tried[int(np.argmax(within))]
+
+
+@pytest.mark.parametrize("rows_per_score", [1.0, 4.0])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_gains_of_round_off_do_not_count(rows_per_score, factor):
+    """Units gain as much as all of their rows; without noise there is no standard error."""
+    gain = factor * MIN_GAIN * rows_per_score
+    found = select_by_holdout(
+        lambda number: np.full(8, gain * (number == 2)), np.ones(8), 3, rows_per_score
+    )
+    assert found.n_experts == (1 if factor < 1.0 else 2)
+
+
+def test_numbers_whose_experts_collapse_end_the_search():
+    scores = {1: np.zeros(4), 2: np.ones(4)}  # None of others
+    found = select_by_holdout(scores.get, np.ones(4), maximum=9)
+    assert found.tried.tolist() == [1, 2]
+
+
+# --- regimes are counted ----------------------------------------------------------------------
+
+
+def steps(n_regimes, n_rows=250, seed=0):
+    """Linear regressions that change with the first feature."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 2))
+    regime = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(1, n_regimes) / n_regimes))
+    slopes, levels = np.array([2.0, -3.0, 4.0, -1.0]), np.array([0.0, 6.0, -6.0, 9.0])
+    return X, levels[regime] + slopes[regime] * X[:, 1] + 0.3 * rng.normal(size=n_rows)
+
+
+@cache
+def fitted(how, n_regimes):
+    """A mixture that no test changes."""
+    return regressor(how).fit(*steps(n_regimes))
+
+
+@pytest.mark.parametrize("n_regimes", [1, 2, 4])
+@pytest.mark.parametrize("how", ["auto", "bic", "icl"])
+def test_regimes_are_counted(n_regimes, how):
+    X, y = steps(n_regimes)
+    moe = fitted(how, n_regimes)
+    assert moe.n_experts_ == n_regimes == len(moe.expert_coef_)
+    assert moe.n_experts == how
+    assert_array_equal(moe.n_experts_tried_[:n_regimes], np.arange(1, n_regimes + 1))
+    assert len(moe.n_experts_scores_) == len(moe.n_experts_tried_)
+    # The fit is that with the number, by the parameters of the user.
+    assert_array_equal(moe.predict(X), fitted(n_regimes, n_regimes).predict(X))
+    if how == "auto":
+        errors = moe.n_experts_score_errors_
+        best = int(np.argmax(moe.n_experts_scores_))
+        assert errors[best] == 0.0
+        assert (np.delete(errors, best) > 0.0).all()
+    else:
+        assert not hasattr(moe, "n_experts_score_errors_")
+        one = regressor(1, tol=1e-3, max_iter=50).fit(X, y)
+        assert_allclose(moe.n_experts_scores_[0], -getattr(one, how)(X, y), rtol=1e-6)
+
+
+def test_regimes_of_classes_are_counted():
+    X, y = flipping_classes(n_rows=500)
+    moe = MixtureOfExpertsClassifier("auto", **QUICK).fit(X, np.array(["no", "yes"])[y])
+    assert moe.n_experts_ == 2
+    assert set(moe.predict(X)) == {"no", "yes"}
+
+
+def test_the_selected_number_has_no_collapsed_experts():
+    """With more experts than two the penalties change, and with them the score of these rows."""
+    wine = load_wine(as_frame=True).frame.drop(columns="target")
+    X, y = wine.drop(columns="color_intensity"), wine["color_intensity"]
+    X, _, y, _ = train_test_split(X, y, test_size=0.3, random_state=1)
+    moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
+    assert moe.n_experts_ == 2
+    assert moe.weights_.min() > 0.1
+
+
+def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
+    X, y = steps(2, n_rows=100)
+    weight = np.random.default_rng(0).integers(0, 3, size=100)
+    rows = np.repeat(np.arange(100), weight)
+    weighted = regressor().fit(X, y, sample_weight=weight)
+    repeated = regressor().fit(X[rows], y[rows])
+    assert_allclose(weighted.n_experts_scores_, repeated.n_experts_scores_, rtol=1e-6)
+    assert weighted.n_experts_ == repeated.n_experts_
+
+
+def test_searched_penalties_are_found_for_each_number():
+    """The scale of a prior that a smaller mixture has found is no estimate of the noise."""
+    X, y = steps(2, n_rows=120)
+    options = {"alpha": "auto", "gate_alpha": "auto", "dispersion_prior": "auto"}
+    moe = regressor("bic", **options).fit(X, y)
+    fixed = regressor(2, **options).fit(X, y)
+    assert moe.n_experts_ == 2
+    assert (moe.alpha_, moe.dispersion_prior_) == (fixed.alpha_, fixed.dispersion_prior_)
+
+
+def test_trials_print_nothing(capsys):
+    regressor(verbose=1, max_iter=30).fit(*steps(2, n_rows=60))
+    labels = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert labels[0] == "start 0"
+    assert labels[1:] in ([], ["EM"])
+
+
+def test_users_paths():
+    X, y = steps(2, n_rows=80)
+    moe = regressor()
+    assert clone(moe).n_experts == "auto"
+    assert cross_val_score(make_pipeline(StandardScaler(), moe), X, y, cv=2).min() > 0.5
+    average = clone(moe).set_params(combine="average", n_init=2).fit(X.tolist(), y.tolist())
+    assert average.n_experts_ == 4
+    average.set_params(n_experts=2, combine="best").fit(X, y)
+    assert not hasattr(average, "n_experts_tried_")
+    # At most the chosen number of experts for a row.
+    routed = fit_quietly(clone(moe).set_params(top_k=3), X, y)
+    assert routed.n_experts_ == 2
+    document = MixtureOfExpertsRegressor.from_dict(fitted("auto", 2).to_dict())
+    for name in ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_"):
+        assert_array_equal(getattr(document, name), getattr(fitted("auto", 2), name))
+
+
+# --- what is held out -------------------------------------------------------------------------
+
+
+def rows_of_first_fits(make, expert, X, y, n_fits, **given):
+    """Rows of the fits of one expert, of which others are held out."""
+    log = Log()
+    options = {"cross_fit": False, "n_init": 1, "max_iter": 1, "gate": "constant"}
+    fit_quietly(make("auto", expert=expert(log), random_state=0, **options), X, y, **given)
+    return [set(entry["X"][:, 0].astype(int).tolist()) for entry in log.fits()[:n_fits]]
+
+
+def numbered(n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 2))
+    X[:, 0] = np.arange(n_rows)
+    return X, X[:, 1] + np.random.default_rng(1).normal(size=n_rows)
+
+
+@pytest.mark.parametrize("name", [None, "groups", "units"])
+def test_each_row_is_held_out_once_with_its_group_and_unit(name):
+    X, y = numbered(60)
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 3))
+    given = {} if name is None else {name: labels}
+    fits = rows_of_first_fits(MixtureOfExpertsRegressor, RecordingRegressor, X, y, 3, **given)
+    held_out = [set(range(60)) - rows for rows in fits]
+    assert sorted(itertools.chain(*held_out)) == list(range(60))
+    assert all(15 <= len(rows) <= 25 for rows in held_out)
+    if name:
+        for rows in held_out:
+            own = labels[sorted(rows)]
+            assert not set(own) & set(np.delete(labels, sorted(rows)))
+
+
+def test_classes_of_few_rows_are_always_fitted():
+    X, _ = numbered(60)
+    y = np.where(np.arange(60) < 2, "rare", np.where(np.arange(60) % 2, "a", "b"))
+    fits = rows_of_first_fits(MixtureOfExpertsClassifier, RecordingClassifier, X, y, 3)
+    held_out = [set(range(60)) - rows for rows in fits]
+    assert sorted(itertools.chain(*held_out)) == list(range(2, 60))
+
+
+def test_of_many_rows_one_third_is_held_out():
+    X, y = numbered(1000)
+    fits = rows_of_first_fits(MixtureOfExpertsRegressor, RecordingRegressor, X, y, 20)
+    trials = {frozenset(rows) for rows in fits if 600 < len(rows) < 1000}
+    assert len(trials) == 1
+
+
+def test_copies_are_no_news_to_a_fit_that_knows_one_of_them():
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(15, 2)), 4, axis=0), np.repeat(rng.normal(size=15), 4)
+    X = X + 1e-6 * rng.normal(size=X.shape)
+    groups = np.arange(60) // 4
+    moe = regressor(dispersion_prior=0.1)
+    alone = fit_quietly(clone(moe), X, y).n_experts_scores_.max()
+    together = fit_quietly(clone(moe), X, y, groups=groups).n_experts_scores_.max()
+    assert together < alone - 0.2
+    message = "at least 2 groups; got 1"
+    with pytest.raises(ValueError, match=message):
+        moe.fit(X, y, groups=np.zeros(60))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_frames_with_categories_and_trees():
+    X, y = two_regimes(n_rows=24)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    frame["kind"] = pd.Categorical(np.where(X[:, 0] > 0, "up", "down"))
+    moe = regressor(expert="tree", alpha=None, cross_fit=2, max_iter=1)
+    moe.fit(frame, y, groups=np.arange(24) // 4)
+    assert len(moe.experts_) == moe.n_experts_
+    assert moe.n_experts_ in moe.n_experts_tried_
+    assert np.isfinite(moe.n_experts_scores_).all()
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+REFUSED = [
+    ({"n_experts": "many"}, 100, "n_experts", ("auto", "bic", "icl", "many")),
+    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("a list is one of each",)),
+    ({"init": np.full((100, 2), 0.5)}, 100, "n_experts", ("responsibilities", "given number")),
+    ({"warm_start": True}, 100, "n_experts", ("previous number",)),
+    ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
+    ({"alpha": -1.0}, 100, "alpha", ("finite",)),
+    ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
+]
+
+
+@pytest.mark.parametrize(("parameters", "n_rows", "name", "words"), REFUSED)
+def test_numbers_that_cannot_be_chosen_are_refused(parameters, n_rows, name, words):
+    moe = MixtureOfExpertsRegressor(**{"n_experts": "auto"} | parameters)
+    assert_fit_refused(moe, two_regimes(n_rows=n_rows), name, *words)
+
+
+def test_rows_elsewhere_are_refused():
+    X, y = two_regimes(n_rows=40)
+    assert_fit_refused(regressor(), (RowBlocks.from_arrays(X, y),), "a fit from blocks", "integer")
+
+
+@pytest.mark.parametrize(("n_rows", "most"), [(20, 2), (39, 3)])
+def test_each_expert_of_a_search_has_ten_rows(n_rows, most):
+    X, y = steps(4, n_rows=n_rows)
+    moe = fit_quietly(regressor("bic", alpha=1e-3, gate_alpha=1e-3), X, 100.0 * y)
+    assert moe.n_experts_tried_.max() <= most

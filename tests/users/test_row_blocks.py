@@ -206,14 +206,39 @@ def test_starts_on_a_sample_do_not_depend_on_the_cut(units):
     assert_allclose(moe.feature_range_[:, 0], [X.min(), X.max()])
 
 
-def test_penalties_have_the_same_weight_on_a_sample_and_on_all_rows():
+@pytest.mark.parametrize("in_blocks", [False, True])
+@pytest.mark.parametrize("with_units", [False, True])
+def test_penalties_have_the_same_weight_on_a_sample_and_on_all_rows(with_units, in_blocks):
     """The bound of starts of a sample is near that of all rows, not that of a strong penalty."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(25_000, 1))
     y = 3.0 * X[:, 0] + rng.normal(size=25_000)
-    moe = MixtureOfExpertsRegressor(1, alpha=25_000.0, n_init=1, max_iter=1)
-    fit_quietly(moe, blocks_of([25_000], X, y))
-    assert_allclose(moe.start_lower_bounds_[0], moe.lower_bound_, atol=0.02)
+    units = np.arange(25_000) // 2 if with_units else None
+    moe = MixtureOfExpertsRegressor(1, alpha=25_000.0, n_init=1, max_iter=1, gate="constant")
+    if in_blocks:
+        fit_quietly(moe, blocks_of([25_000], X, y, None, None, units))
+    else:
+        fit_quietly(moe, X, y, units=units)
+    assert_allclose(moe.start_lower_bounds_[0], moe.lower_bound_, atol=0.05)
+
+
+@pytest.mark.parametrize("with_units", [False, True])
+def test_iterations_over_many_rows_equal_those_over_small_blocks(with_units):
+    """Rows in memory are divided as well, where no unit is cut."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(19_000, 1))
+    y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=19_000)
+    ends = np.sort(rng.choice(np.arange(1, 19_000), size=3000, replace=False))
+    units = np.searchsorted(ends, np.arange(19_000), side="right") if with_units else None
+    start = MixtureOfExpertsRegressor(2, n_init=1, max_iter=2, gate="constant", random_state=0)
+    start = fit_quietly(start.set_params(**FIXED), X[:100], y[:100])
+    start.set_params(warm_start=True, tol=0.0)
+    cuts = [*ends[::150].tolist(), 19_000]
+    blocks = blocks_of(cuts, X, y, None, None, units)
+    of_blocks = fit_quietly(copy.deepcopy(start), blocks)
+    whole = fit_quietly(start, X, y, units=units)
+    assert_allclose(of_blocks.lower_bounds_, whole.lower_bounds_, rtol=1e-9)
+    assert_allclose(of_blocks.load_, whole.load_, rtol=1e-7)
 
 
 def test_a_warm_start_of_blocks_goes_on_from_the_last_fit():
@@ -313,7 +338,7 @@ def test_arrays_are_cut_into_blocks_of_16_megabytes_that_end_with_a_unit(lengths
 
 
 @pytest.mark.parametrize("length", [1000, 1024, 1025, 2500])
-def test_a_unit_of_many_rows_is_in_one_block(length):
+def test_a_long_unit_is_in_one_block(length):
     X = np.broadcast_to(np.zeros((1, 1)), (3000, 2**11))  # 1024 rows are 16 megabytes
     units = np.repeat([0, 1, 2], [500, length, 2500 - length])
     parts = [block[4] for block in RowBlocks.from_arrays(X, np.zeros(3000), units=units)]

@@ -1,0 +1,183 @@
+"""Columns and targets are standardised by weight, and coefficients are in the units of the data.
+
+The penalty of a single linear expert is that of ridge regression on standardised columns, so that
+every mistake in a mean or a spread changes its coefficients. Row blocks, streams and Dask have the
+same tests in `tests/users`.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from support.fits import fit_quietly
+
+ALPHA = 25.0
+
+
+def table():
+    """Columns of different centers and spreads, one mostly zero, and weights that are counts."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3)) * [1.0, 5.0, 0.2] + [0.0, 200.0, 1.0]
+    X[:, 2] *= rng.uniform(size=100) < 0.4
+    return X, X @ [1.0, 0.2, 3.0] + rng.normal(size=100), rng.integers(0, 4, size=100)
+
+
+def ridge(X, y, counts=None):
+    """Slopes and predictions of ridge regression on the standardised columns of repeated rows."""
+    rows = np.arange(len(y)) if counts is None else np.repeat(np.arange(len(y)), counts)
+    scaler = StandardScaler().fit(X[rows])
+    model = Ridge(ALPHA).fit(scaler.transform(X[rows]), y[rows])
+    return model.coef_ / scaler.scale_, model.predict(scaler.transform(X))
+
+
+def one_expert(**options):
+    return MixtureOfExpertsRegressor(1, alpha=ALPHA, **options)
+
+
+CONTAINERS = {
+    "array": np.asarray,
+    "Fortran order": np.asfortranarray,
+    "frame": pd.DataFrame,
+    "csr": sparse.csr_array,
+    "csc": sparse.csc_matrix,
+    "coo": sparse.coo_array,
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_one_expert_is_ridge_regression_on_repeated_rows(container):
+    X, y, counts = table()
+    make = CONTAINERS[container]
+    moe = one_expert().fit(make(X), y, sample_weight=counts)
+    slopes, predicted = ridge(X, y, counts)
+    assert_allclose(moe.expert_coef_[0], slopes, rtol=1e-8)
+    assert_allclose(moe.predict(make(X)), predicted, rtol=1e-8)
+    # Sparse rows are centred only if those of the fit were.
+    assert_allclose(moe.predict(X), predicted, rtol=1e-8)
+
+
+def test_every_output_has_a_ridge_regression_of_its_own():
+    X, y, counts = table()
+    outputs = np.column_stack([y, 1e3 * X[:, 1] - 50.0 * y])
+    moe = one_expert().fit(X, outputs, sample_weight=counts)
+    for j in range(2):
+        slopes, predicted = ridge(X, outputs[:, j], counts)
+        assert_allclose(moe.expert_coef_[0, j], slopes, rtol=1e-7)
+        assert_allclose(moe.predict(X)[:, j], predicted, rtol=1e-7)
+
+
+@pytest.mark.parametrize("task", ["classes", "counts"])
+def test_generalised_linear_experts_have_the_same_penalty(task):
+    X, y, counts = table()
+    scaled = StandardScaler().fit(X, sample_weight=counts).transform(X)
+    options = {"alpha": ALPHA, "tol": 1e-13, "max_iter": 500}
+    if task == "classes":
+        labels = y > np.median(y)
+        moe = fit_quietly(MixtureOfExpertsClassifier(1, **options), X, labels, counts)
+        single = LogisticRegression(C=1 / ALPHA, tol=1e-10, max_iter=1000)
+        single.fit(scaled, labels, sample_weight=counts)
+        assert_allclose(moe.predict_proba(X), single.predict_proba(scaled), atol=1e-6)
+        return
+    y = np.random.default_rng(1).poisson(np.exp(0.2 * X[:, 0] + 0.5)).astype(float)
+    moe = fit_quietly(MixtureOfExpertsRegressor(1, family="poisson", **options), X, y, counts)
+    # scikit-learn penalises the mean deviance by alpha / 2.
+    single = PoissonRegressor(alpha=ALPHA / counts.sum(), tol=1e-10, max_iter=1000)
+    single.fit(scaled, y, sample_weight=counts)
+    assert_allclose(moe.predict(X), single.predict(scaled), rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_spreads_neither_overflow_nor_underflow(make, scale):
+    """Variances, which are squares, would."""
+    X, y, _ = table()
+    X = X - [0.0, 200.0, 0.0]
+    moe = one_expert().fit(make(scale * X), y)
+    slopes, predicted = ridge(X, y)
+    assert_allclose(scale * moe.expert_coef_[0], slopes, rtol=1e-7)
+    assert_allclose(moe.predict(make(scale * X)), predicted, rtol=1e-7)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e9, -3e-9])
+def test_constant_columns_have_no_slope(make, value):
+    """Also those that vary by round-off, or in rows without weight only."""
+    X, y, counts = table()
+    constant = np.full(100, value)
+    constant[3] *= 1.0 + 1e-15
+    in_rows_without_weight = np.where(counts > 0, value, 5.0)
+    wide = np.column_stack([X[:, :2], constant, in_rows_without_weight])
+    moe = one_expert().fit(make(wide), y, sample_weight=counts)
+    assert_allclose(moe.expert_coef_[0, :2], ridge(X[:, :2], y, counts)[0], rtol=1e-7)
+    assert_array_equal(moe.expert_coef_[0, 2:], 0.0)
+
+
+def test_columns_that_vary_by_more_than_round_off_have_a_slope():
+    X, y, _ = table()
+    X[:, 1] = 1.0 + 1e-9 * X[:, 0]
+    moe = one_expert().fit(X, y)
+    assert moe.expert_coef_[0, 1] != 0.0
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial", "gamma"])
+def test_targets_of_a_log_link_keep_their_units(family):
+    """Under a strong penalty the mean is the weighted mean of the target."""
+    X, y, counts = table()
+    y = np.round(np.abs(y)) + 1.0
+    options = {"alpha": 1e9, "dispersion_prior": 0.0, "tol": 1e-12, "max_iter": 200}
+    if family == "poisson":
+        del options["dispersion_prior"]
+    moe = MixtureOfExpertsRegressor(1, family=family, **options)
+    fit_quietly(moe, X, y, sample_weight=counts)
+    assert_allclose(moe.predict(X), np.average(y, weights=counts), rtol=1e-5)
+
+
+def test_an_offset_is_a_logarithm_of_exposure():
+    """Under a strong penalty the rate is the total of counts for the total of exposures."""
+    X, _, counts = table()
+    rng = np.random.default_rng(1)
+    offset = rng.normal(size=100)
+    y = rng.poisson(np.exp(offset + 1.0)).astype(float)
+    moe = MixtureOfExpertsRegressor(1, family="poisson", alpha=1e9, tol=1e-12, max_iter=200)
+    fit_quietly(moe, X, y, sample_weight=counts, offset=offset)
+    rate = (counts @ y) / (counts @ np.exp(offset))
+    assert_allclose(moe.predict(X, offset=offset), rate * np.exp(offset), rtol=1e-5)
+    two = np.column_stack([y, y[::-1]]), np.column_stack([offset, offset[::-1]])
+    fit_quietly(moe, X, two[0], sample_weight=counts, offset=two[1])
+    rates = (counts @ two[0]) / (counts @ np.exp(two[1]))
+    assert_allclose(moe.predict(X, offset=two[1]), rates * np.exp(two[1]), rtol=1e-5)
+
+
+def test_a_number_is_the_weight_of_every_row():
+    X, y, _ = table()
+    moe = one_expert().fit(X, y, sample_weight=2.0)
+    twice = one_expert().fit(np.vstack([X, X]), np.append(y, y))
+    assert_allclose(moe.expert_coef_, twice.expert_coef_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_entries_that_are_stored_twice_add_up(dtype):
+    """The matrix of the user stays as it is."""
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.uniform(size=(40, 3)) < 0.5, rng.normal(size=(40, 3)), 0.0)
+    whole = sparse.csr_array(dense)
+    twice = sparse.csr_array(
+        (
+            np.repeat(0.5 * whole.data, 2),
+            np.repeat(whole.indices, 2).astype(dtype),
+            (2 * whole.indptr).astype(dtype),
+        ),
+        shape=whole.shape,
+    )
+    y = dense @ [1.0, 2.0, 3.0] + rng.normal(size=40)
+    for options in ({}, {"expert": "tree", "max_iter": 2, "random_state": 0}):
+        moe = MixtureOfExpertsRegressor(1, **options)
+        expected = fit_quietly(moe, whole, y).predict(whole)
+        assert_allclose(fit_quietly(moe, twice, y).predict(twice), expected)
+    assert twice.nnz == 2 * whole.nnz
+    assert twice.indices.dtype == dtype

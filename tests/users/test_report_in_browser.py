@@ -6,24 +6,28 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from browsers import start_browser
-from kinds import KINDS, draw, options_of
 from numpy.testing import assert_allclose
-from regimes import flipping_classes, quiet, steps, two_regimes
-from report_panels import panel_of
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
-from skmoe.gates import GATES, SoftmaxGate
+from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
+from support.browsers import start_browser
+from support.expert_kinds import KINDS, draw, options_of
+from support.fits import fit_quietly
+from support.report_panels import panel_of
+from support.tables import flipping_classes, steps, two_regimes
 
 pytest.importorskip("bokeh", reason="the report needs bokeh")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
 support = pytest.importorskip("selenium.webdriver.support.ui")
 
 RTOL = ATOL = 1e-6
+FIXED = {"alpha": 0.1, "gate_alpha": 1.0}
 WIDTHS = (1400, 400)
 
 # Lists of families, so that each that has no linear predictor is in one.
@@ -109,8 +113,8 @@ def move(browser, feature, value):
 @pytest.fixture(scope="session")
 def any_page(browser, folder):
     """A page, whose scripts compute any panel."""
-    X, y = two_regimes(200)
-    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    X, y = two_regimes(120)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
     path = folder / "any.html"
     export_html(moe, X, y, path)
     return path
@@ -164,35 +168,35 @@ def fitted_kind(name, task, **options):
     """A mixture of a kind of experts, and its table."""
     rng = np.random.default_rng(3)
     if task == "classifier":
-        X, y = flipping_classes(300, 3)
-        moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, max_iter=20, **options)
-        return quiet(moe, X, y), X, y
-    X = rng.normal(size=(250, 2))
+        X, y = flipping_classes(120, 3)
+        moe = MixtureOfExpertsClassifier(
+            2, random_state=0, n_init=1, max_iter=20, **FIXED, **options
+        )
+        return fit_quietly(moe, X, y), X, y
+    X = rng.normal(size=(120, 2))
     predictor = np.where(X[:, 0] > 0, 0.3 + X[:, 1], 1.0 - 0.5 * X[:, 1])
     y = draw(name if name in FAMILIES else "normal", predictor, rng)
-    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, max_iter=20, **options)
-    return quiet(moe, X, y), X, y
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, max_iter=20, **FIXED, **options)
+    return fit_quietly(moe, X, y), X, y
 
 
-@pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize(("name", "task"), KINDS)
-def test_every_kind_of_experts_and_gate_is_computed(browser, any_page, name, task, gate):
-    fitted = fitted_kind(name, task, gate=gate, **options_of(name))
-    assert_computes_as(browser, any_page, *fitted)
+def test_every_kind_of_experts_is_computed(browser, any_page, name, task):
+    assert_computes_as(browser, any_page, *fitted_kind(name, task, **options_of(name)))
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_lists_of_families_are_computed(browser, any_page, name):
     families, of_target = LISTS[name]
     rng = np.random.default_rng(1)
-    X = rng.normal(size=(300, 2))
+    X = rng.normal(size=(120, 2))
     y = draw(of_target, 0.5 + 0.8 * X[:, 1], rng)
     if "zero" in families:
         y[X[:, 0] > 0.5] = 0.0
     moe = MixtureOfExpertsRegressor(
-        len(families), family=families, random_state=0, n_init=1, max_iter=20
+        len(families), family=families, random_state=0, n_init=1, max_iter=20, **FIXED
     )
-    assert_computes_as(browser, any_page, quiet(moe, X, y), X, y)
+    assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
 
 
 def test_every_family_is_computed_by_some_test():
@@ -205,7 +209,7 @@ def test_every_family_is_computed_by_some_test():
 @pytest.mark.parametrize(
     "options",
     [
-        {"combine": "average", "n_init": 3},
+        {"gate": "constant"},
         {"combine": "average", "n_init": 2, "top_k": 1},
         {"top_k": 2},
         {"gate_features": [0], "expert_features": [1, 2], "n_experts": 2},
@@ -217,29 +221,29 @@ def test_every_family_is_computed_by_some_test():
     ids=str,
 )
 def test_options_of_the_mixture_are_computed(browser, any_page, options):
-    X, y = two_regimes(300)
+    X, y = two_regimes(120)
     y = np.round(np.abs(y)) if "family" in options else y
-    options = {"n_experts": 3, "n_init": 1, "random_state": 0, "max_iter": 20} | options
-    moe = quiet(MixtureOfExpertsRegressor(**options), X, y)
+    options = {"n_experts": 3, "n_init": 1, "random_state": 0, "max_iter": 20} | FIXED | options
+    moe = fit_quietly(MixtureOfExpertsRegressor(**options), X, y)
     assert_computes_as(browser, any_page, moe, X, y)
 
 
 def test_an_output_of_several_is_computed(browser, any_page):
-    X, y = two_regimes(300)
-    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1)
+    X, y = two_regimes(120)
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED)
     Y = np.column_stack([y, 2.0 - X[:, 1] + 0.1 * y])
-    assert_computes_as(browser, any_page, quiet(moe, X, Y), X, Y, index=1)
+    assert_computes_as(browser, any_page, fit_quietly(moe, X, Y), X, Y, index=1)
 
 
 def test_two_classes_are_computed(browser, any_page):
-    X, y = flipping_classes(300)
-    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
-    assert_computes_as(browser, any_page, quiet(moe, X, y), X, y)
+    X, y = flipping_classes(120)
+    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, **FIXED)
+    assert_computes_as(browser, any_page, fit_quietly(moe, X, y), X, y)
 
 
 def test_features_that_are_not_shown_stay_at_the_start(browser, any_page):
-    X, y = two_regimes(300, n_features=6)
-    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    X, y = two_regimes(120, n_features=6)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
     panel = panel_of(moe, X, y, max_features=2, row=7)
     assert len(panel["features"]) == 2
     columns = [int(feature["label"][1:]) for feature in panel["features"]]
@@ -255,8 +259,6 @@ def test_features_that_are_not_shown_stay_at_the_start(browser, any_page):
 )
 def test_extreme_parameters_are_computed(browser, any_page, shape, dispersion):
     """The families alone, with the distributions of scipy."""
-    from scipy import stats
-
     mean, size = 40.0, 1.0 / dispersion
     formulas = [
         ({"density": "gamma", "shape": shape}, stats.gamma(shape, scale=mean / shape)),
@@ -294,8 +296,8 @@ def test_extreme_parameters_are_computed(browser, any_page, shape, dispersion):
 
 
 def test_controls_move_the_numbers(browser, any_page):
-    X, y = two_regimes(200)
-    moe = quiet(MixtureOfExpertsRegressor(2, random_state=0, n_init=1), X, y)
+    X, y = two_regimes(120)
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED), X, y)
     open_page(browser, any_page)
     row = np.median(X, axis=0)
 
@@ -334,8 +336,8 @@ def test_a_slider_moves_by_the_keyboard(browser, any_page):
 
 
 def slice_cases():
-    X, y = steps(300)
-    positive = {"random_state": 0, "n_init": 1}
+    X, y = steps(120)
+    positive = {"random_state": 0, "n_init": 1} | FIXED
     trees = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, **positive)
     base = MixtureOfExpertsRegressor(2, base=LinearRegression(), **positive)
     splines = SoftmaxGate(transformer=SplineTransformer(n_knots=3))
@@ -345,7 +347,7 @@ def slice_cases():
         "transformer of the gate": (MixtureOfExpertsRegressor(2, gate=splines, **positive), X, y),
         "trees of classes": (
             MixtureOfExpertsClassifier(2, expert="tree", cross_fit=2, **positive),
-            *flipping_classes(300, 3),
+            *flipping_classes(120, 3),
         ),
         "trees of counts": (
             MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, family="poisson", **positive),
@@ -358,7 +360,7 @@ def slice_cases():
 @pytest.mark.parametrize("name", slice_cases())
 def test_other_mixtures_have_slices(browser, any_page, name):
     moe, X, y = slice_cases()[name]
-    panel = panel_of(quiet(moe, X, y), X, y, row=3)
+    panel = panel_of(fit_quietly(moe, X, y), X, y, row=3)
     assert panel["formulas"] is None
     rows = np.repeat(X[[3]], 4, axis=0)
     for i, (feature, point) in enumerate(((0, 5), (2, 30), (1, 11)), start=1):
@@ -385,7 +387,7 @@ def test_other_mixtures_have_slices(browser, any_page, name):
 def test_a_page_with_slices_moves_one_feature_at_a_time(browser, folder):
     moe, X, y = slice_cases()["trees"]
     path = folder / "slices.html"
-    export_html(quiet(moe, X, y), X, y, path)
+    export_html(fit_quietly(moe, X, y), X, y, path)
     open_page(browser, path)
     assert "along one feature at a time" in text(browser, "#panel")
     start = browser.execute_script("return [...state]")
@@ -404,16 +406,14 @@ def test_categories_are_choices(browser, folder):
     rng = np.random.default_rng(0)
     X = pd.DataFrame(
         {
-            "size": rng.normal(size=300),
-            "city": pd.Categorical(rng.choice(["Rome", "Oslo", "<b>"], size=300)),
+            "size": rng.normal(size=120),
+            "city": pd.Categorical(rng.choice(["Rome", "Oslo", "<b>"], size=120)),
         }
     )
-    y = np.where(X["city"] == "Rome", X["size"], -X["size"]) + 0.1 * rng.normal(size=300)
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
+    y = np.where(X["city"] == "Rome", X["size"], -X["size"]) + 0.1 * rng.normal(size=120)
     trees = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=10)
-    moe = MixtureOfExpertsRegressor(2, expert=trees, cross_fit=2, random_state=0, n_init=1)
-    quiet(moe, X, y)
+    moe = MixtureOfExpertsRegressor(2, expert=trees, cross_fit=2, random_state=0, n_init=1, **FIXED)
+    fit_quietly(moe, X, y)
     path = folder / "categories.html"
     export_html(moe, X, y, path)
     open_page(browser, path)
@@ -437,10 +437,10 @@ EVIL = [
 
 def test_names_of_users_stay_text(browser, folder):
     rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(200, len(EVIL))), columns=EVIL)
+    X = pd.DataFrame(rng.normal(size=(120, len(EVIL))), columns=EVIL)
     classes = np.array(EVIL[:2])
-    y = pd.Series(classes[(X.iloc[:, 0] + rng.normal(size=200) > 0).astype(int)], name=EVIL[2])
-    moe = quiet(MixtureOfExpertsClassifier(2, random_state=0, n_init=1), X, y)
+    y = pd.Series(classes[(X.iloc[:, 0] + rng.normal(size=120) > 0).astype(int)], name=EVIL[2])
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, random_state=0, n_init=1, **FIXED), X, y)
     path = folder / "names.html"
     data = {"X_held_out": X, "y_held_out": y}
     export_html(moe, X, y, path, expert_names=EVIL[:2], title=EVIL[0], **data)

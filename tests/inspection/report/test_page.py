@@ -1,0 +1,630 @@
+"""The page of a report: what it says, what it refuses, and that it is written as a whole."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.inspection import (
+    CoefficientsDisplay,
+    SegmentProfileDisplay,
+    export_html,
+    export_text,
+)
+from support.fits import (
+    CLASSES,
+    UNITS,
+    X,
+    Y,
+    classifier,
+    fit_quietly,
+    regressor,
+    target_of,
+)
+from support.refusals import assert_refused, refusal
+from support.report_panels import as_number, plain, write_page
+from support.tables import flipping_classes
+
+pytest.importorskip("bokeh", reason="the report needs bokeh")
+pytest.importorskip("jinja2", reason="the report needs jinja2")
+plt = pytest.importorskip("matplotlib.pyplot", reason="the report needs matplotlib")
+plt.switch_backend("agg")
+
+MINUS = "\N{MINUS SIGN}"
+SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 20}
+NAMES = ["calm <i>", "wild & $$x$$"]
+HELD_OUT = slice(200, 300)
+
+
+@pytest.fixture(scope="module")
+def moe():
+    return fit_quietly(regressor(n_experts=2, max_iter=200), X[:200], Y[:200])
+
+
+@pytest.fixture(scope="module")
+def page(moe, tmp_path_factory):
+    """With the names, the title, the row and the held-out rows of a user."""
+    given = {"X_held_out": X[HELD_OUT], "y_held_out": Y[HELD_OUT], "coverage": 0.8}
+    given |= {"expert_names": NAMES, "feature_names": ["height", "weight"], "row": 5}
+    folder = tmp_path_factory.mktemp("report")
+    return write_page(folder, moe, X[:200], Y[:200], title="Two <b>regimes</b>", **given)
+
+
+@pytest.fixture(scope="module")
+def plain_page(moe, tmp_path_factory):
+    """Without any option."""
+    return write_page(tmp_path_factory.mktemp("report"), moe, X[:200], Y[:200])
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """A mixture of three classes, its table, weights of held-out rows and its page."""
+    table, codes = flipping_classes(120, 3)
+    y = np.array(["red", "green", "blue"])[codes]
+    moe = fit_quietly(classifier(**SHORT), table[:80], y[:80])
+    weight = np.arange(40.0)
+    given = {"X_held_out": table[80:], "y_held_out": y[80:], "sample_weight_held_out": weight}
+    folder = tmp_path_factory.mktemp("report")
+    return moe, table, y, weight, write_page(folder, moe, table[:80], y[:80], **given)
+
+
+# --- the file ---------------------------------------------------------------------------------
+
+
+def test_the_page_is_whole_and_loads_nothing(page):
+    text = page.text
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.rstrip().endswith("</html>")
+    assert len(text.encode()) < 5e6
+    assert "BSD 3-Clause" in text
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', without_scripts)
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert "@import" not in without_scripts
+
+
+def test_only_the_scripts_of_the_page_may_run(page):
+    """Their hashes are in the policy of the page."""
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', page.text)[1]
+    assert policy.startswith("default-src 'none'")
+    allowed = re.findall(r"'sha256-(.*?)'", policy.replace("&#39;", "'"))
+    scripts = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    hashes = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    assert allowed == [base64.b64encode(found).decode() for found in hashes]
+    library, own = scripts
+    assert "Bokeh" in library
+    assert len(library) > 500 * library.count("\n")  # it has no line breaks for readers
+    assert own.index("normal") < own.index("class Mixture") < own.index("reset")
+
+
+def test_texts_of_the_user_are_escaped(page):
+    assert "<title>Two &lt;b&gt;regimes&lt;/b&gt;</title>" in page.text
+    markup = re.sub(r"<script.*?</script>", "", page.text, flags=re.DOTALL)
+    assert "<b>regimes" not in markup
+    assert "calm &lt;i&gt;" in markup
+    assert "<i>" not in markup
+    assert page.panel["experts"] == NAMES
+    assert list(page.panel)[:2] == ["target", "experts"]  # objects keep their order
+
+
+def test_a_failed_report_leaves_the_old_file_and_a_new_one_is_whole(
+    moe, plain_page, tmp_path, monkeypatch
+):
+    """Equal reports are equal, and leave figures and styles of the user as they were."""
+    own, before = plt.figure(), dict(plt.rcParams)
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def disk_is_full(*_):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", disk_is_full)
+        with pytest.raises(OSError, match="disk full"):
+            export_html(moe, X[:200], Y[:200], path, max_features=1)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    again = write_page(tmp_path, moe, X[:200], Y[:200])
+    assert list(tmp_path.iterdir()) == [path]
+    # Identifiers of Bokeh's models count up.
+    first, second = (
+        re.sub(r'id="charts-data">.*?</script>', "", page.text) for page in (plain_page, again)
+    )
+    assert first == second
+    assert plt.get_fignums() == [own.number]
+    assert dict(plt.rcParams) == before
+
+
+# --- what the page says -----------------------------------------------------------------------
+
+
+def test_the_head_says_what_the_model_is(moe, page, plain_page):
+    assert "Mixture of experts for y" in plain_page.text
+    body = plain(page.text.partition("<main>")[0])
+    assert "This model of y is a mixture of 2 experts (linear)" in body
+    assert "the gate (softmax) gives each row" in body
+    for name, value in moe.summary(X[:200], Y[:200]).facts.items():
+        assert f"{name} {value}" in body
+    footer = plain(page.text.partition("<footer>")[2].partition("</footer>")[0])
+    assert f"NumPy {np.__version__}" in footer
+
+
+def test_cards_say_who_is_in_an_expert_and_what_drives_it(moe, page, plain_page):
+    resp = moe.responsibilities(X[:200], Y[:200])
+    table, std = X[:200], X[:200].std(axis=0)
+    for k, (card, named) in enumerate(zip(plain_page.cards(), page.cards(), strict=True)):
+        assert card.startswith(f"expert {k} ")
+        assert named.startswith(NAMES[k])
+        assert f"{100 * moe.weights_[k]:.0f} % of the rows" in card
+        assert f"{resp[:, k].sum():.0f} effective rows; linear" in card
+        difference = (resp[:, k] @ table / resp[:, k].sum() - table.mean(axis=0)) / std
+        shown = [
+            (f"x{j}", difference[j])
+            for j in np.argsort(-np.abs(difference))
+            if abs(difference[j]) >= 0.1
+        ]
+        lines = re.findall(r"(higher|lower) (x\d) \((\S+) SD\)", card)
+        assert [(name, word) for word, name, _ in lines] == [
+            (name, "higher" if value > 0 else "lower") for name, value in shown
+        ]
+        for (_, _, text), (_, value) in zip(lines, shown, strict=True):
+            assert_allclose(as_number(text), value, atol=0.006)
+        effects = moe.expert_coef_[k] * std
+        drivers = re.findall(r"(x\d): (\S+) per SD", card)
+        assert [name for name, _ in drivers] == [f"x{j}" for j in np.argsort(-np.abs(effects))]
+        for name, text in drivers:
+            assert_allclose(as_number(text), effects[int(name[1:])], rtol=6e-3)
+        assert f"noise: standard deviation {moe.noise_variance_[k] ** 0.5:.3f}" in card
+    text = " ".join(export_text(moe, X=X[:200], decimals=3).split())
+    assert all(re.search(r"y = .*? noise", card)[0] in text for card in plain_page.cards())
+
+
+def test_cards_of_classes_have_a_driver_for_each_class(classes):
+    moe, table, *_, page = classes
+    std = table[:80].std(axis=0)
+    for k, card in enumerate(page.cards()):
+        lines = re.findall(r"(x\d): (\S+) \(blue\), (\S+) \(green\), (\S+) \(red\) per SD", card)
+        strength = np.abs(moe.expert_coef_[k] * std).max(axis=0)
+        assert [name for name, *_ in lines] == [f"x{j}" for j in np.argsort(-strength)]
+        for name, *texts in lines:
+            j = int(name[1:])
+            wanted = moe.expert_coef_[k][:, j] * std[j]
+            assert_allclose([as_number(text) for text in texts], wanted, rtol=6e-3, atol=1e-3)
+
+
+def test_pictures_have_their_numbers_as_tables(moe, plain_page, page):
+    tables = plain_page.tables("pictures")
+    captions = [table.caption for table in tables]
+    assert captions[0].startswith("Mean minus")
+    assert captions[1:3] == ["Effect on y, per SD", "Gate: log odds per SD"]
+    assert [caption.split(" ends")[0] for caption in captions[4:]] == ["Lower", "Upper"]
+    profile = SegmentProfileDisplay.from_estimator(moe, X[:200], Y[:200])
+    coefficients = CoefficientsDisplay.from_estimator(moe, X[:200], Y[:200])
+    for table, wanted in (
+        (tables[0], profile.profile),
+        (tables[1], profile.coefficients),
+        (tables[2], profile.gate_effects),
+        (tables[3], coefficients.coefficients),
+        (tables[4], coefficients.intervals[..., 0]),
+        (tables[5], coefficients.intervals[..., 1]),
+    ):
+        assert table.head == ["Feature", "expert 0", "expert 1"]
+        for k in range(2):
+            found = list(table.column(f"expert {k}").values())
+            assert_allclose(found, wanted[:, k], rtol=6e-3, atol=1e-9)
+    assert plain_page.text.count('<img src="data:image/svg+xml;base64,') == 2
+    assert [row[0] for row in page.tables("pictures")[0].rows] == ["height", "weight"]
+
+
+def test_each_class_has_its_pictures(classes):
+    *_, page = classes
+    titles = re.findall(r"<figcaption>(.*?)</figcaption>", page.text)
+    assert len(titles) == 2 * 3 + 1
+    for i, label in enumerate(["blue", "green", "red"]):
+        assert all(label in title for title in titles[2 * i : 2 * i + 2])
+
+
+@pytest.mark.parametrize("kind", ["zero and uniform", "trees"])
+def test_experts_without_slopes_have_no_picture_of_coefficients(kind, tmp_path):
+    rng = np.random.default_rng(4)
+    table = rng.normal(size=(80, 2))
+    y = np.where(rng.normal(size=80) > 0, 0.0, rng.uniform(1.0, 5.0, size=80))
+    options = {
+        "zero and uniform": {"family": ["zero", "uniform"]},
+        "trees": {"expert": "tree", "max_iter": 2},
+    }[kind]
+    moe = fit_quietly(regressor(**SHORT | options), table, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        page = write_page(tmp_path, moe, table, y)
+    assert "Coefficients:" not in page.text
+    assert (page.panel["slices"] is None) == (kind != "trees")
+    if kind == "trees":
+        for k, card in enumerate(page.cards()):
+            expert = moe.summary(table, y).experts[k]
+            assert all(f"{name}: {value:.2f}" in card for name, value in expert.importances)
+
+
+# --- held-out rows ----------------------------------------------------------------------------
+
+
+def scores_of(page):
+    return page.tables("held-out")[0].column("value")
+
+
+def scores_of_rows(moe, X, y, index, weight, coverage, offset=None):
+    """Scores of one output by scikit-learn."""
+    given = {} if offset is None else {"offset": offset}
+    predicted = moe.predict(X, **given).reshape(len(X), -1)[:, index]
+    distribution = moe.predict_dist(X, offset)
+    densities = [distribution.logpdf(y), distribution.crps(y)]
+    log_density, crps = (np.reshape(values, (len(X), -1))[:, index] for values in densities)
+    ends = distribution.interval(coverage)
+    low, high = np.moveaxis(ends, 1, 0).reshape(2, len(X), -1)[:, :, index]
+    y = np.reshape(y, (len(X), -1))[:, index]
+    inside = (low <= y) & (y <= high)
+    return {
+        "R\N{SUPERSCRIPT TWO}": metrics.r2_score(y, predicted, sample_weight=weight),
+        "RMSE": np.sqrt(metrics.mean_squared_error(y, predicted, sample_weight=weight)),
+        "MAE": metrics.mean_absolute_error(y, predicted, sample_weight=weight),
+        "Mean log density": np.average(log_density, weights=weight),
+        "CRPS": np.average(crps, weights=weight),
+        f"Coverage of {100 * coverage:g} % intervals": 100.0 * np.average(inside, weights=weight),
+        "Mean width of the intervals": np.average(high - low, weights=weight),
+    }
+
+
+def assert_scores(found, wanted):
+    assert list(found) == list(wanted)
+    assert_allclose(list(found.values()), list(wanted.values()), rtol=1e-3, atol=0.051)
+
+
+def test_scores_and_calibration_are_those_of_the_held_out_rows(moe, page, plain_page):
+    wanted = scores_of_rows(moe, X[HELD_OUT], Y[HELD_OUT], 0, None, 0.8)
+    assert_scores(scores_of(page), wanted)
+    calibration = page.tables("held-out")[1]
+    assert [row[0] for row in calibration.rows] == [f"{5 * i} %" for i in range(1, 20)]
+    low, high = moe.predict_interval(X[HELD_OUT], 0.8).T
+    inside = np.mean((low <= Y[HELD_OUT]) & (Y[HELD_OUT] <= high))
+    assert_allclose(calibration.column("Observed")["80 %"], 100.0 * inside, atol=0.051)
+    assert "100 rows" in page.section("held-out")
+    assert "No held-out rows were given" in plain_page.section("held-out")
+    assert plain_page.tables("held-out") == []
+
+
+def test_scores_of_an_output_with_weights(tmp_path):
+    both = np.column_stack([Y, X[:, 0] + Y**2])
+    moe = fit_quietly(regressor(**SHORT), X, both)
+    weight = np.arange(60.0)
+    page = write_page(
+        tmp_path,
+        moe,
+        X,
+        both,
+        target=1,
+        coverage=0.6,
+        max_features=1,
+        X_held_out=X[:60],
+        y_held_out=both[:60],
+        sample_weight_held_out=weight,
+    )
+    kept = slice(1, 60)  # the first row has no weight
+    wanted = scores_of_rows(moe, X[kept], both[kept], 1, weight[kept], 0.6)
+    assert_scores(scores_of(page), wanted)
+    assert "59 rows" in page.section("held-out")
+    assert page.panel["target"] == "y1"
+
+
+def test_units_and_offsets_of_counts(tmp_path):
+    """Scores have the offsets of the held-out rows, and ends of intervals belong to them."""
+    frame, y = pd.DataFrame(X, columns=["a", "b"]), target_of("poisson")
+    offset = np.linspace(-0.5, 0.5, len(y))
+    moe = regressor(**SHORT, family="poisson", gate="constant")
+    fit_quietly(moe, frame, y, units=UNITS, offset=offset)
+    given = {"X_held_out": frame, "y_held_out": y, "offset_held_out": offset, "coverage": 0.6}
+    page = write_page(tmp_path, moe, frame, y, units=UNITS, offset=offset, max_features=1, **given)
+    assert_scores(scores_of(page), scores_of_rows(moe, frame, y, 0, None, 0.6, offset))
+    low, high = moe.predict_interval(frame, 0.6, offset).T
+    assert (low == y).any()
+    assert (high == y).any()
+    assert all("of the units" in card for card in page.cards())
+    assert "Predictions are those for an offset of 0." in page.section("panel")
+    assert "gives each unit" in plain(page.text.partition("<main>")[0])
+    assert page.panel["features"][0]["label"] in ("a", "b")
+
+
+def test_scores_and_calibration_of_classes(classes):
+    moe, table, y, weight, page = classes
+    kept = slice(81, 120)  # the first row has no weight
+    proba, weight = moe.predict_proba(table[kept]), weight[1:]
+    is_class = y[kept, None] == moe.classes_
+    wanted = {
+        "Accuracy": np.average(moe.predict(table[kept]) == y[kept], weights=weight),
+        "Log loss": metrics.log_loss(y[kept], proba, sample_weight=weight),
+        "Brier score": np.average(((proba - is_class) ** 2).sum(axis=1), weights=weight),
+    }
+    found = scores_of(page)
+    assert list(found) == list(wanted)
+    assert_allclose(list(found.values()), list(wanted.values()), rtol=1e-3)
+    _, *tables = page.tables("held-out")
+    assert [t.caption for t in tables] == [f"Calibration of {c}" for c in moe.classes_]
+    for c, calibration in enumerate(tables):
+        share, predicted = calibration_curve(
+            is_class[:, c], proba[:, c], n_bins=10, strategy="quantile"
+        )
+        cells = [[as_number(cell) for cell in row] for row in calibration.rows]
+        assert_allclose(cells, np.column_stack([predicted, share]), rtol=6e-3, atol=1e-9)
+
+
+def test_two_classes_and_a_selected_number(tmp_path):
+    """Calibration is that of the second class, coefficients are those of the given class."""
+    moe = fit_quietly(classifier(n_experts="bic", n_init=2, max_iter=5), X[:60], CLASSES[:60])
+    given = {"X_held_out": X[60:90], "y_held_out": CLASSES[60:90], "target": 0, "max_features": 1}
+    page = write_page(tmp_path, moe, X[:60], CLASSES[:60], **given)
+    assert [t.caption for t in page.tables("held-out")[1:]] == ["Calibration of 1"]
+    assert set(page.charts) == {"gate-chart", "classes-chart", "along-chart"}
+    assert page.panel["classes"] == ["0", "1"]
+    assert all(
+        " 0" in title for title in re.findall(r"<figcaption>(.*?)</figcaption>", page.text)[:2]
+    )
+    assert f"selected {moe.n_experts_}" in page.section("selection")
+
+
+# --- warnings and the number of experts -------------------------------------------------------
+
+
+def test_a_fit_without_trouble_has_no_warnings(page, plain_page):
+    for found in (page, plain_page):
+        assert found.section("warnings").startswith("Warnings of the fit None:")
+
+
+def test_warnings_of_the_fit_are_found_again(moe, tmp_path):
+    """Each is told once, and no note of the fit besides."""
+    short = fit_quietly(regressor(n_experts=2, max_iter=2, n_init=1), X[:200], Y[:200])
+    resp = short.responsibilities(X, Y)
+    sure = resp[:, 0] > 0.98
+    names = ["a b", "c"]
+    page = write_page(tmp_path, short, X[sure], Y[sure], max_features=1, expert_names=names)
+    text = page.section("warnings")
+    assert "EM stopped before convergence, after 2 iterations" in text
+    assert text.count("Other rows than those of the fit") == 1
+    assert f"lost nearly all their rows to others: c ({resp[sure, 1].sum():.2g} of" in text
+    assert "a b (" not in text
+    notes = plain(page.text.partition("Notes of the fit:")[2])
+    assert "Other rows" not in notes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        told = [" ".join(note.split()) for note in short.summary(X[sure], Y[sure]).notes]
+    assert any(note in notes for note in told)
+
+
+def test_collapsed_experts_and_missing_standard_errors_are_named(tmp_path):
+    """An expert of few rows has coefficients that the rows do not determine."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(80, 6))
+    y = np.where(np.arange(80) < 2, 50.0, table[:, 0]) + 0.1 * rng.normal(size=80)
+    init = np.column_stack([np.arange(80) >= 2, np.arange(80) < 2]).astype(float)
+    moe = regressor(n_experts=2, n_init=1, gate="constant", init=init, alpha=0.0)
+    moe = fit_quietly(moe, table, y).set_expert_names(["many", "few"])
+    few = moe.expert_names_[int(np.argmin(moe.weights_))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        page = write_page(tmp_path, moe, table, y, max_features=1)
+        inference = moe.inference(table, y)
+    text = page.section("warnings")
+    reasons = [reason for reason in inference.reasons if reason and reason != "fixed"]
+    assert reasons
+    for reason in set(reasons):
+        named = text.partition(f"Without standard errors, {reason} (")[2].partition("): ")[0]
+        n_terms = reasons.count(reason)
+        terms, _, more = named.partition(" and ")
+        assert len(terms.split(";")) == min(n_terms, 4)
+        assert more == (f"{n_terms - 4} more" if n_terms > 4 else "")
+        assert few in named or "gate" in named
+
+
+def test_what_a_summary_warns_of_is_on_the_page(tmp_path):
+    moe = fit_quietly(regressor(**SHORT, gate="constant"), X, Y, units=UNITS)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        moe.summary(X, Y)
+    assert given
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        page = write_page(tmp_path, moe, X, Y, max_features=1)
+    assert all(str(warning.message) in page.section("warnings") for warning in given)
+
+
+def test_numbers_of_experts_that_were_tried_are_listed(page, tmp_path):
+    """That of one start, of an average."""
+    moe = regressor(n_experts="bic", n_init=2, max_iter=6, combine="average")
+    fit_quietly(moe, X[:60], Y[:60])
+    found = write_page(tmp_path, moe, X[:60], Y[:60], max_features=1)
+    (table,) = found.tables("selection")
+    assert table.head[1] == f"{MINUS}BIC"
+    best = moe.n_experts_tried_[np.argmax(moe.n_experts_scores_)]
+    for row, n, score in zip(table.rows, moe.n_experts_tried_, moe.n_experts_scores_, strict=True):
+        assert row[0] == (f"{n} (selected)" if n == best else f"{n}")
+        assert row[1] == f"{score:.5g}"
+    assert f"selected {best}" in found.section("selection")
+    assert "The number of experts, 2, was given" in page.section("selection")
+
+
+# --- the panel --------------------------------------------------------------------------------
+
+
+def test_the_panel_starts_with_a_row_or_with_medians(page, plain_page):
+    starts = [feature["start"] for feature in plain_page.panel["features"]]
+    assert_allclose(starts, np.median(X[:200], axis=0))
+    assert [feature["start"] for feature in page.panel["features"]] == X[5].tolist()
+    assert [feature["label"] for feature in page.panel["features"]] == ["height", "weight"]
+    assert page.panel["coverage"] == 0.8
+    assert "median of each number" in plain_page.section("panel")
+    assert "row 5 of the data" in page.section("panel")
+    assert set(page.charts) == {"gate-chart", "density-chart", "along-chart"}
+
+
+def objects(value, kind):
+    """Objects of a kind of model in the JSON of charts."""
+    if isinstance(value, dict):
+        if value.get("name") == kind and "attributes" in value:
+            yield value["attributes"]
+        value = value.values()
+    if not isinstance(value, str):
+        for entry in value if isinstance(value, (list, type({}.values()))) else ():
+            yield from objects(entry, kind)
+
+
+def test_bars_areas_and_stems_of_charts_stand_on_zero(page):
+    """Names of experts may repeat and are no formulas."""
+    bars = list(objects(page.charts["gate-chart"], "HBar"))
+    assert bars
+    assert all(bar.get("left", {"value": 0})["value"] == 0 for bar in bars)
+    area = next(objects(page.charts["density-chart"], "VArea"))
+    assert area["y1"]["value"] == 0
+    assert area["y2"]["field"] == "y"
+    stems = [s for s in objects(page.charts["density-chart"], "Segment") if "height" in str(s)]
+    assert stems
+    assert all(stem["y0"]["value"] == 0 for stem in stems)
+    gate = json.dumps(page.charts["gate-chart"], ensure_ascii=False)
+    assert "wild & $\N{ZERO WIDTH SPACE}$x$" in gate
+    assert '"$$' not in gate
+
+
+def test_names_of_what_follows_the_colours_are_those_of_the_charts(page, classes):
+    for found in (page, classes[-1]):
+        text = json.dumps(found.charts)
+        for what in ("axes", "grids", "inks", "papers"):
+            names = found.panel[what]
+            assert len(names) == len(set(names)) > 0
+            assert all(f'"name": "{name}"' in text for name in names)
+        assert len(found.panel["papers"]) == len(found.charts)
+        assert len(found.panel["axes"]) == 2 * len(found.charts)
+
+
+def test_features_that_are_not_shown_are_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    table = np.column_stack([np.zeros(300), 0.01 * rng.normal(size=(300, 3)), X])
+    moe = regressor(**SHORT, gate_features=[4, 5], expert_features=[4, 5])
+    fit_quietly(moe, table, Y)
+    page = write_page(tmp_path, moe, sparse.csr_array(table), Y, max_features=2)
+    assert [feature["label"] for feature in page.panel["features"]] == ["x4", "x5"]
+    text = page.section("panel")
+    assert "2 of 6 features are shown" in text
+    assert "(1 do not vary in the rows of the report)" in text
+
+
+def test_rows_without_weight_are_absent(moe, tmp_path):
+    weight = np.where(X[:200, 0] < -0.85, 5.0, np.arange(200) % 2)
+    kept = weight > 0.0
+    page = write_page(tmp_path, moe, X[:200], Y[:200], sample_weight=weight)
+    masses = weight @ moe.responsibilities(X[:200], Y[:200])
+    for card, mass in zip(page.cards(), masses, strict=True):
+        assert f"{mass:.0f} effective rows" in card
+    profile = SegmentProfileDisplay.from_estimator(
+        moe, X[:200][kept], Y[:200][kept], sample_weight=weight[kept]
+    )
+    for k in range(2):
+        found = list(page.tables("pictures")[0].column(f"expert {k}").values())
+        assert_allclose(found, profile.profile[:, k], rtol=6e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("step", [StandardScaler(), PolynomialFeatures(2, include_bias=False)])
+def test_features_of_pipelines_are_those_of_their_input_where_steps_only_scale(step, tmp_path):
+    rows = 3.0 + X * [1.0, 50.0]
+    pipeline = make_pipeline(step, regressor(n_experts=2, max_iter=200))
+    fit_quietly(pipeline, rows, Y)
+    held_out = {"X_held_out": rows[:50], "y_held_out": Y[:50]}
+    page = write_page(tmp_path, pipeline, rows, Y, row=4, **held_out)
+    labels = [feature["label"] for feature in page.panel["features"]]
+    starts = [feature["start"] for feature in page.panel["features"]]
+    transforms = isinstance(step, PolynomialFeatures)
+    assert labels == (["x0", "x1", "x0^2", "x0 x1", "x1^2"] if transforms else ["x0", "x1"])
+    assert_allclose(starts, step.transform(rows[[4]])[0] if transforms else rows[4])
+    assert ("those of the transformed table" in page.section("panel")) == transforms
+    rmse = np.sqrt(np.mean((Y[:50] - pipeline.predict(rows[:50])) ** 2))
+    assert_allclose(scores_of(page)["RMSE"], rmse, rtol=1e-3)
+    assert "Other rows" not in page.section("warnings")
+
+
+# --- what is refused --------------------------------------------------------------------------
+
+ONES = np.ones(3)
+REFUSED = [
+    ({"X_held_out": np.ones((3, 2))}, "X_held_out and y_held_out", "no y_held_out"),
+    ({"y_held_out": ONES}, "X_held_out and y_held_out", "no X_held_out"),
+    ({"X_held_out": np.ones((3, 3)), "y_held_out": ONES}, "", "3 features"),
+    ({"X_held_out": np.ones((3, 2)), "y_held_out": np.ones(4)}, "y_held_out", "3 rows; got 4"),
+    ({"sample_weight_held_out": ONES}, "sample_weight_held_out", "belong to X_held_out"),
+    ({"offset_held_out": ONES}, "sample_weight_held_out", "belong to X_held_out"),
+    (
+        {"X_held_out": np.ones((3, 2)), "y_held_out": ONES, "sample_weight_held_out": ONES[:2]},
+        "sample_weight",
+        "3 rows",
+    ),
+    *(({"row": row}, "row", "0 to 199") for row in (200, -1, 0.5)),
+    ({"max_features": 0}, "max_features", "integer"),
+    ({"coverage": 90}, "coverage", "probability"),
+    ({"expert_names": ["one"]}, "expert_names", "2 experts"),
+    ({"feature_names": ["one"]}, "feature_names", "2 features"),
+    ({"target": 1}, "target", "0"),
+]
+
+
+@pytest.mark.parametrize(("options", "name", "words"), REFUSED)
+def test_arguments_are_refused_before_a_file_is_written(moe, tmp_path, options, name, words):
+    path = tmp_path / "report.html"
+    assert_refused(refusal(export_html, moe, X[:200], Y[:200], path, **options), name, words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_estimators_and_classes_are_refused(moe, classes, tmp_path):
+    path = tmp_path / "report.html"
+    assert "features" in refusal(export_html, moe, X[:, :1], Y, path)
+    message = refusal(export_html, moe, X, Y[:10], path)
+    assert_refused(message, "y must have a value", "300 rows; got 10")
+    with pytest.raises(NotFittedError):
+        export_html(MixtureOfExpertsRegressor(), X, Y, path)
+    for other in (StandardScaler(), Ridge().fit(X, Y)):
+        assert_refused(refusal(export_html, other, X, Y, path), "", type(other).__name__, "mixture")
+    fitted, table, y, *_ = classes
+    held_out = {"X_held_out": table[:2], "y_held_out": ["red", "pink"]}
+    message = refusal(export_html, fitted, table, y, path, **held_out)
+    assert_refused(message, "y_held_out", "classes seen in fit", "pink")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_that_cannot_be_written_are_refused(moe, tmp_path, monkeypatch):
+    data = moe, X[:200], Y[:200]
+    with pytest.raises(FileNotFoundError, match="folder of path must exist"):
+        export_html(*data, tmp_path / "nowhere" / "report.html")
+    with pytest.raises(IsADirectoryError, match="path must be a file"):
+        export_html(*data, tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="must be writable"):
+        export_html(*data, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("module", ["bokeh.embed", "jinja2", "matplotlib.pyplot"])
+def test_a_missing_package_is_named_with_its_extra(moe, tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.split(".")[0]
+    with pytest.raises(ImportError, match=rf"needs {package}.*skmoe\[report\]"):
+        export_html(moe, X[:200], Y[:200], tmp_path / "report.html")

@@ -52,17 +52,17 @@ def test_regimes_are_found(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_lower_bound_never_falls(name, seed):
     """On tables with features of many scales; numbers stay finite, also beside another family."""
     rng = np.random.default_rng([seed, *name.encode()])
     family = FAMILIES[name]()
-    X = rng.normal(size=(60, 3)) * 10.0 ** rng.integers(-2, 3, size=3)
-    y = family.example_target(rng, 60)[0] * (1 if family.is_count else 10.0 ** rng.integers(-3, 4))
+    X = rng.normal(size=(50, 3)) * 10.0 ** rng.integers(-2, 3, size=3)
+    y = family.example_target(rng, 50)[0] * (1 if family.is_count else 10.0 ** rng.integers(-3, 4))
     partner = "student_t" if family.is_continuous else "negative_binomial"
     chosen = name if family.link and seed % 2 else [name, partner, partner]
     options = {"alpha": 10.0 ** rng.uniform(-3, 1), "dispersion_prior": rng.choice([0.0, 10.0])}
-    moe = mixture(3, chosen, max_iter=25, **options)
+    moe = mixture(3, chosen, max_iter=15, **options)
     with np.errstate(all="raise", under="ignore"):
         fit_quietly(moe, X, y)
     falls = np.diff(moe.lower_bounds_) / (1.0 + np.abs(moe.lower_bounds_[1:]))

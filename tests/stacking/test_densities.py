@@ -26,7 +26,7 @@ from support.refusals import assert_fit_refused, assert_refused, refusal
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
 
 
-def data(n_rows=60, seed=0):
+def data(n_rows=40, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 3))
     y = np.where(X[:, 0] > 0, 2.0 * X[:, 1], -X[:, 2]) + 0.2 * rng.normal(size=n_rows)
@@ -34,7 +34,7 @@ def data(n_rows=60, seed=0):
 
 
 def mixture(n_experts=2, **options):
-    return MixtureOfExpertsRegressor(n_experts, **FIXED | {"max_iter": 5} | options)
+    return MixtureOfExpertsRegressor(n_experts, **FIXED | {"max_iter": 3} | options)
 
 
 def specialised(expert, n_experts=2, **options):
@@ -42,7 +42,7 @@ def specialised(expert, n_experts=2, **options):
 
 
 def stack(*members, **options):
-    options = {"cross_fit": 2, "max_iter": 100} | options
+    options = {"cross_fit": 2, "max_iter": 20} | options
     return mixture(expert=list(members), specialize=False, **options)
 
 

@@ -24,7 +24,7 @@ ROWS = {name: options_of(name)["family"] for name in FAMILIES if FAMILIES[name].
     "zero and gamma": ["zero", "gamma"],
     "normal and uniform": ["normal", "uniform"],
 }
-N_ROWS = 120
+N_ROWS = 80
 
 
 @cache
@@ -44,7 +44,7 @@ def table(row, n_outputs=1):
 
 
 def mixture(row, **options):
-    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 8, "random_state": 0}
+    fixed = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "max_iter": 5, "random_state": 0}
     return MixtureOfExpertsRegressor(2, family=ROWS[row], **fixed | options)
 
 
@@ -63,10 +63,10 @@ def intervals(row, tmp_path):
 
 def standard_errors(row, tmp_path):
     X, y = table(row)
-    for method in ("observed", "sandwich", "bootstrap"):
-        result = fitted(row).inference(X, y, method=method, n_bootstrap=2, random_state=0)
+    moe = fitted(row)
+    for method in ("observed", "bootstrap"):
+        result = moe.inference(X, y, method=method, n_bootstrap=2, random_state=0)
         assert np.isfinite(result.standard_errors).any()
-    assert "log-likelihood" in str(fitted(row).summary(X, y))
 
 
 def several_outputs(row, tmp_path):
@@ -86,7 +86,7 @@ def several_outputs(row, tmp_path):
 
 def row_blocks(row, tmp_path):
     X, y = table(row)
-    blocks = RowBlocks(lambda: ((X[i : i + 50], y[i : i + 50]) for i in range(0, N_ROWS, 50)))
+    blocks = RowBlocks(lambda: ((X[i : i + 50], y[i : i + 50]) for i in (0, 50)))
     in_blocks = fit_quietly(mixture(row), blocks)
     assert_allclose(in_blocks.lower_bound_, fitted(row).lower_bound_, atol=1e-2)
 
@@ -94,11 +94,10 @@ def row_blocks(row, tmp_path):
 def streams(row, tmp_path):
     X, y = table(row)
     moe = mixture(row)
-    for _ in range(6):
-        for i in range(0, N_ROWS, 60):
-            moe.partial_fit(X[i : i + 60], y[i : i + 60])
+    for rows in (slice(0, 40), slice(40, None)) * 3:
+        moe.partial_fit(X[rows], y[rows])
     gap = fitted(row).score_samples(X, y).mean() - moe.score_samples(X, y).mean()
-    assert gap < 0.15
+    assert gap < 0.3
 
 
 def checkpoints(row, tmp_path):
@@ -128,8 +127,8 @@ def onnx(row, tmp_path):
 
 def selected_number(row, tmp_path):
     X, y = table(row)
-    moe = mixture(row).set_params(n_experts="auto", max_iter=3)
-    assert fit_quietly(moe, X[:40], y[:40]).n_experts_ >= 1
+    moe = mixture(row).set_params(n_experts="auto", max_iter=2, tol=1.0)
+    assert fit_quietly(moe, X[:30], y[:30]).n_experts_ >= 1
 
 
 def averages(row, tmp_path):
@@ -150,7 +149,7 @@ def shared_slopes(row, tmp_path):
     moe = fit_quietly(mixture(row, shared_features=[1]), X, y)
     slopes = moe.expert_coef_[~np.isnan(moe.expert_intercept_), 1]
     assert_allclose(slopes, slopes[0])
-    assert any(term.part == "all experts" for term in moe.inference(X, y).terms)
+    assert any(term.part == "all experts" for term in moe.inference(X[:30], y[:30]).terms)
 
 
 def offsets(row, tmp_path, **options):

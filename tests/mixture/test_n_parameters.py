@@ -117,3 +117,12 @@ def test_constant_columns_are_not_counted(name, task, case):
         moe = mixture(task, max_iter=2, **options_of(name), **given)
         n_parameters = fit_quietly(moe, rows, y).n_parameters_
         assert n_parameters == 2 * n_of_expert(name, task) + 3 - lost
+
+
+@pytest.mark.parametrize(("negligible", "n_columns"), [(1e-30, 2), (1e-20, 3)])
+def test_columns_that_vary_in_rows_of_negligible_weight_only_are_constant(negligible, n_columns):
+    X, y = table("linear", "regressor")
+    X = np.column_stack([X, np.arange(80) == 0])
+    weight = np.where(np.arange(80) == 0, negligible, 1.0)
+    moe = fit_quietly(mixture("regressor", alpha=1.0), X, y, sample_weight=weight)
+    assert moe.n_parameters_ == 2 * (n_columns + 1) + 2 + n_columns + 1

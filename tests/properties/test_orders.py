@@ -86,6 +86,14 @@ def test_units_of_features_do_not_matter(case):
     )
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_extreme_units_of_features_do_not_matter(unit):
+    """Whose squares underflow, or overflow."""
+    for case in ("linear-regressor", "linear-classifier"):
+        first, second = plain_fit(case), fit_on(case, ROWS, features=unit * X)
+        assert_allclose(statements(second, unit * X[:N]), statements(first), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", SYMMETRIC)
 def test_units_of_the_target_do_not_matter(case):
     y = ALL_CASES[case][1]

@@ -35,7 +35,7 @@ from support.tables import crossing_lines, flipping_classes, steps
 
 X, Y = steps(150)
 CLASS_X, CLASSES = flipping_classes(n_rows=150, n_classes=3)
-SHORT = {"n_init": 1, "max_iter": 4, "random_state": 0}
+SHORT = {"n_init": 1, "max_iter": 4, "gate_alpha": 1.0, "random_state": 0}
 TREE = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
 
 
@@ -96,12 +96,13 @@ CLASSIFIERS = {
 }
 
 
-@pytest.mark.parametrize("cross_fit", [2, False])
 @pytest.mark.parametrize(
-    ("task", "name"),
+    ("task", "name", "cross_fit"),
     [
-        *(("regressor", name) for name in REGRESSORS),
-        *(("classifier", name) for name in CLASSIFIERS),
+        *(("regressor", name, 2) for name in REGRESSORS),
+        *(("classifier", name, 2) for name in CLASSIFIERS),
+        *(("regressor", name, False) for name in ("names", "noise", "mixture")),
+        *(("classifier", name, False) for name in ("tree", "noise")),
     ],
 )
 def test_lower_bound_never_falls_and_the_mixture_is_the_average_by_the_gate(task, name, cross_fit):

@@ -31,7 +31,8 @@ def table(name, n_rows=200, seed=0):
 
 
 def mixture(name, n_experts=2, **options):
-    options = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 10} | options
+    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 10, "gate_alpha": 1.0}
+    options = fixed | options
     return MixtureOfExpertsRegressor(n_experts, family=name, **options)
 
 

@@ -67,7 +67,8 @@ HAS_SPARSE_TAGS = get_tags(Ridge()).input_tags.sparse
 def mixture(expert, is_classifier=False, specialize=True, **options):
     """A mixture of an expert and a simple one."""
     kind = MixtureOfExpertsClassifier if is_classifier else MixtureOfExpertsRegressor
-    given = {"n_init": 1, "max_iter": 2, "cross_fit": 2, "random_state": 0} | options
+    given = {"n_init": 1, "max_iter": 2, "cross_fit": 2, "gate_alpha": 1.0, "random_state": 0}
+    given |= options
     return kind(2, expert=[expert, "tree"], specialize=specialize, **given)
 
 
@@ -85,7 +86,9 @@ REGRESSORS = SEARCHES | {
     "stacking": lambda inner: StackingRegressor([("a", inner)], cv=2),
     "final": lambda inner: StackingRegressor([("a", Ridge())], inner, cv=2, passthrough=True),
     "bagging": lambda inner: BaggingRegressor(inner, n_estimators=2),
-    "consensus": lambda inner: RANSACRegressor(inner, min_samples=0.5, random_state=0),
+    "consensus": lambda inner: RANSACRegressor(
+        inner, min_samples=0.5, max_trials=2, random_state=0
+    ),
     "features": lambda inner: RFE(inner, n_features_to_select=3),
     "outputs": lambda inner: MultiOutputRegressor(inner),
     "chain": lambda inner: RegressorChain(inner),
@@ -316,7 +319,7 @@ ACCEPT = {
     "bagged pipeline": BaggingRegressor(IMPUTED, n_estimators=2),
     "default bagging": BaggingRegressor(n_estimators=2),
     "target": TransformedTargetRegressor(IMPUTED),
-    "consensus": RANSACRegressor(DecisionTreeRegressor(), min_samples=0.5),
+    "consensus": RANSACRegressor(DecisionTreeRegressor(), min_samples=0.5, max_trials=2),
     "union": make_pipeline(make_union(SimpleImputer(), VarianceThreshold()), BOOSTED),
     "imputing union": make_pipeline(make_union(SimpleImputer(), SimpleImputer()), Ridge()),
     "columns": make_pipeline(by_columns((SimpleImputer(), [0, 1]), (IMPUTER, [2])), Ridge()),

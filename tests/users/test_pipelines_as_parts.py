@@ -17,6 +17,7 @@ PIPELINES = {
 SCORERS = {name: getattr(metrics, name) for name in dir(metrics) if name.endswith("_scorer")}
 SCORERS |= metrics.make_interval_scorers(0.8)
 OPTIONS = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0, "cross_fit": 2}
+OPTIONS |= {"alpha": 0.1, "gate_alpha": 1.0}
 
 
 def regressor(**options):
@@ -27,18 +28,18 @@ def classifier(**options):
     return MixtureOfExpertsClassifier(**OPTIONS | options)
 
 
-@pytest.mark.parametrize("part", ["expert", "base"])
 @pytest.mark.parametrize(
-    ("make", "step", "pipeline"),
+    ("make", "part", "step", "pipeline"),
     [
-        (regressor, Ridge(), "one step"),
-        (regressor, regressor(), "two steps"),
-        (classifier, LogisticRegression(), "two steps"),
-        (classifier, classifier(), "one step"),
+        (regressor, "expert", Ridge(), "one step"),
+        (regressor, "expert", regressor(), "two steps"),
+        (regressor, "base", regressor(), "one step"),
+        (classifier, "expert", LogisticRegression(), "two steps"),
+        (classifier, "expert", classifier(), "one step"),
+        (classifier, "base", LogisticRegression(), "two steps"),
     ],
-    ids=["ridge", "regressor", "logistic", "classifier"],
 )
-def test_pipelines_as_parts_are_their_last_step(make, step, pipeline, part):
+def test_pipelines_as_parts_are_their_last_step(make, part, step, pipeline):
     X, y = two_regimes(40) if make is regressor else flipping_classes(40)
     plain = fit_quietly(make(**{part: step}), X, y)
     piped = fit_quietly(make(**{part: PIPELINES[pipeline](step)}), X, y)

@@ -28,7 +28,7 @@ SHORT = {"random_state": 0, "n_init": 1, "max_iter": 12}
 NAMES = ["calm", "wild", "odd"]
 
 # Arguments of a display that make it quick, or the same each time.
-QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": 0.8, "n_steps": 4}
+QUICK = {"n_repeats": 2, "random_state": 0, "subsample": 60, "level": None, "n_steps": 4}
 
 
 # --- cases ----------------------------------------------------------------------------------------
@@ -47,10 +47,12 @@ def one_feature():
 
 
 def categories():
+    """Trees on a feature with a missing value and one with a missing category."""
     X, y = two_regimes(90)
     level = np.random.default_rng(0).choice(3, 90)
-    frame = pd.DataFrame({"height": X[:, 0]})
-    frame["region"] = pd.Categorical.from_codes(level, ["north", "south", "west"])
+    frame = pd.DataFrame({"height": np.where(np.arange(90) == 3, np.nan, X[:, 0])})
+    frame["region"] = pd.Categorical.from_codes(level, ["south", "north", "east"])
+    frame.loc[7, "region"] = None
     moe = MixtureOfExpertsRegressor(2, expert="tree", **SHORT | {"max_iter": 2})
     y = y + 3.0 * level
     return fit_quietly(moe, frame, y), frame, y, {"features": "region"}
@@ -128,7 +130,7 @@ def draw(name, case, estimator=None, X=None, **options):
 def drawn(name, case):
     """The same with names of experts, which tests read only."""
     names = NAMES[: CASES[case]()[0].n_experts_]
-    given = {"expert_names": names, "max_features": 2}
+    given = {"expert_names": names, "max_features": 2, "level": 0.8}
     return draw(name, case, **{key: given[key] for key in given if key in parameters_of(name)})
 
 

@@ -34,7 +34,7 @@ def target(name):
 
 @cache
 def fitted(name):
-    """The distribution of two rows by one expert of the family, whose functions are the family's."""
+    """The distribution of two rows by one expert, whose functions are those of the family."""
     moe = MixtureOfExpertsRegressor(1, family=example(name), alpha=0.1, max_iter=20)
     dist = fit_quietly(moe, X, target(name)).predict_dist(X[:2])
     whole = dist.as_components()

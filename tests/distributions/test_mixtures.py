@@ -36,7 +36,7 @@ MOMENTS = ("mean", "var", "std", "median", "mode")
 # Of the three classes, for what does not depend on the family.
 CLASSES = {
     "normals": ("normal", "normal"),
-    "counts": ("negative_binomial", "zero"),
+    "counts": ("poisson", "negative_binomial"),
     "general": ("gamma", "point_mass", "zero"),
 }
 of_families = pytest.mark.parametrize("names", MIXTURES, ids=" ".join)
@@ -87,7 +87,7 @@ def test_draws_follow_cdf(names):
 def test_tails_add_up(names):
     """Also the logarithms, and the probability of a value itself."""
     dist = mixture(names, n_components=2)
-    y = np.concatenate([dist.ppf([1e-9, 0.4, 1 - 1e-9]), dist.rvs(5, random_state=0)], axis=1)
+    y = np.concatenate([dist.rvs(6, random_state=0), dist.mean[:, None]], axis=1)
     assert_allclose(dist.cdf(y) + dist.sf(y), 1.0, rtol=1e-12)
     with np.errstate(divide="ignore"):
         for name in ("pdf", "cdf", "sf"):
@@ -201,12 +201,12 @@ def test_no_probability_exceeds_one_where_weights_sum_to_a_little_more(names):
 def test_answers_are_those_of_each_value_by_itself(names, n_outputs):
     dist = mixture(names, n_outputs=n_outputs)
     last = () if n_outputs == 1 else (2,)
-    values = np.random.default_rng(0).choice([-1.5, 0.0, 1.0, 2.5, 6.0], size=(3, 4, *last))
+    values = np.random.default_rng(0).choice([-1.5, 0.0, 1.0, 2.5, 6.0], size=(3, 2, *last))
     for method in (*PROBABILITIES, "crps"):
         ask = getattr(dist, method)
         every = ask(values)
         assert every.shape == values.shape
-        for j in range(4):
+        for j in range(2):
             assert_array_equal(ask(values[:, j]), every[:, j])
         serving_all = ask(values[:1])
         assert_array_equal(serving_all, ask(np.repeat(values[:1], 3, axis=0)))

@@ -135,7 +135,7 @@ EXAMPLES = {
     ),
     "negative_binomial": Example(
         NegativeBinomialComponents,
-        lambda rng, shape: (_log(rng, 1.5, 25, shape), _log(rng, 0.02, 0.7, shape)),
+        lambda rng, shape: (_log(rng, 1.5, 14, shape), _log(rng, 0.02, 0.5, shape)),
         lambda mean, dispersion: stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean)),
     ),
     "ordinal": Example(
@@ -149,11 +149,9 @@ EXAMPLES = {
 
 # Of several families, and of two components of one: those of a class of their own come last.
 MIXTURES = [
-    *((name, "normal") for name in EXAMPLES if name != "normal"),
-    ("student_t", "uniform"),
+    *((name, "normal") for name in EXAMPLES if name not in ("normal", "zero")),
     ("lognormal", "gamma", "zero"),
-    ("point_mass", "student_t", "zero"),
-    ("uniform", "uniform"),
+    ("point_mass", "student_t", "uniform"),
     ("ordinal", "ordinal", "zero"),
     ("poisson", "zero", "normal"),
     ("normal", "normal", "normal"),
@@ -212,7 +210,9 @@ def blocks_of(dist):
 
 
 def _middle_and_width(one):
-    """The middle of one row, and about its standard deviation, which need not exist."""
+    """Mean and standard deviation of one row, or what stands for them where there are none."""
+    if np.isfinite(one.std).all():
+        return one.mean[0], one.std[0]
     low, high = one.interval(0.9)[0]
     return 0.5 * (low + high), 0.3 * (high - low)
 
@@ -225,7 +225,7 @@ def jumps(one):
         found += [np.ravel(v) for v in family.atoms(*parameters)]
         found += [np.ravel(v) for v in family.bounds(*parameters)]
         if family.counts:
-            found.append(np.arange(np.ceil(middle + 30.0 * width + 40.0)))
+            found.append(np.arange(np.ceil(middle + 18.0 * width + 30.0)))
     return np.unique(np.concatenate(found))
 
 
@@ -304,7 +304,7 @@ def assert_crps_is_integral(one, y):
 
 def assert_quantiles_invert_cdf(dist):
     """In both tails, to the last bit of the values, and at atoms the smallest value."""
-    q = np.array([1e-100, 1e-4, 0.3, 0.5, 0.7, 1 - 1e-12])
+    q = np.array([1e-100, 0.3, 0.5, 0.7, 1 - 1e-12])
     found = dist.ppf(q)
     assert (np.diff(found, axis=1) >= 0).all()
     at_atom = dist.cdf(found) > dist.cdf_left(found)
@@ -315,8 +315,8 @@ def assert_quantiles_invert_cdf(dist):
     assert ((excess <= slack) | at_atom).all()
     reached = np.broadcast_to(q, found.shape)[at_atom]
     assert (dist.cdf_left(found)[at_atom] <= reached + 1e-15).all()
-    assert_array_equal(dist.median, found[:, 3])
-    assert_allclose(dist.interval(0.4), found[:, [2, 4]])
+    assert_array_equal(dist.median, found[:, 2])
+    assert_allclose(dist.interval(0.4), found[:, [1, 3]])
 
 
 def assert_mode_is_highest(dist, atol=1e-9):

@@ -59,8 +59,8 @@ CASES = {
 }
 # All kinds of experts and gates, and fits with attributes of their own.
 SHARED_CASES = [f"{name}-{task}" for name, task in KINDS] + [f"{name} gate" for name in GATES]
-SHARED_CASES += ["outputs", "average", "average with a constant gate", "units", "one expert"]
-SHARED_CASES += ["found penalties", "shared slopes", "selected number", "a list of families"]
+SHARED_CASES += ["outputs", "average", "units", "found penalties", "selected number"]
+SHARED_CASES += ["a list of families"]
 
 # What docs/user_guide/saving.md says that skops is to trust.
 DOCUMENTED = {
@@ -160,7 +160,6 @@ def test_the_page_names_the_types_of_families_for_skops(family):
     assert [name for name in unknown if f"`{name}`" not in page] == []
     kinds = {FAMILIES[name].__name__ for name in ([family] if isinstance(family, str) else family)}
     assert kinds <= {name.rsplit(".", 1)[1] for name in unknown}
-    assert_same(skops.loads(written, trusted=unknown), moe, X, target)
 
 
 def test_a_mixture_that_was_read_goes_on_from_where_it_was():

@@ -34,7 +34,7 @@ def regressor(n_experts=2, **options):
     return MixtureOfExpertsRegressor(n_experts, **AUTO | options)
 
 
-def table(name, task, n_rows=150):
+def table(name, task, n_rows=100):
     """Two regimes of a kind of experts, with a third feature of no use."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 3))
@@ -51,7 +51,7 @@ def table(name, task, n_rows=150):
 @pytest.mark.parametrize("kind", ["auto", "ard"])
 def test_the_lower_bound_never_falls_after_the_search(name, task, kind):
     X, y = table(name, task)
-    options = options_of(name) | AUTO | {"alpha": kind, "gate_alpha": kind, "tol": 1e-5}
+    options = options_of(name) | AUTO | {"alpha": kind, "gate_alpha": kind}
     moe = fit_quietly(ESTIMATORS[task](2, **options), X, y)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-9
     assert moe.n_iter_ > len(moe.lower_bounds_)
@@ -286,11 +286,11 @@ def test_selection_goes_with_other_columns(options):
     assert len(str(moe.summary())) > 0
 
 
-# Three features beside twelve that are constant.
+# Three features beside eight that are constant.
 RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(150, 3))
-WITH_CONSTANTS = np.hstack([FEATURES, np.ones((150, 12))])
-TARGET = np.abs(FEATURES[:, 0]) + 0.3 * RNG.normal(size=150)
+FEATURES = RNG.normal(size=(120, 3))
+WITH_CONSTANTS = np.hstack([FEATURES, np.ones((120, 8))])
+TARGET = np.abs(FEATURES[:, 0]) + 0.3 * RNG.normal(size=120)
 
 
 def target_of(name):
@@ -352,7 +352,7 @@ def test_the_feature_of_a_sharp_border_is_kept():
 def test_the_features_of_sharp_classes_are_kept_in_small_tables():
     """A search that goes round in circles would drop the feature, and find it again."""
     losses = []
-    for seed in range(5):
+    for seed in range(3):
         X = np.random.default_rng(seed).normal(size=(660, 8))
         classes = (X[:, 0] > 0.0) ^ (X[:, 1] > 0.0)
         moe = MixtureOfExpertsClassifier(2, **ARD | {"n_init": 3})
@@ -364,11 +364,9 @@ def test_the_features_of_sharp_classes_are_kept_in_small_tables():
 def test_a_search_does_not_end_in_a_saturated_model():
     """Without slopes the intercepts of separated classes would give every row to one class."""
     X, classes = load_iris(return_X_y=True)
-    for seed in range(2):
-        moe = MixtureOfExpertsClassifier(2, **ARD | {"random_state": seed})
-        moe = fit_quietly(moe, X, classes)
-        assert moe.score(X, classes) > 0.9
-        assert moe.score_samples(X, classes).mean() > -0.3
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **ARD), X, classes)
+    assert moe.score(X, classes) > 0.9
+    assert moe.score_samples(X, classes).mean() > -0.3
 
 
 # --- refusals and gate objects ----------------------------------------------------------------
@@ -401,19 +399,18 @@ def test_searches_that_cannot_be_made_are_refused(options, name, words, monkeypa
     assert_fit_refused(MixtureOfExpertsRegressor(2, **options), two_regimes(60), name, *words)
 
 
-@pytest.mark.parametrize("search", ["auto", "ard"])
-def test_gate_objects_have_the_penalty_of_the_estimator_or_their_own(search):
+def test_gate_objects_have_the_penalty_of_the_estimator_or_their_own():
     X, y = two_regimes(100)
-    moe = regressor(gate_alpha=search, alpha=0.1).fit(X, y)
+    moe = regressor(gate_alpha="ard", alpha=0.1).fit(X, y)
     of_object = clone(moe).set_params(gate=SoftmaxGate()).fit(X, y)
     assert_array_equal(of_object.gate_alpha_, moe.gate_alpha_)
     assert of_object.lower_bound_ == moe.lower_bound_
     # Without a request a number of the object is kept, and a search leaves the object as it is.
     gate = SoftmaxGate(alpha=3.0, transformer=PolynomialFeatures(2, include_bias=False))
     own = clone(moe).set_params(gate=gate, gate_alpha=None).fit(X, y)
-    found = clone(own).set_params(gate_alpha=search).fit(X, y)
+    found = clone(own).set_params(gate_alpha="ard").fit(X, y)
     assert own.gate_alpha_ == 3.0
-    assert np.size(found.gate_alpha_) == (1 if search == "auto" else len(own.gate_feature_names_))
+    assert np.size(found.gate_alpha_) == len(own.gate_feature_names_)
     assert np.all(np.asarray(found.gate_alpha_) != 3.0)
     # A number replaces that of the object, so that a search over `gate_alpha` compares fits.
     given = clone(own).set_params(gate_alpha=5.0).fit(X, y)

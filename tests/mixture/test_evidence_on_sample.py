@@ -117,8 +117,7 @@ class Stopper:
         return parent == "EM" and names.count(self.name) >= self.stop_after
 
 
-@pytest.mark.parametrize("n_iter", [1, 4])
-@pytest.mark.parametrize("task", ["regressor", "classifier", "blocks"])
+@pytest.mark.parametrize(("task", "n_iter"), [("regressor", 4), ("classifier", 1), ("blocks", 2)])
 def test_nothing_is_run_after_a_stop_on_the_sample(task, n_iter):
     pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
     X, y, right = table()

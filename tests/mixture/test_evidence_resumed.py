@@ -22,7 +22,7 @@ ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExp
 N_START = 15
 
 
-def table(name, task, n_rows=120):
+def table(name, task, n_rows=80):
     """Two regimes of a kind of experts."""
     if task == "classifier":
         return flipping_classes(n_rows, 3)
@@ -61,14 +61,12 @@ def kinds_of_search():
 def test_two_fits_are_one(name, task, kind):
     """The first ends with the starts, within a round of the search, or after it."""
     X, y = table(name, task)
-    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=50)
+    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=36)
     whole = fit_quietly(clone(moe), X, y)
-    for n_first in (N_START, N_START + 4, 40):
-        if n_first >= whole.n_iter_:
-            continue
+    for n_first in (N_START + 4, 30) if name == "linear" else (N_START + 4,):
         first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
         assert not first.converged_
-        second = fit_quietly(first.set_params(max_iter=50 - n_first), X, y)
+        second = fit_quietly(first.set_params(max_iter=36 - n_first), X, y)
         assert_same_fit(second, whole)
         assert second.n_iter_ == whole.n_iter_ - n_first
 
@@ -85,7 +83,7 @@ def test_a_return_to_better_penalties_is_that_of_one_fit():
     options = {"alpha": "ard", "gate_alpha": "ard", "n_init": 4, "tol": 1e-4}
     moe = make("linear", "classifier", max_iter=200, **options)
     whole = fit_quietly(clone(moe), X, y)
-    for n_first in (45, whole.n_iter_ - 2):
+    for n_first in (whole.n_iter_ - 2,):
         first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
         first = pickle.loads(pickle.dumps(first))
         assert_same_fit(fit_quietly(first.set_params(max_iter=200 - n_first), X, y), whole)
@@ -165,10 +163,15 @@ def test_a_search_goes_on_with_other_rows():
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [("auto", "ard"), ("ard", "auto"), ("ard", "ard"), ("auto", 20.0), (20.0, "ard")],
+    ("before", "after", "through_document"),
+    [
+        ("auto", "ard", False),
+        ("ard", "auto", True),
+        ("ard", "ard", True),
+        ("auto", 20.0, False),
+        (20.0, "ard", True),
+    ],
 )
-@pytest.mark.parametrize("through_document", [False, True])
 def test_warm_starts_find_penalties_of_another_kind(before, after, through_document):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 5))
@@ -254,7 +257,7 @@ def test_segments_of_estimators_with_checkpoints_go_on_with_the_search(tmp_path)
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
-    X, y = table(name, task, 200)
+    X, y = table(name, task, 120)
     options = {"classes": np.unique(y)} if task == "classifier" else {}
     moe = make(name, task, tol=1e-5, n_init=1)
     stream = clone(moe).partial_fit(X, y, **options)

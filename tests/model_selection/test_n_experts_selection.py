@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_wine
-from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -104,7 +104,7 @@ def test_numbers_whose_experts_collapse_end_the_search():
 # --- regimes are counted ----------------------------------------------------------------------
 
 
-def steps(n_regimes, n_rows=250, seed=0):
+def steps(n_regimes, n_rows=200, seed=0):
     """Linear regressions that change with the first feature."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 2))
@@ -119,9 +119,10 @@ def fitted(how, n_regimes):
     return regressor(how).fit(*steps(n_regimes))
 
 
-@pytest.mark.parametrize("n_regimes", [1, 2, 4])
-@pytest.mark.parametrize("how", ["auto", "bic", "icl"])
-def test_regimes_are_counted(n_regimes, how):
+@pytest.mark.parametrize(
+    ("how", "n_regimes"), [("auto", 1), ("auto", 2), ("auto", 4), ("bic", 3), ("icl", 3)]
+)
+def test_regimes_are_counted(how, n_regimes):
     X, y = steps(n_regimes)
     moe = fitted(how, n_regimes)
     assert moe.n_experts_ == n_regimes == len(moe.expert_coef_)
@@ -142,7 +143,7 @@ def test_regimes_are_counted(n_regimes, how):
 
 
 def test_regimes_of_classes_are_counted():
-    X, y = flipping_classes(n_rows=500)
+    X, y = flipping_classes(n_rows=300)
     moe = MixtureOfExpertsClassifier("auto", **QUICK).fit(X, np.array(["no", "yes"])[y])
     assert moe.n_experts_ == 2
     assert set(moe.predict(X)) == {"no", "yes"}
@@ -159,9 +160,9 @@ def test_the_selected_number_has_no_collapsed_experts():
 
 
 def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
-    X, y = steps(2, n_rows=100)
-    weight = np.random.default_rng(0).integers(0, 3, size=100)
-    rows = np.repeat(np.arange(100), weight)
+    X, y = steps(2, n_rows=60)
+    weight = np.random.default_rng(0).integers(0, 3, size=60)
+    rows = np.repeat(np.arange(60), weight)
     weighted = regressor().fit(X, y, sample_weight=weight)
     repeated = regressor().fit(X[rows], y[rows])
     assert_allclose(weighted.n_experts_scores_, repeated.n_experts_scores_, rtol=1e-6)
@@ -186,16 +187,20 @@ def test_trials_print_nothing(capsys):
 
 
 def test_users_paths():
-    X, y = steps(2, n_rows=80)
+    X, y = steps(2, n_rows=50)
     moe = regressor()
     assert clone(moe).n_experts == "auto"
-    assert cross_val_score(make_pipeline(StandardScaler(), moe), X, y, cv=2).min() > 0.5
-    average = clone(moe).set_params(combine="average", n_init=2).fit(X.tolist(), y.tolist())
+    assert make_pipeline(StandardScaler(), moe).fit(X, y).score(X, y) > 0.8
+    average = (
+        clone(moe)
+        .set_params(n_experts="bic", combine="average", n_init=2)
+        .fit(X.tolist(), y.tolist())
+    )
     assert average.n_experts_ == 4
     average.set_params(n_experts=2, combine="best").fit(X, y)
     assert not hasattr(average, "n_experts_tried_")
     # At most the chosen number of experts for a row.
-    routed = fit_quietly(clone(moe).set_params(top_k=3), X, y)
+    routed = fit_quietly(clone(moe).set_params(n_experts="bic", top_k=3), X, y)
     assert routed.n_experts_ == 2
     document = MixtureOfExpertsRegressor.from_dict(fitted("auto", 2).to_dict())
     for name in ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_"):
@@ -251,25 +256,25 @@ def test_of_many_rows_one_third_is_held_out():
 
 def test_copies_are_no_news_to_a_fit_that_knows_one_of_them():
     rng = np.random.default_rng(0)
-    X, y = np.repeat(rng.normal(size=(15, 2)), 4, axis=0), np.repeat(rng.normal(size=15), 4)
+    X, y = np.repeat(rng.normal(size=(10, 2)), 3, axis=0), np.repeat(rng.normal(size=10), 3)
     X = X + 1e-6 * rng.normal(size=X.shape)
-    groups = np.arange(60) // 4
+    groups = np.arange(30) // 3
     moe = regressor(dispersion_prior=0.1)
     alone = fit_quietly(clone(moe), X, y).n_experts_scores_.max()
     together = fit_quietly(clone(moe), X, y, groups=groups).n_experts_scores_.max()
     assert together < alone - 0.2
     message = "at least 2 groups; got 1"
     with pytest.raises(ValueError, match=message):
-        moe.fit(X, y, groups=np.zeros(60))
+        moe.fit(X, y, groups=np.zeros(30))
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_frames_with_categories_and_trees():
-    X, y = two_regimes(n_rows=24)
+    X, y = two_regimes(n_rows=20)
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     frame["kind"] = pd.Categorical(np.where(X[:, 0] > 0, "up", "down"))
-    moe = regressor(expert="tree", alpha=None, cross_fit=2, max_iter=1)
-    moe.fit(frame, y, groups=np.arange(24) // 4)
+    moe = regressor(expert="tree", alpha=None, cross_fit=False, max_iter=1)
+    moe.fit(frame, y, groups=np.arange(20) // 4)
     assert len(moe.experts_) == moe.n_experts_
     assert moe.n_experts_ in moe.n_experts_tried_
     assert np.isfinite(moe.n_experts_scores_).all()

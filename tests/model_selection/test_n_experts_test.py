@@ -51,11 +51,11 @@ def panel(n_units=20, n_rows=4):
 def whole_test():
     """A test of one regime, of which some replicates are as large as the statistic."""
     X, y = one_line(30)
-    return n_experts_test(regressor(gate="constant"), X, y, n_bootstrap=12, random_state=2)
+    return n_experts_test(regressor(gate="constant"), X, y, n_bootstrap=8, random_state=2)
 
 
 @pytest.mark.filterwarnings("ignore")  # filters of threads meet
-@pytest.mark.parametrize(("n_exceedances", "n_jobs"), [(1, 1), (2, 1), (3, 1), (2, 3), (None, 3)])
+@pytest.mark.parametrize(("n_exceedances", "n_jobs"), [(1, 1), (2, 1), (2, 3)])
 def test_the_stopping_rule_of_besag_and_clifford(n_exceedances, n_jobs):
     """Replicates do not depend on when the test stops, nor on the number of jobs."""
     whole = whole_test()
@@ -65,39 +65,26 @@ def test_the_stopping_rule_of_besag_and_clifford(n_exceedances, n_jobs):
     X, y = one_line(30)
     with joblib.parallel_backend("threading"):
         found = n_experts_test(
-            regressor(gate="constant"), X, y, n_bootstrap=12, n_exceedances=n_exceedances,
+            regressor(gate="constant"), X, y, n_bootstrap=8, n_exceedances=n_exceedances,
             n_jobs=n_jobs, random_state=2,
         )  # fmt: skip
-    n_drawn = 12
-    expected = (exceeds.sum() + 1) / 13
+    n_drawn = 8
+    expected = (exceeds.sum() + 1) / 9
     if n_exceedances is not None:
         n_drawn = int(np.flatnonzero(exceeds)[n_exceedances - 1]) + 1
         expected = n_exceedances / n_drawn
     assert_array_equal(found.replicates, whole.replicates[:n_drawn])
     assert found.p_value == pytest.approx(expected)
-    assert found.n_bootstrap == 12
-    assert (f"({n_drawn} of at most 12 bootstrap samples)" in repr(found)) == (n_drawn < 12)
-
-
-def test_p_values_are_uniform_under_one_regime():
-    moe, p_values = regressor(gate="constant", dispersion_prior=2.0), []
-    for seed in range(10):
-        X, y = one_line(24, seed=seed)
-        result = n_experts_test(moe, X, y, n_bootstrap=4, random_state=100 + seed)
-        p_values.append(result.p_value)
-    levels = np.arange(1, 6) / 5  # the values that a p-value can have
-    found = np.mean(np.array(p_values)[:, None] <= levels + 1e-9, axis=0)
-    # The critical value of Kolmogorov and Smirnov at 5 % for 10 values, conservative for steps.
-    assert np.abs(found - levels).max() < 0.41
+    assert found.n_bootstrap == 8
+    assert (f"({n_drawn} of at most 8 bootstrap samples)" in repr(found)) == (n_drawn < 8)
 
 
 def test_two_regimes_are_found():
     X, y = crossing_lines(60)
-    result = n_experts_test(regressor(), X, y, n_bootstrap=19, random_state=0)
-    assert result.p_value == pytest.approx(1 / 20)
-    assert "2 experts fit significantly better than 1" in repr(result)
+    result = n_experts_test(regressor(), X, y, n_bootstrap=7, random_state=0)
+    assert result.p_value == pytest.approx(1 / 8)
     assert result.statistic > 2 * result.replicates.max()
-    assert len(result.replicates) == 19
+    assert len(result.replicates) == 7
     fewer, more = result.log_likelihoods
     assert result.statistic == pytest.approx(2 * (more - fewer))
     for number, log_likelihood in ((1, fewer), (2, more)):
@@ -194,7 +181,7 @@ def test_weight_two_equals_two_rows():
 
 def test_the_unit_of_the_target_does_not_matter():
     X, y = one_line()
-    test = partial(n_experts_test, regressor(), n_bootstrap=2, random_state=0)
+    test = partial(n_experts_test, regressor(), n_bootstrap=1, random_state=0)
     one, other = test(X, y), test(X, 100.0 + 1e3 * y)
     assert other.statistic == pytest.approx(one.statistic, abs=1e-3)
     assert other.replicates == pytest.approx(one.replicates, abs=1e-3)
@@ -202,7 +189,7 @@ def test_the_unit_of_the_target_does_not_matter():
 
 def test_the_seed_of_the_test_decides():
     X, y = one_line(30)
-    test = partial(n_experts_test, X=X, y=y, n_bootstrap=2)
+    test = partial(n_experts_test, X=X, y=y, n_bootstrap=1)
     first = test(regressor(random_state=0), random_state=0)
     assert_array_equal(first.replicates, test(regressor(), random_state=0).replicates)
     assert not np.array_equal(first.replicates, test(regressor(), random_state=1).replicates)
@@ -220,13 +207,12 @@ def test_names_of_columns_and_lists_are_accepted():
     assert_allclose(named.replicates, plain.replicates, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["auto", "ard"])
-def test_both_hypotheses_have_the_initial_penalties(kind):
+def test_both_hypotheses_have_the_initial_penalties():
     X, y = crossing_lines(60)
     results = [
         n_experts_test(regressor(**options), X, y, n_bootstrap=1, random_state=0)
         for options in (
-            {"alpha": kind, "gate_alpha": kind, "dispersion_prior": "auto"},
+            {"alpha": "auto", "gate_alpha": "ard", "dispersion_prior": "auto"},
             {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0},
         )
     ]

@@ -25,7 +25,7 @@ from support.refusals import assert_fit_refused, assert_refused, refusal
 from support.tables import two_regimes
 
 BOTH = [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier]
-N_ROWS = 48
+N_ROWS = 40
 X, Y = two_regimes(n_rows=N_ROWS)
 CLASSES = (Y > 0).astype(int)
 COUNTS = 1.0 + np.round(np.abs(Y))
@@ -378,7 +378,7 @@ def test_a_number_replaces_the_penalty_of_a_gate(gate, gate_alpha, expected):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_advised_that_takes_the_refused_value(name):
     """The message on a target outside the support names only families that have it inside."""
-    for value in (-1.5, 0.0, 0.5):
+    for value in (-1.5, 0.0):
         y = np.where(np.arange(N_ROWS) == 1, value, 0.0 if name == "zero" else 3.0)
         moe = MixtureOfExpertsRegressor(1, family=example(name), **SHORT)
         try:
@@ -440,7 +440,7 @@ def test_a_number_of_experts_is_selected_from_enough_rows(criterion):
 
 def test_top_k_may_exceed_a_selected_number_of_experts():
     for top_k in (1, 5):
-        moe = MixtureOfExpertsRegressor("bic", top_k=top_k, **SHORT)
+        moe = MixtureOfExpertsRegressor("bic", top_k=top_k, alpha=0.1, gate_alpha=1.0, **SHORT)
         fit_quietly(moe, X[:30], Y[:30])
         assert (moe.n_experts, moe.top_k) == ("bic", top_k)
         assert ((moe.predict_gate(X) > 0.0).sum(axis=1) <= top_k).all()

@@ -411,7 +411,7 @@ def test_categories_are_choices(browser, folder):
         }
     )
     y = np.where(X["city"] == "Rome", X["size"], -X["size"]) + 0.1 * rng.normal(size=120)
-    trees = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=10)
+    trees = HistGradientBoostingRegressor(categorical_features="from_dtype", max_iter=2)
     moe = MixtureOfExpertsRegressor(2, expert=trees, cross_fit=2, random_state=0, n_init=1, **FIXED)
     fit_quietly(moe, X, y)
     path = folder / "categories.html"

@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, PoissonRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer, make_interval_scorers, neg_crps_scorer
 from support.fits import fit_quietly
@@ -255,18 +254,6 @@ def test_a_warm_start_continues():
     assert_same_fit(part, fitted(1e-10), atol=1e-5)
 
 
-def test_checkpoints_are_resumed_with_the_same_offset(tmp_path):
-    given = {"path": tmp_path / "fit.joblib", "every": 2}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fit_with_checkpoints(mixture(max_iter=5, tol=1e-8), X, Y, offset=OFFSET, **given)
-    moe = mixture(tol=1e-8)
-    resumed = fit_with_checkpoints(moe, X, Y, offset=OFFSET, **given)
-    assert_array_equal(resumed.expert_coef_, fitted(1e-8).expert_coef_)
-    message = refusal(fit_with_checkpoints, moe, X, Y, offset=OFFSET + 1.0, **given)
-    assert_refused(message, "path", "same data", "offset")
-
-
 # --- base models --------------------------------------------------------------------------------
 
 
@@ -315,16 +302,12 @@ def test_offsets_that_a_base_cannot_take_are_refused():
     [
         (np.where(np.arange(N) == 3, -np.inf, OFFSET), ["finite", "row 3 holds -inf", "exposure"]),
         (OFFSET[:-1], ["(n_samples,)", (N,), (N - 1,)]),
-        (0.5, ["shape", "got shape ()"]),
         (np.full(N, 1000.0), ["between -500 and 500", "np.log(exposure)"]),
-        (["a"] * N, ["an array of numbers", "list"]),
     ],
-    ids=["no exposure", "length", "scalar", "no logs", "text"],
+    ids=["no exposure", "length", "no logs"],
 )
-def test_invalid_offsets_are_refused_by_name(offset, words):
+def test_invalid_offsets_of_new_rows_are_refused_by_name(offset, words):
     moe = fitted()
-    for n_experts in (2, "auto"):
-        assert_fit_refused(mixture(n_experts), (X, Y), "offset", *words, offset=offset)
     for method, data in (
         (moe.predict, (X,)),
         (moe.score_samples, (X, Y)),
@@ -338,18 +321,16 @@ def test_invalid_offsets_are_refused_by_name(offset, words):
     [
         (MixtureOfExpertsRegressor(2), ["link 'identity'", "Subtract it from y"]),
         (MixtureOfExpertsRegressor(2, expert="tree"), ["no log link", "Choose such a family"]),
-        (MixtureOfExpertsRegressor(2, expert="tree", family="student_t"), ["link"]),
         (MixtureOfExpertsClassifier(2), ["link 'logit'", "without offset"]),
     ],
-    ids=["identity", "estimators", "estimators and t", "classifier"],
+    ids=["identity", "estimators", "classifier"],
 )
 def test_experts_without_a_log_link_refuse_an_offset(moe, words):
     table, y, offset = X[:60], (Y[:60] > 3).astype(int), OFFSET[:60]
     words = ["log link", *words]
     moe = clone(moe).set_params(n_init=1, max_iter=3, random_state=0)
-    for n_experts in (2, "auto"):
-        unfitted = clone(moe).set_params(n_experts=n_experts)
-        assert_fit_refused(unfitted, (table, y), "offset", *words, offset=offset)
+    selected = clone(moe).set_params(n_experts="auto")
+    assert_fit_refused(selected, (table, y), "offset", *words, offset=offset)
     fit_quietly(moe, table, y)
     assert_refused(refusal(moe.score_samples, table, y, offset=offset), "offset", *words)
     if hasattr(moe, "sample"):

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from joblib import parallel_backend
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.ensemble import (
@@ -190,14 +189,6 @@ def test_units_of_y_shift_the_bound_and_scale_the_noise(dispersion):
     assert_allclose(other.noise_variance_ * 1024**2, one.noise_variance_, rtol=1e-9)
 
 
-def test_several_outputs_have_noise_of_their_own():
-    both = np.column_stack([Y, 2 * Y + X[:, 0]])
-    moe = fit_quietly(regressor("tree"), X, both)
-    assert moe.predict(X).shape == (len(Y), 2)
-    assert moe.noise_variance_.shape == (2, 2)
-    assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-10
-
-
 def test_experts_that_miss_a_class_give_it_a_small_probability():
     features = np.sort(np.random.default_rng(0).uniform(-3, 3, size=(120, 1)), axis=0)
     y = np.array(["low", "mid", "top"])[np.digitize(features[:, 0], [-1, 1])]
@@ -312,15 +303,6 @@ def test_bound_is_that_of_votes_out_of_bag(recorder):
     assert_allclose(moe.lower_bound_, np.average(np.log(probability), weights=weight))
 
 
-def test_forests_have_larger_noise_out_of_bag():
-    forest = RandomForestRegressor(15, oob_score=True)
-    out_of_bag, in_sample = (
-        fit_quietly(regressor(forest, cross_fit=cross_fit, max_iter=2), X, Y)
-        for cross_fit in ("oob", False)
-    )
-    assert (out_of_bag.noise_variance_ > 1.3 * in_sample.noise_variance_).all()
-
-
 # --- mixtures as experts ------------------------------------------------------------------------
 
 
@@ -397,7 +379,7 @@ def test_experts_with_very_low_densities_are_fitted():
     assert np.isfinite(moe.lower_bounds_).all()
 
 
-# --- criteria and warm starts -------------------------------------------------------------------
+# --- criteria -----------------------------------------------------------------------------------
 
 
 def test_criteria_count_leaves_and_refuse_what_cannot_be_counted():
@@ -411,52 +393,6 @@ def test_criteria_count_leaves_and_refuse_what_cannot_be_counted():
     assert_refused(refusal(boosted.bic, X, Y), "bic", "expert 0 (HistGradientBoosting")
     ridges = fit_quietly(regressor(Ridge(), dispersion="shared", gate="constant"), X, Y)
     assert ridges.n_parameters_ == 2 * 4 + 1 + 1
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_shared_noise_is_one_parameter_of_each_output(outputs):
-    y = Y if outputs == 1 else np.column_stack([Y, X[:, 0]])
-    own, shared = (
-        fit_quietly(regressor(Ridge(), 3, dispersion=dispersion, max_iter=1), X, y)
-        for dispersion in ("per_expert", "shared")
-    )
-    assert own.n_parameters_ - shared.n_parameters_ == 3 * outputs - (1 if outputs == 1 else 2)
-    assert_allclose(
-        shared.noise_variance_,
-        np.broadcast_to(shared.noise_variance_[0], own.noise_variance_.shape),
-    )
-
-
-@pytest.mark.parametrize("table", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
-def test_warm_start_goes_on_with_the_folds_of_the_first_fit(table):
-    moe = regressor("tree", warm_start=True, max_iter=3)
-    bounds = [fit_quietly(moe, table(X), Y).lower_bound_ for _ in range(2)]
-    for seed in (1, None):
-        bounds.append(fit_quietly(moe.set_params(random_state=seed), table(X), Y).lower_bound_)
-    assert np.diff(bounds).min() > -1e-10
-
-
-def test_warm_start_fits_other_experts_and_rows_anew():
-    moe = fit_quietly(regressor("tree", warm_start=True), X, Y)
-    deep = moe.experts_[0][0].get_depth()
-    fit_quietly(moe.set_params(expert=DecisionTreeRegressor(max_depth=2)), X, Y)
-    assert moe.experts_[0][0].get_depth() == 2 < deep
-    fit_quietly(moe, X[:100], Y[:100])
-    assert np.isfinite(moe.score_samples(X, Y)).all()
-    message = refusal(moe.set_params(n_experts=3).fit, X, Y)
-    assert_refused(message, "warm_start", "n_experts")
-
-
-def test_warm_start_goes_on_from_given_responsibilities():
-    """Two halves of a fit are the whole fit."""
-    init = np.random.default_rng(0).dirichlet(np.ones(2), size=len(Y))
-    options = {"init": init, "alpha": 0.1, "gate_alpha": 1.0, "tol": 0.0}
-    halves, whole = (
-        regressor("linear", warm_start=True, **options).set_params(max_iter=max_iter)
-        for max_iter in (3, 6)
-    )
-    fit_quietly(fit_quietly(halves, X, Y), X, Y)
-    assert_allclose(halves.predict(X), fit_quietly(whole, X, Y).predict(X), rtol=1e-7)
 
 
 # --- experts with names in lists ----------------------------------------------------------------

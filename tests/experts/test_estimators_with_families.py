@@ -64,7 +64,7 @@ def test_lower_bound_never_falls(name, dispersion):
         assert (values[0] == values[1]) == (dispersion == "shared")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["normal", *NAMES])
 def test_shared_dispersions_are_one_parameter_of_each_output(name):
     X, y = table(name, 100)
     y = np.column_stack([y, y[::-1]])
@@ -204,35 +204,6 @@ def test_densities_stay_finite_at_means_beyond_any_bound(name):
     far = moe.score_samples(np.full((60, 2), 200.0), y)
     assert np.isfinite(far).all()
     assert far.sum() < moe.score_samples(X, y).sum()
-
-
-@pytest.mark.parametrize(
-    ("options", "name", "words"),
-    [
-        *(
-            ({"family": name}, "family", ["no mean that estimators could predict", '"linear"'])
-            for name in FAMILIES
-            if not FAMILIES[name].takes_mean
-        ),
-        *(
-            (
-                {"family": ["gamma", "lognormal"], "expert": expert},
-                "family=['gamma', 'lognormal']",
-                ["Tree", "one family in common"],
-            )
-            for expert in (TREE, [TREE, "linear"])
-        ),
-        ({"family": "gamma", "base": TREE}, "base", ["to whose mean", "base=None"]),
-        (
-            {"family": "gamma", "expert": MixtureOfExpertsRegressor(2)},
-            "family='gamma'",
-            ["a density of its own", "without `family`"],
-        ),
-    ],
-)
-def test_families_that_estimators_cannot_have_are_refused(options, name, words):
-    moe = MixtureOfExpertsRegressor(2, **{"expert": TREE} | options)
-    assert_fit_refused(moe, table("gamma", 60), name, *words)
 
 
 def test_values_outside_the_support_are_refused():

@@ -6,16 +6,13 @@ from joblib import parallel_backend
 from numpy.testing import assert_array_equal
 from sklearn.ensemble import (
     HistGradientBoostingRegressor,
-    RandomForestRegressor,
     StackingClassifier,
     StackingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -28,42 +25,6 @@ X, Y = steps(100)
 IS_POSITIVE = Y > 0
 GROUPS = {"groups": np.arange(100) % 3}
 MAKERS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExpertsClassifier}
-
-
-@pytest.mark.parametrize(
-    ("task", "options", "name", "words"),
-    [
-        ("regressor", {"expert": KNeighborsRegressor()}, "expert", ["accept sample_weight"]),
-        (
-            "regressor",
-            {"expert": make_pipeline(StandardScaler(), KNeighborsRegressor())},
-            "expert",
-            ["accept sample_weight", KNeighborsRegressor()],
-        ),
-        ("classifier", {"expert": LinearSVC()}, "expert", ["predict_proba", LinearSVC()]),
-        ("regressor", {"expert": DecisionTreeClassifier()}, "expert", ["must be a regressor"]),
-        ("classifier", {"expert": Ridge()}, "expert", ["must be a classifier", Ridge()]),
-        ("regressor", {"expert": ["tree", LogisticRegression()]}, "expert[1]", ["a regressor"]),
-        ("regressor", {"expert": ["tree", "forest"]}, "expert[1]", ["linear", "tree", "forest"]),
-        (
-            "regressor",
-            {"expert": DecisionTreeRegressor},
-            "expert",
-            ["instance", "DecisionTreeRegressor"],
-        ),
-        ("regressor", {"expert": StandardScaler()}, "expert", ["estimator or a list"]),
-        ("regressor", {"expert": ["tree"] * 3}, "expert", ["n_experts=2", "3"]),
-        (
-            "regressor",
-            {"expert": RandomForestRegressor(5), "cross_fit": "oob"},
-            "cross_fit",
-            ["oob_score=True", "expert 0", 'cross_fit="auto"'],
-        ),
-    ],
-)
-def test_experts_that_cannot_be_used_are_refused(task, options, name, words):
-    y = Y if task == "regressor" else IS_POSITIVE
-    assert_fit_refused(MAKERS[task](2, **options), (X, y), name, *words)
 
 
 @pytest.mark.parametrize(

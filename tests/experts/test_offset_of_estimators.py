@@ -13,7 +13,6 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.families import FAMILIES
 from skmoe.metrics import log_density_scorer
 from support.expert_kinds import DISTRIBUTIONS, draw, example
@@ -267,17 +266,3 @@ def test_numbers_of_experts_are_selected_with_the_offset():
     fit_quietly(alone, X, y, offset=offset)
     found = moe.n_experts_scores_[moe.n_experts_ - 1]
     assert_allclose(found, -alone.bic(X, y, offset=offset), rtol=0.1)
-
-
-def test_checkpoints_keep_the_offset(tmp_path):
-    X, y, offset = table("poisson")
-    whole = fitted("poisson")
-    path = {"path": tmp_path / "fit", "every": 15}
-
-    class Kept:
-        """A fit with checkpoints, as a fit."""
-
-        def fit(self, *data, **given):
-            return fit_with_checkpoints(mixture("poisson"), *data, **path, **given)
-
-    assert_array_equal(fit_quietly(Kept(), X, y, offset=offset).predict(X), whole.predict(X))

@@ -23,7 +23,6 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.distributions import CountMixtureDistribution, MixtureDistribution
-from skmoe.families import Ordinal
 from skmoe.inspection import export_mermaid, export_text
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor, by_number
@@ -340,24 +339,6 @@ def test_counts_with_own_densities_and_with_a_family():
     rates = fitted(stack(PoissonRegressor(), "tree", family="poisson"), X, counts, offset=exposure)
     factor = rates.predict(X, offset=np.full(len(X), np.log(3.0))) / rates.predict(X)
     assert_allclose(factor, 3.0)
-
-
-def test_ratings_with_all_values_named():
-    ratings = np.clip(np.round(X[:, 0]) + 2.0, 1, 3)
-    values = Ordinal(values=(1.0, 2.0, 3.0))
-    ordinal = MixtureOfExpertsRegressor(1, family=values, max_iter=20, tol=0.01)
-    members = ordinal, clone(ordinal).set_params(expert_features=[0])
-    moe = fitted(stack(*members, cross_fit=2), X, ratings)
-    dist = moe.predict_dist(X)
-    assert_allclose(dist.pmf(ratings), np.exp(moe.score_samples(X, ratings)))
-    assert_allclose(dist.pmf(np.arange(1.0, 4.0)[None]).sum(axis=1), 1.0)
-
-
-def test_zeros_and_positive_values():
-    costs = np.where(X[:, 1] > 0, np.exp(X[:, 0]), 0.0)
-    mixture = MixtureOfExpertsRegressor(2, family=["zero", "gamma"], n_init=1, max_iter=10)
-    moe = fitted(stack(mixture, clone(mixture).set_params(gate="constant"), cross_fit=2), X, costs)
-    assert_allclose(moe.predict_dist(X).logpdf(costs), moe.score_samples(X, costs))
 
 
 def test_classifiers():

@@ -1,9 +1,8 @@
-"""Offsets in blocks, lazy arrays, memory maps, streams, displays, pipelines and searches."""
+"""Offsets in blocks, memory maps, streams, displays, pipelines and searches."""
 
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
@@ -20,7 +19,6 @@ from skmoe.blocks import RowBlocks
 from skmoe.inspection import CalibrationDisplay, ExpertsDisplay, ResponsibilitiesDisplay
 from skmoe.metrics import log_density_scorer
 from support.fits import fit_quietly
-from support.refusals import assert_fit_refused
 
 N = 600
 X = np.random.default_rng(0).uniform(-2, 2, size=(N, 2))
@@ -58,85 +56,12 @@ def row_blocks():
         yield X[rows], Y[rows], WEIGHT[rows], OFFSET[rows]
 
 
-def from_files(folder):
-    paths = {}
-    for name, values in {"X": X, "y": Y, "weight": WEIGHT, "offset": OFFSET}.items():
-        np.save(folder / f"{name}.npy", values)
-        paths[name] = [folder / f"{name}.npy"]
-    return RowBlocks.from_npy(paths["X"], paths["y"], paths["weight"], offset=paths["offset"])
-
-
-def from_parquet(folder):
-    pytest.importorskip("pyarrow")
-    frame = pd.DataFrame(X, columns=["a", "b"])
-    frame = frame.assign(count=Y, weight=WEIGHT, log_exposure=OFFSET)
-    frame.to_parquet(folder / "rows.parquet", row_group_size=250)
-    return RowBlocks.from_parquet(folder / "rows.parquet", "count", "weight", offset="log_exposure")
-
-
-BLOCKS = {
-    "iterable": lambda _: RowBlocks(row_blocks),
-    "arrays": lambda _: RowBlocks.from_arrays(X, Y, WEIGHT, offset=OFFSET),
-    "files": from_files,
-    "parquet": from_parquet,
-}
-
-
-@pytest.mark.parametrize("name", BLOCKS)
-def test_row_blocks_equal_the_table(name, tmp_path):
-    moe = mixture().fit(BLOCKS[name](tmp_path))
-    assert_same_fit(moe, fitted(weighted=True))
-    if name == "parquet":
-        assert moe.feature_names_in_.tolist() == ["a", "b"]
-
-
-def test_blocks_without_weights_can_have_an_offset():
-    rows = [(X[:400], Y[:400], None, OFFSET[:400]), (X[400:], Y[400:], None, OFFSET[400:])]
-    assert_same_fit(mixture().fit(RowBlocks(lambda: rows)), fitted())
-
-
-@pytest.mark.parametrize(
-    ("second", "given", "options", "name", "words"),
-    [
-        ((X[400:], Y[400:]), {}, {}, "block 1", ["an offset like the first"]),
-        (
-            (X[400:], Y[400:], None, np.full(200, -np.inf)),
-            {},
-            {},
-            "block 1: offset",
-            ["finite numbers", "row 0"],
-        ),
-        (
-            (X[400:], Y[400:], None, OFFSET[400:]),
-            {"offset": OFFSET},
-            {},
-            "offset",
-            ["must be None", "RowBlocks"],
-        ),
-        (
-            (X[400:], Y[400:], None, OFFSET[400:]),
-            {},
-            {"family": "normal"},
-            "block 0: offset",
-            ["experts with a log link"],
-        ),
-    ],
-)
-def test_offsets_of_blocks_that_cannot_be_used_are_refused(second, given, options, name, words):
-    blocks = RowBlocks(lambda: [(X[:400], Y[:400], None, OFFSET[:400]), second])
-    assert_fit_refused(mixture().set_params(**options), (blocks,), name, *words, **given)
-
-
-def test_dask_arrays():
-    array = pytest.importorskip("dask.array")
-    table, y, offset = (array.from_array(v, chunks=(250, *v.shape[1:])) for v in (X, Y, OFFSET))
-    moe = fitted()
-    assert_same_fit(mixture().fit(table, y, offset=offset), moe)
-    assert_allclose(moe.predict(table, offset=offset).compute(), moe.predict(X, OFFSET))
-    assert_allclose(moe.predict(table, OFFSET).compute(), moe.predict(X, OFFSET))
-    density = moe.score_samples(table, y, offset).compute()
-    assert_allclose(density, moe.score_samples(X, Y, OFFSET))
-    assert_allclose(moe.score(table, y, offset=offset), moe.score(X, Y, offset=OFFSET))
+@pytest.mark.parametrize("weighted", [True, False])
+def test_row_blocks_equal_the_table(weighted):
+    blocks = RowBlocks(row_blocks)
+    if not weighted:
+        blocks = RowBlocks.from_arrays(X, Y, offset=OFFSET)
+    assert_same_fit(mixture().fit(blocks), fitted(weighted))
 
 
 def test_memory_maps_are_read_with_their_offset(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import stats
+from scipy import sparse, stats
 
 from skmoe._numerics.offset_design import with_offset
 from skmoe.experts import EXPERTS, GeneralizedLinearExperts
@@ -164,6 +164,26 @@ def test_sums_add_up_over_blocks(case):
 
 
 @of_all
+def test_sparse_design_has_the_sums_of_the_dense_one(case):
+    experts, y = EXPERT_CASES[case]
+    params = somewhere(experts)
+    rows = sparse.csr_array(DESIGN)
+    found, expected = (
+        [
+            experts.log_prob(params, design, y),
+            experts.mean(params, design),
+            *experts.statistics(params, design, y, RESP),
+        ]
+        for design in (rows, DESIGN)
+    )
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    one, other = (step_of(experts, params, y, design=design) for design in (rows, DESIGN))
+    for of_sparse, of_dense in zip(one, other, strict=True):
+        assert_allclose(of_sparse, of_dense, rtol=1e-4, atol=1e-5)
+
+
+@of_all
 def test_expert_without_rows_stays_finite(case):
     experts, y = EXPERT_CASES[case]
     params = experts.init_params(N_EXPERTS, N_COLUMNS)
@@ -317,27 +337,29 @@ def test_dispersions_that_an_expert_does_not_have_are_zero():
 
 
 @of_all
-def test_dispersions_at_a_bound_are_known_and_those_of_a_scale_are_reported(case):
+@pytest.mark.parametrize("end", [-100.0, 100.0])
+def test_dispersions_at_a_bound_are_known_and_least_scales_are_reported(case, end):
     """Of one output of one expert, or of all experts where they share them."""
     experts, _ = EXPERT_CASES[case]
     params = somewhere(experts)
     assert not experts.dispersion_at_bound(params).any()
+    if end > 0.0 and "families" not in vars(experts):  # variances of linear experts are free
+        return
     free = experts.at_bound(params)
     for i, one in enumerate(experts.dispersions_of(1)):
         dispersion = experts.dispersions.index(one)
         values = params[1].copy()
         own = values.reshape(N_EXPERTS, -1, len(experts.dispersions))[:, -1, dispersion]
-        own[slice(None) if experts.shared_dispersion else 1] = -100.0
-        low = experts.project(params._replace(**{params._fields[1]: values}))
-        is_low = np.full(N_EXPERTS, experts.shared_dispersion)
-        is_low[1] = True
-        assert_array_equal(
-            experts.dispersion_at_bound(low), is_low & (i == 0 and has_scale(experts, 1))
-        )
+        own[slice(None) if experts.shared_dispersion else 1] = end
+        moved = experts.project(params._replace(**{params._fields[1]: values}))
+        is_moved = np.full(N_EXPERTS, experts.shared_dispersion)
+        is_moved[1] = True
+        reported = end < 0.0 and i == 0 and has_scale(experts, 1)
+        assert_array_equal(experts.dispersion_at_bound(moved), is_moved & reported)
         place = len(free[0]) - (len(experts.dispersions) - dispersion - 1) * values.shape[1] - 1
         expected = free.copy()
-        expected[is_low, place] = True
-        assert_array_equal(experts.at_bound(low), expected)
+        expected[is_moved, place] = True
+        assert_array_equal(experts.at_bound(moved), expected)
 
 
 # --- means, densities, offsets ---

@@ -8,7 +8,7 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
-from skmoe.families import FAMILIES, Poisson, StudentT, Uniform
+from skmoe.families import FAMILIES, Ordinal, StudentT, Uniform
 from skmoe.inspection import export_text
 from support.expert_kinds import draw, options_of
 from support.fits import fit_quietly
@@ -160,22 +160,31 @@ def test_counts_that_are_all_zero_or_very_large():
 # --- ways to name a family ---
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"family": Poisson()},
-        {"family": ["poisson", "poisson"]},
-        {"family": "normal", "expert": GeneralizedLinearExperts(alpha=0.1)},
-    ],
-    ids=["object", "list", "experts"],
-)
-def test_name_object_and_list_of_one_family_are_the_same(options):
-    X, y = two_slopes("poisson", 120)
-    moe, same = (
-        fit_quietly(MixtureOfExpertsRegressor(2, **FIXED | given), X, y)
-        for given in ({"family": "poisson"}, options)
+@pytest.mark.parametrize("name", NAMES)
+def test_name_object_and_list_of_one_family_are_the_same(name):
+    X, y = two_slopes(name, 80)
+    given = options_of(name)["family"]
+    family = given if isinstance(given, Ordinal) else FAMILIES[name]()
+    moe, *others = (
+        fit_quietly(mixture(2, chosen, max_iter=3), X, y)
+        for chosen in (given, family, [given, family])
     )
-    assert_allclose(same.expert_coef_, moe.expert_coef_, rtol=1e-12)
+    for same in others:
+        assert_allclose(same.expert_coef_, moe.expert_coef_, rtol=1e-12)
+
+
+def test_experts_object_keeps_its_own_penalty():
+    X, y = two_slopes("poisson", 80)
+    found = [
+        fit_quietly(MixtureOfExpertsRegressor(2, **FIXED | given | {"max_iter": 3}), X, y)
+        for given in (
+            {"expert": GeneralizedLinearExperts(alpha=0.1)},
+            {"family": "poisson"},
+            {"expert": GeneralizedLinearExperts(alpha=1e5), "alpha": None},
+        )
+    ]
+    assert_allclose(found[0].expert_coef_, found[1].expert_coef_, rtol=1e-12)
+    assert np.abs(found[2].expert_coef_).max() < 0.1
 
 
 def test_families_belong_to_the_regressor():

@@ -1,4 +1,4 @@
-"""Systems of experts with shared slopes, zero columns, other units; tails of the beta function."""
+"""Systems of experts with shared slopes or other units, and tails of the beta function."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
 from skmoe._numerics.arrowhead import shared_covariances, shared_newton_step
-from skmoe._numerics.evidence import ridge_slopes
 from skmoe._numerics.incomplete_beta import log_beta_fraction
-from skmoe._numerics.linalg import PIVOT_TOL, factorize_ridge, rescale_coefficients, used_columns
+from skmoe._numerics.linalg import factorize_ridge, rescale_coefficients, used_columns
 
 
 def test_incomplete_beta_function_equals_that_of_scipy():
@@ -55,32 +54,6 @@ def test_steps_and_covariances_of_shared_slopes_solve_the_joint_system(shared, n
             assert_allclose(found[k, output], solved[place], rtol=1e-8, atol=1e-10)
             expected = precision[k, output] * inverse[np.ix_(place, place)]
             assert_allclose(covariances[k, output], expected, rtol=1e-8, atol=1e-10)
-
-
-@pytest.mark.parametrize("rank", [2, 3, 4])
-def test_posterior_variances_of_zero_columns_are_large(rank):
-    """Those of the other columns are the inverse; those of zero columns are large."""
-    rng = np.random.default_rng(0)
-    root, coef = rng.normal(size=(rank, 9)), rng.normal(size=(1, 1, 4))
-    hessian = np.zeros((4, 4))
-    hessian[4 - rank :, 4 - rank :] = root @ root.T
-    slopes = ridge_slopes(hessian[None], np.zeros(4), coef, 3.0 * coef)
-    assert_array_equal(slopes.values, coef[0, :, :-1])
-    assert_array_equal(slopes.gradient, 3.0 * coef[0, :, :-1])
-    assert slopes.weight == 1.0
-    found, zero = slopes.covariances[0], np.arange(3) < 4 - rank
-    expected = np.linalg.inv(root @ root.T)[:-1, :-1]
-    assert_allclose(found[np.ix_(~zero, ~zero)], expected, rtol=1e-8)
-    largest = np.linalg.eigvalsh(root @ root.T)[-1]
-    assert_allclose(np.diag(found)[zero], 1.0 / (PIVOT_TOL**2 * largest))
-    assert_allclose(found[np.ix_(zero, ~zero)], 0.0, atol=1e-6)
-
-
-def test_posterior_variances_without_information_are_finite():
-    coef = np.random.default_rng(0).normal(size=(1, 1, 4))
-    nothing = ridge_slopes(np.zeros((1, 4, 4)), np.zeros(4), coef, coef)
-    assert np.isfinite(nothing.covariances).all()
-    assert (np.diagonal(nothing.covariances, axis1=1, axis2=2) > 1e100).all()
 
 
 def test_rescaled_coefficients_of_constant_columns_are_zero():

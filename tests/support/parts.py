@@ -152,10 +152,10 @@ def has_scale(experts, k):
     return not experts.is_classifier and experts.families[k % len(experts.families)].has_scale
 
 
-def step_of(experts, params, y, resp=RESP, step=1.0):
+def step_of(experts, params, y, resp=RESP, step=1.0, design=DESIGN):
     """Parameters after an M-step at the given responsibilities."""
-    factor = experts.factorize(experts.hessian(params, DESIGN, y, resp))
-    return experts.m_step(experts.statistics(params, DESIGN, y, resp), factor, params, step)
+    factor = experts.factorize(experts.hessian(params, design, y, resp))
+    return experts.m_step(experts.statistics(params, design, y, resp), factor, params, step)
 
 
 def expected_objective(experts, params, y, resp=RESP):

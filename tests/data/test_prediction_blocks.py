@@ -5,16 +5,16 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from support.fits import CASES, X, fit_quietly, fitted_case, regressor
+from support.fits import CASES, X, fit_quietly, regressor, short_fit
 
 # More rows than a block, of which the last block has few; the first 30 rows are also asked alone.
-N_ROWS = 2 * 2048 + 7
+N_ROWS = 2048 + 7
 INDEX = np.r_[np.random.default_rng(0).integers(0, len(X), size=N_ROWS - 30), :30]
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name != "units"])
 def test_predictions_of_a_row_do_not_depend_on_its_block(case):
-    moe, y = fitted_case(case), CASES[case][1]
+    moe, y = short_fit(case), CASES[case][1]
     methods = ("predict", "predict_gate", "predict_experts", "predict_proba")
     for name in methods:
         if hasattr(moe, name):
@@ -35,7 +35,7 @@ def test_predictions_of_a_row_do_not_depend_on_its_block(case):
 
 @pytest.mark.parametrize("case", ["linear-classifier", "poisson-regressor", "outputs", "average"])
 def test_other_gates_and_explanations_do_not_depend_on_blocks(case):
-    moe = fitted_case(case)
+    moe = short_fit(case)
     gate = np.random.default_rng(0).dirichlet(np.ones(moe.n_experts_), size=N_ROWS)
     expected = moe.predict(X[:30], gate_proba=gate[-30:])
     found = moe.predict(X[INDEX], gate_proba=gate)[-30:]

@@ -93,8 +93,7 @@ RESUMED = {
 }
 
 
-@pytest.mark.parametrize("case", RESUMED)
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize(("case", "number"), [*((case, 2) for case in RESUMED), ("arrays", 4)])
 def test_a_fit_that_is_killed_ends_like_one_that_is_not(case, number, tmp_path, monkeypatch):
     moe, data = RESUMED[case]
     path, moe = tmp_path / "fit", clone(moe)

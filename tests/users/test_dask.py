@@ -9,7 +9,6 @@ import threading
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
@@ -20,7 +19,6 @@ from support.fits import FIXED, fit_quietly
 from support.tables import flipping_classes, two_regimes
 
 da = pytest.importorskip("dask.array")
-dd = pytest.importorskip("dask.dataframe")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the cluster
 
@@ -32,7 +30,7 @@ MOE = MixtureOfExpertsRegressor(2, **OPTIONS)
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None}
     with (
         distributed.LocalCluster(**options, processes=True) as cluster,
         distributed.Client(cluster) as client,
@@ -67,18 +65,12 @@ class ChunksThatStayOnWorkers(DaskBlocks):
         return super().map_reduce(*functions)
 
 
-@pytest.mark.parametrize("case", ["classes", "frames"])
-def test_fits_on_workers_equal_those_of_row_blocks(client, case):
+def test_fits_on_workers_equal_those_of_row_blocks(client):
+    """Of classes with weights; frames and other containers are in `test_dask_collections.py`."""
     weight = np.random.default_rng(0).integers(0, 3, size=300).astype(float)
-    if case == "classes":
-        features, classes = flipping_classes(n_rows=300, n_classes=3)
-        moe = MixtureOfExpertsClassifier(2, **OPTIONS)
-        given, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
-    else:
-        moe, features, blocks = clone(MOE), X, blocks_of(X, Y, weight)
-        frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=Y, weight=weight)
-        table = dd.from_pandas(frame, npartitions=5)
-        given = table[["a", "b", "c"]], table["y"], table["weight"]
+    features, classes = flipping_classes(n_rows=300, n_classes=3)
+    moe = MixtureOfExpertsClassifier(2, **OPTIONS)
+    given, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
     on_workers = fit_quietly(clone(moe), *given)
     expected = fit_quietly(moe, blocks)
     assert_allclose(on_workers.lower_bounds_, expected.lower_bounds_, atol=1e-8)
@@ -112,10 +104,9 @@ def test_starts_and_fits_of_experts_run_on_workers(client):
     def n_transitions():
         return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
 
-    client.wait_for_workers(2)  # one may have been killed by another test
-    for options in ({"n_init": 2}, {"expert": "tree", "max_iter": 3}):
-        moe, before = clone(MOE).set_params(**options), n_transitions()
-        with joblib.parallel_backend("dask"):
-            there = fit_quietly(clone(moe).set_params(n_jobs=2), X, Y)
-        assert n_transitions() > before
-        assert_allclose(there.predict(X), fit_quietly(moe, X, Y).predict(X), rtol=1e-10)
+    moe = clone(MOE).set_params(expert="tree", n_init=2, max_iter=2)
+    before = n_transitions()
+    with joblib.parallel_backend("dask"):
+        there = fit_quietly(clone(moe).set_params(n_jobs=2), X, Y)
+    assert n_transitions() > before
+    assert_allclose(there.predict(X), fit_quietly(moe, X, Y).predict(X), rtol=1e-10)

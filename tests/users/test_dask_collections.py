@@ -124,7 +124,10 @@ def assert_same_answer(lazy, expected):
     compare(lazy.compute(), expected)
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    "pair",
+    [name for name in PAIRS if name not in ("arrays", "array and frames", "frame and arrays")],
+)
 def test_answers_for_collections_are_those_for_memory(pair):
     make_X, make = PAIRS[pair]
     moe, rows = regressor(), make_X(X)
@@ -217,7 +220,9 @@ def test_categories_of_frames_are_predicted_like_those_in_memory():
     assert_same_answer(moe.predict(frame_of(frame)), moe.predict(frame))
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    "pair", ["arrays", "array and memory", "unknown chunks and frames", "frames"]
+)
 def test_scores_are_those_of_predictions_in_memory(pair):
     make_X, make = PAIRS[pair]
     weight = np.arange(N) % 3.0

@@ -26,7 +26,7 @@ from support.refusals import assert_refused, refusal
 
 N_ROWS = 240
 HEAVY = 100.0  # a batch of 80 rows of this weight is the last one that is kept
-FIXED = {"alpha": 1.0, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
+FIXED = {"alpha": 1.0, "gate_alpha": 1.0, "n_init": 1, "max_iter": 15, "random_state": 0}
 
 
 @cache
@@ -69,13 +69,13 @@ def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, **given):
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_streams_end_where_em_does(name, task):
     X, y = rows()[0], target_of(name, task)
-    whole = mixture(name, task, max_iter=300, tol=1e-8)
+    whole = mixture(name, task, max_iter=300, tol=1e-5)
     best = fit_quietly(whole, X, y, sample_weight=np.full(N_ROWS, HEAVY)).score_samples(X, y).mean()
     moe = mixture(name, task)
-    first, last = (stream(moe, X, y, n).score_samples(X, y).mean() for n in (1, 8))
-    assert last > best - 0.03
+    first, last = (stream(moe, X, y, n).score_samples(X, y).mean() for n in (1, 5))
+    assert last > best - 0.06
     assert last > first - 0.005
-    assert moe.n_iter_ == 9 * 3
+    assert moe.n_iter_ == 6 * 3
 
 
 OPTIONS = {
@@ -94,9 +94,9 @@ def test_streams_end_where_em_does_with_options(case):
     X = sparse.csr_array(np.where(np.abs(X) > 0.3, X, 0.0)) if case == "sparse" else X
     y = np.column_stack([y, X[:, 1] - y]) if case == "outputs" else y
     weight = np.full(N_ROWS, HEAVY)
-    whole = mixture(**OPTIONS[case], max_iter=300, tol=1e-8)
+    whole = mixture(**OPTIONS[case], max_iter=300, tol=1e-5)
     best = fit_quietly(whole, X, y, sample_weight=weight).score_samples(X, y).mean()
-    moe = stream(mixture(**OPTIONS[case]), X, y, 5)
+    moe = stream(mixture(**OPTIONS[case]), X, y, 4)
     # Without features in the gate the regimes overlap.
     assert moe.score_samples(X, y).mean() > best - (0.08 if case == "constant gate" else 0.03)
     if case == "gate features":
@@ -283,9 +283,11 @@ def test_experts_keep_their_numbers_when_a_start_is_found_anew():
 # --- after a fit ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [1, 5])
-@pytest.mark.parametrize("is_sparse", [False, True])
-@pytest.mark.parametrize(("name", "task"), KINDS)
+SMALL_BATCHES = [(*kind, False, 1) for kind in KINDS]
+SMALL_BATCHES += [("linear", "regressor", True, 1), ("linear", "regressor", False, 5)]
+
+
+@pytest.mark.parametrize(("name", "task", "is_sparse", "size"), SMALL_BATCHES)
 def test_small_batches_do_not_replace_a_fit(name, task, is_sparse, size):
     """A fit has the weight of its rows, also one that was saved as a document."""
     X, y = rows()[0], target_of(name, task)

@@ -98,9 +98,11 @@ def no_fits():
     FITS.clear()
 
 
-def stack(*members, kind=MixtureOfExpertsRegressor, **options):
+def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
     return kind(
-        expert=list(members), specialize=False, **{"gate": "constant", "random_state": 0} | options
+        expert=list(estimators),
+        specialize=False,
+        **{"gate": "constant", "random_state": 0} | options,
     )
 
 
@@ -246,7 +248,7 @@ def test_one_more_fit_is_made_for_families_with_a_scale_only(family):
 
 
 @pytest.mark.parametrize(
-    ("members", "options", "n_fits"),
+    ("estimators", "options", "n_fits"),
     [
         ([Learner(), Ridge()], {"cross_fit": 2}, 3),
         ([Learner(), Ridge()], {"cross_fit": 3}, 5),
@@ -255,8 +257,8 @@ def test_one_more_fit_is_made_for_families_with_a_scale_only(family):
     ],
     ids=["two folds", "three folds", "density", "classifiers"],
 )
-def test_models_that_need_no_change_are_not_fitted_to_a_half(members, options, n_fits):
-    fit_quietly(stack(*members, **options), X, Y > 0.0 if "kind" in options else Y)
+def test_models_that_need_no_change_are_not_fitted_to_a_half(estimators, options, n_fits):
+    fit_quietly(stack(*estimators, **options), X, Y > 0.0 if "kind" in options else Y)
     assert len(FITS) == n_fits
 
 

@@ -44,9 +44,9 @@ def no_fits():
     FITS.clear()
 
 
-def stack(*members, kind=MixtureOfExpertsRegressor, **options):
+def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
     options = {"gate": "constant", "random_state": 0, "max_iter": 5} | options
-    return kind(expert=list(members), specialize=False, **options)
+    return kind(expert=list(estimators), specialize=False, **options)
 
 
 @cache
@@ -98,8 +98,8 @@ def test_few_groups_have_one_half(n_groups, n_fits):
 
 
 def test_classifiers_are_fitted_to_one_half_and_to_all_rows():
-    members = RecordingBayes(), LogisticRegression()
-    moe = fit_quietly(stack(*members, kind=MixtureOfExpertsClassifier), X, CLASSES)
+    estimators = RecordingBayes(), LogisticRegression()
+    moe = fit_quietly(stack(*estimators, kind=MixtureOfExpertsClassifier), X, CLASSES)
     assert [len(rows) for rows in FITS] == [pytest.approx(len(X) / 2, abs=2), len(X)]
     assert_allclose(moe.load_.sum(), len(X))
 

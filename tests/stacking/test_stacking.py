@@ -35,10 +35,10 @@ SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=20, tol=1e-2, random_sta
 TREE = DecisionTreeRegressor(max_depth=3, random_state=0)
 
 
-def stack(*members, kind=MixtureOfExpertsRegressor, **options):
-    members = list(members) or [LINEAR, Ridge(), TREE]
+def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
+    estimators = list(estimators) or [LINEAR, Ridge(), TREE]
     options = {"gate_alpha": 10.0, "cross_fit": 3, "random_state": 0} | options
-    return kind(expert=members, specialize=False, **options)
+    return kind(expert=estimators, specialize=False, **options)
 
 
 def fitted(moe, *data, **given):
@@ -252,7 +252,7 @@ def test_jobs_change_nothing():
     assert_allclose(two.score_samples(X, Y), one.score_samples(X, Y), rtol=1e-9)
 
 
-def test_random_states_of_members_are_different_and_reproducible():
+def test_random_states_of_estimators_are_different_and_reproducible():
     forests = [RandomForestRegressor(3), RandomForestRegressor(3)]
     one, two = (fitted(stack(*forests), X, Y) for _ in range(2))
     assert_array_equal(one.predict(X), two.predict(X))
@@ -282,9 +282,11 @@ NESTED = MixtureOfExpertsRegressor(
 STUDENT = MixtureOfExpertsRegressor(1, family="student_t", max_iter=20, tol=1e-2)
 
 
-@pytest.mark.parametrize("member", [AVERAGED, NESTED, STUDENT], ids=["average", "stack", "student"])
-def test_the_distribution_is_the_mixture_of_those_of_the_models(member):
-    moe = fitted(stack(member, Ridge(), cross_fit=2), X, Y)
+@pytest.mark.parametrize(
+    "estimator", [AVERAGED, NESTED, STUDENT], ids=["average", "stack", "student"]
+)
+def test_the_distribution_is_the_mixture_of_those_of_the_models(estimator):
+    moe = fitted(stack(estimator, Ridge(), cross_fit=2), X, Y)
     assert_array_equal(np.isnan(moe.noise_variance_), [True, False])
     dist, expected = moe.predict_dist(X), log_density(moe, X, Y)
     assert_allclose(dist.logpdf(Y), expected, rtol=1e-8)
@@ -344,8 +346,8 @@ def test_counts_with_own_densities_and_with_a_family():
 def test_classifiers():
     features, y = flipping_classes(n_rows=150, n_classes=3)
     mixture = MixtureOfExpertsClassifier(2, n_init=1, max_iter=20, tol=1e-2, random_state=0)
-    members = mixture, LogisticRegression(), DecisionTreeClassifier(max_depth=3), GaussianNB()
-    moe = fitted(stack(*members, kind=MixtureOfExpertsClassifier, cross_fit=2), features, y)
+    estimators = mixture, LogisticRegression(), DecisionTreeClassifier(max_depth=3), GaussianNB()
+    moe = fitted(stack(*estimators, kind=MixtureOfExpertsClassifier, cross_fit=2), features, y)
     gate, experts = moe.predict_gate(features), moe.predict_experts(features)
     probs = moe.predict_proba(features)
     assert_allclose(probs, np.einsum("nk,nkc->nc", gate, experts))
@@ -362,7 +364,7 @@ def test_class_weights_and_rare_classes():
     assert_allclose(moe.predict_proba(features).sum(axis=1), 1.0)
 
 
-def test_missing_values_and_categories_reach_the_members_as_they_are():
+def test_missing_values_and_categories_reach_the_estimators_as_they_are():
     frame = pd.DataFrame({"size": X[:, 0], "other": X[:, 1]})
     frame["city"] = pd.Categorical(np.where(X[:, 2] > 0, "rome", "oslo"))
     frame.loc[::7, "size"] = np.nan
@@ -374,15 +376,15 @@ def test_missing_values_and_categories_reach_the_members_as_they_are():
     assert "city_rome" in list(moe.gate_feature_names_)
 
 
-def test_collapsed_experts_of_a_member_are_no_fault_of_the_stack():
-    """The gate weights the member by its densities, whatever its experts are."""
+def test_collapsed_experts_of_an_estimator_are_no_fault_of_the_stack():
+    """The gate weights the estimator by its densities, whatever its experts are."""
     features, y = two_regimes(n_rows=40)
-    member = MixtureOfExpertsRegressor(6, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
+    estimator = MixtureOfExpertsRegressor(6, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
     with pytest.warns(UserWarning, match="Experts have collapsed"):
-        clone(member).fit(features, y)
+        clone(estimator).fit(features, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stack(member, Ridge(), cross_fit=2).fit(features, y)
+        stack(estimator, Ridge(), cross_fit=2).fit(features, y)
 
 
 # --- as an estimator of scikit-learn ------------------------------------------------------------

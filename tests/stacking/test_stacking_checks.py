@@ -51,8 +51,8 @@ def regressor(**options):
     return MixtureOfExpertsRegressor(**options)
 
 
-def stack(*members, kind=MixtureOfExpertsRegressor, **options):
-    return kind(expert=list(members), **{"specialize": False, "random_state": 0} | options)
+def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
+    return kind(expert=list(estimators), **{"specialize": False, "random_state": 0} | options)
 
 
 LINEAR, COUNTS = regressor(n_experts=1), regressor(family="poisson")
@@ -110,8 +110,8 @@ def test_number_of_experts_can_be_left_out_or_agree(options):
 DENSITY, VALUES = "a density", "probabilities of values"
 MIXED = "a density and the probability of 0"
 
-# A member, and what it predicts where the families of the stack are normal.
-MEMBERS = [
+# An estimator, and what it predicts where the families of the stack are normal.
+ESTIMATORS = [
     ("tree", DENSITY),
     (LINEAR, DENSITY),
     (regressor(family=Poisson()), VALUES),
@@ -127,11 +127,11 @@ MEMBERS = [
 FIRST = {DENSITY: Ridge(), VALUES: COUNTS, MIXED: regressor(family=["zero", "gamma"])}
 
 
-@pytest.mark.parametrize(("member", "predicted"), MEMBERS)
-def test_densities_that_cannot_be_compared_are_refused(member, predicted):
+@pytest.mark.parametrize(("estimator", "predicted"), ESTIMATORS)
+def test_densities_that_cannot_be_compared_are_refused(estimator, predicted):
     for other, first in FIRST.items():
         # The next check is that of the folds, which a table of two rows cannot have.
-        message = refusal(stack(first, member, cross_fit=3).fit, X[:2], COUNTS_Y[:2])
+        message = refusal(stack(first, estimator, cross_fit=3).fit, X[:2], COUNTS_Y[:2])
         if other == predicted:
             assert_refused(message, "cross_fit=3", "rows")
         else:
@@ -140,9 +140,13 @@ def test_densities_that_cannot_be_compared_are_refused(member, predicted):
 
 
 @pytest.mark.parametrize(("family", "predicted"), [("poisson", VALUES), ("gamma", DENSITY)])
-def test_members_without_a_density_predict_what_the_family_of_the_stack_does(family, predicted):
-    for member in ("tree", PoissonRegressor(), make_pipeline(StandardScaler(), PoissonRegressor())):
-        message = refusal(stack(FIRST[MIXED], member, family=family).fit, X, COUNTS_Y)
+def test_estimators_without_a_density_predict_what_the_family_of_the_stack_does(family, predicted):
+    for estimator in (
+        "tree",
+        PoissonRegressor(),
+        make_pipeline(StandardScaler(), PoissonRegressor()),
+    ):
+        message = refusal(stack(FIRST[MIXED], estimator, family=family).fit, X, COUNTS_Y)
         assert_refused(message, "expert", MIXED, "expert[1]", predicted)
 
 
@@ -219,16 +223,16 @@ def test_rows_that_cannot_be_used_are_refused(moe, y, data, name, words):
 def test_a_rare_value_needs_a_list_of_all_values():
     ratings = np.where(np.arange(60) == 7, 5.0, 1.0 + LABELS)
     options = {"n_init": 1, "max_iter": 5, "random_state": 0}
-    members = [regressor(n_experts=k, family="ordinal", **options) for k in (1, 2)]
-    message = refusal(fit_quietly, stack(*members, cross_fit=2), X, ratings)
+    estimators = [regressor(n_experts=k, family="ordinal", **options) for k in (1, 2)]
+    message = refusal(fit_quietly, stack(*estimators, cross_fit=2), X, ratings)
     assert_refused(message, "y", "y = 5 is not", "family=Ordinal(values=")
     values = Ordinal(values=(1.0, 2.0, 5.0))
-    members = [regressor(n_experts=k, family=values, **options) for k in (1, 2)]
-    moe = fit_quietly(stack(*members, cross_fit=2), X, ratings)
+    estimators = [regressor(n_experts=k, family=values, **options) for k in (1, 2)]
+    moe = fit_quietly(stack(*estimators, cross_fit=2), X, ratings)
     assert np.isfinite(moe.score_samples(X, ratings)).all()
 
 
-def test_a_member_that_fails_is_named_with_its_fold():
+def test_an_estimator_that_fails_is_named_with_its_fold():
     features = np.arange(30.0)[:, None]
     moe = stack(Ridge(), Fails())
     with pytest.raises(ArithmeticError, match="no row of seven") as caught:

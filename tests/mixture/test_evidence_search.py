@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -35,13 +35,13 @@ class Scripted(LinearExperts):
     Each slope is determined, and they are so large that the next penalty is found.
     """
 
-    script: ClassVar[list[float]] = []
-    n_updates: ClassVar[int] = 0
+    script: ClassVar[list[float]]
+    updates: ClassVar[list[float]]
 
     def penalised_slopes(self, params, statistics, hessian):
-        wanted = self.script[min(Scripted.n_updates, len(self.script) - 1)]
-        print(f"update from {self.alpha!r}")
-        Scripted.n_updates += 1
+        wanted = self.script[min(len(self.updates), len(self.script) - 1)]
+        self.updates.append(self.alpha)
+        print("update")
         n_slopes = params.coef[..., :-1].size
         squares = (n_slopes + PRIOR_COEFFICIENTS) / wanted - PRIOR_COEFFICIENTS / DEFAULT
         values = np.full(params.coef[:, 0, :-1].shape, np.sqrt(squares / n_slopes))
@@ -49,37 +49,44 @@ class Scripted(LinearExperts):
         return Slopes(values, tiny, values * np.asarray(self.alpha))
 
 
-class Search:
-    """Iterations between updates of the penalties, and the penalties before them."""
+class Printed(NamedTuple):
+    """A fit, its iterations before each update and after the last, and the penalties before each."""
 
-    def __init__(self, penalties, monkeypatch, capsys, **options):
-        monkeypatch.setitem(EXPERTS, "scripted", {"regressor": Scripted})
-        monkeypatch.setattr(Scripted, "script", penalties)
-        monkeypatch.setattr(Scripted, "n_updates", 0)
+    fit: MixtureOfExpertsRegressor
+    rounds: list[int]
+    last: int
+    alphas: list[float]
+
+
+@pytest.fixture
+def search(monkeypatch, capsys):
+    """A function that fits experts whose penalties are found in turn."""
+
+    def fitted(penalties, **options):
+        experts = type("Experts", (Scripted,), {"script": penalties, "updates": []})
+        monkeypatch.setitem(EXPERTS, "scripted", {"regressor": experts})
         options = {"tol": 1e-10, "init": START, "n_init": 1, "gate_alpha": 1.0} | options
         moe = MixtureOfExpertsRegressor(2, expert="scripted", alpha="auto", verbose=2, **options)
         capsys.readouterr()
-        self.fit = fit_quietly(moe, X, Y)
-        printed = capsys.readouterr().out.partition("  EM: ")
+        fit_quietly(moe, X, Y)
         # The first iterations are those of the start.
-        lines = "".join(printed[1:]).splitlines()
-        rounds, self.alphas = [0], []
-        for line in lines:
-            if line.startswith("update"):
-                self.alphas.append(float(line.split()[-1]))
-                rounds.append(0)
+        lines = capsys.readouterr().out.splitlines()
+        first = next(i for i, line in enumerate(lines) if line.startswith("  EM:"))
+        rounds = [0]
+        for line in lines[first:]:
             rounds[-1] += line.startswith("  EM:")
-        self.rounds, self.last = rounds[:-1], rounds[-1]
+            rounds += [0] * line.startswith("update")
+        return Printed(moe, rounds[:-1], rounds[-1], experts.updates)
+
+    return fitted
 
 
 SETTLED = 0.05  # a penalty that stays after it was found
 
 
-def test_rounds_become_longer_until_penalties_settle(monkeypatch, capsys):
-    found = Search([0.01, 0.2, 0.02, 0.2, SETTLED, SETTLED], monkeypatch, capsys)
-    assert_allclose(
-        found.alphas, [DEFAULT, 0.01, 0.2, 0.02, 0.2, SETTLED, SETTLED][: len(found.alphas)]
-    )
+def test_rounds_become_longer_until_penalties_settle(search):
+    found = search([0.01, 0.2, 0.02, 0.2, SETTLED, SETTLED])
+    assert_allclose(found.alphas, [DEFAULT, 0.01, 0.2, 0.02, 0.2, SETTLED, SETTLED])
     assert 2 <= found.rounds[0] <= 5
     assert (np.diff(found.rounds[:6]) >= 0).all()
     assert found.rounds[5] > found.rounds[0]
@@ -88,44 +95,44 @@ def test_rounds_become_longer_until_penalties_settle(monkeypatch, capsys):
     assert found.fit.n_iter_ == sum(found.rounds) + found.last
 
 
-def test_small_changes_have_settled(monkeypatch, capsys):
+def test_small_changes_have_settled(search):
     """By a factor of at most 1.15 between rounds, and of 1.3 after EM has converged."""
-    moved = Search([1.2 * DEFAULT, 1.2 * DEFAULT], monkeypatch, capsys)
-    small = Search([1.1 * DEFAULT, 1.2 * 1.1 * DEFAULT], monkeypatch, capsys)
+    moved = search([1.2 * DEFAULT, 1.2 * DEFAULT])
+    small = search([1.1 * DEFAULT, 1.2 * 1.1 * DEFAULT])
     assert small.fit.alpha_ == pytest.approx(1.1 * DEFAULT)
     assert len(small.rounds) == 2
     assert moved.fit.alpha_ == pytest.approx(1.2 * DEFAULT)
     assert len(moved.rounds) == 3
     # A larger change after EM has converged is followed by another run.
-    again = Search([DEFAULT, 0.5 * DEFAULT, 0.5 * DEFAULT], monkeypatch, capsys)
+    again = search([DEFAULT, 0.5 * DEFAULT, 0.5 * DEFAULT])
     assert again.fit.alpha_ == pytest.approx(0.5 * DEFAULT)
     assert len(again.rounds) == 3
 
 
-def test_penalties_that_never_settle_are_taken_as_they_are(monkeypatch, capsys):
+def test_penalties_that_never_settle_are_taken_as_they_are(search):
     """After twelve rounds EM converges three times."""
-    found = Search([0.02, 0.2] * 50, monkeypatch, capsys)
+    found = search([0.02, 0.2] * 50)
     assert found.fit.converged_
     assert len(found.rounds) == 12 + 2
     assert (np.diff(found.rounds[:12]) >= 0).all()
     assert len(found.fit.lower_bounds_) == found.last
 
 
-def test_em_converges_at_most_three_times(monkeypatch, capsys):
-    found = Search([DEFAULT, 0.05, 0.01, 0.2], monkeypatch, capsys)
+def test_em_converges_at_most_three_times(search):
+    found = search([DEFAULT, 0.05, 0.01, 0.2])
     assert_allclose(found.alphas, [DEFAULT, DEFAULT, 0.05])
     assert found.fit.alpha_ == pytest.approx(0.01)
 
 
-def test_penalties_that_gain_less_than_the_tolerance_have_settled(monkeypatch, capsys):
+def test_penalties_that_gain_less_than_the_tolerance_have_settled(search):
     """Whatever their factor is."""
-    found = Search([0.02, 0.2] * 50, monkeypatch, capsys, tol=1e3)
+    found = search([0.02, 0.2] * 50, tol=1e3)
     assert len(found.rounds) == 2
 
 
 @pytest.mark.parametrize("max_iter", [5, 18, 30])
-def test_all_iterations_of_a_search_count(max_iter, monkeypatch, capsys):
-    found = Search([0.02, 0.2] * 50, monkeypatch, capsys, max_iter=max_iter, tol=0.0)
+def test_all_iterations_of_a_search_count(max_iter, search):
+    found = search([0.02, 0.2] * 50, max_iter=max_iter, tol=0.0)
     assert found.fit.n_iter_ == max_iter
     assert not found.fit.converged_
     assert len(found.fit.lower_bounds_) < max_iter

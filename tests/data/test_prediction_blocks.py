@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from support.expert_kinds import KINDS
 from support.fits import CASES, X, fit_quietly, regressor, short_fit
 
 # More rows than a block, of which the last block has few; the first 30 rows are also asked alone.
@@ -12,7 +13,19 @@ N_ROWS = 2048 + 7
 INDEX = np.r_[np.random.default_rng(0).integers(0, len(X), size=N_ROWS - 30), :30]
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name != "units"])
+KINDS_OF_FITS = [f"{name}-{task}" for name, task in KINDS]
+KINDS_OF_FITS += [
+    "constant gate",
+    "outputs",
+    "shared slopes",
+    "routing",
+    "average",
+    "trees",
+    "base",
+]
+
+
+@pytest.mark.parametrize("case", KINDS_OF_FITS)
 def test_predictions_of_a_row_do_not_depend_on_its_block(case):
     moe, y = short_fit(case), CASES[case][1]
     methods = ("predict", "predict_gate", "predict_experts", "predict_proba")

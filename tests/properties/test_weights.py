@@ -114,11 +114,10 @@ def test_no_more_experts_are_tried_than_the_weights_allow(criterion):
     for rows, weight in (
         (np.arange(30), 1.0),
         (np.tile(np.arange(30), 4), 0.25),
-        (np.arange(30), 20.0),
     ):
         fit_quietly(moe, X[rows], Y[rows], sample_weight=np.full(len(rows), weight))
         largest.append(moe.n_experts_tried_.max())
-    assert largest[0] == largest[1] <= largest[2] <= 30
+    assert largest[0] == largest[1] < 30
     few = np.full(30, 1 / 30)
     assert_fit_refused(moe, (X[:30], Y[:30], few), "n_experts", "counted by their weights", "mean")
 
@@ -245,11 +244,11 @@ def test_copies_of_a_row_are_held_out_together():
 def single_table(name):
     """Features, target and fractional weights; heavy rows follow another rule than light ones."""
     rng = np.random.default_rng(0)
-    rows, weight = rng.uniform(-1, 1, size=(100, 2)), rng.uniform(0.1, 5.0, size=100)
+    rows, weight = rng.uniform(-1, 1, size=(60, 2)), rng.uniform(0.1, 5.0, size=60)
     signal = np.where(weight > 2.5, 1.0, -1.0) * rows[:, 0] + 0.5 * rows[:, 1]
     if name in GENERALIZED:
         return rows, draw(name, 1.0 + signal, rng), weight
-    return rows, signal + 0.3 * rng.normal(size=100), weight
+    return rows, signal + 0.3 * rng.normal(size=60), weight
 
 
 def single_model(name, rows, y, weight):
@@ -269,8 +268,9 @@ def test_one_expert_is_the_weighted_maximum_of_the_likelihood(name):
     moe = MixtureOfExpertsRegressor(
         1, alpha=1e-9, tol=1e-10, dispersion_prior=0.0, gate_alpha=1.0, n_init=1, **options_of(name)
     )
-    assert_allclose(moe.fit(rows, y, weight).predict(rows), expected, atol=2e-4)
-    assert np.abs(expected - single_model(name, rows, y, np.ones(100))).max() > 0.05
+    found = moe.fit(rows, y, weight).predict(rows)
+    assert_allclose(found, expected, atol=2e-4)
+    assert np.abs(moe.fit(rows, y).predict(rows) - found).max() > 0.05
 
 
 def test_one_classifier_is_the_weighted_logistic_regression():

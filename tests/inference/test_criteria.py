@@ -59,10 +59,6 @@ def test_one_expert_has_no_entropy():
 # --- numbers of parameters --------------------------------------------------------------------
 
 
-def options_of_case(case):
-    return ALL_CASES[case][0].get_params()
-
-
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_parameters_are_those_of_experts_and_gate(name, task):
     """Three experts with an intercept, two slopes and their dispersions; two free logits."""

@@ -50,7 +50,7 @@ class Scripted(LinearExperts):
 
 
 class Printed(NamedTuple):
-    """A fit, its iterations before each update and after the last, and the penalties before each."""
+    """A fit, its iterations before each update and after the last, and the penalties before."""
 
     fit: MixtureOfExpertsRegressor
     rounds: list[int]

@@ -354,6 +354,7 @@ def test_classifiers():
     assert_allclose(experts[:, 0], moe.experts_[0][0].predict_proba(features))
     assert_allclose(moe.score_samples(features, y), np.log(probs[np.arange(len(y)), y]))
     assert moe.weights_[0] > 0.5  # the mixture knows both rules
+    assert not hasattr(moe, "spread_")
 
 
 def test_class_weights_and_rare_classes():

@@ -58,7 +58,7 @@ def chosen(choice):
 def test_experts_and_gate_see_the_chosen_columns(choice):
     table, X, y, given, columns = chosen(choice)
     others = np.setdiff1d(np.arange(4), columns)
-    moe = MixtureOfExpertsRegressor(1, alpha=1e-9, expert_features=given).fit(table, y)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=1e-9, expert_features=given).fit(table, y)
     single = LinearRegression().fit(X[:, columns], y)
     assert_allclose(moe.expert_coef_[0, columns], single.coef_, atol=1e-6)
     assert not moe.expert_coef_[0, others].any()
@@ -170,7 +170,7 @@ def test_coefficients_of_a_gate_of_classes_are_in_the_order_of_its_names(gate_fe
 def test_experts_of_classes_see_what_a_base_says():
     X, y = numbers()
     labels = np.where(y > np.median(y), "hi", "lo")
-    moe = MixtureOfExpertsClassifier(1, base=Guess(), alpha=1e-6, tol=1e-13, max_iter=300)
+    moe = MixtureOfExpertsClassifier(1, n_init=1, base=Guess(), alpha=1e-6, tol=1e-13, max_iter=300)
     fit_quietly(moe, X, labels)
     logs = np.log(Guess().fit(X, labels).predict_proba(X))
     table = StandardScaler().fit_transform(np.column_stack([X, logs]))
@@ -180,7 +180,9 @@ def test_experts_of_classes_see_what_a_base_says():
 
 def test_a_base_is_added_to_the_mean_that_experts_say():
     X, y = numbers()
-    moe = MixtureOfExpertsRegressor(1, base=Stump(), alpha=1e-9, dispersion_prior=0.0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(
+        1, n_init=1, base=Stump(), alpha=1e-9, dispersion_prior=0.0
+    ).fit(X, y)
     single = LinearRegression().fit(X, y - Stump().predict(X))
     assert_allclose(moe.expert_coef_[0], single.coef_, atol=1e-6)
     assert_allclose(moe.predict(X), single.predict(X) + Stump().predict(X), atol=1e-6)
@@ -215,7 +217,7 @@ def labels_with_a_rare_class():
 def test_probabilities_are_in_the_order_of_all_classes():
     """A class that a model does not know has the least probability; all are mixed with uniform."""
     X, y = labels_with_a_rare_class()
-    moe = MixtureOfExpertsClassifier(1, expert=KnowsTwoClasses(), cross_fit=False)
+    moe = MixtureOfExpertsClassifier(1, n_init=1, expert=KnowsTwoClasses(), cross_fit=False)
     own = KnowsTwoClasses().fit(X, y).predict_proba(X)
     probs = moe.fit(X, y).predict_proba(X)
     assert_allclose(probs[:, [0, 2]], 0.997 * own + 0.001, atol=1e-9)
@@ -261,11 +263,13 @@ def test_a_class_that_a_fold_misses_is_no_other_class(options):
 @pytest.mark.parametrize("alpha", [0.5, 500.0])
 def test_alpha_is_that_of_named_linear_experts(alpha):
     X, y = numbers()
-    moe = MixtureOfExpertsRegressor(1, expert=["linear"], alpha=alpha, cross_fit=False).fit(X, y)
+    moe = MixtureOfExpertsRegressor(
+        1, n_init=1, expert=["linear"], alpha=alpha, cross_fit=False
+    ).fit(X, y)
     single = make_pipeline(StandardScaler(with_mean=False), Ridge(alpha)).fit(X, y)
     assert_allclose(moe.predict(X), single.predict(X), atol=1e-8)
     labels = y > np.median(y)
-    moe = MixtureOfExpertsClassifier(1, expert=["linear"], alpha=alpha, cross_fit=False)
+    moe = MixtureOfExpertsClassifier(1, n_init=1, expert=["linear"], alpha=alpha, cross_fit=False)
     logistic = LogisticRegression(C=1 / alpha, max_iter=1000)
     single = make_pipeline(StandardScaler(with_mean=False), logistic).fit(X, labels)
     probs = moe.fit(X, labels).predict_proba(X)

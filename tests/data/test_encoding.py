@@ -188,7 +188,7 @@ def test_named_experts_see_the_chosen_columns_of_a_frame(features):
     frame, y = holes()
     frame["town"] = frame["town"].fillna("rome")
     moe = MixtureOfExpertsRegressor(
-        1, expert=["linear"], expert_features=features, alpha=2.0, cross_fit=False
+        1, n_init=1, expert=["linear"], expert_features=features, alpha=2.0, cross_fit=False
     )
     moe.fit(frame, y)
     part, is_town = frame[features], "town" in features
@@ -209,7 +209,7 @@ def test_estimators_see_the_chosen_columns_of_a_frame():
     frame["town"] = frame["town"].astype("category")
     trees = HistGradientBoostingRegressor(max_iter=3, categorical_features="from_dtype")
     moe = MixtureOfExpertsRegressor(
-        1, expert=trees, expert_features=["town", "age"], cross_fit=False
+        1, n_init=1, expert=trees, expert_features=["town", "age"], cross_fit=False
     ).fit(frame, y)
     single = trees.fit(frame[["town", "age"]], y)
     assert list(moe.experts_[0][0].feature_names_in_) == ["town", "age"]

@@ -19,11 +19,11 @@ COUNTS = np.random.default_rng(2).integers(0, 3, size=30)
 
 
 def one_expert():
-    return MixtureOfExpertsRegressor(1, family="poisson", alpha=1.0)
+    return MixtureOfExpertsRegressor(1, n_init=1, family="poisson", alpha=1.0)
 
 
 def classifier(**options):
-    return MixtureOfExpertsClassifier(1, alpha=1.0, **options)
+    return MixtureOfExpertsClassifier(1, alpha=1.0, n_init=1, **options)
 
 
 @pytest.mark.parametrize("make", [list, tuple, pd.Series, lambda w: w.astype(object), np.float32])

@@ -240,7 +240,7 @@ def test_scores_are_those_of_predictions_in_memory(pair):
 def test_one_expert_is_ridge_regression_of_all_chunks(pair):
     make_X, make = PAIRS[pair]
     counts = np.arange(N) % 3
-    moe = MixtureOfExpertsRegressor(1, alpha=5.0)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=5.0)
     moe.fit(make_X(X), make(Y), sample_weight=make(counts.astype(float)))
     repeated = np.repeat(np.arange(N), counts)
     scaler = StandardScaler().fit(X.to_numpy()[repeated])
@@ -300,9 +300,9 @@ def test_chunks_without_rows_are_skipped_in_fits():
     order = np.argsort(X["a"].to_numpy())
     rows, y = array_of(X.to_numpy()[order]), array_of(Y[order])
     kept = rows[:, 0] > np.median(X["a"])  # none of the first chunk
-    moe = MixtureOfExpertsRegressor(1, alpha=5.0).fit(rows[kept], y[kept])
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=5.0).fit(rows[kept], y[kept])
     is_kept = X["a"] > np.median(X["a"])
-    whole = MixtureOfExpertsRegressor(1, alpha=5.0).fit(X.to_numpy()[is_kept], Y[is_kept])
+    whole = MixtureOfExpertsRegressor(1, n_init=1, alpha=5.0).fit(X.to_numpy()[is_kept], Y[is_kept])
     assert_allclose(moe.expert_coef_, whole.expert_coef_, rtol=1e-8)
 
 
@@ -349,8 +349,8 @@ def test_collections_that_cannot_be_aligned_are_refused(case):
 
 
 def test_unknown_divisions_are_not_compared():
-    moe = MixtureOfExpertsRegressor(1).fit(frame_of(X), shifted(Y).clear_divisions())
-    whole = MixtureOfExpertsRegressor(1).fit(X, Y)
+    moe = MixtureOfExpertsRegressor(1, n_init=1).fit(frame_of(X), shifted(Y).clear_divisions())
+    whole = MixtureOfExpertsRegressor(1, n_init=1).fit(X, Y)
     assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-6)
 
 

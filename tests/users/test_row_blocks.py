@@ -73,7 +73,7 @@ def test_one_expert_is_ridge_regression_on_repeated_rows(make, cut):
     """
     X, y, counts = columns()
     blocks = blocks_of(CUTS[cut], X, y, counts.astype(float), make=make)
-    moe = MixtureOfExpertsRegressor(1, alpha=30.0, dispersion_prior=0.0).fit(blocks)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=30.0, dispersion_prior=0.0).fit(blocks)
     repeated = np.repeat(np.arange(120), counts)
     scaler = StandardScaler().fit(X[repeated])
     ridge = Ridge(30.0).fit(scaler.transform(X[repeated]), y[repeated])
@@ -90,8 +90,8 @@ def test_one_expert_is_ridge_regression_on_repeated_rows(make, cut):
 def test_dense_and_sparse_blocks_may_follow_each_other(kinds):
     X, y, _ = columns()
     blocks = RowBlocks(lambda: [(kinds[0](X[:50]), y[:50]), (kinds[1](X[50:]), y[50:])])
-    moe = MixtureOfExpertsRegressor(1, alpha=30.0).fit(blocks)
-    whole = MixtureOfExpertsRegressor(1, alpha=30.0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=30.0).fit(blocks)
+    whole = MixtureOfExpertsRegressor(1, n_init=1, alpha=30.0).fit(X, y)
     assert_allclose(moe.predict(X), whole.predict(X), rtol=1e-8)
 
 
@@ -109,7 +109,7 @@ def test_one_expert_of_classes_is_logistic_regression(make, class_weight):
     weight = np.array([factors[label] for label in labels[repeated]])
     blocks = blocks_of(CUTS["two blocks"], X, labels, counts.astype(float), make=make)
     moe = MixtureOfExpertsClassifier(
-        1, alpha=2.0, class_weight=class_weight, tol=1e-12, max_iter=500
+        1, n_init=1, alpha=2.0, class_weight=class_weight, tol=1e-12, max_iter=500
     )
     probs = fit_quietly(moe, blocks).predict_proba(X)
     logistic = LogisticRegression(C=0.5, tol=1e-10, max_iter=1000)
@@ -307,7 +307,7 @@ def test_there_is_one_pass_for_each_iteration():
 def test_memory_does_not_grow_with_the_rows():
     peaks = []
     for n_blocks in (6, 12):
-        moe = MixtureOfExpertsRegressor(1, max_iter=1)
+        moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=1.0, max_iter=1)
         tracemalloc.start()
         fit_quietly(moe, RowBlocks(CountedPasses(n_blocks, 5000)))
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -433,7 +433,7 @@ def test_small_values_of_y_in_one_block_are_accepted():
     """As a target of all rows they would be refused."""
     X, y = rows()
     y = np.where(np.arange(120) < 60, 1e-150 * y, y)
-    moe = MixtureOfExpertsRegressor(1).fit(blocks_of([60, 120], X, y))
+    moe = MixtureOfExpertsRegressor(1, n_init=1).fit(blocks_of([60, 120], X, y))
     assert np.isfinite(moe.predict(X)).all()
 
 

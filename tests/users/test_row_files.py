@@ -114,7 +114,7 @@ def test_a_large_memory_map_is_fitted_in_blocks_where_units_permit(units, tmp_pa
     y, weight = 2.0 * X[:, 0] + rng.normal(size=N_MANY), rng.integers(1, 3, size=N_MANY)
     labels = {"sorted": np.arange(N_MANY) // 2, "apart": np.arange(N_MANY) % 10_000}
     given = {"sample_weight": weight} | ({} if units is None else {"units": labels[units]})
-    moe = MixtureOfExpertsRegressor(1, gate="constant", alpha=10.0)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, gate="constant", alpha=10.0)
     whole = fit_quietly(moe, X, y, **given).expert_coef_
     mapped = memory_map(tmp_path, X)
     assert_allclose(fit_quietly(moe, mapped, y, **given).expert_coef_, whole, rtol=1e-8)
@@ -127,7 +127,7 @@ def test_a_large_memory_map_is_fitted_in_blocks_where_units_permit(units, tmp_pa
 def test_one_weight_for_all_rows_of_a_large_memory_map(tmp_path):
     X = np.random.default_rng(0).normal(size=(N_MANY, 1))
     mapped, y = memory_map(tmp_path, X), X[:, 0] + 1.0
-    moe = MixtureOfExpertsRegressor(1, alpha=1000.0)
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=1000.0)
     once = fit_quietly(moe, mapped, y).expert_coef_
     twice = fit_quietly(moe, mapped, y, sample_weight=2.0).expert_coef_
     assert_allclose(twice, fit_quietly(moe, np.vstack([X, X]), np.append(y, y)).expert_coef_)
@@ -137,7 +137,7 @@ def test_one_weight_for_all_rows_of_a_large_memory_map(tmp_path):
 def test_arguments_of_a_large_memory_map_are_checked(tmp_path):
     X = np.random.default_rng(0).normal(size=(N_MANY, 1))
     mapped, y = memory_map(tmp_path, X), X[:, 0]
-    moe = MixtureOfExpertsRegressor(1)
+    moe = MixtureOfExpertsRegressor(1, n_init=1)
     assert_refused(refusal(moe.fit, mapped, y, weights=y), "weights", "cannot be used")
     message = refusal(moe.fit, mapped, y[:-1])
     assert_refused(message, "y must have one value for each row of X", str(N_MANY - 1))

@@ -110,7 +110,7 @@ def test_the_penalty_of_a_stream_is_that_of_all_rows(alpha, size):
     """However many batches there are, and whether they are large or small."""
     X = rows()[0]
     y = 2.0 * X[:, 0] - X[:, 1] + 0.1 * np.random.default_rng(1).normal(size=N_ROWS)
-    moe = stream(MixtureOfExpertsRegressor(1, alpha=alpha), X, y, size=size)
+    moe = stream(MixtureOfExpertsRegressor(1, n_init=1, alpha=alpha), X, y, size=size)
     scaled = (X - X.mean(axis=0)) / X.std(axis=0)
     ridge = Ridge(alpha / HEAVY).fit(scaled, y)
     assert_allclose(moe.expert_coef_[0] * X.std(axis=0), ridge.coef_, rtol=0.15)
@@ -163,7 +163,7 @@ def test_a_column_that_varies_late_is_learnt():
 
 def test_a_half_life_follows_a_stream_that_changes():
     rng = np.random.default_rng(0)
-    kept, follows = (MixtureOfExpertsRegressor(1, half_life=h) for h in (None, 200))
+    kept, follows = (MixtureOfExpertsRegressor(1, n_init=1, half_life=h) for h in (None, 200))
     for batch in range(30):
         X = rng.normal(size=(100, 1))
         y = (1.0 if batch < 20 else -1.0) * X[:, 0] + 0.1 * rng.normal(size=100)
@@ -316,7 +316,7 @@ def test_a_continued_fit_has_the_penalty_of_all_rows():
     """The standardisation and the ridge penalty are those of the rows of fit and stream."""
     X = rows()[0]
     y = 2.0 * X[:, 0] - X[:, 1] + 0.01 * np.random.default_rng(1).normal(size=N_ROWS)
-    moe = MixtureOfExpertsRegressor(1, alpha=240.0).fit(X[:120], y[:120])
+    moe = MixtureOfExpertsRegressor(1, n_init=1, alpha=240.0).fit(X[:120], y[:120])
     for _ in range(2):
         moe.partial_fit(X[120:], y[120:])
     joined = np.r_[X, X[120:]], np.r_[y, y[120:]]

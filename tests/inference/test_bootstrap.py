@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._inference.bootstrap import Refit, match_experts
 from skmoe.experts import LinearExperts
+from skmoe.protocols import SupportsDistribution
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, panel
 
@@ -131,6 +132,14 @@ def test_the_offset_is_part_of_what_is_drawn():
     drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=30, random_state=0, **given)
     ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
     assert 0.6 < ratio.min() < ratio.max() < 1.6
+    # A row of weight two has its exposure twice.
+    weight = np.arange(100) % 3
+    rows = np.repeat(np.arange(100), weight)
+    moe.fit(X, y, sample_weight=weight, **given)
+    options = {"method": "bootstrap", "n_bootstrap": 2, "random_state": 0}
+    weighted = moe.inference(X, y, weight, **given, **options).replicates
+    repeated = moe.inference(X[rows], y[rows], offset=np.log(exposure)[rows], **options).replicates
+    assert_allclose(weighted, repeated, atol=1e-5)
 
 
 def test_columns_of_frames_and_the_selected_number_of_experts_are_kept():
@@ -180,10 +189,20 @@ class NoDistribution(LinearExperts):
     components = None
 
 
-def test_only_the_bootstrap_needs_a_distribution():
+class WithReason(NoDistribution):
+    """The same, which say why."""
+
+    def limitation(self, capability):
+        return "draws take too long" if capability is SupportsDistribution else ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(NoDistribution, "components"), (WithReason, "draws take too long")]
+)
+def test_only_the_bootstrap_needs_a_distribution(kind, words):
     X, y = crossing_lines(n_rows=60)
-    moe = MixtureOfExpertsRegressor(2, expert=NoDistribution(), n_init=1, random_state=0).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, expert=kind(), n_init=1, random_state=0).fit(X, y)
     for method in ("observed", "sandwich"):
         assert np.isfinite(moe.inference(X, y, method=method).standard_errors).all()
     message = refusal(moe.inference, X, y, method="bootstrap")
-    assert_refused(message, "the bootstrap", "predictive distribution", "components")
+    assert_refused(message, "the bootstrap", "predictive distribution", words)

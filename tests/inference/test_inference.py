@@ -1,6 +1,7 @@
 """Inference: published standard errors, rows that count, terms without errors, and refusals."""
 
 import json
+import re
 import warnings
 from functools import cache
 from pathlib import Path
@@ -382,6 +383,9 @@ def test_terms_without_an_error_have_a_reason_and_a_remedy(make, lacks, reason, 
     assert np.isfinite(found.standard_errors[~without]).all()
     text = str(moe.summary(X, y))
     assert f"\n{reason}: " in text
+    # A noise variance stands in the heading, and not in the table.
+    for name in {term.name for term in found.terms if lacks(term)} - {"log(noise variance)"}:
+        assert re.search(rf"^  {re.escape(name)} .*  {reason}$", text, re.MULTILINE)
     assert words in text
     assert list(found.to_frame()["reason"]) == found.reasons
 

@@ -77,6 +77,12 @@ def test_facts_are_what_the_methods_return(case):
         "lower bound per row": moe.lower_bound_,
         "log-likelihood": of_units @ moe.score_samples(X, y, **by_unit),
     }
+    for name in ("alpha", "gate_alpha"):
+        penalties = np.atleast_1d(getattr(moe, f"{name}_", np.nan))
+        if not np.isnan(penalties).all():  # their range, without dropped features
+            kept = penalties[np.isfinite(penalties)]
+            ends = dict.fromkeys([f"{kept.min():.3g}", f"{kept.max():.3g}"]) if len(kept) else ()
+            assert facts.get(name) == (" to ".join(ends) or "all features dropped")
     counted = not hasattr(moe, "experts_") and np.isfinite(moe.n_parameters_)
     if counted:
         numbers["parameters"] = moe.n_parameters_
@@ -414,6 +420,8 @@ def test_notebooks_show_each_expert(case):
     for k, row in enumerate(rows):
         shown = dict(zip(names, cells_of(row, "td"), strict=True))
         assert shown["expert"] == moe.expert_names_[k]
+        if case == "trees":
+            assert shown["kind"] == type(moe.experts_[k][0]).__name__
         assert float(shown[names[2]].rstrip(" %")) == pytest.approx(100 * moe.weights_[k], abs=0.51)
         (width,) = re.findall(r"width:([\d.e-]+)%", row)
         assert float(width) == pytest.approx(100 * moe.weights_[k], abs=0.1)

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from kinds import GENERALIZED, draw, n_dispersions, options_of
-
 from skmoe import MixtureOfExpertsRegressor
+from support.expert_kinds import GENERALIZED, draw, n_dispersions, options_of
 
 LEVEL = 0.9
 SLOPES, INTERCEPT = np.array([-1.0, 1.0]), 1.0

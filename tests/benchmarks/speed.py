@@ -31,8 +31,6 @@ from sklearn.utils.validation import validate_data
 from tables import load_tables
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from kinds import draw, example
-
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
@@ -47,6 +45,7 @@ from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
 from skmoe.protocols import Experts
 from skmoe.recipes import strong_classifier, strong_regressor
+from support.expert_kinds import draw, example
 
 PRODUCT_ROWS = 8192
 

@@ -18,9 +18,8 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from panels import panel
-
 from skmoe import MixtureOfExpertsRegressor
+from support.tables import panel
 
 
 def recovery(options):

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
@@ -65,6 +65,25 @@ def test_a_collapsed_expert_gets_the_rows_of_the_lowest_likelihood(way):
     assert (
         moe.lower_bound_ > fit_quietly(from_two_experts(X, max_iter=1), X, y, **given).lower_bound_
     )
+
+
+def test_a_new_start_has_the_rows_of_the_lowest_likelihood_at_once():
+    """After one iteration, with the share of the weight that the expert is of all experts."""
+    X, y = two_lines()
+    y[:6] += 8.0
+    moe = fit_quietly(from_two_experts(X, max_iter=1), X, y)
+    resp = moe.responsibilities(X, y)
+    assert resp[:6, 2].min() > 0.9
+    assert resp[6:, 2].mean() < 0.2
+
+
+def test_a_new_start_that_is_worse_is_dropped():
+    """Without outliers the two lines explain all rows, and one more iteration is too few."""
+    X, y = two_lines()
+    three = from_two_experts(X, max_iter=1)
+    two = from_two_experts(X, max_iter=1).set_params(n_experts=2, init=three.init[:, :2])
+    fits = [fit_quietly(moe, X, y).lower_bound_ for moe in (three, two)]
+    assert_allclose(fits[0], fits[1], atol=0.01)
 
 
 @pytest.mark.parametrize("weight", [1.0, 10.0])

@@ -185,10 +185,10 @@ def test_coefficients_of_a_family_are_effects_or_ratios(family):
     assert {ax.get_xscale() for ax in display.ax_} == {"linear" if link == "identity" else "log"}
 
 
-@pytest.mark.parametrize("target", [None, 0, 1])
+@pytest.mark.parametrize("target", [None, 0])
 def test_log_odds_of_two_classes_are_odds_ratios(target):
-    X, y = flipping_classes(200)
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT), X, y)
+    X, y = flipping_classes(150)
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 10}), X, y)
     display = draw(moe, X, y, target=target, features=[0, 1, 2], standardize=False)
     sign = -1.0 if target == 0 else 1.0
     result = moe.inference(X, y)
@@ -240,7 +240,10 @@ def test_experts_without_predictor_have_no_points():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"expert": "tree", "max_iter": 2}, ["got expert='tree'", "ImportanceDisplay"]),
+        (
+            {"expert": "tree", "cross_fit": False, "max_iter": 2},
+            ["got expert='tree'", "ImportanceDisplay"],
+        ),
         ({"expert_features": []}, ["intercepts only", "RegimesDisplay"]),
     ],
 )
@@ -253,8 +256,9 @@ def test_experts_need_slopes(fitted, options, words):
 # --- points, lines and axes -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", ["feature", "expert"])
-@pytest.mark.parametrize("step", ["SD", "unit"])
+@pytest.mark.parametrize(
+    ("by", "step"), [("feature", "SD"), ("feature", "unit"), ("expert", "unit")]
+)
 def test_each_panel_has_the_coefficients_of_its_feature_or_expert(by, step):
     display = given(by=by, step=step, intervals=ENDS, level=0.8).plot()
     headings, rows = (FEATURES, EXPERTS) if by == "feature" else (EXPERTS, FEATURES)
@@ -352,8 +356,10 @@ def test_panels_share_an_axis_that_holds_all_of_them():
     assert_allclose(list(limits), [(-2.0 - margin, 4.0 + margin)])
 
 
-@pytest.mark.parametrize("is_ratio", [True, False])
-@pytest.mark.parametrize("values", [[1e6, -1e6], [0.0, 0.0], [np.nan, 0.0], [np.nan, np.nan]])
+@pytest.mark.parametrize(
+    ("values", "is_ratio"),
+    [([1e6, -1e6], True), ([1e6, -1e6], False), ([0.0, np.nan], True), ([np.nan, np.nan], False)],
+)
 def test_huge_and_zero_coefficients_are_drawn(values, is_ratio):
     display = one_panel(values, is_ratio=np.array([is_ratio]))
     display.figure_.set_layout_engine("none")
@@ -364,10 +370,10 @@ def test_huge_and_zero_coefficients_are_drawn(values, is_ratio):
     assert low > 0.0 or not is_ratio
 
 
-@pytest.mark.parametrize("ratio", [1.5, 4.0, 7.0, 30.0, 1e3, 1e6, 1e15])
+@pytest.mark.parametrize("ratio", [1.5, 7.0, 30.0, 1e3, 1e15])
 def test_ticks_of_ratios_are_few_plain_round_numbers(ratio):
-    for low in (1e-8, 0.013, 0.9):
-        ends = np.log([low / 50.0 ** (low < 0.9), max(low * ratio, 1.1)])
+    for low in (1e-8, 0.9):
+        ends = np.log([low, max(low * ratio, 1.1)])
         display = one_panel(ends, is_ratio=np.array([True]))
         ax = display.ax_[0]
         low_end, high_end = ax.get_xlim()
@@ -436,7 +442,7 @@ def test_dropped_features_are_named_or_crossed_out(by, n_dropped):
     assert crosses == (6 if n_dropped == 3 else 0)
 
 
-@pytest.mark.parametrize("n_dropped", [8, 9, 12])
+@pytest.mark.parametrize("n_dropped", [8, 9])
 def test_many_dropped_features_are_counted(n_dropped):
     n_features = n_dropped + 1
     display = given(
@@ -469,7 +475,7 @@ def test_captions_tell_of_points_without_interval_only_if_there_are_some():
         (ENDS, VALUES, None, ""),
         (None, VALUES, 0.9, ""),
     ):
-        display = given(coefficients=values, intervals=intervals, level=level).plot()
+        display = given(coefficients=values, intervals=intervals, level=level, by="expert").plot()
         caption = caption_of(display.figure_).replace("\n", " ")
         assert caption == f"Coefficient, per SD of the feature {expected}".strip()
 
@@ -487,10 +493,10 @@ def test_captions_in_the_figure_of_a_user_stand_below_the_last_panel():
 # --- room for names -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("by", "n_experts"), [("feature", 7), ("expert", 1), ("expert", 5)])
+@pytest.mark.parametrize(("by", "n_experts"), [("feature", 3), ("expert", 2)])
 def test_names_and_captions_stay_inside_the_figure(by, n_experts):
-    names = [f"a very long name of feature {j} that goes on and on" for j in range(12)]
-    values = np.random.default_rng(0).normal(size=(12, n_experts))
+    names = [f"a very long name of feature {j} that goes on and on" for j in range(5)]
+    values = np.random.default_rng(0).normal(size=(5, n_experts))
     display = CoefficientsDisplay(
         feature_names=names,
         expert_names=[f"expert {k}" for k in range(n_experts)],
@@ -502,7 +508,7 @@ def test_names_and_captions_stay_inside_the_figure(by, n_experts):
     edges = display.figure_.bbox
     found = [text for ax in display.ax_ for text in ax.findobj(plt.Text)]
     named = [text for text in found if text.get_text().startswith(("a very", "expert"))]
-    assert len(named) >= 12
+    assert len(named) >= 5
     for text in [*named, *display.figure_.texts]:
         box = text.get_window_extent()
         assert edges.x0 <= box.x0
@@ -512,7 +518,7 @@ def test_names_and_captions_stay_inside_the_figure(by, n_experts):
         assert lower.y1 < upper.y0 + 2.0
 
 
-@pytest.mark.parametrize("n_experts", [1, 5])
+@pytest.mark.parametrize("n_experts", [1, 4])
 def test_headings_of_several_lines_have_room(n_experts):
     names = ["a", "b", "number of previous hospital visits in the last twelve months"]
     display = CoefficientsDisplay(

@@ -296,7 +296,6 @@ def test_intervals_name_their_probability(name, option):
     assert "% interval" not in all_texts(draw(name, "one_feature", **{option: None}))
 
 
-@pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -306,9 +305,9 @@ def test_intervals_name_their_probability(name, option):
         if option.endswith("kwargs")
     ],
 )
-def test_properties_of_the_user_replace_the_defaults(name, option, short):
+def test_properties_of_the_user_replace_the_defaults(name, option):
     display = copy(drawn(name, case_of(name)))  # others read what was drawn
-    own = {"c" if short and option == "kwargs" else "color": "#123456"}
+    own = {"c" if option == "kwargs" else "color": "#123456"}
     if name == "SegmentProfileDisplay":  # of a map of colours
         again = display.plot(cmap="PuOr")
         assert {mesh.cmap.name for mesh in again.meshes_} == {"PuOr"}
@@ -385,8 +384,13 @@ def picture_of_array(name):
     return draw(name, case_of(name), X=X), X
 
 
-@pytest.mark.parametrize("make", [odd_index, pl.DataFrame, sparse.csr_array, np.ndarray.tolist])
-@pytest.mark.parametrize("name", displays_with("X"))
+# Frames of pandas are met in all other tests; those that take rows must not take them by the index.
+MAKES = [(name, make) for name in displays_with("X") for make in (pl.DataFrame, sparse.csr_array)]
+MAKES += [(name, odd_index) for name in displays_with("sample_weight") + displays_with("row")]
+MAKES += [(name, np.ndarray.tolist) for name in ("ExpertsDisplay", "PredictionDisplay")]
+
+
+@pytest.mark.parametrize(("name", "make"), MAKES)
 def test_tables_of_any_type_give_the_same_picture(name, make):
     expected, X = picture_of_array(name)
     moe = None

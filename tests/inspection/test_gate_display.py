@@ -49,7 +49,9 @@ def categorical():
     frame["region"] = pd.Categorical.from_codes(level, LEVELS)
     frame["code"] = [f"code {i}" for i in rng.integers(15, size=150)]
     frame.loc[7, "region"] = None
-    return fit_quietly(regressor(expert="tree", max_iter=2), frame, y + 2.0 * level), frame
+    return fit_quietly(
+        regressor(expert="tree", cross_fit=False, max_iter=2), frame, y + 2.0 * level
+    ), frame
 
 
 # --- one feature ----------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_regions_are_paler_where_the_gate_is_less_certain():
     assert_allclose(alone[0, 0], strength[0] * (1.0 - expert_rgb(0)))  # as if it were certain
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_regions_are_named_at_the_point_farthest_from_their_edges(seed):
     blocks = np.random.default_rng(seed).dirichlet(np.ones(3), size=(3, 4))
     gate = np.repeat(np.repeat(blocks, 4, axis=0), 3, axis=1)
@@ -237,7 +239,7 @@ def test_panels_in_a_row_share_the_name_of_their_axis_and_their_legend(fitted):
     assert [ax for ax in display.ax_[1:] if ax.get_legend()] == [first_row[-1]]
 
 
-@pytest.mark.parametrize("n_panels", [1, 2, 3, 4, 5, 7, 10])
+@pytest.mark.parametrize("n_panels", [1, 3, 4, 7])
 def test_grids_have_rows_of_about_the_same_length(n_panels):
     panel = GateDisplay(feature_names=["x"], values=[np.arange(2.0)], gate=np.ones((2, 1)))
     several = GateDisplay(
@@ -349,7 +351,7 @@ def test_missing_values_are_no_part_of_medians():
     X, y = two_regimes(60)
     frame = pd.DataFrame(X, columns=NAMES)
     frame.loc[:4, "width"] = np.nan
-    moe = fit_quietly(regressor(expert="tree", max_iter=2), frame, y)
+    moe = fit_quietly(regressor(expert="tree", cross_fit=False, max_iter=2), frame, y)
     display = GateDisplay.from_estimator(moe, frame, "depth")
     rows = frame_at_references(frame, "depth", display.values[0])
     assert_allclose(display.gate, moe.predict_gate(rows))
@@ -362,7 +364,7 @@ def test_categories_are_marks_with_their_shares_of_the_known_rows(make):
     X, y = two_regimes(80)
     words = np.random.default_rng(1).choice(["b", "a", "c"], 80, p=[0.5, 0.3, 0.2]).tolist()
     table = make({"x": X[:, 0].tolist(), "word": [*words[:-1], None]})
-    moe = fit_quietly(regressor(expert="tree", max_iter=2), table, y)
+    moe = fit_quietly(regressor(expert="tree", cross_fit=False, max_iter=2), table, y)
     display = GateDisplay.from_estimator(moe, table, "word")
     shares = {word: words[:-1].count(word) / 79 for word in "abc"}
     expected = [f"{word}\n{100 * share:.0f} %" for word, share in shares.items()]
@@ -468,7 +470,7 @@ def test_names_are_wrapped_at_words_and_underscores(name, label):
     assert max(map(len, long.split("\n"))) <= 20
 
 
-@pytest.mark.parametrize("n_experts", [1, 16, 17, 33])
+@pytest.mark.parametrize("n_experts", [16, 17, 33])
 def test_legends_have_as_few_columns_as_fit(n_experts):
     lines = expert_lines(n_experts)
     legend = lines[0].axes.get_legend()

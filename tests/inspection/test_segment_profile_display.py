@@ -222,9 +222,9 @@ def test_a_log_link_is_shown_as_ratios():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
-    X, codes = flipping_classes(200, n_classes)
+    X, codes = flipping_classes(150, n_classes)
     y = np.array(["red", "green", "blue"])[codes]
-    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT), X, y)
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 10}), X, y)
     classes, scale, result = moe.classes_.tolist(), X.std(axis=0), moe.inference(X, y)
     for label in classes:
         display = draw(moe, X, y, target=label)
@@ -239,8 +239,8 @@ def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
         assert f"{name} of class {label}" in display.ax_[1].get_title(loc="left")
 
 
-@pytest.mark.parametrize("output", [0, 1])
-def test_one_of_several_outputs_is_drawn(fitted, output):
+def test_one_of_several_outputs_is_drawn(fitted):
+    output = 1
     _, X, y = fitted
     Y = np.column_stack([y, 5.0 - 20.0 * y + X[:, 1]])
     moe = fit_quietly(regressor(), X, Y)
@@ -266,7 +266,7 @@ def test_categories_are_indicators_in_alphabetical_order(make):
     words[5] = None
     width = np.where(np.arange(100) == 3, np.nan, X[:, 1])
     frame = make({"depth": X[:, 0], "width": width, "kind": words})
-    moe = fit_quietly(regressor(expert="tree", max_iter=2), frame, y)
+    moe = fit_quietly(regressor(expert="tree", cross_fit=False, max_iter=2), frame, y)
     display = draw(moe, frame, y)
     assert display.feature_names == ["depth", "width", "kind_down", "kind_up"]
     assert (display.coefficients, display.is_ratio) == (None, None)
@@ -310,23 +310,23 @@ def test_one_expert_is_all_rows(fitted):
 
 def test_experts_without_coefficients_need_no_target():
     X, y = flipping_classes(60, 3)
-    moe = MixtureOfExpertsClassifier(2, expert="tree", **SHORT | {"max_iter": 2})
+    moe = MixtureOfExpertsClassifier(2, expert="tree", cross_fit=False, **SHORT | {"max_iter": 2})
     assert draw(fit_quietly(moe, X, y), X, y).coefficients is None
 
 
 def test_the_features_with_the_largest_effects_are_drawn():
-    X, y = two_regimes(200, n_features=16)
+    X, y = two_regimes(100, n_features=14)
     X[:, 7] = 1.0  # a constant feature has no effect
-    moe = fit_quietly(regressor(max_iter=10), X, y)
-    every = draw(moe, X, y, max_features=16, level=None)
+    moe = fit_quietly(regressor(max_iter=3), X, y)
+    every = draw(moe, X, y, max_features=14, level=None)
     assert every.n_columns is None
     assert_allclose(every.profile[7], 0.0)
     tables = every.profile, every.coefficients, every.gate_effects
     score = np.max([np.nan_to_num(abs(t)).max(axis=1) / np.nanmax(abs(t)) for t in tables], axis=0)
     display = draw(moe, X, y, max_features=4, level=None)
     assert display.feature_names == [f"x{j}" for j in np.sort(np.argsort(-score)[:4])]
-    assert "4 of 16 features" in display.ax_[0].get_xlabel()
-    mask = np.isin(np.arange(16), [2, 5])
+    assert "4 of 14 features" in display.ax_[0].get_xlabel()
+    mask = np.isin(np.arange(14), [2, 5])
     chosen = draw(moe, X, y, features=mask, max_features=1, level=None)
     assert_array_equal(chosen.profile, every.profile[[2, 5]])
     assert len(draw(moe, X, y, level=None).feature_names) == 12
@@ -348,8 +348,7 @@ def test_an_expert_without_rows_has_no_mean():
 # --- cells ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("of_units", [False, True])
-@pytest.mark.parametrize("n_columns", [None, 9])
+@pytest.mark.parametrize(("of_units", "n_columns"), [(False, None), (True, 9)])
 def test_each_table_has_a_panel_with_its_numbers(of_units, n_columns):
     display = given(
         coefficients=1e7 * VALUES,
@@ -421,19 +420,16 @@ def test_colours_are_on_a_symmetric_scale(options, panel, largest):
     table = next(iter(options.values()))
     masked = np.ma.getmaskarray(mesh.get_array()).reshape(3, 2)
     assert_array_equal(masked, ~np.isfinite(table))
-    own = display.plot(vmin=-9.0, cmap="PuOr").meshes_[panel]
-    assert (own.get_clim()[0], own.cmap.name) == (-9.0, "PuOr")
 
 
-@pytest.mark.parametrize("cmap", ["RdBu_r", "PuOr"])
-def test_numbers_can_be_read_on_their_cell(cmap):
+def test_numbers_can_be_read_on_their_cell():
     values = np.linspace(-1.0, 1.0, 42).reshape(21, 2)
     display = SegmentProfileDisplay(
         feature_names=[f"x{j}" for j in range(21)],
         expert_names=["calm", "wild"],
         shares=np.array([0.5, 0.5]),
         profile=values,
-    ).plot(cmap=cmap)
+    ).plot()
     [mesh] = display.meshes_
     cells = mesh.cmap(mesh.norm(values.ravel()))[:, :3]
     luminance = cells @ [0.299, 0.587, 0.114]
@@ -495,9 +491,11 @@ def written(coefficients, intervals=None, **options):
     return texts(cells), small, power
 
 
-@pytest.mark.parametrize("exponent", [-12, -9, -3, -2, 0, 4, 5])
-@pytest.mark.parametrize("mantissa", [1.0, 9.99])
-def test_tables_of_any_size_have_short_numbers(exponent, mantissa):
+@pytest.mark.parametrize(
+    ("mantissa", "exponent"),
+    [(1.0, -12), (9.99, -9), (9.99, -3), (1.0, -2), (1.26, 0), (9.99, 4), (1.0, 5)],
+)
+def test_tables_of_any_size_have_short_numbers(mantissa, exponent):
     values = np.array([[-mantissa, 0.5 * mantissa, 0.0]]) * 10.0**exponent
     intervals = values[..., None] + 0.1 * np.abs(values)[..., None] * [-1.0, 1.0]
     numbers, small, power = written(values, intervals)
@@ -554,7 +552,7 @@ def test_only_numbers_that_are_no_ratios_are_in_a_power_of_ten():
 # --- room for names -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_experts", [1, 2, 6])
+@pytest.mark.parametrize("n_experts", [1, 5])
 def test_numbers_stay_in_their_cells_and_names_in_the_figure(n_experts):
     names = ["a", "of_several_words_joined_by_underscores", "with blanks in between, " * 3, "b"]
     values = 1e3 * np.random.default_rng(0).normal(size=(4, n_experts))

@@ -98,19 +98,18 @@ def test_curves_are_predictions_with_the_other_features_at_medians(fitted):
     assert texts(display.legend_) == expected
 
 
-def test_one_of_several_outputs_is_drawn(s):
-    output = 1
+def test_one_of_several_outputs_is_drawn(outputs):
     moe, X, Y = outputs
-    display = ExpertsDisplay.from_estimator(moe, X, Y, 0, target=output, adjust=True)
+    display = ExpertsDisplay.from_estimator(moe, X, Y, 0, target=1, adjust=True)
     rows = at_medians(X, 0, display.grid)
-    assert_allclose(display.curves, moe.predict_experts(rows)[:, :, output])
-    assert_allclose(display.mean, moe.predict(rows)[:, output])
-    assert_allclose(display.band, moe.predict_interval(rows, 0.9)[:, :, output])
+    assert_allclose(display.curves, moe.predict_experts(rows)[:, :, 1])
+    assert_allclose(display.mean, moe.predict(rows)[:, 1])
+    assert_allclose(display.band, moe.predict_interval(rows, 0.9)[:, :, 1])
     each = np.arange(len(X))
-    residual = Y[:, output] - moe.predict_experts(X)[each, display.assigned_expert, output]
+    residual = Y[:, 1] - moe.predict_experts(X)[each, display.assigned_expert, 1]
     at_own = moe.predict_experts(at_medians(X, 0, X[:, 0]))
-    assert_allclose(display.y, at_own[each, display.assigned_expert, output] + residual)
-    assert display.ax_.get_ylabel() == f"y{output} (other features at medians)"
+    assert_allclose(display.y, at_own[each, display.assigned_expert, 1] + residual)
+    assert display.ax_.get_ylabel() == "y1 (other features at medians)"
 
 
 def test_probabilities_of_a_class_are_drawn_with_marks_above_and_below():

@@ -625,16 +625,15 @@ def test_legends_name_the_most_probable_experts(n_experts):
 
 
 def test_one_of_several_outputs_is_drawn():
-    output = 1
     moe, X, y, _ = CASES["outputs"]()
-    display = draw(moe, X, pd.DataFrame(y, columns=["speed", "force"]), row=4, target=output)
-    assert_allclose(display.prediction, moe.predict(X[[4]])[0, output])
-    assert display.observed == y[4, output]
-    assert_allclose(display.interval, moe.predict_interval(X[[4]])[0, :, output])
+    display = draw(moe, X, pd.DataFrame(y, columns=["speed", "force"]), row=4, target=1)
+    assert_allclose(display.prediction, moe.predict(X[[4]])[0, 1])
+    assert display.observed == y[4, 1]
+    assert_allclose(display.interval, moe.predict_interval(X[[4]])[0, :, 1])
     repeated = moe.predict_dist(X[[4] * len(display.grid)])
-    density = repeated.pdf(np.column_stack([display.grid] * 2))[:, output]
+    density = repeated.pdf(np.column_stack([display.grid] * 2))[:, 1]
     assert_allclose(display.density.sum(axis=1), density, rtol=1e-6)
-    assert display.ax_[0].get_xlabel() == ["speed", "force"][output]
+    assert display.ax_[0].get_xlabel() == "force"
 
 
 def test_many_experts_and_features_fit_into_the_figure():

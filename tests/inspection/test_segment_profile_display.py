@@ -240,14 +240,13 @@ def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
 
 
 def test_one_of_several_outputs_is_drawn(fitted):
-    output = 1
     _, X, y = fitted
     Y = np.column_stack([y, 5.0 - 20.0 * y + X[:, 1]])
     moe = fit_quietly(regressor(), X, Y)
-    display = draw(moe, X, Y, target=output, level=None)
-    assert_allclose(display.coefficients, (moe.expert_coef_[:, output] * X.std(axis=0)).T)
-    assert f"Effect on y{output}" in display.ax_[1].get_title(loc="left")
-    assert_allclose(display.coefficient_range, 0.1 * Y[:, output].std())  # smaller ones are pale
+    display = draw(moe, X, Y, target=1, level=None)
+    assert_allclose(display.coefficients, (moe.expert_coef_[:, 1] * X.std(axis=0)).T)
+    assert "Effect on y1" in display.ax_[1].get_title(loc="left")
+    assert_allclose(display.coefficient_range, 0.1 * Y[:, 1].std())  # smaller ones are pale
 
 
 def test_shared_slopes_are_those_of_all_experts(fitted):

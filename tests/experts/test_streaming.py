@@ -63,6 +63,12 @@ def test_surrogate_has_the_sums_of_the_rows_in_any_units(case):
     hessian = experts.hessian(params, DESIGN, y, RESP)
     surrogate = experts.surrogate(statistics, hessian, params, DESIGN, weight)
     assert_same_sums(experts.surrogate_statistics(*surrogate, params), statistics)
+    # A surrogate of rows with twice the weight is twice the surrogate.
+    twice = type(statistics)(*(2.0 * values for values in statistics))
+    doubled = experts.surrogate(twice, 2.0 * hessian, params, DESIGN, 2.0 * weight)
+    assert_allclose(doubled[1], 2.0 * surrogate[1], rtol=1e-6, atol=1e-8)
+    for one, other in zip(doubled[0], surrogate[0], strict=True):
+        assert_allclose(one, 2.0 * other, rtol=1e-6, atol=1e-8)
     others, target, _, y_map = in_other_units(experts, y)
     design, moved = DESIGN @ X_MAP.T, others.rescale_params(params, X_MAP, y_map)
     rescaled = others.rescale_surrogate(*surrogate, X_MAP, y_map)

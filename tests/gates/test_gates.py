@@ -52,6 +52,7 @@ def test_probabilities_sum_to_one_and_start_equal(name):
         start = gate.init_params(n_experts, N_COLUMNS)
         expected = np.full((n_experts, len(DESIGN)), 1.0 / n_experts)
         assert_allclose(np.exp(gate.log_prob(start, DESIGN)), expected)
+        assert not gate.coefficients(start, N_COLUMNS)[:, :-1].any()
 
 
 @of_all
@@ -205,6 +206,12 @@ def test_surrogate_has_the_sums_of_the_rows_in_any_units(name):
     ):
         for one, other in zip(found, wanted, strict=True):
             assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+    # A surrogate of rows with twice the weight is twice the surrogate.
+    if hessian is not None:
+        twice = type(statistics)(*(2.0 * values for values in statistics))
+        doubled = gate.surrogate(twice, 2.0 * hessian, params, DESIGN, 2.0 * weight)
+        assert_allclose(doubled[1], 2.0 * surrogate[1], rtol=1e-6, atol=1e-8)
+        assert_allclose(doubled[0], 2.0 * np.array(surrogate[0]), rtol=1e-6, atol=1e-8)
     size, most = gate.streaming_size(N_EXPERTS, N_COLUMNS)
     stored = 0 if hessian is None else len(gate.penalty_hessian(params, N_COLUMNS))
     assert size == stored

@@ -21,6 +21,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
+from support.refusals import assert_fit_refused
 
 N = 120
 SHORT = {"random_state": 0, "n_init": 1, "max_iter": 10}
@@ -101,6 +102,30 @@ def test_other_columns_of_new_rows_do_not_matter(options):
     assert_allclose(moe.predict_gate(np.add(X, [5.0, 0.0, 5.0, 5.0])), moe.predict_gate(X))
     moved = moe.predict_gate(np.add(X, [0.0, 1.0, 0.0, 0.0]))
     assert np.abs(moved - moe.predict_gate(X)).max() > 1e-3
+
+
+BAD_CHOICES = {
+    "too large": ([4], "from 0 to 3", "got 4"),
+    "too small": ([0, -5], "from 0 to 3", "got -5"),
+    "short mask": ([True, False], "4 features", "got 2"),
+    "empty": ([], "empty", "None for all"),
+    "empty mask": ([False] * 4, "empty", "no feature"),
+    "twice": ([0, 0], "twice", "[0, 0]"),
+    "twice, from the end": ([0, -4], "twice", "[0, -4]"),
+    "unknown name": (["a", "z"], "'z' is not one of", "['a', 'b', 'c', 'd']"),
+    "nested": ([[0, 1]], "one-dimensional", "(1, 2)"),
+    "ragged": ([[0], [1, 2]], "flat list", "inner brackets"),
+    "numbers": ([0.5], "column names, column indices", "[0.5]"),
+    "mixed": (np.array(["a", 1], dtype=object), "column names, column indices", "'a'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CHOICES)
+def test_columns_that_are_none_of_the_table_are_refused(case):
+    X, y = numbers()
+    given, *words = BAD_CHOICES[case]
+    moe = MixtureOfExpertsRegressor(2, gate_features=given)
+    assert_fit_refused(moe, (pd.DataFrame(X, columns=list("abcd")), y), "gate_features", *words)
 
 
 # --- bases and transformers -----------------------------------------------------------------------

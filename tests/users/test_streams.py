@@ -225,7 +225,7 @@ def test_a_stream_whose_rows_have_doubled_begins_anew_with_all_of_them(case):
     for batch in (slice(60), slice(60, 140)):
         part = X.iloc[batch] if case == "frame" else X[batch]
         moe.partial_fit(part, y[batch], **{k: v[batch] for k, v in given.items()}, **known)
-    logs = [m.score_samples(X, y, **restored(given)) for m in (moe, whole)]
+    logs = [m.score_samples(X, y, **without_weights(given)) for m in (moe, whole)]
     assert_allclose(logs[0], logs[1], rtol=1e-6, atol=1e-8)
     # Experts keep their numbers, so that they are compared without regard to these.
     expected = np.sort(whole.predict_experts(X, **offset_of(given)), axis=1)
@@ -239,7 +239,7 @@ def test_a_stream_whose_rows_have_doubled_begins_anew_with_all_of_them(case):
         assert moe.n_units_ == 70
 
 
-def restored(given):
+def without_weights(given):
     """Arguments of methods: all but weights."""
     return {name: values for name, values in given.items() if name != "sample_weight"}
 

@@ -288,9 +288,9 @@ def _parses(source: str) -> bool:
     return True
 
 
-def sample(root: Path, number: int, seed: int) -> Iterator[Mutant]:
-    """Changes of all modules in turn, in an order that depends on the seed."""
-    files = sorted((root / "skmoe").rglob("*.py"))
+def sample(root: Path, number: int, seed: int, part: str = "") -> Iterator[Mutant]:
+    """Changes of all modules in turn whose path has a part, in an order of the seed."""
+    files = [path for path in sorted((root / "skmoe").rglob("*.py")) if part in path.as_posix()]
     sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
 
     def draw(mutant: Mutant) -> float:

@@ -336,11 +336,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where copies and map are kept")
     options = parser.parse_args()
 
-    number = 10**6 if options.only or options.files else options.limit
-    mutants = [m for m in sample(ROOT, number, options.seed) if options.files in m.file]
+    number = 10**6 if options.only else options.limit
+    mutants = list(sample(ROOT, number, options.seed, options.files))
     if options.only:
         mutants = [m for m in mutants if m.name in options.only]
-    mutants = mutants[: options.limit]
     if options.list:
         print(*mutants, sep="\n")
         return

@@ -290,7 +290,8 @@ def _parses(source: str) -> bool:
 
 def sample(root: Path, number: int, seed: int, part: str = "") -> Iterator[Mutant]:
     """Changes of all modules in turn whose path has a part, in an order of the seed."""
-    files = [path for path in sorted((root / "skmoe").rglob("*.py")) if part in path.as_posix()]
+    paths = sorted((root / "skmoe").rglob("*.py"))
+    files = [path for path in paths if part in path.relative_to(root).as_posix()]
     sources = {path.relative_to(root).as_posix(): path.read_text() for path in files}
 
     def draw(mutant: Mutant) -> float:

@@ -299,6 +299,17 @@ def test_criteria_count_units():
     assert (facts["units"], facts["rows"]) == ("50", "200")
 
 
+def test_loads_and_effective_rows_count_the_rows_of_units():
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, size=N_ROWS)
+    moe = regressor(max_iter=5)
+    fit_quietly(moe, X, Y, weight, units=UNITS)
+    gate = moe.predict_gate(X)
+    assert_allclose(moe.load_, np.bincount(gate.argmax(axis=1), weight, minlength=3))
+    resp = moe.responsibilities(X, Y, sample_weight=weight, units=UNITS).proba[UNITS]
+    rows = [expert.rows for expert in moe.summary(X, Y, weight, units=UNITS).experts]
+    assert_allclose(rows, weight @ resp)
+
+
 def test_a_sandwich_sums_scores_over_clusters():
     moe = regressor(1, alpha=1e-10, dispersion_prior=0.0, tol=1e-12).fit(X, Y)
     found = moe.inference(X, Y, method="sandwich", cluster=UNITS)

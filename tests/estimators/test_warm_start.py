@@ -81,7 +81,7 @@ SECOND_FITS = {
     "nothing": ({}, {}, True),
     "gate_alpha": ({}, {"gate_alpha": 3.0}, True),
     "gate features": ({}, {"gate_features": [0, 1]}, True),
-    "max_iter": ({}, {"max_iter": 3}, True),
+    "more iterations": ({}, {"max_iter": 10, "tol": 0.0}, True),  # with new fits of the experts
     "features": ({"X": DENSE + SHIFT}, {}, False),
     "target": ({"y": 2.0 * Y}, {}, False),
     "weights": ({"sample_weight": np.full(N_ROWS, 2.0)}, {}, False),

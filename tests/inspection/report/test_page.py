@@ -500,6 +500,8 @@ def test_bars_areas_and_stems_of_charts_stand_on_zero(page):
     stems = [s for s in objects(page.charts["density-chart"], "Segment") if "height" in str(s)]
     assert stems
     assert all(stem["y0"]["value"] == 0 for stem in stems)
+    axes = objects(page.charts["density-chart"], "LinearAxis")
+    assert {axis.get("axis_label") for axis in axes} == {"y", "Density or probability"}
     gate = json.dumps(page.charts["gate-chart"], ensure_ascii=False)
     assert "wild & $\N{ZERO WIDTH SPACE}$x$" in gate
     assert '"$$' not in gate

@@ -339,6 +339,11 @@ def test_categories_are_choices_between_the_most_frequent():
     levels = frame["kind"].cat.categories
     rows = frame.iloc[[7] * 60].assign(kind=pd.Categorical(kind["choices"], levels))
     assert_allclose(panel["slices"][1]["mean"], moe.predict(rows), rtol=1e-8)
+    for n_kinds in (1, 2):
+        few = frame.iloc[np.flatnonzero(np.isin(codes, [10, 20][:n_kinds]))]
+        offered = panel_of(moe, few, y[: len(few)], labels=["size", "kind"])["features"]
+        choices = [feature["choices"] for feature in offered if feature["label"] == "kind"]
+        assert choices == ([["level 10", "level 20"]] if n_kinds == 2 else [])
 
 
 def test_features_that_are_offered_move_the_prediction_or_the_gate_most():

@@ -89,6 +89,8 @@ def test_round_off_of_derived_attributes_is_no_damage():
     document = document_of("columns")
     values = document["attributes"]["expert_coef_"]
     values["values"] = (np.array(values["values"]) * (1.0 + 1e-13)).tolist()
+    assert document["attributes"]["dispersion_prior_"] == 10.0
+    document["attributes"]["dispersion_prior_"] = 10  # as other programs write it
     assert_array_equal(
         read("columns", sealed(document)).predict(FRAME),
         read("columns", document_of("columns")).predict(FRAME),

@@ -237,6 +237,7 @@ def test_each_class_has_its_pictures(classes):
     *_, page = classes
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", page.text)
     assert len(titles) == 2 * 3 + 1
+    assert "<title>Mixture of experts for the class</title>" in page.text
     for i, label in enumerate(["blue", "green", "red"]):
         assert all(label in title for title in titles[2 * i : 2 * i + 2])
 

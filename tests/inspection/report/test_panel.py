@@ -362,3 +362,19 @@ def test_features_that_are_offered_move_the_prediction_or_the_gate_most():
     moe = fit_quietly(regressor(n_experts=2, gate_features=[1], expert_features=[0, 2]), X, y)
     labels = [f["label"] for f in panel_of(moe, X, y, max_features=2)["features"]]
     assert labels == ["x1", "x2"]
+
+
+def test_categories_of_polars_are_choices():
+    pl = pytest.importorskip("polars")
+    rng = np.random.default_rng(0)
+    kinds = rng.choice(["a", "b", "c"], size=60)
+    table = pl.DataFrame(
+        {"size": rng.normal(size=60), "kind": pl.Series(kinds, dtype=pl.Categorical)}
+    )
+    moe = regressor(**SHORT | {"max_iter": 1}, expert="tree", cross_fit=2)
+    fit_quietly(moe, table, (kinds == "a") + table["size"].to_numpy())
+    panel = panel_of(moe, table, np.zeros(60), row=7, labels=["size", "kind"])
+    assert panel["features"][1]["choices"] == ["a", "b", "c"]
+    first = [int(np.flatnonzero(kinds == kind)[0]) for kind in "abc"]
+    rows = table[first].with_columns(pl.lit(table["size"][7]).alias("size"))
+    assert_allclose(panel["slices"][1]["mean"], moe.predict(rows), rtol=1e-8)

@@ -214,7 +214,7 @@ def test_penalised_slopes_are_those_of_penalty_and_likelihood(case):
     if not experts.is_classifier and not experts.shared_slopes:
         systems = np.repeat(hessian, len(values) // len(hessian), axis=0)
         for system, covariance in zip(systems, covariances, strict=True):
-            inverse = np.linalg.pinv(system + np.diag([experts.alpha, experts.alpha, 0.0]))
+            inverse = np.linalg.pinv(system + np.diag([*[experts.alpha] * (N_COLUMNS - 1), 0.0]))
             assert_allclose(covariance, inverse[:-1, :-1], rtol=1e-4, atol=1e-5)
 
 
@@ -226,7 +226,7 @@ def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(names):
     predictors = np.flatnonzero(~without_predictor(experts))
     n, n_own = len(predictors), N_COLUMNS - 1
     hessian = experts.hessian(params, DESIGN, y, RESP)
-    ridge = np.diag([experts.alpha / n, experts.alpha, 0.0])
+    ridge = np.diag([experts.alpha / n, experts.alpha, experts.alpha, 0.0])
     precision = np.array([1.0 / scale_of(experts, params, k)[0] for k in range(N_EXPERTS)])
     places = {k: [0, *range(1 + i * n_own, 1 + (i + 1) * n_own)] for i, k in enumerate(predictors)}
     total = np.zeros((1 + n * n_own, 1 + n * n_own))
@@ -239,13 +239,13 @@ def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(names):
     statistics = experts.statistics(params, DESIGN, y, RESP)
     statistics = statistics._replace(gradient=params.coef * np.diag(ridge) + balance)
     slopes = experts.penalised_slopes(params, statistics, hessian)
-    scale = np.array([np.sqrt(n), 1.0])
+    scale = np.array([np.sqrt(n), 1.0, 1.0])
     for k, place in places.items():
         expected = precision[k] * inverse[np.ix_(place, place)][:-1, :-1] * np.outer(scale, scale)
         assert_allclose(slopes.covariances[k], expected, rtol=1e-6)
         expected = experts.alpha * slopes.weight[k] * slopes.values[k]
         assert_allclose(slopes.gradient[k], expected, rtol=1e-6, atol=1e-9)
-    assert_allclose(slopes.weight.sum(axis=0), [1.0, n])
+    assert_allclose(slopes.weight.sum(axis=0), [1.0, n, n])
 
 
 @cases(SupportsDispersionEvidence)

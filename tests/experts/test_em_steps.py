@@ -142,9 +142,10 @@ def assert_stationary(experts, params, y, resp, atol, step=1e-6):
 def test_steps_converge_to_a_stationary_point(case):
     experts, y = EXPERT_CASES[case]
     params, resp = steps_until_convergence(experts, y)
-    # Dispersions of lists go to their bounds here, where the likelihood is nearly flat.
+    # Beside a dispersion at its bound, or near it, steps end next to the mode.
     is_list = len(getattr(experts, "families", ())) > 1
-    assert_stationary(experts, params, y, resp, 0.05 if is_list else 1e-3)
+    near = experts.at_bound(params).any()
+    assert_stationary(experts, params, y, resp, 0.05 if is_list or near else 1e-3)
 
 
 @pytest.mark.parametrize("prior", [0.0, 100.0, 1e5])
@@ -261,7 +262,7 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     """In the root mean square over the rows of an expert, by the information that they have."""
     experts, y = generalized([name], shared_columns=(0,) if is_shared else ())
     params, (family,) = experts.init_params(N_EXPERTS, N_COLUMNS), experts.families
-    coef = params.coef + np.array([0.0, 1.0, -3.0])[:, None, None] * [0.0, 0.0, 1.0]
+    coef = params.coef + np.array([0.0, 1.0, -3.0])[:, None, None] * [0.0, 0.0, 0.0, 1.0]
     change = step_of(experts, params._replace(coef=coef), y).coef - coef
     theta = np.moveaxis(params.log_dispersion, -1, 0)[..., None]
     information = family.predictor_information(coef @ DESIGN.T, theta)[:, 0] * RESP

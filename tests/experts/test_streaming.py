@@ -15,7 +15,8 @@ CASES = [
 of_all = pytest.mark.parametrize("case", CASES)
 
 # The design matrix in other units, as columns of old rows times this matrix.
-X_MAP = np.array([[0.5, 0.0, 0.4], [0.0, 3.0, -1.0], [0.0, 0.0, 1.0]])
+X_MAP = np.diag([0.5, 3.0, 1.5, 1.0])
+X_MAP[:-1, -1] = [0.4, -1.0, 0.2]
 
 
 def in_other_units(experts, y):

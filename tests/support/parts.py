@@ -10,7 +10,7 @@ from skmoe.gates import GATES
 from skmoe.protocols import Experts
 from support.expert_kinds import GENERALIZED, example
 
-N_ROWS, N_EXPERTS, N_COLUMNS = 40, 3, 3
+N_ROWS, N_EXPERTS, N_COLUMNS = 40, 3, 4
 
 
 class Scaling(NamedTuple):

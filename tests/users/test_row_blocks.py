@@ -190,6 +190,18 @@ def test_converged_fits_of_blocks_equal_those_in_memory(case):
         assert_array_equal(of_blocks.feature_names_in_, ["a", "b"])
 
 
+def test_starts_of_blocks_see_weights_and_offsets_of_their_rows():
+    """The starts of one expert are the same, whatever the order of the rows."""
+    X, _, counts = columns()
+    offset = np.random.default_rng(1).normal(size=120)
+    y = np.random.default_rng(2).poisson(np.exp(offset + 0.2 * X[:, 0])).astype(float)
+    moe = MixtureOfExpertsRegressor(1, family="poisson", n_init=1, max_iter=1, **FIXED)
+    of_blocks = fit_quietly(clone(moe), blocks_of([50, 120], X, y, 1.0 * counts, offset))
+    whole = fit_quietly(moe, X, y, sample_weight=counts, offset=offset)
+    assert_allclose(of_blocks.start_lower_bounds_, whole.start_lower_bounds_, atol=1e-6)
+    assert_allclose(of_blocks.lower_bounds_, whole.lower_bounds_, atol=1e-6)
+
+
 @pytest.mark.parametrize("units", [None, "pairs"])
 def test_starts_on_a_sample_do_not_depend_on_the_cut(units):
     """Of more rows than starts are found on, or of whole units, the same are drawn."""

@@ -101,6 +101,17 @@ def test_targets_are_compared_with_their_exposures_in_starts():
     assert_allclose(other.expert_intercept_, one.expert_intercept_ - 2.0, atol=1e-6)
 
 
+def test_exposures_in_starts_have_the_weights_of_their_rows():
+    """A weight of two is the row twice."""
+    y, offset = target_of("poisson"), 1.5 * X[:, 1]
+    weight = np.where(X[:, 0] > 0.0, 2.0, 1.0)
+    index = np.repeat(np.arange(len(y)), weight.astype(int))
+    moe = regressor(family="poisson", init="kmeans", max_iter=3, n_init=1)
+    weighted = fit_quietly(clone(moe), X, y, sample_weight=weight, offset=offset)
+    repeated = fit_quietly(clone(moe), X[index], y[index], offset=offset[index])
+    assert_allclose(weighted.lower_bounds_, repeated.lower_bounds_, atol=1e-7)
+
+
 def test_held_out_selection_has_errors_of_its_scores():
     moe = regressor(n_experts="auto", n_init=1, max_iter=2)
     fit_quietly(moe, X[:30], Y[:30])

@@ -169,6 +169,17 @@ def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
     assert weighted.n_experts_ == repeated.n_experts_
 
 
+def test_class_weights_weigh_the_rows():
+    X, y = flipping_classes(n_rows=60)
+    weighed, plain = (
+        MixtureOfExpertsClassifier("bic", class_weight=weight, **QUICK)
+        for weight in ({0: 3, 1: 1}, None)
+    )
+    weighed.fit(X, y)
+    plain.fit(X, y, sample_weight=np.where(y == 0, 3.0, 1.0))
+    assert_allclose(weighed.n_experts_scores_, plain.n_experts_scores_, rtol=1e-6)
+
+
 def test_trials_print_nothing(capsys):
     regressor(verbose=1, max_iter=30).fit(*steps(2, n_rows=60))
     labels = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
@@ -270,6 +281,7 @@ REFUSED = [
     ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
+    ({"top_k": 0}, 100, "top_k", ("at least 1", 0)),
 ]
 
 

@@ -257,10 +257,12 @@ def test_single_precision_converges():
 
 @dataclass(frozen=True)
 class Reckless(SoftmaxGate):
-    """A gate whose steps are sixty times too long."""
+    """A gate whose steps are too long by a factor."""
+
+    length: float = 60.0
 
     def m_step(self, statistics, factor, params, step):
-        return super().m_step(statistics, factor, params, 60.0 * step)
+        return super().m_step(statistics, factor, params, self.length * step)
 
 
 @dataclass(frozen=True)
@@ -271,10 +273,12 @@ class Sinking(LinearExperts):
         return params._replace(log_variance=params.log_variance + 0.5)
 
 
-def test_a_step_that_is_too_long_is_shortened():
+@pytest.mark.parametrize("length", [60.0, 1e6])
+def test_a_step_that_is_too_long_is_shortened(length):
+    """To nothing in the end, where only the experts move."""
     model, rows, _ = problem("normal, softmax gate")
     params = start_from(model, rows, soft_labels(rows.gate_design[:, 1] > 0))
-    found = run(mixture(Reckless()), rows, params, n_plain_iter=10**6, max_iter=30)
+    found = run(mixture(Reckless(length=length)), rows, params, n_plain_iter=10**6, max_iter=30)
     assert not found.line_search_failed
     assert min(np.diff(found.lower_bounds)) > -1e-10
     assert found.lower_bounds[-1] > found.lower_bounds[0]

@@ -1,11 +1,15 @@
 """What all tests share."""
 
+import gc
 import sys
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 from support.perturbed_data import perturb
+
+# Figures have many small objects, which the collector would otherwise visit again and again.
+gc.set_threshold(100_000, 50, 50)
 
 
 @pytest.fixture(autouse=True, scope="session")

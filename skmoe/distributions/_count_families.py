@@ -21,6 +21,7 @@ class CountFamily(Family):
     """A family of distributions of counts, whose probabilities rise to one mode and then fall."""
 
     mean_distance: Callable[..., Array]  # E|Y - y|, of y and the parameters
+    smooth_sf: Callable[..., Array]  # `sf` at counts, continued to real numbers
     discrete: bool = True
     counts: bool = True
 
@@ -56,6 +57,7 @@ POISSON = CountFamily(
     crps=_poisson_crps,
     draw=_poisson.draw,
     mean_distance=_poisson.mean_distance,
+    smooth_sf=_poisson.smooth_sf,
 )
 
 
@@ -87,6 +89,7 @@ NEGATIVE_BINOMIAL = CountFamily(
     crps=_negative_binomial_crps,
     draw=_negative_binomial.draw,
     mean_distance=_negative_binomial.mean_distance,
+    smooth_sf=_negative_binomial.smooth_sf,
 )
 
 

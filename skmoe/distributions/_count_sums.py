@@ -8,7 +8,6 @@ import numpy as np
 
 from skmoe._numerics.quadrature import SUM_ORDER, sum_points
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _negative_binomial
 from skmoe.distributions._family import Component
 
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
@@ -25,8 +24,8 @@ GROWTH = 4.0
 def half_mean_difference(components: Sequence[Component]) -> Array:
     """E|Y - Y'| / 2 of independent counts Y and Y' of r mixtures, (r,).
 
-    It is the sum of F(k) (1 - F(k)) over the counts k. The components are negative binomials with
-    weights and parameters (r,).
+    It is the sum of F(k) (1 - F(k)) over the counts k. The components are distributions of counts
+    with weights and parameters (r,), whose weights sum to one.
     """
     last = np.zeros(components[0].weight.shape)
     for family, weight, parameters in components:
@@ -50,12 +49,8 @@ def _sum_counts(components: Sequence[Component], last: Array) -> Array:
     """Sum over each count, of probabilities that are summed themselves."""
     counts = np.arange(int(last.max()) + 1.0)[:, None]
     mass = np.zeros((len(counts), len(last)))
-    for _, weight, (mean, dispersion) in components:
-        # Each probability is a multiple of the one before.
-        size = 1.0 + dispersion * mean
-        ratios = mean * (1.0 + dispersion * (counts[1:] - 1.0)) / (size * counts[1:])
-        first = np.exp(_negative_binomial.log_pmf(np.zeros(()), mean, dispersion))
-        mass += weight * first * np.concatenate([np.ones((1, len(last))), np.cumprod(ratios, 0)])
+    for family, weight, parameters in components:
+        mass += weight * np.exp(family.log_pdf(counts, *parameters))
     above = np.cumsum(mass[::-1], axis=0)[::-1] - mass
     return (np.cumsum(mass, axis=0) * above).sum(axis=0)
 
@@ -76,7 +71,7 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     used = weights != 0.0
     above = np.zeros(points.shape)
     rows = np.broadcast_to(np.arange(len(last)), points.shape)[used]
-    for _, weight, (mean, dispersion) in components:
-        sf = _negative_binomial.smooth_sf(points[used], mean[rows], dispersion[rows])
+    for family, weight, parameters in components:
+        sf = family.smooth_sf(points[used], *(values[rows] for values in parameters))
         above[used] += weight[rows] * sf
     return (weights * above * (1.0 - above)).sum(axis=(0, 1))

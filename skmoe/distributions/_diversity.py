@@ -1,13 +1,26 @@
-"""The integrated variance of the distribution functions of the components of mixtures."""
+"""The integrated variance of the distribution functions of the components of mixtures.
+
+The continuous ranked probability score of a mixture is the weighted mean of those of the
+components, less this integral. Components of counts, whose distribution functions are constant
+between the counts, are summed; the others are integrated between their quantiles.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from skmoe._numerics.quadrature import INTEGRAL_ORDER, integral_points
+from skmoe._numerics.quadrature import (
+    INTEGRAL_NODES,
+    INTEGRAL_ORDER,
+    INTEGRAL_WEIGHTS,
+    SUM_ORDER,
+    integral_points,
+    sum_points,
+)
 from skmoe._numerics.typing import Array
+from skmoe.distributions._count_sums import half_mean_difference
 from skmoe.distributions._family import Component
 from skmoe.distributions._general_searches import take
 
@@ -15,60 +28,135 @@ from skmoe.distributions._general_searches import take
 # the last of them is of the order of its square.
 EDGE_LEVELS = (0.5, 0.25, 0.08, 0.015, 1e-3, 1e-5, 1e-7, 1e-10)
 
-# Numbers that an integral of some rows holds, and the most steps of counts that are edges.
+# Numbers that an integral of some rows holds.
 SIZE = 2_000_000
-MOST_STEPS_OF_COUNTS = 2048
+
+
+def mean_score(components: Sequence[Component], points: Array) -> Array:
+    """Weighted mean of the scores of components; of counts that of the distance to y."""
+    total = np.zeros(())
+    for family, weight, parameters in components:
+        score = family.mean_distance if family.counts else family.crps
+        total = total + weight * np.where(weight > 0.0, score(points, *parameters), 0.0)
+    return total
 
 
 def integrated_variance(components: Sequence[Component]) -> Array:
     """Integral over y of sum_k w_k (F_k(y) - F(y))^2, (r,).
 
-    The continuous ranked probability score of a mixture is the weighted mean of those of the
-    components, less this integral. Its integrand decreases as the square of the tails, so that it
-    exists even where the components have no means.
+    For components of counts it includes half the mean difference of two draws of each of them, by
+    which their mean distance to y and their score differ. The integrand decreases as the square of
+    the tails, so that it exists even where the components have no means.
     """
+    counts = [part for part in components if part.family.counts]
+    others = [part for part in components if not part.family.counts]
+    of_counts, share_of_counts = _normalised(counts)
+    of_others, share_of_others = _normalised(others)
     total = np.zeros(components[0].weight.shape)
-    if len(components) == 1:
-        return total
-    n_edges = 2 * len(EDGE_LEVELS) * len(components)
-    step = max(SIZE // (n_edges * INTEGRAL_ORDER * len(components)), 1)
-    for start in range(0, len(total), step):
-        rows = np.arange(start, min(start + step, len(total)))
-        total[rows] = _integrate(take(components, rows))
+    if counts:
+        total += share_of_counts * half_mean_difference(of_counts)
+    if len(others) > 1:
+        edges = _sorted(_edges(of_others))
+        total += share_of_others * _by_rows(_variance_within, edges, INTEGRAL_ORDER, of_others)
+    if counts and others:
+        between = share_of_counts * share_of_others
+        rows = np.flatnonzero(between > 0.0)
+        groups = take(of_others, rows), take(of_counts, rows)
+        ends = _edges(groups[0])
+        whole = np.floor([*_edges(groups[1]), *ends])
+        edges = _sorted(np.concatenate([ends, whole, np.floor(ends) + 1.0]))
+        size = INTEGRAL_ORDER * SUM_ORDER
+        total[rows] += between[rows] * _by_rows(_square_difference, edges, size, *groups)
     return total
 
 
-def _integrate(components: Sequence[Component]) -> Array:
+def _normalised(components: Sequence[Component]) -> tuple[list[Component], Array]:
+    """Components whose weights sum to one, and the sum that they had; equal ones for zero."""
+    share = np.sum([part.weight for part in components], axis=0)
+    present = share > 0.0
+    safe = np.where(present, share, 1.0)
+    equal = 1.0 / max(len(components), 1)
+    return [
+        part._replace(weight=np.where(present, part.weight / safe, equal)) for part in components
+    ], share
+
+
+def _edges(components: Sequence[Component]) -> Array:
+    """Quantiles and jumps of the components that are present, (edges, r); NaN for others."""
     edges: list[Array] = []
     for family, weight, parameters in components:
-        present = weight > 0.0
         ends = [*family.atoms(*parameters), *family.bounds(*parameters)]
         if not (family.discrete and ends):
             ends += [family.quantile(level, *parameters) for level in EDGE_LEVELS]
             ends += [family.upper_quantile(level, *parameters) for level in EDGE_LEVELS]
-        if family.counts:
-            ends += _steps(ends)
-        edges += [np.where(present, end, np.nan) for end in ends]
-    ordered = np.sort(np.stack(edges), axis=0)  # what is not a number comes last
-    ordered = np.where(np.isnan(ordered), np.nanmax(ordered, axis=0), ordered)
-    points, factors = integral_points(ordered[:-1], ordered[1:])
+        edges += [np.where(weight > 0.0, end, np.nan) for end in ends]
+    return np.stack(edges)
+
+
+def _sorted(edges: Array) -> Array:
+    """Sorted edges, of which those that are not a number repeat the last one."""
+    ordered = np.sort(edges, axis=0)
+    return np.where(np.isnan(ordered), np.nanmax(ordered, axis=0), ordered)
+
+
+def _by_rows(
+    integral: Callable[..., Array], edges: Array, size: int, *groups: Sequence[Component]
+) -> Array:
+    """An integral of blocks of rows, of which each panel holds `size` numbers of a component."""
+    total = np.zeros(edges.shape[1])
+    n_components = sum(map(len, groups))
+    step = max(SIZE // (len(edges) * size * n_components), 1)
+    for start in range(0, len(total), step):
+        rows = np.arange(start, min(start + step, len(total)))
+        total[rows] = integral(edges[:, rows], *(take(group, rows) for group in groups))
+    return total
+
+
+def _variance_within(edges: Array, components: Sequence[Component]) -> Array:
+    points, factors = integral_points(edges[:-1], edges[1:])
     # The smaller tail is computed, which keeps its digits.
-    upper = np.arange(len(ordered) - 1)[:, None] >= len(ordered) // 2
-    mean, square = np.zeros(points.shape), np.zeros(points.shape)
-    values = []
+    upper = np.arange(len(edges) - 1)[:, None] >= len(edges) // 2
+    weighted = [
+        (weight, np.where(upper, family.sf(points, *values), family.cdf(points, *values)))
+        for family, weight, values in components
+    ]
+    mean = sum(weight * value for weight, value in weighted)
+    square = sum(weight * np.square(value - mean) for weight, value in weighted)
+    return np.asarray((factors * square).sum(axis=(0, 1)))
+
+
+def _square_difference(
+    edges: Array, others: Sequence[Component], counts: Sequence[Component]
+) -> Array:
+    """Integral of (F - G)^2 for the distribution functions F of others and G of counts.
+
+    G is constant between two counts. Panels of whole units are sums over their counts, of
+    integrals from one count to the next; other panels are within one unit.
+    """
+    left, right = edges[:-1], edges[1:]
+    is_whole = (left == np.floor(left)) & (right == np.floor(right))
+    # Panels of whole units: counts (SUM_ORDER, panels, r), and points between each and the next.
+    first, multiples = sum_points(left, np.where(is_whole, right - left, 0.0))
+    nodes = 0.5 * (INTEGRAL_NODES.reshape(-1, 1, 1, 1) + 1.0)
+    above = _weighted_sf(counts, first, smooth=True)
+    squares = np.square(_weighted_sf(others, first + nodes) - above)
+    weights = 0.5 * INTEGRAL_WEIGHTS.reshape(nodes.shape)
+    of_units = (multiples * (weights * squares).sum(axis=0)).sum(axis=0)
+    # Panels within one unit.
+    points, factors = integral_points(left, right)
+    above = _weighted_sf(counts, 0.5 * (left + right))
+    squares = np.square(_weighted_sf(others, points) - above)
+    of_parts = (factors * squares).sum(axis=0)
+    return np.asarray(np.where(is_whole, of_units, of_parts).sum(axis=0))
+
+
+def _weighted_sf(components: Sequence[Component], points: Array, smooth: bool = False) -> Array:
+    """Probability above points; of counts that is continued to real numbers from 0 on."""
+    total = np.zeros(points.shape)
     for family, weight, parameters in components:
-        value = np.where(upper, family.sf(points, *parameters), family.cdf(points, *parameters))
-        values.append((weight, value))
-        mean += weight * value
-    for weight, value in values:
-        square += weight * np.square(value - mean)
-    return (factors * square).sum(axis=(0, 1))
-
-
-def _steps(ends: list[Array]) -> list[Array]:
-    """Counts at which the distribution function of counts has its steps."""
-    first = np.maximum(np.floor(np.min(ends, axis=0)), 0.0)
-    last = np.ceil(np.max(ends, axis=0)) + 1.0
-    n_steps = min(int(np.max(last - first, initial=0.0)), MOST_STEPS_OF_COUNTS)
-    stride = np.ceil((last - first) / max(n_steps, 1))
-    return [np.minimum(first + i * stride, last) for i in range(n_steps + 1)]
+        if smooth:
+            above = family.smooth_sf(np.maximum(points, 0.0), *parameters)
+            total += weight * np.where(points < 0.0, 1.0, above)
+        else:
+            total += weight * family.sf(points, *parameters)
+    return total

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_weights
-from skmoe.distributions._diversity import integrated_variance
+from skmoe.distributions._diversity import integrated_variance, mean_score
 from skmoe.distributions._family import Block
 from skmoe.distributions._general_searches import highest_points, quantiles
 from skmoe.distributions._nested import NestedComponents
@@ -229,12 +229,9 @@ class GeneralMixtureDistribution(RowMixtures):
         return self._at(y, self._crps)
 
     def _crps(self, points: Array) -> Array:
-        total = np.zeros(())
-        for family, weight, parameters in self._components():
-            score = family.crps(points, *parameters)
-            total = total + weight * np.where(weight > 0.0, score, 0.0)
         variance = integrated_variance(self._flat_components())
-        return np.maximum(total - variance.reshape(len(self), 1, self._n_outputs), 0.0)
+        score = mean_score(list(self._components()), points)
+        return np.maximum(score - variance.reshape(len(self), 1, self._n_outputs), 0.0)
 
 
 def _check_parts(parts: Sequence[Any], gate_prob: Array, single_output: bool) -> None:

@@ -22,13 +22,15 @@ class CountFamily(Family):
 
     mean_distance: Callable[..., Array]  # E|Y - y|, of y and the parameters
     smooth_sf: Callable[..., Array]  # `sf` at counts, continued to real numbers
+    # E|Y - Y'| of two independent components, of the parameters of both, where there is a formula.
+    mean_difference: Callable[..., Array] | None = None
     discrete: bool = True
     counts: bool = True
 
 
 def _poisson_crps(y: Array, mean: Array) -> Array:
     """Score of one component: Czado, Gneiting and Held (2009), in closed form."""
-    return _poisson.mean_distance(y, mean) - 0.5 * _poisson.mean_self_difference(mean)
+    return _poisson.mean_distance(y, mean) - 0.5 * _poisson.mean_difference(mean, mean)
 
 
 def _gamma_quantile(q: float, mean: Array, variance: Array) -> Array:
@@ -58,6 +60,7 @@ POISSON = CountFamily(
     draw=_poisson.draw,
     mean_distance=_poisson.mean_distance,
     smooth_sf=_poisson.smooth_sf,
+    mean_difference=_poisson.mean_difference,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,6 +27,9 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
     It is the sum of F(k) (1 - F(k)) over the counts k. The components are distributions of counts
     with weights and parameters (r,), whose weights sum to one.
     """
+    formula = components[0].family.mean_difference
+    if formula and all(part.family is components[0].family for part in components):
+        return _sum_pairs(components, formula)
     last = np.zeros(components[0].weight.shape)
     for family, weight, parameters in components:
         high = family.upper_quantile(LEVELS[-1], *parameters)
@@ -42,6 +45,16 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
                 for family, weight, parameters in components
             ]
             total[some] = sum_of(part, last[some])
+    return total
+
+
+def _sum_pairs(components: Sequence[Component], formula: Callable[..., Array]) -> Array:
+    """The same as a sum over pairs of components of one family."""
+    total = np.zeros(components[0].weight.shape)
+    for i, (_, weight, parameters) in enumerate(components):
+        total += 0.5 * weight**2 * formula(*parameters, *parameters)
+        for _, other_weight, others in components[:i]:
+            total += weight * other_weight * formula(*parameters, *others)
     return total
 
 

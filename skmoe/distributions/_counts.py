@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.distributions import _poisson
-from skmoe.distributions._base import (
-    RowMixtures,
-    check_shapes,
-    check_weights,
-)
-from skmoe.distributions._count_families import (
-    NEGATIVE_BINOMIAL,
-    POISSON,
-    CountFamily,
-    NegativeBinomialComponents,
-    PoissonComponents,
-)
-from skmoe.distributions._count_searches import (
-    most_probable_counts,
-    quantile_bracket,
-    smallest_counts,
-    weighted_probability,
-)
-from skmoe.distributions._count_sums import half_mean_difference
-from skmoe.distributions._family import Block
-from skmoe.distributions._sums import flat_block, log_weighted_sum
-
-# Rows and outputs of one search for modes, whose intervals take some memory for each.
-MODE_ROWS = 4096
+from skmoe.distributions._base import check_shapes, check_weights
+from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
+from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._rows import rows_last
 
 
-class CountMixtureDistribution(RowMixtures):
+class CountMixtureDistribution(GeneralMixtureDistribution):
     """Mixtures of distributions of counts, one for each row and output.
 
     The components are negative binomials, of which Poissons are those without dispersion. Outputs
@@ -84,9 +61,9 @@ class CountMixtureDistribution(RowMixtures):
     def __init__(
         self, weights: ArrayLike, means: ArrayLike, dispersions: ArrayLike | None = None
     ) -> None:
-        self.weights = np.asarray(weights, dtype=float)
+        weights = np.asarray(weights, dtype=float)
         self.means = np.asarray(means, dtype=float)
-        check_shapes(self.weights, self.means)
+        check_shapes(weights, self.means)
         _check_parameter("means", self.means)
         self.dispersions = None
         if dispersions is not None:
@@ -97,16 +74,18 @@ class CountMixtureDistribution(RowMixtures):
                     f"{self.dispersions.shape}."
                 )
             _check_parameter("dispersions", self.dispersions)
-        check_weights(self.weights)
+        check_weights(weights)
+        certain = np.ones((1, len(weights)))
+        super().__init__([self._make_components(weights)], certain, self.means.ndim == 2)
 
-    @property
-    def _family(self) -> CountFamily:
-        return POISSON if self.dispersions is None else NEGATIVE_BINOMIAL
-
-    @property
-    def _blocks(self) -> Sequence[Block]:
-        dispersions = () if self.dispersions is None else (self.dispersions,)
-        return (Block(self._family, (self.means, *dispersions)),)
+    def _make_components(self, weights: Array) -> PoissonComponents | NegativeBinomialComponents:
+        shape = *weights.shape, 1 if self.means.ndim == 2 else self.means.shape[2]
+        mean = rows_last(self.means.reshape(shape))
+        if self.dispersions is None:
+            return PoissonComponents(weights.T, mean)
+        return NegativeBinomialComponents(
+            weights.T, mean, rows_last(self.dispersions.reshape(shape))
+        )
 
     def _take(self, rows: Any) -> Self:
         dispersions = () if self.dispersions is None else (self.dispersions[rows],)
@@ -120,183 +99,7 @@ class CountMixtureDistribution(RowMixtures):
         components : object
             Weights and parameters of the components, whose last axis counts the rows.
         """
-        values = [self.means] if self.dispersions is None else [self.means, self.dispersions]
-        mean, *dispersion = (v.reshape(*self.weights.shape, -1).transpose(1, 2, 0) for v in values)
-        if not dispersion:
-            return PoissonComponents(self.weights.T, mean)
-        return NegativeBinomialComponents(self.weights.T, mean, dispersion[0])
-
-    # --- probabilities ---
-
-    def logpmf(self, y: ArrayLike) -> Array:
-        """Log probability of a count.
-
-        Parameters
-        ----------
-        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            One value for each row, or several along a second axis. A number, or a first axis of
-            length one such as that of `grid[None]`, serves all rows.
-
-        Returns
-        -------
-        log_probability : ndarray of the shape of y, with n_samples rows
-            Finite for counts, even far out in the tails; minus infinity for other numbers.
-        """
-        return self._at(y, self._logpdf)
-
-    def pmf(self, y: ArrayLike) -> Array:
-        """Probability of a count.
-
-        Parameters
-        ----------
-        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            One value for each row, or several along a second axis. A number, or a first axis of
-            length one such as that of `grid[None]`, serves all rows.
-
-        Returns
-        -------
-        probability : ndarray of the shape of y, with n_samples rows
-            Zero for numbers that are not counts.
-        """
-        return np.exp(self.logpmf(y))
-
-    def logpdf(self, y: ArrayLike) -> Array:
-        """Log density with respect to counting measure: the same as `logpmf`.
-
-        Parameters
-        ----------
-        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            One value for each row, or several along a second axis. A number, or a first axis of
-            length one such as that of `grid[None]`, serves all rows.
-
-        Returns
-        -------
-        log_probability : ndarray of the shape of y, with n_samples rows
-            Finite for counts, even far out in the tails; minus infinity for other numbers.
-        """
-        return self.logpmf(y)
-
-    def pdf(self, y: ArrayLike) -> Array:
-        """Density with respect to counting measure: the same as `pmf`.
-
-        Parameters
-        ----------
-        y : float or array-like of shape (n_samples,), (n_samples, n_values) or with n_outputs last
-            One value for each row, or several along a second axis. A number, or a first axis of
-            length one such as that of `grid[None]`, serves all rows.
-
-        Returns
-        -------
-        probability : ndarray of the shape of y, with n_samples rows
-            Zero for numbers that are not counts.
-        """
-        return self.pmf(y)
-
-    def _logpdf(self, points: Array) -> Array:
-        return log_weighted_sum(self._components(), lambda family: family.log_pdf, points)
-
-    # --- quantiles ---
-
-    def ppf(self, q: ArrayLike) -> Array:
-        """Quantiles: the smallest counts whose `cdf` reaches q.
-
-        All rows are solved at once, by bisection of the counts between bounds that the quantiles of
-        normals of the same moments suggest.
-
-        Parameters
-        ----------
-        q : float or array-like of shape (n_values,)
-            Probabilities in (0, 1).
-
-        Returns
-        -------
-        quantiles : ndarray of shape (n_samples,), or (n_samples, n_values) for an array q
-            With the axis of the outputs last, if there are several.
-
-        Raises
-        ------
-        ValueError
-            If a probability is outside (0, 1).
-        """
-        return self._quantiles(q)
-
-    def _quantile(self, q: float) -> Array:
-        weights, *parameters = flat_block(self.weights, self._blocks[0])
-        low, high, found = quantile_bracket(self._family, weights, parameters, q)
-
-        def reached(count: Array, rows: Array) -> Array:
-            chosen = [values[:, rows] for values in parameters]
-            cdf = weighted_probability(self._family.cdf, weights[:, rows], chosen, count)
-            return cdf >= found[rows]
-
-        return smallest_counts(reached, low, high).reshape(len(self), self._n_outputs)
-
-    @property
-    @underflow_to_zero
-    def mode(self) -> Array:
-        """The most probable count; one of them if several are equally probable, up to 1e-13.
-
-        Found by branch and bound [1]_ among the counts between the modes of the components. In an
-        interval of counts, the mixture is nowhere more probable than the sum of what its components
-        are at most, which they are at the count nearest to their mode.
-
-        References
-        ----------
-        .. [1] A. H. Land and A. G. Doig (1960), "An automatic method of solving discrete
-           programming problems", Econometrica 28, 497-520.
-        """
-        weights, *parameters = flat_block(self.weights, self._blocks[0])
-        best = np.empty(weights.shape[1])
-        for start in range(0, len(best), MODE_ROWS):
-            rows = slice(start, start + MODE_ROWS)
-            chosen = [values[:, rows] for values in parameters]
-            best[rows] = most_probable_counts(self._family, weights[:, rows], chosen)
-        return best if self._single else best.reshape(len(self), self._n_outputs)
-
-    # --- scores ---
-
-    def crps(self, y: ArrayLike) -> Array:
-        """Ranked probability score of observed values.
-
-        The sum of squared differences between the `cdf` and the step at y over all counts [1]_,
-        which is the continuous ranked probability score of a distribution of counts. It is computed
-        as E|Y - y| - E|Y - Y'| / 2 for independent Y and Y', a sum over pairs of components.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed values, one for each row.
-
-        Returns
-        -------
-        crps : ndarray of the shape of y
-            Scores in the units of y; smaller is better.
-
-        References
-        ----------
-        .. [1] C. Czado, T. Gneiting and L. Held (2009), "Predictive model assessment for count
-           data", Biometrics 65, 1254-1261.
-        """
-        return self._at(y, self._crps)
-
-    def _crps(self, points: Array) -> Array:
-        if self.dispersions is None:
-            return self._poisson_crps(points)
-        total: Array | float = 0.0
-        for _, weight, parameters in self._components():
-            total = total + weight * self._family.mean_distance(points, *parameters)
-        half = half_mean_difference(self._flat_components())
-        return np.asarray(total - half.reshape(len(self), 1, self._n_outputs))
-
-    def _poisson_crps(self, points: Array) -> Array:
-        parts = [(weight, mean) for _, weight, (mean,) in self._components()]
-        total: Array | float = 0.0
-        for i, (weight, mean) in enumerate(parts):
-            total = total + weight * _poisson.mean_distance(points, mean)
-            total = total - 0.5 * weight**2 * _poisson.mean_self_difference(mean)
-            for other_weight, other in parts[:i]:
-                total = total - weight * other_weight * _poisson.mean_difference(mean, other)
-        return np.asarray(total)
+        return self._make_components(self.weights)
 
 
 def _check_parameter(name: str, values: Array) -> None:

@@ -14,8 +14,14 @@ from skmoe.distributions._sums import log_weighted_sum, weighted_sum, weighted_s
 QUANTILE_TOL = 1e-12
 ROUND_OFF = 1e-14
 
+# Round-off of probabilities next to one.
+LEVEL_ROUND_OFF = 4.0 * np.finfo(float).eps
+
 # Distance of points of the search of the mode that are taken as one, relative to its range.
 SAME_POINT = 1e-9
+
+# Relative difference of probabilities that counts as none.
+SAME_PROBABILITY = 1e-13
 
 # Steps of a search that halves an interval of numbers; doubles have 64 bits.
 MOST_STEPS = 200
@@ -51,14 +57,17 @@ class Tail:
     def is_reached(self, components: Sequence[Component], points: Array) -> Array:
         """Whether the quantile is at most at the points."""
         probability = self.probability(components, points)
-        return probability >= self.level if self.lower else probability <= self.level
+        # The level of the upper tail has the round-off of 1 - q.
+        level = self.level if self.lower else self.level + LEVEL_ROUND_OFF
+        return probability >= level if self.lower else probability <= level
 
     def is_reached_below(self, components: Sequence[Component], points: Array) -> Array:
         """Whether the quantile is below the points."""
         if self.lower:
             below = weighted_sum_left(components, lambda family: family.cdf, points)
             return below >= self.level
-        return weighted_sum_left(components, lambda family: family.sf, points) <= self.level
+        above = weighted_sum_left(components, lambda family: family.sf, points)
+        return above <= self.level + LEVEL_ROUND_OFF
 
 
 def quantiles(components: Sequence[Component], q: float) -> Array:
@@ -87,6 +96,8 @@ def _bracket(components: Sequence[Component], tail: Tail) -> tuple[Array, Array]
         high = np.where(present, np.maximum(high, guess), high)
     # Quantiles of components need not be exact.
     width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
+    if any(part.family.counts for part in components):
+        width = np.maximum(width, 1.0)
     low, high = low - width, high + width
     for end, sign in ((low, -1.0), (high, 1.0)):
         rows, step = np.arange(len(end)), width.copy()
@@ -129,13 +140,13 @@ def _search_counts(
         present |= family.counts & (weight > 0.0)
     rows = np.flatnonzero(present & np.isnan(found))
     first, last = np.floor(np.maximum(low[rows], -1.0)), np.ceil(high[rows])
-    open_, some = last - first > 1.0, take(components, rows)
-    while open_.any():
-        middle = np.floor(0.5 * (first + last))
-        reached = tail.is_reached(some, middle)
-        last = np.where(open_ & reached, middle, last)
-        first = np.where(open_ & ~reached, middle, first)
-        open_ = last - first > 1.0
+    counts, some = np.arange(len(rows)), take(components, rows)
+    while len(counts):
+        middle = np.floor(0.5 * (first[counts] + last[counts]))
+        open_ = last[counts] - first[counts] > 1.0
+        counts, middle = counts[open_], middle[open_]
+        reached = tail.is_reached(take(some, counts), middle)
+        last[counts[reached]], first[counts[~reached]] = middle[reached], middle[~reached]
     exact = tail.is_reached(some, last) & ~tail.is_reached_below(some, last) & (last >= 0.0)
     found[rows[exact]] = last[exact]
     low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
@@ -205,8 +216,11 @@ def highest_points(components: Sequence[Component]) -> Array:
     if continuous:
         candidates.append((continuous, _highest_density(continuous)))
     for family, weight, parameters in discrete:
-        atoms = family.atoms(*parameters) or (family.mode(*parameters),)
+        atoms = family.atoms(*parameters)
         candidates += [(discrete, np.where(weight > 0.0, atom, np.nan)) for atom in atoms]
+    counts = [part for part in discrete if part.family.counts]
+    if counts:
+        candidates.append((discrete, _most_probable_count(counts)))
     best, highest = (
         np.full(components[0].weight.shape, np.nan),
         np.full(components[0].weight.shape, -np.inf),
@@ -215,6 +229,50 @@ def highest_points(components: Sequence[Component]) -> Array:
         height = log_weighted_sum(chosen, lambda family: family.log_pdf, points)
         better = height > highest + ROUND_OFF
         best, highest = np.where(better, points, best), np.where(better, height, highest)
+    return best
+
+
+def _most_probable_count(components: Sequence[Component]) -> Array:
+    """The most probable count, by branch and bound [1]_ between the modes of the components.
+
+    In an interval of counts, the mixture is nowhere more probable than the sum of what its
+    components are at most, which they are at the count nearest to their mode.
+
+    References
+    ----------
+    .. [1] A. H. Land and A. G. Doig (1960), "An automatic method of solving discrete programming
+       problems", Econometrica 28, 497-520.
+    """
+
+    def height(points: Sequence[Array], rows: Array) -> Array:
+        """Sum of the probabilities of the components, each at points of its own."""
+        return np.asarray(
+            sum(
+                weight * np.exp(family.log_pdf(at, *parameters))
+                for at, (family, weight, parameters) in zip(
+                    points, take(components, rows), strict=True
+                )
+            )
+        )
+
+    peaks = [family.mode(*parameters) for family, _, parameters in components]
+    present = [np.where(part.weight > 0.0, peak, np.nan) for part, peak in zip(components, peaks, strict=True)]
+    first, last = (bound.reduce(present) for bound in (np.fmin, np.fmax))
+    rows = np.arange(len(first))
+    heights = np.stack([height([peak] * len(peaks), rows) for peak in peaks])
+    best, highest = np.stack(peaks)[heights.argmax(axis=0), rows], heights.max(axis=0)
+    while len(rows):
+        middle = np.floor(0.5 * (first + last))
+        value = height([middle] * len(peaks), rows)
+        order = np.argsort(value)  # of several intervals of a row the last one stays
+        order = order[value[order] > highest[rows[order]]]
+        best[rows[order]], highest[rows[order]] = middle[order], value[order]
+        first, last = np.concatenate([first, middle + 1.0]), np.concatenate([middle - 1.0, last])
+        rows = np.concatenate([rows, rows])
+        end = np.maximum(first, last)
+        most = height([np.clip(peak[rows], first, end) for peak in peaks], rows)
+        left = (first <= last) & (most > highest[rows] * (1.0 + SAME_PROBABILITY))
+        rows, first, last = rows[left], first[left], last[left]
     return best
 
 

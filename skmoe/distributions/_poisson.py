@@ -168,10 +168,12 @@ def mean_distance(y: Array, mean: Array) -> Array:
 def mean_difference(mean: Array, other: Array) -> Array:
     """E|Y - Z| of independent counts Y and Z.
 
-    It is |E Y - E Z| and twice the sum of P(Y <= k < Z) over the counts k, where Y is the one of
+    For equal means there is a closed form. Otherwise it is |E Y - E Z| and twice the sum of P(Y <= k < Z) over the counts k, where Y is the one of
     the larger mean. All k that matter lie between a count below which Y hardly is and one above
     which Z hardly is, by Chernoff's bounds.
     """
+    if mean is other:
+        return 2.0 * mean * (i0e(2.0 * mean) + i1e(2.0 * mean))
     larger, smaller = (
         np.ravel(values) for values in (np.maximum(mean, other), np.minimum(mean, other))
     )
@@ -213,11 +215,6 @@ def _sum_points(first: Array, last: Array, larger: Array, smaller: Array) -> Arr
     step = (last - first) / N_POINTS
     points = first + step * np.arange(N_POINTS + 1)[:, None]
     return step * (smooth_cdf(points, larger) * smooth_sf(points, smaller)).sum(axis=0)
-
-
-def mean_self_difference(mean: Array) -> Array:
-    """E|Y - Z| of independent counts Y and Z of the same mean."""
-    return 2.0 * mean * (i0e(2.0 * mean) + i1e(2.0 * mean))
 
 
 def draw(rng: np.random.RandomState, mean: Array) -> Array:

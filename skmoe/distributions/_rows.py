@@ -54,6 +54,11 @@ def rows_first(*values: Array) -> tuple[Array, ...]:
     return tuple(np.ascontiguousarray(value).transpose(2, 0, 1) for value in values)
 
 
+def rows_last(values: Array) -> Array:
+    """Array (C, m, n) of an array (n, C, m)."""
+    return values.transpose(1, 2, 0)
+
+
 def mixture_parameters(values: Iterable[Array], single_output: bool) -> Array:
     """Parameters (n, C, m) of components (C_k, m, n) of all experts, or (n, C) of one output."""
     [stacked] = rows_first(np.concatenate(list(values)))

@@ -12,6 +12,7 @@ from skmoe.distributions._count_families import NegativeBinomialComponents, Pois
 from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._gamma import GammaComponents
 from skmoe.distributions._general import GeneralMixtureDistribution
+from skmoe.distributions._inverse_gaussian import InverseGaussianComponents
 from skmoe.distributions._lognormal import LogNormalComponents
 from skmoe.distributions._nested import concatenate_components
 from skmoe.distributions._normal import MixtureDistribution, NormalComponents
@@ -26,6 +27,7 @@ __all__ = [
     "CountMixtureDistribution",
     "GammaComponents",
     "GeneralMixtureDistribution",
+    "InverseGaussianComponents",
     "LogNormalComponents",
     "MixtureDistribution",
     "NegativeBinomialComponents",

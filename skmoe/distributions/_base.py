@@ -13,7 +13,7 @@ from sklearn import utils
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _sums
-from skmoe.distributions._family import Block, Component
+from skmoe.distributions._component_functions import Block, Component
 
 
 class RowMixtures(ABC):

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import gammainccinv, gammaincinv
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _negative_binomial, _poisson
+from skmoe.distributions._component_functions import Component, ComponentFunctions
+from skmoe.distributions._components import Components
 from skmoe.distributions._count_sums import half_mean_difference
-from skmoe.distributions._family import Block, Component, Family
-from skmoe.distributions._rows import expand_rows, rows_first
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountFamily(Family):
+class CountFunctions(ComponentFunctions):
     """A family of distributions of counts, whose probabilities rise to one mode and then fall."""
 
     mean_distance: Callable[..., Array]  # E|Y - y|, of y and the parameters
@@ -45,7 +45,7 @@ def _gamma_upper_quantile(q: float, mean: Array, variance: Array) -> Array:
     return np.ceil(scale * gammainccinv(np.maximum(shape, 1e-300), q))
 
 
-POISSON = CountFamily(
+POISSON = CountFunctions(
     mean=lambda mean: mean,
     variance=lambda mean: mean,
     mode=np.floor,
@@ -76,7 +76,7 @@ def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
     return _negative_binomial.mean_distance(y, mean, dispersion) - half
 
 
-NEGATIVE_BINOMIAL = CountFamily(
+NEGATIVE_BINOMIAL = CountFunctions(
     mean=lambda mean, dispersion: mean,
     variance=_variance,
     mode=_negative_binomial.mode,
@@ -96,7 +96,12 @@ NEGATIVE_BINOMIAL = CountFamily(
 )
 
 
-class PoissonComponents(NamedTuple):
+class _PoissonFields(NamedTuple):
+    weight: Array
+    mean: Array
+
+
+class PoissonComponents(_PoissonFields, Components):
     """Mixtures of Poissons that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -119,32 +124,17 @@ class PoissonComponents(NamedTuple):
     array([3., 3.])
     """
 
+    functions: ClassVar[ComponentFunctions] = POISSON
+    absent: ClassVar[tuple[float, ...]] = (1.0,)
+
+
+class _NegativeBinomialFields(NamedTuple):
     weight: Array
     mean: Array
-
-    def expand(self, rows: Array, n_rows: int) -> PoissonComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0 and mean 1.
-        """
-        return PoissonComponents(
-            expand_rows(self.weight, rows, n_rows, 0.0), expand_rows(self.mean, rows, n_rows, 1.0)
-        )
-
-    def rescale(self, center: Array, scale: Array) -> PoissonComponents:
-        """The same components: families of counts see y in its own units."""
-        return self
-
-    def shift(self, offset: Array | float) -> PoissonComponents:
-        """The same components: counts have no offset of a base model."""
-        return self
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(POISSON, rows_first(self.mean))
+    dispersion: Array
 
 
-class NegativeBinomialComponents(NamedTuple):
+class NegativeBinomialComponents(_NegativeBinomialFields, Components):
     """Mixtures of negative binomials that one expert predicts; rows are the last axis.
 
     Attributes
@@ -171,28 +161,5 @@ class NegativeBinomialComponents(NamedTuple):
     array([12., 12.])
     """
 
-    weight: Array
-    mean: Array
-    dispersion: Array
-
-    def expand(self, rows: Array, n_rows: int) -> NegativeBinomialComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, mean 1 and dispersion 0.
-        """
-        fills = (0.0, 1.0, 0.0)
-        return NegativeBinomialComponents(
-            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
-        )
-
-    def rescale(self, center: Array, scale: Array) -> NegativeBinomialComponents:
-        """The same components: families of counts see y in its own units."""
-        return self
-
-    def shift(self, offset: Array | float) -> NegativeBinomialComponents:
-        """The same components: counts have no offset of a base model."""
-        return self
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(NEGATIVE_BINOMIAL, rows_first(self.mean, self.dispersion))
+    functions: ClassVar[ComponentFunctions] = NEGATIVE_BINOMIAL
+    absent: ClassVar[tuple[float, ...]] = (1.0, 0.0)

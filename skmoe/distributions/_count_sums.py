@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._numerics.quadrature import SUM_ORDER, sum_points
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Component
+from skmoe.distributions._component_functions import Component
 
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
 LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)

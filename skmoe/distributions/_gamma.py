@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import betaln, gammainccinv, gammaincinv
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
-from skmoe.distributions._family import Block, Family
+from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._components import Components
 from skmoe.distributions._poisson import LARGEST
-from skmoe.distributions._rows import expand_rows, rows_first
 
 # The probability that a gamma variable of a shape exceeds y is that of a Poisson count below the
 # shape, with the mean `_scaled(y)`. The functions of the Poisson are continued to all real counts.
@@ -57,7 +57,7 @@ def _draw(rng: np.random.RandomState, mean: Array, shape: Array) -> Array:
     return mean / shape * rng.standard_gamma(shape)
 
 
-GAMMA = Family(
+GAMMA = ComponentFunctions(
     mean=lambda mean, shape: mean,
     variance=lambda mean, shape: np.square(mean) / shape,
     mode=lambda mean, shape: mean * np.maximum(1.0 - 1.0 / shape, 0.0),
@@ -73,7 +73,13 @@ GAMMA = Family(
 )
 
 
-class GammaComponents(NamedTuple):
+class _GammaFields(NamedTuple):
+    weight: Array
+    mean: Array
+    shape: Array
+
+
+class GammaComponents(_GammaFields, Components):
     """Mixtures of gammas that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -98,28 +104,5 @@ class GammaComponents(NamedTuple):
     array([4.5, 4.5])
     """
 
-    weight: Array
-    mean: Array
-    shape: Array
-
-    def expand(self, rows: Array, n_rows: int) -> GammaComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, mean 1 and shape 1.
-        """
-        fills = (0.0, 1.0, 1.0)
-        return GammaComponents(
-            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
-        )
-
-    def rescale(self, center: Array, scale: Array) -> GammaComponents:
-        """The same components: families of positive values see y in its own units."""
-        return self
-
-    def shift(self, offset: Array | float) -> GammaComponents:
-        """The same components: positive values have no offset of a base model."""
-        return self
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(GAMMA, rows_first(self.mean, self.shape))
+    functions: ClassVar[ComponentFunctions] = GAMMA
+    absent: ClassVar[tuple[float, ...]] = (1.0, 1.0)

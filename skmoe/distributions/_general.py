@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_weights
+from skmoe.distributions._component_functions import Block
 from skmoe.distributions._diversity import integrated_variance, mean_score
-from skmoe.distributions._family import Block
 from skmoe.distributions._general_searches import highest_points, quantiles
 from skmoe.distributions._nested import NestedComponents
 from skmoe.distributions._rows import map_rows, mixture_weights

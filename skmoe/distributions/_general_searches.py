@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._family import Component
+from skmoe.distributions._component_functions import Component
 from skmoe.distributions._sums import log_weighted_sum, weighted_sum, weighted_sum_left
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
@@ -256,7 +256,10 @@ def _most_probable_count(components: Sequence[Component]) -> Array:
         )
 
     peaks = [family.mode(*parameters) for family, _, parameters in components]
-    present = [np.where(part.weight > 0.0, peak, np.nan) for part, peak in zip(components, peaks, strict=True)]
+    present = [
+        np.where(part.weight > 0.0, peak, np.nan)
+        for part, peak in zip(components, peaks, strict=True)
+    ]
     first, last = (bound.reduce(present) for bound in (np.fmin, np.fmax))
     rows = np.arange(len(first))
     heights = np.stack([height([peak] * len(peaks), rows) for peak in peaks])

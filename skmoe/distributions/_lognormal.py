@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Family
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._components import Components
 
 
 def _z(y: Array, log_mean: Array, log_std: Array) -> Array:
@@ -47,7 +47,7 @@ def _draw(rng: np.random.RandomState, log_mean: Array, log_std: Array) -> Array:
     return np.exp(log_mean + log_std * rng.standard_normal(log_mean.shape))
 
 
-LOGNORMAL = Family(
+LOGNORMAL = ComponentFunctions(
     mean=_mean,
     variance=_variance,
     mode=lambda log_mean, log_std: np.exp(log_mean - np.square(log_std)),
@@ -63,7 +63,13 @@ LOGNORMAL = Family(
 )
 
 
-class LogNormalComponents(NamedTuple):
+class _LogNormalFields(NamedTuple):
+    weight: Array
+    log_mean: Array
+    log_std: Array
+
+
+class LogNormalComponents(_LogNormalFields, Components):
     """Mixtures of lognormals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -88,28 +94,5 @@ class LogNormalComponents(NamedTuple):
     array([1., 1.])
     """
 
-    weight: Array
-    log_mean: Array
-    log_std: Array
-
-    def expand(self, rows: Array, n_rows: int) -> LogNormalComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, and log y has mean 0 and standard deviation 1.
-        """
-        fills = (0.0, 0.0, 1.0)
-        return LogNormalComponents(
-            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
-        )
-
-    def rescale(self, center: Array, scale: Array) -> LogNormalComponents:
-        """The same components: families of positive values see y in its own units."""
-        return self
-
-    def shift(self, offset: Array | float) -> LogNormalComponents:
-        """The same components: positive values have no offset of a base model."""
-        return self
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(LOGNORMAL, rows_first(self.log_mean, self.log_std))
+    functions: ClassVar[ComponentFunctions] = LOGNORMAL
+    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)

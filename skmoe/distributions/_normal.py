@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,8 +19,8 @@ from skmoe._numerics.normal_mixtures import (
 from skmoe._numerics.probability import LOG_2PI, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import RowMixtures, check_shapes, check_weights
-from skmoe.distributions._family import Block, Family
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import Block, ComponentFunctions
+from skmoe.distributions._components import Components
 from skmoe.distributions._sums import flat_block
 
 
@@ -37,7 +37,7 @@ def _crps(y: Array, mean: Array, std: Array) -> Array:
     return mean_distance(y - mean, std) - std / np.sqrt(np.pi)
 
 
-NORMAL = Family(
+NORMAL = ComponentFunctions(
     mean=lambda mean, std: mean,
     variance=lambda mean, std: np.square(std),
     mode=lambda mean, std: mean,
@@ -54,7 +54,13 @@ NORMAL = Family(
 )
 
 
-class NormalComponents(NamedTuple):
+class _NormalFields(NamedTuple):
+    weight: Array
+    mean: Array
+    std: Array
+
+
+class NormalComponents(_NormalFields, Components):
     """Mixtures of normals that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -79,33 +85,13 @@ class NormalComponents(NamedTuple):
     array([4., 4.])
     """
 
-    weight: Array
-    mean: Array
-    std: Array
-
-    def expand(self, rows: Array, n_rows: int) -> NormalComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, mean 0 and standard deviation 1.
-        """
-        return NormalComponents(
-            expand_rows(self.weight, rows, n_rows, 0.0),
-            expand_rows(self.mean, rows, n_rows, 0.0),
-            expand_rows(self.std, rows, n_rows, 1.0),
-        )
+    functions: ClassVar[ComponentFunctions] = NORMAL
+    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
 
     def rescale(self, center: Array, scale: Array) -> NormalComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         mean = center[:, None] + scale[:, None] * self.mean
         return NormalComponents(self.weight, mean, scale[:, None] * self.std)
-
-    def shift(self, offset: Array | float) -> NormalComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(mean=self.mean + offset)
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(NORMAL, rows_first(self.mean, self.std))
 
 
 class MixtureDistribution(RowMixtures):

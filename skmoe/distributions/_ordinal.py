@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Family
+from skmoe.distributions._component_functions import Block, ComponentFunctions
 from skmoe.distributions._rows import expand_rows, rows_first
 
 # Functions of the sorted values, of points, and of one array of probabilities for each value.
@@ -81,10 +81,10 @@ def _draw(values: Array, rng: np.random.RandomState, *probabilities: Array) -> A
     return values[(drawn >= below[:-1]).sum(axis=0)]
 
 
-def ordinal_family(values: Array) -> Family:
+def ordinal_family(values: Array) -> ComponentFunctions:
     """The family of distributions on sorted values; the parameters are their probabilities."""
     mass, cdf, sf = partial(_mass, values), partial(_cdf, values), partial(_sf, values)
-    return Family(
+    return ComponentFunctions(
         mean=partial(_mean, values),
         variance=partial(_variance, values),
         mode=partial(_mode, values),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Family
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._components import Components
 
 
 def _indicator(holds: Array, y: Array) -> Array:
@@ -20,7 +20,7 @@ def _log_indicator(holds: Array, y: Array) -> Array:
     return np.where(np.isnan(y), np.nan, np.where(holds, 0.0, -np.inf))
 
 
-POINT_MASS = Family(
+POINT_MASS = ComponentFunctions(
     mean=lambda value: value,
     variance=np.zeros_like,
     mode=lambda value: value,
@@ -38,7 +38,12 @@ POINT_MASS = Family(
 )
 
 
-class PointMassComponents(NamedTuple):
+class _PointMassFields(NamedTuple):
+    weight: Array
+    value: Array
+
+
+class PointMassComponents(_PointMassFields, Components):
     """Certain values that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -61,26 +66,9 @@ class PointMassComponents(NamedTuple):
     array([5., 5.])
     """
 
-    weight: Array
-    value: Array
-
-    def expand(self, rows: Array, n_rows: int) -> PointMassComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0 and value 0.
-        """
-        return PointMassComponents(
-            expand_rows(self.weight, rows, n_rows, 0.0), expand_rows(self.value, rows, n_rows, 0.0)
-        )
+    functions: ClassVar[ComponentFunctions] = POINT_MASS
+    absent: ClassVar[tuple[float, ...]] = (0.0,)
 
     def rescale(self, center: Array, scale: Array) -> PointMassComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         return self._replace(value=center[:, None] + scale[:, None] * self.value)
-
-    def shift(self, offset: Array | float) -> PointMassComponents:
-        """The same components: a value that has a probability of its own stays where it is."""
-        return self
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(POINT_MASS, rows_first(self.value))

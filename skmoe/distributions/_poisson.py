@@ -168,9 +168,9 @@ def mean_distance(y: Array, mean: Array) -> Array:
 def mean_difference(mean: Array, other: Array) -> Array:
     """E|Y - Z| of independent counts Y and Z.
 
-    For equal means there is a closed form. Otherwise it is |E Y - E Z| and twice the sum of P(Y <= k < Z) over the counts k, where Y is the one of
-    the larger mean. All k that matter lie between a count below which Y hardly is and one above
-    which Z hardly is, by Chernoff's bounds.
+    For equal means there is a closed form. Otherwise it is |E Y - E Z| and twice the sum of
+    P(Y <= k < Z) over the counts k, where Y is the one of the larger mean. All k that matter lie
+    between a count below which Y hardly is and one above which Z hardly is, by Chernoff's bounds.
     """
     if mean is other:
         return 2.0 * mean * (i0e(2.0 * mean) + i1e(2.0 * mean))

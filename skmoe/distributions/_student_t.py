@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
@@ -10,8 +10,8 @@ from scipy.special import betainc, betaln, gammaln, ndtri, stdtrit
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Family
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._components import Components
 
 # Scales from the centre beyond which the tail is computed, and the degrees of freedom from which on
 # it is a continued fraction: the incomplete beta function would amplify round-off.
@@ -154,7 +154,7 @@ def _draw(rng: np.random.RandomState, mean: Array, scale: Array, df: Array) -> A
     return mean + scale * rng.standard_t(df)
 
 
-STUDENT_T = Family(
+STUDENT_T = ComponentFunctions(
     mean=lambda mean, scale, df: np.where(df > 1.0, mean, np.nan),
     variance=_variance,
     mode=lambda mean, scale, df: mean,
@@ -171,7 +171,14 @@ STUDENT_T = Family(
 )
 
 
-class StudentTComponents(NamedTuple):
+class _StudentTFields(NamedTuple):
+    weight: Array
+    mean: Array
+    scale: Array
+    df: Array
+
+
+class StudentTComponents(_StudentTFields, Components):
     """Mixtures of Student's t that one expert predicts, one for each row; rows are the last axis.
 
     Attributes
@@ -198,30 +205,10 @@ class StudentTComponents(NamedTuple):
     array([2., 2.])
     """
 
-    weight: Array
-    mean: Array
-    scale: Array
-    df: Array
-
-    def expand(self, rows: Array, n_rows: int) -> StudentTComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, mean 0, scale 1 and 3 degrees of freedom.
-        """
-        fills = (0.0, 0.0, 1.0, 3.0)
-        return StudentTComponents(
-            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
-        )
+    functions: ClassVar[ComponentFunctions] = STUDENT_T
+    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0, 3.0)
 
     def rescale(self, center: Array, scale: Array) -> StudentTComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         mean = center[:, None] + scale[:, None] * self.mean
         return self._replace(mean=mean, scale=scale[:, None] * self.scale)
-
-    def shift(self, offset: Array | float) -> StudentTComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(mean=self.mean + offset)
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(STUDENT_T, rows_first(self.mean, self.scale, self.df))

@@ -8,10 +8,10 @@ import numpy as np
 
 from skmoe._numerics.normal_mixtures import log_total
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Component, Family
+from skmoe.distributions._component_functions import Block, Component, ComponentFunctions
 
 # A function of points and parameters, by the family that it belongs to.
-FamilyFunction = Callable[[Family], Callable[..., Array]]
+FamilyFunction = Callable[[ComponentFunctions], Callable[..., Array]]
 
 
 def weighted_sum(components: Iterable[Component], function: FamilyFunction, points: Array) -> Array:

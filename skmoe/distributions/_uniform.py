@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions._family import Block, Family
-from skmoe.distributions._rows import expand_rows, rows_first
+from skmoe.distributions._component_functions import ComponentFunctions
+from skmoe.distributions._components import Components
 
 
 def _log_pdf(y: Array, low: Array, high: Array) -> Array:
@@ -36,7 +36,7 @@ def _crps(y: Array, low: Array, high: Array) -> Array:
     return np.abs(y - inside) + width * (below**3 + above**3) / 3.0
 
 
-UNIFORM = Family(
+UNIFORM = ComponentFunctions(
     mean=lambda low, high: low + 0.5 * (high - low),
     variance=lambda low, high: np.square(high - low) / 12.0,
     mode=lambda low, high: low + 0.5 * (high - low),
@@ -54,7 +54,13 @@ UNIFORM = Family(
 )
 
 
-class UniformComponents(NamedTuple):
+class _UniformFields(NamedTuple):
+    weight: Array
+    low: Array
+    high: Array
+
+
+class UniformComponents(_UniformFields, Components):
     """Mixtures of uniform distributions that one expert predicts; rows are the last axis.
 
     Attributes
@@ -79,29 +85,10 @@ class UniformComponents(NamedTuple):
     array([3., 3.])
     """
 
-    weight: Array
-    low: Array
-    high: Array
-
-    def expand(self, rows: Array, n_rows: int) -> UniformComponents:
-        """Components of `n_rows` rows, of which only `rows` are these.
-
-        The other rows have weight 0, and values from 0 to 1.
-        """
-        fills = (0.0, 0.0, 1.0)
-        return UniformComponents(
-            *(expand_rows(v, rows, n_rows, fill) for v, fill in zip(self, fills, strict=True))
-        )
+    functions: ClassVar[ComponentFunctions] = UNIFORM
+    absent: ClassVar[tuple[float, ...]] = (0.0, 1.0)
 
     def rescale(self, center: Array, scale: Array) -> UniformComponents:
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         low, high = (center[:, None] + scale[:, None] * end for end in (self.low, self.high))
         return self._replace(low=low, high=high)
-
-    def shift(self, offset: Array | float) -> UniformComponents:
-        """Components of y + offset, for an offset of shape (m, n) or a number."""
-        return self._replace(low=self.low + offset, high=self.high + offset)
-
-    def block(self) -> Block:
-        """Family and parameters, rows first."""
-        return Block(UNIFORM, rows_first(self.low, self.high))

@@ -55,8 +55,11 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
             "experts_": [list(models) for models in params.models],
             "families_": [family] * len(params.models),
         }
-        for t, dispersion in enumerate(family.dispersions):
-            values = np.exp(params.log_variance[..., t])
+        logs = np.moveaxis(params.log_variance, -1, 0)[..., None]
+        for dispersion, value in zip(
+            family.dispersions, family.dispersion_values(logs), strict=True
+        ):
+            values = value[..., 0]
             fitted[dispersion.attribute] = values[:, 0] if values.shape[1] == 1 else values
         return fitted
 

@@ -119,6 +119,7 @@ class MeanFamily:
         scale = np.maximum(np.array(options["noise_variance"]) * variance, TINY)
         return replace(
             self,
+            family=self.family.fitted_to(y, weight, None),
             shared=options["shared_dispersion"],
             prior=options["dispersion_prior"] if self.family.has_scale else 0.0,
             prior_scale=tuple(scale.tolist()),

@@ -3,6 +3,7 @@
 from skmoe.families._base import Family
 from skmoe.families._counts import NegativeBinomial, Poisson
 from skmoe.families._gamma import Gamma
+from skmoe.families._inverse_gaussian import InverseGaussian
 from skmoe.families._normal import LogNormal, Normal
 from skmoe.families._ordinal import Ordinal
 from skmoe.families._registry import FAMILIES
@@ -13,6 +14,7 @@ __all__ = [
     "FAMILIES",
     "Family",
     "Gamma",
+    "InverseGaussian",
     "LogNormal",
     "NegativeBinomial",
     "Normal",

@@ -95,6 +95,15 @@ class Family(ABC):
         """
         return self
 
+    def dispersion_values(self, log_dispersion: Any) -> list[Array]:
+        """The dispersion parameters (T) in units of y, from their logs.
+
+        The logs have no unit: initial values, bounds and priors are the same for all units of y. A
+        family whose dispersion has a unit takes this unit from the outputs in `fitted_to`. Default:
+        their exponentials.
+        """
+        return [np.exp(values) for values in log_dispersion]
+
     def rescale(self, y_map: Any) -> Self:
         """The family for a rescaled target, slope * y + shift, of a stream."""
         return self

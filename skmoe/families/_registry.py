@@ -5,6 +5,7 @@ from __future__ import annotations
 from skmoe.families._base import Family
 from skmoe.families._counts import NegativeBinomial, Poisson
 from skmoe.families._gamma import Gamma
+from skmoe.families._inverse_gaussian import InverseGaussian
 from skmoe.families._normal import LogNormal, Normal
 from skmoe.families._ordinal import Ordinal
 from skmoe.families._student_t import StudentT
@@ -18,6 +19,7 @@ FAMILIES: dict[str, type[Family]] = {
         StudentT,
         LogNormal,
         Gamma,
+        InverseGaussian,
         Poisson,
         NegativeBinomial,
         Ordinal,

@@ -143,8 +143,10 @@ class FamilyInference(FamilyEM):
         for _, family, index in self._groups(len(slopes)):
             if not family.link:
                 intercepts[index] = np.nan
-            for own in self._own_dispersions(family):
-                dispersions[own, index] = np.exp(params.log_dispersion[index][..., own])
+            theta = self._log_dispersion(family, params.log_dispersion[index])
+            values = family.dispersion_values(theta)
+            for own, value in zip(self._own_dispersions(family), values, strict=True):
+                dispersions[own, index] = value[..., 0]
             if family.standardizes_target:
                 dispersions[self._scale_index(family), index] *= scale**2
         attributes: dict[str, Any] = {"coef_": slopes, "intercept_": intercepts}

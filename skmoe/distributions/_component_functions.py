@@ -1,14 +1,21 @@
-"""Families of component distributions: functions of points and of the parameters."""
+"""Densities, quantiles and scores of components, as functions of points and of the parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
+from skmoe.distributions._component_searches import (
+    search_mode,
+    search_quantile,
+    search_score,
+    search_upper_quantile,
+)
 
 
 def _no_points(*parameters: Array) -> tuple[Array, ...]:
@@ -16,37 +23,51 @@ def _no_points(*parameters: Array) -> tuple[Array, ...]:
 
 
 @dataclass(frozen=True)
-class Family:
-    """A family of component distributions.
+class ComponentFunctions:
+    """The functions of a family of component distributions.
 
     Points and parameters are arrays that broadcast against each other. `mean`, `variance`, `mode`
     and `atoms` take the parameters only, `quantile` and `upper_quantile` a probability of at most
     1/2 below and above the quantile, and `draw` a random state.
 
     `log_pdf` is the log density of a continuous family and the log probability of a discrete one.
-    `quantile` and `upper_quantile` need not be exact. `crps` is the continuous ranked probability
-    score of one component. `atoms` are the values of probability above zero, if there are finitely
-    many, and `bounds` the points where the density jumps. The atoms of a family with `counts` are
-    all counts. In a family with `location_scale`, a + b Y is of the family if Y is.
+    `crps` is the continuous ranked probability score of one component. `atoms` are the values of
+    probability above zero, if there are finitely many, and `bounds` the points where the density
+    jumps. The atoms of a family with `counts` are all counts. In a family with `location_scale`,
+    a + b Y is of the family if Y is.
+
+    A continuous family needs no formulas for quantiles, mode and score: where there are none, they
+    are found by bisection, by golden sections, and by quadrature.
     """
 
     mean: Callable[..., Array]
     variance: Callable[..., Array]
-    mode: Callable[..., Array]
     log_pdf: Callable[..., Array]
     cdf: Callable[..., Array]
     sf: Callable[..., Array]
     log_cdf: Callable[..., Array]
     log_sf: Callable[..., Array]
-    quantile: Callable[..., Array]
-    upper_quantile: Callable[..., Array]
-    crps: Callable[..., Array]
     draw: Callable[..., Array]
+    mode: Callable[..., Array] = None  # type: ignore[assignment]
+    quantile: Callable[..., Array] = None  # type: ignore[assignment]
+    upper_quantile: Callable[..., Array] = None  # type: ignore[assignment]
+    crps: Callable[..., Array] = None  # type: ignore[assignment]
     atoms: Callable[..., tuple[Array, ...]] = _no_points
     bounds: Callable[..., tuple[Array, ...]] = _no_points
     discrete: bool = False
     counts: bool = False
     location_scale: bool = False
+
+    def __post_init__(self) -> None:
+        searches = {
+            "quantile": search_quantile,
+            "upper_quantile": search_upper_quantile,
+            "mode": search_mode,
+            "crps": search_score,
+        }
+        for name, search in searches.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, partial(search, self))
 
     def left(self, points: Array) -> Array:
         """Points at which `cdf` is the probability of values below the given ones."""
@@ -56,13 +77,13 @@ class Family:
 class Block(NamedTuple):
     """Components of one family: parameters of shape (n_rows, n_components, n_outputs)."""
 
-    family: Family
+    family: ComponentFunctions
     parameters: tuple[Array, ...]
 
 
 class Component(NamedTuple):
     """One component of every row: weight and parameters, of shapes that broadcast."""
 
-    family: Family
+    family: ComponentFunctions
     weight: Array
     parameters: tuple[Array, ...]

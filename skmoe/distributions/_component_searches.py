@@ -1,0 +1,99 @@
+"""Quantiles, modes and scores of continuous components without formulas for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmoe._numerics.quadrature import integral_points
+from skmoe._numerics.typing import Array
+
+# Steps of a bisection, which leave an interval of round-off, and of a search by golden sections.
+BISECTIONS = 80
+GOLDEN_STEPS = 90
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+
+# Factor by which brackets grow, and how often.
+GROWTH, MAX_GROWTHS = 4.0, 60
+
+# Probabilities of both tails between whose quantiles a density is searched and a score integrated.
+LEVELS = (0.5, 0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-5, 1e-7, 1e-10)
+
+
+def search_quantile(functions: Any, q: float, *parameters: Array) -> Array:
+    """Values below which the probability is q."""
+    return _solve(functions.log_cdf, 1.0, np.log(q), functions, parameters)
+
+
+def search_upper_quantile(functions: Any, q: float, *parameters: Array) -> Array:
+    """Values above which the probability is q."""
+    return _solve(functions.log_sf, -1.0, np.log(q), functions, parameters)
+
+
+def _solve(
+    log_tail: Any, sign: float, level: float, functions: Any, parameters: tuple[Array, ...]
+) -> Array:
+    """Where the log probability of a tail, which rises with sign * y, is at a level."""
+    center = functions.mean(*parameters)
+    width = np.sqrt(functions.variance(*parameters))
+
+    def excess(points: Array) -> Array:
+        return sign * (log_tail(points, *parameters) - level)
+
+    low, high = center - width, center + width
+    for _ in range(MAX_GROWTHS):
+        above, below = excess(low) > 0.0, excess(high) < 0.0
+        if not (above.any() or below.any()):
+            break
+        width = GROWTH * width
+        low, high = np.where(above, low - width, low), np.where(below, high + width, high)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        is_below = excess(middle) < 0.0
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return 0.5 * (low + high)
+
+
+def search_mode(functions: Any, *parameters: Array) -> Array:
+    """Where the density, which has one maximum, is highest."""
+    points = _quantiles(functions, parameters)
+    heights = functions.log_pdf(points, *parameters)
+    best = np.argmax(heights, axis=0)[None]
+    low, high = (
+        np.take_along_axis(points, np.clip(best + step, 0, len(points) - 1), axis=0)[0]
+        for step in (-1, 1)
+    )
+    for _ in range(GOLDEN_STEPS):
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        shrink = functions.log_pdf(left, *parameters) >= functions.log_pdf(right, *parameters)
+        low, high = np.where(shrink, low, left), np.where(shrink, right, high)
+    return 0.5 * (low + high)
+
+
+def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
+    """The continuous ranked probability score, the integral of squared distribution functions.
+
+    It is the integral of the squared probability of the lower tail up to y, and of that of the
+    upper tail from y on.
+    """
+    y = np.asarray(y, dtype=float)
+    edges = _quantiles(functions, parameters)
+    edges = np.broadcast_to(edges, (len(edges), *np.broadcast_shapes(edges.shape[1:], y.shape)))
+    shape = edges.shape[1:]
+    at = np.broadcast_to(np.where(np.isfinite(y), y, 0.0), shape)
+    total = np.maximum(at - edges[-1], 0.0) + np.maximum(edges[0] - at, 0.0)
+    for tail, ends in (
+        (functions.cdf, np.minimum(edges, at)),
+        (functions.sf, np.maximum(edges, at)),
+    ):
+        points, factors = integral_points(ends[:-1], ends[1:])
+        total = total + (factors * np.square(tail(points, *parameters))).sum(axis=(0, 1))
+    return np.where(np.isfinite(y), total, np.abs(y))
+
+
+def _quantiles(functions: Any, parameters: tuple[Array, ...]) -> Array:
+    """Sorted quantiles of both tails, (points, ...)."""
+    lower = [functions.quantile(level, *parameters) for level in LEVELS]
+    upper = [functions.upper_quantile(level, *parameters) for level in LEVELS[1:]]
+    return np.stack([*lower[::-1], *upper])

@@ -1,0 +1,48 @@
+"""What the components of all families have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions._component_functions import Block, ComponentFunctions
+from skmoe.distributions._rows import expand_rows, rows_first
+
+
+class Components:
+    """Components that one expert predicts: a named tuple of weights and parameters of all rows.
+
+    A class of components derives from a named tuple, whose first field is `weight`
+    (n_components, n_rows), and whose other fields are parameters (n_components, n_outputs, n_rows),
+    and from this class.
+    """
+
+    __slots__ = ()
+
+    # Densities, quantiles and scores, as functions of the parameters.
+    functions: ClassVar[ComponentFunctions]
+    # Valid parameters for rows of which the expert has no components.
+    absent: ClassVar[tuple[float, ...]]
+
+    def expand(self: Any, rows: Array, n_rows: int) -> Any:
+        """Components of `n_rows` rows, of which only `rows` are these; the others have weight 0."""
+        fills = zip(self, (0.0, *self.absent), strict=True)
+        return type(self)(*(expand_rows(values, rows, n_rows, fill) for values, fill in fills))
+
+    def rescale(self, center: Array, scale: Array) -> Self:
+        """Components of center + scale * y, both of shape (m,), for families that see y so.
+
+        Other families see y in its own units: their components stay the same.
+        """
+        return self
+
+    def shift(self, offset: Array | float) -> Self:
+        """Components of y + offset, for an offset of shape (m, n) or a number.
+
+        Components of families that take no offset of a base model stay the same.
+        """
+        return self
+
+    def block(self: Any) -> Block:
+        """Functions and parameters, rows first."""
+        return Block(self.functions, rows_first(*self[1:]))

@@ -93,6 +93,11 @@ class NormalComponents(_NormalFields, Components):
         mean = center[:, None] + scale[:, None] * self.mean
         return NormalComponents(self.weight, mean, scale[:, None] * self.std)
 
+    def shift(self, offset: Array | float) -> NormalComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(mean=self.mean + offset)
+
+
 
 class MixtureDistribution(RowMixtures):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.

@@ -212,3 +212,7 @@ class StudentTComponents(_StudentTFields, Components):
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         mean = center[:, None] + scale[:, None] * self.mean
         return self._replace(mean=mean, scale=scale[:, None] * self.scale)
+
+    def shift(self, offset: Array | float) -> StudentTComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(mean=self.mean + offset)

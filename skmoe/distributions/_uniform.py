@@ -92,3 +92,7 @@ class UniformComponents(_UniformFields, Components):
         """Components of the target in its own units, center + scale * y, both of shape (m,)."""
         low, high = (center[:, None] + scale[:, None] * end for end in (self.low, self.high))
         return self._replace(low=low, high=high)
+
+    def shift(self, offset: Array | float) -> UniformComponents:
+        """Components of y + offset, for an offset of shape (m, n) or a number."""
+        return self._replace(low=self.low + offset, high=self.high + offset)

@@ -1,6 +1,5 @@
 """Every class of components: against scipy, integrals and searches, and its rows and units."""
 
-import re
 
 import numpy as np
 import pytest
@@ -57,8 +56,8 @@ def test_probabilities_are_those_of_scipy(name):
     with np.errstate(divide="ignore"):
         assert_allclose(dist.logcdf(y), np.log(other.cdf(y)), rtol=1e-8, atol=1e-13)
         assert_allclose(dist.logsf(y), np.log(other.sf(y)), rtol=1e-8, atol=1e-13)
-    assert_allclose(dist.mean, np.ravel(other.mean()), rtol=1e-12)
-    assert_allclose(dist.var, np.ravel(other.var()), rtol=1e-12)
+    assert_allclose(dist.mean, np.ravel(other.mean()), rtol=1e-12, atol=1e-14)
+    assert_allclose(dist.var, np.ravel(other.var()), rtol=1e-12, atol=1e-14)
     q = np.array([[1e-8, 0.03, 0.4, 0.5, 0.8, 0.999]])
     assert_allclose(dist.ppf(q[0]), other.ppf(q), rtol=1e-8, atol=1e-10)
 
@@ -175,19 +174,16 @@ def test_joined_rows_are_the_whole(name):
 
 
 @component
-def test_expanded_rows_keep_their_components_and_others_have_documented_ones(name):
+def test_expanded_rows_keep_their_components_and_others_are_absent(name):
+    """The others have weight zero, and parameters at which densities and moments are finite."""
     part = components(name, n_components=2, n_outputs=2, n_rows=5)
     rows, others = np.array([6, 0, 3, 4, 2]), [1, 5]
     whole = part.expand(rows, 7)
     assert_same(of_rows(whole, rows), part)
     assert_array_equal(whole.weight[:, others], 0.0)
-    [sentence] = re.findall(r"The other rows have ([^.]*)\.", " ".join(part.expand.__doc__.split()))
-    documented = [float(number) for number in re.findall(r"\d+", sentence)]
-    filled = [field for field in part._fields if field != "values"]
-    if "equal probabilities" in sentence:
-        documented.append(1.0 / part.probabilities.shape[2])
-    for field, value in zip(filled, documented, strict=True):
-        assert_array_equal(getattr(whole, field)[..., others], value)
+    family, parameters = of_rows(whole, others).block()
+    assert np.isfinite(family.mean(*parameters)).all()
+    assert np.isfinite(family.variance(*parameters)).all()
 
 
 @component

@@ -40,7 +40,8 @@ def test_regimes_are_found(name):
     n_rows = 1500 if name == "ordinal" else 600
     X, y = two_slopes(name, n_rows)
     moe = MixtureOfExpertsRegressor(2, **FIXED | options_of(name)).fit(X, y)
-    atol = 0.35 if name == "ordinal" else 0.2  # four values say less than a number
+    # Four values, and large values of a variance that is cubic in the mean, say less of slopes.
+    atol = {"ordinal": 0.35, "inverse_gaussian": 0.3}.get(name, 0.2)
     assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1.0, 1.0], atol=atol)
     assert moe.converged_
     if "dispersion_" in vars(moe):

@@ -14,6 +14,7 @@ from skmoe import distributions
 from skmoe.distributions import (
     GammaComponents,
     GeneralMixtureDistribution,
+    InverseGaussianComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
@@ -116,6 +117,11 @@ EXAMPLES = {
         GammaComponents,
         lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.6, 0.95, shape)),
         lambda mean, shape: stats.gamma(shape, scale=mean / shape),
+    ),
+    "inverse_gaussian": Example(
+        InverseGaussianComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 0.5, shape)),
+        lambda mean, dispersion: stats.invgauss(mean * dispersion, scale=1 / dispersion),
     ),
     "uniform": Example(
         UniformComponents, _uniform, lambda low, high: stats.uniform(low, high - low)
@@ -249,7 +255,7 @@ def edges(one, *points):
 def order_between_edges(one):
     """Points that integrate a function of one row, which is constant between atoms alone."""
     families = [family for family, _ in blocks_of(one)]
-    return 1 if is_discrete(one) else 6 if any(family.counts for family in families) else 20
+    return 1 if is_discrete(one) else 12 if any(family.counts for family in families) else 20
 
 
 def integral(function, at, order):

@@ -36,6 +36,9 @@ DISTRIBUTIONS = {
     "normal": lambda mean, dispersion: stats.norm(mean, np.sqrt(dispersion)),
     "lognormal": lambda mean, dispersion: stats.lognorm(np.sqrt(dispersion), scale=np.exp(mean)),
     "gamma": lambda mean, dispersion: stats.gamma(1 / dispersion, scale=np.exp(mean) * dispersion),
+    "inverse_gaussian": lambda mean, dispersion: stats.invgauss(
+        np.exp(mean) * dispersion, scale=1 / dispersion
+    ),
     "poisson": lambda mean: stats.poisson(np.exp(mean)),
     "negative_binomial": lambda mean, dispersion: stats.nbinom(
         1 / dispersion, 1 / (1 + dispersion * np.exp(mean))

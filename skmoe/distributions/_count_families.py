@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -14,18 +12,6 @@ from skmoe.distributions import _negative_binomial, _poisson
 from skmoe.distributions._component_functions import Component, ComponentFunctions
 from skmoe.distributions._components import Components
 from skmoe.distributions._count_sums import half_mean_difference
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountFunctions(ComponentFunctions):
-    """A family of distributions of counts, whose probabilities rise to one mode and then fall."""
-
-    mean_distance: Callable[..., Array]  # E|Y - y|, of y and the parameters
-    smooth_sf: Callable[..., Array]  # `sf` at counts, continued to real numbers
-    # E|Y - Y'| of two independent components, of the parameters of both, where there is a formula.
-    mean_difference: Callable[..., Array] | None = None
-    discrete: bool = True
-    counts: bool = True
 
 
 def _poisson_crps(y: Array, mean: Array) -> Array:
@@ -45,7 +31,9 @@ def _gamma_upper_quantile(q: float, mean: Array, variance: Array) -> Array:
     return np.ceil(scale * gammainccinv(np.maximum(shape, 1e-300), q))
 
 
-POISSON = CountFunctions(
+POISSON = ComponentFunctions(
+    discrete=True,
+    counts=True,
     mean=lambda mean: mean,
     variance=lambda mean: mean,
     mode=np.floor,
@@ -76,7 +64,9 @@ def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
     return _negative_binomial.mean_distance(y, mean, dispersion) - half
 
 
-NEGATIVE_BINOMIAL = CountFunctions(
+NEGATIVE_BINOMIAL = ComponentFunctions(
+    discrete=True,
+    counts=True,
     mean=lambda mean, dispersion: mean,
     variance=_variance,
     mode=_negative_binomial.mode,

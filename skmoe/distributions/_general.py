@@ -103,7 +103,7 @@ class GeneralMixtureDistribution(RowMixtures):
         parts = [map_rows(part, lambda values: values[..., rows]) for part in self._parts]
         return type(self)(parts, self._gate_prob[:, rows], self._single_output)
 
-    def as_components(self) -> NestedComponents:
+    def as_components(self) -> Any:
         """These distributions as those of one expert of another mixture.
 
         Returns

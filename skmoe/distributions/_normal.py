@@ -98,7 +98,6 @@ class NormalComponents(_NormalFields, Components):
         return self._replace(mean=self.mean + offset)
 
 
-
 class MixtureDistribution(RowMixtures):
     """Mixtures of normals, one for each row and output, that share their weights over outputs.
 

@@ -17,18 +17,17 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.capabilities import needs_all_rows
-from skmoe._estimators.checkpoint_origin import (
+from skmoe._estimators.rows.capabilities import needs_all_rows
+from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._estimators.rows.warm_start import fitted_attributes
+from skmoe._estimators.saving.checkpoint_origin import (
     Origin,
     as_pickle,
     check_checkpoint,
     data_digests,
     written_params,
 )
-from skmoe._estimators.files import check_path, damage_message, read_file, write_file
-from skmoe._estimators.former_names import with_present_names
-from skmoe._estimators.training_data import GivenRows
-from skmoe._estimators.warm_start import fitted_attributes
+from skmoe._estimators.saving.files import check_path, damage_message, read_file, write_file
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
 
@@ -358,7 +357,7 @@ def _read(path: Path) -> tuple[Origin, dict[str, Any]]:
     content = read_file(path)
     try:
         origin, attributes = joblib.load(BytesIO(content))
-        return Origin(*origin), with_present_names(attributes)
+        return Origin(*origin), dict(attributes)
     except Exception as error:  # of any class in the pickle
         reason = f"was written by other versions, or with classes that are missing here ({error})"
         raise ValueError(damage_message(path, reason)) from error

@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs
-from skmoe._estimators.attributes import user_stacklevel
-from skmoe._estimators.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
+from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.likelihood_ratio_checks import validate_test_data, validate_tested_estimator
-from skmoe._estimators.parameters import check_verbose
-from skmoe._estimators.training_data import GivenRows
+from skmoe._estimators.parameters.parameters import check_verbose
+from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
 from skmoe.distributions._base import check_random_state

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
 from skmoe._data.rows import UserRows, split_into_blocks
-from skmoe._estimators.attributes import (
+from skmoe._estimators.fitting.attributes import (
     attributes_of_run,
     attributes_of_starts,
     warn_collapsed,
@@ -23,29 +23,28 @@ from skmoe._estimators.attributes import (
     warn_half_life,
     warn_special_losses,
 )
-from skmoe._estimators.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._estimators.dask_methods import supports_dask
-from skmoe._estimators.expert_names import ExpertNamesMixin
-from skmoe._estimators.former_names import FormerNamesMixin
-from skmoe._estimators.html_repr import ExpertsReprMixin
-from skmoe._estimators.inference_methods import ReportingMixin
-from skmoe._estimators.metadata_routing import make_router
-from skmoe._estimators.monitor import FitMonitor
-from skmoe._estimators.n_experts_selection import select_n_experts, without_unused_groups
-from skmoe._estimators.new_rows import NewRowsMixin
-from skmoe._estimators.numbering import in_final_order, in_numbers_of_em
-from skmoe._estimators.observed_rows import ObservedRowsMixin
-from skmoe._estimators.parameters import FitParameters, validate_parameters
-from skmoe._estimators.part_parameters import accepts_missing, uses_groups
-from skmoe._estimators.partial_fit import StreamingMixin
-from skmoe._estimators.problem import FitOptions, FitProblem, build_problem
-from skmoe._estimators.range_methods import FeatureRangeMixin
-from skmoe._estimators.serialization import SerializationMixin
-from skmoe._estimators.stacking import fit_whole_models
-from skmoe._estimators.tasks import Task
-from skmoe._estimators.training_data import GivenRows
-from skmoe._estimators.unit_checks import validate_units
-from skmoe._estimators.warm_start import TrainingState, fitted_attributes, previous_fit
+from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, FitTask, with_callbacks
+from skmoe._estimators.fitting.monitor import FitMonitor
+from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
+from skmoe._estimators.fitting.partial_fit import StreamingMixin
+from skmoe._estimators.fitting.problem import FitOptions, FitProblem, build_problem
+from skmoe._estimators.fitting.stacking import fit_whole_models
+from skmoe._estimators.methods.dask import supports_dask
+from skmoe._estimators.methods.expert_names import ExpertNamesMixin
+from skmoe._estimators.methods.html_repr import ExpertsReprMixin
+from skmoe._estimators.methods.inference import ReportingMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin
+from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
+from skmoe._estimators.methods.ranges import FeatureRangeMixin
+from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
+from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
+from skmoe._estimators.parameters.tasks import Task
+from skmoe._estimators.rows.metadata_routing import make_router
+from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._estimators.rows.unit_checks import validate_units
+from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
+from skmoe._estimators.saving.serialization import SerializationMixin
+from skmoe._estimators.selection.n_experts import select_n_experts, without_unused_groups
 from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
@@ -65,7 +64,6 @@ class BaseMixtureOfExperts(
     SerializationMixin,
     StreamingMixin,
     ExpertNamesMixin,
-    FormerNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,

@@ -10,13 +10,13 @@ from sklearn.utils.metaestimators import available_if
 
 from skmoe._data.checks import class_weights
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.capabilities import (
+from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
+from skmoe._estimators.parameters.tasks import Classification, validate_labels
+from skmoe._estimators.rows.capabilities import (
     check_first_classes,
     check_known_classes,
     supports_partial_fit,
 )
-from skmoe._estimators.dask_methods import score_of_prediction, supports_dask
-from skmoe._estimators.tasks import Classification, validate_labels
 from skmoe._numerics.typing import TINY, Array
 
 

@@ -13,9 +13,9 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_integer, check_weights, shown
 from skmoe._data.dask_chunks import is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.selection_data import SelectionData
-from skmoe._estimators.training_data import GivenRows, validate_training_data
-from skmoe._estimators.unit_checks import validate_units
+from skmoe._estimators.rows.training_data import GivenRows, validate_training_data
+from skmoe._estimators.rows.unit_checks import validate_units
+from skmoe._estimators.selection.data import SelectionData
 from skmoe._inference.requirements import require
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsDistribution

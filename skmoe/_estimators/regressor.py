@@ -9,11 +9,11 @@ from sklearn.utils.metaestimators import available_if
 
 from skmoe._data.checks import check_choice
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.capabilities import supports_partial_fit
-from skmoe._estimators.dask_methods import score_of_prediction, supports_dask
-from skmoe._estimators.penalty_parameters import check_penalties
-from skmoe._estimators.predictive_methods import PredictiveMixin
-from skmoe._estimators.tasks import Regression, validate_outputs
+from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
+from skmoe._estimators.methods.predictive import PredictiveMixin
+from skmoe._estimators.parameters.penalty_parameters import check_penalties
+from skmoe._estimators.parameters.tasks import Regression, validate_outputs
+from skmoe._estimators.rows.capabilities import supports_partial_fit
 from skmoe._numerics.typing import Array
 
 DISPERSIONS = ("per_expert", "shared")

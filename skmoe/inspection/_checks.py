@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skmoe._data.checks import check_columns
-from skmoe._estimators.expert_names import check_expert_names
+from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._inference.labels import feature_labels, printable_name
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array

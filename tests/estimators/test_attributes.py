@@ -219,16 +219,15 @@ def test_tags_say_which_data_are_taken(make, y):
         assert get_tags(moe.set_params(expert=expert)).input_tags.allow_nan == takes
 
 
-# --- former names -----------------------------------------------------------------------------
+# --- other tools ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["coef_", "intercept_"])
 def test_no_mixture_is_taken_for_a_linear_model(name):
-    """Tools for linear models read `coef_`; the error has the present name."""
+    """Tools for linear models read `coef_`."""
     for case in ("two experts", "trees", "linear-classifier"):
         moe = fitted_case(case)
         assert not hasattr(moe, name)
         assert hasattr(moe, f"expert_{name}") == (case != "trees")
-        assert_refused(refusal(getattr, moe, name), type(moe).__name__, f"expert_{name}")
         with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):
             SelectFromModel(moe, prefit=True).fit(X).get_support()

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.n_experts_selection import (
+from skmoe._estimators.selection.n_experts import (
     n_experts_grid,
     select_by_criterion,
     select_by_holdout,

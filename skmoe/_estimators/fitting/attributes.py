@@ -1,0 +1,198 @@
+"""Fitted attributes and warnings after a fit."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe._data.sklearn_adapter import LOSSES, has_density, special_loss
+from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._inference.criteria import n_parameters
+from skmoe._inference.labels import printable_name
+from skmoe._mixture.acceleration import aitken_gap
+from skmoe._mixture.em import EMResult
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel
+from skmoe._numerics.collapse import COLLAPSED, is_collapsed
+from skmoe._numerics.evidence import is_dropped
+from skmoe._numerics.typing import Array
+
+# Estimators name them so, since other tools take one with a `coef_` for a linear model.
+ATTRIBUTE_NAMES = {"coef_": "expert_coef_", "intercept_": "expert_intercept_"}
+
+
+def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
+    """Attributes of gate and experts in original units, and the fitted mixture."""
+    fitted = fitted.drop_training_state()
+    model, params, preprocessor = fitted
+    extra = preprocessor.extra_features
+    attributes = {"_fitted": fitted, "base_": None if extra is None else extra.base}
+    if preprocessor.feature_range is not None:
+        attributes["feature_range_"] = preprocessor.feature_range
+    coef = model.gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    if coef is not None:
+        slopes, intercepts = preprocessor.gate_coefficients(coef)
+        attributes |= {"gate_coef_": slopes, "gate_intercept_": intercepts}
+    if model.experts.link:
+        attributes["link_"] = model.experts.link
+    attributes |= _penalties(fitted)
+    n_params = n_parameters(fitted)
+    attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
+    of_experts = model.experts.attributes(params.experts, preprocessor)
+    return attributes | {ATTRIBUTE_NAMES.get(name, name): v for name, v in of_experts.items()}
+
+
+def _penalties(fitted: FittedMixture) -> dict[str, Any]:
+    """Penalties of gate and experts: numbers, or arrays with one for each feature.
+
+    An average of starts has none, since each start has its own.
+    """
+    model, params, preprocessor = fitted
+    if model.gate.n_starts(params.gate) > 1:
+        return {}
+    found: dict[str, Any] = {}
+    for prefix, part, by_feature in (
+        ("gate_", model.gate, preprocessor.gate_feature_values),
+        ("", model.experts, preprocessor.expert_feature_values),
+    ):
+        for name, value in part.penalties.items():
+            if isinstance(value, tuple):
+                value = by_feature(np.where(is_dropped(value), np.inf, np.array(value)))
+            found[f"{prefix}{name}_"] = value
+    return found
+
+
+def attributes_of_run(
+    problem: FitProblem, run: EMResult, model: MixtureModel | None = None
+) -> dict[str, Any]:
+    """Attributes of a run of EM, optionally with another model."""
+    lower_bounds = np.array(run.lower_bounds) + problem.log_jacobian
+    return (
+        problem.attributes
+        | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
+        | {
+            "_training_state": TrainingState(
+                resume_state=run.resume_state, penalty_searches=problem.penalty_searches
+            ),
+            "lower_bound_": lower_bounds[-1],
+            "lower_bounds_": lower_bounds,
+            "n_iter_": run.n_earlier_iter + len(lower_bounds),
+            "converged_": run.converged,
+        }
+    )
+
+
+def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dict[str, Any]:
+    """Attributes of the starts, each when it ended or was dropped."""
+    traces = [np.array(start.lower_bounds) + problem.log_jacobian for start in starts]
+    return {
+        "start_lower_bounds_": np.array([trace[-1] for trace in traces]),
+        "start_converged_": np.array([start.converged for start in starts]),
+        "start_traces_": traces,
+    }
+
+
+# --- warnings ---------------------------------------------------------------------------------
+
+
+def user_stacklevel() -> int:
+    """Level of the first caller outside of this package and of scikit-learn, for warnings."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
+            break
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
+    """Warn if EM has stopped before convergence."""
+    if run.line_search_failed:
+        warnings.warn(
+            "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
+            "can cause it: check that `m_step` does not decrease their part of the objective.",
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+    elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
+        gap = aitken_gap(run.lower_bounds)
+        estimate = "the remaining gain per row cannot be estimated"
+        if np.isfinite(gap):
+            estimate = f"the remaining gain is about {gap:.1e} nats per row"
+        warnings.warn(
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate}, tol={tol:g}. "
+            "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
+            "penalties (alpha, gate_alpha).",
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
+    """Warn if experts have lost their rows."""
+    total = responsibility_mass.sum()
+    collapsed = np.flatnonzero(is_collapsed(responsibility_mass)).tolist()
+    if collapsed:
+        masses = ", ".join(
+            f"{printable_name(names[k])} ({responsibility_mass[k]:.2g} of {total:.6g} rows)"
+            for k in collapsed
+        )
+        warnings.warn(
+            f"{COLLAPSED}, since others explain their rows better: {masses}, by "
+            "their responsibilities. Use fewer experts (n_experts), a larger gate_alpha, or more "
+            "starts (n_init).",
+            UserWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def warn_special_losses(params: FitParameters) -> None:
+    """Warn of regressors whose loss is not that of the normal noise which the mixture adds."""
+    if params.task.is_classification or params.estimators is None or params.mean_family:
+        return
+    for estimator in params.estimators:
+        loss = special_loss(estimator)
+        if loss and not has_density(estimator):
+            warnings.warn(
+                f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "
+                "densities, intervals and responsibilities are those of normal noise. "
+                f"{LOSSES[loss]}",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
+            return
+
+
+def warn_half_life(half_life: Any) -> None:
+    """Warn of a half-life in `fit`, which weighs all rows alike."""
+    if half_life is not None:
+        warnings.warn(
+            f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
+            "Use half_life=None, or partial_fit.",
+            UserWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> None:
+    """Warn if some experts have a dispersion at its bound.
+
+    If all have, y is a function of X, and nothing is wrong.
+    """
+    at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
+    if at_bound.any() and not at_bound.all():
+        named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
+        warnings.warn(
+            f"The noise variance of some experts is at its floor: {named}. They fit their rows "
+            "exactly. Increase dispersion_prior, use fewer experts (n_experts), or "
+            'dispersion="shared".',
+            UserWarning,
+            stacklevel=user_stacklevel(),
+        )

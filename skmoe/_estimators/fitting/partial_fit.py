@@ -1,0 +1,360 @@
+"""`partial_fit`: online EM on batches, for both estimators."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from sklearn.utils.validation import validate_data
+
+from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
+from skmoe._data.feature_checks import explain_features
+from skmoe._data.feature_range import fit_feature_range
+from skmoe._data.moments import Moments, compute_moments, feature_scale, merge_moments, output_scale
+from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.scaling import column_means
+from skmoe._data.units import encode_units
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.fitting.callbacks import FitTask, NullCallbackContext
+from skmoe._estimators.fitting.monitor import FitMonitor
+from skmoe._estimators.fitting.problem import FitOptions, FitProblem, build_problem
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.rows.capabilities import (
+    check_continued,
+    check_half_life,
+    check_partial_fit_supported,
+    check_same_n_experts,
+    check_stream_size,
+)
+from skmoe._estimators.rows.row_buffer import RowBuffer
+from skmoe._estimators.rows.training_data import GivenRows, check_support, validate_offset
+from skmoe._estimators.rows.unit_checks import validate_units
+from skmoe._estimators.rows.warm_start import TrainingState
+from skmoe._mixture import online
+from skmoe._mixture.em import EMStart
+from skmoe._mixture.evidence import EvidenceSearch
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel, Params, expert_usage
+from skmoe._mixture.multistart import fit_best_start
+from skmoe._mixture.online import OnlineState
+from skmoe._mixture.runs import run_to_convergence
+from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.typing import Array
+from skmoe.protocols import SupportsReordering, permute_experts
+
+# Maximum numbers of EM iterations on the first batch, which is only an initialisation: from the
+# starts, and after them with a search of penalties.
+INIT_MAX_ITER = 30
+SEARCH_MAX_ITER = 60
+
+# A re-initialisation is accepted if it increases the log-likelihood of the buffered rows by this
+# amount.
+MIN_REINITIALIZATION_GAIN = 10.0
+
+# Fitted attributes that the first batch determines, and the names that the user gives.
+FIRST_BATCH_ATTRIBUTES = (
+    "n_features_in_",
+    "n_experts_",
+    "feature_names_in_",
+    "classes_",
+    "_single_output",
+    "_expert_names",
+)
+
+
+class StreamFit(NamedTuple):
+    """Result of online EM after a batch."""
+
+    attributes: dict[str, Any]  # FIRST_BATCH_ATTRIBUTES
+    preprocessor: Preprocessor
+    state: OnlineState
+    rows: Dataset  # of the last batch
+
+    @property
+    def fitted(self) -> FittedMixture:
+        """The mixture for predictions, with averaged parameters."""
+        return FittedMixture(self.state.model, self.state.averaged_params, self.preprocessor)
+
+    def log_likelihood(self, rows: RowBuffer) -> float:
+        """Log-likelihood of weighted rows."""
+        log_density = self.fitted.log_density(rows.as_user_rows())
+        return float(log_density.sum() if rows.units is not None else rows.weight @ log_density)
+
+
+class StreamingMixin:
+    """Implementation of `partial_fit`, which has other arguments in each estimator."""
+
+    @underflow_to_zero
+    def _partial_fit(
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: Array | None = None,
+        offset: Any = None,
+        units: Any = None,
+    ) -> Any:
+        half_life = check_half_life(self.half_life)
+        params = self._validate_parameters()
+        check_partial_fit_supported(params)
+        training_state = getattr(self, "_training_state", None)
+        data = GivenRows(X, y, sample_weight, offset=offset, units=units)
+        if training_state is None:
+            result, row_buffer = _first_batch(self, params, data, classes)
+            training_state = TrainingState(penalty_searches=params.search.kinds)
+        else:
+            check_continued(self._fitted.model)
+            check_same_n_experts(self.n_experts, self.n_experts_)
+            batch = _validate_batch(self, params, data)
+            state = training_state.online_state or _state_of_fit(
+                self._fitted, training_state, batch
+            )
+            result = _next_batch(self, state, batch, half_life)
+            row_buffer = training_state.row_buffer
+            if row_buffer is not None:
+                row_buffer = row_buffer.append(batch)
+                result, row_buffer = _reinitialize(self, params, result, row_buffer, batch)
+        if row_buffer is not None and row_buffer.is_full(half_life):
+            row_buffer = None
+        training_state = TrainingState(
+            online_state=result.state,
+            row_buffer=row_buffer,
+            penalty_searches=training_state.penalty_searches,
+        )
+        self._set_fitted_attributes(_attributes(result, training_state))
+        return self
+
+
+def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, Any]:
+    """Fitted attributes after a batch."""
+    state = result.state
+    usage = expert_usage(state.model, state.averaged_params, split_into_blocks(result.rows))
+    lower_bound = state.lower_bound - result.preprocessor.log_jacobian
+    return (
+        result.attributes
+        | attributes_of_mixture(result.fitted)
+        | {
+            "_training_state": training_state,
+            "weights_": usage.mean_gate_prob,
+            "load_": usage.load,
+            "lower_bound_": lower_bound,
+            "lower_bounds_": np.array([lower_bound]),
+            "start_lower_bounds_": np.array([lower_bound]),
+            "start_converged_": np.array([False]),
+            "start_traces_": [np.array([lower_bound])],
+            "n_iter_": state.n_batches,
+            "converged_": False,
+        }
+    )
+
+
+# --- batches ----------------------------------------------------------------------------------
+
+
+def _first_batch(
+    estimator: Any,
+    params: FitParameters,
+    data: GivenRows,
+    classes: Array | None,
+) -> tuple[StreamFit, RowBuffer | None]:
+    """Start online EM from a fit of the first batch."""
+    validation_copy, options = copy.copy(estimator), FitOptions(classes=classes)
+    result, batch = _initialize(validation_copy, params, data, options, numbered_like=None)
+    row_buffer = batch.merge_duplicates()
+    return result, row_buffer._replace(weight_at_init=row_buffer.total_weight)
+
+
+def _state_of_fit(
+    fitted: FittedMixture, training_state: TrainingState, batch: RowBuffer
+) -> OnlineState:
+    """Online EM that continues a fit, before its first batch."""
+    model, params, preprocessor = fitted
+    _check_stream_width(model, preprocessor.transform_units(batch.as_user_rows()))
+    weight, scaling = training_state.total_weight, preprocessor.feature_scaling
+    # Sparse features are not centred, so that a fit does not know their means.
+    center = column_means(batch.X, batch.weight) if sparse.issparse(batch.X) else scaling.center
+    features = Moments(weight, center, np.where(np.isfinite(scaling.scale), scaling.scale, 0.0))
+    outputs, of_target = None, preprocessor.target_scaling
+    if model.experts.standardizes_target and of_target is not None:
+        outputs = Moments(weight, *of_target)
+    return online.continue_fit(model, params, features, outputs)
+
+
+def _next_batch(
+    estimator: Any, state: OnlineState, batch: RowBuffer, half_life: float
+) -> StreamFit:
+    """Update online EM by a batch, with the standardisation of all rows so far."""
+    X, y, weight = batch.X, batch.y, batch.weight
+    preprocessor = estimator._fitted.preprocessor
+    decay = 0.5 ** (float(weight.sum()) / half_life)
+    features = merge_moments(state.features, compute_moments(X, weight), decay)
+    feature_scaling = feature_scale(features, X)
+    outputs, target_scaling, y_map = state.outputs, preprocessor.target_scaling, None
+    if outputs is not None:
+        outputs = merge_moments(outputs, compute_moments(y.T, weight), decay)
+        target_scaling = output_scale(outputs)
+        y_map = online.rescaling(preprocessor.target_scaling, target_scaling)
+    state = online.rescale(
+        state._replace(features=features, outputs=outputs, fit_weight=decay * state.fit_weight),
+        online.rescaling(preprocessor.feature_scaling, feature_scaling),
+        (preprocessor.gate_columns, preprocessor.expert_columns),
+        y_map,
+    )
+    preprocessor = preprocessor.extend_range(fit_feature_range(X))._replace(
+        feature_scaling=feature_scaling, target_scaling=target_scaling
+    )
+    previous = vars(estimator)
+    attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
+    if batch.units is not None:
+        attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.units.max()) + 1
+    rows = preprocessor.transform_units(batch.as_user_rows())
+    return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
+
+
+def _reinitialize(
+    estimator: Any,
+    params: FitParameters,
+    result: StreamFit,
+    row_buffer: RowBuffer,
+    batch: RowBuffer,
+) -> tuple[StreamFit, RowBuffer]:
+    """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
+    if not row_buffer.has_doubled:
+        return result, row_buffer
+    validation_copy = copy.copy(estimator)
+    for name in ("_fitted", "feature_names_in_"):  # the buffered rows are arrays
+        vars(validation_copy).pop(name, None)
+    preprocessor = result.preprocessor
+    params = params._replace(
+        gate_features=preprocessor.gate_columns,
+        expert_features=preprocessor.expert_columns,
+        shared_features=_shared_features(result),
+    )
+    X, y, weight, offset = row_buffer.X, row_buffer.y, row_buffer.weight, row_buffer.offset
+    classes = result.attributes.get("classes_")
+    if classes is None:
+        y = y.T
+    else:  # the row weights include the class weights
+        y, validation_copy.class_weight = classes[y], None
+        params = params._replace(task=validation_copy._make_task())
+    offset = None if offset is None else offset.T
+    data = GivenRows(X, y, weight, offset=offset, units=row_buffer.units)
+    candidate, _ = _initialize(
+        validation_copy, params, data, FitOptions(classes=classes), result.fitted
+    )
+    row_buffer = row_buffer._replace(weight_at_init=row_buffer.total_weight)
+    gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
+    if gain < MIN_REINITIALIZATION_GAIN:
+        return result, row_buffer
+    # The mean log-likelihood of the batches is kept, in units of the new standardisation.
+    log_jacobian = candidate.preprocessor.log_jacobian - preprocessor.log_jacobian
+    state = candidate.state._replace(
+        n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
+    )
+    rows = candidate.preprocessor.transform_units(batch.as_user_rows())
+    return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
+
+
+def _shared_features(result: StreamFit) -> Array | None:
+    """Indices of the features whose slopes all experts share; None without."""
+    shared = np.array(result.state.model.experts.shared_slopes, dtype=int)
+    if not len(shared):
+        return None
+    columns = result.preprocessor.expert_columns
+    return shared if columns is None else columns[shared]
+
+
+def _initialize(
+    validation_copy: Any,
+    params: FitParameters,
+    data: GivenRows,
+    options: FitOptions,
+    numbered_like: FittedMixture | None,
+) -> tuple[StreamFit, RowBuffer]:
+    """Start online EM from a fit of rows.
+
+    `validation_copy` receives the fitted attributes. The experts are numbered to match those of
+    `numbered_like`, if given.
+    """
+    problem = build_problem(validation_copy, params, data, options)
+    em_problem = problem.em_problem
+    _check_stream_width(em_problem.model, em_problem.rows)
+    start_params, model = _fit_first_batch(validation_copy, problem)
+    fitted = problem.make_fitted(start_params, model)
+    for name, value in (problem.attributes | {"_fitted": fitted}).items():
+        setattr(validation_copy, name, value)
+    batch = _validate_batch(validation_copy, params, data)
+    # Experts with families of their own have the numbers of the list.
+    if numbered_like is not None and not model.experts.limitation(SupportsReordering):
+        # Square roots, because the product of two responsibilities is weighted.
+        weight = 1.0 if batch.units is not None else np.sqrt(batch.weight)
+        resp, previous = (
+            mixture.responsibilities(batch.as_user_rows()) * weight
+            for mixture in (fitted, numbered_like)
+        )
+        start_params = _match_experts(start_params, resp, previous)
+    features = compute_moments(batch.X, batch.weight)
+    outputs = None
+    if model.experts.standardizes_target and not model.experts.is_classifier:
+        outputs = compute_moments(batch.y.T, batch.weight)
+    state = online.init_online_state(model, start_params, em_problem.rows, features, outputs)
+    return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows), batch
+
+
+def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
+    """Parameters, and the model with its penalties, from a short fit of the first batch."""
+    em_problem, task = problem.em_problem, FitTask(estimator, NullCallbackContext(), {})
+    monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
+    monitors = [monitor] * len(em_problem.seeds)
+    max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
+    starts = em_problem._replace(max_iter=max_iter, search=EvidenceSearch())
+    run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
+    if em_problem.search:
+        # The starts leave no iterations for a search, which therefore has its own.
+        search = em_problem._replace(max_iter=min(em_problem.max_iter, SEARCH_MAX_ITER))
+        run = run_to_convergence(search, EMStart(run.params), monitor)
+    return run.params, run.model or em_problem.model
+
+
+def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:
+    """Validated rows of positive weight."""
+    X = data.X
+    with explain_features(X):
+        X = validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64)
+    X = as_csr(X)
+    y = check_same_length(X, estimator._validate_target(data.y))
+    weight = check_weights(data.sample_weight, X.shape[0])
+    if params.task.is_classification:
+        weight = class_weights(params.task.class_weight, estimator.classes_, y, weight)
+    check_support(params, y.T, weight)
+    n_outputs = 1 if y.ndim == 1 else len(y)
+    offset = validate_offset(params, data.offset, X.shape[0], n_outputs)
+    units = None if data.units is None else validate_units(data.units, X.shape[0])
+    if units is not None:
+        estimator._check_gate_columns(X, units)
+    rows = RowBuffer(X, y, weight, offset, None if units is None else units.codes)
+    rows = rows.take(np.flatnonzero(weight > 0.0))
+    if rows.units is None:
+        return rows
+    return rows._replace(units=encode_units(rows.units)[1])
+
+
+def _match_experts(params: Params, resp: Array, previous: Array) -> Params:
+    """Parameters with experts reordered to maximise the agreement with `previous` (K, n)."""
+    _, order = linear_sum_assignment(previous @ resp.T, maximize=True)
+    return Params(*(permute_experts(part, order) for part in params))
+
+
+def _check_stream_width(model: MixtureModel, rows: Dataset) -> None:
+    """The matrices of gate and experts must be small enough to be formed."""
+    part: Any
+    for name, part, design in (
+        ("gate_features", model.gate, rows.gate_design),
+        ("expert_features", model.experts, rows.expert_design),
+    ):
+        size, maximum = part.streaming_size(model.n_experts, design.shape[1])
+        check_stream_size(name, size, maximum)

@@ -1,0 +1,386 @@
+"""Build the EM problem (model, data, initial values) from an estimator and user data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.block_checks import BlockChecker
+from skmoe._data.block_source import make_block_source
+from skmoe._data.blocks import RowBlocks
+from skmoe._data.encoding import numeric_names
+from skmoe._data.extra_features import (
+    BaseModelData,
+    ExtraFeatures,
+    check_base_offset,
+    fit_extra_features,
+)
+from skmoe._data.first_pass import first_pass
+from skmoe._data.folds import (
+    RowsToSplit,
+    assign_folds,
+    assign_folds_of_models,
+    check_several_folds,
+)
+from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
+from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
+from skmoe._estimators.parameters.member_parameters import check_members
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.penalty_parameters import with_penalties_of
+from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
+from skmoe._estimators.rows import init_rows
+from skmoe._estimators.rows.capabilities import check_blocks_supported
+from skmoe._estimators.rows.large_rows import rows_in_blocks
+from skmoe._estimators.rows.merged_rows import merge_duplicates
+from skmoe._estimators.rows.training_data import (
+    GivenRows,
+    TrainingData,
+    check_support,
+    drop_zero_weight,
+    validate_offset,
+    validate_training_data,
+    with_classes,
+)
+from skmoe._estimators.rows.unit_checks import check_units_are_possible, check_units_of_block
+from skmoe._estimators.rows.warm_start import (
+    CrossFitCache,
+    PreviousFit,
+    cache_key,
+    cached_fit,
+    check_n_features,
+    check_same_rows,
+    check_warm_start_params,
+)
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.initialization import InitData
+from skmoe._mixture.model import MixtureModel, Params, responsibilities
+from skmoe._mixture.runs import EMProblem
+from skmoe._numerics.typing import Array
+from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
+from skmoe.experts._named_estimators import resolve_estimators
+from skmoe.experts._whole_models import WholeFamilyModels, WholeModels
+from skmoe.protocols import Experts
+
+
+class FitProblem(NamedTuple):
+    """EM problem, preprocessor and fitted attributes of a fit."""
+
+    em_problem: EMProblem
+    preprocessor: Preprocessor
+    attributes: dict[str, Any]  # fitted attributes that do not depend on EM
+    cache_key: str | None  # of the out-of-fold predictions; None without warm start
+    # Experts and their parameters, where those of the EM problem are given densities.
+    whole_models: tuple[Experts, Any] | None = None
+    penalty_searches: tuple[str, str, str] = ("", "", "")  # as in `EvidenceSearch.kinds`
+
+    @property
+    def log_jacobian(self) -> float:
+        """Lower bound for y minus lower bound for the standardised target."""
+        return -self.preprocessor.log_jacobian
+
+    def make_fitted(self, params: Params, model: MixtureModel | None = None) -> FittedMixture:
+        """The fitted mixture with given parameters, and optionally another model."""
+        model = model or self.em_problem.model
+        if self.whole_models is not None:
+            experts, fitted = self.whole_models
+            model, params = model._replace(experts=experts), params._replace(experts=fitted)
+        return FittedMixture(model, params, self.preprocessor)
+
+    def make_cache(self, params: Params) -> CrossFitCache | None:
+        """The cache for the next warm start; None without `cache_key`."""
+        if self.cache_key is None:
+            return None
+        return CrossFitCache(self.cache_key, self.em_problem.rows.expert_design.fold, params)
+
+
+class FitOptions(NamedTuple):
+    """Options of a fit that are not arguments of `fit`."""
+
+    previous: PreviousFit | None = None  # that a warm start continues
+    classes: Array | None = None  # all classes; some may have no rows
+    noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
+    counts_previous: bool = False  # whether iterations of the previous fit are counted
+
+
+def build_problem(
+    estimator: Any,
+    params: FitParameters,
+    given: GivenRows,
+    options: FitOptions = FitOptions(),  # noqa: B008
+) -> FitProblem:
+    """Validate the data and build the EM problem, without changing the estimator."""
+    given = rows_in_blocks(params, given)
+    if isinstance(given.X, RowBlocks):
+        check_blocks_supported(params, given)
+        return _build_from_blocks(estimator, params, given.X, options)
+    data = validate_training_data(estimator, params, given)
+    data = data._replace(noise_variance=options.noise_variance)
+    data = data if options.classes is None else with_classes(data, options.classes)
+    data = _continue_previous(drop_zero_weight(data), options.previous)
+    data = merge_duplicates(params, data)
+    data, extra_features = _add_extra_features(params, data)
+    return _assemble(params, data, extra_features, options)
+
+
+def _build_from_blocks(
+    estimator: Any, params: FitParameters, blocks: RowBlocks, options: FitOptions
+) -> FitProblem:
+    """EM problem for row blocks, with initialisation on a sample of the rows."""
+    task = params.task
+    checks = (
+        partial(check_support, params),
+        partial(validate_offset, params),
+        partial(check_units_of_block, params),
+    )
+    checker = BlockChecker(task.is_classification, *checks)
+    summary = first_pass(blocks, checker, task.class_weight, init_rows.MAX_INIT_ROWS, params.seed())
+    X, y, weight, offset, units = summary.sample
+    offset = None if offset is None else offset.T
+    given = GivenRows(X, y, weight, offset=offset, units=None if units is None else units.codes)
+    data = validate_training_data(estimator, params, given, summary.names)
+    if summary.classes is not None:
+        data = with_classes(data, summary.classes)
+    target_scaling = summary.target_scaling
+    if target_scaling is not None and not params.standardizes_target:
+        target_scaling = identity_scaling(len(target_scaling.center))
+    if options.counts_previous and options.previous is not None:
+        before = options.previous.fitted.preprocessor
+        check_same_rows(before.feature_scaling, summary.feature_scaling)
+        check_same_rows(before.target_scaling, target_scaling)
+    scaling = summary.feature_scaling, target_scaling
+    data = data._replace(block_scaling=scaling, block_range=summary.feature_range)
+    if units is not None:
+        attributes = data.attributes | {"n_units_": summary.n_units}
+        data = data._replace(
+            attributes=attributes, units=units.codes, unit_factor=summary.sample_factor
+        )
+    data = merge_duplicates(params, _continue_previous(data, options.previous))
+    problem = _assemble(params, data, None, options)
+    rows = make_block_source(blocks, checker, problem.preprocessor, summary)
+    return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
+
+
+def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> TrainingData:
+    """Data with the previous fit of a warm start, whose parameters replace `init`."""
+    if previous is None:
+        return data
+    check_n_features(data.X.shape[1], previous.fitted.preprocessor.n_features)
+    names = previous.expert_names
+    attributes = data.attributes | ({} if names is None else {"_expert_names": names})
+    return data._replace(previous=previous, init=previous.fitted.params, attributes=attributes)
+
+
+def _add_extra_features(
+    params: FitParameters, data: TrainingData
+) -> tuple[TrainingData, ExtraFeatures | None]:
+    """Append the outputs of base model and gate transformer to the features.
+
+    The outputs y of a regression are replaced by the residuals of the base model; under a log link
+    the logs of its predictions are added to the offset instead.
+    """
+    transformer = params.gate.transformer
+    if params.base is None and transformer is None:
+        return data, None
+    names = numeric_names(
+        data.attributes.get("feature_names_in_"), data.encoder, data.attributes["n_features_in_"]
+    )
+    codes, classes = data.y, data.attributes.get("classes_")
+    if classes is not None:  # those with rows of positive weight
+        used, codes = np.unique(data.y, return_inverse=True)
+        classes = classes[used]
+    raw_X = data.raw_X if params.uses_estimators else data.X
+    link = "log" if params.family is not None and params.family.takes_offset else "identity"
+    check_base_offset(params.base, data.offset)
+    base_data = BaseModelData(
+        data.X,
+        raw_X,
+        codes,
+        data.weight,
+        data.fold_groups,
+        classes,
+        names,
+        link,
+        data.offset,
+        data.copy_of,
+    )
+    result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
+    prediction, y, offset = result.base_oof_prediction, data.y, data.offset
+    if prediction is not None and link == "log":
+        offset = prediction.T + (0.0 if offset is None else offset)
+    elif prediction is not None and classes is None:
+        y = data.y - prediction.reshape(data.y.shape)
+    expert_columns = data.columns[1] if params.uses_estimators else result.expert_columns
+    columns = result.gate_columns, expert_columns
+    data = data._replace(X=result.X, y=y, offset=offset, columns=columns)
+    return data, result.extra_features
+
+
+def _assemble(
+    params: FitParameters,
+    data: TrainingData,
+    extra_features: ExtraFeatures | None,
+    options: FitOptions,
+) -> FitProblem:
+    """Standardise the data and assemble model, data set and initial values."""
+    target = data.make_target(params)
+    preprocessor = Preprocessor(
+        _feature_scaling(data, target),
+        target.scaling,
+        *data.columns,
+        uses_raw_features=params.uses_estimators,
+        encoder=data.encoder,
+        extra_features=extra_features,
+        gate_aggregate=params.gate_aggregate,
+        feature_range=data.feature_range,
+    )
+    *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
+    key, cache, raw_features, init_design = None, None, None, None
+    if params.uses_estimators:
+        key = cache_key(params, data, target.y, target.weight) if params.warm_start else None
+        cache = cached_fit(data.previous, key)
+        raw_features = _raw_features(params, data, target, fit_seed)
+        if cache is not None:
+            raw_features = raw_features._replace(fold=cache.fold)
+        init_design = design_matrix(data.X, preprocessor.feature_scaling, None)
+    if raw_features is None:
+        rows = preprocessor.assemble(data.X, target.y, target.weight, data.offset)
+    else:
+        rows = preprocessor.assemble_raw(data.X, raw_features, target.y, target.weight)
+    init = data.init
+    if data.units is not None:
+        rows = preprocessor.group_by_unit(rows, data.units)
+        _, first = np.unique(data.units, return_index=True)
+        init = init[:, first] if isinstance(init, np.ndarray) else init
+        if data.unit_factor != 1.0:
+            rows = subset_units(rows, np.arange(len(first)), data.unit_factor)
+    sample_rng = np.random.default_rng(sample_seed)
+    init_data = init_rows.make_init_rows(params, data, target, rows, init_design, sample_rng)
+    experts = _make_experts(params, data, target, rows, init_data, fit_seed)
+    check_units_are_possible(params, experts, rows)
+    model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
+    em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
+    em_problem = em_problem._replace(search=params.search)
+    if data.previous is not None:
+        em_problem = _warm_start(em_problem, data.previous, cache, options.counts_previous)
+    attributes = data.attributes | target.attributes
+    kinds = params.search.kinds
+    return FitProblem(em_problem, preprocessor, attributes, key, penalty_searches=kinds)
+
+
+def _warm_start(
+    problem: EMProblem, previous: PreviousFit, cache: CrossFitCache | None, counts_previous: bool
+) -> EMProblem:
+    """EM problem with the initial values of a previous fit."""
+    fitted, state = previous.fitted, previous.training_state.resume_state
+    check_warm_start_params(fitted.params, problem.model, problem.rows)
+    kinds = previous.training_state.penalty_searches
+    known, other = problem.search.split(kinds)
+    model = with_penalties_of(problem.model, fitted.model, known)
+    if kinds != problem.search.kinds and state is not None:  # a search begins
+        state = state._replace(search_round=None, best=None)
+    if previous.converged and not counts_previous:  # penalties that were found are kept
+        problem = problem._replace(model=model, search=other)
+    if problem.search:  # it goes on from the penalties that were found
+        problem = problem._replace(previous_model=model)
+    if cache is not None:
+        return problem._replace(init=cache.params)
+    if problem.model.experts.needs_all_rows:
+        model = problem.model._replace(experts=fitted.model.experts)
+        return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
+    lower_bounds: Sequence[float] = ()
+    if counts_previous and state is not None:
+        lower_bounds = state.lower_bounds
+    elif state is not None:
+        state = state._replace(n_earlier_iter=0)
+    return problem._replace(resume_state=state, previous_lower_bounds=lower_bounds)
+
+
+def _feature_scaling(data: TrainingData, target: TrainingTarget) -> Standardization:
+    if data.previous is not None:
+        return data.previous.fitted.preprocessor.feature_scaling
+    if data.block_scaling is not None:
+        return data.block_scaling[0]
+    return fit_standardization(data.X, target.weight)
+
+
+def _raw_features(
+    params: FitParameters,
+    data: TrainingData,
+    target: TrainingTarget,
+    seed: np.random.SeedSequence,
+) -> RawFeatures:
+    """Raw features for experts that are estimators, with the folds of cross-fitting."""
+    codes = target.y if params.task.is_classification else None
+    raw_features = select_raw_features(data.raw_X, data.columns[1])
+    raw_features = raw_features._replace(
+        metadata=data.metadata, offset=data.offset, groups=data.fold_groups
+    )
+    fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
+    rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
+    given = raw_features, rows, params.cross_fit, fold_seed
+    if params.specialize:
+        raw_features = assign_folds(*given)
+        if raw_features.fold is None and params.cross_fit == "auto" and rows.groups is not None:
+            check_several_folds('cross_fit="auto"', np.zeros(len(data.weight)), rows.groups)
+        return raw_features
+    raw_features = assign_folds_of_models(*given)
+    assert params.estimators is not None
+    check_members(params.estimators, raw_features, target.weight, data.fold_groups)
+    return raw_features
+
+
+def _make_experts(
+    params: FitParameters,
+    data: TrainingData,
+    target: TrainingTarget,
+    rows: Dataset,
+    init_data: InitData,
+    seed: np.random.SeedSequence,
+) -> Experts:
+    """The family with options estimated from the data, or cross-fitted estimators."""
+    if params.family is not None:
+        names, noise = params.family.estimated_options, data.noise_variance
+        experts: Experts = params.family.with_estimates(
+            params.task.estimates(init_data, names, noise)
+        )
+        experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
+        if data.shared_columns is not None:
+            experts = experts.with_shared_slopes(tuple(data.shared_columns.tolist()))
+        return experts
+    assert params.estimators is not None
+    estimators = params.estimators
+    if len(estimators) == 1:
+        estimators = estimators * params.n_experts
+    raw_features = rows.expert_design
+    categories = [] if data.encoder is None else data.encoder.categorical_columns
+    if data.columns[1] is not None:
+        categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
+    n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
+    # Whole models are also fitted to all rows.
+    shape = params.n_experts, n_folds if params.specialize else n_folds + 1
+    options: dict[str, Any] = dict(
+        estimators=resolve_estimators(
+            estimators, params.task.name, params.alpha, raw_features.X, categories
+        ),
+        seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
+        classes=target.attributes.get("classes_"),
+        routes=data.routes,
+        out_of_bag=params.cross_fit == "oob",
+        n_jobs=params.n_jobs,
+    )
+    if params.mean_family is None:
+        noise_options = params.task.cross_fitted_options(init_data, data.noise_variance)
+        kind = CrossFittedExperts if params.specialize else WholeModels
+        return kind(**options, **noise_options)
+    names = ("noise_variance", "variance_floor")
+    of_task = params.task.family_options()
+    of_task |= params.task.estimates(init_data, names, data.noise_variance)
+    exposure = None if data.offset is None else np.exp(data.offset)
+    mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
+    of_family = CrossFittedFamilyExperts if params.specialize else WholeFamilyModels
+    return of_family(**options, **of_task, mean_family=mean_family)

@@ -1,0 +1,1 @@
+"""Methods of fitted estimators, each group in a mixin."""

@@ -1,0 +1,146 @@
+"""Inference on the coefficients of a fitted estimator, by the information or by the bootstrap."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+
+from skmoe._data.checks import check_choice, check_integer, shown
+from skmoe._data.folds import check_metadata
+from skmoe._data.rows import Dataset, UserRows
+from skmoe._data.units import encode_units
+from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_stacklevel
+from skmoe._estimators.methods.refits import make_refit
+from skmoe._estimators.rows.fit_rows import dataset_in_fit, has_fit_rows, is_stream
+from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
+from skmoe._inference.coefficients import coefficient_values, make_coefficients, make_layout
+from skmoe._inference.labels import Labels
+from skmoe._inference.maximum import continue_to_maximum
+from skmoe._inference.requirements import check_inference_supported, check_reference, require
+from skmoe._inference.results import Inference
+from skmoe._inference.standard_errors import (
+    SandwichOptions,
+    compared_to_fit,
+    observed_inference,
+)
+from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
+from skmoe.protocols import SupportsDistribution
+
+COVARIANCE_TYPES = ("observed", "sandwich", "bootstrap")
+
+
+class InferenceOptions(NamedTuple):
+    """Parameters of `inference` besides the data."""
+
+    method: str = "observed"
+    gate_reference: int | None = None
+    n_bootstrap: int = 200
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
+
+
+def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
+    """Raise ValueError for invalid options, or for a mixture without standard errors."""
+    check_choice("method", options.method, COVARIANCE_TYPES)
+    check_reference(options.gate_reference, estimator.n_experts_)
+    check_inference_supported(estimator._fitted)
+    if options.method == "bootstrap":
+        check_integer("n_bootstrap", options.n_bootstrap, least=2)
+        if not is_classifier(estimator):
+            require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
+
+
+def validate_clusters(
+    cluster: Any, weight: Array, rows: UserRows, options: InferenceOptions
+) -> Array | None:
+    """Number of the cluster of each row or unit, for the sandwich; None without clusters.
+
+    `weight` is that of all rows that were given; `rows` are those of positive weight.
+    """
+    if cluster is None:
+        return None
+    if options.method != "sandwich":
+        raise ValueError(
+            f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
+            f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
+        )
+    labels = check_metadata({"cluster": cluster}, len(weight))["cluster"][weight > 0.0]
+    distinct, codes = encode_units(labels)
+    if len(distinct) < 2:
+        raise ValueError(
+            f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
+            "it out if the rows are independent."
+        )
+    if rows.units is None:
+        return codes
+    _, first = np.unique(rows.units, return_index=True)
+    cut = codes != codes[first][rows.units]
+    if cut.any():
+        raise ValueError(
+            f"cluster must keep the rows of a unit together; row {int(cut.argmax())} is in another "
+            "cluster than the first row of its unit. Use coarser clusters."
+        )
+    return codes[first]
+
+
+def infer_coefficients(
+    estimator: Any, rows: UserRows, options: InferenceOptions, clusters: Array | None
+) -> Inference:
+    """Inference for checked options and validated rows of the fit.
+
+    `clusters` are those of rows, or of units.
+    """
+    if options.method == "bootstrap":
+        return _infer_by_bootstrap(estimator, rows, options)
+    return _infer_at_maximum(estimator, dataset_in_fit(estimator, rows), options, clusters)
+
+
+def _infer_at_maximum(
+    estimator: Any, rows: Dataset, options: InferenceOptions, clusters: Array | None
+) -> Inference:
+    """Inference by the information at the maximum to which EM continues from the fit.
+
+    Only the rows of the fit have their maximum near it; of a stream, which has no such rows, any.
+    """
+    fitted, labels, reference = estimator._fitted, estimator._labels(), options.gate_reference
+    layout = make_layout(fitted, estimator._response_names())
+    maximum = fitted
+    if is_stream(estimator) or has_fit_rows(estimator, rows):
+        maximum = continue_to_maximum(fitted, rows)
+    coefficients = make_coefficients(layout, labels, attributes_of_mixture(maximum), reference)
+    scores = SandwichOptions(options.method == "sandwich", clusters)
+    inference, indefinite = observed_inference(
+        maximum, rows, layout, coefficients, scores, reference
+    )
+    if indefinite:
+        warnings.warn(
+            "The observed information is indefinite: the estimates are not at a maximum of the "
+            "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
+            'penalties (alpha, gate_alpha), or method="bootstrap".',
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+    return compared_to_fit(inference, coefficient_values(layout, vars(estimator), reference))
+
+
+def _infer_by_bootstrap(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
+    labels: Labels = estimator._labels()
+    layout = make_layout(estimator._fitted, estimator._response_names())
+    coefficients = make_coefficients(layout, labels, vars(estimator), options.gate_reference)
+    seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
+    replicates = parametric_bootstrap(
+        make_refit(estimator, layout, rows),
+        partial(coefficient_values, layout, reference=options.gate_reference),
+        estimator._fitted.responsibilities(rows),
+        np.random.SeedSequence(seed).spawn(options.n_bootstrap),
+        options.n_jobs,
+        int(options.verbose),
+    )
+    return bootstrap_inference(coefficients, replicates)

@@ -1,0 +1,374 @@
+"""Methods of both estimators for inference: criteria, standard errors, summary, explanation."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skmoe._data.checks import check_level, check_weights
+from skmoe._estimators.methods.coefficient_inference import (
+    InferenceOptions,
+    check_inference_options,
+    infer_coefficients,
+    validate_clusters,
+)
+from skmoe._estimators.methods.criteria import CriteriaMixin
+from skmoe._estimators.methods.dask import supports_dask
+from skmoe._estimators.rows.fit_rows import describe_other_rows
+from skmoe._inference.coefficients import (
+    Coefficients,
+    has_coefficients,
+    make_coefficients,
+    make_layout,
+)
+from skmoe._inference.criteria import fit_statistics
+from skmoe._inference.explanation import (
+    Explanation,
+    explain_predictions,
+    has_nonlinear_mean,
+    mean_derivatives,
+    row_labels,
+)
+from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
+from skmoe._inference.requirements import missing_for_inference
+from skmoe._inference.results import Inference, Summary
+from skmoe._inference.summary import Findings, make_summary
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.typing import Array
+
+
+class ReportingMixin(CriteriaMixin):
+    """Methods that describe a fitted mixture."""
+
+    _fitted: FittedMixture
+    _validate_X_offset: Any
+    _response_names: Any
+    _squeeze_outputs: Any
+    predict_gate: Any
+    predict_experts: Any
+    expert: Any
+    gate: Any
+    n_experts_: int
+    expert_names_: list[str]
+    n_features_in_: int
+    gate_feature_names_: Any
+
+    # --- standard errors ---
+
+    @underflow_to_zero
+    def inference(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        method: str = "observed",
+        gate_reference: int | None = None,
+        n_bootstrap: int = 200,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        offset: Any = None,
+        units: Any = None,
+        cluster: Any = None,
+    ) -> Inference:
+        """Standard errors, p-values and confidence intervals of the coefficients.
+
+        They are those of experts with a linear predictor and of the gate, given the data of the
+        fit. See "Standard errors and summaries" in the user guide. There are three methods:
+
+        - "observed" inverts the negative Hessian of the penalised log-likelihood [1]_. This is a
+          normal approximation to the posterior, with the penalties as priors. With penalties near
+          zero it is maximum likelihood.
+        - "sandwich" puts the outer product of the scores of the rows between two of these inverses.
+          It is valid under a misspecified model [2]_.
+        - "bootstrap" draws targets from the fitted mixture, refits from the fitted parameters and
+          matches the experts [3]_. It is slower, and does not need a large number of rows.
+
+        A fit stops by `tol`, a little before the maximum, at which standard errors are valid. The
+        first two methods therefore continue EM to the maximum, on a copy. The estimates are those
+        of the fit, or those at the maximum if one has moved by more than 0.01 standard errors.
+        Given other rows than those of the fit, they invert the information at the fitted
+        parameters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the fit; they count rows.
+        method : {"observed", "sandwich", "bootstrap"}, default="observed"
+            Method of the covariance, see above.
+        gate_reference : int, default=None
+            Expert against which the coefficients of the gate are log odds. None for coefficients
+            that sum to zero over the experts, as `gate_coef_` does.
+        n_bootstrap : int, default=200
+            Refits of the bootstrap: 50 to 200 for standard errors, 1000 for intervals.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness of the bootstrap. An integer makes the result reproducible.
+        n_jobs : int, default=None
+            Refits to run in parallel; -1 for all processors, None for one.
+        verbose : int, default=0
+            1 prints the progress of the bootstrap, 0 nothing.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the fit.
+        units : array-like of shape (n_samples,), default=None
+            Units of the fit. The sandwich is then that of independent units, and the bootstrap
+            draws all rows of a unit from one expert.
+        cluster : array-like of shape (n_samples,), default=None
+            For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
+            may depend on each other in ways that the mixture does not model [4]_. None for rows, or
+            units, that are independent.
+
+        Returns
+        -------
+        inference : Inference
+            With `standard_errors`, `z_values`, `p_values`, `conf_int` and `to_frame`.
+
+        Raises
+        ------
+        ValueError
+            If the mixture has no standard errors: experts that are estimators, an average of
+            starts, a base model, or `top_k`. Experts and gates of your own need `SupportsInference`
+            and `SupportsGateInference` of `skmoe.protocols`. Also if the bootstrap cannot draw
+            targets, or a parameter is invalid.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the penalised likelihood of these rows has no maximum at the estimates: the rows are
+            not those of the fit, or the model has too many parameters for them.
+        UserWarning
+            If units were given to `fit`, but not here.
+
+        See Also
+        --------
+        summary : The coefficients as a text, with criteria.
+        skmoe.inspection.CoefficientsDisplay : The coefficients with their intervals, as a picture.
+
+        References
+        ----------
+        .. [1] T. A. Louis (1982), "Finding the observed information matrix when using the EM
+           algorithm", Journal of the Royal Statistical Society B 44, 226-233.
+        .. [2] H. White (1982), "Maximum likelihood estimation of misspecified models",
+           Econometrica 50, 1-25.
+        .. [3] G. J. McLachlan and D. Peel (2000), "Finite Mixture Models", Wiley, chapter 2.16.
+        .. [4] K.-Y. Liang and S. L. Zeger (1986), "Longitudinal data analysis using generalized
+           linear models", Biometrika 73, 13-22.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> moe = MixtureOfExpertsRegressor(2, gate="constant", random_state=0).fit(X, y)
+        >>> moe.inference(X, y).standard_errors.shape  # of two experts and two probabilities
+        (26,)
+        """
+        check_is_fitted(self)
+        options = InferenceOptions(
+            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
+        )
+        check_inference_options(self, options)
+        data = X, y, sample_weight, offset
+        rows, _ = self._validate_unit_rows("inference", data, units)
+        rows = rows.of_positive_weight()
+        weight = check_weights(sample_weight, np.shape(X)[0])
+        clusters = validate_clusters(cluster, weight, rows, options)
+        return infer_coefficients(self, rows, options, clusters)
+
+    def _coefficients(self, gate_reference: int | None) -> Coefficients:
+        """The named coefficients of a mixture that has them."""
+        layout = make_layout(self._fitted, self._response_names())
+        return make_coefficients(layout, self._labels(), vars(self), gate_reference)
+
+    def _labels(self) -> Labels:
+        names = getattr(self, "feature_names_in_", None)
+        return Labels(
+            type(self).__name__,
+            gate_name(self.gate),
+            self.expert_names_,
+            expert_kinds(
+                self.expert,
+                self.n_experts_,
+                getattr(self, "experts_", ()),
+                getattr(self, "families_", ()),
+            ),
+            feature_labels(names, self.n_features_in_),
+            list(self.gate_feature_names_),
+        )
+
+    # --- summary ---
+
+    @underflow_to_zero
+    def summary(
+        self,
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        level: float = 0.95,
+        offset: Any = None,
+        units: Any = None,
+        **inference: Any,
+    ) -> Summary:
+        """Experts, gate, criteria and coefficients of the fit, as a text.
+
+        See "A summary, line by line" in the user guide.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Features of the fit. With them and y the summary has the log-likelihood, information
+            criteria, effective rows and, where there are any, standard errors.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the fit.
+        level : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the fit.
+        units : array-like of shape (n_samples,), default=None
+            Units of the fit.
+        **inference : dict
+            Parameters of `inference`, such as `method` and `gate_reference`.
+
+        Returns
+        -------
+        summary : Summary
+            To be printed, or read by `to_frame`, `facts`, `experts` and `inference`. Its notes
+            explain the numbers, and report if the rows are not those of the fit.
+
+        Raises
+        ------
+        ValueError
+            If only one of X and y is given, if the level is outside (0, 1), or if parameters of
+            `inference` are given for a mixture without standard errors.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As `inference` does.
+        UserWarning
+            If units were given to `fit`, but not here.
+
+        See Also
+        --------
+        skmoe.inspection.export_text : The fit as equations.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+        >>> moe.summary(X, y).to_frame("experts")["share"].round(1).tolist()
+        [0.5, 0.5]
+        """
+        check_is_fitted(self)
+        check_level(level)
+        if (X is None) != (y is None):
+            raise ValueError("summary needs both X and y, the data of the fit, or neither.")
+        others = sample_weight, offset, units
+        if X is None and (inference or any(values is not None for values in others)):
+            raise ValueError(
+                "summary needs X and y, the data of the fit, for weights, offset, units and "
+                "parameters of inference."
+            )
+        obstacle, statistics, result = missing_for_inference(self._fitted), None, None
+        other_rows = ""
+        if X is not None:
+            data = X, y, sample_weight, offset
+            rows, _ = self._validate_unit_rows("summary", data, units)
+            rows = rows.of_positive_weight()
+            statistics = fit_statistics(self._fitted, rows)
+            other_rows = describe_other_rows(self, rows)
+            if inference or not obstacle:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "inference got no units", UserWarning)
+                    result = self.inference(
+                        X, y, sample_weight, offset=offset, units=units, **inference
+                    )
+        coefficients = None
+        if has_coefficients(self._fitted, vars(self)):
+            coefficients = self._coefficients(None)
+        reference = inference.get("gate_reference")
+        findings = Findings(
+            statistics, coefficients, result, level, reference, obstacle, other_rows
+        )
+        return make_summary(self._fitted, vars(self), self._labels(), findings)
+
+    # --- explanation ---
+
+    def explain(self, X: Any, offset: Any = None) -> Explanation:
+        """Contributions of experts, gate and features to the prediction of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+
+        Returns
+        -------
+        explanation : Explanation
+            A dict of arrays with names, which `to_frame` returns as a pandas frame:
+
+            gate : ndarray of shape (n_samples, n_experts)
+                Probabilities of the experts.
+            experts : ndarray
+                Predictions of the experts: `predict_experts`.
+            slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
+                For experts with a linear predictor: the derivative of their means by the features,
+                averaged with the probabilities of the gate. It is the effect of one unit more of a
+                feature, for small changes and under a fixed gate. On a `base` it is that of the
+                part which the experts add. For classes it is that of their log odds, of
+                `classes_[1]` if there are two.
+            gate_effect : ndarray of the shape of `slope`
+                For such a regression under a gate with slopes: the effect of the same change
+                through the probabilities of the gate. `slope + gate_effect` is the derivative of
+                `predict`.
+
+        See Also
+        --------
+        skmoe.inspection.PredictionDisplay : The prediction of one row as a picture.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, 1 - np.abs(X[:, 0]))
+        >>> moe.explain([[-2.0], [2.0]])["slope"].round(1)
+        array([[ 1.],
+               [-1.]])
+        """
+        given = {} if offset is None else {"offset": offset}
+        gate, means = self.predict_gate(X), self.predict_experts(X, **given)
+        arrays = {"gate": gate, "experts": means}
+        if hasattr(self, "expert_coef_"):
+            nonlinear = has_nonlinear_mean(self._fitted)
+            derivative = self._mean_derivative(X, **given) if nonlinear else None
+            arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
+        labels, classes = self._labels(), getattr(self, "classes_", None)
+        return Explanation(
+            arrays,
+            expert_names=labels.experts,
+            feature_names=labels.features,
+            response_names=self._response_names() if classes is None else list(map(str, classes)),
+            index=row_labels(X),
+        )
+
+    @supports_dask
+    def _mean_derivative(self, X: Any, offset: Any = None) -> Array:
+        """Derivative of the means by the linear predictors, of the shape of `predict_experts`."""
+        derivative = mean_derivatives(self._fitted, *self._validate_X_offset(X, offset))
+        return self._squeeze_outputs(derivative.transpose(2, 0, 1))

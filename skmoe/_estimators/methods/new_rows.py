@@ -1,0 +1,131 @@
+"""Validation of the rows that a fitted estimator is given."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
+from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
+from skmoe._data.feature_checks import check_numbers, explain_features
+from skmoe._data.rows import UserRows
+from skmoe._data.units import UnitLabels
+from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.parameters.part_parameters import check_takes_offset
+from skmoe._estimators.rows.unit_checks import (
+    check_gate_columns,
+    check_gate_proba,
+    validate_units,
+)
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+
+
+class NewRowsMixin:
+    """Features, targets, weights and offsets in the form in which a fitted mixture takes them."""
+
+    _fitted: FittedMixture
+    expert: Any
+    n_features_in_: int
+
+    @abstractmethod
+    def _validate_target(self, y: Any) -> Array:
+        """The target of new rows: outputs (m, n), or class codes (n,)."""
+
+    def _validate_X(self, X: Any) -> Any:
+        """Validated features of new rows: an array, a CSR array, or a data frame."""
+        check_is_fitted(self)
+        encoder = self._fitted.preprocessor.encoder
+        if encoder is not None and encoder.is_frame:
+            if is_frame(X):
+                X = validate_data(self, X, reset=False, skip_check_array=True)
+                check_numbers(X, encoder)
+                return X
+            check_frame(encoder)
+        allow_nan = encoder is not None and encoder.allow_nan and not sparse.issparse(X)
+        with explain_features(X):
+            X = validate_data(
+                self,
+                X,
+                reset=False,
+                accept_sparse="csr",
+                dtype=[np.float64, np.float32],
+                ensure_all_finite="allow-nan" if allow_nan else True,
+            )
+        X = as_csr(X)
+        return X.toarray() if encoder is not None and sparse.issparse(X) else X
+
+    def _validate_offset(self, offset: Any, n_rows: int) -> Array | None:
+        """Offset of the linear predictors of new rows, (n,) or (m, n), or None."""
+        scaling = self._fitted.preprocessor.target_scaling
+        if offset is not None:
+            check_takes_offset(self.expert, self._fitted.model.experts)
+        return check_offset(offset, n_rows, 1 if scaling is None else len(scaling.center))
+
+    def _validate_X_offset(self, X: Any, offset: Any) -> tuple[Any, Array | None]:
+        """Validated features and offset of new rows."""
+        X = self._validate_X(X)
+        return X, self._validate_offset(offset, X.shape[0])
+
+    def _validate_rows(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
+    ) -> UserRows:
+        """Validated new rows with their target."""
+        X, offset = self._validate_X_offset(X, offset)
+        y = check_same_length(X, self._validate_target(y))
+        return UserRows(X, y, check_weights(sample_weight, X.shape[0]), offset)
+
+    def _validate_unit_rows(
+        self, method: str, data: tuple[Any, Any, Any, Any], units: Any
+    ) -> tuple[UserRows, Array | None]:
+        """Validated new rows from X, y, weights and offset, and the labels of their units.
+
+        Of rows with units those of weight zero are dropped.
+        """
+        found = self._validate_units(method, data[0], units)
+        rows = self._validate_rows(*data)
+        if found is None:
+            return rows, None
+        self._check_gate_columns(rows.X, found)
+        found = found.take(np.flatnonzero(rows.weight > 0.0))
+        return rows.of_positive_weight()._replace(units=found.codes), found.labels
+
+    def _validate_units(self, method: str, X: Any, units: Any) -> UnitLabels | None:
+        """Validated units of new rows; a warning if there are none and the fit had some."""
+        check_is_fitted(self)
+        if units is not None:
+            return validate_units(units, X.shape[0] if hasattr(X, "shape") else len(X))
+        if hasattr(self, "n_units_"):
+            warnings.warn(
+                f"{method} got no units, unlike the fit: each row is taken as a unit of its own. "
+                f"Pass the labels: {method}(X, y, units=...).",
+                UserWarning,
+                stacklevel=user_stacklevel(),
+            )
+        return None
+
+    def _check_gate_columns(self, X: Any, units: UnitLabels) -> None:
+        """The gate's features must be constant within each unit, unless they are reduced."""
+        model, _, preprocessor = self._fitted
+        if preprocessor.gate_aggregate is not None or not model.gate.depends_on_features:
+            return
+        names = getattr(self, "feature_names_in_", None)
+        encoder, extra = preprocessor.encoder, preprocessor.extra_features
+        X = X if encoder is None else encode(encoder, X)
+        columns = preprocessor.gate_columns
+        if extra is not None and extra.transformer is not None:
+            columns = extra.transformer_columns
+        elif extra is not None and columns is not None:
+            columns = columns[columns < extra.n_features]
+        check_gate_columns(X, units, columns, numeric_names(names, encoder, self.n_features_in_))
+
+    def _validate_gate_proba(self, gate_proba: Any, n_rows: int) -> Array | None:
+        """Given probabilities of the experts, (K, n); None for those of the gate."""
+        if gate_proba is None:
+            return None
+        return check_gate_proba(gate_proba, n_rows, self._fitted.model.n_experts).T

@@ -1,0 +1,192 @@
+"""Methods of the regressor for predictive distributions: intervals, quantiles, random draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skmoe._data.checks import check_integer
+from skmoe._estimators.methods.dask import supports_dask
+from skmoe._inference.requirements import require
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._numerics.typing import Array
+from skmoe.distributions import PredictiveDistribution, check_coverage
+from skmoe.protocols import SupportsDistribution
+
+
+class PredictiveMixin:
+    """Methods for experts with a predictive distribution."""
+
+    _fitted: FittedMixture
+    _single_output: bool
+    _validate_X_offset: Any
+    _validate_gate_proba: Any
+
+    def predict_dist(
+        self, X: Any, offset: Any = None, gate_proba: Any = None
+    ) -> PredictiveDistribution:
+        """Predictive distribution of y, for each row a mixture of those of the experts.
+
+        Its `mean`, `std`, `var`, `median` and `mode` are attributes (arrays with a value for each
+        row). Its `pdf` (of counts `pmf`), `cdf`, `ppf`, `interval`, `crps` and `rvs` are methods.
+        See "Distributions and calibration" in the user guide.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
+
+        Returns
+        -------
+        distribution : MixtureDistribution, CountMixtureDistribution or GeneralMixtureDistribution
+            A mixture of normals, of distributions of counts, or of any families.
+
+        Raises
+        ------
+        ValueError
+            If the experts have no predictive distribution.
+
+        See Also
+        --------
+        skmoe.inspection.CalibrationDisplay : Whether the distributions agree with observed values.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+        >>> dist = moe.predict_dist([[-2.0], [2.0]])
+        >>> dist.mean.round(1), dist.interval(0.9).shape
+        (array([2., 2.]), (2, 2))
+        """
+        return self._distribution("predict_dist", X, offset, gate_proba)
+
+    @supports_dask
+    def predict_interval(
+        self, X: Any, coverage: float = 0.9, offset: Any = None, gate_proba: Any = None
+    ) -> Array:
+        """Central prediction interval of each row: as much probability below it as above it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        coverage : float, default=0.9
+            Probability of y in the interval, in (0, 1), under the model. An interval of counts,
+            which includes its bounds, has at least this probability.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_samples, 2) or (n_samples, 2, n_outputs)
+            Lower and upper bounds, in the units of y; of counts they are counts.
+
+        Raises
+        ------
+        ValueError
+            If the coverage is outside (0, 1), or the experts have no predictive distribution.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+        >>> moe.predict_interval([[2.0]], coverage=0.9).round(1)
+        array([[1.9, 2.1]])
+        """
+        check_coverage(coverage)
+        return self._distribution("predict_interval", X, offset, gate_proba).interval(coverage)
+
+    @supports_dask
+    def predict_quantile(
+        self, X: Any, q: Any = 0.5, offset: Any = None, gate_proba: Any = None
+    ) -> Array:
+        """Quantiles of y, such as its median, for each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        q : float or array-like of shape (n_quantiles,), default=0.5
+            Probabilities in (0, 1), such as `[0.1, 0.5, 0.9]`. 0.5 is the median.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples,), or (n_samples, n_quantiles) for an array q
+            In the units of y, with the axis of the outputs last, if there are several. Of counts
+            the smallest count whose distribution function is at least q.
+
+        Raises
+        ------
+        ValueError
+            If a probability is outside (0, 1), or the experts have no predictive distribution.
+        """
+        return self._distribution("predict_quantile", X, offset, gate_proba).ppf(q)
+
+    def sample(
+        self,
+        X: Any,
+        n_samples: int = 1,
+        random_state: Any = None,
+        offset: Any = None,
+        gate_proba: Any = None,
+    ) -> Array:
+        """Random draws of y for each row, from the predictive distribution.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        n_samples : int, default=1
+            Draws for each row.
+        random_state : int, RandomState instance or None, default=None
+            Source of randomness. An integer makes the draws reproducible.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
+
+        Returns
+        -------
+        draws : ndarray of shape (n_rows, n_samples) or (n_rows, n_samples, n_outputs)
+            In the units of y; counts for experts of counts.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not a positive integer, or the experts have no predictive
+            distribution.
+        """
+        n_samples = check_integer("n_samples", n_samples, least=1)
+        distribution = self._distribution("sample", X, offset, gate_proba)
+        return np.asarray(distribution.rvs(n_samples, random_state))
+
+    def _distribution(
+        self, method: str, X: Any, offset: Any, gate_proba: Any
+    ) -> PredictiveDistribution:
+        check_is_fitted(self)
+        require(self._fitted.model.experts, SupportsDistribution, method)
+        X, offset = self._validate_X_offset(X, offset)
+        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
+        return self._fitted.distribution(X, offset, self._single_output, gate_prob)

@@ -1,0 +1,1 @@
+"""Constructor parameters: from what users give to what a fit needs."""

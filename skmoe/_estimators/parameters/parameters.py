@@ -1,0 +1,331 @@
+"""Validation of the constructor parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_n_jobs,
+    check_real,
+)
+from skmoe._data.units import GATE_AGGREGATES
+from skmoe._estimators.parameters.member_parameters import Members, resolve_members
+from skmoe._estimators.parameters.part_parameters import (
+    check_base,
+    check_out_of_bag,
+    name_of_density,
+    resolve_experts,
+    resolve_gate,
+)
+from skmoe._estimators.parameters.penalty_parameters import PenaltyOptions, check_penalties
+from skmoe._estimators.parameters.tasks import Task
+from skmoe._mixture.evidence import EvidenceSearch
+from skmoe._numerics.evidence import PenaltySearch
+from skmoe._numerics.typing import Array
+from skmoe.distributions._base import check_random_state
+from skmoe.experts._mean_family import MeanFamily
+from skmoe.protocols import Experts, Gate
+
+# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
+# weight), in total and per expert.
+N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
+MIN_ROWS_FOR_SELECTION = 20
+MIN_ROWS_PER_EXPERT = 10
+
+# Largest number of pseudo-rows for each row: their sum over the rows is finite.
+MAX_BALANCE = 1e100
+
+# Largest number of starts, each of which has a seed, a callback task and a trace.
+MAX_N_INIT = 10_000
+
+# Tolerance on the sums of given initial responsibilities.
+INIT_SUM_TOL = 1e-6
+
+
+def check_cross_fit(value: Any) -> int | str | bool:
+    """Validate a number of folds, "auto", "oob" or False."""
+    if value is False or (isinstance(value, str) and value in ("auto", "oob")):
+        return value
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if is_integer and int(value) >= 2:
+        return int(value)
+    raise ValueError(
+        f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
+    )
+
+
+def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> None:
+    """Metadata need experts that are estimators; groups need cross-fitted experts or a base."""
+    parametric, has_base = params.family is not None, params.base is not None
+    if not parametric and not all(isinstance(expert, str) for expert in params.estimators or ()):
+        return
+    unused = [name for name in metadata if name != "groups" or (parametric and not has_base)]
+    if unused:
+        what = "experts that are given by name"
+        if parametric:
+            name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
+            what = f"expert={name}"
+        takes = "takes" if parametric else "take"
+        reason, remedy = f"{what} {takes} no metadata", "use estimators as experts"
+        if unused == ["groups"]:
+            reason = f"they keep rows of a group in one fold, and {what} {takes} no folds"
+            remedy = 'use them with n_experts="auto", a base or estimators as experts'
+        raise ValueError(
+            f"{', '.join(unused)} cannot be used: {reason}. Leave it out, or {remedy}."
+        )
+
+
+class FitParameters(NamedTuple):
+    """Validated constructor parameters."""
+
+    task: Task
+    n_experts: int
+    expert: Any  # as given
+    family_option: Any  # as given
+    family: Experts | None  # parametric experts, before estimates from the data
+    # Otherwise names or estimators: one for all experts, or one for each.
+    estimators: list[Any] | None
+    mean_family: MeanFamily | None  # of estimators; None for normal noise
+    gate: Gate
+    base: Any
+    alpha: float
+    search: EvidenceSearch  # of penalties
+    gate_features: Any
+    gate_aggregate: str | None
+    expert_features: Any
+    shared_features: Any
+    n_init: int
+    init: Any
+    max_iter: int
+    tol: float
+    cross_fit: int | str | bool
+    top_k: int | None
+    balance: float
+    warm_start: bool
+    random_state: Any
+    n_jobs: int | None
+    specialize: bool = True  # False: whole models, of which only the gate is trained
+
+    @property
+    def uses_estimators(self) -> bool:
+        """Whether the experts are scikit-learn estimators."""
+        return self.family is None
+
+    @property
+    def density(self) -> Experts | MeanFamily | None:
+        """What defines the values of y that are possible; None for normal noise of estimators."""
+        return self.mean_family if self.family is None else self.family
+
+    @property
+    def family_name(self) -> str:
+        """The parameter that chooses the conditional distribution of y, for messages."""
+        return name_of_density(self.expert, self.family_option)
+
+    @property
+    def standardizes_target(self) -> bool:
+        """Whether the experts are fitted to a standardised target."""
+        return self.family is not None and self.family.standardizes_target
+
+    def seed(self) -> int:
+        """A seed drawn from `random_state`; a given generator is advanced by each call."""
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+
+def validate_parameters(
+    estimator: Any, task: Task, default_alphas: tuple[float, float]
+) -> FitParameters:
+    """Validate the constructor parameters.
+
+    `default_alphas` are the default values of `alpha` without and with a base model.
+    """
+    members = _members(estimator, task)
+    n_experts = check_integer("n_experts", estimator.n_experts, least=1)
+    penalties = check_penalties(estimator, default_alphas)
+    alpha = penalties.alpha.value
+    warm_start = check_flag("warm_start", estimator.warm_start)
+    check_verbose(estimator.verbose)
+    n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
+    check_random_state(estimator.random_state)
+    check_combine(estimator.combine, n_init, estimator.init, warm_start)
+    options = {"alpha": alpha} | task.family_options()
+    family_option = getattr(estimator, "family", "normal")
+    shared_features = getattr(estimator, "shared_features", None)
+    if members is None:
+        family, estimators, mean_family = resolve_experts(
+            estimator.expert, family_option, n_experts, task, options, shared_features
+        )
+    else:
+        family, (estimators, mean_family), n_experts = None, members, len(members.estimators)
+    cross_fit = check_cross_fit(estimator.cross_fit)
+    check_out_of_bag(cross_fit, estimators)
+    check_base(estimator.base, task.name, family, mean_family)
+    return FitParameters(
+        task=task,
+        n_experts=n_experts,
+        expert=estimator.expert,
+        family_option=family_option,
+        family=family,
+        estimators=estimators,
+        mean_family=mean_family,
+        gate=resolve_gate(estimator.gate, penalties.gate_alpha, n_experts),
+        base=estimator.base,
+        alpha=alpha,
+        search=_search(penalties, estimator, n_experts, family),
+        gate_features=estimator.gate_features,
+        gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
+        expert_features=estimator.expert_features,
+        shared_features=shared_features,
+        n_init=n_init,
+        init=estimator.init,
+        max_iter=check_integer("max_iter", estimator.max_iter, least=1),
+        tol=check_real("tol", estimator.tol),
+        cross_fit=cross_fit,
+        top_k=check_top_k(estimator.top_k, n_experts),
+        balance=check_real("balance", estimator.balance, most=MAX_BALANCE),
+        warm_start=warm_start,
+        random_state=estimator.random_state,
+        n_jobs=check_n_jobs(estimator.n_jobs),
+        specialize=members is None,
+    )
+
+
+def _search(
+    penalties: PenaltyOptions, estimator: Any, n_experts: int, family: Experts | None
+) -> EvidenceSearch:
+    """Which penalties are found; a single expert has no gate."""
+    search = penalties.search(estimator, family)
+    return search._replace(gate=PenaltySearch()) if n_experts == 1 else search
+
+
+def _members(estimator: Any, task: Task) -> Members | None:
+    """Experts that are whole models with specialize=False; None for experts that specialise."""
+    if check_flag("specialize", estimator.specialize):
+        return None
+    return resolve_members(estimator, task.name)
+
+
+def check_gate_aggregate(value: Any) -> str | None:
+    """Validate how the gate's features are reduced to one row for each unit."""
+    if value is None or (isinstance(value, str) and value in GATE_AGGREGATES):
+        return value
+    raise ValueError(
+        f'gate_aggregate must be None, "mean" or "first"; got {value!r}. None needs features that '
+        "are constant within each unit."
+    )
+
+
+def check_verbose(value: Any) -> int:
+    """Validate a verbosity level; booleans count as 0 and 1."""
+    return check_integer("verbose", int(value) if isinstance(value, bool) else value, least=0)
+
+
+def check_top_k(value: Any, n_experts: int) -> int | None:
+    """Validate a maximum number of experts for each row, or None."""
+    if value is None:
+        return None
+    top_k = check_integer("top_k", value, least=1)
+    if top_k > n_experts:
+        raise ValueError(
+            f"top_k must not exceed n_experts={n_experts}; got {top_k}. Use None for all experts."
+        )
+    return top_k
+
+
+def check_n_experts_selection(estimator: Any) -> None:
+    """Check that n_experts can be selected with the other parameters."""
+    value = estimator.n_experts
+    if value not in N_EXPERTS_CRITERIA:
+        raise ValueError(
+            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
+            f"{value!r}."
+        )
+    for name, is_unsupported, reason in (
+        (
+            "specialize",
+            estimator.specialize is False,
+            "the list of models has a number",
+        ),
+        (
+            "family",
+            isinstance(getattr(estimator, "family", None), list | tuple),
+            "a list is one of each",
+        ),
+        ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
+        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
+        ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),
+    ):
+        if is_unsupported:
+            raise ValueError(
+                f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
+                f"as an integer, or leave {name} at its default."
+            )
+
+
+def max_selected_n_experts(criterion: str, n_rows: float) -> int:
+    """The largest number of experts to try; `n_rows` is the total weight of the rows."""
+    if n_rows < MIN_ROWS_FOR_SELECTION:
+        raise ValueError(
+            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
+            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
+            "relative, weights with a mean of one."
+        )
+    return int(n_rows // MIN_ROWS_PER_EXPERT)
+
+
+def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
+    """Validate how starts are combined; an average needs several different starts."""
+    check_choice("combine", value, ("best", "best_converged", "average"))
+    if value == "average":
+        if n_init == 1:
+            raise ValueError(
+                'combine="average" averages over starts, of which n_init=1 makes only one. Use '
+                'n_init of at least 2, or combine="best".'
+            )
+        if not isinstance(init, str):
+            raise ValueError(
+                'combine="average" needs starts that differ, so a named init such as "auto"; got '
+                'an array. Use a named init, or combine="best".'
+            )
+        if warm_start:
+            raise ValueError(
+                'combine="average" does not continue a previous fit: warm_start must be False. Use '
+                'warm_start=False, or combine="best".'
+            )
+    return str(value)
+
+
+def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
+    """Validate the name of an initialisation, or responsibilities (n, K) that sum to one."""
+    if isinstance(init, str):
+        return check_choice("init", init, ["auto", *names])
+    try:
+        resp = np.array(init, dtype=np.float64)
+    except (TypeError, ValueError):
+        resp = np.empty(0)
+    if resp.ndim == 0 or resp.size == 0:
+        raise ValueError(
+            f"init must be one of {sorted(['auto', *names])} or an array of responsibilities of "
+            f"shape (n_samples, n_experts); got {init!r}."
+        )
+    if resp.shape != (n_rows, n_experts):
+        raise ValueError(
+            f"init as an array must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; "
+            f"got {resp.shape}."
+        )
+    if not np.isfinite(resp).all() or (resp < 0).any():
+        raise ValueError("init as an array must hold finite, non-negative responsibilities.")
+    sums = resp.sum(axis=1)
+    worst = int(np.argmax(np.abs(sums - 1.0)))
+    if abs(sums[worst] - 1.0) > INIT_SUM_TOL:
+        raise ValueError(
+            f"init as an array must have rows that sum to 1; row {worst} sums to "
+            f"{sums[worst]:g}. Divide each row by its sum."
+        )
+    return resp

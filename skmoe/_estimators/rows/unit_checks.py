@@ -1,0 +1,131 @@
+"""Validation of units, of the gate's features in them, and of initial responsibilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmoe._data.checks import check_columns, check_enough_rows, shown
+from skmoe._data.encoding import numeric_names
+from skmoe._data.folds import check_metadata
+from skmoe._data.rows import Dataset
+from skmoe._data.units import UnitLabels, encode_units, varying_cell
+from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
+from skmoe._numerics.typing import Array, Design
+from skmoe.protocols import Experts
+
+
+def validate_units(units: Any, n_rows: int) -> UnitLabels:
+    """Labels of units, one for each row, none of them missing."""
+    return UnitLabels(*encode_units(check_metadata({"units": units}, n_rows)["units"]))
+
+
+def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> UnitLabels | None:
+    """Units of the rows of a fit, which must be several; None without units."""
+    if units is None:
+        if params.gate_aggregate is not None:
+            raise ValueError(
+                f"gate_aggregate={params.gate_aggregate!r} reduces the rows of a unit to one; fit "
+                "got no units. Pass units to fit, or use gate_aggregate=None."
+            )
+        return None
+    found = validate_units(units, len(weight))
+    present = np.unique(found.codes[weight > 0.0])
+    if len(present) < 2:
+        raise ValueError(
+            "units must have at least two distinct labels with rows of positive weight; got one, "
+            f"{shown(found.labels[present[0]])}. Leave units out if each row is a unit of its own."
+        )
+    check_enough_rows(params.n_experts, len(present), "units with rows of positive weight")
+    return found
+
+
+def check_units_of_block(
+    params: FitParameters, units: Any, X: Design, names: Array | None
+) -> UnitLabels | None:
+    """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
+    if units is None:
+        validate_units_of_fit(params, units, np.ones(X.shape[0]))
+        return None
+    found = validate_units(units, X.shape[0])
+    runs = found.runs
+    if len(runs) and runs[-1] + 1 > len(found.labels):
+        first = np.flatnonzero(np.diff(runs, prepend=-1))
+        counts = np.bincount(found.codes[first])
+        raise ValueError(
+            f"units must have their rows next to each other; those of unit "
+            f"{shown(found.labels[counts.argmax()])} are apart. Sort the rows by unit."
+        )
+    if params.gate_aggregate is None and params.gate.depends_on_features:
+        columns = check_columns("gate_features", params.gate_features, X.shape[1], names)
+        check_gate_columns(X, found, columns, numeric_names(names, None, X.shape[1]))
+    return found
+
+
+def check_gate_columns(
+    X: Design, units: UnitLabels, columns: Array | None, names: list[str]
+) -> None:
+    """The features of the gate must be constant within each unit."""
+    cell = varying_cell(X, units.codes, columns)
+    if cell is None:
+        return
+    column, code = cell
+    raise ValueError(
+        f"gate_features must be constant within each unit, since a unit has one regime; column "
+        f"{names[column]!r} varies in unit {shown(units.labels[code])}. Choose gate_features that "
+        'are constant, reduce them with gate_aggregate="mean" or "first", or use gate="constant".'
+    )
+
+
+def check_init_of_units(init: Any, units: UnitLabels) -> None:
+    """Initial responsibilities (n, K) must be those of the unit in all of its rows."""
+    if isinstance(init, str):
+        return
+    _, first = np.unique(units.codes, return_index=True)
+    differs = np.abs(init - init[first][units.codes]).max(axis=1) > INIT_SUM_TOL
+    if differs.any():
+        row = int(differs.argmax())
+        label = shown(units.labels[units.codes[row]])
+        raise ValueError(
+            f"init as an array must have the same responsibilities in all rows of a unit; row "
+            f"{row} differs from the first row of unit {label}. Average them over the rows of each "
+            "unit."
+        )
+
+
+def check_units_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
+    """Some expert must have all targets of a unit in its support."""
+    units = rows.units
+    if units is None:
+        return
+    same = np.ones((params.n_experts, len(rows.weight)))
+    possible = experts.restrict(same, rows.y) > 0.0
+    impossible = ~np.minimum.reduceat(possible, units.starts, axis=1).any(axis=0)
+    if impossible.any():
+        start, size = (int(of[impossible][0]) for of in (units.starts, units.sizes))
+        values = ", ".join(f"{value:g}" for value in np.unique(rows.y[0, start : start + size])[:4])
+        raise ValueError(
+            f"units must have rows that are all possible under one expert; those of a unit whose y "
+            f"has the values {values} are not for {params.family_name}. Use a family of all these "
+            'values, such as family="negative_binomial" for counts with zeros, or no units.'
+        )
+
+
+def check_gate_proba(gate_proba: Any, n_rows: int, n_experts: int) -> Array:
+    """Probabilities (n, K) of the experts, which sum to one."""
+    proba = np.asarray(gate_proba, dtype=np.float64)
+    if proba.shape != (n_rows, n_experts):
+        raise ValueError(
+            f"gate_proba must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; got "
+            f"{proba.shape}. Pass predict_gate(X), or responsibilities of the units of these rows."
+        )
+    sums = proba.sum(axis=1)
+    wrong = ~((proba >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"gate_proba must hold probabilities that sum to 1 in each row; row {row} holds "
+            f"{proba[row].tolist()}. Divide each row by its sum."
+        )
+    return proba / sums[:, None]

@@ -1,0 +1,144 @@
+"""Warm starts: the state that is kept after a fit and used by the next one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from scipy import sparse
+
+from skmoe._data.rows import Dataset
+from skmoe._data.scaling import Standardization
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._mixture.em import ResumeState
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel, Params
+from skmoe._numerics.typing import Array
+
+# Private fitted attributes; serialization, checkpoints and Dask use this list.
+PRIVATE_ATTRIBUTES = ("_fitted", "_training_state", "_single_output", "_expert_names")
+
+# Those of them that not every fit has.
+OPTIONAL_ATTRIBUTES = ("_expert_names",)
+
+
+# Tolerance, in standard deviations, between moments of the same rows in other blocks.
+SAME_MOMENTS_RTOL = 1e-9
+
+
+class CrossFitCache(NamedTuple):
+    """Out-of-fold predictions of a fit, reused by a warm start on the same data."""
+
+    key: str | None  # digest of data and experts
+    fold: Array | None
+    params: Params  # with out-of-fold predictions
+
+
+class TrainingState(NamedTuple):
+    """State that is continued by a warm start or `partial_fit`; unused in predictions."""
+
+    resume_state: ResumeState | None = None  # of EM
+    cross_fit_cache: CrossFitCache | None = None
+    online_state: Any = None  # OnlineState of `partial_fit`
+    row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
+    # Numbers of the experts within EM; None if they are those of the fit.
+    numbering: tuple[int, ...] | None = None
+    # Kinds of search by which the penalties were found, as in `EvidenceSearch.kinds`.
+    penalty_searches: tuple[str, str, str] = ("", "", "")
+    total_weight: float = 0.0  # of the rows of a fit
+
+
+class PreviousFit(NamedTuple):
+    """The fit that a warm start continues."""
+
+    fitted: FittedMixture
+    training_state: TrainingState
+    classes: Array | None
+    expert_names: tuple[str, ...] | None  # that the user gave
+    converged: bool
+
+
+def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
+    """The previous fit of an estimator, if a warm start continues it."""
+    if not warm_start or not hasattr(estimator, "_fitted"):
+        return None
+    classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
+    fitted, state = estimator._fitted, estimator._training_state
+    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
+
+
+def fitted_attributes(estimator: Any) -> dict[str, Any]:
+    """The fitted attributes of an estimator: the public ones, and its private state."""
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name in PRIVATE_ATTRIBUTES or (name.endswith("_") and name[0] != "_")
+    }
+
+
+def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str | None:
+    """Digest of everything that determines the out-of-fold predictions of the experts."""
+    X = data.X
+    # Sparse matrices also remember which of their properties were looked up.
+    features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
+    try:
+        return joblib.hash(
+            (
+                (features, y, weight, data.offset, data.groups, data.units),
+                (data.metadata, data.columns[1]),
+                (params.estimators, params.cross_fit, params.mean_family),
+            )
+        )
+    except Exception:  # experts that cannot be pickled cannot be compared
+        return None
+
+
+def cached_fit(previous: PreviousFit | None, key: str | None) -> CrossFitCache | None:
+    """The cache of the previous fit, if data and experts are the same."""
+    cache = None if previous is None else previous.training_state.cross_fit_cache
+    return cache if key is not None and cache is not None and cache.key == key else None
+
+
+def check_n_features(n_features: int, previous: int) -> None:
+    """The number of features must be that of the previous fit."""
+    if n_features != previous:
+        raise ValueError(
+            f"warm_start=True continues a fit with {previous} features; X has {n_features}. "
+            "Set warm_start=False to start again."
+        )
+
+
+def check_same_rows(previous: Standardization | None, current: Standardization | None) -> None:
+    """Row blocks of a fit that is resumed must have the same means and standard deviations."""
+    if previous is None or current is None or previous.center.shape != current.center.shape:
+        return  # no numbers, or others that are refused elsewhere
+    finite = np.isfinite(previous.scale)
+    tolerance = SAME_MOMENTS_RTOL * np.where(finite, previous.scale, 1.0 + np.abs(previous.center))
+    moved = np.abs(current.center - previous.center) > tolerance
+    with np.errstate(invalid="ignore"):
+        scaled = np.abs(current.scale - previous.scale) > tolerance
+    if (moved | scaled | (finite != np.isfinite(current.scale))).any():
+        raise ValueError(
+            "path must be of a fit of the same rows; the row blocks have other means or standard "
+            "deviations. Use another path, or delete the file to begin the fit again."
+        )
+
+
+def check_warm_start_params(params: Params, model: MixtureModel, rows: Dataset) -> None:
+    """The parameters of the previous fit must have the shapes of those of this fit."""
+    wanted = Params(
+        model.gate.init_params(model.n_experts, rows.gate_design.shape[1]),
+        model.experts.init_params(model.n_experts, rows.expert_design.shape[1]),
+    )
+    if model.experts.needs_all_rows and type(wanted.experts) is type(params.experts):
+        # The experts are refitted: only the gate and the number of experts must match.
+        params = params._replace(experts=wanted.experts)
+    for name, new, previous in zip(params._fields, wanted, params, strict=True):
+        shapes, previous_shapes = ([np.shape(a) for a in values] for values in (new, previous))
+        if type(new) is not type(previous) or shapes != previous_shapes:
+            raise ValueError(
+                f"warm_start=True continues a fit whose {name} had parameters of shapes "
+                f"{previous_shapes}; n_experts={model.n_experts} and the data want {shapes}. "
+                "Set warm_start=False to start again."
+            )

@@ -1,0 +1,1 @@
+"""Fitted estimators as documents and files."""

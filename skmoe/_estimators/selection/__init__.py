@@ -1,0 +1,1 @@
+"""The number of experts, and data for it."""

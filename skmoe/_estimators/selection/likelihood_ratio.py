@@ -1,0 +1,152 @@
+"""Likelihood ratios of K against K + 1 experts, of data and of targets drawn from the K experts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._estimators.methods.refits import draw_target
+from skmoe._estimators.parameters.penalty_parameters import check_penalties
+from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._estimators.selection.data import SelectionData
+from skmoe._estimators.selection.n_experts import IncrementalFitter
+from skmoe._inference.monte_carlo import Replicate
+from skmoe._mixture.initialization import init_schedule
+from skmoe._numerics.typing import Array
+
+# Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
+# differences of log-likelihoods count as none.
+MAX_MISSING_LIKELIHOOD = 0.02
+
+# Least number of starts of K experts on the data: the targets of all replicates come from this fit.
+MIN_STARTS_OF_NULL = 8
+
+# Searches for K + 1 experts with at least the likelihood of K; the second has twice the starts.
+MAX_SEARCHES = 2
+
+
+class Candidate(NamedTuple):
+    """A fit and its log-likelihood, without penalties."""
+
+    estimator: Any
+    log_likelihood: float
+
+
+class LikelihoodRatio(NamedTuple):
+    """Log-likelihoods of K and of K + 1 experts, and twice their difference."""
+
+    log_likelihoods: tuple[float, float]
+    statistic: float
+    is_failed: bool  # whether no fit of K + 1 experts has the likelihood of K
+    converged: bool
+
+
+class LikelihoodRatioTest:
+    """Fits of K and of K + 1 experts for the test, by a validated estimator.
+
+    Of several starts the one with the largest likelihood is kept, not the one with the largest
+    lower bound. Under penalties the latter may be a fit in which an expert has no rows, with the
+    likelihood of fewer experts.
+    """
+
+    def __init__(self, estimator: Any, n_experts: int, n_rows: int) -> None:
+        self.n_experts = n_experts
+        self.estimator_type = type(estimator)
+        tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
+        changed = {"combine": "best", "warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
+        # The fits of a likelihood ratio have the same penalties.
+        penalties = check_penalties(estimator, estimator._default_alphas).initial_values()
+        self.options = estimator.get_params(deep=False) | changed | penalties
+        self.tolerance = tol * n_rows
+
+    def fit_null(self, data: SelectionData, seed: int) -> Candidate:
+        """K experts fitted to the data."""
+        n_init = max(self.options["n_init"], MIN_STARTS_OF_NULL) if self.n_experts > 1 else 1
+        starts = self._named_starts(self.n_experts, n_init)
+        return self._best_fit(data, self.n_experts, starts, seed)
+
+    def refit_null(self, null: Candidate, data: SelectionData) -> Candidate:
+        """K experts fitted to a target that was drawn from them.
+
+        EM starts with the responsibilities under the parameters from which the target was drawn:
+        the maximum is close to them. A warm start would keep the scale of the target of the first
+        fit, to which the penalties refer.
+        """
+        resp = null.estimator.responsibilities(data.X, data.y, **data.of_methods)
+        init = resp if data.units is None else data.of_rows(resp.proba)
+        return self._best_fit(data, self.n_experts, [init], 0)
+
+    def ratio(self, null: Candidate, data: SelectionData, seed: int) -> LikelihoodRatio:
+        """Likelihood ratio of the data, given the fit of K experts to them.
+
+        K + 1 experts start from the K experts with one of them split in two, and from named starts.
+        If their likelihood is smaller than that of K experts, the search is repeated.
+        """
+        more, n_init = self.n_experts + 1, self.options["n_init"]
+        fitter = IncrementalFitter(self._estimator({}), data, np.arange(len(data.y)), seed)
+        fitter.fitted = null.estimator
+        noise = fitter.noise_variance
+        starts: list[str | Array] = [fitter.split_responsibilities(more)]
+        starts += self._named_starts(more, n_init - 1)
+        best = self._best_fit(data, more, starts, seed, noise)
+        for search in range(1, MAX_SEARCHES):
+            if best.log_likelihood >= null.log_likelihood - self.tolerance:
+                break
+            n_init *= 2
+            repeated = self._best_fit(data, more, ["random"] * n_init, seed + search, noise)
+            best = max(best, repeated, key=_likelihood)
+        gain = best.log_likelihood - null.log_likelihood
+        return LikelihoodRatio(
+            (null.log_likelihood, best.log_likelihood),
+            statistic=2.0 * gain if gain > self.tolerance else 0.0,
+            is_failed=gain < -self.tolerance,
+            converged=bool(null.estimator.converged_ and best.estimator.converged_),
+        )
+
+    def replicate(
+        self, null: Candidate, data: SelectionData, seed: np.random.SeedSequence
+    ) -> Replicate:
+        """The statistic of a target drawn from the fit of K experts."""
+        rng = np.random.RandomState(np.random.MT19937(seed))
+        drawn = data._replace(y=draw_target(null.estimator, data.X, data.of_methods, rng))
+        start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
+        ratio = self.ratio(self.refit_null(null, drawn), drawn, start_seed)
+        return Replicate(ratio.statistic, ratio.is_failed)
+
+    def _named_starts(self, n_experts: int, n_init: int) -> list[str]:
+        """Names of initialisations; random ones instead of repetitions, which would be equal."""
+        names = init_schedule(self.options["init"], n_experts, n_init)
+        return [name if name not in names[:i] else "random" for i, name in enumerate(names)]
+
+    def _best_fit(
+        self,
+        data: SelectionData,
+        n_experts: int,
+        starts: Sequence[str | Array],
+        seed: int,
+        noise_variance: Array | None = None,
+    ) -> Candidate:
+        """The fit with the largest likelihood among those from given starts."""
+        extras = data.extras
+        given = GivenRows(data.X, data.y, offset=extras.get("offset"), units=extras.get("units"))
+        seeds = np.random.SeedSequence(seed).generate_state(len(starts))
+        fits = []
+        for start, own_seed in zip(starts, seeds, strict=True):
+            options = {"n_experts": n_experts, "n_init": 1, "init": start}
+            options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fit = self._estimator(options)._fit(given, noise_variance=noise_variance)
+            log_likelihood = fit.score_samples(data.X, data.y, **data.of_methods).sum()
+            fits.append(Candidate(fit, float(log_likelihood)))
+        return max(fits, key=_likelihood)
+
+    def _estimator(self, options: dict[str, Any]) -> Any:
+        return self.estimator_type(**self.options | options)
+
+
+def _likelihood(fit: Candidate) -> float:
+    return fit.log_likelihood

@@ -18,7 +18,7 @@ GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 GROWTH, MAX_GROWTHS = 4.0, 60
 
 # Probabilities of both tails between whose quantiles a density is searched and a score integrated.
-LEVELS = (0.5, 0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-5, 1e-7, 1e-10)
+SCORE_LEVELS = (0.5, 0.3, 0.1, 0.03, 1e-2, 1e-3, 1e-5, 1e-7, 1e-10)
 
 
 def search_quantile(functions: Any, q: float, *parameters: Array) -> Array:
@@ -94,6 +94,6 @@ def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
 
 def _quantiles(functions: Any, parameters: tuple[Array, ...]) -> Array:
     """Sorted quantiles of both tails, (points, ...)."""
-    lower = [functions.quantile(level, *parameters) for level in LEVELS]
-    upper = [functions.upper_quantile(level, *parameters) for level in LEVELS[1:]]
+    lower = [functions.quantile(level, *parameters) for level in SCORE_LEVELS]
+    upper = [functions.upper_quantile(level, *parameters) for level in SCORE_SCORE_LEVELS[1:]]
     return np.stack([*lower[::-1], *upper])

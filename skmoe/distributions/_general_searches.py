@@ -21,7 +21,7 @@ LEVEL_ROUND_OFF = 4.0 * np.finfo(float).eps
 SAME_POINT = 1e-9
 
 # Relative difference of probabilities that counts as none.
-SAME_PROBABILITY = 1e-13
+PROBABILITY_ROUND_OFF = 1e-13
 
 # Steps of a search that halves an interval of numbers; doubles have 64 bits.
 MOST_STEPS = 200
@@ -274,7 +274,7 @@ def _most_probable_count(components: Sequence[Component]) -> Array:
         rows = np.concatenate([rows, rows])
         end = np.maximum(first, last)
         most = height([np.clip(peak[rows], first, end) for peak in peaks], rows)
-        left = (first <= last) & (most > highest[rows] * (1.0 + SAME_PROBABILITY))
+        left = (first <= last) & (most > highest[rows] * (1.0 + PROBABILITY_ROUND_OFF))
         rows, first, last = rows[left], first[left], last[left]
     return best
 

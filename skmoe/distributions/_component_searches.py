@@ -95,5 +95,5 @@ def search_score(functions: Any, y: Array, *parameters: Array) -> Array:
 def _quantiles(functions: Any, parameters: tuple[Array, ...]) -> Array:
     """Sorted quantiles of both tails, (points, ...)."""
     lower = [functions.quantile(level, *parameters) for level in SCORE_LEVELS]
-    upper = [functions.upper_quantile(level, *parameters) for level in SCORE_SCORE_LEVELS[1:]]
+    upper = [functions.upper_quantile(level, *parameters) for level in SCORE_LEVELS[1:]]
     return np.stack([*lower[::-1], *upper])

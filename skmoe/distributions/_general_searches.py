@@ -8,6 +8,7 @@ import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
 from skmoe.distributions._component_functions import Component
+from skmoe.distributions._component_searches import GOLDEN
 from skmoe.distributions._sums import log_weighted_sum, weighted_sum, weighted_sum_left
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
@@ -29,7 +30,6 @@ MOST_STEPS = 200
 # Points of each component at which the density is compared before the search of the mode, and steps
 # of this search, each of which takes the fraction GOLDEN of the interval.
 GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 MODE_STEPS = 60
 
 

@@ -290,8 +290,12 @@ def _highest_density(components: Sequence[Component]) -> Array:
         for level in GRID_LEVELS:
             for quantile in (family.quantile, family.upper_quantile):
                 edges.append(np.where(absent, np.nan, quantile(level, *parameters)))
+        edges += [np.where(absent, np.nan, end) for end in family.bounds(*parameters)]
     first, last = np.fmin.reduce(modes), np.fmax.reduce(modes)
-    # No mode lies outside of the modes of the components, whose densities rise to one mode.
+    # No mode lies outside of the modes of the components, whose densities rise to one mode, and of
+    # the ends of those that are constant.
+    ends = [end for part in components for end in part.family.bounds(*part.parameters)]
+    first, last = np.fmin.reduce([first, *ends]), np.fmax.reduce([last, *ends])
     grid = np.sort(np.clip(np.stack([*edges, *modes]), first, last), axis=0)
     grid = np.where(np.isnan(grid), last, grid)
 

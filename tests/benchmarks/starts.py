@@ -24,8 +24,8 @@ from sklearn.base import clone
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.selection.n_experts import IncrementalFitter, n_experts_grid
 from skmoe._estimators.selection.data import SelectionData
+from skmoe._estimators.selection.n_experts import IncrementalFitter, n_experts_grid
 from skmoe._mixture.initialization import INITIALIZERS
 
 ESTIMATORS = {

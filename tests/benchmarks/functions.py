@@ -1,0 +1,57 @@
+"""Functions and files of the package that one call executes.
+
+    python tests/benchmarks/functions.py
+
+A newcomer who follows a fit from call to call meets all of these functions. Printed are numbers for
+a default fit of 500 rows and for the summary of a fitted mixture, and with `--list` their names.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+import skmoe
+from skmoe import MixtureOfExpertsRegressor
+
+PACKAGE = str(Path(skmoe.__file__).parent)
+
+
+def executed(call):
+    """Names of the functions of the package that a call executes, by file."""
+    found = set()
+
+    def record(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(PACKAGE) and code.co_name[0] != "<":
+            found.add((code.co_filename.removeprefix(f"{PACKAGE}/"), code.co_qualname))
+
+    sys.setprofile(record)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="print the functions of each file")
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3))
+    y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 2]) + 0.1 * rng.normal(size=500)
+    moe = MixtureOfExpertsRegressor(2, random_state=0)
+    for name, call in (("fit", lambda: moe.fit(X, y)), ("summary", lambda: moe.summary(X, y))):
+        found = executed(call)
+        files = Counter(file for file, _ in found)
+        print(f"{name}: {len(found)} functions in {len(files)} files")
+        if options.list:
+            for file, number in sorted(files.items()):
+                print(f"  {file}: {number}")
+
+
+if __name__ == "__main__":
+    main()

@@ -62,12 +62,13 @@ def dispersions(moe, k):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_expert_is_the_estimator_of_rates(name):
-    """Rates of counts have exposures as weights."""
+    """Rates have the weights of their family, of counts the exposures."""
     X, y, offset = table(name)
     moe = mixture(name, 1, cross_fit=False, dispersion_prior=0.0)
     fit_quietly(moe, X, y, offset=offset)
     exposure = np.exp(offset)
-    single = clone(TREE).fit(X, y / exposure, sample_weight=exposure if name in COUNTS else None)
+    weight = FAMILIES[name]().rate_weight(exposure)
+    single = clone(TREE).fit(X, y / exposure, sample_weight=weight)
     assert_allclose(moe.predict(X), single.predict(X), rtol=1e-9)
     assert_allclose(moe.predict(X, offset), exposure * single.predict(X), rtol=1e-9)
     if dispersions(moe, 0):  # that of maximum likelihood for these means

@@ -18,6 +18,7 @@ from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     GammaComponents,
+    InverseGaussianComponents,
     LogNormalComponents,
     NegativeBinomialComponents,
     NormalComponents,
@@ -42,6 +43,7 @@ DENSITIES: dict[type, tuple[str, str, tuple[str, ...]]] = {
     StudentTComponents: ("student_t", "mean", ("scale", "df")),
     LogNormalComponents: ("lognormal", "log_mean", ("log_std",)),
     GammaComponents: ("gamma", "mean", ("shape",)),
+    InverseGaussianComponents: ("inverse_gaussian", "mean", ("dispersion",)),
     PoissonComponents: ("poisson", "mean", ()),
     NegativeBinomialComponents: ("negative_binomial", "mean", ("dispersion",)),
     PointMassComponents: ("point_mass", "", ("value",)),

@@ -163,6 +163,30 @@ const DENSITIES = {
     },
     cdf: (f, at, y) => (y <= 0 ? 0 : incompleteGamma(f.shape, (f.shape * y) / at)[0]),
   },
+  inverse_gaussian: {
+    mean: (f, at) => at,
+    scale: (f, at) => Math.sqrt(f.dispersion * at ** 3),
+    pdf: (f, at, y) => {
+      if (y <= 0) {
+        return 0;
+      }
+      const z = (y - at) / (at * Math.sqrt(f.dispersion * y));
+      return Math.exp(-0.5 * z * z - LOG_SQRT_2PI) / Math.sqrt(f.dispersion * y ** 3);
+    },
+    cdf: (f, at, y) => {
+      if (y <= 0) {
+        return 0;
+      }
+      const root = at * Math.sqrt(f.dispersion * y);
+      const [z, far] = [(y - at) / root, (y + at) / root];
+      // exp(2 / (dispersion at)) times a tail, whose factors over- and underflow far out.
+      const second =
+        far < 25
+          ? Math.exp(2 / (f.dispersion * at)) * normalCdf(-far)
+          : (Math.exp(-0.5 * z * z - LOG_SQRT_2PI) / far) * (1 - 1 / far ** 2 + 3 / far ** 4);
+      return Math.min(normalCdf(z) + second, 1);
+    },
+  },
   poisson: {
     discrete: true,
     counts: true,

@@ -1,6 +1,5 @@
 """Every class of components: against scipy, integrals and searches, and its rows and units."""
 
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

@@ -40,7 +40,7 @@ def difference(function, predictor, dispersion, i, step=1e-5):
 def test_density_and_mean_equal_those_of_scipy(name):
     family, y, predictor, dispersion = points(name, seed=2)
     dispersion[1:] = [np.abs(values) + 0.1 for values in dispersion[1:]]  # more than one df
-    natural = [np.exp(values) for values in dispersion]
+    natural = family.dispersion_values(dispersion)
     expected = log_density(name, y, predictor, natural)
     assert_allclose(family.log_prob(y, predictor, dispersion), expected, rtol=1e-9)
     mean = DISTRIBUTIONS[name](predictor, *natural).mean()

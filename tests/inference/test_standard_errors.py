@@ -78,6 +78,10 @@ class Likelihood:
         elif not self.C:
             self.attributes = [(d.attribute, d.position) for d in example(family).dispersions]
         self.has_scale = bool(self.attributes) and (family == "linear" or example(family).has_scale)
+        self.unit = 1.0  # of a dispersion, relative to which slopes are penalised
+        if self.has_scale and family != "linear":
+            logs = [np.zeros((1, 1))] * len(self.attributes)
+            self.unit = float(moe.families_[0].dispersion_values(logs)[0][0, 0])
         self.n_own = 1 if self.shared else self.K
         self.noise = 0.0  # scale of the prior of noise variances, if it has one
         if prior:
@@ -156,7 +160,7 @@ class Likelihood:
             coef = coef - coef.mean(axis=1, keepdims=True)
         slopes = np.square(coef[..., 1:] * self.scale).sum(axis=2)
         if self.has_scale:
-            slopes = slopes * np.exp(-dispersions[0])
+            slopes = slopes * np.exp(-dispersions[0]) * self.unit
             priors = dispersions[0] + self.noise * np.exp(-dispersions[0])
             penalty += self.prior * priors[: self.n_own].sum()
         return log_likelihood - 0.5 * (penalty + self.alpha * slopes.sum())

@@ -84,6 +84,9 @@ def distribution_of(formula, shown):
         "student_t": lambda scale=1.0, df=1.0, **_: stats.t(df, mean, scale),
         "lognormal": lambda log_std=1.0, **_: stats.lognorm(log_std, scale=np.exp(mean)),
         "gamma": lambda shape=1.0, **_: stats.gamma(shape, scale=mean / shape),
+        "inverse_gaussian": lambda dispersion=1.0, **_: stats.invgauss(
+            mean * dispersion, scale=1 / dispersion
+        ),
         "poisson": lambda **_: stats.poisson(mean),
         "negative_binomial": lambda dispersion=1.0, **_: stats.nbinom(
             1 / dispersion, 1 / (1 + dispersion * mean)

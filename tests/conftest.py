@@ -36,7 +36,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--site",
         action="store_true",
-        help="also test the pages of the documentation and the built site",
+        help="also test the pages, the built site, and reports in a browser",
     )
     parser.addoption(
         "--perturb-data",
@@ -47,7 +47,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--random-cases",
         type=int,
-        default=32,
+        default=16,
         help="number of random estimators and tables, each of which takes about 0.3 s",
     )
 

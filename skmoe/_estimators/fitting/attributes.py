@@ -127,7 +127,8 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
         if np.isfinite(gap):
             estimate = f"the remaining gain is about {gap:.1e} nats per row"
         warnings.warn(
-            f"EM did not converge in max_iter={max_iter} iterations: {estimate}, tol={float(tol):g}. "
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate}, "
+            f"tol={float(tol):g}. "
             "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
             "penalties (alpha, gate_alpha).",
             ConvergenceWarning,

@@ -45,12 +45,13 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         object of `skmoe.protocols.Experts` has its own density, penalties and dispersion options.
     family : str, Family or list, default="normal"
         Conditional distribution of y under an expert: "normal" for any numbers, "student_t" if
-        there are outliers, "lognormal" or "gamma" for positive numbers, "poisson" or
-        "negative_binomial" for counts, "ordinal" for ratings. Further: "zero" (the value 0),
-        "uniform" (any value in the range of y). An object of `skmoe.families` has options, such as
-        `StudentT(df=4)`. A list has a family for each expert, such as `["zero", "poisson"]` for
-        excess zeros. Counts, "lognormal" and "gamma" have a log link. Experts that are estimators
-        predict the mean of y; they need one family for all, not "ordinal", "zero" or "uniform".
+        there are outliers, "lognormal", "gamma" or "inverse_gaussian" for positive numbers,
+        "poisson" or "negative_binomial" for counts, "ordinal" for ratings. Further: "zero" (the
+        value 0), "uniform" (any value in the range of y). An object of `skmoe.families` has
+        options, such as `StudentT(df=4)`. A list has a family for each expert, such as
+        `["zero", "poisson"]` for excess zeros. Counts and positive numbers have a log link. Experts
+        that are estimators predict the mean of y; they need one family for all, not "ordinal",
+        "zero" or "uniform".
     specialize : bool, default=True
         False stacks whole models: each entry of the list `expert` is fitted once to all rows, and
         the gate alone is trained, on out-of-fold densities [5]_. Entries may be mixtures.
@@ -152,7 +153,8 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Dispersion of experts of other families; NaN for experts without. Squared scale of
         "student_t", in squared units of y; variance of log(y) of "lognormal"; inverse shape of
         "gamma". The variance of "gamma" is `dispersion_` times the squared mean, and that of
-        "negative_binomial" is larger by the mean.
+        "negative_binomial" is larger by the mean. That of "inverse_gaussian" is `dispersion_`, in
+        units of 1/y, times the mean to the power of three.
     df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     threshold_steps_ : ndarray of shape (n_experts, n_values - 2)

@@ -78,8 +78,12 @@ class InverseGaussian(Family):
         return float(np.log(np.average(y, weights=weight)))
 
     def fitted_to(self, y: Array, weight: Array, scaling: Any) -> InverseGaussian:
-        """The family with the means of the outputs, in units of which it sees them."""
-        return replace(self, unit=tuple(np.average(y, axis=1, weights=weight).tolist()))
+        """The family with the means of the positive outputs, in units of which it sees them."""
+        positive = weight * (y > 0.0)
+        total = positive.sum(axis=1)
+        sums = (positive * np.maximum(y, 0.0)).sum(axis=1)
+        unit = np.divide(sums, total, out=np.ones(len(y)), where=total > 0.0)
+        return replace(self, unit=tuple(unit.tolist()))
 
     def dispersion_values(self, log_dispersion: Any) -> list[Array]:
         """The dispersion in units of 1/y."""

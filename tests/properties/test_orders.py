@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from properties.small_fits import N, fit_on, plain_fit, short, statements, units_of
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.families import FAMILIES
 from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
 
 ROWS = np.arange(N)
@@ -94,6 +95,14 @@ def test_extreme_units_of_features_do_not_matter(unit):
         assert_allclose(statements(second, unit * X[:N]), statements(first), rtol=1e-5, atol=1e-6)
 
 
+# Registered families of positive numbers.
+POSITIVE = [
+    name
+    for name, family in FAMILIES.items()
+    if family.link and family.is_continuous and not family().in_support(np.array([[-1.0]])).any()
+]
+
+
 @pytest.mark.parametrize("case", SYMMETRIC)
 def test_units_of_the_target_do_not_matter(case):
     y = ALL_CASES[case][1]
@@ -111,8 +120,10 @@ def test_units_of_the_target_do_not_matter(case):
         )
 
 
-@pytest.mark.parametrize("case", ["gamma-regressor", "lognormal-regressor"])
-def test_units_of_a_positive_target_do_not_matter(case):
+@pytest.mark.parametrize("name", POSITIVE)
+def test_units_of_a_positive_target_do_not_matter(name):
+    """A dispersion with a unit, as that of inverse Gaussians, has a prior in the same unit."""
+    case = f"{name}-regressor"
     y = ALL_CASES[case][1]
     first, second = plain_fit(case), fit_on(case, ROWS, y=1e3 * y)
     assert_allclose(second.lower_bound_, first.lower_bound_ - np.log(1e3), atol=1e-5)

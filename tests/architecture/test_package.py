@@ -93,6 +93,22 @@ def test_imports_within_a_package_have_no_circle():
         below = {name: needs for name, needs in below.items() if name not in free}
 
 
+def test_packages_within_a_package_have_no_circle():
+    """Modules beside the packages count as packages of their own."""
+
+    def place(name):
+        return "/".join(name.split("/")[:2]).removesuffix(".py")
+
+    below = {place(name): set() for name in TREES}
+    for name in TREES:
+        inside = [other for other in imported_files(name) if package_of(other) == package_of(name)]
+        below[place(name)] |= {place(other) for other in inside} - {place(name)}
+    while below:
+        free = {name for name, needs in below.items() if not needs & set(below)}
+        assert free, f"a circle among {sorted(below)}"
+        below = {name: needs for name, needs in below.items() if name not in free}
+
+
 def test_only_run_time_dependencies_are_imported():
     """Optional packages are imported by the function that names their extra."""
     allowed = set(sys.stdlib_module_names) | {"numpy", "scipy", "sklearn", "joblib", "skmoe"}

@@ -48,6 +48,7 @@ POISSON = ComponentFunctions(
     draw=_poisson.draw,
     mean_distance=_poisson.mean_distance,
     smooth_sf=_poisson.smooth_sf,
+    mass_ratio=lambda count, mean: mean / count,
     mean_difference=_poisson.mean_difference,
 )
 
@@ -83,6 +84,7 @@ NEGATIVE_BINOMIAL = ComponentFunctions(
     draw=_negative_binomial.draw,
     mean_distance=_negative_binomial.mean_distance,
     smooth_sf=_negative_binomial.smooth_sf,
+    mass_ratio=_negative_binomial.mass_ratio,
 )
 
 

@@ -63,7 +63,10 @@ def _sum_counts(components: Sequence[Component], last: Array) -> Array:
     counts = np.arange(int(last.max()) + 1.0)[:, None]
     mass = np.zeros((len(counts), len(last)))
     for family, weight, parameters in components:
-        mass += weight * np.exp(family.log_pdf(counts, *parameters))
+        # Each probability is a multiple of the one before.
+        ratios = np.cumprod(family.mass_ratio(counts[1:], *parameters), axis=0)
+        first = weight * np.exp(family.log_pdf(np.zeros(()), *parameters))
+        mass += first * np.concatenate([np.ones((1, len(last))), ratios])
     above = np.cumsum(mass[::-1], axis=0)[::-1] - mass
     return (np.cumsum(mass, axis=0) * above).sum(axis=0)
 

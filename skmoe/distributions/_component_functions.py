@@ -57,8 +57,8 @@ class ComponentFunctions:
     discrete: bool = False
     counts: bool = False
     location_scale: bool = False
-    # Of a family with `counts`: E|Y - y|; `sf` at counts, continued to real numbers; the ratio of the
-    # probability of a count to that of the one before; and E|Y - Y'| of two independent components,
+    # Of a family with `counts`: E|Y - y|; `sf` at counts, continued to real numbers; the ratio of a
+    # probability of a count to the one before; and E|Y - Y'| of two independent components,
     # of the parameters of both, if there is a formula.
     mean_distance: Callable[..., Array] = None  # type: ignore[assignment]
     smooth_sf: Callable[..., Array] = None  # type: ignore[assignment]

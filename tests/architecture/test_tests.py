@@ -11,12 +11,14 @@ MAX_PRIVATE_NAMES = 150
 LEFT_OUT = ("benchmarks/", "mutations/")
 
 TREES = {name: tree for name, tree in trees_of(TESTS).items() if not name.startswith(LEFT_OUT)}
+NODES = {name: list(ast.walk(tree)) for name, tree in TREES.items()}
+IMPORTS = {name: list(imports(tree)) for name, tree in TREES.items()}
 PATH = re.compile(r"skmoe(\.\w+)*\._[a-z]\w*(\.\w+)*")
 
 
-def private_names(tree):
+def private_names(name):
     """Private names of skmoe that a module imports, outside `_numerics`."""
-    for origin, imported in imports(tree):
+    for origin, imported in IMPORTS[name]:
         parts = [*origin.split("."), *([imported] if imported else [])]
         if parts[0] == "skmoe" and "_numerics" not in parts and any(map(is_private, parts)):
             yield ".".join(parts)
@@ -24,8 +26,8 @@ def private_names(tree):
 
 def test_few_private_names_are_imported():
     found = defaultdict(set)
-    for name, tree in TREES.items():
-        for private in private_names(tree):
+    for name in TREES:
+        for private in private_names(name):
             found[private].add(name)
     assert len(found) <= MAX_PRIVATE_NAMES, f"{len(found)} private names: {sorted(found)}"
 
@@ -34,20 +36,20 @@ def test_no_private_attribute_of_the_package_is_read():
     """Estimators, displays and results are met through their public attributes."""
     own = {"_repr_html_", "_repr_mimebundle_", "_replace", "_fields", "_asdict"}
     own |= {"_children_map"}  # of contexts of callbacks of scikit-learn
-    for name, tree in TREES.items():
-        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-        for node in ast.walk(tree):
+    for name, nodes in NODES.items():
+        defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        for node in nodes:
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
                 allowed = of_self or node.attr in own | defined
-                assert allowed, f"{name}, line {node.lineno}: {ast.unparse(node)}"
+                assert allowed, f"{name}, line {node.lineno}: {node.attr}"
 
 
 def test_nothing_of_the_package_is_patched():
     """A path in a text, or a module of skmoe as the target, ties a test to a place."""
-    for name, tree in TREES.items():
-        modules = {imported for origin, imported in imports(tree) if origin.startswith("skmoe")}
-        for node in ast.walk(tree):
+    for name, nodes in NODES.items():
+        modules = {item for origin, item in IMPORTS[name] if origin.startswith("skmoe")}
+        for node in nodes:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             if node.func.attr in ("setattr", "patch", "object") and node.args:
@@ -61,13 +63,13 @@ def test_no_test_draws_from_a_generator_that_others_draw_from():
     for name, tree in TREES.items():
         shared = set()
         for node in tree.body:
-            made = re.fullmatch(
-                r"np\.random\.default_rng\((\d*)\)", ast.unparse(getattr(node, "value", node))
-            )
-            if isinstance(node, ast.Assign) and made:
+            if not isinstance(node, ast.Assign):
+                continue
+            made = re.fullmatch(r"np\.random\.default_rng\((\d*)\)", ast.unparse(node.value))
+            if made:
                 assert made[1], f"{name}, line {node.lineno}: a generator without a seed"
                 shared |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        for function in functions(tree):
+        for function in functions(tree) if shared else ():
             own = {argument.arg for argument in parameters(function)}
             names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
             own |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
@@ -77,6 +79,6 @@ def test_no_test_draws_from_a_generator_that_others_draw_from():
 
 def test_generators_are_made_so_that_data_can_be_perturbed():
     """`--perturb-data` replaces `numpy.random.default_rng`, which a name of its own would miss."""
-    for name, tree in TREES.items():
-        imported = {f"{origin}.{item}" for origin, item in imports(tree)}
+    for name in TREES:
+        imported = {f"{origin}.{item}" for origin, item in IMPORTS[name]}
         assert "numpy.random.default_rng" not in imported, name

@@ -107,7 +107,9 @@ def test_accepted_values_give_a_fit(name):
 def test_other_values_are_refused_by_name(make, name):
     if name not in inspect.signature(make).parameters:
         return
-    for value in PARAMETERS[name][1]:
+    values = PARAMETERS[name][1]
+    # Classifiers check their parameters in the same place.
+    for value in values if make is BOTH[0] or name == "class_weight" else values[:1]:
         shown = [value] if isinstance(value, int | float | str) and value != 10**400 else []
         shown = [] if name in ("gate_features", "expert_features") else shown
         moe = make(**{"n_experts": 4} | SHORT | {name: value})

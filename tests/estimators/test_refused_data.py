@@ -269,7 +269,6 @@ def test_groups_change_the_folds_of_the_held_out_choice():
 @pytest.mark.parametrize(
     "good",
     [
-        [3, 1],
         [0.5, 1.5],
         ["b", "a"],
         [True, False],

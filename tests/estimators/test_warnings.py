@@ -30,6 +30,7 @@ from support.fits import CLASSES, UNITS, X, Y, classifier, regressor
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
 POSITIVE = np.exp(0.3 * Y) + 1.0
+SINGLE = regressor(n_experts=1, n_init=1, max_iter=2)
 
 
 def warnings_of(action, *data, **given):
@@ -140,22 +141,20 @@ def test_an_expert_without_noise_beside_one_with_noise_is_named(left, right):
 )
 def test_losses_of_other_densities_than_the_normal_warn(expert, loss, remedy):
     n_experts = 3 if isinstance(expert, list) else 2
-    moe = MixtureOfExpertsRegressor(n_experts, expert=expert, **SHORT)
+    moe = MixtureOfExpertsRegressor(n_experts, expert=expert, cross_fit=False, **SHORT)
     (found,) = texts(moe.fit, X[:60], POSITIVE[:60], part="normal noise")
     assert loss in found
     assert remedy in found
 
 
-@pytest.mark.parametrize(
-    "expert", [Ridge(), "tree", "linear", regressor(n_experts=1), [Ridge(), "tree"]]
-)
+@pytest.mark.parametrize("expert", [Ridge(), "tree", "linear", SINGLE, [Ridge(), "tree"]])
 def test_losses_of_the_mean_and_densities_do_not_warn(expert):
     moe = MixtureOfExpertsRegressor(2, expert=expert, **SHORT)
     assert texts(moe.fit, X[:40], POSITIVE[:40], part="normal noise") == []
 
 
 def test_stacks_and_classifiers_have_no_loss_of_normal_noise():
-    stack = MixtureOfExpertsRegressor(expert=[regressor(n_experts=1), Ridge()], specialize=False)
+    stack = MixtureOfExpertsRegressor(expert=[SINGLE, Ridge()], specialize=False)
     assert texts(stack.fit, X[:60], Y[:60], part="normal noise") == []
     trees = MixtureOfExpertsClassifier(2, expert="tree", **SHORT)
     assert texts(trees.fit, X[:60], CLASSES[:60], part="normal noise") == []
@@ -187,7 +186,7 @@ def not_converged():
 
 
 def collapsed():
-    regressor(n_experts=9, gate_alpha=0.01).fit(X[:20], Y[:20])
+    regressor(n_experts=9, n_init=1, gate_alpha=0.01).fit(X[:20], Y[:20])
 
 
 def half_life():
@@ -229,7 +228,7 @@ POINTS = {"poisson": "counts", "negative_binomial": "counts", "student_t": "numb
 FEW = {"n_experts": 2, "n_init": 1, "max_iter": 5}
 STRICT = [
     (regressor(**FEW | {"n_experts": 3}, top_k=2), "numbers"),
-    (MixtureOfExpertsRegressor(3, n_init=1, random_state=0), "outputs"),
+    (MixtureOfExpertsRegressor(3, n_init=1, max_iter=5, random_state=0), "outputs"),
     (regressor(**FEW, expert=LinearRegression()), "numbers"),
     *(
         (regressor(**FEW, family=name), POINTS.get(name, "positive"))
@@ -267,7 +266,9 @@ def test_no_floating_point_error_is_raised_where_numpy_raises_them(moe, task):
                 rows, target, **({"classes": [0, 1]} if task == "classes" else {})
             )
         if task != "classes":
-            distribution = moe.predict_dist(rows)
+            few = slice(0, 60, 6)
+            distribution = moe.predict_dist(rows[few])
             values = [distribution.mean, distribution.std, distribution.mode]
-            values += [distribution.ppf(0.3), distribution.cdf(target), distribution.crps(target)]
+            values += [distribution.ppf(0.3)]
+            values += [distribution.cdf(target[few]), distribution.crps(target[few])]
             assert all(np.isfinite(value).all() for value in values)

@@ -35,7 +35,7 @@ def table(name, n_rows=N, seed=0):
 
 
 def mixture(name, n_experts=2, **options):
-    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 10, "gate_alpha": 1.0}
+    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 6, "gate_alpha": 1.0}
     options = fixed | options
     return MixtureOfExpertsRegressor(n_experts, family=name, **options)
 
@@ -99,7 +99,7 @@ def test_regressions_are_linear_experts(name, estimator):
 def test_rates_of_two_regimes_are_found(name):
     moe = fitted(name)
     assert np.diff(moe.lower_bounds_).min(initial=0.0) > -1e-10
-    X, y, offset = table(name, 600, seed=1)
+    X, y, offset = table(name, 300, seed=1)
     rate = np.exp(1.0 + np.abs(X[:, 0]) + (0.1 if name == "lognormal" else 0.0))
     # Weights of inverse Gaussians leave little to rows of large rates.
     assert np.corrcoef(moe.predict(X), rate)[0, 1] > (0.7 if name == "inverse_gaussian" else 0.85)
@@ -115,7 +115,7 @@ def test_rates_of_two_regimes_are_found(name):
 )
 def test_an_offset_of_zeros_is_none(name, expert):
     X, y, _ = table(name)
-    moe = mixture(name, expert=expert, max_iter=4, alpha=0.1, gate_alpha=1.0)
+    moe = mixture(name, expert=expert, max_iter=2, alpha=0.1, gate_alpha=1.0)
     one, other = fit_quietly(clone(moe), X, y), fit_quietly(clone(moe), X, y, offset=np.zeros(N))
     assert_allclose(other.lower_bounds_, one.lower_bounds_, rtol=1e-9)
     assert_allclose(other.predict(X), one.predict(X), rtol=1e-7)
@@ -162,7 +162,7 @@ def test_weight_two_equals_two_rows_in_any_order(name):
     X, y, offset = table(name, 100)
     weight = np.random.default_rng(3).integers(1, 4, size=100)
     rows = np.random.default_rng(4).permutation(np.repeat(np.arange(100), weight))
-    weighted, repeated = (mixture(name, cross_fit=False, max_iter=5) for _ in range(2))
+    weighted, repeated = (mixture(name, cross_fit=False, max_iter=3) for _ in range(2))
     fit_quietly(weighted, X, y, sample_weight=weight, offset=offset)
     fit_quietly(repeated, X[rows], y[rows], offset=offset[rows])
     expected = repeated.score_samples(X, y, offset)
@@ -226,14 +226,14 @@ def test_predictions_are_those_of_the_exposure(name):
     assert_allclose(moe.responsibilities(X, y, offset), (joint / joint.sum(axis=0)).T, atol=1e-8)
     assert_allclose(log_density_scorer(moe, X, y, offset=offset), expected.mean())
     assert_array_equal(pickle.loads(pickle.dumps(moe)).predict(X, offset), moe.predict(X, offset))
-    dist = moe.predict_dist(X[:50], offset[:50])
-    found = dist.logpmf(y[:50]) if FAMILIES[name].is_count else dist.logpdf(y[:50])
-    assert_allclose(found, expected[:50], rtol=1e-7)
-    assert_allclose(dist.mean, moe.predict(X[:50], offset[:50]))
-    given = {"offset": offset[:50]}
-    assert_array_equal(moe.predict_interval(X[:50], 0.8, **given), dist.interval(0.8))
-    assert_array_equal(moe.predict_quantile(X[:50], 0.3, **given), dist.ppf(0.3))
-    draws = moe.sample(X[:50], 3, random_state=0, **given)
+    dist = moe.predict_dist(X[:12], offset[:12])
+    found = dist.logpmf(y[:12]) if FAMILIES[name].is_count else dist.logpdf(y[:12])
+    assert_allclose(found, expected[:12], rtol=1e-7)
+    assert_allclose(dist.mean, moe.predict(X[:12], offset[:12]))
+    given = {"offset": offset[:12]}
+    assert_array_equal(moe.predict_interval(X[:12], 0.8, **given), dist.interval(0.8))
+    assert_array_equal(moe.predict_quantile(X[:12], 0.3, **given), dist.ppf(0.3))
+    draws = moe.sample(X[:12], 3, random_state=0, **given)
     assert_array_equal(draws, dist.rvs(3, random_state=0))
 
 
@@ -261,10 +261,11 @@ def test_a_warm_start_with_another_offset_fits_again():
 
 
 def test_numbers_of_experts_are_selected_with_the_offset():
-    X, y, offset = table("gamma", 100)
+    X, y, offset = table("gamma", 60)
     stump = DecisionTreeRegressor(max_leaf_nodes=2, random_state=0)
-    moe = fit_quietly(mixture("gamma", "bic", expert=stump, max_iter=3), X, y, offset=offset)
-    alone = mixture("gamma", moe.n_experts_, expert=stump, max_iter=3)
+    options = {"expert": stump, "max_iter": 2, "cross_fit": 2}
+    moe = fit_quietly(mixture("gamma", "bic", **options), X, y, offset=offset)
+    alone = mixture("gamma", moe.n_experts_, **options)
     fit_quietly(alone, X, y, offset=offset)
     found = moe.n_experts_scores_[moe.n_experts_ - 1]
     assert_allclose(found, -alone.bic(X, y, offset=offset), rtol=0.1)

@@ -22,8 +22,8 @@ OPTIONS = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "tol": 1e-5, "random_st
 
 def counts():
     rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, size=(300, 1))
-    mean = np.exp(np.where(rng.uniform(size=300) < 0.5, 0.5 + X[:, 0], 3 - X[:, 0]))
+    X = rng.uniform(-1, 1, size=(150, 1))
+    mean = np.exp(np.where(rng.uniform(size=150) < 0.5, 0.5 + X[:, 0], 3 - X[:, 0]))
     moe = MixtureOfExpertsRegressor(2, family="poisson", gate="constant", **OPTIONS)
     return moe, X, rng.poisson(mean).astype(float), {}
 
@@ -33,7 +33,7 @@ def lines():
 
 
 def classes():
-    X, y = flipping_classes(n_rows=400)
+    X, y = flipping_classes(n_rows=250)
     return MixtureOfExpertsClassifier(2, **OPTIONS), X, np.array(["no", "yes"])[y], {}
 
 
@@ -48,7 +48,7 @@ def in_units():
 def bootstrapped(make):
     moe, X, y, given = make()
     moe.fit(X, y, **given)
-    options = {"method": "bootstrap", "n_bootstrap": 25, "random_state": 0}
+    options = {"method": "bootstrap", "n_bootstrap": 18, "random_state": 0}
     return moe, X, y, given, moe.inference(X, y, **given, **options)
 
 
@@ -56,7 +56,7 @@ def bootstrapped(make):
 def test_the_bootstrap_agrees_with_the_information(make):
     moe, X, y, given, drawn = bootstrapped(make)
     ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
-    # Each has an error of about a seventh by 25 draws, and few rows have heavier tails.
+    # Each has an error of about a sixth by 18 draws, and few rows have heavier tails.
     assert 0.7 < np.median(ratio) < 1.4
     assert 0.3 < np.nanmin(ratio) < np.nanmax(ratio) < 2.5
     assert_array_equal(drawn.reasons, [""] * len(drawn.terms))
@@ -64,7 +64,7 @@ def test_the_bootstrap_agrees_with_the_information(make):
 
 def test_covariance_and_reflected_intervals_are_those_of_the_replicates():
     moe, *_, drawn = bootstrapped(lines)
-    assert drawn.replicates.shape == (25, len(drawn.terms))
+    assert drawn.replicates.shape == (18, len(drawn.terms))
     assert_allclose(drawn.covariance, np.cov(drawn.replicates, rowvar=False))
     assert_allclose(drawn.standard_errors, drawn.replicates.std(axis=0, ddof=1))
     for level in (0.8, 0.95):
@@ -95,16 +95,16 @@ def test_replicates_of_one_regression_have_its_distribution():
     X = rng.normal(size=(30, 1))
     y = 1.0 + 2.0 * X[:, 0] + rng.normal(size=30)
     moe = MixtureOfExpertsRegressor(1, alpha=0.0, dispersion_prior=0.0).fit(X, y)
-    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=60, random_state=0)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=40, random_state=0)
     design = np.column_stack([np.ones(30), X])
     expected = np.linalg.inv(design.T @ design) * moe.noise_variance_[0]
     errors = np.sqrt(np.diag(expected))
     assert_allclose(
         drawn.replicates[:, :2].mean(axis=0),
         drawn.estimates[:2],
-        atol=4 * errors.max() / np.sqrt(60),
+        atol=4 * errors.max() / np.sqrt(40),
     )
-    assert_allclose(drawn.standard_errors[:2], errors, rtol=0.35)
+    assert_allclose(drawn.standard_errors[:2], errors, rtol=0.45)
 
 
 def test_weight_two_draws_two_rows():
@@ -129,7 +129,7 @@ def test_the_offset_is_part_of_what_is_drawn():
     y = rng.poisson(exposure * np.exp(0.5 * X[:, 0])).astype(float)
     moe = MixtureOfExpertsRegressor(1, family="poisson").fit(X, y, offset=np.log(exposure))
     given = {"offset": np.log(exposure)}
-    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=30, random_state=0, **given)
+    drawn = moe.inference(X, y, method="bootstrap", n_bootstrap=20, random_state=0, **given)
     ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
     assert 0.6 < ratio.min() < ratio.max() < 1.6
     # A row of weight two has its exposure twice.

@@ -35,7 +35,7 @@ def draw(*data, **options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    X, y = two_regimes(200)
+    X, y = two_regimes(100)
     X = X * SCALES
     return fit_quietly(regressor(), X, y), X, y
 
@@ -370,7 +370,7 @@ def test_huge_and_zero_coefficients_are_drawn(values, is_ratio):
     assert low > 0.0 or not is_ratio
 
 
-@pytest.mark.parametrize("ratio", [1.5, 7.0, 30.0, 1e3, 1e15])
+@pytest.mark.parametrize("ratio", [1.5, 30.0, 1e15])
 def test_ticks_of_ratios_are_few_plain_round_numbers(ratio):
     for low in (1e-8, 0.9):
         ends = np.log([low, max(low * ratio, 1.1)])
@@ -419,8 +419,9 @@ def test_dropped_features_of_a_fit_come_last(with_dropped):
     assert alone.points_[0, 0].get_marker() == "x"
 
 
-@pytest.mark.parametrize("by", ["feature", "expert"])
-@pytest.mark.parametrize("n_dropped", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("by", "n_dropped"), [("feature", 0), ("feature", 1), ("feature", 3), ("expert", 1)]
+)
 def test_dropped_features_are_named_or_crossed_out(by, n_dropped):
     dropped = np.arange(3) < n_dropped
     values = np.where(dropped[:, None], np.nan, VALUES)

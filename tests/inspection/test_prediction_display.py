@@ -32,16 +32,16 @@ def draw(moe, X, y=None, **options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    X, y = two_regimes(150)
+    X, y = two_regimes(100)
     return fit_quietly(regressor(), X, y), X, y
 
 
 @pytest.fixture(scope="module")
 def counts():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 2))
+    X = rng.normal(size=(100, 2))
     y = rng.poisson(np.exp(np.where(X[:, 0] > 0, 1.5 + 0.5 * X[:, 1], -0.5)))
-    offset = np.linspace(-1.0, 1.0, 200)
+    offset = np.linspace(-1.0, 1.0, 100)
     moe = regressor(family="poisson", alpha=0.1, gate_alpha=1.0)
     return fit_quietly(moe, X, y, offset=offset), X, y, offset
 
@@ -73,7 +73,7 @@ def test_contributions_are_integrals_on_the_path_from_the_mean_row(fitted, count
 
 @pytest.mark.parametrize(
     ("case", "n_steps"),
-    [("lines", 1), ("lines", 7), ("classes", 2), ("outputs", 2)],
+    [("one_feature", 1), ("classes", 3), ("outputs", 2)],
 )
 def test_contributions_add_up_to_the_prediction(case, n_steps):
     moe, X, y, options = CASES[case]()
@@ -104,10 +104,10 @@ def test_rows_with_missing_values_and_categories_start_at_the_known_mean(make):
     width = np.where(np.arange(60) < 5, np.nan, X[:, 1])
     words = np.repeat(["a", "b", "c"], [15, 30, 15]).tolist()
     frame = make({"width": width, "word": words})
-    moe = fit_quietly(regressor(expert="tree", cross_fit=False, max_iter=2), frame, y)
+    moe = fit_quietly(regressor(expert="tree", cross_fit=False, max_iter=1), frame, y)
     mean = make({"width": [np.nanmean(width)], "word": ["b"]})  # the most frequent category
     for row in (3, 7):
-        display = draw(moe, frame, row=row, n_steps=4)
+        display = draw(moe, frame, row=row, n_steps=2)
         assert_allclose(display.base_value, moe.predict(mean)[0])
         assert_allclose(display.base_value + change_of(display), display.prediction)
     assert display.feature_labels == [f"width = {width[7]:.3g}", "word = a"]
@@ -132,15 +132,14 @@ def test_features_that_a_part_does_not_use_contribute_nothing_through_it():
 
 def test_the_offset_is_that_of_the_row(counts):
     moe, X, y, offset = counts
-    for row in (0, 199):
-        display = draw(moe, X, y, row=row, offset=offset, coverage=0.8, n_steps=2)
-        own = offset[[row]]
-        assert_allclose(display.prediction, moe.predict(X[[row]], own)[0])
-        assert_allclose(display.base_value, moe.predict(X.mean(axis=0)[None], own)[0])
-        assert_allclose(display.base_value + change_of(display), display.prediction)
-        assert_array_equal(display.interval, moe.predict_interval(X[[row]], 0.8, own)[0])
-        mean = display.values @ display.probability.sum(axis=1)
-        assert_allclose(mean, display.prediction, rtol=0.02)
+    display = draw(moe, X, y, row=99, offset=offset, coverage=0.8, n_steps=2)
+    own = offset[[99]]
+    assert_allclose(display.prediction, moe.predict(X[[99]], own)[0])
+    assert_allclose(display.base_value, moe.predict(X.mean(axis=0)[None], own)[0])
+    assert_allclose(display.base_value + change_of(display), display.prediction)
+    assert_array_equal(display.interval, moe.predict_interval(X[[99]], 0.8, own)[0])
+    mean = display.values @ display.probability.sum(axis=1)
+    assert_allclose(mean, display.prediction, rtol=0.02)
 
 
 # --- waterfall ------------------------------------------------------------------------------------
@@ -191,8 +190,7 @@ GATE, THROUGH_EXPERTS = [0.1, 0.0, -2.0, 0.3, 0.0], [0.2, 0.0, 1.0, -0.5, 0.05]
 @pytest.mark.parametrize(
     ("most", "labels"),
     [
-        (9, ["c", "d", "a", "e"]),  # b does nothing
-        (4, ["c", "d", "a", "e"]),
+        (4, ["c", "d", "a", "e"]),  # b does nothing
         (3, ["c", "d", "2 other features"]),
         (1, ["4 other features"]),
     ],
@@ -209,12 +207,9 @@ def test_bars_are_the_largest_contributions_and_the_sum_of_the_others(most, labe
 @pytest.mark.parametrize(
     ("base_value", "shift", "has_remainder"),
     [
-        (1.0, 0.0, False),
         (1.0, 1e-10, False),
-        (1.0, 1e-7, True),
         (1.0, -1e-7, True),
         (1e6, 1e-5, False),  # round-off of the largest number
-        (1.0, 1.0, True),
     ],
 )
 def test_what_does_not_add_up_is_a_remainder(base_value, shift, has_remainder):
@@ -336,14 +331,14 @@ def test_bars_of_a_fit_have_the_values_of_their_features(fitted):
 
 def fitted_family(family):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(100, 2))
+    X = rng.normal(size=(60, 2))
     if isinstance(family, list):
-        y = np.where(X[:, 1] > 0.5, 0.0, np.exp(0.5 * X[:, 0] + 0.3 * rng.normal(size=100)))
+        y = np.where(X[:, 1] > 0.5, 0.0, np.exp(0.5 * X[:, 0] + 0.3 * rng.normal(size=60)))
         return fit_quietly(regressor(family=family), X, y), X, y
     if example(family).link:
-        y = draw_target(family, 0.5 + 0.4 * X[:, 0], rng)
+        y = draw_target(family, 0.4 * X[:, 0], rng)
     else:
-        y = np.zeros(100) if family == "zero" else rng.uniform(size=100)
+        y = np.zeros(60) if family == "zero" else rng.uniform(size=60)
     return fit_quietly(regressor(1, **options_of(family), max_iter=5), X, y), X, y
 
 
@@ -355,7 +350,7 @@ EDGES = ["uniform"]
 def test_densities_of_experts_add_up_to_their_probabilities(family):
     moe, X, y = fitted_family(family)
     row = int(np.abs(moe.predict_gate(X)[:, 0] - 0.5).argmin())
-    display = draw(moe, X, y, row=row, explain=False, n_steps=1)
+    display = draw(moe, X, y, row=row, explain=False, coverage=None)
     gate = moe.predict_gate(X[[row]])[0]
     assert_allclose(display.gate, gate)
     grid, values = display.grid, display.values
@@ -415,7 +410,7 @@ def test_narrow_humps_are_drawn_in_full():
 def test_counts_have_stacked_bars(counts):
     moe, X, y, _ = counts
     row = int(np.argmin(np.abs(X[:, 0])))
-    display = draw(moe, X, y, row=row)
+    display = draw(moe, X, y, row=row, explain=False, coverage=None)
     assert_array_equal(display.values, np.arange(display.values[0], display.values[-1] + 1))
     pmf = moe.predict_dist(X[[row]]).pmf(display.values[None])[0]
     assert_allclose(display.probability.sum(axis=1), pmf, atol=1e-9)
@@ -436,7 +431,7 @@ def test_many_counts_are_lines():
 
 
 def test_ratings_have_bars_at_their_values():
-    X, y = two_regimes(150)
+    X, y = two_regimes(80)
     ratings = 10.0 * np.digitize(y, [-2.0, 1.0, 3.0])
     moe = fit_quietly(regressor(family="ordinal"), X, ratings)
     row = int(np.argmin(np.abs(X[:, 0])))
@@ -502,9 +497,7 @@ def test_values_with_a_probability_stand_beside_a_density():
     assert certain.ax_[0].texts[0].xy == (0.0, 0.9)  # the text stays inside
 
 
-@pytest.mark.parametrize(
-    ("n_values", "interval"), [(1, [2.0, 6.0]), (5, [2.0, 6.0]), (5, None), (61, [2.0, 6.0])]
-)
+@pytest.mark.parametrize(("n_values", "interval"), [(1, None), (5, [2.0, 6.0]), (61, [2.0, 6.0])])
 def test_intervals_hold_their_bars(n_values, interval):
     values = 2.0 * np.arange(n_values) + (np.arange(n_values) > 2)  # one distance is larger
     probability = np.random.default_rng(0).dirichlet(np.ones(2 * n_values)).reshape(-1, 2)
@@ -562,7 +555,7 @@ def test_classes_are_stacked_by_experts_the_most_probable_on_top():
     assert unknown.observed is None
 
 
-@pytest.mark.parametrize(("n_classes", "observed"), [(2, None), (12, 1), (15, 1)])
+@pytest.mark.parametrize(("n_classes", "observed"), [(12, None), (13, 1)])
 def test_bars_of_classes_add_up_to_their_probabilities(n_classes, observed):
     probability = np.random.default_rng(3).dirichlet(np.ones(3 * n_classes)).reshape(-1, 3)
     total = probability.sum(axis=1)
@@ -591,23 +584,20 @@ def test_bars_of_classes_add_up_to_their_probabilities(n_classes, observed):
 
 
 @pytest.mark.parametrize(
-    ("share", "text"),
+    ("share", "labels"),
     [
-        (0.0, None),
-        (0.003, "< 1 %"),
-        (0.01, "1 %"),
-        (0.5, "50 %"),
-        (0.99, "99 %"),
-        (0.997, "> 99 %"),
+        (0.0, ["wild: 100 %"]),
+        (0.003, ["calm: < 1 %", "wild: > 99 %"]),
+        (0.01, ["calm: 1 %", "wild: 99 %"]),
     ],
 )
-def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these(share, text):
+def test_shares_of_almost_nothing_and_almost_all_are_not_rounded_to_these(share, labels):
     display = given(gate=np.array([share, 1.0 - share])).plot()
-    labels = [label for label in texts(display.ax_[0].get_legend()) if label.startswith("calm")]
-    assert labels == ([] if text is None else [f"calm: {text}"])
+    found = texts(display.ax_[0].get_legend())
+    assert [label for label in found if label.startswith(("calm", "wild"))] == labels
 
 
-@pytest.mark.parametrize("n_experts", [6, 7, 9])
+@pytest.mark.parametrize("n_experts", [6, 9])
 def test_legends_name_the_most_probable_experts(n_experts):
     gate = np.random.default_rng(n_experts).dirichlet(np.full(n_experts, 5.0))
     names = [f"regime {chr(97 + k)}" for k in range(n_experts)]
@@ -660,4 +650,4 @@ def test_a_target_has_a_value_for_each_row(fitted):
     moe, X, _ = fitted
     for wrong, n_found in (([], 0), (1.0, 0), (np.ones(7), 7)):
         message = refusal(draw, moe, X, wrong)
-        assert_refused(message, "y must have a value for each of the 150 rows", f"got {n_found}")
+        assert_refused(message, "y must have a value for each of the 100 rows", f"got {n_found}")

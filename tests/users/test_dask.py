@@ -3,6 +3,7 @@
 All tests share one cluster. What needs none is in `test_dask_collections.py`.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -18,19 +19,28 @@ from skmoe.blocks import DaskBlocks, RowBlocks
 from support.fits import FIXED, fit_quietly
 from support.tables import flipping_classes, two_regimes
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the cluster
 
-X, Y = two_regimes(n_rows=300)
-OPTIONS = {"random_state": 0, "n_init": 1, "tol": 0.0, "max_iter": 3} | FIXED
+X, Y = two_regimes(n_rows=120)
+OPTIONS = {"random_state": 0, "n_init": 1, "tol": 0.0, "max_iter": 2} | FIXED
 MOE = MixtureOfExpertsRegressor(2, **OPTIONS)
 
 
 @pytest.fixture(scope="module")
 def client():
+    """Workers are forked from a process that has imported the package once for all of them."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None}
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        distributed.utils.get_mp_context()  # sets modules of its own, the first time
+        multiprocessing.set_forkserver_preload(["distributed", "pandas", "skmoe"])
+        yield from clients(distributed)
+
+
+def clients(distributed):
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with (
         distributed.LocalCluster(**options, processes=True) as cluster,
         distributed.Client(cluster) as client,
@@ -38,11 +48,11 @@ def client():
         yield client
 
 
-def chunks_of(*values, size=60):
+def chunks_of(*values, size=40):
     return [da.from_array(v, chunks=(size, *v.shape[1:])) for v in values]
 
 
-def blocks_of(*values, size=60):
+def blocks_of(*values, size=40):
     return RowBlocks(
         lambda: (tuple(v[i : i + size] for v in values) for i in range(0, len(values[0]), size))
     )
@@ -67,8 +77,8 @@ class ChunksThatStayOnWorkers(DaskBlocks):
 
 def test_fits_on_workers_equal_those_of_row_blocks(client):
     """Of classes with weights; frames and other containers are in `test_dask_collections.py`."""
-    weight = np.random.default_rng(0).integers(0, 3, size=300).astype(float)
-    features, classes = flipping_classes(n_rows=300, n_classes=3)
+    weight = np.random.default_rng(0).integers(0, 3, size=120).astype(float)
+    features, classes = flipping_classes(n_rows=120, n_classes=3)
     moe = MixtureOfExpertsClassifier(2, **OPTIONS)
     given, blocks = chunks_of(features, classes, weight), blocks_of(features, classes, weight)
     on_workers = fit_quietly(clone(moe), *given)
@@ -91,7 +101,7 @@ def test_a_killed_worker_loses_nothing(client):
     workers = client.run(os.getpid)
     kill = lambda: os.kill(min(workers.values()), signal.SIGKILL)  # noqa: E731
     blocks = ChunksThatStayOnWorkers(RowBlocks.from_dask(*chunks_of(X, Y)).blocks, kill)
-    long = clone(MOE).set_params(max_iter=6)
+    long = clone(MOE).set_params(max_iter=5)
     moe = fit_quietly(clone(long), blocks)
     assert set(client.run(os.getpid).values()) != set(workers.values())
     expected = fit_quietly(long, blocks_of(X, Y)).lower_bounds_
@@ -104,7 +114,7 @@ def test_starts_and_fits_of_experts_run_on_workers(client):
     def n_transitions():
         return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
 
-    moe = clone(MOE).set_params(expert="tree", n_init=2, max_iter=2)
+    moe = clone(MOE).set_params(expert="tree", n_init=2, max_iter=1, cross_fit=2)
     before = n_transitions()
     with joblib.parallel_backend("dask"):
         there = fit_quietly(clone(moe).set_params(n_jobs=2), X, Y)

@@ -96,7 +96,7 @@ def steps_until_convergence(experts, y, n_steps=120):
         for halving in range(20):
             after = step_of(experts, params, y, resp, 0.5**halving)
             new = expected_objective(experts, after, y, resp)
-            if new >= value:
+            if new >= value - 1e-13 * abs(value):
                 break
         change = max(np.abs(a - b).max(initial=0.0) for a, b in zip(after, params, strict=True))
         params, value = after, new

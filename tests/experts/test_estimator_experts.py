@@ -82,7 +82,7 @@ REGRESSORS = {
     "list": ["tree", Ridge()],
     "names": ["linear", "tree"],
     "noise": Noise(),
-    "mixture": MixtureOfExpertsRegressor(2, n_init=1, max_iter=5),
+    "mixture": MixtureOfExpertsRegressor(2, n_init=1, max_iter=2),
 }
 CLASSIFIERS = {
     "tree": "tree",
@@ -91,7 +91,7 @@ CLASSIFIERS = {
     "list": [LogisticRegression(), ExtraTreesClassifier(5)],
     "names": ["tree", "linear"],
     "noise": NoiseClassifier(),
-    "mixture": MixtureOfExpertsClassifier(2, n_init=1, max_iter=3),
+    "mixture": MixtureOfExpertsClassifier(2, n_init=1, max_iter=2),
 }
 
 
@@ -161,7 +161,7 @@ def test_cross_fitted_noise_of_deep_trees_is_not_zero():
 
 
 def test_mixtures_of_trees_beat_one_tree_at_oblique_regimes():
-    features, y = steps(800)
+    features, y = steps(500)
     X_new, y_new = steps(500, seed=1)
     linear = MixtureOfExpertsRegressor(2, n_init=1, random_state=0).fit(features, y)
     moe = regressor("tree", init=linear.responsibilities(features, y), max_iter=10)
@@ -200,7 +200,7 @@ def test_experts_that_miss_a_class_give_it_a_small_probability():
 
 
 def test_jobs_and_copies_change_nothing():
-    moe = regressor(RandomForestRegressor(3), max_iter=2)
+    moe = regressor(RandomForestRegressor(2), max_iter=2, cross_fit=2)
     first = fit_quietly(clone(moe), X, Y)
     expected = first.predict(X)
     assert_array_equal(fit_quietly(clone(moe), X, Y).predict(X), expected)
@@ -211,9 +211,8 @@ def test_jobs_and_copies_change_nothing():
 
 
 def test_searches_reach_parameters_of_the_expert():
-    search = GridSearchCV(
-        regressor(DecisionTreeRegressor(), max_iter=2), {"expert__min_samples_leaf": [2, 40]}, cv=2
-    )
+    moe = regressor(DecisionTreeRegressor(), max_iter=2, cross_fit=2)
+    search = GridSearchCV(moe, {"expert__min_samples_leaf": [2, 40]}, cv=2)
     fit_quietly(search, X, Y)
     assert search.best_params_ == {"expert__min_samples_leaf": 2}
     assert search.best_estimator_.experts_[0][0].min_samples_leaf == 2
@@ -335,7 +334,7 @@ def test_mixtures_as_experts_are_the_hierarchical_mixture_of_experts():
 
 
 def test_classifiers_as_experts_multiply_their_gates():
-    inner = MixtureOfExpertsClassifier(2, n_init=1, max_iter=3)
+    inner = MixtureOfExpertsClassifier(2, n_init=1, max_iter=2)
     tree = fit_quietly(classifier(inner, cross_fit=False, max_iter=2), CLASS_X, CLASSES)
     outer = tree.predict_gate(CLASS_X)
     whole = sum(
@@ -346,15 +345,15 @@ def test_classifiers_as_experts_multiply_their_gates():
 
 
 def test_mixtures_as_experts_keep_their_density_and_have_no_noise():
-    inner = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5)
+    inner = MixtureOfExpertsRegressor(2, n_init=1, max_iter=2)
     experts = [inner, make_pipeline(StandardScaler(), inner), "linear"]
-    moe = fit_quietly(regressor(experts, 3, cross_fit=3), X, Y)
+    moe = fit_quietly(regressor(experts, 3, cross_fit=2, max_iter=2), X, Y)
     assert_array_equal(np.isnan(moe.noise_variance_), [True, True, False])
     models = [
         [model.score_samples(X, Y) for model in moe.experts_[0]],
         [model[-1].score_samples(model[:-1].transform(X), Y) for model in moe.experts_[1]],
     ]
-    logs = [np.logaddexp.reduce(of_folds, axis=0) - np.log(3) for of_folds in models]
+    logs = [np.logaddexp.reduce(of_folds, axis=0) - np.log(2) for of_folds in models]
     noise = np.sqrt(moe.noise_variance_[2])
     logs.append(norm.logpdf(Y, moe.predict_experts(X)[:, 2], noise))
     joint = np.log(moe.predict_gate(X)) + np.column_stack(logs)
@@ -389,7 +388,7 @@ def test_criteria_count_leaves_and_refuse_what_cannot_be_counted():
     # Leaves, two noise variances, and four coefficients of the gate.
     assert_allclose(moe.aic(X, Y), 2 * (leaves + 2 + 4) - 2 * log_likelihood)
     boosting = HistGradientBoostingRegressor(max_iter=2, max_bins=8)
-    boosted = fit_quietly(regressor(boosting, max_iter=1), X, Y)
+    boosted = fit_quietly(regressor(boosting, max_iter=1, cross_fit=2), X, Y)
     assert_refused(refusal(boosted.bic, X, Y), "bic", "expert 0 (HistGradientBoosting")
     ridges = fit_quietly(regressor(Ridge(), dispersion="shared", gate="constant"), X, Y)
     assert ridges.n_parameters_ == 2 * 4 + 1 + 1

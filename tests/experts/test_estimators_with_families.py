@@ -24,14 +24,14 @@ WITH_SCALE = [name for name in NAMES if example(name).has_scale]
 TREE = DecisionTreeRegressor(max_leaf_nodes=6, min_samples_leaf=10, random_state=0)
 
 
-def table(name, n_rows=200, seed=0):
+def table(name, n_rows=150, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.uniform(-2, 2, size=(n_rows, 2))
     return X, draw(name, 1.0 + np.abs(X[:, 0]), rng, (0.2, 5.0))
 
 
 def mixture(name, n_experts=2, **options):
-    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 10, "gate_alpha": 1.0}
+    fixed = {"expert": TREE, "n_init": 1, "random_state": 0, "max_iter": 6, "gate_alpha": 1.0}
     options = fixed | options
     return MixtureOfExpertsRegressor(n_experts, family=name, **options)
 
@@ -69,7 +69,7 @@ def test_shared_dispersions_are_one_parameter_of_each_output(name):
     X, y = table(name, 100)
     y = np.column_stack([y, y[::-1]])
     own, shared = (
-        fit_quietly(mixture(name, 3, dispersion=dispersion, max_iter=1), X, y)
+        fit_quietly(mixture(name, 3, dispersion=dispersion, max_iter=1, cross_fit=2), X, y)
         for dispersion in ("per_expert", "shared")
     )
     n_own = len(example(name).dispersions)
@@ -159,7 +159,7 @@ def test_weight_two_equals_two_rows(name):
     X, y = table(name, 100)
     weight = np.random.default_rng(3).integers(1, 4, size=100)
     rows = np.repeat(np.arange(100), weight)
-    moe = mixture(name, cross_fit=False, max_iter=5)
+    moe = mixture(name, cross_fit=False, max_iter=3)
     weighted = fit_quietly(moe, X, y, sample_weight=weight).score_samples(X, y)
     repeated = fit_quietly(moe, X[rows], y[rows]).score_samples(X, y)
     assert_allclose(weighted, repeated, rtol=1e-6)
@@ -170,7 +170,7 @@ def test_boosting_with_a_log_link_does_not_warn_of_its_loss():
     expert = HistGradientBoostingRegressor(loss="poisson", max_iter=3, max_bins=8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        moe = mixture("poisson", expert=[expert, "tree"], max_iter=100).fit(X, y)
+        moe = mixture("poisson", expert=[expert, "tree"], max_iter=100, cross_fit=2).fit(X, y)
     assert np.isfinite(moe.score_samples(X, y)).all()
 
 

@@ -22,7 +22,7 @@ ESTIMATORS = {"regressor": MixtureOfExpertsRegressor, "classifier": MixtureOfExp
 N_START = 15
 
 
-def table(name, task, n_rows=80):
+def table(name, task, n_rows=60):
     """Two regimes of a kind of experts."""
     if task == "classifier":
         return flipping_classes(n_rows, 3)
@@ -61,12 +61,12 @@ def kinds_of_search():
 def test_two_fits_are_one(name, task, kind):
     """The first ends with the starts, within a round of the search, or after it."""
     X, y = table(name, task)
-    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=36)
+    moe = make(name, task, alpha=kind, gate_alpha=kind, max_iter=26)
     whole = fit_quietly(clone(moe), X, y)
-    for n_first in (N_START + 4, 30) if name == "linear" else (N_START + 4,):
+    for n_first in (N_START + 4, 23) if name == "linear" else (N_START + 4,):
         first = fit_quietly(clone(moe).set_params(max_iter=n_first, warm_start=True), X, y)
         assert not first.converged_
-        second = fit_quietly(first.set_params(max_iter=36 - n_first), X, y)
+        second = fit_quietly(first.set_params(max_iter=26 - n_first), X, y)
         assert_same_fit(second, whole)
         assert second.n_iter_ == whole.n_iter_ - n_first
 
@@ -102,7 +102,7 @@ def test_better_penalties_of_other_rows_are_forgotten():
 
 def test_fits_of_one_iteration_are_one_fit():
     X, y = table("linear", "regressor")
-    moe = make(max_iter=45)
+    moe = make(max_iter=32)
     whole = fit_quietly(clone(moe), X, y)
     moe.set_params(max_iter=N_START, warm_start=True)
     n_iter = 0
@@ -114,15 +114,16 @@ def test_fits_of_one_iteration_are_one_fit():
 
 
 def test_fits_of_row_blocks_and_of_documents_go_on():
-    X, y = table("linear", "regressor", 300)
-    blocks = RowBlocks(lambda: ((X[i : i + 100], y[i : i + 100]) for i in range(0, 300, 100)))
-    moe = make(max_iter=45)
+    X, y = table("linear", "regressor", 90)
+    blocks = RowBlocks(lambda: ((X[i : i + 30], y[i : i + 30]) for i in range(0, 90, 30)))
+    moe = make(max_iter=30)
     whole = fit_quietly(clone(moe), blocks)
     first = fit_quietly(clone(moe).set_params(max_iter=N_START + 4, warm_start=True), blocks)
     read = type(moe).from_dict(json.loads(json.dumps(first.to_dict())))
     for continued in (first, read):
-        fit_quietly(continued.set_params(max_iter=45 - N_START - 4), blocks)
-        assert_same_fit(continued, whole)
+        fit_quietly(continued.set_params(max_iter=30 - N_START - 4), blocks)
+        for name in ("alpha_", "gate_alpha_", "lower_bound_"):  # sums may be in another order
+            assert_allclose(getattr(continued, name), getattr(whole, name), rtol=1e-8)
 
 
 @pytest.mark.parametrize("combine", ["best", "best_converged"])
@@ -155,7 +156,7 @@ def test_a_search_goes_on_with_other_rows():
     X, y = two_regimes(150)
     moe = fit_quietly(make(max_iter=N_START + 1, warm_start=True), X, y)
     assert not moe.converged_
-    other_X, other_y = two_regimes(600, seed=1)
+    other_X, other_y = two_regimes(300, seed=1)
     found = fit_quietly(moe.set_params(max_iter=200, tol=1e-6), other_X, other_y)
     alone = make(max_iter=200, tol=1e-6).fit(other_X, other_y)
     assert_allclose(found.gate_alpha_, alone.gate_alpha_, rtol=0.3)
@@ -209,8 +210,8 @@ def test_the_gate_of_estimators_goes_on():
 
 @pytest.mark.parametrize("n_first", [N_START + 2, N_START + 8])
 def test_a_resumed_fit_goes_on_with_its_search(n_first, tmp_path):
-    X, y = two_regimes(100)
-    moe = make(max_iter=50)
+    X, y = two_regimes(60)
+    moe = make(max_iter=32)
     whole = fit_quietly(clone(moe), X, y)
     short = clone(moe).set_params(max_iter=n_first)
     with pytest.warns(UserWarning, match=f"EM did not converge in max_iter={n_first} iterations"):
@@ -257,16 +258,16 @@ def test_segments_of_estimators_with_checkpoints_go_on_with_the_search(tmp_path)
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_streams_find_penalties_on_their_first_batch_and_keep_them(name, task):
-    X, y = table(name, task, 120)
+    X, y = table(name, task, 80)
     options = {"classes": np.unique(y)} if task == "classifier" else {}
-    moe = make(name, task, tol=1e-5, n_init=1)
+    moe = make(name, task, tol=1e-4, n_init=1)
     stream = clone(moe).partial_fit(X, y, **options)
     fit_quietly(moe, X, y)
     for name in ("alpha_", "gate_alpha_"):  # from other iterations, which can settle elsewhere
         ratio = getattr(stream, name) / getattr(moe, name)
         assert abs(np.log(ratio)) < np.log(2.0)
     found = stream.alpha_, stream.gate_alpha_
-    stream.partial_fit(X[:100], y[:100])
+    stream.partial_fit(X[:60], y[:60])
     assert (stream.alpha_, stream.gate_alpha_) == found != (0.1, 1.0)
 
 

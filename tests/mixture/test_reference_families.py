@@ -80,7 +80,7 @@ def fit(model):
         dispersion_prior=0.0,
         alpha=1e-9,
         gate_alpha=1e-9,
-        n_init=N_INIT.get(model["name"], 8),
+        n_init=N_INIT.get(model["name"], 2),
         max_iter=5000,
         tol=1e-11,
         random_state=0,

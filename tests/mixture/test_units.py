@@ -83,7 +83,7 @@ def test_a_fit_maximises_the_likelihood_of_units():
 
 
 def test_units_recover_regimes_that_rows_do_not():
-    features, y, units, regimes = panel(200, 5)
+    features, y, units, regimes = panel(100, 5)
     by_unit = regressor(n_init=4).fit(features, y, units=units)
     found = by_unit.responsibilities(features, y, units=units).proba.argmax(axis=1)
     assert adjusted_rand_score(regimes, found) >= 0.95
@@ -183,9 +183,9 @@ def test_a_base_has_one_prediction_for_the_gate_of_a_unit():
     assert_allclose(moe.predict_gate(data, units=UNITS), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("criterion", ["auto", "bic", "icl"])
+@pytest.mark.parametrize("criterion", ["auto", "bic"])
 def test_the_number_of_experts_is_chosen_by_whole_units(criterion):
-    features, y, units, _ = panel(80, 4, n_regimes=2, noise=0.3)
+    features, y, units, _ = panel(40, 4, n_regimes=2, noise=0.3)
     moe = regressor(criterion, n_init=1).fit(features, y, units=units)
     assert moe.n_experts_ == 2
 
@@ -362,7 +362,7 @@ def test_rows_of_weight_zero_are_absent_from_units():
 
 def test_a_bootstrap_draws_whole_units():
     moe = fitted()
-    options = {"method": "bootstrap", "n_bootstrap": 25, "random_state": 0}
+    options = {"method": "bootstrap", "n_bootstrap": 12, "random_state": 0}
     found = moe.inference(X, Y, units=UNITS, **options).standard_errors
     observed = moe.inference(X, Y, units=UNITS).standard_errors
     ratio = found[observed > 0] / observed[observed > 0]

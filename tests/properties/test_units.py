@@ -16,7 +16,7 @@ ALL_KINDS = pytest.mark.parametrize(("name", "task"), KINDS)
 
 
 def estimator(name, task, **options):
-    given = {"gate": "constant", "random_state": 0, "n_init": 1, "max_iter": 12} | FIXED
+    given = {"gate": "constant", "random_state": 0, "n_init": 1, "max_iter": 8} | FIXED
     return ESTIMATORS[task](2, **given | options_of(name) | options)
 
 

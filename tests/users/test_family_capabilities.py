@@ -56,9 +56,9 @@ def fitted(row):
 
 def intervals(row, tmp_path):
     X, y = table(row)
-    low, high = fitted(row).predict_interval(X, 0.9).T
-    assert np.mean((low <= y) & (y <= high)) > 0.8
-    assert np.isfinite(fitted(row).predict_dist(X[:20]).crps(y[:20])).all()
+    low, high = fitted(row).predict_interval(X[::2], 0.9).T
+    assert np.mean((low <= y[::2]) & (y[::2] <= high)) > 0.75
+    assert np.isfinite(fitted(row).predict_dist(X[:5]).crps(y[:5])).all()
 
 
 def standard_errors(row, tmp_path):
@@ -127,8 +127,8 @@ def onnx(row, tmp_path):
 
 def selected_number(row, tmp_path):
     X, y = table(row)
-    moe = mixture(row).set_params(n_experts="auto", max_iter=2, tol=1.0)
-    assert fit_quietly(moe, X[:30], y[:30]).n_experts_ >= 1
+    moe = mixture(row).set_params(n_experts="auto", max_iter=1, tol=1.0)
+    assert fit_quietly(moe, X[:20], y[:20]).n_experts_ >= 1
 
 
 def averages(row, tmp_path):

@@ -23,7 +23,7 @@ ROW = 4
 
 
 @cache
-def table_of(name, task, n_rows=100):
+def table_of(name, task, n_rows=60):
     if task == "classifier":
         return flipping_classes(n_rows, 3)
     rng = np.random.default_rng(3)
@@ -203,7 +203,7 @@ def assert_slices_are_predictions(panel, moe, rows, along, index=0):
 
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_slices_are_predictions_along_one_feature(name, task):
-    moe, X, y = fitted(name, task, gate=SPLINES, max_iter=3)
+    moe, X, y = fitted(name, task, gate=SPLINES, max_iter=2)
     panel = panel_of(moe, X, y, max_features=1, row=ROW, coverage=0.8)
     assert panel["formulas"] is None
     assert_slices_are_predictions(panel, moe, X[[ROW]], panel["start"])

@@ -1,13 +1,12 @@
 """The structure of the package: layers, values instead of handles, names and sizes."""
 
 import ast
-import io
 import sys
-import tokenize
+from functools import cache
 
 from skmoe.experts import EXPERTS
 from skmoe.gates import GATES
-from support.sources import PACKAGE, functions, imports, is_private, parameters, trees_of
+from support.sources import PACKAGE, imports, is_private, parameters, trees_of
 
 # Packages and modules of the top level, from the lowest layer: imports go to lower layers, and
 # between the files of one package.
@@ -45,18 +44,52 @@ MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "n_experts_test"}
 TREES = trees_of(PACKAGE)
 
 
+@cache
+def nodes_of(name):
+    """All nodes of a file."""
+    return list(ast.walk(TREES[name]))
+
+
+@cache
+def imports_of(name):
+    return list(imports(TREES[name]))
+
+
+@cache
+def functions_of(name):
+    return [node for node in nodes_of(name) if isinstance(node, ast.FunctionDef)]
+
+
+def calls_of(name, *called):
+    """Calls of functions with one of these names."""
+    for node in nodes_of(name):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) in called:
+            yield node
+
+
+def identifiers_of(name):
+    """Identifiers of a file."""
+    for node in nodes_of(name):
+        for field in ("id", "attr", "arg", "name", "asname", "module"):
+            identifier = getattr(node, field, None)
+            if isinstance(identifier, str):
+                yield from identifier.split(".")
+
+
 def package_of(name):
     """The package or module of the top level that a file belongs to."""
     return name.split("/")[0].removesuffix(".py")
 
 
-def trees_in(*packages):
-    return {name: tree for name, tree in TREES.items() if package_of(name) in packages}
+def files_in(*packages):
+    return [name for name in TREES if package_of(name) in packages]
 
 
+@cache
 def imported_files(name):
     """Files of the package that a file imports."""
-    for origin, imported in imports(TREES[name]):
+    files = []
+    for origin, imported in imports_of(name):
         first, *parts = origin.split(".")
         if first != "skmoe":
             continue
@@ -64,7 +97,8 @@ def imported_files(name):
         candidates = [f"{base}/{imported}.py", f"{base}.py", f"{base}/__init__.py", "__init__.py"]
         found = [path.strip("/") for path in candidates if path.strip("/") in TREES]
         assert found, f"{name} imports {origin}.{imported}, which is no file"
-        yield found[0]
+        files.append(found[0])
+    return files
 
 
 # --- layers -----------------------------------------------------------------------------------
@@ -115,7 +149,7 @@ def test_only_run_time_dependencies_are_imported():
     allowed |= {"threadpoolctl"}  # comes with scikit-learn
     for name, tree in TREES.items():
         drawing = {"matplotlib"} if package_of(name) == "inspection" else set()
-        found = {origin.split(".")[0] for origin, _ in imports(tree)}
+        found = {origin.split(".")[0] for origin, _ in imports_of(name)}
         assert found <= allowed | drawing, f"{name}: {found - allowed}"
         at_import = [
             origin
@@ -127,8 +161,8 @@ def test_only_run_time_dependencies_are_imported():
 
 
 def test_no_private_name_of_another_library_is_imported():
-    for name, tree in TREES.items():
-        for origin, imported in imports(tree):
+    for name in TREES:
+        for origin, imported in imports_of(name):
             if origin.split(".")[0] not in ("skmoe", "__future__"):
                 parts = [*origin.split("."), *([imported] if imported else [])]
                 assert not [part for part in parts if part.startswith("_")], f"{name}: {parts}"
@@ -139,10 +173,10 @@ def test_no_private_name_of_another_library_is_imported():
 
 def test_no_private_attribute_of_an_argument_is_read():
     upper = LAYERS[-1] | {"_estimators"}
-    for name, tree in TREES.items():
+    for name in TREES:
         if package_of(name) in upper:
             continue
-        for function in functions(tree):
+        for function in functions_of(name):
             given = {arg.arg for arg in parameters(function)} - {"cls"}
             for node in ast.walk(function):
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -151,23 +185,23 @@ def test_no_private_attribute_of_an_argument_is_read():
 
 
 def test_displays_read_public_attributes_only():
-    for name, tree in trees_in("inspection").items():
-        for node in ast.walk(tree):
+    for name in files_in("inspection"):
+        for node in nodes_of(name):
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
                 assert own or node.attr in OF_NAMED_TUPLES, f"{name}: {ast.unparse(node)}"
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
-                asked = node.args[1]
-                assert isinstance(asked, ast.Constant), f"{name}: {ast.unparse(node)}"
-                assert not asked.value.startswith("_"), f"{name}: {ast.unparse(node)}"
+        for node in calls_of(name, "getattr", "hasattr"):
+            asked = node.args[1]
+            assert isinstance(asked, ast.Constant), f"{name}: {ast.unparse(node)}"
+            assert not asked.value.startswith("_"), f"{name}: {ast.unparse(node)}"
 
 
 def test_mathematics_neither_raises_nor_warns():
     """Arguments are checked at the door; an error of an estimator of the user may get a note."""
-    for name, tree in trees_in(*MATHEMATICS).items():
-        handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+    for name in files_in(*MATHEMATICS):
+        handlers = [node for node in nodes_of(name) if isinstance(node, ast.ExceptHandler)]
         again = {inner for handler in handlers for inner in ast.walk(handler)}
-        for node in ast.walk(tree):
+        for node in nodes_of(name):
             raises = isinstance(node, ast.Raise) and node not in again
             assert not raises, f"{name}, line {node.lineno}"
             assert not (isinstance(node, ast.Attribute) and node.attr == "warn"), name
@@ -175,8 +209,8 @@ def test_mathematics_neither_raises_nor_warns():
 
 def test_experts_gates_and_em_keep_no_state():
     """No attribute is ever assigned: parameters are values."""
-    for name, tree in trees_in(*WITHOUT_STATE).items():
-        for node in ast.walk(tree):
+    for name in files_in(*WITHOUT_STATE):
+        for node in nodes_of(name):
             for target in getattr(node, "targets", [getattr(node, "target", None)]):
                 assert not isinstance(target, ast.Attribute), f"{name}: {ast.unparse(node)}"
 
@@ -184,14 +218,14 @@ def test_experts_gates_and_em_keep_no_state():
 def test_experts_and_gates_answer_for_themselves():
     """No other package compares their names, or asks for their attributes."""
     names = {*EXPERTS, *GATES}
-    for name, tree in TREES.items():
+    for name in TREES:
         if package_of(name) in ("experts", "gates"):
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
-                words = set(ast.unparse(node.args[0]).replace("(", ".").split("."))
-                asked = {"gate", "experts", "params", "family"} & words
-                assert not asked or package_of(name) == "protocols", f"{name}: {ast.unparse(node)}"
+        for node in calls_of(name, "hasattr", "getattr"):
+            words = set(ast.unparse(node.args[0]).replace("(", ".").split("."))
+            asked = {"gate", "experts", "params", "family"} & words
+            assert not asked or package_of(name) == "protocols", f"{name}: {ast.unparse(node)}"
+        for node in nodes_of(name):
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
                 compared = {side.value for side in sides if isinstance(side, ast.Constant)}
@@ -200,8 +234,8 @@ def test_experts_and_gates_answer_for_themselves():
 
 def test_eigenvalues_are_those_of_numpy():
     """The default method of scipy fails on some Hessians, whose eigenvalues differ by 1e40."""
-    for name, tree in TREES.items():
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    for name in TREES:
+        calls = [node for node in nodes_of(name) if isinstance(node, ast.Attribute)]
         found = {ast.unparse(call) for call in calls if call.attr in ("eigh", "eigvalsh")}
         assert found <= {"np.linalg.eigh", "np.linalg.eigvalsh"}, f"{name}: {found}"
 
@@ -211,11 +245,9 @@ def test_eigenvalues_are_those_of_numpy():
 
 def test_identifiers_are_words_of_the_field():
     for name in TREES:
-        source = (PACKAGE / name).read_text("utf-8")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            if token.type == tokenize.NAME and token.string not in HOOKS:
-                words = set(token.string.lower().strip("_").split("_"))
-                assert not words & BANNED, f"{name}, line {token.start[0]}: {token.string}"
+        for identifier in set(identifiers_of(name)) - HOOKS:
+            words = set(identifier.lower().strip("_").split("_"))
+            assert not words & BANNED, f"{name}: {identifier}"
 
 
 def test_a_constant_has_one_value():
@@ -230,20 +262,20 @@ def test_a_constant_has_one_value():
 
 
 def test_modules_and_functions_are_short():
-    for name, tree in TREES.items():
+    for name in TREES:
         lines = (PACKAGE / name).read_text("utf-8").count("\n")
         assert lines <= MAX_LINES, f"{name} has {lines} lines"
-        for node in functions(tree):
+        for node in functions_of(name):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
             assert length <= MAX_LINES_OF_FUNCTION, f"{name}: {node.name} has {length} lines"
 
 
 def test_functions_take_few_parameters():
-    for name, tree in TREES.items():
+    for name in TREES:
         if package_of(name) in ("inspection", "metrics"):
             continue
-        for node in functions(tree):
+        for node in functions_of(name):
             if node.name != "__init__" and node.name not in MANY_PARAMETERS:
                 count = len([arg for arg in parameters(node) if arg.arg != "cls"])
                 assert count <= MAX_PARAMETERS, f"{name}: {node.name} takes {count}"

@@ -21,8 +21,8 @@ from skmoe.experts import EXPERTS
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
 
-N = 160
-SHORT = {"random_state": 0, "n_init": 1, "max_iter": 3, "alpha": 0.1, "gate_alpha": 1.0}
+N = 100
+SHORT = {"random_state": 0, "n_init": 1, "max_iter": 1, "alpha": 0.1, "gate_alpha": 1.0}
 SHORT |= {"cross_fit": False}
 TOWNS = np.array(["rome", "oslo", "bonn", "lima", "nice", "cork"])
 
@@ -73,7 +73,7 @@ def mixture(**options):
     return MixtureOfExpertsRegressor(2, **{"expert": ["linear", "tree"]} | SHORT | options)
 
 
-@pytest.mark.parametrize("gate_features", [None, ["cost", "town"], ["size"], ["town"]])
+@pytest.mark.parametrize("gate_features", [None, ["cost", "town"], ["size"]])
 def test_the_gate_of_a_frame_is_that_of_its_named_columns(gate_features):
     """Medians are of weighted rows; rows without weight have no level."""
     frame, y = holes()
@@ -98,13 +98,13 @@ def test_columns_of_numbers_come_first_then_their_holes_then_levels_by_name():
     assert list(moe.gate_feature_names_) == expected
 
 
-@pytest.mark.parametrize("n_levels", [50, 51, 60])
+@pytest.mark.parametrize("n_levels", [50, 51])
 def test_levels_of_least_weight_share_a_column_beyond_fifty(n_levels):
     """Of equally heavy levels those stay that come first by name."""
     names = np.array([f"level{i:02}" for i in range(n_levels)])
     levels = np.repeat(names, 2)
     weight = np.repeat(np.where(np.arange(n_levels) % 7 == 0, 0.5, 1.0), 2)
-    weight[levels == "level59"] = 9.0
+    weight[levels == "level49"] = 9.0
     frame = pd.DataFrame({"u": levels, "v": np.arange(2.0 * n_levels)})
     moe = fit_quietly(mixture(), frame, frame["v"].to_numpy(), sample_weight=weight)
     n_kept = 50 if n_levels == 50 else 49

@@ -26,7 +26,7 @@ from support.tables import two_regimes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-N, P = 120, 3
+N, P = 60, 3
 
 
 def table(seed=0):
@@ -38,7 +38,7 @@ def table(seed=0):
 
 
 def short(**options):
-    options = {"n_experts": 2, "n_init": 1, "max_iter": 4, "random_state": 0, "tol": 0.1} | options
+    options = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0, "tol": 0.1} | options
     return MixtureOfExpertsRegressor(**options)
 
 
@@ -100,12 +100,12 @@ def of_average(X, y, weight):
 
 
 def of_trees(X, y, weight):
-    return fit_quietly(short(expert="tree"), X, y, weight)
+    return fit_quietly(short(expert="tree", cross_fit=False), X, y, weight)
 
 
 def of_stacked_models(X, y, weight):
     models = [LinearRegression(), "tree"]
-    moe = MixtureOfExpertsRegressor(expert=models, specialize=False, random_state=0)
+    moe = MixtureOfExpertsRegressor(expert=models, specialize=False, cross_fit=2, random_state=0)
     return fit_quietly(moe, X, y, weight)
 
 
@@ -119,7 +119,7 @@ def with_a_transformer(X, y, weight):
 
 
 def of_classes(X, y, weight):
-    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=4, random_state=0, tol=0.1)
+    moe = MixtureOfExpertsClassifier(2, n_init=1, max_iter=2, random_state=0, tol=0.1)
     return fit_quietly(moe, X, y > 0, weight)
 
 
@@ -237,7 +237,12 @@ def test_encoded_features_count_if_they_are_used():
     X, y, _ = table()
     cities = np.where(X[:, 0] > 0, "Rome", "Oslo")
     frame = pd.DataFrame({"city": cities, "a": X[:, 1], "b": X[:, 2]})
-    options = {"expert": "tree", "gate_features": ["city"], "expert_features": ["b"]}
+    options = {
+        "expert": "tree",
+        "cross_fit": False,
+        "gate_features": ["city"],
+        "expert_features": ["b"],
+    }
     moe = fit_quietly(short(**options), frame, y)
     new = frame.iloc[[0] * 4].reset_index(drop=True)
     new["city"] = ["Rome", "Paris", "Rome", "Rome"]
@@ -324,7 +329,7 @@ def frame_with_gaps(n_categories=3):
 
 def test_what_a_feature_never_had_is_outside():
     frame, y = frame_with_gaps()
-    moe = fit_quietly(short(expert="tree"), frame, y)
+    moe = fit_quietly(short(expert="tree", cross_fit=False), frame, y)
     expected = [frame.min(numeric_only=True), frame.max(numeric_only=True)]
     assert_array_equal(moe.feature_range_, np.column_stack([expected, [np.nan, np.nan]]))
     assert not moe.is_outside_range(frame).any()
@@ -339,14 +344,16 @@ def test_what_a_feature_never_had_is_outside():
 
 def test_infrequent_categories_are_inside():
     frame, y = frame_with_gaps(n_categories=60)
-    moe = fit_quietly(short(expert="tree"), frame, y)
+    moe = fit_quietly(short(expert="tree", cross_fit=False), frame, y)
     assert not moe.is_outside_range(frame).any()
 
 
 def test_arrays_with_missing_values_have_ranges():
     X, y, _ = table()
     X[::3, 1] = np.nan
-    moe = fit_quietly(short(expert=HistGradientBoostingRegressor(max_iter=2)), X, y)
+    moe = fit_quietly(
+        short(expert=HistGradientBoostingRegressor(max_iter=2), cross_fit=False), X, y
+    )
     assert_array_equal(moe.feature_range_, [np.nanmin(X, axis=0), np.nanmax(X, axis=0)])
     assert not moe.is_outside_range(X).any()
     new = np.array([[np.nan, 0.0, 0.0], [0.0, np.nan, 0.0]])

@@ -114,14 +114,12 @@ def test_tails_add_up(names):
     ],
 )
 def test_components_choose_the_class_and_all_classes_agree(names, kind):
-    dist = mixture(names, n_components=2, n_outputs=2)
+    dist = mixture(names, n_components=2, n_outputs=2, n_rows=2)
     assert type(dist) is kind
-    assert repr(dist) == (
-        f"<{kind.__name__} of {N_ROWS} rows, {2 * len(names)} components, 2 outputs>"
-    )
+    assert repr(dist) == (f"<{kind.__name__} of 2 rows, {2 * len(names)} components, 2 outputs>")
     if kind is GeneralMixtureDistribution:
         return
-    general = mixture(names, n_components=2, n_outputs=2, general=True)
+    general = mixture(names, n_components=2, n_outputs=2, n_rows=2, general=True)
     y = general.rvs(random_state=0)
     for method in ("logpdf", "cdf", "cdf_left", "sf", "logcdf", "logsf", "crps"):
         assert_allclose(
@@ -170,9 +168,8 @@ def test_arrays_of_another_memory_layout_give_the_same_bits():
 
 
 @pytest.mark.parametrize("names", [*((n,) for n in EXAMPLES), *CLASSES.values()], ids=" ".join)
-@with_outputs
-def test_probabilities_at_infinity_and_of_what_is_no_number(names, n_outputs):
-    dist = mixture(names, n_outputs=n_outputs)
+def test_probabilities_at_infinity_and_of_what_is_no_number(names):
+    dist = mixture(names, n_outputs=1 if len(names) == 1 else 2)
     shape = dist.mean.shape
     below = {"pdf": 0.0, "logpdf": -np.inf, "cdf": 0.0, "sf": 1.0, "logcdf": -np.inf, "logsf": 0.0}
     above = {"pdf": 0.0, "logpdf": -np.inf, "cdf": 1.0, "sf": 0.0, "logcdf": 0.0, "logsf": -np.inf}
@@ -206,8 +203,7 @@ def test_answers_are_those_of_each_value_by_itself(names, n_outputs):
         ask = getattr(dist, method)
         every = ask(values)
         assert every.shape == values.shape
-        for j in range(2):
-            assert_array_equal(ask(values[:, j]), every[:, j])
+        assert_array_equal(ask(values[:, 1]), every[:, 1])
         serving_all = ask(values[:1])
         assert_array_equal(serving_all, ask(np.repeat(values[:1], 3, axis=0)))
         assert_array_equal(ask(1.0), ask(np.full((3, *last), 1.0)))
@@ -232,13 +228,15 @@ def test_rows_and_outputs_are_those_of_the_whole(names):
     methods = ("logpdf", "cdf", "cdf_left", "sf", "crps")
     found = {method: getattr(both, method)(y) for method in methods}
     found |= {name: getattr(both, name) for name in MOMENTS}
-    for rows in (slice(1, 3), [4, 0], np.arange(5) > 2, [-1], slice(0, 0)):
+    for rows in ([4, 0], slice(0, 0)):
         some = both[rows]
         assert type(some) is type(both)
         for name, values in found.items():
             of_some = getattr(some, name)
             of_some = of_some(y[rows]) if name in methods else of_some
             assert_allclose(of_some, values[rows], rtol=1e-9)
+    for rows in (slice(1, 3), np.arange(5) > 2, [-1]):
+        assert_array_equal(both[rows].mean, both.mean[rows])
     assert_array_equal(both[np.int64(1)].mean, both.mean[[1]])
     assert_array_equal(both[-1].mean, both.mean[[4]])
     assert len(both) == len(list(both)) == 5
@@ -338,8 +336,7 @@ def test_quantiles_of_normals_far_apart():
     assert (np.diff(found, axis=1) > 0).all()
 
 
-@pytest.mark.parametrize("center", [-2000.0, 7.0, 3e5])
-@pytest.mark.parametrize("distance", [0.0, 1.0, 1000.0])
+@pytest.mark.parametrize(("center", "distance"), [(7.0, 0.0), (-2000.0, 1.0), (3e5, 1000.0)])
 def test_median_of_a_symmetric_mixture_is_its_center(center, distance):
     """Also where the distribution function is flat: half of the probability is on either side."""
     means = center + distance * np.array([[-1.0, 1.0], [-1.0, 1.0]])
@@ -366,14 +363,14 @@ def test_tails_of_normals_are_finite_and_exact():
 
 
 def test_a_quantile_at_an_atom_is_exactly_the_atom():
-    dist = mixture(("zero", "gamma"), n_rows=30)
+    dist = mixture(("zero", "gamma"), n_rows=15)
     share = dist.pmf(0.0)
     found = dist.ppf(0.4)
     assert_array_equal(found == 0.0, share >= 0.4)
     assert (share >= 0.4).any()
     assert (found > 0.0).any()
-    point = mixture(("student_t", "point_mass", "normal"), n_rows=30)
-    value = components("point_mass", seed=1, n_rows=30).value.ravel()
+    point = mixture(("student_t", "point_mass", "normal"), n_rows=8)
+    value = components("point_mass", seed=1, n_rows=8).value.ravel()
     middle = 0.5 * (point.cdf(value) + point.cdf_left(value))
     at = np.array([one.ppf(q)[0] for one, q in zip(point, middle, strict=True)])
     assert_array_equal(at, value)
@@ -452,6 +449,7 @@ COMPONENT_REFUSALS = {
     "outputs": (([PART, TWO_OUTPUTS], HALVES, False), "components", "same number of outputs"),
     "single output": (([TWO_OUTPUTS], GATE), "components", "one if single_output", "[2]"),
 }
+ONE_OF_EACH_CLASS = [mixture(names) for names in CLASSES.values()]
 ONE = np.ones((2, 1))
 ARRAY_REFUSALS = {
     "one axis": ((np.ones(2), ONE), "weights", "shape", "(2,)", "(2, 1)"),
@@ -514,8 +512,8 @@ def test_parameters_out_of_range_are_refused(case):
 @pytest.mark.parametrize("case", METHOD_REFUSALS)
 def test_arguments_of_methods_out_of_range_are_refused(case):
     method, value, name, *words = METHOD_REFUSALS[case]
-    for names in CLASSES.values():
-        assert_refused(refusal(getattr(mixture(names), method), value), name, *words)
+    for dist in ONE_OF_EACH_CLASS:
+        assert_refused(refusal(getattr(dist, method), value), name, *words)
 
 
 def test_a_random_state_that_is_none_is_refused():

@@ -21,7 +21,6 @@ from support.fits import (
     Y,
     fit_quietly,
     fitted,
-    fitted_case,
     regressor,
     short_fit,
     target_of,
@@ -75,7 +74,7 @@ def test_attributes_of_fits_agree(case):
 
 
 def test_a_base_is_the_fitted_estimator():
-    moe = fitted_case("base")
+    moe = short_fit("base")
     assert isinstance(moe.base_, Ridge)
     assert moe.base_ is not moe.base
     assert_allclose(moe.base_.predict(X), Ridge().fit(X, Y).predict(X))
@@ -83,7 +82,9 @@ def test_a_base_is_the_fitted_estimator():
 
 def test_bounds_are_in_the_units_of_the_target():
     options = {"n_experts": 2, "max_iter": 5}
-    one, other = (fit_quietly(regressor(**options), X, factor * Y) for factor in (1.0, 8.0))
+    one, other = (
+        fit_quietly(regressor(**options), X[:100], factor * Y[:100]) for factor in (1.0, 8.0)
+    )
     for name in ("start_lower_bounds_", "lower_bounds_", "lower_bound_"):
         assert_allclose(getattr(other, name), getattr(one, name) - np.log(8.0), atol=1e-6)
     for trace, scaled in zip(one.start_traces_, other.start_traces_, strict=True):
@@ -114,7 +115,7 @@ def test_exposures_in_starts_have_the_weights_of_their_rows():
 
 def test_held_out_selection_has_errors_of_its_scores():
     moe = regressor(n_experts="auto", n_init=1, max_iter=2)
-    fit_quietly(moe, X[:30], Y[:30])
+    fit_quietly(moe, X[:20], Y[:20])
     names = ("n_experts_tried_", "n_experts_scores_", "n_experts_score_errors_")
     assert {len(getattr(moe, name)) for name in names} == {len(moe.n_experts_tried_)}
     assert moe.n_experts_ in moe.n_experts_tried_
@@ -159,7 +160,7 @@ DETAIL = re.compile(r"  (.*): +(\d+) +(\S+)$")
 )
 def test_progress_is_that_of_the_fit(case, verbose, capsys):
     """One line for each run with verbose=1, and one more for each iteration with verbose=2."""
-    moe = fitted(case, verbose=verbose, max_iter=6, n_init=2)
+    moe = fitted(case, verbose=verbose, max_iter=4 if case == "trees" else 6, n_init=2)
     lines = capsys.readouterr().out.splitlines()
     ends = [match.groups() for line in lines if (match := LINE.match(line))]
     details = [match.groups() for line in lines if (match := DETAIL.match(line))]
@@ -191,24 +192,25 @@ def test_progress_of_a_stack_is_a_line_for_each_model(verbose, capsys):
 
 # --- tags -------------------------------------------------------------------------------------
 
-BOTH = [(MixtureOfExpertsRegressor, Y), (MixtureOfExpertsClassifier, CLASSES)]
+BOTH = [(MixtureOfExpertsRegressor, Y[:80]), (MixtureOfExpertsClassifier, CLASSES[:80])]
 
 
 @pytest.mark.parametrize(("make", "y"), BOTH)
 def test_tags_say_which_data_are_taken(make, y):
+    rows = X[:80]
     moe = make(2, n_init=1, max_iter=2, alpha=0.1, gate_alpha=1.0)
     tags = get_tags(moe)
-    outputs = np.column_stack([CLASSES, CLASSES]).astype(float)
+    outputs = np.column_stack([CLASSES, CLASSES])[:80].astype(float)
     assert tags.target_tags.multi_output == (make is MixtureOfExpertsRegressor)
     if tags.target_tags.multi_output:
-        assert fit_quietly(clone(moe), X, outputs).predict(X).shape == outputs.shape
+        assert fit_quietly(clone(moe), rows, outputs).predict(rows).shape == outputs.shape
     else:
-        assert_refused(refusal(clone(moe).fit, X, outputs), "y")
+        assert_refused(refusal(clone(moe).fit, rows, outputs), "y")
     assert tags.input_tags.sparse
-    fits = [fit_quietly(clone(moe), rows, y) for rows in (sparse.csr_array(X), X)]
-    assert_allclose(fits[0].predict_gate(X), fits[1].predict_gate(X), atol=1e-6)
+    fits = [fit_quietly(clone(moe), given, y) for given in (sparse.csr_array(rows), rows)]
+    assert_allclose(fits[0].predict_gate(rows), fits[1].predict_gate(rows), atol=1e-6)
     # Missing values are taken if every expert does.
-    missing = np.where(X > 2.0, np.nan, X)
+    missing = np.where(rows > 1.5, np.nan, rows)
     for expert, takes in (("linear", False), ("tree", True)):
         moe.set_params(expert=expert)
         assert get_tags(moe).input_tags.allow_nan == takes
@@ -226,7 +228,7 @@ def test_tags_say_which_data_are_taken(make, y):
 def test_no_mixture_is_taken_for_a_linear_model(name):
     """Tools for linear models read `coef_`."""
     for case in ("two experts", "trees", "linear-classifier"):
-        moe = fitted_case(case)
+        moe = short_fit(case)
         assert not hasattr(moe, name)
         assert hasattr(moe, f"expert_{name}") == (case != "trees")
         with pytest.raises(ValueError, match="`coef_` or `feature_importances_`"):

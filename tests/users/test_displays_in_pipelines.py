@@ -95,7 +95,7 @@ SCALERS = {
 def test_coefficients_are_derivatives_by_the_input(steps):
     X, y = table()
     X = X.to_numpy()
-    pipeline = fit_quietly(make_pipeline(*steps, mixture(max_iter=5)), X, y)
+    pipeline = fit_quietly(make_pipeline(*steps, mixture(max_iter=2)), X, y)
     moe, transform = pipeline[-1], pipeline[:-1].transform
     start = np.median(X, axis=0)
     rows = np.vstack([start, start + np.diag(SCALES)])
@@ -174,7 +174,7 @@ def test_predictions_and_importances_are_those_of_the_pipeline(scaled, direct):
 
 
 def test_classes_of_pipelines():
-    X, y = flipping_classes(200)
+    X, y = flipping_classes(120)
     X = X * SCALES
     moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1)
     pipeline = fit_quietly(make_pipeline(MinMaxScaler(), moe), X, y)
@@ -206,7 +206,7 @@ def test_columns_that_the_gate_derives_keep_their_coefficients():
 def test_displays_of_rows_are_those_of_the_mixture():
     X, y = table()
     counts = np.floor(np.abs(y)).astype(int)
-    pipeline = make_pipeline(StandardScaler(), mixture(family="poisson", max_iter=5))
+    pipeline = make_pipeline(StandardScaler(), mixture(family="poisson", max_iter=2))
     fit_quietly(pipeline, X, counts)
     moe, Z = pipeline[-1], pipeline[0].transform(X)
     for display, name in (
@@ -217,7 +217,7 @@ def test_displays_of_rows_are_those_of_the_mixture():
         pair = [display.from_estimator(*given, counts) for given in ((pipeline, X), (moe, Z))]
         assert_allclose(*(getattr(each, name) for each in pair))
     assert ConvergenceDisplay.from_estimator(pipeline).lower_bounds is moe.lower_bounds_
-    chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=5, random_state=0)
+    chosen = MixtureOfExpertsRegressor("bic", n_init=1, max_iter=2, random_state=0)
     chosen = fit_quietly(make_pipeline(StandardScaler(), chosen), X, y)
     assert NumberOfExpertsDisplay.from_estimator(chosen).chosen == chosen[-1].n_experts_
 
@@ -252,7 +252,7 @@ def test_other_steps_have_the_features_of_their_table():
     encode = make_column_transformer(
         (OneHotEncoder(sparse_output=False), ["kind"]), remainder=StandardScaler()
     )
-    pipeline = fit_quietly(make_pipeline(encode, mixture(max_iter=15)), X, y)
+    pipeline = fit_quietly(make_pipeline(encode, mixture(max_iter=3)), X, y)
     names = list(pipeline[0].get_feature_names_out())
     display = GateDisplay.from_estimator(pipeline, X, "remainder__depth")
     assert display.ax_.get_xlabel() == f"remainder__depth\n({NOTE})"

@@ -51,11 +51,11 @@ def mixture(name="linear", task="regressor", **options):
     return make(2, **FIXED | options_of(name) | options)
 
 
-def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, **given):
+def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, first_epoch=0, **given):
     """Learn from batches, in an order of their own in each epoch."""
     if hasattr(moe, "predict_proba"):
         given["classes"] = np.unique(y)
-    for epoch in range(n_epochs):
+    for epoch in range(first_epoch, first_epoch + n_epochs):
         order = np.random.default_rng(epoch).permutation(len(y))
         for start in range(0, len(y), size):
             batch = order[start : start + size]
@@ -69,13 +69,14 @@ def stream(moe, X, y, n_epochs=1, size=80, weight=HEAVY, **given):
 @pytest.mark.parametrize(("name", "task"), KINDS)
 def test_streams_end_where_em_does(name, task):
     X, y = rows()[0], target_of(name, task)
-    whole = mixture(name, task, max_iter=300, tol=1e-5)
+    whole = mixture(name, task, max_iter=100, tol=1e-4)
     best = fit_quietly(whole, X, y, sample_weight=np.full(N_ROWS, HEAVY)).score_samples(X, y).mean()
-    moe = mixture(name, task)
-    first, last = (stream(moe, X, y, n).score_samples(X, y).mean() for n in (1, 5))
+    moe = stream(mixture(name, task), X, y)
+    first = moe.score_samples(X, y).mean()
+    last = stream(moe, X, y, 3, first_epoch=1).score_samples(X, y).mean()
     assert last > best - 0.06
     assert last > first - 0.005
-    assert moe.n_iter_ == 6 * 3
+    assert moe.n_iter_ == 4 * 3
 
 
 OPTIONS = {
@@ -94,9 +95,9 @@ def test_streams_end_where_em_does_with_options(case):
     X = sparse.csr_array(np.where(np.abs(X) > 0.3, X, 0.0)) if case == "sparse" else X
     y = np.column_stack([y, X[:, 1] - y]) if case == "outputs" else y
     weight = np.full(N_ROWS, HEAVY)
-    whole = mixture(**OPTIONS[case], max_iter=300, tol=1e-5)
+    whole = mixture(**OPTIONS[case], max_iter=100, tol=1e-4)
     best = fit_quietly(whole, X, y, sample_weight=weight).score_samples(X, y).mean()
-    moe = stream(mixture(**OPTIONS[case]), X, y, 4)
+    moe = stream(mixture(**OPTIONS[case]), X, y, 3)
     # Without features in the gate the regimes overlap.
     assert moe.score_samples(X, y).mean() > best - (0.08 if case == "constant gate" else 0.03)
     if case == "gate features":
@@ -104,8 +105,7 @@ def test_streams_end_where_em_does_with_options(case):
         assert not moe.expert_coef_[:, 0].any()
 
 
-@pytest.mark.parametrize("size", [40, 120])
-@pytest.mark.parametrize("alpha", [10.0, 240.0 * HEAVY])
+@pytest.mark.parametrize(("alpha", "size"), [(10.0, 40), (240.0 * HEAVY, 40), (24e3, 120)])
 def test_the_penalty_of_a_stream_is_that_of_all_rows(alpha, size):
     """However many batches there are, and whether they are large or small."""
     X = rows()[0]
@@ -149,7 +149,7 @@ def test_a_column_that_varies_late_is_learnt():
     X, y = rows()[0].copy(), target_of("linear", "regressor")
     X[:80, 1] = 0.5
     moe = mixture()
-    for start in [*range(0, N_ROWS, 80), *[80, 160] * 12]:
+    for start in [*range(0, N_ROWS, 80), *[80, 160] * 6]:
         batch = slice(start, start + 80)
         moe.partial_fit(X[batch], y[batch], sample_weight=np.full(80, HEAVY))
     whole = fit_quietly(mixture(), X[80:], y[80:])
@@ -164,9 +164,9 @@ def test_a_column_that_varies_late_is_learnt():
 def test_a_half_life_follows_a_stream_that_changes():
     rng = np.random.default_rng(0)
     kept, follows = (MixtureOfExpertsRegressor(1, n_init=1, half_life=h) for h in (None, 200))
-    for batch in range(30):
-        X = rng.normal(size=(100, 1))
-        y = (1.0 if batch < 20 else -1.0) * X[:, 0] + 0.1 * rng.normal(size=100)
+    for batch in range(15):
+        X = rng.normal(size=(200, 1))
+        y = (1.0 if batch < 10 else -1.0) * X[:, 0] + 0.1 * rng.normal(size=200)
         for moe in (kept, follows):
             moe.partial_fit(X, y)
     # A half-life leaves 2**-5 of the old rows, where all rows have two old ones for a new one.
@@ -273,7 +273,7 @@ def test_a_copied_row_counts_once_in_the_rows_that_are_kept():
 def test_experts_keep_their_numbers_when_a_start_is_found_anew():
     X, predictor = rows()
     y = predictor + 0.3 * np.random.default_rng(1).normal(size=N_ROWS)
-    for seed in range(4):
+    for seed in range(2):
         moe = mixture(random_state=seed).partial_fit(X[:60], y[:60])
         before = moe.predict_gate(X)
         moe.partial_fit(X[60:], y[60:])
@@ -409,26 +409,28 @@ def test_the_lower_bound_of_a_stream_is_the_mean_log_density_of_new_rows():
 
 
 @pytest.mark.parametrize("weight", [1.0, HEAVY])
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda moe: pickle.loads(pickle.dumps(moe))])
-def test_copies_of_a_stream_go_on_like_it(duplicate, weight):
+def test_copies_of_a_stream_go_on_like_it(weight):
     X, y = rows()[0], target_of("linear", "regressor")
     moe = stream(mixture(), X[:160], y[:160], weight=weight)
-    other = duplicate(moe)
-    for each in (moe, other):
+    others = copy.deepcopy(moe), pickle.loads(pickle.dumps(moe))
+    for each in (moe, *others):
         each.partial_fit(X[160:], y[160:], sample_weight=weight)
-    assert_array_equal(moe.predict(X), other.predict(X))
-    assert_array_equal(moe.lower_bound_, other.lower_bound_)
+    for other in others:
+        assert_array_equal(moe.predict(X), other.predict(X))
+        assert_array_equal(moe.lower_bound_, other.lower_bound_)
 
 
 def test_dense_and_sparse_batches_may_follow_each_other():
     X = np.where(np.abs(rows()[0]) > 0.5, rows()[0], 0.0)
     y = target_of("linear", "regressor")
-    for kinds in ((np.asarray, sparse.csr_array), (sparse.csr_array, np.asarray)):
-        mixed, plain = mixture(), mixture()
+    dense, found = (np.asarray, np.asarray), []
+    for kinds in (dense, (np.asarray, sparse.csr_array), (sparse.csr_array, np.asarray)):
+        moe = mixture()
         for make, batch in zip(kinds, (slice(120), slice(120, N_ROWS)), strict=True):
-            mixed.partial_fit(make(X[batch]), y[batch])
-            plain.partial_fit(X[batch], y[batch])
-        assert_allclose(mixed.predict(X), plain.predict(X), atol=0.2)
+            moe.partial_fit(make(X[batch]), y[batch])
+        found.append(moe.predict(X))
+    for mixed in found[1:]:
+        assert_allclose(mixed, found[0], atol=0.2)
 
 
 # --- refusals -------------------------------------------------------------------------------------

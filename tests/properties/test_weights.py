@@ -164,7 +164,8 @@ def test_an_impossible_row_without_weight_changes_no_score(name):
         assert_allclose(criterion(*more, **given), criterion(rows, y))
     for scorer in (log_density_scorer, neg_crps_scorer):
         assert_allclose(scorer(moe, *more, **given), scorer(moe, rows, y))
-    assert str(moe.summary(*more, **given)) == str(moe.summary(rows, y))
+    if name != "ordinal":  # whose standard errors take long
+        assert str(moe.summary(*more, **given)) == str(moe.summary(rows, y))
     if name in ("normal", "poisson"):
         found, expected = moe.inference(*more, **given), moe.inference(rows, y)
         assert_allclose(found.standard_errors, expected.standard_errors)

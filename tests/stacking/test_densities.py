@@ -99,7 +99,7 @@ class WithDensity(RegressorMixin, BaseEstimator):
         specialised(WithDensity()),
         stack(WithDensity(), "tree"),
         make_pipeline(StandardScaler(), specialised([WithDensity(), "linear"])),
-        GridSearchCV(specialised(WithDensity()), {"n_experts": [2]}, cv=2),
+        GridSearchCV(specialised(WithDensity(), 1), {"max_iter": [1]}, cv=2),
     ],
     ids=["experts", "stack", "pipeline", "search"],
 )
@@ -115,7 +115,8 @@ def test_members_whose_experts_have_no_distribution_keep_their_density(member):
 @pytest.mark.parametrize("in_pipeline", [False, True])
 def test_search_of_one_candidate_is_this_candidate(in_pipeline):
     X, y = data()
-    search, member = GridSearchCV(mixture(), {"alpha": [0.5]}, cv=2), mixture(alpha=0.5)
+    search = GridSearchCV(mixture(1), {"alpha": [0.5]}, cv=2)
+    member = mixture(1, alpha=0.5)
     if in_pipeline:
         search, member = (make_pipeline(StandardScaler(), model) for model in (search, member))
     found, expected = (fit_quietly(stack(model, Ridge()), X, y) for model in (search, member))

@@ -382,7 +382,7 @@ def test_missing_values_and_categories_reach_the_estimators_as_they_are():
 
 def test_collapsed_experts_of_an_estimator_are_no_fault_of_the_stack():
     """The gate weights the estimator by its densities, whatever its experts are."""
-    features, y = two_regimes(n_rows=40)
+    features, y = two_regimes(n_rows=30)
     estimator = MixtureOfExpertsRegressor(6, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
     with pytest.warns(UserWarning, match="Experts have collapsed"):
         clone(estimator).fit(features, y)

@@ -33,7 +33,7 @@ def lines():
 
 
 def classes():
-    X, y = flipping_classes(n_rows=250)
+    X, y = flipping_classes(n_rows=400)
     return MixtureOfExpertsClassifier(2, **OPTIONS), X, np.array(["no", "yes"])[y], {}
 
 
@@ -57,7 +57,7 @@ def test_the_bootstrap_agrees_with_the_information(make):
     moe, X, y, given, drawn = bootstrapped(make)
     ratio = drawn.standard_errors / moe.inference(X, y, **given).standard_errors
     # Each has an error of about a sixth by 18 draws, and few rows have heavier tails.
-    assert 0.7 < np.median(ratio) < 1.4
+    assert 0.6 < np.median(ratio) < 1.5
     assert 0.3 < np.nanmin(ratio) < np.nanmax(ratio) < 2.5
     assert_array_equal(drawn.reasons, [""] * len(drawn.terms))
 

@@ -334,9 +334,9 @@ def same_type(value, other):
 
 
 def other_attributes(attributes):
-    """Names of attributes, and values that must be refused."""
-    for name, value in attributes.items():
-        for other in OTHER_VALUES:
+    """Names of attributes, and values that must be refused: in turn those of other types."""
+    for i, (name, value) in enumerate(attributes.items()):
+        for other in OTHER_VALUES[i % 2 :: 2]:
             if not same_type(value, other):
                 yield name, other
         if not isinstance(value, dict) or value.get("type") != "array":
@@ -427,7 +427,7 @@ REPLACEMENTS += [{"type": "tuple", "values": [1]}, {"type": "SoftmaxGate"}, nest
 def test_documents_with_random_damage_are_refused_or_predict_finite_numbers():
     """Some damages are changes to other values that are valid."""
     rng = np.random.default_rng(0)
-    n_read, n_documents = 0, 120
+    n_read, n_documents = 0, 80
     for _ in range(n_documents):
         case = list(CASES)[rng.integers(len(CASES))]
         document = document_of(case)
@@ -439,8 +439,8 @@ def test_documents_with_random_damage_are_refused_or_predict_finite_numbers():
             document = sealed(document)
         try:
             moe = read(case, document)
-        except ValueError:
-            assert_refused(refusal(read, case, document), "document must ")
+        except ValueError as error:
+            assert_refused(str(error), "document must ")
             continue
         n_read += 1
         features = np.asarray(CASES[case][1])

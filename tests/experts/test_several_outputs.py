@@ -82,7 +82,7 @@ def averaged(**options):
     return lambda X, Y: fit_quietly(mixture(n_init=2, combine="average", **options), X, Y)
 
 
-FOREST = RandomForestRegressor(20, min_samples_leaf=3, oob_score=True, random_state=0)
+FOREST = RandomForestRegressor(15, min_samples_leaf=3, oob_score=True, random_state=0)
 PATHS = {
     "linear": of_rows(),
     "shared variance": of_rows(dispersion="shared"),
@@ -99,7 +99,7 @@ PATHS = {
     "average of estimators": averaged(expert=Ridge(), init="tree"),
     "named": of_rows(expert=["linear", "linear"], max_iter=10),
     "trees": of_rows(expert="tree", cross_fit=2, max_iter=5),
-    "out of bag": of_rows(expert=FOREST, cross_fit="oob", max_iter=4),
+    "out of bag": of_rows(expert=FOREST, cross_fit="oob", max_iter=2),
     "nested": of_rows(expert=mixture(init="linear_tree"), cross_fit=2, max_iter=2),
 }
 

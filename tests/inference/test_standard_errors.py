@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import linalg, stats
+from scipy import linalg
 from scipy.special import log_softmax
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
@@ -119,16 +119,19 @@ class Likelihood:
         if logs is not None:
             logs = np.broadcast_to(logs, (n_dispersions, self.K, self.n_vectors))
         gate = theta[end:].reshape(self.K - 1, -1)
-        return coef, logs, np.pad(gate, ((0, 1), (0, 3 - gate.shape[1])))
+        logits = np.zeros((self.K, 3))  # of a constant gate the intercepts only
+        logits[:-1, : gate.shape[1]] = gate
+        return coef, logs, logits
 
-    def log_gate(self, theta):
+    def log_gate(self, gate):
         """Log probabilities of the experts for each row."""
-        return log_softmax(self.X @ self.split(theta)[2].T, axis=1)
+        logits = self.X @ gate.T
+        return logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
     def rows(self, theta):
         """Log density of each row, or of each unit, in which weights are powers of densities."""
-        coef, dispersions, _ = self.split(theta)
-        log_gate = self.log_gate(theta)
+        coef, dispersions, gate = self.split(theta)
+        log_gate = self.log_gate(gate)
         predictor = np.einsum("nd,kmd->nkm", self.X, coef)
         if self.C:
             zeros = np.zeros((len(self.y), self.K, 1))
@@ -137,7 +140,8 @@ class Likelihood:
             logs = log_softmax(logits, axis=2)[np.arange(len(self.y)), :, self.y]
         elif self.family == "linear":
             outputs = self.y.reshape(len(self.y), 1, -1)
-            logs = stats.norm.logpdf(outputs, predictor, np.exp(0.5 * dispersions[0])).sum(axis=2)
+            squares = (outputs - predictor) ** 2 * np.exp(-dispersions[0])
+            logs = -0.5 * (squares + dispersions[0] + np.log(2.0 * np.pi)).sum(axis=2)
         else:
             values = [] if dispersions is None else np.exp(dispersions[..., 0])
             logs = log_density(self.family, self.y[:, None], predictor[..., 0], values)
@@ -150,9 +154,9 @@ class Likelihood:
         """The log-likelihood less penalties and priors, up to a constant."""
         rows = self.rows(theta)
         log_likelihood = rows.sum() if self.in_units else self.weight @ rows
-        if self.balance:  # rows of uniform responsibilities count for the gate
-            log_likelihood += self.balance * self.weight @ self.log_gate(theta).mean(axis=1)
         coef, dispersions, gate = self.split(theta)
+        if self.balance:  # rows of uniform responsibilities count for the gate
+            log_likelihood += self.balance * self.weight @ self.log_gate(gate).mean(axis=1)
         gate = gate - gate.mean(axis=0)
         penalty = self.gate_alpha * np.square(gate[:, 1:] * self.scale).sum()
         if self.C > 2:
@@ -186,8 +190,7 @@ def jacobian(function, point, steps):
     columns = []
     for i, width in enumerate(steps):
         unit = width * (np.arange(len(point)) == i)
-        ends = [function(point + sign * unit) for sign in (-2, -1, 1, 2)]
-        columns.append((ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * width))
+        columns.append((function(point + unit) - function(point - unit)) / (2 * width))
     return np.stack(columns, axis=-1)
 
 
@@ -195,11 +198,17 @@ def hessian(function, point, steps):
     """Second differences of a number, (D, D)."""
     size = len(point)
     unit, found = np.diag(steps), np.empty((size, size))
+    # Twice the even part of the function, less that at the point.
+    middle = 2.0 * function(point)
+
+    def even(step):
+        return function(point + step) + function(point - step) - middle
+
+    alone = [even(step) for step in unit]
     for i in range(size):
         for j in range(i + 1):
-            signs = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-            ends = [function(point + a * unit[i] + b * unit[j]) for a, b in signs]
-            found[i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * steps[i] * steps[j])
+            both = even(unit[i] + unit[j])
+            found[i, j] = (both - alone[i] - alone[j]) / (2 * steps[i] * steps[j])
             found[j, i] = found[i, j]
     return found
 

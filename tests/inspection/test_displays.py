@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from matplotlib import collections, colors
+from matplotlib.text import Text
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
@@ -150,7 +151,6 @@ def test_panels_are_drawn_on_as_many_axes_as_there_are(name):
     n_axes = np.size(display.ax_)
     axes = np.atleast_1d(new_axes(n_axes))
     if n_axes > 1:
-        assert_array_equal(display.plot(axes).ax_, axes)
         assert_array_equal(display.plot(list(axes)).ax_, axes)
         given = new_axes(n_axes + 1)
         message = refusal(display.plot, given)
@@ -247,8 +247,8 @@ WRONG = [
     ("gate_feature", (0, 1), "one feature"),
     ("by", "row", "one of"),
     ("style", "flying", "one of"),
-    *[("level", wrong, "(0, 1)") for wrong in (0.0, 1.0, 95, True, "0.9", np.nan)],
-    *[("coverage", wrong, "(0, 1)") for wrong in (0.0, 1.0, 90, True, "0.9", np.nan)],
+    *[("level", wrong, "(0, 1)") for wrong in (0.0, 95, True)],
+    *[("coverage", wrong, "(0, 1)") for wrong in (1.0, "0.9", np.nan)],
     ("sample_weight", [1.0], "150"),
 ]
 WRONG_OF = [
@@ -370,9 +370,10 @@ def odd_index(columns):
 
 
 @cache
-def fitted_on_frame(case, make):
+def fitted_on_frame(case):
+    """A fit whose features have names."""
     moe, X, y, given = CASES[case]()
-    frame = make({f"x{j}": column for j, column in enumerate(X.T)})
+    frame = pd.DataFrame(X).add_prefix("x")
     given = {key: given[key] for key in ("units", "offset") if key in given}
     return fit_quietly(clone(moe), frame, y, **given)
 
@@ -385,9 +386,11 @@ def picture_of_array(name):
 
 
 # Frames of pandas are met in all other tests; those that take rows must not take them by the index.
-MAKES = [(name, make) for name in displays_with("X") for make in (pl.DataFrame, sparse.csr_array)]
-MAKES += [(name, odd_index) for name in displays_with("sample_weight") + displays_with("row")]
+MAKES = [(name, sparse.csr_array) for name in displays_with("X")]
+INDEXED = {*displays_with("sample_weight"), *displays_with("row")}
+MAKES += [(name, odd_index if name in INDEXED else pl.DataFrame) for name in displays_with("X")]
 MAKES += [(name, np.ndarray.tolist) for name in ("ExpertsDisplay", "PredictionDisplay")]
+MAKES += [("PredictionDisplay", pl.DataFrame)]
 
 
 @pytest.mark.parametrize(("name", "make"), MAKES)
@@ -395,11 +398,16 @@ def test_tables_of_any_type_give_the_same_picture(name, make):
     expected, X = picture_of_array(name)
     moe = None
     if make in (odd_index, pl.DataFrame):
-        moe, X = fitted_on_frame(case_of(name), make), {f"x{j}": x for j, x in enumerate(X.T)}
+        moe, X = fitted_on_frame(case_of(name)), {f"x{j}": x for j, x in enumerate(X.T)}
     assert_same_picture(expected, draw(name, case_of(name), moe, make(X)))
 
 
 # --- names, colours and words ---------------------------------------------------------------------
+
+
+@cache
+def texts_of_drawn(name, case):
+    return all_texts(drawn(name, case))
 
 
 @pytest.mark.parametrize(
@@ -408,7 +416,7 @@ def test_tables_of_any_type_give_the_same_picture(name, make):
 def test_names_of_experts_are_shown_in_their_colours(name, case):
     display = drawn(name, case)
     names = NAMES[: CASES[case]()[0].n_experts_]
-    text = all_texts(display)
+    text = texts_of_drawn(name, case)
     assert [one for one in names if one not in text] == []
     assert not re.search(r"expert \d", text)
     for legend in filter(None, (ax.get_legend() for ax in display.figure_.axes)):
@@ -462,7 +470,7 @@ def test_wrong_numbers_are_found():
 def test_numbers_of_pictures_agree_with_their_nouns(name):
     for other, case in DRAWN:
         if other == name:
-            assert wrong_numbers(all_texts(drawn(name, case))) == [], case
+            assert wrong_numbers(texts_of_drawn(name, case)) == [], case
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -505,8 +513,8 @@ def test_names_may_hold_any_letters(name):
         names = ["_hidden", "$ and $", "a name of several words"]
         given["expert_names"] = names[: CASES[case_of(name)]()[0].n_experts_]
     display = draw(name, case_of(name), **given)
-    display.figure_.set_layout_engine("none")
-    display.figure_.draw_without_rendering()  # dollars could begin a formula
+    for one in display.figure_.findobj(Text):
+        one.get_window_extent()  # dollars could begin a formula
     text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")
     assert any(" ".join(one.split()) in text for one in NAMES_OF_FEATURES)
     assert [one for one in given.get("expert_names", []) if one not in text] == []

@@ -42,44 +42,13 @@ def test_order_of_repeated_rows_with_fractional_weights_does_not_matter():
 
 
 @pytest.mark.parametrize("case", PARAMETRIC)
-def test_order_of_columns_does_not_matter(case):
-    """Of three, of which one says nothing; columns that options name are permuted too."""
-    wide = np.column_stack([X, np.random.default_rng(5).normal(size=len(X))])
-    order = np.array([2, 0, 1])
-    options = {}
-    shared = ALL_CASES[case][0].get_params().get("shared_features")
-    if shared:
-        options["shared_features"] = [int(np.flatnonzero(order == j)[0]) for j in shared]
-    first = fit_on(case, ROWS, features=wide)
-    second = fit_on(case, ROWS, features=wide[:, order], **options)
-    assert_allclose(second.lower_bound_, first.lower_bound_, rtol=1e-6)
-    units = units_of(case)
-    assert_allclose(
-        statements(second, wide[:N, order], **units),
-        statements(first, wide[:N], **units),
-        rtol=1e-4,
-        atol=1e-4,
-    )
-
-
-@pytest.mark.parametrize("case", SYMMETRIC)
-def test_sign_of_the_target_does_not_matter(case):
-    y = ALL_CASES[case][1]
-    first, second = plain_fit(case), fit_on(case, ROWS, y=-y)
-    assert_allclose(second.lower_bound_, first.lower_bound_, rtol=1e-6)
-    units = units_of(case)
-    n_outputs = np.ndim(y) if np.ndim(y) == 1 else y.shape[1]
-    sign = np.where(np.arange(n_outputs + first.n_experts_) < n_outputs, -1.0, 1.0)
-    assert_allclose(
-        statements(second, **units), sign * statements(first, **units), rtol=1e-5, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("case", PARAMETRIC)
-def test_units_of_features_do_not_matter(case):
+def test_order_and_units_of_columns_do_not_matter(case):
+    """Columns that options name are exchanged too."""
     stretch, shift = np.array([1e-6, 1e5]), np.array([-3.0, 1e6])
-    moved = X * stretch + shift
-    first, second = plain_fit(case), fit_on(case, ROWS, features=moved)
+    moved = (X * stretch + shift)[:, ::-1]
+    shared = ALL_CASES[case][0].get_params().get("shared_features")
+    options = {"shared_features": [1 - j for j in shared]} if shared else {}
+    first, second = plain_fit(case), fit_on(case, ROWS, features=moved, **options)
     assert_allclose(second.lower_bound_, first.lower_bound_, atol=1e-6)
     units = units_of(case)
     assert_allclose(
@@ -104,12 +73,12 @@ POSITIVE = [
 
 
 @pytest.mark.parametrize("case", SYMMETRIC)
-def test_units_of_the_target_do_not_matter(case):
+def test_sign_and_units_of_the_target_do_not_matter(case):
     y = ALL_CASES[case][1]
-    factor, shift = 1e6, -3e7
+    factor, shift = -1e6, 3e7
     first, second = plain_fit(case), fit_on(case, ROWS, y=factor * y + shift)
     n_outputs = 1 if np.ndim(y) == 1 else y.shape[1]
-    jacobian = n_outputs * np.log(factor)
+    jacobian = n_outputs * np.log(abs(factor))
     assert_allclose(second.lower_bound_, first.lower_bound_ - jacobian, atol=1e-5)
     assert_allclose(second.predict(X[:N]), factor * first.predict(X[:N]) + shift, rtol=1e-5)
     if "units" not in units_of(case):
@@ -147,7 +116,7 @@ def test_sparse_and_dense_features_give_the_same_fit(make):
     y = Y[:N] if make is MixtureOfExpertsRegressor else CLASSES[:N]
     moe = make(2, random_state=0, n_init=1, init="linear_tree", tol=1e-10, max_iter=2000, **FIXED)
     dense = fit_quietly(clone(moe), rows, y)
-    for container in (sparse.csr_array, sparse.csc_array, sparse.coo_matrix):
+    for container in (sparse.csr_array, sparse.coo_matrix):
         thin = fit_quietly(clone(moe), container(rows), y)
         assert_allclose(thin.lower_bound_, dense.lower_bound_, atol=1e-6)
         assert_allclose(statements(thin, container(rows)), statements(dense, rows), atol=1e-3)

@@ -67,7 +67,7 @@ HAS_SPARSE_TAGS = get_tags(Ridge()).input_tags.sparse
 def mixture(expert, is_classifier=False, specialize=True, **options):
     """A mixture of an expert and a simple one."""
     kind = MixtureOfExpertsClassifier if is_classifier else MixtureOfExpertsRegressor
-    given = {"n_init": 1, "max_iter": 2, "cross_fit": 2, "gate_alpha": 1.0, "random_state": 0}
+    given = {"n_init": 1, "max_iter": 1, "cross_fit": 2, "gate_alpha": 1.0, "random_state": 0}
     given |= options
     return kind(2, expert=[expert, "tree"], specialize=specialize, **given)
 
@@ -183,7 +183,7 @@ def test_responsibilities_reach_the_inner_estimator_or_are_refused(
     is_classifier, name, in_pipeline
 ):
     expert, target, log = nested(is_classifier, name, in_pipeline)
-    moe = mixture(expert, is_classifier, max_iter=1)
+    moe = mixture(expert, is_classifier)
     if name in SEARCHES or not reaches(name, in_pipeline):
         assert_fit_refused(moe, (X, target), "expert[0]", "sample_weight", "fit")
         assert not log
@@ -239,8 +239,7 @@ def test_frozen_estimators_need_no_weights():
     assert np.isfinite(moe.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("routing", [False, True])
-@pytest.mark.parametrize("specialize", [True, False])
+@pytest.mark.parametrize(("specialize", "routing"), [(True, True), (False, False)])
 def test_weight_two_equals_two_rows_inside_of_ensembles(specialize, routing):
     tree = DecisionTreeRegressor(max_depth=2, random_state=0)
     expert = VotingRegressor(
@@ -254,7 +253,7 @@ def test_weight_two_equals_two_rows_inside_of_ensembles(specialize, routing):
     rows = np.arange(N).repeat(weight)
     features = X[:, 1:]
     with config_context(enable_metadata_routing=routing):
-        weighted, twice = (mixture(expert, specialize=specialize) for _ in range(2))
+        weighted, twice = (mixture(expert, specialize=specialize, max_iter=2) for _ in range(2))
         fit_quietly(weighted, features, Y, sample_weight=weight)
         fit_quietly(twice, features[rows], Y[rows])
     assert_allclose(weighted.predict(features), twice.predict(features), rtol=1e-6, atol=1e-8)
@@ -293,7 +292,7 @@ def test_metadata_and_weights_reach_the_same_inner_estimator(outer, routing):
 def test_the_remedy_for_a_search_is_a_search_over_the_mixture():
     for search in (GridSearchCV(Ridge(), {}), VotingRegressor([("a", GridSearchCV(Ridge(), {}))])):
         assert_fit_refused(mixture(search), (X, Y), "expert[0]", "Search over the mixture")
-    moe = mixture("tree", max_iter=1)
+    moe = mixture("tree")
     search = GridSearchCV(moe, {"expert": [["tree", Ridge(1.0)], ["tree", Ridge(9.0)]]}, cv=2)
     assert fit_quietly(search, X, Y).best_params_["expert"][0] == "tree"
 
@@ -304,7 +303,7 @@ WITH_MISSING = np.where(np.random.default_rng(3).uniform(size=X.shape) < 0.1, np
 FRAME_WITH_MISSING = pd.DataFrame(WITH_MISSING, columns=["a", "b", "c"])
 IMPUTER = make_pipeline(SimpleImputer(), StandardScaler())
 IMPUTED = make_pipeline(SimpleImputer(), Ridge())
-MIXTURE = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, random_state=0)
+MIXTURE = MixtureOfExpertsRegressor(2, n_init=1, max_iter=1, random_state=0)
 BOOSTED_CLASSES = HistGradientBoostingClassifier(max_iter=2, max_bins=8, min_samples_leaf=5)
 
 ACCEPT = {
@@ -336,7 +335,7 @@ ACCEPT_CLASSES = {
     "bagging": BaggingClassifier(DecisionTreeClassifier(), n_estimators=2),
     "calibrated": CalibratedClassifierCV(BOOSTED_CLASSES, cv=2),
     "one by one": OneVsRestClassifier(BOOSTED_CLASSES),
-    "threshold": TunedThresholdClassifierCV(BOOSTED_CLASSES, cv=2),
+    "threshold": TunedThresholdClassifierCV(BOOSTED_CLASSES, cv=2, thresholds=3),
 }
 REFUSE = {
     "ridge": Ridge(),

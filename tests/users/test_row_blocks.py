@@ -134,7 +134,7 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
     _, y, given = CASES[case]
     weight, units = given.get("sample_weight"), given.get("units")
     blocks = blocks_of([70, 150, 300], CASE_X, y, weight, None, units)
-    start = copy.deepcopy(short_fit(case)).set_params(warm_start=True, max_iter=3, tol=0.0)
+    start = copy.deepcopy(short_fit(case)).set_params(warm_start=True, max_iter=2, tol=0.0)
     start.set_params(alpha=0.3, gate_alpha=2.0)  # so that parameters still change
     of_blocks = fit_quietly(copy.deepcopy(start), blocks)
     whole = fit_quietly(start, CASE_X, y, **given)
@@ -334,9 +334,7 @@ def test_memory_does_not_grow_with_the_rows():
     ("lengths", "ends"),
     [
         (None, [8, 16, 24, 32, 40]),
-        ([5] * 8, [10, 20, 30, 40]),
-        ([17, 1, 1, 21], [17, 40]),
-        ([7, 1, 8, 8, 16], [8, 16, 24, 40]),
+        ([5, 3, 8, 1, 12, 11], [8, 16, 29, 40]),
     ],
 )
 def test_arrays_are_cut_into_blocks_of_16_megabytes_that_end_with_a_unit(lengths, ends):

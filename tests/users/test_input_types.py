@@ -162,9 +162,9 @@ def test_class_weights_are_weights_of_rows(n_experts, balanced):
     moe.set_params(class_weight="balanced" if balanced else weights)
     of_classes = fit_quietly(moe, table, labels)
     assert of_classes.n_experts_ == of_rows.n_experts_
-    assert_allclose(of_classes.predict_proba(table), of_rows.predict_proba(table), atol=1e-7)
+    assert_allclose(of_classes.predict_proba(table), of_rows.predict_proba(table), atol=1e-5)
     if n_experts == "bic":
-        assert_allclose(of_classes.n_experts_scores_, of_rows.n_experts_scores_, rtol=1e-7)
+        assert_allclose(of_classes.n_experts_scores_, of_rows.n_experts_scores_, rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

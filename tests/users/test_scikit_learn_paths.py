@@ -213,7 +213,7 @@ class Configured(Ridge):
 def test_global_configuration_reaches_workers():
     """Threads have a configuration of their own, as processes have."""
     moe = MixtureOfExpertsRegressor(2, expert=Configured(), max_iter=1, n_jobs=2, **FIXED)
-    with sklearn.config_context(assume_finite=True), joblib.parallel_config(backend="threading"):
+    with sklearn.config_context(assume_finite=True), joblib.parallel_backend("threading"):
         fit_quietly(moe, X[:60], Y[:60])
     assert all(model.assumed_finite_ for models in moe.experts_ for model in models)
 

@@ -12,10 +12,6 @@ from support.perturbed_data import perturb
 gc.set_threshold(100_000, 50, 50)
 
 
-# Figures have many small objects, which the collector would otherwise visit again and again.
-gc.set_threshold(100_000, 50, 50)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Tables are tiny: threads that wait for each other would take most of the time."""

@@ -180,7 +180,7 @@ def test_progress_is_that_of_the_fit(case, verbose, capsys):
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])
 def test_progress_of_a_stack_is_a_line_for_each_model(verbose, capsys):
-    fitted("whole models", verbose=verbose)
+    fitted("stacking", verbose=verbose)
     lines = capsys.readouterr().out.splitlines()
     models = ["model 0, LinearRegression", "model 1, Ridge"]
     assert [line for line in lines if line.endswith(": fitted")] == (

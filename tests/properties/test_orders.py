@@ -14,7 +14,7 @@ from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
 ROWS = np.arange(N)
 # Splits of trees that are equally good depend on the order of columns, and ridge regressions on
 # units. A selected number is that of fits which are cases themselves.
-OTHERS = ("a list of estimators", "whole models", "base", "selected number")
+OTHERS = ("a list of estimators", "stacking", "base", "selected number")
 PARAMETRIC = [case for case in ALL_CASES if "tree" not in case and case not in OTHERS]
 # Cases whose target is a number that may be negative, and has no unit of its own.
 SYMMETRIC = [case for case in PARAMETRIC if np.min(ALL_CASES[case][1]) < 0 and "class" not in case]

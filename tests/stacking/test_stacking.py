@@ -1,4 +1,4 @@
-"""Stacking, `specialize=False`: a gate is trained on out-of-fold densities of whole models."""
+"""Stacking, `specialize=False`: a gate is trained on out-of-fold densities of given models."""
 
 import pickle
 import warnings

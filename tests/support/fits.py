@@ -80,7 +80,7 @@ OTHER_CASES = {
     "two experts": (regressor(n_experts=2), Y, {}),
     "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
     "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
-    "whole models": (
+    "stacking": (
         regressor(n_experts=2, expert=[LinearRegression(), Ridge(10.0)], specialize=False),
         Y,
         {},

@@ -505,3 +505,28 @@ def test_streams_of_units():
     resp = moe.responsibilities(features, y, units=units).proba
     assert adjusted_rand_score(regimes, resp.argmax(axis=1)) > 0.8
     assert moe.n_units_ == 300
+
+
+def test_the_gate_sees_the_first_row_of_a_unit_in_the_order_of_the_user():
+    """What other rows of the unit have does not matter to the gate."""
+    rng = np.random.default_rng(0)
+    units, others = np.repeat(np.arange(30), 3), np.flatnonzero(np.arange(90) % 3)
+    X = rng.normal(size=(90, 2))
+    y = np.where(X[::3, 0] > 0, 1.0, -1.0)[units] * X[:, 1] + 0.1 * rng.normal(size=90)
+    shuffled = X.copy()
+    shuffled[others, 0] = X[rng.permutation(others), 0]
+    moe = MixtureOfExpertsRegressor(
+        2,
+        gate_aggregate="first",
+        gate_features=[0],
+        expert_features=[1],
+        alpha=0.1,
+        gate_alpha=1.0,
+        dispersion_prior=0.0,  # its scale is found from all features
+        init=rng.dirichlet(np.ones(2), size=30)[units],
+        max_iter=5,
+    )
+    bounds = [
+        fit_quietly(clone(moe), table, y, units=units).lower_bounds_ for table in (X, shuffled)
+    ]
+    assert_allclose(bounds[1], bounds[0], atol=1e-8)

@@ -81,6 +81,7 @@ numpydoc_xref_aliases = {
     "PoissonComponents": "skmoe.distributions.PoissonComponents",
     "NormalComponents": "skmoe.distributions.NormalComponents",
     "GammaComponents": "skmoe.distributions.GammaComponents",
+    "InverseGaussianComponents": "skmoe.distributions.InverseGaussianComponents",
     "LogNormalComponents": "skmoe.distributions.LogNormalComponents",
     "NegativeBinomialComponents": "skmoe.distributions.NegativeBinomialComponents",
     "OrdinalComponents": "skmoe.distributions.OrdinalComponents",

@@ -281,8 +281,7 @@ def _most_probable_count(components: Sequence[Component]) -> Array:
 
 def _highest_density(components: Sequence[Component]) -> Array:
     """Where the density of continuous components is highest: a grid, then golden sections."""
-    edges = []
-    modes = []
+    edges, modes, ends = [], [], []
     for family, weight, parameters in components:
         absent = ~(weight > 0.0)
         mode = np.where(absent, np.nan, family.mode(*parameters))
@@ -290,13 +289,11 @@ def _highest_density(components: Sequence[Component]) -> Array:
         for level in GRID_LEVELS:
             for quantile in (family.quantile, family.upper_quantile):
                 edges.append(np.where(absent, np.nan, quantile(level, *parameters)))
-        edges += [np.where(absent, np.nan, end) for end in family.bounds(*parameters)]
-    first, last = np.fmin.reduce(modes), np.fmax.reduce(modes)
+        ends += [np.where(absent, np.nan, end) for end in family.bounds(*parameters)]
     # No mode lies outside of the modes of the components, whose densities rise to one mode, and of
     # the ends of those that are constant.
-    ends = [end for part in components for end in part.family.bounds(*part.parameters)]
-    first, last = np.fmin.reduce([first, *ends]), np.fmax.reduce([last, *ends])
-    grid = np.sort(np.clip(np.stack([*edges, *modes]), first, last), axis=0)
+    first, last = np.fmin.reduce([*modes, *ends]), np.fmax.reduce([*modes, *ends])
+    grid = np.sort(np.clip(np.stack([*edges, *modes, *ends]), first, last), axis=0)
     grid = np.where(np.isnan(grid), last, grid)
 
     def height(points: Array) -> Array:

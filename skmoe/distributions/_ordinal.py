@@ -9,6 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import Block, ComponentFunctions
+from skmoe.distributions._components import Components
 from skmoe.distributions._rows import expand_rows, rows_first
 
 # Functions of the sorted values, of points, and of one array of probabilities for each value.
@@ -104,7 +105,13 @@ def ordinal_family(values: Array) -> ComponentFunctions:
     )
 
 
-class OrdinalComponents(NamedTuple):
+class _OrdinalFields(NamedTuple):
+    weight: Array
+    values: Array
+    probabilities: Array
+
+
+class OrdinalComponents(_OrdinalFields, Components):
     """Distributions on ordered values that one expert predicts; rows are the last axis.
 
     Attributes
@@ -130,10 +137,6 @@ class OrdinalComponents(NamedTuple):
     array([2.5, 2.5])
     """
 
-    weight: Array
-    values: Array
-    probabilities: Array
-
     def expand(self, rows: Array, n_rows: int) -> OrdinalComponents:
         """Components of `n_rows` rows, of which only `rows` are these.
 
@@ -145,14 +148,6 @@ class OrdinalComponents(NamedTuple):
             self.values,
             expand_rows(self.probabilities, rows, n_rows, equal),
         )
-
-    def rescale(self, center: Array, scale: Array) -> OrdinalComponents:
-        """The same components: ordered values are those of y in its own units."""
-        return self
-
-    def shift(self, offset: Array | float) -> OrdinalComponents:
-        """The same components: ordered values have no offset of a base model."""
-        return self
 
     def block(self) -> Block:
         """Family and parameters, rows first."""

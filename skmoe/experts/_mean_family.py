@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from skmoe._data.scaling import Standardization
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._generalized_linear._densities import without_outliers
 from skmoe.families import Family, Normal
@@ -117,9 +118,10 @@ class MeanFamily:
             low[:, 0] = np.log(np.array(options["variance_floor"]) * variance)
             high[:, 0] += np.log(np.maximum(variance, 1.0))
         scale = np.maximum(np.array(options["noise_variance"]) * variance, TINY)
+        own_units = Standardization(np.zeros(len(y)), np.ones(len(y)))
         return replace(
             self,
-            family=self.family.fitted_to(y, weight, None),
+            family=self.family.fitted_to(y, weight, own_units),
             shared=options["shared_dispersion"],
             prior=options["dispersion_prior"] if self.family.has_scale else 0.0,
             prior_scale=tuple(scale.tolist()),

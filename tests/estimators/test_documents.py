@@ -74,7 +74,7 @@ def read(case, document):
     return type(CASES[case][0]).from_dict(document)
 
 
-def refused(case, document, *words, remedy="upgrade skmoe"):
+def assert_reading_refused(case, document, *words, remedy="upgrade skmoe"):
     message = refusal(read, case, document)
     assert_refused(message, "document must hold a fitted Mix", *words, remedy)
 
@@ -297,22 +297,24 @@ def forged(case, names, value):
 )
 def test_forged_documents_are_refused(rule):
     case, names, value, *words = FORGED[rule]
-    refused(case, forged(case, names, value), *words)
+    assert_reading_refused(case, forged(case, names, value), *words)
 
 
 def test_a_document_without_a_mixture_is_refused():
     document = document_of("columns")
     for attributes in ({}, {"n_iter_": 3}):
-        refused("columns", sealed(document | {"attributes": attributes}), "contains no mixture")
+        assert_reading_refused(
+            "columns", sealed(document | {"attributes": attributes}), "contains no mixture"
+        )
     del document["parameters"]["tol"]
-    refused("columns", sealed(document), "parameters are missing: ['tol']")
+    assert_reading_refused("columns", sealed(document), "parameters are missing: ['tol']")
 
 
 def test_fields_of_a_preprocessor_must_be_complete():
     document = document_of("columns")
     for holder in holders(document, "preprocessor"):
         del holder["encoder"]
-    refused("columns", sealed(document), "Preprocessor must have the fields")
+    assert_reading_refused("columns", sealed(document), "Preprocessor must have the fields")
 
 
 # --- each attribute of a fit ----------------------------------------------------------------------
@@ -375,7 +377,7 @@ def test_attributes_must_be_complete(case):
     for name in document["attributes"]:
         if name != "n_units_":  # which fits without units do not have
             others = {key: v for key, v in document["attributes"].items() if key != name}
-            refused(case, sealed(document | {"attributes": others}))
+            assert_reading_refused(case, sealed(document | {"attributes": others}))
 
 
 # --- many damages at once -------------------------------------------------------------------------

@@ -115,3 +115,10 @@ def test_supported_versions_are_those_that_are_tested():
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=name_of)
 def test_examples_are_short(path):
     assert path.read_text("utf-8").count("\n") < 80
+
+
+def test_the_api_page_lists_all_families_and_distributions():
+    listed = set((ROOT / "docs" / "api.md").read_text("utf-8").split())
+    for module in (skmoe.families, skmoe.distributions):
+        classes = {name for name in module.__all__ if isinstance(getattr(module, name), type)}
+        assert classes <= listed, classes - listed

@@ -1,7 +1,7 @@
-"""Values as the types of JSON and back, and the digest of a document.
+"""Values as the types of JSON and back, and the checksum of a document.
 
-Types are written by name, and only types of a given list are constructed. What is read takes memory
-in proportion to the text, and has a fixed list of dtypes.
+Types are written by name. Only types of a given list are constructed, and arrays have a fixed list
+of dtypes.
 """
 
 from __future__ import annotations
@@ -9,23 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from skmoe._numerics.typing import Array
-
-# Types of the entries of an array in a document, by the kind of its dtype.
-ENTRY_TYPES: dict[str, tuple[type, ...]] = {
-    "b": (bool,),
-    "i": (int,),
-    "u": (int,),
-    "f": (int, float),  # other programs write 1 for 1.0
-    "U": (str,),
-    "O": (str,),
-}
 
 # Numeric dtypes of arrays. Those of strings are "str", as wide as the longest one, and "object".
 NUMERIC_DTYPES = {
@@ -33,14 +24,6 @@ NUMERIC_DTYPES = {
     for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 }
 DTYPES = NUMERIC_DTYPES | {"str": np.dtype(str), "object": np.dtype(object)}
-
-# Characters that an array of strings stores, with its padding, for each character of its text.
-MAX_PADDING = 64
-
-# Depth of nested values; parameters of an average of starts need 11.
-MAX_DEPTH = 32
-
-NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def field_names(value: Any) -> list[str]:
@@ -80,6 +63,17 @@ def encode(types: Mapping[str, type], name: str, value: Any) -> Any:
     raise ValueError(no_plain_form(name, value))
 
 
+def _encode_array(name: str, array: Array) -> dict[str, Any]:
+    dtype = "str" if array.dtype.kind == "U" else array.dtype.name
+    has_objects = dtype == "object" and not all(isinstance(entry, str) for entry in array.flat)
+    if dtype not in DTYPES or has_objects:
+        names = ", ".join(DTYPES)
+        raise ValueError(
+            no_plain_form(name, array, f": its entries must be numbers or strings of {names}")
+        )
+    return {"type": "array", "dtype": dtype, "values": encode({}, name, array.tolist())}
+
+
 def no_plain_form(name: str, value: Any, reason: str = "") -> str:
     """The error for a value that cannot be written."""
     return (
@@ -88,122 +82,79 @@ def no_plain_form(name: str, value: Any, reason: str = "") -> str:
     )
 
 
-def _encode_array(name: str, array: Array) -> dict[str, Any]:
-    dtype = "str" if array.dtype.kind == "U" else array.dtype.name
-    entries = array.ravel().tolist()
-    if dtype not in DTYPES or not all(
-        isinstance(entry, ENTRY_TYPES[array.dtype.kind]) for entry in entries
-    ):
-        names = ", ".join(DTYPES)
-        raise ValueError(
-            no_plain_form(name, array, f": its entries must be numbers or strings of {names}")
-        )
-    if dtype == "str" and _is_padded(entries):
-        reason = ": its strings differ much in length; convert it to dtype object"
-        raise ValueError(no_plain_form(name, array, reason))
-    return {"type": "array", "dtype": dtype, "values": encode({}, name, array.tolist())}
-
-
-def _is_padded(entries: list[str]) -> bool:
-    """Whether an array of these strings would be mostly padding."""
-    lengths = [len(entry) for entry in entries]
-    return len(entries) * max(lengths, default=0) > MAX_PADDING * (len(entries) + sum(lengths))
-
-
 # --- reading ----------------------------------------------------------------------------------
 
 
 def decode(types: Mapping[str, type], value: Any) -> Any:
-    """The value of an encoded value.
+    """The value of an encoded value; its fields are all those of its type, as they are declared.
 
-    Raises an error (ValueError, TypeError, KeyError, OverflowError) if it is none.
+    Raises an error (ValueError, TypeError, LookupError, ArithmeticError) if it is none.
     """
     if isinstance(value, list):
         return [decode(types, entry) for entry in value]
     if not isinstance(value, dict):
         return value
-    content = dict(value)
-    kind = content.pop("type", None)
+    kind, content = value["type"], {name: v for name, v in value.items() if name != "type"}
     if kind == "array":
-        return _decode_array(**content)
+        return np.array(decode({}, content["values"]), dtype=DTYPES[content["dtype"]])
     if kind == "float":
-        return _decode_float(**content)
+        return float(content["values"])
     if kind == "tuple":
-        return tuple(decode(types, _as_list(**content)))
+        return tuple(decode(types, content["values"]))
     if kind == "dict":
-        pairs = _as_list(**content)
-        return {decode(types, key): decode(types, entry) for key, entry in pairs}
-    if not isinstance(kind, str) or kind not in types:
-        raise ValueError(f"the type {_shown(kind)} is not known")
+        return {decode(types, key): decode(types, entry) for key, entry in content["values"]}
+    if kind not in types:
+        raise ValueError(f"the type {kind!r:.100} is not known")
     made: Any = types[kind](**{name: decode(types, entry) for name, entry in content.items()})
     if set(field_names(made)) != set(content):
         raise ValueError(f"{kind} must have the fields {field_names(made)}")
+    check_types(kind, {name: getattr(made, name) for name in content}, types[kind])
     return made
 
 
-def _decode_float(values: str) -> float:
-    if values not in NOT_FINITE:
-        raise ValueError(f"a number is {_shown(values)}")
-    return NOT_FINITE[values]
+def check_types(name: str, values: Mapping[str, Any], declared_by: type) -> None:
+    """Values must have the types that a class declares for their names."""
+    try:
+        hints = get_type_hints(declared_by)
+    except NameError:  # of types that exist for type checkers only
+        return
+    for field, value in values.items():
+        if not is_a(value, hints.get(field, Any)):
+            raise ValueError(f"{field} of {name} is of another type than {hints[field]}")
 
 
-def _as_list(values: Any) -> list[Any]:
-    if not isinstance(values, list):
-        raise ValueError("a list is missing")
-    return values
+def is_a(value: Any, hint: Any) -> bool:
+    """Whether a value is of a declared type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(is_a(value, argument) for argument in arguments)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return isinstance(value, tuple) and all(is_a(entry, arguments[0]) for entry in value)
+    if hint is float:
+        return type(value) in (int, float)  # other programs write 1 for 1.0
+    if hint in (int, bool):
+        return type(value) is hint
+    kind = hint if origin is None else origin
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
 
 
-def _shown(name: Any) -> str:
-    return f"{name!r:.100}" if isinstance(name, str) else type(name).__name__
-
-
-def _decode_array(dtype: str, values: Any) -> Array:
-    if dtype not in DTYPES:
-        raise ValueError(f"the dtype {_shown(dtype)} of an array is not one of {list(DTYPES)}")
-    kind = DTYPES[dtype].kind
-    plain = decode({}, values)
-    entries = list(_entries(plain))
-    if not all(type(entry) in ENTRY_TYPES[kind] for entry in entries):
-        raise ValueError(f"an array of dtype {dtype} has entries of another type")
-    if kind == "U" and _is_padded(entries):
-        raise ValueError("the strings of an array of dtype str differ too much in length")
-    with np.errstate(over="ignore"):
-        array = np.array(plain, dtype=DTYPES[dtype])
-    if array.size != len(entries) or any(isinstance(entry, list) for entry in array.flat):
-        raise ValueError("the rows of an array have different lengths")
-    return array
-
-
-def _entries(values: Any) -> Iterator[Any]:
-    """Entries of nested lists."""
-    if isinstance(values, list):
-        for entry in values:
-            yield from _entries(entry)
-    else:
-        yield values
-
-
-# --- digest -----------------------------------------------------------------------------------
+# --- checksum ---------------------------------------------------------------------------------
 
 
 def checksum(content: dict[str, Any]) -> str:
     """Digest of all values; 1 and 1.0 are the same, because other programs write either.
 
-    Raises an error (ValueError, TypeError) if the content is not of the types of JSON.
+    Raises an error (ValueError, TypeError, RecursionError) if the content is not JSON.
     """
-    text = json.dumps(_canonical(content, 0), sort_keys=True, allow_nan=False)
+    text = json.dumps(_with_floats(content), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"its values are nested in more than {MAX_DEPTH} levels")
+def _with_floats(value: Any) -> Any:
     if isinstance(value, dict):
-        if not all(isinstance(name, str) for name in value):
-            raise TypeError("the keys of its dicts are not all strings")
-        return {name: _canonical(entry, depth + 1) for name, entry in value.items()}
+        return {name: _with_floats(entry) for name, entry in value.items()}
     if isinstance(value, list):
-        return [_canonical(entry, depth + 1) for entry in value]
+        return [_with_floats(entry) for entry in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     return value

@@ -1,25 +1,38 @@
 """Fitted mixtures as plain documents: dicts for JSON, with a version and a checksum.
 
 A document contains numbers and names of types. Only types of a known list are constructed when it
-is read: those of this package, of the registered families and gates, and of their parameters. Only
-attributes of a fit are set, once they agree with each other. Unlike a pickle it runs no code of its
-author, and it does not depend on the layout of the modules.
+is read: those of this package, of the registered families and gates, and of their parameters.
+Fields have the types that their classes declare, and parameters the shapes of `init_params`. Unlike
+a pickle it runs no code of its author, and it does not depend on the layout of the modules. The
+checksum tells that a document is whole, not who wrote it.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
-from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes
-from skmoe._estimators.saving.document_checks import check_fit, has_declared_types
-from skmoe._estimators.saving.plain_values import checksum, decode, encode, no_plain_form
+from skmoe._estimators.rows.warm_start import (
+    OPTIONAL_ATTRIBUTES,
+    PRIVATE_ATTRIBUTES,
+    TrainingState,
+    fitted_attributes,
+)
+from skmoe._estimators.saving.plain_values import (
+    check_types,
+    checksum,
+    decode,
+    encode,
+    is_a,
+    no_plain_form,
+)
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
@@ -33,10 +46,8 @@ FORMAT = "skmoe"
 # Raised when documents change so that older releases cannot read them. Version 1 is that of 0.1.0.
 VERSION = 2
 
-KEYS = ("format", "version", "estimator", "parameters", "attributes", "checksum")
-
 # Errors of values that are no such document.
-DAMAGE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 # Types of values that every fitted mixture contains.
 VALUE_TYPES: tuple[type, ...] = (
@@ -48,6 +59,18 @@ VALUE_TYPES: tuple[type, ...] = (
     TrainingState,
     ResumeState,
 )
+
+# Public attributes of every fit and stream that has ended, with their types.
+PUBLIC_ATTRIBUTES: dict[str, type] = {
+    "n_features_in_": int,
+    "n_experts_": int,
+    "weights_": np.ndarray,
+    "load_": np.ndarray,
+    "lower_bound_": float,
+    "lower_bounds_": np.ndarray,
+    "n_iter_": int,
+    "converged_": bool,
+}
 
 
 class SerializationMixin:
@@ -72,8 +95,8 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If experts, gate or a parameter have no plain form, as estimators have none: use skops
-            or joblib. Also if a parameter is not valid, or the fit has not ended.
+            If experts, gate, a parameter or an attribute have no plain form, as estimators have
+            none: use skops or joblib. Also if a parameter is not valid, or the fit has not ended.
 
         Examples
         --------
@@ -94,6 +117,9 @@ class SerializationMixin:
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """The fitted estimator of a document of `to_dict`.
 
+        Only registered types are constructed, and no code is executed. A checksum recognises
+        damage. It does not prove who wrote the document: for files of others there is skops.
+
         Parameters
         ----------
         document : dict
@@ -107,8 +133,8 @@ class SerializationMixin:
         Raises
         ------
         ValueError
-            If it is not such a document, is damaged or edited, or is of another version or another
-            estimator. Types, shapes and values of parameters and attributes are checked.
+            If it is not such a document, is damaged or edited, or is of another version, of another
+            estimator, or of a family or gate that is not registered.
 
         See Also
         --------
@@ -126,13 +152,17 @@ def to_document(estimator: Any, attributes: Mapping[str, Any]) -> dict[str, Any]
     model = next(value for value in attributes.values() if isinstance(value, FittedMixture)).model
     _check_part("gate", model.gate)
     _check_part("experts", model.experts)
-    types, parameters = _types_by_name(model), estimator.get_params(deep=False)
+    types = _types_by_name(model)
+    parameters = {
+        name: None if isinstance(value, np.random.RandomState) else value
+        for name, value in estimator.get_params(deep=False).items()
+    }
     document = {
         "format": FORMAT,
         "version": VERSION,
         "estimator": type(estimator).__name__,
-        "parameters": _encode_all(types, _without_generators(parameters)),
-        "attributes": _encode_all(types, attributes),
+        "parameters": {name: encode(types, name, value) for name, value in parameters.items()},
+        "attributes": {name: encode(types, name, value) for name, value in attributes.items()},
     }
     document["checksum"] = checksum(document)
     try:
@@ -147,32 +177,31 @@ def to_document(estimator: Any, attributes: Mapping[str, Any]) -> dict[str, Any]
 
 def from_document(estimator_class: type[Any], document: Any) -> Any:
     """The fitted estimator of a document."""
-    _check_document(document, estimator_class.__name__)
+    name = estimator_class.__name__
+    _check_document(document, name)
     try:
-        parameters, attributes = document["parameters"], document["attributes"]
-        types = _types_by_name(_decode_model(attributes))
-        estimator = estimator_class(**_decode_all(_part_types_by_name(), parameters))
+        types = _types_by_name(_decode_model(document["attributes"]))
+        parameters, attributes = (
+            {key: decode(types, value) for key, value in document[part].items()}
+            for part in ("parameters", "attributes")
+        )
+        estimator = estimator_class(**parameters)
         missing = set(estimator.get_params(deep=False)) - set(parameters)
         if missing:
             raise ValueError(f"parameters are missing: {sorted(missing)}")
-        attributes = _decode_all(types, attributes)
-        check_fit(estimator, attributes)
-    except (ValueError, *DAMAGE) as error:
+        _check_attributes(estimator_class, attributes)
+        estimator._set_fitted_attributes(attributes)
+        fixed = copy.copy(estimator)
+        if isinstance(estimator.n_experts, str):  # the number was selected
+            fixed.set_params(n_experts=attributes["n_experts_"])
+        fixed._validate_parameters()
+    except DAMAGE as error:
         raise ValueError(
-            f"document must hold a fitted {estimator_class.__name__} of this release; "
-            f"{error!s:.300}. It was edited, is of a newer release (upgrade skmoe), or of a family "
-            "or gate that is not registered here: call to_dict again."
+            f"document must hold a fitted {name} of this release; {error!s:.300}. It is of a newer "
+            "release (upgrade skmoe), or of a family or gate that is not registered here: call "
+            "to_dict again."
         ) from error
-    estimator._set_fitted_attributes(attributes)
     return estimator
-
-
-def _without_generators(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with None for generators of random numbers."""
-    return {
-        name: None if isinstance(value, np.random.RandomState) else value
-        for name, value in parameters.items()
-    }
 
 
 def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,95 +221,52 @@ def _without_rows(state: TrainingState) -> TrainingState:
     )
 
 
-def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
-    """The model of a document, without its parameters: it determines their types."""
-    for value in attributes.values():
-        if isinstance(value, dict) and value.get("type") == FittedMixture.__name__:
-            model: MixtureModel = decode(_types_by_name(), value["model"])
-            if type(model) is not MixtureModel or not has_declared_types(model):
-                break
-            _check_registered(model)
-            return model
-    raise ValueError("it contains no mixture")
-
-
-def _check_registered(model: MixtureModel) -> None:
-    """Gate and experts must be of types for their roles."""
-    if type(model.gate) not in _gate_types() or type(model.experts) not in _family_types():
-        raise ValueError(
-            f"its gate is a {type(model.gate).__name__}, its experts are "
-            f"{type(model.experts).__name__}"
-        )
-
-
 def _check_document(document: Any, estimator_name: str) -> None:
+    """A document must be whole, and of this version and estimator."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
+        shown = f"a value of type {type(document).__name__}"
+        if isinstance(document, dict):
+            shown = f"a dict with the keys {sorted(map(str, document))!s:.300}"
         raise ValueError(
-            f'document must be a dict that to_dict made, with "format": "{FORMAT}"; got '
-            f"{_short_repr(document)}. Parse JSON first: from_dict(json.loads(text))."
+            f'document must be a dict that to_dict made, with "format": "{FORMAT}"; got {shown}. '
+            "Parse JSON first: from_dict(json.loads(text))."
         )
     version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        newer = type(version) is int and version > VERSION
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
         remedy = "A newer release wrote it: upgrade skmoe" if newer else "Call to_dict again"
         raise ValueError(
-            f"document must be of version {VERSION}; got {_short_repr(version)}. {remedy}."
-        )
-    missing, unknown = set(KEYS) - set(document), set(document) - set(KEYS)
-    if missing or unknown:
-        keys, reason = (missing, "missing") if missing else (unknown, "not known")
-        raise ValueError(
-            f"document must have the keys {list(KEYS)}; {_short_keys(keys)} are {reason}. It is "
-            "damaged: take another copy, or call to_dict again."
+            f"document must be of version {VERSION}; got version {version!r:.100}. {remedy}."
         )
     try:
         computed = checksum({key: value for key, value in document.items() if key != "checksum"})
-    except (ValueError, *DAMAGE) as error:
-        raise ValueError(
-            f"document must have the types of JSON, and finite numbers; {error!s:.300}. It is "
-            "damaged: take another copy, or call to_dict again."
-        ) from error
-    if computed != document["checksum"]:
+    except DAMAGE:  # it is not JSON
+        computed = ""
+    if computed != document.get("checksum"):
         raise ValueError(
             "document must be as to_dict made it; its checksum does not match its content. It is "
             "damaged or was edited: take another copy, or call to_dict again."
         )
     other = document["estimator"]
     if other != estimator_name:
-        other = f"{other:.100}" if isinstance(other, str) else "damaged estimator"
         raise ValueError(
             f"document must be of a {estimator_name}; got one of a {other}. Use {other}.from_dict."
         )
 
 
-def _short_repr(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"a dict with the keys {_short_keys(value)}"
-    if type(value) is int and abs(value) < 2**63:
-        return f"version {value}"
-    return f"a value of type {type(value).__name__}"
-
-
-def _short_keys(keys: Iterable[Any]) -> str:
-    """Keys that are strings, and the types of others."""
-    names = sorted(key if isinstance(key, str) else type(key).__name__ for key in keys)
-    return f"{names!s:.300}"
-
-
-# --- types ------------------------------------------------------------------------------------
-
-
-def _gate_types() -> set[type]:
-    return {AveragedGate, *GATES.values()}
-
-
-def _family_types() -> set[type]:
-    return {*ANY_FAMILY.values(), *(family for row in EXPERTS.values() for family in row.values())}
+# --- types and shapes -------------------------------------------------------------------------
 
 
 def _part_types_by_name() -> dict[str, type]:
     """Types of experts, families and gates that documents may contain, by name."""
-    types = _gate_types() | _family_types() | set(FAMILIES.values())
+    experts = [kind for row in EXPERTS.values() for kind in row.values()]
+    types: list[type] = [
+        AveragedGate,
+        *GATES.values(),
+        *ANY_FAMILY.values(),
+        *experts,
+        *FAMILIES.values(),
+    ]
     return {kind.__name__: kind for kind in types}
 
 
@@ -292,27 +278,56 @@ def _types_by_name(model: MixtureModel | None = None) -> dict[str, type]:
     return {kind.__name__: kind for kind in types} | _part_types_by_name()
 
 
+def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
+    """The model of a document, without its parameters: it determines their types."""
+    for value in attributes.values():
+        if isinstance(value, dict) and value.get("type") == FittedMixture.__name__:
+            model: MixtureModel = decode(_types_by_name(), value["model"])
+            return model
+    raise ValueError("it contains no mixture")
+
+
 def _check_part(role: str, part: Any) -> None:
     """Raise ValueError if a gate or family cannot be written."""
     reason = ""
-    if type(part) not in _gate_types() | _family_types():
+    if type(part) not in _part_types_by_name().values():
         reason = "it is not registered"
     elif not is_dataclass(type(part)):
         reason = "it is not a dataclass"
     elif not part.params_types:
         reason = "it does not list the types of its parameters (params_types)"
-    elif not has_declared_types(part):
-        reason = "its fields are not of the types that they declare"
     if reason:
         raise ValueError(no_plain_form(role, part, f": {reason}"))
 
 
-# --- values -----------------------------------------------------------------------------------
+def _check_attributes(estimator_class: type[Any], attributes: Mapping[str, Any]) -> None:
+    """Attributes must be those of a fit that has ended, with the types that are declared."""
+    required = {name for name in PRIVATE_ATTRIBUTES if name in get_type_hints(estimator_class)}
+    for name in sorted({*required, *PUBLIC_ATTRIBUTES} - {*OPTIONAL_ATTRIBUTES} - set(attributes)):
+        raise ValueError(f"{name!r} is missing, as before the end of a fit")
+    for name, value in attributes.items():
+        is_public = name.endswith("_") and not name.startswith("_")
+        if not is_public and name not in PRIVATE_ATTRIBUTES:
+            raise ValueError(f"{name!r:.100} is no attribute of a fit")
+        if not is_a(value, PUBLIC_ATTRIBUTES.get(name, Any)):
+            raise ValueError(f"{name} is of another type than {PUBLIC_ATTRIBUTES[name]}")
+    check_types(estimator_class.__name__, attributes, estimator_class)
+    _check_shapes(attributes["_fitted"])
 
 
-def _encode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: encode(types, name, value) for name, value in values.items()}
-
-
-def _decode_all(types: Mapping[str, type], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: decode(types, value) for name, value in values.items()}
+def _check_shapes(fitted: FittedMixture) -> None:
+    """Parameters must have the types and shapes of those that gate and experts make."""
+    (gate, experts, n_experts, *_), params, preprocessor = fitted
+    columns = preprocessor.expert_columns
+    n_columns = 1 + (preprocessor.n_features if columns is None else len(columns))
+    made = [("experts", params.experts, experts.init_params(n_experts, n_columns))]
+    gates = gate.single_gates(params.gate)
+    for single, given in gates:
+        shown = single.init_params(n_experts // len(gates), preprocessor.n_gate_columns)
+        made.append(("gate", given, shown))
+    for role, given, shown in made:
+        if type(given) is not type(shown):
+            raise ValueError(f"the parameters of the {role} are of another type")
+        for name, values, example in zip(shown._fields, given, shown, strict=True):
+            if np.shape(values) != np.shape(example):
+                raise ValueError(f"{name} of the {role} must have the shape {np.shape(example)}")

@@ -4,7 +4,7 @@ A document contains numbers and names of types. Only types of a known list are c
 is read: those of this package, of the registered families and gates, and of their parameters.
 Fields have the types that their classes declare, and parameters the shapes of `init_params`. Unlike
 a pickle it runs no code of its author, and it does not depend on the layout of the modules. The
-checksum tells that a document is whole, not who wrote it.
+checksum shows that a document is whole, not who wrote it.
 """
 
 from __future__ import annotations

@@ -436,7 +436,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
 
     def _make_task(self) -> Regression:
         check_choice("dispersion", self.dispersion, DISPERSIONS)
-        prior = check_penalties(self, self._default_alphas).dispersion_prior.value
+        prior = check_penalties(self, self._default_alphas)["dispersion_prior"].value
         return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)
 
     def _validate_target(self, y: Any) -> Array:

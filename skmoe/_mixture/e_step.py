@@ -71,54 +71,15 @@ def e_step_block(
         log_likelihood = float((resp * rows.gate_weight)[present] @ joint[present])
     if model.balance:
         log_likelihood += model.balance * float(rows.gate_weight @ log_gate.mean(axis=0))
-    weighted = _weighted_responsibilities(model, rows, resp)
-    return EStepStatistics(
-        log_likelihood,
-        float(rows.weight.sum()),
-        _part_statistics(model, params, rows, weighted, log_gate),
-        _part_hessians(model, params, rows, weighted, log_gate) if with_hessian else None,
-    )
-
-
-def _weighted_responsibilities(
-    model: MixtureModel, rows: Dataset, resp: Array
-) -> tuple[Array, Array]:
-    """Responsibilities times weights, for the gate (K, U) and for the experts (K, n).
-
-    Those of the gate contain the uniform pseudo-observations that balance the experts.
-    """
+    # The uniform pseudo-observations that balance the experts are those of the gate.
     gate_resp = resp * rows.gate_weight
     expert_resp = gate_resp if rows.units is None else rows.row_responsibilities(resp) * rows.weight
     if model.balance:
         gate_resp = gate_resp + model.balance / len(resp) * rows.gate_weight
-    return gate_resp, expert_resp
-
-
-def _part_statistics(
-    model: MixtureModel,
-    params: Params,
-    rows: Dataset,
-    weighted: tuple[Array, Array],
-    log_gate: Array,
-) -> tuple[Any, Any]:
-    """Statistics of gate and experts, from their weighted responsibilities."""
-    gate_resp, expert_resp = weighted
-    return (
-        model.gate.statistics(params.gate, rows.gate_design, gate_resp, log_gate),
-        model.experts.statistics(params.experts, rows.expert_design, rows.y, expert_resp),
-    )
-
-
-def _part_hessians(
-    model: MixtureModel,
-    params: Params,
-    rows: Dataset,
-    weighted: tuple[Array, Array],
-    log_gate: Array,
-) -> tuple[Any, Any]:
-    """Hessians of gate and experts."""
-    gate_resp, expert_resp = weighted
-    return (
-        model.gate.hessian(params.gate, rows.gate_design, gate_resp, log_gate),
-        model.experts.hessian(params.experts, rows.expert_design, rows.y, expert_resp),
-    )
+    of_gate = params.gate, rows.gate_design, gate_resp, log_gate
+    of_experts = params.experts, rows.expert_design, rows.y, expert_resp
+    hessians = None
+    if with_hessian:
+        hessians = model.gate.hessian(*of_gate), experts.hessian(*of_experts)
+    statistics = model.gate.statistics(*of_gate), experts.statistics(*of_experts)
+    return EStepStatistics(log_likelihood, float(rows.weight.sum()), statistics, hessians)

@@ -27,8 +27,8 @@ from skmoe._mixture.m_step import (
     MAX_HALVINGS,
     factorize_hessians,
     m_step_from,
-    penalty,
     project,
+    total_penalty,
     unflatten,
 )
 from skmoe._mixture.model import MixtureModel, Params
@@ -144,7 +144,7 @@ def evaluate(
     results in the order of the blocks, so that the sums do not depend on the number of threads.
     """
     total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
-    lower_bound = (total.log_likelihood - penalty(model, params)) / total.weight
+    lower_bound = (total.log_likelihood - total_penalty(model, params)) / total.weight
     if previous is None:
         factors = factorize_hessians(model, total.hessians)
         return EMState(params, lower_bound, total.statistics, factors, params, 0)

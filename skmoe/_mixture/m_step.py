@@ -62,7 +62,7 @@ def params_from_responsibilities(
             partial(e_step_block, model, params, with_hessian), blocks, block_resp
         )
         total = reduce(add_fields, block_statistics)
-        return total._replace(log_likelihood=total.log_likelihood - penalty(model, params))
+        return total._replace(log_likelihood=total.log_likelihood - total_penalty(model, params))
 
     current = expected_log_likelihood(params, True)
     for n_remaining in reversed(range(n_steps)):
@@ -84,7 +84,7 @@ def params_from_responsibilities(
 # --- gate and experts together ----------------------------------------------------------------
 
 
-def penalty(model: MixtureModel, params: Params) -> float:
+def total_penalty(model: MixtureModel, params: Params) -> float:
     """Negative log prior of all parameters, up to a constant."""
     return model.gate.penalty(params.gate) + model.experts.penalty(params.experts)
 

@@ -28,6 +28,23 @@ class MixtureModel(NamedTuple):
     balance: float = 0.0  # weight of the uniform pseudo-observations of the gate
 
 
+class Penalty(NamedTuple):
+    """A penalty of gate or experts: the number that was chosen, and how another is found.
+
+    Gate and experts have the penalties with which they are fitted as fields.
+    """
+
+    part: str  # "gate" or "experts"
+    fields: tuple[str, ...]  # of the part, the first for the number
+    value: float  # where a search begins, and near which it stays on small data sets
+    search: str = ""  # "auto", "ard" for one number for each feature, or "" without a search
+
+    @property
+    def is_of_scales(self) -> bool:
+        """Whether it is the strength of the prior of scales, and not a penalty of slopes."""
+        return "noise_variance" in self.fields
+
+
 class Params(NamedTuple):
     """Parameters of gate and experts."""
 

@@ -20,7 +20,7 @@ from scipy import linalg
 
 from skmoe._numerics.linalg import PIVOT_TOL, ImplicitGram, ridge_diagonal
 from skmoe._numerics.multinomial import SoftmaxHessian, contrast_hessian, to_contrasts
-from skmoe._numerics.typing import TINY, Array, Penalty
+from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Range of a penalty that is found, and the penalty of a feature that is dropped. A larger one would
 # leave too few digits when a feature that was dropped is tried again.
@@ -44,16 +44,6 @@ MIN_IMPROVEMENT = 0.01
 
 # Gain of log evidence that a feature needs, in units of the log of the number of features.
 SPARSITY_FACTOR = 1.2
-
-
-class PenaltySearch(NamedTuple):
-    """Which penalties of a part are found by the evidence."""
-
-    slopes: str = ""  # "auto" for one penalty, "ard" for one of each feature, "" for given ones
-    dispersions: bool = False  # strength and scales of the prior of dispersions
-
-    def __bool__(self) -> bool:
-        return bool(self.slopes) or self.dispersions
 
 
 class Slopes(NamedTuple):
@@ -82,32 +72,24 @@ class Slopes(NamedTuple):
         return int(((self.gradient != 0.0) | (self.values != 0.0)).any(axis=0).sum())
 
 
-def found_penalty(kind: str, alpha: Any, slopes: Slopes, default: float) -> Penalty:
-    """The penalty of a kind of search, from the slopes at the current penalty `alpha`."""
-    if kind == "ard":
-        current = np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:])
-        return tuple(feature_penalties(current, slopes).tolist())
-    return common_penalty(alpha, slopes, default)
-
-
-def slope_penalty(alpha: Penalty, coef: Array) -> float:
+def slope_penalty(alpha: Alpha, coef: Array) -> float:
     """Half of the penalties times the squared slopes of coefficients (..., d)."""
     return 0.5 * float((np.square(coef[..., :-1]) * np.asarray(alpha)).sum())
 
 
-def scaled_penalty(alpha: Penalty, factor: float) -> Penalty:
+def scaled_penalty(alpha: Alpha, factor: float) -> Alpha:
     """Penalties that are multiplied by a factor; dropped features remain so."""
     if not isinstance(alpha, tuple):
         return factor * alpha
     return tuple(value if is_dropped(value) else factor * value for value in alpha)
 
 
-def is_dropped(alpha: Penalty) -> Array:
+def is_dropped(alpha: Alpha) -> Array:
     """Which features have been dropped, boolean of shape (p,); of shape () for one penalty."""
     return np.asarray(alpha) >= DROPPED
 
 
-def without_dropped(coef: Array, alpha: Penalty) -> Array:
+def without_dropped(coef: Array, alpha: Alpha) -> Array:
     """Coefficients (..., d) with zeros for dropped features."""
     if not isinstance(alpha, tuple) or max(alpha, default=0.0) < DROPPED:
         return coef
@@ -135,7 +117,7 @@ def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> S
 
 
 def softmax_slopes(
-    hessian: Any, basis: Array, alpha: Penalty, coef: Array, gradient: Array
+    hessian: Any, basis: Array, alpha: Alpha, coef: Array, gradient: Array
 ) -> Slopes:
     """Slopes of the contrasts of softmax models from their Hessians, as `softmax_hessian` has them.
 
@@ -197,7 +179,7 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
 
 
-def evidence_gain(before: Penalty, after: Penalty, slopes: Slopes) -> float:
+def evidence_gain(before: Alpha, after: Alpha, slopes: Slopes) -> float:
     """Gain of log evidence by another penalty, as if it were that of each slope alone.
 
     Where there is one penalty for each feature the prior of keeping a feature is counted.
@@ -214,7 +196,7 @@ def evidence_gain(before: Penalty, after: Penalty, slopes: Slopes) -> float:
     return float(gain)
 
 
-def posterior_volume(alpha: Penalty, slopes: Slopes) -> float:
+def posterior_volume(alpha: Alpha, slopes: Slopes) -> float:
     """Log evidence of the slopes less the log of their posterior at its mode, up to a constant.
 
     It is the log volume of the posterior over that of the prior [MacKay]. Where there is one
@@ -258,23 +240,25 @@ def _modes(precision: Array, slopes: Slopes) -> Array:
     return np.asarray(slopes.values + np.einsum(move, slopes.covariances, step))
 
 
-def n_determined_slopes(alpha: Penalty, slopes: Slopes) -> Array:
+def n_determined_slopes(alpha: Alpha, slopes: Slopes) -> Array:
     """Number of slopes of each system that the data determine, rather than the penalty, (S,)."""
     variances = _variances(slopes.covariances)
     determined = np.maximum(1.0 - np.asarray(alpha) * slopes.weight * variances, 0.0)
     return np.asarray((slopes.weight * determined).sum(axis=1))
 
 
-def feature_penalties(alpha: Array, slopes: Slopes) -> Array:
-    """One penalty for each feature, common to the systems, which maximise the evidence, (p,).
+def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
+    """One penalty for each feature, common to the systems, which maximise the evidence.
 
     As a function of the penalty of one feature the log evidence of a system is known [Tipping and
     Faul]; it is summed over the systems. In each step the feature whose penalty gains most gets its
     best one. A feature is dropped unless it gains more than a multiple of log(p), as the largest of
     p gains reaches log(p) by chance.
     """
-    state = _SparseSystems.at(alpha, slopes)
-    for _ in range(MAX_STEPS_PER_FEATURE * len(alpha)):
+    current = np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:])
+    mean = _modes(current, slopes)
+    state = _SparseSystems(current, mean, slopes.covariances, slopes.n_varying)
+    for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
         gains = state.gains()
         best = gains[:-1].argmax(axis=0)
         columns = np.arange(len(best))
@@ -284,7 +268,7 @@ def feature_penalties(alpha: Array, slopes: Slopes) -> Array:
         if improvement[j] < MIN_IMPROVEMENT:
             break
         state = state.with_penalty(j, wanted[j])
-    return state.alpha
+    return tuple(state.alpha.tolist())
 
 
 class _SparseSystems(NamedTuple):
@@ -294,11 +278,6 @@ class _SparseSystems(NamedTuple):
     mean: Array
     covariance: Array
     n_varying: int  # number of features that are not constant
-
-    @classmethod
-    def at(cls, alpha: Array, slopes: Slopes) -> _SparseSystems:
-        """The systems at their modes."""
-        return cls(alpha, _modes(alpha, slopes), slopes.covariances, slopes.n_varying)
 
     def gains(self) -> Array:
         """Log evidence of each penalty of the grid over that of dropping the feature, (G + 1, p).

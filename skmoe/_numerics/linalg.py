@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
-from skmoe._numerics.typing import TINY, Array, Design, Penalty
+from skmoe._numerics.typing import TINY, Alpha, Array, Design
 
 # Ratio of the smallest to the largest pivot below which a matrix counts as singular.
 PIVOT_TOL = 1e-7
@@ -162,7 +162,7 @@ def solve_spd(factor: tuple[Array, bool], rhs: Array) -> Array:
     return linalg.cho_solve((root, True), rhs.T).T if is_cholesky else rhs @ root @ root.T
 
 
-def ridge_diagonal(alpha: Penalty, n_columns: int) -> Array:
+def ridge_diagonal(alpha: Alpha, n_columns: int) -> Array:
     """Diagonal of a ridge penalty on all columns but the intercept, (d,)."""
     return np.append(np.broadcast_to(np.asarray(alpha, dtype=float), n_columns - 1), 0.0)
 

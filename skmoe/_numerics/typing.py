@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Design = Any  # an ndarray or a scipy.sparse CSR array
-Penalty = float | tuple[float, ...]  # of all slopes, or of those of each feature
+Alpha = float | tuple[float, ...]  # penalty of all slopes, or of those of each feature
 NamedTupleT = TypeVar("NamedTupleT", bound=tuple)
 
 TINY = float(np.finfo(np.float64).tiny)

@@ -24,7 +24,7 @@ from skmoe._numerics.linalg import (
     weighted_grams,
 )
 from skmoe._numerics.probability import LOG_2PI
-from skmoe._numerics.typing import TINY, Array, Design, Penalty
+from skmoe._numerics.typing import TINY, Alpha, Array, Design
 from skmoe.distributions import NormalComponents
 from skmoe.protocols import Dispersion, Experts, permute_experts
 
@@ -94,7 +94,7 @@ class LinearExperts(Experts):
         Dispersion("log(noise variance)", "noise_variance_"),
     )
 
-    alpha: Penalty = 1.0
+    alpha: Alpha = 1.0
     shared_dispersion: bool = False
     dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)
@@ -214,11 +214,12 @@ class LinearExperts(Experts):
 
     def penalised_slopes(
         self, params: LinearParams, statistics: LinearStatistics, hessian: Any
-    ) -> Slopes:
+    ) -> dict[str, Slopes]:
         """Slopes of each expert and output, in units of the noise."""
         ridge = ridge_diagonal(self.alpha, params.coef.shape[-1])
         root = np.exp(-0.5 * params.log_variance)[..., None]
-        return ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
+        coef, gradient = params.coef * root, statistics.gradient * root
+        return {"alpha": ridge_slopes(hessian, ridge, coef, gradient)}
 
     def scales(self, params: LinearParams, statistics: LinearStatistics) -> tuple[Array, Array]:
         """Noise variances and the rows of each expert, (K, m)."""

@@ -34,7 +34,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
-from skmoe._numerics.typing import Array, Design, Penalty
+from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Experts, permute_experts
 
 
@@ -88,7 +88,7 @@ class LogisticExperts(Experts):
     can_separate: ClassVar[bool] = True
     explains_mean: ClassVar[bool] = False
 
-    alpha: Penalty = 1.0
+    alpha: Alpha = 1.0
     n_classes: int = 2
 
     def check_options(self) -> None:
@@ -167,10 +167,10 @@ class LogisticExperts(Experts):
 
     def penalised_slopes(
         self, params: LogisticParams, statistics: LogisticStatistics, hessian: Any
-    ) -> Slopes:
+    ) -> dict[str, Slopes]:
         """Slopes of the contrasts of each expert."""
         basis, gradient = self._contrasts(), statistics.gradient
-        return softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)
+        return {"alpha": softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)}
 
     def penalty(self, params: LogisticParams) -> float:
         """Half of `alpha` times the squared slopes."""

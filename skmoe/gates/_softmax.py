@@ -34,7 +34,7 @@ from skmoe._numerics.multinomial import (
     to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
-from skmoe._numerics.typing import Array, Design, Penalty
+from skmoe._numerics.typing import Alpha, Array, Design
 from skmoe.protocols import Gate, permute_experts
 
 # Where a search for the penalty starts, and near which it stays on small data sets.
@@ -95,7 +95,7 @@ class SoftmaxGate(Gate):
     SoftmaxGate(alpha=10.0, transformer=None)
     """
 
-    alpha: Penalty | None = None
+    alpha: Alpha | None = None
     transformer: Any = None
 
     def check_options(self) -> None:
@@ -110,7 +110,7 @@ class SoftmaxGate(Gate):
         return self.alpha is None
 
     @property
-    def slope_alpha(self) -> Penalty:
+    def slope_alpha(self) -> Alpha:
         """The penalty on the slopes, the default if there is none."""
         return DEFAULT_GATE_ALPHA if self.alpha is None else self.alpha
 
@@ -162,10 +162,10 @@ class SoftmaxGate(Gate):
 
     def penalised_slopes(
         self, params: SoftmaxParams, statistics: SoftmaxStatistics, hessian: Any
-    ) -> Slopes:
+    ) -> dict[str, Slopes]:
         """Slopes of the contrasts of the experts."""
         basis, gradient = helmert_contrasts(len(params.coef)), statistics.gradient
-        return softmax_slopes(hessian, basis, self.slope_alpha, params.coef, gradient)
+        return {"alpha": softmax_slopes(hessian, basis, self.slope_alpha, params.coef, gradient)}
 
     def penalty(self, params: SoftmaxParams) -> float:
         """`alpha / 2` times the sum of the squared slopes."""

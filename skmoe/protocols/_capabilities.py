@@ -123,6 +123,7 @@ class SupportsEvidence(Protocol):
     """Families and gates whose penalties can be found by maximising the evidence.
 
     They are dataclasses with a field `alpha`: a number, or a tuple with one for each feature.
+    Coefficients of another block can have a penalty in a field of its own.
 
     See "Write your own expert" in the documentation.
 
@@ -134,8 +135,11 @@ class SupportsEvidence(Protocol):
     True
     """
 
-    def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> Slopes:
-        """The slopes at the parameters, with their posterior covariances and gradients."""
+    def penalised_slopes(self, params: Any, statistics: Any, hessian: Any) -> dict[str, Slopes]:
+        """The slopes at the parameters, with their posterior covariances and gradients.
+
+        The keys are the fields with their penalties.
+        """
 
 
 class SupportsDispersionEvidence(Protocol):

@@ -195,7 +195,8 @@ def test_penalised_slopes_are_those_of_penalty_and_likelihood(case):
     params = somewhere(experts)
     statistics = experts.statistics(params, DESIGN, y, RESP)
     hessian = experts.hessian(params, DESIGN, y, RESP)
-    values, covariances, gradient, weight = experts.penalised_slopes(params, statistics, hessian)
+    slopes = experts.penalised_slopes(params, statistics, hessian)
+    values, covariances, gradient, weight = slopes["alpha"]
     assert covariances.shape == (*values.shape, values.shape[1])
     without = params.coef.copy()
     without[..., :-1] = 0.0
@@ -238,7 +239,7 @@ def test_covariances_of_shared_slopes_are_those_of_the_joint_posterior(names):
     balance[predictors, 0, 0] = (np.arange(n) - np.arange(n).mean()) / precision[predictors]
     statistics = experts.statistics(params, DESIGN, y, RESP)
     statistics = statistics._replace(gradient=params.coef * np.diag(ridge) + balance)
-    slopes = experts.penalised_slopes(params, statistics, hessian)
+    slopes = experts.penalised_slopes(params, statistics, hessian)["alpha"]
     scale = np.array([np.sqrt(n), 1.0, 1.0])
     for k, place in places.items():
         expected = precision[k] * inverse[np.ix_(place, place)][:-1, :-1] * np.outer(scale, scale)

@@ -181,7 +181,7 @@ def test_penalised_slopes_are_those_of_the_penalty(name):
         params,
         gate.statistics(params, DESIGN, RESP, log_prob),
         gate.hessian(params, DESIGN, RESP, log_prob),
-    )
+    )["alpha"]
     penalty = 0.5 * gate.alpha * (slopes.weight * np.square(slopes.values)).sum()
     assert_allclose(penalty, gate.penalty(params))
     assert slopes.covariances.shape == (*slopes.values.shape, N_COLUMNS - 1)

@@ -12,10 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe._data.rows import Dataset
-from skmoe._mixture.evidence import EvidenceSearch, updated_penalties
-from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.model import MixtureModel, Params, Penalty
+from skmoe._mixture.penalties import updated_penalties
 from skmoe._numerics import dispersion_prior as prior
-from skmoe._numerics.evidence import DROPPED, PRIOR_COEFFICIENTS, SPARSITY_FACTOR, PenaltySearch
+from skmoe._numerics.evidence import DROPPED, PRIOR_COEFFICIENTS, SPARSITY_FACTOR
 from skmoe.experts import EXPERTS, LinearExperts
 from skmoe.gates import ConstantGate
 from skmoe.protocols import Slopes
@@ -46,7 +46,7 @@ class Scripted(LinearExperts):
         squares = (n_slopes + PRIOR_COEFFICIENTS) / wanted - PRIOR_COEFFICIENTS / DEFAULT
         values = np.full(params.coef[:, 0, :-1].shape, np.sqrt(squares / n_slopes))
         tiny = np.tile(1e-12 * np.eye(values.shape[1]), (len(values), 1, 1))
-        return Slopes(values, tiny, values * np.asarray(self.alpha))
+        return {"alpha": Slopes(values, tiny, values * np.asarray(self.alpha))}
 
 
 class Printed(NamedTuple):
@@ -169,6 +169,11 @@ def regression():
     return features, y - y.mean()
 
 
+def found_by(kind):
+    """The penalty of the slopes of the experts, by a kind of search."""
+    return Penalty("experts", ("alpha",), 0.1, kind)
+
+
 def model_and_rows(alpha, weight=None, **options):
     features, y = regression()
     design = np.column_stack([features, np.ones(40)])
@@ -205,8 +210,7 @@ def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(ki
     for alpha in (0.5, 4.0):
         model, rows = model_and_rows(alpha)
         params = params_at(model, rows, 0.6)
-        search = EvidenceSearch(experts=PenaltySearch(kind))
-        update = updated_penalties(search, model, model, [rows], params)
+        update = updated_penalties([found_by(kind)], model, model, [rows], params)
         found.append(40 * update.log_evidence)
         expected.append(log_marginal(np.full(3, alpha), 0.6))
         best = update.model.experts.alpha
@@ -228,7 +232,7 @@ def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(ki
 def test_equal_penalties_of_each_feature_are_one_penalty(kind):
     model, rows = model_and_rows(0.5)
     params = params_at(model, rows, 0.6)
-    search = EvidenceSearch(experts=PenaltySearch(kind))
+    search = [found_by(kind)]
     one = updated_penalties(search, model, model, [rows], params)
     tuple_model, _ = model_and_rows((0.5,) * 3)
     if kind == "ard":
@@ -264,8 +268,8 @@ def test_the_prior_of_dispersions_is_found_from_residuals_and_their_freedom(shar
     default = model._replace(
         experts=LinearExperts(0.7, noise_variance=(0.1, 0.2), **own | {"dispersion_prior": 9.0})
     )
-    search = EvidenceSearch(experts=PenaltySearch("", True))
-    update = updated_penalties(search, default, model, [rows], params)
+    of_scales = Penalty("experts", ("dispersion_prior", "noise_variance"), 10.0, "auto")
+    update = updated_penalties([of_scales], default, model, [rows], params)
     ridge, weight = np.diag([0.7, 0.7, 0.0]), 50 / 3
     gram = design.T @ design / 3
     n_slopes = np.trace(np.linalg.solve(gram + ridge, gram)) - 1.0  # the intercept is free

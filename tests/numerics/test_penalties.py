@@ -11,7 +11,7 @@ from skmoe._numerics.evidence import (
     PRIOR_COEFFICIENTS,
     Slopes,
     common_penalty,
-    found_penalty,
+    feature_penalties,
     is_dropped,
     n_determined_slopes,
     ridge_slopes,
@@ -60,14 +60,13 @@ def test_one_penalty_is_the_number_of_determined_slopes_over_their_squares(defau
             (share * values**2).sum() + PRIOR_COEFFICIENTS / max(default, MIN_PENALTY)
         )
         assert_allclose(common_penalty(2.0, slopes, default), expected)
-        assert found_penalty("auto", 2.0, slopes, default) == common_penalty(2.0, slopes, default)
     tiny, huge = (
         Slopes(0.0 * values, covariances, gradient),
         Slopes(1e9 * values, covariances, gradient),
     )
     assert common_penalty(2.0, tiny, 1e9) == MAX_PENALTY
     assert common_penalty(2.0, huge, 1.0) == MIN_PENALTY
-    assert len(found_penalty("ard", 2.0, slopes, default)) == 3
+    assert len(feature_penalties(2.0, slopes)) == 3
 
 
 def test_slopes_of_regressions_are_those_of_all_outputs_with_their_covariances():

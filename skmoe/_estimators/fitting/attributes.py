@@ -79,7 +79,8 @@ def attributes_of_run(
         | attributes_of_mixture(problem.make_fitted(run.params, model or run.model))
         | {
             "_training_state": TrainingState(
-                resume_state=run.resume_state, penalty_searches=problem.penalty_searches
+                resume_state=run.resume_state,
+                penalty_searches=tuple(penalty.search for penalty in problem.penalties),
             ),
             "lower_bound_": lower_bounds[-1],
             "lower_bounds_": lower_bounds,

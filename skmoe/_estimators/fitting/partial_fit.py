@@ -36,12 +36,10 @@ from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._mixture import online
 from skmoe._mixture.em import EMStart
-from skmoe._mixture.evidence import EvidenceSearch
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
-from skmoe._mixture.multistart import fit_best_start
+from skmoe._mixture.multistart import fit_best_start, run_to_convergence
 from skmoe._mixture.online import OnlineState
-from skmoe._mixture.runs import run_to_convergence
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsReordering, permute_experts
@@ -105,7 +103,8 @@ class StreamingMixin:
         data = GivenRows(X, y, sample_weight, offset=offset, units=units)
         if training_state is None:
             result, row_buffer = _first_batch(self, params, data, classes)
-            training_state = TrainingState(penalty_searches=params.search.kinds)
+            searches = tuple(penalty.search for penalty in params.penalties)
+            training_state = TrainingState(penalty_searches=searches)
         else:
             check_continued(self._fitted.model)
             check_same_n_experts(self.n_experts, self.n_experts_)
@@ -311,9 +310,9 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, Mixtu
     monitor = FitMonitor(task, "start", lambda run: {}, problem.log_jacobian, 0)
     monitors = [monitor] * len(em_problem.seeds)
     max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
-    starts = em_problem._replace(max_iter=max_iter, search=EvidenceSearch())
+    starts = em_problem._replace(max_iter=max_iter, penalties=())
     run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
-    if em_problem.search:
+    if em_problem.penalties:
         # The starts leave no iterations for a search, which therefore has its own.
         search = em_problem._replace(max_iter=min(em_problem.max_iter, SEARCH_MAX_ITER))
         run = run_to_convergence(search, EMStart(run.params), monitor)

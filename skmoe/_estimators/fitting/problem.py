@@ -30,7 +30,6 @@ from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_u
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._estimators.parameters.member_parameters import check_members
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.penalty_parameters import with_penalties_of
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.rows import init_rows
 from skmoe._estimators.rows.capabilities import check_blocks_supported
@@ -57,7 +56,8 @@ from skmoe._estimators.rows.warm_start import (
 )
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
-from skmoe._mixture.model import MixtureModel, Params, responsibilities
+from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
+from skmoe._mixture.penalties import with_penalties_of
 from skmoe._mixture.runs import EMProblem
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
@@ -76,7 +76,7 @@ class FitProblem(NamedTuple):
     cache_key: str | None  # of the out-of-fold predictions; None without warm start
     # Experts and their parameters, where those of the EM problem are given densities.
     whole_models: tuple[Experts, Any] | None = None
-    penalty_searches: tuple[str, str, str] = ("", "", "")  # as in `EvidenceSearch.kinds`
+    penalties: tuple[Penalty, ...] = ()
 
     @property
     def log_jacobian(self) -> float:
@@ -264,28 +264,36 @@ def _assemble(
     check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
-    em_problem = em_problem._replace(search=params.search)
+    to_find = tuple(penalty for penalty in params.penalties if penalty.search)
+    em_problem = em_problem._replace(penalties=to_find)
     if data.previous is not None:
-        em_problem = _warm_start(em_problem, data.previous, cache, options.counts_previous)
+        em_problem = _warm_start(
+            em_problem, params.penalties, data.previous, cache, options.counts_previous
+        )
     attributes = data.attributes | target.attributes
-    kinds = params.search.kinds
-    return FitProblem(em_problem, preprocessor, attributes, key, penalty_searches=kinds)
+    return FitProblem(em_problem, preprocessor, attributes, key, penalties=params.penalties)
 
 
 def _warm_start(
-    problem: EMProblem, previous: PreviousFit, cache: CrossFitCache | None, counts_previous: bool
+    problem: EMProblem,
+    penalties: tuple[Penalty, ...],
+    previous: PreviousFit,
+    cache: CrossFitCache | None,
+    counts_previous: bool,
 ) -> EMProblem:
     """EM problem with the initial values of a previous fit."""
     fitted, state = previous.fitted, previous.training_state.resume_state
     check_warm_start_params(fitted.params, problem.model, problem.rows)
-    kinds = previous.training_state.penalty_searches
-    known, other = problem.search.split(kinds)
+    searches = zip(penalties, previous.training_state.penalty_searches, strict=True)
+    new = [penalty for penalty, search in searches if penalty.search != search]
+    known = tuple(penalty for penalty in problem.penalties if penalty not in new)
     model = with_penalties_of(problem.model, fitted.model, known)
-    if kinds != problem.search.kinds and state is not None:  # a search begins
+    if new and state is not None:  # a search begins
         state = state._replace(search_round=None, best=None)
     if previous.converged and not counts_previous:  # penalties that were found are kept
-        problem = problem._replace(model=model, search=other)
-    if problem.search:  # it goes on from the penalties that were found
+        others = tuple(penalty for penalty in new if penalty.search)
+        problem = problem._replace(model=model, penalties=others)
+    if problem.penalties:  # their search goes on from the penalties that were found
         problem = problem._replace(previous_model=model)
     if cache is not None:
         return problem._replace(init=cache.params)

@@ -24,10 +24,9 @@ from skmoe._estimators.parameters.part_parameters import (
     resolve_experts,
     resolve_gate,
 )
-from skmoe._estimators.parameters.penalty_parameters import PenaltyOptions, check_penalties
+from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
 from skmoe._estimators.parameters.tasks import Task
-from skmoe._mixture.evidence import EvidenceSearch
-from skmoe._numerics.evidence import PenaltySearch
+from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.experts._mean_family import MeanFamily
@@ -96,7 +95,7 @@ class FitParameters(NamedTuple):
     gate: Gate
     base: Any
     alpha: float
-    search: EvidenceSearch  # of penalties
+    penalties: tuple[Penalty, ...]
     gate_features: Any
     gate_aggregate: str | None
     expert_features: Any
@@ -148,7 +147,7 @@ def validate_parameters(
     members = _members(estimator, task)
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
     penalties = check_penalties(estimator, default_alphas)
-    alpha = penalties.alpha.value
+    alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)
     check_verbose(estimator.verbose)
     n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
@@ -174,10 +173,10 @@ def validate_parameters(
         family=family,
         estimators=estimators,
         mean_family=mean_family,
-        gate=resolve_gate(estimator.gate, penalties.gate_alpha, n_experts),
+        gate=resolve_gate(estimator.gate, penalties["gate_alpha"], n_experts),
         base=estimator.base,
         alpha=alpha,
-        search=_search(penalties, estimator, n_experts, family),
+        penalties=decided_penalties(penalties, estimator, n_experts, family),
         gate_features=estimator.gate_features,
         gate_aggregate=check_gate_aggregate(estimator.gate_aggregate),
         expert_features=estimator.expert_features,
@@ -194,14 +193,6 @@ def validate_parameters(
         n_jobs=check_n_jobs(estimator.n_jobs),
         specialize=members is None,
     )
-
-
-def _search(
-    penalties: PenaltyOptions, estimator: Any, n_experts: int, family: Experts | None
-) -> EvidenceSearch:
-    """Which penalties are found; a single expert has no gate."""
-    search = penalties.search(estimator, family)
-    return search._replace(gate=PenaltySearch()) if n_experts == 1 else search
 
 
 def _members(estimator: Any, task: Task) -> Members | None:

@@ -15,8 +15,8 @@ from skmoe._data.nested_estimators import (
 )
 from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
 from skmoe._estimators.parameters.comparable_densities import check_one_measure
-from skmoe._estimators.parameters.penalty_parameters import PenaltyOption
 from skmoe._estimators.parameters.tasks import Task
+from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
@@ -374,17 +374,17 @@ def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
             )
 
 
-def resolve_gate(gate: Any, alpha: PenaltyOption, n_experts: int) -> Gate:
+def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Gate:
     """The gate of a registered name or object; a single expert needs no other than constant.
 
-    A number `alpha` replaces that of an object, from which a search starts otherwise.
+    A number that is given replaces that of an object, from which a search starts otherwise.
     """
     if isinstance(gate, str) and gate in GATES:
-        resolved = GATES[gate].from_options({"alpha": alpha.value})
+        resolved = GATES[gate].from_options({"alpha": penalty.value})
     elif isinstance(gate, Gate):
         gate.check_options()
-        keeps_own = alpha.search and not gate.has_open_penalty
-        resolved = gate if keeps_own else gate.with_options({"alpha": alpha.value})
+        keeps_own = penalty.search and not gate.has_open_penalty
+        resolved = gate if keeps_own else gate.with_options({"alpha": penalty.value})
     else:
         check_instance("gate", gate)
         raise ValueError(

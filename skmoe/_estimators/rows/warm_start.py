@@ -44,8 +44,8 @@ class TrainingState(NamedTuple):
     row_buffer: Any = None  # RowBuffer of the first batches of `partial_fit`
     # Numbers of the experts within EM; None if they are those of the fit.
     numbering: tuple[int, ...] | None = None
-    # Kinds of search by which the penalties were found, as in `EvidenceSearch.kinds`.
-    penalty_searches: tuple[str, str, str] = ("", "", "")
+    # Searches by which the penalties were found, in the order of `PENALTIES`.
+    penalty_searches: tuple[str, ...] = ("", "", "")
     total_weight: float = 0.0  # of the rows of a fit
 
 

@@ -58,7 +58,8 @@ class LikelihoodRatioTest:
         tol = min(estimator.tol, MAX_MISSING_LIKELIHOOD / n_rows)
         changed = {"combine": "best", "warm_start": False, "verbose": 0, "n_jobs": 1, "tol": tol}
         # The fits of a likelihood ratio have the same penalties.
-        penalties = check_penalties(estimator, estimator._default_alphas).initial_values()
+        given = check_penalties(estimator, estimator._default_alphas)
+        penalties = {name: penalty.value for name, penalty in given.items() if penalty.search}
         self.options = estimator.get_params(deep=False) | changed | penalties
         self.tolerance = tol * n_rows
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from skmoe._data.checks import check_flag, check_real
 from skmoe._numerics.offset_design import offset_predictor, split_offset
-from skmoe._numerics.typing import TINY, Array, Penalty
+from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.experts._generalized_linear._params import GeneralizedLinearParams
 from skmoe.families import Family, Poisson
 from skmoe.protocols import Dispersion, Experts, SupportsONNX, SupportsReordering
@@ -31,7 +31,7 @@ class FamilyDensities(Experts):
     """Densities of experts with a linear predictor; fields as of `GeneralizedLinearExperts`."""
 
     families: tuple[Family, ...] = (Poisson(),)
-    alpha: Penalty = 1.0
+    alpha: Alpha = 1.0
     shared_dispersion: bool = False
     dispersion_prior: float = 10.0
     noise_variance: tuple[float, ...] = (1.0,)

@@ -79,7 +79,7 @@ class PenalizedFamilies(FamilyDensities):
         params: GeneralizedLinearParams,
         statistics: GeneralizedLinearStatistics,
         hessian: Any,
-    ) -> Slopes:
+    ) -> dict[str, Slopes]:
         """Slopes of each expert and output, in units of the scale; none without a predictor."""
         n_experts, n_outputs, n_columns = params.coef.shape
         root = np.sqrt(self._precision(params))[..., None]
@@ -87,9 +87,9 @@ class PenalizedFamilies(FamilyDensities):
         weight = np.repeat(self._have_predictor(n_experts), n_outputs)
         weight = np.tile(weight[:, None], n_columns - 1)
         if self.shared_columns:
-            return self._slopes_with_shared(params, statistics, hessian, weight)
+            return {"alpha": self._slopes_with_shared(params, statistics, hessian, weight)}
         slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
-        return slopes._replace(weight=weight)
+        return {"alpha": slopes._replace(weight=weight)}
 
     def _slopes_with_shared(
         self,

@@ -1,0 +1,339 @@
+"""Penalties of gate and experts that maximise the evidence, found within EM.
+
+A few iterations of EM with given penalties alternate with an update of the penalties from the
+Hessians at the current parameters [1]_ [2]_. When the penalties have settled, EM runs to
+convergence with the last ones. Then they are checked once more, since parameters that EM has moved
+far want other penalties. Between updates the penalised lower bound never falls.
+
+The Hessians are those of the expected complete-data log-likelihood, as in the variational treatment
+of mixtures of experts [2]_: the evidence is that of the rows divided among the experts by their
+responsibilities.
+
+The search (`_search_penalties`) knows the criterion only as an `Update` of the penalties, and the
+criterion (`updated_penalties`) knows a block of coefficients only as its `Slopes`. The hyperprior
+of their penalty is in `common_penalty`, and that of the prior of scales in `dispersion_prior`.
+
+References
+----------
+.. [1] D. J. C. MacKay (1992), "Bayesian interpolation", Neural Computation 4, 415-447.
+.. [2] S. Waterhouse, D. MacKay and T. Robinson (1996), "Bayesian methods for mixtures of experts",
+   Advances in Neural Information Processing Systems 8, 351-357.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.rows import Dataset, split_into_blocks, subset_units
+from skmoe._mixture.e_step import e_step
+from skmoe._mixture.em import EMResult, EMStart, Monitor, OnIteration
+from skmoe._mixture.m_step import project, total_penalty
+from skmoe._mixture.model import MixtureModel, Params, Penalty
+from skmoe._mixture.runs import EMProblem, run_em_of_problem
+from skmoe._numerics.dispersion_prior import (
+    dispersion_gain,
+    dispersion_prior,
+    dispersion_volume,
+)
+from skmoe._numerics.evidence import (
+    Slopes,
+    common_penalty,
+    evidence_gain,
+    feature_penalties,
+    n_determined_slopes,
+    posterior_volume,
+    scaled_penalty,
+)
+from skmoe._numerics.typing import TINY, Alpha
+
+# Largest share of the rows in the sample of the initialisation for which penalties are sought there
+# first. With a larger one the search on all rows is as fast alone.
+MAX_SAMPLE_SHARE = 0.1
+
+# Iterations of EM before each update of the penalties.
+ITERATIONS_BETWEEN_UPDATES = (3, 3, 4, 4, 5, 5, 6, 6, 8, 8, 10, 10)
+FINAL_ROUND = len(ITERATIONS_BETWEEN_UPDATES)
+
+# Penalties have settled if none has changed by more than this factor, or if the log evidence has
+# changed by less than the tolerance of EM; the second factor is that after EM has converged. The
+# log evidence can fall where the parameters of EM are far from their maximum.
+SETTLED_FACTOR = 1.15
+FINAL_FACTOR = 1.3
+
+# Least degrees of freedom of the residuals of an expert, as a fraction of its rows.
+MIN_FREEDOM = 0.1
+
+# Log evidence per row by which other penalties must be better for a return to them. Smaller
+# differences are within the errors of Laplace's approximation where experts have few rows.
+MIN_LOSS = 0.1
+
+# Largest number of runs to convergence.
+MAX_FINAL_RUNS = 3
+
+
+# --- the search -------------------------------------------------------------------------------
+
+
+class SearchStage(NamedTuple):
+    """What was done with other penalties, and the present round of a search.
+
+    The round is an index of `ITERATIONS_BETWEEN_UPDATES`. In that after the last, which can begin
+    early, EM runs to convergence. The fields are those of `ResumeState`.
+    """
+
+    n_earlier_iter: int = 0
+    n_earlier_runs: int = 0  # to convergence
+    search_round: int = 0
+    # Model, parameters and log evidence per row of the penalties with the highest evidence so far,
+    # of a search that can drop features: the evidence can fall if needed ones are.
+    best: tuple[MixtureModel, Params, float] | None = None
+
+    def of_run(self, run: EMResult) -> EMResult:
+        """A run that knows its stage."""
+        state = run.resume_state
+        if state is not None:
+            state = state._replace(**self._asdict())
+        return run._replace(n_earlier_iter=self.n_earlier_iter, resume_state=state)
+
+
+def run_with_evidence(problem: EMProblem, start: EMStart, monitor: Monitor) -> EMResult:
+    """EM to convergence with penalties that are found on the way, which the result has.
+
+    The search begins with the penalties of a sample, if there is one, as few iterations on all rows
+    are left then. If an observer stops it there, the result has its parameters and penalties, and
+    no iteration is made on all rows.
+    """
+    sample = problem.init_data.rows
+    is_small = sample.n_rows <= MAX_SAMPLE_SHARE * problem.rows.n_rows
+    is_continued = start.model is not None or len(start.lower_bounds) > 0
+    if is_small and not is_continued and not problem.model.experts.needs_all_rows:
+        of_sample = problem._replace(rows=_with_own_weight(sample), relaxation=1.0)
+        run = _search_penalties(of_sample, start, monitor.on_sample)
+        start = EMStart(run.params, model=run.model)
+        if run.stopped:  # the lower bound is that of all rows
+            found = problem._replace(model=run.model or problem.model)
+            run = run_em_of_problem(found, EMStart(run.params), 0, monitor)
+            return run._replace(stopped=True)
+    return _search_penalties(problem, start, monitor)
+
+
+def _with_own_weight(sample: Dataset) -> Dataset:
+    """A sample whose rows have the weight of themselves, and not of the rows that are not drawn.
+
+    Their sum is the effective number of rows (L. Kish, 1965, "Survey Sampling"), unless the sum of
+    the given weights is smaller.
+    """
+    weight = sample.weight
+    factor = min(float(weight.sum() / np.square(weight).sum()), 1.0)
+    if sample.units is not None:
+        return subset_units(sample, np.arange(len(sample.units.starts)), factor)
+    return sample._replace(weight=factor * weight)
+
+
+def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIteration) -> EMResult:
+    """EM on the rows of the problem, in stages between which the penalties are updated.
+
+    The model of the problem has the default penalties. The search begins at those of the model of
+    the start, if it has one; if it also has a resume state of a search, that search goes on. All
+    runs together, with the iterations of the start, make at most `max_iter` iterations. It ends
+    early if a run is stopped. A search that can drop features ends at penalties that it has left if
+    their evidence was clearly higher. With a relaxation there is one run to convergence.
+    """
+    model, state, n_done = start.model or problem.model, start.resume_state, 0
+    if start.model is not None and state is not None and state.search_round is not None:
+        n_done = len(state.lower_bounds)
+        stage = SearchStage(
+            state.n_earlier_iter, state.n_earlier_runs, state.search_round, state.best
+        )
+    else:
+        stage, start = SearchStage(len(start.lower_bounds)), EMStart(start.params)
+    drops_features = any(penalty.search == "ard" for penalty in problem.penalties)
+    while True:
+        is_final = stage.search_round == FINAL_ROUND
+        n_iter = problem.max_iter - stage.n_earlier_iter - len(start.lower_bounds)
+        if not is_final:
+            n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[stage.search_round] - n_done)
+        run = _run_stage(problem._replace(model=model), start, n_iter, stage, on_iteration)
+        n_iter = stage.n_earlier_iter + len((run if n_iter > 0 else start).lower_bounds)
+        if run.stopped or run.line_search_failed or n_iter >= problem.max_iter:
+            return run
+        if n_done and not _goes_on(start, run):  # the best penalties were those of other rows
+            stage = stage._replace(best=None)
+        is_last = is_final and stage.n_earlier_runs + 1 >= MAX_FINAL_RUNS
+        if is_last and stage.best is None:
+            return run
+        blocks = split_into_blocks(problem.rows)
+        update = updated_penalties(problem.penalties, problem.model, model, blocks, run.params)
+        least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
+        settled = update.factor < least_factor or abs(update.gain) < problem.tol
+        last, best, n_done = SearchStage(n_iter, MAX_FINAL_RUNS - 1, FINAL_ROUND), stage.best, 0
+        returns = best is not None and best[2] >= update.log_evidence + MIN_LOSS
+        if is_last or (is_final and settled):
+            if best is None or not returns:
+                return stage._replace(best=None).of_run(run)
+            model, start, stage = best[0], EMStart(best[1]), last
+            continue
+        if drops_features and (best is None or update.log_evidence > best[2]):
+            best = update.before, run.params, update.log_evidence
+        n_runs = stage.n_earlier_runs + is_final
+        next_round = FINAL_ROUND if settled or is_final else stage.search_round + 1
+        stage = SearchStage(n_iter, n_runs, next_round, best)
+        model, start = update.model, EMStart(project(update.model, run.params))
+        if next_round == FINAL_ROUND and problem.relaxation != 1.0:
+            if best is not None and returns:
+                model, start = best[0], EMStart(best[1])
+            model, stage = _relaxed(problem, model), last
+
+
+def _run_stage(
+    problem: EMProblem, start: EMStart, n_iter: int, stage: SearchStage, on_iteration: OnIteration
+) -> EMResult:
+    """EM in a stage of the search; the iterations of earlier stages count for the observer."""
+
+    def observer(n: int, run: EMResult) -> bool:
+        return on_iteration(stage.n_earlier_iter + n, stage.of_run(run))
+
+    if stage.search_round == FINAL_ROUND:
+        return stage.of_run(run_em_of_problem(problem, start, n_iter, observer))
+    n_plain_iter = max(ITERATIONS_BETWEEN_UPDATES)  # no iteration is extrapolated
+    problem = problem._replace(tol=0.0)
+    return stage.of_run(run_em_of_problem(problem, start, n_iter, observer, n_plain_iter, 0))
+
+
+def _goes_on(start: EMStart, run: EMResult) -> bool:
+    """Whether a run continues the arithmetic of its start, which other rows do not."""
+    old, new = start.resume_state, run.resume_state
+    if old is None or new is None:
+        return False
+    return new.lower_bounds[: len(old.lower_bounds)] == old.lower_bounds
+
+
+def _relaxed(problem: EMProblem, model: MixtureModel) -> MixtureModel:
+    """The model with penalties of slopes that are multiplied by the relaxation."""
+    for name, fields, *_ in (p for p in problem.penalties if not p.is_of_scales):
+        part = getattr(model, name)
+        relaxed = scaled_penalty(getattr(part, fields[0]), problem.relaxation)
+        model = model._replace(**{name: replace(part, **{fields[0]: relaxed})})
+    return model
+
+
+def with_penalties_of(
+    model: MixtureModel, previous: MixtureModel, penalties: Sequence[Penalty]
+) -> MixtureModel:
+    """The model with the penalties that a previous fit has found."""
+    for name, fields, *_ in penalties:
+        part, found = getattr(model, name), getattr(previous, name)
+        known = {field: getattr(found, field) for field in fields if hasattr(found, field)}
+        model = model._replace(**{name: replace(part, **known)})
+    return model
+
+
+# --- the criterion ----------------------------------------------------------------------------
+
+
+class Update(NamedTuple):
+    """The model with penalties that fit the parameters better."""
+
+    model: MixtureModel
+    before: MixtureModel  # with the former penalties, for each feature if those found are
+    gain: float  # of log evidence by the new penalties, per row
+    log_evidence: float  # of the former penalties, per row and up to a constant
+    factor: float  # the largest by which a penalty has changed
+
+
+def updated_penalties(
+    penalties: Sequence[Penalty],
+    default: MixtureModel,
+    model: MixtureModel,
+    blocks: Iterable[Dataset],
+    params: Params,
+) -> Update:
+    """New penalties from the Hessians at the parameters, and the evidence of those before.
+
+    The penalties of the default model count as a few coefficients of the data.
+    """
+    map_blocks = getattr(blocks, "map_blocks", map)
+    total = e_step(model, blocks, params, with_hessian=True, map_blocks=map_blocks)
+    before, after, gain, largest = model, model, 0.0, 0.0
+    log_evidence = total.log_likelihood - total_penalty(model, params)
+    for i, name in enumerate(("gate", "experts")):
+        own = [penalty for penalty in penalties if penalty.part == name]
+        if not own:
+            continue
+        part, of_default = getattr(model, name), getattr(default, name)
+        found: dict[str, Any] = {}
+        statistics = total.statistics[i]
+        slopes = part.penalised_slopes(params[i], statistics, total.hessians[i])
+        for penalty in own:
+            if penalty.is_of_scales:
+                scales = part.scales(params[i], statistics)
+                update = _update_of_scales(part, of_default, slopes["alpha"], scales)
+            else:
+                update = _update_of_slopes(part, of_default, slopes, penalty)
+            part, found = replace(part, **update.before), found | update.after
+            gain, log_evidence = gain + update.gain, log_evidence + update.volume
+            for pair in zip(update.before.values(), update.after.values(), strict=True):
+                logs = (np.log(np.maximum(value, TINY)) for value in pair)
+                largest = max(largest, float(np.abs(np.subtract(*logs)).max(initial=0.0)))
+        before = before._replace(**{name: part})
+        after = after._replace(**{name: replace(part, **found)})
+    weight = total.weight
+    return Update(after, before, gain / weight, log_evidence / weight, float(np.exp(largest)))
+
+
+class BlockUpdate(NamedTuple):
+    """Another penalty of a block of coefficients, by the fields of the part."""
+
+    before: dict[str, Any]  # one for each feature if those found are
+    after: dict[str, Any]
+    gain: float  # of log evidence
+    volume: float  # of the posterior at the former penalty, in logs
+
+
+def _update_of_slopes(
+    part: Any, default: Any, slopes: dict[str, Slopes], penalty: Penalty
+) -> BlockUpdate:
+    """The penalty of a block of slopes: one number, or one for each feature."""
+    (field,) = penalty.fields
+    old, of_block = getattr(part, field), slopes[field]
+    new: Alpha
+    if penalty.search == "ard":
+        if not isinstance(old, tuple):
+            old = (float(old),) * of_block.values.shape[-1]
+        new = feature_penalties(old, of_block)
+    else:
+        new = common_penalty(old, of_block, getattr(default, field))
+    gain, volume = evidence_gain(old, new, of_block), posterior_volume(old, of_block)
+    return BlockUpdate({field: old}, {field: new}, gain, volume)
+
+
+def _update_of_scales(experts: Any, default: Any, slopes: Slopes, scales: Any) -> BlockUpdate:
+    """Strength and scale of the prior of dispersions; experts without a scale have no part in it.
+
+    `scales` and their rows are (K, m), from which `slopes` take degrees of freedom.
+    """
+    scale, rows = scales
+    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
+    has_scale = ~np.isnan(scale).any(axis=1)
+    scale, rows, determined = scale[has_scale], rows[has_scale], determined[has_scale]
+    if experts.shared_dispersion:
+        scale = scale[:1]
+        rows, determined = (values.sum(axis=0, keepdims=True) for values in (rows, determined))
+    (strength, center), prior = (
+        (part.dispersion_prior, np.array(part.noise_variance)) for part in (experts, default)
+    )
+    volume = dispersion_volume((strength, center), rows, prior)
+    before = {"dispersion_prior": strength, "noise_variance": experts.noise_variance}
+    if not rows.any():
+        return BlockUpdate(before, before, 0.0, volume)
+    # A scale is the mode (squares + strength * center) / (rows + strength).
+    squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
+    freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
+    found = dispersion_prior(squares, freedom, prior)
+    gain = dispersion_gain((strength, center), found, squares, freedom, prior)
+    after = {"dispersion_prior": found[0], "noise_variance": tuple(found[1].tolist())}
+    return BlockUpdate(before, after, gain, volume)

@@ -45,11 +45,10 @@ from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import select_n_experts, without_unused_groups
-from skmoe._mixture.averaging import average_starts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import fit_starts
+from skmoe._mixture.multistart import average_starts, fit_starts
 from skmoe._mixture.runs import MAX_REINITIALIZATIONS
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array

@@ -13,6 +13,7 @@ architectures", Neural Networks 8, 1409-1431.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,18 +21,20 @@ from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from skmoe._data.rows import Dataset
-from skmoe._mixture.acceleration import aitken_gap, lower_bound_tolerance, squarem_step
-from skmoe._mixture.e_step import EMState, e_step
-from skmoe._mixture.m_step import (
+from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.steps import (
     MAX_HALVINGS,
+    EMState,
+    e_step,
     factorize_hessians,
-    m_step_from,
+    m_step,
     project,
     total_penalty,
-    unflatten,
 )
-from skmoe._mixture.model import MixtureModel, Params
+from skmoe._numerics.typing import TINY, Array
 
 # E-steps for which a Hessian is used: at least HESSIAN_REFRESH, with K experts at least
 # K / EXPERTS_PER_REFRESH, since the cost of the gate's Hessian grows with K**2. In the first
@@ -47,6 +50,14 @@ MIN_SIZE_FOR_THREADS = 128
 # is reached.
 INITIAL_STEP_MAX = 16.0
 STEP_MAX_FACTOR = 4.0
+
+# Relative decrease of the lower bound per row that is attributed to round-off, by the precision of
+# the design.
+LOWER_BOUND_RTOL = {"float64": 1e-11, "float32": 1e-8}
+
+# Iterations between the lower bounds that Aitken's estimate compares. Gains of single iterations
+# are misleading: they alternate between plain and extrapolated steps.
+AITKEN_STRIDE = 6
 
 
 class ResumeState(NamedTuple):
@@ -168,16 +179,27 @@ def run_em(
     """Maximise the penalised log-likelihood per row from given parameters.
 
     A run with the resume state of a previous one on the same rows and model continues it bit for
-    bit.
+    bit. A resume state whose last lower bound differs comes from other rows or another model, and
+    is ignored.
     """
     design = blocks[0].gate_design if isinstance(blocks, list) else None
     n_threads = options.n_threads
     if design is not None and model.n_experts * design.shape[1] < MIN_SIZE_FOR_THREADS:
         n_threads = 1
-    rtol = lower_bound_tolerance(design)
+    rtol = LOWER_BOUND_RTOL["float64" if design is None else str(design.dtype)]
     with _block_map(blocks, n_threads) as map_blocks:
         evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
-        state, resume_state = _initial_state(evaluate_at, start, options.n_plain_iter)
+        state, resume_state = evaluate_at(start.params), start.resume_state
+        if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
+            n_plain_iter = options.n_plain_iter
+            resume_state = ResumeState(start.params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX)
+        elif resume_state.hessian_age:
+            at_hessian = evaluate_at(resume_state.hessian_params)
+            state = state._replace(
+                hessian_factors=at_hessian.hessian_factors,
+                hessian_params=at_hessian.params,
+                hessian_age=resume_state.hessian_age,
+            )
         lower_bounds = list(start.lower_bounds)
         # Those of iterations that do not count for this run serve the stopping rule.
         history = list(resume_state.lower_bounds or lower_bounds)
@@ -210,28 +232,6 @@ def run_em(
             line_search_failed=True,
             model=model,
         )
-
-
-def _initial_state(
-    evaluate_at: Callable[..., EMState], start: EMStart, n_plain_iter: int
-) -> tuple[EMState, ResumeState]:
-    """The state of EM before the first iteration.
-
-    A resume state whose last lower bound differs comes from other rows or another model, and is
-    ignored.
-    """
-    params, resume_state = start.params, start.resume_state
-    state = evaluate_at(params)
-    if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
-        return state, ResumeState(params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX)
-    if resume_state.hessian_age:
-        hessian_factors = evaluate_at(resume_state.hessian_params).hessian_factors
-        state = state._replace(
-            hessian_factors=hessian_factors,
-            hessian_params=resume_state.hessian_params,
-            hessian_age=resume_state.hessian_age,
-        )
-    return state, resume_state
 
 
 @contextmanager
@@ -282,10 +282,12 @@ def _em_iterations(
             state = candidate
             yield resumable(state, squarem_start, cycle)
         if cycle >= n_plain_iter:
-            path = (squarem_start, state.params, m_step_from(model, state, 1.0))
+            path = (squarem_start, state.params, m_step(model, state, 1.0))
             first, second, third = ([*params.gate, *params.experts] for params in path)
             extrapolated, step = squarem_step(first, second, third, step_max)
-            params = project(model, unflatten(state.params, extrapolated))
+            gate, experts = state.params
+            arrays = extrapolated[: len(gate)], extrapolated[len(gate) :]
+            params = project(model, Params(type(gate)(*arrays[0]), type(experts)(*arrays[1])))
             candidate = evaluate_at(params, state)
             if candidate.lower_bound >= state.lower_bound:
                 step_max *= STEP_MAX_FACTOR if step == step_max else 1.0
@@ -314,10 +316,81 @@ def _line_search(
     for attempt in range(MAX_HALVINGS):
         step = 0.5**attempt if attempt < MAX_HALVINGS - 1 else 0.0
         fixed_experts = params.experts if attempt and model.experts.needs_all_rows else None
-        params = m_step_from(model, state, step, fixed_experts)
+        params = m_step(model, state, step, fixed_experts)
         candidate = evaluate_at(params, state if state.hessian_age + 1 < refresh_interval else None)
         if candidate.lower_bound >= threshold:
             return candidate
         if state.hessian_age > 0:  # the step may be bad because the Hessian is old
             state = evaluate_at(state.params)
     return None
+
+
+# --- acceleration and stopping ----------------------------------------------------------------
+
+
+def squarem_step(
+    start: Sequence[Array], first: Sequence[Array], second: Sequence[Array], step_max: float
+) -> tuple[list[Array], float]:
+    """Squared extrapolation from three successive iterates of a fixed-point map [1]_.
+
+    Parameters
+    ----------
+    start, first, second : sequences of arrays
+        Three successive iterates.
+    step_max : float
+        Largest step length allowed; 1 gives `second`.
+
+    Returns
+    -------
+    extrapolated : list of arrays
+    step : float
+        The step length used.
+
+    References
+    ----------
+    .. [1] R. Varadhan and C. Roland (2008), "Simple and globally convergent methods for
+       accelerating the convergence of any EM algorithm", Scandinavian Journal of Statistics 35,
+       335-353. Scheme SqS3.
+    """
+    change = [b - a for a, b in zip(start, first, strict=True)]
+    second_difference = [c - b - r for b, c, r in zip(first, second, change, strict=True)]
+    first_norm2, second_norm2 = (
+        float(sum(np.vdot(values, values) for values in arrays))
+        for arrays in (change, second_difference)
+    )
+    ratio = np.sqrt(first_norm2 / max(second_norm2, TINY))
+    step = float(np.clip(ratio, 1.0, step_max))
+    extrapolated = [
+        a + 2.0 * step * r + step**2 * v
+        for a, r, v in zip(start, change, second_difference, strict=True)
+    ]
+    return extrapolated, step
+
+
+def aitken_gap(
+    lower_bounds: Sequence[float],
+    rtol: float = LOWER_BOUND_RTOL["float64"],
+    stride: int = AITKEN_STRIDE,
+) -> float:
+    """Aitken's estimate of the distance of an increasing sequence from its limit [1]_.
+
+    Returns zero at a fixed point up to `rtol`, and infinity while no estimate is possible.
+
+    References
+    ----------
+    .. [1] D. Böhning, E. Dietz, R. Schaub, P. Schlattmann and B. Lindsay (1994), "The distribution
+       of the likelihood ratio for mixtures of densities from the one-parameter exponential
+       family", Annals of the Institute of Statistical Mathematics 46, 373-388.
+    """
+    if len(lower_bounds) > 2:
+        gain_of_two = lower_bounds[-1] - lower_bounds[-3]
+        if gain_of_two <= rtol * (1.0 + abs(lower_bounds[-1])):
+            return 0.0
+    if len(lower_bounds) <= 2 * stride:
+        return math.inf
+    gain = lower_bounds[-1 - stride] - lower_bounds[-1 - 2 * stride]
+    last_gain = lower_bounds[-1] - lower_bounds[-1 - stride]
+    if last_gain >= gain:
+        return math.inf
+    # Large early gains make the estimate too optimistic: it is bounded below by the last gain.
+    return max(last_gain**2 / (gain - last_gain), last_gain)

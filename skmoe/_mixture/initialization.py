@@ -23,8 +23,10 @@ from threadpoolctl import ThreadpoolController
 
 from skmoe._data.canonical import canonical_form
 from skmoe._data.rows import Dataset
+from skmoe._data.units import Units
 from skmoe._numerics.offset_design import split_offset
-from skmoe._numerics.typing import Array, Design
+from skmoe._numerics.typing import TINY, Array, Design
+from skmoe.protocols import Experts
 
 Initializer = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
@@ -46,16 +48,14 @@ MAX_SPLIT_VARIABLES = 20
 MAX_SPLIT_TARGETS = 10
 RELATIVE_RIDGE = 1e-3
 
+# Rows of a typical unit that the shrinkage of its coefficients is worth.
+SHRINKAGE_ROWS = 1.0
+
 
 def smooth_labels(labels: Array, n_experts: int) -> Array:
     """Responsibilities (K, n) from the expert of each row."""
     assigned = np.arange(n_experts)[:, None] == labels
     return LABEL_SMOOTHING * assigned + (1.0 - LABEL_SMOOTHING) / n_experts
-
-
-def bayesian_bootstrap_weights(weight: Array, rng: np.random.Generator) -> Array:
-    """Bayesian-bootstrap weights, so that a deterministic initializer gives another partition."""
-    return weight * rng.exponential(size=len(weight))
 
 
 def select_columns(X: Design, Y: Array, weight: Array) -> Array:
@@ -328,3 +328,67 @@ def init_schedule(init: str, n_experts: int, n_init: int) -> list[str]:
     first = ["linear_tree", "kmeans"] if n_experts <= 8 else ["kmeans", "linear_tree"]
     names = [*first, "tree", "random"]
     return [names[i % len(names)] for i in range(n_init)]
+
+
+# --- units ------------------------------------------------------------------------------------
+
+
+def unit_features(init_data: InitData) -> tuple[Array, Array, Array]:
+    """Features (U, p), targets (m', U) and weights (U,) of units, for the initializers.
+
+    The rows of one unit show the regression of its expert. The features are means over its rows;
+    the targets are deviations of the coefficients of its regression, shrunk towards that of all
+    rows, from the latter, divided by the largest standard deviation, as in clusterwise regression
+    [1]_.
+
+    References
+    ----------
+    .. [1] W. S. DeSarbo and W. L. Cron (1988), "A maximum likelihood methodology for clusterwise
+       linear regression", Journal of Classification 5, 249-282.
+    """
+    rows, X, Y, _ = init_data
+    units = rows.units
+    assert units is not None
+    weight = rows.weight
+    design = np.column_stack([X, np.ones(len(X))])
+    weighted = design * weight[:, None]
+    gram = weighted.T @ design
+    ridge = 1e-3 * np.trace(gram) / len(gram)
+    coef = np.linalg.solve(gram + ridge * np.eye(len(gram)), weighted.T @ Y.T)
+    deviation = _unit_deviations(units, design, weight, Y - (design @ coef).T)
+    means = units.sum_rows(weighted[:, :-1].T) / units.sum_rows(weight)
+    centred = deviation - deviation.mean(axis=1, keepdims=True)
+    largest = centred.std(axis=1).max(initial=0.0)
+    targets = centred / largest if largest > 0.0 else centred
+    return means.T, targets, units.sum_rows(weight)
+
+
+def _unit_deviations(units: Units, design: Array, weight: Array, residual: Array) -> Array:
+    """Ridge coefficients of the residuals (m, n) in each unit, (m * d, U)."""
+    n_columns = design.shape[1]
+    # The penalty is that of a prior under which rows vary as much as in all data.
+    mean_square = weight @ np.square(design) / weight.sum()
+    scale = np.sqrt(np.where(mean_square > 0.0, mean_square, 1.0))
+    unit_design = design / scale
+    gram = np.empty((len(units.starts), n_columns, n_columns))
+    for j in range(n_columns):
+        products = unit_design[:, j] * weight * unit_design.T
+        gram[:, j] = units.sum_rows(products).T
+    cross = np.stack([units.sum_rows(unit_design.T * (weight * r)) for r in residual])
+    gram += SHRINKAGE_ROWS * np.eye(n_columns)
+    solved = np.linalg.solve(gram, cross.transpose(2, 1, 0))  # (U, d, m)
+    return solved.transpose(2, 1, 0).reshape(-1, len(units.starts))
+
+
+def responsibilities_of_units(experts: Experts, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities (K, U) of units, from those of their rows, (K, n).
+
+    An expert that cannot have made one of the rows of a unit has not made the unit.
+    """
+    units = rows.units
+    assert units is not None
+    possible = experts.restrict(np.ones_like(resp), rows.y) > 0.0
+    every_row = np.minimum.reduceat(possible, units.starts, axis=1)
+    mean = units.sum_rows(resp * rows.weight) / rows.unit_weight
+    mean = (mean + TINY**0.5) * every_row
+    return mean / np.maximum(mean.sum(axis=0), TINY)

@@ -24,12 +24,12 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._mixture.em import EMResult, EMStart, Monitor
 from skmoe._mixture.initialization import (
     INITIALIZERS,
-    bayesian_bootstrap_weights,
     init_schedule,
+    responsibilities_of_units,
     smooth_labels,
+    unit_features,
 )
-from skmoe._mixture.m_step import params_from_responsibilities
-from skmoe._mixture.model import responsibilities
+from skmoe._mixture.model import MixtureModel, Params, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
 from skmoe._mixture.runs import (
     N_INITIAL_M_STEPS,
@@ -39,7 +39,8 @@ from skmoe._mixture.runs import (
     run_em_of_problem,
     with_reinitialized_experts,
 )
-from skmoe._mixture.unit_initialization import responsibilities_of_units, unit_features
+from skmoe._mixture.steps import params_from_responsibilities
+from skmoe.gates._averaged import AveragedGate, AverageParams
 
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
@@ -172,7 +173,8 @@ def _first_round(problem: EMProblem, job: StartJob) -> EMResult:
         X, Y, weight = unit_features(problem.init_data)
     experts, n_experts = problem.model.experts, problem.model.n_experts
     n_cells = experts.n_cells(n_experts)
-    weight = bayesian_bootstrap_weights(weight, rng) if job.is_repeated else weight
+    if job.is_repeated:  # a Bayesian bootstrap, so that the initializer gives another partition
+        weight = weight * rng.exponential(size=len(weight))
     labels = smooth_labels(INITIALIZERS[job.init_name](X, Y, weight, n_cells, rng), n_cells)
     resp = rows.row_responsibilities(labels)
     resp = experts.initial_responsibilities(resp, n_experts, rows.y, None if job.is_first else rng)
@@ -238,3 +240,19 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     found = problem._replace(model=run.model or problem.model)
     better = with_reinitialized_experts(found, run, monitor)
     return run if better is run else SearchStage(search_round=FINAL_ROUND).of_run(better)
+
+
+def average_starts(
+    model: MixtureModel, start_params: Sequence[Params]
+) -> tuple[MixtureModel, Params]:
+    """Model and parameters of the average of several fits of one model.
+
+    It is a mixture of the experts of all of them. Predictive densities are averaged, not
+    parameters, so that the experts of different starts need not correspond to each other.
+    """
+    n_starts = len(start_params)
+    experts, expert_params = model.experts.concatenate([params.experts for params in start_params])
+    gate = AveragedGate(model.gate, model.top_k)
+    top_k = None if model.top_k is None else n_starts * model.top_k
+    params = Params(AverageParams(tuple(params.gate for params in start_params)), expert_params)
+    return MixtureModel(gate, experts, n_starts * model.n_experts, top_k, model.balance), params

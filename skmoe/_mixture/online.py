@@ -30,8 +30,8 @@ import numpy as np
 from skmoe._data.moments import Moments
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization
-from skmoe._mixture.e_step import EStepStatistics, e_step
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.steps import EStepStatistics, e_step
 from skmoe._numerics.typing import Array
 
 # The step size is the fraction of all rows that are in the batch, raised to this power. Values

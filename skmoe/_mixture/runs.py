@@ -18,11 +18,10 @@ from skmoe._mixture.em import (
     ResumeState,
     run_em,
 )
-from skmoe._mixture.initialization import LABEL_SMOOTHING, InitData
-from skmoe._mixture.m_step import params_from_responsibilities
+from skmoe._mixture.initialization import LABEL_SMOOTHING, InitData, responsibilities_of_units
 from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
-from skmoe._mixture.unit_initialization import responsibilities_of_units
-from skmoe._numerics.collapse import is_collapsed
+from skmoe._mixture.steps import params_from_responsibilities
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 
 # Plain iterations of a long run before extrapolation.

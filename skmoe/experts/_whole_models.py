@@ -37,7 +37,7 @@ from skmoe._data.sklearn_adapter import (
     predict_log_density,
     takes_weights,
 )
-from skmoe._numerics.collapse import COLLAPSED
+from skmoe._numerics.probability import COLLAPSED
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts

@@ -37,7 +37,7 @@ HOOKS = {"on_fit_task_begin", "call_on_fit_task_begin"}
 # Named tuples have these methods.
 OF_NAMED_TUPLES = {"_replace", "_fields", "_asdict"}
 
-MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 460, 60, 6
+MAX_LINES, MAX_LINES_OF_FUNCTION, MAX_PARAMETERS = 600, 80, 6
 # Public functions whose parameters are choices of the user.
 MANY_PARAMETERS = {"inference", "fit_with_checkpoints", "n_experts_test"}
 

@@ -37,8 +37,8 @@ from skmoe._data.scaling import Standardization, design_matrix, fit_standardizat
 from skmoe._mixture import em
 from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_interval, run_em
 from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
-from skmoe._mixture.m_step import m_step_from, params_from_responsibilities
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.steps import m_step, params_from_responsibilities
 from skmoe._numerics import multinomial
 from skmoe.experts import GeneralizedLinearExperts, LinearExperts, LogisticExperts
 from skmoe.families import FAMILIES
@@ -132,7 +132,7 @@ def iteration(options):
             _, bare = timed(lambda: products(by_rows, resp, gate, coef), 5, clock)
             _, seen = timed(lambda: evaluate(parts, blocks, params, known), 5, clock)
             _, curved = timed(lambda: evaluate(parts, blocks, params), 3, clock)
-            _, solved = timed(lambda: m_step_from(parts, known, 1.0), 3, clock)
+            _, solved = timed(lambda: m_step(parts, known, 1.0), 3, clock)
             life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             with ThreadPoolExecutor(2) as pool:
@@ -432,7 +432,7 @@ def experts(options):
             )
             known, curved = timed(lambda: evaluate(parts, blocks, params), 2)
             _, seen = timed(lambda: evaluate(parts, blocks, params, known), 3)
-            _, solved = timed(lambda: m_step_from(parts, known, 1.0), 2)
+            _, solved = timed(lambda: m_step(parts, known, 1.0), 2)
             life = hessian_refresh_interval(n_experts)
             mean = ((life - 1) * seen + curved) / life + solved
             base = first.setdefault(top_k, mean / 2)

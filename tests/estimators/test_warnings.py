@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._numerics.collapse import is_collapsed
+from skmoe._numerics.probability import is_collapsed
 from skmoe.families import Ordinal, Uniform
 from skmoe.gates import ConstantGate
 from support.expert_kinds import GENERALIZED

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
+from skmoe._numerics.probability import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe.blocks import RowBlocks
 from support.fits import fit_quietly
 

@@ -11,7 +11,7 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._mixture.acceleration import aitken_gap, squarem_step
+from skmoe._mixture.em import aitken_gap, squarem_step
 from skmoe.experts import LinearExperts, LogisticExperts
 from skmoe.gates import ConstantGate, SoftmaxGate
 from support.em import (

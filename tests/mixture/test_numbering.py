@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
-from skmoe._mixture.numbering import order_by_share
+from skmoe._estimators.fitting.numbering import order_by_share
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.experts import LinearExperts

@@ -8,8 +8,12 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._mixture.initialization import INITIALIZERS, init_schedule, make_init_data
-from skmoe._mixture.unit_initialization import unit_features
+from skmoe._mixture.initialization import (
+    INITIALIZERS,
+    init_schedule,
+    make_init_data,
+    unit_features,
+)
 from support.em import dataset, design_of
 from support.fits import fit_quietly
 from support.tables import crossing_lines, two_regimes

@@ -6,9 +6,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax as scipy_log_softmax
 from scipy.special import logsumexp, softmax
 
-from skmoe._numerics.collapse import MIN_EXPERT_WEIGHT, MIN_WEIGHT_FRACTION, is_collapsed
 from skmoe._numerics.probability import (
     FEW_CLASSES,
+    MIN_EXPERT_WEIGHT,
+    MIN_WEIGHT_FRACTION,
+    is_collapsed,
     keep_top_k,
     log_normalise,
     log_softmax,

@@ -16,12 +16,11 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import printable_name
-from skmoe._mixture.acceleration import aitken_gap
-from skmoe._mixture.em import EMResult
+from skmoe._mixture.em import EMResult, aitken_gap
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel
-from skmoe._numerics.collapse import COLLAPSED, is_collapsed
 from skmoe._numerics.evidence import is_dropped
+from skmoe._numerics.probability import COLLAPSED, is_collapsed
 from skmoe._numerics.typing import Array
 
 # Estimators name them so, since other tools take one with a `coef_` for a linear model.

@@ -40,7 +40,7 @@ from skmoe._estimators.rows.training_data import (
 )
 from skmoe._estimators.rows.unit_rows import sort_by_unit
 from skmoe._estimators.selection.data import SelectionData
-from skmoe._numerics.collapse import is_collapsed
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._inference.labels import printable_line
 from skmoe._inference.results import FOOTNOTES
-from skmoe._numerics.collapse import is_collapsed
+from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 
 # Reasons for missing standard errors that are no trouble.

@@ -1,0 +1,165 @@
+"""The E-step and the M-step of EM.
+
+The E-step gives log-likelihood, responsibilities and the sufficient statistics of the M-step, which
+makes new parameters of gate and experts from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
+from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.typing import Array
+
+# Step sizes tried by the line search: 1, 1/2, 1/4, ..., and in EM finally 0, which changes only
+# parameters with a closed-form M-step.
+MAX_HALVINGS = 12
+
+
+class EMState(NamedTuple):
+    """Parameters with the lower bound and the statistics evaluated there."""
+
+    params: Params
+    lower_bound: float
+    statistics: tuple[Any, Any]  # of gate and experts
+    hessian_factors: tuple[Any, Any]
+    hessian_params: Params  # at which the Hessians were evaluated
+    hessian_age: int  # E-steps since then
+
+
+class EStepStatistics(NamedTuple):
+    """Additive statistics of row blocks; they can be summed over blocks in any process."""
+
+    log_likelihood: float
+    weight: float
+    statistics: tuple[Any, Any]  # of gate and experts
+    hessians: Any  # of gate and experts, or None
+
+
+def e_step(
+    model: MixtureModel,
+    blocks: Iterable[Dataset],
+    params: Params,
+    *,
+    with_hessian: bool,
+    map_blocks: Callable[..., Iterable[Any]] = map,
+) -> EStepStatistics:
+    """E-step over all row blocks; Hessians are computed on request."""
+    return reduce(
+        add_fields, map_blocks(partial(e_step_block, model, params, with_hessian), blocks)
+    )
+
+
+def e_step_block(
+    model: MixtureModel,
+    params: Params,
+    with_hessian: bool,
+    rows: Dataset,
+    resp: Array | None = None,
+) -> EStepStatistics:
+    """E-step on one block of rows.
+
+    With given responsibilities, of rows (K, n) or of units (K, U), the log-likelihood is the
+    expected complete-data log-likelihood.
+    """
+    # What the family computes once for density, statistics and Hessian is kept for this block only.
+    experts = model.experts.at(params.experts, rows.expert_design, rows.y)
+    model = model._replace(experts=experts)
+    log_gate, joint = log_joint(model, params, rows)
+    if resp is None:
+        resp, log_density = posterior(model, joint)
+        log_likelihood = float(rows.gate_weight @ log_density)
+    else:
+        # Rows outside the support of an expert have log density minus infinity.
+        present = resp > 0.0
+        log_likelihood = float((resp * rows.gate_weight)[present] @ joint[present])
+    if model.balance:
+        log_likelihood += model.balance * float(rows.gate_weight @ log_gate.mean(axis=0))
+    # The uniform pseudo-observations that balance the experts are those of the gate.
+    gate_resp = resp * rows.gate_weight
+    expert_resp = gate_resp if rows.units is None else rows.row_responsibilities(resp) * rows.weight
+    if model.balance:
+        gate_resp = gate_resp + model.balance / len(resp) * rows.gate_weight
+    of_gate = params.gate, rows.gate_design, gate_resp, log_gate
+    of_experts = params.experts, rows.expert_design, rows.y, expert_resp
+    hessians = None
+    if with_hessian:
+        hessians = model.gate.hessian(*of_gate), experts.hessian(*of_experts)
+    statistics = model.gate.statistics(*of_gate), experts.statistics(*of_experts)
+    return EStepStatistics(log_likelihood, float(rows.weight.sum()), statistics, hessians)
+
+
+# --- the M-step -------------------------------------------------------------------------------
+
+
+def m_step(model: MixtureModel, state: EMState, step: float, fixed_experts: Any = None) -> Params:
+    """M-step of gate and experts; expert parameters are replaced by `fixed_experts`, if given."""
+    (of_gate, of_experts), (gate_factor, factor) = state.statistics, state.hessian_factors
+    gate = model.gate.m_step(of_gate, gate_factor, state.params.gate, step)
+    if fixed_experts is None:
+        fixed_experts = model.experts.m_step(of_experts, factor, state.params.experts, step)
+    return Params(gate, fixed_experts)
+
+
+def params_from_responsibilities(
+    model: MixtureModel, rows: Dataset, resp: Array, n_steps: int
+) -> Params:
+    """Parameters for given responsibilities of rows (K, n) or units (K, U).
+
+    They are found by M-steps with a line search.
+    """
+    n_experts = len(resp)
+    params = Params(
+        model.gate.init_params(n_experts, rows.gate_design.shape[1]),
+        model.experts.init_params(n_experts, rows.expert_design.shape[1]),
+    )
+    blocks = split_into_blocks(rows)
+    ends = np.cumsum([len(block.gate_weight) for block in blocks])
+    block_resp = np.split(resp, ends[:-1], axis=1)
+
+    def expected_log_likelihood(params: Params, with_hessian: bool) -> EStepStatistics:
+        step_on_block = partial(e_step_block, model, params, with_hessian)
+        total = reduce(add_fields, map(step_on_block, blocks, block_resp))
+        log_likelihood = total.log_likelihood - total_penalty(model, params)
+        return total._replace(log_likelihood=log_likelihood)
+
+    current = expected_log_likelihood(params, True)
+    for n_remaining in reversed(range(n_steps)):
+        factors = factorize_hessians(model, current.hessians)
+        state = EMState(params, current.log_likelihood, current.statistics, factors, params, 0)
+        trial = params
+        for attempt in range(MAX_HALVINGS):
+            refitted = attempt > 0 and model.experts.needs_all_rows
+            trial = m_step(model, state, 0.5**attempt, trial.experts if refitted else None)
+            candidate = expected_log_likelihood(trial, n_remaining > 0)
+            if candidate.log_likelihood >= current.log_likelihood:
+                break
+        else:
+            return params
+        params, current = trial, candidate
+    return params
+
+
+# --- gate and experts together ----------------------------------------------------------------
+
+
+def total_penalty(model: MixtureModel, params: Params) -> float:
+    """Negative log prior of all parameters, up to a constant."""
+    return model.gate.penalty(params.gate) + model.experts.penalty(params.experts)
+
+
+def factorize_hessians(model: MixtureModel, hessians: Any) -> tuple[Any, Any]:
+    """Factorizations of the Hessians of gate and experts."""
+    gate, experts = hessians
+    return model.gate.factorize(gate), model.experts.factorize(experts)
+
+
+def project(model: MixtureModel, params: Params) -> Params:
+    """The nearest valid parameters, after an extrapolation."""
+    return Params(model.gate.project(params.gate), model.experts.project(params.experts))

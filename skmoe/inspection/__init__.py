@@ -12,8 +12,7 @@ from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
-from skmoe.inspection._importance import ImportanceDisplay
-from skmoe.inspection._importance_by_part import permutation_importance_by_part
+from skmoe.inspection._importance import ImportanceDisplay, permutation_importance_by_part
 from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._prediction import PredictionDisplay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -11,20 +12,9 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_pit,
-    check_pit_left,
-    check_table,
-    check_target,
-)
+from skmoe.inspection._checks import check_table, check_target
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._style import (
-    DARK_GREY,
-    LIGHT_GREY,
-    colour,
-    merged,
-    two_axes,
-)
+from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, panel_axes
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -33,6 +23,7 @@ NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 BAND_PROBABILITY = 0.95
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CalibrationDisplay:
     """Calibration of predictive distributions.
 
@@ -94,9 +85,11 @@ class CalibrationDisplay:
     True
     """
 
-    def __init__(self, *, pit: Array, pit_left: Array | None = None) -> None:
-        self.pit = pit
-        self.pit_left = pit if pit_left is None else pit_left
+    pit: Array
+    pit_left: Any = None
+
+    def __post_init__(self) -> None:
+        self.pit_left = self.pit if self.pit_left is None else self.pit_left
 
     @property
     def nominal(self) -> Array:
@@ -214,8 +207,27 @@ class CalibrationDisplay:
             another shape or exceeds it, or `n_bins` is not an integer of at least two.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        pit = check_pit(pit)
-        left = pit if pit_left is None else check_pit_left(pit_left, pit)
+        pit = np.asarray(pit, dtype=np.float64)
+        if pit.ndim != 1 or len(pit) == 0:
+            raise ValueError(
+                "pit must be one-dimensional, with a number for each row; got shape "
+                f"{pit.shape}. Draw one output at a time."
+            )
+        outside = ~((pit >= 0.0) & (pit <= 1.0))
+        if outside.any():
+            raise ValueError(
+                "pit must lie between 0 and 1: it holds predictive distribution functions at the "
+                f"observed y; got {pit[outside][0]:g}."
+            )
+        left = pit if pit_left is None else np.asarray(pit_left, dtype=np.float64)
+        if left.shape != pit.shape:
+            raise ValueError(f"pit_left must have the shape of pit, {pit.shape}; got {left.shape}.")
+        outside = ~((left >= 0.0) & (left <= pit))
+        if outside.any():
+            raise ValueError(
+                "pit_left must lie between 0 and pit: it holds probabilities of values below the "
+                f"observed y; got {left[outside][0]:g} for {pit[outside][0]:g}."
+            )
         return cls(pit=pit, pit_left=left).plot(ax=ax, n_bins=n_bins, **kwargs)
 
     def plot(self, ax: Any = None, *, n_bins: int = 10, **kwargs: Any) -> Self:
@@ -236,11 +248,11 @@ class CalibrationDisplay:
             This display.
         """
         n_bins = check_integer("n_bins", n_bins, least=2)
-        left, right = two_axes(ax, f"{type(self).__name__}.plot")
+        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, (9.0, 4.0))
+        self.figure_ = self.ax_[0].figure
         self.bands_: list[Any] = []
-        self._plot_histogram(left, n_bins, kwargs)
-        self._plot_coverage(right)
-        self.ax_, self.figure_ = np.array([left, right], dtype=object), left.figure
+        self._plot_histogram(self.ax_[0], n_bins, kwargs)
+        self._plot_coverage(self.ax_[1])
         return self
 
     def _plot_histogram(self, ax: Any, n_bins: int, kwargs: dict[str, Any]) -> None:

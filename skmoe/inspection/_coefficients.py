@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -13,24 +14,32 @@ from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_any_features,
-    check_has_coefficients,
+    check_features,
     check_level,
     check_names,
     check_names_of_experts,
     check_target,
 )
-from skmoe.inspection._forest import ForestPanel, axis_limits, draw_forest
-from skmoe.inspection._heat_map import shortened, text_width
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
-    CoefficientTable,
     coefficient_table,
     column_deviations,
     dropped_features,
     positive_rows,
 )
-from skmoe.inspection._style import grid_axes, in_first_column, label_below, wrapped
+from skmoe.inspection._style import (
+    DARK_GREY,
+    LIGHT_GREY,
+    colour,
+    grid_axes,
+    in_first_column,
+    label_below,
+    marker,
+    merged,
+    shortened,
+    text_width,
+    wrapped,
+)
 
 # Panels of a figure side by side.
 MAX_FOREST_COLUMNS = {"feature": 3, "expert": 4}
@@ -44,7 +53,21 @@ MAX_NAMED = 8
 # Width of a panel without its names, heights of a row and of heading and axis, in inches.
 FOREST_WIDTH, FOREST_ROW_HEIGHT, FOREST_FRAME_HEIGHT = 2.5, 0.25, 0.75
 
+# Axes end at this multiple of the largest estimate, and of the end of the median interval: longer
+# intervals are cut, and end in an arrow.
+MAX_REACH = 2.5
 
+# Space beyond the longest interval, as a fraction of the axis.
+AXIS_MARGIN = 0.06
+
+# Largest log of a ratio that is drawn.
+MAX_LOG_RATIO = 200.0
+
+# Number of ticks, at most, and ratio of the ends of an axis up to which they are equidistant.
+N_TICKS, MAX_PLAIN_RATIO = 4, 6.0
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class CoefficientsDisplay:
     """Forest plot of the coefficients: what the features do, under each expert.
 
@@ -115,34 +138,18 @@ class CoefficientsDisplay:
     array([[-1.,  1.]])
     """
 
-    def __init__(
-        self,
-        *,
-        feature_names: Sequence[str],
-        expert_names: Sequence[str],
-        coefficients: Array,
-        intervals: Array | None = None,
-        is_ratio: Array | None = None,
-        dropped: Array | None = None,
-        by: str = "feature",
-        coefficient_name: str = "Coefficient",
-        level: float | None = None,
-        step: str = "SD",
-        n_columns: int | None = None,
-        feature_note: str = "",
-    ) -> None:
-        self.feature_names = feature_names
-        self.expert_names = expert_names
-        self.coefficients = coefficients
-        self.intervals = intervals
-        self.is_ratio = is_ratio
-        self.dropped = dropped
-        self.by = by
-        self.coefficient_name = coefficient_name
-        self.level = level
-        self.step = step
-        self.n_columns = n_columns
-        self.feature_note = feature_note
+    feature_names: Sequence[str]
+    expert_names: Sequence[str]
+    coefficients: Array
+    intervals: Array | None = None
+    is_ratio: Array | None = None
+    dropped: Array | None = None
+    by: str = "feature"
+    coefficient_name: str = "Coefficient"
+    level: float | None = None
+    step: str = "SD"
+    n_columns: int | None = None
+    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -226,24 +233,41 @@ class CoefficientsDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
-        check_has_coefficients(estimator, cls.__name__)
+        if not hasattr(estimator, "expert_coef_"):
+            raise ValueError(
+                f"{cls.__name__} needs experts with linear predictors; got "
+                f"expert={estimator.expert!r}. Use ImportanceDisplay, which takes experts of any "
+                "kind."
+            )
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
         names = check_names_of_experts(estimator, expert_names)
-        chosen = check_any_features("features", features, estimator, feature_names)
+        chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
         index = check_target(estimator, target, rows.X)
-        table = _as_ratios(coefficient_table(estimator, rows, index, level), estimator)
-        by = _panels_for(by, table)
+        table = coefficient_table(estimator, rows, index, level)
+        if is_classifier(estimator) and len(estimator.classes_) == 2:  # log odds as ratios
+            name = table.name.replace("Log odds", "Odds ratio")
+            table = table._replace(is_ratio=np.ones(len(names), bool), name=name)
+        has_predictor = np.isfinite(table.estimates).any(axis=0)
+        is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
+        if by is None:
+            by = "expert" if is_mixed else "feature"
+        check_choice("by", by, ("feature", "expert"))
+        if by == "feature" and is_mixed:  # ratios have other axes than coefficients that are none
+            raise ValueError(
+                'by="feature" needs experts whose coefficients are all ratios, or all are not; '
+                'some of these experts have a log link. Use by="expert".'
+            )
         scale = column_deviations(rows) if standardize else np.ones(len(labels))
         dropped = dropped_features(estimator)
-        used = np.isfinite(table.estimates).any(axis=0) | dropped
+        used = np.isfinite(table.estimates).any(axis=1) | dropped
         n_used = int(used.sum())
         shown = np.array(chosen)
         if features is None:
-            size = np.abs(np.nan_to_num(table.estimates)).max(axis=0) * scale
+            size = np.abs(np.nan_to_num(table.estimates)).max(axis=1) * scale
             order = np.argsort(np.where(dropped, np.inf, -size), kind="stable")
             shown = order[used[order]][:max_features]
         if not len(shown):
@@ -251,13 +275,13 @@ class CoefficientsDisplay:
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
                 "RegimesDisplay or GateDisplay."
             )
-        intervals = None
-        if table.intervals is not None:
-            intervals = np.moveaxis(table.intervals, 1, 0)[shown] * scale[shown, None, None]
+        intervals = table.intervals
+        if intervals is not None:
+            intervals = intervals[shown] * scale[shown, None, None]
         display = cls(
             feature_names=[labels[j] for j in shown],
             expert_names=names,
-            coefficients=table.estimates.T[shown] * scale[shown, None],
+            coefficients=table.estimates[shown] * scale[shown, None],
             intervals=intervals,
             is_ratio=table.is_ratio,
             dropped=dropped[shown],
@@ -310,40 +334,34 @@ class CoefficientsDisplay:
 
     def _panels(self) -> list[ForestPanel]:
         """Panels of the experts, or of the features that are not dropped, if there are any."""
-        n_features, n_experts = self.coefficients.shape
-        dropped = self._dropped
-        is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
-        panels = []
+        shape = self.coefficients.shape
+        dropped = np.broadcast_to(self._dropped[:, None], shape)
+        is_ratio = np.broadcast_to(False if self.is_ratio is None else self.is_ratio, shape)
+        experts = np.broadcast_to(np.arange(shape[1]), shape)
         if self.by == "feature":
-            labels = [shortened(name, ROW_NAME_WIDTH) for name in self.expert_names]
-            drawn = np.full(n_features, True) if dropped.all() else ~dropped
-            for i in np.flatnonzero(drawn).tolist():
-                heading = wrapped(self.feature_names[i], PANEL_NAME_WIDTH)
-                of_row = np.full(n_experts, dropped[i])
-                panels.append(
-                    self._panel((i, slice(None)), heading, labels, of_row, is_ratio.any())
-                )
-            return panels
-        labels = [shortened(name, ROW_NAME_WIDTH) for name in self.feature_names]
-        labels = [
-            f"{name} (dropped)" if gone else name
-            for name, gone in zip(labels, dropped, strict=True)
+            names, labels = self.feature_names, self.expert_names
+            cells: list[Any] = [(i, slice(None)) for i in range(shape[0])]
+        else:
+            names, labels = self.expert_names, self.feature_names
+            cells = [(slice(None), k) for k in range(shape[1])]
+        labels = [shortened(label, ROW_NAME_WIDTH) for label in labels]
+        if self.by == "expert":
+            rows = zip(labels, self._dropped, strict=True)
+            labels = [f"{label} (dropped)" if is_dropped else label for label, is_dropped in rows]
+        return [
+            ForestPanel(
+                wrapped(name, PANEL_NAME_WIDTH),
+                labels,
+                own,
+                experts[own],
+                self.coefficients[own],
+                None if self.intervals is None else self.intervals[own],
+                dropped[own],
+                bool(is_ratio[own].any()),
+            )
+            for name, own in zip(names, cells, strict=True)
+            if dropped.all() or not dropped[own].all()
         ]
-        for k, name in enumerate(self.expert_names):
-            heading = wrapped(name, PANEL_NAME_WIDTH)
-            panels.append(self._panel((slice(None), k), heading, labels, dropped, is_ratio[k]))
-        return panels
-
-    def _panel(
-        self, cells: Any, heading: str, labels: list[str], dropped: Array, is_ratio: Any
-    ) -> ForestPanel:
-        """The panel of a row or column of the coefficients."""
-        experts = np.broadcast_to(np.arange(len(self.expert_names)), self.coefficients.shape)
-        intervals = None if self.intervals is None else self.intervals[cells]
-        estimates = self.coefficients[cells]
-        return ForestPanel(
-            heading, labels, cells, experts[cells], estimates, intervals, dropped, bool(is_ratio)
-        )
 
     @property
     def _dropped(self) -> Array:
@@ -371,24 +389,109 @@ class CoefficientsDisplay:
         return notes
 
 
-def _as_ratios(table: CoefficientTable, estimator: Any) -> CoefficientTable:
-    """The table with the log odds of two classes as logs of ratios."""
-    if not is_classifier(estimator) or len(estimator.classes_) != 2:
-        return table
-    name = table.name.replace("Log odds", "Odds ratio")
-    return table._replace(is_ratio=np.ones(len(table.is_ratio), bool), name=name)
+# --- forest plots ------------------------------------------------------------------------------
 
 
-def _panels_for(by: str | None, table: CoefficientTable) -> str:
-    """What each panel is for; coefficients that are no ratios have other axes than ratios."""
-    has_predictor = np.isfinite(table.estimates).any(axis=1)
-    is_mixed = len(set(table.is_ratio[has_predictor].tolist())) > 1
-    if by is None:
-        return "expert" if is_mixed else "feature"
-    check_choice("by", by, ("feature", "expert"))
-    if by == "feature" and is_mixed:
-        raise ValueError(
-            'by="feature" needs experts whose coefficients are all ratios, or all are not; some of '
-            'these experts have a log link. Use by="expert".'
-        )
-    return by
+class ForestPanel(NamedTuple):
+    """Rows of estimates (R,) that share an axis."""
+
+    heading: str
+    labels: list[str]
+    cells: Any  # index of the rows in the table of features and experts
+    experts: Array  # the expert of each row, for its colour
+    estimates: Array  # logs of ratios if these are ratios; NaN for rows without an estimate
+    intervals: Array | None  # (R, 2)
+    dropped: Array  # boolean: the feature of the row is dropped
+    is_ratio: bool
+
+
+def axis_limits(panels: Sequence[ForestPanel]) -> tuple[float, float]:
+    """Limits of an axis of several panels, which contains zero; of ratios of their logs."""
+    values = np.concatenate([np.zeros(1), *(panel.estimates for panel in panels)])
+    values = values[np.isfinite(values)]
+    intervals = [panel.intervals for panel in panels if panel.intervals is not None]
+    if intervals:
+        bounds = np.concatenate(intervals)
+        bounds = bounds[np.isfinite(bounds).all(axis=1)]
+        reach = MAX_REACH * np.abs(values).max()
+        if len(bounds):
+            typical = np.quantile(np.abs(bounds).max(axis=1), 0.5, method="lower")
+            reach = max(reach, MAX_REACH * float(typical))
+        values = np.concatenate([values, np.clip(bounds.ravel(), -reach, reach)])
+    if panels[0].is_ratio:
+        values = np.clip(values, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+    low, high = float(values.min()), float(values.max())
+    margin = AXIS_MARGIN * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def draw_forest(
+    ax: Any, panel: ForestPanel, limits: tuple[float, float], kwargs: Mapping[str, Any] | None
+) -> tuple[list[Any], list[Any]]:
+    """Draw the rows; returns a point and the line of an interval for each, or None."""
+    n_rows = len(panel.labels)
+    scale = np.exp if panel.is_ratio else np.asarray
+    if panel.is_ratio:
+        _scale_of_ratios(ax, limits)
+    else:
+        ax.locator_params(axis="x", nbins=N_TICKS)
+    ax.set(xlim=tuple(scale(np.array(limits))), ylim=(n_rows - 0.5, -0.5))
+    ax.axvline(scale(0.0), color=LIGHT_GREY, linewidth=1, zorder=1)
+    points: list[Any] = [None] * n_rows
+    lines: list[Any] = [None] * n_rows
+    style: dict[str, Any]
+    for i, (estimate, k) in enumerate(zip(panel.estimates, panel.experts, strict=True)):
+        if panel.dropped[i]:
+            style = {"marker": "x", "color": LIGHT_GREY, "linestyle": "none", "markersize": 6}
+            (points[i],) = ax.plot([scale(0.0)], [i], **style)
+            continue
+        if not np.isfinite(estimate):
+            continue
+        interval = None if panel.intervals is None else panel.intervals[i]
+        has_interval = interval is not None and bool(np.isfinite(interval).all())
+        if interval is not None and has_interval:
+            style = merged({"color": colour(k), "linewidth": 2.0, "zorder": 2}, kwargs)
+            style |= {"marker": "", "linestyle": "-"}
+            ends = scale(np.clip(interval, *limits))
+            (lines[i],) = ax.plot(ends, [i, i], **style)
+            for end, bound, arrow in zip(ends, interval, "<>", strict=True):
+                if not limits[0] <= bound <= limits[1]:  # cut
+                    style |= {"marker": arrow, "markersize": 5, "clip_on": False}
+                    ax.plot([end], [i], **style | {"linestyle": "none"})
+        style = {"color": colour(k), "marker": marker(k), "markersize": 6}
+        if panel.intervals is not None and not has_interval:
+            style["markerfacecolor"] = "white"
+        style |= {"linestyle": "none", "zorder": 3}
+        place = [scale(np.clip(estimate, *limits))], [i]
+        (points[i],) = ax.plot(*place, **merged(style, kwargs))
+    ax.set_yticks(range(n_rows), panel.labels, fontsize=9, color=DARK_GREY)
+    ax.set_title(panel.heading, fontsize=10, loc="left")
+    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="x", labelsize=8)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    return points, lines
+
+
+def _scale_of_ratios(ax: Any, limits: tuple[float, float]) -> None:
+    """A logarithmic axis whose ticks are plain numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    ax.set_xscale("log")
+    if limits[1] - limits[0] < np.log(MAX_PLAIN_RATIO):
+        ax.xaxis.set_major_locator(MaxNLocator(N_TICKS))
+    else:
+        ax.xaxis.set_major_locator(FixedLocator(_ticks_of_ratios(*np.exp(limits)).tolist()))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _ticks_of_ratios(low: float, high: float) -> Array:
+    """The finest of several series of round ratios of which few lie between the limits."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1.0)
+    for leading in ([1.0, 2.0, 5.0], [1.0, 3.0], [1.0]):
+        ticks = np.outer(10.0**decades, leading).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) <= N_TICKS + 1:
+            return ticks
+    return ticks[:: -(-len(ticks) // N_TICKS)]

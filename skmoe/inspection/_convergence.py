@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ Y_RANGE_FACTOR = 3.0
 N_STEEP_ITER = 3
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvergenceDisplay:
     """Lower bounds of EM after each iteration, for every start.
 
@@ -74,16 +76,9 @@ class ConvergenceDisplay:
     4
     """
 
-    def __init__(
-        self,
-        *,
-        lower_bounds: Array,
-        start_traces: Sequence[Array],
-        start_converged: Array | None = None,
-    ) -> None:
-        self.lower_bounds = lower_bounds
-        self.start_traces = start_traces
-        self.start_converged = start_converged
+    lower_bounds: Array
+    start_traces: Sequence[Array]
+    start_converged: Array | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:

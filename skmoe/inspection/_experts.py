@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
+from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
-from skmoe.inspection._expert_curves import (
-    CLASS_MARK_HEIGHTS,
-    band_style,
-    draw_band,
-    draw_curves,
-    draw_rows,
-    draw_unit_lines,
-)
-from skmoe.inspection._expert_slices import experts_over, observed_rows, rows_over
-from skmoe.inspection._feature_axes import (
-    draw_grid,
-    feature_axis,
-    keep_one_legend,
-    label_feature,
-    label_outer,
-)
+from skmoe.inspection._grid import feature_axis, make_grid, rows_to_show, units_to_show
 from skmoe.inspection._leading import leading_feature
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     LIGHT_GREY,
+    colour,
+    draw_grid,
     expert_handle,
     expert_legend,
     in_legend,
-    names_or_default,
+    label_feature,
+    marked_points,
+    marker,
+    merged,
+    merged_marks,
     one_axes,
+    rgb,
+)
+from skmoe.inspection._targets import (
+    changes_to_references,
+    interval_band,
+    observed_rows,
+    one_target,
+    predicted_mean,
 )
 
+# Opacity of a curve where the probability of the expert is zero.
+MIN_OPACITY = 0.06
 
+# The vertical axis shows the curves where experts have at least this probability.
+MIN_PROBABILITY_SHOWN = 0.05
+
+# Heights at which rows of other classes and of the class are drawn.
+CLASS_MARK_HEIGHTS = np.array([-0.05, 1.05])
+
+# Half the width of what is drawn at a category, and of the range in which its rows lie.
+CATEGORY_WIDTH, JITTER_WIDTH = 0.36, 0.25
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class ExpertsDisplay:
     """Predictions of each expert over one feature, with the gate probability as opacity.
 
@@ -130,46 +144,27 @@ class ExpertsDisplay:
     ((200, 2), (200, 2))
     """
 
-    legend_: Any
+    feature_name: str
+    target_name: str
+    grid: Array
+    curves: Array
+    gate: Array
+    mean: Array
+    band: Array | None
+    coverage: float | None
+    x: Array
+    y: Array
+    assigned_expert: Array
+    is_probability: bool = False
+    units: Array | None = None
+    categories: Sequence[str] | None = None
+    expert_names: Any = None
+    feature_note: str = ""
+    panels: Sequence[ExpertsDisplay] | None = None
 
-    def __init__(
-        self,
-        *,
-        feature_name: str,
-        target_name: str,
-        grid: Array,
-        curves: Array,
-        gate: Array,
-        mean: Array,
-        band: Array | None,
-        coverage: float | None,
-        x: Array,
-        y: Array,
-        assigned_expert: Array,
-        is_probability: bool = False,
-        units: Array | None = None,
-        categories: Sequence[str] | None = None,
-        expert_names: Sequence[str] | None = None,
-        feature_note: str = "",
-        panels: Sequence[ExpertsDisplay] | None = None,
-    ) -> None:
-        self.feature_name = feature_name
-        self.target_name = target_name
-        self.grid = grid
-        self.curves = curves
-        self.gate = gate
-        self.mean = mean
-        self.band = band
-        self.coverage = coverage
-        self.x = x
-        self.y = y
-        self.assigned_expert = assigned_expert
-        self.is_probability = is_probability
-        self.units = units
-        self.categories = categories
-        self.expert_names = names_or_default(expert_names, curves.shape[1])
-        self.feature_note = feature_note
-        self.panels = panels
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(self.curves.shape[1])
 
     @classmethod
     def from_estimator(
@@ -190,7 +185,6 @@ class ExpertsDisplay:
         offset: Any = None,
         units: Any = None,
         max_units: int | None = 50,
-        feature: Any = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -235,8 +229,6 @@ class ExpertsDisplay:
         max_units : int, default=50
             Largest number of units to show, with all of their rows; None for all. More are drawn at
             random: without `random_state` the same ones each time.
-        feature : int or str, default=None
-            The former name of `features`, which will be removed in version 0.3.
         ax : matplotlib axes or array-like of axes, default=None
             Axes to draw on; None for new ones. A grid takes one for each panel, or a single one
             that the panels replace.
@@ -258,45 +250,53 @@ class ExpertsDisplay:
             If a feature, the class or the output is missing or unknown, if the coverage is not
             between 0 and 1, or if the experts have no predictive distribution for a band (use
             `coverage=None`). Also if a number of points, rows or units is not at least two.
-
-        Warns
-        -----
-        FutureWarning
-            If `feature` is given.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        if feature is not None:
-            warnings.warn(
-                "feature is features since version 0.2, and will be removed in 0.3.",
-                FutureWarning,
-                stacklevel=2,
-            )
-            features = feature
         estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
         names = check_names_of_experts(estimator, expert_names)
         chosen = None
         if features is not None:
-            chosen = check_panels("features", features, estimator, feature_names, max_features=1)
+            chosen = check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
         rows = observed_rows(estimator, table, y, target, offset, units)
         chosen = [[leading_feature(estimator, table)]] if chosen is None else chosen
-        sampling = subsample, max_units, random_state
+        assigned_expert, index = rows.resp.argmax(axis=1), rows.target
+        is_class = is_classifier(estimator)
         panels = []
         for (j,) in chosen:
             axis = feature_axis(table, j, labels[j], grid_resolution)
-            arrays = experts_over(estimator, rows, axis, coverage, adjust)
-            shown = rows_over(axis, rows, sampling)
-            assigned = rows.assigned_expert[shown]
+            points = make_grid(table, [j], axis.grid[:, None])
+            height, name = rows.observed, rows.name
+            if adjust and not is_class:
+                changes = changes_to_references(estimator, table, j, index)
+                height = height + changes[np.arange(len(changes)), assigned_expert]
+                name += " (other features at medians)"
+            has_value = np.isfinite(axis.observed)
+            if rows.units is None or rows.labels is None:
+                shown = rows_to_show(has_value, subsample, random_state)
+            else:
+                drawn_units = units_to_show(rows.labels, max_units, random_state)
+                shown = np.flatnonzero(has_value & np.isin(rows.units, drawn_units))
             panels.append(
                 cls(
-                    **arrays | {"y": arrays["y"][shown]},
+                    feature_name=axis.name,
+                    target_name=name,
+                    grid=axis.positions,
+                    curves=one_target(estimator.predict_experts(points), index, 2),
+                    gate=estimator.predict_gate(points),
+                    mean=predicted_mean(estimator, points, index),
+                    band=interval_band(estimator, points, index, coverage),
+                    coverage=None if is_class else coverage,
                     x=axis.observed[shown],
-                    assigned_expert=assigned,
-                    units=None if units is None else np.asarray(units)[shown],
+                    y=height[shown],
+                    assigned_expert=assigned_expert[shown],
+                    is_probability=is_class,
+                    units=None if rows.units is None else rows.units[shown],
+                    categories=axis.categories,
                     expert_names=names,
                     feature_note=note,
                 )
@@ -339,16 +339,17 @@ class ExpertsDisplay:
             "band_kwargs": band_kwargs,
         }
         if self.panels is not None:
-            self.ax_ = draw_grid(self.panels, ax, caller, options)
+            is_alike = [True] * len(self.panels)
+            self.ax_ = draw_grid(self.panels, is_alike, ax, caller, options)
             self.figure_ = self.ax_[0].figure
-            keep_one_legend(self.ax_, [panel.legend_ for panel in self.panels])
-            label_outer(self.ax_, [True] * len(self.panels))
             return self
         ax = one_axes(ax, caller)
         is_category = self.categories is not None
         self.band_ = None
         if self.band is not None and self.coverage is not None:
-            style = band_style(self.coverage, band_kwargs)
+            style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
+            style["label"] = f"{100 * self.coverage:.3g} % interval"
+            style = merged(style, band_kwargs)
             self.band_ = draw_band(ax, self.grid, self.band, is_category=is_category, kwargs=style)
         self.unit_lines_ = None
         if self.units is not None and not self.is_probability:  # classes would be up and down
@@ -372,12 +373,14 @@ class ExpertsDisplay:
     def _plot_rows(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
         style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
         style["linewidths"] = 0
-        height = self.y
+        x, y = self.x, self.y
         if self.is_probability:
-            height = CLASS_MARK_HEIGHTS[self.y.astype(int)]
+            y = CLASS_MARK_HEIGHTS[y.astype(int)]
             style |= {"marker": "|", "s": 40, "linewidths": 1.0}
-        rows = self.x, height, self.assigned_expert, {**style, **(kwargs or {})}
-        self.scatter_ = draw_rows(ax, *rows, is_category=self.categories is not None)
+        if self.categories is not None:  # rows side by side
+            x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
+        style["c"] = [colour(k) for k in self.assigned_expert]
+        self.scatter_ = ax.scatter(x, y, **merged_marks(style, kwargs))
 
     def _plot_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
@@ -396,3 +399,80 @@ class ExpertsDisplay:
         handles.append(Line2D([], [], label=rows, **style))
         self.legend_ = expert_legend(ax, handles)
         self.legend_.set_title("Opacity: gate\nprobability")
+
+
+def draw_curves(
+    ax: Any,
+    grid: Array,
+    curves: Array,
+    gate: Array,
+    *,
+    is_category: bool,
+    kwargs: Mapping[str, Any] | None,
+) -> list[Any]:
+    """A collection of lines for each expert, with the probability of the gate as opacity.
+
+    Markers along the curves distinguish experts without colours. A category has a horizontal line.
+    """
+    from matplotlib.collections import LineCollection
+
+    collections = []
+    limits = ax.get_ylim()
+    for k, (curve, probability) in enumerate(zip(curves.T, gate.T, strict=True)):
+        points = np.column_stack([grid, curve])
+        if is_category:
+            side = np.array([CATEGORY_WIDTH, 0.0])
+            segments: Any = np.stack([points - side, points + side], axis=1)
+            shown, marks = probability, np.arange(len(grid))
+        else:
+            segments = np.stack([points[:-1], points[1:]], axis=1)
+            shown = (probability[1:] + probability[:-1]) / 2.0
+            marks = np.array(marked_points(len(grid), k))
+        style: dict[str, Any] = {"colors": with_opacity(k, shown), "linewidths": 3.0}
+        style |= {"zorder": 3, "capstyle": "butt"}
+        lines = LineCollection(segments, **{**style, **(kwargs or {})})
+        collections.append(ax.add_collection(lines))
+        marks = marks[probability[marks] >= MIN_PROBABILITY_SHOWN]
+        fill = with_opacity(k, probability[marks])
+        edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
+        style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": marker(k), "s": 42}
+        ax.scatter(*points[marks].T, **style, zorder=3.5)
+    visible = np.where(gate >= MIN_PROBABILITY_SHOWN, curves, np.nan)
+    low, high = np.nanmin(visible), np.nanmax(visible)
+    margin = 0.05 * (high - low)
+    ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
+    return collections
+
+
+def with_opacity(k: int, probability: Array) -> Array:
+    """The colour of an expert, (n, 4), as opaque as its probability."""
+    opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * probability
+    return np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
+
+
+def draw_band(
+    ax: Any, grid: Array, band: Array, *, is_category: bool, kwargs: Mapping[str, Any]
+) -> Any:
+    """Intervals (n_points, 2) along a curve, or a box for each category."""
+    if not is_category:
+        return ax.fill_between(grid, *band.T, **kwargs)
+    # Outlines of the boxes, with gaps between them.
+    sides = np.array([-1.0, -1.0, 1.0, 1.0]) * CATEGORY_WIDTH
+    x = (grid[:, None] + sides).ravel()
+    filled = np.tile([False, True, True, False], len(grid))
+    low, high = (np.repeat(bound, 4) for bound in band.T)
+    return ax.fill_between(x, low, high, where=filled, **kwargs)
+
+
+def draw_unit_lines(ax: Any, x: Array, y: Array, experts: Array, units: Sequence[Any]) -> Any:
+    """A line through the rows of each unit, in the order of the feature."""
+    from matplotlib.collections import LineCollection
+
+    index = {label: i for i, label in enumerate(dict.fromkeys(units))}
+    codes = np.array([index[label] for label in units], dtype=int)
+    order = np.lexsort((x, codes))
+    ends = np.flatnonzero(np.diff(codes[order])) + 1
+    lines: Any = np.split(np.column_stack([x, y])[order], ends)
+    colours = [colour(experts[rows[0]]) for rows in np.split(order, ends)]
+    collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
+    return ax.add_collection(collection)

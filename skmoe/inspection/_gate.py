@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from skmoe._data.checks import check_integer
+from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_drawable,
     check_names,
     check_names_of_experts,
     check_panels,
     check_table,
 )
-from skmoe.inspection._feature_axes import (
-    draw_grid,
-    feature_axis,
-    keep_one_legend,
-    label_feature,
-    label_outer,
-)
-from skmoe.inspection._grid import make_grid
+from skmoe.inspection._grid import feature_axis, make_grid
 from skmoe.inspection._leading import leading_feature
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
@@ -33,13 +27,14 @@ from skmoe.inspection._style import (
     beside_marks,
     colour,
     dash,
+    draw_grid,
     expert_handle,
     expert_legend,
     in_legend,
+    label_feature,
     marked_points,
     marker,
     merged,
-    names_or_default,
     one_axes,
     rgb,
 )
@@ -63,6 +58,7 @@ MIN_INTENSITY, MAX_INTENSITY = 0.15, 0.85
 GRID_RESOLUTION = {1: 200, 2: 100}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GateDisplay:
     """Probabilities of the gate over one feature or two.
 
@@ -128,28 +124,18 @@ class GateDisplay:
     'x0'
     """
 
-    legend_: Any
+    feature_names: Sequence[str]
+    values: Sequence[Array]
+    gate: Array
+    deciles: Sequence[Array] | None = None
+    categories: Sequence[str] | None = None
+    expert_names: Any = None
+    feature_note: str = ""
+    panels: Sequence[GateDisplay] | None = None
 
-    def __init__(
-        self,
-        *,
-        feature_names: Sequence[str],
-        values: Sequence[Array],
-        gate: Array,
-        deciles: Sequence[Array] | None = None,
-        categories: Sequence[str] | None = None,
-        expert_names: Sequence[str] | None = None,
-        feature_note: str = "",
-        panels: Sequence[GateDisplay] | None = None,
-    ) -> None:
-        self.feature_names = feature_names
-        self.values = values
-        self.gate = gate
-        self.deciles = deciles
-        self.categories = categories
-        self.expert_names = names_or_default(expert_names, gate.shape[-1])
-        self.feature_note = feature_note
-        self.panels = panels
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(self.gate.shape[-1])
 
     @classmethod
     def from_estimator(
@@ -215,7 +201,7 @@ class GateDisplay:
             check_integer("grid_resolution", grid_resolution, least=2)
         chosen = None
         if features is not None:
-            chosen = check_panels("features", features, estimator, feature_names, max_features=2)
+            chosen = check_panels("features", features, estimator, feature_names, most=2)
         X = check_table(estimator, X)
         chosen = [[leading_feature(estimator, X)]] if chosen is None else chosen
         panels = []
@@ -244,11 +230,9 @@ class GateDisplay:
         """
         caller = f"{type(self).__name__}.plot"
         if self.panels is not None:
-            self.ax_ = draw_grid(self.panels, ax, caller, kwargs)
+            is_alike = [len(panel.values) == 1 for panel in self.panels]
+            self.ax_ = draw_grid(self.panels, is_alike, ax, caller, kwargs)
             self.figure_ = self.ax_[0].figure
-            alike = [panel.legend_ for panel in self.panels if len(panel.values) == 1]
-            keep_one_legend(self.ax_, alike)
-            label_outer(self.ax_, [len(panel.values) == 1 for panel in self.panels])
             return self
         ax = one_axes(ax, caller)
         if len(self.values) == 1:
@@ -281,18 +265,10 @@ class GateDisplay:
         from matplotlib.patheffects import withStroke
 
         horizontal, vertical = self.values
-        self.image_ = ax.imshow(
-            region_colours(self.gate),
-            **merged(
-                {
-                    "origin": "lower",
-                    "extent": (horizontal[0], horizontal[-1], vertical[0], vertical[-1]),
-                    "aspect": "auto",
-                    "interpolation": "nearest",
-                },
-                kwargs,
-            ),
-        )
+        extent = horizontal[0], horizontal[-1], vertical[0], vertical[-1]
+        image: dict[str, Any] = {"origin": "lower", "extent": extent, "aspect": "auto"}
+        image["interpolation"] = "nearest"
+        self.image_ = ax.imshow(region_colours(self.gate), **merged(image, kwargs))
         label_feature(ax, self.feature_names[0], None, self.feature_note)
         ax.set_ylabel(self.feature_names[1])
         shown = np.unique(self.gate.argmax(axis=2))
@@ -335,25 +311,22 @@ def gate_over(
 ) -> dict[str, Any]:
     """Grid, probabilities and deciles over one feature or two."""
     resolution = GRID_RESOLUTION[len(columns)] if resolution is None else resolution
-    if len(columns) == 1:
-        axis = feature_axis(X, columns[0], labels[columns[0]], resolution)
-        is_numeric = axis.categories is None
-        return {
-            "feature_names": [axis.name],
-            "values": [axis.positions],
-            "gate": estimator.predict_gate(make_grid(X, columns, axis.grid[:, None])),
-            "deciles": [np.nanquantile(axis.observed, DECILES)] if is_numeric else None,
-            "categories": axis.categories,
-        }
-    drawn = [check_drawable(X, j, labels[j]) for j in columns]
-    values = [np.linspace(np.nanmin(column), np.nanmax(column), resolution) for column in drawn]
-    points = np.stack([axis.ravel() for axis in np.meshgrid(*values)], axis=1)
-    gate = estimator.predict_gate(make_grid(X, columns, points))
+    axes = [feature_axis(X, j, labels[j], resolution) for j in columns]
+    for axis in axes if len(axes) == 2 else []:
+        if axis.categories is not None:
+            raise ValueError(
+                f"Features must hold numbers to be drawn in pairs; {labels[axis.column]!r} holds "
+                "categories. Choose another feature."
+            )
+    points = np.meshgrid(*(axis.grid for axis in axes))
+    rows = make_grid(X, columns, np.stack([values.ravel() for values in points], axis=1))
+    has_numbers = axes[0].categories is None
     return {
-        "feature_names": [labels[j] for j in columns],
-        "values": values,
-        "gate": gate.reshape((resolution,) * 2 + (-1,)),
-        "deciles": [np.nanquantile(column, DECILES) for column in drawn],
+        "feature_names": [axis.name for axis in axes],
+        "values": [axis.positions for axis in axes],
+        "gate": estimator.predict_gate(rows).reshape(*points[0].shape, -1),
+        "deciles": [np.nanquantile(x.observed, DECILES) for x in axes] if has_numbers else None,
+        "categories": axes[0].categories,
     }
 
 

@@ -1,16 +1,20 @@
-"""Rows of pictures: grids over one or two features, and those of the data that are shown."""
+"""Rows of pictures: features along axes, grids over them, and rows of the data that are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmoe._data.checks import check_integer
+from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+
+# The most frequent categories that are drawn.
+MAX_DRAWN_CATEGORIES = 12
 
 
 def is_numeric(X: Any, j: int) -> bool:
@@ -48,7 +52,7 @@ def categories_of(X: Any, j: int) -> list[str | None]:
     return [None if str(value) in missing else str(value) for value in _series(X, j)]
 
 
-def take_rows(values: Any, index: Array) -> Any:
+def take_rows(values: Any, index: Any) -> Any:
     """Rows of an array, a sparse array, a data frame, a series or a list."""
     if hasattr(values, "iloc"):
         return values.iloc[index]
@@ -61,11 +65,8 @@ def with_column(X: Any, j: int, order: Array) -> Any:
         parts = X[:, :j], X[order][:, [j]], X[:, j + 1 :]
         return sparse.csc_array(sparse.hstack(parts, format="csc"))
     if hasattr(X, "columns"):
-        columns = {
-            name: _take(X, i, order if i == j else np.arange(X.shape[0]))
-            for i, name in enumerate(X.columns)
-        }
-        return type(X)(columns)
+        rows = [order if i == j else np.arange(X.shape[0]) for i in range(X.shape[1])]
+        return type(X)({name: _take(X, i, rows[i]) for i, name in enumerate(X.columns)})
     changed = X.copy()
     changed[:, j] = X[order, j]
     return changed
@@ -73,11 +74,60 @@ def with_column(X: Any, j: int, order: Array) -> Any:
 
 def column_stds(X: Any) -> Array:
     """Standard deviation of each column, (p,); one for constant columns and categories."""
-    values = np.ones(X.shape[1])
-    for j in range(X.shape[1]):
-        column = numeric_values(X, j) if is_numeric(X, j) else np.zeros(1)
-        values[j] = np.nanstd(column) or 1.0
-    return values
+    columns = (numeric_values(X, j) if is_numeric(X, j) else [0.0] for j in range(X.shape[1]))
+    return np.array([np.nanstd(column) or 1.0 for column in columns])
+
+
+# --- features along axes ----------------------------------------------------------------------
+
+
+class FeatureAxis(NamedTuple):
+    """A feature along an axis, with numbers or with categories in their order."""
+
+    name: str
+    column: int
+    grid: Array  # values (n_points,): numbers, or indices of rows that hold the categories
+    observed: Array  # values of the rows, (n,): numbers, or positions of categories; NaN if missing
+    categories: list[str] | None = None  # with their shares of the rows
+
+    @property
+    def positions(self) -> Array:
+        """Where the points of the grid are drawn, (n_points,)."""
+        return self.grid if self.categories is None else np.arange(float(len(self.grid)))
+
+
+def feature_axis(X: Any, j: int, name: str, resolution: int) -> FeatureAxis:
+    """A feature between its smallest and largest value, or with its most frequent categories."""
+    levels: list[Any] = [] if is_numeric(X, j) else categories_of(X, j)
+    values = np.empty(0) if levels else numeric_values(X, j)
+    known = np.array(
+        [level for level in levels if level is not None] or values[np.isfinite(values)]
+    )
+    if len(known) == 0 or (known == known[0]).all():
+        raise ValueError(
+            f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
+            "pass more rows."
+        )
+    if not levels:
+        return FeatureAxis(name, j, np.linspace(known.min(), known.max(), resolution), values)
+    found, counts = np.unique(known, return_counts=True)
+    frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
+    # A column of pandas may have an order of its own.
+    ordered = [
+        str(level) for level in getattr(getattr(_series(X, j), "cat", None), "categories", [])
+    ]
+    drawn = sorted(found[frequent].tolist(), key=ordered.index if ordered else None)
+    position = {level: float(i) for i, level in enumerate(drawn)}
+    observed = np.array([position.get(level, np.nan) for level in levels])
+    shares = {level: count / len(known) for level, count in zip(found, counts, strict=True)}
+    if len(found) > len(drawn):
+        name = f"{name} ({len(drawn)} of {len(found)} categories)"
+    grid = np.array([levels.index(level) for level in drawn])
+    categories = [f"{level}\n{format_percent(shares[level])}" for level in drawn]
+    return FeatureAxis(name, j, grid, observed, categories)
+
+
+# --- rows at other values ---------------------------------------------------------------------
 
 
 def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
@@ -86,14 +136,18 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     Values of categories are those of the rows of X with these indices. The other columns are at
     their reference values: the median, or the most frequent category.
     """
-    if hasattr(X, "columns"):
-        return _frame_grid(X, columns, values)
-    if sparse.issparse(X):
-        return _sparse_grid(X, columns, values)
-    reference = [0.0 if j in columns else _median(X[:, j]) for j in range(X.shape[1])]
-    grid = np.tile(reference, (len(values), 1))
-    grid[:, columns] = values
-    return grid
+    n_rows, n_features = len(values), X.shape[1]
+    given = dict(zip(columns, values.T, strict=True))
+    others = set(range(n_features)) - set(given)
+    if sparse.issparse(X):  # the median of a column with a majority of zeros is zero
+        others &= set(np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]).tolist())
+    filled = given | {j: np.full(n_rows, _reference(X, j)) for j in others}
+    if not sparse.issparse(X):
+        return _table(X, [filled[j] for j in range(n_features)])
+    index = np.array(sorted(filled), dtype=int)
+    position = np.repeat(np.arange(n_rows), len(index)), np.tile(index, n_rows)
+    values = np.array([filled[j] for j in index.tolist()]).T
+    return sparse.csr_array((values.ravel(), position), shape=(n_rows, n_features))
 
 
 def at_reference_values(X: Any, column: int) -> Any:
@@ -108,37 +162,32 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
     Each feature is at its own fraction (n, p) of the way. Categories, of which the mean row has the
     most frequent, and missing values change half-way.
     """
-    columns: list[Any] = []
+    columns: list[Array] = []
     for j in range(X.shape[1]):
-        if not is_numeric(X, j):
-            start = _most_frequent(_series(X, j))
-            columns.append(_take(X, j, np.where(fraction[:, j] >= 0.5, row, start)))
-            continue
-        values = numeric_values(X, j)
-        known = values[np.isfinite(values)]
-        low, high = float(np.mean(known)) if len(known) else float("nan"), values[row]
-        if np.isfinite(low) and np.isfinite(high):
-            columns.append(low + fraction[:, j] * (high - low))
+        is_known = False
+        if is_numeric(X, j):
+            values = numeric_values(X, j)
+            known = values[np.isfinite(values)]
+            start, end = float(np.mean(known)) if len(known) else np.nan, values[row]
+            is_known = bool(np.isfinite([start, end]).all())
         else:
-            columns.append(np.where(fraction[:, j] >= 0.5, high, low))
-    if hasattr(X, "columns"):
-        return type(X)(dict(zip(X.columns, columns, strict=True)))
-    rows = np.column_stack(columns)
+            start, end = _reference(X, j), row
+        half_way = np.where(fraction[:, j] >= 0.5, end, start)
+        columns.append(start + fraction[:, j] * (end - start) if is_known else half_way)
+    rows = _table(X, columns)
     return sparse.csr_array(rows) if sparse.issparse(X) else rows
 
 
-def _frame_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
-    filled = {}
-    for j, name in enumerate(X.columns):
-        if j in columns and is_numeric(X, j):
-            filled[name] = values[:, columns.index(j)]
-        elif j in columns:
-            filled[name] = _take(X, j, values[:, columns.index(j)].astype(int))
-        elif is_numeric(X, j):
-            filled[name] = np.full(len(values), _median(numeric_values(X, j)))
-        else:
-            filled[name] = _take(X, j, np.full(len(values), _most_frequent(_series(X, j))))
-    return type(X)(filled)
+def _table(X: Any, columns: Sequence[Array]) -> Any:
+    """Columns of numbers, or of indices of rows of X with the categories, as a table."""
+    if not hasattr(X, "columns"):
+        return np.column_stack(columns)
+    return type(X)(
+        {
+            name: columns[j] if is_numeric(X, j) else _take(X, j, columns[j].astype(int))
+            for j, name in enumerate(X.columns)
+        }
+    )
 
 
 def _take(X: Any, j: int, rows: Array) -> Any:
@@ -147,35 +196,22 @@ def _take(X: Any, j: int, rows: Array) -> Any:
     return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
 
 
-def _sparse_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
-    reference = np.zeros(X.shape[1])
-    # The median of a column with a majority of zeros is zero.
-    for j in np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]):
-        reference[j] = _median(numeric_values(X, int(j)))
-    reference[columns] = 0.0
-    selector = sparse.csr_array(
-        (np.ones(len(columns)), (np.arange(len(columns)), columns)),
-        shape=(len(columns), X.shape[1]),
-    )
-    repeat = sparse.csr_array(np.ones((len(values), 1)))
-    return repeat @ sparse.csr_array(reference[None]) + sparse.csr_array(values) @ selector
-
-
 def _series(X: Any, j: int) -> Any:
     return X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
 
 
-def _median(column: Array) -> float:
-    finite = column[~np.isnan(column)]
-    return float(np.median(finite)) if len(finite) else float("nan")
+def _reference(X: Any, j: int) -> float:
+    """Median of a column, or index of the first row with its most frequent category."""
+    if is_numeric(X, j):
+        values = numeric_values(X, j)
+        known = values[~np.isnan(values)]
+        return float(np.median(known)) if len(known) else float("nan")
+    names = [str(value) for value in _series(X, j)]
+    _, first, count = np.unique(names, return_index=True, return_counts=True)
+    return float(first[np.argmax(count)])
 
 
-def _most_frequent(series: Any) -> int:
-    """Index of the first row with the most frequent value."""
-    _, first, count = np.unique(
-        [str(value) for value in series], return_index=True, return_counts=True
-    )
-    return int(first[np.argmax(count)])
+# --- rows that are shown ----------------------------------------------------------------------
 
 
 def rows_to_show(finite: Array, subsample: int | None, random_state: Any) -> Array:

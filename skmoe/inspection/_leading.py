@@ -9,8 +9,7 @@ import numpy as np
 
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.inspection._feature_axes import feature_axis
-from skmoe.inspection._grid import column_stds, make_grid
+from skmoe.inspection._grid import column_stds, feature_axis, make_grid
 from skmoe.inspection._targets import one_target
 
 # Quantiles of a feature between which a function changes.

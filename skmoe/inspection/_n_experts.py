@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import check_n_experts_selected
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NumberOfExpertsDisplay:
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
@@ -65,20 +66,11 @@ class NumberOfExpertsDisplay:
     2
     """
 
-    def __init__(
-        self,
-        *,
-        tried: Sequence[int],
-        scores: Sequence[float],
-        chosen: int,
-        score_name: str,
-        errors: Sequence[float] | None = None,
-    ) -> None:
-        self.tried = tried
-        self.scores = scores
-        self.chosen = chosen
-        self.score_name = score_name
-        self.errors = errors
+    tried: Sequence[int]
+    scores: Sequence[float]
+    chosen: int
+    score_name: str
+    errors: Sequence[float] | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -109,7 +101,11 @@ class NumberOfExpertsDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator = find_mixture(estimator).mixture
-        check_n_experts_selected(estimator)
+        if not hasattr(estimator, "n_experts_tried_"):
+            raise ValueError(
+                f"{cls.__name__} needs a mixture that chose its number of experts; got "
+                f'n_experts={estimator.n_experts!r}. Fit with n_experts="auto".'
+            )
         criterion = estimator.n_experts
         held_out = "Mean log density of held-out rows"
         n_averaged_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1

@@ -17,7 +17,6 @@ from skmoe._inference.coefficients import ALL_EXPERTS, INTERCEPT, Coefficients
 from skmoe._inference.labels import feature_labels
 from skmoe._inference.results import Inference
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_mixture
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -48,7 +47,19 @@ def find_mixture(estimator: Any, X: Any = None) -> Subject:
     if hasattr(estimator, "estimator") and not hasattr(estimator, "best_estimator_"):
         check_is_fitted(estimator)
     steps, mixture = split_pipeline(estimator)
-    check_mixture(mixture)
+    if not hasattr(mixture, "predict_gate"):
+        remedy = (
+            "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier, or a pipeline or "
+            "search that ends in one."
+        )
+        if hasattr(mixture, "regressor_"):
+            remedy = "Pass its regressor_, and y as its transformer_ transforms it."
+        elif hasattr(mixture, "best_params_"):
+            remedy = "Use refit=True, or pass a mixture that is fitted."
+        raise TypeError(
+            f"estimator must be a mixture of experts; got {type(mixture).__name__}. {remedy}"
+        )
+    check_is_fitted(mixture)
     if not steps:
         return Subject(mixture, X)
     names = getattr(mixture, "feature_names_in_", None)

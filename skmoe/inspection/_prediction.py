@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
-from skmoe._inference.labels import printable_name
+from skmoe._inference.labels import format_percent, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
@@ -20,15 +21,27 @@ from skmoe.inspection._checks import (
     check_table,
     check_target,
 )
-from skmoe.inspection._contributions import Contributions, row_contributions
-from skmoe.inspection._densities import RowDensity, class_density, row_density
+from skmoe.inspection._decompositions import (
+    MIN_GATE_SHOWN,
+    class_density,
+    row_contributions,
+    row_density,
+)
 from skmoe.inspection._grid import take_rows, values_of_row
-from skmoe.inspection._heat_map import shortened, text_width
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._prediction_panels import draw_classes, draw_distribution
-from skmoe.inspection._style import one_axes, panel_axes
+from skmoe.inspection._style import (
+    DARK_GREY,
+    LIGHT_GREY,
+    colour,
+    dash,
+    hatch,
+    legend_above,
+    one_axes,
+    panel_axes,
+    shortened,
+    text_width,
+)
 from skmoe.inspection._targets import interval_band, observed_target, target_name
-from skmoe.inspection._waterfall import draw_waterfall, short_number, waterfall_bars
 
 # Widths of the panels, height of a row of the waterfall and of its frame, and least height, in
 # inches.
@@ -38,7 +51,36 @@ WATERFALL_ROW_HEIGHT, WATERFALL_FRAME, MIN_HEIGHT = 0.36, 1.3, 3.6
 # Characters of a feature with its value.
 FEATURE_WIDTH = 34
 
+# Characters of a name in the legend, and experts that it names.
+LEGEND_LABEL_WIDTH, MAX_NAMED_EXPERTS = 22, 6
 
+# Width of a bar at a value among others, as a fraction of the axis, and between others of their
+# distance.
+ATOM_WIDTH, BAR_FRACTION = 0.02, 0.8
+
+# Values that have bars; more are drawn as lines.
+MAX_BARS = 60
+
+# Opacity of the density of an expert.
+HUMP_OPACITY = 0.3
+
+# Classes that are drawn.
+MAX_CLASSES = 12
+
+# Height of a density above the highest point, for the legend of values with a probability.
+HEADROOM = 1.08
+
+# Colours of what increases and decreases a prediction, and the pattern of effects of the gate.
+INCREASE, DECREASE, GATE_HATCH = "#B2182B", "#2166AC", "////"
+
+# A remainder below this fraction of the largest number is round-off.
+REMAINDER_RTOL = 1e-9
+
+# Height of a bar, of which features have two.
+HALF_BAR = 0.36
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class PredictionDisplay:
     """One prediction: its distribution as a mixture of experts, and contributions of the features.
 
@@ -126,42 +168,22 @@ class PredictionDisplay:
     True
     """
 
-    def __init__(
-        self,
-        *,
-        gate: Array,
-        values: Array,
-        probability: Array,
-        grid: Array,
-        density: Array,
-        prediction: float,
-        expert_names: Sequence[str],
-        target_name: str,
-        interval: Array | None = None,
-        coverage: float | None = None,
-        observed: float | None = None,
-        classes: Sequence[Any] | None = None,
-        base_value: float | None = None,
-        gate_contributions: Array | None = None,
-        expert_contributions: Array | None = None,
-        feature_labels: Sequence[str] | None = None,
-    ) -> None:
-        self.gate = gate
-        self.values = values
-        self.probability = probability
-        self.grid = grid
-        self.density = density
-        self.prediction = prediction
-        self.expert_names = expert_names
-        self.target_name = target_name
-        self.interval = interval
-        self.coverage = coverage
-        self.observed = observed
-        self.classes = classes
-        self.base_value = base_value
-        self.gate_contributions = gate_contributions
-        self.expert_contributions = expert_contributions
-        self.feature_labels = feature_labels
+    gate: Array
+    values: Array
+    probability: Array
+    grid: Array
+    density: Array
+    prediction: float
+    expert_names: Sequence[str]
+    target_name: str
+    interval: Array | None = None
+    coverage: float | None = None
+    observed: float | None = None
+    classes: Sequence[Any] | None = None
+    base_value: float | None = None
+    gate_contributions: Array | None = None
+    expert_contributions: Array | None = None
+    feature_labels: Sequence[str] | None = None
 
     @classmethod
     def from_estimator(
@@ -251,6 +273,15 @@ class PredictionDisplay:
         parts = find_density(estimator, table, row, index, given)
         contributions = row_contributions(estimator, table, row, index, given, n_steps)
         interval = interval_band(estimator, one_row, index, coverage, given)
+        observed: float | None = None
+        if y is not None and is_classifier(estimator):
+            found = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
+            observed = int(found[0]) if len(found) else None
+        elif y is not None:
+            observed = float(observed_target(estimator, y, index)[row])
+        for j, value in enumerate(values_of_row(table, row)):
+            text = short_number(value) if isinstance(value, float) else str(value)
+            labels[j] = f"{shortened(labels[j], FEATURE_WIDTH - len(text) - 3)} = {text}"
         display = cls(
             gate=parts.gate,
             values=parts.values,
@@ -262,12 +293,12 @@ class PredictionDisplay:
             target_name=target_name(estimator, y, index),
             interval=None if interval is None else interval[0],
             coverage=coverage,
-            observed=_observed(estimator, y, index, row),
+            observed=observed,
             classes=estimator.classes_ if is_classifier(estimator) else None,
             base_value=contributions.base_value if explain else None,
             gate_contributions=contributions.gate if explain else None,
             expert_contributions=contributions.experts if explain else None,
-            feature_labels=_labels_with_values(table, row, labels) if explain else None,
+            feature_labels=labels if explain else None,
         )
         return display.plot(ax=ax, max_features=max_features, note=note)
 
@@ -290,66 +321,207 @@ class PredictionDisplay:
             This display.
         """
         caller = f"{type(self).__name__}.plot"
-        bars, contributions = [], self._contributions
-        if contributions is not None:
-            labels = self.feature_labels or [f"x{j}" for j in range(len(contributions.gate))]
-            bars = waterfall_bars(contributions, labels, max_features)
+        self.bars_: list[Any] = []
+        bars = self._waterfall(max_features)
+        if bars is None:
+            self.ax_ = np.array([one_axes(ax, caller)], dtype=object)
+        else:
             margin = text_width([bar.label for bar in bars] + ["mean row: 1.00e+10"])
             widths = [DISTRIBUTION_WIDTH, WATERFALL_WIDTH + margin]
             height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
-            axes = panel_axes(ax, caller, widths, 0.0, height)
+            self.ax_ = panel_axes(ax, caller, 2, (sum(widths), height), width_ratios=widths)
+            self._draw_waterfall(self.ax_[1], bars)
+            self.ax_[1].set_xlabel(self.target_name + (f"\n({note})" if note else ""))
+        self.experts_: list[Any] = [None] * len(self.expert_names)
+        if self.classes is None:
+            self._draw_distribution(self.ax_[0])
         else:
-            axes = np.array([one_axes(ax, caller)], dtype=object)
-        if self.classes is not None:
-            observed = None if self.observed is None else int(self.observed)
-            parts = self.probability, self.classes, observed, self.expert_names
-            self.experts_ = draw_classes(axes[0], *parts)
-        else:
-            parts_of_row = self.gate, self.grid, self.density, self.values, self.probability
-            marks = {"prediction": self.prediction, "observed": self.observed}
-            self.experts_ = draw_distribution(
-                axes[0],
-                RowDensity(*parts_of_row),
-                self.expert_names,
-                self.interval,
-                self.coverage,
-                marks,
-            )
-            axes[0].set_xlabel(self.target_name)
-        self.bars_: list[Any] = []
-        if contributions is not None:
-            name = self.target_name + (f"\n({note})" if note else "")
-            self.bars_ = draw_waterfall(axes[1], contributions, bars, name)
-        self.ax_, self.figure_ = axes, axes[0].figure
+            self._draw_classes(self.ax_[0], self.classes)
+        self.figure_ = self.ax_[0].figure
         return self
 
-    @property
-    def _contributions(self) -> Contributions | None:
-        if (
-            self.base_value is None
-            or self.gate_contributions is None
-            or self.expert_contributions is None
-        ):
+    def _draw_distribution(self, ax: Any) -> None:
+        """Densities, or bars, of the experts, with interval, mean and observed value."""
+        counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
+        is_discrete = not len(self.grid)
+        has_bars = is_discrete and len(self.values) <= MAX_BARS
+        steps = np.diff(self.values)
+        step = float(steps.min()) if len(steps) else 1.0
+        above: list[Any] = []
+        if self.interval is not None and self.coverage is not None:
+            half = 0.5 * step if is_discrete else 0.0
+            style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
+            style["label"] = f"{100 * self.coverage:.3g} % interval"
+            above.append(ax.axvspan(self.interval[0] - half, self.interval[1] + half, **style))
+        if has_bars:
+            bars = self.values, self.probability, BAR_FRACTION * step
+            self.experts_ = self._draw_bars(ax.bar, "bottom", *bars)
+        else:
+            points = self.values if is_discrete else self.grid
+            curves = self.probability if is_discrete else self.density
+            for k in counted.tolist():
+                style = {"color": colour(k), "alpha": HUMP_OPACITY, "linewidth": 0}
+                ax.fill_between(points, 0.0, curves[:, k], **style)
+                style = {"color": colour(k), "linestyle": dash(k), "linewidth": 1.8}
+                (self.experts_[k],) = ax.plot(points, curves[:, k], **style)
+            style = {"color": "black", "linewidth": 1.2, "label": "mixture"}
+            above += ax.plot(points, curves.sum(axis=1), **style)
+            ax.set_xlim(points[[0, -1]])
+            if not is_discrete and len(self.values):
+                self._draw_atoms(ax)
+        ax.set_ylim(0.0, ax.get_ylim()[1] * (1.0 if is_discrete else HEADROOM))
+        marks = ("prediction", self.prediction, ":"), ("observed", self.observed, "--")
+        for name, value, dashes in marks:
+            if value is not None:
+                style = {"color": DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
+                label = f"{name}: {short_number(value)}"
+                above.append(ax.axvline(value, label=label, **style))
+        ax.set(xlabel=self.target_name, ylabel="Probability" if is_discrete else "Density")
+        self._name_experts(ax, above, with_lines=not has_bars)
+
+    def _draw_bars(
+        self, draw: Any, start: str, at: Array, probability: Array, width: float, **options: Any
+    ) -> list[Any]:
+        """Bars of the experts, each from the end of the others."""
+        artists: list[Any] = [None] * probability.shape[1]
+        end = np.zeros(len(at))
+        for k in np.flatnonzero(self.gate >= MIN_GATE_SHOWN).tolist():
+            style = {"color": colour(k), "hatch": hatch(k), "edgecolor": "white", "linewidth": 0.6}
+            artists[k] = draw(at, probability[:, k], width, **{start: end}, **style, **options)
+            end = end + probability[:, k]
+        return artists
+
+    def _draw_atoms(self, ax: Any) -> None:
+        """Bars at values with a probability; the height of the axis is a probability of one."""
+        low, high = ax.get_xlim()
+        low = min(low, self.values.min() - 2.0 * ATOM_WIDTH * (high - low))
+        bars = self.values, self.probability, ATOM_WIDTH * (high - low)
+        to_heights = ax.get_xaxis_transform()
+        self._draw_bars(ax.bar, "bottom", *bars, transform=to_heights)
+        ax.set_xlim(low, high)
+        style = {"textcoords": "offset points", "fontsize": 8, "color": DARK_GREY}
+        for value, total in zip(self.values, self.probability.sum(axis=1), strict=True):
+            text = f"{format_percent(total)} at {short_number(value)}"
+            place = value, min(total, 0.9)
+            ax.annotate(text, place, xycoords=to_heights, xytext=(6, 2), **style)
+
+    def _draw_classes(self, ax: Any, classes: Sequence[Any]) -> None:
+        """Probabilities of the classes as bars of the experts, the most probable on top."""
+        total = self.probability.sum(axis=1)
+        order = np.argsort(-total, kind="stable")[:MAX_CLASSES]
+        rows = np.arange(len(order))
+        bars = rows, self.probability[order], BAR_FRACTION
+        self.experts_ = self._draw_bars(ax.barh, "left", *bars)
+        labels = [
+            shortened(str(classes[c]), LEGEND_LABEL_WIDTH) + "\n(observed)" * (c == self.observed)
+            for c in order.tolist()
+        ]
+        ax.set_yticks(rows, labels)
+        style = {"fontsize": 8, "va": "center", "color": DARK_GREY, "textcoords": "offset points"}
+        for i, c in enumerate(order):
+            ax.annotate(format_percent(total[c]), (total[c], i), xytext=(4, 0), **style)
+        ax.set(xlim=(0.0, 1.12), ylim=(len(order) - 0.5, -0.5), xlabel="Probability")
+        self._name_experts(ax, [], with_lines=False)
+
+    def _name_experts(self, ax: Any, others: Sequence[Any], *, with_lines: bool) -> None:
+        """A legend of the most probable experts, and of what else is drawn."""
+        from matplotlib.colors import to_rgba
+        from matplotlib.patches import Patch
+
+        counted = np.flatnonzero(self.gate >= MIN_GATE_SHOWN)
+        named = counted[np.argsort(-self.gate[counted], kind="stable")][:MAX_NAMED_EXPERTS]
+        handles: list[Any] = []
+        for k in np.sort(named).tolist():
+            name = shortened(self.expert_names[k], LEGEND_LABEL_WIDTH)
+            style: dict[str, Any] = {"facecolor": colour(k), "edgecolor": "white"}
+            style["hatch"] = hatch(k)
+            if with_lines:
+                style = {"facecolor": to_rgba(colour(k), HUMP_OPACITY), "edgecolor": colour(k)}
+                style |= {"linestyle": dash(k), "linewidth": 1.8}
+            handles.append(Patch(label=f"{name}: {format_percent(self.gate[k])}", **style))
+        n_left = len(counted) - len(named)
+        if n_left:
+            handles.append(Patch(facecolor="none", label=f"and {n_left} more experts"))
+        legend_above(ax, [*handles, *others], ncols=2, fontsize=8)
+
+    def _waterfall(self, max_features: int) -> list[Bar] | None:
+        """The largest contributions, the sum of the others, and a remainder if there is one.
+
+        None without contributions.
+        """
+        base, gate, experts = self.base_value, self.gate_contributions, self.expert_contributions
+        if base is None or gate is None or experts is None:
             return None
-        return Contributions(
-            self.base_value, self.gate_contributions, self.expert_contributions, self.prediction
-        )
+        labels = self.feature_labels or [f"x{j}" for j in range(len(gate))]
+        size = np.abs(gate) + np.abs(experts)
+        order = np.argsort(-size, kind="stable")
+        n_used = int(np.count_nonzero(size))
+        n_shown = min(n_used, max_features if n_used <= max_features else max_features - 1)
+        bars = [Bar(labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]]
+        others = order[n_shown:n_used]
+        if len(others):
+            name = f"{len(others)} other feature{'s' * (len(others) > 1)}"
+            bars.append(Bar(name, float(experts[others].sum()), float(gate[others].sum())))
+        remainder = self.prediction - base - float(gate.sum() + experts.sum())
+        if abs(remainder) > REMAINDER_RTOL * max(abs(base), abs(self.prediction), size.max()):
+            bars.append(Bar("remainder", remainder, 0.0))
+        return bars
+
+    def _draw_waterfall(self, ax: Any, bars: Sequence[Bar]) -> None:
+        """A row for each bar, between those of the mean row and of this row."""
+        from matplotlib.patches import Patch
+
+        text: dict[str, Any] = {"fontsize": 8, "va": "center", "color": DARK_GREY}
+        text |= {"textcoords": "offset points", "xytext": (4, 0)}
+        total: dict[str, Any] = {"color": DARK_GREY, "marker": "D", "linestyle": "none"}
+        total["markersize"] = 6
+        link = {"color": LIGHT_GREY, "linewidth": 1, "zorder": 1}
+        position = 0.0 if self.base_value is None else self.base_value
+        labels = [f"mean row: {short_number(position)}", *(bar.label for bar in bars)]
+        ends = [position]
+        ax.plot([position], [0], **total)
+        for i, bar in enumerate(bars, start=1):
+            ax.plot([position, position], [i - 1, i], **link)
+            drawn = []
+            steps = (-HALF_BAR / 2, bar.experts, ""), (HALF_BAR / 2, bar.gate, GATE_HATCH)
+            right = position
+            for shift, change, pattern in steps:
+                tone = INCREASE if change > 0.0 else DECREASE
+                fill: dict[str, Any] = {"facecolor": "white" if pattern else tone}
+                fill |= {"edgecolor": tone, "hatch": pattern, "zorder": 2, "left": [position]}
+                drawn += ax.barh([i + shift], [change], HALF_BAR, **fill)
+                position = position + change
+                right = max(right, position)
+                ends.append(position)
+            ax.annotate(short_number(bar.experts + bar.gate, "+"), (right, i), **text)
+            self.bars_.append(tuple(drawn))
+        n_rows = len(bars) + 2
+        ax.plot([position, position], [n_rows - 2, n_rows - 1], **link)
+        ax.plot([position], [n_rows - 1], **total)
+        labels.append(f"this row: {short_number(self.prediction)}")
+        ax.set_yticks(range(n_rows), labels, fontsize=9)
+        margin = 0.18 * (max(ends) - min(ends)) or 1.0
+        ax.set(xlim=(min(ends) - margin / 3, max(ends) + margin), ylim=(n_rows - 0.5, -0.5))
+        for side in ("top", "right", "left"):
+            ax.spines[side].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+        handles = [Patch(color=DARK_GREY, label="through the experts")]
+        if any(bar.gate for bar in bars):
+            hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": DARK_GREY}
+            handles.append(Patch(**hatched, hatch=GATE_HATCH, label="through the gate"))
+        legend_above(ax, handles, fontsize=8)
 
 
-def _observed(estimator: Any, y: Any, index: int, row: int) -> float | None:
-    """Observed target of a row, or index of its class."""
-    if y is None:
-        return None
-    if is_classifier(estimator):
-        found = np.flatnonzero(estimator.classes_ == np.asarray(y).ravel()[row])
-        return int(found[0]) if len(found) else None
-    return float(observed_target(estimator, y, index)[row])
+class Bar(NamedTuple):
+    """A row of a waterfall."""
+
+    label: str
+    experts: float
+    gate: float
 
 
-def _labels_with_values(table: Any, row: int, labels: Sequence[str]) -> list[str]:
-    """Names of the features with their values in a row."""
-    texts = []
-    for name, value in zip(labels, values_of_row(table, row), strict=True):
-        text = short_number(value) if isinstance(value, float) else str(value)
-        texts.append(f"{shortened(name, FEATURE_WIDTH - len(text) - 3)} = {text}")
-    return texts
+def short_number(value: float, sign: str = "") -> str:
+    """A number of three digits, or an integer of up to six."""
+    if 1e3 <= abs(value) < 1e6:
+        return f"{value:{sign}.0f}"
+    return f"{value:{sign}.3g}"

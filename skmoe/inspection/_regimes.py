@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -18,20 +19,40 @@ from skmoe.inspection._checks import (
     check_names_of_experts,
     check_table,
 )
-from skmoe.inspection._expert_slices import ObservedRows, observed_rows
-from skmoe.inspection._feature_axes import FeatureAxis, feature_axis
+from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_MARK_HEIGHTS, JITTER_WIDTH
 from skmoe.inspection._gate import GateDisplay, gate_over
-from skmoe.inspection._grid import at_reference_values, make_grid, rows_to_show
-from skmoe.inspection._heat_map import shortened
+from skmoe.inspection._grid import feature_axis, make_grid, rows_to_show
 from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._regime_panels import RegimePanel, draw_regime, regime_axes, set_heights
-from skmoe.inspection._targets import one_target
+from skmoe.inspection._style import (
+    colour,
+    expert_handle,
+    grid_cells,
+    in_first_column,
+    label_feature,
+    legend_above,
+    marked_points,
+    marker,
+    merged_marks,
+    rgb,
+    shortened,
+)
+from skmoe.inspection._targets import changes_to_references, observed_rows, one_target
 
 # Characters of a name above a panel.
 HEADING_WIDTH = 26
 
+# Panels side by side, at most, their size, and the height of the gate above them, in inches.
+MAX_REGIME_COLUMNS, REGIME_SIZE, GATE_HEIGHT = 4, (2.9, 2.5), 2.0
 
+# Rows of a smaller responsibility are not drawn; the opacity of a row that is certain.
+MIN_RESPONSIBILITY_SHOWN, MAX_ROW_OPACITY = 0.02, 0.6
+
+# Opacity of a line beyond the rows of its expert.
+OUTSIDE_OPACITY = 0.3
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class RegimesDisplay:
     """Regimes at a glance: where the gate chooses each expert, and what it does there.
 
@@ -113,38 +134,20 @@ class RegimesDisplay:
     [True, False]
     """
 
-    def __init__(
-        self,
-        *,
-        gate: GateDisplay | None,
-        expert_names: Sequence[str],
-        shares: Array,
-        feature_names: Sequence[str],
-        grids: Sequence[Array],
-        curves: Sequence[Array],
-        x: Sequence[Array],
-        y: Sequence[Array],
-        responsibilities: Array,
-        target_name: str,
-        order: Sequence[int],
-        is_probability: bool = False,
-        categories: Sequence[Any] | None = None,
-        of_units: bool = False,
-    ) -> None:
-        self.gate = gate
-        self.expert_names = expert_names
-        self.shares = shares
-        self.feature_names = feature_names
-        self.grids = grids
-        self.curves = curves
-        self.x = x
-        self.y = y
-        self.responsibilities = responsibilities
-        self.target_name = target_name
-        self.order = order
-        self.is_probability = is_probability
-        self.categories = categories
-        self.of_units = of_units
+    gate: GateDisplay | None
+    expert_names: Sequence[str]
+    shares: Array
+    feature_names: Sequence[str]
+    grids: Sequence[Array]
+    curves: Sequence[Array]
+    x: Sequence[Array]
+    y: Sequence[Array]
+    responsibilities: Array
+    target_name: str
+    order: Sequence[int]
+    is_probability: bool = False
+    categories: Sequence[Any] | None = None
+    of_units: bool = False
 
     @classmethod
     def from_estimator(
@@ -239,9 +242,11 @@ class RegimesDisplay:
             arrays = gate_over(estimator, table, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
             order = np.argsort(gate.values[0] @ gate.gate / gate.gate.sum(axis=0)).tolist()
-        columns = _strongest_features(estimator, table, rows.target, column)
-        if of_experts is not None:
-            columns = [of_experts] * len(names)
+        columns: list[Any] = [of_experts] * len(names)
+        if of_experts is None:  # the feature with the largest effect on each, if there is any
+            effects = expert_effects(estimator, table, rows.target)
+            effects = np.broadcast_to(effects, (len(effects), len(names)))
+            columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
         axes = {j: feature_axis(table, j, labels[j], 200) for j in dict.fromkeys(columns)}
         panels = [axes[j] for j in columns]
         # All rows that can be drawn in every panel, so that the panels show the same rows.
@@ -249,18 +254,22 @@ class RegimesDisplay:
         shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
         is_class = is_classifier(estimator)
         adjusted = adjust and not is_class
-        heights = [
-            _heights(estimator, rows, axis, k, adjusted)[shown] for k, axis in enumerate(panels)
-        ]
+        curves, heights = {}, {}
+        for j, axis in axes.items():
+            points = make_grid(table, [j], axis.grid[:, None])
+            curves[j] = one_target(estimator.predict_experts(points), rows.target, 2)
+            heights[j] = np.tile(rows.observed[:, None], len(names))
+            if adjusted:
+                heights[j] += changes_to_references(estimator, table, j, rows.target)
         display = cls(
             gate=gate,
             expert_names=names,
             shares=rows.shares,
             feature_names=[axis.name for axis in panels],
             grids=[axis.positions for axis in panels],
-            curves=[_curve(estimator, rows, axis, k) for k, axis in enumerate(panels)],
+            curves=[curves[j][:, k] for k, j in enumerate(columns)],
             x=[axis.observed[shown] for axis in panels],
-            y=heights,
+            y=[heights[j][shown, k] for k, j in enumerate(columns)],
             responsibilities=rows.resp[shown],
             target_name=rows.name + ("\n(other features at medians)" if adjusted else ""),
             order=order,
@@ -286,40 +295,80 @@ class RegimesDisplay:
             This display.
         """
         n_experts = len(self.expert_names)
-        above, below = regime_axes(
-            ax, f"{type(self).__name__}.plot", n_experts, with_gate=self.gate is not None
-        )
+        n_rows = -(-n_experts // MAX_REGIME_COLUMNS)
+        n_columns = -(-n_experts // n_rows)
+        with_gate = self.gate is not None
+        heights = [GATE_HEIGHT] * with_gate + [REGIME_SIZE[1]] * n_rows
+        size = REGIME_SIZE[0] * max(n_columns, 2), sum(heights)
+        shape = {"nrows": len(heights), "ncols": n_columns, "height_ratios": heights}
+        self.figure_, cells = grid_cells(ax, f"{type(self).__name__}.plot", size, **shape)
+        above: list[Any] = []
         if self.gate is not None:
-            self.gate.plot(above)
+            above = [self.figure_.add_subplot(cells[0, :])]
+            self.gate.plot(above[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
+        places = [divmod(i, n_columns) for i in range(n_experts)]
+        panels = [self.figure_.add_subplot(cells[i + with_gate, j]) for i, j in places]
         self.lines_: list[Any] = [None] * n_experts
         self.scatters_: list[Any] = [None] * n_experts
         by_expert: list[Any] = [None] * n_experts
-        counted = counted_noun(self.of_units)
-        for cells, k in zip(below, self.order, strict=True):
-            share = format_percent(self.shares[k])
-            panel = RegimePanel(
-                k,
-                f"{shortened(self.expert_names[k], HEADING_WIDTH)}\n{share} of the {counted}s",
-                self.feature_names[k],
-                None if self.categories is None else self.categories[k],
-                self.grids[k],
-                self.curves[k],
-                self.x[k],
-                self.y[k],
-                self.responsibilities,
-            )
-            by_expert[k] = cells
-            drawn = draw_regime(cells, panel, self.is_probability, scatter_kwargs)
-            self.lines_[k], self.scatters_[k] = drawn
-        set_heights(below, self.target_name, self._heights())
-        gate_axes = [] if self.gate is None else [above]
-        self.ax_ = np.array([*gate_axes, *by_expert], dtype=object)
-        self.figure_ = below[0].figure
+        limits, is_first = self._limits(), in_first_column(panels)
+        for i, k in enumerate(self.order):
+            by_expert[k] = panels[i]
+            self.scatters_[k] = self._draw_rows(panels[i], k, scatter_kwargs)
+            self.lines_[k] = self._draw_expert(panels[i], k)
+            panels[i].set_ylim(limits)
+            if is_first[i]:
+                panels[i].set_ylabel(self.target_name)
+            else:
+                panels[i].set_yticklabels([])
+        self.ax_ = np.array([*above, *by_expert], dtype=object)
         return self
 
-    def _heights(self) -> tuple[float, float]:
-        """Range of the vertical axes: that of the rows that count in their panels."""
+    def _draw_rows(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
+        """The rows in the colour of the expert, as opaque as its responsibility."""
+        resp = self.responsibilities[:, k]
+        shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
+        fill = np.tile(rgb(k), (len(shown), 1))
+        style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
+        style |= {"s": 12, "linewidths": 0}
+        x, y = self.x[k][shown], self.y[k][shown]
+        if self._categories[k] is not None:
+            x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
+        if self.is_probability:
+            y = CLASS_MARK_HEIGHTS[y.astype(int)]
+            style |= {"marker": "|", "s": 40, "linewidths": 1.0}
+        return ax.scatter(x, y, **merged_marks(style, kwargs))
+
+    def _draw_expert(self, ax: Any, k: int) -> Any:
+        """The prediction of an expert, pale beyond its rows, and its heading."""
+        grid, curve = self.grids[k], self.curves[k]
+        style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "zorder": 3}
+        if self._categories[k] is None:
+            own = self.x[k][self.responsibilities.argmax(axis=1) == k]
+            low, high = (own.min(), own.max()) if len(own) else grid[[0, -1]]
+            ax.plot(grid, curve, color=colour(k), linewidth=2.5, zorder=3, alpha=OUTSIDE_OPACITY)
+            style |= {"linewidth": 2.5, "markersize": 5, "markevery": marked_points(len(grid), k)}
+            inside = np.where((grid >= low) & (grid <= high), curve, np.nan)
+            (line,) = ax.plot(grid, inside, **style)
+            ax.set_xlim(grid[[0, -1]])
+        else:
+            (line,) = ax.plot(grid, curve, **style | {"linestyle": "none", "markersize": 8})
+            ends = grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH
+            ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
+        label_feature(ax, self.feature_names[k], self._categories[k], "")
+        share = f"{format_percent(self.shares[k])} of the {counted_noun(self.of_units)}s"
+        heading = f"{shortened(self.expert_names[k], HEADING_WIDTH)}\n{share}"
+        small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
+        legend_above(ax, [expert_handle(k, heading)], **small)
+        return line
+
+    @property
+    def _categories(self) -> Sequence[Any]:
+        return [None] * len(self.expert_names) if self.categories is None else self.categories
+
+    def _limits(self) -> tuple[float, float]:
+        """Limits of the vertical axes: those of the rows that count in their panels."""
         if self.is_probability:
             return -0.1, 1.1
         counted = [values[self.responsibilities[:, k] > 0.5] for k, values in enumerate(self.y)]
@@ -327,28 +376,3 @@ class RegimesDisplay:
         values = values if len(values) else np.concatenate(self.curves)
         margin = 0.05 * np.ptp(values) or 1.0
         return float(values.min() - margin), float(values.max() + margin)
-
-
-def _strongest_features(estimator: Any, table: Any, target: int, default: int) -> list[int]:
-    """The feature with the largest effect on each expert; `default` for experts without any."""
-    effects = expert_effects(estimator, table, target)
-    effects = np.broadcast_to(effects, (len(effects), estimator.n_experts_))
-    return [int(np.argmax(column)) if column.any() else default for column in effects.T]
-
-
-def _curve(estimator: Any, rows: ObservedRows, axis: FeatureAxis, k: int) -> Array:
-    """Predictions of an expert over a feature, (n_points,)."""
-    points = make_grid(rows.table, [axis.column], axis.grid[:, None])
-    curve: Array = one_target(estimator.predict_experts(points), rows.target, 2)[:, k]
-    return curve
-
-
-def _heights(estimator: Any, rows: ObservedRows, axis: FeatureAxis, k: int, adjust: bool) -> Array:
-    """Target of the rows, (n,), without the effect of other features under an expert."""
-    if not adjust:
-        return rows.observed
-    reference, own = (
-        one_target(estimator.predict_experts(points), rows.target, 2)[:, k]
-        for points in (at_reference_values(rows.table, axis.column), rows.table)
-    )
-    return rows.observed + reference - own

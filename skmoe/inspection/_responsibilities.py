@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from skmoe._inference.labels import counted_noun
+from skmoe._inference.labels import counted_noun, default_expert_names, printable_name
+from skmoe._inference.unit_responsibilities import UnitResponsibilities
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_names_of_experts,
-    check_unit_responsibilities,
-    printable_names,
-)
-from skmoe.inspection._feature_axes import label_categories
+from skmoe.inspection._checks import check_names_of_experts
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
     beside_marks,
     colour,
+    label_categories,
     legend_above,
     merged,
-    names_or_default,
-    two_axes,
+    panel_axes,
 )
 
 # Width of a bar.
 BAR_WIDTH = 0.38
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ResponsibilitiesDisplay:
     """Usage of the experts, rows assigned to them, and certainty of the assignment.
 
@@ -85,16 +83,13 @@ class ResponsibilitiesDisplay:
     array([0.75, 0.25])
     """
 
-    def __init__(
-        self,
-        *,
-        responsibilities: Array,
-        of_units: bool = False,
-        expert_names: Sequence[str] | None = None,
-    ) -> None:
-        self.responsibilities = responsibilities
-        self.of_units = of_units
-        self.expert_names = names_or_default(expert_names, responsibilities.shape[1])
+    responsibilities: Array
+    of_units: bool = False
+    expert_names: Any = None
+
+    def __post_init__(self) -> None:
+        if self.expert_names is None:
+            self.expert_names = default_expert_names(self.responsibilities.shape[1])
 
     @property
     def usage(self) -> Array:
@@ -208,8 +203,22 @@ class ResponsibilitiesDisplay:
         names = expert_names
         if names is None:
             names = getattr(responsibilities, "expert_names", None)  # of a table of units
-        names = None if names is None else printable_names(names)
-        resp, of_units = check_unit_responsibilities(responsibilities)
+        names = None if names is None else [printable_name(name) for name in names]
+        of_units = isinstance(responsibilities, UnitResponsibilities)
+        given = responsibilities.proba if of_units else responsibilities
+        resp = np.asarray(given, dtype=np.float64)
+        if resp.ndim != 2 or resp.size == 0:
+            raise ValueError(
+                "responsibilities must have shape (n_samples, n_experts), with at least one row; "
+                f"got {resp.shape}."
+            )
+        invalid = ~(np.isclose(resp.sum(axis=1), 1.0, atol=1e-6) & (resp >= 0.0).all(axis=1))
+        if invalid.any():
+            row = int(np.argmax(invalid))
+            raise ValueError(
+                f"responsibilities must be non-negative, with rows that sum to 1; row {row} is "
+                f"{resp[row].tolist()}. Pass those of estimator.responsibilities(X, y)."
+            )
         return cls(responsibilities=resp, of_units=of_units, expert_names=names).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -227,14 +236,13 @@ class ResponsibilitiesDisplay:
         display : ResponsibilitiesDisplay
             This display.
         """
-        shares, certainties = two_axes(ax, f"{type(self).__name__}.plot")
-        self._plot_shares(shares, kwargs)
-        self._plot_certainties(certainties)
-        for axes in (shares, certainties):
+        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, (9.0, 4.0))
+        self.figure_ = self.ax_[0].figure
+        self._plot_shares(self.ax_[0], kwargs)
+        self._plot_certainties(self.ax_[1])
+        for axes in self.ax_:
             axes.set_xlabel("Expert")
             label_categories(axes, beside_marks(self.expert_names))
-        self.ax_ = np.array([shares, certainties], dtype=object)
-        self.figure_ = shares.figure
         return self
 
     def _plot_shares(self, ax: Any, kwargs: dict[str, Any]) -> None:
@@ -244,25 +252,14 @@ class ResponsibilitiesDisplay:
         colours = [colour(k) for k in range(len(position))]
         full: dict[str, Any] = {"color": colours, "edgecolor": colours, "linewidth": 1.5}
         hatched = full | {"color": "white", "hatch": "////"}
-        self.usage_bars_ = ax.bar(
-            position - BAR_WIDTH / 2, self.usage, BAR_WIDTH, **merged(full, kwargs)
-        )
-        self.assigned_bars_ = ax.bar(
-            position + BAR_WIDTH / 2, self.assigned_share, BAR_WIDTH, **merged(hatched, kwargs)
-        )
-        grey: dict[str, Any] = {"edgecolor": LIGHT_GREY}
-        legend_above(
-            ax,
-            [
-                Patch(facecolor=LIGHT_GREY, label="usage: mean responsibility", **grey),
-                Patch(
-                    facecolor="white",
-                    hatch="////",
-                    label="assigned: largest responsibility",
-                    **grey,
-                ),
-            ],
-        )
+        left, right = position - BAR_WIDTH / 2, position + BAR_WIDTH / 2
+        self.usage_bars_ = ax.bar(left, self.usage, BAR_WIDTH, **merged(full, kwargs))
+        shares = right, self.assigned_share, BAR_WIDTH
+        self.assigned_bars_ = ax.bar(*shares, **merged(hatched, kwargs))
+        filled: dict[str, Any] = {"edgecolor": LIGHT_GREY, "facecolor": LIGHT_GREY}
+        empty = filled | {"facecolor": "white", "hatch": "////"}
+        usage = Patch(label="usage: mean responsibility", **filled)
+        legend_above(ax, [usage, Patch(label="assigned: largest responsibility", **empty)])
         ax.set_ylabel(f"Share of the {counted_noun(self.of_units)}s")
 
     def _plot_certainties(self, ax: Any) -> None:
@@ -279,14 +276,8 @@ class ResponsibilitiesDisplay:
         self.boxes_ = drawn["boxes"]
         for k, box in zip(filled, self.boxes_, strict=True):
             box.set_facecolor(colour(k))
-        n_experts = len(self.usage)
-        equal = ax.axhline(
-            1.0 / n_experts,
-            color=DARK_GREY,
-            linestyle="--",
-            linewidth=1,
-            label="all experts equally probable",
-        )
-        legend_above(ax, [equal])
+        style = {"color": DARK_GREY, "linestyle": "--", "linewidth": 1}
+        label = "all experts equally probable"
+        legend_above(ax, [ax.axhline(1.0 / len(self.usage), label=label, **style)])
         ax.set_ylabel(f"Responsibility for assigned {counted_noun(self.of_units)}s")
         ax.set_ylim(0.0, 1.03)

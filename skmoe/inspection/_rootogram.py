@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -10,12 +11,7 @@ from skmoe._data.checks import check_choice, check_integer
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import CountMixtureDistribution
-from skmoe.inspection._checks import (
-    check_counts,
-    check_frequencies,
-    check_table,
-    check_target,
-)
+from skmoe.inspection._checks import check_table, check_target
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, legend_above, merged, one_axes
 
@@ -28,6 +24,7 @@ MAX_COUNT = 100
 WARNING_LIMIT = 1.0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RootogramDisplay:
     """Rootogram: observed and expected frequencies of counts [1]_.
 
@@ -82,9 +79,8 @@ class RootogramDisplay:
     array([-1.,  1.])
     """
 
-    def __init__(self, *, observed: Array, expected: Array) -> None:
-        self.observed = observed
-        self.expected = expected
+    observed: Array
+    expected: Array
 
     @property
     def counts(self) -> Array:
@@ -158,7 +154,7 @@ class RootogramDisplay:
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
-        y = check_counts(y, len(distribution), output)
+        y = _counts(y, len(distribution), output)
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)
         expected = []
@@ -200,8 +196,13 @@ class RootogramDisplay:
             unknown.
         """
         import_pyplot(f"{cls.__name__}.from_predictions")
-        expected = check_frequencies(expected)
-        y = check_counts(y)
+        given, expected = expected, np.asarray(expected, dtype=np.float64)
+        if expected.ndim != 1 or len(expected) == 0 or not (expected >= 0.0).all():
+            raise ValueError(
+                "expected must be one-dimensional and hold non-negative numbers of rows; got "
+                f"{given!r}. Pass sums over the rows of the probabilities of 0, 1, 2 and so on."
+            )
+        y = _counts(y)
         observed = np.bincount(y[y < len(expected)].astype(int), minlength=len(expected))
         return cls(observed=observed, expected=expected).plot(ax=ax, style=style, **kwargs)
 
@@ -225,30 +226,47 @@ class RootogramDisplay:
         check_choice("style", style, STYLES)
         caller = f"{type(self).__name__}.plot"
         ax = one_axes(ax, caller)
-        root_expected, root_observed = np.sqrt(self.expected), np.sqrt(self.observed)
-        level, bottom, height = {
-            "hanging": (root_expected, self.deviation, root_observed),
-            "standing": (root_expected, np.zeros(len(self.counts)), root_observed),
-            "suspended": (np.zeros(len(self.counts)), np.zeros(len(self.counts)), self.deviation),
-        }[style]
-        centre = level if style == "standing" else np.zeros(len(self.counts))
-        self.band_ = ax.fill_between(
-            self.counts,
-            centre - WARNING_LIMIT,
-            centre + WARNING_LIMIT,
-            color=LIGHT_GREY,
-            alpha=0.35,
-            linewidth=0,
-            label="two standard deviations, about",
+        zeros, line, root = (
+            np.zeros(len(self.counts)),
+            np.sqrt(self.expected),
+            np.sqrt(self.observed),
         )
+        level, bottom, height, centre = {
+            "hanging": (line, self.deviation, root, zeros),
+            "standing": (line, zeros, root, line),
+            "suspended": (zeros, zeros, self.deviation, zeros),
+        }[style]
+        band = {"color": LIGHT_GREY, "alpha": 0.35, "linewidth": 0}
+        band["label"] = "two standard deviations, about"
+        ends = centre - WARNING_LIMIT, centre + WARNING_LIMIT
+        self.band_ = ax.fill_between(self.counts, *ends, **band)
         defaults = {"color": colour(5), "width": 0.8, "label": "observed"}
         self.bars_ = ax.bar(self.counts, height, bottom=bottom, **merged(defaults, kwargs))
         ax.axhline(0.0, color=DARK_GREY, linewidth=1)
-        (self.line_,) = ax.plot(
-            self.counts, level, "o-", color=colour(3), markersize=4, label="expected"
-        )
+        points = {"color": colour(3), "markersize": 4, "label": "expected"}
+        (self.line_,) = ax.plot(self.counts, level, "o-", **points)
         ax.set(xlabel="Count", ylabel="Square root of the number of rows")
         ax.xaxis.set_major_locator(import_pyplot(caller).MaxNLocator("auto", integer=True))
         legend_above(ax, [self.bars_, self.line_, self.band_])
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _counts(y: Any, n_rows: int | None = None, output: int = 0) -> Array:
+    """Observed counts (n,) of an output."""
+    values = np.asarray(y, dtype=np.float64)
+    values = values[:, output] if values.ndim == 2 and output < values.shape[1] else values
+    if values.ndim != 1 or len(values) == 0 or (n_rows or len(values)) != len(values):
+        wanted = "row" if n_rows is None else f"of the {n_rows} rows of X"
+        raise ValueError(
+            f"y must have a count for each {wanted}; got shape {np.shape(y)}. Pass the target of "
+            "these rows."
+        )
+    invalid = ~((values >= 0.0) & (values == np.floor(values)) & np.isfinite(values))
+    if invalid.any():
+        row = int(np.argmax(invalid))
+        raise ValueError(
+            f"y must hold counts, which are non-negative integers; row {row} holds "
+            f"{values[row]:g}. Use CalibrationDisplay for other distributions."
+        )
+    return values

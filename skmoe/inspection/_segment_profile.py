@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -12,23 +13,15 @@ from skmoe._inference.labels import counted_noun, format_percent, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import (
-    check_any_features,
+    check_features,
     check_level,
     check_names,
     check_names_of_experts,
     check_target,
 )
-from skmoe.inspection._heat_map import (
-    Panel,
-    coefficient_texts,
-    draw_panel,
-    label_experts,
-    label_features,
-    signed_numbers,
-    text_width,
-)
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
+    RATIO_SIGN,
     coefficient_table,
     gate_slopes,
     largest_rows,
@@ -36,7 +29,17 @@ from skmoe.inspection._segment_tables import (
     profile_columns,
     responsibilities_of_rows,
 )
-from skmoe.inspection._style import EXPERT_NAME_WIDTH, panel_axes, wrapped
+from skmoe.inspection._style import (
+    DARK_GREY,
+    EXPERT_NAME_WIDTH,
+    LIGHT_GREY,
+    NO_NUMBER,
+    colour,
+    merged,
+    panel_axes,
+    text_width,
+    wrapped,
+)
 
 # Differences up to this number of standard deviations are pale in every picture: experts whose rows
 # hardly differ must not look different.
@@ -59,7 +62,17 @@ COEFFICIENT_NAME_WIDTH = 34
 # Characters in a line of the name of a feature.
 FEATURE_NAME_WIDTH = 28
 
+# Cells darker than this have white numbers, on a scale from 0 to 1.
+DARK_LUMINANCE = 0.45
 
+# Weights of red, green and blue in the luminance of a colour.
+LUMINANCE_WEIGHTS = np.array([0.299, 0.587, 0.114])
+
+# Digits of the largest number of a table, and numbers between which it needs no power of ten.
+N_DIGITS, SMALLEST_PLAIN_NUMBER, MAX_PLAIN_NUMBER = 3, 0.01, 1e5
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class SegmentProfileDisplay:
     """Heat maps of experts and features: which rows each expert describes, by which coefficients.
 
@@ -143,40 +156,21 @@ class SegmentProfileDisplay:
     array([[-0.9,  0.9]])
     """
 
-    def __init__(
-        self,
-        *,
-        feature_names: Sequence[str],
-        expert_names: Sequence[str],
-        shares: Array,
-        profile: Array,
-        coefficients: Array | None = None,
-        intervals: Array | None = None,
-        is_ratio: Array | None = None,
-        gate_effects: Array | None = None,
-        coefficient_name: str = "Coefficient",
-        coefficient_range: float = 0.0,
-        level: float | None = None,
-        step: str = "SD",
-        n_columns: int | None = None,
-        of_units: bool = False,
-        feature_note: str = "",
-    ) -> None:
-        self.feature_names = feature_names
-        self.expert_names = expert_names
-        self.shares = shares
-        self.profile = profile
-        self.coefficients = coefficients
-        self.intervals = intervals
-        self.is_ratio = is_ratio
-        self.gate_effects = gate_effects
-        self.coefficient_name = coefficient_name
-        self.coefficient_range = coefficient_range
-        self.level = level
-        self.step = step
-        self.n_columns = n_columns
-        self.of_units = of_units
-        self.feature_note = feature_note
+    feature_names: Sequence[str]
+    expert_names: Sequence[str]
+    shares: Array
+    profile: Array
+    coefficients: Array | None = None
+    intervals: Array | None = None
+    is_ratio: Array | None = None
+    gate_effects: Array | None = None
+    coefficient_name: str = "Coefficient"
+    coefficient_range: float = 0.0
+    level: float | None = None
+    step: str = "SD"
+    n_columns: int | None = None
+    of_units: bool = False
+    feature_note: str = ""
 
     @classmethod
     def from_estimator(
@@ -260,7 +254,7 @@ class SegmentProfileDisplay:
         estimator, X, note = find_mixture(estimator, X)
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
         names = check_names_of_experts(estimator, expert_names)
-        chosen = check_any_features("features", features, estimator, feature_names)
+        chosen = check_features("features", features, estimator, feature_names)
         check_integer("max_features", max_features, least=1)
         check_flag("standardize", standardize)
         level = check_level(level)
@@ -276,10 +270,9 @@ class SegmentProfileDisplay:
         if has_coef:
             table = coefficient_table(estimator, rows, index, level)
             of_feature = [column.feature for column in columns]
-            given["coefficients"] = table.estimates.T[of_feature] * scale[:, None]
+            given["coefficients"] = table.estimates[of_feature] * scale[:, None]
             if table.intervals is not None:
-                intervals = np.moveaxis(table.intervals, 1, 0)[of_feature]
-                given["intervals"] = intervals * scale[:, None, None]
+                given["intervals"] = table.intervals[of_feature] * scale[:, None, None]
         coefficient_range = table.negligible if has_coef and standardize else 0.0
         shown = np.arange(len(columns))
         if features is None:
@@ -331,15 +324,21 @@ class SegmentProfileDisplay:
         widths = [panel.width for panel in panels]
         row_height = ROW_HEIGHT if self.intervals is None else INTERVAL_HEIGHT
         height = HEADINGS_HEIGHT + row_height * len(self.feature_names)
-        margin = text_width(features) + MARGIN
-        axes = panel_axes(ax, f"{type(self).__name__}.plot", widths, margin, height)
-        drawn = [draw_panel(*pair, kwargs) for pair in zip(axes, panels, strict=True)]
+        size = sum(widths) + text_width(features) + MARGIN, height
+        caller = f"{type(self).__name__}.plot"
+        axes = panel_axes(ax, caller, len(panels), size, width_ratios=widths)
+        drawn = [draw_panel(*pair, experts, kwargs) for pair in zip(axes, panels, strict=True)]
         self.meshes_ = [mesh for mesh, _ in drawn]
         self.texts_ = [texts for _, texts in drawn]
-        for position, cells in enumerate(axes):
-            label_experts(cells, experts)
-            label_features(cells, features, shown=position == 0)
-        axes[0].set_xlabel(self._note(), fontsize=8, loc="left")
+        for cells in axes:
+            names = features if cells is axes[0] else [""] * len(features)
+            cells.set_yticks(range(len(features)), names, fontsize=9, color=DARK_GREY)
+        note = f"%: share of the {counted_noun(self.of_units)}s"
+        if self.n_columns is not None:
+            chosen = f"{len(features)} of {self.n_columns} features"
+            note += f"\n{chosen}:\nthose with the largest effects"
+        note += f"\n{self.feature_note}" if self.feature_note else ""
+        axes[0].set_xlabel(note, fontsize=8, loc="left")
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
 
@@ -361,28 +360,117 @@ class SegmentProfileDisplay:
             if small_print is not None and self.level is not None:
                 heading += f", {100 * self.level:.3g} % intervals"
                 own_width = max(INTERVAL_WIDTH * n_experts, width, MIN_INTERVAL_PANEL_WIDTH)
-            panels.append(
-                Panel(
-                    heading,
-                    self.coefficients,
-                    numbers,
-                    small_print,
-                    self.coefficient_range,
-                    own_width,
-                )
-            )
+            texts = numbers, small_print
+            panels.append(Panel(heading, self.coefficients, *texts, least, own_width))
         if self.gate_effects is not None:
             numbers = signed_numbers(self.gate_effects, 2)
             heading = f"Gate: log odds\n{step}"
             panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
         return panels
 
-    def _note(self) -> str:
-        """What the percentages are, and which features are drawn."""
-        note = f"%: share of the {counted_noun(self.of_units)}s"
-        if self.n_columns is not None:
-            note += (
-                f"\n{len(self.feature_names)} of {self.n_columns} features:\n"
-                "those with the largest effects"
-            )
-        return note + (f"\n{self.feature_note}" if self.feature_note else "")
+
+# --- heat maps ---------------------------------------------------------------------------------
+
+
+class Panel(NamedTuple):
+    """A table (F, K) of numbers to draw."""
+
+    heading: str
+    values: Array  # for the colours, NaN for cells without a number
+    numbers: Array  # what is written, (F, K)
+    small_print: Array | None  # what is written below, (F, K)
+    least_range: float  # value with the strongest colour, at least
+    width: float  # in inches
+
+
+def draw_panel(
+    ax: Any, panel: Panel, names: Sequence[str], kwargs: Mapping[str, Any] | None
+) -> tuple[Any, Array]:
+    """Draw cells and numbers below the names of the experts; returns cells and texts (F, K)."""
+    n_rows, n_experts = panel.values.shape
+    largest = np.max(np.abs(panel.values[np.isfinite(panel.values)]), initial=panel.least_range)
+    style = {"cmap": "RdBu_r", "edgecolor": "white", "linewidth": 1.5}
+    edges = np.arange(n_experts + 1) - 0.5, np.arange(n_rows + 1) - 0.5
+    cells = np.ma.masked_invalid(panel.values)
+    limits = {"vmin": -(largest or 1.0), "vmax": largest or 1.0}
+    mesh = ax.pcolormesh(*edges, cells, **merged(style | limits, kwargs))
+    texts = np.empty(panel.values.shape, dtype=object)
+    for i, k in np.ndindex(panel.values.shape):
+        texts[i, k] = _draw_number(ax, mesh, panel, i, k)
+    ax.set(xlim=(-0.5, n_experts - 0.5), ylim=(n_rows - 0.5, -0.5))
+    ax.set_title(panel.heading, fontsize=10, loc="left")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.set_xticks(range(len(names)), names, fontsize=9)
+    transform = ax.get_xaxis_transform()  # heights relative to the axes
+    for k in range(len(names)):
+        bar = {"color": colour(k), "linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
+        ax.plot([k - 0.46, k + 0.46], [1.0, 1.0], transform=transform, **bar)
+    return mesh, texts
+
+
+def _draw_number(ax: Any, mesh: Any, panel: Panel, i: int, k: int) -> Any:
+    value = panel.values[i, k]
+    ink = LIGHT_GREY
+    if np.isfinite(value):
+        cell = np.array(mesh.cmap(mesh.norm(value))[:3])
+        ink = "white" if cell @ LUMINANCE_WEIGHTS < DARK_LUMINANCE else "black"
+    centred: dict[str, Any] = {"ha": "center", "color": ink}
+    if panel.small_print is None or not panel.small_print[i, k]:
+        return ax.text(k, i, panel.numbers[i, k], va="center", fontsize=9, **centred)
+    ax.text(k, i + 0.07, panel.small_print[i, k], va="top", fontsize=6.5, **centred)
+    return ax.text(k, i + 0.02, panel.numbers[i, k], va="bottom", fontsize=9, **centred)
+
+
+def signed_numbers(values: Array, n_decimals: int) -> Array:
+    """Numbers with their signs, as text; a dash for NaN."""
+    texts = [_number(value, n_decimals, "+") for value in values.ravel()]
+    return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def coefficient_texts(
+    coefficients: Array, intervals: Array | None, is_ratio: Array, least_range: float
+) -> tuple[Array, Array | None, float]:
+    """Coefficients (F, K) and intervals as text, and the power of ten that they are in.
+
+    It makes numbers short if the largest is very large or small, and the largest has three digits.
+    Coefficients of experts that are logs of ratios are ratios, such as 1.25 after a sign of
+    multiplication. There is a dash for NaN, and nothing for an interval with NaN.
+    """
+    plain = coefficients[:, ~is_ratio]
+    largest = np.max(np.abs(plain[np.isfinite(plain)]), initial=least_range)
+    power, n_decimals = 1.0, N_DIGITS - 1
+    if largest > 0.0:
+        if not SMALLEST_PLAIN_NUMBER <= largest < MAX_PLAIN_NUMBER:
+            power = float(10.0 ** (3.0 * np.floor(np.log10(largest) / 3.0)))
+        n_decimals = int(np.clip(N_DIGITS - 1 - np.floor(np.log10(largest / power)), 0, 8))
+    numbers = signed_numbers(coefficients / power, n_decimals)
+    with np.errstate(over="ignore"):
+        ratios = np.exp(coefficients)
+    for i, k in np.argwhere(~np.isnan(coefficients) & is_ratio):
+        numbers[i, k] = RATIO_SIGN + _ratio(ratios[i, k])
+    if intervals is None:
+        return numbers, None, power
+    small_print = np.full(coefficients.shape, "", dtype=object)
+    with np.errstate(over="ignore"):
+        ratios = np.exp(intervals)
+    for i, k in np.argwhere(~np.isnan(intervals).any(axis=2)):
+        ends = [_number(end / power, n_decimals) for end in intervals[i, k]]
+        if is_ratio[k]:
+            ends = [_ratio(end) for end in ratios[i, k]]
+        small_print[i, k] = f"[{ends[0]}, {ends[1]}]"
+    return numbers, small_print, power
+
+
+def _number(value: float, n_decimals: int, sign: str = "") -> str:
+    if np.isnan(value):
+        return NO_NUMBER
+    if abs(value) >= MAX_PLAIN_NUMBER:
+        return f"{value:{sign}.2g}"
+    text = f"{value:{sign}.{n_decimals}f}"
+    return text if float(text) != 0.0 else text.lstrip("+-")
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if 0.1 <= value < 10.0 else f"{value:.3g}"

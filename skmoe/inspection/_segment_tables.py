@@ -15,9 +15,11 @@ from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
-from skmoe.inspection._heat_map import RATIO_SIGN
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
+
+# Before a ratio.
+RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
 
 # Links whose coefficients are logs of ratios, of means or of odds.
 RATIO_LINKS = ("log", "logit")
@@ -52,10 +54,10 @@ class Column(NamedTuple):
 
 
 class CoefficientTable(NamedTuple):
-    """Coefficients (K, p) of the linear predictors of the experts, NaN where they have none."""
+    """Coefficients (p, K) of the linear predictors of the experts, NaN where they have none."""
 
     estimates: Array
-    intervals: Array | None  # (K, p, 2)
+    intervals: Array | None  # (p, K, 2)
     is_ratio: Array  # whether they are logs of ratios, (K,)
     name: str  # what they are effects on
     negligible: float  # size of a small effect of one standard deviation of a feature
@@ -155,23 +157,22 @@ def coefficient_table(
     # Of two classes there is one log odds, that of the second against the first.
     sign = -1.0 if is_classifier(estimator) and coef.shape[1] == 1 and index == 0 else 1.0
     position = index if coef.shape[1] > 1 else 0
-    estimates = sign * coef[:, position]
+    estimates = sign * coef[:, position].T
     families = getattr(estimator, "families_", ())
     is_ratio = np.array([family.link in RATIO_LINKS for family in families] or [False] * n_experts)
     # Features without a coefficient, and experts without linear predictor, have zeros.
     has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
-    estimates[~has_predictor] = np.nan
-    estimates[:, ~coef.any(axis=(0, 1))] = np.nan
+    estimates[:, ~has_predictor] = np.nan
+    estimates[~coef.any(axis=(0, 1))] = np.nan
     intervals = None
     result = None if level is None else _inference_or_none(estimator, rows)
     if result is not None:
-        found = _locate_terms(estimator, result.terms, position)
-        intervals = np.full((n_experts, n_features, 2), np.nan)
+        intervals = np.full((n_features, n_experts, 2), np.nan)
         of_terms = np.sort(sign * result.conf_int(level), axis=1)
-        for (k, j), term in found.items():
-            if not np.isnan(estimates[k, j]):
-                estimates[k, j] = sign * result.estimates[term]
-                intervals[k, j] = of_terms[term]
+        for cell, term in _locate_terms(estimator, result.terms, position).items():
+            if not np.isnan(estimates[cell]):
+                estimates[cell] = sign * result.estimates[term]
+                intervals[cell] = of_terms[term]
     name = _coefficient_name(estimator, rows.y, index)
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
@@ -213,7 +214,7 @@ def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:
 
 
 def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[Any, int]:
-    """Index of the term of each expert and feature, for the output or class at a position."""
+    """Index of the term of each feature and expert, for the output or class at a position."""
     of_experts = [term for term in terms if term.part != "gate"]
     if not of_experts:  # no expert has a linear predictor
         return {}
@@ -225,7 +226,7 @@ def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[A
         for j, name in enumerate(names):
             for part in (estimator.expert_names_[k], "all experts"):
                 if (part, response, name) in index:
-                    found[k, j] = index[part, response, name]
+                    found[j, k] = index[part, response, name]
     return found
 
 

@@ -31,12 +31,22 @@ DARK_GREY, LIGHT_GREY = "#333333", "#999999"
 # Short names of matplotlib's properties.
 MATPLOTLIB_ALIASES = {"c": "color", "lw": "linewidth", "ls": "linestyle", "ec": "edgecolor"}
 
-# Mean width of a character below a figure, in inches, and the shortest lines there, in characters.
-CAPTION_CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
+# Mean width of a character, in inches, and the shortest lines below a figure, in characters.
+CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
 
 # Lines of a name, and characters in a line of the name of an expert: in a legend, and beside marks.
 MAX_NAME_LINES = 3
 LEGEND_NAME_WIDTH, EXPERT_NAME_WIDTH = 20, 11
+
+# Characters of all categories that stand side by side. Longer ones are turned, without their
+# shares, and cut after some characters.
+MAX_LEVEL_CHARACTERS, MAX_LEVEL_WIDTH = 36, 16
+
+# Panels of a grid side by side, and the size of each in inches.
+MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
+
+# Instead of a number.
+NO_NUMBER = "\N{EN DASH}"
 
 # A legend has one column up to this number of rows.
 MAX_LEGEND_ROWS = 16
@@ -45,51 +55,81 @@ MAX_LEGEND_ROWS = 16
 def one_axes(ax: Any, caller: str) -> Any:
     """The axes given, or new ones."""
     plt = import_pyplot(caller)
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
-
-
-def two_axes(ax: Any, caller: str) -> Array:
-    """The pair of axes given, new ones, or two that replace a single one."""
-    import_pyplot(caller)
-    pair = _given_axes(ax, 2, "two")
-    return _subplots(ax, caller, (1, 2), size=(9, 4)) if pair is None else pair
+    return plt.subplots(layout="constrained")[1] if ax is None else _single(ax)
 
 
 def panel_axes(
-    ax: Any, caller: str, widths: Sequence[float], margin: float, height: float
+    ax: Any, caller: str, n_panels: int, size: tuple[float, float], **options: Any
 ) -> Array:
-    """Axes side by side: those given, new ones, or some that replace a single one.
+    """Axes (n_panels,): those given, new ones, or some that replace a single one of the user.
 
-    `widths`, the margin at their left and `height` are in inches. In a figure of the user the
-    widths keep their ratios.
+    `size` is that of a new figure, in inches. `options` are those of its grid of cells; without
+    a number of columns the panels are side by side.
     """
-    import_pyplot(caller)
-    n_panels = len(widths)
-    given = _given_axes(ax, n_panels, f"one for each of the {n_panels} panels")
-    if given is not None:
+    given = np.ravel(np.asarray(ax, dtype=object))
+    if ax is not None and len(given) == n_panels:
         return given
-    size = sum(widths) + margin, height
-    return _subplots(ax, caller, (1, n_panels), size=size, width_ratios=widths)
+    one = ax if ax is None else _single(ax, f", or one for each of the {n_panels} panels")
+    figure, cells = grid_cells(one, caller, size, **{"nrows": 1, "ncols": n_panels, **options})
+    return np.array([figure.add_subplot(cells[i]) for i in range(n_panels)], dtype=object)
 
 
 def grid_axes(
     ax: Any, caller: str, n_panels: int, max_columns: int, size: tuple[float, float]
 ) -> Array:
-    """Axes (n_panels,) in rows of at most `max_columns`: given, new, or in place of a single one.
-
-    `size` is that of a panel, in inches.
-    """
-    import_pyplot(caller)
-    given = _given_axes(ax, n_panels, f"one for each of the {n_panels} panels")
-    if given is not None:
-        return given
+    """The same in rows of at most `max_columns` panels of a size in inches."""
     n_rows = -(-n_panels // max_columns)
     n_columns = -(-n_panels // n_rows)  # rows of about the same length
-    full = size[0] * n_columns, size[1] * n_rows
-    return _subplots(ax, caller, (n_rows, n_columns), size=full, n_axes=n_panels)
+    whole = size[0] * n_columns, size[1] * n_rows
+    return panel_axes(ax, caller, n_panels, whole, nrows=n_rows, ncols=n_columns)
 
 
-def in_first_column(axes: Array) -> list[bool]:
+def grid_cells(ax: Any, caller: str, size: tuple[float, float], **options: Any) -> tuple[Any, Any]:
+    """A figure and cells in it: of a new one of a size, or in place of one of the user's axes."""
+    plt = import_pyplot(caller)
+    if ax is None:
+        figure = plt.figure(figsize=size, layout="constrained")
+        return figure, figure.add_gridspec(**options)
+    replaced = _single(ax)
+    replaced.set_axis_off()
+    return replaced.figure, replaced.get_subplotspec().subgridspec(**options)
+
+
+def _single(ax: Any, or_more: str = "") -> Any:
+    given = np.ravel(np.asarray(ax, dtype=object))
+    if len(given) != 1:
+        raise ValueError(
+            f"ax must be one matplotlib axes{or_more}; got {len(given)}. Pass None for new ones."
+        )
+    return given[0]
+
+
+def draw_grid(
+    panels: Sequence[Any], is_alike: Sequence[bool], ax: Any, caller: str, options: dict[str, Any]
+) -> Array:
+    """Draw displays in a grid of axes, (n_panels,).
+
+    Those that are alike have one legend, at the end of the first row, and one name of the vertical
+    axis in each row.
+    """
+    axes = grid_axes(ax, caller, len(panels), MAX_GRID_COLUMNS, GRID_PANEL_SIZE)
+    for panel, cells in zip(panels, axes, strict=True):
+        panel.plot(cells, **options)
+    legends = [panel.legend_ for panel, alike in zip(panels, is_alike, strict=True) if alike]
+    specs = [cells.get_subplotspec() for cells in axes]
+    kept = axes[[spec is None or spec.is_first_row() for spec in specs]][-1]
+    if any(legend.axes is kept for legend in legends):
+        for legend in legends:
+            if legend.axes is not kept:
+                legend.remove()
+    is_first = in_first_column(axes)
+    for i in range(1, len(axes)):
+        if not is_first[i] and is_alike[i] and is_alike[i - 1]:
+            axes[i].set_ylabel("")
+    return axes
+
+
+def in_first_column(axes: Any) -> list[bool]:
     """Whether the axes of a grid have no others at their left."""
     specs = [ax.get_subplotspec() for ax in axes]
     return [spec is None or spec.is_first_col() for spec in specs]
@@ -101,44 +141,27 @@ def label_below(axes: Array, notes: Sequence[str], *, is_own: bool) -> None:
     if not is_own:
         axes[-1].set_xlabel("\n".join(notes), fontsize=8)
         return
-    width = max(MIN_LINE_LENGTH, int(figure.get_figwidth() / CAPTION_CHARACTER_WIDTH))
+    width = max(MIN_LINE_LENGTH, int(figure.get_figwidth() / CHARACTER_WIDTH))
     lines = [notes[0], *textwrap.wrap(" ".join(notes[1:]), width)]
     figure.supxlabel("\n".join(lines), fontsize=9)
 
 
-def _given_axes(ax: Any, n_panels: int, wanted: str) -> Array | None:
-    """Axes that were given for all panels; None if others are to be made."""
-    given: Any = [] if ax is None else np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if len(given) <= 1 and len(given) != n_panels:
-        return None
-    if len(given) != n_panels:
-        raise ValueError(
-            f"ax must be one matplotlib axes, or {wanted}; got {len(given)}. Pass None for new "
-            "ones."
-        )
-    return np.asarray(given, dtype=object)
+def label_feature(ax: Any, name: str, categories: Sequence[str] | None, note: str) -> None:
+    """Name of the horizontal axis, and the categories."""
+    if categories is not None:
+        label_categories(ax, categories)
+    ax.set_xlabel(f"{name}\n({note})" if note else name)
 
 
-def _subplots(
-    ax: Any,
-    caller: str,
-    shape: tuple[int, int],
-    *,
-    size: tuple[float, float],
-    n_axes: int | None = None,
-    **options: Any,
-) -> Array:
-    """Axes in a new figure of a size in inches, or in place of one of the user's axes."""
-    if ax is None:
-        figure = import_pyplot(caller).figure(figsize=size, layout="constrained")
-        cells = figure.add_gridspec(*shape, **options)
-    else:
-        outer = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()[0]
-        figure = outer.figure
-        outer.set_axis_off()
-        cells = outer.get_subplotspec().subgridspec(*shape, **options)
-    n_axes = shape[0] * shape[1] if n_axes is None else n_axes
-    return np.array([figure.add_subplot(cells[i]) for i in range(n_axes)], dtype=object)
+def label_categories(ax: Any, categories: Sequence[str]) -> None:
+    """Names along the horizontal axis; many or long ones are turned, in their first line."""
+    positions = np.arange(len(categories))
+    ax.set_xticks(positions, categories)
+    if sum(len(text) for text in categories) > MAX_LEVEL_CHARACTERS:
+        names = [shortened(text.split("\n")[0], MAX_LEVEL_WIDTH) for text in categories]
+        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
+        ax.set_xticks(positions, names, **turned)
+    ax.set_xlim(-0.6, len(categories) - 0.4)
 
 
 def colour(k: int) -> str:
@@ -168,11 +191,6 @@ def rgb(k: int) -> Array:
     return np.array([int(colour(k)[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
 
 
-def names_or_default(names: Sequence[str] | None, n_experts: int) -> list[str]:
-    """Names of the experts of a display: those given, or "expert 0" and so on."""
-    return default_expert_names(n_experts) if names is None else list(names)
-
-
 def in_legend(names: Sequence[str]) -> list[str]:
     """Names of experts in a legend beside the axes, in lines."""
     lines = [wrapped(name, LEGEND_NAME_WIDTH) for name in names]
@@ -193,6 +211,19 @@ def wrapped(name: str, width: int) -> str:
     lines = textwrap.wrap(apart, width, max_lines=MAX_NAME_LINES, placeholder="...")
     # Matplotlib would take text between two dollar signs for a formula.
     return "\n".join(lines).replace("_ ", "_").replace("$", r"\$")
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in one line of at most `width` characters, with its beginning and its end."""
+    if len(name) <= width:
+        return name
+    n_last = max(width // 3, 0)
+    return f"{name[: width - 3 - n_last].rstrip()}...{name[len(name) - n_last :].lstrip()}"
+
+
+def text_width(texts: Sequence[str]) -> float:
+    """Width of the longest line of some names, in inches, about."""
+    return CHARACTER_WIDTH * max(len(line) for text in texts for line in text.split("\n"))
 
 
 def merged(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._numerics.typing import Array
+from skmoe.inspection._checks import check_target
 from skmoe.inspection._grid import at_reference_values
 
 
@@ -22,11 +23,6 @@ def observed_target(estimator: Any, y: Any, index: int) -> Array:
     if is_classifier(estimator):
         return (np.asarray(y).ravel() == estimator.classes_[index]).astype(float)
     return one_target(np.asarray(y, dtype=np.float64), index, 1)
-
-
-def exposure_of_rows(offset: Any, index: int) -> Any:
-    """Exposure of each row, (n,), whose log is the offset; 1.0 without offset."""
-    return 1.0 if offset is None else np.exp(one_target(np.asarray(offset), index, 1))
 
 
 def predicted_mean(estimator: Any, rows: Any, index: int, **given: Any) -> Array:
@@ -53,16 +49,13 @@ def interval_band(
     return one_target(interval, index, 2)
 
 
-def slice_adjustment(
-    estimator: Any, table: Any, j: int, index: int, assigned_expert: Array
-) -> Array:
-    """Change (n,) of the prediction of each row's expert with the other features at references."""
+def changes_to_references(estimator: Any, table: Any, j: int, index: int) -> Array:
+    """Changes (n, K) of the experts' predictions with the other features at reference values."""
     reference, own = (
         one_target(estimator.predict_experts(rows), index, 2)
         for rows in (at_reference_values(table, j), table)
     )
-    row = np.arange(len(assigned_expert))
-    return reference[row, assigned_expert] - own[row, assigned_expert]
+    return reference - own
 
 
 def target_name(estimator: Any, y: Any, index: int) -> str:
@@ -76,3 +69,45 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     else:
         name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
     return name
+
+
+class ObservedRows(NamedTuple):
+    """Rows with their target and the responsibilities for them, and labels of units."""
+
+    table: Any
+    target: int  # index of the class or output
+    name: str
+    observed: Array
+    resp: Array  # (n, K), those of its unit for each row
+    units: Any
+    labels: Array | None  # of the units, each once
+
+    @property
+    def shares(self) -> Array:
+        """Mean responsibility (K,) over rows, or over units of which each counts once."""
+        if self.units is None:
+            return self.resp.mean(axis=0)
+        _, first = np.unique(self.units, return_index=True)
+        return self.resp[first].mean(axis=0)
+
+    @property
+    def assigned_expert(self) -> Array:
+        """The expert with the largest responsibility, (n,)."""
+        return self.resp.argmax(axis=1)
+
+
+def observed_rows(
+    estimator: Any, table: Any, y: Any, target: Any, offset: Any, units: Any
+) -> ObservedRows:
+    """The rows with what is drawn of them: y, or 1 for the rows of a class and 0 for others."""
+    index = check_target(estimator, target, table)
+    resp = estimator.responsibilities(table, y, offset, units=units)
+    name = target_name(estimator, y, index)
+    observed = observed_target(estimator, y, index)
+    if offset is not None:
+        name += " per unit of exposure"
+        observed = observed / np.exp(one_target(offset, index, 1))
+    if units is None:
+        return ObservedRows(table, index, name, observed, resp, None, None)
+    of_rows = resp.rows(units)
+    return ObservedRows(table, index, name, observed, of_rows, np.asarray(units), resp.labels)

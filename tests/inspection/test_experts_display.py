@@ -367,13 +367,6 @@ def test_a_list_makes_a_panel_of_each_feature(fitted):
     assert_refused(message, "features must be one feature", "each at a time")
 
 
-def test_the_former_name_of_features_warns(fitted):
-    moe, X, y = fitted
-    with pytest.warns(FutureWarning, match=r"feature is features .* 0\.2"):
-        display = ExpertsDisplay.from_estimator(moe, X, y, feature=1, coverage=None)
-    assert display.feature_name == "x1"
-
-
 # --- units ----------------------------------------------------------------------------------------
 
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from skmoe._inference.labels import counted_noun, format_percent, printable_line
 from skmoe._numerics.typing import Array
-from skmoe.inspection._heat_map import NO_NUMBER
 from skmoe.inspection._segment_tables import Column
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
 
 # Features named in each line of a card.

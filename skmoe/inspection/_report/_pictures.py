@@ -15,11 +15,10 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
-from skmoe.inspection._heat_map import NO_NUMBER
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._report._held_out import HeldOutRows, probabilities_of_class
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import NO_NUMBER, colour
 
 # Names of users are text, and equal fits give equal pictures.
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}

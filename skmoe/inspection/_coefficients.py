@@ -462,8 +462,8 @@ def draw_forest(
         if panel.intervals is not None and not has_interval:
             style["markerfacecolor"] = "white"
         style |= {"linestyle": "none", "zorder": 3}
-        place = [scale(np.clip(estimate, *limits))], [i]
-        (points[i],) = ax.plot(*place, **merged(style, kwargs))
+        point = [scale(np.clip(estimate, *limits))], [i]
+        (points[i],) = ax.plot(*point, **merged(style, kwargs))
     ax.set_yticks(range(n_rows), panel.labels, fontsize=9, color=DARK_GREY)
     ax.set_title(panel.heading, fontsize=10, loc="left")
     ax.tick_params(axis="y", length=0)

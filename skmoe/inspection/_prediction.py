@@ -402,8 +402,8 @@ class PredictionDisplay:
         style = {"textcoords": "offset points", "fontsize": 8, "color": DARK_GREY}
         for value, total in zip(self.values, self.probability.sum(axis=1), strict=True):
             text = f"{format_percent(total)} at {short_number(value)}"
-            place = value, min(total, 0.9)
-            ax.annotate(text, place, xycoords=to_heights, xytext=(6, 2), **style)
+            point = value, min(total, 0.9)
+            ax.annotate(text, point, xycoords=to_heights, xytext=(6, 2), **style)
 
     def _draw_classes(self, ax: Any, classes: Sequence[Any]) -> None:
         """Probabilities of the classes as bars of the experts, the most probable on top."""

@@ -307,8 +307,8 @@ class RegimesDisplay:
             above = [self.figure_.add_subplot(cells[0, :])]
             self.gate.plot(above[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
-        places = [divmod(i, n_columns) for i in range(n_experts)]
-        panels = [self.figure_.add_subplot(cells[i + with_gate, j]) for i, j in places]
+        positions = [divmod(i, n_columns) for i in range(n_experts)]
+        panels = [self.figure_.add_subplot(cells[i + with_gate, j]) for i, j in positions]
         self.lines_: list[Any] = [None] * n_experts
         self.scatters_: list[Any] = [None] * n_experts
         by_expert: list[Any] = [None] * n_experts

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 import joblib
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.checks import check_integer
+from skmoe._data.blocks import RowBlocks
+from skmoe._data.checks import as_csr, check_integer
+from skmoe._data.dask_chunks import is_dask
+from skmoe._data.encoding import frame_columns, is_frame
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.rows.capabilities import needs_all_rows
 from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._estimators.rows.warm_start import fitted_attributes
-from skmoe._estimators.saving.checkpoint_origin import (
-    Origin,
-    as_pickle,
-    check_checkpoint,
-    data_digests,
-    written_params,
-)
-from skmoe._estimators.saving.files import check_path, damage_message, read_file, write_file
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
 
@@ -36,6 +33,19 @@ Write = Callable[[dict[str, Any]], None]
 
 # Fewest iterations of a segment: convergence must be detected within one.
 MIN_INTERVAL = 15
+
+# The last bytes of a file, before the digest of all bytes before them.
+MARK = b"skmoe checkpoint 3 "
+
+# Rows of an array whose bytes are digested at once.
+DIGESTED_ROWS = 2**16
+
+
+class Origin(NamedTuple):
+    """The fit of a checkpoint: a fit that is resumed must have the same parameters and data."""
+
+    params: dict[str, tuple[str, str]]  # text and digest
+    data: dict[str, str]  # digests
 
 
 class Checkpoint:
@@ -73,7 +83,7 @@ class Checkpoint:
         check_integer("every", every, least=1)
         self.path = path
         self.every = every
-        self._digests: dict[str, str] = {}
+        self._origin = Origin({}, {})
 
     def __repr__(self) -> str:
         return f"Checkpoint({os.fspath(self.path)!r}, every={self.every})"
@@ -93,7 +103,7 @@ class Checkpoint:
         ValueError
             If the path is not one of a file that can be written.
         """
-        check_path(self.path)
+        _check_path(self.path)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Do nothing.
@@ -109,7 +119,7 @@ class Checkpoint:
     def on_fit_task_begin(
         self, estimator: Any, context: Any, *, X: Any = None, y: Any = None, metadata: Any = None
     ) -> None:
-        """Remember the data of the fit, by digests.
+        """Remember the parameters and data of the fit, by digests.
 
         Parameters
         ----------
@@ -125,9 +135,7 @@ class Checkpoint:
             Weights, offset and units of the rows, if there are any.
         """
         if context.task_name == "fit":
-            names = ("sample_weight", "offset", "units")
-            given = {name: (metadata or {}).get(name) for name in names}
-            self._digests = data_digests({"X": X, "y": y} | given)
+            self._origin = _origin(estimator, {"X": X, "y": y} | (metadata or {}))
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, fitted_estimator: Any = None
@@ -143,24 +151,21 @@ class Checkpoint:
         fitted_estimator : estimator, default=None
             The estimator with the attributes of this moment.
         """
+        attributes = fitted_attributes(fitted_estimator)
         if context.task_name == "iteration" and context.parent.task_name == "EM":
-            # A re-initialisation cannot be resumed.
-            is_resumable = fitted_estimator._training_state.resume_state is not None
-            if fitted_estimator.n_iter_ % self.every != 0 or not is_resumable:
+            if fitted_estimator.n_iter_ % self.every != 0 or not _is_resumable(attributes):
                 return
         elif context.task_name != "fit":
             return
-        parameters = fitted_estimator.get_params(deep=False)
-        origin = Origin(type(fitted_estimator), parameters, self._digests)
-        _write(Path(self.path), origin, fitted_attributes(fitted_estimator))
+        _write(Path(self.path), fitted_estimator, attributes, self._origin)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     """The estimator with the parameters of the last checkpoint.
 
-    It can predict, and a fit with `warm_start=True` continues it. Attributes that are computed at
-    the end of a fit, such as `weights_`, exist only if the fit has ended. See "Larger than memory"
-    in the documentation.
+    It can predict. A fit with `warm_start=True` continues it; the iterations so far count if that
+    fit had not ended. Attributes that are computed at the end of a fit, such as `weights_`, exist
+    only if it has ended. See "Larger than memory" in the documentation.
 
     Parameters
     ----------
@@ -198,10 +203,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Any:
     >>> bool((same.predict(X) == moe.predict(X)).all())
     True
     """
-    origin, attributes = _read(Path(path))
-    estimator = origin.estimator_class(**origin.parameters)
-    estimator._set_fitted_attributes(attributes)
-    return estimator
+    return _read(Path(path))[0]
 
 
 def fit_with_checkpoints(
@@ -286,19 +288,23 @@ def fit_with_checkpoints(
     in_segments = needs_all_rows(estimator.expert, task)
     check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
     check_checkpointable(estimator)
-    path, run = check_path(path), clone(estimator)
-    parameters = written_params(run.get_params(deep=False))
+    file, run = _check_path(path), clone(estimator)
     data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset, "units": units}
-    digests = data_digests(data)
-    origin = Origin(type(estimator), parameters, digests)
-    if path.exists():
-        previous, attributes = _read(path)
-        check_checkpoint(path, previous, origin)
-        run._set_fitted_attributes(attributes)
-    fit = _fit_in_segments if in_segments else _fit_in_one_run
+    origin = _origin(estimator, data)
+    if file.exists():
+        previous, origin_of_file = _read(file)
+        _check_same_fit(file, origin_of_file, origin)
+        run._set_fitted_attributes(fitted_attributes(previous))
+
+    def write(attributes: dict[str, Any]) -> None:
+        _write(file, estimator, attributes, origin)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit(run, data, every, partial(_write, path, origin))
+        if in_segments:
+            _fit_in_segments(run, GivenRows(**data), every, write)
+        elif not _has_ended(run, run.max_iter):
+            _fit_in_one_run(run, GivenRows(**data), every, write)
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(
@@ -310,29 +316,23 @@ def fit_with_checkpoints(
     return estimator
 
 
-def _fit_in_one_run(run: Any, data: dict[str, Any], every: int, write: Write) -> None:
+def _fit_in_one_run(run: Any, given: GivenRows, every: int, write: Write) -> None:
     """One fit, resumed from the state of the estimator if it is fitted."""
-    # Only the end of a fit sets `weights_`: a fit killed before has not re-initialised experts.
-    if hasattr(run, "weights_") and _is_finished(run, run.max_iter):
-        return
 
-    def on_resumable_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
-        if n_iter % every == 0:
-            write(attributes())
+    def on_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
+        if n_iter % every == 0 and _is_resumable(now := attributes()):
+            write(now)
 
-    run.set_params(warm_start=True)
-    run._fit(GivenRows(**data), on_resumable_iteration=on_resumable_iteration)
+    _resume(run.set_params(warm_start=True), given, on_iteration=on_iteration)
     write(fitted_attributes(run))
 
 
-def _fit_in_segments(run: Any, data: dict[str, Any], every: int, write: Write) -> None:
+def _fit_in_segments(run: Any, given: GivenRows, every: int, write: Write) -> None:
     """Fits of `every` iterations, each a warm start from the previous one."""
     n_iter, lower_bounds = getattr(run, "n_iter_", 0), getattr(run, "lower_bounds_", np.empty(0))
     max_iter = run.max_iter
-    while not _is_finished(run, max_iter):
-        run.set_params(max_iter=min(every, max_iter - n_iter), warm_start=True)
-        # The segments are one fit, at the end of which experts are ordered by their shares.
-        run._fit(GivenRows(**data), on_resumable_iteration=_ignore_iteration)
+    while not _has_ended(run, max_iter):
+        _resume(run.set_params(max_iter=min(every, max_iter - n_iter), warm_start=True), given)
         n_iter += run.n_iter_
         has_new_penalties = run.n_iter_ > len(run.lower_bounds_)
         earlier = () if has_new_penalties else lower_bounds
@@ -341,30 +341,173 @@ def _fit_in_segments(run: Any, data: dict[str, Any], every: int, write: Write) -
         write(fitted_attributes(run))
 
 
-def _ignore_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
-    """Observe nothing."""
+def _resume(run: Any, given: GivenRows, **observers: Any) -> None:
+    """Continue a fit as one that has not ended, even if it has: its end sets `weights_`."""
+    vars(run).pop("weights_", None)
+    run._fit(given, **observers)
 
 
-def _is_finished(run: Any, max_iter: int) -> bool:
-    return hasattr(run, "n_iter_") and bool(run.converged_ or run.n_iter_ >= max_iter)
+def _has_ended(run: Any, max_iter: int) -> bool:
+    return hasattr(run, "weights_") and bool(run.converged_ or run.n_iter_ >= max_iter)
+
+
+def _is_resumable(attributes: Mapping[str, Any]) -> bool:
+    """Whether EM can continue: not while experts are re-initialised, or are estimators."""
+    return attributes["_training_state"].resume_state is not None
 
 
 # --- files ------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> tuple[Origin, dict[str, Any]]:
-    """The fit of a checkpoint, and its fitted attributes."""
-    content = read_file(path)
+def _check_path(path: Any) -> Path:
+    """A path at which a file can be written."""
     try:
-        origin, attributes = joblib.load(BytesIO(content))
-        return Origin(*origin), dict(attributes)
-    except Exception as error:  # of any class in the pickle
-        reason = f"was written by other versions, or with classes that are missing here ({error})"
-        raise ValueError(damage_message(path, reason)) from error
+        if os.path.isdir(path):
+            raise IsADirectoryError("it is a folder")
+        probe = _temporary(Path(path))
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (OSError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            "path must name a file that can be written, in a folder that exists; got "
+            f'{path!r:.300}: {reason}. Give another, such as "fit.joblib".'
+        ) from error
+    return Path(path)
 
 
-def _write(path: Path, origin: Origin, attributes: dict[str, Any]) -> None:
-    write_file(path, as_pickle((tuple(origin), attributes)))
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{uuid4().hex}.part")
+
+
+def _write(path: Path, estimator: Any, attributes: dict[str, Any], origin: Origin) -> None:
+    """Replace the file as a whole, so that a reader gets the previous one or the new one.
+
+    Several processes may write the same file: each has a temporary file of its own.
+    """
+    fitted = type(estimator)(**estimator.get_params(deep=False))
+    fitted._set_fitted_attributes(attributes)
+    content, temporary = _as_pickle((fitted, *origin)), _temporary(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(content + MARK + _digest_of_bytes(content))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path) -> tuple[Any, Origin]:
+    """The fitted estimator of a checkpoint, and its fit."""
+    content, mark, digest = path.read_bytes().rpartition(MARK)
+    reason = "is damaged, or no checkpoint of this release"
+    if mark and digest == _digest_of_bytes(content):
+        try:
+            fitted, *origin = joblib.load(BytesIO(content))
+            return fitted, Origin(*origin)
+        except Exception as error:  # of any class in the pickle
+            reason = f"was written by other versions, or with classes missing here ({error})"
+    raise ValueError(
+        f"path must be of a whole checkpoint; {path} {reason}. Use another path, or delete the "
+        "file to begin the fit again."
+    )
+
+
+def _as_pickle(value: Any) -> bytes:
+    buffer = BytesIO()
+    joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+def _digest_of_bytes(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+# --- the fit of a file ------------------------------------------------------------------------
+
+
+def _origin(estimator: Any, data: Mapping[str, Any]) -> Origin:
+    """Digests of parameters and data; data that are none are refused by the fit."""
+    kind, params, digests = type(estimator), {}, {}
+    fresh = kind(**clone(estimator).get_params(deep=False))  # without fits and callbacks
+    try:
+        _as_pickle(fresh)
+        params["estimator"] = kind.__name__, joblib.hash(kind)
+        for name, value in fresh.get_params().items():
+            if name not in ("max_iter", "warm_start", "n_jobs", "verbose"):
+                # The text of a generator has its address.
+                is_generator = isinstance(value, np.random.RandomState)
+                params[name] = "a RandomState" if is_generator else repr(value), _digest(value)
+    except Exception as error:  # of any class
+        raise ValueError(
+            f"fit_with_checkpoints needs parameters that can be pickled: {error}. Define their "
+            "classes and functions in a module."
+        ) from error
+    for name, values in data.items():
+        if values is None:
+            continue
+        is_table = sparse.issparse(values) or is_frame(values) or _is_in_blocks(values)
+        try:
+            digests[name] = _digest(values if is_table else np.asarray(values))
+        except (TypeError, ValueError):
+            digests[name] = "invalid"
+    return Origin(params, digests)
+
+
+def _digest(value: Any) -> str:
+    """Digest of a value, which does not depend on the memory layout of its arrays.
+
+    Row blocks and Dask collections are not read, since a digest of them would cost a pass.
+    """
+    if _is_in_blocks(value):
+        return "rows in blocks"
+    if sparse.issparse(value):
+        csr = as_csr(value)
+        indices = (csr.indices.astype(np.int64), csr.indptr.astype(np.int64))
+        value = (csr.shape, csr.data, *indices)
+    elif is_frame(value):
+        columns = zip(value.columns, frame_columns(value), strict=True)
+        value = [(str(name), str(column.dtype), np.asarray(column)) for name, column in columns]
+    elif isinstance(value, np.ndarray) and value.ndim:
+        starts = range(0, len(value), DIGESTED_ROWS)
+        pieces = (np.ascontiguousarray(value[i : i + DIGESTED_ROWS]) for i in starts)
+        value = (value.shape, str(value.dtype), [joblib.hash(piece) for piece in pieces])
+    digest: str = joblib.hash(value)
+    return digest
+
+
+def _is_in_blocks(value: Any) -> bool:
+    return isinstance(value, RowBlocks) or is_dask(value)
+
+
+def _check_same_fit(path: Path, previous: Origin, current: Origin) -> None:
+    """A checkpoint must be of the same estimator with the same parameters and data."""
+    params = [
+        {name: digest for name, (_, digest) in one.params.items()} for one in (previous, current)
+    ]
+    different = _different(*params)
+    if different:
+        name = different[0]
+        there, here = (one.params.get(name, ("None", ""))[0] for one in (previous, current))
+        shown = f"{name} is {there} there, and {here} here"
+        if there == here:
+            shown = f"{name} has other values there"
+        raise ValueError(
+            f"path must be of a fit with the same parameters; {path} differs in {different}: "
+            f"{shown}. Set the same parameters, or use another path."
+        )
+    different = _different(previous.data, current.data)
+    if different:
+        raise ValueError(
+            f"path must be of a fit of the same data; {path} differs in {different}. Use another "
+            "path, or delete the file to begin the fit again."
+        )
+
+
+def _different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in one.keys() | other if one.get(name) != other.get(name))
 
 
 # --- checks -----------------------------------------------------------------------------------

@@ -53,9 +53,8 @@ from skmoe._mixture.runs import MAX_REINITIALIZATIONS
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
-# Called after each iteration from which another fit can continue, with the iteration number and a
-# function that returns the fitted attributes at this iteration.
-OnResumableIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
+# Called after each iteration, with its number and a function that returns the fitted attributes.
+OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
 class BaseMixtureOfExperts(
@@ -198,7 +197,7 @@ class BaseMixtureOfExperts(
         self,
         given: GivenRows,
         *,
-        on_resumable_iteration: OnResumableIteration | None = None,
+        on_iteration: OnIteration | None = None,
         noise_variance: Array | None = None,
     ) -> Any:
         """`fit`, with an observer of its iterations and an optional noise variance."""
@@ -215,7 +214,6 @@ class BaseMixtureOfExperts(
         options = FitOptions(
             previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
             noise_variance=noise_variance,
-            counts_previous=on_resumable_iteration is not None,
         )
         problem = build_problem(fixed, params, given, options)
         n_tasks = len(problem.em_problem.seeds) + 1
@@ -228,15 +226,15 @@ class BaseMixtureOfExperts(
         if not params.specialize:
             problem = fit_whole_models(problem, task, int(self.verbose))
         em_problem = problem.em_problem
-        start_monitors, monitor = self._monitors(problem, task, on_resumable_iteration)
+        start_monitors, monitor = self._monitors(problem, task, on_iteration)
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"
         if averaged:
             model, final_params = average_starts(model, [start.params for start in starts])
             final_run = run._replace(params=final_params, resume_state=None)
         usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
-        continued = None if options.counts_previous else options.previous
-        final_run, usage, order = in_final_order(params, continued, model, final_run, usage)
+        previous = options.previous
+        final_run, usage, order = in_final_order(params, previous, model, final_run, usage)
         attributes = attributes_of_run(problem, final_run, model) | selected
         total_weight = float(usage.responsibility_mass.sum())
         state = attributes["_training_state"]._replace(numbering=order, total_weight=total_weight)
@@ -264,7 +262,7 @@ class BaseMixtureOfExperts(
         self,
         problem: FitProblem,
         task: FitTask,
-        on_resumable_iteration: OnResumableIteration | None,
+        on_iteration: OnIteration | None,
     ) -> tuple[list[FitMonitor], FitMonitor]:
         """Monitors of the starts and of the final run."""
         n_starts = len(problem.em_problem.seeds)
@@ -279,7 +277,7 @@ class BaseMixtureOfExperts(
             FitMonitor(subtask, label, attributes, problem.log_jacobian, int(self.verbose))
             for subtask, label in zip(tasks, labels, strict=True)
         )
-        final.on_resumable_iteration = on_resumable_iteration
+        final.on_iteration = on_iteration
         return starts, final
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:

@@ -153,6 +153,13 @@ def test_a_killed_process_loses_nothing(tmp_path):
     assert_same_fit(fit(path, BLOCKS, every=7), fit_quietly(clone(MOE), BLOCKS))
 
 
+def test_a_warm_start_resumes_a_fit_that_has_not_ended(tmp_path, monkeypatch):
+    with killed_at_write(3, monkeypatch):
+        fit_with_checkpoints(clone(MOE), X, Y, path=tmp_path / "fit", every=4)
+    moe = load_checkpoint(tmp_path / "fit").set_params(warm_start=True)
+    assert_same_fit(fit_quietly(moe, X, Y), fit_quietly(clone(MOE), X, Y))
+
+
 def test_more_iterations_go_on_from_the_file(tmp_path):
     short = fit(tmp_path / "fit", max_iter=9)
     longer = fit(tmp_path / "fit")
@@ -288,6 +295,7 @@ FRAME = pd.DataFrame(X, columns=["a", "b"])
 CITIES = FRAME.assign(c=np.where(X[:, 0] > 0, "x", "y"))
 SPARSE = sparse.csr_array(np.where(X > 0, X, 0.0))
 WEIGHT = np.linspace(1, 2, 80)
+MANY = np.arange(70_000.0)
 CHANGED = X.copy()
 CHANGED[-1, -1] += 1e-9
 # Data, the same data in another form, other data, and what differs.
@@ -301,6 +309,12 @@ DATA = {
     "fewer rows": ((X, Y), (X.tolist(), Y.tolist()), (X[1:], Y[1:]), ["X", "y"]),
     "names": ((FRAME, Y), (FRAME.copy(), Y), (FRAME.rename(columns={"a": "z"}), Y), ["X"]),
     "index": ((FRAME, Y), (FRAME.set_axis(np.arange(80)[::-1]), Y), (FRAME + 1e-9, Y), ["X"]),
+    "last row of many": (
+        (np.c_[MANY, -MANY], MANY),
+        (np.asfortranarray(np.c_[MANY, -MANY]), MANY),
+        (np.c_[MANY, -MANY], np.r_[MANY[:-1], -1.0]),
+        ["y"],
+    ),
     "sparse": ((SPARSE, Y), (sparse.csc_matrix(SPARSE), Y), (abs(SPARSE) * 2, Y), ["X"]),
     "blocks": ((X, Y), (X, Y), (BLOCKS,), ["X", "y"]),
 }
@@ -425,13 +439,13 @@ def test_two_processes_may_write_the_same_file(tmp_path, monkeypatch):
 
 
 BAD_PATHS = {
-    "empty": ("", "path must name a file", "''"),
-    "number": (3, "path must name a file", "3"),
-    "folder": (".", "path must name a file", "fit.joblib"),
-    "no folder": ("no/fit", "path must be in a folder that exists", "Make the folder first"),
-    "in a file": ("file/fit", "path must be in a folder that exists"),
-    "long": ("x" * 300, "path must be the name of a file that can be written", "another"),
-    "null": ("x\0", "path must be the name of a file that can be written"),
+    "empty": ("", "''"),
+    "number": (3, "3"),
+    "folder": (".", "it is a folder"),
+    "no folder": ("no/fit", "in a folder that exists", "'no/fit'"),
+    "in a file": ("file/fit", "in a folder that exists", "'file/fit'"),
+    "long": ("x" * 300, "xxx"),
+    "null": ("x\0", "null"),
 }
 
 
@@ -439,7 +453,8 @@ BAD_PATHS = {
 def test_a_bad_path_is_refused_before_the_fit(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    path, name, *words = BAD_PATHS[case]
+    path, *words = BAD_PATHS[case]
+    name, words = "path must name a file that can be written", [*words, "Give another"]
     unread = RowBlocks(lambda: 1 / 0)
     assert_refused(refusal(fit_with_checkpoints, clone(MOE), unread, path=path), name, *words)
     assert_refused(refusal(Checkpoint(path).setup, MOE, None), name, *words)

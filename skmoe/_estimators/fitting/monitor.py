@@ -24,9 +24,8 @@ class FitMonitor:
         Added to the lower bound, for its value in the units of y.
     verbose : int
         1 prints a line for each run, 2 also one for each iteration.
-    on_resumable_iteration : callable, default=None
-        Called after each iteration from which another fit can be resumed, with its number and a
-        function that returns the attributes needed for it.
+    on_iteration : callable, default=None
+        Called after each iteration, with its number and a function that returns the attributes.
     """
 
     def __init__(
@@ -36,14 +35,14 @@ class FitMonitor:
         attributes: Callable[[EMResult], dict[str, Any]],
         log_jacobian: float,
         verbose: int,
-        on_resumable_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
+        on_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     ):
         self.task = task
         self.label = label
         self.attributes = attributes
         self.log_jacobian = log_jacobian
         self.verbose = verbose
-        self.on_resumable_iteration = on_resumable_iteration
+        self.on_iteration = on_iteration
 
     def start(self) -> None:
         """Start the task of the run."""
@@ -52,8 +51,8 @@ class FitMonitor:
     def __call__(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
         self._print_iteration(self.label, n_iter, result)
-        if self.on_resumable_iteration is not None and result.resume_state is not None:
-            self.on_resumable_iteration(n_iter, lambda: self.attributes(result))
+        if self.on_iteration is not None:
+            self.on_iteration(n_iter, lambda: self.attributes(result))
         return self._end_task("iteration", result)
 
     def on_sample(self, n_iter: int, result: EMResult) -> bool:

@@ -42,21 +42,21 @@ class NumberedFit(NamedTuple):
 
 def in_final_order(
     params: FitParameters,
-    continued: PreviousFit | None,
+    previous: PreviousFit | None,
     model: MixtureModel,
     run: EMResult,
     usage: Usage,
 ) -> NumberedFit:
     """The fit with its experts in descending order of their shares, or in the order that is kept.
 
-    Kept is the order of the fit that is `continued`, and that of the user: of a list of experts, of
-    members, or of initial responsibilities.
+    Kept is the order of the previous fit, once it has ended, and that of the user: of a list of
+    experts, of members, or of initial responsibilities.
     """
     is_list = params.estimators is not None and len(params.estimators) > 1
     of_user = is_list or not params.specialize or not isinstance(params.init, str)
     parts, numbering = (model.gate, model.experts), None
-    if continued is not None:
-        numbering = continued.training_state.numbering
+    if previous is not None and previous.has_ended:
+        numbering = previous.training_state.numbering
     elif not of_user and all(has_capability(part, SupportsReordering) for part in parts):
         numbering = tuple(order_by_share(model, run.params, usage.mean_gate_prob).tolist())
     if numbering is None:

@@ -104,7 +104,6 @@ class FitOptions(NamedTuple):
     previous: PreviousFit | None = None  # that a warm start continues
     classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
-    counts_previous: bool = False  # whether iterations of the previous fit are counted
 
 
 def build_problem(
@@ -148,7 +147,7 @@ def _build_from_blocks(
     target_scaling = summary.target_scaling
     if target_scaling is not None and not params.standardizes_target:
         target_scaling = identity_scaling(len(target_scaling.center))
-    if options.counts_previous and options.previous is not None:
+    if options.previous is not None and not options.previous.has_ended:
         before = options.previous.fitted.preprocessor
         check_same_rows(before.feature_scaling, summary.feature_scaling)
         check_same_rows(before.target_scaling, target_scaling)
@@ -267,9 +266,7 @@ def _assemble(
     to_find = tuple(penalty for penalty in params.penalties if penalty.search)
     em_problem = em_problem._replace(penalties=to_find)
     if data.previous is not None:
-        em_problem = _warm_start(
-            em_problem, params.penalties, data.previous, cache, options.counts_previous
-        )
+        em_problem = _warm_start(em_problem, params.penalties, data.previous, cache)
     attributes = data.attributes | target.attributes
     return FitProblem(em_problem, preprocessor, attributes, key, penalties=params.penalties)
 
@@ -279,7 +276,6 @@ def _warm_start(
     penalties: tuple[Penalty, ...],
     previous: PreviousFit,
     cache: CrossFitCache | None,
-    counts_previous: bool,
 ) -> EMProblem:
     """EM problem with the initial values of a previous fit."""
     fitted, state = previous.fitted, previous.training_state.resume_state
@@ -290,7 +286,7 @@ def _warm_start(
     model = with_penalties_of(problem.model, fitted.model, known)
     if new and state is not None:  # a search begins
         state = state._replace(search_round=None, best=None)
-    if previous.converged and not counts_previous:  # penalties that were found are kept
+    if previous.converged and previous.has_ended:  # penalties that were found are kept
         others = tuple(penalty for penalty in new if penalty.search)
         problem = problem._replace(model=model, penalties=others)
     if problem.penalties:  # their search goes on from the penalties that were found
@@ -301,7 +297,7 @@ def _warm_start(
         model = problem.model._replace(experts=fitted.model.experts)
         return problem._replace(init=responsibilities(model, fitted.params, problem.rows))
     lower_bounds: Sequence[float] = ()
-    if counts_previous and state is not None:
+    if state is not None and not previous.has_ended:
         lower_bounds = state.lower_bounds
     elif state is not None:
         state = state._replace(n_earlier_iter=0)

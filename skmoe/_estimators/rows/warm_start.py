@@ -57,6 +57,8 @@ class PreviousFit(NamedTuple):
     classes: Array | None
     expert_names: tuple[str, ...] | None  # that the user gave
     converged: bool
+    # A fit that was interrupted is resumed: its iterations count as those of the next fit.
+    has_ended: bool
 
 
 def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
@@ -65,7 +67,8 @@ def previous_fit(estimator: Any, warm_start: bool) -> PreviousFit | None:
         return None
     classes, names = (getattr(estimator, name, None) for name in ("classes_", "_expert_names"))
     fitted, state = estimator._fitted, estimator._training_state
-    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_))
+    has_ended = hasattr(estimator, "weights_")
+    return PreviousFit(fitted, state, classes, names, bool(estimator.converged_), has_ended)
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Fitted estimators as documents and files."""
+"""Fitted estimators as documents."""

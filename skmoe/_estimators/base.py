@@ -48,8 +48,7 @@ from skmoe._estimators.selection.n_experts import select_n_experts, without_unus
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import average_starts, fit_starts
-from skmoe._mixture.runs import MAX_REINITIALIZATIONS
+from skmoe._mixture.multistart import MAX_REINITIALIZATIONS, average_starts, fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 

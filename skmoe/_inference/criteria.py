@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._data.rows import UserRows
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import predictive_posterior
+from skmoe._mixture.model import posterior
 from skmoe._numerics.typing import Array
 
 
@@ -45,7 +45,7 @@ class FitStatistics(NamedTuple):
 
 def fit_statistics(mixture: FittedMixture, rows: UserRows) -> FitStatistics:
     """Statistics for weighted rows."""
-    resp, log_density = predictive_posterior(mixture.log_joint(rows))
+    resp, log_density = posterior(mixture.log_joint(rows))
     weight, row_weight = rows.weight, rows.weight
     if rows.units is not None:
         weight = np.ones(len(log_density))

@@ -79,7 +79,7 @@ def observed_information(
     cluster_scores = ClusterScores(clusters, size)
     for rows in map(_densify, blocks):
         log_gate, joint = log_joint(model, params, rows)
-        resp, _ = posterior(model, joint)
+        resp, _ = posterior(joint, model.top_k)
         score = np.zeros((size, len(rows.gate_weight)))
         for k, expert_resp in enumerate(resp):
             row_weight = rows.row_responsibilities(expert_resp) * rows.weight

@@ -23,8 +23,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from skmoe._data.rows import Dataset
-from skmoe._mixture.model import MixtureModel, Params
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.initialization import InitData
+from skmoe._mixture.model import MixtureModel, Params, Penalty
 from skmoe._mixture.steps import (
     MAX_HALVINGS,
     EMState,
@@ -35,6 +36,9 @@ from skmoe._mixture.steps import (
     total_penalty,
 )
 from skmoe._numerics.typing import TINY, Array
+
+# Plain iterations of a long run before extrapolation.
+N_PLAIN_ITER = 5
 
 # E-steps for which a Hessian is used: at least HESSIAN_REFRESH, with K experts at least
 # K / EXPERTS_PER_REFRESH, since the cost of the gate's Hessian grows with K**2. In the first
@@ -142,6 +146,57 @@ class Monitor(Protocol):
         """Called after the last iteration."""
 
 
+class EMProblem(NamedTuple):
+    """Model, data, initial values and settings of a fit."""
+
+    model: MixtureModel
+    rows: Any  # a Dataset, or a BlockSource
+    init_data: InitData
+    # Named initialisation, responsibilities of rows (K, n) or units (K, U), or parameters.
+    init: str | Array | Params
+    seeds: list[np.random.SeedSequence]  # one for each start of a named initialisation
+    max_iter: int
+    tol: float
+    n_threads: int = 1
+    resume_state: ResumeState | None = None  # of a run that is continued from parameters
+    previous_lower_bounds: Sequence[float] = ()  # of that run; they count as those of this fit
+    previous_model: MixtureModel | None = None  # of that run, if its search of penalties goes on
+    penalties: tuple[Penalty, ...] = ()  # that are found by the evidence
+    relaxation: float = 1.0  # factor of those of slopes in the run to convergence
+
+    @property
+    def rows_in_memory(self) -> Dataset:
+        """All rows, or those of the initialisation if they are in row blocks."""
+        return self.rows if isinstance(self.rows, Dataset) else self.init_data.rows
+
+
+def run_em_of_problem(
+    problem: EMProblem,
+    start: EMStart,
+    max_iter: int,
+    on_iteration: OnIteration,
+    n_plain_iter: int = N_PLAIN_ITER,
+    n_exact_iter: int = N_EXACT_ITER,
+) -> EMResult:
+    """Run EM. States with fitted estimators, which can be large, are not kept."""
+    blocks, n_threads = split_into_blocks(problem.rows), problem.n_threads
+    if not problem.model.experts.needs_all_rows:
+        options = EMOptions(max_iter, problem.tol, n_plain_iter, n_threads, n_exact_iter)
+        return run_em(problem.model, blocks, start, options, on_iteration)
+    # Fitted estimators cannot be extrapolated.
+    options = EMOptions(max_iter, problem.tol, problem.max_iter, n_threads, n_exact_iter)
+    run = run_em(problem.model, blocks, start, options, without_resume_state(on_iteration))
+    return run._replace(resume_state=None)
+
+
+def without_resume_state(on_iteration: OnIteration) -> OnIteration:
+    """Observer of a run that cannot be resumed: it may be discarded, or its state is large."""
+    return lambda n_iter, run: on_iteration(n_iter, run._replace(resume_state=None))
+
+
+# --- a run of EM ------------------------------------------------------------------------------
+
+
 def evaluate(
     model: MixtureModel,
     blocks: Iterable[Dataset],
@@ -208,7 +263,7 @@ def run_em(
             lower_bounds = lower_bounds or [state.lower_bound]
             return EMResult(state.params, lower_bounds, is_converged, False, resume_state, model)
         last_iter = len(lower_bounds) + options.max_iter
-        for new_state, new_resume_state in _em_iterations(
+        for new_state, (squarem_start, cycle, step_max) in _em_iterations(
             model, evaluate_at, state, resume_state, (rtol, options.n_exact_iter)
         ):
             lower_bounds.append(new_state.lower_bound)
@@ -218,7 +273,15 @@ def run_em(
                 lower_bounds,
                 converged=aitken_gap(history, rtol) < options.tol,
                 line_search_failed=False,
-                resume_state=new_resume_state._replace(lower_bounds=tuple(history)),
+                resume_state=ResumeState(
+                    new_state.hessian_params,
+                    new_state.hessian_age,
+                    squarem_start,
+                    cycle,
+                    resume_state.n_plain_iter,
+                    step_max,
+                    tuple(history),
+                ),
                 model=model,
             )
             stopped = on_iteration(len(lower_bounds), run)
@@ -255,21 +318,15 @@ def _em_iterations(
     state: EMState,
     resume_state: ResumeState,
     settings: tuple[float, int],
-) -> Iterator[tuple[EMState, ResumeState]]:
-    """Accepted EM iterates; ends when no step keeps the lower bound from decreasing.
+) -> Iterator[tuple[EMState, tuple[Params | None, int, float]]]:
+    """Accepted EM iterates, with the first iterate of the cycle, its number, and `step_max`.
 
-    A cycle is a plain iteration and, after `n_plain_iter` cycles, an extrapolation. `settings` has
-    the tolerance of the line search and the number of cycles with Hessians of their own.
+    It ends when no step keeps the lower bound from decreasing. A cycle is a plain iteration and,
+    after `n_plain_iter` cycles, an extrapolation. `settings` has the tolerance of the line search
+    and the number of cycles with Hessians of their own.
     """
     rtol, n_exact_iter = settings
-    squarem_start, n_plain_iter = resume_state.squarem_start, resume_state.n_plain_iter
-    step_max = resume_state.step_max
-
-    def resumable(
-        state: EMState, squarem_start: Params | None, cycle: int
-    ) -> tuple[EMState, ResumeState]:
-        params, age = state.hessian_params, state.hessian_age
-        return state, ResumeState(params, age, squarem_start, cycle, n_plain_iter, step_max)
+    squarem_start, step_max = resume_state.squarem_start, resume_state.step_max
 
     max_refresh_interval = hessian_refresh_interval(model.n_experts)
     for cycle in count(resume_state.cycle):
@@ -280,8 +337,8 @@ def _em_iterations(
             if candidate is None:
                 return
             state = candidate
-            yield resumable(state, squarem_start, cycle)
-        if cycle >= n_plain_iter:
+            yield state, (squarem_start, cycle, step_max)
+        if cycle >= resume_state.n_plain_iter:
             path = (squarem_start, state.params, m_step(model, state, 1.0))
             first, second, third = ([*params.gate, *params.experts] for params in path)
             extrapolated, step = squarem_step(first, second, third, step_max)
@@ -292,7 +349,7 @@ def _em_iterations(
             if candidate.lower_bound >= state.lower_bound:
                 step_max *= STEP_MAX_FACTOR if step == step_max else 1.0
                 state = candidate
-                yield resumable(state, None, cycle + 1)
+                yield state, (None, cycle + 1, step_max)
             else:
                 step_max = max(step_max / 2.0, INITIAL_STEP_MAX)
         squarem_start = None

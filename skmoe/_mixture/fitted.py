@@ -12,8 +12,8 @@ from skmoe._data.rows import Dataset, UserRows, subset
 from skmoe._mixture.model import (
     MixtureModel,
     Params,
-    predictive_log_joint,
-    predictive_posterior,
+    log_joint,
+    posterior,
     routed_log_gate,
 )
 from skmoe._numerics.probability import underflow_to_zero
@@ -67,10 +67,10 @@ class FittedMixture(NamedTuple):
         log_jacobian = self.preprocessor.log_jacobian
         if rows.units is not None:
             dataset = self.preprocessor.transform_units(rows)
-            joint = predictive_log_joint(self.model, self.params, dataset)
+            joint = log_joint(self.model, self.params, dataset, routed=True)[1]
             return joint - log_jacobian * dataset.unit_weight
         parts = [
-            predictive_log_joint(self.model, self.params, block)
+            log_joint(self.model, self.params, block, routed=True)[1]
             for block, _ in self.preprocessor.transform_blocks(rows.X, rows.y, rows.offset)
         ]
         return np.concatenate(parts, axis=1) - log_jacobian
@@ -78,12 +78,12 @@ class FittedMixture(NamedTuple):
     @underflow_to_zero
     def responsibilities(self, rows: UserRows) -> Array:
         """Probability that each expert generated each row (K, n), or each unit (K, U)."""
-        return predictive_posterior(self.log_joint(rows))[0]
+        return posterior(self.log_joint(rows))[0]
 
     @underflow_to_zero
     def log_density(self, rows: UserRows) -> Array:
         """Log density or log probability of y, of rows (n,) or units (U,)."""
-        return predictive_posterior(self.log_joint(rows))[1]
+        return posterior(self.log_joint(rows))[1]
 
     @underflow_to_zero
     def distribution(

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -58,15 +58,6 @@ def smooth_labels(labels: Array, n_experts: int) -> Array:
     return LABEL_SMOOTHING * assigned + (1.0 - LABEL_SMOOTHING) / n_experts
 
 
-def select_columns(X: Design, Y: Array, weight: Array) -> Array:
-    """Sorted indices of the columns most correlated with a target; all columns if they are few."""
-    if X.shape[1] <= MAX_INIT_COLUMNS:
-        return np.arange(X.shape[1])
-    weighted = (Y - (Y @ weight / weight.sum())[:, None]) * weight
-    covariance = np.abs(X.T @ weighted.T).max(axis=1)
-    return np.sort(np.argsort(-covariance, kind="stable")[:MAX_INIT_COLUMNS])
-
-
 class InitData(NamedTuple):
     """Rows for the initialisation, with columns and outputs in a canonical order."""
 
@@ -96,12 +87,14 @@ def make_init_data(
         of_rows = slice(None) if rows.units is None else rows.units.codes
         designs.append(rows.gate_design[of_rows])
     features = [design[:, :-1] for design in designs]
-    if sparse.issparse(features[0]):
-        columns = sparse.hstack(features, format="csc")
-        X = columns[:, select_columns(columns, targets, rows.weight)].toarray()
-    else:
-        columns = np.hstack(features)
-        X = columns[:, select_columns(columns, targets, rows.weight)]
+    is_sparse = sparse.issparse(features[0])
+    X: Any = sparse.hstack(features, format="csc") if is_sparse else np.hstack(features)
+    if X.shape[1] > MAX_INIT_COLUMNS:
+        mean = targets @ rows.weight / rows.weight.sum()
+        weighted = (targets - mean[:, None]) * rows.weight
+        covariance = np.abs(X.T @ weighted.T).max(axis=1)
+        X = X[:, np.sort(np.argsort(-covariance, kind="stable")[:MAX_INIT_COLUMNS])]
+    X = X.toarray() if is_sparse else X
     X = np.asarray(X, dtype=np.float64).round(ROUND_DECIMALS)
     form = canonical_form(X, targets, rows.weight, signed=signed)
     Y = (form.signs[:, None] * targets)[form.outputs].round(ROUND_DECIMALS)

@@ -52,41 +52,19 @@ class Params(NamedTuple):
     experts: Any
 
 
-def log_joint(model: MixtureModel, params: Params, rows: Dataset) -> tuple[Array, Array]:
+def log_joint(
+    model: MixtureModel, params: Params, rows: Dataset, *, routed: bool = False
+) -> tuple[Array, Array]:
     """Log probabilities of the gate, and log joint densities of expert and y, both (K, n).
 
     With units both are of units, (K, U): the rows of a unit have one expert, given which they are
-    independent.
+    independent. Predictions are under the gate by which rows are routed.
     """
     log_gate = model.gate.log_prob(params.gate, rows.gate_design)
-    return log_gate, log_gate + _log_density(model, params, rows)
-
-
-def _log_density(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Log densities of rows (K, n), or of all rows of units (K, U), under each expert."""
+    if routed:
+        log_gate = routed_log_gate(model, log_gate)
     log_density = model.experts.log_prob(params.experts, rows.expert_design, rows.y)
-    return rows.sum_over_units(log_density)
-
-
-# --- posterior in the fit ---------------------------------------------------------------------
-
-
-def posterior(model: MixtureModel, joint: Array) -> tuple[Array, Array]:
-    """Responsibilities (K, n) and log densities (n,) of the E-step, from log joint densities.
-
-    Those of units, (K, U) and (U,), if the joint densities are.
-
-    With `top_k` only the k most probable experts of each row, given y, have responsibilities.
-    """
-    return log_normalise(keep_top_k(joint, model.top_k))
-
-
-def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Responsibilities of the E-step, (K, n), or (K, U) of units."""
-    return posterior(model, log_joint(model, params, rows)[1])[0]
-
-
-# --- posterior in predictions -----------------------------------------------------------------
+    return log_gate, log_gate + rows.sum_over_units(log_density)
 
 
 def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
@@ -97,15 +75,18 @@ def routed_log_gate(model: MixtureModel, log_gate: Array) -> Array:
     return normalised_top_k(log_gate, model.top_k)
 
 
-def predictive_log_joint(model: MixtureModel, params: Params, rows: Dataset) -> Array:
-    """Log joint densities of expert and y, (K, n) or (K, U), under the routed gate."""
-    log_gate = routed_log_gate(model, model.gate.log_prob(params.gate, rows.gate_design))
-    return log_gate + _log_density(model, params, rows)
+def posterior(joint: Array, top_k: int | None = None) -> tuple[Array, Array]:
+    """Responsibilities (K, n) and log densities (n,), from log joint densities of rows or units.
+
+    In the E-step `top_k` is that of the model: only the k most probable experts of each row, given
+    y, have responsibilities. Predictions have none, since their gate is routed.
+    """
+    return log_normalise(keep_top_k(joint, top_k))
 
 
-def predictive_posterior(joint: Array) -> tuple[Array, Array]:
-    """Responsibilities (K, n) and log densities (n,) of predictions, from log joint densities."""
-    return log_normalise(joint)
+def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Array:
+    """Responsibilities of the E-step, (K, n), or (K, U) of units."""
+    return posterior(log_joint(model, params, rows)[1], model.top_k)[0]
 
 
 # --- usage of the experts ---------------------------------------------------------------------
@@ -133,5 +114,5 @@ def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage
     log_gate, joint = log_joint(model, params, rows)
     gate_prob = np.exp(routed_log_gate(model, log_gate)) @ rows.gate_weight
     load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.unit_weight
-    resp, _ = predictive_posterior(keep_top_k(joint, model.top_k))
+    resp, _ = posterior(joint, model.top_k)
     return Usage(gate_prob, load, resp @ rows.unit_weight)

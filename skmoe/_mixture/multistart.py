@@ -14,33 +14,42 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._mixture.em import EMResult, EMStart, Monitor
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    EMStart,
+    Monitor,
+    run_em_of_problem,
+    without_resume_state,
+)
 from skmoe._mixture.initialization import (
     INITIALIZERS,
+    LABEL_SMOOTHING,
     init_schedule,
     responsibilities_of_units,
     smooth_labels,
     unit_features,
 )
-from skmoe._mixture.model import MixtureModel, Params, responsibilities
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
-from skmoe._mixture.runs import (
-    N_INITIAL_M_STEPS,
-    EMProblem,
-    collapsed_experts,
-    restricted,
-    run_em_of_problem,
-    with_reinitialized_experts,
-)
 from skmoe._mixture.steps import params_from_responsibilities
+from skmoe._numerics.probability import is_collapsed
+from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams
+
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
+
+# Maximum number of re-initialisations of collapsed experts.
+MAX_REINITIALIZATIONS = 2
 
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
@@ -77,7 +86,7 @@ def fit_starts(
         own = problem._replace(penalties=())
     run_job = delayed(_full_run)
     starts = _workers(own, n_jobs)(run_job(own, job) for job in _start_jobs(own, start_monitors))
-    best = _best_result(starts)
+    best = max(starts, key=lambda run: run.lower_bound)
     if combine == "best_converged" and problem.penalties:
         if not _has_iterations_left(problem, best):
             return best._replace(converged=False), starts
@@ -103,7 +112,7 @@ def fit_best_start(
         runs = _successive_halving(on_sample, start_monitors, n_jobs)
         for start_monitor, run in zip(start_monitors, runs, strict=True):
             start_monitor.end(run)
-        best = _best_result(runs)
+        best = max(runs, key=lambda run: run.lower_bound)
         finished = problem.rows is problem.init_data.rows and not _can_continue(problem, best)
         if finished and problem.penalties:  # their search has not begun
             best = best._replace(converged=False)
@@ -137,11 +146,6 @@ def _start_jobs(problem: EMProblem, monitors: Sequence[Monitor]) -> list[StartJo
 def _workers(problem: EMProblem, n_jobs: int | None) -> Parallel:
     # Experts that are estimators use the jobs for their own fits.
     return Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
-
-
-def _best_result(runs: Sequence[EMResult]) -> EMResult:
-    """The run with the highest lower bound."""
-    return runs[int(np.argmax([run.lower_bound for run in runs]))]
 
 
 # --- one start --------------------------------------------------------------------------------
@@ -240,6 +244,63 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     found = problem._replace(model=run.model or problem.model)
     better = with_reinitialized_experts(found, run, monitor)
     return run if better is run else SearchStage(search_round=FINAL_ROUND).of_run(better)
+
+
+# --- experts that have collapsed --------------------------------------------------------------
+
+
+def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+    """The run, or a better one after collapsed experts were re-initialised.
+
+    They start on the rows with the lowest likelihood, and EM runs again.
+    """
+    model, rows = problem.model, problem.rows_in_memory
+    for _ in range(MAX_REINITIALIZATIONS):
+        collapsed = collapsed_experts(problem, run)
+        if run.line_search_failed or not len(collapsed):
+            break
+        of_blocks = zip(*_block_posteriors(problem, run), strict=True)
+        resp, log_density = (np.concatenate(parts, axis=-1) for parts in list(of_blocks)[:2])
+        order = np.argsort(log_density, kind="stable")
+        fraction = np.cumsum(rows.unit_weight[order]) / rows.weight.sum()
+        worst = order[fraction <= max(len(collapsed) / len(resp), fraction[0])]
+        resp[:, worst] *= 1.0 - LABEL_SMOOTHING
+        for i, k in enumerate(collapsed):
+            resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
+        resp = restricted(model, resp, rows)
+        start = EMStart(params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS))
+        observer = without_resume_state(monitor)
+        candidate = run_em_of_problem(problem, start, problem.max_iter, observer)
+        if candidate.lower_bound <= run.lower_bound:
+            break
+        run = candidate
+    return run
+
+
+def restricted(model: MixtureModel, resp: Array, rows: Dataset) -> Array:
+    """Responsibilities, of rows or units, that are zero where an expert cannot have made y."""
+    if rows.units is None:
+        return model.experts.restrict(resp, rows.y)
+    return responsibilities_of_units(model.experts, rows.row_responsibilities(resp), rows)
+
+
+def _block_posteriors(problem: EMProblem, run: EMResult) -> Iterator[tuple[Array, Array, Array]]:
+    """Responsibilities, log densities and weights of the rows or units in memory, by block."""
+    for block in split_into_blocks(problem.rows_in_memory):
+        joint = log_joint(problem.model, run.params, block)[1]
+        yield *posterior(joint, problem.model.top_k), block.unit_weight
+
+
+def collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
+    """Indices of the experts that have lost nearly all rows."""
+    if not problem.model.experts.can_collapse:
+        return np.zeros(0, dtype=int)
+    posteriors = _block_posteriors(problem, run)
+    mass = np.sum([resp @ weight for resp, _, weight in posteriors], axis=0)
+    return np.flatnonzero(is_collapsed(mass))
+
+
+# --- averages of starts -----------------------------------------------------------------------
 
 
 def average_starts(

@@ -29,9 +29,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks, subset_units
-from skmoe._mixture.em import EMResult, EMStart, Monitor, OnIteration
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    EMStart,
+    Monitor,
+    OnIteration,
+    run_em_of_problem,
+)
 from skmoe._mixture.model import MixtureModel, Params, Penalty
-from skmoe._mixture.runs import EMProblem, run_em_of_problem
 from skmoe._mixture.steps import e_step, project, total_penalty
 from skmoe._numerics.dispersion_prior import (
     dispersion_gain,

@@ -73,7 +73,7 @@ def e_step_block(
     model = model._replace(experts=experts)
     log_gate, joint = log_joint(model, params, rows)
     if resp is None:
-        resp, log_density = posterior(model, joint)
+        resp, log_density = posterior(joint, model.top_k)
         log_likelihood = float(rows.gate_weight @ log_density)
     else:
         # Rows outside the support of an expert have log density minus infinity.

@@ -1,6 +1,7 @@
 """When the search of penalties within EM updates them, when it ends, and what an update is."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, NamedTuple
 
@@ -226,6 +227,52 @@ def test_the_evidence_of_an_update_is_that_of_a_regression_without_its_slopes(ki
             of_prior = SPARSITY_FACTOR * np.log(3) * (~kept).sum()
             assert_allclose(40 * update.gain, gain + of_prior, atol=0.4)
     assert_allclose(np.diff(found), np.diff(expected), rtol=1e-6)
+
+
+@dataclass(frozen=True)
+class TwoBlocks(LinearExperts):
+    """Linear experts of which the last slope is a block with a penalty of its own."""
+
+    last_alpha: float = 1.0
+
+    def penalised_slopes(self, params, statistics, hessian):
+        (slopes,) = super().penalised_slopes(params, statistics, hessian).values()
+        values, covariances, gradient, _ = slopes
+        blocks = {"alpha": slice(2), "last_alpha": slice(2, 3)}
+        return {
+            field: Slopes(values[:, own], covariances[:, own, own], gradient[:, own])
+            for field, own in blocks.items()
+        }
+
+
+def test_another_block_of_coefficients_has_a_penalty_of_its_own():
+    one, rows = model_and_rows(0.5)
+    params = params_at(one, rows, 0.6)
+    experts = TwoBlocks(0.5, noise_variance=(0.8,), variance_floor=(1e-6,), last_alpha=0.5)
+    model = one._replace(experts=experts)
+    of_last = Penalty("experts", ("last_alpha",), 0.5, "auto")
+    both = updated_penalties([found_by("ard"), of_last], model, model, [rows], params)
+    alone = [
+        updated_penalties([p], model, model, [rows], params) for p in (found_by("ard"), of_last)
+    ]
+    slopes = one.experts.penalised_slopes(
+        params.experts,
+        *(
+            make(params.experts, rows.expert_design, rows.y, rows.weight[None])
+            for make in (one.experts.statistics, one.experts.hessian)
+        ),
+    )["alpha"]
+    n_determined = 1.0 - 0.5 * slopes.covariances[0, 2, 2]
+    expected = (n_determined + PRIOR_COEFFICIENTS) / (
+        slopes.values[0, 2] ** 2 + PRIOR_COEFFICIENTS / 0.5
+    )
+    found = both.model.experts
+    assert len(found.alpha) == 2
+    assert_allclose(found.last_alpha, expected)
+    assert found.alpha == alone[0].model.experts.alpha
+    assert both.model.experts.last_alpha == alone[1].model.experts.last_alpha
+    assert_allclose(both.gain, sum(update.gain for update in alone))
+    assert both.factor == max(update.factor for update in alone)
 
 
 @pytest.mark.parametrize("kind", ["auto", "ard"])

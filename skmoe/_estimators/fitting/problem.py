@@ -54,11 +54,11 @@ from skmoe._estimators.rows.warm_start import (
     check_same_rows,
     check_warm_start_params,
 )
+from skmoe._mixture.em import EMProblem
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
-from skmoe._mixture.runs import EMProblem
 from skmoe._numerics.typing import Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts

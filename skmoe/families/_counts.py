@@ -124,16 +124,8 @@ class NegativeBinomial(_CountFamily):
     """
 
     name: ClassVar[str] = "negative_binomial"
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """The inverse of the size."""
-        return (Dispersion("log(dispersion)", "dispersion_"),)
-
-    @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of the log dispersion; below the lower one the difference to Poisson is tiny."""
-        return (LOG_DISPERSION_BOUNDS,)
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log probability."""

@@ -45,16 +45,8 @@ class Gamma(Family):
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
     max_step: ClassVar[float] = 1.0
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """The inverse of the shape."""
-        return (Dispersion("log(dispersion)", "dispersion_"),)
-
-    @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of the log dispersion."""
-        return (LOG_DISPERSION_BOUNDS,)
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""

@@ -54,16 +54,8 @@ class InverseGaussian(Family):
     max_step: ClassVar[float] = 1.0
 
     unit: tuple[float, ...] = (1.0,)
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """Variance divided by the mean to the power of three."""
-        return (Dispersion("log(dispersion)", "dispersion_"),)
-
-    @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of the log dispersion."""
-        return (LOG_DISPERSION_BOUNDS,)
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""

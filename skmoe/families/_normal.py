@@ -42,16 +42,10 @@ class Normal(Family):
     name: ClassVar[str] = "normal"
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """The noise variance."""
-        return (Dispersion("log(noise variance)", "noise_variance_"),)
-
-    @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of the log variance."""
-        return (LOG_VARIANCE_BOUNDS,)
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (
+        Dispersion("log(noise variance)", "noise_variance_"),
+    )
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
 
     def in_support(self, y: Array) -> Array:
         """All numbers."""
@@ -60,8 +54,10 @@ class Normal(Family):
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""
         (log_variance,) = log_dispersion
-        square = np.square(y - predictor) * np.exp(-log_variance)
-        return -0.5 * (square + log_variance + LOG_2PI)
+        logs = y - predictor
+        logs *= np.sqrt(0.5 * np.exp(-log_variance))
+        np.square(logs, out=logs)
+        return np.subtract(-0.5 * (log_variance + LOG_2PI), logs, out=logs)
 
     def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """The residual."""
@@ -77,6 +73,12 @@ class Normal(Family):
         """By the log variance."""
         half = 0.5 * np.square(y - predictor) * np.exp(-log_dispersion[0])
         return [half - 0.5], [[-half]]
+
+    def hessian(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """By linear predictor and log variance."""
+        precision = np.broadcast_to(np.exp(-log_dispersion[0]), predictor.shape)
+        scaled = (y - predictor) * precision
+        return -np.array([[precision, scaled], [scaled, 0.5 * (y - predictor) * scaled]])
 
     def mean(self, predictor: Array, log_dispersion: Any) -> Array:
         """The linear predictor."""
@@ -117,16 +119,10 @@ class LogNormal(Family):
     support: ClassVar[str] = "positive numbers"
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 230.0
-
-    @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """The variance of the logarithm."""
-        return (Dispersion("log(dispersion)", "dispersion_"),)
-
-    @property
-    def log_dispersion_bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds of the log variance."""
-        return ((LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),)
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
+        (LOG_VARIANCE_BOUNDS[0], MAX_LOG_VARIANCE_OF_LOGS),
+    )
 
     def in_support(self, y: Array) -> Array:
         """Positive numbers."""

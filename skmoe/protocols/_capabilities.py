@@ -228,8 +228,8 @@ def permute_experts(params: Any, order: Array) -> Any:
     >>> from skmoe.experts import LinearExperts
     >>> from skmoe.protocols import permute_experts
     >>> params = LinearExperts().init_params(n_experts=2, n_columns=3)
-    >>> params = params._replace(log_variance=np.array([[1.0], [2.0]]))
-    >>> permute_experts(params, np.array([1, 0])).log_variance.ravel()
+    >>> params = params._replace(log_dispersion=np.array([[[1.0]], [[2.0]]]))
+    >>> permute_experts(params, np.array([1, 0])).log_dispersion.ravel()
     array([2., 1.])
     """
     return type(params)(*(values[order] for values in params))

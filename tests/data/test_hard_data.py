@@ -205,7 +205,7 @@ def test_no_convergence_is_told_with_its_remedy():
 def test_experts_whose_m_step_lowers_the_bound_are_told():
     class Sinking(LinearExperts):
         def m_step(self, statistics, factor, params, step):
-            return params._replace(log_variance=params.log_variance + 0.5)
+            return params._replace(log_dispersion=params.log_dispersion + 0.5)
 
     X, y = two_regimes(n_rows=60)
     with pytest.warns(ConvergenceWarning, match="no step increases the lower bound"):

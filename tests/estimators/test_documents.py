@@ -148,6 +148,29 @@ def test_documents_of_others_are_refused():
     assert_refused(message, "document", "Use MixtureOfExpertsRegressor.from_dict")
 
 
+def former(value):
+    """As 0.2.0 wrote it: noise variances (K, m) in a type of their own."""
+    if isinstance(value, list):
+        return [former(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: former(entry) for name, entry in value.items()}
+    if value.get("type") == "GeneralizedLinearParams":
+        logs = value.pop("log_dispersion")
+        logs["values"] = [[entry for (entry,) in row] for row in logs["values"]]
+        value |= {"type": "LinearParams", "log_variance": logs}
+    return value
+
+
+@pytest.mark.parametrize("case", ["columns", "outputs"])
+def test_documents_of_the_last_release_are_read(case):
+    document = former(document_of(case))
+    assert "LinearParams" in json.dumps(document)
+    features = CASES[case][1]
+    found, same = (read(case, d) for d in (sealed(document), document_of(case)))
+    assert_array_equal(found.predict_interval(features), same.predict_interval(features))
+
+
 # --- documents of other releases, or of others, whose checksum fits -------------------------------
 
 # Case, names under which a value is found, another value, and words of the reason.

@@ -37,7 +37,7 @@ def test_one_whole_step_is_the_mode_from_anywhere(shared_dispersion):
     if shared_dispersion:
         squares, rows = squares.sum(axis=0), rows.sum()
     variance = (squares + 4.0 * np.array([1.0, 0.5])) / (rows + 4.0)
-    assert_allclose(np.exp(one.log_variance), np.broadcast_to(variance, (N_EXPERTS, 2)))
+    assert_allclose(np.exp(one.log_dispersion[..., 0]), np.broadcast_to(variance, (N_EXPERTS, 2)))
 
 
 def test_steps_with_older_gram_matrices_lead_to_the_same_mode():
@@ -71,10 +71,11 @@ def test_older_gram_matrices_are_taken_to_have_grown_with_the_weight():
 def test_projection_shares_a_variance_and_is_idempotent():
     experts = LinearExperts(shared_dispersion=True, **SCALES)
     start = experts.init_params(N_EXPERTS, N_COLUMNS)
-    log_variance = np.random.default_rng(0).normal(size=start.log_variance.shape)
-    projected = experts.project(start._replace(log_variance=log_variance))
-    assert_allclose(projected.log_variance, np.tile(log_variance.mean(axis=0), (N_EXPERTS, 1)))
-    assert len(np.unique(projected.log_variance)) == 2
+    log_dispersion = np.random.default_rng(0).normal(size=start.log_dispersion.shape)
+    projected = experts.project(start._replace(log_dispersion=log_dispersion))
+    mean = np.tile(log_dispersion.mean(axis=0), (N_EXPERTS, 1, 1))
+    assert_allclose(projected.log_dispersion, mean)
+    assert len(np.unique(projected.log_dispersion)) == 2
     for ours, again in zip(projected, experts.project(projected), strict=True):
         assert_array_equal(ours, again)
 
@@ -90,5 +91,5 @@ def test_projection_shares_a_variance_and_is_idempotent():
 def test_expert_is_at_its_floor_where_one_output_is(above, expected):
     experts = LinearExperts(noise_variance=(1.0, 1.0), variance_floor=(0.01, 0.5))
     params = experts.init_params(2, N_COLUMNS)
-    params = params._replace(log_variance=np.log([0.01, 0.5]) + np.array(above))
+    params = params._replace(log_dispersion=(np.log([0.01, 0.5]) + np.array(above))[..., None])
     assert experts.dispersion_at_bound(params).tolist() == expected

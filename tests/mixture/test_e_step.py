@@ -25,7 +25,7 @@ def parameters(model):
     rng = np.random.default_rng(1)
     gate, experts = model.gate.init_params(2, 3), model.experts.init_params(2, 3)
     gate = gate._replace(coef=rng.normal(size=gate.coef.shape))
-    draws = {"coef": experts.coef, "log_variance": experts.log_variance}
+    draws = {"coef": experts.coef, "log_dispersion": experts.log_dispersion}
     return Params(
         gate, experts._replace(**{key: rng.normal(size=a.shape) for key, a in draws.items()})
     )
@@ -35,7 +35,7 @@ def densities_by_hand(model, params, rows):
     """Log gate probabilities, and log joint densities of expert and y: of rows or of units."""
     log_gate = log_softmax(rows.gate_design @ params.gate.coef.T, axis=1).T
     means = params.experts.coef[:, 0] @ rows.expert_design.T
-    logs = norm.logpdf(rows.y, means, np.exp(0.5 * params.experts.log_variance))
+    logs = norm.logpdf(rows.y, means, np.exp(0.5 * params.experts.log_dispersion[..., 0]))
     if rows.units is not None:  # the weight of a row is the power of its density
         logs = np.add.reduceat(logs * rows.weight, np.cumsum(SIZES) - SIZES, axis=1)
         logs = logs / rows.units.weight

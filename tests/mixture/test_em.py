@@ -271,7 +271,7 @@ class Sinking(LinearExperts):
     """Experts whose M-step lowers the likelihood, whatever its length."""
 
     def m_step(self, statistics, factor, params, step):
-        return params._replace(log_variance=params.log_variance + 0.5)
+        return params._replace(log_dispersion=params.log_dispersion + 0.5)
 
 
 @pytest.mark.parametrize("length", [60.0, 1e6])
@@ -304,7 +304,7 @@ class Floored(LinearExperts):
     dispersion_prior: float = 0.0
 
     def log_prob(self, params, design, y):
-        assert params.log_variance.min() >= np.log(0.02) - 1e-12
+        assert params.log_dispersion.min() >= np.log(0.02) - 1e-12
         return super().log_prob(params, design, y)
 
 
@@ -316,7 +316,7 @@ def test_extrapolated_parameters_are_valid():
     rows, model = dataset(X, y[None]), mixture(experts=Floored())
     params = start_from(model, rows, soft_labels(X[:, 0] > 0, certainty=0.9), 1)
     found = run(model, rows, params, n_plain_iter=0, tol=1e-10)
-    assert_allclose(np.exp(found.params.experts.log_variance).min(), 0.02)
+    assert_allclose(np.exp(found.params.experts.log_dispersion).min(), 0.02)
 
 
 class CountingGate(SoftmaxGate):

@@ -189,11 +189,11 @@ def params_at(model, rows, variance):
     """Parameters of one expert at the maximum of the penalised likelihood for a given variance."""
     experts = model.experts
     hessian = experts.hessian(None, rows.expert_design, rows.y, rows.weight[None])
-    params = experts.init_params(1, 4)._replace(log_variance=np.log([[variance]]))
+    params = experts.init_params(1, 4)._replace(log_dispersion=np.log([[[variance]]]))
     statistics = experts.statistics(params, rows.expert_design, rows.y, rows.weight[None])
     params = experts.m_step(statistics, experts.factorize(hessian), params, 1.0)
     return Params(
-        ConstantGate().init_params(1, 4), params._replace(log_variance=np.log([[variance]]))
+        ConstantGate().init_params(1, 4), params._replace(log_dispersion=np.log([[[variance]]]))
     )
 
 

@@ -45,7 +45,7 @@ class Falling(LinearExperts):
     """Experts whose M-step lowers the likelihood, whatever its length."""
 
     def m_step(self, statistics, factor, params, step):
-        return params._replace(log_variance=params.log_variance + 0.5)
+        return params._replace(log_dispersion=params.log_dispersion + 0.5)
 
 
 @pytest.mark.parametrize("factor", [1.0, 3.0, 60.0])
@@ -71,7 +71,7 @@ def test_steps_lead_to_weighted_ridge_and_logistic_regressions():
         coef = np.linalg.solve(gram + ridge, cross)
         assert_allclose(found.experts.coef[k, 0], coef, rtol=1e-6, atol=1e-8)
         squares = weighted[k] @ (rows.y[0] - design @ coef) ** 2 + coef @ ridge @ coef
-        assert_allclose(np.exp(found.experts.log_variance[k, 0]), squares / weighted[k].sum())
+        assert_allclose(np.exp(found.experts.log_dispersion[k, 0, 0]), squares / weighted[k].sum())
 
     def loss(values):  # of the second expert against the first
         log_gate = log_softmax(np.stack([0.0 * (design @ values), design @ values]), axis=0)

@@ -55,7 +55,7 @@ def values_of(params):
     return (
         np.exp(params.gate[0]).ravel(),
         params.experts.coef[:, 0],
-        np.exp(params.experts.log_variance[:, 0]),
+        np.exp(params.experts.log_dispersion[:, 0, 0]),
     )
 
 

@@ -147,8 +147,6 @@ def scale_of(experts, params, k):
 
 
 def has_scale(experts, k):
-    if isinstance(experts, LinearExperts):
-        return True
     return not experts.is_classifier and experts.families[k % len(experts.families)].has_scale
 
 

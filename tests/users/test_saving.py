@@ -76,7 +76,7 @@ DOCUMENTED = {
     "SoftmaxGate",
     "SoftmaxParams",
     "LinearExperts",
-    "LinearParams",
+    "GeneralizedLinearParams",
     "LogisticExperts",
     "LogisticParams",
     "AveragedGate",

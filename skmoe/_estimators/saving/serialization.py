@@ -36,6 +36,7 @@ from skmoe._estimators.saving.plain_values import (
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
 from skmoe.families import FAMILIES
 from skmoe.gates._averaged import AveragedGate
@@ -180,6 +181,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
     name = estimator_class.__name__
     _check_document(document, name)
     try:
+        document = _of_this_release(document)
         types = _types_by_name(_decode_model(document["attributes"]))
         parameters, attributes = (
             {key: decode(types, value) for key, value in document[part].items()}
@@ -202,6 +204,23 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
             "to_dict again."
         ) from error
     return estimator
+
+
+def _of_this_release(value: Any) -> Any:
+    """A value as this release writes it: in 0.2.0 parameters of linear experts had another type."""
+    if isinstance(value, list):
+        return [_of_this_release(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: _of_this_release(entry) for name, entry in value.items()}
+    if value.get("type") == "LinearParams":
+        variance = value.pop("log_variance")
+        entries = [[[entry] for entry in row] for row in variance["values"]]
+        value |= {
+            "type": GeneralizedLinearParams.__name__,
+            "log_dispersion": variance | {"values": entries},
+        }
+    return value
 
 
 def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:

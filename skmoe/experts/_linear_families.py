@@ -1,0 +1,473 @@
+"""Experts with a linear predictor and families of their own: starts, densities and priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.checks import check_flag, check_real
+from skmoe._numerics.evidence import without_dropped
+from skmoe._numerics.linalg import ridge_diagonal
+from skmoe._numerics.offset_design import offset_predictor, split_offset
+from skmoe._numerics.typing import TINY, Alpha, Array
+from skmoe.families import Family, Poisson
+from skmoe.protocols import Dispersion, Experts, SupportsONNX, SupportsReordering
+
+# Responsibility for initial values of an expert without predictor, of the rows in its support: of a
+# point mass, and of a distribution over all values.
+INITIAL_SHARE = {"zero": 0.5}
+OTHER_INITIAL_SHARE = 0.05
+
+# Standard deviations from the median beyond which values are outliers, and the factor from the
+# median absolute deviation to the standard deviation of a normal distribution.
+MAX_DEVIATION = 4.0
+MAD_TO_STD = 1.4826
+
+
+class GeneralizedLinearParams(NamedTuple):
+    """Coefficients (K, m, d), and log dispersions (K, m, T) for m outputs.
+
+    T is the largest number of dispersion parameters of an expert; unused ones are zero, and so are
+    the coefficients of experts without linear predictor.
+    """
+
+    coef: Array
+    log_dispersion: Array
+
+
+class FamilyGroup(NamedTuple):
+    """A family, and the experts that have it."""
+
+    number: int  # of the family in the list of families
+    family: Family
+    experts: Any  # their indices, or a slice
+    dispersions: list[int]  # indices of the family's dispersion parameters among those of all
+
+    def log_dispersion(self, params: GeneralizedLinearParams) -> list[Array]:
+        """Log dispersions (T) of the family, each (..., m, 1)."""
+        own = params.log_dispersion[self.experts]
+        return [own[..., index, None] for index in self.dispersions]
+
+
+class FitConstants(NamedTuple):
+    """What is the same in all iterations of a fit."""
+
+    groups: list[FamilyGroup]
+    has_predictor: Array  # of each expert, boolean of shape (K,)
+    low: Array  # smallest log dispersions, (K, m, T); zero for unused ones
+    high: Array  # largest log dispersions, (K, m, T)
+    has_scale: Array  # one for each expert and output with a scale, and zero for others, (K, m)
+    scale_index: Array  # of the scale among the dispersion parameters, (K,)
+    strength: Array  # of the prior of each scale, in rows, (K, m); zero without a scale
+    prior_scale: Array  # of that prior, (K, m)
+    ridge: Array  # diagonal of the penalty of each expert, (d,)
+
+    def log_scale(self, params: GeneralizedLinearParams) -> Array:
+        """Log scale of each expert and output, (K, m); zero without a scale."""
+        if not params.log_dispersion.size:
+            return self.has_scale
+        rows = np.arange(len(self.scale_index))
+        return np.asarray(self.has_scale * params.log_dispersion[rows, :, self.scale_index])
+
+
+@dataclass(frozen=True)
+class LinearFamilies(Experts):
+    """Densities and priors of experts with a linear predictor.
+
+    The fields are those of `GeneralizedLinearExperts`.
+    """
+
+    families: tuple[Family, ...] = (Poisson(),)
+    alpha: Alpha = 1.0
+    shared_dispersion: bool = False
+    dispersion_prior: float = 10.0
+    noise_variance: tuple[float, ...] = (1.0,)
+    variance_floor: tuple[float, ...] = (1e-6,)
+    target_variance: tuple[tuple[float, ...], ...] = ()
+    initial_predictor: tuple[tuple[float, ...], ...] = ()
+    shared_columns: tuple[int, ...] = ()
+
+    def check_options(self) -> None:
+        """Validate penalty, prior and families."""
+        check_real("expert.alpha", self.alpha)
+        check_flag("expert.shared_dispersion", self.shared_dispersion)
+        check_real("expert.dispersion_prior", self.dispersion_prior)
+        for family in self.families:
+            family.check_options()
+
+    def limitation(self, capability: type) -> str:
+        """Experts of a list of families keep its order; ONNX graphs have no logistic function."""
+        if capability is SupportsReordering and len(self.families) > 1:
+            return "its experts have families of their own, in the order of the list"
+        if capability is SupportsONNX and any(family.link == "logit" for family in self.families):
+            return "its mean is not an exponential or a linear function"
+        return ""
+
+    # --- the families ---
+
+    @property
+    def link(self) -> str:
+        """The link of all experts with a linear predictor; "" if they differ."""
+        links = {family.link for family in self.families if family.link}
+        return links.pop() if len(links) == 1 else ""
+
+    @property
+    def standardizes_target(self) -> bool:
+        """Whether all families with a linear predictor are of the location-scale kind.
+
+        Point masses stay where they are.
+        """
+        kinds = {family.standardizes_target for family in self.families if family.link}
+        return kinds == {True} and not self._atoms
+
+    @property
+    def takes_offset(self) -> bool:
+        """Whether all linear predictors are those of a log link."""
+        return self.link == "log"
+
+    @property
+    def support(self) -> str:
+        """Values that are possible under any family."""
+        return " or ".join(dict.fromkeys(family.support for family in self.families))
+
+    @property
+    def can_separate(self) -> bool:
+        """Whether coefficients can be infinite, as where all counts of an expert are zero."""
+        return all(family.is_count for family in self.families)
+
+    @property
+    def estimated_options(self) -> tuple[str, ...]:
+        """Scale of the prior, where it is needed, and smallest variance."""
+        if any(family.has_scale for family in self.families):
+            return ("noise_variance", "variance_floor")
+        return ()
+
+    @property
+    def params_types(self) -> tuple[type, ...]:
+        """Named tuple of the parameters."""
+        return (GeneralizedLinearParams,)
+
+    @property
+    def dispersions(self) -> tuple[Dispersion, ...]:
+        """Dispersion parameters of any family."""
+        return tuple(dict.fromkeys(d for family in self.families for d in family.dispersions))
+
+    def dispersions_of(self, k: int) -> tuple[Dispersion, ...]:
+        """Dispersion parameters of one expert."""
+        return self._family(k).dispersions
+
+    def has_predictor(self, k: int) -> bool:
+        """Whether one expert has a linear predictor."""
+        return bool(self._family(k).link)
+
+    def has_ratios(self, k: int) -> bool:
+        """Whether the linear predictor of one expert is a log mean, log median or log odds."""
+        return self._family(k).link in ("log", "logit")
+
+    @property
+    def _n_outputs(self) -> int:
+        return len((self.initial_predictor or (self.noise_variance,))[0])
+
+    @property
+    def _atoms(self) -> list[float]:
+        """Values with positive probability under some expert."""
+        return [atom for family in self.families for atom in family.atoms]
+
+    @property
+    def _has_outliers(self) -> bool:
+        return any(family.has_outliers for family in self.families)
+
+    def _family(self, k: int) -> Family:
+        # Averages of several starts have the experts of all starts one after the other.
+        return self.families[k % len(self.families)]
+
+    def _groups(self, n_experts: int) -> list[FamilyGroup]:
+        """The different families, with their experts."""
+        if len(self.families) == 1:
+            indices = list(range(len(self.families[0].dispersions)))
+            return [FamilyGroup(0, self.families[0], slice(None), indices)]
+        all_dispersions = self.dispersions
+        return [
+            FamilyGroup(
+                number,
+                family,
+                np.array([k for k in range(n_experts) if self._family(k) == family], dtype=int),
+                [all_dispersions.index(dispersion) for dispersion in family.dispersions],
+            )
+            for number, family in enumerate(self.families)
+            if family not in self.families[:number]
+        ]
+
+    def _group_of(self, k: int) -> FamilyGroup:
+        """The family of one expert, with this expert alone."""
+        indices = [self.dispersions.index(d) for d in self._family(k).dispersions]
+        return FamilyGroup(k % len(self.families), self._family(k), k, indices)
+
+    # --- the data of the fit ---
+
+    @property
+    def option_for_parts(self) -> str:
+        """That of the first family which needs one."""
+        return next(filter(None, (family.option_for_parts for family in self.families)), "")
+
+    def obstacle(self, y: Array) -> str:
+        """That of the first family which has one."""
+        return next(filter(None, (family.obstacle(y) for family in self.families)), "")
+
+    def in_support(self, y: Array) -> Array:
+        """Whether all outputs of a row are possible under any one of the families."""
+        return np.any([family.in_support(y).all(axis=0) for family in self.families], axis=0)
+
+    def working_target(self, y: Array) -> Array:
+        """That of the first family with a linear predictor, without outliers if these occur."""
+        regression = [family for family in self.families if family.link] or list(self.families)
+        target = regression[0].working_target(y)
+        return without_outliers(target) if self._has_outliers else target
+
+    def fitted_to(self, design: Any, y: Array, weight: Array, scaling: Any) -> Any:
+        """The experts with what depends on the target (m, n) of the fit.
+
+        `scaling` has `center` and `scale`, by which y has been standardised.
+        """
+        families = tuple(family.fitted_to(y, weight, scaling) for family in self.families)
+        offset = np.broadcast_to(split_offset(design)[1], y.shape)
+        summaries = [
+            [self._summarize(family, *row, weight) for row in zip(y, offset, strict=True)]
+            for family in families
+        ]
+        return self.with_options(
+            {
+                "families": families,
+                "initial_predictor": tuple(tuple(start for start, _ in row) for row in summaries),
+                "target_variance": tuple(tuple(square for _, square in row) for row in summaries),
+            }
+        )
+
+    def _summarize(
+        self, family: Family, y: Array, offset: Array, weight: Array
+    ) -> tuple[float, float]:
+        """Linear predictor without features, and variance of the working target, of one output."""
+        rows = family.in_support(y[None])[0]
+        if not family.link or not rows.any():
+            return 0.0, 1.0
+        y, weight, offset = y[rows], weight[rows], offset[rows]
+        relative = y * np.exp(-offset) if family.link == "log" else y - offset
+        start = family.initial_predictor(relative, weight)
+        target = family.working_target(relative[None])
+        target = (without_outliers(target) if self._has_outliers else target)[0]
+        deviation = target - np.average(target, weights=weight)
+        variance = float(np.average(np.square(deviation), weights=weight))
+        return start, variance if variance > TINY else 1.0
+
+    def initial_responsibilities(
+        self, labels: Array, n_experts: int, y: Array, rng: np.random.Generator | None
+    ) -> Array:
+        """Responsibilities (K, n) from those (K', n) of a partition for experts with predictors.
+
+        Experts without predictor get a share of the rows in their support, and no expert has
+        responsibility outside its support. Different families take the cells of the partition in
+        random order, if there is a generator.
+        """
+        if len(self.families) == 1:
+            return labels
+        with_predictor = [k for k in range(n_experts) if self._family(k).link]
+        order = np.arange(len(labels))
+        if rng is not None and len({self._family(k) for k in with_predictor}) > 1:
+            order = rng.permutation(len(labels))
+        resp = np.zeros((n_experts, labels.shape[1]))
+        resp[with_predictor] = labels[order]
+        for k in range(n_experts):
+            family = self._family(k)
+            if not family.link:
+                share = INITIAL_SHARE.get(family.name, OTHER_INITIAL_SHARE)
+                resp[k] = share * self._support_of(k, y)
+        return self.restrict(resp, y)
+
+    def restrict(self, resp: Array, y: Array) -> Array:
+        """Responsibilities (K, n) that are zero where y is outside the support of an expert."""
+        if len(self.families) == 1:
+            return resp
+        resp = (resp + TINY**0.5) * np.stack([self._support_of(k, y) for k in range(len(resp))])
+        return resp / np.maximum(resp.sum(axis=0), TINY)
+
+    def _support_of(self, k: int, y: Array) -> Array:
+        """Whether each row is possible under expert k, boolean of shape (n,)."""
+        family = self._family(k)
+        possible = family.in_support(y)
+        if self._atoms and family.is_continuous:
+            possible = possible & ~np.isin(y, self._atoms)
+        return np.asarray(possible.all(axis=0))
+
+    def n_cells(self, n_experts: int) -> int:
+        """Number of cells of the initial partition: of experts with a linear predictor."""
+        if len(self.families) == 1:
+            return n_experts
+        return max(sum(bool(self._family(k).link) for k in range(n_experts)), 1)
+
+    # --- densities and moments ---
+
+    def _predictors(self, params: GeneralizedLinearParams, design: Any) -> Array:
+        """Linear predictors (K, m, n), bounded so that means are finite."""
+        predictor = offset_predictor(params.coef, design)
+        for _, family, experts, _ in self._constants(params).groups:
+            bound = family.max_predictor
+            if bound < np.inf:
+                predictor[experts] = np.clip(predictor[experts], -bound, bound)
+        return predictor
+
+    def _by_family(
+        self,
+        params: GeneralizedLinearParams,
+        design: Any,
+        values: Callable[[Family, Array, list[Array]], Array],
+    ) -> Array:
+        """Values of each expert (K, m, n) from its family, linear predictor and log dispersions."""
+        predictor = self._predictors(params, design)
+        groups = self._constants(params).groups
+        own = [
+            values(group.family, predictor[group.experts], group.log_dispersion(params))
+            for group in groups
+        ]
+        if len(groups) == 1 and own[0].shape == predictor.shape:
+            return own[0]
+        for group, found in zip(groups, own, strict=True):
+            predictor[group.experts] = found
+        return predictor
+
+    def log_prob(self, params: GeneralizedLinearParams, design: Any, y: Array) -> Array:
+        """Log density or log probability of y (m, n) under each expert, (K, n)."""
+        logs = self._by_family(params, design, lambda family, *at: family.log_prob(y, *at))
+        if self._atoms:
+            continuous = [self._family(k).is_continuous for k in range(len(logs))]
+            impossible = np.array(continuous)[:, None, None] & np.isin(y, self._atoms)
+            logs = np.where(impossible, -np.inf, logs)
+        return logs.sum(axis=1)
+
+    def mean(self, params: GeneralizedLinearParams, design: Any) -> Array:
+        """Mean of each expert, (K, m, n)."""
+        return self._by_family(params, design, lambda family, *at: family.mean(*at))
+
+    def mean_derivative(self, params: GeneralizedLinearParams, design: Any) -> Array:
+        """Derivative of the mean of each expert by its linear predictor, (K, m, n)."""
+        return self._by_family(params, design, lambda family, *at: family.mean_derivative(*at))
+
+    def _predictor_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
+        """Linear predictor of one expert, (m, n)."""
+        bound = self._family(k).max_predictor
+        return np.clip(offset_predictor(params.coef[k], design), -bound, bound)
+
+    def mean_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
+        """Mean of one expert, (m, n)."""
+        log_dispersion = self._group_of(k).log_dispersion(params)
+        return self._family(k).mean(self._predictor_of(params, k, design), log_dispersion)
+
+    def components(self, params: GeneralizedLinearParams, k: int, design: Any) -> Any:
+        """The distribution of one expert, as a mixture of one component."""
+        log_dispersion = self._group_of(k).log_dispersion(params)
+        return self._family(k).components(self._predictor_of(params, k, design), log_dispersion)
+
+    # --- the prior, and the parameters that it allows ---
+
+    def init_params(self, n_experts: int, n_columns: int) -> GeneralizedLinearParams:
+        """Slopes of zero, and dispersions of the target without features."""
+        coef = np.zeros((n_experts, self._n_outputs, n_columns))
+        log_dispersion = np.zeros((*coef.shape[:2], len(self.dispersions)))
+        for number, family, experts, indices in self._groups(n_experts):
+            if self.initial_predictor:  # zero for families without predictor
+                coef[experts, :, -1] = self.initial_predictor[number]
+            for index, start in zip(indices, family.initial_log_dispersion, strict=True):
+                log_dispersion[experts, :, index] = start
+            if family.has_scale:
+                log_dispersion[experts, :, indices[0]] += np.log(self._target_variance(number))
+        return self.project(GeneralizedLinearParams(coef, log_dispersion))
+
+    def constants(self, n_experts: int, n_outputs: int, n_columns: int) -> FitConstants:
+        """What is the same for all parameters of a shape."""
+        groups, shape = self._groups(n_experts), (n_experts, n_outputs)
+        low, high = np.zeros((2, *shape, len(self.dispersions)))
+        scale_index = np.zeros(n_experts, dtype=int)
+        has_scale, strength, prior_scale = np.zeros(shape), np.zeros(shape), np.ones(shape)
+        for number, family, experts, indices in groups:
+            for index, bounds in zip(indices, family.log_dispersion_bounds, strict=True):
+                low[experts, :, index], high[experts, :, index] = bounds
+            if family.has_scale:
+                variance = self._target_variance(number)
+                low[experts, :, indices[0]] = np.log(np.array(self.variance_floor) * variance)
+                high[experts, :, indices[0]] += np.log(np.maximum(variance, 1.0))
+                scale_index[experts], has_scale[experts] = indices[0], 1.0
+                strength[experts] = self.dispersion_prior
+                prior_scale[experts] = np.array(self.noise_variance) * variance
+        if self.shared_dispersion:  # a shared scale has one prior
+            strength[1:] = 0.0
+        has_predictor = np.array([self.has_predictor(k) for k in range(n_experts)])
+        ridge = self._ridge(n_experts, n_columns)
+        scales = has_scale, scale_index, strength, prior_scale
+        return FitConstants(groups, has_predictor, low, high, *scales, ridge)
+
+    def _constants(self, params: GeneralizedLinearParams) -> FitConstants:
+        return _constants_of(self, params.coef.shape)
+
+    def _ridge(self, n_experts: int, n_columns: int) -> Array:
+        """Diagonal of the penalty of each expert, (d,)."""
+        ridge = ridge_diagonal(self.alpha, n_columns)
+        if self.shared_columns:
+            ridge[list(self.shared_columns)] /= self.n_cells(n_experts)
+        return ridge
+
+    def _target_variance(self, number: int) -> Array:
+        """Variance of the working target of each output, (m,), for a family of the list."""
+        return np.array(self.target_variance[number]) if self.target_variance else np.ones(1)
+
+    def project(self, params: GeneralizedLinearParams) -> GeneralizedLinearParams:
+        """Log dispersions within bounds, equal where shared; slopes of dropped features at zero."""
+        constants = self._constants(params)
+        log_dispersion = np.maximum(params.log_dispersion, constants.low)
+        log_dispersion = np.minimum(log_dispersion, constants.high)
+        if self.shared_dispersion:
+            first = log_dispersion[:1]  # equal dispersions stay as they are, without round-off
+            mean = first + (log_dispersion - first).mean(axis=0)
+            log_dispersion = np.broadcast_to(mean, log_dispersion.shape)
+        return GeneralizedLinearParams(without_dropped(params.coef, self.alpha), log_dispersion)
+
+    @property
+    def penalties(self) -> dict[str, Any]:
+        """Penalty of the slopes, and strength of the prior of the dispersions in rows."""
+        return {"alpha": self.alpha, "dispersion_prior": self.dispersion_prior}
+
+    def penalty(self, params: GeneralizedLinearParams) -> float:
+        """Negative log prior, up to a constant."""
+        constants = self._constants(params)
+        log_scale, strength = constants.log_scale(params), constants.strength
+        squares = np.square(params.coef) @ constants.ridge + strength * constants.prior_scale
+        return 0.5 * float((squares * np.exp(-log_scale) + strength * log_scale).sum())
+
+    def _scale_penalty_derivatives(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
+        """First and second derivative of the penalty by the log scale, if there is one, (K, m)."""
+        constants = self._constants(params)
+        log_scale, strength = constants.log_scale(params), constants.strength
+        squares = np.square(params.coef) @ constants.ridge + strength * constants.prior_scale
+        decreasing = 0.5 * squares * np.exp(-log_scale)
+        return 0.5 * strength - decreasing, decreasing
+
+
+@lru_cache(maxsize=64)  # each iteration of EM needs them, several times
+def _constants_of(experts: LinearFamilies, shape: tuple[int, int, int]) -> FitConstants:
+    return experts.constants(*shape)
+
+
+def without_outliers(y: Array) -> Array:
+    """Outputs (m, n) with values far from the median moved to `MAX_DEVIATION` from it."""
+    median = np.median(y, axis=-1, keepdims=True)
+    deviation = MAX_DEVIATION * MAD_TO_STD * np.median(np.abs(y - median), axis=-1, keepdims=True)
+    moved = np.clip(y, median - deviation, median + deviation)
+    return np.where(deviation > 0.0, moved, y)
+
+
+def possible_target(family: Family, y: Array) -> Array:
+    """The target, with one in place of values outside the support, whose derivatives are finite."""
+    possible = family.in_support(y)
+    return y if possible.all() else np.where(possible, y, 1.0)

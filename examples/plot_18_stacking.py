@@ -2,8 +2,8 @@
 A forest here, a line there
 ===========================
 
-Two models of the same data are right in different places. ``specialize=False`` fits both to all
-rows, and trains a gate on their out-of-fold densities. Does it find out where each is right?
+Two models of the same data are right in different places. A stack fits both to all rows, and trains
+a gate on their out-of-fold densities. Does it find out where each is right?
 """
 
 import matplotlib.pyplot as plt
@@ -13,6 +13,7 @@ from sklearn.model_selection import cross_val_score
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.metrics import log_density_scorer
+from skmoe.stacking import GatedStackingRegressor
 
 # %%
 # Simulated: steps on the left, which a forest sees, and on the right a line with little noise,
@@ -29,9 +30,7 @@ models = {
     "mixture": MixtureOfExpertsRegressor(2, random_state=0),
     "forest": RandomForestRegressor(50, min_samples_leaf=5, random_state=0),
 }
-stack = MixtureOfExpertsRegressor(
-    expert=list(models.values()), specialize=False, gate_alpha=10, random_state=0
-).fit(X, y)
+stack = GatedStackingRegressor(list(models.items()), gate_alpha=10, random_state=0).fit(X, y)
 
 # %%
 # The log density of held-out rows, of the mixture and of the stack.

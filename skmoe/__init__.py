@@ -25,6 +25,7 @@ __all__ = [
     "protocols",
     "recipes",
     "reports",
+    "stacking",
 ]
 
 

@@ -256,7 +256,9 @@ def fit_with_checkpoints(
     ValueError
         If `every` is too small, or the file cannot be written, is damaged, or is of a fit with
         other parameters or data. Also if the fit consists of several: `combine="average"` or
-        "best_converged", `specialize=False`, or a number of experts that is selected.
+        "best_converged", or a number of experts that is selected.
+    TypeError
+        If the estimator is no mixture of experts, such as a stack.
 
     Warns
     -----
@@ -284,10 +286,10 @@ def fit_with_checkpoints(
     >>> moe.converged_
     True
     """
+    check_checkpointable(estimator)
     task = "classifier" if is_classifier(estimator) else "regressor"
     in_segments = needs_all_rows(estimator.expert, task)
     check_integer("every", every, least=MIN_INTERVAL if in_segments else 1)
-    check_checkpointable(estimator)
     file, run = _check_path(path), clone(estimator)
     data = {"X": X, "y": y, "sample_weight": sample_weight, "offset": offset, "units": units}
     origin = _origin(estimator, data)
@@ -515,15 +517,15 @@ def _different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 def check_checkpointable(estimator: Any) -> None:
     """Only a fit of one mixture can be resumed."""
+    if not isinstance(estimator, BaseMixtureOfExperts):
+        raise TypeError(
+            f"fit_with_checkpoints needs a mixture of experts; got a {type(estimator).__name__}. "
+            "The models of a stack are fitted once, and its gate in a few iterations: use fit."
+        )
     if estimator.combine != "best":
         raise ValueError(
             f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '
             'Use combine="best".'
-        )
-    if estimator.specialize is False:
-        raise ValueError(
-            "fit_with_checkpoints needs specialize=True; got False. Whole models are fitted once, "
-            "and their gate in a few iterations: use fit."
         )
     if isinstance(estimator.n_experts, str):
         raise ValueError(

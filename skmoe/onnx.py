@@ -144,10 +144,11 @@ def _check_convertible(moe: Any) -> FittedMixture:
     missing = missing_methods(model.experts, SupportsONNX)
     reason = f"has no method {missing[0]}" if missing else model.experts.limitation(SupportsONNX)
     if reason:
+        name, value = moe._expert_parameter
         raise _unsupported(
             'experts of a family that supports it, such as expert="linear"',
-            "expert",
-            moe.expert,
+            name,
+            value,
             f": {type(model.experts).__name__} {reason} (see skmoe.protocols.SupportsONNX)",
         )
     if preprocessor.extra_features is not None:

@@ -1,9 +1,9 @@
 """Estimators that are ready to use: strong ones, and readable ones.
 
 Each function returns an ordinary estimator, whose parameters can be inspected and changed by
-`set_params`. The members of the strong ones were chosen by their log density on held-out rows of
-public tables: `tests/benchmarks/members.py` compares members, and `tests/benchmarks/accuracy.py`
-the recipes with other models.
+`set_params`. The models of the strong ones were chosen by their log density on held-out rows of
+public tables: `tests/benchmarks/stacks.py` compares lists of models, and
+`tests/benchmarks/accuracy.py` the recipes with other models.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from sklearn.ensemble import (
 
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 
 __all__ = ["readable_classifier", "readable_regressor", "strong_classifier", "strong_regressor"]
 
-# Tolerance of mixtures as members, whose weights matter more than the last digits of their fit.
-MEMBER_TOL = 1e-3
+# Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
+MODEL_TOL = 1e-3
 
 # Boosted trees under the experts of the regressor: few, which are fitted once for each fold.
 BOOSTING = {
@@ -50,11 +51,11 @@ RANDOMISED_TREES = {"n_estimators": 20, "min_samples_leaf": 2, "max_leaf_nodes":
 
 def strong_regressor(
     *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
-) -> MixtureOfExpertsRegressor:
+) -> GatedStackingRegressor:
     """A regressor with an accurate mean and an accurate predictive distribution.
 
-    Use it when the accuracy counts more than the interpretation. It is a stack
-    (`specialize=False`) of three models, whose weights depend on the features:
+    Use it when the accuracy counts more than the interpretation. It is a stack of
+    three models, whose weights depend on the features:
 
     - a mixture of eight linear experts, which drop features that they do not need,
     - a mixture of three linear experts on boosted trees, whose noise varies with the features,
@@ -76,7 +77,7 @@ def strong_regressor(
 
     Returns
     -------
-    regressor : MixtureOfExpertsRegressor
+    regressor : GatedStackingRegressor
         Not fitted. It needs numbers without missing values, and takes one or several outputs.
 
     See Also
@@ -86,18 +87,21 @@ def strong_regressor(
     Examples
     --------
     >>> from skmoe.recipes import strong_regressor
-    >>> [type(model).__name__ for model in strong_regressor().expert]
-    ['MixtureOfExpertsRegressor', 'MixtureOfExpertsRegressor', 'ExtraTreesRegressor']
+    >>> [name for name, _ in strong_regressor().estimators]
+    ['linear_experts', 'boosting_experts', 'trees']
     """
     boosting = HistGradientBoostingRegressor(**BOOSTING)
-    members = [
-        MixtureOfExpertsRegressor(8, alpha="ard", gate_alpha="ard", n_init=2, tol=MEMBER_TOL),
-        MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MEMBER_TOL),
-        ExtraTreesRegressor(**RANDOMISED_TREES),
+    linear = MixtureOfExpertsRegressor(8, alpha="ard", gate_alpha="ard", n_init=2, tol=MODEL_TOL)
+    models = [
+        ("linear_experts", linear),
+        (
+            "boosting_experts",
+            MixtureOfExpertsRegressor(3, base=boosting, n_init=1, tol=3.0 * MODEL_TOL),
+        ),
+        ("trees", ExtraTreesRegressor(**RANDOMISED_TREES)),
     ]
-    return MixtureOfExpertsRegressor(
-        expert=members,
-        specialize=False,
+    return GatedStackingRegressor(
+        models,
         family="student_t",
         gate_alpha="auto",
         random_state=random_state,
@@ -108,7 +112,7 @@ def strong_regressor(
 
 def strong_classifier(
     *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
-) -> MixtureOfExpertsClassifier:
+) -> GatedStackingClassifier:
     """A classifier with accurate class probabilities.
 
     Use it when the accuracy counts more than the interpretation. It is a stack of four models,
@@ -128,7 +132,7 @@ def strong_classifier(
 
     Returns
     -------
-    classifier : MixtureOfExpertsClassifier
+    classifier : GatedStackingClassifier
         Not fitted. It needs numbers without missing values.
 
     See Also
@@ -138,17 +142,18 @@ def strong_classifier(
     Examples
     --------
     >>> from skmoe.recipes import strong_classifier
-    >>> strong_classifier(random_state=0).specialize
-    False
+    >>> [name for name, _ in strong_classifier().estimators]
+    ['linear_experts', 'drawn_columns', 'few_interactions', 'many_steps']
     """
-    boosting = (DRAWN_COLUMNS, FEW_INTERACTIONS, MANY_STEPS)
-    members = [
-        MixtureOfExpertsClassifier(3, alpha="auto", gate_alpha="auto", n_init=2, tol=MEMBER_TOL),
-        *(HistGradientBoostingClassifier(**options) for options in boosting),
+    linear = MixtureOfExpertsClassifier(3, alpha="auto", gate_alpha="auto", n_init=2, tol=MODEL_TOL)
+    models = [
+        ("linear_experts", linear),
+        ("drawn_columns", HistGradientBoostingClassifier(**DRAWN_COLUMNS)),
+        ("few_interactions", HistGradientBoostingClassifier(**FEW_INTERACTIONS)),
+        ("many_steps", HistGradientBoostingClassifier(**MANY_STEPS)),
     ]
-    return MixtureOfExpertsClassifier(
-        expert=members,
-        specialize=False,
+    return GatedStackingClassifier(
+        models,
         gate_alpha="auto",
         random_state=random_state,
         n_jobs=n_jobs,

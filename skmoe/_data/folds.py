@@ -12,11 +12,11 @@ from skmoe._data.rows import RawFeatures
 from skmoe._data.target_checks import check_labels
 from skmoe._numerics.typing import Array
 
-# Number of folds of cross_fit="auto", for whole models as well.
+# Number of folds of cross_fit="auto", of a stack, and of a base.
 N_CROSS_FIT_FOLDS = 5
 
-# Number of folds for whole models, such as a base, that are fitted to more than this number of
-# rows: models of half of them are hardly worse, and each fold costs one fit of every model.
+# Number of folds of a stack or base that is fitted to more than this number of rows: models of half
+# of them are hardly worse, and each fold costs one fit of every model.
 MAX_ROWS_WITH_MORE_FOLDS = 20_000
 N_FOLDS_OF_MANY_ROWS = 2
 
@@ -84,7 +84,7 @@ def make_feasible_folds(
 
 
 def n_folds_of_models(n_rows: int) -> int:
-    """Number of folds for whole models, if it is not given."""
+    """Number of folds of a base, and of models that are stacked, if it is not given."""
     return N_CROSS_FIT_FOLDS if n_rows <= MAX_ROWS_WITH_MORE_FOLDS else N_FOLDS_OF_MANY_ROWS
 
 
@@ -95,31 +95,12 @@ def is_held_out(features: RawFeatures) -> Array:
     return np.asarray(features.fold >= 0)
 
 
-def check_folds(
-    n_folds: int, n_rows: int, smallest_class: int | None, n_groups: int | None
-) -> None:
-    """There must not be more folds than rows, groups, or rows of a class."""
-    for name, maximum in (
-        ("rows", n_rows),
-        ("groups", n_groups),
-        ("rows of the smallest class", smallest_class),
-    ):
-        if maximum is not None and n_folds > maximum:
-            remedy = 'Use cross_fit="auto".'
-            if maximum > 1:
-                remedy = f'Use at most {maximum} folds, or cross_fit="auto".'
-            elif name == "groups":
-                remedy = "Leave groups out, or give finer ones."
-            raise ValueError(
-                f"cross_fit={n_folds} must not exceed the number of {name}, {maximum}. {remedy}"
-            )
-
-
-def check_several_folds(name: str, fold: Array, groups: Array | None) -> None:
+def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: str = "") -> None:
     """Out-of-fold predictions need at least two folds, so two distinct rows or two groups."""
     if fold.any():
         return
-    unit, remedy = "distinct rows", f"Leave {name.split('=')[0]} out, or give more rows."
+    unit = "distinct rows"
+    remedy = remedy or f"Leave {name.split('=')[0]} out, or give more rows."
     if groups is not None:
         unit, remedy = "groups", "Leave groups out, or give finer ones."
     raise ValueError(
@@ -143,42 +124,70 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
 
 
 def assign_folds(
-    features: RawFeatures,
-    rows: RowsToSplit,
-    cross_fit: int | str | bool,
-    seed: int,
-    auto_folds: int = N_CROSS_FIT_FOLDS,
+    features: RawFeatures, rows: RowsToSplit, cross_fit: int | str | bool, seed: int
 ) -> RawFeatures:
     """Features with the fold of each row, if the value of `cross_fit` needs folds."""
     if cross_fit is False or cross_fit == "oob":
         return features
-    n_rows, codes, groups, _ = rows.distinct()
-    if cross_fit == "auto":
-        fold = make_feasible_folds(auto_folds, codes, groups, n_rows, seed)
-        return features._replace(fold=rows.of_copies(fold)) if fold.any() else features
-    n_folds = int(cross_fit)
-    smallest = None if codes is None else int(np.bincount(codes).min())
-    n_groups = None if groups is None else len(np.unique(groups))
-    check_folds(n_folds, n_rows, smallest, n_groups)
-    fold = make_folds(n_folds, codes, groups, n_rows, seed)
-    return features._replace(fold=rows.of_copies(fold))
+    if cross_fit != "auto":
+        fold = _given_number_of_folds(rows, int(cross_fit), seed, "cross_fit", '"auto"')
+        return features._replace(fold=fold)
+    fold = _feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
+    if rows.groups is not None:
+        check_several_folds('cross_fit="auto"', fold, rows.groups)
+    return features._replace(fold=fold) if fold.any() else features
 
 
-def assign_folds_of_models(
-    features: RawFeatures, rows: RowsToSplit, cross_fit: int | str | bool, seed: int
+def assign_folds_of_stack(
+    features: RawFeatures, rows: RowsToSplit, cv: int | None, seed: int
 ) -> RawFeatures:
-    """Features with the fold of each row for whole models that a gate combines.
+    """Features with the fold of each row for models that are stacked.
 
     Of many rows half are held out, once, which are enough for the weights of the models. The others
     are in two folds with negative numbers.
     """
-    if rows.distinct().n_rows <= MAX_ROWS_WITH_MORE_FOLDS or cross_fit != "auto":
-        return assign_folds(features, rows, cross_fit, seed)
-    features = assign_folds(features, rows, cross_fit, seed, N_PARTS_OF_MANY_ROWS)
-    if features.fold is None:
-        return features
-    half = (int(features.fold.max()) + 1) // 2
-    return features._replace(fold=np.where(features.fold < half, 0, half - 1 - features.fold))
+    if cv is not None:
+        return features._replace(fold=_given_number_of_folds(rows, cv, seed, "cv", "None"))
+    if rows.distinct().n_rows <= MAX_ROWS_WITH_MORE_FOLDS:
+        fold = _feasible_folds(rows, N_CROSS_FIT_FOLDS, seed)
+    else:
+        fold = _feasible_folds(rows, N_PARTS_OF_MANY_ROWS, seed)
+        half = (int(fold.max()) + 1) // 2
+        fold = np.where(fold < half, 0, half - 1 - fold) if fold.any() else fold
+    check_several_folds("cv", fold, rows.groups, "Give more rows.")
+    return features._replace(fold=fold)
+
+
+def _feasible_folds(rows: RowsToSplit, max_folds: int, seed: int) -> Array:
+    """Fold of each row, (n,), with copies of a row in one."""
+    n_rows, codes, groups, _ = rows.distinct()
+    return rows.of_copies(make_feasible_folds(max_folds, codes, groups, n_rows, seed))
+
+
+def _given_number_of_folds(
+    rows: RowsToSplit, n_folds: int, seed: int, parameter: str, default: str
+) -> Array:
+    """Fold of each row, (n,), of not more folds than rows, groups, or rows of a class.
+
+    `parameter` gives their number, and has the value `default` for as many as are possible.
+    """
+    n_rows, codes, groups, _ = rows.distinct()
+    found = {"rows": n_rows}
+    if groups is not None:
+        found["groups"] = len(np.unique(groups))
+    if codes is not None:
+        found["rows of the smallest class"] = int(np.bincount(codes).min())
+    for name, maximum in found.items():
+        if n_folds > maximum:
+            remedy = f"Use {parameter}={default}."
+            if maximum > 1:
+                remedy = f"Use at most {maximum} folds, or {remedy[4:]}"
+            elif name == "groups":
+                remedy = "Leave groups out, or give finer ones."
+            raise ValueError(
+                f"{parameter}={n_folds} must not exceed the number of {name}, {maximum}. {remedy}"
+            )
+    return rows.of_copies(make_folds(n_folds, codes, groups, n_rows, seed))
 
 
 def learning_curve_splits(features: RawFeatures) -> tuple[Array, Array, Array] | None:

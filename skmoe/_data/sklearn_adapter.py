@@ -196,14 +196,21 @@ def _transform_before_final(model: Any, X: Any) -> Any:
 def has_predict_dist(estimator: Any) -> bool:
     """Whether a regressor has distributions, as mixtures of experts have if their experts do."""
     final = final_estimator(estimator)
-    experts = getattr(final, "expert", None)
-    entries = experts if isinstance(experts, list | tuple) else [experts]
-    return hasattr(final, "predict_dist") and not any(map(_hides_distribution, entries))
+    return hasattr(final, "predict_dist") and not any(map(_hides_distribution, experts_of(final)))
+
+
+def experts_of(mixture: Any) -> list[Any]:
+    """Experts that a mixture, or a stack of named models, is given; none of other estimators."""
+    if hasattr(mixture, "estimators"):
+        models = [entry[-1] for entry in mixture.estimators if isinstance(entry, list | tuple)]
+        return [model for model in models if not isinstance(model, str) or model != "drop"]
+    experts = getattr(mixture, "expert", [])
+    return list(experts) if isinstance(experts, list | tuple) else [experts]
 
 
 def _hides_distribution(expert: Any) -> bool:
     """Whether an expert has a log density, but no distribution."""
-    if expert is None or isinstance(expert, str):
+    if isinstance(expert, str):
         return False
     if hasattr(expert, "fit"):
         return has_density(expert) and not has_predict_dist(expert)

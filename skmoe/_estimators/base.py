@@ -1,11 +1,9 @@
-"""Base class of both estimators: the fit, its attributes, gate probabilities, densities."""
+"""Base classes of the estimators: attributes and methods of a fitted mixture, and its fit."""
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,8 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmoe._data.encoding import encoded_names
 from skmoe._data.rows import UserRows, split_into_blocks
 from skmoe._estimators.fitting.attributes import (
-    attributes_of_run,
-    attributes_of_starts,
+    attributes_of_fit,
     warn_collapsed,
     warn_convergence,
     warn_dispersion_at_bound,
@@ -24,11 +21,10 @@ from skmoe._estimators.fitting.attributes import (
     warn_special_losses,
 )
 from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._estimators.fitting.monitor import FitMonitor
+from skmoe._estimators.fitting.monitor import make_monitors
 from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
-from skmoe._estimators.fitting.problem import FitOptions, FitProblem, build_problem
-from skmoe._estimators.fitting.stacking import fit_whole_models
+from skmoe._estimators.fitting.problem import FitOptions, build_problem
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
@@ -44,11 +40,11 @@ from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
-from skmoe._estimators.selection.n_experts import select_n_experts, without_unused_groups
+from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import MAX_REINITIALIZATIONS, average_starts, fit_starts
+from skmoe._mixture.multistart import average_starts, fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
@@ -56,10 +52,9 @@ from skmoe._numerics.typing import Array
 OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
 
 
-class BaseMixtureOfExperts(
+class BaseMixture(
     ReportingMixin,
     SerializationMixin,
-    StreamingMixin,
     ExpertNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
@@ -68,25 +63,28 @@ class BaseMixtureOfExperts(
     NewRowsMixin,
     BaseEstimator,
 ):
-    """Base class of the regressor and the classifier."""
+    """Base class of mixtures of experts and of stacks: what a fitted gate with experts can do."""
 
     # The HTML representation of scikit-learn needs a link for its tooltips; there is no site yet.
     _doc_link_module = "skmoe"
     _doc_link_template = "#{estimator_name}"
 
-    # Default of `alpha` without and with a base model.
-    _default_alphas: tuple[float, float]
-
     _fitted: FittedMixture
     _training_state: TrainingState
+    _default_alphas: tuple[float, float]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = accepts_missing(self.expert)
+        _, expert = self._expert_parameter
+        tags.input_tags.allow_nan = accepts_missing(expert)
         return tags
 
     # --- differences between the estimators ---
+
+    @abstractmethod
+    def _experts_by_name(self) -> dict[str, Any]:
+        """The experts by the names for the routing of metadata."""
 
     @abstractmethod
     def _make_task(self) -> Task:
@@ -96,9 +94,123 @@ class BaseMixtureOfExperts(
     def _response_names(self) -> list[str]:
         """Names of the coefficient vectors of an expert: outputs, or classes."""
 
+    @abstractmethod
+    def _validate_parameters(self) -> FitParameters:
+        """The validated constructor parameters."""
+
     def _effective_weight(self, target: Array, weight: Array) -> Array:
         """Row weights of the fit: sample weights times class weights."""
         return weight
+
+    # --- fit ---
+
+    def _start_task(self, given: GivenRows, n_subtasks: int) -> FitTask:
+        """The task of the whole fit, which has started."""
+        context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
+        by_row = {name: getattr(given, name) for name in ("sample_weight", "offset", "units")}
+        metadata = {name: values for name, values in by_row.items() if values is not None}
+        data = {"X": given.X, "y": given.y, "metadata": metadata or None}
+        return FitTask(self, context, data).start()
+
+    def _end_fit(self, task: FitTask, run: EMResult, attributes: dict[str, Any]) -> None:
+        """Set the attributes of a fit, end its task, and warn of what its run of EM has found."""
+        self._set_fitted_attributes(attributes)
+        task.end(lambda: attributes)
+        warn_convergence(run, self.max_iter, self.tol)
+        warn_dispersion_at_bound(self._fitted, self.expert_names_)
+
+    def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
+        """Replace all fitted attributes of the previous fit."""
+        for name in fitted_attributes(self):
+            delattr(self, name)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    # --- predictions ---
+
+    @property
+    def gate_feature_names_(self) -> Array:
+        """Names of the columns that are available to the gate."""
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{j}" for j in range(self.n_features_in_)]
+        names = np.array([str(name) for name in names], dtype=object)
+        preprocessor = self._fitted.preprocessor
+        if preprocessor.encoder is not None:
+            names = np.array(encoded_names(preprocessor.encoder, names), dtype=object)
+        if preprocessor.extra_features is not None:
+            extended = np.array([*names, *preprocessor.extra_features.names], dtype=object)
+            names = extended[preprocessor.gate_columns]
+        return names
+
+    def get_metadata_routing(self) -> Any:
+        """Routing of metadata: to this estimator and, in fit, to the experts.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            See scikit-learn's user guide on metadata routing.
+        """
+        return make_router(self)
+
+    @supports_dask
+    def predict_gate(self, X: Any, units: Any = None) -> Array:
+        """Probability of each expert for each row, given its features only.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, for which `gate_aggregate` reduces the gate's features; None if each
+            row is a unit of its own.
+
+        Returns
+        -------
+        gate : ndarray of shape (n_samples, n_experts)
+            Probabilities, which sum to one over the experts.
+
+        See Also
+        --------
+        responsibilities : The probabilities given features and target.
+        """
+        X = self._validate_X(X)
+        if units is None:
+            return np.exp(self._fitted.log_gate(X)).T
+        found = validate_units(units, X.shape[0])
+        self._check_gate_columns(X, found)
+        rows = UserRows(X, None, np.ones(X.shape[0]), None, found.codes)
+        return np.exp(self._fitted.log_gate_of_units(rows)).T[found.codes]
+
+    @supports_dask
+    def apply(self, X: Any) -> Array:
+        """Most probable expert of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+
+        Returns
+        -------
+        experts : ndarray of shape (n_samples,)
+            Indices of experts, from 0 to `n_experts_ - 1`.
+        """
+        return np.argmax(self.predict_gate(X), axis=1)
+
+
+class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
+    """Base class of the mixtures, whose experts are fitted together with the gate."""
+
+    @property
+    def _expert_parameter(self) -> tuple[str, Any]:
+        return "expert", self.expert
+
+    def _experts_by_name(self) -> dict[str, Any]:
+        if isinstance(self.expert, list | tuple):
+            return {f"expert_{k}": entry for k, entry in enumerate(self.expert)}
+        return {"expert": self.expert}
 
     @property
     def _uses_groups(self) -> bool:
@@ -107,8 +219,6 @@ class BaseMixtureOfExperts(
 
     def _validate_parameters(self) -> FitParameters:
         return validate_parameters(self, self._make_task(), self._default_alphas)
-
-    # --- fit ---
 
     def fit(
         self,
@@ -200,32 +310,18 @@ class BaseMixtureOfExperts(
         noise_variance: Array | None = None,
     ) -> Any:
         """`fit`, with an observer of its iterations and an optional noise variance."""
-        fixed, selected = self, {}
-        if isinstance(self.n_experts, str):
-            selection = select_n_experts(self, given)
-            top_k = None if self.top_k is None else min(self.top_k, selection.n_experts)
-            fixed = copy.copy(self).set_params(n_experts=selection.n_experts, top_k=top_k)
-            selected = {"n_experts_tried_": selection.tried, "n_experts_scores_": selection.scores}
-            if selection.errors is not None:
-                selected["n_experts_score_errors_"] = selection.errors
-            given = without_unused_groups(self, given)
+        fixed, given, selected = with_selected_n_experts(self, given)
         params = fixed._validate_parameters()
         options = FitOptions(
             previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
             noise_variance=noise_variance,
         )
         problem = build_problem(fixed, params, given, options)
-        n_tasks = len(problem.em_problem.seeds) + 1
-        n_tasks += 0 if params.specialize else params.n_experts
-        context = self._init_callback_context(max_subtasks=n_tasks, sequential_subtasks=False)
-        by_row = {name: getattr(given, name) for name in ("sample_weight", "offset", "units")}
-        metadata = {name: values for name, values in by_row.items() if values is not None}
-        data = {"X": given.X, "y": given.y, "metadata": metadata or None}
-        task = FitTask(self, context, data).start()
-        if not params.specialize:
-            problem = fit_whole_models(problem, task, int(self.verbose))
         em_problem = problem.em_problem
-        start_monitors, monitor = self._monitors(problem, task, on_iteration)
+        task = self._start_task(given, len(em_problem.seeds) + 1)
+        names = [*(f"start {i}" for i in range(len(em_problem.seeds))), "EM"]
+        *start_monitors, monitor = make_monitors(problem, task, names, int(self.verbose))
+        monitor.on_iteration = on_iteration
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"
         if averaged:
@@ -234,127 +330,14 @@ class BaseMixtureOfExperts(
         usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
         previous = options.previous
         final_run, usage, order = in_final_order(params, previous, model, final_run, usage)
-        attributes = attributes_of_run(problem, final_run, model) | selected
-        total_weight = float(usage.responsibility_mass.sum())
-        state = attributes["_training_state"]._replace(numbering=order, total_weight=total_weight)
-        attributes |= {
-            "_training_state": state._replace(cross_fit_cache=problem.make_cache(run.params)),
-            "n_experts_": model.n_experts,
-            "weights_": usage.mean_gate_prob,
-            "load_": usage.load,
-        } | attributes_of_starts(problem, starts)
-        self._set_fitted_attributes(attributes)
-        task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter, self.tol)
-        # In an average of starts, experts that have collapsed in one start do no harm, and neither
-        # do whole models that explain no row.
-        mass = usage.responsibility_mass
-        harmless = averaged or not params.specialize
-        if not harmless:
-            warn_collapsed(mass, self.expert_names_)
-        warn_dispersion_at_bound(self._fitted, self.expert_names_)
+        attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
+        attributes["_training_state"] = attributes["_training_state"]._replace(
+            numbering=order, cross_fit_cache=problem.make_cache(run.params)
+        )
+        self._end_fit(task, run, attributes)
+        # In an average of starts, experts that have collapsed in one start do no harm.
+        if not averaged:
+            warn_collapsed(usage.responsibility_mass, self.expert_names_)
         warn_special_losses(params)
         warn_half_life(self.half_life)
         return self
-
-    def _monitors(
-        self,
-        problem: FitProblem,
-        task: FitTask,
-        on_iteration: OnIteration | None,
-    ) -> tuple[list[FitMonitor], FitMonitor]:
-        """Monitors of the starts and of the final run."""
-        n_starts = len(problem.em_problem.seeds)
-        # Iterations on the rows for the initialisation, of a search of penalties there, on all
-        # rows, and of re-initialisations.
-        max_subtasks = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
-        tasks = [task.subtask("start", max_subtasks, task_id=i) for i in range(n_starts)]
-        tasks.append(task.subtask("EM", max_subtasks, task_id=n_starts))
-        labels = [f"start {i}" for i in range(n_starts)] + ["EM"]
-        attributes: Callable[[EMResult], dict[str, Any]] = partial(attributes_of_run, problem)
-        *starts, final = (
-            FitMonitor(subtask, label, attributes, problem.log_jacobian, int(self.verbose))
-            for subtask, label in zip(tasks, labels, strict=True)
-        )
-        final.on_iteration = on_iteration
-        return starts, final
-
-    def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
-        """Replace all fitted attributes of the previous fit."""
-        for name in fitted_attributes(self):
-            delattr(self, name)
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-    # --- predictions ---
-
-    @property
-    def gate_feature_names_(self) -> Array:
-        """Names of the columns that are available to the gate."""
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{j}" for j in range(self.n_features_in_)]
-        names = np.array([str(name) for name in names], dtype=object)
-        preprocessor = self._fitted.preprocessor
-        if preprocessor.encoder is not None:
-            names = np.array(encoded_names(preprocessor.encoder, names), dtype=object)
-        if preprocessor.extra_features is not None:
-            extended = np.array([*names, *preprocessor.extra_features.names], dtype=object)
-            names = extended[preprocessor.gate_columns]
-        return names
-
-    def get_metadata_routing(self) -> Any:
-        """Routing of metadata: to this estimator and, in fit, to the experts.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            See scikit-learn's user guide on metadata routing.
-        """
-        return make_router(self)
-
-    @supports_dask
-    def predict_gate(self, X: Any, units: Any = None) -> Array:
-        """Probability of each expert for each row, given its features only.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        units : array-like of shape (n_samples,), default=None
-            Units of the rows, for which `gate_aggregate` reduces the gate's features; None if each
-            row is a unit of its own.
-
-        Returns
-        -------
-        gate : ndarray of shape (n_samples, n_experts)
-            Probabilities, which sum to one over the experts.
-
-        See Also
-        --------
-        responsibilities : The probabilities given features and target.
-        """
-        X = self._validate_X(X)
-        if units is None:
-            return np.exp(self._fitted.log_gate(X)).T
-        found = validate_units(units, X.shape[0])
-        self._check_gate_columns(X, found)
-        rows = UserRows(X, None, np.ones(X.shape[0]), None, found.codes)
-        return np.exp(self._fitted.log_gate_of_units(rows)).T[found.codes]
-
-    @supports_dask
-    def apply(self, X: Any) -> Array:
-        """Most probable expert of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        experts : ndarray of shape (n_samples,)
-            Indices of experts, from 0 to `n_experts_ - 1`.
-        """
-        return np.argmax(self.predict_gate(X), axis=1)

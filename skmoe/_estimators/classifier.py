@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from skmoe._data.checks import class_weights
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
-from skmoe._estimators.parameters.tasks import Classification, validate_labels
+from skmoe._estimators.methods.classification import MixtureClassifierMixin
+from skmoe._estimators.parameters.tasks import Classification
 from skmoe._estimators.rows.capabilities import (
     check_first_classes,
     check_known_classes,
     supports_partial_fit,
 )
-from skmoe._numerics.typing import TINY, Array
 
 
 def _supports_partial_fit(estimator: Any) -> bool:
     return supports_partial_fit(estimator, Classification.name)
 
 
-class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for classification.
 
     The probability of class c given x is :math:`\sum_k g_k(x) p_k(c \mid x)`. The gate :math:`g`, a
@@ -44,11 +40,6 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         trees (need more rows), or any scikit-learn classifier with `predict_proba` that accepts
         `sample_weight`. One for all experts, or a list with one for each. Experts that are
         estimators are cross-fitted. Families are objects of `skmoe.protocols.Experts`.
-    specialize : bool, default=True
-        False stacks whole models: each entry of the list `expert` is fitted once to all rows, and
-        the gate alone is trained, on out-of-fold densities [3]_. Entries may be mixtures.
-        `n_experts` is then the length of the list, `n_init` is not used, and `gate_alpha=10` is a
-        good value. See "stacking" in the user guide.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities. An object derives from `skmoe.protocols.Gate`.
@@ -74,9 +65,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         means, or those of the first row. None requires features that are constant in each unit.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities from out-of-fold predictions.
-        With "auto" there are 5; for whole models of more than 20 000 rows one half is held out.
-        With "oob", out-of-bag predictions, experts need `oob_score=True`. False uses predictions of
-        training rows, for experts that cannot overfit.
+        With "auto" there are 5. With "oob", out-of-bag predictions, experts need `oob_score=True`.
+        False uses predictions of training rows, for experts that cannot overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.
@@ -133,9 +123,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Number of experts; with `combine="average"` of all starts together, start by start.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
+    expert_kinds_ : list of str of length n_experts
+        Kinds of the experts: names of families, classes of estimators, or those in `expert`.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        probabilities are averaged. With `specialize=False` one for each, fitted to all rows.
+        probabilities are averaged.
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_classes, n_features)
         Slopes of the logits of linear experts, in units of X. For two classes they are of the log
         odds of `classes_[1]`; for more there are some for each class, which sum to zero over the
@@ -171,7 +163,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
         Lower bound of each start when it was dropped or selected, and whether EM had converged:
-        compare only such starts. Given responsibilities, warm starts and whole models have one.
+        compare only such starts. Given responsibilities and warm starts have one.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
@@ -196,6 +188,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     See Also
     --------
     MixtureOfExpertsRegressor : Mixture of linear regressions.
+    skmoe.stacking.GatedStackingClassifier : A gate for models that are fitted to all rows.
     skmoe.recipes.strong_classifier : A stack of models that predicts better.
     skmoe.inspection.export_text : The fit as equations.
     skmoe.metrics.log_density_scorer : The score for grid searches: minus the log loss.
@@ -211,8 +204,6 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
        local experts", Neural Computation 3, 79-87.
     .. [2] M. I. Jordan and R. A. Jacobs (1994), "Hierarchical mixtures of experts and the EM
        algorithm", Neural Computation 6, 181-214.
-    .. [3] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
-       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -230,14 +221,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     array(['same', 'different'], dtype='<U9')
     """
 
-    _default_alphas = 1.0, 10.0
-
     def __init__(
         self,
         n_experts: int | str = 4,
         *,
         expert: Any = "linear",
-        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
@@ -262,7 +250,6 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     ) -> None:
         self.n_experts = n_experts
         self.expert = expert
-        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha
@@ -333,112 +320,3 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         else:
             classes = check_first_classes(classes)
         return self._partial_fit(X, y, sample_weight, classes, units=units)
-
-    @supports_dask
-    def predict(self, X: Any, gate_proba: Any = None) -> Array:
-        """Most probable class of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
-            units with a history; None for those of the gate.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,)
-            Class labels.
-        """
-        probs = self.predict_proba(X, gate_proba=gate_proba)
-        return self.classes_[np.argmax(probs, axis=1)]
-
-    @supports_dask
-    def predict_proba(self, X: Any, gate_proba: Any = None) -> Array:
-        """Probability of each class: those of the experts, weighted by the gate.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
-            units with a history; None for those of the gate.
-
-        Returns
-        -------
-        probs : ndarray of shape (n_samples, n_classes)
-            Probabilities in the order of `classes_`.
-        """
-        X = self._validate_X(X)
-        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
-        return self._fitted.predict(X, gate_prob=gate_prob).T
-
-    @supports_dask
-    def predict_log_proba(self, X: Any, gate_proba: Any = None) -> Array:
-        """Log probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
-            units with a history; None for those of the gate.
-
-        Returns
-        -------
-        log_probs : ndarray of shape (n_samples, n_classes)
-            Natural logarithms of the probabilities, in the order of `classes_`.
-        """
-        return np.log(np.maximum(self.predict_proba(X, gate_proba=gate_proba), TINY))
-
-    @supports_dask
-    def predict_experts(self, X: Any) -> Array:
-        """Class probabilities of each expert.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        probs : ndarray of shape (n_samples, n_experts, n_classes)
-            Probabilities in the order of `classes_`.
-        """
-        X = self._validate_X(X)
-        return self._fitted.predict_experts(X).transpose(2, 0, 1)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy: fraction of the rows whose class is predicted.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,)
-            Observed labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            From 0 to 1; weighted by `sample_weight`, if given.
-        """
-        return score_of_prediction(self, self.predict(X), y, sample_weight)
-
-    def _make_task(self) -> Classification:
-        return Classification(class_weight=self.class_weight)
-
-    def _validate_target(self, y: Any) -> Array:
-        return validate_labels(y, self.classes_)
-
-    def _effective_weight(self, target: Array, weight: Array) -> Array:
-        return class_weights(self.class_weight, self.classes_, target, weight)
-
-    def _response_names(self) -> list[str]:
-        labels = [str(label) for label in self.classes_]
-        return labels[1:] if len(labels) == 2 else labels  # log odds of the second of two

@@ -30,6 +30,8 @@ def validate_tested_estimator(estimator: Any, n_experts: Any) -> Any:
         if hasattr(estimator, "steps"):
             got = type(estimator).__name__
             remedy = "Transform X before the test, and pass the last step of the pipeline."
+        elif hasattr(estimator, "estimators"):
+            remedy = "The number of models of a stack is that of its list."
         raise TypeError(
             "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
             f"{got}. {remedy}"

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from skmoe._data.checks import check_choice
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
-from skmoe._estimators.methods.predictive import PredictiveMixin
-from skmoe._estimators.parameters.penalty_parameters import check_penalties
-from skmoe._estimators.parameters.tasks import Regression, validate_outputs
+from skmoe._estimators.methods.predictive import MixtureRegressorMixin
+from skmoe._estimators.parameters.tasks import Regression
 from skmoe._estimators.rows.capabilities import supports_partial_fit
-from skmoe._numerics.typing import Array
-
-DISPERSIONS = ("per_expert", "shared")
 
 
 def _supports_partial_fit(estimator: Any) -> bool:
     return supports_partial_fit(estimator, Regression.name)
 
 
-class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     r"""Mixture of experts for regression.
 
     The density of y given x is :math:`\sum_k g_k(x) f_k(y; \beta_k^T x)`. The gate :math:`g`, a
@@ -52,11 +45,6 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         `["zero", "poisson"]` for excess zeros. Counts and positive numbers have a log link. Experts
         that are estimators predict the mean of y; they need one family for all, not "ordinal",
         "zero" or "uniform".
-    specialize : bool, default=True
-        False stacks whole models: each entry of the list `expert` is fitted once to all rows, and
-        the gate alone is trained, on out-of-fold densities [5]_. Entries may be mixtures.
-        `n_experts` is then the length of the list, `n_init` is not used, and `gate_alpha=10` is a
-        good value. See "stacking" in the user guide.
     gate : {"softmax", "constant"} or gate object, default="softmax"
         Probability of each expert given the features. "constant" gives all rows the same
         probabilities: a mixture of regressions. An object derives from `skmoe.protocols.Gate`.
@@ -85,9 +73,9 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Columns with the same slope in all experts, among the `expert_features`; None for none.
     cross_fit : {"auto", "oob", False} or int, default="auto"
         Folds of experts that are estimators, for responsibilities and noise variances from
-        out-of-fold predictions. With "auto" there are 5; for whole models of more than 20 000 rows
-        one half is held out. With "oob", out-of-bag predictions, experts need `oob_score=True`.
-        False uses predictions of training rows, for experts that cannot overfit.
+        out-of-fold predictions. With "auto" there are 5. With "oob", out-of-bag predictions,
+        experts need `oob_score=True`. False uses predictions of training rows, for experts that
+        cannot overfit.
     top_k : int, default=None
         Largest number of experts with a positive weight for a row, in training and in prediction;
         None for all. It may exceed a number of experts that is selected by the fit.
@@ -141,9 +129,11 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         Number of experts; with `combine="average"` of all starts together, start by start.
     expert_names_ : list of str of length n_experts
         Names of the experts: those of `set_expert_names`, or "expert 0" and so on.
+    expert_kinds_ : list of str of length n_experts
+        Kinds of the experts: names of families, classes of estimators, or those in `expert`.
     experts_ : list of lists of estimators
         For experts that are estimators: the fitted models of each expert, one for each fold, whose
-        predictions are averaged. With `specialize=False` one for each expert, fitted to all rows.
+        predictions are averaged.
     expert_coef_ : ndarray of shape (n_experts, n_features) or (n_experts, n_outputs, n_features)
         Slopes of linear predictors, in the units of X and of y or its link. Zero for features that
         the experts do not use. Effects on `predict` are those of `explain`.
@@ -167,9 +157,6 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Variance of y about the mean of each expert with normal noise, in squared units of y. Of
         estimators it is out-of-fold, and NaN if they have a density of their own, as mixtures have.
-    spread_ : ndarray of shape (n_experts,)
-        With `specialize=False`: factors by which the distributions of models are narrowed (below
-        1) or widened (above 1) around their means, so that the mixture fits. 1 without a change.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
@@ -194,7 +181,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         The same after each iteration of the kept start with the final penalties. It never falls.
     start_lower_bounds_, start_converged_ : ndarray of shape (n_starts,)
         Lower bound of each start when it was dropped or selected, and whether EM had converged:
-        compare only such starts. Given responsibilities, warm starts and whole models have one.
+        compare only such starts. Given responsibilities and warm starts have one.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
     n_iter_ : int
@@ -220,6 +207,7 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     See Also
     --------
     MixtureOfExpertsClassifier : Mixture of logistic regressions.
+    skmoe.stacking.GatedStackingRegressor : A gate for models that are fitted to all rows.
     skmoe.recipes.strong_regressor : A stack of models that predicts better.
     skmoe.inspection.export_text : The fit as equations.
     skmoe.metrics.log_density_scorer : The score for grid searches.
@@ -239,8 +227,6 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
        experts", Advances in Neural Information Processing Systems 8, 351-357.
     .. [4] M. E. Tipping (2001), "Sparse Bayesian learning and the relevance vector machine",
        Journal of Machine Learning Research 1, 211-244.
-    .. [5] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
-       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 
     Examples
     --------
@@ -257,15 +243,12 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
     array([-1., -1.])
     """
 
-    _default_alphas = 0.1, 10.0
-
     def __init__(
         self,
         n_experts: int | str = 4,
         *,
         expert: Any = "linear",
         family: Any = "normal",
-        specialize: bool = True,
         gate: Any = "softmax",
         base: Any = None,
         alpha: float | str | None = None,
@@ -293,7 +276,6 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.n_experts = n_experts
         self.expert = expert
         self.family = family
-        self.specialize = specialize
         self.gate = gate
         self.base = base
         self.alpha = alpha
@@ -317,11 +299,6 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     @available_if(_supports_partial_fit)
     def partial_fit(
@@ -366,87 +343,3 @@ class MixtureOfExpertsRegressor(PredictiveMixin, RegressorMixin, BaseMixtureOfEx
         array([0.5, 0.5])
         """
         return self._partial_fit(X, y, sample_weight, offset=offset, units=units)
-
-    @supports_dask
-    def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:
-        """Mean of y for each row: the means of the experts, weighted by the gate.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-        gate_proba : array-like of shape (n_samples, n_experts), default=None
-            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
-            units with a history; None for those of the gate.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted mean, in the units of y.
-        """
-        X, offset = self._validate_X_offset(X, offset)
-        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
-        return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
-
-    @supports_dask
-    def predict_experts(self, X: Any, offset: Any = None) -> Array:
-        """Mean of y under each expert.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-
-        Returns
-        -------
-        means : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_outputs)
-            Predicted means, in the units of y.
-        """
-        X, offset = self._validate_X_offset(X, offset)
-        return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Coefficient of determination of the predicted means.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, dask collection} of shape (n_samples, n_features)
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Observed target.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Offset of the linear predictors, as in `fit`; None for 0.
-
-        Returns
-        -------
-        score : float
-            R squared, at most 1; 0 is the score of the mean of y.
-        """
-        return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
-
-    def _squeeze_outputs(self, values: Array) -> Array:
-        """Drop the last axis, of the outputs, if y had one dimension."""
-        return values[..., 0] if self._single_output else values
-
-    def _make_task(self) -> Regression:
-        check_choice("dispersion", self.dispersion, DISPERSIONS)
-        prior = check_penalties(self, self._default_alphas)["dispersion_prior"].value
-        return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)
-
-    def _validate_target(self, y: Any) -> Array:
-        return validate_outputs(y, self._n_outputs)
-
-    @property
-    def _n_outputs(self) -> int:
-        scaling = self._fitted.preprocessor.target_scaling
-        assert scaling is not None
-        return len(scaling.center)
-
-    def _response_names(self) -> list[str]:
-        return [f"y{j}" for j in range(self._n_outputs)]

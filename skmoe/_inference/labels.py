@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._numerics.typing import Array
 
 # Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
@@ -73,26 +72,6 @@ def gate_name(gate: Any) -> str:
 def default_expert_names(n_experts: int) -> list[str]:
     """Names of experts that the user has not named."""
     return [f"expert {k}" for k in range(n_experts)]
-
-
-def expert_kinds(
-    expert: Any,
-    n_experts: int,
-    models: Sequence[Sequence[Any]] = (),
-    families: Sequence[Any] = (),
-) -> list[str]:
-    """Kind of each expert: its family, the class of its estimators, or the kind that was chosen.
-
-    `expert` is the parameter of the estimator, `models` its attribute `experts_` and `families` its
-    attribute `families_`, if it has them.
-    """
-    if families:
-        return [family.name for family in families]
-    if models:
-        return [type(final_estimator(fold_models[0])).__name__ for fold_models in models]
-    chosen = list(expert) if isinstance(expert, (list, tuple)) else [expert]
-    names = [value if isinstance(value, str) else type(value).__name__ for value in chosen]
-    return [names[k % len(names)] for k in range(n_experts)]
 
 
 def noise_std(noise_variance: Array | None, n_experts: int) -> list[list[float]] | None:

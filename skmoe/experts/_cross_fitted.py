@@ -81,6 +81,7 @@ class CrossFittedExperts(Experts):
 
     needs_all_rows: ClassVar[bool] = True
     standardizes_target: ClassVar[bool] = False
+    n_fits_to_all_rows: ClassVar[int] = 0  # of each estimator, besides those without each fold
 
     estimators: tuple[Any, ...]
     seeds: Array

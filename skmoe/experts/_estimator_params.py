@@ -36,7 +36,7 @@ class EstimatorParams(NamedTuple):
     resp_at_last_fit: Array | None  # responsibilities (K, n) at the last refit, accepted or not
     last_resp: Array | None = None  # responsibilities (K, n) of the last M-step
     waits: Array | None = None  # experts (K,) that are refitted only when all have settled
-    # Of the densities of whole models around their means, (K,), and their out-of-fold log densities
+    # Of densities of stacked models around their means, (K,), and their out-of-fold log densities
     # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
     at_spreads: tuple[Array, ...] | None = None
@@ -44,7 +44,7 @@ class EstimatorParams(NamedTuple):
     scale_change: Array | None = None
 
     def of_rows(self, index: Array) -> EstimatorParams:
-        """Whole models with their out-of-fold predictions of some rows."""
+        """Stacked models with their out-of-fold predictions of some rows."""
         assert self.oof_predictions is not None
         assert self.oof_log_density is not None
         assert self.at_spreads is not None

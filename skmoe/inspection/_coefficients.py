@@ -234,10 +234,11 @@ class CoefficientsDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, note = find_mixture(estimator, X)
         if not hasattr(estimator, "expert_coef_"):
+            expert = getattr(estimator, "expert", None)
+            got = type(estimator).__name__ if expert is None else f"expert={expert!r}"
             raise ValueError(
-                f"{cls.__name__} needs experts with linear predictors; got "
-                f"expert={estimator.expert!r}. Use ImportanceDisplay, which takes experts of any "
-                "kind."
+                f"{cls.__name__} needs experts with linear predictors; got {got}. Use "
+                "ImportanceDisplay, which takes experts of any kind."
             )
         labels = [printable_name(name) for name in check_names(estimator, feature_names)]
         names = check_names_of_experts(estimator, expert_names)

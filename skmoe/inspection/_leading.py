@@ -22,7 +22,9 @@ def gate_log_odds(estimator: Any) -> Array | None:
     In an average of starts, against the others of its start.
     """
     slopes = getattr(estimator, "gate_coef_", None)
-    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
+    n_starts = (
+        len(estimator.start_traces_) if getattr(estimator, "combine", "best") == "average" else 1
+    )
     n_experts = estimator.n_experts_ // n_starts
     if slopes is None or n_experts == 1 or not slopes.any():
         return None

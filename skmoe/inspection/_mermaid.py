@@ -11,7 +11,6 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._inference.labels import (
-    expert_kinds,
     format_percent,
     gate_name,
     named_dispersions,
@@ -93,13 +92,9 @@ def export_mermaid(
         gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
     std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
-    kinds = expert_kinds(
-        estimator.expert,
-        n_experts,
-        getattr(estimator, "experts_", ()),
-        getattr(estimator, "families_", ()),
-    )
-    for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
+    for k, (name, kind) in enumerate(
+        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
+    ):
         described = [printable_name(name), kind]
         if std is not None and std[k]:
             described.append("noise " + ", ".join(f"{value:.3g}" for value in std[k]))

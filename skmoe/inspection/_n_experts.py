@@ -102,9 +102,10 @@ class NumberOfExpertsDisplay:
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator = find_mixture(estimator).mixture
         if not hasattr(estimator, "n_experts_tried_"):
+            number = getattr(estimator, "n_experts", estimator.n_experts_)
             raise ValueError(
                 f"{cls.__name__} needs a mixture that chose its number of experts; got "
-                f'n_experts={estimator.n_experts!r}. Fit with n_experts="auto".'
+                f'n_experts={number!r}. Fit with n_experts="auto".'
             )
         criterion = estimator.n_experts
         held_out = "Mean log density of held-out rows"

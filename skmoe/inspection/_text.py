@@ -14,7 +14,6 @@ from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.labels import (
     base_term,
     counted_noun,
-    expert_kinds,
     format_percent,
     gate_name,
     link_equation,
@@ -129,14 +128,10 @@ def export_text(
     text_format = TextFormat(names, scale, unit, max_features, decimals)
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {gate_name(estimator.gate)} gate", *([note] if note else [])]
-    kinds = expert_kinds(
-        estimator.expert,
-        n_experts,
-        getattr(estimator, "experts_", ()),
-        getattr(estimator, "families_", ()),
-    )
     counted = counted_noun(hasattr(estimator, "n_units_"))
-    for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
+    for k, (name, kind) in enumerate(
+        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
+    ):
         share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
         lines += ["", f"{printable_name(name)} ({kind}), {share}"]
         described = gate_lines(estimator, k, text_format) + expert_lines(estimator, k, text_format)

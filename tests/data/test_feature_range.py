@@ -22,6 +22,7 @@ from skmoe.checkpoints import fit_with_checkpoints, load_checkpoint
 from skmoe.gates import SoftmaxGate
 from support.fits import fit_quietly
 from support.refusals import assert_refused, refusal
+from support.stacks import stack_of
 from support.tables import two_regimes
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -105,8 +106,7 @@ def of_trees(X, y, weight):
 
 def of_stacked_models(X, y, weight):
     models = [LinearRegression(), "tree"]
-    moe = MixtureOfExpertsRegressor(expert=models, specialize=False, cross_fit=2, random_state=0)
-    return fit_quietly(moe, X, y, weight)
+    return fit_quietly(stack_of(*models, cv=2, random_state=0), X, y, weight)
 
 
 def on_a_base(X, y, weight):

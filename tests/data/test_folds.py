@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn import config_context
+from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import (
     Log,
@@ -24,6 +26,7 @@ from support.recording_estimators import (
     RecordingRegressor,
     by_number,
 )
+from support.stacks import stack_of
 
 N = 60
 N_GROUPS = 15
@@ -51,13 +54,16 @@ def nested(recorder, **options):
     return RECORDERS[kind][1](**SMALL | {"max_iter": 1} | options)
 
 
-def stacked(*experts):
-    return {"expert": [*experts, "linear"], "specialize": False, "cross_fit": 3}
+def stacked(model, **options):
+    """A small stack, for the task of a model."""
+    kind = GatedStackingClassifier if is_classifier(model) else GatedStackingRegressor
+    fixed = {"cv": 3, "max_iter": 2, "gate_alpha": 1.0, "random_state": 0}
+    return stack_of(model, "linear", kind=kind, **fixed | options)
 
 
 AUTO = {"n_experts": "auto", "max_iter": 1}
 
-# Options of a mixture, given what records.
+# Options of a mixture, or a stack, given what records.
 PATHS = {
     "experts": lambda r: {"expert": r},
     "three folds": lambda r: {"expert": r, "cross_fit": 3},
@@ -72,7 +78,7 @@ PATHS = {
     "stacking in a pipeline": lambda r: stacked(
         make_pipeline("passthrough", nested(r, expert=r, cross_fit=2))
     ),
-    "stacking of stacking": lambda r: stacked(nested(r, **stacked(r) | {"cross_fit": 2})),
+    "stacking of stacking": lambda r: stacked(stacked(r, cv=2, max_iter=1)),
     "mixtures as experts": lambda r: {"expert": nested(r, base=r), "cross_fit": 2},
     "mixture as base": lambda r: {"base": nested(r, base=r)},
 }
@@ -83,7 +89,8 @@ FEW_PATHS = ("experts", "base", "stacking on a base")
 def fit(task, path, log, **data):
     X, numbers, labels, _ = table()
     recorder, mixture = RECORDERS[task]
-    moe = mixture(**SMALL | PATHS[path](recorder(log)))
+    given = PATHS[path](recorder(log))
+    moe = mixture(**SMALL | given) if isinstance(given, dict) else given
     return fit_quietly(moe, X, labels if task == "classifier" else numbers, **data)
 
 
@@ -124,16 +131,16 @@ def test_no_row_is_on_both_sides_of_a_fold(path):
 @pytest.mark.parametrize(("task", "routing"), [("regressor", False), ("classifier", True)])
 def test_searches_that_divide_by_groups_get_them(task, routing):
     X, numbers, labels, groups = table()
-    log, (recorder, mixture) = Log(), RECORDERS[task]
+    log, (recorder, _) = Log(), RECORDERS[task]
     search = GridSearchCV(recorder(log), {"log": [log]}, cv=GroupKFold(3))
     y = labels if task == "classifier" else numbers
     with config_context(enable_metadata_routing=routing):
-        fit_quietly(mixture(**stacked(search), random_state=0), X, y, groups=groups)
+        fit_quietly(stacked(search), X, y, groups=groups)
     assert count_held_out(log.questions(), groups) > 12
 
 
 @pytest.mark.parametrize(
-    "member",
+    "model",
     [
         lambda recorder: GridSearchCV(recorder, {"log": [recorder.log]}, cv=KFold(3)),
         lambda recorder: GridSearchCV(recorder, {"log": [recorder.log]}, cv=3),
@@ -141,18 +148,17 @@ def test_searches_that_divide_by_groups_get_them(task, routing):
     ],
     ids=["splitter", "number", "mixture"],
 )
-def test_models_that_do_not_divide_by_groups_are_fitted_without_them(member):
+def test_models_that_do_not_divide_by_groups_are_fitted_without_them(model):
     X, y, _, groups = table()
-    moe = MixtureOfExpertsRegressor(**stacked(member(RecordingRegressor(Log()))), random_state=0)
+    moe = stacked(model(RecordingRegressor(Log())))
     assert np.isfinite(fit_quietly(moe, X, y, groups=groups).predict(X)).all()
 
 
 @pytest.mark.parametrize("task", RECORDERS)
 def test_units_are_on_one_side_of_the_folds_of_stacking(task):
     X, numbers, labels, units = table()
-    log, (recorder, mixture) = Log(), RECORDERS[task]
-    members = stacked(nested(recorder(log), base=recorder(log)))
-    moe = mixture(**members, gate_aggregate="mean", random_state=0)
+    log, (recorder, _) = Log(), RECORDERS[task]
+    moe = stacked(nested(recorder(log), base=recorder(log)), gate_aggregate="mean")
     fit_quietly(moe, X, labels if task == "classifier" else numbers, units=units)
     assert count_held_out(log.questions(), units) > 12
 

@@ -4,10 +4,12 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from support.fits import CLASSES, UNITS, X, Y, classifier, fit_quietly, regressor, target_of
 from support.refusals import refusal
+from support.stacks import stack_of
 
 callbacks = pytest.importorskip("sklearn.callback", reason="needs scikit-learn 1.9")
 
@@ -40,26 +42,27 @@ def fit_with(recorder, moe, *data, **given):
     return moe
 
 
-STACK = [regressor(n_experts=1), Ridge(), "tree"]
+STACK = stack_of(regressor(n_experts=1), Ridge(), "tree", max_iter=4)
+
+
+def short(**options):
+    return regressor(**{"max_iter": 4} | options)
 
 
 @pytest.mark.parametrize(
-    ("options", "names"),
+    ("estimator", "names"),
     [
-        ({"n_init": 1}, ["start", "EM"]),
-        ({"n_init": 3}, ["start"] * 3 + ["EM"]),
-        ({"n_experts": 1, "n_init": 1}, ["start", "EM"]),
-        ({"expert": "tree", "n_init": 2}, ["start"] * 2 + ["EM"]),
-        ({"combine": "average", "n_init": 2}, ["start"] * 2 + ["EM"]),
-        (
-            {"expert": STACK, "specialize": False, "n_init": 1},
-            ["start", "EM", "model", "model", "model"],
-        ),
+        (short(n_init=1), ["start", "EM"]),
+        (short(n_init=3), ["start"] * 3 + ["EM"]),
+        (short(n_experts=1, n_init=1), ["start", "EM"]),
+        (short(expert="tree", n_init=2), ["start"] * 2 + ["EM"]),
+        (short(combine="average", n_init=2), ["start"] * 2 + ["EM"]),
+        (STACK, ["model", "model", "model", "EM"]),
     ],
 )
-def test_tasks_are_numbered_and_announced(options, names):
+def test_tasks_are_numbered_and_announced(estimator, names):
     recorder = Recorder()
-    moe = fit_with(recorder, regressor(**{"max_iter": 4} | options), X, Y)
+    moe = fit_with(recorder, clone(estimator), X, Y)
     whole, *_ = recorder.contexts
     assert (whole.task_name, whole.parent) == ("fit", None)
     children = sorted(whole._children_map.values(), key=lambda child: child.task_id)
@@ -81,7 +84,7 @@ def test_tasks_are_numbered_and_announced(options, names):
 
 def test_models_of_a_stack_are_scored_alone():
     recorder = Recorder()
-    moe = fit_with(recorder, regressor(expert=STACK, specialize=False, max_iter=4), X, Y)
+    moe = fit_with(recorder, clone(STACK), X, Y)
     scores = [score for name, score in recorder.ended if name == "model"]
     assert scores[0] == moe.experts_[0][0].score(X, Y)
 

@@ -54,8 +54,6 @@ ROWS_IN_PARTS = [
     ({"expert": "tree"}, ['expert="linear"', "'tree'"], ["'tree'", "use fit"]),
     ({"expert": Ridge()}, ["all rows at once", "Ridge()"], ["Ridge()"]),
     ({"init": np.full((N_ROWS, 2), 0.5)}, ["named init"], None),
-    ({"expert": ["tree", Ridge()], "specialize": False}, [""], ["expert"]),
-    ({"specialize": False}, None, ["specialize=False"]),
 ]
 
 
@@ -71,7 +69,7 @@ def test_rows_come_in_parts_or_the_reason_is_named(options, in_blocks, in_stream
     moe = regressor(**options)
     if in_blocks is not None:
         assert_refused(refusal(clone(moe).fit, blocks(X, Y)), "", *in_blocks)
-    elif "specialize" not in options:
+    else:
         assert np.isfinite(fit_quietly(clone(moe), blocks(X, Y)).predict(X)).all()
     if in_streams:
         assert not hasattr(moe, "partial_fit")

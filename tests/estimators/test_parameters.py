@@ -59,7 +59,6 @@ PARAMETERS = {
     "gate_alpha": ([*PENALTIES, "ard"], ["found", *NO_REALS]),
     "dispersion_prior": (PENALTIES, ["ard", "found", *NO_REALS]),
     "warm_start": ([True, False, np.True_], NO_FLAGS),
-    "specialize": ([True, np.True_], NO_FLAGS),
     "combine": (["best", "best_converged"], ["mean", None, 1, True, ["best"]]),
     "cross_fit": (["auto", "oob", False, np.int64(7)], [True, 0, 1, -2, 2.0, "all", None, [3]]),
     "gate_aggregate": ([None], ["last", True, False, 0, ["mean"]]),
@@ -226,7 +225,6 @@ REFUSED = [
     ({"n_experts": "auto", "expert": ("tree", "linear")}, "n_experts", "expert", "integer"),
     ({"n_experts": "icl", "init": np.ones((N_ROWS, 1))}, "n_experts", "init", "integer"),
     ({"n_experts": "bic", "warm_start": True}, "n_experts", "warm_start", "integer"),
-    ({"n_experts": "bic", "specialize": False}, "n_experts", "specialize", "integer"),
 ]
 
 

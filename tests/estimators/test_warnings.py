@@ -27,6 +27,7 @@ from skmoe.families import Ordinal, Uniform
 from skmoe.gates import ConstantGate
 from support.expert_kinds import GENERALIZED
 from support.fits import CLASSES, UNITS, X, Y, classifier, regressor
+from support.stacks import stack_of
 
 SHORT = {"n_init": 1, "max_iter": 2, "random_state": 0, "alpha": 0.1, "gate_alpha": 1.0}
 POSITIVE = np.exp(0.3 * Y) + 1.0
@@ -154,7 +155,7 @@ def test_losses_of_the_mean_and_densities_do_not_warn(expert):
 
 
 def test_stacks_and_classifiers_have_no_loss_of_normal_noise():
-    stack = MixtureOfExpertsRegressor(expert=[SINGLE, Ridge()], specialize=False)
+    stack = stack_of(SINGLE, Ridge())
     assert texts(stack.fit, X[:60], Y[:60], part="normal noise") == []
     trees = MixtureOfExpertsClassifier(2, expert="tree", **SHORT)
     assert texts(trees.fit, X[:60], CLASSES[:60], part="normal noise") == []

@@ -16,9 +16,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import stack_of
 from support.tables import steps
 
 X, Y = steps(100)
@@ -177,19 +179,14 @@ class Densities(Ridge):
         return self.given(len(y))
 
 
-def with_densities(given, specialize):
-    return MixtureOfExpertsRegressor(
-        expert=[Densities(given), "tree"],
-        n_experts=2,
-        specialize=specialize,
-        n_init=1,
-        max_iter=2,
-        cross_fit=2,
-        random_state=0,
-    )
+def with_densities(given, stacked):
+    models, options = [Densities(given), "tree"], {"max_iter": 2, "random_state": 0}
+    if stacked:
+        return stack_of(*models, cv=2, **options)
+    return MixtureOfExpertsRegressor(2, expert=models, n_init=1, cross_fit=2, **options)
 
 
-@pytest.mark.parametrize("specialize", [True, False])
+@pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -199,15 +196,15 @@ def with_densities(given, specialize):
         (lambda n: np.full(n, np.inf), "returned NaN or infinity"),
     ],
 )
-def test_wrong_log_densities_are_refused(given, message, specialize):
+def test_wrong_log_densities_are_refused(given, message, stacked):
     with pytest.raises(ValueError, match=message) as caught:
-        with_densities(given, specialize).fit(X, Y)
+        with_densities(given, stacked).fit(X, Y)
     assert "This was expert 0" in caught.value.__notes__[0]
 
 
-@pytest.mark.parametrize("specialize", [True, False])
-def test_wrong_log_densities_of_new_rows_are_refused(specialize):
-    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), specialize)
+@pytest.mark.parametrize("stacked", [False, True])
+def test_wrong_log_densities_of_new_rows_are_refused(stacked):
+    few = with_densities(lambda n: np.zeros(n if n > 5 else 1), stacked)
     fit_quietly(few, X, Y)
     message = refusal(few.score_samples, X[:3], Y[:3])
     assert_refused(message, "An expert", "one log density for each of 3 rows")
@@ -250,16 +247,15 @@ def test_an_interrupted_fit_leaves_the_last_one():
 )
 def test_stacks_of_scikit_learn_without_a_final_estimator_are_accepted(outer):
     """Before the fit they show no predict, since they do not know their final estimator."""
-    options = {"specialize": False, "cross_fit": 2, "random_state": 0}
+    options = {"cv": 2, "random_state": 0}
     stack = outer(StackingRegressor([("ridge", Ridge())], cv=2))
-    moe = MixtureOfExpertsRegressor(expert=[stack, Ridge()], **options)
+    moe = stack_of(stack, Ridge(), **options)
     assert np.isfinite(fit_quietly(moe, X, Y).predict(X)).all()
     stack = outer(StackingClassifier([("logistic", LogisticRegression())], cv=2))
-    moe = MixtureOfExpertsClassifier(expert=[stack, LogisticRegression()], **options)
+    moe = stack_of(stack, LogisticRegression(), kind=GatedStackingClassifier, **options)
     assert np.isfinite(fit_quietly(moe, X, IS_POSITIVE).predict_proba(X)).all()
 
 
 def test_a_search_without_a_final_fit_is_refused():
     search = GridSearchCV(Ridge(), {}, refit=False)
-    moe = MixtureOfExpertsRegressor(expert=[search, Ridge()], specialize=False)
-    assert_fit_refused(moe, (X, Y), "expert[0]", "must be one of")
+    assert_fit_refused(stack_of(search, Ridge()), (X, Y), "estimators[0]", "must be one of")

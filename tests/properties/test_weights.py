@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from properties.small_fits import N, arguments, fit_on, statements, target, units_of
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
+from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import (
     DISTRIBUTIONS,
     GENERALIZED,
@@ -22,6 +23,7 @@ from support.expert_kinds import (
 )
 from support.fits import ALL_CASES, CLASSES, FIXED, X, Y, fit_quietly
 from support.refusals import assert_fit_refused
+from support.stacks import stack_of
 
 WEIGHT = np.random.default_rng(7).integers(0, 4, size=N)
 REPEATED = np.random.default_rng(8).permutation(np.arange(N).repeat(WEIGHT))
@@ -201,10 +203,10 @@ class PricedTreeClassifier(Priced, DecisionTreeClassifier):
 SHALLOW = {"max_depth": 2, "random_state": 0}
 REGRESSORS = [PricedRidge(), PricedTree(**SHALLOW)]
 CLASSIFIERS = [PricedLogistic(), PricedTreeClassifier(**SHALLOW)]
-STACK = MixtureOfExpertsRegressor(expert=REGRESSORS, specialize=False)
+STACK = stack_of(*REGRESSORS)
 OF_ESTIMATORS = {
     "stack": STACK,
-    "stack of classifiers": MixtureOfExpertsClassifier(expert=CLASSIFIERS, specialize=False),
+    "stack of classifiers": stack_of(*CLASSIFIERS, kind=GatedStackingClassifier),
     "experts": MixtureOfExpertsRegressor(2, expert=REGRESSORS, max_iter=2),
     "classifiers": MixtureOfExpertsClassifier(2, expert=CLASSIFIERS, max_iter=2),
     "base": MixtureOfExpertsRegressor(2, base=DecisionTreeRegressor(**SHALLOW), max_iter=4),
@@ -215,7 +217,9 @@ KEPT_APART += [(kind, "responsibilities") for kind in OF_ESTIMATORS if "stack" n
 
 @pytest.mark.parametrize(("kind", "way"), KEPT_APART)
 def test_weight_two_equals_two_rows_that_are_kept_apart(kind, way):
-    moe = clone(OF_ESTIMATORS[kind]).set_params(random_state=0, n_init=1)
+    moe = clone(OF_ESTIMATORS[kind]).set_params(random_state=0)
+    if "stack" not in kind:
+        moe.set_params(n_init=1)
     y = (CLASSES if "class" in kind else Y)[:N]
     resp = np.where(X[:N, :1] > 0.0, [0.9, 0.1], [0.2, 0.8])
     order = np.random.default_rng(2).permutation(N)
@@ -235,9 +239,7 @@ def test_copies_of_a_row_are_held_out_together():
     """A deep tree repeats the targets of copies, if it has seen any."""
     rng = np.random.default_rng(0)
     y = Y[:N] + rng.normal(size=N)
-    deep = MixtureOfExpertsRegressor(
-        expert=[PricedRidge(), PricedTree(random_state=0)], specialize=False
-    )
+    deep = stack_of(PricedRidge(), PricedTree(random_state=0))
     for rows in (np.arange(N), np.tile(np.arange(N), 2)):
         moe = fit_quietly(clone(deep), X[rows], y[rows], price=X[rows, 0])
         assert moe.noise_variance_[1] > 1.0

@@ -1,4 +1,4 @@
-"""Densities and distributions of experts and members that are mixtures, pipelines or searches."""
+"""Densities and distributions of experts and models that are mixtures, pipelines or searches."""
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from skmoe.families import FAMILIES, StudentT
 from support.expert_kinds import draw
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import stack_of
 
 FIXED = {"alpha": 0.1, "gate_alpha": 1.0, "n_init": 1, "random_state": 0}
 
@@ -41,9 +42,9 @@ def specialised(expert, n_experts=2, **options):
     return mixture(n_experts, expert=expert, cross_fit=2, **{"max_iter": 1} | options)
 
 
-def stack(*members, **options):
-    options = {"cross_fit": 2, "max_iter": 20} | options
-    return mixture(expert=list(members), specialize=False, **options)
+def stack(*models, **options):
+    fixed = {"gate_alpha": 1.0, "random_state": 0, "cv": 2, "max_iter": 20}
+    return stack_of(*models, **fixed | options)
 
 
 # --- distributions ---
@@ -94,7 +95,7 @@ class WithDensity(RegressorMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize(
-    "member",
+    "model",
     [
         specialised(WithDensity()),
         stack(WithDensity(), "tree"),
@@ -103,9 +104,9 @@ class WithDensity(RegressorMixin, BaseEstimator):
     ],
     ids=["experts", "stack", "pipeline", "search"],
 )
-def test_members_whose_experts_have_no_distribution_keep_their_density(member):
+def test_models_whose_experts_have_no_distribution_keep_their_density(model):
     X, y = data()
-    moe = fit_quietly(stack(member, Ridge()), X, y)
+    moe = fit_quietly(stack(model, Ridge()), X, y)
     assert_array_equal(moe.spread_, 1.0)
     assert np.isfinite(moe.score_samples(X, y)).all()
     message = refusal(moe.predict_dist, X)
@@ -116,10 +117,10 @@ def test_members_whose_experts_have_no_distribution_keep_their_density(member):
 def test_search_of_one_candidate_is_this_candidate(in_pipeline):
     X, y = data()
     search = GridSearchCV(mixture(1), {"alpha": [0.5]}, cv=2)
-    member = mixture(1, alpha=0.5)
+    alone = mixture(1, alpha=0.5)
     if in_pipeline:
-        search, member = (make_pipeline(StandardScaler(), model) for model in (search, member))
-    found, expected = (fit_quietly(stack(model, Ridge()), X, y) for model in (search, member))
+        search, alone = (make_pipeline(StandardScaler(), model) for model in (search, alone))
+    found, expected = (fit_quietly(stack(model, Ridge()), X, y) for model in (search, alone))
     assert_allclose(found.score_samples(X, y), expected.score_samples(X, y), rtol=1e-8)
     assert_allclose(found.predict_interval(X[:8]), expected.predict_interval(X[:8]), rtol=1e-6)
     assert_array_equal(np.isnan(found.noise_variance_), [True, False])
@@ -129,18 +130,20 @@ def test_measure_of_a_mixture_in_a_search_must_be_that_of_the_others():
     X, y = data()
     counts = GridSearchCV(mixture(2, family="poisson"), {"alpha": [1.0]}, cv=2)
     moe = stack(counts, Ridge())
-    assert_fit_refused(moe, (X, np.round(np.exp(y))), "expert must be a list", "can be compared")
+    assert_fit_refused(
+        moe, (X, np.round(np.exp(y))), "estimators must be models", "can be compared"
+    )
 
 
-@pytest.mark.parametrize("specialize", [True, False])
-def test_distribution_of_heavy_tails_around_a_mean_has_this_mean(specialize):
+@pytest.mark.parametrize("stacked", [False, True])
+def test_distribution_of_heavy_tails_around_a_mean_has_this_mean(stacked):
     rng = np.random.default_rng(3)
     X = rng.normal(size=(120, 3))
     y = np.exp(X[:, 1] + 4.0 * rng.normal(size=120))
     y[rng.random(120) < 0.6] = 0.0
     trees = ExtraTreesRegressor(5, min_samples_leaf=2, random_state=0)
     options = {"family": "student_t"}
-    moe = specialised(trees, **options) if specialize else stack(mixture(), trees, **options)
+    moe = stack(mixture(), trees, **options) if stacked else specialised(trees, **options)
     fit_quietly(moe, X, y)
     # The least degrees of freedom for which there is a mean.
     assert 1.1 - 1e-9 < np.nanmin(moe.df_) < 1.3

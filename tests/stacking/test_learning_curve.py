@@ -13,10 +13,12 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
+from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
 from support.fits import fit_quietly
+from support.stacks import stack_of
 
 N = 200
 X = np.random.default_rng(0).uniform(-1.0, 1.0, size=(N, 2))
@@ -98,12 +100,8 @@ def no_fits():
     FITS.clear()
 
 
-def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
-    return kind(
-        expert=list(estimators),
-        specialize=False,
-        **{"gate": "constant", "random_state": 0} | options,
-    )
+def stack(*estimators, **options):
+    return stack_of(*estimators, **{"gate": "constant", "random_state": 0} | options)
 
 
 def scale_of(moe, family="normal"):
@@ -128,7 +126,7 @@ def scale_of(moe, family="normal"):
 def test_noise_is_that_of_a_model_of_all_rows(exponent, n_folds, family, weight):
     """One model has nearly all of the weight, so that its scale without a change is known."""
     target = FEATURE + 1e-3 * ERRORS  # errors of the other model are much larger
-    options = {"cross_fit": n_folds, "dispersion_prior": 0.0, "family": family}
+    options = {"cv": n_folds, "dispersion_prior": 0.0, "family": family}
     given = {"sample_weight": np.full(N, weight)}
 
     def scale(learner):
@@ -250,10 +248,10 @@ def test_one_more_fit_is_made_for_families_with_a_scale_only(family):
 @pytest.mark.parametrize(
     ("estimators", "options", "n_fits"),
     [
-        ([Learner(), Ridge()], {"cross_fit": 2}, 3),
-        ([Learner(), Ridge()], {"cross_fit": 3}, 5),
+        ([Learner(), Ridge()], {"cv": 2}, 3),
+        ([Learner(), Ridge()], {"cv": 3}, 5),
         ([WithDensity(1), Ridge()], {}, 6),
-        ([Shares(), Shares()], {"kind": MixtureOfExpertsClassifier}, 12),
+        ([Shares(), Shares()], {"kind": GatedStackingClassifier}, 12),
     ],
     ids=["two folds", "three folds", "density", "classifiers"],
 )

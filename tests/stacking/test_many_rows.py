@@ -11,8 +11,9 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
+from support.stacks import stack_of
 from support.tables import crossing_lines
 
 # Larger tables than this one have one half held out, in place of five folds.
@@ -44,9 +45,8 @@ def no_fits():
     FITS.clear()
 
 
-def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
-    options = {"gate": "constant", "random_state": 0, "max_iter": 5} | options
-    return kind(expert=list(estimators), specialize=False, **options)
+def stack(*estimators, **options):
+    return stack_of(*estimators, **{"gate": "constant", "random_state": 0, "max_iter": 5} | options)
 
 
 @cache
@@ -67,7 +67,7 @@ def test_each_model_is_fitted_to_one_half_and_to_all_rows():
 def test_the_bound_is_that_of_the_half_that_was_held_out():
     moe, (half, *_) = fitted()
     seen = np.isin(X[:, 0], half)
-    models = [clone(model).fit(X[seen], Y[seen]) for model in moe.expert]
+    models = [clone(model).fit(X[seen], Y[seen]) for _, model in moe.estimators]
     residuals = [Y[~seen] - model.predict(X[~seen]) for model in models]
     logs = [
         norm.logpdf(residual, scale=np.sqrt(variance))
@@ -99,13 +99,13 @@ def test_few_groups_have_one_half(n_groups, n_fits):
 
 def test_classifiers_are_fitted_to_one_half_and_to_all_rows():
     estimators = RecordingBayes(), LogisticRegression()
-    moe = fit_quietly(stack(*estimators, kind=MixtureOfExpertsClassifier), X, CLASSES)
+    moe = fit_quietly(stack(*estimators, kind=GatedStackingClassifier), X, CLASSES)
     assert [len(rows) for rows in FITS] == [pytest.approx(len(X) / 2, abs=2), len(X)]
     assert_allclose(moe.load_.sum(), len(X))
 
 
 def test_folds_can_be_given_and_few_rows_have_five():
-    fit_quietly(stack(RecordingRidge(), LinearRegression(), cross_fit=2), X, Y)
+    fit_quietly(stack(RecordingRidge(), LinearRegression(), cv=2), X, Y)
     first, second, whole = FITS
     assert_array_equal(np.sort(np.concatenate([first, second])), whole)
     FITS.clear()

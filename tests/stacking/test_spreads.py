@@ -11,12 +11,14 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
+from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import draw, example
 from support.parts import no_scaling
+from support.stacks import stack_of
 
 # Spreads have steps of ten per cent in a range about one, and a prior of a few rows.
 STEP = np.log(1.1)
@@ -63,9 +65,8 @@ class Given(RegressorMixin, BaseEstimator):
         return self.score_samples(X, mean + (y - mean) / spread) - np.log(abs(spread))
 
 
-def stack(*members, **options):
-    fixed = {"specialize": False, "gate": "constant", "cross_fit": 2, "random_state": 0}
-    return MixtureOfExpertsRegressor(expert=list(members), **fixed | options)
+def stack(*models, **options):
+    return stack_of(*models, **{"gate": "constant", "cv": 2, "random_state": 0} | options)
 
 
 @pytest.mark.parametrize("width", [0.5, 1.0, 1.3, 10.0])
@@ -81,8 +82,8 @@ def test_spread_undoes_a_wrong_width(width):
 @pytest.mark.parametrize("scale", [-1000.0, 1e-3])
 def test_spreads_do_not_depend_on_the_units_of_y(scale):
     moe = stack(Given(1.6), Given(0.7, bias=0.05)).fit(X, Y)
-    members = Given(1.6, scale=scale), Given(0.7, bias=0.05, scale=scale)
-    other = stack(*members).fit(X, scale * Y)
+    models = Given(1.6, scale=scale), Given(0.7, bias=0.05, scale=scale)
+    other = stack(*models).fit(X, scale * Y)
     # At most to the next of two spreads that are equally good.
     assert_allclose(np.log(other.spread_), np.log(moe.spread_), atol=1.01 * STEP)
     # A tenth of a row: weights of models that explain nothing are tiny in any unit.
@@ -153,10 +154,10 @@ def test_only_families_of_location_and_scale_have_a_spread(name):
 
 def test_several_outputs_have_one_spread():
     both = np.column_stack([Y, 3.0 * Y[::-1]])
-    member = MixtureOfExpertsRegressor(
+    model = MixtureOfExpertsRegressor(
         2, alpha=0.1, gate_alpha=1.0, n_init=1, tol=1e-2, random_state=0
     )
-    moe = stack(member, clone(member).set_params(n_experts=1)).fit(X, both)
+    moe = stack(model, clone(model).set_params(n_experts=1)).fit(X, both)
     assert moe.spread_.shape == (2,)
     logs = []
     for (model,), spread in zip(moe.experts_, moe.spread_, strict=True):
@@ -187,7 +188,7 @@ def test_models_without_a_distribution_keep_their_density():
 def test_classifiers_and_experts_that_specialise_have_no_spread():
     classes = (Y > 0).astype(int)
     models = [LogisticRegression(), DecisionTreeClassifier(max_depth=2)]
-    moe = MixtureOfExpertsClassifier(expert=models, specialize=False, gate_alpha=1.0)
+    moe = stack_of(*models, kind=GatedStackingClassifier, gate_alpha=1.0)
     assert not hasattr(moe.fit(X, classes), "spread_")
     moe = MixtureOfExpertsRegressor(2, alpha=0.1, gate_alpha=1.0, n_init=1, random_state=0)
     assert not hasattr(moe.fit(X, Y), "spread_")
@@ -196,13 +197,13 @@ def test_classifiers_and_experts_that_specialise_have_no_spread():
 def test_likelihood_of_the_pool_never_falls_and_its_end_is_a_maximum():
     """No other spread of a model is better for the rows that it explains; the prior counts."""
     y = Y + 0.5 * (X[:, 0] > 0.0)
-    members = Given(2.5), Given(1.5, bias=0.5)
-    moe = stack(*members, MeanAlone(0.2)).fit(X, y)
+    models = Given(2.5), Given(1.5, bias=0.5)
+    moe = stack(*models, MeanAlone(0.2)).fit(X, y)
     assert moe.weights_[:2].min() > 0.2
     assert np.diff(moe.lower_bounds_).min() > -1e-12
     assert np.ptp(moe.lower_bounds_) > 0.0
     resp = moe.responsibilities(X, y).T
-    for k, model in enumerate(members):
+    for k, model in enumerate(models):
         logs = np.array([model.log_density(X, y, spread) for spread in SPREADS])
         value = logs @ resp[k] - PRIOR_ROWS * np.square(np.log(SPREADS))
         chosen = np.argmin(np.abs(SPREADS - moe.spread_[k]))

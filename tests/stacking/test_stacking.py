@@ -1,4 +1,4 @@
-"""Stacking, `specialize=False`: a gate is trained on out-of-fold densities of given models."""
+"""Stacking: a gate is trained on out-of-fold densities of given models."""
 
 import pickle
 import warnings
@@ -10,6 +10,7 @@ from joblib import parallel_backend
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp, softmax
 from scipy.stats import norm
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -24,9 +25,11 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.distributions import CountMixtureDistribution, MixtureDistribution
 from skmoe.inspection import export_mermaid, export_text
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingRegressor, by_number
 from support.refusals import assert_refused, refusal
+from support.stacks import stack_of
 from support.tables import flipping_classes, two_regimes
 
 X, Y = two_regimes(n_rows=60)
@@ -35,10 +38,9 @@ SMALL = MixtureOfExpertsRegressor(2, n_init=1, max_iter=5, tol=1e-2, random_stat
 TREE = DecisionTreeRegressor(max_depth=3, random_state=0)
 
 
-def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
-    estimators = list(estimators) or [LINEAR, Ridge(), TREE]
-    options = {"gate_alpha": 10.0, "cross_fit": 3, "random_state": 0} | options
-    return kind(expert=estimators, specialize=False, **options)
+def stack(*estimators, **options):
+    estimators = estimators or (LINEAR, Ridge(), TREE)
+    return stack_of(*estimators, **{"gate_alpha": 10.0, "cv": 3, "random_state": 0} | options)
 
 
 def fitted(moe, *data, **given):
@@ -206,7 +208,7 @@ def test_the_prior_of_the_noise_counts_as_rows():
 def test_models_are_fitted_to_all_rows_with_their_weights():
     weight = np.random.default_rng(0).uniform(0.3, 1.9, size=len(Y))
     moe = fitted(stack(Ridge(5.0), LinearRegression()), X, Y, sample_weight=weight)
-    for (model,), kind in zip(moe.experts_, moe.expert, strict=True):
+    for (model,), (_, kind) in zip(moe.experts_, moe.estimators, strict=True):
         assert_allclose(model.coef_, clone(kind).fit(X, Y, sample_weight=weight).coef_)
 
 
@@ -279,9 +281,7 @@ def log_density(moe, X, y):
 
 
 AVERAGED = clone(SMALL).set_params(combine="average", n_init=2)
-NESTED = MixtureOfExpertsRegressor(
-    expert=[SMALL, Ridge()], specialize=False, cross_fit=2, random_state=0
-)
+NESTED = stack_of(SMALL, Ridge(), cv=2, random_state=0)
 STUDENT = MixtureOfExpertsRegressor(1, family="student_t", max_iter=5, tol=1e-2)
 
 
@@ -289,7 +289,7 @@ STUDENT = MixtureOfExpertsRegressor(1, family="student_t", max_iter=5, tol=1e-2)
     "estimator", [AVERAGED, NESTED, STUDENT], ids=["average", "stack", "student"]
 )
 def test_the_distribution_is_the_mixture_of_those_of_the_models(estimator):
-    moe = fitted(stack(estimator, Ridge(), cross_fit=2), X, Y)
+    moe = fitted(stack(estimator, Ridge(), cv=2), X, Y)
     assert_array_equal(np.isnan(moe.noise_variance_), [True, False])
     dist, expected = moe.predict_dist(X), log_density(moe, X, Y)
     assert_allclose(dist.logpdf(Y), expected, rtol=1e-8)
@@ -317,7 +317,7 @@ def test_models_with_a_density_have_no_dispersion_of_the_family():
 
 
 def test_top_k_routes_to_models_of_any_density():
-    moe = fitted(stack(RightOnOneSide(), SMALL, Ridge(), top_k=1, cross_fit=2), X, Y)
+    moe = fitted(stack(RightOnOneSide(), SMALL, Ridge(), top_k=1, cv=2), X, Y)
     routed = moe.apply(X)
     means = np.stack([model.predict(X) for (model,) in moe.experts_])
     expected = means[routed, np.arange(len(X))]
@@ -326,7 +326,7 @@ def test_top_k_routes_to_models_of_any_density():
 
 def test_several_outputs():
     both = np.column_stack([Y, Y**2])
-    moe = fitted(stack(LINEAR, Ridge(), cross_fit=2), X, both)
+    moe = fitted(stack(LINEAR, Ridge(), cv=2), X, both)
     assert_allclose(moe.score_samples(X, both), log_density(moe, X, both))
     assert moe.predict_dist(X).mean.shape == (len(Y), 2)
     assert moe.noise_variance_.shape == (2, 2)
@@ -336,7 +336,7 @@ def test_counts_with_own_densities_and_with_a_family():
     rng = np.random.default_rng(0)
     counts = rng.poisson(np.exp(X[:, 0]))
     mixture = MixtureOfExpertsRegressor(1, family="negative_binomial", max_iter=5)
-    moe = fitted(stack(mixture, PoissonRegressor(), family="poisson", cross_fit=2), X, counts)
+    moe = fitted(stack(mixture, PoissonRegressor(), family="poisson", cv=2), X, counts)
     dist = moe.predict_dist(X)
     assert isinstance(dist, CountMixtureDistribution)
     assert_allclose(dist.logpmf(counts), moe.score_samples(X, counts), rtol=1e-8)
@@ -350,7 +350,7 @@ def test_classifiers():
     features, y = flipping_classes(n_rows=150, n_classes=3)
     mixture = MixtureOfExpertsClassifier(2, n_init=1, max_iter=10, tol=1e-2, random_state=0)
     estimators = mixture, LogisticRegression(), DecisionTreeClassifier(max_depth=3), GaussianNB()
-    moe = fitted(stack(*estimators, kind=MixtureOfExpertsClassifier, cross_fit=2), features, y)
+    moe = fitted(stack(*estimators, kind=GatedStackingClassifier, cv=2), features, y)
     gate, experts = moe.predict_gate(features), moe.predict_experts(features)
     probs = moe.predict_proba(features)
     assert_allclose(probs, np.einsum("nk,nkc->nc", gate, experts))
@@ -363,7 +363,7 @@ def test_classifiers():
 def test_class_weights_and_rare_classes():
     features, y = flipping_classes(n_rows=120)
     y[:2] = 2  # in some folds no row of this class is left
-    options = {"class_weight": "balanced", "cross_fit": "auto", "kind": MixtureOfExpertsClassifier}
+    options = {"class_weight": "balanced", "cv": None, "kind": GatedStackingClassifier}
     moe = fitted(stack(LogisticRegression(), GaussianNB(), **options), features, y)
     assert_allclose(moe.predict_proba(features).sum(axis=1), 1.0)
 
@@ -375,7 +375,7 @@ def test_missing_values_and_categories_reach_the_estimators_as_they_are():
     boosting = HistGradientBoostingRegressor(
         max_iter=3, max_bins=8, categorical_features="from_dtype", random_state=0
     )
-    moe = fitted(stack(boosting, "tree", "linear", cross_fit=2), frame, Y)
+    moe = fitted(stack(boosting, "tree", "linear", cv=2), frame, Y)
     assert np.isfinite(moe.predict(frame)).all()
     assert "city_rome" in list(moe.gate_feature_names_)
 
@@ -388,7 +388,7 @@ def test_collapsed_experts_of_an_estimator_are_no_fault_of_the_stack():
         clone(estimator).fit(features, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stack(estimator, Ridge(), cross_fit=2).fit(features, y)
+        stack(estimator, Ridge(), cv=2).fit(features, y)
 
 
 # --- as an estimator of scikit-learn ------------------------------------------------------------
@@ -402,12 +402,70 @@ def test_copies_and_searches():
     pipeline = make_pipeline(
         StandardScaler(), stack(make_pipeline(StandardScaler(), Ridge()), TREE)
     )
-    grid = {"mixtureofexpertsregressor__gate_alpha": [1.0, 100.0]}
+    grid = {"gatedstackingregressor__gate_alpha": [1.0, 100.0]}
     assert np.isfinite(fitted(GridSearchCV(pipeline, grid, cv=2), X, Y).best_score_)
 
 
+def test_models_have_names():
+    moe = fitted(stack_with_names(), X, Y)
+    assert moe.expert_names_ == list(moe.named_estimators_) == ["ridge", "tree"]
+    assert moe.expert_kinds_ == ["Ridge", "DecisionTreeRegressor"]
+    assert_array_equal(moe.named_estimators_.ridge.predict(X), moe.predict_experts(X)[:, 0])
+    assert "ridge (Ridge)" in export_text(moe)
+    assert moe.set_expert_names(["line", "steps"]).expert_names_ == ["line", "steps"]
+    assert list(moe.named_estimators_) == ["ridge", "tree"]
+
+
+def stack_with_names(**options):
+    models = [("ridge", Ridge()), ("tree", clone(TREE))]
+    return GatedStackingRegressor(models, cv=3, random_state=0, **options)
+
+
+def test_parameters_of_models_are_set_by_their_names():
+    moe = stack_with_names()
+    changed = clone(moe).set_params(ridge__alpha=7.0, tree="linear", gate="constant")
+    assert changed.get_params()["ridge__alpha"] == dict(changed.estimators)["ridge"].alpha == 7.0
+    assert (dict(changed.estimators)["tree"], changed.gate) == ("linear", "constant")
+    assert moe.get_params()["ridge__alpha"] == 1.0
+    assert "estimators" in moe.get_params(deep=False)
+    assert "ridge" not in moe.get_params(deep=False)
+    other = clone(moe).set_params(estimators=[("a", Ridge()), ("b", TREE)], a__alpha=3.0)
+    assert dict(other.estimators)["a"].alpha == 3.0
+    with pytest.raises(ValueError, match="Invalid parameter 'forest'"):
+        moe.set_params(forest__max_depth=2)
+
+
+def test_a_search_over_models_and_their_parameters():
+    grid = {"ridge__alpha": [1e-3, 1e6], "tree": [TREE, DecisionTreeRegressor(max_depth=1)]}
+    search = fitted(GridSearchCV(stack_with_names(), grid, cv=2), X, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = search.best_estimator_.named_estimators_
+    assert best.ridge.alpha == search.best_params_["ridge__alpha"]
+
+
+def test_models_can_be_dropped():
+    three = GatedStackingRegressor(
+        [("ridge", Ridge()), ("far", Far()), ("tree", TREE)], cv=3, random_state=0
+    )
+    without, two = fitted(three.set_params(far="drop"), X, Y), fitted(stack_with_names(), X, Y)
+    assert list(without.named_estimators_) == ["ridge", "tree"]
+    assert_array_equal(without.predict(X), two.predict(X))
+
+
+def test_metadata_are_routed_to_models_by_name():
+    log = Log()
+    with config_context(enable_metadata_routing=True):
+        recorder = RecordingRegressor(log).set_fit_request(cost=True)
+        models = [("recorder", recorder), ("tree", "tree")]
+        moe = GatedStackingRegressor(models, cv=2, random_state=0)
+        assert "recorder" in str(moe.get_metadata_routing())
+        fitted(moe, X, Y, cost=10.0 * X[:, 0])
+    for entry in log.fits():
+        assert_array_equal(entry["cost"], 10.0 * entry["X"][:, 0])
+
+
 def test_texts_and_progress(capsys):
-    moe = fitted(stack(SMALL, TREE, verbose=2, cross_fit=2), X, Y)
+    moe = fitted(stack(SMALL, TREE, verbose=2, cv=2), X, Y)
     printed = capsys.readouterr().out
     for line in ("model 0, MixtureOfExpertsRegressor: fitted", "model 1, DecisionTree", "EM: "):
         assert line in printed

@@ -11,12 +11,16 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
 from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.experts import LinearExperts
 from skmoe.families import Ordinal, Poisson
+from skmoe.model_selection import n_experts_test
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import named, stack_of
 from support.tables import two_regimes
 
 X, Y = two_regimes(n_rows=60)
@@ -51,8 +55,8 @@ def regressor(**options):
     return MixtureOfExpertsRegressor(**options)
 
 
-def stack(*estimators, kind=MixtureOfExpertsRegressor, **options):
-    return kind(expert=list(estimators), **{"specialize": False, "random_state": 0} | options)
+def stack(*estimators, **options):
+    return stack_of(*estimators, **{"random_state": 0} | options)
 
 
 LINEAR, COUNTS = regressor(n_experts=1), regressor(family="poisson")
@@ -60,49 +64,64 @@ STUDENT = regressor(n_experts=1, family="student_t")
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "words"),
+    ("estimators", "name", "words"),
     [
-        ({"expert": [Ridge()]}, "expert", ["at least two entries", "got 1", "Add another"]),
-        ({"expert": []}, "expert", ["at least two entries", "got 0"]),
-        ({"expert": "tree"}, "expert", ["a list of estimators", "tree", "specialize=True"]),
-        ({"expert": "linear"}, "expert", ["a list of estimators"]),
-        ({"expert": Ridge()}, "expert", ["a list of estimators", Ridge()]),
-        ({"expert": [Ridge(), LogisticRegression()]}, "expert[1]", ["a regressor"]),
-        ({"expert": [Ridge(), 3]}, "expert[1]", ["must be one of", 3]),
-        ({"expert": [Ridge(), Ridge]}, "expert[1]", ["instance", "Ridge"]),
-        ({"expert": [LINEAR, STUDENT, "x"]}, "expert[2]", ["must be one of", "x"]),
-        ({"n_experts": 3}, "n_experts", ["a list of 2", "got 3", "Leave n_experts out"]),
-        ({"n_experts": "auto"}, 'n_experts="auto"', ["specialize"]),
-        ({"cross_fit": False}, "cross_fit", ["In-sample densities", False, 'cross_fit="auto"']),
-        ({"cross_fit": "oob"}, "cross_fit", ["the number of folds", "oob"]),
-        ({"cross_fit": 61}, "cross_fit=61", ["rows, 60", "at most 60"]),
-        ({"cross_fit": 1}, "cross_fit", ["got 1"]),
-        ({"init": "kmeans"}, "init", ["'auto'", "kmeans"]),
-        ({"init": np.ones((60, 2)) / 2}, "init", ["'auto'"]),
-        ({"combine": "average"}, "combine", ["'best'", "average"]),
-        ({"warm_start": True}, "warm_start", ["must be False", True]),
-        ({"warm_start": 0}, "warm_start", ["must be False", "got 0"]),
-        ({"base": Ridge()}, "base", ["must be None", "into the list"]),
-        ({"shared_features": [0]}, "shared_features", ["must be None", [0]]),
-        ({"specialize": "no"}, "specialize", ["no"]),
-        ({"family": ["normal", "student_t"]}, "family", ["one family in common"]),
-        (
-            {"expert": [LINEAR, STUDENT], "family": "student_t"},
-            "family",
-            ["without a density of their own", "Leave family out"],
-        ),
+        (named([Ridge()]), "estimators", ["at least two entries", "got 1", "Add another"]),
+        ([("a", Ridge()), ("b", "drop")], "estimators", ["at least two entries", "got 1"]),
+        ([], "estimators", ["list of pairs", []]),
+        ("tree", "estimators", ["list of pairs", "'tree'"]),
+        (Ridge(), "estimators", ["list of pairs", Ridge()]),
+        ([Ridge(), "tree"], "estimators", ["list of pairs", Ridge()]),
+        ([("a", Ridge()), ("a", "tree")], "names in estimators", ["must differ", "'a'"]),
+        ([("a", Ridge()), ("", "tree")], "names in estimators", ["must not be empty"]),
+        ([("a", Ridge()), (3, "tree")], "names in estimators", ["must be strings", 3]),
+        ([("a", Ridge()), ("cv", "tree")], "names in estimators", ["set_params", "'cv'"]),
+        ([("a", Ridge()), ("b__c", "tree")], "names in estimators", ["set_params", "'b__c'"]),
+        (named([Ridge(), LogisticRegression()]), "estimators[1]", ["a regressor"]),
+        (named([Ridge(), 3]), "estimators[1]", ["must be one of", 3]),
+        (named([Ridge(), Ridge]), "estimators[1]", ["instance", "Ridge"]),
+        (named([LINEAR, STUDENT, "x"]), "estimators[2]", ["must be one of", "x"]),
+        (named([Ridge(), LinearExperts()]), "estimators[1]", ["must be one of", "the family"]),
     ],
     ids=str,
 )
-def test_parameters_that_stacking_does_not_have_are_refused(options, name, words):
+def test_estimators_are_a_list_of_models_with_names(estimators, name, words):
+    assert_fit_refused(GatedStackingRegressor(estimators), (X, Y), name, *words)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "words"),
+    [
+        ({"cv": False}, "cv", ["in-sample densities", False, "None"]),
+        ({"cv": "oob"}, "cv", ["the number of folds", "oob"]),
+        ({"cv": 61}, "cv=61", ["rows, 60", "at most 60", "cv=None"]),
+        ({"cv": 1}, "cv", ["got 1"]),
+        ({"family": ["normal", "student_t"]}, "family", ["one family", "in common"]),
+        ({"family": "ordinal"}, "family", ["have a mean", "'ordinal'", "gamma"]),
+        ({"family": "cauchy"}, "family", ["must be one of", "'cauchy'"]),
+        ({"gate_alpha": "auto", "gate": "constant"}, "gate_alpha", ["can be found", "constant"]),
+        ({"gate": "wide"}, "gate", ["softmax", "'wide'"]),
+        ({"gate_aggregate": "last"}, "gate_aggregate", ["mean", "'last'"]),
+        ({"top_k": 3}, "top_k", ["n_experts=2", "got 3"]),
+        ({"dispersion": "none"}, "dispersion", ["shared", "'none'"]),
+        ({"dispersion_prior": "auto"}, "dispersion_prior", ["auto"]),
+        ({"max_iter": 0}, "max_iter", ["0"]),
+        ({"tol": -1.0}, "tol", ["-1"]),
+        ({"random_state": -1}, "random_state", ["-1"]),
+        ({"n_jobs": 0}, "n_jobs", ["0"]),
+        ({"verbose": -1}, "verbose", ["-1"]),
+    ],
+    ids=str,
+)
+def test_invalid_parameters_are_refused_before_any_fit(options, name, words):
     moe = stack(Fails(), Fails()).set_params(**options)
     assert_fit_refused(moe, (X, Y), name, *words)
 
 
-@pytest.mark.parametrize("options", [{}, {"cross_fit": 3}, {"n_experts": 2}, {"n_experts": 4}])
-def test_number_of_experts_can_be_left_out_or_agree(options):
-    moe = fit_quietly(stack("tree", Ridge(), **options), X, Y)
-    assert len(moe.experts_) == moe.n_experts_ == 2
+def test_a_family_is_that_of_models_without_a_density():
+    moe = stack(LINEAR, STUDENT, family="student_t")
+    words = "without a density of their own", "Leave family out"
+    assert_fit_refused(moe, (X, Y), "family='student_t'", *words)
 
 
 # --- measures -----------------------------------------------------------------------------------
@@ -119,8 +138,8 @@ ESTIMATORS = [
     (regressor(expert="tree", family="poisson"), VALUES),
     (regressor(expert=Ridge(), family="gamma"), DENSITY),
     (regressor(expert=["tree", Ridge()], family="poisson"), VALUES),
-    (regressor(expert=[COUNTS, regressor(family="negative_binomial")], specialize=False), VALUES),
-    (regressor(expert=("tree", COUNTS), specialize=False), VALUES),
+    (stack(COUNTS, regressor(family="negative_binomial")), VALUES),
+    (stack("tree", COUNTS), VALUES),
     (regressor(expert=COUNTS), VALUES),
     (make_pipeline(StandardScaler(), COUNTS), VALUES),
 ]
@@ -131,12 +150,12 @@ FIRST = {DENSITY: Ridge(), VALUES: COUNTS, MIXED: regressor(family=["zero", "gam
 def test_densities_that_cannot_be_compared_are_refused(estimator, predicted):
     for other, first in FIRST.items():
         # The next check is that of the folds, which a table of two rows cannot have.
-        message = refusal(stack(first, estimator, cross_fit=3).fit, X[:2], COUNTS_Y[:2])
+        message = refusal(stack(first, estimator, cv=3).fit, X[:2], COUNTS_Y[:2])
         if other == predicted:
-            assert_refused(message, "cross_fit=3", "rows")
+            assert_refused(message, "cv=3", "rows")
         else:
-            words = ["can be compared", "expert[0]", other, "expert[1]", predicted, "one kind"]
-            assert_refused(message, "expert", *words)
+            words = ["can be compared", "estimators[0]", other, "estimators[1]", predicted]
+            assert_refused(message, "estimators", "one kind", *words)
 
 
 @pytest.mark.parametrize(("family", "predicted"), [("poisson", VALUES), ("gamma", DENSITY)])
@@ -147,7 +166,7 @@ def test_estimators_without_a_density_predict_what_the_family_of_the_stack_does(
         make_pipeline(StandardScaler(), PoissonRegressor()),
     ):
         message = refusal(stack(FIRST[MIXED], estimator, family=family).fit, X, COUNTS_Y)
-        assert_refused(message, "expert", MIXED, "expert[1]", predicted)
+        assert_refused(message, "estimators", MIXED, "estimators[1]", predicted)
 
 
 # --- the data -----------------------------------------------------------------------------------
@@ -159,38 +178,38 @@ HALVES = {"sample_weight": np.full(60, 0.5)}
 @pytest.mark.parametrize(
     ("moe", "y", "data", "name", "words"),
     [
-        (stack(Ridge(), "tree"), Y, {"groups": np.zeros(60)}, "specialize", ["at least 2 groups"]),
+        (stack(Ridge(), "tree"), Y, {"groups": np.zeros(60)}, "cv", ["at least 2 groups", "finer"]),
         (
             stack(Ridge(), KNeighborsRegressor()),
             Y,
             HALVES,
-            "expert[1]",
+            "estimators[1]",
             ["takes no sample_weight", "whole numbers", "0.5", KNeighborsRegressor()],
         ),
         (
             stack(Ridge(), KNeighborsRegressor()),
             Y,
             {"sample_weight": np.full(60, 1e6)},
-            "expert[1]",
+            "estimators[1]",
             ["at most 10000000 in total"],
         ),
         (
             stack(
                 KNeighborsClassifier(),
                 LogisticRegression(),
-                kind=MixtureOfExpertsClassifier,
+                kind=GatedStackingClassifier,
                 class_weight="balanced",
             ),
             X[:, 1] > 0.4,
             {},
-            "expert[0]",
+            "estimators[0]",
             ["sample_weight or class_weight"],
         ),
         (
-            stack(GaussianNB(), Ridge(), kind=MixtureOfExpertsClassifier),
+            stack(GaussianNB(), Ridge(), kind=GatedStackingClassifier),
             LABELS,
             {},
-            "expert[1]",
+            "estimators[1]",
             ["must be a classifier", Ridge()],
         ),
         (
@@ -198,14 +217,14 @@ HALVES = {"sample_weight": np.full(60, 0.5)}
             COUNTS_Y,
             OFFSET,
             "offset",
-            ["expert[0]", "a density of its own", "without offset"],
+            ["estimators[0]", "a density of its own", "without offset"],
         ),
         (
             stack(PoissonRegressor(), KNeighborsRegressor(), family="poisson"),
             COUNTS_Y,
             OFFSET,
             "offset",
-            ["expert[1]", "takes no sample_weight"],
+            ["estimators[1]", "takes no sample_weight"],
         ),
         (
             stack(NeverPositive(), NeverPositive()),
@@ -224,11 +243,11 @@ def test_a_rare_value_needs_a_list_of_all_values():
     ratings = np.where(np.arange(60) == 7, 5.0, 1.0 + LABELS)
     options = {"n_init": 1, "max_iter": 5, "random_state": 0}
     estimators = [regressor(n_experts=k, family="ordinal", **options) for k in (1, 2)]
-    message = refusal(fit_quietly, stack(*estimators, cross_fit=2), X, ratings)
+    message = refusal(fit_quietly, stack(*estimators, cv=2), X, ratings)
     assert_refused(message, "y", "y = 5 is not", "family=Ordinal(values=")
     values = Ordinal(values=(1.0, 2.0, 5.0))
     estimators = [regressor(n_experts=k, family=values, **options) for k in (1, 2)]
-    moe = fit_quietly(stack(*estimators, cross_fit=2), X, ratings)
+    moe = fit_quietly(stack(*estimators, cv=2), X, ratings)
     assert np.isfinite(moe.score_samples(X, ratings)).all()
 
 
@@ -242,23 +261,18 @@ def test_an_estimator_that_fails_is_named_with_its_fold():
 
 
 def test_weights_of_ones_repeat_no_row():
-    moe = stack(Ridge(), KNeighborsRegressor(3), cross_fit=2)
+    moe = stack(Ridge(), KNeighborsRegressor(3), cv=2)
     alone = KNeighborsRegressor(3).fit(X, Y)
     fit_quietly(moe, X, Y, sample_weight=np.ones(60))
     assert_allclose(moe.experts_[1][0].predict(X), alone.predict(X))
 
 
-@pytest.mark.parametrize("expert", ["linear", [Ridge(), "tree"]])
-def test_streams_are_refused(expert):
-    moe = regressor(n_experts=2, expert=expert, specialize=False)
-    with pytest.raises(AttributeError, match="has no attribute") as caught:
-        moe.partial_fit(X, Y)
-    assert "partial_fit needs" in str(caught.value.__cause__)
-
-
-def test_blocks_checkpoints_and_inference_are_refused(tmp_path):
+def test_what_needs_parametric_experts_is_refused(tmp_path):
     moe = stack(Ridge(), "tree")
-    message = refusal(fit_with_checkpoints, moe, X, Y, path=tmp_path / "fit.joblib")
-    assert_refused(message, "fit_with_checkpoints", "specialize=True")
+    assert not hasattr(moe, "partial_fit")
+    with pytest.raises(TypeError, match=r"fit_with_checkpoints needs .* GatedStackingRegressor"):
+        fit_with_checkpoints(moe, X, Y, path=tmp_path / "fit.joblib")
+    with pytest.raises(TypeError, match="number of models of a stack is that of its list"):
+        n_experts_test(moe, X, Y)
     assert "blocks of rows need" in refusal(moe.fit, RowBlocks.from_arrays(X, Y))
     assert_refused(refusal(fit_quietly(moe, X, Y).inference, X, Y), "inference", "no coefficients")

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.gates import GATES
 from support.expert_kinds import KINDS, draw, options_of
+from support.stacks import stack_of
 
 
 def fit_quietly(moe, *data, **options):
@@ -81,7 +82,7 @@ OTHER_CASES = {
     "a list of estimators": (regressor(expert=["tree", "linear", Ridge()], max_iter=4), Y, {}),
     "a list of families": (regressor(family=["student_t", "normal", "uniform"]), Y, {}),
     "stacking": (
-        regressor(n_experts=2, expert=[LinearRegression(), Ridge(10.0)], specialize=False),
+        stack_of(LinearRegression(), Ridge(10.0), gate_alpha=1.0, random_state=0),
         Y,
         {},
     ),

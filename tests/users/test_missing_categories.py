@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone, is_classifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier
 from support.fits import fit_quietly
+from support.stacks import stack_of
 
 N = 40
 SIZE = np.random.default_rng(0).normal(size=N)
@@ -23,13 +26,21 @@ MISSING = {
     "NA": [pd.NA],
     "several": [None, np.nan, pd.NA, float("nan"), pd.NaT],
 }
-# Task, experts and whether they specialise.
+STACKING = {"max_iter": 1, "cv": 2, "gate_alpha": 1.0, "random_state": 0}
+
+
+def mixture(kind, **options):
+    fixed = {"max_iter": 1, "n_init": 1, "cross_fit": 2, "gate_alpha": 1.0, "random_state": 0}
+    return kind(2, **fixed | options)
+
+
+# Estimators, and experts or models.
 KINDS = {
-    "list": ("regressor", ["linear", "tree"], True),
-    "tree": ("regressor", "tree", True),
-    "stacking": ("regressor", ["linear", "tree"], False),
-    "classes": ("classifier", ["linear", "tree"], True),
-    "stacking of classes": ("classifier", ["linear", "tree"], False),
+    "list": mixture(MixtureOfExpertsRegressor, expert=["linear", "tree"]),
+    "tree": mixture(MixtureOfExpertsRegressor, expert="tree"),
+    "stacking": stack_of("linear", "tree", **STACKING),
+    "classes": mixture(MixtureOfExpertsClassifier, expert=["linear", "tree"]),
+    "stacking of classes": stack_of("linear", "tree", kind=GatedStackingClassifier, **STACKING),
 }
 
 
@@ -40,12 +51,8 @@ def frame(missing, dtype, is_missing=IS_MISSING):
 
 
 def fitted(kind, X):
-    task, expert, specialize = KINDS[kind]
-    options = {"expert": expert, "specialize": specialize, "random_state": 0}
-    options |= {"max_iter": 1, "n_init": 1, "cross_fit": 2, "gate_alpha": 1.0}
-    if task == "classifier":
-        return fit_quietly(MixtureOfExpertsClassifier(2, **options), X, Y > 0.0)
-    return fit_quietly(MixtureOfExpertsRegressor(2, **options), X, Y)
+    moe = clone(KINDS[kind])
+    return fit_quietly(moe, X, Y > 0.0 if is_classifier(moe) else Y)
 
 
 def predictions(moe, X):
@@ -115,15 +122,14 @@ def test_numbers_as_categories_remain_the_same_where_some_are_missing():
 
 
 @pytest.mark.parametrize(
-    ("library", "specialize"), [("pandas", False), ("nullable", True), ("polars", True)]
+    ("library", "kind"), [("pandas", "stacking"), ("nullable", "list"), ("polars", "list")]
 )
-def test_missing_numbers_of_any_library_reach_named_experts(library, specialize):
+def test_missing_numbers_of_any_library_reach_named_experts(library, kind):
     X = pd.DataFrame({"a": SIZE, "city": CITY, "n": np.arange(N) % 5})
     missing = X.astype({"n": "Int64"} if library == "nullable" else {"n": float})
     missing.loc[3, "n"] = pd.NA if library == "nullable" else np.nan
     if library == "polars":
         polars = pytest.importorskip("polars")
         X, missing = polars.from_pandas(X), polars.from_pandas(missing)
-    kind = "list" if specialize else "stacking"
     assert np.isfinite(fitted(kind, missing).predict(missing)).all()
     assert np.isfinite(fitted(kind, X).predict(missing)).all()

@@ -49,9 +49,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.fixes import parse_version
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
 from support.fits import fit_quietly
 from support.recording_estimators import Log, RecordingClassifier, RecordingRegressor
 from support.refusals import assert_fit_refused, assert_refused, refusal
+from support.stacks import stack_of
 
 N = 60
 X = np.column_stack([np.arange(float(N)), np.random.default_rng(0).normal(size=(N, 2))])
@@ -64,12 +66,18 @@ BAGGING_DRAWS = parse_version(sklearn.__version__) >= parse_version("1.8")
 HAS_SPARSE_TAGS = get_tags(Ridge()).input_tags.sparse
 
 
-def mixture(expert, is_classifier=False, specialize=True, **options):
+def mixture(expert, is_classifier=False, **options):
     """A mixture of an expert and a simple one."""
     kind = MixtureOfExpertsClassifier if is_classifier else MixtureOfExpertsRegressor
     given = {"n_init": 1, "max_iter": 1, "cross_fit": 2, "gate_alpha": 1.0, "random_state": 0}
-    given |= options
-    return kind(2, expert=[expert, "tree"], specialize=specialize, **given)
+    return kind(2, expert=[expert, "tree"], **given | options)
+
+
+def stack(model, is_classifier=False, **options):
+    """A stack of a model and a simple one."""
+    kind = GatedStackingClassifier if is_classifier else GatedStackingRegressor
+    given = {"max_iter": 1, "cv": 2, "gate_alpha": 1.0, "random_state": 0}
+    return stack_of(model, "tree", kind=kind, **given | options)
 
 
 # --- weights ----------------------------------------------------------------------------------
@@ -159,14 +167,14 @@ def assert_weighted(log, name, weight=None):
 @pytest.mark.parametrize("in_pipeline", [False, True], ids=["alone", "pipeline"])
 @pytest.mark.parametrize(("is_classifier", "name"), NESTED)
 def test_weights_reach_the_inner_estimator_or_are_refused(is_classifier, name, in_pipeline):
-    member, target, log = nested(is_classifier, name, in_pipeline)
-    moe = mixture(member, is_classifier, specialize=False)
+    model, target, log = nested(is_classifier, name, in_pipeline)
+    moe = stack(model, is_classifier)
     if reaches(name, in_pipeline):
         fit_quietly(moe, X, target, sample_weight=WEIGHT)
         assert_weighted(log, name, WEIGHT)
     else:
         message = refusal(moe.fit, X, target, sample_weight=WEIGHT)
-        assert_refused(message, "expert[0]", "takes no sample_weight")
+        assert_refused(message, "estimators[0]", "takes no sample_weight")
         assert not log
 
 
@@ -197,10 +205,10 @@ def test_inner_estimators_without_weights_are_refused_before_any_fit(is_classifi
     if reaches(name, is_weighted=False):
         return
     expert, target, log = nested(is_classifier, name, is_weighted=False)
-    for specialize in (True, False):
-        moe = mixture(expert, is_classifier, specialize)
+    for make, name in ((mixture, "expert[0]"), (stack, "estimators[0]")):
+        moe = make(expert, is_classifier)
         message = refusal(moe.fit, X, target, sample_weight=WEIGHT)
-        assert_refused(message, "expert[0]", "sample_weight")
+        assert_refused(message, name, "sample_weight")
         assert not log
 
 
@@ -239,8 +247,8 @@ def test_frozen_estimators_need_no_weights():
     assert np.isfinite(moe.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize(("specialize", "routing"), [(True, True), (False, False)])
-def test_weight_two_equals_two_rows_inside_of_ensembles(specialize, routing):
+@pytest.mark.parametrize(("make", "routing"), [(mixture, True), (stack, False)])
+def test_weight_two_equals_two_rows_inside_of_ensembles(make, routing):
     tree = DecisionTreeRegressor(max_depth=2, random_state=0)
     expert = VotingRegressor(
         [
@@ -253,7 +261,7 @@ def test_weight_two_equals_two_rows_inside_of_ensembles(specialize, routing):
     rows = np.arange(N).repeat(weight)
     features = X[:, 1:]
     with config_context(enable_metadata_routing=routing):
-        weighted, twice = (mixture(expert, specialize=specialize, max_iter=2) for _ in range(2))
+        weighted, twice = (make(expert, max_iter=2) for _ in range(2))
         fit_quietly(weighted, features, Y, sample_weight=weight)
         fit_quietly(twice, features[rows], Y[rows])
     assert_allclose(weighted.predict(features), twice.predict(features), rtol=1e-6, atol=1e-8)
@@ -261,7 +269,7 @@ def test_weight_two_equals_two_rows_inside_of_ensembles(specialize, routing):
 
 def test_bagging_fits_rows_in_proportion_to_their_weights():
     log, weight = Log(), np.where(np.arange(N) % 2, 50.0, 0.5)
-    moe = mixture(BaggingRegressor(RecordingRegressor(log)), specialize=False)
+    moe = stack(BaggingRegressor(RecordingRegressor(log)))
     fit_quietly(moe, X, Y, sample_weight=weight)
     for entry in log.fits():
         is_heavy = entry["X"][:, 0] % 2 == 1
@@ -282,7 +290,7 @@ def test_metadata_and_weights_reach_the_same_inner_estimator(outer, routing):
             inner.set_fit_request(cost=True, sample_weight=True)
             inner.set_score_request(sample_weight=True)
         cost = 10.0 + np.arange(N)
-        moe = mixture(outer(inner), specialize=False)
+        moe = stack(outer(inner))
         fit_quietly(moe, X, Y, sample_weight=WEIGHT, cost=cost)
     assert_weighted(log, "inner", WEIGHT)
     for entry in log.fits():
@@ -384,7 +392,7 @@ def test_missing_values_are_accepted_where_they_reach_nothing_that_refuses_them(
     is_classifier, name
 ):
     expert = (ACCEPT_CLASSES if is_classifier else ACCEPT)[name]
-    moe = mixture(expert, is_classifier, specialize=False)
+    moe = stack(expert, is_classifier)
     assert moe.__sklearn_tags__().input_tags.allow_nan
     fit_quietly(moe, WITH_MISSING, target_of(is_classifier, name))
     found = (moe.predict_proba if is_classifier else moe.predict)(WITH_MISSING)
@@ -392,10 +400,10 @@ def test_missing_values_are_accepted_where_they_reach_nothing_that_refuses_them(
 
 
 @pytest.mark.parametrize(
-    ("name", "specialize"), [("imputed", True), ("columns", True), ("columns", False)]
+    ("name", "make"), [("imputed", mixture), ("columns", mixture), ("columns", stack)]
 )
-def test_missing_values_of_frames_are_accepted(name, specialize):
-    moe = mixture(ACCEPT[name], specialize=specialize)
+def test_missing_values_of_frames_are_accepted(name, make):
+    moe = make(ACCEPT[name])
     fit_quietly(moe, FRAME_WITH_MISSING, Y)
     assert np.isfinite(moe.predict(FRAME_WITH_MISSING)).all()
 
@@ -403,7 +411,7 @@ def test_missing_values_of_frames_are_accepted(name, specialize):
 @pytest.mark.parametrize(("is_classifier", "name"), REFUSED)
 def test_missing_values_are_refused_before_any_fit(is_classifier, name):
     expert = (REFUSE_CLASSES if is_classifier else REFUSE)[name]
-    moe = mixture(expert, is_classifier, specialize=False)
+    moe = stack(expert, is_classifier)
     for features in (WITH_MISSING, FRAME_WITH_MISSING):
         with pytest.raises(ValueError, match="missing values") as caught:
             moe.fit(features, target_of(is_classifier, name))
@@ -418,7 +426,7 @@ def test_missing_values_are_refused_by_experts_that_specialise(name):
 
 
 def test_a_later_step_that_refuses_missing_values_is_named():
-    moe = mixture(make_pipeline(FunctionTransformer(abs), Ridge()), specialize=False)
+    moe = stack(make_pipeline(FunctionTransformer(abs), Ridge()))
     with pytest.raises(ValueError, match="Ridge does not accept missing values") as caught:
         moe.fit(WITH_MISSING, Y)
     assert "This was expert 0" in caught.value.__notes__[0]
@@ -505,13 +513,13 @@ ALSO_SPARSE = {
 @pytest.mark.parametrize("name", DENSE_ONLY)
 def test_sparse_matrices_are_refused_before_any_fit(name):
     expert, part = DENSE_ONLY[name]
-    moe = mixture(expert, specialize=False)
-    assert_fit_refused(moe, (SPARSE, Y), "expert[0]", "sparse", part, "toarray")
+    moe = stack(expert)
+    assert_fit_refused(moe, (SPARSE, Y), "estimators[0]", "sparse", part, "toarray")
 
 
 @pytest.mark.parametrize("name", ALSO_SPARSE)
 def test_sparse_matrices_are_accepted_where_the_estimators_accept_them(name):
-    moe = fit_quietly(mixture(ALSO_SPARSE[name], specialize=False), SPARSE, Y)
+    moe = fit_quietly(stack(ALSO_SPARSE[name]), SPARSE, Y)
     assert np.isfinite(moe.predict(SPARSE)).all()
 
 

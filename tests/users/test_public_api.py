@@ -94,6 +94,7 @@ PUBLIC = {
         "strong_regressor",
     ],
     "skmoe.reports": ["ExpertSummary", "Explanation", "Inference", "NExpertsTest", "Summary"],
+    "skmoe.stacking": ["GatedStackingClassifier", "GatedStackingRegressor"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}
 

@@ -37,12 +37,12 @@ def test_readable_estimators_select_the_number_of_their_experts(recipe):
 
 
 @pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
-def test_members_of_strong_estimators_do_not_leave_their_penalties_open(recipe):
-    """A default may change, and would not be what the members were chosen with."""
-    members = [model for model in recipe().expert if hasattr(model, "gate_alpha")]
-    assert members
-    for member in members:
-        assert member.base is not None or None not in (member.alpha, member.gate_alpha)
+def test_mixtures_of_strong_estimators_do_not_leave_their_penalties_open(recipe):
+    """A default may change, and would not be what the models were chosen with."""
+    mixtures = [model for _, model in recipe().estimators if hasattr(model, "gate_alpha")]
+    assert mixtures
+    for moe in mixtures:
+        assert moe.base is not None or None not in (moe.alpha, moe.gate_alpha)
 
 
 NUMBERS = {
@@ -51,32 +51,32 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("recipe", [recipes.strong_regressor, recipes.strong_classifier])
-def test_strong_estimators_have_the_members_that_they_describe(recipe):
-    text, members = " ".join(recipe.__doc__.split()), recipe().expert
-    (n_models,) = re.findall(r"stack (?:\([^)]*\) )?of (\w+) models", text)
-    assert NUMBERS[n_models] == len(members)
+def test_strong_estimators_have_the_models_that_they_describe(recipe):
+    text, models = " ".join(recipe.__doc__.split()), dict(recipe().estimators).values()
+    (n_models,) = re.findall(r"stack of (\w+) models", text)
+    assert NUMBERS[n_models] == len(models)
     sizes = re.findall(r"mixture of (\w+) (?:linear experts|logistic regressions)", text)
     assert [NUMBERS[word] for word in sizes] == [
-        model.n_experts for model in members if hasattr(model, "n_experts")
+        model.n_experts for model in models if hasattr(model, "n_experts")
     ]
 
 
 def test_the_strong_regressor_learns_and_can_be_repeated():
     X, y = two_regimes(n_rows=60)
-    moe = recipes.strong_regressor(random_state=0).set_params(cross_fit=2)
+    moe = recipes.strong_regressor(random_state=0).set_params(cv=2)
     fit_quietly(moe, X, y)
     assert moe.score(X, y) > 0.7
     low, high = moe.predict_interval(X).T
     assert ((low < y) & (high > y)).mean() > 0.75
     assert np.isfinite(moe.predict_dist(X).crps(y)).all()
-    # Members without a random state of their own get one of the stack.
+    # Models without a random state of their own get one of the stack.
     assert all(model.random_state is not None for (model,) in moe.experts_)
     assert moe.experts_[1][0].base.random_state is not None
 
 
 def test_the_strong_classifier_learns():
     X, y = flipping_classes(n_rows=80)
-    moe = recipes.strong_classifier(random_state=0).set_params(cross_fit=2)
+    moe = recipes.strong_classifier(random_state=0).set_params(cv=2)
     assert fit_quietly(moe, X, y).score(X, y) > 0.7
 
 
@@ -88,7 +88,7 @@ def candidates():
     """The classifiers that were compared, by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
-        return dict(importlib.import_module("members").candidates())
+        return dict(importlib.import_module("stacks").candidates())
 
 
 def params_of(model):
@@ -99,8 +99,8 @@ def params_of(model):
     return type(model), {name: value for name, value in params.items() if name not in left_out}
 
 
-def test_members_of_the_strong_classifier_were_compared(candidates):
-    mixture, *boosting = recipes.strong_classifier().expert
+def test_models_of_the_strong_classifier_were_compared(candidates):
+    mixture, *boosting = dict(recipes.strong_classifier().estimators).values()
     assert params_of(mixture) == params_of(candidates["mixture of 3"])
     names = ("columns drawn", "trees of two splits", "many steps")
     assert [params_of(model) for model in boosting] == [
@@ -109,21 +109,21 @@ def test_members_of_the_strong_classifier_were_compared(candidates):
 
 
 def test_mixtures_of_the_strong_regressor_run_like_those_compared(candidates):
-    alone, on_boosting, _ = recipes.strong_regressor().expert
-    for member, name in ((alone, "mixture of 3"), (on_boosting, "mixture of 3 on boosting")):
-        assert (member.n_init, member.tol) == (candidates[name].n_init, candidates[name].tol)
+    alone, on_boosting, _ = dict(recipes.strong_regressor().estimators).values()
+    for model, name in ((alone, "mixture of 3"), (on_boosting, "mixture of 3 on boosting")):
+        assert (model.n_init, model.tol) == (candidates[name].n_init, candidates[name].tol)
     assert on_boosting.n_experts == candidates["mixture of 3 on boosting"].n_experts
 
 
-def test_members_are_those_of_the_published_page():
+def test_models_are_those_of_the_published_page():
     text = (ROOT / "docs" / "benchmarks" / "defaults.md").read_text()
-    text = text[text.index("## Members of the strong recipes") :]
-    linear, on_boosting, trees = recipes.strong_regressor().expert
+    text = text[text.index("## Models of the strong recipes") :]
+    linear, on_boosting, trees = dict(recipes.strong_regressor().estimators).values()
     (n_trees,) = re.findall(r"randomised trees instead of (\d+)", text)
     assert trees.n_estimators == int(n_trees)
     assert linear.alpha == linear.gate_alpha == re.findall(r'instead of `"(\w+)"`', text)[0]
     assert "averaged over two starts" in text
     assert linear.n_init == 2
     (share,) = re.findall(r"draws (\d+) % of the columns", text)
-    assert recipes.strong_classifier().expert[1].max_features == int(share) / 100
+    assert recipes.strong_classifier().estimators[1][1].max_features == int(share) / 100
     assert not is_classifier(on_boosting.base)

@@ -18,7 +18,7 @@ from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import printable_name
 from skmoe._mixture.em import EMResult, aitken_gap
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.model import MixtureModel, Usage
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed
 from skmoe._numerics.typing import Array
@@ -87,6 +87,25 @@ def attributes_of_run(
             "converged_": run.converged,
         }
     )
+
+
+def attributes_of_fit(
+    problem: FitProblem,
+    run: EMResult,
+    model: MixtureModel,
+    usage: Usage,
+    starts: Sequence[EMResult],
+) -> dict[str, Any]:
+    """Attributes at the end of a fit."""
+    attributes = attributes_of_run(problem, run, model) | attributes_of_starts(problem, starts)
+    total_weight = float(usage.responsibility_mass.sum())
+    state = attributes["_training_state"]._replace(total_weight=total_weight)
+    return attributes | {
+        "_training_state": state,
+        "n_experts_": model.n_experts,
+        "weights_": usage.mean_gate_prob,
+        "load_": usage.load,
+    }
 
 
 def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.callbacks import FitTask
+from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._mixture.em import EMResult
+from skmoe._mixture.multistart import MAX_REINITIALIZATIONS
 
 
 class FitMonitor:
@@ -81,3 +85,23 @@ class FitMonitor:
                 f"{result.n_earlier_iter + len(result.lower_bounds)} iterations{state}"
             )
         self.task.end(lambda: self.attributes(result))
+
+
+def make_monitors(
+    problem: FitProblem, task: FitTask, labels: Sequence[str], verbose: int, first_id: int = 0
+) -> list[FitMonitor]:
+    """Monitors of runs of EM with given labels, whose tasks are numbered from `first_id`."""
+    # Iterations on the rows for the initialisation, of a search of penalties there, on all
+    # rows, and of re-initialisations.
+    max_subtasks = (3 + MAX_REINITIALIZATIONS) * problem.em_problem.max_iter
+    attributes = partial(attributes_of_run, problem)
+    return [
+        FitMonitor(
+            task.subtask(label.split()[0], max_subtasks, task_id),
+            label,
+            attributes,
+            problem.log_jacobian,
+            verbose,
+        )
+        for task_id, label in enumerate(labels, first_id)
+    ]

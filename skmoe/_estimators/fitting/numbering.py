@@ -50,10 +50,10 @@ def in_final_order(
     """The fit with its experts in descending order of their shares, or in the order that is kept.
 
     Kept is the order of the previous fit, once it has ended, and that of the user: of a list of
-    experts, of members, or of initial responsibilities.
+    experts, or of initial responsibilities.
     """
     is_list = params.estimators is not None and len(params.estimators) > 1
-    of_user = is_list or not params.specialize or not isinstance(params.init, str)
+    of_user = is_list or not isinstance(params.init, str)
     parts, numbering = (model.gate, model.experts), None
     if previous is not None and previous.has_ended:
         numbering = previous.training_state.numbering

@@ -19,16 +19,10 @@ from skmoe._data.extra_features import (
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
-from skmoe._data.folds import (
-    RowsToSplit,
-    assign_folds,
-    assign_folds_of_models,
-    check_several_folds,
-)
+from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
-from skmoe._estimators.parameters.member_parameters import check_members
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
 from skmoe._estimators.rows import init_rows
@@ -60,10 +54,7 @@ from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
 from skmoe._numerics.typing import Array
-from skmoe.experts._cross_fitted import CrossFittedExperts
-from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._named_estimators import resolve_estimators
-from skmoe.experts._whole_models import WholeFamilyModels, WholeModels
 from skmoe.protocols import Experts
 
 
@@ -75,7 +66,7 @@ class FitProblem(NamedTuple):
     attributes: dict[str, Any]  # fitted attributes that do not depend on EM
     cache_key: str | None  # of the out-of-fold predictions; None without warm start
     # Experts and their parameters, where those of the EM problem are given densities.
-    whole_models: tuple[Experts, Any] | None = None
+    stacked_models: tuple[Experts, Any] | None = None
     penalties: tuple[Penalty, ...] = ()
 
     @property
@@ -86,8 +77,8 @@ class FitProblem(NamedTuple):
     def make_fitted(self, params: Params, model: MixtureModel | None = None) -> FittedMixture:
         """The fitted mixture with given parameters, and optionally another model."""
         model = model or self.em_problem.model
-        if self.whole_models is not None:
-            experts, fitted = self.whole_models
+        if self.stacked_models is not None:
+            experts, fitted = self.stacked_models
             model, params = model._replace(experts=experts), params._replace(experts=fitted)
         return FittedMixture(model, params, self.preprocessor)
 
@@ -326,16 +317,7 @@ def _raw_features(
     )
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
     rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
-    given = raw_features, rows, params.cross_fit, fold_seed
-    if params.specialize:
-        raw_features = assign_folds(*given)
-        if raw_features.fold is None and params.cross_fit == "auto" and rows.groups is not None:
-            check_several_folds('cross_fit="auto"', np.zeros(len(data.weight)), rows.groups)
-        return raw_features
-    raw_features = assign_folds_of_models(*given)
-    assert params.estimators is not None
-    check_members(params.estimators, raw_features, target.weight, data.fold_groups)
-    return raw_features
+    return params.assign_folds(raw_features, rows, params.cross_fit, fold_seed)
 
 
 def _make_experts(
@@ -365,8 +347,8 @@ def _make_experts(
     if data.columns[1] is not None:
         categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
-    # Whole models are also fitted to all rows.
-    shape = params.n_experts, n_folds if params.specialize else n_folds + 1
+    of_noise, of_family = params.estimator_experts
+    shape = params.n_experts, n_folds + of_noise.n_fits_to_all_rows
     options: dict[str, Any] = dict(
         estimators=resolve_estimators(
             estimators, params.task.name, params.alpha, raw_features.X, categories
@@ -379,12 +361,10 @@ def _make_experts(
     )
     if params.mean_family is None:
         noise_options = params.task.cross_fitted_options(init_data, data.noise_variance)
-        kind = CrossFittedExperts if params.specialize else WholeModels
-        return kind(**options, **noise_options)
+        return of_noise(**options, **noise_options)
     names = ("noise_variance", "variance_floor")
     of_task = params.task.family_options()
     of_task |= params.task.estimates(init_data, names, data.noise_variance)
     exposure = None if data.offset is None else np.exp(data.offset)
     mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
-    of_family = CrossFittedFamilyExperts if params.specialize else WholeFamilyModels
     return of_family(**options, **of_task, mean_family=mean_family)

@@ -1,4 +1,4 @@
-"""The fit of whole models, before EM trains the gate on their out-of-fold densities."""
+"""The fit of stacked models, before EM trains the gate on their out-of-fold densities."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem
+from skmoe._estimators.parameters.stacking_parameters import check_possible
 from skmoe._mixture.em import EMOptions, EMStart, run_em
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
-from skmoe._numerics.typing import Array
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._given_densities import GivenDensities
 from skmoe.gates._constant import ConstantGate
@@ -26,23 +26,22 @@ POOL_TOL = 1e-4
 
 
 class ModelMonitor:
-    """Progress of the fits of whole models: printed lines, and tasks of callbacks.
+    """Progress of the fits of stacked models: printed lines, and tasks of callbacks.
 
     Parameters
     ----------
     problem : FitProblem
         The problem before the fits.
     task : FitTask
-        Task of the whole fit.
+        Task of the whole fit, of which those of the models are the first.
     verbose : int
         1 prints a line for each model, 2 also one before its fits.
     """
 
     def __init__(self, problem: FitProblem, task: FitTask, verbose: int):
-        first_id = len(problem.em_problem.seeds) + 1  # after those of the starts and of EM
         n_models = problem.em_problem.model.n_experts
         self.problem = problem
-        self.tasks = [task.subtask("model", task_id=first_id + k) for k in range(n_models)]
+        self.tasks = [task.subtask("model", task_id=k) for k in range(n_models)]
         self.verbose = verbose
 
     def start(self, k: int, name: str) -> None:
@@ -55,27 +54,17 @@ class ModelMonitor:
         """Called after the fits of model k, with the parameters of all models so far."""
         if self.verbose > 0:
             print(f"model {k}, {name}: fitted")
-        self.tasks[k].end(partial(_attributes_without_gate, self.problem, k + 1, params))
+        self.tasks[k].end(partial(self._attributes, k + 1, params))
+
+    def _attributes(self, n_models: int, params: EstimatorParams) -> dict[str, Any]:
+        """Attributes of a mixture of the first models with equal probabilities."""
+        stacked: Any = self.problem.em_problem.model.experts
+        mixture = _with_equal_weights(*stacked.first(params, n_models))
+        fitted = FittedMixture(*mixture, self.problem.preprocessor)
+        return self.problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
 
 
-def _attributes_without_gate(
-    problem: FitProblem, n_models: int, params: EstimatorParams
-) -> dict[str, Any]:
-    """Attributes of a mixture of the first models with equal probabilities."""
-    whole: Any = problem.em_problem.model.experts
-    experts, of_experts = whole.first(params, n_models)
-    model, start = _with_equal_weights(experts, of_experts)
-    fitted = FittedMixture(model, start, problem.preprocessor)
-    return problem.attributes | attributes_of_mixture(fitted) | {"n_experts_": n_models}
-
-
-def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureModel, Params]:
-    """A mixture of models with constant weights, and its parameters with equal ones."""
-    gate, n_models = ConstantGate(), len(params.models)
-    return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)
-
-
-def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitProblem:
+def fit_stacked_models(problem: FitProblem, task: FitTask, verbose: int) -> FitProblem:
     """The problem of the gate, with densities of models that have been fitted."""
     em_problem = problem.em_problem
     rows, model = em_problem.rows, em_problem.model
@@ -83,7 +72,7 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
     monitor = ModelMonitor(problem, task, verbose)
     fitted = experts.fit_models(rows.expert_design, rows.y, rows.weight, monitor)
     rows, fitted = _with_predictions(rows, fitted)
-    _check_possible(experts.log_prob(fitted, rows.expert_design, rows.y), rows.y)
+    check_possible(experts.log_prob(fitted, rows.expert_design, rows.y), rows.y)
     if experts.classes is None:
         fitted = _fit_pool(experts, fitted, rows)
     log_density = experts.log_prob(fitted, rows.expert_design, rows.y)
@@ -98,9 +87,10 @@ def fit_whole_models(problem: FitProblem, task: FitTask, verbose: int) -> FitPro
         rows=rows,
         init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
         init=start,
+        seeds=[],
     )
-    whole_models = experts, experts.of_all_rows(fitted)
-    return problem._replace(em_problem=em_problem, whole_models=whole_models)
+    stacked_models = experts, experts.of_all_rows(fitted)
+    return problem._replace(em_problem=em_problem, stacked_models=stacked_models)
 
 
 def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
@@ -124,13 +114,7 @@ def _fit_pool(experts: Any, params: EstimatorParams, rows: Dataset) -> Estimator
     return found
 
 
-def _check_possible(log_density: Array, y: Array) -> None:
-    """Some model must have a positive out-of-fold density at each target."""
-    impossible = np.flatnonzero(np.isneginf(log_density.max(axis=0)))
-    if len(impossible):
-        values = ", ".join(f"{value:g}" for value in np.atleast_1d(y[..., impossible[0]]))
-        raise ValueError(
-            f"y must be possible under some model of expert that was fitted without its row; y = "
-            f"{values} is not. Use fewer folds, or a model with a density everywhere; for ordered "
-            "values name all of them, as in family=Ordinal(values=(1.0, 2.0, 3.0))."
-        )
+def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureModel, Params]:
+    """A mixture of models with constant weights, and its parameters with equal ones."""
+    gate, n_models = ConstantGate(), len(params.models)
+    return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)

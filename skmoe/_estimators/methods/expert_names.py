@@ -8,6 +8,7 @@ from typing import Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import shown
+from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE
 from skmoe._inference.labels import default_expert_names, printable_name
 from skmoe._mixture.fitted import FittedMixture
@@ -25,6 +26,19 @@ class ExpertNamesMixin:
         check_is_fitted(self)
         names = getattr(self, "_expert_names", None)
         return default_expert_names(self._fitted.model.n_experts) if names is None else list(names)
+
+    @property
+    def expert_kinds_(self: Any) -> list[str]:
+        """Kind of each expert: its family, the class of its estimators, or what was chosen."""
+        check_is_fitted(self)
+        if families := getattr(self, "families_", ()):
+            return [family.name for family in families]
+        if models := getattr(self, "experts_", ()):
+            return [type(final_estimator(of_folds[0])).__name__ for of_folds in models]
+        _, expert = self._expert_parameter
+        chosen = list(expert) if isinstance(expert, list | tuple) else [expert]
+        names = [value if isinstance(value, str) else type(value).__name__ for value in chosen]
+        return [names[k % len(names)] for k in range(self._fitted.model.n_experts)]
 
     def set_expert_names(self, names: Any) -> Self:
         """Name the experts, for all tables, texts, pictures and frames.

@@ -8,7 +8,6 @@ from typing import Any
 
 from skmoe._inference.labels import (
     counted_noun,
-    expert_kinds,
     format_percent,
     named_dispersions,
     noise_std,
@@ -56,18 +55,14 @@ def experts_table(estimator: Any) -> str:
     head = ["expert", "kind", f"share of the {counted}s", "rows routed to it"]
     if std is not None:
         head.append("noise (std. deviation)")
-    kinds = expert_kinds(
-        estimator.expert,
-        n_experts,
-        getattr(estimator, "experts_", ()),
-        getattr(estimator, "families_", ()),
-    )
     attributes = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
     dispersions = [named_dispersions(*attributes, k) for k in range(n_experts)]
     columns = list(dict.fromkeys(column for named in dispersions for column in named))
     head += columns
     rows = []
-    for k, (name, kind) in enumerate(zip(estimator.expert_names_, kinds, strict=True)):
+    for k, (name, kind) in enumerate(
+        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
+    ):
         weight = estimator.weights_[k]
         cells = [
             escape(printable_name(name)),

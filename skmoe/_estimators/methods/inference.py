@@ -32,7 +32,7 @@ from skmoe._inference.explanation import (
     mean_derivatives,
     row_labels,
 )
-from skmoe._inference.labels import Labels, expert_kinds, feature_labels, gate_name
+from skmoe._inference.labels import Labels, feature_labels, gate_name
 from skmoe._inference.requirements import missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
@@ -54,6 +54,7 @@ class ReportingMixin(CriteriaMixin):
     gate: Any
     n_experts_: int
     expert_names_: list[str]
+    expert_kinds_: list[str]
     n_features_in_: int
     gate_feature_names_: Any
 
@@ -194,12 +195,7 @@ class ReportingMixin(CriteriaMixin):
             type(self).__name__,
             gate_name(self.gate),
             self.expert_names_,
-            expert_kinds(
-                self.expert,
-                self.n_experts_,
-                getattr(self, "experts_", ()),
-                getattr(self, "families_", ()),
-            ),
+            self.expert_kinds_,
             feature_labels(names, self.n_features_in_),
             list(self.gate_feature_names_),
         )

@@ -30,8 +30,12 @@ class NewRowsMixin:
     """Features, targets, weights and offsets in the form in which a fitted mixture takes them."""
 
     _fitted: FittedMixture
-    expert: Any
     n_features_in_: int
+
+    @property
+    @abstractmethod
+    def _expert_parameter(self) -> tuple[str, Any]:
+        """Name of the parameter that chooses the experts, and the experts: one, or a list."""
 
     @abstractmethod
     def _validate_target(self, y: Any) -> Array:
@@ -64,7 +68,7 @@ class NewRowsMixin:
         """Offset of the linear predictors of new rows, (n,) or (m, n), or None."""
         scaling = self._fitted.preprocessor.target_scaling
         if offset is not None:
-            check_takes_offset(self.expert, self._fitted.model.experts)
+            check_takes_offset(*self._expert_parameter, self._fitted.model.experts)
         return check_offset(offset, n_rows, 1 if scaling is None else len(scaling.center))
 
     def _validate_X_offset(self, X: Any, offset: Any) -> tuple[Any, Array | None]:

@@ -1,28 +1,109 @@
-"""Methods of the regressor for predictive distributions: intervals, quantiles, random draws."""
+"""Predictions of regressions: means, and distributions with intervals, quantiles and draws."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skmoe._data.checks import check_integer
-from skmoe._estimators.methods.dask import supports_dask
+from skmoe._data.checks import check_choice, check_integer
+from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
+from skmoe._estimators.parameters.penalty_parameters import check_penalties
+from skmoe._estimators.parameters.tasks import Regression, validate_outputs
 from skmoe._inference.requirements import require
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.protocols import SupportsDistribution
 
+DISPERSIONS = ("per_expert", "shared")
 
-class PredictiveMixin:
-    """Methods for experts with a predictive distribution."""
+
+class MixtureRegressorMixin(RegressorMixin):
+    """Methods of regressions: means, and predictive distributions if the experts have them."""
 
     _fitted: FittedMixture
     _single_output: bool
     _validate_X_offset: Any
     _validate_gate_proba: Any
+    dispersion: str
+
+    # Default of `alpha` without and with a base model.
+    _default_alphas = 0.1, 10.0
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @supports_dask
+    def predict(self, X: Any, offset: Any = None, gate_proba: Any = None) -> Array:
+        """Mean of y for each row: the means of the experts, weighted by the gate.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        gate_proba : array-like of shape (n_samples, n_experts), default=None
+            Probabilities of the experts to use, such as `responsibilities(...).rows(units)` of
+            units with a history; None for those of the gate.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted mean, in the units of y.
+        """
+        X, offset = self._validate_X_offset(X, offset)
+        gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
+        return self._squeeze_outputs(self._fitted.predict(X, offset, gate_prob).T)
+
+    @supports_dask
+    def predict_experts(self, X: Any, offset: Any = None) -> Array:
+        """Mean of y under each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+
+        Returns
+        -------
+        means : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_outputs)
+            Predicted means, in the units of y.
+        """
+        X, offset = self._validate_X_offset(X, offset)
+        return self._squeeze_outputs(self._fitted.predict_experts(X, offset).transpose(2, 0, 1))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Coefficient of determination of the predicted means.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, dask collection} of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Observed target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+
+        Returns
+        -------
+        score : float
+            R squared, at most 1; 0 is the score of the mean of y.
+        """
+        return score_of_prediction(self, self.predict(X, offset=offset), y, sample_weight)
+
+    def _squeeze_outputs(self, values: Array) -> Array:
+        """Drop the last axis, of the outputs, if y had one dimension."""
+        return values[..., 0] if self._single_output else values
 
     def predict_dist(
         self, X: Any, offset: Any = None, gate_proba: Any = None
@@ -190,3 +271,20 @@ class PredictiveMixin:
         X, offset = self._validate_X_offset(X, offset)
         gate_prob = self._validate_gate_proba(gate_proba, X.shape[0])
         return self._fitted.distribution(X, offset, self._single_output, gate_prob)
+
+    def _validate_target(self, y: Any) -> Array:
+        return validate_outputs(y, self._n_outputs)
+
+    @property
+    def _n_outputs(self) -> int:
+        scaling = self._fitted.preprocessor.target_scaling
+        assert scaling is not None
+        return len(scaling.center)
+
+    def _response_names(self) -> list[str]:
+        return [f"y{j}" for j in range(self._n_outputs)]
+
+    def _make_task(self) -> Regression:
+        check_choice("dispersion", self.dispersion, DISPERSIONS)
+        prior = check_penalties(self, self._default_alphas)["dispersion_prior"].value
+        return Regression(shared_dispersion=self.dispersion == "shared", dispersion_prior=prior)

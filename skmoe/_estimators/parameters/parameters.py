@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -15,8 +15,9 @@ from skmoe._data.checks import (
     check_n_jobs,
     check_real,
 )
+from skmoe._data.folds import RowsToSplit, assign_folds
+from skmoe._data.rows import RawFeatures
 from skmoe._data.units import GATE_AGGREGATES
-from skmoe._estimators.parameters.member_parameters import Members, resolve_members
 from skmoe._estimators.parameters.part_parameters import (
     check_base,
     check_out_of_bag,
@@ -29,6 +30,8 @@ from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate
 
@@ -81,6 +84,10 @@ def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> N
         )
 
 
+# Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
+FoldAssignment = Callable[[RawFeatures, RowsToSplit, Any, int], RawFeatures]
+
+
 class FitParameters(NamedTuple):
     """Validated constructor parameters."""
 
@@ -104,13 +111,20 @@ class FitParameters(NamedTuple):
     init: Any
     max_iter: int
     tol: float
-    cross_fit: int | str | bool
+    cross_fit: int | str | bool | None
     top_k: int | None
     balance: float
     warm_start: bool
     random_state: Any
     n_jobs: int | None
-    specialize: bool = True  # False: whole models, of which only the gate is trained
+    # The parameter that `expert` was given by, for messages.
+    expert_parameter: str = "expert"
+    # Of experts that are estimators: their folds, and their classes for normal noise and a family.
+    assign_folds: FoldAssignment = assign_folds
+    estimator_experts: tuple[type[CrossFittedExperts], type[CrossFittedFamilyExperts]] = (
+        CrossFittedExperts,
+        CrossFittedFamilyExperts,
+    )
 
     @property
     def uses_estimators(self) -> bool:
@@ -144,7 +158,6 @@ def validate_parameters(
 
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
-    members = _members(estimator, task)
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties["alpha"].value
@@ -156,12 +169,9 @@ def validate_parameters(
     options = {"alpha": alpha} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
-    if members is None:
-        family, estimators, mean_family = resolve_experts(
-            estimator.expert, family_option, n_experts, task, options, shared_features
-        )
-    else:
-        family, (estimators, mean_family), n_experts = None, members, len(members.estimators)
+    family, estimators, mean_family = resolve_experts(
+        estimator.expert, family_option, n_experts, task, options, shared_features
+    )
     cross_fit = check_cross_fit(estimator.cross_fit)
     check_out_of_bag(cross_fit, estimators)
     check_base(estimator.base, task.name, family, mean_family)
@@ -191,15 +201,7 @@ def validate_parameters(
         warm_start=warm_start,
         random_state=estimator.random_state,
         n_jobs=check_n_jobs(estimator.n_jobs),
-        specialize=members is None,
     )
-
-
-def _members(estimator: Any, task: Task) -> Members | None:
-    """Experts that are whole models with specialize=False; None for experts that specialise."""
-    if check_flag("specialize", estimator.specialize):
-        return None
-    return resolve_members(estimator, task.name)
 
 
 def check_gate_aggregate(value: Any) -> str | None:
@@ -238,11 +240,6 @@ def check_n_experts_selection(estimator: Any) -> None:
             f"{value!r}."
         )
     for name, is_unsupported, reason in (
-        (
-            "specialize",
-            estimator.specialize is False,
-            "the list of models has a number",
-        ),
         (
             "family",
             isinstance(getattr(estimator, "family", None), list | tuple),

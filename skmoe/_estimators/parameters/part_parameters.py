@@ -64,7 +64,7 @@ def resolve_experts(
     first = expert[0]
     if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
         return resolve_family(first, task.name, options), None, None
-    chosen = [check_list_entry(k, entry, task.name) for k, entry in enumerate(expert)]
+    chosen = [check_list_entry(f"expert[{k}]", e, task.name) for k, e in enumerate(expert)]
     return None, chosen, mean_family
 
 
@@ -221,17 +221,17 @@ def _expert_names(task: str | None = None) -> list[str]:
     )
 
 
-def check_list_entry(k: int, entry: Any, task: str, weighted: bool = True) -> Any:
+def check_list_entry(name: str, entry: Any, task: str, weighted: bool = True) -> Any:
     """A valid entry of a list of experts: a name or an estimator.
 
     If `weighted` it must take weights of the rows.
     """
     if is_family(entry) and not _is_estimator_name(entry):
         raise ValueError(
-            f"expert[{k}] must be one of {sorted(NAMED_ESTIMATORS)} or an estimator, as lists of "
+            f"{name} must be one of {sorted(NAMED_ESTIMATORS)} or an estimator, as lists of "
             f"different experts are; got the family {entry!r}. Use the same family for all experts."
         )
-    return _check_estimator(f"expert[{k}]", entry, task, sorted(NAMED_ESTIMATORS), weighted)
+    return _check_estimator(name, entry, task, sorted(NAMED_ESTIMATORS), weighted)
 
 
 def _check_estimator(
@@ -302,7 +302,7 @@ def check_base(
     )
 
 
-def check_takes_offset(expert: Any, density: Experts | MeanFamily | None) -> None:
+def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamily | None) -> None:
     """An offset needs experts with a log link, under which it is the log of an exposure."""
     if density is not None and density.takes_offset:
         return
@@ -312,19 +312,19 @@ def check_takes_offset(expert: Any, density: Experts | MeanFamily | None) -> Non
         "": "Choose such a family, or fit and predict without offset",
     }
     raise ValueError(
-        f'offset needs experts with a log link, such as family="poisson"; got expert={expert!r}, '
-        f"which has {f'the link {link!r}' if link else 'no log link'}. "
+        'offset needs experts with a log link, such as family="poisson"; got '
+        f"{parameter}={expert!r}, which has {f'the link {link!r}' if link else 'no log link'}. "
         f"{remedy.get(link, 'Fit and predict without offset')}."
     )
 
 
-def check_one_exposure(expert: Any, offset: Array | None) -> None:
+def check_one_exposure(parameter: str, expert: Any, offset: Array | None) -> None:
     """An estimator, which is fitted to all outputs at once, takes one exposure for each row."""
     if offset is not None and offset.ndim > 1:
         raise ValueError(
             f"offset must have shape (n_samples,), the same for all outputs, for experts that are "
-            f"estimators; got shape {offset.T.shape} with expert={expert!r}. Use one mixture for "
-            'each output, or expert="linear".'
+            f"estimators; got shape {offset.T.shape} with {parameter}={expert!r}. Use one fit for "
+            'each output, or a mixture with expert="linear".'
         )
 
 
@@ -348,11 +348,11 @@ def accepts_missing(expert: Any, X: Any = None) -> bool:
         return False
 
 
-def check_accept_sparse(expert: Any, base: Any) -> None:
+def check_accept_sparse(parameter: str, expert: Any, base: Any) -> None:
     """With a sparse matrix X, experts and base must be estimators that accept it."""
     is_list = isinstance(expert, list | tuple)
-    named = [(f"expert[{k}]", entry) for k, entry in enumerate(expert)] if is_list else []
-    for name, estimator in [*(named or [("expert", expert)]), ("base", base)]:
+    named = [(f"{parameter}[{k}]", entry) for k, entry in enumerate(expert)] if is_list else []
+    for name, estimator in [*(named or [(parameter, expert)]), ("base", base)]:
         obstacle = None if is_family(estimator) else sparse_obstacle(estimator)
         if obstacle is not None:
             inside = "" if obstacle is estimator else f" in {estimator!r}"

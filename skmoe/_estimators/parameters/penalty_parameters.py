@@ -42,7 +42,7 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     """
     defaults = {
         "gate_alpha": DEFAULT_GATE_ALPHA,
-        "alpha": default_alphas[estimator.base is not None],
+        "alpha": default_alphas[getattr(estimator, "base", None) is not None],
         "dispersion_prior": DEFAULT_DISPERSION_PRIOR,
     }
     penalties = {}
@@ -74,8 +74,8 @@ def decided_penalties(
     is_named = isinstance(estimator.gate, str)
     gate = GATES.get(estimator.gate) if is_named else estimator.gate
     is_open = is_named or estimator.gate.has_open_penalty
-    is_list = isinstance(estimator.expert, list | tuple)
-    entries = estimator.expert if is_list else [estimator.expert]
+    parameter, expert = estimator._expert_parameter
+    entries = expert if isinstance(expert, list | tuple) else [expert]
     experts = family if all(isinstance(entry, str) for entry in entries) else None
     without_base = experts is not None and estimator.base is None
     shared = getattr(estimator, "shared_features", None)
@@ -88,10 +88,11 @@ def decided_penalties(
             search = "auto" if can_search and without_base and (is_open or not is_gate) else ""
         elif search and not can_search:
             what, example = ("gate", "softmax") if is_gate else ("expert", "linear")
+            given = f"gate={estimator.gate!r}" if is_gate else f"{parameter}={expert!r}"
             raise ValueError(
                 f'{name}="{search}" needs {what}s with a penalty that can be found (see '
                 f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
-                f"{what}={getattr(estimator, what)!r}. Leave {name} at its default."
+                f"{given}. Leave {name} at its default."
             )
         if search == "ard" and not is_gate and shared is not None:
             raise ValueError(

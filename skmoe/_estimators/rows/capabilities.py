@@ -96,8 +96,6 @@ def _unsupported_by_streams(estimator: Any) -> Iterator[tuple[str, Any, str]]:
     transformer = gate_transformer(estimator.gate)
     if transformer is not None:
         yield "gate.transformer", transformer, "a gate without a transformer"
-    if estimator.specialize is False:
-        yield "specialize", estimator.specialize, "specialize=True"
     if isinstance(estimator.n_experts, str):
         yield "n_experts", estimator.n_experts, "an integer n_experts"
 

@@ -13,7 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 def make_router(estimator: Any) -> MetadataRouter:
     """Metadata requests of the estimator, and of its experts in fit."""
     router = MetadataRouter(owner=estimator).add_self_request(estimator)
-    for name, expert in _experts_by_name(estimator.expert).items():
+    for name, expert in estimator._experts_by_name().items():
         if hasattr(expert, "get_metadata_routing"):
             mapping = MethodMapping().add(caller="fit", callee="fit")
             router.add(method_mapping=mapping, **{name: expert})
@@ -27,7 +27,7 @@ def make_routes(estimator: Any, names: Iterable[str], n_experts: int) -> tuple[d
     name receive none.
     """
     all_metadata = {name: name for name in names}
-    experts = _experts_by_name(estimator.expert)
+    experts = estimator._experts_by_name()
     if all_metadata and get_config()["enable_metadata_routing"]:
         routed = process_routing(estimator, "fit", **all_metadata)
         routes = [
@@ -37,12 +37,6 @@ def make_routes(estimator: Any, names: Iterable[str], n_experts: int) -> tuple[d
     else:
         routes = [{} if isinstance(expert, str) else all_metadata for expert in experts.values()]
     return tuple(routes) if len(routes) == n_experts else tuple(routes) * n_experts
-
-
-def _experts_by_name(expert: Any) -> dict[str, Any]:
-    if isinstance(expert, list | tuple):
-        return {f"expert_{k}": entry for k, entry in enumerate(expert)}
-    return {"expert": expert}
 
 
 def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:

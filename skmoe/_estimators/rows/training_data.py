@@ -220,10 +220,10 @@ def validate_offset(
 ) -> Array | None:
     """Offset of the linear predictors, (n,) or (m, n), which the family must take, or None."""
     if offset is not None:
-        check_takes_offset(params.expert, params.density)
+        check_takes_offset(params.expert_parameter, params.expert, params.density)
     values = check_offset(offset, n_rows, n_outputs)
     if params.uses_estimators:
-        check_one_exposure(params.expert, values)
+        check_one_exposure(params.expert_parameter, params.expert, values)
     return values
 
 
@@ -250,7 +250,7 @@ def _validate_X_y(
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
     if sparse.issparse(X):
-        check_accept_sparse(params.expert, params.base)
+        check_accept_sparse(params.expert_parameter, params.expert, params.base)
     finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)

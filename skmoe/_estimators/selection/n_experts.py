@@ -157,6 +157,24 @@ def _no_improvement(scores: list[float]) -> bool:
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
+def with_selected_n_experts(
+    estimator: Any, given: GivenRows
+) -> tuple[Any, GivenRows, dict[str, Any]]:
+    """Estimator and rows of the fit with a selected number, and attributes of the selection.
+
+    A number that is given needs no selection.
+    """
+    if not isinstance(estimator.n_experts, str):
+        return estimator, given, {}
+    found = select_n_experts(estimator, given)
+    top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
+    fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)
+    selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
+    if found.errors is not None:
+        selected["n_experts_score_errors_"] = found.errors
+    return fixed, without_unused_groups(estimator, given), selected
+
+
 def without_unused_groups(estimator: Any, given: GivenRows) -> GivenRows:
     """Rows without groups if only the selection of the number of experts uses them."""
     only_selection = estimator.n_experts == "auto" and not uses_groups(estimator)

@@ -121,7 +121,9 @@ def _gate_formula(estimator: Any, rows: Any, values: Array) -> dict[str, Any] | 
     slopes = estimator.gate_coef_
     if slopes.shape[1] != values.shape[1]:
         return None
-    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
+    n_starts = (
+        len(estimator.start_traces_) if getattr(estimator, "combine", "best") == "average" else 1
+    )
     predictor = Predictor(slopes, estimator.gate_intercept_)
     probs = [
         np.exp(log_softmax(keep_top_k(log_softmax(logits), estimator.top_k))) / n_starts

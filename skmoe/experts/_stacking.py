@@ -1,4 +1,4 @@
-"""Whole models as experts: each is fitted once to all rows, and a gate learns where it is right.
+"""Stacked models as experts: each is fitted to all rows, and a gate learns where it is right.
 
 Out-of-fold predictions of fits without each fold give the log density of every row under every
 model. They are those of rows that the models have not seen, and decide which model the gate trusts
@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
@@ -64,12 +64,14 @@ class FitObserver(Protocol):
 
 
 @dataclass(frozen=True)
-class WholeModels(CrossFittedExperts):
+class StackedModels(CrossFittedExperts):
     """Estimators that are fitted once to all rows, and once without each fold.
 
     The M-step keeps the models, and finds spreads and dispersions of their out-of-fold densities.
     The last column of `seeds` has the random states of the fits to all rows.
     """
+
+    n_fits_to_all_rows: ClassVar[int] = 1
 
     def fit_models(
         self, features: RawFeatures, y: Array, weight: Array, observer: FitObserver
@@ -247,7 +249,9 @@ class WholeModels(CrossFittedExperts):
             statistics = statistics._replace(resp=np.ones_like(statistics.resp))
         return super()._fit(k, j, statistics, rows)
 
-    def first(self, params: EstimatorParams, n_experts: int) -> tuple[WholeModels, EstimatorParams]:
+    def first(
+        self, params: EstimatorParams, n_experts: int
+    ) -> tuple[StackedModels, EstimatorParams]:
         """The first experts alone, and their parameters without training state."""
         log_variance = params.log_variance[:n_experts]
         of_first = EstimatorParams(params.models[:n_experts], log_variance, None, None, None)
@@ -307,8 +311,8 @@ def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
 
 
 @dataclass(frozen=True)
-class WholeFamilyModels(WholeModels, CrossFittedFamilyExperts):
-    """Whole models; those without a density of their own predict the mean of a family."""
+class StackedFamilyModels(StackedModels, CrossFittedFamilyExperts):
+    """Stacked models; those without a density of their own predict the mean of a family."""
 
     def _valid_means(self, k: int, prediction: Array, offset: Array | None) -> Array:
         if self._has_density()[k]:

@@ -1,16 +1,16 @@
-"""Which members the stacks of the strong recipes should have.
+"""Which models the stacks of the strong recipes should have.
 
 Classification: each candidate predicts the rows of test_fold 2 to 5 from the other rows, and those
-out-of-fold. Constant weights, found by EM from the out-of-fold probabilities, combine the members
-of a stack. Members are added one at a time, each time the one with the lowest mean log loss over
+out-of-fold. Constant weights, found by EM from the out-of-fold probabilities, combine the models
+of a stack. Models are added one at a time, each time the one with the lowest mean log loss over
 the tables and folds. Printed are the losses of each candidate alone, of these stacks, and of the
-stack of the recipe, with the CPU seconds of one fit of all members.
+stack of the recipe, with the CPU seconds of one fit of all models.
 
-Regression: the recipe is compared with variants of its members on test_fold 2 and 3, by error,
+Regression: the recipe is compared with variants of its models on test_fold 2 and 3, by error,
 loss, CRPS, coverage and CPU seconds as in accuracy.py.
 
 Folds 0 and 1, which judge the recipes, take no part.
-Usage: python tests/benchmarks/members.py --data DIR [--task classification regression]
+Usage: python tests/benchmarks/stacks.py --data DIR [--task classification regression]
 """
 
 import time
@@ -39,7 +39,7 @@ FOLDS = (2, 3, 4, 5)
 N_FOLDS = 5
 N_ITERATIONS = 200
 SMALLEST = 1e-3
-RECIPE = "member of the recipe"
+RECIPE = "model of the recipe"
 
 
 def candidates():
@@ -85,8 +85,8 @@ def candidates():
         yield f"the same, half of the columns, leaves of {leaf}", half
     forest = RandomForestClassifier(100, min_samples_leaf=2, max_leaf_nodes=1000, random_state=0)
     yield "random forest", forest
-    for i, member in enumerate(strong_classifier().expert):
-        yield f"{RECIPE} {i}", clone(member).set_params(random_state=0)
+    for name, model in strong_classifier().estimators:
+        yield f"{RECIPE} {name}", clone(model).set_params(random_state=0)
     kernel = make_pipeline(
         StandardScaler(),
         Nystroem(n_components=200, random_state=0),
@@ -132,17 +132,16 @@ def loss_of_stack(inside, outside):
 def stacks():
     """Names and variants of the strong regressor."""
     recipe = strong_regressor(random_state=0)
-    linear, on_boosting, trees = recipe.expert
+    linear = dict(recipe.estimators)["linear_experts"]
     yield "the recipe", recipe
     for name, options in {
         "fixed penalties": {"alpha": 0.1, "gate_alpha": 1.0},
         "common penalties": {"alpha": "auto", "gate_alpha": "auto"},
         "averaged": {"combine": "average"},
     }.items():
-        members = [clone(linear).set_params(**options), on_boosting, trees]
-        yield name, clone(recipe).set_params(expert=members)
-    few = clone(trees).set_params(n_estimators=8)
-    yield "8 randomised trees", clone(recipe).set_params(expert=[linear, on_boosting, few])
+        changed = clone(linear).set_params(**options)
+        yield name, clone(recipe).set_params(linear_experts=changed)
+    yield "8 randomised trees", clone(recipe).set_params(trees__n_estimators=8)
 
 
 def compare_regressors(arguments):
@@ -194,8 +193,8 @@ def compare_classifiers(arguments):
     recipe = [name for name in names if name.startswith(RECIPE)]
     print(f"\n{'the recipe':<50}" + "{:8.4f}{:8.2f} s".format(*figures(recipe)))
     chosen, left = [], [name for name in names if name not in recipe]
-    print("\nmembers added one at a time")
-    while left and len(chosen) < arguments.most_members:
+    print("\nmodels added one at a time")
+    while left and len(chosen) < arguments.most_models:
         best = min(left, key=lambda name: figures([*chosen, name])[0])
         chosen.append(best)
         left.remove(best)
@@ -203,11 +202,11 @@ def compare_classifiers(arguments):
 
 
 def main():
-    """Compare members for the tasks of the command line."""
+    """Compare models for the tasks of the command line."""
     parser = data_parser(__doc__)
     parser.add_argument("--task", choices=["regression", "classification"], nargs="*")
     parser.add_argument("--most-rows", type=int, default=800)
-    parser.add_argument("--most-members", type=int, default=6)
+    parser.add_argument("--most-models", type=int, default=6)
     arguments = parser.parse_args()
     tasks = arguments.task or ["classification", "regression"]
     if "classification" in tasks:

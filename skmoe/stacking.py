@@ -1,0 +1,468 @@
+"""Stacks: several models of all rows, and a gate that learns for which rows each is right."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from sklearn.utils import Bunch
+
+from skmoe._data.rows import split_into_blocks
+from skmoe._data.sklearn_adapter import experts_of
+from skmoe._estimators.base import BaseMixture
+from skmoe._estimators.fitting.attributes import attributes_of_fit, warn_special_losses
+from skmoe._estimators.fitting.callbacks import with_callbacks
+from skmoe._estimators.fitting.monitor import make_monitors
+from skmoe._estimators.fitting.problem import build_problem
+from skmoe._estimators.fitting.stacking import fit_stacked_models
+from skmoe._estimators.methods.classification import MixtureClassifierMixin
+from skmoe._estimators.methods.expert_names import check_expert_names
+from skmoe._estimators.methods.predictive import MixtureRegressorMixin
+from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.parameters.stacking_parameters import (
+    check_stacked_rows,
+    validate_stacking_parameters,
+)
+from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._mixture.model import expert_usage
+from skmoe._mixture.multistart import fit_best_start
+from skmoe._numerics.probability import underflow_to_zero
+
+__all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
+
+
+class _GatedStacking(BaseMixture):
+    """What both stacks have in common."""
+
+    # Groups are kept in one fold, which `_data.nested_estimators` asks of inner estimators.
+    _uses_groups = True
+
+    # --- named models ---
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of the stack; if `deep` the models by their names, and their parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the models, and their parameters as `name__parameter`.
+
+        Returns
+        -------
+        params : dict
+            Parameters and their values.
+        """
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep:
+            for name, model in self._pairs():
+                params[name] = model
+                if hasattr(model, "get_params"):
+                    of_model = model.get_params(deep=True)
+                    params |= {f"{name}__{key}": value for key, value in of_model.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the stack, and models or their parameters by the names of the models.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters, such as `gate_alpha=10`; models, such as `trees=RandomForestRegressor()` or
+            `trees="drop"`; and parameters of models, such as `trees__max_depth=3`.
+
+        Returns
+        -------
+        self : estimator
+            The stack.
+        """
+        if "estimators" in params:
+            self.estimators = params.pop("estimators")
+        own = self.get_params(deep=False)
+        names = {name for name, _ in self._pairs()} - set(own)
+        replaced = {name: params.pop(name) for name in names & set(params)}
+        if replaced:
+            self.estimators = [(name, replaced.get(name, old)) for name, old in self._pairs()]
+        return super().set_params(**params)
+
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """Names and models; nothing if `estimators` is no list of pairs."""
+        entries = self.estimators if isinstance(self.estimators, list | tuple) else []
+        is_pair = [isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries]
+        return [(name, model) for name, model in entries] if all(is_pair) else []
+
+    @property
+    def _expert_parameter(self) -> tuple[str, Any]:
+        return "estimators", experts_of(self)
+
+    def _experts_by_name(self) -> dict[str, Any]:
+        pairs = self._pairs()
+        if not pairs:
+            raise ValueError(
+                "estimators must be a list of pairs of a name and a model, such as "
+                f'[("trees", RandomForestRegressor()), ("ridge", Ridge())]; got '
+                f"{self.estimators!r}."
+            )
+        named = [(name, m) for name, m in pairs if not isinstance(m, str) or m != "drop"]
+        names = check_expert_names("names in estimators", [name for name, _ in named], len(named))
+        for name in names:
+            if "__" in name or name in self.get_params(deep=False):
+                raise ValueError(
+                    "names in estimators must differ from the parameters of the stack, and have "
+                    f"no double underscore, for set_params; got {name!r}. Use another name."
+                )
+        return dict(named)
+
+    def _validate_parameters(self) -> FitParameters:
+        models = list(self._experts_by_name().values())
+        return validate_stacking_parameters(self, models, self._make_task(), self._default_alphas)
+
+    # --- fit ---
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        offset: Any = None,
+        units: Any = None,
+        **fit_params: Any,
+    ) -> Self:
+        """Fit each model without each fold and to all rows, and train the gate.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features: numbers, or a data frame with categories if every model accepts them. Models
+            receive them as they are; for the gate they are standardised.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target; the classifier takes labels of shape (n_samples,).
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows: a row of weight two counts as two rows, of weight zero as none. For
+            models whose `fit` takes no weights rows are repeated, so that they are whole numbers.
+        groups : array-like of shape (n_samples,), default=None
+            Labels of groups, such as hospitals, whose rows are kept in one fold.
+        offset : array-like of shape (n_samples,), default=None
+            Log of the exposure, such as the years of observation of each row, for a family with a
+            log link. Models are fitted to y per unit of exposure.
+        units : array-like of shape (n_samples,), default=None
+            Labels of customers, patients or products with several rows, in any order. All rows of a
+            unit come from one model, and are kept in one fold. The gate sees one row for each unit:
+            its features must be constant within a unit, or are reduced by `gate_aggregate`.
+        **fit_params : dict of array-like of shape (n_samples,)
+            Metadata for the fits of the models, cut to the rows of each fit.
+
+        Returns
+        -------
+        self : estimator
+            The fitted stack.
+
+        Raises
+        ------
+        ValueError
+            Before any work, for invalid parameters or data; a previous fit is left unchanged.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If EM of the gate has not converged in `max_iter` iterations.
+        UserWarning
+            If the noise variance of some models is at its floor, or a model has a loss for counts,
+            positive targets or quantiles, but normal noise: use `family`.
+        """
+        return self._fit(GivenRows(X, y, sample_weight, groups, fit_params, offset, units))
+
+    @with_callbacks
+    @underflow_to_zero
+    def _fit(self, given: GivenRows) -> Self:
+        params = self._validate_parameters()
+        problem = build_problem(self, params, given)
+        check_stacked_rows(params.expert, problem.em_problem.rows)
+        task, verbose = self._start_task(given, params.n_experts + 1), int(self.verbose)
+        problem = fit_stacked_models(problem, task, verbose)
+        (monitor,) = make_monitors(problem, task, ["EM"], verbose, first_id=params.n_experts)
+        em_problem = problem.em_problem
+        run, starts = fit_best_start(em_problem, [], monitor, self.n_jobs)
+        model = run.model or em_problem.model
+        usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
+        attributes = attributes_of_fit(problem, run, model, usage, starts)
+        names, models = tuple(self._experts_by_name()), attributes["experts_"]
+        attributes |= {
+            "_expert_names": names,
+            "named_estimators_": Bunch(
+                **{name: m for name, (m,) in zip(names, models, strict=True)}
+            ),
+        }
+        self._end_fit(task, run, attributes)
+        warn_special_losses(params)
+        return self
+
+
+class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
+    r"""Stack of regressions whose weights depend on the features.
+
+    The density of y given x is :math:`\sum_m g_m(x) f_m(y \mid x)`. Each model m is fitted to all
+    rows, and :math:`f_m` is its predictive distribution, or a distribution around its predictions.
+    The gate :math:`g`, a softmax of linear functions of x, is trained by EM on densities of rows
+    that the models have not seen [1]_. See "Stacking" in the user guide.
+
+    Parameters
+    ----------
+    estimators : list of tuple of (str, estimator)
+        Names and models, at least two. Mixtures of experts and stacks have predictive
+        distributions; other regressors predict the mean of y. The names "linear" and "tree", in the
+        place of an estimator, stand for a ridge regression and a tree; "drop" leaves a model out.
+    family : str or Family, default="normal"
+        Conditional distribution of y around the predictions of models without a distribution of
+        their own, such as "student_t" or "poisson": see `MixtureOfExpertsRegressor`.
+    gate : {"softmax", "constant"} or gate object, default="softmax"
+        Probability of each model given the features. "constant" gives all rows the same
+        probabilities. An object derives from `skmoe.protocols.Gate`.
+    gate_alpha : float, "auto", "ard" or None, default=None
+        L2 penalty on the slopes of the gate, for standardised features. Try "auto", which maximises
+        the evidence, or 10 to 100. "ard" finds a penalty for each feature. None is 1, or the number
+        in a gate object.
+    gate_features, expert_features : array-like, default=None
+        Columns that the gate and the models use, such as `["age", "income"]`: names, indices or a
+        boolean mask; None for all.
+    gate_aggregate : {None, "mean", "first"}, default=None
+        How the gate's features of the rows of a unit (`units` in `fit`) become one row: their
+        means, or those of the first row. None requires features that are constant in each unit.
+    cv : int or None, default=None
+        Number of folds, without each of which every model is fitted once. None for 5; of more than
+        20 000 rows one half is held out, once.
+    top_k : int, default=None
+        Largest number of models with a positive weight for a row; None for all.
+    dispersion : {"per_expert", "shared"}, default="per_expert"
+        Whether each model has dispersion parameters of its own, such as its noise variance.
+    dispersion_prior : float, default=10.0
+        Strength, in rows, of the inverse-gamma prior on each noise variance or other dispersion. 0
+        is maximum likelihood.
+    max_iter : int, default=300
+        Largest number of EM iterations of the gate. Raise it if `fit` gives a `ConvergenceWarning`.
+    tol : float, default=1e-4
+        EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
+        estimate, is below `tol`.
+    random_state : int, RandomState instance or None, default=None
+        Source of randomness of folds and models. An integer makes the fit reproducible.
+    n_jobs : int, default=None
+        Fits to run in parallel by joblib; -1 for all processors, None for one. The result is the
+        same.
+    verbose : int, default=0
+        0 prints nothing, 1 a line for each model, 2 a line for each iteration.
+
+    Attributes
+    ----------
+    named_estimators_ : Bunch
+        The models by name, fitted to all rows.
+    experts_ : list of lists of estimators
+        The same models, each in a list.
+    n_experts_ : int
+        Number of models.
+    expert_names_ : list of str of length n_experts
+        Names of the models, or those of `set_expert_names`.
+    expert_kinds_ : list of str of length n_experts
+        Classes of the models, or names of their families.
+    weights_ : ndarray of shape (n_experts,)
+        Mean gate probability of each model over the rows, or units, of the fit.
+    load_ : ndarray of shape (n_experts,)
+        Weight of the rows that are routed to each model: each row to the `top_k` most probable
+        ones, or without `top_k` to the most probable one.
+    spread_ : ndarray of shape (n_experts,)
+        Factors by which the distributions of models are narrowed (below 1) or widened (above 1)
+        around their means, so that the mixture fits. 1 without a change.
+    noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Variance of y about the mean of each model with normal noise, of models of all rows. NaN
+        for models with a density of their own.
+    dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Dispersion of another `family`: see `MixtureOfExpertsRegressor`. NaN as above.
+    df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Degrees of freedom with `family="student_t"`, if they are estimated.
+    families_ : list of Family of length n_experts
+        The `family` other than "normal", in the units of y.
+    gate_coef_ : ndarray of shape (n_experts, n_gate_features)
+        Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
+        sum to zero over the models, and are zero for columns that the gate does not use.
+    gate_intercept_ : ndarray of shape (n_experts,)
+        Intercepts of the gate's logits; log probabilities with `gate="constant"`.
+    gate_feature_names_ : ndarray of shape (n_gate_features,)
+        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values add an
+        indicator such as "missingindicator_size"; a category is a column, such as "city_rome".
+    gate_alpha_ : float or ndarray
+        Penalty of the gate; with "ard" one for each column of `gate_coef_`, infinite if dropped.
+    lower_bound_ : float
+        Penalised out-of-fold log-likelihood per row, which EM maximises: compare it with that of
+        other lists of models on the same rows.
+    lower_bounds_ : ndarray of shape (n_iterations,)
+        The same after each iteration. It never falls.
+    start_lower_bounds_, start_converged_, start_traces_ : ndarray, ndarray and list
+        As of mixtures; the gate has one start.
+    n_iter_ : int
+        Number of iterations, with those of the search of the penalty.
+    converged_ : bool
+        Whether EM converged.
+    n_parameters_ : float
+        Number of free parameters; NaN if it cannot be counted.
+    n_units_ : int
+        Number of units, if `fit` was given any.
+    feature_range_ : ndarray of shape (2, n_features)
+        Smallest and largest value of each feature. NaN for categories.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names that are all strings.
+
+    See Also
+    --------
+    GatedStackingClassifier : A stack of classifiers.
+    skmoe.recipes.strong_regressor : A stack that is ready to use.
+    skmoe.MixtureOfExpertsRegressor : Experts that are fitted to the rows of their regime.
+
+    References
+    ----------
+    .. [1] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe.stacking import GatedStackingRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> models = [("ridge", Ridge(0.1)), ("trees", RandomForestRegressor(20, min_samples_leaf=5))]
+    >>> stack = GatedStackingRegressor(models, gate_alpha=100, random_state=0).fit(X, y)
+    >>> stack.predict_gate(X).shape, stack.expert_names_
+    ((442, 2), ['ridge', 'trees'])
+    """
+
+    def __init__(
+        self,
+        estimators: Any,
+        *,
+        family: Any = "normal",
+        gate: Any = "softmax",
+        gate_alpha: float | str | None = None,
+        gate_features: Any = None,
+        expert_features: Any = None,
+        gate_aggregate: str | None = None,
+        cv: int | None = None,
+        top_k: int | None = None,
+        dispersion: str = "per_expert",
+        dispersion_prior: float = 10.0,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.estimators = estimators
+        self.family = family
+        self.gate = gate
+        self.gate_alpha = gate_alpha
+        self.gate_features = gate_features
+        self.expert_features = expert_features
+        self.gate_aggregate = gate_aggregate
+        self.cv = cv
+        self.top_k = top_k
+        self.dispersion = dispersion
+        self.dispersion_prior = dispersion_prior
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+
+class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
+    r"""Stack of classifiers whose weights depend on the features.
+
+    The probability of class c given x is :math:`\sum_m g_m(x) p_m(c \mid x)`. Each model m is
+    fitted to all rows. The gate :math:`g`, a softmax of linear functions of x, is trained by EM on
+    the probabilities of rows that the models have not seen [1]_. See "Stacking" in the user guide.
+
+    Parameters
+    ----------
+    estimators : list of tuple of (str, estimator)
+        Names and classifiers with `predict_proba`, at least two. The names "linear" and "tree", in
+        the place of an estimator, stand for a logistic regression and a tree; "drop" leaves a model
+        out.
+    gate, gate_alpha, gate_features, expert_features, gate_aggregate, cv, top_k
+        See `GatedStackingRegressor`.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
+        weighs classes inversely to their weighted frequency; predicted probabilities are then those
+        of equally frequent classes. None weighs all classes by 1.
+    max_iter, tol, random_state, n_jobs, verbose
+        See `GatedStackingRegressor`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_, load_
+        Models and their weights: see `GatedStackingRegressor`.
+    gate_coef_, gate_intercept_, gate_feature_names_, gate_alpha_
+        Coefficients of the gate: see `GatedStackingRegressor`.
+    lower_bound_, lower_bounds_, start_lower_bounds_, start_converged_, start_traces_, n_iter_
+        Progress of EM: see `GatedStackingRegressor`.
+    converged_ : bool
+        Whether EM converged.
+    n_parameters_, n_units_, feature_range_, n_features_in_, feature_names_in_
+        See `GatedStackingRegressor`.
+
+    See Also
+    --------
+    GatedStackingRegressor : A stack of regressions.
+    skmoe.recipes.strong_classifier : A stack that is ready to use.
+    skmoe.MixtureOfExpertsClassifier : Experts that are fitted to the rows of their regime.
+
+    References
+    ----------
+    .. [1] Y. Yao, G. Pirš, A. Vehtari and A. Gelman (2022), "Bayesian hierarchical stacking: some
+       models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skmoe.stacking import GatedStackingClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> models = [("logistic", LogisticRegression(max_iter=1000)), ("bayes", GaussianNB())]
+    >>> stack = GatedStackingClassifier(models, gate_alpha=10, random_state=0).fit(X, y)
+    >>> stack.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        estimators: Any,
+        *,
+        gate: Any = "softmax",
+        gate_alpha: float | str | None = None,
+        gate_features: Any = None,
+        expert_features: Any = None,
+        gate_aggregate: str | None = None,
+        cv: int | None = None,
+        top_k: int | None = None,
+        class_weight: Any = None,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.estimators = estimators
+        self.gate = gate
+        self.gate_alpha = gate_alpha
+        self.gate_features = gate_features
+        self.expert_features = expert_features
+        self.gate_aggregate = gate_aggregate
+        self.cv = cv
+        self.top_k = top_k
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose

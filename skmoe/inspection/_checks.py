@@ -64,7 +64,9 @@ def check_features(
 def check_panels(
     name: str, value: Any, estimator: Any, feature_names: Sequence[str] | None, most: int
 ) -> list[list[int]]:
-    """Indices of the features of each panel: a list has one entry for each, others are one."""
+    """Indices of the features of each panel: a list has one entry for each; none for None."""
+    if value is None:
+        return []
     if isinstance(value, list) and not value:
         raise ValueError(f"{name} must not be empty. Pass None for the strongest feature.")
     panels = value if isinstance(value, list) else [value]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,36 +99,21 @@ class Contributions(NamedTuple):
 def row_contributions(
     estimator: Any, X: Any, row: int, target: int, offset: Array | None, n_steps: int
 ) -> Contributions:
-    """Contributions to the prediction of an output or class for a row, given its offset."""
+    """Contributions to the prediction of an output or class for a row, given its offset.
+
+    The straight path from the mean row to the row has `n_steps` steps. In each, features move one
+    after another: first in the gate, then in the experts, and on a second way in the opposite
+    order, of which the mean is taken. The changes of each way add up to the change of
+    sum_k gate_k(x) mean_k(x). For smooth functions they converge to integrated gradients.
+    """
 
     def given(rows: Any) -> dict[str, Any]:
         return {} if offset is None else {"offset": np.repeat(offset[None], rows.shape[0], axis=0)}
 
-    def means(rows: Any) -> Array:
-        return one_target(estimator.predict_experts(rows, **given(rows)), target, 2)
-
-    ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(X.shape[1]))
-    base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
-    n_steps = int(np.clip(MAX_ENTRIES // (X.shape[1] * (X.shape[1] + 1)), MIN_STEPS, n_steps))
-    gate, experts = path_contributions(X, row, estimator.predict_gate, means, n_steps)
-    return Contributions(float(base_value), gate, experts, float(prediction))
-
-
-def path_contributions(
-    X: Any,
-    row: int,
-    predict_gate: Callable[[Any], Array],
-    predict_experts: Callable[[Any], Array],
-    n_steps: int,
-) -> tuple[Array, Array]:
-    """Contributions (p,) through gate and experts on the straight path from the mean row.
-
-    The path has `n_steps` steps. In each, features move one after another: first in the gate, then
-    in the experts, and on a second way in the opposite order, of which the mean is taken. The
-    changes of each way add up to the change of sum_k gate_k(x) mean_k(x). For smooth functions
-    they converge to integrated gradients.
-    """
     n_features = X.shape[1]
+    ends = path_rows(X, row, np.array([[0.0], [1.0]]) * np.ones(n_features))
+    base_value, prediction = predicted_mean(estimator, ends, target, **given(ends))
+    n_steps = int(np.clip(MAX_ENTRIES // (n_features * (n_features + 1)), MIN_STEPS, n_steps))
     fraction = np.linspace(0.0, 1.0, n_steps + 1)
     moved = np.tri(n_features + 1, n_features, -1, dtype=bool)  # row j: the first j have moved
     through_gate, through_experts = np.zeros(n_features), np.zeros(n_features)
@@ -139,11 +123,12 @@ def path_contributions(
         ahead = np.where(order, fraction[1:, None, None], fraction[:-1, None, None])
         rows = path_rows(X, row, ahead.reshape(-1, n_features))
         shape = n_steps, n_features + 1, -1
-        gate, mean = predict_gate(rows).reshape(shape), predict_experts(rows).reshape(shape)
+        mean = one_target(estimator.predict_experts(rows, **given(rows)), target, 2).reshape(shape)
+        gate = estimator.predict_gate(rows).reshape(shape)
         # The gate moves before the experts, or backwards after them.
         first, last = (-1, 0) if backwards else (0, -1)
         of_gate = np.einsum("sjk,sk->j", np.diff(gate, axis=1), mean[:, first])
         of_experts = np.einsum("sjk,sk->j", np.diff(mean, axis=1), gate[:, last])
         through_gate += (of_gate[::-1] if backwards else of_gate) / 2.0
         through_experts += (of_experts[::-1] if backwards else of_experts) / 2.0
-    return through_gate, through_experts
+    return Contributions(float(base_value), through_gate, through_experts, float(prediction))

@@ -255,19 +255,16 @@ class ExpertsDisplay:
         estimator, X, note = find_mixture(estimator, X)
         labels = check_names(estimator, feature_names)
         names = check_names_of_experts(estimator, expert_names)
-        chosen = None
-        if features is not None:
-            chosen = check_panels("features", features, estimator, feature_names, most=1)
+        chosen = check_panels("features", features, estimator, feature_names, most=1)
         check_integer("grid_resolution", grid_resolution, least=2)
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
         rows = observed_rows(estimator, table, y, target, offset, units)
-        chosen = [[leading_feature(estimator, table)]] if chosen is None else chosen
         assigned_expert, index = rows.resp.argmax(axis=1), rows.target
         is_class = is_classifier(estimator)
         panels = []
-        for (j,) in chosen:
+        for (j,) in chosen or [[leading_feature(estimator, table)]]:
             axis = feature_axis(table, j, labels[j], grid_resolution)
             points = make_grid(table, [j], axis.grid[:, None])
             height, name = rows.observed, rows.name
@@ -333,35 +330,29 @@ class ExpertsDisplay:
             This display.
         """
         caller = f"{type(self).__name__}.plot"
-        options = {
-            "line_kwargs": line_kwargs,
-            "scatter_kwargs": scatter_kwargs,
-            "band_kwargs": band_kwargs,
-        }
         if self.panels is not None:
+            options = {"line_kwargs": line_kwargs, "scatter_kwargs": scatter_kwargs}
+            options["band_kwargs"] = band_kwargs
             is_alike = [True] * len(self.panels)
             self.ax_ = draw_grid(self.panels, is_alike, ax, caller, options)
             self.figure_ = self.ax_[0].figure
             return self
         ax = one_axes(ax, caller)
-        is_category = self.categories is not None
         self.band_ = None
         if self.band is not None and self.coverage is not None:
-            style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
-            style["label"] = f"{100 * self.coverage:.3g} % interval"
-            style = merged(style, band_kwargs)
-            self.band_ = draw_band(ax, self.grid, self.band, is_category=is_category, kwargs=style)
+            self.band_ = self._plot_band(ax, self.band, self.coverage, band_kwargs)
         self.unit_lines_ = None
         if self.units is not None and not self.is_probability:  # classes would be up and down
-            rows = self.x, self.y, self.assigned_expert, self.units.tolist()
-            self.unit_lines_ = draw_unit_lines(ax, *rows)
-        self._plot_rows(ax, scatter_kwargs)
-        experts = self.grid, self.curves, self.gate
-        self.curves_ = draw_curves(ax, *experts, is_category=is_category, kwargs=line_kwargs)
+            self.unit_lines_ = self._plot_unit_lines(ax, self.units.tolist())
+        style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
+        style |= {"linewidths": 0, "c": [colour(k) for k in self.assigned_expert]}
+        is_category = self.categories is not None
+        kinds = {"is_category": is_category, "is_class": self.is_probability}
+        self.scatter_ = draw_rows(ax, self.x, self.y, style, scatter_kwargs, **kinds)
+        self.curves_ = self._plot_curves(ax, line_kwargs)
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
         style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
-        style = {"linestyle": "--"} | style
-        (self.line_,) = ax.plot(self.grid, self.mean, **style)
+        (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})
         ax.set_ylabel(self.target_name)
         label_feature(ax, self.feature_name, self.categories, self.feature_note)
         if self.is_probability:
@@ -370,17 +361,66 @@ class ExpertsDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_rows(self, ax: Any, kwargs: Mapping[str, Any] | None) -> None:
-        style: dict[str, Any] = {"s": 12 if self.units is None else 6, "alpha": 0.45}
-        style["linewidths"] = 0
-        x, y = self.x, self.y
-        if self.is_probability:
-            y = CLASS_MARK_HEIGHTS[y.astype(int)]
-            style |= {"marker": "|", "s": 40, "linewidths": 1.0}
-        if self.categories is not None:  # rows side by side
-            x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
-        style["c"] = [colour(k) for k in self.assigned_expert]
-        self.scatter_ = ax.scatter(x, y, **merged_marks(style, kwargs))
+    def _plot_band(
+        self, ax: Any, band: Array, coverage: float, kwargs: Mapping[str, Any] | None
+    ) -> Any:
+        """Intervals along the curve of the mixture, or a box for each category."""
+        style: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.25, "linewidth": 0}
+        style = merged(style | {"label": f"{100 * coverage:.3g} % interval"}, kwargs)
+        if self.categories is None:
+            return ax.fill_between(self.grid, *band.T, **style)
+        # Outlines of the boxes, with gaps between them.
+        sides = np.array([-1.0, -1.0, 1.0, 1.0]) * CATEGORY_WIDTH
+        x = (self.grid[:, None] + sides).ravel()
+        filled = np.tile([False, True, True, False], len(self.grid))
+        return ax.fill_between(x, *np.repeat(band.T, 4, axis=1), where=filled, **style)
+
+    def _plot_unit_lines(self, ax: Any, units: list[Any]) -> Any:
+        """A line through the rows of each unit, in the order of the feature."""
+        from matplotlib.collections import LineCollection
+
+        index = {label: i for i, label in enumerate(dict.fromkeys(units))}
+        codes = np.array([index[label] for label in units], dtype=int)
+        order = np.lexsort((self.x, codes))
+        ends = np.flatnonzero(np.diff(codes[order])) + 1
+        lines: Any = np.split(np.column_stack([self.x, self.y])[order], ends)
+        colours = [colour(self.assigned_expert[rows[0]]) for rows in np.split(order, ends)]
+        collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
+        return ax.add_collection(collection)
+
+    def _plot_curves(self, ax: Any, kwargs: Mapping[str, Any] | None) -> list[Any]:
+        """A collection of lines for each expert, with the probability of the gate as opacity.
+
+        Markers along the curves distinguish experts without colours. A category has a line.
+        """
+        from matplotlib.collections import LineCollection
+
+        collections = []
+        limits = ax.get_ylim()
+        for k, (curve, probability) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
+            points = np.column_stack([self.grid, curve])
+            if self.categories is None:
+                segments: Any = np.stack([points[:-1], points[1:]], axis=1)
+                shown = (probability[1:] + probability[:-1]) / 2.0
+                marks = np.array(marked_points(len(points), k))
+            else:
+                side = np.array([CATEGORY_WIDTH, 0.0])
+                segments = np.stack([points - side, points + side], axis=1)
+                shown, marks = probability, np.arange(len(points))
+            style: dict[str, Any] = {"colors": _with_opacity(k, shown), "linewidths": 3.0}
+            style |= {"zorder": 3, "capstyle": "butt"}
+            lines = LineCollection(segments, **{**style, **(kwargs or {})})
+            collections.append(ax.add_collection(lines))
+            marks = marks[probability[marks] >= MIN_PROBABILITY_SHOWN]
+            fill = _with_opacity(k, probability[marks])
+            edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
+            style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": marker(k), "s": 42}
+            ax.scatter(*points[marks].T, **style, zorder=3.5)
+        visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
+        low, high = np.nanmin(visible), np.nanmax(visible)
+        margin = 0.05 * (high - low)
+        ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
+        return collections
 
     def _plot_legend(self, ax: Any) -> None:
         from matplotlib.lines import Line2D
@@ -401,78 +441,26 @@ class ExpertsDisplay:
         self.legend_.set_title("Opacity: gate\nprobability")
 
 
-def draw_curves(
+def draw_rows(
     ax: Any,
-    grid: Array,
-    curves: Array,
-    gate: Array,
+    x: Array,
+    y: Array,
+    style: dict[str, Any],
+    kwargs: Mapping[str, Any] | None,
     *,
     is_category: bool,
-    kwargs: Mapping[str, Any] | None,
-) -> list[Any]:
-    """A collection of lines for each expert, with the probability of the gate as opacity.
-
-    Markers along the curves distinguish experts without colours. A category has a horizontal line.
-    """
-    from matplotlib.collections import LineCollection
-
-    collections = []
-    limits = ax.get_ylim()
-    for k, (curve, probability) in enumerate(zip(curves.T, gate.T, strict=True)):
-        points = np.column_stack([grid, curve])
-        if is_category:
-            side = np.array([CATEGORY_WIDTH, 0.0])
-            segments: Any = np.stack([points - side, points + side], axis=1)
-            shown, marks = probability, np.arange(len(grid))
-        else:
-            segments = np.stack([points[:-1], points[1:]], axis=1)
-            shown = (probability[1:] + probability[:-1]) / 2.0
-            marks = np.array(marked_points(len(grid), k))
-        style: dict[str, Any] = {"colors": with_opacity(k, shown), "linewidths": 3.0}
-        style |= {"zorder": 3, "capstyle": "butt"}
-        lines = LineCollection(segments, **{**style, **(kwargs or {})})
-        collections.append(ax.add_collection(lines))
-        marks = marks[probability[marks] >= MIN_PROBABILITY_SHOWN]
-        fill = with_opacity(k, probability[marks])
-        edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
-        style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": marker(k), "s": 42}
-        ax.scatter(*points[marks].T, **style, zorder=3.5)
-    visible = np.where(gate >= MIN_PROBABILITY_SHOWN, curves, np.nan)
-    low, high = np.nanmin(visible), np.nanmax(visible)
-    margin = 0.05 * (high - low)
-    ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
-    return collections
+    is_class: bool,
+) -> Any:
+    """Draw rows: those of a category side by side, those of a class or others as marks at ends."""
+    if is_category:
+        x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
+    if is_class:
+        y = CLASS_MARK_HEIGHTS[y.astype(int)]
+        style = style | {"marker": "|", "s": 40, "linewidths": 1.0}
+    return ax.scatter(x, y, **merged_marks(style, kwargs))
 
 
-def with_opacity(k: int, probability: Array) -> Array:
+def _with_opacity(k: int, probability: Array) -> Array:
     """The colour of an expert, (n, 4), as opaque as its probability."""
     opacity = MIN_OPACITY + (1.0 - MIN_OPACITY) * probability
     return np.column_stack([np.tile(rgb(k), (len(opacity), 1)), opacity])
-
-
-def draw_band(
-    ax: Any, grid: Array, band: Array, *, is_category: bool, kwargs: Mapping[str, Any]
-) -> Any:
-    """Intervals (n_points, 2) along a curve, or a box for each category."""
-    if not is_category:
-        return ax.fill_between(grid, *band.T, **kwargs)
-    # Outlines of the boxes, with gaps between them.
-    sides = np.array([-1.0, -1.0, 1.0, 1.0]) * CATEGORY_WIDTH
-    x = (grid[:, None] + sides).ravel()
-    filled = np.tile([False, True, True, False], len(grid))
-    low, high = (np.repeat(bound, 4) for bound in band.T)
-    return ax.fill_between(x, low, high, where=filled, **kwargs)
-
-
-def draw_unit_lines(ax: Any, x: Array, y: Array, experts: Array, units: Sequence[Any]) -> Any:
-    """A line through the rows of each unit, in the order of the feature."""
-    from matplotlib.collections import LineCollection
-
-    index = {label: i for i, label in enumerate(dict.fromkeys(units))}
-    codes = np.array([index[label] for label in units], dtype=int)
-    order = np.lexsort((x, codes))
-    ends = np.flatnonzero(np.diff(codes[order])) + 1
-    lines: Any = np.split(np.column_stack([x, y])[order], ends)
-    colours = [colour(experts[rows[0]]) for rows in np.split(order, ends)]
-    collection = LineCollection(lines, colors=colours, linewidths=0.7, alpha=0.5)
-    return ax.add_collection(collection)

@@ -199,13 +199,10 @@ class GateDisplay:
         names = check_names_of_experts(estimator, expert_names)
         if grid_resolution is not None:
             check_integer("grid_resolution", grid_resolution, least=2)
-        chosen = None
-        if features is not None:
-            chosen = check_panels("features", features, estimator, feature_names, most=2)
+        chosen = check_panels("features", features, estimator, feature_names, most=2)
         X = check_table(estimator, X)
-        chosen = [[leading_feature(estimator, X)]] if chosen is None else chosen
         panels = []
-        for columns in chosen:
+        for columns in chosen or [[leading_feature(estimator, X)]]:
             arrays = gate_over(estimator, X, columns, labels, grid_resolution)
             panels.append(cls(**arrays, expert_names=names, feature_note=note))
         display = copy(panels[0])

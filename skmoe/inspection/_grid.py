@@ -98,28 +98,28 @@ class FeatureAxis(NamedTuple):
 
 def feature_axis(X: Any, j: int, name: str, resolution: int) -> FeatureAxis:
     """A feature between its smallest and largest value, or with its most frequent categories."""
-    levels: list[Any] = [] if is_numeric(X, j) else categories_of(X, j)
-    values = np.empty(0) if levels else numeric_values(X, j)
-    known = np.array(
-        [level for level in levels if level is not None] or values[np.isfinite(values)]
-    )
+    if is_numeric(X, j):
+        values = numeric_values(X, j)
+        known = values[np.isfinite(values)]
+    else:
+        levels = categories_of(X, j)
+        known = np.array([level for level in levels if level is not None])
     if len(known) == 0 or (known == known[0]).all():
         raise ValueError(
             f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
             "pass more rows."
         )
-    if not levels:
+    if is_numeric(X, j):
         return FeatureAxis(name, j, np.linspace(known.min(), known.max(), resolution), values)
     found, counts = np.unique(known, return_counts=True)
     frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
     # A column of pandas may have an order of its own.
-    ordered = [
-        str(level) for level in getattr(getattr(_series(X, j), "cat", None), "categories", [])
-    ]
+    own_order = getattr(getattr(_series(X, j), "cat", None), "categories", [])
+    ordered = [str(level) for level in own_order]
     drawn = sorted(found[frequent].tolist(), key=ordered.index if ordered else None)
     position = {level: float(i) for i, level in enumerate(drawn)}
     observed = np.array([position.get(level, np.nan) for level in levels])
-    shares = {level: count / len(known) for level, count in zip(found, counts, strict=True)}
+    shares = dict(zip(found.tolist(), counts / len(known), strict=True))
     if len(found) > len(drawn):
         name = f"{name} ({len(drawn)} of {len(found)} categories)"
     grid = np.array([levels.index(level) for level in drawn])
@@ -172,8 +172,10 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
             is_known = bool(np.isfinite([start, end]).all())
         else:
             start, end = _reference(X, j), row
-        half_way = np.where(fraction[:, j] >= 0.5, end, start)
-        columns.append(start + fraction[:, j] * (end - start) if is_known else half_way)
+        if is_known:
+            columns.append(start + fraction[:, j] * (end - start))
+        else:
+            columns.append(np.where(fraction[:, j] >= 0.5, end, start))
     rows = _table(X, columns)
     return sparse.csr_array(rows) if sparse.issparse(X) else rows
 

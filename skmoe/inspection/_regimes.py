@@ -19,7 +19,7 @@ from skmoe.inspection._checks import (
     check_names_of_experts,
     check_table,
 )
-from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_MARK_HEIGHTS, JITTER_WIDTH
+from skmoe.inspection._experts import CATEGORY_WIDTH, draw_rows
 from skmoe.inspection._gate import GateDisplay, gate_over
 from skmoe.inspection._grid import feature_axis, make_grid, rows_to_show
 from skmoe.inspection._leading import expert_effects, leading_feature
@@ -33,7 +33,6 @@ from skmoe.inspection._style import (
     legend_above,
     marked_points,
     marker,
-    merged_marks,
     rgb,
     shortened,
 )
@@ -332,13 +331,9 @@ class RegimesDisplay:
         fill = np.tile(rgb(k), (len(shown), 1))
         style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
         style |= {"s": 12, "linewidths": 0}
-        x, y = self.x[k][shown], self.y[k][shown]
-        if self._categories[k] is not None:
-            x = x + np.random.default_rng(0).uniform(-JITTER_WIDTH, JITTER_WIDTH, len(x))
-        if self.is_probability:
-            y = CLASS_MARK_HEIGHTS[y.astype(int)]
-            style |= {"marker": "|", "s": 40, "linewidths": 1.0}
-        return ax.scatter(x, y, **merged_marks(style, kwargs))
+        is_category = self._categories[k] is not None
+        kinds = {"is_category": is_category, "is_class": self.is_probability}
+        return draw_rows(ax, self.x[k][shown], self.y[k][shown], style, kwargs, **kinds)
 
     def _draw_expert(self, ax: Any, k: int) -> Any:
         """The prediction of an expert, pale beyond its rows, and its heading."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe.experts import EXPERTS
-from skmoe.protocols import Experts
+from skmoe.protocols import Experts, LinearPredictor
 
 
 class WaitingTimeParams(NamedTuple):
@@ -23,6 +23,7 @@ class WaitingTimeExperts(Experts):
     standardizes_target = False
     support = "positive numbers"
     estimated_options = ("target_mean",)
+    blocks = (LinearPredictor(link="log"),)
 
     alpha: float = 1.0  # L2 penalty on the slopes
     target_mean: tuple = (1.0,)  # mean of each output
@@ -66,7 +67,7 @@ class WaitingTimeExperts(Experts):
         slopes, intercepts = units.expert_coefficients(params.coef)
         if len(self.target_mean) == 1:
             slopes, intercepts = slopes[:, 0], intercepts[:, 0]
-        return {"coef_": slopes, "intercept_": intercepts}
+        return {"expert_coef_": slopes, "expert_intercept_": intercepts}
 
     def mean_derivative(self, params, design):
         return self.mean(params, design)

@@ -135,6 +135,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         give that, not the estimator, to tools such as `shap.Explainer`.
     expert_intercept_ : ndarray of shape (n_experts,) or (n_experts, n_classes)
         Intercepts of the experts' logits.
+    coefficient_blocks_ : tuple
+        What the experts estimate, as `LinearPredictor` and `Dispersion` of `skmoe.protocols`, which
+        name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
         infinite if dropped, NaN if unused. An average of starts has none: each start has its own.

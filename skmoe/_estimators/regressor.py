@@ -149,6 +149,9 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         Degrees of freedom of experts with `family="student_t"`, if they are estimated.
     threshold_steps_ : ndarray of shape (n_experts, n_values - 2)
         Differences of successive thresholds of experts with `family="ordinal"`.
+    coefficient_blocks_ : tuple
+        What the experts estimate, as `LinearPredictor` and `Dispersion` of `skmoe.protocols`, which
+        name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
         infinite if dropped, NaN if unused. An average of starts has none: each start has its own.

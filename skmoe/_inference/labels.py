@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._numerics.typing import Array
+from skmoe.protocols import Dispersion
 
 # Equations of the linear predictor of an expert, by its link. `scale` is "log odds" for two classes
 # and "logit" otherwise.
@@ -74,25 +74,20 @@ def default_expert_names(n_experts: int) -> list[str]:
     return [f"expert {k}" for k in range(n_experts)]
 
 
-def noise_std(noise_variance: Array | None, n_experts: int) -> list[list[float]] | None:
-    """Standard deviations of y around the mean of each expert; None if there are no variances.
-
-    The list of an expert with a density of its own, whose variance is NaN, is empty.
-    """
-    if noise_variance is None:
-        return None
-    std = np.sqrt(noise_variance).reshape(n_experts, -1)
-    return [[] if np.isnan(row).all() else row.tolist() for row in std]
-
-
-def named_dispersions(dispersion: Array | None, df: Array | None, k: int) -> dict[str, list[float]]:
+def named_dispersions(estimator: Any, k: int) -> dict[str, list[float]]:
     """Dispersion parameters of an expert for each output, by name; not those that it lacks.
 
-    `dispersion` and `df` are the attributes of these names; noise variances have `noise_std`.
+    In place of a noise variance there is the standard deviation, "noise".
     """
-    named = {"dispersion": dispersion, "degrees of freedom": df}
-    found = {name: np.atleast_1d(values[k]) for name, values in named.items() if values is not None}
-    return {name: row.tolist() for name, row in found.items() if not np.isnan(row).any()}
+    named: dict[str, list[float]] = {}
+    for block in estimator.coefficient_blocks_:
+        if isinstance(block, Dispersion):
+            numbers, name = block.numbers(vars(estimator), estimator.n_experts_)[k], block.name
+            if name == "noise variance":
+                numbers, name = np.sqrt(numbers), "noise"
+            if not np.isnan(numbers).any():
+                named.setdefault(name, []).extend(numbers.tolist())
+    return named
 
 
 def link_equation(link: str, response: str, predictor: str, scale: str = "logit") -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._inference.coefficients import CoefficientLayout, Coefficients, coefficient_covariance
+from skmoe._inference.coefficients import (
+    Coefficients,
+    ListedBlock,
+    coefficient_covariance,
+    dropped_coordinates,
+)
 from skmoe._inference.information import Information, covariance, observed_information
 from skmoe._inference.results import NEGLIGIBLE_SHIFT, Inference
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 
 
@@ -25,18 +30,17 @@ class SandwichOptions(NamedTuple):
 def observed_inference(
     mixture: FittedMixture,
     dataset: Dataset,
-    layout: CoefficientLayout,
+    blocks: Sequence[ListedBlock],
     coefficients: Coefficients,
     sandwich: SandwichOptions,
-    reference: int | None,
 ) -> tuple[Inference, bool]:
     """Inference by the observed information, and whether that is indefinite."""
     information = observed_information(
         mixture.model, mixture.params, split_into_blocks(dataset), sandwich.clusters
     )
-    known = _at_bound(mixture, information), _dropped(mixture, information)
-    inverse = covariance(information, *known, sandwich.robust)
-    matrix, reasons = coefficient_covariance(layout, mixture, information, inverse, reference)
+    dropped = dropped_coordinates(blocks, mixture, information)
+    inverse = covariance(information, _at_bound(mixture, information), dropped, sandwich.robust)
+    matrix, reasons = coefficient_covariance(blocks, information, inverse)
     method = "observed information"
     if sandwich.robust:
         method = "sandwich covariance"
@@ -68,22 +72,3 @@ def _at_bound(mixture: FittedMixture, information: Information) -> Array:
     for index, flags in zip(information.expert_index, experts_at_bound, strict=True):
         at_bound[index] |= flags
     return at_bound
-
-
-def _dropped(mixture: FittedMixture, information: Information) -> Array:
-    """Coordinates of slopes of dropped features, boolean of shape (D,)."""
-    model: Any = mixture.model
-    dropped = np.zeros(len(information.observed), dtype=bool)
-    parts = [(model.experts, index) for index in information.expert_index]
-    for part, index in [*parts, (model.gate, information.gate_index)]:
-        alpha = part.penalties.get("alpha")
-        if isinstance(alpha, tuple):
-            columns = np.append(is_dropped(alpha), False)
-            # Coefficient vectors come first, and then dispersions, of which there are fewer.
-            is_gate = part is model.gate
-            contrasts = (
-                part.contrast_matrix(mixture.params.gate) if is_gate else part.contrast_matrix()
-            )
-            flags = np.tile(columns, contrasts.shape[1])
-            dropped[index[: len(flags)]] = flags
-    return dropped

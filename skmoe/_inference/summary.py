@@ -35,10 +35,6 @@ MIN_RELATIVE_EFFECT = 0.25
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
-RATIO_NOTE = (
-    "Ratio: factor of the mean (of ratings: of the odds of more) for one unit more of a feature."
-)
-
 SAME_PROBABILITY = "the same probability for every {counted}"
 
 
@@ -162,7 +158,10 @@ def _notes(
     if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
     if findings.coefficients is not None and findings.coefficients.has_ratio.any():
-        notes.append(RATIO_NOTE)
+        rows = [mixture.model.experts.blocks_of(k) for k in range(mixture.model.n_experts)]
+        factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]
+        named = " and ".join(dict.fromkeys(factors))
+        notes.append(f"Ratio: factor of {named} for one unit more of a feature.")
     if findings.inference is not None:
         notes += _inference_notes(findings.inference)
     elif findings.coefficients is not None and findings.statistics is None:

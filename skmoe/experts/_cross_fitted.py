@@ -51,7 +51,13 @@ from skmoe.experts._estimator_params import (
     experts_to_refit,
     rows_to_fit,
 )
-from skmoe.protocols import Experts, SupportsDistribution, SupportsInference
+from skmoe.protocols import (
+    Block,
+    Dispersion,
+    Experts,
+    SupportsDistribution,
+    SupportsInference,
+)
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100
@@ -163,6 +169,12 @@ class CrossFittedExperts(Experts):
         """Which experts have their own predictive density, (K,)."""
         is_regression = self.classes is None
         return np.array([is_regression and has_density(model) for model in self.estimators])
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The noise variance of a regression."""
+        noise = Dispersion("log(noise variance)", "noise_variance_", name="noise variance")
+        return () if self.classes is not None else (noise,)
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
         """`experts_`: the models of each expert; and `noise_variance_` of a regression."""

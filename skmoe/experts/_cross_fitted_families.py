@@ -13,6 +13,7 @@ from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._estimator_params import EstimatorParams
 from skmoe.experts._mean_family import MeanFamily
+from skmoe.protocols import Block
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
         return self.mean_family.components(
             self.mean_of(params, k, features), params.log_variance[k]
         )
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The dispersions of the family."""
+        return self.mean_family.family.dispersions
 
     def attributes(self, params: EstimatorParams, units: Any) -> dict[str, Any]:
         """`experts_`, `families_` and the dispersions of the family."""

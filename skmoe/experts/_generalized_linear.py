@@ -404,12 +404,8 @@ class GeneralizedLinearExperts(LinearFamilies):
             hessians.append(hessian)
         return hessians
 
-    def contrast_matrix(self) -> Array:
-        """One coefficient vector for each output."""
-        return np.eye(self._n_outputs)
-
     def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:
-        """`coef_`, `intercept_` and the dispersions, in the units of the data.
+        """`expert_coef_`, `expert_intercept_` and the dispersions, in the units of the data.
 
         The intercepts of experts without linear predictor, and dispersions that an expert does not
         have, are NaN.
@@ -428,7 +424,7 @@ class GeneralizedLinearExperts(LinearFamilies):
                 dispersions[index, experts] = value[..., 0]
             if family.standardizes_target:
                 dispersions[indices[0], experts] *= scale**2
-        attributes: dict[str, Any] = {"coef_": slopes, "intercept_": intercepts}
+        attributes: dict[str, Any] = {"expert_coef_": slopes, "expert_intercept_": intercepts}
         for dispersion, values in zip(self.dispersions, dispersions, strict=True):
             if dispersion.position is None:
                 attributes[dispersion.attribute] = values

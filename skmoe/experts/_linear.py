@@ -137,7 +137,7 @@ class LinearExperts(GeneralizedLinearExperts):
         return self.project(GeneralizedLinearParams(coef, log_variance[..., None]))
 
     def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:
-        """`coef_`, `intercept_` and `noise_variance_` in the units of the data."""
+        """`expert_coef_`, `expert_intercept_` and `noise_variance_` in the units of the data."""
         attributes = super().attributes(params, units)
         del attributes["families_"]  # which experts with a choice of families have
         return attributes

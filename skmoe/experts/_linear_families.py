@@ -15,7 +15,14 @@ from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
 from skmoe._numerics.typing import TINY, Alpha, Array
 from skmoe.families import Family, Poisson
-from skmoe.protocols import Dispersion, Experts, SupportsONNX, SupportsReordering
+from skmoe.protocols import (
+    Block,
+    Dispersion,
+    Experts,
+    LinearPredictor,
+    SupportsONNX,
+    SupportsReordering,
+)
 
 # Responsibility for initial values of an expert without predictor, of the rows in its support: of a
 # point mass, and of a distribution over all values.
@@ -156,17 +163,16 @@ class LinearFamilies(Experts):
         """Dispersion parameters of any family."""
         return tuple(dict.fromkeys(d for family in self.families for d in family.dispersions))
 
-    def dispersions_of(self, k: int) -> tuple[Dispersion, ...]:
-        """Dispersion parameters of one expert."""
-        return self._family(k).dispersions
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The linear predictor, and the dispersion parameters of any family."""
+        return (LinearPredictor(link=self.link), *self.dispersions)
 
-    def has_predictor(self, k: int) -> bool:
-        """Whether one expert has a linear predictor."""
-        return bool(self._family(k).link)
-
-    def has_ratios(self, k: int) -> bool:
-        """Whether the linear predictor of one expert is a log mean, log median or log odds."""
-        return self._family(k).link in ("log", "logit")
+    def blocks_of(self, k: int) -> tuple[Block | None, ...]:
+        """The linear predictor of one expert, if it has one, and its dispersion parameters."""
+        family = self._family(k)
+        predictor = LinearPredictor(link=family.link) if family.link else None
+        return (predictor, *(d if d in family.dispersions else None for d in self.dispersions))
 
     @property
     def _n_outputs(self) -> int:
@@ -403,7 +409,7 @@ class LinearFamilies(Experts):
                 prior_scale[experts] = np.array(self.noise_variance) * variance
         if self.shared_dispersion:  # a shared scale has one prior
             strength[1:] = 0.0
-        has_predictor = np.array([self.has_predictor(k) for k in range(n_experts)])
+        has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
         ridge = self._ridge(n_experts, n_columns)
         scales = has_scale, scale_index, strength, prior_scale
         return FitConstants(groups, has_predictor, low, high, *scales, ridge)

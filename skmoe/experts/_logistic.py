@@ -35,7 +35,7 @@ from skmoe._numerics.multinomial import (
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Experts, permute_experts
+from skmoe.protocols import Block, Experts, LinearPredictor, permute_experts
 
 
 class LogisticParams(NamedTuple):
@@ -195,9 +195,11 @@ class LogisticExperts(Experts):
         ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
         return [np.diag(ridge)] * len(params.coef)
 
-    def contrast_matrix(self) -> Array:
+    @property
+    def blocks(self) -> tuple[Block, ...]:
         """Log odds of the second of two classes, else one coefficient vector for each class."""
-        return np.eye(1) if self.n_classes == 2 else self._contrasts()
+        contrasts = None if self.n_classes == 2 else self._contrasts()
+        return (LinearPredictor(link="softmax", contrasts=contrasts),)
 
     def n_parameters(self, params: LogisticParams) -> int:
         """One coefficient vector fewer than classes for each expert."""
@@ -213,11 +215,11 @@ class LogisticExperts(Experts):
         return rng.integers(0, 2, size=n_rows)
 
     def attributes(self, params: LogisticParams, units: Any) -> dict[str, Any]:
-        """`coef_` and `intercept_` of raw features; for two classes those of the log odds."""
+        """Coefficients of raw features; for two classes those of the log odds."""
         slopes, intercepts = units.expert_coefficients(params.coef)
         if self.n_classes == 2:
             slopes, intercepts = (values[:, 1] - values[:, 0] for values in (slopes, intercepts))
-        return {"coef_": slopes, "intercept_": intercepts}
+        return {"expert_coef_": slopes, "expert_intercept_": intercepts}
 
     # --- streams and ONNX ---
 

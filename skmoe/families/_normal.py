@@ -43,7 +43,7 @@ class Normal(Family):
     standardizes_target: ClassVar[bool] = True
     has_scale: ClassVar[bool] = True
     dispersions: ClassVar[tuple[Dispersion, ...]] = (
-        Dispersion("log(noise variance)", "noise_variance_"),
+        Dispersion("log(noise variance)", "noise_variance_", name="noise variance"),
     )
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_VARIANCE_BOUNDS,)
 

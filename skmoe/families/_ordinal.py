@@ -305,6 +305,11 @@ def _by_log_steps(
 @lru_cache(maxsize=64)  # each iteration of EM needs them, many times
 def _steps(n_steps: int) -> tuple[Dispersion, ...]:
     return tuple(
-        Dispersion(f"log(threshold {j + 2} - threshold {j + 1})", "threshold_steps_", j)
+        Dispersion(
+            f"log(threshold {j + 2} - threshold {j + 1})",
+            "threshold_steps_",
+            position=j,
+            name="threshold steps",
+        )
         for j in range(n_steps)
     )

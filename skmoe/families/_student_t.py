@@ -79,7 +79,11 @@ class StudentT(Family):
     def dispersions(self) -> tuple[Dispersion, ...]:
         """The square of the scale, and the degrees of freedom if they are estimated."""
         scale = Dispersion("log(dispersion)", "dispersion_")
-        return (scale,) if self.df is not None else (scale, Dispersion("log(df)", "df_"))
+        return (
+            (scale,)
+            if self.df is not None
+            else (scale, Dispersion("log(df)", "df_", name="degrees of freedom"))
+        )
 
     @property
     def initial_log_dispersion(self) -> tuple[float, ...]:

@@ -22,7 +22,7 @@ from skmoe.inspection._checks import (
 )
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
-    coefficient_table,
+    coefficient_tables,
     column_deviations,
     dropped_features,
     positive_rows,
@@ -248,7 +248,7 @@ class CoefficientsDisplay:
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
         index = check_target(estimator, target, rows.X)
-        table = coefficient_table(estimator, rows, index, level)
+        table, *others = coefficient_tables(estimator, rows, index, level)
         if is_classifier(estimator) and len(estimator.classes_) == 2:  # log odds as ratios
             name = table.name.replace("Log odds", "Odds ratio")
             table = table._replace(is_ratio=np.ones(len(names), bool), name=name)
@@ -264,6 +264,17 @@ class CoefficientsDisplay:
             )
         scale = column_deviations(rows) if standardize else np.ones(len(labels))
         dropped = dropped_features(estimator)
+        if others:  # further linear predictors
+            tables = [table, *others]
+            if table.intervals is not None:
+                table = table._replace(intervals=np.concatenate([t.intervals for t in tables]))
+            name = ", and on ".join([table.name, *(other.block.label for other in others)])
+            estimates = np.concatenate([t.estimates for t in tables])
+            table = table._replace(estimates=estimates, name=name)
+            chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
+            dropped = np.append(dropped, np.zeros(len(labels) * len(others), dtype=bool))
+            labels = [label for t in tables for label in t.block.terms(labels)]
+            scale = np.tile(scale, len(tables))
         used = np.isfinite(table.estimates).any(axis=1) | dropped
         n_used = int(used.sum())
         shown = np.array(chosen)

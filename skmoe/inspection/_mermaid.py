@@ -14,7 +14,6 @@ from skmoe._inference.labels import (
     format_percent,
     gate_name,
     named_dispersions,
-    noise_std,
     printable_name,
 )
 from skmoe.inspection._checks import check_names, check_table
@@ -91,15 +90,11 @@ def export_mermaid(
     if leading:
         gate.append("largest effects: " + ", ".join(names[j] for j in leading[:max_features]))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
-    std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
     for k, (name, kind) in enumerate(
         zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
     ):
         described = [printable_name(name), kind]
-        if std is not None and std[k]:
-            described.append("noise " + ", ".join(f"{value:.3g}" for value in std[k]))
-        dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
-        for term, values in named_dispersions(dispersion, df, k).items():
+        for term, values in named_dispersions(estimator, k).items():
             described.append(f"{term} " + ", ".join(f"{value:.3g}" for value in values))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")

@@ -17,6 +17,7 @@ from skmoe._inference.coefficients import ALL_EXPERTS, INTERCEPT, Coefficients
 from skmoe._inference.labels import feature_labels
 from skmoe._inference.results import Inference
 from skmoe._numerics.typing import Array
+from skmoe.protocols import LinearPredictor
 
 # What the features are if a pipeline makes others of those that it is given.
 TRANSFORMED_NOTE = "features are those of the transformed table"
@@ -147,18 +148,25 @@ def _of_input(mixture: Any, steps: Sequence[Any], scaling: Scaling, names: Seque
         view.predict_dist = takes_input(mixture.predict_dist)
         view.predict_interval = takes_input(mixture.predict_interval)
     if hasattr(mixture, "expert_coef_"):
-        view.expert_intercept_ = mixture.expert_intercept_ + mixture.expert_coef_ @ scaling.offset
-        view.expert_coef_ = mixture.expert_coef_ * scaling.slope
+        for block in _predictors(mixture):
+            coef, intercept = vars(mixture)[block.coef], vars(mixture)[block.intercept]
+            vars(view)[block.intercept] = intercept + coef @ scaling.offset
+            vars(view)[block.coef] = coef * scaling.slope
         explain, inference = takes_input(mixture.explain), takes_input(mixture.inference)
         view.explain = lambda *data, **options: _scaled_effects(explain(*data, **options), scaling)
         view.inference = lambda *data, **options: _inference_of_input(
-            inference(*data, **options), _names_of(mixture), names, scaling
+            inference(*data, **options), mixture, names, scaling
         )
     if hasattr(mixture, "gate_coef_"):
         slope, offset = _gate_scaling(mixture, scaling)
         view.gate_intercept_ = mixture.gate_intercept_ + mixture.gate_coef_ @ offset
         view.gate_coef_ = mixture.gate_coef_ * slope
     return view
+
+
+def _predictors(mixture: Any) -> list[LinearPredictor]:
+    """The linear predictors of the experts."""
+    return [b for b in mixture.coefficient_blocks_ if isinstance(b, LinearPredictor)]
 
 
 def _names_of(mixture: Any) -> list[str]:
@@ -180,24 +188,29 @@ def _scaled_effects(explained: Bunch, scaling: Scaling) -> Bunch:
 
 
 def _inference_of_input(
-    result: Inference, names: Sequence[str], new_names: Sequence[str], scaling: Scaling
+    result: Inference, mixture: Any, new_names: Sequence[str], scaling: Scaling
 ) -> Inference:
     """Inference on the coefficients of the features of the input, which are linear in the others.
 
     An offset of a feature is added to the intercepts of the part, or of all experts for a slope
     that they share.
     """
-    feature = {name: j for j, name in enumerate(names)}
+    names = _names_of(mixture)
+    feature: dict[str, tuple[int, str, str]] = {}
+    for block in _predictors(mixture):
+        (intercept,) = block.terms([INTERCEPT])
+        renamed = zip(block.terms(names), block.terms(new_names), strict=True)
+        feature |= {name: (j, new, intercept) for j, (name, new) in enumerate(renamed)}
     terms, change = list(result.terms), np.eye(len(result.terms))
     for i, (part, response, name) in enumerate(result.terms):
         if name not in feature or result.is_dispersion[i]:
             continue
-        j = feature[name]
+        j, new_name, intercept = feature[name]
         change[i, i] = scaling.slope[j]
-        terms[i] = terms[i]._replace(name=new_names[j])
+        terms[i] = terms[i]._replace(name=new_name)
         for other, (own_part, own_response, own_name) in enumerate(result.terms):
             same_part = own_part == part or (part == ALL_EXPERTS and own_part.startswith("expert"))
-            if own_name == INTERCEPT and own_response == response and same_part:
+            if own_name == intercept and own_response == response and same_part:
                 change[other, i] = scaling.offset[j]
     replicates = None if result.replicates is None else result.replicates @ change.T
     return Inference(

@@ -22,7 +22,7 @@ from skmoe.inspection._checks import (
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
-    coefficient_table,
+    coefficient_tables,
     gate_slopes,
     largest_rows,
     positive_rows,
@@ -268,7 +268,7 @@ class SegmentProfileDisplay:
         effects = gate_slopes(estimator, columns)
         given["gate_effects"] = None if effects is None else effects * scale[:, None]
         if has_coef:
-            table = coefficient_table(estimator, rows, index, level)
+            table = coefficient_tables(estimator, rows, index, level)[0]
             of_feature = [column.feature for column in columns]
             given["coefficients"] = table.estimates[of_feature] * scale[:, None]
             if table.intervals is not None:

@@ -17,12 +17,10 @@ from skmoe.inspection._checks import check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
+from skmoe.protocols import RATIO_LINKS, LinearPredictor
 
 # Before a ratio.
 RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
-
-# Links whose coefficients are logs of ratios, of means or of odds.
-RATIO_LINKS = ("log", "logit")
 
 # Small effects, on a log scale or in standard deviations of y.
 SMALL_EFFECT = 0.1
@@ -54,8 +52,9 @@ class Column(NamedTuple):
 
 
 class CoefficientTable(NamedTuple):
-    """Coefficients (p, K) of the linear predictors of the experts, NaN where they have none."""
+    """Coefficients (p, K) of a linear predictor of the experts, NaN where they have none."""
 
+    block: LinearPredictor
     estimates: Array
     intervals: Array | None  # (p, K, 2)
     is_ratio: Array  # whether they are logs of ratios, (K,)
@@ -147,29 +146,47 @@ def column_deviations(rows: ProfileRows) -> Array:
 # --- the experts ------------------------------------------------------------------------------
 
 
-def coefficient_table(
+def coefficient_tables(
     estimator: Any, rows: ProfileRows, index: int, level: float | None
+) -> list[CoefficientTable]:
+    """Coefficients of an output or class, with intervals if there are standard errors.
+
+    The first table is that of the mean of y, or of what stands in its place.
+    """
+    result = None if level is None else _inference_or_none(estimator, rows)
+    blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
+    blocks.sort(key=lambda block: not block.is_main)
+    return [_coefficient_table(estimator, block, rows, index, result, level) for block in blocks]
+
+
+def _coefficient_table(
+    estimator: Any,
+    block: LinearPredictor,
+    rows: ProfileRows,
+    index: int,
+    result: Any,
+    level: float | None,
 ) -> CoefficientTable:
-    """Coefficients of an output or class, with intervals if there are standard errors."""
-    coef = np.array(estimator.expert_coef_)
+    """Coefficients of one linear predictor, with intervals of the given inference."""
+    coef = np.array(vars(estimator)[block.coef])
     n_experts, n_features = len(coef), coef.shape[-1]
     coef = coef.reshape(n_experts, -1, n_features)
     # Of two classes there is one log odds, that of the second against the first.
-    sign = -1.0 if is_classifier(estimator) and coef.shape[1] == 1 and index == 0 else 1.0
+    single_log_odds = block.is_main and is_classifier(estimator) and coef.shape[1] == 1
+    sign = -1.0 if single_log_odds and index == 0 else 1.0
     position = index if coef.shape[1] > 1 else 0
     estimates = sign * coef[:, position].T
-    families = getattr(estimator, "families_", ())
+    families = getattr(estimator, "families_", ()) if block.is_main else ()
     is_ratio = np.array([family.link in RATIO_LINKS for family in families] or [False] * n_experts)
     # Features without a coefficient, and experts without linear predictor, have zeros.
     has_predictor = np.array([family.link != "" for family in families] or [True] * n_experts)
     estimates[:, ~has_predictor] = np.nan
     estimates[~coef.any(axis=(0, 1))] = np.nan
     intervals = None
-    result = None if level is None else _inference_or_none(estimator, rows)
     if result is not None:
         intervals = np.full((n_features, n_experts, 2), np.nan)
         of_terms = np.sort(sign * result.conf_int(level), axis=1)
-        for cell, term in _locate_terms(estimator, result.terms, position).items():
+        for cell, term in _locate_terms(estimator, block, result.terms, position).items():
             if not np.isnan(estimates[cell]):
                 estimates[cell] = sign * result.estimates[term]
                 intervals[cell] = of_terms[term]
@@ -177,7 +194,7 @@ def coefficient_table(
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
         negligible *= deviation(observed_target(estimator, rows.y, index), rows.weights)
-    return CoefficientTable(estimates, intervals, is_ratio, name, negligible)
+    return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
 
 
 def dropped_features(estimator: Any) -> Array:
@@ -213,7 +230,9 @@ def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:
             return None
 
 
-def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[Any, int]:
+def _locate_terms(
+    estimator: Any, block: LinearPredictor, terms: Sequence[Any], position: int
+) -> dict[Any, int]:
     """Index of the term of each feature and expert, for the output or class at a position."""
     of_experts = [term for term in terms if term.part != "gate"]
     if not of_experts:  # no expert has a linear predictor
@@ -223,7 +242,7 @@ def _locate_terms(estimator: Any, terms: Sequence[Any], position: int) -> dict[A
     names = feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
     found = {}
     for k in range(estimator.n_experts_):
-        for j, name in enumerate(names):
+        for j, name in enumerate(block.terms(names)):
             for part in (estimator.expert_names_[k], "all experts"):
                 if (part, response, name) in index:
                     found[j, k] = index[part, response, name]

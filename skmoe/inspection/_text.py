@@ -18,7 +18,6 @@ from skmoe._inference.labels import (
     gate_name,
     link_equation,
     named_dispersions,
-    noise_std,
     printable_line,
     printable_name,
 )
@@ -27,6 +26,7 @@ from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import column_stds
 from skmoe.inspection._leading import derived_gate_columns, gate_log_odds
 from skmoe.inspection._pipelines import find_mixture
+from skmoe.protocols import LinearPredictor
 
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
@@ -193,25 +193,24 @@ def expert_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     if hasattr(estimator, "experts_"):
         lines = _model_lines(estimator.experts_[k], text_format)
         lines += _regression_line(estimator, k, text_format)
-    elif hasattr(estimator, "expert_coef_"):
-        lines = _equations(estimator, k, text_format)
-    std = noise_std(getattr(estimator, "noise_variance_", None), estimator.n_experts_)
-    if std is not None and std[k]:
-        numbers = ", ".join(text_format.number(value) for value in std[k])
-        lines.append(f"noise: standard deviation {numbers}")
+    for block in estimator.coefficient_blocks_:
+        if isinstance(block, LinearPredictor):
+            lines += _equations(estimator, block, k, text_format)
+    for name, values in named_dispersions(estimator, k).items():
+        numbers = ", ".join(text_format.number(value) for value in values)
+        lines.append(f"{name}: {'standard deviation ' * (name == 'noise')}{numbers}")
     spread = getattr(estimator, "spread_", None)
     if spread is not None and spread[k] != 1.0:
         lines.append(f"distribution: {text_format.number(spread[k])} times as wide as the model's")
-    dispersion, df = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
-    for name, values in named_dispersions(dispersion, df, k).items():
-        lines.append(f"{name}: {', '.join(text_format.number(value) for value in values)}")
     return lines
 
 
-def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
+def _equations(
+    estimator: Any, block: LinearPredictor, k: int, text_format: TextFormat
+) -> list[str]:
     """One equation for each output, or for each class with a logit of the expert."""
-    slopes = np.atleast_2d(estimator.expert_coef_[k])
-    intercepts = np.atleast_1d(estimator.expert_intercept_[k])
+    slopes = np.atleast_2d(vars(estimator)[block.coef][k])
+    intercepts = np.atleast_1d(vars(estimator)[block.intercept][k])
     scale = "logit"
     if not is_classifier(estimator):
         responses = ["y"] if len(slopes) == 1 else [f"y{i}" for i in range(len(slopes))]
@@ -221,7 +220,12 @@ def _equations(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         responses = [f"class {label}" for label in estimator.classes_]
     lines = []
     for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
-        predictor = _base_term(estimator) + _linear_predictor(intercept, row, text_format)
+        predictor = _linear_predictor(intercept, row, text_format)
+        if not block.is_main:
+            equation = f"{block.label}{f' of {response}' * (len(slopes) > 1)} = {predictor}"
+            lines.append(equation + _n_omitted(row, text_format))
+            continue
+        predictor = _base_term(estimator) + predictor
         if hasattr(estimator, "families_"):
             equation = estimator.families_[k].equation(response, predictor)
         else:

@@ -17,6 +17,7 @@ name what is missing.
 
 from skmoe._numerics.evidence import Slopes
 from skmoe._numerics.offset_design import split_offset
+from skmoe.protocols._blocks import RATIO_LINKS, Block, Dispersion, LinearPredictor
 from skmoe.protocols._capabilities import (
     SupportsDispersionEvidence,
     SupportsDistribution,
@@ -32,13 +33,16 @@ from skmoe.protocols._capabilities import (
 )
 from skmoe.protocols._experts import Experts
 from skmoe.protocols._gates import ChoiceModel, Gate
-from skmoe.protocols._part import Dispersion, Part
+from skmoe.protocols._part import Part
 
 __all__ = [
+    "RATIO_LINKS",
+    "Block",
     "ChoiceModel",
     "Dispersion",
     "Experts",
     "Gate",
+    "LinearPredictor",
     "Part",
     "Slopes",
     "SupportsDispersionEvidence",

@@ -28,8 +28,8 @@ class SupportsDistribution(Protocol):
 class SupportsInference(Protocol):
     """Experts with a twice differentiable log density: `inference` and standard errors.
 
-    The P coordinates of an expert are its coefficient vectors, one after the other, and then other
-    parameters. Design matrices are dense here.
+    The P coordinates of an expert are those of its `blocks`, one after the other. Design matrices
+    are dense here.
 
     See "Write your own expert" in the documentation.
 
@@ -49,9 +49,6 @@ class SupportsInference(Protocol):
 
     def penalty_hessian(self, params: Any) -> list[Array]:
         """Hessian of the penalty for each expert, (P, P)."""
-
-    def contrast_matrix(self) -> Array:
-        """Matrix (V, Q) from the Q coefficient vectors of the coordinates to the V of `coef_`."""
 
 
 class SupportsGateInference(Protocol):

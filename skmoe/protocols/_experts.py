@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols._part import Dispersion, Part
+from skmoe.protocols._blocks import Block
+from skmoe.protocols._part import Part
 
 
 class Experts(Part):
@@ -41,6 +42,8 @@ class Experts(Part):
     # Whether `coef_` describes the mean of y, so that `explain` reports the slopes of the mean;
     # False for classes, whose coefficients are those of log odds.
     explains_mean: ClassVar[bool] = True
+    # Fields of the parameters without coefficients, such as fitted estimators.
+    other_params: ClassVar[tuple[str, ...]] = ()
 
     # --- facts, which a class may give as class variables ---
 
@@ -87,8 +90,12 @@ class Experts(Part):
         return False
 
     @property
-    def dispersions(self) -> tuple[Dispersion, ...]:
-        """The kinds of dispersion parameters."""
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of coefficients, in the order of the coordinates of inference.
+
+        Each field of the parameters is that of a block, or one of `other_params`. Summary,
+        inference, texts, documents and displays show what the blocks declare.
+        """
         return ()
 
     # --- required ---
@@ -175,8 +182,8 @@ class Experts(Part):
         """Fitted attributes in the units of the data.
 
         `units` is the preprocessor of the fit: `units.expert_coefficients(coef)` returns slopes and
-        intercepts of raw features, and `units.target_scaling` has `center` and `scale` of y.
-        `coef_` and `intercept_` are `expert_coef_` and `expert_intercept_` of the estimator.
+        intercepts of raw features, and `units.target_scaling` has `center` and `scale` of y. The
+        blocks name the attributes of the coefficients, such as `expert_coef_`.
         """
         return {}
 
@@ -191,17 +198,9 @@ class Experts(Part):
         """Experts whose dispersion is at its bound, boolean of shape (K,)."""
         return np.zeros(len(params[0]), dtype=bool)
 
-    def dispersions_of(self, k: int) -> tuple[Dispersion, ...]:
-        """The dispersion parameters that expert k has. Default: all."""
-        return self.dispersions
-
-    def has_predictor(self, k: int) -> bool:
-        """Whether expert k depends on the features. Default: every expert does."""
-        return True
-
-    def has_ratios(self, k: int) -> bool:
-        """Whether exponentials of the slopes of expert k are ratios, of means or of odds."""
-        return self.link == "log"
+    def blocks_of(self, k: int) -> tuple[Block | None, ...]:
+        """For each of the blocks that of expert k; None where it has none. Default: all."""
+        return self.blocks
 
     def working_target(self, y: Array) -> Array:
         """Outputs (m, n) on a scale on which they are about linear in the features.

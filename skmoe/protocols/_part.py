@@ -5,22 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple
-
-
-class Dispersion(NamedTuple):
-    """A dispersion parameter of a family: one for each expert and output, reported as log.
-
-    Examples
-    --------
-    >>> from skmoe.families import StudentT
-    >>> [dispersion.attribute for dispersion in StudentT().dispersions]
-    ['dispersion_', 'df_']
-    """
-
-    term: str  # name in tables of coefficients, such as "log(noise variance)"
-    attribute: str  # fitted attribute of shape (K,) or (K, m), such as "noise_variance_"
-    position: int | None = None  # on the last axis of an attribute that holds several
+from typing import Any
 
 
 class Part(ABC):  # noqa: B024

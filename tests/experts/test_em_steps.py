@@ -19,6 +19,7 @@ from support.parts import (
     N_ROWS,
     RESP,
     differences,
+    dispersions,
     example_target,
     expected_objective,
     generalized,
@@ -360,17 +361,18 @@ def test_dispersions_at_a_bound_are_known_and_least_scales_are_reported(case, en
     if end > 0.0 and "families" not in vars(experts):  # variances of linear experts are free
         return
     free = experts.at_bound(params)
-    for i, one in enumerate(experts.dispersions_of(1)):
-        dispersion = experts.dispersions.index(one)
+    n_dispersions = len(dispersions(experts))
+    for i, one in enumerate(dispersions(experts, 1)):
+        dispersion = dispersions(experts).index(one)
         values = params[1].copy()
-        own = values.reshape(N_EXPERTS, -1, len(experts.dispersions))[:, -1, dispersion]
+        own = values.reshape(N_EXPERTS, -1, n_dispersions)[:, -1, dispersion]
         own[slice(None) if experts.shared_dispersion else 1] = end
         moved = experts.project(params._replace(**{params._fields[1]: values}))
         is_moved = np.full(N_EXPERTS, experts.shared_dispersion)
         is_moved[1] = True
         reported = end < 0.0 and i == 0 and has_scale(experts, 1)
         assert_array_equal(experts.dispersion_at_bound(moved), is_moved & reported)
-        place = len(free[0]) - (len(experts.dispersions) - dispersion - 1) * values.shape[1] - 1
+        place = len(free[0]) - (n_dispersions - dispersion - 1) * values.shape[1] - 1
         expected = free.copy()
         expected[is_moved, place] = True
         assert_array_equal(experts.at_bound(moved), expected)

@@ -8,7 +8,7 @@ from skmoe.experts import GeneralizedLinearExperts
 from skmoe.families import FAMILIES, Poisson, Uniform
 from skmoe.protocols import SupportsONNX, SupportsReordering
 from support.expert_kinds import example
-from support.parts import DESIGN, N_ROWS, WEIGHT, generalized, no_scaling, somewhere
+from support.parts import DESIGN, N_ROWS, WEIGHT, dispersions, generalized, no_scaling, somewhere
 
 
 @pytest.mark.parametrize("first", FAMILIES)
@@ -30,11 +30,11 @@ def test_list_is_what_its_families_have_in_common(first):
         assert experts.limitation(SupportsReordering) != ""
         assert (experts.limitation(SupportsONNX) != "") == ("logit" in links)
         for k, family in enumerate([*families, *families]):  # as in an average of two starts
-            assert experts.has_predictor(k) == bool(family.link)
-            assert experts.has_ratios(k) == (family.link in ("log", "logit"))
-            assert experts.dispersions_of(k) == family.dispersions
+            predictor, *_ = experts.blocks_of(k)
+            assert (predictor.link if predictor else "") == family.link
+            assert tuple(dispersions(experts, k)) == family.dispersions
         named = [dispersion for family in families for dispersion in family.dispersions]
-        assert list(experts.dispersions) == list(dict.fromkeys(named))
+        assert dispersions(experts) == list(dict.fromkeys(named))
         y = np.array([[0.0, 1.0, 2.0, 1.5, 200.0, -1.0]])
         one, other = (family.option_for_parts for family in families)
         assert experts.option_for_parts == (one or other)
@@ -53,7 +53,7 @@ def test_list_is_what_its_families_have_in_common(first):
 def test_single_family_has_no_limits_of_a_list(name):
     experts = GeneralizedLinearExperts((example(name),))
     assert experts.limitation(SupportsReordering) == ""
-    assert experts.dispersions == example(name).dispersions
+    assert tuple(dispersions(experts)) == example(name).dispersions
     assert experts.n_cells(4) == 4
     y = np.array([[0.0, 1.0, 2.0, 1.5, -1.0]])
     resp = np.full((3, 5), 0.2)

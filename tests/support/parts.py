@@ -135,15 +135,21 @@ def somewhere(part, seed=0):
 
 
 def without_predictor(experts):
-    return np.array([not experts.has_predictor(k) for k in range(N_EXPERTS)])
+    return np.array([experts.blocks_of(k)[0] is None for k in range(N_EXPERTS)])
+
+
+def dispersions(experts, k=None):
+    """Dispersions of an expert, or of any."""
+    blocks = experts.blocks if k is None else experts.blocks_of(k)
+    return [block for block in blocks if block is not None and block.is_dispersion]
 
 
 def scale_of(experts, params, k):
     """The scale of each output under expert k, (m,); one for a family without a scale."""
     if not has_scale(experts, k):
         return np.ones(params.coef.shape[1])
-    place = experts.dispersions.index(experts.dispersions_of(k)[0])
-    return np.exp(params[1][k].reshape(-1, len(experts.dispersions))[:, place])
+    place = dispersions(experts).index(dispersions(experts, k)[0])
+    return np.exp(params[1][k].reshape(-1, len(dispersions(experts)))[:, place])
 
 
 def has_scale(experts, k):

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.blocks import RowBlocks
@@ -20,8 +23,10 @@ from skmoe.checkpoints import fit_with_checkpoints
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, Gamma
 from skmoe.gates import GATES
+from skmoe.inspection import CoefficientsDisplay, export_text
 from skmoe.onnx import to_onnx
-from skmoe.protocols import Experts, Gate
+from skmoe.protocols import Experts, Gate, LinearPredictor
+from support.heteroscedastic import HeteroscedasticExperts
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
 
@@ -46,6 +51,7 @@ class ExponentialExperts(Experts):
 
     standardizes_target = False
     support = "non-negative numbers"
+    other_params = ("per_hour",)
 
     def in_support(self, y):
         return (y >= 0).all(axis=0)
@@ -342,3 +348,128 @@ def test_examples_of_a_family_and_of_experts_are_the_same_model(family, monkeypa
     one = MixtureOfExpertsRegressor(2, family=family(), **options).fit(X, y)
     two = MixtureOfExpertsRegressor(2, expert=experts(alpha=0.1), **options).fit(X, y)
     assert_allclose(one.expert_coef_, two.expert_coef_, rtol=1e-3, atol=1e-3)
+
+
+# --- experts with blocks of coefficients of their own ---
+
+
+def noisy(n_rows=600):
+    """Rows of two regimes, whose noise depends on the features."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=n_rows), 5 + 3 * rng.normal(size=n_rows)])
+    first = rng.random(n_rows) < 0.5
+    mean = np.where(first, 10 + 3 * X[:, 0], -10 - 2 * X[:, 0])
+    log_variance = np.where(first, 0.5 * X[:, 0], -1 + 0.3 * X[:, 1])
+    return X, mean + np.exp(log_variance / 2) * rng.normal(size=n_rows)
+
+
+SECOND_PREDICTOR = [f"log(noise variance): {name}" for name in ("(Intercept)", "x0", "x1")]
+
+
+@pytest.fixture(scope="module")
+def heteroscedastic():
+    experts = HeteroscedasticExperts(alpha=0.0)
+    moe = MixtureOfExpertsRegressor(2, expert=experts, gate="constant", random_state=0, tol=1e-9)
+    return moe.fit(*noisy())
+
+
+def test_standard_errors_of_all_blocks_are_those_of_a_numerical_hessian(heteroscedastic):
+    X, y = noisy()
+    result = heteroscedastic.inference(X, y)
+    design = np.column_stack([np.ones(len(X)), X])
+    # The logit of the second expert takes the place of both probabilities.
+    logit = np.log(heteroscedastic.weights_[1] / heteroscedastic.weights_[0])
+    theta = np.append(result.estimates[:12], logit)
+
+    def log_likelihood(theta):
+        coef = theta[:12].reshape(2, 2, 3)
+        scale = np.exp(0.5 * design @ coef[:, 1].T)
+        logs = stats.norm.logpdf(y[:, None], design @ coef[:, 0].T, scale)
+        return np.logaddexp.reduce(
+            logs + np.array([0.0, theta[12]]) - np.logaddexp(0, theta[12]), axis=1
+        ).sum()
+
+    steps = 1e-3 * np.append(result.standard_errors[:12], 0.1)
+    hessian = np.empty((13, 13))
+    for i, one in enumerate(np.diag(steps)):
+        for j, other in enumerate(np.diag(steps)):
+            corners = [
+                sign * log_likelihood(theta + a * one + b * other)
+                for a, b, sign in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+            ]
+            hessian[i, j] = -sum(corners) / (4 * steps[i] * steps[j])
+    errors = np.sqrt(np.diag(np.linalg.inv(hessian)))[:12]
+    assert_allclose(result.standard_errors[:12], errors, rtol=1e-3)
+    sandwich = heteroscedastic.inference(X, y, method="sandwich").standard_errors[:12]
+    assert_allclose(sandwich, errors, rtol=0.5)
+    bootstrap = heteroscedastic.inference(X, y, method="bootstrap", n_bootstrap=20, random_state=0)
+    assert_allclose(bootstrap.standard_errors[:12], errors, rtol=0.9)
+
+
+def test_a_further_block_is_in_summary_text_document_and_displays(heteroscedastic, monkeypatch):
+    X, y = noisy()
+    moe = heteroscedastic
+    summary = moe.summary(X, y)
+    terms = [term.name for term in summary.inference.terms if term.part == "expert 0"]
+    assert terms == ["(Intercept)", "x0", "x1", *SECOND_PREDICTOR]
+    assert not summary.inference.is_dispersion.any()
+    lines = str(summary).split("\n")
+    assert sum(line.strip().startswith("log(noise variance): x1 ") for line in lines) == 2
+    assert "Ratio: factor of the noise variance for one unit more of a feature." in lines
+    estimates = summary.to_frame()["estimate"].xs("expert 1")
+    fitted = [moe.variance_intercept_[1], *moe.variance_coef_[1]]
+    assert_allclose(estimates.droplevel("response")[SECOND_PREDICTOR], fitted, rtol=1e-2, atol=1e-2)
+    equations = [line for line in export_text(moe).split("\n") if "log(noise variance) = " in line]
+    assert len(equations) == 2
+    monkeypatch.setitem(EXPERTS, "heteroscedastic", {"regressor": HeteroscedasticExperts})
+    document = json.loads(json.dumps(moe.to_dict()))
+    assert_allclose(
+        np.array(document["attributes"]["variance_coef_"]["values"]), moe.variance_coef_
+    )
+    same = MixtureOfExpertsRegressor.from_dict(document)
+    assert_array_equal(same.score_samples(X, y), moe.score_samples(X, y))
+
+
+def test_coefficients_display_has_the_features_of_each_predictor(heteroscedastic):
+    pytest.importorskip("matplotlib")
+    X, y = noisy()
+    display = CoefficientsDisplay.from_estimator(heteroscedastic, X, y, standardize=False)
+    shown = dict(zip(display.feature_names, display.coefficients, strict=True))
+    assert set(shown) == {"x0", "x1", *SECOND_PREDICTOR[1:]}
+    result = heteroscedastic.inference(X, y)
+    names = [term.name for term in result.terms]
+    for name, values in shown.items():
+        places = [i for i, other in enumerate(names) if other == name]
+        assert_allclose(values, result.estimates[places])
+        row = display.feature_names.index(name)
+        assert_allclose(display.intervals[row], result.conf_int()[places])
+    chosen = CoefficientsDisplay.from_estimator(heteroscedastic, X, y, features=[1], level=None)
+    assert chosen.feature_names == ["x1", SECOND_PREDICTOR[2]]
+    assert "log(noise variance)" in chosen.coefficient_name
+
+
+def test_blocks_of_a_pipeline_are_in_the_units_of_its_input(heteroscedastic):
+    X, y = noisy()
+    scaled = make_pipeline(StandardScaler(), clone(heteroscedastic)).fit(X, y)
+    assert export_text(scaled) == export_text(heteroscedastic)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ((LinearPredictor(),), ["'log_variance_coef' is in none"]),
+        (
+            (*HeteroscedasticExperts.blocks, LinearPredictor("skewness", "shape_coef")),
+            ["there is no field 'shape_coef'"],
+        ),
+    ],
+    ids=["missing", "unknown"],
+)
+def test_parameters_outside_of_blocks_are_refused(blocks, words, monkeypatch):
+    kind = type("OwnExperts", (HeteroscedasticExperts,), {"blocks": blocks})
+    monkeypatch.setitem(EXPERTS, "own", {"regressor": kind})
+    for expert in (kind(), "own"):
+        moe = MixtureOfExpertsRegressor(2, expert=expert)
+        assert_fit_refused(
+            moe, noisy(50), "expert must declare", "OwnExperts", "`other_params`", *words
+        )

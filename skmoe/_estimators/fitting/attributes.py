@@ -23,9 +23,6 @@ from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed
 from skmoe._numerics.typing import Array
 
-# Estimators name them so, since other tools take one with a `coef_` for a linear model.
-ATTRIBUTE_NAMES = {"coef_": "expert_coef_", "intercept_": "expert_intercept_"}
-
 
 def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     """Attributes of gate and experts in original units, and the fitted mixture."""
@@ -44,8 +41,7 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
     attributes |= _penalties(fitted)
     n_params = n_parameters(fitted)
     attributes["n_parameters_"] = int(n_params) if n_params.is_integer() else n_params
-    of_experts = model.experts.attributes(params.experts, preprocessor)
-    return attributes | {ATTRIBUTE_NAMES.get(name, name): v for name, v in of_experts.items()}
+    return attributes | model.experts.attributes(params.experts, preprocessor)
 
 
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_sta
 from skmoe._estimators.methods.refits import make_refit
 from skmoe._estimators.rows.fit_rows import dataset_in_fit, has_fit_rows, is_stream
 from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
-from skmoe._inference.coefficients import coefficient_values, make_coefficients, make_layout
-from skmoe._inference.labels import Labels
+from skmoe._inference.coefficients import coefficient_values, list_blocks, make_coefficients
 from skmoe._inference.maximum import continue_to_maximum
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
@@ -109,16 +108,14 @@ def _infer_at_maximum(
 
     Only the rows of the fit have their maximum near it; of a stream, which has no such rows, any.
     """
-    fitted, labels, reference = estimator._fitted, estimator._labels(), options.gate_reference
-    layout = make_layout(fitted, estimator._response_names())
-    maximum = fitted
+    fitted = maximum = estimator._fitted
+    responses, reference = estimator._response_names(), options.gate_reference
+    blocks = list_blocks(fitted, responses, estimator._labels(), reference)
     if is_stream(estimator) or has_fit_rows(estimator, rows):
         maximum = continue_to_maximum(fitted, rows)
-    coefficients = make_coefficients(layout, labels, attributes_of_mixture(maximum), reference)
+    coefficients = make_coefficients(blocks, attributes_of_mixture(maximum))
     scores = SandwichOptions(options.method == "sandwich", clusters)
-    inference, indefinite = observed_inference(
-        maximum, rows, layout, coefficients, scores, reference
-    )
+    inference, indefinite = observed_inference(maximum, rows, blocks, coefficients, scores)
     if indefinite:
         warnings.warn(
             "The observed information is indefinite: the estimates are not at a maximum of the "
@@ -127,17 +124,17 @@ def _infer_at_maximum(
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )
-    return compared_to_fit(inference, coefficient_values(layout, vars(estimator), reference))
+    return compared_to_fit(inference, coefficient_values(blocks, vars(estimator)))
 
 
 def _infer_by_bootstrap(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
-    labels: Labels = estimator._labels()
-    layout = make_layout(estimator._fitted, estimator._response_names())
-    coefficients = make_coefficients(layout, labels, vars(estimator), options.gate_reference)
+    responses, reference = estimator._response_names(), options.gate_reference
+    blocks = list_blocks(estimator._fitted, responses, estimator._labels(), reference)
+    coefficients = make_coefficients(blocks, vars(estimator))
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     replicates = parametric_bootstrap(
-        make_refit(estimator, layout, rows),
-        partial(coefficient_values, layout, reference=options.gate_reference),
+        make_refit(estimator, blocks, rows),
+        partial(coefficient_values, blocks),
         estimator._fitted.responsibilities(rows),
         np.random.SeedSequence(seed).spawn(options.n_bootstrap),
         options.n_jobs,

@@ -10,7 +10,6 @@ from skmoe._inference.labels import (
     counted_noun,
     format_percent,
     named_dispersions,
-    noise_std,
     printable_name,
 )
 
@@ -50,15 +49,12 @@ def experts_table(estimator: Any) -> str:
     if not hasattr(estimator, "weights_"):
         return ""
     n_experts = estimator.n_experts_
-    std = noise_std(getattr(estimator, "noise_variance_", None), n_experts)
     counted = counted_noun(hasattr(estimator, "n_units_"))
     head = ["expert", "kind", f"share of the {counted}s", "rows routed to it"]
-    if std is not None:
-        head.append("noise (std. deviation)")
-    attributes = getattr(estimator, "dispersion_", None), getattr(estimator, "df_", None)
-    dispersions = [named_dispersions(*attributes, k) for k in range(n_experts)]
+    dispersions = [named_dispersions(estimator, k) for k in range(n_experts)]
     columns = list(dict.fromkeys(column for named in dispersions for column in named))
-    head += columns
+    columns.sort(key="noise".__ne__)  # it comes first
+    head += ["noise (std. deviation)" if name == "noise" else name for name in columns]
     rows = []
     for k, (name, kind) in enumerate(
         zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
@@ -70,8 +66,6 @@ def experts_table(estimator: Any) -> str:
             BAR.format(width=100 * weight) + escape(format_percent(weight)),
             f"{estimator.load_[k]:.6g}",
         ]
-        if std is not None:
-            cells.append(", ".join(f"{value:.3g}" for value in std[k]))
         for column in columns:
             cells.append(", ".join(f"{value:.3g}" for value in dispersions[k].get(column, [])))
         rows.append("<tr>" + _cells("td", cells) + "</tr>")

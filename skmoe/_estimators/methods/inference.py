@@ -19,10 +19,9 @@ from skmoe._estimators.methods.criteria import CriteriaMixin
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.rows.fit_rows import describe_other_rows
 from skmoe._inference.coefficients import (
-    Coefficients,
     has_coefficients,
+    list_blocks,
     make_coefficients,
-    make_layout,
 )
 from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.explanation import (
@@ -39,6 +38,7 @@ from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
+from skmoe.protocols import Block
 
 
 class ReportingMixin(CriteriaMixin):
@@ -57,6 +57,12 @@ class ReportingMixin(CriteriaMixin):
     expert_kinds_: list[str]
     n_features_in_: int
     gate_feature_names_: Any
+
+    @property
+    def coefficient_blocks_(self) -> tuple[Block, ...]:
+        """Blocks of coefficients of the experts, with the names of their attributes."""
+        check_is_fitted(self)
+        return self._fitted.model.experts.blocks
 
     # --- standard errors ---
 
@@ -184,11 +190,6 @@ class ReportingMixin(CriteriaMixin):
         clusters = validate_clusters(cluster, weight, rows, options)
         return infer_coefficients(self, rows, options, clusters)
 
-    def _coefficients(self, gate_reference: int | None) -> Coefficients:
-        """The named coefficients of a mixture that has them."""
-        layout = make_layout(self._fitted, self._response_names())
-        return make_coefficients(layout, self._labels(), vars(self), gate_reference)
-
     def _labels(self) -> Labels:
         names = getattr(self, "feature_names_in_", None)
         return Labels(
@@ -293,8 +294,9 @@ class ReportingMixin(CriteriaMixin):
                         X, y, sample_weight, offset=offset, units=units, **inference
                     )
         coefficients = None
-        if has_coefficients(self._fitted, vars(self)):
-            coefficients = self._coefficients(None)
+        if has_coefficients(self._fitted):
+            blocks = list_blocks(self._fitted, self._response_names(), self._labels())
+            coefficients = make_coefficients(blocks, vars(self))
         reference = inference.get("gate_reference")
         findings = Findings(
             statistics, coefficients, result, level, reference, obstacle, other_rows

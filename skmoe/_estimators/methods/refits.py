@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,19 +14,19 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_columns
 from skmoe._data.rows import UserRows
 from skmoe._inference.bootstrap import BootstrapRows, Refit, bootstrap_rows, sample_classes
-from skmoe._inference.coefficients import CoefficientLayout
+from skmoe._inference.coefficients import ListedBlock
 from skmoe._numerics.typing import Array
 
 
 def make_refit(
-    estimator: Any, layout: CoefficientLayout, rows: UserRows
+    estimator: Any, blocks: Sequence[ListedBlock], rows: UserRows
 ) -> Callable[[np.random.SeedSequence], Refit]:
     """A function that returns the refit for a seed, given the validated rows of the fit."""
-    return partial(_refit, estimator, layout, bootstrap_rows(rows))
+    return partial(_refit, estimator, blocks, bootstrap_rows(rows))
 
 
 def _refit(
-    estimator: Any, layout: CoefficientLayout, rows: BootstrapRows, seed: np.random.SeedSequence
+    estimator: Any, blocks: Sequence[ListedBlock], rows: BootstrapRows, seed: np.random.SeedSequence
 ) -> Refit:
     """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
     rng = np.random.RandomState(np.random.MT19937(seed))
@@ -39,7 +39,8 @@ def _refit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **given)
-    attributes = {name: getattr(model, name) for name in layout.attribute_names}
+    names = {name for listed in blocks for name in listed.block.attribute_names}
+    attributes = {name: getattr(model, name) for name in names}
     return Refit(attributes, model._fitted.responsibilities(rows.of_fit))
 
 

@@ -178,7 +178,7 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
                 f"{expert.support}."
             )
         expert.check_options()
-        return expert
+        return _check_blocks(expert)
     if not isinstance(expert, str) or expert not in EXPERTS:
         return None
     if task not in EXPERTS[expert]:
@@ -186,7 +186,24 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
             f'expert="{expert}" is a family for a {" or ".join(EXPERTS[expert])}; this is a '
             f"{task}. Use one of {_expert_names(task)}, or an estimator."
         )
-    return EXPERTS[expert][task].from_options(options)
+    return _check_blocks(EXPERTS[expert][task].from_options(options))
+
+
+def _check_blocks(experts: Experts) -> Experts:
+    """The experts, if all fields of their parameters are in blocks or are declared as others."""
+    fields = type(experts.init_params(1, 1))._fields
+    declared = [*(block.params for block in experts.blocks), *experts.other_params]
+    unknown = [name for name in declared if name not in fields]
+    missing = [name for name in fields if name not in declared]
+    if missing or unknown:
+        reason = f"{missing[0]!r} is in none" if missing else f"there is no field {unknown[0]!r}"
+        raise ValueError(
+            f"expert must declare each field of its parameters in `blocks`, so that tables and "
+            f"standard errors have it, or in `other_params`; of {type(experts).__name__} {reason}. "
+            "Add a LinearPredictor or Dispersion of skmoe.protocols to `blocks`, or the name to "
+            "`other_params` if the field holds no coefficients."
+        )
+    return experts
 
 
 def family_of(expert: Any, task: str) -> Any:

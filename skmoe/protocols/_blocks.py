@@ -1,0 +1,189 @@
+"""Blocks of coefficients: what an expert estimates, as summary, inference and displays show it.
+
+The coordinates of an expert in inference are those of its blocks, one block after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from skmoe._numerics.typing import Array
+
+# Links under which the exponential of a slope is a ratio: of means, or of odds.
+RATIO_LINKS = ("log", "logit")
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPredictor:
+    """A block of coefficients: an intercept and slopes, for each output or class of an expert.
+
+    Parameters
+    ----------
+    parameter : str, default=""
+        What it predicts, such as "noise variance"; "" for the mean of y, or what the expert has in
+        its place. Its name precedes those of the features in tables.
+    params : str, default="coef"
+        Field of the parameters that holds the coefficients, of shape (K, m, d).
+    link : str, default="identity"
+        Link from the parameter to the predictor: "identity" for a parameter in the units of y,
+        "log" or "logit", whose slopes are logs of ratios, or the name of another.
+    coef, intercept : str, default="expert_coef_", "expert_intercept_"
+        Names of the fitted attributes of slopes, (K, p) or (K, m, p), and intercepts.
+    penalty : str, default="alpha"
+        Name of the penalty of the slopes in `penalties`; "" for none.
+    contrasts : ndarray of shape (V, Q) or None
+        Matrix from the Q coefficient vectors of the coordinates to the V of `coef`; None for the
+        identity.
+
+    See Also
+    --------
+    Dispersion : A block of a number for each expert and output.
+
+    Examples
+    --------
+    >>> from skmoe.protocols import LinearPredictor
+    >>> LinearPredictor("noise variance", params="log_variance", link="log").label
+    'log(noise variance)'
+    """
+
+    is_dispersion: ClassVar[bool] = False
+
+    parameter: str = ""
+    params: str = "coef"
+    link: str = "identity"
+    coef: str = "expert_coef_"
+    intercept: str = "expert_intercept_"
+    penalty: str = "alpha"
+    contrasts: Any = None
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it predicts the mean of y, or what stands in its place."""
+        return not self.parameter
+
+    @property
+    def label(self) -> str:
+        """The predictor in tables: the parameter, under its link; "" for the mean."""
+        has_name = self.parameter and self.link in RATIO_LINKS
+        return f"{self.link}({self.parameter})" if has_name else self.parameter
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """Fitted attributes that hold the coefficients."""
+        return self.coef, self.intercept
+
+    @property
+    def has_ratios(self) -> bool:
+        """Whether exponentials of the slopes are ratios."""
+        return self.link in RATIO_LINKS
+
+    @property
+    def ratio_of(self) -> str:
+        """What is multiplied by a ratio, in words."""
+        return f"the {self.parameter or 'mean (of ratings: of the odds of more)'}"
+
+    def terms(self, names: Sequence[str]) -> list[str]:
+        """Names of the coefficients, given those of the intercept and the features."""
+        return [f"{self.label}: {name}" for name in names] if self.parameter else list(names)
+
+    def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
+        """Intercepts and slopes of some columns from the fitted attributes, (K, V, 1 + p)."""
+        intercepts = attributes[self.intercept].reshape(n_parts, -1, 1)
+        slopes = attributes[self.coef].reshape(*intercepts.shape[:2], -1)[..., columns]
+        return np.concatenate([intercepts, slopes], axis=2)
+
+    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
+        """Number of coordinates: coefficient vectors, one after the other."""
+        return n_columns * (n_responses if self.contrasts is None else self.contrasts.shape[1])
+
+    def derivatives(self, unstandardize: Array, unit: Array) -> Array:
+        """Derivatives of the coefficients (V, 1 + p) by the coordinates (Q, d), both raveled.
+
+        `unstandardize` (1 + p, d) leads from coefficients of standardised features to those of raw
+        ones; `unit` (V,) are the units of y in which the fit measures.
+        """
+        contrasts = np.eye(len(unit)) if self.contrasts is None else self.contrasts
+        if self.link == "identity":
+            contrasts = unit[:, None] * contrasts
+        return np.kron(contrasts, unstandardize)
+
+
+class Dispersion(NamedTuple):
+    """A block of one positive number for each expert and output, reported as its log.
+
+    Examples
+    --------
+    >>> from skmoe.families import StudentT
+    >>> [dispersion.attribute for dispersion in StudentT().dispersions]
+    ['dispersion_', 'df_']
+    """
+
+    term: str  # name in tables of coefficients, such as "log(noise variance)"
+    attribute: str  # fitted attribute of shape (K,) or (K, m), such as "noise_variance_"
+    position: int | None = None  # on the last axis of an attribute that holds several
+    name: str = "dispersion"  # in texts
+    params: str = "log_dispersion"  # field of the parameters that holds it
+
+    @property
+    def is_main(self) -> bool:
+        """It is no predictor."""
+        return False
+
+    @property
+    def contrasts(self) -> None:
+        """Its coordinates are the logs."""
+
+    @property
+    def penalty(self) -> str:
+        """It has no slopes."""
+        return ""
+
+    @property
+    def is_dispersion(self) -> bool:
+        """Zero is no hypothesis about its log."""
+        return True
+
+    @property
+    def has_ratios(self) -> bool:
+        """It has no slopes."""
+        return False
+
+    @property
+    def ratio_of(self) -> str:
+        """It has no slopes."""
+        return ""
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The fitted attribute."""
+        return (self.attribute,)
+
+    def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
+        """The numbers from the fitted attributes, (K, V)."""
+        values = np.asarray(attributes[self.attribute])
+        return (values if self.position is None else values[..., self.position]).reshape(
+            n_parts, -1
+        )
+
+    def terms(self, names: Sequence[str]) -> list[str]:
+        """The name."""
+        return [self.term]
+
+    def values(self, attributes: Mapping[str, Any], n_parts: int, columns: Array) -> Array:
+        """Logs from the fitted attributes, (K, V, 1)."""
+        return np.log(self.numbers(attributes, n_parts))[..., None]
+
+    def n_coordinates(self, n_responses: int, n_columns: int) -> int:
+        """Number of coordinates: one for each output."""
+        return n_responses
+
+    def derivatives(self, unstandardize: Array, unit: Array) -> Array:
+        """Derivatives of the logs by the coordinates, which differ by constants."""
+        return np.eye(len(unit))
+
+
+Block = LinearPredictor | Dispersion

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_instance
@@ -191,10 +192,10 @@ def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Expert
 
 def _check_blocks(experts: Experts) -> Experts:
     """The experts, if all fields of their parameters are in blocks or are declared as others."""
-    fields = type(experts.init_params(1, 1))._fields
+    fields = experts.init_params(1, 1)._asdict()
     declared = [*(block.params for block in experts.blocks), *experts.other_params]
     unknown = [name for name in declared if name not in fields]
-    missing = [name for name in fields if name not in declared]
+    missing = [name for name in fields if name not in declared and np.size(fields[name])]
     if missing or unknown:
         reason = f"{missing[0]!r} is in none" if missing else f"there is no field {unknown[0]!r}"
         raise ValueError(

@@ -241,7 +241,12 @@ def _best_split(X: Array, Y: Array, weight: Array, in_leaf: Array) -> tuple[floa
         levels = np.arange(1, N_THRESHOLDS + 1) / (N_THRESHOLDS + 1)
         thresholds = np.unique(weighted_quantiles(variable, leaf_weight, levels))
         bins = np.searchsorted(thresholds, variable, side="left")  # bin j: up to threshold j
-        left = _cumulative_moments(design, targets, leaf_weight, bins, len(thresholds))
+        by_bin = np.argsort(bins, kind="stable")
+        edges = np.searchsorted(bins[by_bin], np.arange(len(thresholds) + 1))
+        of_bins = [by_bin[start:end] for start, end in pairwise(edges)]
+        moments = [_moments(design[own], targets[:, own], leaf_weight[own]) for own in of_bins]
+        # Those of the rows up to each threshold, with the thresholds as a first axis.
+        left = [np.cumsum(np.stack(sums), axis=0) for sums in zip(*moments, strict=True)]
         n_left = np.cumsum(np.bincount(bins, minlength=len(thresholds) + 1))[:-1]
         right = tuple(leaf_sum - left_sum for leaf_sum, left_sum in zip(total, left, strict=True))
         errors = _ridge_error(*left)[0] + _ridge_error(*right)[0]
@@ -278,22 +283,6 @@ def _moments(design: Array, targets: Array, weight: Array) -> tuple[Array, Array
     """Weighted Gram matrix (d, d), X'y (m, d) and sums of squares (m,)."""
     weighted = design.T * weight
     return weighted @ design, targets @ weighted.T, np.square(targets) @ weight
-
-
-def _cumulative_moments(
-    design: Array, targets: Array, weight: Array, bins: Array, n_thresholds: int
-) -> tuple[Array, Array, Array]:
-    """`_moments` of the rows up to each threshold, with the thresholds as a first axis."""
-    order = np.argsort(bins, kind="stable")
-    edges = np.searchsorted(bins[order], np.arange(n_thresholds + 1))
-    bin_moments = []
-    for start, end in pairwise(edges):
-        rows = order[start:end]
-        bin_moments.append(_moments(design[rows], targets[:, rows], weight[rows]))
-    gram, cross, square = (
-        np.cumsum(np.stack(sums), axis=0) for sums in zip(*bin_moments, strict=True)
-    )
-    return gram, cross, square
 
 
 def _ridge_error(gram: Array, cross: Array, square: Array) -> tuple[Array, Array]:

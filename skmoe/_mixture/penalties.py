@@ -158,7 +158,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         stage, start = SearchStage(len(start.lower_bounds)), EMStart(start.params)
     drops_features = any(penalty.search == "ard" for penalty in problem.penalties)
     while True:
-        is_final = stage.search_round == FINAL_ROUND
+        is_final = stage.search_round >= FINAL_ROUND
         n_iter = problem.max_iter - stage.n_earlier_iter - len(start.lower_bounds)
         if not is_final:
             n_iter = min(n_iter, ITERATIONS_BETWEEN_UPDATES[stage.search_round] - n_done)
@@ -202,7 +202,7 @@ def _run_stage(
     def observer(n: int, run: EMResult) -> bool:
         return on_iteration(stage.n_earlier_iter + n, stage.of_run(run))
 
-    if stage.search_round == FINAL_ROUND:
+    if stage.search_round >= FINAL_ROUND:
         return stage.of_run(run_em_of_problem(problem, start, n_iter, observer))
     n_plain_iter = max(ITERATIONS_BETWEEN_UPDATES)  # no iteration is extrapolated
     problem = problem._replace(tol=0.0)

@@ -108,7 +108,7 @@ def ridge_slopes(hessians: Any, ridge: Array, coef: Array, gradient: Array) -> S
     """
     coef, gradient = (values.reshape(-1, values.shape[-1]) for values in (coef, gradient))
     if isinstance(hessians, ImplicitGram):
-        covariances = _independent_variances(hessians.diagonal() + ridge)
+        covariances = 1.0 / np.maximum((hessians.diagonal() + ridge)[:, :-1], TINY)
     else:
         inverses = [_inverse(hessian + np.diag(ridge)) for hessian in hessians]
         covariances = np.stack(inverses)[:, :-1, :-1]
@@ -126,8 +126,8 @@ def softmax_slopes(
     n_columns = coef.shape[-1]
     ridge = ridge_diagonal(alpha, n_columns)
     if isinstance(hessian, SoftmaxHessian):
-        diagonal = hessian.contrast_diagonal(basis) + ridge
-        covariances = _independent_variances(diagonal.reshape(-1, n_columns))
+        diagonal = (hessian.contrast_diagonal(basis) + ridge).reshape(-1, n_columns)
+        covariances = 1.0 / np.maximum(diagonal[:, :-1], TINY)
     else:
         penalty = np.diag(np.tile(ridge, basis.shape[1]))
         n_contrasts, models = basis.shape[1], hessian.reshape(-1, *hessian.shape[-4:])
@@ -139,11 +139,6 @@ def softmax_slopes(
     values = to_contrasts(coef, basis).reshape(shape)
     contrast_gradient = (basis.T @ gradient).reshape(shape)
     return Slopes(values[:, :-1], covariances, contrast_gradient[:, :-1])
-
-
-def _independent_variances(diagonals: Array) -> Array:
-    """Variances of slopes (S, d - 1) from the diagonals (S, d) of Hessians that are not formed."""
-    return 1.0 / np.maximum(diagonals[:, :-1], TINY)
 
 
 def _variances(covariances: Array) -> Array:
@@ -255,59 +250,36 @@ def feature_penalties(alpha: Alpha, slopes: Slopes) -> tuple[float, ...]:
     best one. A feature is dropped unless it gains more than a multiple of log(p), as the largest of
     p gains reaches log(p) by chance.
     """
-    current = np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:])
-    mean = _modes(current, slopes)
-    state = _SparseSystems(current, mean, slopes.covariances, slopes.n_varying)
+    current = np.array(np.broadcast_to(np.asarray(alpha, dtype=float), slopes.values.shape[-1:]))
+    mean, covariances = _modes(current, slopes), slopes.covariances
+    columns = np.arange(len(current))
     for _ in range(MAX_STEPS_PER_FEATURE * len(current)):
-        gains = state.gains()
+        variances = _variances(covariances)
+        sparsity, quality = np.maximum(1.0 / variances - current, TINY), mean / variances
+        # Log evidence of each penalty of the grid, and last of the current one, over that of
+        # dropping the feature, (G + 1, p).
+        kept = current < DROPPED
+        grid = np.tile(PENALTY_GRID[:, None], len(current))
+        grid = np.vstack([grid, np.where(kept, current, MAX_PENALTY)])[:, None]
+        gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
+        gains -= _log_prior_of_keeping(slopes.n_varying)
+        gains[-1] = np.where(kept, gains[-1], 0.0)
         best = gains[:-1].argmax(axis=0)
-        columns = np.arange(len(best))
-        wanted = np.where(gains[best, columns] > 0.0, PENALTY_GRID[best], DROPPED)
-        improvement = np.maximum(gains[best, columns], 0.0) - gains[-1]
+        largest = gains[best, columns]
+        improvement = np.maximum(largest, 0.0) - gains[-1]
         j = int(improvement.argmax())
         if improvement[j] < MIN_IMPROVEMENT:
             break
-        state = state.with_penalty(j, wanted[j])
-    return tuple(state.alpha.tolist())
-
-
-class _SparseSystems(NamedTuple):
-    """Posterior means (S, p) and covariances of the slopes, as in `Slopes`, at penalties (p,)."""
-
-    alpha: Array
-    mean: Array
-    covariance: Array
-    n_varying: int  # number of features that are not constant
-
-    def gains(self) -> Array:
-        """Log evidence of each penalty of the grid over that of dropping the feature, (G + 1, p).
-
-        The last row is that of the current penalty. The prior of keeping a feature is counted.
-        """
-        variance = _variances(self.covariance)
-        sparsity = np.maximum(1.0 / variance - self.alpha, TINY)
-        quality = self.mean / variance
-        kept = self.alpha < DROPPED
-        current = np.where(kept, self.alpha, MAX_PENALTY)
-        grid = np.vstack([np.tile(PENALTY_GRID[:, None], len(current)), current])[:, None]
-        gains = _log_evidence(grid, sparsity, quality).sum(axis=1)
-        gains -= _log_prior_of_keeping(self.n_varying)
-        gains[-1] = np.where(kept, gains[-1], 0.0)
-        return gains
-
-    def with_penalty(self, j: int, alpha: float) -> _SparseSystems:
-        """The systems with another penalty of feature j, which changes the inverse by rank one."""
-        if self.covariance.ndim == 2:
-            column = np.where(np.arange(len(self.alpha)) == j, self.covariance, 0.0)
-        else:
-            column = self.covariance[:, :, j]
-        factor = 1.0 / (column[:, j] + 1.0 / (alpha - self.alpha[j]))
+        wanted = PENALTY_GRID[best[j]] if largest[j] > 0.0 else DROPPED
+        # Another penalty of one feature changes the inverse by rank one.
+        independent = covariances.ndim == 2
+        column = (
+            covariances[:, :, j] if not independent else np.where(columns == j, covariances, 0.0)
+        )
+        factor = 1.0 / (column[:, j] + 1.0 / (wanted - current[j]))
         scaled = column * factor[:, None]
-        mean = self.mean - scaled * self.mean[:, j, None]
-        if self.covariance.ndim == 2:
-            covariance = self.covariance - scaled * column
-        else:
-            covariance = self.covariance - scaled[:, :, None] * column[:, None, :]
-        penalties = self.alpha.copy()
-        penalties[j] = alpha
-        return self._replace(alpha=penalties, mean=mean, covariance=covariance)
+        mean = mean - scaled * mean[:, j, None]
+        outer = column if independent else column[:, None, :]
+        covariances = covariances - (scaled if independent else scaled[:, :, None]) * outer
+        current[j] = wanted
+    return tuple(current.tolist())

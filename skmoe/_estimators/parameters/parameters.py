@@ -166,7 +166,8 @@ def validate_parameters(
     n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
     check_random_state(estimator.random_state)
     check_combine(estimator.combine, n_init, estimator.init, warm_start)
-    options = {"alpha": alpha} | task.family_options()
+    of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
+    options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
     family, estimators, mean_family = resolve_experts(

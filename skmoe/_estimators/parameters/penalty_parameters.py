@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from skmoe._data.checks import check_real, shown
 from skmoe._mixture.model import Penalty
@@ -17,21 +17,31 @@ SEARCHES = ("auto", "ard")
 # Search of a penalty that is not given: "auto", or none if gate or experts have no need of it.
 DEFAULT_SEARCH = "default"
 
-# The penalties by parameter, in the order in which a fit stores their searches: gate or experts,
-# the fields that have the penalty, the searches, and what these need.
-PENALTIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], type]] = {
-    "gate_alpha": ("gate", ("alpha",), SEARCHES, SupportsEvidence),
-    "alpha": ("experts", ("alpha",), SEARCHES, SupportsEvidence),
-    "dispersion_prior": (
+
+class PenaltyParameter(NamedTuple):
+    """A parameter of estimators that is a penalty."""
+
+    part: str  # gate or experts
+    fields: tuple[str, ...]  # of the part, that have the penalty
+    default: float | None  # where a search starts, and near which it stays; None: the estimator's
+    searches: tuple[str, ...]
+    capability: type  # what a search needs
+
+
+# In the order in which a fit stores the searches.
+PENALTIES = {
+    "gate_alpha": PenaltyParameter(
+        "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
+    ),
+    "alpha": PenaltyParameter("experts", ("alpha",), None, SEARCHES, SupportsEvidence),
+    "dispersion_prior": PenaltyParameter(
         "experts",
         ("dispersion_prior", "noise_variance"),
-        ("auto",),
+        10.0,
+        SEARCHES[:1],
         SupportsDispersionEvidence,
     ),
 }
-
-# Where a search for the prior starts, and near which it stays on small data sets.
-DEFAULT_DISPERSION_PRIOR = 10.0
 
 
 def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict[str, Penalty]:
@@ -40,15 +50,12 @@ def check_penalties(estimator: Any, default_alphas: tuple[float, float]) -> dict
     `default_alphas` are those of `alpha` without and with a base. Which penalties are found depends
     on gate and experts, by `decided_penalties`.
     """
-    defaults = {
-        "gate_alpha": DEFAULT_GATE_ALPHA,
-        "alpha": default_alphas[getattr(estimator, "base", None) is not None],
-        "dispersion_prior": DEFAULT_DISPERSION_PRIOR,
-    }
+    alpha = default_alphas[getattr(estimator, "base", None) is not None]
     penalties = {}
-    for name, (part, fields, searches, _) in PENALTIES.items():
+    for name, (part, fields, default, searches, _) in PENALTIES.items():
         value = getattr(estimator, name, 0.0)  # a classifier has no prior of dispersions
-        number, search = defaults[name], DEFAULT_SEARCH if value is None else ""
+        number = alpha if default is None else default
+        search = DEFAULT_SEARCH if value is None else ""
         if isinstance(value, str):
             search = value
             if value not in searches:
@@ -81,7 +88,11 @@ def decided_penalties(
     shared = getattr(estimator, "shared_features", None)
     decided = []
     for name, penalty in penalties.items():
-        search, capability, is_gate = penalty.search, PENALTIES[name][-1], penalty.part == "gate"
+        search, capability, is_gate = (
+            penalty.search,
+            PENALTIES[name].capability,
+            penalty.part == "gate",
+        )
         part: Any = gate if is_gate else experts
         can_search = part is not None and not missing_methods(part, capability)
         if search == DEFAULT_SEARCH:

@@ -1,84 +1,83 @@
 """Gate and experts as formulas of the features, if they are softmaxes and linear predictors.
 
 Nothing is asked about the kinds of gate and experts: formulas are made of the fitted coefficients,
-and kept if they give what the mixture gives on rows of the data.
+and kept if they give what the mixture gives on rows of the data. The distribution of an expert
+moves with its linear predictor alone. It is a table, between whose rows the page interpolates: for
+values of the predictor the mean, and quantiles or probabilities of finitely many values.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import expit
+from scipy.sparse import issparse
+from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
-from skmoe.distributions import (
-    GammaComponents,
-    InverseGaussianComponents,
-    LogNormalComponents,
-    NegativeBinomialComponents,
-    NormalComponents,
-    OrdinalComponents,
-    PointMassComponents,
-    PoissonComponents,
-    StudentTComponents,
-    UniformComponents,
-)
-from skmoe.inspection._grid import is_numeric, numeric_values, take_rows
+from skmoe.inspection._grid import is_numeric, make_grid, numeric_values, take_rows
+from skmoe.inspection._report._rows import Feature
+from skmoe.inspection._targets import one_target
 
-# Largest difference of a formula and the mixture, relative to the largest value.
-FORMULA_RTOL = 1e-8
+# Largest difference of a formula and the mixture, relative to the largest value, and the rows on
+# which both are compared.
+FORMULA_RTOL, N_COMPARED = 1e-8, 200
 
-# Rows on which both are compared.
-N_COMPARED = 200
+# Quantiles have equally spaced normal scores. They must be right up to the ends of the interval,
+# or this score, and go on somewhat, where densities are small.
+SCORE_STEP, LARGEST_SCORE, SCORES_BEYOND = 0.2, 3.0, 2.0
 
-# Densities that the page computes: name, the field that moves with the linear predictor, and fields
-# that are the same for all rows.
-DENSITIES: dict[type, tuple[str, str, tuple[str, ...]]] = {
-    NormalComponents: ("normal", "mean", ("std",)),
-    StudentTComponents: ("student_t", "mean", ("scale", "df")),
-    LogNormalComponents: ("lognormal", "log_mean", ("log_std",)),
-    GammaComponents: ("gamma", "mean", ("shape",)),
-    InverseGaussianComponents: ("inverse_gaussian", "mean", ("dispersion",)),
-    PoissonComponents: ("poisson", "mean", ()),
-    NegativeBinomialComponents: ("negative_binomial", "mean", ("dispersion",)),
-    PointMassComponents: ("point_mass", "", ("value",)),
-    UniformComponents: ("uniform", "", ("low", "high")),
-}
+# Rows of a table, more and more until polynomials of the nearest ones are right to a part of a
+# normal score.
+N_TABLE_ROWS, N_NEAR_ROWS, TABLE_TOL = (2, 11, 21, 41, 81, 161), 6, 3e-5
 
-# From linear predictors to locations.
-INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {"identity": lambda eta: eta, "log": np.exp}
+# Bisections for the quantile of a count that is continued to real numbers, and its least log.
+N_BISECTIONS, LEAST_LOG = 60, -50.0
 
 
 class Predictor(NamedTuple):
-    """A linear predictor."""
+    """A linear predictor, or several."""
 
     slopes: Array  # (..., p)
-    intercepts: Array  # (...)
+    intercept: Array  # (...)
 
     def at(self, values: Array) -> Array:
         """Values (..., n) at rows (n, p)."""
-        return self.slopes @ values.T + np.asarray(self.intercepts)[..., None]
+        return self.slopes @ values.T + np.asarray(self.intercept)[..., None]
 
-    def given(self, start: Array, columns: Sequence[int]) -> dict[str, Any]:
+    def rows(self, levels: Array, center: Array) -> Array:
+        """Rows (n, p) at which one predictor has given values, nearest to a center (p,)."""
+        steps = (levels - self.slopes @ center - self.intercept)[:, None] * self.slopes
+        return center + steps / (self.slopes @ self.slopes or 1.0)
+
+    def given(self, start: Array, columns: Sequence[int]) -> Predictor:
         """The predictor of some columns, with the others at the starting row."""
         others = np.ones(len(start), dtype=bool)
         others[list(columns)] = False
-        intercepts = self.intercepts + self.slopes[..., others] @ start[others]
-        slopes = self.slopes[..., list(columns)]
-        return {"slopes": slopes.tolist(), "intercept": np.asarray(intercepts).tolist()}
+        intercept = self.intercept + self.slopes[..., others] @ start[others]
+        return Predictor(self.slopes[..., list(columns)], intercept)
+
+    def as_lists(self) -> dict[str, Any]:
+        """Its numbers as lists."""
+        return {name: np.asarray(values).tolist() for name, values in self._asdict().items()}
+
+
+class Rows(NamedTuple):
+    """Rows on which formulas and the mixture are compared."""
+
+    table: Any
+    values: Array  # (n, p)
 
 
 def find_formulas(
-    estimator: Any, X: Any, start: Any, columns: Sequence[int], index: int
+    estimator: Any, X: Any, start: Any, features: Sequence[Feature], index: int, tail: float
 ) -> dict[str, Any] | None:
-    """Gate and experts as formulas of some columns; None if they are no such formulas.
+    """Gate and experts as formulas of some features; None if they are no such formulas.
 
-    `index` is that of the output of a regressor.
+    `index` is that of the output of a regressor, and `tail` the probability below intervals.
     """
     n_features = estimator.n_features_in_
     if not all(is_numeric(X, j) for j in range(n_features)):
@@ -86,27 +85,60 @@ def find_formulas(
     if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
     compared = np.linspace(0, X.shape[0] - 1, min(N_COMPARED, X.shape[0])).astype(int)
-    rows = take_rows(X.tocsr() if hasattr(X, "tocsr") else X, compared)
-    values, first = _numbers(rows, n_features), _numbers(start, n_features)[0]
+    table = take_rows(X.tocsr(), compared).tocsc() if issparse(X) else take_rows(X, compared)
+    values, (first,) = (
+        np.column_stack([numeric_values(given, j) for j in range(n_features)])
+        for given in (table, start)
+    )
     if not np.isfinite(values).all() or not np.isfinite(first).all():
         return None
-    gate = _gate_formula(estimator, rows, values)
-    if gate is None:
+    rows = Rows(table, values)
+    columns = [feature.column for feature in features]
+    gate = Predictor(estimator.gate_coef_, estimator.gate_intercept_)
+    is_average = getattr(estimator, "combine", "best") == "average"
+    n_starts = len(estimator.start_traces_) if is_average else 1
+    if not _is_gate(estimator, gate, n_starts, rows):
         return None
-    if is_classifier(estimator):
-        experts = _class_formulas(estimator, rows, values)
-    else:
-        experts = _density_formulas(estimator, rows, values, index)
-    if experts is None:
-        return None
-    for formula in (gate, *experts):
-        if "predictor" in formula:
-            formula |= formula.pop("predictor").given(first, columns)
-    return {"gate": gate, "experts": experts}
+    experts = []
+    for k in range(estimator.n_experts_):
+        predictor = _predictor(estimator, k, index)
+        shown = predictor.given(first, columns)
+        if is_classifier(estimator):
+            probabilities = np.exp(log_softmax(predictor.at(values))).T
+            wanted = estimator.predict_experts(table)[:, k]
+            found: dict[str, Any] | None = {} if _agrees(probabilities, wanted) else None
+        else:
+            limits = np.array([feature.values[[0, -1]] for feature in features], dtype=float)
+            products = np.sort(shown.slopes[:, None] * limits.reshape(-1, 2), axis=1)
+            ends = shown.intercept + products.sum(axis=0)
+            found = _tabulate(Expert(estimator, k, index), predictor, rows, ends, tail)
+        if found is None:
+            return None
+        experts.append(shown.as_lists() | found)
+    options = {"n_starts": n_starts, "top_k": estimator.top_k}
+    return {"gate": gate.given(first, columns).as_lists() | options, "experts": experts}
 
 
-def _numbers(X: Any, n_features: int) -> Array:
-    return np.column_stack([numeric_values(X, j) for j in range(n_features)])
+def _is_gate(estimator: Any, predictor: Predictor, n_starts: int, rows: Rows) -> bool:
+    """Whether the gate is a softmax of the features, for an average of starts one for each."""
+    if predictor.slopes.shape[1] != rows.values.shape[1]:
+        return False
+    probs = [
+        np.exp(log_softmax(keep_top_k(log_softmax(logits), estimator.top_k))) / n_starts
+        for logits in np.split(predictor.at(rows.values), n_starts)
+    ]
+    return _agrees(np.concatenate(probs).T, estimator.predict_gate(rows.table))
+
+
+def _predictor(estimator: Any, k: int, index: int) -> Predictor:
+    """The predictor of an expert: of an output, or of all classes."""
+    slopes = np.asarray(estimator.expert_coef_[k], dtype=float)
+    intercept = np.nan_to_num(np.asarray(estimator.expert_intercept_[k], dtype=float))
+    if not is_classifier(estimator):
+        return Predictor(np.atleast_2d(slopes)[index], np.atleast_1d(intercept)[index])
+    if slopes.ndim == 1:  # log odds of the second of two classes
+        return Predictor(np.stack([0.0 * slopes, slopes]), np.stack([0.0 * intercept, intercept]))
+    return Predictor(slopes, intercept)
 
 
 def _agrees(computed: Array, wanted: Array) -> bool:
@@ -114,133 +146,160 @@ def _agrees(computed: Array, wanted: Array) -> bool:
     return bool(np.abs(computed - wanted).max(initial=0.0) <= FORMULA_RTOL * (largest or 1.0))
 
 
-# --- the gate ---------------------------------------------------------------------------------
+# --- distributions ----------------------------------------------------------------------------
 
 
-def _gate_formula(estimator: Any, rows: Any, values: Array) -> dict[str, Any] | None:
-    slopes = estimator.gate_coef_
-    if slopes.shape[1] != values.shape[1]:
-        return None
-    n_starts = (
-        len(estimator.start_traces_) if getattr(estimator, "combine", "best") == "average" else 1
-    )
-    predictor = Predictor(slopes, estimator.gate_intercept_)
-    probs = [
-        np.exp(log_softmax(keep_top_k(log_softmax(logits), estimator.top_k))) / n_starts
-        for logits in np.split(predictor.at(values), n_starts)
-    ]
-    if not _agrees(np.concatenate(probs).T, estimator.predict_gate(rows)):
-        return None
-    return {"predictor": predictor, "n_starts": n_starts, "top_k": estimator.top_k}
+class Expert(NamedTuple):
+    """An output of an expert."""
 
+    estimator: Any
+    k: int
+    output: int
 
-# --- classes ----------------------------------------------------------------------------------
+    def mean(self, table: Any) -> Array:
+        """Its mean at rows."""
+        return one_target(self.estimator.predict_experts(table), self.output, 2)[:, self.k]
 
-
-def _class_formulas(estimator: Any, rows: Any, values: Array) -> list[dict[str, Any]] | None:
-    slopes, intercepts = estimator.expert_coef_, estimator.expert_intercept_
-    if slopes.ndim == 2:  # log odds of the second of two classes
-        slopes = np.stack([np.zeros_like(slopes), slopes], axis=1)
-        intercepts = np.stack([np.zeros_like(intercepts), intercepts], axis=1)
-    predictors = [Predictor(*coef) for coef in zip(slopes, intercepts, strict=True)]
-    wanted = estimator.predict_experts(rows)
-    for k, predictor in enumerate(predictors):
-        if not _agrees(np.exp(log_softmax(predictor.at(values))).T, wanted[:, k]):
+    def component(self, table: Any) -> Any:
+        """Functions and parameters of its distribution at rows; None if it is no single one."""
+        n_experts = self.estimator.n_experts_
+        equal = np.full((table.shape[0], n_experts), 1.0 / n_experts)
+        try:
+            found = self.estimator.predict_dist(table, gate_proba=equal).as_components()
+            blocks = [part.block() for part in getattr(found, "parts", (found,))]
+        except (AttributeError, ValueError):
             return None
-    return [{"density": "classes", "predictor": predictor} for predictor in predictors]
+        components = [
+            (functions, [values[:, c, self.output] for values in parameters])
+            for functions, parameters in blocks
+            for c in range(parameters[0].shape[1])
+        ]
+        return components[self.k] if len(components) == n_experts else None
 
 
-# --- densities --------------------------------------------------------------------------------
-
-
-def components_of(estimator: Any, rows: Any) -> list[Any] | None:
-    """Components of each expert for all rows; None if experts have none, or several each."""
-    n_experts = estimator.n_experts_
-    equal = np.full((rows.shape[0], n_experts), 1.0 / n_experts)
-    try:
-        components = estimator.predict_dist(rows, gate_proba=equal).as_components()
-    except (AttributeError, ValueError):
-        return None
-    parts = [
-        _component(part, c)
-        for part in getattr(components, "parts", (components,))
-        for c in range(len(part.weight))
-    ]
-    return parts if len(parts) == n_experts else None
-
-
-def _component(part: Any, c: int) -> Any:
-    """One of the components of a mixture, without its weight."""
-    of_component = _fields(part)
-    varying = {name: values[c] for name, values in of_component.items() if name != "values"}
-    return part._replace(**varying)
-
-
-def _fields(component: Any) -> dict[str, Any]:
-    """Arrays of components by the names of their fields."""
-    names = inspect.signature(type(component)).parameters
-    return dict(zip(names, component, strict=True))
-
-
-def _density_formulas(
-    estimator: Any, rows: Any, values: Array, index: int
-) -> list[dict[str, Any]] | None:
-    components = components_of(estimator, rows)
-    if components is None:
-        return None
-    coef = np.asarray(estimator.expert_coef_).reshape(len(components), -1, values.shape[1])
-    intercepts = np.asarray(estimator.expert_intercept_).reshape(len(components), -1)
-    steps = getattr(estimator, "threshold_steps_", None)
-    formulas = []
-    for k, component in enumerate(components):
-        predictor = Predictor(coef[k, index], intercepts[k, index])
-        if isinstance(component, OrdinalComponents):
-            of_expert = np.zeros(0) if steps is None else steps[k]
-            formula = _ordinal_formula(component, predictor, values, of_expert)
-        else:
-            formula = _density_formula(component, predictor, values, index)
-        if formula is None:
-            return None
-        formulas.append(formula)
-    return formulas
-
-
-def _density_formula(
-    component: Any, predictor: Predictor, values: Array, index: int
+def _tabulate(
+    expert: Expert, predictor: Predictor, rows: Rows, ends: Array, tail: float
 ) -> dict[str, Any] | None:
-    if type(component) not in DENSITIES:
+    """The distribution of an expert as a table over its predictor, between two ends and beyond.
+
+    None if it depends on more than the predictor.
+    """
+    center = rows.values.mean(axis=0)
+
+    def at(levels: Array) -> Any:
+        values = predictor.rows(levels, center)
+        return make_grid(rows.table, range(values.shape[1]), values)
+
+    given, nearest = map(expert.component, (rows.table, at(predictor.at(rows.values))))
+    if given is None or nearest is None or not all(map(_agrees, nearest[1], given[1])):
         return None
-    name, location, constants = DENSITIES[type(component)]
-    fields = _fields(component)
-    formula: dict[str, Any] = {"density": name}
-    for field in constants:
-        of_rows = fields[field][index]
-        if not _agrees(np.full(len(of_rows), of_rows[0]), of_rows):
+    form = _form_of(given[0], given[1], tail)
+    if form is None:
+        return None
+    low, high = ends + 0.5 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
+    if low == high:
+        return form.as_lists(low, 1.0, form.table(expert, at(ends[:1])))
+    for n_rows in N_TABLE_ROWS:
+        fine = form.table(expert, at(np.linspace(low, high, 2 * n_rows - 1)))
+        if not np.isfinite(fine).all():
             return None
-        formula[field] = float(of_rows[0])
-    if not location:
-        return formula
-    wanted = fields[location][index]
-    is_count = isinstance(component, (PoissonComponents, NegativeBinomialComponents))
-    if is_count and not wanted.any():  # it is always zero
-        return {"density": "point_mass", "value": 0.0}
-    with np.errstate(over="ignore"):
-        for link, inverse in INVERSE_LINKS.items():
-            if _agrees(inverse(predictor.at(values)), wanted):
-                return formula | {"predictor": predictor, "link": link}
-    return None
+        table, between = fine[::2], fine[1::2]
+        if form.error(_midpoints(table), between) < TABLE_TOL:
+            break
+    return form.as_lists(low, (high - low) / (n_rows - 1), table)
 
 
-def _ordinal_formula(
-    component: OrdinalComponents, predictor: Predictor, values: Array, steps: Array
-) -> dict[str, Any] | None:
-    thresholds = np.append(0.0, np.cumsum(steps))
-    levels = np.asarray(component.values)
-    if len(thresholds) != len(levels) - 1:
+class Form(NamedTuple):
+    """What the columns of a table are, besides the mean."""
+
+    values: list[float]  # finitely many values, of which normal scores are tabulated, or none
+    lower: float | None  # logs are tabulated, of the mean and of the distance from this bound
+    is_count: bool
+    scores: Array  # normal scores of the quantiles
+
+    def table(self, expert: Expert, rows: Any) -> Array:
+        """Means, and quantiles or normal scores of the probabilities up to all values but one."""
+        mean = expert.mean(rows)[:, None]
+        functions, parameters = expert.component(rows)
+        parameters = [values[:, None] for values in parameters]
+        if self.values:
+            below = functions.cdf(np.array(self.values[:-1]), *parameters)
+            return np.hstack([mean, np.clip(ndtri(below), -8.0, 8.0)])
+        if self.is_count:
+            return np.hstack([np.log(mean), _log_counts(functions, self.scores, parameters)])
+        lower = functions.quantile(ndtr(self.scores[self.scores <= 0.0]), *parameters)
+        upper = functions.upper_quantile(ndtr(-self.scores[self.scores > 0.0]), *parameters)
+        with np.errstate(divide="ignore"):
+            found = np.hstack([mean, lower, upper])
+            return found if self.lower is None else np.log(found)
+
+    def units(self, table: Array) -> Array:
+        """What makes a normal score of one; a part of a score where tables are small."""
+        if self.values:
+            return np.full(table.shape, 0.01)
+        gaps = np.gradient(table[:, 1:], SCORE_STEP, axis=1)
+        return np.column_stack([np.median(gaps, axis=1), gaps])
+
+    def error(self, found: Array, wanted: Array) -> float:
+        """Largest difference of rows of tables, in these units."""
+        n_beyond = 0 if self.values else round(SCORES_BEYOND / SCORE_STEP)
+        checked = [0, *range(1 + n_beyond, wanted.shape[1] - n_beyond)]
+        return float(np.max((np.abs(found - wanted) / self.units(wanted))[:, checked]))
+
+    def as_lists(self, start: float, step: float, table: Array) -> dict[str, Any]:
+        """The table, in short numbers, with what its reader needs."""
+        digits = max(6 - int(np.floor(np.log10(np.min(self.units(table))))), 0)
+        return {
+            "start": float(start),
+            "step": float(step),
+            "table": np.round(table, digits).tolist(),
+            "near_rows": N_NEAR_ROWS,
+            "values": self.values,
+            "lower": self.lower,
+            "counts": self.is_count,
+            "first_score": float(self.scores[0]),
+            "score_step": SCORE_STEP,
+        }
+
+
+def _form_of(functions: Any, parameters: Sequence[Array], tail: float) -> Form | None:
+    """The form of a component from its parameters at some rows; None if its values change."""
+    atoms = functions.atoms(*parameters)
+    if not atoms and not functions.variance(*parameters).any():
+        atoms = (functions.mean(*parameters),)
+    if any(np.ptp(values) > 0.0 for values in atoms):
         return None
-    up_to = expit(thresholds[:, None] - predictor.at(values))
-    probabilities = np.diff(np.pad(up_to, ((1, 1), (0, 0)), constant_values=(0.0, 1.0)), axis=0)
-    if not _agrees(probabilities, component.probabilities[0]):
-        return None
-    given = {"values": levels.tolist(), "thresholds": thresholds.tolist()}
-    return {"density": "ordinal", "link": "identity", "predictor": predictor} | given
+    lower = None
+    if not atoms and functions.counts:
+        lower = -1.0
+    elif not (atoms or functions.location_scale or functions.cdf(0.0, *parameters).any()):
+        lower = 0.0
+    n_scores = np.ceil((max(LARGEST_SCORE, -ndtri(tail)) + SCORES_BEYOND) / SCORE_STEP)
+    scores = SCORE_STEP * np.arange(-n_scores, n_scores + 1.0)
+    return Form([float(values[0]) for values in atoms], lower, lower == -1.0, scores)
+
+
+def _log_counts(functions: Any, scores: Array, parameters: Sequence[Array]) -> Array:
+    """Logs of one more than the quantiles of counts, which are continued to real numbers."""
+    above = ndtr(-scores)
+    low = np.full((len(parameters[0]), len(scores)), LEAST_LOG)
+    largest = functions.upper_quantile(above[-1], *parameters)
+    high = np.broadcast_to(np.log(10.0 + 3.0 * largest), low.shape)
+    for _ in range(N_BISECTIONS):
+        middle = 0.5 * (low + high)
+        is_below = functions.smooth_sf(np.expm1(middle), *parameters) > above
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return 0.5 * (low + high)
+
+
+def _midpoints(table: Array) -> Array:
+    """What the page computes half-way between the rows: polynomials of the nearest rows."""
+    n_near = min(len(table), N_NEAR_ROWS)
+    near = np.arange(n_near)
+    found = []
+    for i in range(len(table) - 1):
+        first = min(max(i + 1 - n_near // 2, 0), len(table) - n_near)
+        t = i + 0.5 - first
+        weights = [np.prod([(t - b) / (a - b) for b in near if b != a]) for a in near]
+        found.append(weights @ table[first : first + n_near])
+    return np.stack(found)

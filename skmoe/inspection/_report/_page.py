@@ -14,7 +14,7 @@ from typing import Any
 from skmoe._optional import import_bokeh, import_jinja2
 
 # Scripts of the panel, in their order.
-SCRIPTS = ("densities.js", "model.js", "panel.js")
+SCRIPTS = ("model.js", "panel.js")
 
 
 def render_page(context: Mapping[str, Any]) -> str:

@@ -9,12 +9,6 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._numerics.typing import Array
-from skmoe.distributions import (
-    NegativeBinomialComponents,
-    OrdinalComponents,
-    PointMassComponents,
-    PoissonComponents,
-)
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._rows import (
     Feature,
@@ -35,14 +29,6 @@ N_STEPS = 200
 
 # Values of y that are shown, from quantiles of the observed ones.
 SHOWN_QUANTILES = (0.01, 0.99)
-
-# Distributions on single values.
-DISCRETE = (
-    NegativeBinomialComponents,
-    OrdinalComponents,
-    PointMassComponents,
-    PoissonComponents,
-)
 
 # Most counts whose probabilities are drawn one by one.
 MAX_COUNTS_DRAWN = 150
@@ -66,8 +52,8 @@ def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[st
     found = [describe_feature(X, j, label) for j, label in enumerate(options.labels)]
     varying = [feature for feature in found if feature is not None]
     shown = strongest_features(estimator, X, start, varying, options.max_features)
-    columns = [feature.column for feature in shown]
-    formulas = find_formulas(estimator, X, start, columns, options.output)
+    tail = 0.5 * (1.0 - options.coverage)
+    formulas = find_formulas(estimator, X, start, shown, options.output, tail)
     values = [value_of(start, feature) for feature in shown]
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
     panel: dict[str, Any] = {
@@ -83,20 +69,19 @@ def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[st
         "slices": None,
     }
     if formulas is None:
-        limits = panel["shown_range"]
-        pieces = Slicer(estimator, options.output, options.coverage, limits)
+        grids = [grid_of(*pair, N_SLICE_POINTS) for pair in zip(shown, values, strict=True)]
         panel["slices"] = [
-            pieces.along(with_values(X, start, feature, grid_of(feature, N_SLICE_POINTS, value)))
-            for feature, value in zip(shown, values, strict=True)
+            _predictions(estimator, with_values(X, start, *pair), options, panel["shown_range"])
+            for pair in zip(shown, grids, strict=True)
         ]
-        panel["start"] = pieces.along(start)
+        panel["start"] = _predictions(estimator, start, options, panel["shown_range"])
     return panel
 
 
 def _controls(feature: Feature, start: float | str | None) -> dict[str, Any]:
     """A slider or choices of a feature."""
     described: dict[str, Any] = {"label": feature.label, "start": start}
-    grid = grid_of(feature, N_SLICE_POINTS, start).tolist()
+    grid = grid_of(feature, start, N_SLICE_POINTS).tolist()
     if feature.is_choice:
         return described | {"choices": grid}
     low, high = (float(end) for end in feature.values)
@@ -118,78 +103,58 @@ def _shown_range(estimator: Any, y: Any, index: int) -> list[float]:
     return [float(max(low - margin, 0.0) if above_zero else low - margin), float(high + margin)]
 
 
-# --- slices -----------------------------------------------------------------------------------
+# --- slices, for mixtures that are no formulas -------------------------------------------------
 
 
-class Slicer:
-    """Predictions on slices, for mixtures that are no formulas."""
-
-    def __init__(
-        self, estimator: Any, index: int, coverage: float, limits: Sequence[float] | None
-    ) -> None:
-        self.estimator = estimator
-        self.index = index
-        self.coverage = coverage
-        self.limits = limits
-
-    def along(self, rows: Any) -> dict[str, Any]:
-        """Predictions for rows, as lists."""
-        estimator = self.estimator
-        found: dict[str, Any] = {"gate": estimator.predict_gate(rows)}
-        if is_classifier(estimator):
-            found["experts"] = estimator.predict_experts(rows)
-            found["mean"] = estimator.predict_proba(rows)
-        else:
-            found["experts"] = one_target(estimator.predict_experts(rows), self.index, 2)
-            found["mean"] = predicted_mean(estimator, rows, self.index)
-            found |= self._densities(rows)
-        return {name: _rounded(values) for name, values in found.items()}
-
-    def _densities(self, rows: Any) -> dict[str, Array]:
-        """Intervals and densities; nothing for experts without a distribution."""
-        assert self.limits is not None
+def _predictions(
+    estimator: Any, rows: Any, options: PanelOptions, limits: Sequence[float] | None
+) -> dict[str, Any]:
+    """Predictions for rows, as lists."""
+    found = {"gate": estimator.predict_gate(rows), "experts": estimator.predict_experts(rows)}
+    if is_classifier(estimator):
+        found["mean"] = estimator.predict_proba(rows)
+    else:
+        found["experts"] = one_target(found["experts"], options.output, 2)
+        found["mean"] = predicted_mean(estimator, rows, options.output)
+        assert limits is not None
         try:
-            distribution = self.estimator.predict_dist(rows)
+            distribution = estimator.predict_dist(rows)
         except (AttributeError, ValueError):
-            return {}
-        interval = one_target(distribution.interval(self.coverage), self.index, 2)
-        parts = _parts(distribution)
-        found = {"interval": interval}
-        atoms = _atoms(parts, self.index, max(float(interval.max()), self.limits[1]))
-        if len(atoms):
-            found |= {"atoms": atoms, "mass": self._at(distribution, "pmf", atoms)}
-        if not all(isinstance(part, DISCRETE) for part in parts):
-            low, high = self.limits
-            curve = np.setdiff1d(np.linspace(low, high, N_CURVE_POINTS), atoms)
-            found |= {"curve": curve, "density": self._at(distribution, "pdf", curve)}
-        return found
-
-    def _at(self, distribution: Any, what: str, points: Array) -> Array:
-        """Densities or probabilities (n, P) at some values."""
-        function = distribution.pmf if what == "pmf" else distribution.pdf
-        if distribution.mean.ndim == 1:
-            return function(points[None])
-        n_outputs = distribution.mean.shape[1]
-        values = np.repeat(points[None, :, None], n_outputs, axis=2)
-        return one_target(function(values), self.index, 2)
+            pass  # experts without a distribution
+        else:
+            found |= _densities(distribution, options, limits)
+    return {name: _rounded(values) for name, values in found.items()}
 
 
-def _parts(distribution: Any) -> Sequence[Any]:
+def _densities(
+    distribution: Any, options: PanelOptions, limits: Sequence[float]
+) -> dict[str, Array]:
+    """Intervals, probabilities of single values, and densities."""
+    interval = one_target(distribution.interval(options.coverage), options.output, 2)
     components = distribution.as_components()
-    return getattr(components, "parts", (components,))
+    blocks = [part.block() for part in getattr(components, "parts", (components,))]
+    last_count = min(max(float(interval.max()), limits[1]), MAX_COUNTS_DRAWN)
+    atoms = np.zeros(0)
+    for functions, parameters in blocks:
+        if functions.counts:
+            atoms = np.union1d(atoms, np.arange(last_count + 1.0))
+        for values in functions.atoms(*(of[..., options.output] for of in parameters)):
+            atoms = np.union1d(atoms, values)
 
+    def at(function: Any, points: Array) -> Array:
+        shape = () if distribution.mean.ndim == 1 else distribution.mean.shape[1:]
+        values = np.broadcast_to(
+            points.reshape(1, -1, *([1] * len(shape))), (1, len(points), *shape)
+        )
+        return one_target(function(values), options.output, 2)
 
-def _atoms(parts: Sequence[Any], index: int, highest: float) -> Array:
-    """Values of y with positive probability, of counts those up to the highest that is shown."""
-    found = [np.zeros(0)]
-    for part in parts:
-        if isinstance(part, OrdinalComponents):
-            found.append(np.asarray(part.values, dtype=float))
-        elif isinstance(part, PointMassComponents):
-            found.append(np.unique(part.value[:, index]))
-        elif isinstance(part, DISCRETE):
-            found.append(np.arange(min(highest, MAX_COUNTS_DRAWN) + 1.0))
-    return np.unique(np.concatenate(found))
+    found = {"interval": interval}
+    if len(atoms):
+        found |= {"atoms": atoms, "mass": at(distribution.pmf, atoms)}
+    if not all(functions.discrete for functions, _ in blocks):
+        curve = np.setdiff1d(np.linspace(limits[0], limits[1], N_CURVE_POINTS), atoms)
+        found |= {"curve": curve, "density": at(distribution.pdf, curve)}
+    return found
 
 
 def _rounded(values: Array) -> Any:

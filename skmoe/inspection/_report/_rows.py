@@ -86,7 +86,7 @@ def with_values(X: Any, start: Any, feature: Feature, values: Array) -> Any:
     return rows.with_columns(X[:, j][feature.example_rows.tolist()].alias(X.columns[j]))
 
 
-def grid_of(feature: Feature, n_points: int, start: float | str | None) -> Array:
+def grid_of(feature: Feature, start: float | str | None, n_points: int) -> Array:
     """Values at which a feature is evaluated: its choices, or points of its range and the start."""
     if feature.is_choice:
         return feature.values

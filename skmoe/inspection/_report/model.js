@@ -21,6 +21,156 @@ function keepTopK(logits, topK) {
   return logits.map((logit, k) => (kept.has(k) ? logit : -Infinity));
 }
 
+// The normal distribution function, with a relative error of 1e-7 (W. H. Press and others,
+// "Numerical Recipes", 3rd edition, section 6.2.2).
+const ERFC = [
+  -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398,
+  1.48851587, -0.82215223, 0.17087277,
+];
+
+function normalCdf(z) {
+  const x = Math.abs(z) * Math.SQRT1_2;
+  const t = 1 / (1 + 0.5 * x);
+  const tail = 0.5 * t * Math.exp(-x * x + ERFC.reduceRight((total, c) => total * t + c));
+  return z < 0 ? tail : 1 - tail;
+}
+
+const N_BISECTIONS = 40;
+
+// A row of a table at a position between its rows, by polynomials of the nearest rows. Beyond its
+// ends the mean goes on, and the other columns as the one in the middle.
+function rowAt(table, position, nNear) {
+  const last = table.length - 1;
+  const inside = Math.min(Math.max(position, 0), last);
+  const n = Math.min(table.length, nNear);
+  const first = Math.min(Math.max(Math.floor(inside) + 1 - (n >> 1), 0), last + 1 - n);
+  const near = table.slice(first, first + n);
+  const weights = near.map((_, i) =>
+    near.reduce((w, __, j) => (j === i ? w : (w * (inside - first - j)) / (i - j)), 1),
+  );
+  const row = near[0].map((_, j) => sum(near.map((values, i) => weights[i] * values[j])));
+  if (inside === position || !last) {
+    return row;
+  }
+  const edge = position < 0 ? 0 : last - 1;
+  const slope = (j) => table[edge + 1][j] - table[edge][j];
+  const common = slope(Math.ceil(0.5 * (row.length - 1)));
+  return row.map((value, j) => value + (position - inside) * (j ? common : slope(0)));
+}
+
+// The distribution of an expert at a value of its predictor.
+class Component {
+  constructor(table, k, weight, x) {
+    const predictor = table.intercept + dot(table.slopes, x);
+    const position = (predictor - table.start) / table.step;
+    const [mean, ...columns] = rowAt(table.table, position, table.near_rows);
+    const { values, lower, counts } = table;
+    Object.assign(this, { table, k, weight, columns, values, lower, counts });
+    this.mean = lower === null ? mean : Math.exp(mean);
+    this.isDiscrete = counts || values.length > 0;
+    this.points = values; // values of y between which scores are interpolated
+    if (!values.length) {
+      this.points = columns.map((u) => (lower === null ? u : lower + Math.exp(u)));
+      // Differences by position in the list, which are exact for polynomials of degree four.
+      const at = (i) => columns[Math.min(Math.max(i, 0), columns.length - 1)];
+      const last = columns.length - 1;
+      this.rises = columns.map((_, i) =>
+        i < 2 || i > last - 2
+          ? (at(i + 1) - at(i - 1)) / (i === 0 || i === last ? 1 : 2)
+          : (8 * (at(i + 1) - at(i - 1)) - (at(i + 2) - at(i - 2))) / 12,
+      );
+    }
+  }
+
+  // Normal score of the probability up to y, and its slope, by cubics between quantiles.
+  score(y) {
+    const { table, columns, values, lower, rises } = this;
+    if (values.length) {
+      const n = values.filter((value) => value <= y).length;
+      return [n === 0 ? -Infinity : n > columns.length ? Infinity : columns[n - 1], 0];
+    }
+    const at = this.counts ? Math.floor(y) : y;
+    if (lower !== null && at <= lower) {
+      return [-Infinity, 0];
+    }
+    const u = lower === null ? at : Math.log(at - lower);
+    const step = table.score_step;
+    const factor = step / (lower === null ? 1 : at - lower);
+    let [i, end] = [0, columns.length - 1];
+    if (u <= columns[i] || u >= columns[end]) {
+      const edge = u <= columns[i] ? i : end;
+      const ahead = (u - columns[edge]) / rises[edge];
+      return [table.first_score + step * (edge + ahead), factor / rises[edge]];
+    }
+    while (end - i > 1) {
+      const middle = (i + end) >> 1;
+      [i, end] = columns[middle] <= u ? [middle, end] : [i, middle];
+    }
+    const width = columns[end] - columns[i];
+    const t = (u - columns[i]) / width;
+    const [a, b] = [width / rises[i] - 1, width / rises[end] - 1];
+    const value = i + t + t * (1 - t) * (a * (1 - t) - b * t);
+    const slope = 1 + a * (1 - t) * (1 - 3 * t) + b * t * (3 * t - 2);
+    return [table.first_score + step * value, (factor * slope) / width];
+  }
+
+  cdf(y) {
+    return normalCdf(this.score(y)[0]);
+  }
+
+  pdf(y) {
+    const [score, slope] = this.score(y);
+    return this.isDiscrete || !slope
+      ? 0
+      : (Math.exp(-0.5 * score * score) / Math.sqrt(2 * Math.PI)) * slope;
+  }
+
+  // Probability of y itself.
+  pmf(y) {
+    return this.isDiscrete ? this.cdf(y) - this.cdf(y - 1e-9 * (1 + Math.abs(y))) : 0;
+  }
+}
+
+// A mixture of components with weights above zero.
+class Distribution {
+  constructor(components) {
+    this.components = components.filter(({ weight }) => weight > 0);
+    this.isDiscrete = this.components.every((component) => component.isDiscrete);
+    this.hasCounts = this.components.some((component) => component.counts);
+    const sorted = (values) => [...new Set(values)].sort((a, b) => a - b);
+    this.points = sorted(this.components.flatMap(({ points }) => points));
+    this.atoms = sorted(this.components.flatMap(({ values }) => values)); // apart from counts
+  }
+
+  // Weighted value of a method of the components: `cdf`, `pdf` or `pmf`.
+  at(method, y) {
+    return sum(this.components.map((component) => component.weight * component[method](y)));
+  }
+
+  // The smallest value whose distribution function reaches q, by bisection: over the values between
+  // which scores are interpolated, and then between two of them.
+  quantile(q) {
+    const { points, hasCounts } = this;
+    let [first, last] = [0, points.length - 1];
+    while (first < last) {
+      const i = (first + last) >> 1;
+      [first, last] = this.at("cdf", points[i]) < q ? [i + 1, last] : [first, i];
+    }
+    let [low, high] = [first ? points[first - 1] : points[0] - 1, points[first]];
+    if (hasCounts) {
+      [low, high] = [Math.floor(low), Math.ceil(high)];
+    }
+    for (let i = 0; i < N_BISECTIONS; i += 1) {
+      const middle = hasCounts ? Math.floor(0.5 * (low + high)) : 0.5 * (low + high);
+      if (middle <= low || middle >= high) {
+        break;
+      }
+      [low, high] = this.at("cdf", middle) < q ? [middle, high] : [low, middle];
+    }
+    return high;
+  }
+}
+
 class Mixture {
   constructor(panel) {
     this.panel = panel;
@@ -38,17 +188,6 @@ class Mixture {
       probs.push(...ofStart.map((prob) => prob / nStarts));
     }
     return probs;
-  }
-
-  // Location of the density of each expert.
-  locations(x) {
-    return this.formulas.experts.map((f) => {
-      if (f.link === undefined) {
-        return 0;
-      }
-      const predictor = f.intercept + dot(f.slopes, x);
-      return f.link === "log" ? Math.exp(predictor) : predictor;
-    });
   }
 
   // Everything about a row: gate, predictions of experts and mixture, interval, distribution.
@@ -87,103 +226,11 @@ class Mixture {
       const mean = this.panel.classes.map((_, c) => average(experts.map((probs) => probs[c])));
       return { gate, experts, mean };
     }
-    const locations = this.locations(x);
-    const distribution = new Distribution(this.formulas.experts, gate, locations);
-    const experts = this.formulas.experts.map((f, k) =>
-      DENSITIES[f.density].mean(f, locations[k]),
-    );
+    const components = this.formulas.experts.map((f, k) => new Component(f, k, gate[k], x));
+    const distribution = new Distribution(components);
+    const experts = components.map(({ mean }) => mean);
     const tail = 0.5 * (1 - this.panel.coverage);
     const interval = [distribution.quantile(tail), distribution.quantile(1 - tail)];
     return { gate, experts, mean: average(experts), interval, distribution };
   }
 }
-
-// A mixture of densities with given weights and locations.
-class Distribution {
-  constructor(formulas, weights, locations) {
-    this.components = formulas
-      .map((f, k) => ({ f, k, weight: weights[k], at: locations[k], family: DENSITIES[f.density] }))
-      .filter((component) => component.weight > 0);
-    this.isDiscrete = this.components.every((component) => component.family.discrete);
-    this.hasCounts = this.components.some((component) => component.family.counts);
-  }
-
-  // Values with positive probability, apart from counts.
-  get atoms() {
-    const found = this.components.flatMap(({ f, family }) => (family.atoms ? family.atoms(f) : []));
-    return [...new Set(found)].sort((a, b) => a - b);
-  }
-
-  cdf(y) {
-    return sum(this.components.map(({ f, weight, at, family }) => weight * family.cdf(f, at, y)));
-  }
-
-  // Weighted densities of the continuous components, or probabilities of the discrete ones.
-  parts(y, discrete) {
-    return this.components
-      .filter(({ family }) => Boolean(family.discrete) === discrete)
-      .map(({ f, k, weight, at, family }) => [k, weight * family.pdf(f, at, y)]);
-  }
-
-  pdf(y) {
-    return sum(this.parts(y, false).map(([, value]) => value));
-  }
-
-  pmf(y) {
-    return sum(this.parts(y, true).map(([, value]) => value));
-  }
-
-  // The smallest value whose distribution function reaches q, by bisection.
-  quantile(q) {
-    if (this.isDiscrete && !this.hasCounts) {
-      const { atoms } = this;
-      return atoms.find((y) => this.cdf(y) >= q - 1e-12) ?? atoms[atoms.length - 1];
-    }
-    const centres = this.components.map(({ f, at, family }) => family.mean(f, at));
-    const scales = this.components.map(({ f, at, family }) => family.scale(f, at));
-    let step = Math.max(...scales.filter(Number.isFinite), 1e-9);
-    let low = Math.min(...centres.filter(Number.isFinite)) - step;
-    while (this.cdf(low) >= q) {
-      low -= step;
-      step *= 2;
-    }
-    let high = Math.max(...centres.filter(Number.isFinite)) + step;
-    while (this.cdf(high) < q) {
-      high += step;
-      step *= 2;
-    }
-    return this.isDiscrete ? this.bisectCounts(q, low, high) : this.bisect(q, low, high);
-  }
-
-  bisect(q, low, high) {
-    const smallest = 1e-15 * (high - low);
-    for (;;) {
-      const middle = 0.5 * (low + high);
-      const width = high - low;
-      if (middle <= low || middle >= high || width < smallest) {
-        const atom = this.atoms.find((y) => Math.abs(y - high) <= 2 * width + 1e-12);
-        return atom ?? high;
-      }
-      if (this.cdf(middle) < q) {
-        low = middle;
-      } else {
-        high = middle;
-      }
-    }
-  }
-
-  bisectCounts(q, low, high) {
-    let below = Math.max(Math.floor(low), -1);
-    let reached = Math.ceil(high);
-    while (reached - below > 1) {
-      const middle = Math.floor(0.5 * (below + reached));
-      if (this.cdf(middle) < q) {
-        below = middle;
-      } else {
-        reached = middle;
-      }
-    }
-    return reached;
-  }
-}
-

@@ -9,7 +9,6 @@ const byId = (id) => document.getElementById(id);
 let along = 0; // the feature of the chart of a slice
 
 const N_CURVE_POINTS = 201;
-const N_LOCAL_POINTS = 25;
 const MAX_COUNTS = 150;
 
 function formatted(value) {
@@ -44,32 +43,20 @@ function curves({ distribution, interval }) {
   const left = Math.min(low, interval[0]);
   const right = Math.max(high, interval[1]);
   const found = { curve: null, atoms: null };
-  if (!distribution.isDiscrete) {
-    const points = new Set();
-    for (let i = 0; i < N_CURVE_POINTS; i += 1) {
-      points.add(left + ((right - left) * i) / (N_CURVE_POINTS - 1));
-    }
-    for (const { f, at, family } of distribution.components) {
-      const centre = family.mean(f, at);
-      const scale = family.scale(f, at);
-      for (let i = 0; i < N_LOCAL_POINTS; i += 1) {
-        const y = centre + scale * (8 * (i / (N_LOCAL_POINTS - 1)) - 4);
-        if (y > left && y < right) {
-          points.add(y);
-        }
-      }
-    }
-    const y = [...points].sort((a, b) => a - b);
+  const { components, isDiscrete, hasCounts } = distribution;
+  if (!isDiscrete) {
+    const step = (right - left) / (N_CURVE_POINTS - 1);
+    const even = Array.from({ length: N_CURVE_POINTS }, (_, i) => left + step * i);
+    const own = components.flatMap(({ points }) => points).filter((y) => y > left && y < right);
+    const y = [...new Set([...even, ...own])].sort((a, b) => a - b);
     const parts = panel.experts.map(() => y.map(() => 0));
-    y.forEach((point, i) => {
-      for (const [k, value] of distribution.parts(point, false)) {
-        parts[k][i] = value;
-      }
-    });
+    for (const component of components) {
+      parts[component.k] = y.map((point) => component.weight * component.pdf(point));
+    }
     found.curve = { y, total: y.map((_, i) => sum(parts.map((part) => part[i]))), parts };
   }
   const atoms = new Set(distribution.atoms);
-  if (distribution.hasCounts) {
+  if (hasCounts) {
     const last = Math.min(right, MAX_COUNTS + Math.max(0, Math.floor(left)));
     for (let y = Math.max(0, Math.floor(left)); y <= last; y += 1) {
       atoms.add(y);
@@ -77,7 +64,7 @@ function curves({ distribution, interval }) {
   }
   if (atoms.size) {
     const y = [...atoms].sort((a, b) => a - b);
-    found.atoms = { y, mass: y.map((value) => distribution.pmf(value)) };
+    found.atoms = { y, mass: y.map((value) => distribution.at("pmf", value)) };
   }
   return found;
 }

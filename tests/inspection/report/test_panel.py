@@ -1,14 +1,14 @@
 """What a panel of a report computes is the mixture: formulas, slices, controls of features."""
 
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse, stats
-from scipy.special import expit, softmax
+from scipy import sparse
+from scipy.interpolate import make_interp_spline
+from scipy.special import ndtr, softmax
 from sklearn.preprocessing import SplineTransformer
 
 from skmoe.families import FAMILIES
@@ -20,6 +20,9 @@ from support.tables import flipping_classes, two_regimes
 
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 10}
 ROW = 4
+
+# What a reader can see of what is interpolated in tables.
+VISIBLE = 3e-5
 
 
 @cache
@@ -62,36 +65,48 @@ def gate_of(formula, shown):
     return np.concatenate(parts, axis=1)
 
 
-def distribution_of(formula, shown):
-    """A frozen distribution of scipy for the densities of the page."""
-    kind = formula["density"]
-    if kind == "uniform":
-        return stats.uniform(formula["low"], formula["high"] - formula["low"])
-    eta = predictor_of(formula, shown)
-    mean = np.exp(eta) if formula["link"] == "log" else eta
-    if kind == "ordinal":
-        up_to = expit(np.array(formula["thresholds"])[:, None] - eta)
-        up_to = np.vstack([np.zeros(len(shown)), up_to, np.ones(len(shown))])
-        probs = np.diff(up_to, axis=0)
-        return SimpleNamespace(
-            mean=lambda: np.array(formula["values"]) @ probs,
-            logpmf=lambda y: np.log(
-                probs[np.searchsorted(formula["values"], y), np.arange(len(y))]
-            ),
+def rows_of_table(formula, shown):
+    """Rows of the table of an expert at its predictors, by splines."""
+    table = np.array(formula["table"])
+    predictors = formula["start"] + formula["step"] * np.arange(len(table))
+    if len(table) == 1:
+        return np.repeat(table, len(shown), axis=0)
+    spline = make_interp_spline(predictors, table, k=min(len(table) - 1, 5))
+    return spline(predictor_of(formula, shown))
+
+
+def assert_table_is_the_distribution(formula, shown, of_expert, index):
+    """The mean, and the probabilities up to the values or up to the quantiles of the table."""
+    rows = rows_of_table(formula, shown)
+    mean, columns, lower = rows[:, 0], rows[:, 1:], formula["lower"]
+    wanted = of_output(of_expert.mean, index, 1)
+    assert_allclose(mean if lower is None else np.exp(mean), wanted, VISIBLE)
+    if formula["values"]:
+        points, scores = np.array(formula["values"][:-1])[None], columns
+        assert_allclose(probabilities_of(of_expert, [formula["values"][-1]], index), 1.0)
+    else:
+        points = columns if lower is None else lower + np.exp(columns)
+        n_scores = columns.shape[1]
+        scores = formula["first_score"] + formula["score_step"] * np.arange(n_scores)
+    if formula["counts"]:
+        below, above = (
+            probabilities_of(of_expert, count, index)
+            for count in (np.floor(points), np.ceil(points))
         )
-    return {
-        "normal": lambda std=1.0, **_: stats.norm(mean, std),
-        "student_t": lambda scale=1.0, df=1.0, **_: stats.t(df, mean, scale),
-        "lognormal": lambda log_std=1.0, **_: stats.lognorm(log_std, scale=np.exp(mean)),
-        "gamma": lambda shape=1.0, **_: stats.gamma(shape, scale=mean / shape),
-        "inverse_gaussian": lambda dispersion=1.0, **_: stats.invgauss(
-            mean * dispersion, scale=1 / dispersion
-        ),
-        "poisson": lambda **_: stats.poisson(mean),
-        "negative_binomial": lambda dispersion=1.0, **_: stats.nbinom(
-            1 / dispersion, 1 / (1 + dispersion * mean)
-        ),
-    }[kind](**formula)
+        assert (below - VISIBLE <= ndtr(scores)).all()
+        assert (ndtr(scores) <= above + VISIBLE).all()
+    else:
+        found = probabilities_of(of_expert, points, index)
+        assert_allclose(found, np.broadcast_to(ndtr(scores), found.shape), atol=VISIBLE)
+
+
+def probabilities_of(distribution, points, index):
+    """Probabilities up to points (n, q) of an output."""
+    n_outputs = distribution.mean.shape[1:]
+    values = np.broadcast_to(np.asarray(points), (len(distribution), np.shape(points)[-1]))
+    if n_outputs:
+        values = np.repeat(values[..., None], n_outputs[0], axis=2)
+    return of_output(distribution.cdf(values), index, 2)
 
 
 def assert_formulas_are_the_mixture(moe, X, y, index=0, **options):
@@ -99,25 +114,16 @@ def assert_formulas_are_the_mixture(moe, X, y, index=0, **options):
     columns = [int(feature["label"][1:]) for feature in panel["features"]]
     rows = np.repeat(X[[ROW]], 6, axis=0)
     rows[:, columns] = X[10:16, columns]
+    shown = rows[:, columns]
     gate, experts = panel["formulas"]["gate"], panel["formulas"]["experts"]
-    assert_allclose(gate_of(gate, rows[:, columns]), moe.predict_gate(rows), 1e-6, 1e-9)
-    observed = np.asarray(y)[10:16]
+    assert_allclose(gate_of(gate, shown), moe.predict_gate(rows), 1e-6, 1e-9)
     for k, formula in enumerate(experts):
         if panel["classes"]:
-            found = softmax(predictor_of(formula, rows[:, columns]).T, axis=1)
+            found = softmax(predictor_of(formula, shown).T, axis=1)
             assert_allclose(found, moe.predict_experts(rows)[:, k], 1e-6, 1e-9)
             continue
         of_expert = moe.predict_dist(rows, gate_proba=np.eye(moe.n_experts_)[[k] * 6])
-        if formula["density"] == "point_mass":
-            assert formula["value"] == of_output(of_expert.mean, index, 1)[0]
-            continue
-        distribution = distribution_of(formula, rows[:, columns])
-        means = np.broadcast_to(distribution.mean(), 6)
-        wanted = of_output(moe.predict_experts(rows), index, 2)[:, k]
-        assert_allclose(means[np.isfinite(means)], wanted[np.isfinite(means)], 1e-6)
-        log = getattr(distribution, "logpmf", getattr(distribution, "logpdf", None))
-        density = of_output(of_expert.logpdf(observed), index, 1)
-        assert_allclose(log(of_output(observed, index, 1)), density, 1e-6, 1e-8)
+        assert_table_is_the_distribution(formula, shown, of_expert, index)
     return panel
 
 
@@ -148,8 +154,10 @@ def test_formulas_of_lists_and_outputs_are_those_of_the_mixture():
     y = np.where(X[:, 2] > 0.8, 0.0, np.exp(0.2 * y))
     mixed = regressor(**SHORT | {"n_experts": 3}, family=["zero", "gamma", "uniform"])
     panel = assert_formulas_are_the_mixture(fit_quietly(mixed, X, y), X, y)
-    kinds = {formula["density"] for formula in panel["formulas"]["experts"]}
-    assert kinds == {"point_mass", "gamma", "uniform"}
+    zero, gamma, uniform = panel["formulas"]["experts"]
+    assert zero["values"] == [0.0]
+    assert (gamma["lower"], uniform["lower"]) == (0.0, None)
+    assert (len(gamma["table"]), len(uniform["table"])) == (2, 1)
     Y = np.column_stack([y, 1.0 - X[:, 1] * y])
     moe = fit_quietly(regressor(**SHORT), X, Y)
     for index in (0, 1):

@@ -21,9 +21,9 @@ from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import as_csr, check_integer
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.encoding import frame_columns, is_frame
+from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.rows.capabilities import needs_all_rows
-from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._estimators.rows.warm_start import fitted_attributes
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
@@ -304,9 +304,9 @@ def fit_with_checkpoints(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if in_segments:
-            _fit_in_segments(run, GivenRows(**data), every, write)
+            _fit_in_segments(run, Rows(*data.values()), every, write)
         elif not _has_ended(run, run.max_iter):
-            _fit_in_one_run(run, GivenRows(**data), every, write)
+            _fit_in_one_run(run, Rows(*data.values()), every, write)
     estimator._set_fitted_attributes(fitted_attributes(run))
     if not run.converged_:
         warnings.warn(
@@ -318,7 +318,7 @@ def fit_with_checkpoints(
     return estimator
 
 
-def _fit_in_one_run(run: Any, given: GivenRows, every: int, write: Write) -> None:
+def _fit_in_one_run(run: Any, given: Rows, every: int, write: Write) -> None:
     """One fit, resumed from the state of the estimator if it is fitted."""
 
     def on_iteration(n_iter: int, attributes: Callable[[], dict[str, Any]]) -> None:
@@ -329,7 +329,7 @@ def _fit_in_one_run(run: Any, given: GivenRows, every: int, write: Write) -> Non
     write(fitted_attributes(run))
 
 
-def _fit_in_segments(run: Any, given: GivenRows, every: int, write: Write) -> None:
+def _fit_in_segments(run: Any, given: Rows, every: int, write: Write) -> None:
     """Fits of `every` iterations, each a warm start from the previous one."""
     n_iter, lower_bounds = getattr(run, "n_iter_", 0), getattr(run, "lower_bounds_", np.empty(0))
     max_iter = run.max_iter
@@ -343,7 +343,7 @@ def _fit_in_segments(run: Any, given: GivenRows, every: int, write: Write) -> No
         write(fitted_attributes(run))
 
 
-def _resume(run: Any, given: GivenRows, **observers: Any) -> None:
+def _resume(run: Any, given: Rows, **observers: Any) -> None:
     """Continue a fit as one that has not ended, even if it has: its end sets `weights_`."""
     vars(run).pop("weights_", None)
     run._fit(given, **observers)

@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_integer, check_n_jobs
+from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.likelihood_ratio_checks import validate_test_data, validate_tested_estimator
 from skmoe._estimators.parameters.parameters import check_verbose
-from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
@@ -164,9 +164,9 @@ def n_experts_test(
         check_integer("n_exceedances", n_exceedances, least=1)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose(verbose)
     generator = check_random_state(random_state)
-    given = GivenRows(X, y, sample_weight, offset=offset, units=units)
+    given = Rows(X, y, sample_weight, offset, units)
     data = validate_test_data(tested, given)
-    test = LikelihoodRatioTest(tested, tested.n_experts, len(data.y))
+    test = LikelihoodRatioTest(tested, tested.n_experts, data.rows.n_rows)
     seed = int(generator.randint(np.iinfo(np.int32).max))
     null = test.fit_null(data, seed)
     observed = test.ratio(null, data, seed)

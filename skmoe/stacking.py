@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from sklearn.utils import Bunch
 
-from skmoe._data.rows import split_into_blocks
+from skmoe._data.rows import Rows, split_into_blocks
 from skmoe._data.sklearn_adapter import experts_of
 from skmoe._estimators.base import BaseMixture
 from skmoe._estimators.fitting.attributes import attributes_of_fit, warn_special_losses
@@ -22,7 +22,6 @@ from skmoe._estimators.parameters.stacking_parameters import (
     check_stacked_rows,
     validate_stacking_parameters,
 )
-from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._mixture.model import expert_usage
 from skmoe._mixture.multistart import fit_best_start
 from skmoe._numerics.probability import underflow_to_zero
@@ -169,11 +168,11 @@ class _GatedStacking(BaseMixture):
             If the noise variance of some models is at its floor, or a model has a loss for counts,
             positive targets or quantiles, but normal noise: use `family`.
         """
-        return self._fit(GivenRows(X, y, sample_weight, groups, fit_params, offset, units))
+        return self._fit(Rows(X, y, sample_weight, offset, units, groups, fit_params))
 
     @with_callbacks
     @underflow_to_zero
-    def _fit(self, given: GivenRows) -> Self:
+    def _fit(self, given: Rows) -> Self:
         params = self._validate_parameters()
         problem = build_problem(self, params, given)
         check_stacked_rows(params.expert, problem.em_problem.rows)

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.checks import as_csr, check_block_weights, check_offset, check_same_length
 from skmoe._data.feature_checks import explain_features
+from skmoe._data.rows import Rows
 from skmoe._data.target_checks import check_target, check_target_size
-from skmoe._data.units import UnitLabels
-from skmoe._numerics.typing import Array, Design
-
-
-class Block(NamedTuple):
-    """Validated rows; the labels of a classifier are not encoded."""
-
-    X: Design
-    y: Array
-    weight: Array
-    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
-    units: UnitLabels | None = None  # of which the rows are next to each other
-
-    def take(self, index: Array | slice) -> Block:
-        """The rows at an index."""
-        X = sparse.csr_array(self.X) if sparse.issparse(self.X) else self.X
-        offset = None if self.offset is None else self.offset[..., index]
-        units = None if self.units is None else self.units.take(index)
-        return Block(X[index], self.y[index], self.weight[index], offset, units)
+from skmoe._numerics.typing import Array
 
 
 class BlockColumns(BaseEstimator):
@@ -54,7 +36,7 @@ class BlockChecker:
         that the experts do not support.
     check_offset : callable
         Called with the offset, and the numbers of rows and outputs, of each block; returns an array
-        (n,) or (m, n), or raises ValueError.
+        (n,) or (n, m), or raises ValueError.
     check_units : callable
         Called with the units, the features and their names of each block; returns the units, or
         raises ValueError.
@@ -65,7 +47,7 @@ class BlockChecker:
         is_classification: bool,
         check_target: Callable[[Array, Array], None],
         check_offset: Callable[[Any, int, int], Array | None] = check_offset,
-        check_units: Callable[[Any, Any, Any], UnitLabels | None] = no_units,
+        check_units: Callable[[Any, Any, Any], Array | None] = no_units,
     ) -> None:
         self.is_classification = is_classification
         self.check_target = check_target
@@ -80,8 +62,8 @@ class BlockChecker:
         """Names of the features, if the first block has any."""
         return getattr(self.columns, "feature_names_in_", None)
 
-    def __call__(self, index: int, block: Any) -> Block:
-        """Validated rows of a block."""
+    def __call__(self, index: int, block: Any) -> Rows:
+        """Validated rows of a block; the labels of a classifier are not encoded."""
         X, y, weight, offset, units = check_block(index, block)
         with_block_index(index, check_target, y, self.is_classification)
         offset_shape = None if offset is None else np.shape(offset)[1:]
@@ -91,14 +73,14 @@ class BlockChecker:
         X = with_block_index(index, self._validate_X, X, first)
         check_block_kind(index, kind, self.kind)
         y = with_block_index(index, self._validate_y, y)
-        with_block_index(index, check_same_length, X, y.T)
+        with_block_index(index, check_same_length, X, y)
         weight = with_block_index(index, check_block_weights, weight, len(y))
         with_block_index(index, self.check_target, y, weight)
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         offset = with_block_index(index, self.check_offset, offset, len(y), n_outputs)
         X = as_csr(X)
         units = with_block_index(index, self.check_units, units, X, self.feature_names)
-        return Block(X, y, weight, offset, units)
+        return Rows(X, y, weight, offset, units)
 
     def _validate_X(self, X: Any, first: bool) -> Any:
         with explain_features(X):

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
-import numpy as np
-
 from skmoe._data.block_checks import BlockChecker, with_block_index
 from skmoe._data.blocks import DaskBlocks, RowBlocks
 from skmoe._data.checks import class_codes, class_weights
 from skmoe._data.first_pass import FirstPass, merge_optional
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.units import unit_runs
 from skmoe._numerics.linalg import add_fields
-from skmoe._numerics.typing import Array
 
 
 @dataclass(frozen=True)
@@ -55,26 +53,18 @@ class BlockSource:
 
     def rows(self, index: int, block: Any) -> tuple[Dataset, int]:
         """Data set of the rows of positive weight in a block, and the number of all its rows."""
-        X, y, weight, offset, units = self.checker(index, block)
-        n_rows = len(weight)
-        y, weight = self._target(index, y, weight)
-        present = np.flatnonzero(weight > 0.0)
-        if len(present) < n_rows:
-            X, y, weight = X[present], y[..., present], weight[present]
-            offset = None if offset is None else offset[..., present]
-            units = None if units is None else units.take(present)
-        rows = self.preprocessor.assemble(X, y, weight, offset)
-        if units is not None and len(weight):
-            rows = self.preprocessor.group_by_unit(rows, units.runs)
-        return rows, n_rows
-
-    def _target(self, index: int, y: Array, weight: Array) -> tuple[Array, Array]:
-        """Standardised outputs or class codes, and row weights times class weights."""
-        classes = self.first_pass.classes
-        if classes is None:
-            return self.preprocessor.standardize_target(np.atleast_2d(y.T)), weight
-        codes = with_block_index(index, class_codes, y, classes)
-        return codes, class_weights(self.first_pass.class_weights, classes, codes, weight)
+        rows, classes = self.checker(index, block), self.first_pass.classes
+        n_rows = rows.n_rows
+        if classes is not None:
+            codes = with_block_index(index, class_codes, rows.y, classes)
+            weight = class_weights(self.first_pass.class_weights, classes, codes, rows.weight)
+            rows = rows._replace(y=codes, weight=weight)
+        rows = rows.of_positive_weight()
+        target = self.preprocessor.standardize_target(rows.y)
+        dataset = self.preprocessor.assemble(rows.X, target, rows)
+        if rows.unit is not None and rows.n_rows:
+            dataset = self.preprocessor.group_by_unit(dataset, unit_runs(rows.unit))
+        return dataset, n_rows
 
 
 class DaskBlockSource(BlockSource):

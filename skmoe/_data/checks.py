@@ -165,7 +165,7 @@ def check_block_weights(sample_weight: Any, n_rows: int) -> Array:
 
 
 def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array | None:
-    """Offsets of the linear predictors, (n,) or (m, n): finite numbers; None stands for none."""
+    """Offsets of the linear predictors, (n,) or (n, m): finite numbers; None stands for none."""
     if offset is None:
         return None
     try:
@@ -193,7 +193,7 @@ def check_offset(offset: Any, n_rows: int, n_outputs: int) -> Array | None:
             f"offset must lie between -{MAX_OFFSET:g} and {MAX_OFFSET:g}, as logarithms of "
             f"exposures do; its largest absolute value is {largest:g}. Pass np.log(exposure)."
         )
-    return values.ravel() if n_outputs == 1 else np.ascontiguousarray(values.T)
+    return values.ravel() if n_outputs == 1 else values
 
 
 def _weight_array(sample_weight: Any) -> Array:
@@ -372,10 +372,10 @@ def as_csr(X: Any) -> Any:
 
 
 def check_same_length(X: Any, y: Array) -> Array:
-    """X and y must have the same number of rows; the row axis of y is its last one."""
-    if X.shape[0] != y.shape[-1]:
+    """X and y must have the same number of rows."""
+    if X.shape[0] != len(y):
         raise ValueError(
-            f"X and y must have the same number of rows; got {X.shape[0]} and {y.shape[-1]}."
+            f"X and y must have the same number of rows; got {X.shape[0]} and {len(y)}."
         )
     return y
 

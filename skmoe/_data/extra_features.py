@@ -5,7 +5,7 @@ Both models are fitted here, and their outputs are appended to the features as c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from skmoe._data.folds import (
     make_feasible_folds,
     n_folds_of_models,
 )
-from skmoe._data.rows import index_rows
+from skmoe._data.rows import Rows, index_rows
 from skmoe._data.sklearn_adapter import check_finite, fit_estimator, groups_of_folds
 from skmoe._numerics.typing import Array, Design
 
@@ -40,19 +40,15 @@ class ExtraFeatures(NamedTuple):
     link: str = "identity"  # on whose scale the base model's predictions enter
 
 
-class BaseModelData(NamedTuple):
-    """Training data of the base model and the gate transformer."""
+class ExtraFeatureOptions(NamedTuple):
+    """What the fits of the base model and of the gate transformer depend on, besides rows."""
 
-    X: Design  # numeric features
-    raw_X: Any  # features in the form in which the base model is fitted
-    y: Array  # outputs, or class codes
-    weight: Array
-    groups: Array | None
+    columns: Mapping[str, Array | None]  # of gate ("gate") and experts ("mean"); None for all
     classes: Array | None
-    names: list[str]  # of the columns of X
-    link: str = "identity"  # of the experts
-    offset: Array | None = None  # (n,), of the linear predictors of the experts
-    copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
+    names: list[str]  # of the numeric features
+    link: str  # of the experts
+    copy_of: Array | None  # number of the distinct row of each row, if copies are kept
+    seed: int
 
 
 class ExtraFeatureResult(NamedTuple):
@@ -60,8 +56,7 @@ class ExtraFeatureResult(NamedTuple):
 
     X: Design
     base_oof_prediction: Array | None  # (n, m) or (n, C)
-    gate_columns: Array
-    expert_columns: Array
+    columns: dict[str, Array | None]  # of gate and experts
     extra_features: ExtraFeatures
 
 
@@ -69,31 +64,31 @@ class ExtraFeatureResult(NamedTuple):
 
 
 def fit_extra_features(
-    base: Any,
-    transformer: Any,
-    data: BaseModelData,
-    gate_columns: Array | None,
-    expert_columns: Array | None,
-    seed: int,
+    base: Any, transformer: Any, rows: Rows, X: Design, options: ExtraFeatureOptions
 ) -> ExtraFeatureResult:
-    """Fit the base model and the gate transformer, either of which may be None."""
-    n_features = data.X.shape[1]
+    """Fit the base model and the gate transformer, either of which may be None.
+
+    The features of the rows are in the form in which the base model is fitted to them; X are the
+    numeric ones, in which the transformer is.
+    """
+    n_features, classes = X.shape[1], options.classes
+    gate_columns, expert_columns = options.columns["gate"], options.columns["mean"]
     names: list[str] = []
     fitted_transformer = fitted_base = oof_prediction = None
     if transformer is not None:
-        fitted_transformer, names = _fit_transformer(transformer, data, gate_columns)
+        fitted_transformer, names = _fit_transformer(transformer, rows, X, options)
     if base is not None:
-        fitted_base, oof_prediction = _fit_base(base, data, seed)
+        fitted_base, oof_prediction = _fit_base(base, rows, options)
     extra_features = ExtraFeatures(
         n_features,
-        data.classes,
+        classes,
         fitted_transformer,
         gate_columns,
         fitted_base,
         names,
-        link=data.link,
+        link=options.link,
     )
-    X = append_columns(extra_features, data.X, oof_prediction)
+    X = append_columns(extra_features, X, oof_prediction)
     n_transformed = len(names)
     if fitted_transformer is not None:
         gate = n_features + np.arange(n_transformed)
@@ -103,27 +98,28 @@ def fit_extra_features(
     if oof_prediction is not None:
         n_base = oof_prediction.shape[1]
         base_columns = n_features + n_transformed + np.arange(n_base)
-        base_names = _base_names(data.classes, n_base)
+        base_names = _base_names(classes, n_base)
         extra_features = extra_features._replace(names=[*names, *base_names], n_base_columns=n_base)
         gate = np.append(gate, base_columns)
         # A regressor base is an offset of the mean; the log probabilities of a classifier base are
         # features of the experts.
-        experts = experts if data.classes is None else np.append(experts, base_columns)
-    return ExtraFeatureResult(X, oof_prediction, gate, experts, extra_features)
+        experts = experts if classes is None else np.append(experts, base_columns)
+    columns = {"gate": gate, "mean": experts}
+    return ExtraFeatureResult(X, oof_prediction, columns, extra_features)
 
 
 def _fit_transformer(
-    transformer: Any, data: BaseModelData, columns: Array | None
+    transformer: Any, rows: Rows, X: Design, options: ExtraFeatureOptions
 ) -> tuple[Any, list[str]]:
     """The fitted gate transformer, and the names of its output columns."""
-    X = data.X if columns is None else data.X[:, columns]
-    options = {"sample_weight": data.weight}
-    if not has_fit_parameter(transformer, "sample_weight"):
-        options = {}
-    fitted = clone(transformer).fit(X, data.y, **options)
+    columns = options.columns["gate"]
+    X = X if columns is None else X[:, columns]
+    takes_weight = has_fit_parameter(transformer, "sample_weight")
+    weight = {"sample_weight": rows.weight} if takes_weight else {}
+    fitted = clone(transformer).fit(X, rows.y, **weight)
     transformed = fitted.transform(X)
     check_transformed(transformer, transformed, X.shape[0])
-    input_names = data.names if columns is None else [data.names[j] for j in columns]
+    input_names = options.names if columns is None else [options.names[j] for j in columns]
     try:
         names = [str(name) for name in fitted.get_feature_names_out(input_names)]
     except (AttributeError, ValueError):  # transformers need not support feature names
@@ -131,28 +127,28 @@ def _fit_transformer(
     return fitted, names
 
 
-def _fit_base(base: Any, data: BaseModelData, seed: int) -> tuple[Any, Array]:
+def _fit_base(base: Any, rows: Rows, options: ExtraFeatureOptions) -> tuple[Any, Array]:
     """The base model fitted to all rows, and its out-of-fold predictions (n, m)."""
-    target = data.y if data.classes is None else data.classes[data.y]
-    codes, weight = None if data.classes is None else data.y, data.weight
-    if data.offset is not None:
+    classes, seed = options.classes, options.seed
+    target = rows.y if classes is None else classes[rows.y]
+    codes, weight, group = None if classes is None else rows.y, rows.weight, rows.fold_group
+    if rows.offset is not None:
         # The base model is fitted to y per unit of exposure, which is more exact for more exposure.
-        exposure = np.exp(data.offset)
+        exposure = np.exp(rows.offset)
         target, weight = (target.T / exposure).T, weight * exposure
 
-    def fit(rows: Array) -> Any:
-        X = index_rows(data.raw_X, rows)
-        groups = None if data.groups is None else data.groups[rows]
-        metadata = groups_of_folds(base, groups)
-        return fit_estimator(base, seed, X, target[rows], weight[rows], metadata)
+    def fit(index: Array) -> Any:
+        metadata = groups_of_folds(base, None if group is None else group[index])
+        X = index_rows(rows.X, index)
+        return fit_estimator(base, seed, X, target[index], weight[index], metadata)
 
-    rows = RowsToSplit(len(data.y), codes, data.groups, data.copy_of)
-    n_rows, codes, groups, _ = rows.distinct()
+    split = RowsToSplit(rows.n_rows, codes, group, options.copy_of)
+    n_rows, codes, groups, _ = split.distinct()
     fold = make_feasible_folds(n_folds_of_models(n_rows), codes, groups, n_rows, seed)
     check_several_folds("base", fold, groups)
-    fold = rows.of_copies(fold)
-    oof_prediction = cross_val_predict_base(fit, data.raw_X, fold, data.classes, data.link)
-    return fit(np.arange(len(data.y))), oof_prediction
+    fold = split.of_copies(fold)
+    oof_prediction = cross_val_predict_base(fit, rows.X, fold, classes, options.link)
+    return fit(np.arange(rows.n_rows)), oof_prediction
 
 
 def _base_names(classes: Array | None, n_columns: int) -> list[str]:
@@ -232,7 +228,7 @@ def check_base_offset(base: Any, offset: Array | None) -> None:
     if base is not None and offset is not None and offset.ndim > 1:
         raise ValueError(
             f"base needs an offset of shape (n_samples,), the same for all outputs; got shape "
-            f"{offset.T.shape}. Use base=None, or one mixture for each output."
+            f"{offset.shape}. Use base=None, or one mixture for each output."
         )
 
 

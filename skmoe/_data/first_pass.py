@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.block_checks import Block, BlockChecker, check_block
+from skmoe._data.block_checks import BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
 from skmoe._data.checks import class_codes, class_weights, shown
 from skmoe._data.feature_range import fit_feature_range, merge_feature_ranges
@@ -19,9 +19,9 @@ from skmoe._data.moments import (
     merge_moments,
     output_scale,
 )
-from skmoe._data.rows import stack_rows
+from skmoe._data.rows import Rows, concat
 from skmoe._data.scaling import Standardization
-from skmoe._data.units import UnitLabels, encode_units
+from skmoe._data.units import encode_units, unit_runs
 from skmoe._numerics.typing import Array
 
 
@@ -29,7 +29,7 @@ class FirstPass(NamedTuple):
     """Results of the first pass."""
 
     # Random sample of rows, with weights that sum to the total weight, or of units.
-    sample: Block
+    sample: Rows
     names: Array | None  # of the features
     n_rows: int
     feature_scaling: Standardization
@@ -49,7 +49,7 @@ class FirstPassStatistics(NamedTuple):
     feature_range: Array
     outputs: Moments | None
     label_weights: dict[Any, float]  # total weight of each label
-    sample: Block  # the rows with the smallest random keys, in the order of the keys
+    sample: Rows  # the rows with the smallest random keys, in the order of the keys
     keys: Array  # of rows, the same for the rows of a unit
     unit_labels: Array | None = None  # of all units
 
@@ -90,7 +90,7 @@ def first_pass(
     if labels is None:
         sample, factor = sample._replace(weight=factor * sample.weight), 1.0
     else:
-        sample = sample._replace(units=UnitLabels(*encode_units(statistics.keys)))
+        sample = sample._replace(unit=encode_units(statistics.keys)[1])
     classes, weights = None, None
     if checker.is_classification:
         classes, weights = _classes_and_weights(blocks, class_weight, statistics.label_weights)
@@ -130,27 +130,28 @@ def _summarize_block(
     `row_offset`, so that the sample does not depend on the sizes of the blocks.
     """
     block = checker(index, raw_block)
-    n_rows, kept = len(block.weight), np.flatnonzero(block.weight > 0.0)
-    if not len(kept):
+    n_rows, block = block.n_rows, block.of_positive_weight()
+    if not block.n_rows:
         return n_rows, None
-    block = block.take(kept)
     outputs, label_weights = None, {}
     if checker.is_classification:
         label_weights = _label_weights(block)
     else:
         outputs = compute_moments(block.y.reshape(len(block.y), -1), block.weight)
-    keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(len(kept))
+    keys = np.random.Generator(np.random.PCG64(options.seed).advance(row_offset)).random(
+        block.n_rows
+    )
     features, labels = (_features_by_label if options.by_label else _features)(block), None
-    if block.units is not None:
-        runs = block.units.runs
-        keys, labels = keys[np.unique(runs, return_index=True)[1]][runs], block.units.labels
+    if block.unit is not None:
+        runs, labels = unit_runs(block.unit), np.unique(block.unit)
+        keys = keys[np.unique(runs, return_index=True)[1]][runs]
     statistics = FirstPassStatistics(
-        len(kept),
+        block.n_rows,
         features,
         fit_feature_range(block.X),
         outputs,
         label_weights,
-        block._replace(units=None),
+        block._replace(unit=None),
         keys,
         labels,
     )
@@ -181,30 +182,24 @@ def _merge_statistics(
         labels = np.union1d(one.unit_labels, other.unit_labels)
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
-    sample = Block(
-        stack_rows([one.sample.X, other.sample.X]),
-        np.concatenate([one.sample.y, other.sample.y]),
-        np.concatenate([one.sample.weight, other.sample.weight]),
-        _join_offsets(one.sample.offset, other.sample.offset),
-    )
     statistics = FirstPassStatistics(
         one.n_rows + other.n_rows,
         _merge_features(one.features, other.features),
         merge_feature_ranges(one.feature_range, other.feature_range),
         outputs,
         label_weights,
-        sample,
+        concat([one.sample, other.sample]),
         np.concatenate([one.keys, other.keys]),
         labels,
     )
     return _subsample(n_sample, statistics)
 
 
-def _features(block: Block) -> dict[Any, Moments]:
+def _features(block: Rows) -> dict[Any, Moments]:
     return {None: compute_moments(block.X, block.weight)}
 
 
-def _features_by_label(block: Block) -> dict[Any, Moments]:
+def _features_by_label(block: Rows) -> dict[Any, Moments]:
     """Moments of the features of each label, whose rows have a class weight in common."""
     labels, codes = np.unique(block.y, return_inverse=True)
     parts = (block.take(np.flatnonzero(codes == code)) for code in range(len(labels)))
@@ -253,11 +248,7 @@ def _select_sample(statistics: FirstPassStatistics, index: Array) -> FirstPassSt
     return statistics._replace(sample=sample, keys=keys)
 
 
-def _join_offsets(one: Array | None, other: Array | None) -> Array | None:
-    return None if one is None or other is None else np.concatenate([one, other], axis=-1)
-
-
-def _label_weights(block: Block) -> dict[Any, float]:
+def _label_weights(block: Rows) -> dict[Any, float]:
     """Total weight of each label."""
     labels, codes = np.unique(block.y, return_inverse=True)
     weights = np.bincount(codes, block.weight)

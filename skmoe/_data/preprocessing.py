@@ -16,8 +16,8 @@ from skmoe._data.feature_range import merge_feature_ranges
 from skmoe._data.rows import (
     Dataset,
     RawFeatures,
-    UserRows,
-    index_rows,
+    Rows,
+    by_output,
     select_raw_features,
     subset,
 )
@@ -49,78 +49,69 @@ class Preprocessor(NamedTuple):
 
     # --- rows ---
 
-    def transform(
-        self,
-        X: Any,
-        y: Array | None = None,
-        weight: Array | None = None,
-        offset: Array | None = None,
-    ) -> tuple[Dataset, Array | float]:
+    def transform(self, rows: Rows) -> tuple[Dataset, Array | float]:
         """Data set of the user's rows without units, and what is added to the experts' means.
 
-        `y` holds outputs (m, n) in original units, or class codes (n,). `offset`, of shape (n,) or
-        (m, n), is added to the linear predictors of the experts. A base model's prediction is added
-        to their means, as an array (m, n), or under a log link its log to the linear predictors;
-        0.0 is then added to the means. Weights are one by default.
+        The offset of the rows is added to the linear predictors of the experts. A base model's
+        prediction is added to their means, as an array (m, n), or under a log link its log to the
+        linear predictors; 0.0 is then added to the means. Weights are one by default.
         """
-        extra = self.extra_features
+        X, offset, extra = rows.X, rows.offset, self.extra_features
         base_prediction = None
         mean_offset: Array | float = 0.0
         if extra is not None and extra.base is not None:
             base_prediction = predict_base(extra.base, X, extra.classes, extra.link)
             if extra.link == "log":
-                offset = base_prediction.T if offset is None else base_prediction.T + offset
+                offset = base_prediction + (0.0 if offset is None else offset[:, None])
             elif self.target_scaling is not None:
                 mean_offset = base_prediction.T
-        target = np.empty(X.shape[0]) if y is None else self.standardize_target(y, mean_offset)
+        target = np.empty(rows.n_rows)
+        if rows.y is not None:
+            target = self.standardize_target(rows.y, mean_offset)
         numeric = X if self.encoder is None else encode(self.encoder, X)
         if extra is not None:
             numeric = append_columns(extra, numeric, base_prediction)
-        weight = np.ones(X.shape[0]) if weight is None else weight
+        weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight
+        rows = rows._replace(offset=offset, weight=weight)
+        raw_features = None
         if self.uses_raw_features:
-            raw_features = select_raw_features(X, self.expert_columns)._replace(offset=offset)
-            return self.assemble_raw(numeric, raw_features, target, weight), mean_offset
-        return self.assemble(numeric, target, weight, offset), mean_offset
+            raw_features = select_raw_features(rows, self.expert_columns)
+        return self.assemble(numeric, target, rows, raw_features), mean_offset
 
-    def transform_blocks(
-        self, X: Any, y: Array | None = None, offset: Array | None = None
-    ) -> Iterator[tuple[Dataset, Array | float]]:
+    def transform_blocks(self, rows: Rows) -> Iterator[tuple[Dataset, Array | float]]:
         """Results of `transform` for blocks of the rows."""
-        n_rows = X.shape[0]
         # Estimators predict all rows in one call, which is cheaper.
         in_one_call = self.uses_raw_features or self.extra_features is not None
-        size = n_rows if in_one_call else BLOCK_ROWS
-        for start in range(0, n_rows, size):
-            block = slice(start, start + size)
-            y_block, offset_block = (
-                None if values is None else values[..., block] for values in (y, offset)
-            )
-            yield self.transform(index_rows(X, block), y_block, offset=offset_block)
+        size = rows.n_rows if in_one_call else BLOCK_ROWS
+        for start in range(0, rows.n_rows, size):
+            yield self.transform(rows.take(slice(start, start + size)))
 
-    def assemble(self, X: Design, y: Array, weight: Array, offset: Array | None = None) -> Dataset:
-        """Data set from numeric features (with extra features) and a standardised target."""
-        gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
-        expert_design = gate_design
-        if self.gate_columns is not self.expert_columns:
-            expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
-        return Dataset(gate_design, with_offset(expert_design, offset), y, weight)
-
-    def assemble_raw(
-        self, X: Design, raw_features: RawFeatures, y: Array, weight: Array
+    def assemble(
+        self, X: Design, target: Array, rows: Rows, raw_features: RawFeatures | None = None
     ) -> Dataset:
-        """Data set of a gate of numeric features, and of experts of the features as given."""
+        """Data set of rows, from their numeric features (with extra ones) and standardised target.
+
+        Here outputs and offsets (n, m) become (m, n). Raw features are those of experts that are
+        estimators, whose gate has the numeric ones.
+        """
+        expert_design: Any = raw_features
         gate_design = design_matrix(X, self.feature_scaling, self.gate_columns)
-        return Dataset(gate_design, raw_features, y, weight)
+        if raw_features is None:
+            expert_design = gate_design
+            if self.gate_columns is not self.expert_columns:
+                expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
+            expert_design = with_offset(expert_design, by_output(rows.offset))
+        return Dataset(gate_design, expert_design, target, rows.weight)
 
     # --- units ---
 
-    def transform_units(self, rows: UserRows) -> Dataset:
+    def transform_units(self, rows: Rows) -> Dataset:
         """Data set of the user's rows, in which those of a unit are contiguous."""
-        dataset, _ = self.transform(rows.X, rows.y, rows.weight, rows.offset)
-        if rows.units is None:
+        dataset, _ = self.transform(rows)
+        if rows.unit is None:
             return dataset
-        order = np.argsort(rows.units, kind="stable")
-        return self.group_by_unit(subset(dataset, order), rows.units[order])
+        order = np.argsort(rows.unit, kind="stable")
+        return self.group_by_unit(subset(dataset, order), rows.unit[order])
 
     def group_by_unit(self, rows: Dataset, codes: Array) -> Dataset:
         """Data set of units, whose codes 0, 1, ... are in ascending order.
@@ -143,7 +134,7 @@ class Preprocessor(NamedTuple):
         if self.target_scaling is None:
             return y
         center, scale = self.target_scaling
-        return (y - offset - center[:, None]) / scale[:, None]
+        return (np.atleast_2d(by_output(y)) - offset - center[:, None]) / scale[:, None]
 
     def unstandardize_mean(self, mean: Array) -> Array:
         """Means (..., m, n) in the units of y; class probabilities as they are."""

@@ -1,4 +1,4 @@
-"""Data sets: design matrices, target and weights, and their division into blocks of rows.
+"""Rows: as users give them, as gate and experts are fitted to them, and in blocks.
 
 Data sets of moderate size are first reduced to their distinct rows in the order of
 `unique_weighted_rows`. The fit is then, bit for bit, a function of the weighted set of rows: it
@@ -7,14 +7,14 @@ depends neither on their order, nor on whether a row occurs twice or has weight 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
-from skmoe._data.units import Units, repeat_by_unit, sum_by_unit
+from skmoe._data.units import Units, encode_units, join_groups, repeat_by_unit, sum_by_unit
 from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array, Design
 
@@ -23,6 +23,88 @@ from skmoe._numerics.typing import Array, Design
 MAX_BLOCK_ROWS = 8192
 BLOCK_ELEMENTS = 110_000
 SPARSE_BLOCK_ROWS = 16_384
+
+
+class Rows(NamedTuple):
+    """Rows of a table with what belongs to each of them: as users give them, and once validated."""
+
+    X: Any
+    y: Any = None  # outputs (n,) or (n, m), or class codes (n,); None where it is not known
+    weight: Any = None
+    offset: Any = None  # of the linear predictors, (n,) or (n, m)
+    unit: Any = None  # whose rows have one latent expert; None for each row its own
+    group: Any = None  # whose rows are on one side of every fold
+    metadata: Mapping[str, Any] = {}  # for the fits of experts that are estimators
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def unit_codes(self) -> Array:
+        """Number of the unit of each row, in the order of the labels of units."""
+        return np.arange(self.n_rows) if self.unit is None else encode_units(self.unit)[1]
+
+    @property
+    def fold_group(self) -> Array | None:
+        """Groups of rows that are on one side of every fold: of the user, and units."""
+        return join_groups(self.group, self.unit)
+
+    def take(self, index: Array | slice) -> Rows:
+        """The rows at an index."""
+        fields = {name: _index_or_none(getattr(self, name), index) for name in BY_ROW}
+        metadata = {name: values[index] for name, values in self.metadata.items()}
+        return Rows(**fields, metadata=metadata)
+
+    def of_positive_weight(self) -> Rows:
+        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
+        kept = np.flatnonzero(self.weight > 0.0)
+        return self if len(kept) == len(self.weight) else self.take(kept)
+
+
+# Fields of rows with an entry for each row.
+BY_ROW = tuple(name for name in Rows._fields if name != "metadata")
+
+
+def concat(tables: Sequence[Rows]) -> Rows:
+    """Validated rows of several tables, one after another.
+
+    Units of different tables are different units. Rows of tables without offsets have 0.
+    """
+    tables = _with_offsets(_with_units_apart(tables))
+    fields: dict[str, Any] = {"X": stack_rows([rows.X for rows in tables])}
+    for name in BY_ROW[1:]:
+        values = [getattr(rows, name) for rows in tables]
+        fields[name] = None if any(v is None for v in values) else np.concatenate(values)
+    return Rows(**fields)
+
+
+def _with_units_apart(tables: Sequence[Rows]) -> Sequence[Rows]:
+    """Tables whose units have numbers of their own; without units if none has any."""
+    if all(rows.unit is None for rows in tables):
+        return tables
+    numbered, n_units = [], 0
+    for rows in tables:
+        unit = n_units + (np.arange(rows.n_rows) if rows.unit is None else rows.unit)
+        n_units = int(unit.max(initial=n_units - 1)) + 1
+        numbered.append(rows._replace(unit=unit))
+    return numbered
+
+
+def _with_offsets(tables: Sequence[Rows]) -> Sequence[Rows]:
+    """Tables with offsets of one shape; without offsets if none has any."""
+    shapes = [rows.offset.shape[1:] for rows in tables if rows.offset is not None]
+    if not shapes:
+        return tables
+    of_outputs = max(shapes, key=len)
+    filled = []
+    for rows in tables:
+        offset = np.zeros(rows.n_rows) if rows.offset is None else rows.offset
+        if offset.ndim <= len(of_outputs):  # the same for all outputs
+            offset = np.broadcast_to(offset[:, None], (rows.n_rows, *of_outputs))
+        filled.append(rows._replace(offset=offset))
+    return filled
 
 
 class RawFeatures(NamedTuple):
@@ -42,11 +124,15 @@ class RawFeatures(NamedTuple):
 
     def take(self, index: Array | slice) -> RawFeatures:
         """The rows at an index."""
-        fold = None if self.fold is None else self.fold[index]
         metadata = {name: values[index] for name, values in self.metadata.items()}
         offset = None if self.offset is None else self.offset[..., index]
-        groups = None if self.groups is None else self.groups[index]
-        return RawFeatures(index_rows(self.X, index), fold, metadata, offset, groups)
+        X, fold, groups = (_index_or_none(v, index) for v in (self.X, self.fold, self.groups))
+        return RawFeatures(X, fold, metadata, offset, groups)
+
+
+def by_output(values: Any) -> Any:
+    """Values (n,) as they are, and values (n, m) of outputs as (m, n), as gate and experts need."""
+    return None if values is None else np.ascontiguousarray(values.T)
 
 
 def stack_rows(parts: Sequence[Any]) -> Any:
@@ -61,27 +147,8 @@ def index_rows(X: Any, index: Array | slice) -> Any:
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
-class UserRows(NamedTuple):
-    """Validated rows in the form in which the user gave them."""
-
-    X: Any
-    y: Any  # outputs (m, n), or class codes (n,); None where it is not known
-    weight: Array
-    offset: Array | None  # of the linear predictors, (n,) or (m, n)
-    units: Array | None = None  # number of the unit of each row, (n,); None for each row its own
-
-    def take(self, index: Array) -> UserRows:
-        """The rows at an index."""
-        offset = None if self.offset is None else self.offset[..., index]
-        units = None if self.units is None else self.units[index]
-        return UserRows(
-            index_rows(self.X, index), self.y[..., index], self.weight[index], offset, units
-        )
-
-    def of_positive_weight(self) -> UserRows:
-        """The rows of positive weight: those of weight zero are absent, whatever they hold."""
-        kept = np.flatnonzero(self.weight > 0.0)
-        return self if len(kept) == len(self.weight) else self.take(kept)
+def _index_or_none(values: Any, index: Array | slice) -> Any:
+    return None if values is None else index_rows(values, index)
 
 
 class Dataset(NamedTuple):
@@ -200,8 +267,9 @@ def _block_rows(design: Design) -> int:
     return int(np.clip(power, BLOCK_ROWS, MAX_BLOCK_ROWS))
 
 
-def select_raw_features(X: Any, columns: Array | None) -> RawFeatures:
-    """Selected columns of X; None for all."""
-    if columns is None:
-        return RawFeatures(X)
-    return RawFeatures(X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns])
+def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:
+    """What experts that are estimators need of rows; of all columns for None."""
+    X = rows.X
+    if columns is not None:
+        X = X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
+    return RawFeatures(X, None, dict(rows.metadata), by_output(rows.offset), rows.fold_group)

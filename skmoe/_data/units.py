@@ -49,24 +49,6 @@ class Units(NamedTuple):
         return Units(_starts(sizes), sizes, self.weight[kept] if weight is None else weight)
 
 
-class UnitLabels(NamedTuple):
-    """The distinct labels of units in ascending order, and the number of that of each row."""
-
-    labels: Array  # (U,)
-    codes: Array  # (n,)
-
-    def take(self, index: Array | slice) -> UnitLabels:
-        """The labels of the rows at an index."""
-        present, codes = np.unique(self.codes[index], return_inverse=True)
-        return UnitLabels(self.labels[present], codes.ravel())
-
-    @property
-    def runs(self) -> Array:
-        """Number of the unit of each row, counted in the order of rows that are contiguous."""
-        starts = np.diff(self.codes, prepend=self.codes[:1] - 1) != 0
-        return np.cumsum(starts) - 1
-
-
 def make_units(codes: Array) -> Units:
     """Units of rows whose codes are 0, 1, ... in ascending order, each with a weight of one."""
     sizes = np.bincount(codes)
@@ -81,6 +63,12 @@ def encode_units(labels: Array) -> tuple[Array, Array]:
     """Distinct labels in ascending order, and the number of the label of each row."""
     distinct, codes = np.unique(labels, return_inverse=True)
     return distinct, codes.ravel()
+
+
+def unit_runs(labels: Array) -> Array:
+    """Number of the unit of each row, counted in the order of rows that are contiguous."""
+    starts = np.append(np.zeros(len(labels[:1]), dtype=int), labels[1:] != labels[:-1])
+    return np.cumsum(starts)
 
 
 def sum_by_unit(units: Units | None, values: Array) -> Array:

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.encoding import encoded_names
-from skmoe._data.rows import UserRows, split_into_blocks
+from skmoe._data.rows import Rows, split_into_blocks
+from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import (
     attributes_of_fit,
     warn_collapsed,
@@ -24,7 +25,7 @@ from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, FitTask, w
 from skmoe._estimators.fitting.monitor import make_monitors
 from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
-from skmoe._estimators.fitting.problem import FitOptions, build_problem
+from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
@@ -36,7 +37,7 @@ from skmoe._estimators.parameters.parameters import FitParameters, validate_para
 from skmoe._estimators.parameters.part_parameters import accepts_missing, uses_groups
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._estimators.rows.metadata_routing import make_router
-from skmoe._estimators.rows.training_data import GivenRows
+from skmoe._estimators.rows.training_data import FitOptions, TrainingData
 from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
@@ -104,12 +105,13 @@ class BaseMixture(
 
     # --- fit ---
 
-    def _start_task(self, given: GivenRows, n_subtasks: int) -> FitTask:
+    def _start_task(self, given: Rows | TrainingData, n_subtasks: int) -> FitTask:
         """The task of the whole fit, which has started."""
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
-        by_row = {name: getattr(given, name) for name in ("sample_weight", "offset", "units")}
+        rows = given if isinstance(given, Rows) else given.rows
+        by_row = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
         metadata = {name: values for name, values in by_row.items() if values is not None}
-        data = {"X": given.X, "y": given.y, "metadata": metadata or None}
+        data = {"X": rows.X, "y": rows.y, "metadata": metadata or None}
         return FitTask(self, context, data).start()
 
     def _end_fit(self, task: FitTask, run: EMResult, attributes: dict[str, Any]) -> None:
@@ -178,10 +180,10 @@ class BaseMixture(
         X = self._validate_X(X)
         if units is None:
             return np.exp(self._fitted.log_gate(X)).T
-        found = validate_units(units, X.shape[0])
-        self._check_gate_columns(X, found)
-        rows = UserRows(X, None, np.ones(X.shape[0]), None, found.codes)
-        return np.exp(self._fitted.log_gate_of_units(rows)).T[found.codes]
+        units = validate_units(units, X.shape[0])
+        self._check_gate_columns(X, units)
+        codes = encode_units(units)[1]
+        return np.exp(self._fitted.log_gate_of_units(Rows(X, unit=codes))).T[codes]
 
     @supports_dask
     def apply(self, X: Any) -> Array:
@@ -298,18 +300,18 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         >>> moe.converged_, moe.n_iter_ <= moe.max_iter
         (True, True)
         """
-        return self._fit(GivenRows(X, y, sample_weight, groups, fit_params, offset, units))
+        return self._fit(Rows(X, y, sample_weight, offset, units, groups, fit_params))
 
     @with_callbacks
     @underflow_to_zero
     def _fit(
         self,
-        given: GivenRows,
+        given: Any,
         *,
         on_iteration: OnIteration | None = None,
         noise_variance: Array | None = None,
     ) -> Any:
-        """`fit`, with an observer of its iterations and an optional noise variance."""
+        """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
         fixed, given, selected = with_selected_n_experts(self, given)
         params = fixed._validate_parameters()
         options = FitOptions(

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone, is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer, check_weights, shown
+from skmoe._data.checks import check_integer, shown
 from skmoe._data.dask_chunks import is_dask
+from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.rows.training_data import GivenRows, validate_training_data
-from skmoe._estimators.rows.unit_checks import validate_units
-from skmoe._estimators.selection.data import SelectionData
+from skmoe._estimators.rows.training_data import TrainingData, validate_training_data
 from skmoe._inference.requirements import require
 from skmoe._numerics.typing import Array
 from skmoe.protocols import SupportsDistribution
@@ -83,7 +81,7 @@ def _unsupported(estimator: Any) -> Iterator[tuple[str, Any, str, str]]:
         yield "class_weight", estimator.class_weight, reason, "Use class_weight=None."
 
 
-def validate_test_data(tested: Any, given: GivenRows) -> SelectionData:
+def validate_test_data(tested: Any, given: Rows) -> TrainingData:
     """The rows in memory, those of weight two twice."""
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
         raise ValueError(
@@ -91,19 +89,9 @@ def validate_test_data(tested: Any, given: GivenRows) -> SelectionData:
             f"{type(given.X).__name__}. Pass an array, or a sample of the rows."
         )
     more = clone(tested).set_params(n_experts=tested.n_experts + 1)
-    validate_training_data(more, more._validate_parameters(), given)
-    X: Any = given.X if hasattr(given.X, "shape") else np.asarray(given.X)
-    X = X.tocsr() if sparse.issparse(X) else X
-    y, extras = np.asarray(given.y), {}
-    if given.offset is not None:
-        extras["offset"] = np.asarray(given.offset, dtype=np.float64)
-    if given.units is not None:
-        extras["units"] = validate_units(given.units, len(y)).codes
-    data = SelectionData(X, y, np.ones(len(y)), extras)
-    if given.sample_weight is None:
-        return data
-    weight = check_weights(given.sample_weight, len(y))
-    return data.take(np.repeat(np.arange(len(y)), _counts(weight)))
+    data = validate_training_data(more, more._validate_parameters(), given)
+    index = np.repeat(np.arange(data.rows.n_rows), _counts(data.rows.weight))
+    return data.select(index, np.ones(len(index)))
 
 
 def _counts(weight: Array) -> Array:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._data.rows import UserRows
+from skmoe._data.rows import Rows
 from skmoe._inference.coefficients import Coefficients
 from skmoe._inference.results import Inference
 from skmoe._numerics.typing import Array
@@ -25,25 +25,12 @@ class Refit(NamedTuple):
     responsibilities: Array  # for the rows and the target of the fit, (K, n)
 
 
-class BootstrapRows(NamedTuple):
-    """Rows of the fit, and those for which targets are drawn."""
-
-    of_fit: UserRows
-    drawn_X: Any
-    drawn_weight: Array | None
-    drawn_offset: Array | None
-    drawn_units: Array | None  # number of the unit of each row
-
-
-def bootstrap_rows(rows: UserRows) -> BootstrapRows:
-    """The rows of a bootstrap; those of integer weight are drawn as that many rows."""
-    weight, counts = rows.weight, rows.weight.astype(int)
-    if not (counts == weight).all():
-        return BootstrapRows(rows, rows.X, weight, rows.offset, rows.units)
-    index = np.repeat(np.arange(len(weight)), counts)
-    offset = None if rows.offset is None else rows.offset[..., index]
-    units = None if rows.units is None else rows.units[index]
-    return BootstrapRows(rows, rows.X[index], None, offset, units)
+def repeat_by_weight(rows: Rows) -> Rows:
+    """Rows of integer weight as that many rows; other rows as they are."""
+    counts = rows.weight.astype(int)
+    if not (counts == rows.weight).all():
+        return rows
+    return rows.take(np.repeat(np.arange(rows.n_rows), counts))._replace(weight=None)
 
 
 def parametric_bootstrap(

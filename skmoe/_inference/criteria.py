@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import UserRows
+from skmoe._data.rows import Rows
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import posterior
 from skmoe._numerics.typing import Array
@@ -43,20 +43,20 @@ class FitStatistics(NamedTuple):
         return self.bic + 2.0 * self.entropy
 
 
-def fit_statistics(mixture: FittedMixture, rows: UserRows) -> FitStatistics:
+def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
     """Statistics for weighted rows."""
     resp, log_density = posterior(mixture.log_joint(rows))
     weight, row_weight = rows.weight, rows.weight
-    if rows.units is not None:
+    if rows.unit is not None:
         weight = np.ones(len(log_density))
-        row_weight = np.bincount(rows.units, rows.weight)
+        row_weight = np.bincount(rows.unit, rows.weight)
     return FitStatistics(
         float(log_density @ weight),
         n_parameters(mixture),
         float(rows.weight.sum()),
         classification_entropy(resp, weight),
         resp @ row_weight,
-        None if rows.units is None else len(log_density),
+        None if rows.unit is None else len(log_density),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from skmoe._data.checks import check_choice
 from skmoe._data.dask_chunks import is_dask
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH
 from skmoe._inference.tables import FrameRepr
@@ -172,7 +173,7 @@ def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Ar
     """Derivative of the mean of each expert by its linear predictor, (K, m, n), in units of y."""
     preprocessor, experts = mixture.preprocessor, mixture.model.experts
     parts = []
-    for rows, _ in preprocessor.transform_blocks(X, offset=offset):
+    for rows, _ in preprocessor.transform_blocks(Rows(X, offset=offset)):
         derivative = experts.mean_derivative(mixture.params.experts, rows.expert_design)
         if derivative is None:
             derivative = np.ones_like(experts.mean(mixture.params.experts, rows.expert_design))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, UserRows, subset
+from skmoe._data.rows import Dataset, Rows, subset
 from skmoe._mixture.model import (
     MixtureModel,
     Params,
@@ -45,7 +45,7 @@ class FittedMixture(NamedTuple):
         """Mean of each expert (K, m, n) in the units of y, or class probabilities (K, C, n)."""
         return self._map_blocks(X, lambda rows, added: self._expert_means(rows) + added, offset)
 
-    def log_gate_of_units(self, rows: UserRows) -> Array:
+    def log_gate_of_units(self, rows: Rows) -> Array:
         """Log gate probabilities of units, (K, U)."""
         return self._log_gate(self.preprocessor.transform_units(rows))
 
@@ -62,26 +62,26 @@ class FittedMixture(NamedTuple):
         return np.concatenate(parts, axis=-1)
 
     @underflow_to_zero
-    def log_joint(self, rows: UserRows) -> Array:
+    def log_joint(self, rows: Rows) -> Array:
         """Log joint density of expert and y, of rows (K, n) or units (K, U)."""
         log_jacobian = self.preprocessor.log_jacobian
-        if rows.units is not None:
+        if rows.unit is not None:
             dataset = self.preprocessor.transform_units(rows)
             joint = log_joint(self.model, self.params, dataset, routed=True)[1]
             return joint - log_jacobian * dataset.unit_weight
         parts = [
             log_joint(self.model, self.params, block, routed=True)[1]
-            for block, _ in self.preprocessor.transform_blocks(rows.X, rows.y, rows.offset)
+            for block, _ in self.preprocessor.transform_blocks(rows)
         ]
         return np.concatenate(parts, axis=1) - log_jacobian
 
     @underflow_to_zero
-    def responsibilities(self, rows: UserRows) -> Array:
+    def responsibilities(self, rows: Rows) -> Array:
         """Probability that each expert generated each row (K, n), or each unit (K, U)."""
         return posterior(self.log_joint(rows))[0]
 
     @underflow_to_zero
-    def log_density(self, rows: UserRows) -> Array:
+    def log_density(self, rows: Rows) -> Array:
         """Log density or log probability of y, of rows (n,) or units (U,)."""
         return posterior(self.log_joint(rows))[1]
 
@@ -109,7 +109,7 @@ class FittedMixture(NamedTuple):
     def _map_blocks(
         self, X: Any, block_fn: Callable[[Dataset, Any], Array], offset: Array | None = None
     ) -> Array:
-        blocks = self.preprocessor.transform_blocks(X, offset=offset)
+        blocks = self.preprocessor.transform_blocks(Rows(X, offset=offset))
         return np.concatenate([block_fn(rows, added) for rows, added in blocks], axis=-1)
 
     def _gated_blocks(
@@ -117,7 +117,7 @@ class FittedMixture(NamedTuple):
     ) -> Iterator[tuple[Dataset, Any, Array]]:
         """Blocks of rows, what is added to means, and log probabilities (K, n) of the experts."""
         start = 0
-        for rows, added in self.preprocessor.transform_blocks(X, offset=offset):
+        for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
             end = start + len(rows.weight)
             if gate_prob is None:
                 yield rows, added, self._log_gate(rows)

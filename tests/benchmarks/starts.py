@@ -24,7 +24,8 @@ from sklearn.base import clone
 from tables import data_parser, load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._estimators.selection.data import SelectionData
+from skmoe._data.rows import Rows
+from skmoe._estimators.rows.training_data import validate_training_data
 from skmoe._estimators.selection.n_experts import IncrementalFitter, n_experts_grid
 from skmoe._mixture.initialization import INITIALIZERS
 
@@ -51,8 +52,8 @@ def annealed(estimator, X, y):
 
 def grown(estimator, X, y):
     """Responsibilities of a mixture that has grown from one expert."""
-    data = SelectionData(X, y, np.ones(len(y)), {})
-    growth = IncrementalFitter(estimator, data, np.arange(len(y)), estimator.random_state)
+    data = validate_training_data(estimator, estimator._validate_parameters(), Rows(X, y))
+    growth = IncrementalFitter(estimator, data, estimator.random_state)
     most = estimator.n_experts
     for number in n_experts_grid():
         model = growth.fit(min(number, most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +15,13 @@ from skmoe._data.feature_checks import explain_features
 from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.moments import Moments, compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import Dataset, Rows, split_into_blocks
 from skmoe._data.scaling import column_means
-from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.fitting.monitor import FitMonitor
-from skmoe._estimators.fitting.problem import FitOptions, FitProblem, build_problem
-from skmoe._estimators.parameters.parameters import FitParameters
+from skmoe._estimators.fitting.problem import FitProblem, build_problem
+from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.rows.capabilities import (
     check_continued,
     check_half_life,
@@ -30,13 +29,21 @@ from skmoe._estimators.rows.capabilities import (
     check_same_n_experts,
     check_stream_size,
 )
-from skmoe._estimators.rows.row_buffer import RowBuffer
-from skmoe._estimators.rows.training_data import GivenRows, check_support, validate_offset
+from skmoe._estimators.rows.row_buffer import RowBuffer, merge_rows
+from skmoe._estimators.rows.training_data import (
+    FitOptions,
+    TrainingData,
+    check_support,
+    present_rows,
+    validate_offset,
+    validate_training_data,
+)
 from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._mixture import online
 from skmoe._mixture.em import EMStart
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.initialization import INITIALIZERS
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import fit_best_start, run_to_convergence
 from skmoe._mixture.online import OnlineState
@@ -77,10 +84,10 @@ class StreamFit(NamedTuple):
         """The mixture for predictions, with averaged parameters."""
         return FittedMixture(self.state.model, self.state.averaged_params, self.preprocessor)
 
-    def log_likelihood(self, rows: RowBuffer) -> float:
+    def log_likelihood(self, rows: Rows) -> float:
         """Log-likelihood of weighted rows."""
-        log_density = self.fitted.log_density(rows.as_user_rows())
-        return float(log_density.sum() if rows.units is not None else rows.weight @ log_density)
+        log_density = self.fitted.log_density(rows)
+        return float(log_density.sum() if rows.unit is not None else rows.weight @ log_density)
 
 
 class StreamingMixin:
@@ -96,19 +103,20 @@ class StreamingMixin:
         offset: Any = None,
         units: Any = None,
     ) -> Any:
+        row_buffer: RowBuffer | None
         half_life = check_half_life(self.half_life)
         params = self._validate_parameters()
         check_partial_fit_supported(params)
         training_state = getattr(self, "_training_state", None)
-        data = GivenRows(X, y, sample_weight, offset=offset, units=units)
+        given = Rows(X, y, sample_weight, offset, units)
         if training_state is None:
-            result, row_buffer = _first_batch(self, params, data, classes)
+            result, row_buffer = _first_batch(self, params, given, classes)
             searches = tuple(penalty.search for penalty in params.penalties)
             training_state = TrainingState(penalty_searches=searches)
         else:
             check_continued(self._fitted.model)
             check_same_n_experts(self.n_experts, self.n_experts_)
-            batch = _validate_batch(self, params, data)
+            batch = _validate_batch(self, params, given)
             state = training_state.online_state or _state_of_fit(
                 self._fitted, training_state, batch
             )
@@ -157,22 +165,35 @@ def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, A
 def _first_batch(
     estimator: Any,
     params: FitParameters,
-    data: GivenRows,
+    given: Rows,
     classes: Array | None,
-) -> tuple[StreamFit, RowBuffer | None]:
+) -> tuple[StreamFit, RowBuffer]:
     """Start online EM from a fit of the first batch."""
-    validation_copy, options = copy.copy(estimator), FitOptions(classes=classes)
-    result, batch = _initialize(validation_copy, params, data, options, numbered_like=None)
-    row_buffer = batch.merge_duplicates()
+    data = validate_training_data(estimator, params, given)
+    data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
+    batch, known = data.rows, data.attributes.get("classes_")
+    if known is None:
+        batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
+    else:
+        weight = class_weights(params.task.class_weight, known, batch.y, batch.weight)
+        batch = batch._replace(weight=weight)
+    batch = _in_double_precision(batch)
+    result = _initialize(estimator, params, data, batch)
+    row_buffer = RowBuffer(merge_rows(batch))
     return result, row_buffer._replace(weight_at_init=row_buffer.total_weight)
 
 
-def _state_of_fit(
-    fitted: FittedMixture, training_state: TrainingState, batch: RowBuffer
-) -> OnlineState:
+def _in_double_precision(rows: Rows) -> Rows:
+    """The rows of positive weight as online EM sees them, with numbers of their units."""
+    rows = rows.of_positive_weight()
+    unit = None if rows.unit is None else rows.unit_codes
+    return rows._replace(X=rows.X.astype(np.float64), unit=unit)
+
+
+def _state_of_fit(fitted: FittedMixture, training_state: TrainingState, batch: Rows) -> OnlineState:
     """Online EM that continues a fit, before its first batch."""
     model, params, preprocessor = fitted
-    _check_stream_width(model, preprocessor.transform_units(batch.as_user_rows()))
+    _check_stream_width(model, preprocessor.transform_units(batch))
     weight, scaling = training_state.total_weight, preprocessor.feature_scaling
     # Sparse features are not centred, so that a fit does not know their means.
     center = column_means(batch.X, batch.weight) if sparse.issparse(batch.X) else scaling.center
@@ -183,9 +204,7 @@ def _state_of_fit(
     return online.continue_fit(model, params, features, outputs)
 
 
-def _next_batch(
-    estimator: Any, state: OnlineState, batch: RowBuffer, half_life: float
-) -> StreamFit:
+def _next_batch(estimator: Any, state: OnlineState, batch: Rows, half_life: float) -> StreamFit:
     """Update online EM by a batch, with the standardisation of all rows so far."""
     X, y, weight = batch.X, batch.y, batch.weight
     preprocessor = estimator._fitted.preprocessor
@@ -194,7 +213,7 @@ def _next_batch(
     feature_scaling = feature_scale(features, X)
     outputs, target_scaling, y_map = state.outputs, preprocessor.target_scaling, None
     if outputs is not None:
-        outputs = merge_moments(outputs, compute_moments(y.T, weight), decay)
+        outputs = merge_moments(outputs, compute_moments(y, weight), decay)
         target_scaling = output_scale(outputs)
         y_map = online.rescaling(preprocessor.target_scaling, target_scaling)
     state = online.rescale(
@@ -208,9 +227,9 @@ def _next_batch(
     )
     previous = vars(estimator)
     attributes = {name: previous[name] for name in FIRST_BATCH_ATTRIBUTES if name in previous}
-    if batch.units is not None:
-        attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.units.max()) + 1
-    rows = preprocessor.transform_units(batch.as_user_rows())
+    if batch.unit is not None:
+        attributes["n_units_"] = previous.get("n_units_", 0) + int(batch.unit.max()) + 1
+    rows = preprocessor.transform_units(batch)
     return StreamFit(attributes, preprocessor, online.update(state, rows), rows)
 
 
@@ -219,34 +238,28 @@ def _reinitialize(
     params: FitParameters,
     result: StreamFit,
     row_buffer: RowBuffer,
-    batch: RowBuffer,
+    batch: Rows,
 ) -> tuple[StreamFit, RowBuffer]:
     """Re-initialise on all buffered rows; the result is accepted if it is clearly better."""
     if not row_buffer.has_doubled:
         return result, row_buffer
-    validation_copy = copy.copy(estimator)
-    for name in ("_fitted", "feature_names_in_"):  # the buffered rows are arrays
-        vars(validation_copy).pop(name, None)
-    preprocessor = result.preprocessor
-    params = params._replace(
-        gate_features=preprocessor.gate_columns,
-        expert_features=preprocessor.expert_columns,
-        shared_features=_shared_features(result),
+    rows, preprocessor = row_buffer.rows, result.preprocessor
+    shared = result.state.model.experts.shared_slopes
+    if params.task.is_classification:  # the row weights include the class weights
+        task: Any = params.task
+        params = params._replace(task=replace(task, class_weight=None))
+    data = TrainingData(
+        rows,
+        rows.X,
+        check_init(params.init, list(INITIALIZERS), rows.n_rows, params.n_experts),
+        result.attributes,
+        {"gate": preprocessor.gate_columns, "mean": preprocessor.expert_columns},
+        np.array(shared) if len(shared) else None,
+        options=FitOptions(classes=result.attributes.get("classes_")),
     )
-    X, y, weight, offset = row_buffer.X, row_buffer.y, row_buffer.weight, row_buffer.offset
-    classes = result.attributes.get("classes_")
-    if classes is None:
-        y = y.T
-    else:  # the row weights include the class weights
-        y, validation_copy.class_weight = classes[y], None
-        params = params._replace(task=validation_copy._make_task())
-    offset = None if offset is None else offset.T
-    data = GivenRows(X, y, weight, offset=offset, units=row_buffer.units)
-    candidate, _ = _initialize(
-        validation_copy, params, data, FitOptions(classes=classes), result.fitted
-    )
+    candidate = _initialize(estimator, params, data, rows, result.fitted)
     row_buffer = row_buffer._replace(weight_at_init=row_buffer.total_weight)
-    gain = candidate.log_likelihood(row_buffer) - result.log_likelihood(row_buffer)
+    gain = candidate.log_likelihood(rows) - result.log_likelihood(rows)
     if gain < MIN_REINITIALIZATION_GAIN:
         return result, row_buffer
     # The mean log-likelihood of the batches is kept, in units of the new standardisation.
@@ -254,54 +267,40 @@ def _reinitialize(
     state = candidate.state._replace(
         n_batches=result.state.n_batches, lower_bound=result.state.lower_bound + log_jacobian
     )
-    rows = candidate.preprocessor.transform_units(batch.as_user_rows())
-    return StreamFit(result.attributes, candidate.preprocessor, state, rows), row_buffer
-
-
-def _shared_features(result: StreamFit) -> Array | None:
-    """Indices of the features whose slopes all experts share; None without."""
-    shared = np.array(result.state.model.experts.shared_slopes, dtype=int)
-    if not len(shared):
-        return None
-    columns = result.preprocessor.expert_columns
-    return shared if columns is None else columns[shared]
+    dataset = candidate.preprocessor.transform_units(batch)
+    return StreamFit(result.attributes, candidate.preprocessor, state, dataset), row_buffer
 
 
 def _initialize(
-    validation_copy: Any,
+    estimator: Any,
     params: FitParameters,
-    data: GivenRows,
-    options: FitOptions,
-    numbered_like: FittedMixture | None,
-) -> tuple[StreamFit, RowBuffer]:
-    """Start online EM from a fit of rows.
+    data: TrainingData,
+    batch: Rows,
+    numbered_like: FittedMixture | None = None,
+) -> StreamFit:
+    """Start online EM from a fit of rows, which `batch` holds with the weights of their classes.
 
-    `validation_copy` receives the fitted attributes. The experts are numbered to match those of
-    `numbered_like`, if given.
+    The experts are numbered to match those of `numbered_like`, if given.
     """
-    problem = build_problem(validation_copy, params, data, options)
+    problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_stream_width(em_problem.model, em_problem.rows)
-    start_params, model = _fit_first_batch(validation_copy, problem)
-    fitted = problem.make_fitted(start_params, model)
-    for name, value in (problem.attributes | {"_fitted": fitted}).items():
-        setattr(validation_copy, name, value)
-    batch = _validate_batch(validation_copy, params, data)
+    start_params, model = _fit_first_batch(estimator, problem)
     # Experts with families of their own have the numbers of the list.
     if numbered_like is not None and not model.experts.limitation(SupportsReordering):
         # Square roots, because the product of two responsibilities is weighted.
-        weight = 1.0 if batch.units is not None else np.sqrt(batch.weight)
+        weight = 1.0 if batch.unit is not None else np.sqrt(batch.weight)
         resp, previous = (
-            mixture.responsibilities(batch.as_user_rows()) * weight
-            for mixture in (fitted, numbered_like)
+            mixture.responsibilities(batch) * weight
+            for mixture in (problem.make_fitted(start_params, model), numbered_like)
         )
         start_params = _match_experts(start_params, resp, previous)
     features = compute_moments(batch.X, batch.weight)
     outputs = None
     if model.experts.standardizes_target and not model.experts.is_classifier:
-        outputs = compute_moments(batch.y.T, batch.weight)
+        outputs = compute_moments(batch.y, batch.weight)
     state = online.init_online_state(model, start_params, em_problem.rows, features, outputs)
-    return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows), batch
+    return StreamFit(problem.attributes, problem.preprocessor, state, em_problem.rows)
 
 
 def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, MixtureModel]:
@@ -319,27 +318,22 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, Mixtu
     return run.params, run.model or em_problem.model
 
 
-def _validate_batch(estimator: Any, params: FitParameters, data: GivenRows) -> RowBuffer:
-    """Validated rows of positive weight."""
-    X = data.X
+def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
+    """Validated rows of positive weight of a later batch."""
+    X = given.X
     with explain_features(X):
         X = validate_data(estimator, X, reset=False, accept_sparse="csr", dtype=np.float64)
     X = as_csr(X)
-    y = check_same_length(X, estimator._validate_target(data.y))
-    weight = check_weights(data.sample_weight, X.shape[0])
+    y = check_same_length(X, estimator._validate_target(given.y))
+    weight = check_weights(given.weight, len(y))
     if params.task.is_classification:
         weight = class_weights(params.task.class_weight, estimator.classes_, y, weight)
-    check_support(params, y.T, weight)
-    n_outputs = 1 if y.ndim == 1 else len(y)
-    offset = validate_offset(params, data.offset, X.shape[0], n_outputs)
-    units = None if data.units is None else validate_units(data.units, X.shape[0])
-    if units is not None:
-        estimator._check_gate_columns(X, units)
-    rows = RowBuffer(X, y, weight, offset, None if units is None else units.codes)
-    rows = rows.take(np.flatnonzero(weight > 0.0))
-    if rows.units is None:
-        return rows
-    return rows._replace(units=encode_units(rows.units)[1])
+    check_support(params, y, weight)
+    offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
+    unit = None if given.unit is None else validate_units(given.unit, len(y))
+    if unit is not None:
+        estimator._check_gate_columns(X, unit)
+    return _in_double_precision(Rows(X, y, weight, offset, unit))
 
 
 def _match_experts(params: Params, resp: Array, previous: Array) -> Params:

@@ -11,9 +11,10 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.checks import check_same_outputs, check_two_classes
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
-    BaseModelData,
+    ExtraFeatureOptions,
     ExtraFeatures,
     check_base_offset,
     fit_extra_features,
@@ -21,19 +22,21 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
-from skmoe._data.rows import Dataset, RawFeatures, select_raw_features, subset_units
-from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
+from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
+from skmoe._data.scaling import design_matrix, fit_standardization
 from skmoe._estimators.parameters.parameters import FitParameters
-from skmoe._estimators.parameters.tasks import TrainingTarget, identity_scaling
-from skmoe._estimators.rows import init_rows
+from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
 from skmoe._estimators.rows.capabilities import check_blocks_supported
-from skmoe._estimators.rows.large_rows import rows_in_blocks
-from skmoe._estimators.rows.merged_rows import merge_duplicates
 from skmoe._estimators.rows.training_data import (
-    GivenRows,
+    MAX_INIT_ROWS,
+    NO_OPTIONS,
+    FitOptions,
     TrainingData,
     check_support,
-    drop_zero_weight,
+    make_init_rows,
+    merge_duplicates,
+    present_rows,
+    rows_in_blocks,
     validate_offset,
     validate_training_data,
     with_classes,
@@ -53,7 +56,6 @@ from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import InitData
 from skmoe._mixture.model import MixtureModel, Params, Penalty, responsibilities
 from skmoe._mixture.penalties import with_penalties_of
-from skmoe._numerics.typing import Array
 from skmoe.experts._named_estimators import resolve_estimators
 from skmoe.protocols import Experts
 
@@ -89,32 +91,25 @@ class FitProblem(NamedTuple):
         return CrossFitCache(self.cache_key, self.em_problem.rows.expert_design.fold, params)
 
 
-class FitOptions(NamedTuple):
-    """Options of a fit that are not arguments of `fit`."""
-
-    previous: PreviousFit | None = None  # that a warm start continues
-    classes: Array | None = None  # all classes; some may have no rows
-    noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
-
-
 def build_problem(
     estimator: Any,
     params: FitParameters,
-    given: GivenRows,
-    options: FitOptions = FitOptions(),  # noqa: B008
+    given: Rows | TrainingData,
+    options: FitOptions = NO_OPTIONS,
 ) -> FitProblem:
-    """Validate the data and build the EM problem, without changing the estimator."""
-    given = rows_in_blocks(params, given)
-    if isinstance(given.X, RowBlocks):
-        check_blocks_supported(params, given)
-        return _build_from_blocks(estimator, params, given.X, options)
-    data = validate_training_data(estimator, params, given)
-    data = data._replace(noise_variance=options.noise_variance)
-    data = data if options.classes is None else with_classes(data, options.classes)
-    data = _continue_previous(drop_zero_weight(data), options.previous)
-    data = merge_duplicates(params, data)
-    data, extra_features = _add_extra_features(params, data)
-    return _assemble(params, data, extra_features, options)
+    """The EM problem of rows, which are validated here unless they are training data already.
+
+    The estimator is not changed.
+    """
+    if isinstance(given, Rows):
+        given = rows_in_blocks(params, given)
+        if isinstance(given.X, RowBlocks):
+            check_blocks_supported(params, given)
+            return _build_from_blocks(estimator, params, given.X, options)
+        given = validate_training_data(estimator, params, given)
+    data = _continue_previous(present_rows(params, given._replace(options=options)))
+    data, extra_features = _add_extra_features(params, merge_duplicates(params, data))
+    return _assemble(params, data, extra_features)
 
 
 def _build_from_blocks(
@@ -128,41 +123,41 @@ def _build_from_blocks(
         partial(check_units_of_block, params),
     )
     checker = BlockChecker(task.is_classification, *checks)
-    summary = first_pass(blocks, checker, task.class_weight, init_rows.MAX_INIT_ROWS, params.seed())
-    X, y, weight, offset, units = summary.sample
-    offset = None if offset is None else offset.T
-    given = GivenRows(X, y, weight, offset=offset, units=None if units is None else units.codes)
-    data = validate_training_data(estimator, params, given, summary.names)
+    summary = first_pass(blocks, checker, task.class_weight, MAX_INIT_ROWS, params.seed())
+    data = validate_training_data(estimator, params, summary.sample, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
-    target_scaling = summary.target_scaling
-    if target_scaling is not None and not params.standardizes_target:
-        target_scaling = identity_scaling(len(target_scaling.center))
+    if summary.target_scaling is not None and not params.standardizes_target:
+        identity = identity_scaling(len(summary.target_scaling.center))
+        summary = summary._replace(target_scaling=identity)
     if options.previous is not None and not options.previous.has_ended:
         before = options.previous.fitted.preprocessor
         check_same_rows(before.feature_scaling, summary.feature_scaling)
-        check_same_rows(before.target_scaling, target_scaling)
-    scaling = summary.feature_scaling, target_scaling
-    data = data._replace(block_scaling=scaling, block_range=summary.feature_range)
-    if units is not None:
-        attributes = data.attributes | {"n_units_": summary.n_units}
-        data = data._replace(
-            attributes=attributes, units=units.codes, unit_factor=summary.sample_factor
-        )
-    data = merge_duplicates(params, _continue_previous(data, options.previous))
-    problem = _assemble(params, data, None, options)
+        check_same_rows(before.target_scaling, summary.target_scaling)
+    n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
+    attributes = data.attributes | n_units
+    data = data._replace(first_pass=summary, attributes=attributes, options=options)
+    problem = _assemble(params, merge_duplicates(params, _continue_previous(data)), None)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
-def _continue_previous(data: TrainingData, previous: PreviousFit | None) -> TrainingData:
-    """Data with the previous fit of a warm start, whose parameters replace `init`."""
+def _continue_previous(data: TrainingData) -> TrainingData:
+    """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
+    previous = data.options.previous
     if previous is None:
         return data
-    check_n_features(data.X.shape[1], previous.fitted.preprocessor.n_features)
+    before = previous.fitted.preprocessor
+    check_n_features(data.X.shape[1], before.n_features)
+    if before.target_scaling is not None:
+        y = data.rows.y
+        check_same_outputs(1 if y.ndim == 1 else y.shape[1], len(before.target_scaling.center))
+    if previous.classes is not None:
+        check_two_classes(data.attributes["classes_"])
+        check_same_classes(data.attributes["classes_"], previous.classes)
     names = previous.expert_names
     attributes = data.attributes | ({} if names is None else {"_expert_names": names})
-    return data._replace(previous=previous, init=previous.fitted.params, attributes=attributes)
+    return data._replace(init=previous.fitted.params, attributes=attributes)
 
 
 def _add_extra_features(
@@ -173,55 +168,59 @@ def _add_extra_features(
     The outputs y of a regression are replaced by the residuals of the base model; under a log link
     the logs of its predictions are added to the offset instead.
     """
-    transformer = params.gate.transformer
+    transformer, rows = params.gate.transformer, data.rows
     if params.base is None and transformer is None:
         return data, None
-    names = numeric_names(
-        data.attributes.get("feature_names_in_"), data.encoder, data.attributes["n_features_in_"]
-    )
-    codes, classes = data.y, data.attributes.get("classes_")
-    if classes is not None:  # those with rows of positive weight
-        used, codes = np.unique(data.y, return_inverse=True)
-        classes = classes[used]
-    raw_X = data.raw_X if params.uses_estimators else data.X
-    link = "log" if params.family is not None and params.family.takes_offset else "identity"
-    check_base_offset(params.base, data.offset)
-    base_data = BaseModelData(
+    check_base_offset(params.base, rows.offset)
+    classes, n_features = data.attributes.get("classes_"), data.attributes["n_features_in_"]
+    result = fit_extra_features(
+        params.base,
+        transformer,
+        rows if params.uses_estimators else rows._replace(X=data.X),
         data.X,
-        raw_X,
-        codes,
-        data.weight,
-        data.fold_groups,
-        classes,
-        names,
-        link,
-        data.offset,
-        data.copy_of,
+        ExtraFeatureOptions(
+            data.columns,
+            classes,
+            numeric_names(data.attributes.get("feature_names_in_"), data.encoder, n_features),
+            "log" if params.family is not None and params.family.takes_offset else "identity",
+            data.copy_of,
+            params.seed(),
+        ),
     )
-    result = fit_extra_features(params.base, transformer, base_data, *data.columns, params.seed())
-    prediction, y, offset = result.base_oof_prediction, data.y, data.offset
-    if prediction is not None and link == "log":
-        offset = prediction.T + (0.0 if offset is None else offset)
+    prediction = result.base_oof_prediction
+    if prediction is not None and result.extra_features.link == "log":
+        offset = prediction + (0.0 if rows.offset is None else rows.offset[:, None])
+        rows = rows._replace(offset=offset)
     elif prediction is not None and classes is None:
-        y = data.y - prediction.reshape(data.y.shape)
-    expert_columns = data.columns[1] if params.uses_estimators else result.expert_columns
-    columns = result.gate_columns, expert_columns
-    data = data._replace(X=result.X, y=y, offset=offset, columns=columns)
-    return data, result.extra_features
+        rows = rows._replace(y=rows.y - prediction.reshape(rows.y.shape))
+    columns = result.columns
+    if params.uses_estimators:
+        columns = columns | {"mean": data.columns["mean"]}
+    return data._replace(rows=rows, X=result.X, columns=columns), result.extra_features
 
 
 def _assemble(
-    params: FitParameters,
-    data: TrainingData,
-    extra_features: ExtraFeatures | None,
-    options: FitOptions,
+    params: FitParameters, data: TrainingData, extra_features: ExtraFeatures | None
 ) -> FitProblem:
     """Standardise the data and assemble model, data set and initial values."""
-    target = data.make_target(params)
+    blocks, classes, options = data.first_pass, data.attributes.get("classes_"), data.options
+    previous = options.previous
+    target_scaling = None if blocks is None else blocks.target_scaling
+    if previous is not None and params.standardizes_target:
+        target_scaling = previous.fitted.preprocessor.target_scaling
+    target = params.task.make_target(data.rows, params.density, classes, target_scaling)
+    given = data.rows._replace(weight=target.weight)
+    if previous is not None:
+        feature_scaling = previous.fitted.preprocessor.feature_scaling
+    elif blocks is not None:
+        feature_scaling = blocks.feature_scaling
+    else:
+        feature_scaling = fit_standardization(data.X, target.weight)
     preprocessor = Preprocessor(
-        _feature_scaling(data, target),
+        feature_scaling,
         target.scaling,
-        *data.columns,
+        data.columns["gate"],
+        data.columns["mean"],
         uses_raw_features=params.uses_estimators,
         encoder=data.encoder,
         extra_features=extra_features,
@@ -231,34 +230,31 @@ def _assemble(
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
     key, cache, raw_features, init_design = None, None, None, None
     if params.uses_estimators:
-        key = cache_key(params, data, target.y, target.weight) if params.warm_start else None
-        cache = cached_fit(data.previous, key)
+        key = cache_key(params, data, target) if params.warm_start else None
+        cache = cached_fit(previous, key)
         raw_features = _raw_features(params, data, target, fit_seed)
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
-        init_design = design_matrix(data.X, preprocessor.feature_scaling, None)
-    if raw_features is None:
-        rows = preprocessor.assemble(data.X, target.y, target.weight, data.offset)
-    else:
-        rows = preprocessor.assemble_raw(data.X, raw_features, target.y, target.weight)
+        init_design = design_matrix(data.X, feature_scaling, None)
+    rows = preprocessor.assemble(data.X, target.y, given, raw_features)
     init = data.init
-    if data.units is not None:
-        rows = preprocessor.group_by_unit(rows, data.units)
-        _, first = np.unique(data.units, return_index=True)
+    if given.unit is not None:
+        rows = preprocessor.group_by_unit(rows, given.unit)
+        _, first = np.unique(given.unit, return_index=True)
         init = init[:, first] if isinstance(init, np.ndarray) else init
-        if data.unit_factor != 1.0:
-            rows = subset_units(rows, np.arange(len(first)), data.unit_factor)
+        if blocks is not None and blocks.sample_factor != 1.0:
+            rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)
     sample_rng = np.random.default_rng(sample_seed)
-    init_data = init_rows.make_init_rows(params, data, target, rows, init_design, sample_rng)
+    init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
     check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
     to_find = tuple(penalty for penalty in params.penalties if penalty.search)
     em_problem = em_problem._replace(penalties=to_find)
-    if data.previous is not None:
-        em_problem = _warm_start(em_problem, params.penalties, data.previous, cache)
-    attributes = data.attributes | target.attributes
+    if previous is not None:
+        em_problem = _warm_start(em_problem, params.penalties, previous, cache)
+    attributes = data.attributes | {"n_experts_": params.n_experts}
     return FitProblem(em_problem, preprocessor, attributes, key, penalties=params.penalties)
 
 
@@ -295,14 +291,6 @@ def _warm_start(
     return problem._replace(resume_state=state, previous_lower_bounds=lower_bounds)
 
 
-def _feature_scaling(data: TrainingData, target: TrainingTarget) -> Standardization:
-    if data.previous is not None:
-        return data.previous.fitted.preprocessor.feature_scaling
-    if data.block_scaling is not None:
-        return data.block_scaling[0]
-    return fit_standardization(data.X, target.weight)
-
-
 def _raw_features(
     params: FitParameters,
     data: TrainingData,
@@ -311,12 +299,9 @@ def _raw_features(
 ) -> RawFeatures:
     """Raw features for experts that are estimators, with the folds of cross-fitting."""
     codes = target.y if params.task.is_classification else None
-    raw_features = select_raw_features(data.raw_X, data.columns[1])
-    raw_features = raw_features._replace(
-        metadata=data.metadata, offset=data.offset, groups=data.fold_groups
-    )
+    raw_features = select_raw_features(data.rows, data.columns["mean"])
     fold_seed = int(seed.generate_state(1)[0] % np.iinfo(np.int32).max)
-    rows = RowsToSplit(len(data.weight), codes, data.fold_groups, data.copy_of)
+    rows = RowsToSplit(data.rows.n_rows, codes, raw_features.groups, data.copy_of)
     return params.assign_folds(raw_features, rows, params.cross_fit, fold_seed)
 
 
@@ -329,23 +314,25 @@ def _make_experts(
     seed: np.random.SeedSequence,
 ) -> Experts:
     """The family with options estimated from the data, or cross-fitted estimators."""
+    noise_variance = data.options.noise_variance
     if params.family is not None:
-        names, noise = params.family.estimated_options, data.noise_variance
+        names = params.family.estimated_options
         experts: Experts = params.family.with_estimates(
-            params.task.estimates(init_data, names, noise)
+            params.task.estimates(init_data, names, noise_variance)
         )
         experts = experts.fitted_to(rows.expert_design, rows.y, rows.weight, target.scaling)
         if data.shared_columns is not None:
             experts = experts.with_shared_slopes(tuple(data.shared_columns.tolist()))
         return experts
     assert params.estimators is not None
-    estimators = params.estimators
+    estimators, routes = params.estimators, data.routes
     if len(estimators) == 1:
-        estimators = estimators * params.n_experts
+        estimators, routes = estimators * params.n_experts, routes * params.n_experts
     raw_features = rows.expert_design
     categories = [] if data.encoder is None else data.encoder.categorical_columns
-    if data.columns[1] is not None:
-        categories = [i for i, j in enumerate(data.columns[1]) if j in categories]
+    columns = data.columns["mean"]
+    if columns is not None:
+        categories = [i for i, j in enumerate(columns) if j in categories]
     n_folds = 1 if raw_features.fold is None else int(raw_features.fold.max()) + 1
     of_noise, of_family = params.estimator_experts
     shape = params.n_experts, n_folds + of_noise.n_fits_to_all_rows
@@ -354,17 +341,17 @@ def _make_experts(
             estimators, params.task.name, params.alpha, raw_features.X, categories
         ),
         seeds=np.random.default_rng(seed).integers(2**31 - 1, size=shape),
-        classes=target.attributes.get("classes_"),
-        routes=data.routes,
+        classes=data.attributes.get("classes_"),
+        routes=routes,
         out_of_bag=params.cross_fit == "oob",
         n_jobs=params.n_jobs,
     )
     if params.mean_family is None:
-        noise_options = params.task.cross_fitted_options(init_data, data.noise_variance)
+        noise_options = params.task.cross_fitted_options(init_data, noise_variance)
         return of_noise(**options, **noise_options)
     names = ("noise_variance", "variance_floor")
     of_task = params.task.family_options()
-    of_task |= params.task.estimates(init_data, names, data.noise_variance)
-    exposure = None if data.offset is None else np.exp(data.offset)
+    of_task |= params.task.estimates(init_data, names, noise_variance)
+    exposure = None if raw_features.offset is None else np.exp(raw_features.offset)
     mean_family = params.mean_family.fitted_to(rows.y, rows.weight, of_task, exposure)
     return of_family(**options, **of_task, mean_family=mean_family)

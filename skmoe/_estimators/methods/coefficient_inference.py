@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_choice, check_integer, shown
 from skmoe._data.folds import check_metadata
-from skmoe._data.rows import Dataset, UserRows
+from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_stacklevel
 from skmoe._estimators.methods.refits import make_refit
@@ -57,7 +57,7 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
 
 
 def validate_clusters(
-    cluster: Any, weight: Array, rows: UserRows, options: InferenceOptions
+    cluster: Any, weight: Array, rows: Rows, options: InferenceOptions
 ) -> Array | None:
     """Number of the cluster of each row or unit, for the sandwich; None without clusters.
 
@@ -77,10 +77,10 @@ def validate_clusters(
             f"cluster must have at least two distinct labels; got one, {shown(distinct[0])}. Leave "
             "it out if the rows are independent."
         )
-    if rows.units is None:
+    if rows.unit is None:
         return codes
-    _, first = np.unique(rows.units, return_index=True)
-    cut = codes != codes[first][rows.units]
+    _, first = np.unique(rows.unit, return_index=True)
+    cut = codes != codes[first][rows.unit]
     if cut.any():
         raise ValueError(
             f"cluster must keep the rows of a unit together; row {int(cut.argmax())} is in another "
@@ -90,7 +90,7 @@ def validate_clusters(
 
 
 def infer_coefficients(
-    estimator: Any, rows: UserRows, options: InferenceOptions, clusters: Array | None
+    estimator: Any, rows: Rows, options: InferenceOptions, clusters: Array | None
 ) -> Inference:
     """Inference for checked options and validated rows of the fit.
 
@@ -127,7 +127,7 @@ def _infer_at_maximum(
     return compared_to_fit(inference, coefficient_values(blocks, vars(estimator)))
 
 
-def _infer_by_bootstrap(estimator: Any, rows: UserRows, options: InferenceOptions) -> Inference:
+def _infer_by_bootstrap(estimator: Any, rows: Rows, options: InferenceOptions) -> Inference:
     responses, reference = estimator._response_names(), options.gate_reference
     blocks = list_blocks(estimator._fitted, responses, estimator._labels(), reference)
     coefficients = make_coefficients(blocks, vars(estimator))

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
 from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.rows import UserRows
-from skmoe._data.units import UnitLabels
+from skmoe._data.rows import Rows
+from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
 from skmoe._estimators.rows.unit_checks import (
@@ -39,7 +39,7 @@ class NewRowsMixin:
 
     @abstractmethod
     def _validate_target(self, y: Any) -> Array:
-        """The target of new rows: outputs (m, n), or class codes (n,)."""
+        """The target of new rows: outputs (n, m), or class codes (n,)."""
 
     def _validate_X(self, X: Any) -> Any:
         """Validated features of new rows: an array, a CSR array, or a data frame."""
@@ -65,7 +65,7 @@ class NewRowsMixin:
         return X.toarray() if encoder is not None and sparse.issparse(X) else X
 
     def _validate_offset(self, offset: Any, n_rows: int) -> Array | None:
-        """Offset of the linear predictors of new rows, (n,) or (m, n), or None."""
+        """Offset of the linear predictors of new rows, (n,) or (n, m), or None."""
         scaling = self._fitted.preprocessor.target_scaling
         if offset is not None:
             check_takes_offset(*self._expert_parameter, self._fitted.model.experts)
@@ -76,30 +76,29 @@ class NewRowsMixin:
         X = self._validate_X(X)
         return X, self._validate_offset(offset, X.shape[0])
 
-    def _validate_rows(
-        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None
-    ) -> UserRows:
+    def _validate_rows(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Rows:
         """Validated new rows with their target."""
         X, offset = self._validate_X_offset(X, offset)
         y = check_same_length(X, self._validate_target(y))
-        return UserRows(X, y, check_weights(sample_weight, X.shape[0]), offset)
+        return Rows(X, y, check_weights(sample_weight, X.shape[0]), offset)
 
     def _validate_unit_rows(
         self, method: str, data: tuple[Any, Any, Any, Any], units: Any
-    ) -> tuple[UserRows, Array | None]:
+    ) -> tuple[Rows, Array | None]:
         """Validated new rows from X, y, weights and offset, and the labels of their units.
 
         Of rows with units those of weight zero are dropped.
         """
-        found = self._validate_units(method, data[0], units)
+        units = self._validate_units(method, data[0], units)
         rows = self._validate_rows(*data)
-        if found is None:
+        if units is None:
             return rows, None
-        self._check_gate_columns(rows.X, found)
-        found = found.take(np.flatnonzero(rows.weight > 0.0))
-        return rows.of_positive_weight()._replace(units=found.codes), found.labels
+        self._check_gate_columns(rows.X, units)
+        rows = rows._replace(unit=units).of_positive_weight()
+        labels, codes = encode_units(rows.unit)
+        return rows._replace(unit=codes), labels
 
-    def _validate_units(self, method: str, X: Any, units: Any) -> UnitLabels | None:
+    def _validate_units(self, method: str, X: Any, units: Any) -> Array | None:
         """Validated units of new rows; a warning if there are none and the fit had some."""
         check_is_fitted(self)
         if units is not None:
@@ -113,7 +112,7 @@ class NewRowsMixin:
             )
         return None
 
-    def _check_gate_columns(self, X: Any, units: UnitLabels) -> None:
+    def _check_gate_columns(self, X: Any, units: Array) -> None:
         """The gate's features must be constant within each unit, unless they are reduced."""
         model, _, preprocessor = self._fitted
         if preprocessor.gate_aggregate is not None or not model.gate.depends_on_features:

@@ -12,36 +12,37 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_columns
-from skmoe._data.rows import UserRows
-from skmoe._inference.bootstrap import BootstrapRows, Refit, bootstrap_rows, sample_classes
+from skmoe._data.rows import Rows
+from skmoe._inference.bootstrap import Refit, repeat_by_weight, sample_classes
 from skmoe._inference.coefficients import ListedBlock
 from skmoe._numerics.typing import Array
 
 
 def make_refit(
-    estimator: Any, blocks: Sequence[ListedBlock], rows: UserRows
+    estimator: Any, blocks: Sequence[ListedBlock], rows: Rows
 ) -> Callable[[np.random.SeedSequence], Refit]:
     """A function that returns the refit for a seed, given the validated rows of the fit."""
-    return partial(_refit, estimator, blocks, bootstrap_rows(rows))
+    return partial(_refit, estimator, blocks, rows, repeat_by_weight(rows))
 
 
 def _refit(
-    estimator: Any, blocks: Sequence[ListedBlock], rows: BootstrapRows, seed: np.random.SeedSequence
+    estimator: Any,
+    blocks: Sequence[ListedBlock],
+    rows: Rows,
+    drawn: Rows,
+    seed: np.random.SeedSequence,
 ) -> Refit:
     """A fit to a target drawn from the fitted mixture, which starts from the fitted parameters."""
     rng = np.random.RandomState(np.random.MT19937(seed))
     model = _without_feature_names(estimator)
-    offset = None if rows.drawn_offset is None else rows.drawn_offset.T
-    by_row = {"offset": offset, "units": rows.drawn_units}
-    given = {name: values for name, values in by_row.items() if values is not None}
-    target = draw_target(model, rows.drawn_X, given, rng)
+    target = draw_target(model, drawn, rng)
     model.set_params(n_experts=model.n_experts_, warm_start=True, n_init=1, verbose=0, n_jobs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(rows.drawn_X, target, sample_weight=rows.drawn_weight, **given)
+        model._fit(drawn._replace(y=target))
     names = {name for listed in blocks for name in listed.block.attribute_names}
     attributes = {name: getattr(model, name) for name in names}
-    return Refit(attributes, model._fitted.responsibilities(rows.of_fit))
+    return Refit(attributes, model._fitted.responsibilities(rows))
 
 
 def _without_feature_names(estimator: Any) -> Any:
@@ -60,31 +61,15 @@ def _without_feature_names(estimator: Any) -> Any:
     return model
 
 
-def draw_target(model: Any, X: Any, given: dict[str, Array], rng: np.random.RandomState) -> Array:
-    """A target for given rows, drawn from the fitted mixture.
-
-    `given` may hold the offset of the rows, and the number of the unit of each row: the rows of a
-    unit are drawn from one expert.
-    """
-    of_rows = {name: values for name, values in given.items() if name == "offset"}
-    if "units" in given:
-        of_rows["gate_proba"] = _sample_experts(model, X, given["units"], rng)
-    return _sample_target(model, X, of_rows, rng)
-
-
-def _sample_experts(model: Any, X: Any, units: Array, rng: np.random.RandomState) -> Array:
-    """One expert for all rows of each unit, as `gate_proba`."""
-    prior = model.predict_gate(X, units=units)
-    levels = np.cumsum(prior, axis=1)[:, :-1]
-    drawn = rng.uniform(size=int(units.max()) + 1)[units]
-    experts = (drawn[:, None] > levels).sum(axis=1)
-    return np.eye(prior.shape[1])[experts]
-
-
-def _sample_target(
-    model: Any, X: Any, given: dict[str, Array], rng: np.random.RandomState
-) -> Array:
-    """A target drawn from the predictive distributions of the rows."""
+def draw_target(model: Any, rows: Rows, rng: np.random.RandomState) -> Array:
+    """A target for validated rows from the fitted mixture: those of a unit from one expert."""
+    fitted, gate_prob = model._fitted, None
+    if rows.unit is not None:
+        levels = np.cumsum(np.exp(fitted.log_gate_of_units(rows)), axis=0)[:-1]
+        experts = (rng.uniform(size=levels.shape[1]) > levels).sum(axis=0)
+        gate_prob = np.eye(len(levels) + 1)[:, experts[rows.unit]]
     if is_classifier(model):
-        return model.classes_[sample_classes(model.predict_proba(X, **given), rng)]
-    return model.sample(X, 1, rng, **given)[:, 0]
+        probs = fitted.predict(rows.X, gate_prob=gate_prob).T
+        return model.classes_[sample_classes(probs, rng)]
+    distribution = fitted.distribution(rows.X, rows.offset, model._single_output, gate_prob)
+    return np.asarray(distribution.rvs(1, rng))[:, 0]

@@ -341,7 +341,7 @@ def check_one_exposure(parameter: str, expert: Any, offset: Array | None) -> Non
     if offset is not None and offset.ndim > 1:
         raise ValueError(
             f"offset must have shape (n_samples,), the same for all outputs, for experts that are "
-            f"estimators; got shape {offset.T.shape} with {parameter}={expert!r}. Use one fit for "
+            f"estimators; got shape {offset.shape} with {parameter}={expert!r}. Use one fit for "
             'each output, or a mixture with expert="linear".'
         )
 

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from skmoe._data.checks import check_same_outputs, check_two_classes, class_codes, class_weights
+from skmoe._data.rows import Rows, by_output
 from skmoe._data.scaling import Standardization, fit_standardization
 from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._mixture.initialization import InitData
@@ -29,20 +30,6 @@ class TrainingTarget(NamedTuple):
     init_targets: Array  # standardised outputs or class indicators (m, n), for initialisation
     weight: Array
     scaling: Standardization | None  # of the outputs; None for classes
-    attributes: dict[str, Any]
-
-
-class TargetData(NamedTuple):
-    """Arguments of `make_target`, from the training data and a previous fit."""
-
-    y: Array  # outputs (n,) or (n, m), or class codes (n,)
-    weight: Array
-    classes: Array | None
-    keeps_all_classes: bool  # whether classes without rows are kept
-    block_scaling: Standardization | None  # of the outputs, from the first pass over row blocks
-    previous_scaling: Standardization | None  # of the fit that a warm start continues
-    previous_classes: Array | None
-    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
 
 
 class Task(ABC):
@@ -63,8 +50,14 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
-        """The target of a fit; a warm start keeps the standardisation of the previous fit.
+    def make_target(
+        self,
+        rows: Rows,
+        experts: Experts | MeanFamily | None,
+        classes: Array | None,
+        scaling: Standardization | None,
+    ) -> TrainingTarget:
+        """The target of a fit, with a known standardisation of the outputs, if there is one.
 
         Parametric experts decide whether y is standardised; it is not for estimators (None).
         """
@@ -119,33 +112,32 @@ class Regression(Task):
         check_target_size(y, whole=True)
         return X, y, {"_single_output": y.ndim == 1}
 
-    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
+    def make_target(
+        self,
+        rows: Rows,
+        experts: Experts | MeanFamily | None,
+        classes: Array | None,
+        scaling: Standardization | None,
+    ) -> TrainingTarget:
         """Outputs (m, n), standardised if the family requires it."""
-        outputs = data.y.reshape(len(data.y), -1)
-        standardize = experts is not None and experts.standardizes_target
-        if data.previous_scaling is not None:
-            check_same_outputs(outputs.shape[1], len(data.previous_scaling.center))
-        if data.previous_scaling is not None and standardize:
-            scaling = data.previous_scaling
-        elif data.block_scaling is not None:
-            scaling = data.block_scaling
-        else:
-            center, scale = fit_standardization(outputs, data.weight)
+        outputs, weight = rows.y.reshape(rows.n_rows, -1), rows.weight
+        if scaling is None:
+            center, scale = fit_standardization(outputs, weight)
             scaling = Standardization(center, np.where(np.isfinite(scale), scale, 1.0))
         standard = np.ascontiguousarray(((outputs - scaling.center) / scaling.scale).T)
-        if standardize:
-            assert experts is not None
+        if experts is not None and experts.standardizes_target:
             working = experts.working_target(standard)
             if working is not standard:
-                working = _standardised(working, data.weight)
-            return TrainingTarget(standard, working, data.weight, scaling, {})
+                working = _standardised(working, weight)
+            return TrainingTarget(standard, working, weight, scaling)
         identity = identity_scaling(outputs.shape[1])
         y = np.ascontiguousarray(outputs.T)
-        if data.offset is not None:
-            standard = _standardised(_relative_target(y, data.offset, data.weight), data.weight)
+        if rows.offset is not None:
+            relative = _relative_target(y, by_output(rows.offset), weight)
+            standard = _standardised(relative, weight)
         elif experts is not None:
-            standard = _standardised(experts.working_target(y), data.weight)
-        return TrainingTarget(y, standard, data.weight, identity, {})
+            standard = _standardised(experts.working_target(y), weight)
+        return TrainingTarget(y, standard, weight, identity)
 
     def family_options(self) -> dict[str, Any]:
         """Whether experts share the noise variance, and the strength of its prior."""
@@ -220,19 +212,19 @@ class Classification(Task):
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
 
-    def make_target(self, data: TargetData, experts: Experts | MeanFamily | None) -> TrainingTarget:
-        """Class codes (n,); classes without rows of positive weight are dropped by default."""
-        classes, codes = data.classes, data.y
+    def make_target(
+        self,
+        rows: Rows,
+        experts: Experts | MeanFamily | None,
+        classes: Array | None,
+        scaling: Standardization | None,
+    ) -> TrainingTarget:
+        """Class codes (n,), and rows with the weights of their classes."""
         assert classes is not None
-        if not data.keeps_all_classes:
-            used, codes = np.unique(data.y, return_inverse=True)
-            classes = classes[used]
         check_two_classes(classes)
-        if data.previous_classes is not None:
-            check_same_classes(classes, data.previous_classes)
-        weight = class_weights(self.class_weight, classes, codes, data.weight)
-        indicators = (np.arange(len(classes))[:, None] == codes).astype(np.float64)
-        return TrainingTarget(codes, indicators, weight, None, {"classes_": classes})
+        weight = class_weights(self.class_weight, classes, rows.y, rows.weight)
+        indicators = (np.arange(len(classes))[:, None] == rows.y).astype(np.float64)
+        return TrainingTarget(rows.y, indicators, weight, None)
 
     def family_options(self) -> dict[str, Any]:
         """No options."""
@@ -287,13 +279,13 @@ def identity_scaling(n_outputs: int) -> Standardization:
 
 
 def validate_outputs(y: Any, n_outputs: int) -> Array:
-    """Numeric outputs of new rows, (m, n)."""
+    """Numeric outputs of new rows, (n, m)."""
     check_target(y, is_classification=False)
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     check_target_size(y, whole=False)
     outputs = y[:, None] if y.ndim == 1 else y
     check_same_outputs(outputs.shape[1], n_outputs)
-    return outputs.T
+    return outputs
 
 
 def validate_labels(y: Any, classes: Array) -> Array:

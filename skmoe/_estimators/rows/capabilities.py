@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import check_real, check_two_classes, shown
+from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.parameters import FitParameters, check_metadata_used
 from skmoe._estimators.parameters.part_parameters import family_of, gate_transformer
-from skmoe._estimators.rows.training_data import GivenRows
 from skmoe._mixture.model import MixtureModel
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Experts, SupportsStreaming, missing_methods
@@ -182,7 +182,7 @@ def check_stream_size(name: str, size: int, maximum: int) -> None:
 # --- row blocks -------------------------------------------------------------------------------
 
 
-def check_blocks_supported(params: FitParameters, given: GivenRows) -> None:
+def check_blocks_supported(params: FitParameters, given: Rows) -> None:
     """A fit from row blocks needs a parametric family, and everything else in the blocks."""
     if params.family is None or params.family.needs_all_rows:
         raise ValueError(
@@ -196,10 +196,10 @@ def check_blocks_supported(params: FitParameters, given: GivenRows) -> None:
         raise ValueError(
             'blocks of rows need a named init such as "auto"; got an array. Use a named init.'
         )
-    metadata = {"groups": given.groups, **given.metadata}
+    metadata = {"groups": given.group, **given.metadata}
     check_metadata_used({k: v for k, v in metadata.items() if v is not None}, params)
-    for name in ("y", "sample_weight", "offset", "units"):
-        value = getattr(given, name)
+    by_row = {"sample_weight": given.weight, "offset": given.offset, "units": given.unit}
+    for name, value in {"y": given.y, **by_row}.items():
         if value is not None:
             raise ValueError(
                 f"{name} must be None where X is a RowBlocks, whose blocks hold it; got "

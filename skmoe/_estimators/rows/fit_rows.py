@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.rows import Dataset, UserRows
+from skmoe._data.rows import Dataset, Rows
 from skmoe._inference.maximum import is_same_lower_bound, lower_bound_of_rows
 
 # Relative difference of the sums of the same weights that is attributed to round-off.
 SAME_WEIGHT_RTOL = 1e-6
 
 
-def dataset_in_fit(estimator: Any, rows: UserRows) -> Dataset:
+def dataset_in_fit(estimator: Any, rows: Rows) -> Dataset:
     """Validated rows as the fit sees them, in double precision."""
     weight = estimator._effective_weight(rows.y, rows.weight)
     rows = rows._replace(X=rows.X.astype(np.float64), weight=weight)
@@ -30,7 +30,7 @@ def has_fit_rows(estimator: Any, rows: Dataset) -> bool:
     return is_same_lower_bound(lower_bound_of_rows(estimator._fitted, rows), estimator.lower_bound_)
 
 
-def describe_other_rows(estimator: Any, rows: UserRows) -> str:
+def describe_other_rows(estimator: Any, rows: Rows) -> str:
     """How rows differ from those of the fit; empty if they do not, or if that is not known."""
     if is_stream(estimator):
         return ""

@@ -20,8 +20,8 @@ def make_router(estimator: Any) -> MetadataRouter:
     return router
 
 
-def make_routes(estimator: Any, names: Iterable[str], n_experts: int) -> tuple[dict[str, str], ...]:
-    """For each expert, the arguments of its fit and the names of their metadata.
+def make_routes(estimator: Any, names: Iterable[str]) -> tuple[dict[str, str], ...]:
+    """For each expert that was given, the arguments of its fit and the names of their metadata.
 
     If metadata routing is disabled, all metadata are passed to every estimator. Experts given by
     name receive none.
@@ -36,7 +36,7 @@ def make_routes(estimator: Any, names: Iterable[str], n_experts: int) -> tuple[d
         ]
     else:
         routes = [{} if isinstance(expert, str) else all_metadata for expert in experts.values()]
-    return tuple(routes) if len(routes) == n_experts else tuple(routes) * n_experts
+    return tuple(routes)
 
 
 def _flatten_pipeline_routing(expert: Any, arguments: dict[str, str]) -> dict[str, str]:

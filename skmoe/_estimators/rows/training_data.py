@@ -1,15 +1,15 @@
-"""Validation of the training data, and conversion to internal types."""
+"""The rows of a fit: validated, in blocks if they are many, distinct, and a sample for starts."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
+from skmoe._data.blocks import RowBlocks
 from skmoe._data.canonical import CanonicalForm, canonical_form
 from skmoe._data.checks import (
     as_csr,
@@ -19,7 +19,13 @@ from skmoe._data.checks import (
     check_weights,
     class_codes,
 )
-from skmoe._data.duplicates import unique_weighted_rows
+from skmoe._data.dask_chunks import is_dask
+from skmoe._data.duplicates import (
+    same_rows,
+    sorted_rows,
+    unique_weighted_rows,
+    unique_weighted_rows_of_units,
+)
 from skmoe._data.encoding import (
     Encoder,
     category_codes,
@@ -31,10 +37,9 @@ from skmoe._data.encoding import (
 )
 from skmoe._data.feature_checks import check_numbers, explain_features
 from skmoe._data.feature_range import fit_feature_range
+from skmoe._data.first_pass import FirstPass
 from skmoe._data.folds import check_metadata
-from skmoe._data.rows import index_rows
-from skmoe._data.scaling import Standardization
-from skmoe._data.units import join_groups
+from skmoe._data.rows import Dataset, Rows, subset, subset_units
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_init,
@@ -46,7 +51,8 @@ from skmoe._estimators.parameters.part_parameters import (
     check_one_exposure,
     check_takes_offset,
 )
-from skmoe._estimators.parameters.tasks import TargetData, TrainingTarget
+from skmoe._estimators.parameters.tasks import TrainingTarget
+from skmoe._estimators.rows.capabilities import supports_blocks
 from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
@@ -54,102 +60,70 @@ from skmoe._estimators.rows.unit_checks import (
     validate_units_of_fit,
 )
 from skmoe._estimators.rows.warm_start import PreviousFit
-from skmoe._mixture.initialization import INITIALIZERS
+from skmoe._mixture.initialization import INITIALIZERS, InitData, make_init_data
 from skmoe._mixture.model import Params
 from skmoe._numerics.typing import Array, Design
 
+# Maximum number of rows for the initialisation. Data sets with no more distinct rows are reduced to
+# these.
+MAX_INIT_ROWS = 20_000
 
-class GivenRows(NamedTuple):
-    """Arguments of `fit` that have an entry for each row."""
+# Number of rows for the initialisation on larger data sets: per coefficient, and minimum.
+INIT_ROWS_PER_COEFFICIENT = 15
+MIN_INIT_ROWS = 5_000
 
-    X: Any
-    y: Any = None
-    sample_weight: Any = None
-    groups: Any = None
-    metadata: Mapping[str, Any] = {}  # for the fits of experts that are estimators
-    offset: Any = None
-    units: Any = None
+
+class FitOptions(NamedTuple):
+    """Options of a fit that are not arguments of `fit`."""
+
+    previous: PreviousFit | None = None  # that a warm start continues
+    classes: Array | None = None  # all classes; some may have no rows
+    noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
+
+
+# Those of an ordinary fit.
+NO_OPTIONS = FitOptions()
 
 
 class TrainingData(NamedTuple):
-    """Validated rows of positive weight."""
+    """Validated rows of a fit, the columns that it uses, and its first fitted attributes."""
 
+    rows: Rows  # y holds numbers (n,) or (n, m), or class codes (n,)
     X: Design  # numeric features
-    y: Array  # numbers (n,) or (n, m), or class codes (n,)
-    weight: Array
     init: str | Array | Params  # named initialisation, responsibilities (K, n), or parameters
-    raw_X: Any  # features as given, for experts that are estimators
-    encoder: Encoder | None
-    groups: Array | None
-    metadata: dict[str, Array]
-    routes: tuple[dict[str, str], ...]  # for each expert, arguments of its fit and their metadata
-    # Indices and weights of the distinct rows, if the data set is not reduced to them.
-    unique_rows: tuple[Array, Array] | None
-    columns: tuple[Array | None, Array | None]  # of gate and experts
-    shared_columns: Array | None  # of the design matrix of the experts; None without
-    previous: PreviousFit | None  # that a warm start continues
     attributes: dict[str, Any]  # fitted attributes
-    keeps_all_classes: bool = False  # whether classes without rows are kept
-    offset: Array | None = None  # of the linear predictors, (n,) or (m, n)
-    noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
-    # Of features and outputs, from the first pass over row blocks.
-    block_scaling: tuple[Standardization, Standardization | None] | None = None
-    block_range: Array | None = None  # of the features, from the same pass
-    units: Array | None = None  # number of the unit of each row; None for each row its own
-    unit_factor: float = 1.0  # number of units that each one stands for, in a sample of units
+    columns: dict[str, Array | None]  # of X, by their role: "gate" and "mean"; None for all
+    shared_columns: Array | None  # of the design matrix of the experts; None without
+    encoder: Encoder | None = None
+    routes: tuple[dict[str, str], ...] = ()  # of each given expert, arguments of fit and metadata
+    options: FitOptions = NO_OPTIONS
+    first_pass: FirstPass | None = None  # over the row blocks from which the rows are drawn
+    # Indices and weights of the distinct rows, if the rows are not reduced to them.
+    distinct: tuple[Array, Array] | None = None
     copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
-
-    @property
-    def fold_groups(self) -> Array | None:
-        """Groups of rows that are on one side of every fold: of the user, and units."""
-        return join_groups(self.groups, self.units)
 
     @property
     def feature_range(self) -> Array:
         """Smallest and largest value (2, p) of each feature that `fit` was given."""
-        if self.block_range is not None:
-            return self.block_range
-        if self.raw_X is not None:
-            return fit_feature_range(self.raw_X, self.encoder)
-        n_features = self.attributes["n_features_in_"]  # without the extra ones
-        extended = self.X.shape[1] > n_features
-        return fit_feature_range(self.X[:, :n_features] if extended else self.X)
+        if self.first_pass is not None:
+            return self.first_pass.feature_range
+        return fit_feature_range(self.rows.X, self.encoder)
 
-    def take(self, index: Array) -> TrainingData:
-        """The rows at an index."""
+    def select(self, index: Array, weight: Array | None = None) -> TrainingData:
+        """Data of the rows at an index, with other weights if given."""
+        rows = self.rows.take(index)
         return self._replace(
-            X=self.X[index],
-            y=self.y[index],
-            weight=self.weight[index],
+            rows=rows if weight is None else rows._replace(weight=weight),
+            X=rows.X if self.X is self.rows.X else self.X[index],
             init=self.init[:, index] if isinstance(self.init, np.ndarray) else self.init,
-            raw_X=None if self.raw_X is None else index_rows(self.raw_X, index),
-            groups=None if self.groups is None else self.groups[index],
-            units=None if self.units is None else self.units[index],
-            offset=None if self.offset is None else self.offset[..., index],
-            metadata={name: values[index] for name, values in self.metadata.items()},
         )
 
-    def make_target(self, params: FitParameters) -> TrainingTarget:
-        """The target in the units of the experts."""
-        previous = self.previous
-        data = TargetData(
-            self.y,
-            self.weight,
-            self.attributes.get("classes_"),
-            self.keeps_all_classes,
-            None if self.block_scaling is None else self.block_scaling[1],
-            None if previous is None else previous.fitted.preprocessor.target_scaling,
-            None if previous is None else previous.classes,
-            self.offset,
-        )
-        return params.task.make_target(data, params.density)
+
+# --- validation -------------------------------------------------------------------------------
 
 
 def validate_training_data(
-    estimator: Any,
-    params: FitParameters,
-    given: GivenRows,
-    names: Array | None = None,
+    estimator: Any, params: FitParameters, given: Rows, names: Array | None = None
 ) -> TrainingData:
     """Validate the arguments of `fit`, without changing the estimator.
 
@@ -158,15 +132,11 @@ def validate_training_data(
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
-    weight = check_weights(given.sample_weight, len(y))
+    weight = check_weights(given.weight, len(y))
     offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     if offset is not None and not offset.any():
         offset = None  # the same fit, bit for bit
     check_support(params, y, weight)
-    raw_X = X if params.uses_estimators else None
-    encoder = _make_encoder(params, X, weight)
-    if encoder is not None:
-        X = encode(encoder, X)
     n_features = validation_copy.n_features_in_
     names = getattr(validation_copy, "feature_names_in_", names)
     gate_columns = check_columns("gate_features", params.gate_features, n_features, names)
@@ -178,47 +148,32 @@ def validate_training_data(
         names,
         allow_empty=not params.uses_estimators,
     )
-    if encoder is not None:
-        gate_columns = encoded_columns(encoder, gate_columns)
     init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)
-    extras = check_metadata({"groups": given.groups, **given.metadata}, len(y))
-    check_metadata_used(extras, params)
-    units = validate_units_of_fit(params, given.units, weight)
-    if units is not None:
-        attributes["n_units_"] = len(np.unique(units.codes[weight > 0.0]))
-        if params.gate_aggregate is None and params.gate.depends_on_features:
-            column_names = numeric_names(names, encoder, n_features)
-            check_gate_columns(X, units, gate_columns, column_names)
-        check_init_of_units(init, units)
-    attributes |= {"n_features_in_": n_features, "n_experts_": params.n_experts}
+    metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
+    check_metadata_used(metadata, params)
+    unit = validate_units_of_fit(params, given.unit, weight)
+    attributes["n_features_in_"] = n_features
     if names is not None:
         attributes["feature_names_in_"] = names
-    groups = extras.pop("groups", None)
-    is_trivial = units is None or (len(units.labels) == len(y) and (weight == 1.0).all())
+    if unit is not None:
+        attributes["n_units_"] = len(np.unique(unit[weight > 0.0]))
+        check_init_of_units(init, unit)
+    group = metadata.pop("groups", None)
     return TrainingData(
-        X=X,
-        y=y,
-        weight=weight,
-        init=init if isinstance(init, str) else init.T,
-        raw_X=raw_X,
-        encoder=encoder,
-        groups=groups,
-        metadata=extras,
-        routes=make_routes(estimator, extras, params.n_experts) if params.uses_estimators else (),
-        unique_rows=None,
-        columns=(gate_columns, expert_columns),
-        shared_columns=_shared_columns(params.shared_features, expert_columns, n_features, names),
-        previous=None,
-        attributes=attributes,
-        offset=offset,
-        units=None if units is None or is_trivial else units.codes,
+        Rows(X, y, weight, offset, unit, group, metadata),
+        X,
+        init if isinstance(init, str) else init.T,
+        attributes,
+        {"gate": gate_columns, "mean": expert_columns},
+        _shared_columns(params.shared_features, expert_columns, n_features, names),
+        routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
 
 
 def validate_offset(
     params: FitParameters, offset: Any, n_rows: int, n_outputs: int
 ) -> Array | None:
-    """Offset of the linear predictors, (n,) or (m, n), which the family must take, or None."""
+    """Offset of the linear predictors, (n,) or (n, m), which the family must take, or None."""
     if offset is not None:
         check_takes_offset(params.expert_parameter, params.expert, params.density)
     values = check_offset(offset, n_rows, n_outputs)
@@ -297,24 +252,117 @@ def _family_for(values: Array, of_estimators: bool) -> str:
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:
     """Data with the labels encoded by a given list of classes."""
-    codes = class_codes(data.attributes["classes_"][data.y], classes)
+    codes = class_codes(data.attributes["classes_"][data.rows.y], classes)
     attributes = data.attributes | {"classes_": classes}
-    return data._replace(y=codes, attributes=attributes, keeps_all_classes=True)
+    return data._replace(rows=data.rows._replace(y=codes), attributes=attributes)
 
 
-def _make_encoder(params: FitParameters, X: Any, weight: Array) -> Encoder | None:
-    """Encoder of the gate's features, if the experts accept features that are not numeric."""
+def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
+    """The rows of positive weight, with numeric features, and with given classes or their own.
+
+    Units of one row of weight one are none.
+    """
+    classes = data.options.classes
+    kept = np.flatnonzero(data.rows.weight > 0.0)
+    data = data if len(kept) == data.rows.n_rows else data.select(kept)
+    if "classes_" in data.attributes:
+        of_rows = data.attributes["classes_"][np.unique(data.rows.y)]
+        data = with_classes(data, of_rows if classes is None else classes)
+    data = _with_encoder(params, data)
+    unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
+    if unit is None:
+        return data
+    if params.gate_aggregate is None and params.gate.depends_on_features:
+        column_names = numeric_names(names, data.encoder, data.attributes["n_features_in_"])
+        check_gate_columns(data.X, unit, data.columns["gate"], column_names)
+    if (data.rows.weight == 1.0).all() and len(np.unique(unit)) == data.rows.n_rows:
+        return data._replace(rows=data.rows._replace(unit=None))
+    return data
+
+
+def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Data with an encoder of the gate's features, if experts accept features that are no numbers.
+
+    Its categories are those of the rows.
+    """
     if not params.uses_estimators:
-        return None
-    allow_nan = accepts_missing(params.expert)
+        return data
+    X, allow_nan = data.rows.X, accepts_missing(params.expert)
     if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
-        return None
-    encoder = make_encoder(X, weight, allow_nan)
+        return data
+    encoder = make_encoder(X, data.rows.weight, allow_nan)
     # Indices of columns in experts are those of X only if experts have all columns.
     of_experts = X if params.expert_features is None else None
     accepted = allow_nan and accepts_missing(params.expert, of_experts)
     check_numbers(X, encoder._replace(allow_nan=accepted))
-    return encoder
+    columns = data.columns | {"gate": encoded_columns(encoder, data.columns["gate"])}
+    return data._replace(X=encode(encoder, X), encoder=encoder, columns=columns)
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+def rows_in_blocks(params: FitParameters, given: Rows) -> Rows:
+    """Large memory maps and Dask collections as row blocks; other rows as they are."""
+    by_row: dict[str, Any] = {"offset": given.offset, "units": given.unit}
+    blocks: Any
+    if is_dask(given.X):
+        blocks = RowBlocks.from_dask(given.X, given.y, given.weight, **by_row)
+    elif isinstance(given.X, np.memmap) and supports_blocks(params) and _can_be_divided(given):
+        blocks = RowBlocks.from_arrays(given.X, given.y, given.weight, **by_row)
+    else:
+        return given
+    return Rows(blocks, group=given.group, metadata=given.metadata)
+
+
+def _can_be_divided(given: Rows) -> bool:
+    """Whether rows are many, in arrays, and those of a unit are next to each other."""
+    arrays = (given.y, given.weight, given.offset)
+    if len(given.X) <= MAX_INIT_ROWS or given.y is None:
+        return False
+    if any(values is not None and np.ndim(values) == 0 for values in arrays):
+        return False
+    if given.unit is None:
+        return True
+    units = np.asarray(given.unit)
+    return int((units[1:] != units[:-1]).sum()) + 1 == len(np.unique(units))
+
+
+# --- distinct rows ----------------------------------------------------------------------------
+
+
+def merge_duplicates(params: FitParameters, data: TrainingData) -> TrainingData:
+    """Find the distinct rows, and reduce the data set to them if there are not too many.
+
+    Data sets with initial responsibilities or metadata are not reduced. For folds, in which copies
+    of a row must not be divided, all rows are distinct or have the number of their distinct row.
+    The order does not depend on that of the user; the rows of a unit are put together.
+    """
+    has_folds = params.uses_estimators or params.base is not None
+    can_merge = isinstance(params.init, str) and not data.rows.metadata
+    if data.rows.unit is not None:
+        index, weight, codes = sort_by_unit(params, data, merge=can_merge)
+        data = data.select(index, weight)
+        data = data._replace(rows=data.rows._replace(unit=codes))
+    elif has_folds and not can_merge:
+        keys, form = _row_keys(params, data)
+        order, first = sorted_rows(data.X, keys, data.rows.weight, form)
+        check_enough_rows(params.n_experts, len(first))
+        data = data.select(order)
+        weight = np.add.reduceat(data.rows.weight, first)
+        copy_of = np.repeat(np.arange(len(first)), np.diff(first, append=len(order)))
+        return data._replace(distinct=(first, weight), copy_of=copy_of)
+    else:
+        index, weight = distinct_rows(params, data)
+        check_enough_rows(params.n_experts, len(index))
+        # A warm start keeps the rows of the fit that it continues.
+        if not can_merge or (len(index) > MAX_INIT_ROWS and not has_folds):
+            return data._replace(distinct=(index, weight))
+        data = data.select(index, weight)
+    n_rows = data.rows.n_rows
+    few = MAX_INIT_ROWS if params.uses_estimators else MIN_INIT_ROWS
+    # Of many rows a sample serves for starts.
+    return data if n_rows <= few else data._replace(distinct=(np.arange(n_rows), data.rows.weight))
 
 
 def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Array]:
@@ -323,25 +371,92 @@ def distinct_rows(params: FitParameters, data: TrainingData) -> tuple[Array, Arr
     Their order does not depend on the order of the rows. Rows of different groups or
     offsets are different.
     """
-    keys, form = row_keys(params, data)
-    return unique_weighted_rows(data.X, keys, data.weight, form)
+    keys, form = _row_keys(params, data)
+    return unique_weighted_rows(data.X, keys, data.rows.weight, form)
 
 
-def row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
+def sort_by_unit(
+    params: FitParameters, data: TrainingData, *, merge: bool
+) -> tuple[Array, Array, Array]:
+    """Indices, total weights and unit numbers of the distinct rows, unit after unit.
+
+    Their order depends on values only; with `gate_aggregate="first"` the first row of a unit in the
+    user's order stays its first. Without `merge` equal rows of a unit stay apart.
+    """
+    unit, (keys, form) = data.rows.unit, _row_keys(params, data)
+    index, weight, codes = unique_weighted_rows_of_units(
+        data.X, keys, data.rows.weight, unit, form, merge=merge
+    )
+    if params.gate_aggregate == "first":
+        present, first = np.unique(unit, return_index=True)
+        wanted = first[np.searchsorted(present, unit[index])]
+        is_first = same_rows(data.X, index, wanted) & (keys[index] == keys[wanted]).all(axis=1)
+        order = np.lexsort((~is_first, codes))
+        index, weight = index[order], weight[order]  # units stay in their order
+    return index, weight, codes
+
+
+def _row_keys(params: FitParameters, data: TrainingData) -> tuple[Array, CanonicalForm]:
     """What distinguishes rows besides their features, and the canonical form of the data."""
-    outputs = data.y.reshape(len(data.y), -1)
-    keys = outputs
-    if data.groups is not None:
-        keys = np.column_stack([keys, np.unique(data.groups, return_inverse=True)[1]])
-    if data.offset is not None:
-        keys = np.column_stack([keys, data.offset.T])
+    rows = data.rows
+    outputs = rows.y.reshape(rows.n_rows, -1)
+    keys = [outputs]
+    if rows.group is not None:
+        keys.append(np.unique(rows.group, return_inverse=True)[1])
+    if rows.offset is not None:
+        keys.append(rows.offset)
     if data.encoder is not None:  # infrequent categories are merged in data.X
-        keys = np.column_stack([keys, category_codes(data.encoder, data.raw_X)])
+        keys.append(category_codes(data.encoder, rows.X))
     signed = not params.task.is_classification
-    return keys, canonical_form(data.X, outputs.T, data.weight, signed=signed)
+    form = canonical_form(data.X, outputs.T, rows.weight, signed=signed)
+    return np.column_stack(keys), form
 
 
-def drop_zero_weight(data: TrainingData) -> TrainingData:
-    """The rows of positive weight."""
-    kept = np.flatnonzero(data.weight > 0.0)
-    return data if len(kept) == len(data.weight) else data.take(kept)
+# --- the rows for the initialisation ----------------------------------------------------------
+
+
+def make_init_rows(
+    params: FitParameters,
+    data: TrainingData,
+    target: TrainingTarget,
+    rows: Dataset,
+    init_design: Design | None,
+    rng: np.random.Generator,
+) -> InitData:
+    """Rows for the initialisation: all rows, or a sample of the distinct rows."""
+    signed = not params.task.is_classification
+    if data.distinct is None:
+        return make_init_data(rows, target.init_targets, init_design, signed=signed)
+    index, weight = data.distinct
+    size = MAX_INIT_ROWS
+    if init_design is None:  # estimators have no coefficients
+        size = _init_sample_size(rows, target.init_targets, params.n_experts)
+    if rows.units is None:
+        sampled = np.sort(rng.permutation(len(index))[:size])
+        index, weight = index[sampled], weight[sampled]
+        # Penalties must have the same weight relative to the sample as to all rows.
+        sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
+    else:
+        sample, index = _sample_units(rows, size, rng)
+    design = None if init_design is None else init_design[index]
+    return make_init_data(sample, target.init_targets[:, index], design, signed=signed)
+
+
+def _sample_units(rows: Dataset, size: int, rng: np.random.Generator) -> tuple[Dataset, Array]:
+    """A random sample of units with at most about `size` rows, and the indices of these."""
+    units = rows.units
+    assert units is not None
+    order = rng.permutation(len(units.starts))
+    n_kept = max(int(np.searchsorted(np.cumsum(units.sizes[order]), size, side="right")), 2)
+    kept = np.sort(order[:n_kept])
+    index = units.rows_of(kept)
+    # Penalties must have the same weight relative to the sample as to all rows.
+    factor = rows.weight.sum() / rows.weight[index].sum()
+    return subset_units(rows, kept, factor), index
+
+
+def _init_sample_size(rows: Dataset, init_targets: Array, n_experts: int) -> int:
+    """Number of rows for the initialisation, proportional to the number of coefficients."""
+    n_columns = rows.gate_design.shape[1] + len(init_targets) * rows.expert_design.shape[1]
+    wanted = int(INIT_ROWS_PER_COEFFICIENT * n_experts * n_columns)
+    return min(max(wanted, MIN_INIT_ROWS), MAX_INIT_ROWS)

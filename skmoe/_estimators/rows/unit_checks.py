@@ -10,19 +10,19 @@ from skmoe._data.checks import check_columns, check_enough_rows, shown
 from skmoe._data.encoding import numeric_names
 from skmoe._data.folds import check_metadata
 from skmoe._data.rows import Dataset
-from skmoe._data.units import UnitLabels, encode_units, varying_cell
+from skmoe._data.units import encode_units, unit_runs, varying_cell
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import Experts
 
 
-def validate_units(units: Any, n_rows: int) -> UnitLabels:
+def validate_units(units: Any, n_rows: int) -> Array:
     """Labels of units, one for each row, none of them missing."""
-    return UnitLabels(*encode_units(check_metadata({"units": units}, n_rows)["units"]))
+    return check_metadata({"units": units}, n_rows)["units"]
 
 
-def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> UnitLabels | None:
-    """Units of the rows of a fit, which must be several; None without units."""
+def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> Array | None:
+    """Labels of the units of the rows of a fit, which must be several; None without units."""
     if units is None:
         if params.gate_aggregate is not None:
             raise ValueError(
@@ -30,63 +30,61 @@ def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> U
                 "got no units. Pass units to fit, or use gate_aggregate=None."
             )
         return None
-    found = validate_units(units, len(weight))
-    present = np.unique(found.codes[weight > 0.0])
+    labels = validate_units(units, len(weight))
+    present = np.unique(labels[weight > 0.0])
     if len(present) < 2:
         raise ValueError(
             "units must have at least two distinct labels with rows of positive weight; got one, "
-            f"{shown(found.labels[present[0]])}. Leave units out if each row is a unit of its own."
+            f"{shown(present[0])}. Leave units out if each row is a unit of its own."
         )
     check_enough_rows(params.n_experts, len(present), "units with rows of positive weight")
-    return found
+    return labels
 
 
 def check_units_of_block(
     params: FitParameters, units: Any, X: Design, names: Array | None
-) -> UnitLabels | None:
+) -> Array | None:
     """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
     if units is None:
         validate_units_of_fit(params, units, np.ones(X.shape[0]))
         return None
-    found = validate_units(units, X.shape[0])
-    runs = found.runs
-    if len(runs) and runs[-1] + 1 > len(found.labels):
-        first = np.flatnonzero(np.diff(runs, prepend=-1))
-        counts = np.bincount(found.codes[first])
+    units = validate_units(units, X.shape[0])
+    first = np.flatnonzero(np.diff(unit_runs(units), prepend=-1))
+    labels, counts = np.unique(units[first], return_counts=True)
+    if len(labels) < len(first):
         raise ValueError(
             f"units must have their rows next to each other; those of unit "
-            f"{shown(found.labels[counts.argmax()])} are apart. Sort the rows by unit."
+            f"{shown(labels[counts.argmax()])} are apart. Sort the rows by unit."
         )
     if params.gate_aggregate is None and params.gate.depends_on_features:
         columns = check_columns("gate_features", params.gate_features, X.shape[1], names)
-        check_gate_columns(X, found, columns, numeric_names(names, None, X.shape[1]))
-    return found
+        check_gate_columns(X, units, columns, numeric_names(names, None, X.shape[1]))
+    return units
 
 
-def check_gate_columns(
-    X: Design, units: UnitLabels, columns: Array | None, names: list[str]
-) -> None:
+def check_gate_columns(X: Design, units: Array, columns: Array | None, names: list[str]) -> None:
     """The features of the gate must be constant within each unit."""
-    cell = varying_cell(X, units.codes, columns)
+    labels, codes = encode_units(units)
+    cell = varying_cell(X, codes, columns)
     if cell is None:
         return
     column, code = cell
     raise ValueError(
         f"gate_features must be constant within each unit, since a unit has one regime; column "
-        f"{names[column]!r} varies in unit {shown(units.labels[code])}. Choose gate_features that "
+        f"{names[column]!r} varies in unit {shown(labels[code])}. Choose gate_features that "
         'are constant, reduce them with gate_aggregate="mean" or "first", or use gate="constant".'
     )
 
 
-def check_init_of_units(init: Any, units: UnitLabels) -> None:
+def check_init_of_units(init: Any, units: Array) -> None:
     """Initial responsibilities (n, K) must be those of the unit in all of its rows."""
     if isinstance(init, str):
         return
-    _, first = np.unique(units.codes, return_index=True)
-    differs = np.abs(init - init[first][units.codes]).max(axis=1) > INIT_SUM_TOL
+    labels, first, codes = np.unique(units, return_index=True, return_inverse=True)
+    differs = np.abs(init - init[first][codes.ravel()]).max(axis=1) > INIT_SUM_TOL
     if differs.any():
         row = int(differs.argmax())
-        label = shown(units.labels[units.codes[row]])
+        label = shown(labels[codes.ravel()[row]])
         raise ValueError(
             f"init as an array must have the same responsibilities in all rows of a unit; row "
             f"{row} differs from the first row of unit {label}. Average them over the rows of each "

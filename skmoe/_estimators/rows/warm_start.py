@@ -80,16 +80,16 @@ def fitted_attributes(estimator: Any) -> dict[str, Any]:
     }
 
 
-def cache_key(params: FitParameters, data: Any, y: Array, weight: Array) -> str | None:
+def cache_key(params: FitParameters, data: Any, target: Any) -> str | None:
     """Digest of everything that determines the out-of-fold predictions of the experts."""
-    X = data.X
+    X, rows = data.X, data.rows
     # Sparse matrices also remember which of their properties were looked up.
     features = (X.shape, X.data, X.indices, X.indptr) if sparse.issparse(X) else X
     try:
         return joblib.hash(
             (
-                (features, y, weight, data.offset, data.groups, data.units),
-                (data.metadata, data.columns[1]),
+                (features, target.y, target.weight, rows.offset, rows.group, rows.unit),
+                (rows.metadata, data.columns["mean"]),
                 (params.estimators, params.cross_fit, params.mean_family),
             )
         )

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 
+from skmoe._data.checks import class_codes
 from skmoe._estimators.methods.refits import draw_target
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
-from skmoe._estimators.rows.training_data import GivenRows
-from skmoe._estimators.selection.data import SelectionData
-from skmoe._estimators.selection.n_experts import IncrementalFitter
+from skmoe._estimators.rows.training_data import TrainingData
+from skmoe._estimators.selection.n_experts import (
+    IncrementalFitter,
+    responsibilities_of_rows,
+    rows_for,
+)
 from skmoe._inference.monte_carlo import Replicate
 from skmoe._mixture.initialization import init_schedule
 from skmoe._numerics.typing import Array
@@ -63,31 +68,30 @@ class LikelihoodRatioTest:
         self.options = estimator.get_params(deep=False) | changed | penalties
         self.tolerance = tol * n_rows
 
-    def fit_null(self, data: SelectionData, seed: int) -> Candidate:
+    def fit_null(self, data: TrainingData, seed: int) -> Candidate:
         """K experts fitted to the data."""
         n_init = max(self.options["n_init"], MIN_STARTS_OF_NULL) if self.n_experts > 1 else 1
         starts = self._named_starts(self.n_experts, n_init)
         return self._best_fit(data, self.n_experts, starts, seed)
 
-    def refit_null(self, null: Candidate, data: SelectionData) -> Candidate:
+    def refit_null(self, null: Candidate, data: TrainingData) -> Candidate:
         """K experts fitted to a target that was drawn from them.
 
         EM starts with the responsibilities under the parameters from which the target was drawn:
         the maximum is close to them. A warm start would keep the scale of the target of the first
         fit, to which the penalties refer.
         """
-        resp = null.estimator.responsibilities(data.X, data.y, **data.of_methods)
-        init = resp if data.units is None else data.of_rows(resp.proba)
+        init = responsibilities_of_rows(null.estimator, data)
         return self._best_fit(data, self.n_experts, [init], 0)
 
-    def ratio(self, null: Candidate, data: SelectionData, seed: int) -> LikelihoodRatio:
+    def ratio(self, null: Candidate, data: TrainingData, seed: int) -> LikelihoodRatio:
         """Likelihood ratio of the data, given the fit of K experts to them.
 
         K + 1 experts start from the K experts with one of them split in two, and from named starts.
         If their likelihood is smaller than that of K experts, the search is repeated.
         """
         more, n_init = self.n_experts + 1, self.options["n_init"]
-        fitter = IncrementalFitter(self._estimator({}), data, np.arange(len(data.y)), seed)
+        fitter = IncrementalFitter(self._estimator({}), data, seed)
         fitter.fitted = null.estimator
         noise = fitter.noise_variance
         starts: list[str | Array] = [fitter.split_responsibilities(more)]
@@ -108,11 +112,15 @@ class LikelihoodRatioTest:
         )
 
     def replicate(
-        self, null: Candidate, data: SelectionData, seed: np.random.SeedSequence
+        self, null: Candidate, data: TrainingData, seed: np.random.SeedSequence
     ) -> Replicate:
         """The statistic of a target drawn from the fit of K experts."""
         rng = np.random.RandomState(np.random.MT19937(seed))
-        drawn = data._replace(y=draw_target(null.estimator, data.X, data.of_methods, rng))
+        rows = rows_for(null.estimator, data)
+        y = draw_target(null.estimator, rows, rng)
+        if is_classifier(null.estimator):
+            y = class_codes(y, data.attributes["classes_"])
+        drawn = data._replace(rows=data.rows._replace(y=y))
         start_seed = int(rng.randint(np.iinfo(np.int32).max - MAX_SEARCHES))
         ratio = self.ratio(self.refit_null(null, drawn), drawn, start_seed)
         return Replicate(ratio.statistic, ratio.is_failed)
@@ -124,15 +132,13 @@ class LikelihoodRatioTest:
 
     def _best_fit(
         self,
-        data: SelectionData,
+        data: TrainingData,
         n_experts: int,
         starts: Sequence[str | Array],
         seed: int,
         noise_variance: Array | None = None,
     ) -> Candidate:
         """The fit with the largest likelihood among those from given starts."""
-        extras = data.extras
-        given = GivenRows(data.X, data.y, offset=extras.get("offset"), units=extras.get("units"))
         seeds = np.random.SeedSequence(seed).generate_state(len(starts))
         fits = []
         for start, own_seed in zip(starts, seeds, strict=True):
@@ -140,8 +146,9 @@ class LikelihoodRatioTest:
             options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fit = self._estimator(options)._fit(given, noise_variance=noise_variance)
-            log_likelihood = fit.score_samples(data.X, data.y, **data.of_methods).sum()
+                started = data._replace(init=start if isinstance(start, str) else start.T)
+                fit = self._estimator(options)._fit(started, noise_variance=noise_variance)
+            log_likelihood = fit._fitted.log_density(rows_for(fit, data)).sum()
             fits.append(Candidate(fit, float(log_likelihood)))
         return max(fits, key=_likelihood)
 

@@ -17,14 +17,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer, class_weights
+from skmoe._data.checks import check_integer, class_codes, class_weights
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.folds import check_metadata, check_several_folds, make_feasible_folds
-from skmoe._data.units import join_groups
+from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_n_experts_selection,
@@ -33,13 +32,13 @@ from skmoe._estimators.parameters.parameters import (
 from skmoe._estimators.parameters.part_parameters import uses_groups
 from skmoe._estimators.rows.capabilities import check_integer_n_experts
 from skmoe._estimators.rows.training_data import (
-    GivenRows,
     TrainingData,
     distinct_rows,
+    present_rows,
+    sort_by_unit,
     validate_training_data,
 )
-from skmoe._estimators.rows.unit_rows import sort_by_unit
-from skmoe._estimators.selection.data import SelectionData
+from skmoe._inference.criteria import fit_statistics
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
@@ -157,9 +156,7 @@ def _no_improvement(scores: list[float]) -> bool:
     return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
-def with_selected_n_experts(
-    estimator: Any, given: GivenRows
-) -> tuple[Any, GivenRows, dict[str, Any]]:
+def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Estimator and rows of the fit with a selected number, and attributes of the selection.
 
     A number that is given needs no selection.
@@ -175,68 +172,78 @@ def with_selected_n_experts(
     return fixed, without_unused_groups(estimator, given), selected
 
 
-def without_unused_groups(estimator: Any, given: GivenRows) -> GivenRows:
+def without_unused_groups(estimator: Any, given: Rows) -> Rows:
     """Rows without groups if only the selection of the number of experts uses them."""
     only_selection = estimator.n_experts == "auto" and not uses_groups(estimator)
-    return given._replace(groups=None) if only_selection else given
+    return given._replace(group=None) if only_selection else given
 
 
-def select_n_experts(estimator: Any, given: GivenRows) -> SelectionResult:
+def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     """Select the number of experts for n_experts="auto", "bic" or "icl"."""
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
         check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
     check_n_experts_selection(estimator)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
-    params, checked, data = _distinct_rows(estimator, given)
-    criterion = str(estimator.n_experts)
-    maximum = max_selected_n_experts(criterion, float(data.weight.sum()))
+    params, data = _distinct_rows(estimator, given)
+    rows, criterion = data.rows, str(estimator.n_experts)
+    maximum = max_selected_n_experts(criterion, float(rows.weight.sum()))
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
-    all_rows = np.arange(len(data.y))
-    held_out = _held_out(estimator, data, seed) if criterion == "auto" else [all_rows[:0]]
-    fitted_rows = [np.setdiff1d(all_rows, rows) for rows in held_out]
-    n_distinct = [_n_distinct(params, checked.take(rows)) for rows in fitted_rows]
-    maximum = min(maximum, *n_distinct)
-    fitters = [IncrementalFitter(estimator, data, rows, seed) for rows in fitted_rows]
+    all_rows = np.arange(rows.n_rows)
+    held_out = [all_rows[:0]]
     if criterion == "auto":
-        weights = [data.take(rows).sum_over_units(data.weight[rows]) for rows in held_out]
+        held_out = _held_out(rows, seed, is_classifier(estimator))
+    parts = [data.select(np.setdiff1d(all_rows, index)) for index in held_out]
+    maximum = min(maximum, *(_n_distinct(params, part) for part in parts))
+    fitters = [IncrementalFitter(estimator, part, seed) for part in parts]
+    if criterion == "auto":
+        tests = [data.select(index) for index in held_out]
+        weights = [np.bincount(test.rows.unit_codes, test.rows.weight) for test in tests]
         weight, rows_per_score = np.concatenate(weights), 1.0
-        if data.units is not None:
+        if rows.unit is not None:
             weight, rows_per_score = np.ones_like(weight), float(weight.mean())
-        score = partial(_score, fitters, data, held_out)
-        return select_by_holdout(score, weight, maximum, rows_per_score)
-    return select_by_criterion(
-        lambda number: getattr(fitters[0].fit(number), criterion)(
-            data.X, data.y, **data.of_methods | {"sample_weight": data.weight}
-        ),
-        maximum,
-    )
+        return select_by_holdout(partial(_score, fitters, tests), weight, maximum, rows_per_score)
+
+    def criterion_of(number: int) -> float:
+        fitted = fitters[0].fit(number)
+        statistics = fit_statistics(fitted._fitted, rows_for(fitted, data))
+        return float(getattr(statistics, criterion))
+
+    return select_by_criterion(criterion_of, maximum)
+
+
+def rows_for(fitted: Any, data: TrainingData) -> Rows:
+    """Validated rows with the class codes of a fit to some of them, and numbers of their units."""
+    rows = data.rows
+    if is_classifier(fitted):
+        labels = data.attributes["classes_"][rows.y]
+        rows = rows._replace(y=class_codes(labels, fitted.classes_))
+    return rows if rows.unit is None else rows._replace(unit=rows.unit_codes)
 
 
 class IncrementalFitter:
     """Fits with an increasing number of experts, each started from the previous fit."""
 
-    def __init__(self, estimator: Any, data: SelectionData, rows: Array, seed: int) -> None:
+    def __init__(self, estimator: Any, data: TrainingData, seed: int) -> None:
         self.estimator = estimator
-        self.data = data.take(rows)
+        self.data = data
         self.seed = seed
         self.fitted: Any = None  # the last fit
 
     def fit(self, number: int) -> Any:
         """Fit with a number of experts, which must be larger than that of the previous fit."""
-        data, weight = self.data, self.data.weight
         if self.fitted is None:
-            self.fitted = self._fit(data, weight, number)
+            self.fitted = self._fit(self.data, number)
             return self.fitted
         init = self.split_responsibilities(number)
         # The estimate of the noise variance takes time, and is the same for all numbers.
-        self.fitted = self._fit(data, weight, number, init, noise_variance=self.noise_variance)
+        self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
         return self.fitted
 
     def has_collapsed(self) -> bool:
         """Whether one of several experts of the last fit has lost nearly all rows."""
         weights = self.fitted.weights_
-        return len(weights) > 1 and bool(is_collapsed(weights * self.data.weight.sum()).any())
+        return len(weights) > 1 and bool(is_collapsed(weights * self.data.rows.weight.sum()).any())
 
     @property
     def noise_variance(self) -> Array | None:
@@ -247,13 +254,12 @@ class IncrementalFitter:
 
     def split_responsibilities(self, number: int) -> Array:
         """Responsibilities (n, `number`) of the last fit, with experts split in two."""
-        data, weight = self.data, self.data.weight
-        resp = _responsibilities(self.fitted, data)
-        log_density = self.fitted.score_samples(data.X, data.y, **data.of_methods)
-        log_density = data.of_rows(log_density / data.sum_over_units(np.ones(len(data.y))))
+        rows = rows_for(self.fitted, self.data)
+        resp, codes = responsibilities_of_rows(self.fitted, self.data), rows.unit_codes
+        log_density = (self.fitted._fitted.log_density(rows) / np.bincount(codes))[codes]
         shortfall = np.maximum(np.quantile(log_density, REFERENCE_QUANTILE) - log_density, 0.0)
         n_new = number - resp.shape[1]  # by `n_experts_grid` not more than there are experts
-        to_split = np.argsort(-(weight * shortfall) @ resp, kind="stable")[:n_new]
+        to_split = np.argsort(-(rows.weight * shortfall) @ resp, kind="stable")[:n_new]
         columns = [resp]
         for k in to_split:
             fraction = self._split(resp[:, k])
@@ -267,25 +273,24 @@ class IncrementalFitter:
 
         `resp` are the responsibilities of the expert that is replaced.
         """
-        data, weight = self.data, self.data.weight
-        rows = np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
-        if _can_split(data.take(rows)):
-            data, weight = data.take(rows), (weight * resp)[rows]
-        pair = self._fit(data, weight, 2, max_iter=SPLIT_MAX_ITER)
+        part, index = self.data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
+        if _can_split(part.rows.take(index)):
+            part = part.select(index, (part.rows.weight * resp)[index])
+        pair = self._fit(part, 2, max_iter=SPLIT_MAX_ITER)
         if not is_classifier(pair):
-            return _responsibilities(pair, self.data)[:, 1]
+            return responsibilities_of_rows(pair, self.data)[:, 1]
         # Rows of classes that are not among the fitted rows are split by the gate alone.
-        second = pair.predict_gate(self.data.X)[:, 1]
-        of_fitted_class = np.flatnonzero(np.isin(self.data.y, pair.classes_))
-        data = self.data.take(of_fitted_class)
-        second[of_fitted_class] = _responsibilities(pair, data)[:, 1]
-        sizes = self.data.sum_over_units(np.ones(len(second)))
-        return self.data.of_rows(self.data.sum_over_units(second) / sizes)
+        rows, classes = self.data.rows, self.data.attributes["classes_"]
+        second = np.exp(pair._fitted.log_gate(rows.X))[1]
+        of_fitted_class = np.flatnonzero(np.isin(classes[rows.y], pair.classes_))
+        part = self.data.select(of_fitted_class)
+        second[of_fitted_class] = responsibilities_of_rows(pair, part)[:, 1]
+        codes = rows.unit_codes
+        return (np.bincount(codes, second) / np.bincount(codes))[codes]
 
     def _fit(
         self,
-        data: SelectionData,
-        weight: Array,
+        data: TrainingData,
         number: int,
         init: Array | None = None,
         max_iter: int = TRIAL_MAX_ITER,
@@ -305,88 +310,72 @@ class IncrementalFitter:
         }
         changed |= {"class_weight": None} if is_classifier(estimator) else {}
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
-        metadata = dict(data.extras)
-        by_row = {name: metadata.pop(name, None) for name in ("groups", "offset", "units")}
         if not uses_groups(estimator):
-            by_row["groups"] = None
+            data = data._replace(rows=data.rows._replace(group=None))
+        data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given = GivenRows(data.X, data.y, weight, metadata=metadata, **by_row)
-            return trial._fit(given, noise_variance=noise_variance)
+            return trial._fit(data, noise_variance=noise_variance)
 
 
-def _responsibilities(fitted: Any, data: SelectionData) -> Array:
+def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
     """Responsibilities (n, K) of the rows, those of its unit for each."""
-    resp = fitted.responsibilities(data.X, data.y, **data.of_methods)
-    return resp if data.units is None else data.of_rows(resp.proba)
+    rows = rows_for(fitted, data)
+    resp: Array = fitted._fitted.responsibilities(rows).T
+    return resp[rows.unit_codes]
 
 
-def _can_split(data: SelectionData) -> bool:
+def _can_split(rows: Rows) -> bool:
     """Whether the rows are enough for a fit of two experts."""
-    if data.units is not None and len(np.unique(data.units)) < MIN_UNITS_TO_SPLIT:
+    if rows.unit is not None and len(np.unique(rows.unit)) < MIN_UNITS_TO_SPLIT:
         return False
-    return len(data.y) >= MIN_ROWS_TO_SPLIT and len(np.unique(data.y)) > 1
+    return rows.n_rows >= MIN_ROWS_TO_SPLIT and len(np.unique(rows.y)) > 1
 
 
 def _n_distinct(params: FitParameters, data: TrainingData) -> int:
     """Number of distinct rows, or of units."""
-    if data.units is not None:
-        return len(np.unique(data.units))
-    return len(distinct_rows(params, data)[0])
+    if data.rows.unit is not None:
+        return len(np.unique(data.rows.unit))
+    return len(distinct_rows(params, present_rows(params, data))[0])
 
 
-def _distinct_rows(
-    estimator: Any, given: GivenRows
-) -> tuple[FitParameters, TrainingData, SelectionData]:
-    """Parameters of a fit, and the distinct rows with their total weights, validated and as given.
+def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, TrainingData]:
+    """Parameters of a fit of one expert, and the distinct rows with their total weights.
 
     Rows are different if their groups are; rows with metadata are not merged, as in fits.
     """
     one_expert = copy.copy(estimator).set_params(n_experts=1, top_k=None)
     params = one_expert._validate_parameters()
-    checked = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
-    all_groups = check_metadata({"groups": given.groups}, len(checked.y)).get("groups")
+    data = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
+    rows = data.rows
+    group = check_metadata({"groups": given.group}, rows.n_rows).get("groups")
+    weight = rows.weight
     if params.task.is_classification:  # trials have the weights of their rows and classes
-        classes, weight = checked.attributes["classes_"], checked.weight
-        weight = class_weights(params.task.class_weight, classes, checked.y, weight)
-        checked = checked._replace(weight=weight)
-    kept = np.flatnonzero(checked.weight > 0.0)
-    checked = checked.take(kept)
-    extras = dict(checked.metadata)
-    if all_groups is not None:
-        extras["groups"] = all_groups[kept]
-    if checked.offset is not None:
-        extras["offset"] = checked.offset.T
-    if checked.units is not None:
-        extras["units"] = checked.units
-    index, weight = np.arange(len(kept)), checked.weight
-    keyed = checked._replace(groups=extras.get("groups"))
-    if checked.units is not None:
-        index, weight, _ = sort_by_unit(params, keyed, merge=not checked.metadata)
-    elif not checked.metadata:
-        index, weight = distinct_rows(params, keyed)
-    X: Any = given.X if hasattr(given.X, "shape") else np.asarray(given.X)
-    y = np.asarray(given.y)
-    X = X.tocsr() if sparse.issparse(X) else X
-    data = SelectionData(X, y, np.ones(len(y)), {}).take(kept)._replace(extras=extras)
-    checked = checked.take(index)._replace(weight=weight)
-    return params, checked, data.take(index)._replace(weight=weight)
+        classes = data.attributes["classes_"]
+        weight = class_weights(params.task.class_weight, classes, rows.y, weight)
+    data = data._replace(rows=rows._replace(group=group, weight=weight))
+    data = data.select(np.flatnonzero(weight > 0.0))
+    present, merge = present_rows(params, data), not data.rows.metadata
+    data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
+    if present.rows.unit is not None:
+        index, weight, _ = sort_by_unit(params, present, merge=merge)
+        return params, data.select(index, weight)
+    return params, data.select(*distinct_rows(params, present)) if merge else data
 
 
-def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
+def _held_out(rows: Rows, seed: int, by_class: bool) -> list[Array]:
     """Indices of the held-out rows of each split."""
-    groups, codes = join_groups(data.extras.get("groups"), data.units), None
-    can_hold_out = np.ones(len(data.y), dtype=bool)
-    if is_classifier(estimator):
-        _, codes, counts = np.unique(data.y, return_inverse=True, return_counts=True)
+    groups, codes, unit = rows.fold_group, None, rows.unit_codes
+    can_hold_out = np.ones(rows.n_rows, dtype=bool)
+    if by_class:
+        _, codes, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
         # Rows of classes with fewer rows than folds are in all fits.
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
-        can_hold_out = data.of_rows(data.sum_over_units(~can_hold_out)) == 0
+        can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
         codes = codes if can_hold_out.all() else None
-    fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, len(data.y), seed)
+    fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
     check_several_folds('n_experts="auto"', fold, groups)
-    n_independent = len(data.sum_over_units(data.weight))
-    n_splits = 1 if n_independent >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
+    n_splits = 1 if unit.max() + 1 >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
     held_out = [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
     held_out = [rows for rows in held_out if len(rows)]
     if not held_out:
@@ -399,7 +388,7 @@ def _held_out(estimator: Any, data: SelectionData, seed: int) -> list[Array]:
 
 
 def _score(
-    fitters: list[IncrementalFitter], data: SelectionData, held_out: list[Array], number: int
+    fitters: list[IncrementalFitter], tests: list[TrainingData], number: int
 ) -> Array | None:
     """Log densities of the held-out rows or units under fits of the others.
 
@@ -408,9 +397,8 @@ def _score(
     fits = [fitter.fit(number) for fitter in fitters]
     if 2 * sum(map(IncrementalFitter.has_collapsed, fitters)) > len(fits):
         return None
-    tests = [data.take(rows) for rows in held_out]
     scores = [
-        fitted.score_samples(test.X, test.y, **test.of_methods)
+        fitted._fitted.log_density(rows_for(fitted, test))
         for fitted, test in zip(fits, tests, strict=True)
     ]
     return np.concatenate(scores)

@@ -23,7 +23,7 @@ from skmoe._estimators.parameters.stacking_parameters import (
     validate_stacking_parameters,
 )
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import fit_best_start
+from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
@@ -180,7 +180,7 @@ class _GatedStacking(BaseMixture):
         problem = fit_stacked_models(problem, task, verbose)
         (monitor,) = make_monitors(problem, task, ["EM"], verbose, first_id=params.n_experts)
         em_problem = problem.em_problem
-        run, starts = fit_best_start(em_problem, [], monitor, self.n_jobs)
+        run, starts = fit_starts(em_problem, "best", [], monitor, self.n_jobs)
         model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         attributes = attributes_of_fit(problem, run, model, usage, starts)

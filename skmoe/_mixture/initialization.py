@@ -318,10 +318,9 @@ def init_schedule(init: str, n_experts: int, n_init: int) -> list[str]:
 def unit_features(init_data: InitData) -> tuple[Array, Array, Array]:
     """Features (U, p), targets (m', U) and weights (U,) of units, for the initializers.
 
-    The rows of one unit show the regression of its expert. The features are means over its rows;
-    the targets are deviations of the coefficients of its regression, shrunk towards that of all
-    rows, from the latter, divided by the largest standard deviation, as in clusterwise regression
-    [1]_.
+    The rows of one unit show the regression of its expert, as in clusterwise regression [1]_. The
+    features are means over its rows. The targets are deviations of the coefficients of its
+    regression from those of all rows, towards which they are shrunk, and are standardised.
 
     References
     ----------

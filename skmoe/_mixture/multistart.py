@@ -77,94 +77,81 @@ def fit_starts(
     monitor: Monitor,
     n_jobs: int | None,
 ) -> tuple[EMResult, list[EMResult]]:
-    """Result of the best start and that of every start, by the estimator's `combine`."""
-    if combine == "best" or not isinstance(problem.init, str):
-        return fit_best_start(problem, start_monitors, monitor, n_jobs)
-    own = problem._replace(relaxation=AVERAGE_RELAXATION)
-    if combine == "best_converged":
-        # Starts are compared at the same penalties: a search for others continues the best one.
-        own = problem._replace(penalties=())
-    run_job = delayed(_full_run)
-    starts = _workers(own, n_jobs)(run_job(own, job) for job in _start_jobs(own, start_monitors))
-    best = max(starts, key=lambda run: run.lower_bound)
-    if combine == "best_converged" and problem.penalties:
-        if not _has_iterations_left(problem, best):
-            return best._replace(converged=False), starts
-        monitor.start()
-        best = run_to_convergence(problem, best.continuation, monitor)
-        monitor.end(best)
-    return best, starts
-
-
-def fit_best_start(
-    problem: EMProblem, start_monitors: Sequence[Monitor], monitor: Monitor, n_jobs: int | None
-) -> tuple[EMResult, list[EMResult]]:
     """Result of the best start on all rows, and that of every start when it ended or was dropped.
 
-    The starts are compared on the rows for the initialisation. Jobs run them in parallel, and then,
-    as threads, the row blocks of the final run.
+    By the estimator's `combine` starts are compared on the rows for the initialisation ("best"), or
+    each is run to convergence ("best_converged", "average"). Jobs run them in parallel, and then,
+    as threads, the row blocks of the final run of "best".
     """
-    problem = problem._replace(n_threads=effective_n_jobs(n_jobs))
-    if isinstance(problem.init, str):
-        on_sample = problem._replace(rows=problem.init_data.rows, n_threads=1)
-        for start_monitor in start_monitors:
-            start_monitor.start()
-        runs = _successive_halving(on_sample, start_monitors, n_jobs)
-        for start_monitor, run in zip(start_monitors, runs, strict=True):
-            start_monitor.end(run)
+    on_all_rows = problem._replace(n_threads=effective_n_jobs(n_jobs))
+    if not isinstance(problem.init, str):
+        params = problem.init
+        if isinstance(params, np.ndarray):
+            resp = restricted(problem.model, params, problem.rows)
+            params = params_from_responsibilities(
+                problem.model, problem.rows, resp, N_INITIAL_M_STEPS
+            )
+        state, model = problem.resume_state, problem.previous_model
+        start = EMStart(params, problem.previous_lower_bounds, state, model)
+        monitor.start()
+        run = run_to_convergence(on_all_rows, start, monitor)
+        monitor.end(run)
+        return run, [run]
+    names = init_schedule(problem.init, problem.model.n_experts, len(problem.seeds))
+    of_starts = zip(names, problem.seeds, start_monitors, strict=True)
+    jobs = [
+        StartJob(name, i == 0, name in names[:i], seed, start_monitor)
+        for i, (name, seed, start_monitor) in enumerate(of_starts)
+    ]
+    # Experts that are estimators use the jobs for their own fits.
+    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
+    if combine == "best":
+        runs = _successive_halving(problem._replace(rows=problem.init_data.rows), jobs, workers)
         best = max(runs, key=lambda run: run.lower_bound)
         finished = problem.rows is problem.init_data.rows and not _can_continue(problem, best)
         if finished and problem.penalties:  # their search has not begun
             best = best._replace(converged=False)
         if not finished or len(collapsed_experts(problem, best)):
             monitor.start()
-            best = _continue_on_all_rows(problem, best, monitor)
+            best = _continue_on_all_rows(on_all_rows, best, monitor)
             monitor.end(best)
         return best, runs
-    params = problem.init
-    if isinstance(params, np.ndarray):
-        resp = restricted(problem.model, params, problem.rows)
-        params = params_from_responsibilities(problem.model, problem.rows, resp, N_INITIAL_M_STEPS)
-    start = EMStart(
-        params, problem.previous_lower_bounds, problem.resume_state, problem.previous_model
-    )
-    monitor.start()
-    run = run_to_convergence(problem, start, monitor)
-    monitor.end(run)
-    return run, [run]
-
-
-def _start_jobs(problem: EMProblem, monitors: Sequence[Monitor]) -> list[StartJob]:
-    names = init_schedule(str(problem.init), problem.model.n_experts, len(problem.seeds))
-    of_starts = zip(names, problem.seeds, monitors, strict=True)
-    return [
-        StartJob(name, i == 0, name in names[:i], seed, monitor)
-        for i, (name, seed, monitor) in enumerate(of_starts)
-    ]
-
-
-def _workers(problem: EMProblem, n_jobs: int | None) -> Parallel:
-    # Experts that are estimators use the jobs for their own fits.
-    return Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
+    own = problem._replace(relaxation=AVERAGE_RELAXATION)
+    if combine == "best_converged":
+        # Starts are compared at the same penalties: a search for others continues the best one.
+        own = problem._replace(penalties=())
+    runs = workers(delayed(_full_run)(own, job) for job in jobs)
+    best = max(runs, key=lambda run: run.lower_bound)
+    if combine == "best_converged" and problem.penalties:
+        if not _has_iterations_left(problem, best):
+            return best._replace(converged=False), runs
+        monitor.start()
+        best = run_to_convergence(problem, best.continuation, monitor)
+        monitor.end(best)
+    return best, runs
 
 
 # --- one start --------------------------------------------------------------------------------
 
 
 def _successive_halving(
-    problem: EMProblem, monitors: Sequence[Monitor], n_jobs: int | None
+    problem: EMProblem, jobs: Sequence[StartJob], workers: Parallel
 ) -> list[EMResult]:
     """Run all starts, then the better half with twice as many iterations, until two are left."""
-    workers = _workers(problem, n_jobs)
-    n_iter = N_ITER_FIRST_ROUND[problem.model.experts.needs_all_rows]
-    runs = workers(delayed(_first_round)(problem, job) for job in _start_jobs(problem, monitors))
-    n_candidates = len(runs)
+    for job in jobs:
+        job.monitor.start()
+    runs = workers(delayed(_first_round)(problem, job) for job in jobs)
+    n_iter, n_candidates = N_ITER_FIRST_ROUND[problem.model.experts.needs_all_rows], len(runs)
     while n_candidates > 2:
         n_iter, n_candidates = 2 * n_iter, (n_candidates + 1) // 2
         order = np.argsort([-run.lower_bound for run in runs], kind="stable")[:n_candidates]
-        longer = workers(delayed(_next_round)(problem, runs[i], n_iter, monitors[i]) for i in order)
+        longer = workers(
+            delayed(_next_round)(problem, runs[i], n_iter, jobs[i].monitor) for i in order
+        )
         for i, run in zip(order, longer, strict=True):
             runs[i] = run
+    for job, run in zip(jobs, runs, strict=True):
+        job.monitor.end(run)
     return runs
 
 

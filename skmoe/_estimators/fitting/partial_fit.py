@@ -45,7 +45,7 @@ from skmoe._mixture.em import EMStart
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.initialization import INITIALIZERS
 from skmoe._mixture.model import MixtureModel, Params, expert_usage
-from skmoe._mixture.multistart import fit_best_start, run_to_convergence
+from skmoe._mixture.multistart import fit_starts, run_to_convergence
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
@@ -310,7 +310,7 @@ def _fit_first_batch(estimator: Any, problem: FitProblem) -> tuple[Params, Mixtu
     monitors = [monitor] * len(em_problem.seeds)
     max_iter = min(em_problem.max_iter, INIT_MAX_ITER)
     starts = em_problem._replace(max_iter=max_iter, penalties=())
-    run, _ = fit_best_start(starts, monitors, monitor, estimator.n_jobs)
+    run, _ = fit_starts(starts, "best", monitors, monitor, estimator.n_jobs)
     if em_problem.penalties:
         # The starts leave no iterations for a search, which therefore has its own.
         search = em_problem._replace(max_iter=min(em_problem.max_iter, SEARCH_MAX_ITER))

@@ -13,7 +13,6 @@ from skmoe.inspection._convergence import ConvergenceDisplay
 from skmoe.inspection._experts import ExpertsDisplay
 from skmoe.inspection._gate import GateDisplay
 from skmoe.inspection._importance import ImportanceDisplay, permutation_importance_by_part
-from skmoe.inspection._mermaid import export_mermaid
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._prediction import PredictionDisplay
 from skmoe.inspection._regimes import RegimesDisplay
@@ -21,7 +20,7 @@ from skmoe.inspection._report import export_html
 from skmoe.inspection._responsibilities import ResponsibilitiesDisplay
 from skmoe.inspection._rootogram import RootogramDisplay
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
-from skmoe.inspection._text import export_text
+from skmoe.inspection._text import export_mermaid, export_text
 
 __all__ = [
     "CalibrationDisplay",

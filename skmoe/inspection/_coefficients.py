@@ -248,7 +248,8 @@ class CoefficientsDisplay:
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
         index = check_target(estimator, target, rows.X)
-        table, *others = coefficient_tables(estimator, rows, index, level)
+        tables = coefficient_tables(estimator, rows, index, level)
+        table = tables[0]
         if is_classifier(estimator) and len(estimator.classes_) == 2:  # log odds as ratios
             name = table.name.replace("Log odds", "Odds ratio")
             table = table._replace(is_ratio=np.ones(len(names), bool), name=name)
@@ -264,22 +265,17 @@ class CoefficientsDisplay:
             )
         scale = column_deviations(rows) if standardize else np.ones(len(labels))
         dropped = dropped_features(estimator)
-        if others:  # further linear predictors
-            tables = [table, *others]
-            if table.intervals is not None:
-                table = table._replace(intervals=np.concatenate([t.intervals for t in tables]))
-            name = ", and on ".join([table.name, *(other.block.label for other in others)])
-            estimates = np.concatenate([t.estimates for t in tables])
-            table = table._replace(estimates=estimates, name=name)
-            chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
-            dropped = np.append(dropped, np.zeros(len(labels) * len(others), dtype=bool))
-            labels = [label for t in tables for label in t.block.terms(labels)]
-            scale = np.tile(scale, len(tables))
-        used = np.isfinite(table.estimates).any(axis=1) | dropped
+        # Rows of the picture: the features in each linear predictor of the experts.
+        estimates = np.concatenate([each.estimates for each in tables])
+        chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
+        dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
+        labels = [label for each in tables for label in each.block.terms(labels)]
+        scale = np.tile(scale, len(tables))
+        used = np.isfinite(estimates).any(axis=1) | dropped
         n_used = int(used.sum())
         shown = np.array(chosen)
         if features is None:
-            size = np.abs(np.nan_to_num(table.estimates)).max(axis=1) * scale
+            size = np.abs(np.nan_to_num(estimates)).max(axis=1) * scale
             order = np.argsort(np.where(dropped, np.inf, -size), kind="stable")
             shown = order[used[order]][:max_features]
         if not len(shown):
@@ -287,18 +283,20 @@ class CoefficientsDisplay:
                 "CoefficientsDisplay needs experts with slopes; these have intercepts only. Use "
                 "RegimesDisplay or GateDisplay."
             )
-        intervals = table.intervals
-        if intervals is not None:
+        intervals = None
+        if table.intervals is not None:
+            intervals = np.concatenate([each.intervals for each in tables])
             intervals = intervals[shown] * scale[shown, None, None]
+        predictors = [table.name, *(each.block.label for each in tables[1:])]
         display = cls(
             feature_names=[labels[j] for j in shown],
             expert_names=names,
-            coefficients=table.estimates[shown] * scale[shown, None],
+            coefficients=estimates[shown] * scale[shown, None],
             intervals=intervals,
             is_ratio=table.is_ratio,
             dropped=dropped[shown],
             by=by,
-            coefficient_name=table.name,
+            coefficient_name=", and on ".join(predictors),
             level=level,
             step="SD" if standardize else "unit",
             n_columns=n_used if features is None and len(shown) < n_used else None,

@@ -24,7 +24,6 @@ from skmoe.inspection._segment_tables import (
     RATIO_SIGN,
     coefficient_tables,
     gate_slopes,
-    largest_rows,
     positive_rows,
     profile_columns,
     responsibilities_of_rows,
@@ -263,39 +262,45 @@ class SegmentProfileDisplay:
         index = check_target(estimator, target, rows.X) if has_coef else 0
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(estimator, rows, resp, labels, chosen)
-        scale = np.array([column.deviation if standardize else 1.0 for column in columns])
-        given: dict[str, Any] = {"profile": np.array([column.difference for column in columns])}
-        effects = gate_slopes(estimator, columns)
-        given["gate_effects"] = None if effects is None else effects * scale[:, None]
+        step = np.array([[column.deviation if standardize else 1.0] for column in columns])
+        profile = np.array([column.difference for column in columns])
+        slopes = gate_slopes(estimator, columns)
+        gate_effects = None if slopes is None else slopes * step
+        coefficients, intervals, is_ratio, name, least = None, None, None, "Coefficient", 0.0
         if has_coef:
             table = coefficient_tables(estimator, rows, index, level)[0]
             of_feature = [column.feature for column in columns]
-            given["coefficients"] = table.estimates[of_feature] * scale[:, None]
+            coefficients = table.estimates[of_feature] * step
             if table.intervals is not None:
-                given["intervals"] = table.intervals[of_feature] * scale[:, None, None]
-        coefficient_range = table.negligible if has_coef and standardize else 0.0
+                intervals = table.intervals[of_feature] * step[:, :, None]
+            is_ratio, name = table.is_ratio, table.name
+            least = table.negligible if standardize else 0.0
         shown = np.arange(len(columns))
-        if features is None:
-            ranges = {"profile": MIN_PROFILE_RANGE, "gate_effects": MIN_GATE_RANGE}
-            ranges["coefficients"] = coefficient_range
-            tables = [(given.get(name), least) for name, least in ranges.items()]
-            shown = largest_rows(tables, max_features)
-        shown_tables: dict[str, Any] = {
-            name: None if values is None else values[shown] for name, values in given.items()
-        }
+        if features is None:  # relative to the largest of its panel, so that all panels count alike
+            panels = (
+                (profile, MIN_PROFILE_RANGE),
+                (coefficients, least),
+                (gate_effects, MIN_GATE_RANGE),
+            )
+            sizes = [(np.abs(np.nan_to_num(t)).max(axis=1), r) for t, r in panels if t is not None]
+            score = np.max([size / (max(size.max(), r) or 1.0) for size, r in sizes], axis=0)
+            shown = np.sort(np.argsort(-score, kind="stable")[:max_features])
         display = cls(
             feature_names=[columns[i].label for i in shown],
             expert_names=names,
             shares=shares,
-            is_ratio=table.is_ratio if has_coef else None,
-            coefficient_name=table.name if has_coef else "Coefficient",
-            coefficient_range=coefficient_range,
+            profile=profile[shown],
+            coefficients=None if coefficients is None else coefficients[shown],
+            intervals=None if intervals is None else intervals[shown],
+            is_ratio=is_ratio,
+            gate_effects=None if gate_effects is None else gate_effects[shown],
+            coefficient_name=name,
+            coefficient_range=least,
             level=level,
             step="SD" if standardize else "unit",
             n_columns=len(columns) if len(shown) < len(columns) else None,
             of_units=units is not None,
             feature_note=note,
-            **shown_tables,
         )
         return display.plot(ax=ax, **kwargs)
 

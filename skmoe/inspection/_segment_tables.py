@@ -267,21 +267,3 @@ def gate_slopes(estimator: Any, columns: Sequence[Column]) -> Array | None:
         if j is not None and log_odds[:, j].any():
             slopes[i] = log_odds[:, j]
     return None if np.isnan(slopes).all() else slopes
-
-
-# --- the features that are drawn --------------------------------------------------------------
-
-
-def largest_rows(tables: Sequence[tuple[Array | None, float]], max_rows: int) -> Array:
-    """Indices, in ascending order, of the rows of tables (F, K) with the largest values.
-
-    The values of a table are relative to its largest, or to a size that is given with it, so that
-    all tables count alike.
-    """
-    relative = []
-    for table, least in tables:
-        if table is not None:
-            size = np.abs(np.nan_to_num(table)).max(axis=1)
-            relative.append(size / (max(size.max(), least) or 1.0))
-    score = np.max(relative, axis=0)
-    return np.sort(np.argsort(-score, kind="stable")[:max_rows])

@@ -1,7 +1,8 @@
-"""export_text: the gate and the experts of a fitted mixture as text."""
+"""export_text and export_mermaid: the gate and the experts of a fitted mixture as text."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,12 +25,15 @@ from skmoe._inference.labels import (
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import column_stds
-from skmoe.inspection._leading import derived_gate_columns, gate_log_odds
+from skmoe.inspection._leading import derived_gate_columns, gate_effects, gate_log_odds
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.protocols import LinearPredictor
 
 # Relative difference from a linear function that is attributed to round-off.
 LINEARITY_RTOL = 1e-9
+
+# Other characters could end a label of a diagram, or be parsed as markup.
+UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
 
 # Numbers from this size on have no digits after the decimal point that matter.
 LARGE_NUMBER = 1e5
@@ -218,6 +222,10 @@ def _equations(
         responses, scale = [f"class {estimator.classes_[1]}"], "log odds"
     else:
         responses = [f"class {label}" for label in estimator.classes_]
+    base = ""  # what the equations of experts on a base model contain besides features
+    if estimator.base_ is not None:
+        is_class = is_classifier(estimator)
+        base = "terms of the base + " if is_class else f"{base_term(estimator.link_)} + "
     lines = []
     for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
         predictor = _linear_predictor(intercept, row, text_format)
@@ -225,7 +233,7 @@ def _equations(
             equation = f"{block.label}{f' of {response}' * (len(slopes) > 1)} = {predictor}"
             lines.append(equation + _n_omitted(row, text_format))
             continue
-        predictor = _base_term(estimator) + predictor
+        predictor = base + predictor
         if hasattr(estimator, "families_"):
             equation = estimator.families_[k].equation(response, predictor)
         else:
@@ -241,15 +249,6 @@ def _linear_predictor(intercept: float, slopes: Array, text_format: TextFormat) 
         sign = "-" if slopes[j] < 0 else "+"
         terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
     return terms
-
-
-def _base_term(estimator: Any) -> str:
-    """What the equations of experts on a base model contain besides features."""
-    if estimator.base_ is None:
-        return ""
-    if is_classifier(estimator):
-        return "terms of the base + "
-    return f"{base_term(estimator.link_)} + "
 
 
 def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
@@ -314,3 +313,94 @@ def _n_omitted(slopes: Array, text_format: TextFormat) -> str:
     """The number of slopes that are not written, as text."""
     n_omitted = int(np.count_nonzero(slopes)) - text_format.max_features
     return f", and {n_omitted} more" if n_omitted > 0 else ""
+
+
+# --- the diagram ------------------------------------------------------------------------------
+
+
+def export_mermaid(
+    estimator: Any,
+    feature_names: Sequence[str] | None = None,
+    *,
+    X: Any = None,
+    max_features: int = 3,
+) -> str:
+    """Write the routing of a fitted mixture as a mermaid diagram.
+
+    Edges lead from the features through the gate, with the features of the largest effects, to the
+    experts, with their shares of the rows or units, and to the prediction. The text renders as a
+    diagram in the README of a repository, in a block of code whose language is mermaid. See
+    "Displays" in the user guide.
+
+    Parameters
+    ----------
+    estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        Fitted mixture, or a pipeline or search that ends in one.
+    feature_names : list of str of length n_features, default=None
+        Names of the features; None for those seen in fit, or x0, x1 and so on.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        Rows whose standard deviations make the slopes of different features comparable; pass it by
+        name. Without them the features of the gate are not ranked, and not named.
+    max_features : int, default=3
+        Largest number of features to name at the gate.
+
+    Returns
+    -------
+    diagram : str
+        A mermaid flowchart.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not end in a mixture of experts.
+    ValueError
+        If there is not one name for each feature, or a number is not an integer in its range.
+
+    See Also
+    --------
+    export_text : The same as text.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import export_mermaid
+    >>> X = np.linspace(-3, 3, 200)[:, None]
+    >>> moe = MixtureOfExpertsRegressor(n_experts=1).fit(X, 2 * X[:, 0])
+    >>> print(export_mermaid(moe))
+    flowchart LR
+        input["1 feature"] --> gate{"softmax gate"}
+        gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
+        expert0 --> output(["mean of y"])
+    """
+    estimator, X, note = find_mixture(estimator, X)
+    names = check_names(estimator, feature_names)
+    check_integer("max_features", max_features, least=1)
+    effects = None if X is None else gate_effects(estimator, check_table(estimator, X))
+    n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
+    count = f"{n_features} feature" + "s" * (n_features > 1)
+    features = _label(count, *([note] if note else []))
+    gate = [f"{gate_name(estimator.gate)} gate"]
+    if effects is not None and effects.any():
+        leading = ", ".join(names[j] for j in _largest(effects, max_features))
+        gate.append(f"largest effects: {leading}")
+    lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
+    for k, (name, kind) in enumerate(
+        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
+    ):
+        described = [printable_name(name), kind]
+        for term, values in named_dispersions(estimator, k).items():
+            described.append(f"{term} " + ", ".join(f"{value:.3g}" for value in values))
+        share = _label(format_percent(estimator.weights_[k]))
+        lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
+    prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"
+    lines.append(f"    expert0 --> output([{_label(prediction)}])")
+    lines += [f"    expert{k} --> output" for k in range(1, n_experts)]
+    return "\n".join(lines)
+
+
+def _label(*lines: str) -> str:
+    """Lines of text in quotes, with unsafe characters as code points."""
+    plain = [" ".join(line.split()) for line in lines]
+    safe = [UNSAFE.sub(lambda match: f"#{ord(match[0])};", line) for line in plain]
+    return f'"{"<br/>".join(safe)}"'

@@ -199,11 +199,6 @@ def numeric_column(X: Any, j: int) -> Array:
     return column.cast(float).to_numpy()
 
 
-def has_missing_numbers(X: Any, j: int) -> bool:
-    """Whether a column is numeric and has missing values."""
-    return _is_numeric(column_of(X, j)) and bool(np.isnan(numeric_column(X, j)).any())
-
-
 def category_column(X: Any, j: int) -> Array:
     """A column of categories as objects, with None for missing values of any kind."""
     values = np.asarray(column_of(X, j), dtype=object)

@@ -1,21 +1,19 @@
-"""Estimators that contain others: what reaches the inner ones, and what these accept.
+"""Estimators that contain others: which arguments of fit reach the inner ones.
 
-Weights, missing values and sparse matrices pass through pipelines, searches and ensembles of
-scikit-learn. Its tags leave out some of these, so that the rules here go from estimator to
-estimator, and ask tags and signatures of the innermost ones only.
+Weights and groups pass through pipelines, searches and ensembles of scikit-learn. Where they would
+be left out without an error, the rules here go from estimator to estimator, and ask the signatures
+of the innermost ones. Missing values and sparse matrices are refused by the estimators themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
-    AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
     StackingClassifier,
@@ -23,32 +21,14 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_selection import RFE, RFECV, SelectorMixin
+from sklearn.feature_selection import RFE, RFECV
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import RANSACRegressor, Ridge
-from sklearn.model_selection import (
-    FixedThresholdClassifier,
-    GridSearchCV,
-    TunedThresholdClassifierCV,
-)
-from sklearn.multiclass import OneVsRestClassifier
+from sklearn.linear_model import RANSACRegressor
+from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    MaxAbsScaler,
-    MinMaxScaler,
-    OrdinalEncoder,
-    PowerTransformer,
-    QuantileTransformer,
-    RobustScaler,
-    StandardScaler,
-)
-from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
-
-from skmoe._data.encoding import has_missing_numbers
 
 WEIGHT = "sample_weight"
 GROUPS = "groups"
@@ -74,50 +54,16 @@ NEED_WEIGHTS = (
     RANSACRegressor,
 )
 
-# Estimators that pass the features to the inner estimator as they are, or some of their columns.
-PASS_FEATURES = (
-    SEARCHES,
-    CalibratedClassifierCV,
-    FixedThresholdClassifier,
-    MultiOutputClassifier,
-    MultiOutputRegressor,
-    OneVsRestClassifier,
-    TransformedTargetRegressor,
-    TunedThresholdClassifierCV,
-)
-PASS_COLUMNS = (*BAGGING, RANSACRegressor, RFE, SelfTrainingClassifier)
-
-# Boosting takes sparse matrices as the inner estimator does, and no missing values in 1.6.
-PASS_SPARSE = (*PASS_FEATURES, *PASS_COLUMNS, AdaBoostClassifier, AdaBoostRegressor)
-
-# Transformers that keep missing values missing, and sparse matrices sparse, where they take them.
-KEEP_VALUES = (
-    MaxAbsScaler,
-    MinMaxScaler,
-    PowerTransformer,
-    QuantileTransformer,
-    RobustScaler,
-    SelectorMixin,
-    StandardScaler,
-)
-
-# What a transformer does with missing values: the last one is also what it may do.
-REFUSED, KEPT, REPLACED = "refused", "kept", "replaced"
-
 
 def inner_estimators(estimator: Any) -> list[Any]:
     """Estimators that an estimator fits to rows of X; none where it has its default ones."""
     if isinstance(estimator, COMMITTEES):
-        return [part for part in _named(estimator.estimators) if hasattr(part, "fit")]
+        entries = estimator.estimators if isinstance(estimator.estimators, list | tuple) else []
+        parts = [entry[1] for entry in entries if isinstance(entry, list | tuple)]
+        return [part for part in parts if hasattr(part, "fit")]
     values = [getattr(estimator, name, None) for name in ("regressor", "estimator")]
     values.append(getattr(estimator, "base_estimator", None))  # before scikit-learn 1.7
     return [value for value in values if hasattr(value, "fit")][:1]
-
-
-def _named(entries: Any, position: int = 1) -> list[Any]:
-    """Estimators, or other values, of tuples (name, estimator, ...)."""
-    entries = entries if isinstance(entries, list | tuple) else []
-    return [entry[position] for entry in entries if isinstance(entry, list | tuple)]
 
 
 def _final(estimator: Any) -> list[Any]:
@@ -215,139 +161,10 @@ def _divides_by_groups(splitter: Any) -> bool:
 # --- missing values ---------------------------------------------------------------------------
 
 
-def accepts_missing_values(estimator: Any, X: Any = None) -> bool:
-    """Whether missing values reach no estimator that refuses them.
+def may_accept_missing_values(estimator: Any) -> bool:
+    """Whether an estimator accepts missing values, as far as its tag shows.
 
-    X are the features, of which a `ColumnTransformer` may take the missing values apart; without
-    X, it accepts missing values if they may all be in columns where they are accepted.
+    What pipelines and ensembles do with them depends on the estimators inside: their fits answer.
     """
-    if isinstance(estimator, Pipeline):
-        *steps, (_, last) = estimator.steps
-        fate, X = _fate_in_steps([step for _, step in steps], X)
-        return accepts_missing_values(last, X) if fate == KEPT else fate == REPLACED
-    parts = inner_estimators(estimator)
-    if isinstance(estimator, COMMITTEES):
-        if getattr(estimator, "passthrough", False):  # the default final estimators refuse them
-            return bool(_final(estimator)) and all(
-                map(accepts_missing_values, parts + _final(estimator))
-            )
-        return bool(parts) and all(accepts_missing_values(part, X) for part in parts)
-    if parts and isinstance(estimator, PASS_FEATURES):
-        return accepts_missing_values(parts[0], X)
-    if parts and isinstance(estimator, PASS_COLUMNS):
-        return accepts_missing_values(parts[0])
-    return bool(get_tags(estimator).input_tags.allow_nan)
-
-
-def _fate_in_steps(steps: Sequence[Any], X: Any) -> tuple[str, Any]:
-    """What steps in turn do with missing values, and the features where these are unchanged."""
-    for step in steps:
-        fate = _fate(step, X)
-        if fate != KEPT:
-            return fate, None
-        X = X if step in (None, "passthrough") else None
-    return KEPT, X
-
-
-def _fate(transformer: Any, X: Any) -> str:
-    """What a transformer does with missing values."""
-    if transformer is None or isinstance(transformer, str):
-        return REPLACED if transformer == "drop" else KEPT
-    if isinstance(transformer, Pipeline):
-        return _fate_in_steps(_named(transformer.steps), X)[0]
-    if isinstance(transformer, FeatureUnion):
-        fates = [_fate(part, X) for part in _named(transformer.transformer_list)]
-        return _worst(fates)
-    if isinstance(transformer, ColumnTransformer):
-        return _fate_in_columns(transformer, X)
-    if isinstance(transformer, FunctionTransformer) and not transformer.validate:
-        return KEPT if transformer.func is None else REPLACED
-    if not get_tags(transformer).input_tags.allow_nan:
-        return REFUSED
-    keeps = isinstance(transformer, KEEP_VALUES)
-    if isinstance(transformer, OrdinalEncoder):
-        keeps = bool(np.isnan(transformer.encoded_missing_value))
-    return KEPT if keeps else REPLACED
-
-
-def _fate_in_columns(transformer: Any, X: Any) -> str:
-    """What the branches of a `ColumnTransformer` do with missing values of their columns."""
-    branches = [*_named(transformer.transformers), transformer.remainder]
-    columns = None if X is None else _columns_of_branches(transformer, X)
-    if columns is None:
-        fates = {_fate(branch, None) for branch in branches}
-        order = (REPLACED, KEPT, REFUSED)
-        return next(fate for fate in order if fate in fates)
-    missing = {j for j in range(X.shape[1]) if has_missing_numbers(X, j)}
-    return _worst(
-        [
-            _fate(branch, None)
-            for branch, of_branch in zip(branches, columns, strict=True)
-            if missing & of_branch
-        ]
-    )
-
-
-def _worst(fates: Sequence[str]) -> str:
-    """What happens to missing values that all of several transformers get."""
-    order = (REFUSED, KEPT, REPLACED)
-    return next((fate for fate in order if fate in fates), REPLACED)
-
-
-def _columns_of_branches(transformer: Any, X: Any) -> list[set[int]] | None:
-    """Indices of the columns of each branch and of the remainder; None if they are unknown."""
-    try:
-        columns = [_indices(chosen, X) for chosen in _named(transformer.transformers, 2)]
-    except Exception:  # not valid for X: the error is that of the fit
-        return None
-    return [*columns, set(range(X.shape[1])).difference(*columns)]
-
-
-def _indices(chosen: Any, X: Any) -> set[int]:
-    """Indices of columns that are chosen by numbers, names, flags or a function."""
-    chosen = chosen(X) if callable(chosen) else chosen
-    if not isinstance(chosen, slice):
-        chosen = np.atleast_1d(chosen)
-        if chosen.dtype.kind in "OU":
-            return {list(X.columns).index(name) for name in chosen}
-        chosen = chosen if len(chosen) else slice(0)
-    return set(np.arange(X.shape[1])[chosen].tolist())
-
-
-# --- sparse matrices --------------------------------------------------------------------------
-
-
-# The first versions of scikit-learn with tags left out this one: a ridge takes sparse matrices.
-HAS_SPARSE_TAGS = bool(get_tags(Ridge()).input_tags.sparse)
-
-
-def sparse_obstacle(estimator: Any) -> Any:
-    """The estimator of scikit-learn that a sparse matrix reaches and that refuses it, or None.
-
-    Estimators of other libraries need not have set the tag: their fit answers.
-    """
-    if estimator is None or isinstance(estimator, str):
-        return None
-    if isinstance(estimator, Pipeline):
-        for _, step in estimator.steps:
-            obstacle = sparse_obstacle(step)
-            passes = step is None or isinstance(step, (str, *KEEP_VALUES))
-            if obstacle is not None or not passes:
-                return obstacle
-        return None
-    if isinstance(estimator, COMMITTEES):
-        return _first_obstacle(inner_estimators(estimator))
-    if isinstance(estimator, FeatureUnion):
-        return _first_obstacle(_named(estimator.transformer_list))
-    if isinstance(estimator, ColumnTransformer):
-        return _first_obstacle([*_named(estimator.transformers), estimator.remainder])
-    parts = inner_estimators(estimator)
-    if parts and isinstance(estimator, PASS_SPARSE):
-        return sparse_obstacle(parts[0])
-    is_known = HAS_SPARSE_TAGS and type(estimator).__module__.startswith("sklearn.")
-    return estimator if is_known and not get_tags(estimator).input_tags.sparse else None
-
-
-def _first_obstacle(estimators: Sequence[Any]) -> Any:
-    obstacles = map(sparse_obstacle, estimators)
-    return next((obstacle for obstacle in obstacles if obstacle is not None), None)
+    names, own_names = (set(estimator.get_params(deep=deep)) for deep in (True, False))
+    return names != own_names or bool(get_tags(estimator).input_tags.allow_nan)

@@ -10,9 +10,8 @@ from sklearn.base import is_classifier, is_regressor
 
 from skmoe._data.checks import check_instance
 from skmoe._data.nested_estimators import (
-    accepts_missing_values,
+    may_accept_missing_values,
     scores_without_weights,
-    sparse_obstacle,
 )
 from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
 from skmoe._estimators.parameters.comparable_densities import check_one_measure
@@ -346,38 +345,20 @@ def check_one_exposure(parameter: str, expert: Any, offset: Array | None) -> Non
         )
 
 
-def accepts_missing(expert: Any, X: Any = None) -> bool:
-    """Whether all experts accept missing values; False for invalid values of `expert`.
-
-    X are the features of the experts, whose missing values need to be accepted; without X, it is
-    enough if they are accepted in some columns.
-    """
+def accepts_missing(expert: Any) -> bool:
+    """Whether all experts may accept missing values; False for invalid values of `expert`."""
     if isinstance(expert, list | tuple):
         return len(expert) > 0 and all(
-            _is_estimator_name(entry) or accepts_missing(entry, X) for entry in expert
+            _is_estimator_name(entry) or accepts_missing(entry) for entry in expert
         )
     if is_family(expert):
         return False
     if isinstance(expert, str):
         return expert in NAMED_ESTIMATORS
     try:
-        return accepts_missing_values(expert, X)
+        return may_accept_missing_values(expert)
     except Exception:  # not an estimator: an error is raised by `resolve_experts`
         return False
-
-
-def check_accept_sparse(parameter: str, expert: Any, base: Any) -> None:
-    """With a sparse matrix X, experts and base must be estimators that accept it."""
-    is_list = isinstance(expert, list | tuple)
-    named = [(f"{parameter}[{k}]", entry) for k, entry in enumerate(expert)] if is_list else []
-    for name, estimator in [*(named or [(parameter, expert)]), ("base", base)]:
-        obstacle = None if is_family(estimator) else sparse_obstacle(estimator)
-        if obstacle is not None:
-            inside = "" if obstacle is estimator else f" in {estimator!r}"
-            raise ValueError(
-                f"{name} must accept sparse matrices, as X is one; {obstacle!r}{inside} does not. "
-                "Give X.toarray(), or choose an estimator that accepts sparse matrices."
-            )
 
 
 def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:

@@ -47,7 +47,6 @@ from skmoe._estimators.parameters.parameters import (
 )
 from skmoe._estimators.parameters.part_parameters import (
     accepts_missing,
-    check_accept_sparse,
     check_one_exposure,
     check_takes_offset,
 )
@@ -204,8 +203,6 @@ def _validate_X_y(
     validation_copy: Any, params: FitParameters, X: Any, y: Any
 ) -> tuple[Any, Array, dict[str, Any]]:
     """Validated X and y; data frames for experts that are estimators are not converted."""
-    if sparse.issparse(X):
-        check_accept_sparse(params.expert_parameter, params.expert, params.base)
     finite = "allow-nan" if accepts_missing(params.expert) and not sparse.issparse(X) else True
     if params.uses_estimators and is_frame(X):
         X = validate_data(validation_copy, X, skip_check_array=True)
@@ -291,10 +288,7 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
     if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return data
     encoder = make_encoder(X, data.rows.weight, allow_nan)
-    # Indices of columns in experts are those of X only if experts have all columns.
-    of_experts = X if params.expert_features is None else None
-    accepted = allow_nan and accepts_missing(params.expert, of_experts)
-    check_numbers(X, encoder._replace(allow_nan=accepted))
+    check_numbers(X, encoder)
     columns = data.columns | {"gate": encoded_columns(encoder, data.columns["gate"])}
     return data._replace(X=encode(encoder, X), encoder=encoder, columns=columns)
 

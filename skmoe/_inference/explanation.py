@@ -12,8 +12,7 @@ from skmoe._data.checks import check_choice
 from skmoe._data.dask_chunks import is_dask
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
-from skmoe._inference.results import WIDTH
-from skmoe._inference.tables import FrameRepr
+from skmoe._inference.results import WIDTH, FrameRepr
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas

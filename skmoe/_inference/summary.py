@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +35,13 @@ MIN_RELATIVE_EFFECT = 0.25
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
 
-SAME_PROBABILITY = "the same probability for every {counted}"
-
 
 class Findings(NamedTuple):
-    """What is computed for a summary besides the fitted attributes."""
+    """What is known of a fit for its summary."""
 
+    mixture: FittedMixture
+    attributes: Mapping[str, Any]  # fitted attributes
+    labels: Labels
     statistics: FitStatistics | None = None  # with the data of the fit
     coefficients: Coefficients | None = None
     inference: Inference | None = None
@@ -50,96 +51,69 @@ class Findings(NamedTuple):
     other_rows: str = ""  # how the data differ from those of the fit, if they do
 
 
-def make_summary(
-    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels, findings: Findings
-) -> Summary:
-    """The summary of a mixture with given fitted attributes."""
-    n_experts = mixture.model.n_experts
-    single_logit = _has_single_logit(mixture, findings)
+def make_summary(found: Findings) -> Summary:
+    """The summary of a fitted mixture."""
+    model, labels = found.mixture.model, found.labels
+    names, n_experts = [printable_name(name) for name in labels.experts], model.n_experts
+    has_slopes, reference = model.gate.depends_on_features, found.gate_reference
+    # Two logits that sum to zero.
+    single_logit = has_slopes and n_experts == 2 and reference is None
+    single_logit &= found.coefficients is not None
+    scale = "logits, which sum to zero over the experts" if has_slopes else "log probabilities"
+    if single_logit:
+        scale = f"log odds of {names[1]} against {names[0]}"
+    elif reference is not None:
+        scale = f"log odds against {names[reference]}"
+    effects = _gate_effects(found.mixture, labels)
     return Summary(
         f"{labels.estimator}: mixture of {n_experts} expert{'s' * (n_experts > 1)}",
-        _facts(mixture, attributes, labels, findings.statistics),
-        [_summarize_expert(mixture, attributes, labels, k, findings) for k in range(n_experts)],
-        findings.inference,
-        findings.level,
-        findings.coefficients,
-        _gate_scale(mixture, labels, findings.gate_reference, single_logit),
-        [*_notes(mixture, attributes, labels, findings), *_dropped_notes(attributes, labels)],
+        _facts(found),
+        [_summarize_expert(found, k, effects) for k in range(n_experts)],
+        found.inference,
+        found.level,
+        found.coefficients,
+        scale,
+        _notes(found, has_effects=effects is not None),
         single_logit,
-        _counted(attributes),
+        counted_noun("n_units_" in found.attributes),
     )
 
 
 # --- the fit ----------------------------------------------------------------------------------
 
 
-def _facts(
-    mixture: FittedMixture,
-    attributes: Mapping[str, Any],
-    labels: Labels,
-    statistics: FitStatistics | None,
-) -> dict[str, str]:
+def _facts(found: Findings) -> dict[str, str]:
+    """Facts about the fit, its penalties, and its statistics."""
+    attributes, statistics = found.attributes, found.statistics
+    model, params, _ = found.mixture
     converged = "converged" if attributes["converged_"] else "not converged"
-    n_experts, starts = mixture.model.n_experts, attributes["start_lower_bounds_"]
+    starts = attributes["start_lower_bounds_"]
+    averaged = f", mean over {len(starts)} starts" * (model.gate.n_starts(params.gate) > 1)
     facts = {
-        "experts": f"{n_experts}",
+        "experts": f"{model.n_experts}{averaged}",
         "features": f"{attributes['n_features_in_']}",
-        "gate": labels.gate,
+        "gate": found.labels.gate,
         "lower bound per row": f"{attributes['lower_bound_']:.5g}",
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
-    facts |= _penalty_facts(attributes)
-    if _n_averaged_starts(mixture) > 1:
-        facts["experts"] = f"{n_experts}, mean over {len(starts)} starts"
+    for name, penalty, _, _ in _penalties(found):
+        # The range of those of features that are not dropped.
+        kept = np.sort(penalty[np.isfinite(penalty)])
+        values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
+        if values or np.isposinf(penalty).any():
+            facts[name] = " to ".join(values) or "all features dropped"
     if len(starts) > 1:
         facts["starts run to the end"] = f"{attributes['start_converged_'].sum()} of {len(starts)}"
     if "n_units_" in attributes and (statistics is None or statistics.n_units is None):
         facts["units"] = f"{attributes['n_units_']}"
-    if statistics is not None:
-        facts |= _criteria(statistics, with_criteria="experts_" not in attributes)
-    return facts
-
-
-def _penalty_facts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Penalties, or the ranges of those of features that are not dropped."""
-    facts = {}
-    for name in ("alpha", "gate_alpha"):
-        penalty = attributes.get(f"{name}_")
-        if penalty is None or (name == "gate_alpha" and "gate_coef_" not in attributes):
-            continue
-        kept = np.sort(np.atleast_1d(penalty)[np.isfinite(np.atleast_1d(penalty))])
-        values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
-        if values or np.isposinf(penalty).any():
-            facts[name] = " to ".join(values) or "all features dropped"
-    return facts
-
-
-def _dropped_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
-    """Names of the features that are dropped because their penalties are infinite."""
-    notes = []
-    for name, part, features in (
-        ("alpha_", "experts", labels.features),
-        ("gate_alpha_", "gate", labels.gate_features),
-    ):
-        dropped = np.flatnonzero(np.isposinf(np.atleast_1d(attributes.get(name, 0.0))))
-        if len(dropped):
-            names = ", ".join(printable_name(features[j]) for j in dropped)
-            notes.append(f"Dropped by the {part}: {names}.")
-    return notes
-
-
-def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
-    """Statistics of the fit, as text.
-
-    Information criteria are omitted for estimators as experts, whose in-sample likelihood is
-    optimistic.
-    """
-    facts = {
-        "rows": f"{statistics.n_rows:g}",
-        **({} if statistics.n_units is None else {"units": f"{statistics.n_units}"}),
-        "log-likelihood": f"{statistics.log_likelihood:.6g}",
-    }
-    if with_criteria and np.isfinite(statistics.n_parameters):
+    if statistics is None:
+        return facts
+    facts["rows"] = f"{statistics.n_rows:g}"
+    if statistics.n_units is not None:
+        facts["units"] = f"{statistics.n_units}"
+    facts["log-likelihood"] = f"{statistics.log_likelihood:.6g}"
+    # The likelihood of estimators for the rows of their fit is optimistic.
+    if "experts_" not in attributes and np.isfinite(statistics.n_parameters):
         facts |= {
             "parameters": f"{statistics.n_parameters:g}",
             "AIC": f"{statistics.aic:.6g}",
@@ -149,32 +123,66 @@ def _criteria(statistics: FitStatistics, with_criteria: bool) -> dict[str, str]:
     return facts | {"entropy": f"{statistics.entropy:.4g}"}
 
 
-def _notes(
-    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels, findings: Findings
-) -> list[str]:
-    notes = ["Penalised estimates, in the units of the data.", *_start_notes(mixture, attributes)]
-    notes += [findings.other_rows] if findings.other_rows else []
-    notes += _expert_notes(mixture, attributes, labels)
-    if mixture.model.n_experts > 1 and _gate_effects(mixture) is not None:
+def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]]]:
+    """Name and values of the penalties of slopes, whose they are, and names of their features."""
+    labels, blocks = found.labels, found.mixture.model.experts.blocks
+    of_experts = dict.fromkeys(["alpha", *(block.penalty for block in blocks if block.penalty)])
+    for name in [*of_experts, "gate_alpha"]:
+        of_gate = name == "gate_alpha"
+        penalty = found.attributes.get(f"{name}_")
+        if penalty is not None and (not of_gate or "gate_coef_" in found.attributes):
+            features = labels.gate_features if of_gate else labels.features
+            yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
+
+
+def _notes(found: Findings, has_effects: bool) -> list[str]:
+    """How to read the numbers."""
+    attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
+    model, params, _ = found.mixture
+    notes = ["Penalised estimates, in the units of the data."]
+    finished = attributes["start_lower_bounds_"][attributes["start_converged_"]]
+    # Averaged starts, each with penalties that it has found, have lower bounds of their own.
+    found_penalties = any(attributes["_training_state"].penalty_searches)
+    own_penalties = found_penalties and model.gate.n_starts(params.gate) > 1
+    if len(finished) > 1 and not own_penalties:
+        spread = np.ptp(finished)
+        described = "less than 1e-6" if spread < 1e-6 else f"at most {spread:.1g}"
+        notes.append(
+            f"The lower bounds of the {len(finished)} starts run to the end differ by {described} "
+            "per row."
+        )
+    notes += [found.other_rows] if found.other_rows else []
+    notes += _expert_notes(attributes, found.labels)
+    if has_effects:
         notes.append("Gate effects: log odds against the other experts per standard deviation.")
-    if findings.coefficients is not None and findings.coefficients.has_ratio.any():
-        rows = [mixture.model.experts.blocks_of(k) for k in range(mixture.model.n_experts)]
+    if coefficients is not None and coefficients.has_ratio.any():
+        rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
         factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]
         named = " and ".join(dict.fromkeys(factors))
         notes.append(f"Ratio: factor of {named} for one unit more of a feature.")
-    if findings.inference is not None:
-        notes += _inference_notes(findings.inference)
-    elif findings.coefficients is not None and findings.statistics is None:
+    if inference is not None:
+        notes.append(f"Standard errors: {inference.method}.")
+        if inference.max_shift > NEGLIGIBLE_SHIFT:
+            shift = f"{inference.max_shift:.2g} standard errors"
+            notes.append(f"Estimates moved by at most {shift} to the maximum.")
+        # The reference of the gate is fixed as well, but not listed.
+        pairs = zip(inference.terms, inference.reasons, strict=True)
+        listed = {reason for term, reason in pairs if term.part != GATE or reason != "fixed"}
+        notes += [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
+    elif coefficients is not None and found.statistics is None:
         call = "summary(X, y, units=units)" if "n_units_" in attributes else "summary(X, y)"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
-    elif findings.coefficients is not None:
-        notes.append(f"No standard errors: {findings.obstacle.partition(';')[0]}.")
+    elif coefficients is not None:
+        notes.append(f"No standard errors: {found.obstacle.partition(';')[0]}.")
+    for _, penalty, part, features in _penalties(found):
+        dropped = [
+            printable_name(features[j]) for j in np.flatnonzero(np.isposinf(penalty)).tolist()
+        ]
+        notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
 
 
-def _expert_notes(
-    mixture: FittedMixture, attributes: Mapping[str, Any], labels: Labels
-) -> list[str]:
+def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:
     """What the coefficients of the experts are, if not those of the mean of y."""
     if "expert_coef_" not in attributes:
         return []
@@ -182,7 +190,11 @@ def _expert_notes(
     has_base = attributes.get("base_") is not None
     predictor = f"{base_term(link)} + linear predictor" if has_base else "linear predictor"
     if "families_" in attributes:
-        return _equations_of_families(attributes["families_"], predictor, labels.experts)
+        equations = [family.equation("y", predictor) for family in attributes["families_"]]
+        if len(set(equations)) == 1:
+            return [f"Experts: {equations[0]}."]
+        pairs = zip(labels.experts, equations, strict=True)
+        return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
     if classes is None:
         if link == "identity" and not has_base:
             return []
@@ -193,89 +205,38 @@ def _expert_notes(
     return [f"Experts: logits of the classes, which sum to zero over the classes{added}."]
 
 
-def _equations_of_families(
-    families: Sequence[Any], predictor: str, names: Sequence[str]
-) -> list[str]:
-    """The equation of all experts, or of each if they have different families."""
-    equations = [family.equation("y", predictor) for family in families]
-    if len(set(equations)) == 1:
-        return [f"Experts: {equations[0]}."]
-    pairs = zip(names, equations, strict=True)
-    return [f"{printable_name(name)}: {equation}." for name, equation in pairs]
-
-
-def _start_notes(mixture: FittedMixture, attributes: Mapping[str, Any]) -> list[str]:
-    """How much the lower bounds of the starts differ that can be compared.
-
-    Those of averaged starts cannot be, if each has found penalties of its own.
-    """
-    lower_bounds = attributes["start_lower_bounds_"]
-    finished = lower_bounds[attributes["start_converged_"]]
-    found_penalties = any(attributes["_training_state"].penalty_searches)
-    own_penalties = found_penalties and _n_averaged_starts(mixture) > 1
-    if len(lower_bounds) < 2 or len(finished) < 2 or own_penalties:
-        return []
-    spread = np.ptp(finished)
-    described = "less than 1e-6" if spread < 1e-6 else f"at most {spread:.1g}"
-    return [
-        f"The lower bounds of the {len(finished)} starts run to the end differ by {described} "
-        "per row."
-    ]
-
-
-def _inference_notes(inference: Inference) -> list[str]:
-    """How the standard errors were computed, and why terms have none."""
-    notes = [f"Standard errors: {inference.method}."]
-    if inference.max_shift > NEGLIGIBLE_SHIFT:
-        notes.append(
-            f"Estimates moved by at most {inference.max_shift:.2g} standard errors to the maximum."
-        )
-    # The reference of the gate is fixed as well, but not listed.
-    listed = {
-        reason
-        for term, reason in zip(inference.terms, inference.reasons, strict=True)
-        if reason and (term.part != GATE or reason != "fixed")
-    }
-    return notes + [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
-
-
-def _counted(attributes: Mapping[str, Any]) -> str:
-    """What the shares of the experts are of: "row" or "unit"."""
-    return counted_noun("n_units_" in attributes)
-
-
-def _n_averaged_starts(mixture: FittedMixture) -> int:
-    """Number of starts that the mixture averages."""
-    return mixture.model.gate.n_starts(mixture.params.gate)
-
-
 # --- the experts ------------------------------------------------------------------------------
 
 
 def _summarize_expert(
-    mixture: FittedMixture,
-    attributes: Mapping[str, Any],
-    labels: Labels,
-    k: int,
-    findings: Findings,
+    found: Findings, k: int, effects: list[list[tuple[str, float]]] | None
 ) -> ExpertSummary:
+    attributes, labels, statistics = found.attributes, found.labels, found.statistics
+    model, params, _ = found.mixture
     models = attributes["experts_"][k] if "experts_" in attributes else []
     kind = _models_name(models) if models else labels.kinds[k]
-    n_starts, n_experts = _n_averaged_starts(mixture), mixture.model.n_experts
+    n_starts = model.gate.n_starts(params.gate)
     if n_starts > 1:
-        kind += f", start {k * n_starts // n_experts}"
+        kind += f", start {k * n_starts // model.n_experts}"
     variance = attributes["noise_variance_"][k] if "noise_variance_" in attributes else np.nan
-    statistics = findings.statistics
+    importances = [getattr(fitted, "feature_importances_", np.zeros(0)) for fitted in models]
+    largest: list[tuple[str, float]] = []
+    if models and all(len(values) == len(labels.features) for values in importances):
+        mean = np.mean(importances, axis=0)
+        order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
+        largest = [
+            (f"importance of {labels.features[j]}", float(mean[j])) for j in order if mean[j] > 0
+        ]
     return ExpertSummary(
         labels.experts[k],
-        _gate_description(mixture, labels, k, _counted(attributes)),
+        _gate_description(found, k, effects),
         kind,
         float(attributes["weights_"][k]),
         np.nan if statistics is None else float(statistics.expert_weight[k]),
         float(attributes["load_"][k]),
         None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
-        _importances(models, labels.features),
-        _named_gate_effects(mixture, labels, k),
+        largest,
+        [] if effects is None else effects[k],
     )
 
 
@@ -291,78 +252,42 @@ def _models_name(models: Sequence[Any]) -> str:
     return f"{name}, average of {len(models)}" if len(models) > 1 else name
 
 
-def _importances(models: Sequence[Any], names: Sequence[str]) -> list[tuple[str, float]]:
-    """The most important features, if all models have an importance for each feature."""
-    importances = [getattr(model, "feature_importances_", np.zeros(0)) for model in models]
-    if not models or any(len(values) != len(names) for values in importances):
-        return []
-    mean = np.mean(importances, axis=0)
-    order = np.argsort(-mean, kind="stable")[:MAX_IMPORTANCES]
-    return [(f"importance of {names[j]}", float(mean[j])) for j in order if mean[j] > 0]
-
-
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _has_single_logit(mixture: FittedMixture, findings: Findings) -> bool:
-    """Whether the gate has two logits that sum to zero."""
-    two = mixture.model.n_experts == 2 and mixture.model.gate.depends_on_features
-    return two and findings.gate_reference is None and findings.coefficients is not None
+def _gate_effects(mixture: FittedMixture, labels: Labels) -> list[list[tuple[str, float]]] | None:
+    """Log odds of each expert against the others of its start, by column of the gate.
+
+    They are for one standard deviation more of the column. None for a gate without slopes.
+    """
+    model, params, preprocessor = mixture
+    gate = model.gate
+    n_experts = model.n_experts // gate.n_starts(params.gate)
+    coef = gate.coefficients(params.gate, preprocessor.n_gate_columns)
+    if n_experts == 1 or coef is None or not gate.depends_on_features:
+        return None
+    effects = coef[:, :-1] * n_experts / (n_experts - 1.0)
+    names = [labels.gate_features[j] for j in gate_column_index(preprocessor)]
+    return [list(zip(names, row, strict=True)) for row in effects.tolist()]
 
 
-def _gate_scale(
-    mixture: FittedMixture, labels: Labels, reference: int | None, single_logit: bool
+def _gate_description(
+    found: Findings, k: int, effects: list[list[tuple[str, float]]] | None
 ) -> str:
-    """What the coefficients of the gate are."""
-    names = [printable_name(name) for name in labels.experts]
-    if single_logit:
-        return f"log odds of {names[1]} against {names[0]}"
-    if reference is not None:
-        return f"log odds against {names[reference]}"
-    if not mixture.model.gate.depends_on_features:
-        return "log probabilities"
-    return "logits, which sum to zero over the experts"
-
-
-def _gate_effects(mixture: FittedMixture) -> Array | None:
-    """Log odds (K, q) of each expert against the others of its start, per standard deviation."""
-    gate = mixture.model.gate
-    n_experts = mixture.model.n_experts // _n_averaged_starts(mixture)
-    if n_experts == 1:
-        return None
-    n_columns = mixture.preprocessor.n_gate_columns
-    coef = gate.coefficients(mixture.params.gate, n_columns)
-    if coef is None or not gate.depends_on_features:
-        return None
-    return coef[:, :-1] * n_experts / (n_experts - 1.0)
-
-
-def _named_gate_effects(mixture: FittedMixture, labels: Labels, k: int) -> list[tuple[str, float]]:
-    """Effects of the columns of the gate on the log odds of an expert, by name."""
-    effects = _gate_effects(mixture) if mixture.model.n_experts > 1 else None
-    if effects is None:
-        return []
-    names = [labels.gate_features[j] for j in gate_column_index(mixture.preprocessor)]
-    return list(zip(names, effects[k].tolist(), strict=True))
-
-
-def _gate_description(mixture: FittedMixture, labels: Labels, k: int, counted: str) -> str:
     """The rows, or units, for which the gate chooses an expert, in words."""
-    if mixture.model.n_experts == 1:
+    model, counted = found.mixture.model, counted_noun("n_units_" in found.attributes)
+    same = f"the same probability for every {counted}"
+    if model.n_experts == 1:
         return f"used for every {counted}"
-    if not mixture.model.gate.depends_on_features:
-        return SAME_PROBABILITY.format(counted=counted)
-    effects = _named_gate_effects(mixture, labels, k)
-    if not effects:
+    if not model.gate.depends_on_features:
+        return same
+    if effects is None or not effects[k]:
         return "a probability that depends on the features, see predict_gate"
-    names, effect = [name for name, _ in effects], np.array([value for _, value in effects])
-    largest = np.abs(effect).max(initial=0.0)
-    order = np.argsort(-np.abs(effect), kind="stable")[:MAX_FEATURES_NAMED]
-    named = [j for j in order if abs(effect[j]) > MIN_RELATIVE_EFFECT * largest]
-    if not named:
-        return SAME_PROBABILITY.format(counted=counted)
+    largest = sorted(effects[k], key=lambda named: -abs(named[1]))[:MAX_FEATURES_NAMED]
+    least = MIN_RELATIVE_EFFECT * abs(largest[0][1])
     described = ", ".join(
-        f"{'high' if effect[j] > 0 else 'low'} {names[j]} (log odds {effect[j]:+.2f} per SD)"
-        for j in named
+        f"{'high' if effect > 0 else 'low'} {name} (log odds {effect:+.2f} per SD)"
+        for name, effect in largest
+        if abs(effect) > least
     )
-    return f"more likely for {described}"
+    return f"more likely for {described}" if described else same

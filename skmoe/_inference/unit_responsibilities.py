@@ -9,7 +9,7 @@ import numpy as np
 
 from skmoe._data.checks import shown
 from skmoe._inference.labels import default_expert_names
-from skmoe._inference.tables import FrameRepr
+from skmoe._inference.results import FrameRepr
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from skmoe._data.checks import check_level, check_weights
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
+    describe_other_rows,
     infer_coefficients,
     validate_clusters,
 )
 from skmoe._estimators.methods.criteria import CriteriaMixin
 from skmoe._estimators.methods.dask import supports_dask
-from skmoe._estimators.rows.fit_rows import describe_other_rows
 from skmoe._inference.coefficients import (
     has_coefficients,
     list_blocks,
@@ -279,8 +278,8 @@ class ReportingMixin(CriteriaMixin):
                 "summary needs X and y, the data of the fit, for weights, offset, units and "
                 "parameters of inference."
             )
-        obstacle, statistics, result = missing_for_inference(self._fitted), None, None
-        other_rows = ""
+        obstacle, statistics, coefficients = missing_for_inference(self._fitted), None, None
+        result, other_rows, reference = None, "", inference.get("gate_reference")
         if X is not None:
             data = X, y, sample_weight, offset
             rows, _ = self._validate_unit_rows("summary", data, units)
@@ -288,20 +287,30 @@ class ReportingMixin(CriteriaMixin):
             statistics = fit_statistics(self._fitted, rows)
             other_rows = describe_other_rows(self, rows)
             if inference or not obstacle:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "inference got no units", UserWarning)
-                    result = self.inference(
-                        X, y, sample_weight, offset=offset, units=units, **inference
-                    )
-        coefficients = None
+                cluster = inference.pop("cluster", None)
+                options = InferenceOptions(**inference)
+                check_inference_options(self, options)
+                weight = check_weights(sample_weight, np.shape(X)[0])
+                clusters = validate_clusters(cluster, weight, rows, options)
+                result = infer_coefficients(self, rows, options, clusters)
+        labels = self._labels()
         if has_coefficients(self._fitted):
-            blocks = list_blocks(self._fitted, self._response_names(), self._labels())
+            blocks = list_blocks(self._fitted, self._response_names(), labels)
             coefficients = make_coefficients(blocks, vars(self))
-        reference = inference.get("gate_reference")
-        findings = Findings(
-            statistics, coefficients, result, level, reference, obstacle, other_rows
+        return make_summary(
+            Findings(
+                self._fitted,
+                vars(self),
+                labels,
+                statistics,
+                coefficients,
+                result,
+                level,
+                reference,
+                obstacle,
+                other_rows,
+            )
         )
-        return make_summary(self._fitted, vars(self), self._labels(), findings)
 
     # --- explanation ---
 

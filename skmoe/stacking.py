@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, cast
 
+import numpy as np
 from sklearn.utils import Bunch
 
-from skmoe._data.rows import Rows, split_into_blocks
-from skmoe._data.sklearn_adapter import experts_of
+from skmoe._data.folds import is_held_out
+from skmoe._data.rows import Dataset, Rows, split_into_blocks, subset, subset_units
+from skmoe._data.sklearn_adapter import experts_of, final_estimator
 from skmoe._estimators.base import BaseMixture
-from skmoe._estimators.fitting.attributes import attributes_of_fit, warn_special_losses
-from skmoe._estimators.fitting.callbacks import with_callbacks
+from skmoe._estimators.fitting.attributes import (
+    attributes_of_fit,
+    attributes_of_mixture,
+    warn_special_losses,
+)
+from skmoe._estimators.fitting.callbacks import FitTask, with_callbacks
 from skmoe._estimators.fitting.monitor import make_monitors
-from skmoe._estimators.fitting.problem import build_problem
-from skmoe._estimators.fitting.stacking import fit_stacked_models
+from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.stacking_parameters import (
+    check_possible,
     check_stacked_rows,
     validate_stacking_parameters,
 )
-from skmoe._mixture.model import expert_usage
+from skmoe._mixture.em import EMOptions, EMStart, run_em
+from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.model import MixtureModel, Params, expert_usage
 from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
+from skmoe.experts._estimator_params import AllRows, EstimatorParams
+from skmoe.experts._stacking import GivenDensities, NoParams, StackedModels
+from skmoe.gates._constant import ConstantGate
 
 __all__ = ["GatedStackingClassifier", "GatedStackingRegressor"]
+
+# EM of the pool of densities: largest number of iterations, and gain per row where it stops.
+MAX_POOL_ITER = 30
+POOL_TOL = 1e-4
 
 
 class _GatedStacking(BaseMixture):
@@ -176,24 +192,101 @@ class _GatedStacking(BaseMixture):
         params = self._validate_parameters()
         problem = build_problem(self, params, given)
         check_stacked_rows(params.expert, problem.em_problem.rows)
-        task, verbose = self._start_task(given, params.n_experts + 1), int(self.verbose)
-        problem = fit_stacked_models(problem, task, verbose)
-        (monitor,) = make_monitors(problem, task, ["EM"], verbose, first_id=params.n_experts)
+        task, n_models = self._start_task(given, params.n_experts + 1), params.n_experts
+        problem = problem_of_gate(problem, self._fit_models(problem, task))
+        (monitor,) = make_monitors(problem, task, ["EM"], int(self.verbose), first_id=n_models)
         em_problem = problem.em_problem
         run, starts = fit_starts(em_problem, "best", [], monitor, self.n_jobs)
         model = run.model or em_problem.model
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
         attributes = attributes_of_fit(problem, run, model, usage, starts)
         names, models = tuple(self._experts_by_name()), attributes["experts_"]
-        attributes |= {
-            "_expert_names": names,
-            "named_estimators_": Bunch(
-                **{name: m for name, (m,) in zip(names, models, strict=True)}
-            ),
-        }
+        named = {name: fitted for name, (fitted,) in zip(names, models, strict=True)}
+        attributes |= {"_expert_names": names, "named_estimators_": Bunch(**named)}
         self._end_fit(task, run, attributes)
         warn_special_losses(params)
         return self
+
+    def _fit_models(self, problem: FitProblem, task: FitTask) -> EstimatorParams:
+        """The fitted models, with their out-of-fold densities."""
+        stacked, statistics = _stacked(problem)
+        params = stacked.without_models(statistics.resp.shape[1])
+        for k, estimator in enumerate(stacked.estimators):
+            name = f"model {k}, {type(final_estimator(estimator)).__name__}"
+            if self.verbose > 1:
+                print(f"  {name}: fits without each fold, and to all rows")
+            subtask = task.subtask("model", task_id=k)
+            subtask.start()
+            params = stacked.with_next_model(params, statistics)
+            if self.verbose > 0:
+                print(f"{name}: fitted")
+            subtask.end(partial(_attributes_of_models, problem, params))
+        return params
+
+
+def _stacked(problem: FitProblem) -> tuple[StackedModels, AllRows]:
+    """The models of a stack, and the rows to which they are fitted."""
+    rows, experts = problem.em_problem.rows, problem.em_problem.model.experts
+    weight = np.broadcast_to(rows.weight, (problem.em_problem.model.n_experts, len(rows.weight)))
+    return cast(StackedModels, experts), AllRows(rows.expert_design, rows.y, weight)
+
+
+def _attributes_of_models(problem: FitProblem, params: EstimatorParams) -> dict[str, Any]:
+    """Attributes of a stack of the models that are fitted, with equal weights."""
+    stacked, _ = _stacked(problem)
+    mixture = _with_equal_weights(*stacked.fitted_part(params))
+    of_mixture = attributes_of_mixture(FittedMixture(*mixture, problem.preprocessor))
+    return problem.attributes | of_mixture | {"n_experts_": len(params.models)}
+
+
+def problem_of_gate(problem: FitProblem, params: EstimatorParams) -> FitProblem:
+    """The problem of the gate, with the out-of-fold densities of models that have been fitted."""
+    em_problem, (stacked, statistics) = problem.em_problem, _stacked(problem)
+    model = em_problem.model
+    rows, of_fit = _with_predictions(em_problem.rows, params)
+    check_possible(stacked.log_prob(of_fit, rows.expert_design, rows.y), rows.y)
+    of_all_rows = params
+    if stacked.classes is None:
+        of_fit = _pooled(stacked, of_fit, rows)
+        of_all_rows = stacked.of_all_rows(of_fit, stacked.scale_change(params, statistics))
+    log_density = stacked.log_prob(of_fit, rows.expert_design, rows.y)
+    n_models, n_columns = model.n_experts, rows.gate_design.shape[1]
+    rows = rows._replace(expert_design=np.ascontiguousarray(log_density.T))
+    em_problem = em_problem._replace(
+        model=model._replace(experts=GivenDensities()),
+        rows=rows,
+        init_data=em_problem.init_data._replace(rows=rows),  # a sample has no densities
+        init=Params(model.gate.init_params(n_models, n_columns), NoParams()),
+        seeds=[],
+    )
+    return problem._replace(em_problem=em_problem, stacked_models=(stacked, of_all_rows))
+
+
+def _with_predictions(rows: Dataset, params: EstimatorParams) -> tuple[Dataset, EstimatorParams]:
+    """The rows that have out-of-fold predictions, with the total weight of all rows."""
+    index = np.flatnonzero(is_held_out(rows.expert_design))
+    if len(index) == len(rows.weight):
+        return rows, params
+    factor = rows.weight.sum() / rows.weight[index].sum()
+    if rows.units is not None:
+        units = np.unique(rows.units.codes[index])
+        return subset_units(rows, units, factor), params.of_rows(index)
+    return subset(rows, index, factor * rows.weight[index]), params.of_rows(index)
+
+
+def _pooled(stacked: StackedModels, params: EstimatorParams, rows: Dataset) -> EstimatorParams:
+    """Spreads and dispersions that maximise the likelihood of a mixture with constant weights."""
+    model, start = _with_equal_weights(stacked, params)
+    options = EMOptions(MAX_POOL_ITER, POOL_TOL, n_plain_iter=MAX_POOL_ITER)
+    found = run_em(model, [rows], EMStart(start), options, lambda n_iter, run: False).params
+    pooled: EstimatorParams = found.experts
+    return pooled
+
+
+def _with_equal_weights(experts: Any, params: EstimatorParams) -> tuple[MixtureModel, Params]:
+    """A mixture of models with constant weights, and its parameters with equal ones."""
+    gate, n_models = ConstantGate(), len(params.models)
+    return MixtureModel(gate, experts, n_models), Params(gate.init_params(n_models, 0), params)
 
 
 class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):

@@ -40,8 +40,6 @@ class EstimatorParams(NamedTuple):
     # at each possible spread, (S, n) of each model; None after the fit.
     spread: Array | None = None
     at_spreads: tuple[Array, ...] | None = None
-    # Change of the log squared scales (K, m) from models without a fold to models of all rows.
-    scale_change: Array | None = None
 
     def of_rows(self, index: Array) -> EstimatorParams:
         """Stacked models with their out-of-fold predictions of some rows."""

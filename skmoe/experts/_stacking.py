@@ -2,10 +2,17 @@
 
 Out-of-fold predictions of fits without each fold give the log density of every row under every
 model. They are those of rows that the models have not seen, and decide which model the gate trusts
-where: stacking of predictive densities, with weights that depend on the features [1]_. Before that
-the densities are made narrower or wider, so that their mixture fits: a mixture of densities that
-are right by themselves is too wide [2]_. Noise around a model that was fitted to all rows is
-smaller than that around models of fewer rows, by the learning curve.
+where: stacking of predictive densities, with weights that depend on the features [1]_.
+
+**Spreads.** A mixture of predictive distributions is wider than they are, since their means differ.
+If each of them is right about its own errors, the mixture is too wide; if they are too confident,
+it may be too narrow. So distances from the mean of a model are multiplied by a factor, its spread.
+The spreads maximise the penalised likelihood of the mixture: the spread-adjusted linear pool [2]_.
+
+**Learning curve.** Out-of-fold errors are those of models that have seen fewer rows than the model
+that predicts, and are larger. Near n rows, errors are proportional to a power of n [3]_, which a
+fit to half of the rows gives. This removes the bias of cross-validated errors, which [4]_ estimates
+from the same models.
 
 References
 ----------
@@ -13,6 +20,11 @@ References
    models are (somewhere) useful", Bayesian Analysis 17, 1043-1071.
 .. [2] T. Gneiting and R. Ranjan (2013), "Combining predictive distributions", Electronic Journal of
    Statistics 7, 1747-1782.
+.. [3] C. Cortes, L. D. Jackel, S. A. Solla, V. Vapnik and J. S. Denker (1994), "Learning curves:
+   asymptotic values and rate of convergence", Advances in Neural Information Processing Systems 6,
+   327-334.
+.. [4] P. Burman (1989), "A comparative study of ordinary cross-validation, v-fold cross-validation
+   and the repeated learning-testing methods", Biometrika 76, 503-514.
 """
 
 from __future__ import annotations
@@ -21,7 +33,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
@@ -30,7 +42,6 @@ from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_spli
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
     count_parameters,
-    final_estimator,
     has_predict_dist,
     predict_components,
     predict_log_densities,
@@ -39,28 +50,29 @@ from skmoe._data.sklearn_adapter import (
 )
 from skmoe._numerics.probability import COLLAPSED
 from skmoe._numerics.typing import Array
+from skmoe.distributions._nested import NestedComponents
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._estimator_params import AllRows, EstimatorParams
-from skmoe.experts._learning_curve import MIN_ROWS_OF_CURVE, error_exponent
-from skmoe.experts._spreads import (
-    LEAST_LOG_DENSITY,
-    SPREADS,
-    best_spread,
-    is_location_scale,
-    spread_penalty,
-    with_spread,
-)
+from skmoe.protocols import Experts
 
+# Spreads that are compared, in steps of ten per cent; the first makes no change.
+SPREADS = 1.1 ** np.array([0, *range(-12, 0), *range(1, 5)], dtype=float)
 
-class FitObserver(Protocol):
-    """Observer of the fits, which gets number and name of each model."""
+# Weight of the prior of a log spread, in rows: one of a normal distribution has the information 2.
+SPREAD_PRIOR_ROWS = 10.0
+SPREAD_PENALTIES = SPREAD_PRIOR_ROWS * np.square(np.log(SPREADS))
 
-    def start(self, k: int, name: str) -> None:
-        """Called before the fits of model k."""
+# Replaces a log density of minus infinity, which has no product with a responsibility of zero.
+LEAST_LOG_DENSITY = -1e100
 
-    def end(self, k: int, name: str, params: EstimatorParams) -> None:
-        """Called after the fits of model k, with the parameters of all models so far."""
+# Weight of the rows below which a fit is too different from one of all rows.
+MIN_ROWS_OF_CURVE = 50.0
+
+# Largest exponent of the learning curve: errors that halve when the number of rows doubles. The
+# prior of an exponent of zero has the weight of so many held-out rows.
+MAX_ERROR_EXPONENT = 1.0
+PRIOR_HELD_OUT_ROWS = 20.0
 
 
 @dataclass(frozen=True)
@@ -73,39 +85,41 @@ class StackedModels(CrossFittedExperts):
 
     n_fits_to_all_rows: ClassVar[int] = 1
 
-    def fit_models(
-        self, features: RawFeatures, y: Array, weight: Array, observer: FitObserver
-    ) -> EstimatorParams:
-        """Models that are fitted to all rows, with out-of-fold predictions of these rows.
+    def without_models(self, n_rows: int) -> EstimatorParams:
+        """Parameters before the first fit, with placeholders of the out-of-fold predictions."""
+        n_models = len(self.estimators)
+        shape = n_models, self._n_outputs(), n_rows
+        return self.init_params(n_models, 0)._replace(
+            oof_predictions=np.zeros(shape) + self._placeholder(),
+            oof_log_density=np.zeros((n_models, n_rows)),
+            at_spreads=(),
+            spread=np.ones(n_models) if self.classes is None else None,
+        )
+
+    def with_next_model(self, params: EstimatorParams, statistics: AllRows) -> EstimatorParams:
+        """Parameters with one more model, fitted to all rows, and with its out-of-fold predictions.
 
         Noise variances, or dispersions, are those of greatest penalised likelihood for the
-        out-of-fold predictions, and spreads are one. Predictions of rows that are not held out are
-        placeholders.
+        out-of-fold predictions, and spreads are one.
         """
-        n_experts, n_rows = len(self.estimators), len(weight)
-        statistics = AllRows(features, y, np.broadcast_to(weight, (n_experts, n_rows)))
-        predictions = np.zeros((n_experts, self._n_outputs(), n_rows)) + self._placeholder()
-        log_density = np.zeros((n_experts, n_rows))
-        params = self.init_params(n_experts, 0)
-        initial = params.log_variance
-        params = params._replace(oof_predictions=predictions, oof_log_density=log_density)
-        at_spreads: list[Array] = []
-        for k in range(n_experts):
-            name = type(final_estimator(self.estimators[k])).__name__
-            observer.start(k, name)
-            model, of_model = self._fit_expert(k, statistics, predictions[k])
-            log_density[k] = of_model[0]
-            at_spreads.append(np.maximum(of_model, LEAST_LOG_DENSITY))
-            # Noise that is shared is not that of models without predictions yet.
-            resp = statistics.resp * is_held_out(features) * (np.arange(n_experts) <= k)[:, None]
-            log_variance = self._log_variance(predictions, y, resp, initial)
-            params = params._replace(models=(*params.models, (model,)), log_variance=log_variance)
-            observer.end(k, name, params)
-        params = params._replace(at_spreads=tuple(at_spreads))
-        if self.classes is not None:
-            return params
-        change = self._scale_change(statistics, params)
-        return params._replace(spread=np.ones(n_experts), scale_change=change)
+        features, y, resp = statistics
+        k, n_models = len(params.models), len(self.estimators)
+        model, prediction, of_model = self._fit_expert(k, statistics)
+        assert params.oof_predictions is not None
+        assert params.oof_log_density is not None
+        assert params.at_spreads is not None
+        predictions, log_density = params.oof_predictions.copy(), params.oof_log_density.copy()
+        predictions[k], log_density[k] = prediction, of_model[0]
+        # Noise that is shared is not that of models without predictions yet.
+        resp = resp * is_held_out(features) * (np.arange(n_models) <= k)[:, None]
+        initial = self.init_params(n_models, 0).log_variance
+        return params._replace(
+            models=(*params.models, (model,)),
+            log_variance=self._log_variance(predictions, y, resp, initial),
+            oof_predictions=predictions,
+            oof_log_density=log_density,
+            at_spreads=(*params.at_spreads, np.maximum(of_model, LEAST_LOG_DENSITY)),
+        )
 
     def m_step(
         self, statistics: AllRows, factor: None, params: EstimatorParams, step: float
@@ -114,7 +128,11 @@ class StackedModels(CrossFittedExperts):
         _, y, resp = statistics
         assert params.at_spreads is not None
         assert params.oof_predictions is not None
-        best = list(map(best_spread, params.at_spreads, resp))
+        # Of a model whose spread cannot be changed there is one log density.
+        best = [
+            int((of_model @ weight - SPREAD_PENALTIES[: len(of_model)]).argmax())
+            for of_model, weight in zip(params.at_spreads, resp, strict=True)
+        ]
         logs = [of_model[i] for of_model, i in zip(params.at_spreads, best, strict=True)]
         return params._replace(
             spread=SPREADS[best],
@@ -122,24 +140,23 @@ class StackedModels(CrossFittedExperts):
             log_variance=self._log_variance(params.oof_predictions, y, resp, params.log_variance),
         )
 
-    def of_all_rows(self, params: EstimatorParams) -> EstimatorParams:
+    def of_all_rows(self, params: EstimatorParams, scale_change: Array) -> EstimatorParams:
         """Parameters with scales of models of all rows instead of models without each fold."""
-        if params.scale_change is None:
-            return params
-        log_variance = self._with_scale_change(params.log_variance, params.scale_change)
+        log_variance = self._with_scale_change(params.log_variance, scale_change)
         return params._replace(log_variance=log_variance)
 
     def penalty(self, params: EstimatorParams) -> float:
         """Negative log prior of variances and spreads, up to a constant."""
         of_models = self._penalties(params.log_variance)[~self._has_density()]
         n_counted = 1 if self.shared_dispersion else None
-        of_spreads = 0.0 if params.spread is None else spread_penalty(params.spread)
-        return float(of_models[:n_counted].sum()) + of_spreads
+        spread = 1.0 if params.spread is None else params.spread
+        of_spreads = SPREAD_PRIOR_ROWS * np.square(np.log(spread)).sum()
+        return float(of_models[:n_counted].sum() + of_spreads)
 
-    def _fit_expert(self, k: int, statistics: AllRows, predictions: Array) -> tuple[Any, Array]:
-        """Model of expert k for all rows, and its out-of-fold log densities (S, n).
+    def _fit_expert(self, k: int, statistics: AllRows) -> tuple[Any, Array, Array]:
+        """Model of expert k for all rows, out-of-fold predictions (m, n) and log densities (S, n).
 
-        Its out-of-fold predictions are written to `predictions`.
+        Predictions of rows that are not held out are placeholders.
         """
         rows = np.arange(statistics.resp.shape[1])
         splits = list(cross_fit_splits(statistics.features))
@@ -147,11 +164,11 @@ class StackedModels(CrossFittedExperts):
             delayed(self._fit_fold)(k, j, statistics, train, test)
             for j, (train, test) in enumerate([*splits, (rows, rows[:0])])
         )
+        predictions = np.zeros((self._n_outputs(), len(rows))) + self._placeholder()
         log_density = np.zeros((len(results[0][2]), len(rows)))
         for (_, test), (_, prediction, logs) in zip(splits, results, strict=False):
-            predictions[:, test] = prediction
-            log_density[:, test] = logs
-        return results[-1][0], log_density
+            predictions[:, test], log_density[:, test] = prediction, logs
+        return results[-1][0], predictions, log_density
 
     def _fit_fold(
         self, k: int, j: int, statistics: AllRows, train: Array, test: Array
@@ -176,11 +193,11 @@ class StackedModels(CrossFittedExperts):
             X, y = index_rows(statistics.features.X, test), statistics.y[:, test]
             at_points = partial(predict_log_densities, model, X)
             # The families of the components are those of any row.
-            if is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
+            if _is_location_scale(predict_components(model, index_rows(X, np.arange(1)))):
                 log_density = np.vstack([logs, *_at_spreads(at_points, y, prediction, SPREADS[1:])])
         return model, prediction, log_density
 
-    def _scale_change(self, statistics: AllRows, params: EstimatorParams) -> Array:
+    def scale_change(self, params: EstimatorParams, statistics: AllRows) -> Array:
         """Change of log squared scales, (K, m), from models without fold 0 to those of all rows.
 
         It is that of the learning curve of each model, which one more fit to half of the rows
@@ -207,8 +224,10 @@ class StackedModels(CrossFittedExperts):
                 self._log_squared_scale(mean, y[:, test], weight[test], params.log_variance[k])
                 for mean in (of_fewer, params.oof_predictions[k][:, test])
             )
-            decrease = 0.5 * (fewer - more)
-            exponent = error_exponent(decrease, of_train / of_half, weight[test].sum())
+            exponent = 0.5 * (fewer - more) / np.log(of_train / of_half)
+            n_held_out = weight[test].sum()
+            shrinkage = n_held_out / (n_held_out + PRIOR_HELD_OUT_ROWS)
+            exponent = shrinkage * np.clip(exponent, 0.0, MAX_ERROR_EXPONENT)
             change[k] = -2.0 * exponent * np.log(of_all / of_train)
         if self.shared_dispersion:
             change[without_density] = change[without_density].mean(axis=0)
@@ -249,13 +268,11 @@ class StackedModels(CrossFittedExperts):
             statistics = statistics._replace(resp=np.ones_like(statistics.resp))
         return super()._fit(k, j, statistics, rows)
 
-    def first(
-        self, params: EstimatorParams, n_experts: int
-    ) -> tuple[StackedModels, EstimatorParams]:
-        """The first experts alone, and their parameters without training state."""
-        log_variance = params.log_variance[:n_experts]
-        of_first = EstimatorParams(params.models[:n_experts], log_variance, None, None, None)
-        return replace(self, estimators=self.estimators[:n_experts]), of_first
+    def fitted_part(self, params: EstimatorParams) -> tuple[StackedModels, EstimatorParams]:
+        """The models that are fitted, and their parameters without training state."""
+        n_models = len(params.models)
+        of_fitted = EstimatorParams(params.models, params.log_variance[:n_models], None, None, None)
+        return replace(self, estimators=self.estimators[:n_models]), of_fitted
 
     def drop_training_state(self, params: EstimatorParams) -> EstimatorParams:
         """Parameters without the out-of-fold predictions of the training rows."""
@@ -286,7 +303,9 @@ class StackedModels(CrossFittedExperts):
         own, changed = predict_components(params.models[k][0], features.X), _changed_spreads(params)
         if k not in changed:
             return own
-        return with_spread(own, self.mean_of(params, k, features), changed[k])
+        center, spread = self.mean_of(params, k, features), changed[k]
+        scaled = own.rescale(np.zeros(len(center)), np.full(len(center), spread))
+        return scaled.shift((1.0 - spread) * center)
 
 
 def _at_spreads(
@@ -302,6 +321,13 @@ def _at_spreads(
     found = log_densities([center + (y - center) / spread for spread in spreads])
     # The density of y is that of the point, per unit of y.
     return [logs - len(y) * np.log(c) for logs, c in zip(found, spreads, strict=True)]
+
+
+def _is_location_scale(components: Any) -> bool:
+    """Whether components moved and scaled are of the same families."""
+    if isinstance(components, NestedComponents):
+        return all(map(_is_location_scale, components.parts))
+    return bool(components.block().family.location_scale)
 
 
 def _changed_spreads(params: EstimatorParams) -> dict[int, float]:
@@ -363,3 +389,45 @@ class StackedFamilyModels(StackedModels, CrossFittedFamilyExperts):
         counts = [count_parameters(models[0]) for models in params.models]
         dispersions = params.log_variance[~self._has_density()]
         return sum(counts) + dispersions[: 1 if self.shared_dispersion else None].size
+
+
+# --- the gate ---------------------------------------------------------------------------------
+
+
+class NoParams(NamedTuple):
+    """Nothing is estimated, and nothing is summed over the rows."""
+
+
+@dataclass(frozen=True)
+class GivenDensities(Experts):
+    """Experts whose log densities (n, K) are the design matrix itself: EM trains the gate alone.
+
+    The objective is then the log-likelihood of a mixture of given densities, less the gate's
+    penalty: it has one maximum in the probabilities of a constant gate.
+    """
+
+    can_collapse: ClassVar[bool] = False
+
+    def init_params(self, n_experts: int, n_columns: int) -> NoParams:
+        """No parameters."""
+        return NoParams()
+
+    def log_prob(self, params: NoParams, design: Array, y: Array) -> Array:
+        """The given log densities, (K, n)."""
+        return design.T
+
+    def mean(self, params: NoParams, design: Array) -> Array:
+        """Unknown means (K, 1, n)."""
+        return np.full((design.shape[1], 1, design.shape[0]), np.nan)
+
+    def statistics(self, params: NoParams, design: Array, y: Array, resp: Array) -> NoParams:
+        """No statistics."""
+        return NoParams()
+
+    def m_step(self, statistics: NoParams, factor: None, params: NoParams, step: float) -> NoParams:
+        """No parameters."""
+        return NoParams()
+
+    def n_parameters(self, params: NoParams) -> float:
+        """None."""
+        return 0.0

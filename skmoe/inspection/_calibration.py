@@ -14,7 +14,14 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._checks import check_table, check_target
 from skmoe.inspection._pipelines import find_mixture
-from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, panel_axes
+from skmoe.inspection._style import (
+    DARK_GREY,
+    LIGHT_GREY,
+    TWO_PANELS_SIZE,
+    colour,
+    merged,
+    panel_axes,
+)
 
 # Nominal coverages that are compared with the observed ones.
 NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
@@ -248,7 +255,7 @@ class CalibrationDisplay:
             This display.
         """
         n_bins = check_integer("n_bins", n_bins, least=2)
-        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, (9.0, 4.0))
+        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, TWO_PANELS_SIZE)
         self.figure_ = self.ax_[0].figure
         self.bands_: list[Any] = []
         self._plot_histogram(self.ax_[0], n_bins, kwargs)

@@ -22,13 +22,16 @@ def gate_log_odds(estimator: Any) -> Array | None:
     In an average of starts, against the others of its start.
     """
     slopes = getattr(estimator, "gate_coef_", None)
-    n_starts = (
-        len(estimator.start_traces_) if getattr(estimator, "combine", "best") == "average" else 1
-    )
-    n_experts = estimator.n_experts_ // n_starts
+    n_experts = n_experts_of_start(estimator)
     if slopes is None or n_experts == 1 or not slopes.any():
         return None
     return slopes * n_experts / (n_experts - 1.0)
+
+
+def n_experts_of_start(estimator: Any) -> int:
+    """Number of experts, or in an average of starts that of each of them."""
+    is_average = getattr(estimator, "combine", "best") == "average"
+    return int(estimator.n_experts_ // (len(estimator.start_traces_) if is_average else 1))
 
 
 def derived_gate_columns(estimator: Any) -> list[str] | None:

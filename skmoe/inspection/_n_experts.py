@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from skmoe._optional import import_pyplot
+from skmoe.inspection._leading import n_experts_of_start
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_axes
 
@@ -109,11 +110,10 @@ class NumberOfExpertsDisplay:
             )
         criterion = estimator.n_experts
         held_out = "Mean log density of held-out rows"
-        n_averaged_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
         display = cls(
             tried=estimator.n_experts_tried_,
             scores=estimator.n_experts_scores_,
-            chosen=estimator.n_experts_ // n_averaged_starts,
+            chosen=n_experts_of_start(estimator),
             score_name=held_out if criterion == "auto" else f"-{criterion.upper()}",
             errors=getattr(estimator, "n_experts_score_errors_", None),
         )

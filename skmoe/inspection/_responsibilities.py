@@ -17,6 +17,7 @@ from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
     LIGHT_GREY,
+    TWO_PANELS_SIZE,
     beside_marks,
     colour,
     label_categories,
@@ -236,7 +237,7 @@ class ResponsibilitiesDisplay:
         display : ResponsibilitiesDisplay
             This display.
         """
-        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, (9.0, 4.0))
+        self.ax_ = panel_axes(ax, f"{type(self).__name__}.plot", 2, TWO_PANELS_SIZE)
         self.figure_ = self.ax_[0].figure
         self._plot_shares(self.ax_[0], kwargs)
         self._plot_certainties(self.ax_[1])

@@ -42,6 +42,9 @@ LEGEND_NAME_WIDTH, EXPERT_NAME_WIDTH = 20, 11
 # shares, and cut after some characters.
 MAX_LEVEL_CHARACTERS, MAX_LEVEL_WIDTH = 36, 16
 
+# Size of a figure of two panels, in inches.
+TWO_PANELS_SIZE = (9.0, 4.0)
+
 # Panels of a grid side by side, and the size of each in inches.
 MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
 

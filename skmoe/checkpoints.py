@@ -18,10 +18,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import as_csr, check_integer
-from skmoe._data.dask_chunks import is_dask
+from skmoe._data.checks import check_integer
 from skmoe._data.encoding import frame_columns, is_frame
-from skmoe._data.rows import Rows
+from skmoe._data.row_checks import as_csr
+from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.rows.capabilities import needs_all_rows
 from skmoe._estimators.rows.warm_start import fitted_attributes

@@ -9,10 +9,16 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.checks import as_csr, check_block_weights, check_offset, check_same_length
-from skmoe._data.feature_checks import explain_features
+from skmoe._data.row_checks import (
+    as_csr,
+    check_block_weights,
+    check_offset,
+    check_same_length,
+    check_target,
+    check_target_size,
+    explain_features,
+)
 from skmoe._data.rows import Rows
-from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._numerics.typing import Array
 
 

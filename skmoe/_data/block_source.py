@@ -9,9 +9,9 @@ from typing import Any
 
 from skmoe._data.block_checks import BlockChecker, with_block_index
 from skmoe._data.blocks import DaskBlocks, RowBlocks
-from skmoe._data.checks import class_codes, class_weights
 from skmoe._data.first_pass import FirstPass, merge_optional
 from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.row_checks import class_codes, class_weights
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.units import unit_runs
 from skmoe._numerics.linalg import add_fields

@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-
-def is_dask(X: Any) -> bool:
-    """Whether X is a Dask array or data frame."""
-    return callable(getattr(X, "__dask_graph__", None)) and hasattr(X, "ndim")
+from skmoe._data.rows import is_dask
 
 
 def zip_chunks(collections: list[Any]) -> list[tuple[Any, ...]]:

@@ -10,17 +10,19 @@ import numpy as np
 
 from skmoe._data.block_checks import BlockChecker, check_block
 from skmoe._data.blocks import DaskBlocks, RowBlocks
-from skmoe._data.checks import class_codes, class_weights, shown
-from skmoe._data.feature_range import fit_feature_range, merge_feature_ranges
-from skmoe._data.moments import (
+from skmoe._data.checks import shown
+from skmoe._data.row_checks import class_codes, class_weights
+from skmoe._data.rows import Rows, concat
+from skmoe._data.scaling import (
     Moments,
+    Standardization,
     compute_moments,
     feature_scale,
+    fit_feature_range,
+    merge_feature_ranges,
     merge_moments,
     output_scale,
 )
-from skmoe._data.rows import Rows, concat
-from skmoe._data.scaling import Standardization
 from skmoe._data.units import encode_units, unit_runs
 from skmoe._numerics.typing import Array
 

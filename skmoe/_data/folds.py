@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from skmoe._data.rows import RawFeatures
-from skmoe._data.target_checks import check_labels
 from skmoe._numerics.typing import Array
 
 # Number of folds of cross_fit="auto", of a stack, and of a base.
@@ -106,21 +105,6 @@ def check_several_folds(name: str, fold: Array, groups: Array | None, remedy: st
     raise ValueError(
         f"{name} needs rows that are left out of its fits: at least 2 {unit}; got 1. {remedy}"
     )
-
-
-def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]:
-    """Metadata as arrays, which must have one entry for each row; None is dropped."""
-    arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
-    for name, values in arrays.items():
-        if values.ndim == 0 or len(values) != n_rows:
-            raise ValueError(
-                f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
-                f"{values.shape}."
-            )
-    for name in ("groups", "units", "cluster"):
-        if name in arrays:
-            check_labels(name, arrays[name])
-    return arrays
 
 
 def assign_folds(

@@ -12,7 +12,6 @@ import numpy as np
 
 from skmoe._data.encoding import Encoder, encode, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
-from skmoe._data.feature_range import merge_feature_ranges
 from skmoe._data.rows import (
     Dataset,
     RawFeatures,
@@ -25,6 +24,7 @@ from skmoe._data.scaling import (
     BLOCK_ROWS,
     Standardization,
     design_matrix,
+    merge_feature_ranges,
     unstandardize_coefficients,
 )
 from skmoe._data.units import make_units, reduce_to_units

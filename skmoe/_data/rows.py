@@ -142,6 +142,11 @@ def stack_rows(parts: Sequence[Any]) -> Any:
     return np.concatenate([part.toarray() if sparse.issparse(part) else part for part in parts])
 
 
+def is_dask(X: Any) -> bool:
+    """Whether X is a Dask array or data frame."""
+    return callable(getattr(X, "__dask_graph__", None)) and hasattr(X, "ndim")
+
+
 def index_rows(X: Any, index: Array | slice) -> Any:
     """Rows of an array, a CSR array or a data frame."""
     return X.iloc[index] if hasattr(X, "iloc") else X[index]

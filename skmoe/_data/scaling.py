@@ -1,12 +1,13 @@
-"""Standardisation of columns, design matrices, and coefficients in original units."""
+"""Columns: standardisation, moments and ranges; design matrices; coefficients in original units."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.encoding import Encoder, is_new_to_encoder, numeric_values
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows for which a block of a design matrix and its products fit into the cache.
@@ -107,3 +108,114 @@ def unstandardize_coefficients(
     slopes = np.zeros((*coef.shape[:-1], len(scale)))
     slopes[..., index] = coef[..., :-1] / scale[index]
     return slopes, coef[..., -1] - slopes @ center
+
+
+# --- moments that can be merged over blocks of rows -----------------------------------------------
+
+
+class Moments(NamedTuple):
+    """Total weight of the rows, and mean and standard deviation of the columns.
+
+    Standard deviations are finite and positive where variances, which are squares, would overflow
+    or vanish.
+    """
+
+    weight: float
+    mean: Array
+    std: Array
+
+
+def compute_moments(X: Design, weight: Array) -> Moments:
+    """Moments of the columns of X."""
+    center, std = fit_standardization(X, weight)
+    mean = column_means(X, weight) if sparse.issparse(X) else center
+    return Moments(float(weight.sum()), mean, np.where(np.isfinite(std), std, 0.0))
+
+
+def merge_moments(old: Moments, new: Moments, decay: float) -> Moments:
+    """Moments of old and new rows; the weight of the old ones is multiplied by `decay`."""
+    total = decay * old.weight + new.weight
+    fraction, change = new.weight / total, new.mean - old.mean
+    mean = old.mean + fraction * change
+    within = np.hypot(np.sqrt(1.0 - fraction) * old.std, np.sqrt(fraction) * new.std)
+    between = np.sqrt(fraction * (1.0 - fraction)) * np.abs(change)
+    return Moments(total, mean, np.hypot(within, between))
+
+
+def feature_scale(moments: Moments, X: Design) -> Standardization:
+    """Standardisation of features; sparse features are scaled but not centred."""
+    std = moments.std
+    constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
+    center = np.zeros_like(std) if sparse.issparse(X) else moments.mean
+    return Standardization(center, np.where(constant, np.inf, std))
+
+
+def output_scale(moments: Moments) -> Standardization:
+    """Standardisation of outputs; constant outputs are centred but not scaled."""
+    std = moments.std
+    constant = std <= CONSTANT_RTOL * np.abs(moments.mean)
+    return Standardization(moments.mean, np.where(constant, 1.0, std))
+
+
+# --- ranges of the features -----------------------------------------------------------------------
+
+
+# Distance beyond a bound, relative to the largest absolute value of the feature, that is round-off:
+# rows of a fit may return in single precision, or from other sums of a transformer.
+RANGE_RTOL = float(np.finfo(np.float32).eps)
+
+
+def fit_feature_range(X: Any, encoder: Encoder | None = None) -> Array:
+    """Smallest and largest value of each column of X, (2, p).
+
+    Missing values do not count. Both are NaN for categories, and for columns without values.
+    """
+    if sparse.issparse(X):
+        bounds = [extreme.toarray().ravel() for extreme in (X.min(axis=0), X.max(axis=0))]
+        return np.array(bounds, dtype=np.float64)
+    columns: Any = slice(None)
+    found = np.full((2, X.shape[1]), np.nan)
+    if encoder is not None:
+        columns, X = encoder.numeric_columns, numeric_values(encoder, X)
+    found[:, columns] = np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
+    return found + 0.0  # without the sign of zero, which depends on the order of the rows
+
+
+def merge_feature_ranges(one: Array, other: Array) -> Array:
+    """Ranges of the features in two sets of rows together."""
+    return np.stack([np.fmin(one[0], other[0]), np.fmax(one[1], other[1])])
+
+
+def is_outside_ranges(
+    X: Any, feature_range: Array, used: Array, encoder: Encoder | None = None
+) -> Array:
+    """Whether a used feature of each row, (n,), lies outside of its range.
+
+    So does a category, or a missing value, of a feature that had none of it.
+    """
+    tolerance = RANGE_RTOL * np.abs(feature_range).max(axis=0)
+    low = np.where(used, feature_range[0] - tolerance, -np.inf)
+    high = np.where(used, feature_range[1] + tolerance, np.inf)
+    if sparse.issparse(X):
+        return _is_sparse_outside(X, low, high)
+    new = np.zeros(X.shape, dtype=bool)
+    columns: Any = slice(None)
+    values = X
+    if encoder is not None:
+        new = is_new_to_encoder(encoder, X)
+        columns, values = encoder.numeric_columns, numeric_values(encoder, X)
+    # Numbers are new in a column that had none, whose range is NaN.
+    inside = np.isnan(values) | ((values >= low[columns]) & (values <= high[columns]))
+    new[:, columns] |= ~inside
+    return np.asarray(new[:, used].any(axis=1))
+
+
+def _is_sparse_outside(X: Any, low: Array, high: Array) -> Array:
+    """Whether an entry of each row of a CSR array, stored or zero, is outside of its bounds."""
+    n_rows = X.shape[0]
+    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
+    stored = (X.data < low[X.indices]) | (X.data > high[X.indices])
+    zero_is_outside = (low > 0.0) | (high < 0.0)
+    n_stored = np.bincount(row, zero_is_outside[X.indices], minlength=n_rows)
+    n_outside = np.bincount(row, stored, minlength=n_rows)
+    return np.asarray((n_outside > 0.0) | (n_stored < zero_is_outside.sum()))

@@ -10,8 +10,7 @@ from sklearn.base import clone, is_classifier
 
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_integer, shown
-from skmoe._data.dask_chunks import is_dask
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.rows.training_data import TrainingData, validate_training_data
 from skmoe._inference.requirements import require

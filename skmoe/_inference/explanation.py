@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import check_choice
-from skmoe._data.dask_chunks import is_dask
-from skmoe._data.rows import Rows
+from skmoe._data.rows import Rows, is_dask
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
 from skmoe._mixture.fitted import FittedMixture

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import ThreadpoolController
 
-from skmoe._data.canonical import canonical_form
+from skmoe._data.distinct_rows import canonical_form
 from skmoe._data.rows import Dataset
 from skmoe._data.units import Units
 from skmoe._numerics.offset_design import split_offset

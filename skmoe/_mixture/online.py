@@ -27,9 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.moments import Moments
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._data.scaling import Standardization
+from skmoe._data.scaling import Moments, Standardization
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.steps import EStepStatistics, e_step
 from skmoe._numerics.typing import Array

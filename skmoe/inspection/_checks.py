@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array
 
-from skmoe._data.checks import check_columns
+from skmoe._data.row_checks import check_columns
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._inference.labels import feature_labels, printable_name
 from skmoe.inspection._grid import take_rows

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
-from skmoe._data.checks import check_weights
+from skmoe._data.row_checks import check_weights
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table

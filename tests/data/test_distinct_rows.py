@@ -7,8 +7,12 @@ from scipy import sparse, stats
 from sklearn.linear_model import Ridge
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._data.canonical import CanonicalForm, canonical_form
-from skmoe._data.duplicates import unique_weighted_rows, unique_weighted_rows_of_units
+from skmoe._data.distinct_rows import (
+    CanonicalForm,
+    canonical_form,
+    unique_weighted_rows,
+    unique_weighted_rows_of_units,
+)
 from support.refusals import assert_refused, refusal
 
 CONTAINERS = [np.asarray, sparse.csr_array]

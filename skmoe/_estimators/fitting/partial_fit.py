@@ -10,13 +10,24 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.validation import validate_data
 
-from skmoe._data.checks import as_csr, check_same_length, check_weights, class_weights
-from skmoe._data.feature_checks import explain_features
-from skmoe._data.feature_range import fit_feature_range
-from skmoe._data.moments import Moments, compute_moments, feature_scale, merge_moments, output_scale
 from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.row_checks import (
+    as_csr,
+    check_same_length,
+    check_weights,
+    class_weights,
+    explain_features,
+)
 from skmoe._data.rows import Dataset, Rows, split_into_blocks
-from skmoe._data.scaling import column_means
+from skmoe._data.scaling import (
+    Moments,
+    column_means,
+    compute_moments,
+    feature_scale,
+    fit_feature_range,
+    merge_moments,
+    output_scale,
+)
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.callbacks import FitTask, NullCallbackContext
 from skmoe._estimators.fitting.monitor import FitMonitor

@@ -11,7 +11,6 @@ import numpy as np
 from skmoe._data.block_checks import BlockChecker
 from skmoe._data.block_source import make_block_source
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_same_outputs, check_two_classes
 from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     ExtraFeatureOptions,
@@ -22,6 +21,7 @@ from skmoe._data.extra_features import (
 from skmoe._data.first_pass import first_pass
 from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
+from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_standardization
 from skmoe._estimators.parameters.parameters import FitParameters

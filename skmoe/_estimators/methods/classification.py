@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 
-from skmoe._data.checks import class_weights
+from skmoe._data.row_checks import class_weights
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
 from skmoe._estimators.parameters.tasks import Classification, validate_labels
 from skmoe._mixture.fitted import FittedMixture

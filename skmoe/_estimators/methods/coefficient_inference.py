@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from skmoe._data.checks import check_choice, check_integer, shown
-from skmoe._data.folds import check_metadata
+from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_stacklevel

@@ -16,7 +16,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 
-from skmoe._data.dask_chunks import align_chunks, is_dask, zip_chunks
+from skmoe._data.dask_chunks import align_chunks, zip_chunks
+from skmoe._data.rows import is_dask
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask

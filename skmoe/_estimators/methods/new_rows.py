@@ -10,9 +10,15 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmoe._data.checks import as_csr, check_offset, check_same_length, check_weights
 from skmoe._data.encoding import check_frame, encode, is_frame, numeric_names
-from skmoe._data.feature_checks import check_numbers, explain_features
+from skmoe._data.row_checks import (
+    as_csr,
+    check_numbers,
+    check_offset,
+    check_same_length,
+    check_weights,
+    explain_features,
+)
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import user_stacklevel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skmoe._data.feature_range import is_outside_ranges
+from skmoe._data.scaling import is_outside_ranges
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array

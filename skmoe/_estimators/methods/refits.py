@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_columns
+from skmoe._data.row_checks import check_columns
 from skmoe._data.rows import Rows
 from skmoe._inference.bootstrap import Refit, repeat_by_weight, sample_classes
 from skmoe._inference.coefficients import ListedBlock

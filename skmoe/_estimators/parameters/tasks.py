@@ -11,10 +11,16 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from skmoe._data.checks import check_same_outputs, check_two_classes, class_codes, class_weights
+from skmoe._data.row_checks import (
+    check_same_outputs,
+    check_target,
+    check_target_size,
+    check_two_classes,
+    class_codes,
+    class_weights,
+)
 from skmoe._data.rows import Rows, by_output
 from skmoe._data.scaling import Standardization, fit_standardization
-from skmoe._data.target_checks import check_target, check_target_size
 from skmoe._mixture.initialization import InitData
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import Array

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_real, check_two_classes, shown
+from skmoe._data.checks import check_real, shown
+from skmoe._data.row_checks import check_two_classes
 from skmoe._data.rows import Rows
 from skmoe._estimators.parameters.parameters import FitParameters, check_metadata_used
 from skmoe._estimators.parameters.part_parameters import family_of, gate_transformer

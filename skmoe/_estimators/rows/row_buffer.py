@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._data.duplicates import unique_weighted_rows
+from skmoe._data.distinct_rows import unique_weighted_rows
 from skmoe._data.rows import Rows, concat
 
 # The rows of the first batches are buffered up to this total weight or number of distinct rows, and

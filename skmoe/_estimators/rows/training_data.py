@@ -10,17 +10,9 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.canonical import CanonicalForm, canonical_form
-from skmoe._data.checks import (
-    as_csr,
-    check_columns,
-    check_enough_rows,
-    check_offset,
-    check_weights,
-    class_codes,
-)
-from skmoe._data.dask_chunks import is_dask
-from skmoe._data.duplicates import (
+from skmoe._data.distinct_rows import (
+    CanonicalForm,
+    canonical_form,
     same_rows,
     sorted_rows,
     unique_weighted_rows,
@@ -35,11 +27,20 @@ from skmoe._data.encoding import (
     make_encoder,
     numeric_names,
 )
-from skmoe._data.feature_checks import check_numbers, explain_features
-from skmoe._data.feature_range import fit_feature_range
 from skmoe._data.first_pass import FirstPass
-from skmoe._data.folds import check_metadata
-from skmoe._data.rows import Dataset, Rows, subset, subset_units
+from skmoe._data.row_checks import (
+    as_csr,
+    check_columns,
+    check_enough_rows,
+    check_metadata,
+    check_numbers,
+    check_offset,
+    check_weights,
+    class_codes,
+    explain_features,
+)
+from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
+from skmoe._data.scaling import fit_feature_range
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_init,

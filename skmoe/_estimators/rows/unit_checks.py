@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skmoe._data.checks import check_columns, check_enough_rows, shown
+from skmoe._data.checks import shown
 from skmoe._data.encoding import numeric_names
-from skmoe._data.folds import check_metadata
+from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
 from skmoe._data.rows import Dataset
 from skmoe._data.units import encode_units, unit_runs, varying_cell
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters

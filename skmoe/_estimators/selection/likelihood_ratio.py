@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import class_codes
+from skmoe._data.row_checks import class_codes
 from skmoe._estimators.methods.refits import draw_target
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.rows.training_data import TrainingData

@@ -20,10 +20,10 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import check_integer, class_codes, class_weights
-from skmoe._data.dask_chunks import is_dask
-from skmoe._data.folds import check_metadata, check_several_folds, make_feasible_folds
-from skmoe._data.rows import Rows
+from skmoe._data.checks import check_integer
+from skmoe._data.folds import check_several_folds, make_feasible_folds
+from skmoe._data.row_checks import check_metadata, class_codes, class_weights
+from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_n_experts_selection,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_weights
+from skmoe._data.row_checks import check_weights
 from skmoe.inspection._checks import check_rows, check_target
 from skmoe.inspection._grid import take_rows
 from skmoe.inspection._report._held_out import HeldOutRows

@@ -57,13 +57,11 @@ class ComponentFunctions:
     discrete: bool = False
     counts: bool = False
     location_scale: bool = False
-    # Of a family with `counts`: E|Y - y|; `sf` at counts, continued to real numbers; the ratio of a
-    # probability of a count to the one before; and E|Y - Y'| of two independent components,
-    # of the parameters of both, if there is a formula.
+    # Of a family with `counts`: E|Y - y|; `sf` at counts, continued to real numbers; and the ratio
+    # of the probability of a count to that of the one before.
     mean_distance: Callable[..., Array] = None  # type: ignore[assignment]
-    smooth_sf: Callable[..., Array] = None  # type: ignore[assignment]
+    sf_real: Callable[..., Array] = None  # type: ignore[assignment]
     mass_ratio: Callable[..., Array] = None  # type: ignore[assignment]
-    mean_difference: Callable[..., Array] | None = None
 
     def __post_init__(self) -> None:
         searches: dict[str, Callable[..., Array]] = {

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv
+from scipy.special import gammainccinv, gammaincinv, i0e, i1e
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _negative_binomial, _poisson
 from skmoe.distributions._component_functions import Component, ComponentFunctions
 from skmoe.distributions._components import Components
 from skmoe.distributions._count_sums import half_mean_difference
-
-
-def _poisson_crps(y: Array, mean: Array) -> Array:
-    """Score of one component: Czado, Gneiting and Held (2009), in closed form."""
-    return _poisson.mean_distance(y, mean) - 0.5 * _poisson.mean_difference(mean, mean)
+from skmoe.distributions._poisson import LARGEST
 
 
 def _gamma_quantile(q: float, mean: Array, variance: Array) -> Array:
@@ -31,25 +28,64 @@ def _gamma_upper_quantile(q: float, mean: Array, variance: Array) -> Array:
     return np.ceil(scale * gammainccinv(np.maximum(shape, 1e-300), q))
 
 
-POISSON = ComponentFunctions(
-    discrete=True,
-    counts=True,
+def _functions_of_counts(real: Any, **others: Any) -> ComponentFunctions:
+    """A family of counts, from a module with its functions of real numbers."""
+
+    def log_pmf(y: Array, *parameters: Array) -> Array:
+        count = np.clip(y, 0.0, LARGEST)
+        possible = ((y == count) & (np.floor(count) == count)) | np.isnan(y)
+        return np.where(possible, real.log_mass(count, *parameters), -np.inf)
+
+    def at_counts(
+        function: Callable[..., Array], below_zero: float, at_infinity: float
+    ) -> Callable[..., Array]:
+        def answer(y: Array, *parameters: Array) -> Array:
+            count = np.clip(np.floor(np.where(np.isposinf(y), 0.0, y)), 0.0, LARGEST)
+            found = np.where(np.isposinf(y), at_infinity, function(count, *parameters))
+            found = np.where(np.asarray(y) < 0.0, below_zero, found)
+            return np.where(np.isnan(y), np.nan, found)
+
+        return answer
+
+    cdf = at_counts(real.cdf_real, 0.0, 1.0)
+
+    def mean_distance(y: Array, mean: Array, *dispersion: Array) -> Array:
+        below = 2.0 * cdf(y, mean, *dispersion) - 1.0
+        count = np.where(np.isinf(y), 0.0, np.floor(y))
+        at = np.exp(log_pmf(count, mean, *dispersion))
+        if dispersion:
+            at = at * (1.0 + dispersion[0] * count)
+        return (y - mean) * below + 2.0 * mean * np.where(np.isinf(y), 0.0, at)
+
+    return ComponentFunctions(
+        discrete=True,
+        counts=True,
+        log_pdf=log_pmf,
+        cdf=cdf,
+        sf=at_counts(real.sf_real, 1.0, 0.0),
+        log_cdf=at_counts(real.log_cdf_real, -np.inf, 0.0),
+        log_sf=at_counts(real.log_sf_real, 0.0, -np.inf),
+        mean_distance=mean_distance,
+        sf_real=real.sf_real,
+        draw=real.draw,
+        **others,
+    )
+
+
+def _poisson_crps(y: Array, mean: Array) -> Array:
+    """Score of one component: Czado, Gneiting and Held (2009), in closed form."""
+    return POISSON.mean_distance(y, mean) - mean * (i0e(2.0 * mean) + i1e(2.0 * mean))
+
+
+POISSON = _functions_of_counts(
+    _poisson,
     mean=lambda mean: mean,
     variance=lambda mean: mean,
     mode=np.floor,
-    log_pdf=_poisson.log_pmf,
-    cdf=_poisson.cdf,
-    sf=_poisson.sf,
-    log_cdf=_poisson.log_cdf,
-    log_sf=_poisson.log_sf,
     quantile=lambda q, mean: _gamma_quantile(q, mean, mean),
     upper_quantile=lambda q, mean: _gamma_upper_quantile(q, mean, mean),
     crps=_poisson_crps,
-    draw=_poisson.draw,
-    mean_distance=_poisson.mean_distance,
-    smooth_sf=_poisson.smooth_sf,
     mass_ratio=lambda count, mean: mean / count,
-    mean_difference=_poisson.mean_difference,
 )
 
 
@@ -62,28 +98,19 @@ def _negative_binomial_crps(y: Array, mean: Array, dispersion: Array) -> Array:
     mean, dispersion = np.broadcast_arrays(mean, dispersion)
     flat = Component(NEGATIVE_BINOMIAL, np.ones(mean.size), (mean.ravel(), dispersion.ravel()))
     half = half_mean_difference([flat]).reshape(mean.shape)
-    return _negative_binomial.mean_distance(y, mean, dispersion) - half
+    return NEGATIVE_BINOMIAL.mean_distance(y, mean, dispersion) - half
 
 
-NEGATIVE_BINOMIAL = ComponentFunctions(
-    discrete=True,
-    counts=True,
+NEGATIVE_BINOMIAL = _functions_of_counts(
+    _negative_binomial,
     mean=lambda mean, dispersion: mean,
     variance=_variance,
     mode=_negative_binomial.mode,
-    log_pdf=_negative_binomial.log_pmf,
-    cdf=_negative_binomial.cdf,
-    sf=_negative_binomial.sf,
-    log_cdf=_negative_binomial.log_cdf,
-    log_sf=_negative_binomial.log_sf,
     quantile=lambda q, mean, dispersion: _gamma_quantile(q, mean, _variance(mean, dispersion)),
     upper_quantile=lambda q, mean, dispersion: _gamma_upper_quantile(
         q, mean, _variance(mean, dispersion)
     ),
     crps=_negative_binomial_crps,
-    draw=_negative_binomial.draw,
-    mean_distance=_negative_binomial.mean_distance,
-    smooth_sf=_negative_binomial.smooth_sf,
     mass_ratio=_negative_binomial.mass_ratio,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,9 +27,6 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
     It is the sum of F(k) (1 - F(k)) over the counts k. The components are distributions of counts
     with weights and parameters (r,), whose weights sum to one.
     """
-    formula = components[0].family.mean_difference
-    if formula and all(part.family is components[0].family for part in components):
-        return _sum_pairs(components, formula)
     last = np.zeros(components[0].weight.shape)
     for family, weight, parameters in components:
         high = family.upper_quantile(LEVELS[-1], *parameters)
@@ -45,16 +42,6 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
                 for family, weight, parameters in components
             ]
             total[some] = sum_of(part, last[some])
-    return total
-
-
-def _sum_pairs(components: Sequence[Component], formula: Callable[..., Array]) -> Array:
-    """The same as a sum over pairs of components of one family."""
-    total = np.zeros(components[0].weight.shape)
-    for i, (_, weight, parameters) in enumerate(components):
-        total += 0.5 * weight**2 * formula(*parameters, *parameters)
-        for _, other_weight, others in components[:i]:
-            total += weight * other_weight * formula(*parameters, *others)
     return total
 
 
@@ -88,6 +75,6 @@ def _sum_panels(components: Sequence[Component], last: Array) -> Array:
     above = np.zeros(points.shape)
     rows = np.broadcast_to(np.arange(len(last)), points.shape)[used]
     for family, weight, parameters in components:
-        sf = family.smooth_sf(points[used], *(values[rows] for values in parameters))
+        sf = family.sf_real(points[used], *(values[rows] for values in parameters))
         above[used] += weight[rows] * sf
     return (weights * above * (1.0 - above)).sum(axis=(0, 1))

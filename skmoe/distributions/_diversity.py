@@ -155,7 +155,7 @@ def _weighted_sf(components: Sequence[Component], points: Array, smooth: bool = 
     total = np.zeros(points.shape)
     for family, weight, parameters in components:
         if smooth:
-            above = family.smooth_sf(np.maximum(points, 0.0), *parameters)
+            above = family.sf_real(np.maximum(points, 0.0), *parameters)
             total += weight * np.where(points < 0.0, 1.0, above)
         else:
             total += weight * family.sf(points, *parameters)

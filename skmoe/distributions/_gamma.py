@@ -28,27 +28,27 @@ def _log_pdf(y: Array, mean: Array, shape: Array) -> Array:
 
 
 def _cdf(y: Array, mean: Array, shape: Array) -> Array:
-    return _poisson.smooth_sf(shape - 1.0, _scaled(y, mean, shape))
+    return _poisson.sf_real(shape - 1.0, _scaled(y, mean, shape))
 
 
 def _sf(y: Array, mean: Array, shape: Array) -> Array:
-    return _poisson.smooth_cdf(shape - 1.0, _scaled(y, mean, shape))
+    return _poisson.cdf_real(shape - 1.0, _scaled(y, mean, shape))
 
 
 def _log_cdf(y: Array, mean: Array, shape: Array) -> Array:
-    logs = _poisson.smooth_log_sf(shape - 1.0, _scaled(y, mean, shape))
+    logs = _poisson.log_sf_real(shape - 1.0, _scaled(y, mean, shape))
     return np.where(y <= 0.0, -np.inf, np.where(np.isposinf(y), 0.0, logs))
 
 
 def _log_sf(y: Array, mean: Array, shape: Array) -> Array:
-    logs = _poisson.smooth_log_cdf(shape - 1.0, _scaled(y, mean, shape))
+    logs = _poisson.log_cdf_real(shape - 1.0, _scaled(y, mean, shape))
     return np.where(y <= 0.0, 0.0, np.where(np.isposinf(y), -np.inf, logs))
 
 
 def _crps(y: Array, mean: Array, shape: Array) -> Array:
     """Score of one component: Jordan, Krüger and Lerch (2019)."""
     scaled = _scaled(y, mean, shape)
-    below, size_biased = (_poisson.smooth_sf(count, scaled) for count in (shape - 1.0, shape))
+    below, size_biased = (_poisson.sf_real(count, scaled) for count in (shape - 1.0, shape))
     score = y * (2.0 * below - 1.0) - mean * (2.0 * size_biased - 1.0)
     return score - mean / shape * np.exp(-betaln(0.5, shape))
 

@@ -1,4 +1,4 @@
-"""The negative binomial distribution, for arrays of points, means and dispersions that broadcast.
+"""The negative binomial distribution, continued to real numbers, for arrays that broadcast.
 
 The variance is mean + dispersion * mean^2. Accurate from dispersion 0, the Poisson, on: no formula
 takes differences of terms of the order of 1 / dispersion.
@@ -11,83 +11,33 @@ References
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, gammaln, xlogy
+from scipy.special import betainc, betaincc, gammaln, xlogy
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
-from skmoe.distributions._poisson import FAR, LARGEST, STIRLING
+from skmoe.distributions._poisson import STIRLING
 
 # Dispersion times mean up to which the distribution is the Poisson to the last bit.
 NO_DISPERSION = 1e-18
 
 # Stands for dispersion 0 where formulas divide by it.
-TINY_DISPERSION = 1e-290
+LEAST_DISPERSION = 1e-290
 
-# 1 / dispersion up to which the first argument of the incomplete beta function of the lower tail
-# does not amplify the round-off of its last one.
-MODERATE = 1e3
+# 1 / dispersion up to which the incomplete beta function of the lower tail is computed directly.
+MODERATE_SIZE = 1e3
 
 # Probabilities below it have lost digits, or are zero.
 UNDERFLOW = 1e-290
 
 
-def log_pmf(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Log probability of y; -inf where y is not a count."""
-    count = np.clip(y, 0.0, LARGEST)
-    possible = ((y == count) & (np.floor(count) == count)) | np.isnan(y)
-    return np.where(possible, _log_mass(count, mean, dispersion), -np.inf)
-
-
-def cdf(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Probability of a count up to y."""
-    finite = np.where(np.isposinf(y), 0.0, y)
-    below = np.where(np.asarray(y) < 0.0, 0.0, smooth_cdf(_count(finite), mean, dispersion))
-    return np.where(np.isposinf(y), 1.0, below)
-
-
-def sf(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Probability of a count above y."""
-    finite = np.where(np.isposinf(y), 0.0, y)
-    above = np.where(np.asarray(y) < 0.0, 1.0, smooth_sf(_count(finite), mean, dispersion))
-    return np.where(np.isposinf(y), 0.0, above)
-
-
-def log_cdf(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Log probability of a count up to y."""
-    count, mean, dispersion = np.broadcast_arrays(_count(y), mean, dispersion)
-    answer = smooth_cdf(count, mean, dispersion)
-    with np.errstate(divide="ignore"):
-        logs = np.log(answer)
-    rows = (answer < UNDERFLOW) & (mean > count)
-    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=True)
-    return np.where(np.asarray(y) < 0.0, -np.inf, logs)
-
-
-def log_sf(y: Array, mean: Array, dispersion: Array) -> Array:
-    """Log probability of a count above y."""
-    count, mean, dispersion = np.broadcast_arrays(_count(y), mean, dispersion)
-    answer = smooth_sf(count, mean, dispersion)
-    with np.errstate(divide="ignore"):
-        logs = np.log(answer)
-    rows = (answer < UNDERFLOW) & (mean > 0.0)
-    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=False)
-    logs = np.where(np.asarray(y) < 0.0, 0.0, logs)
-    return np.where(np.isposinf(y), -np.inf, logs)
-
-
-def _count(y: Array) -> Array:
-    """The largest count up to y >= 0."""
-    return np.clip(np.floor(y), 0.0, LARGEST)
-
-
-def _log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
+def log_mass(count: Array, mean: Array, dispersion: Array) -> Array:
     """Log probability of a count, continued to real numbers.
 
     The saddle-point form of the binomial [1]_ of size 1 / dispersion + count.
     """
-    tiny = np.maximum(dispersion, TINY_DISPERSION)
+    tiny = np.maximum(dispersion, LEAST_DISPERSION)
     positive, size = np.maximum(count, np.finfo(float).tiny), 1.0 / tiny
     excess_count, excess_mean = 1.0 + tiny * positive, 1.0 + tiny * mean
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -118,52 +68,54 @@ def _stirling_error(x: Array) -> Array:
     return np.where(x >= STIRLING, series, exact)
 
 
-def smooth_cdf(count: Array, mean: Array, dispersion: Array) -> Array:
+def cdf_real(count: Array, mean: Array, dispersion: Array) -> Array:
     """Probability up to a count, continued to real numbers by the incomplete beta function."""
-    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
-    answer = np.empty(count.shape)
-    plain = dispersion * mean <= NO_DISPERSION
-    answer[plain] = _poisson.smooth_cdf(count[plain], mean[plain])
-    below = ~plain & _is_far_below(count, mean, dispersion)
-    answer[below] = np.exp(_log_tail(count[below], mean[below], dispersion[below], below=True))
-    rest = ~plain & ~below
-    count, mean, dispersion = count[rest], mean[rest], dispersion[rest]
-    moderate = dispersion * MODERATE >= 1.0
-    size = 1.0 / np.where(moderate, dispersion, 1.0)
-    direct = betainc(size, count + 1.0, 1.0 / (1.0 + dispersion * mean))
-    answer[rest] = np.where(moderate, direct, 1.0 - smooth_sf(count, mean, dispersion))
-    return answer
+    size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
+    scaled = mean / size
+    # For a moderate size its first argument does not amplify the round-off of the last one.
+    below = np.where(
+        size <= MODERATE_SIZE,
+        betainc(size, count + 1.0, 1.0 / (1.0 + scaled)),
+        betaincc(count + 1.0, size, scaled / (1.0 + scaled)),
+    )
+    return np.where(scaled <= NO_DISPERSION, _poisson.cdf_real(count, mean), below)
 
 
-def smooth_sf(count: Array, mean: Array, dispersion: Array) -> Array:
+def sf_real(count: Array, mean: Array, dispersion: Array) -> Array:
     """Probability above a count, continued to real numbers by the incomplete beta function."""
+    size = 1.0 / np.maximum(dispersion, LEAST_DISPERSION)
+    scaled = mean / size
+    above = betainc(count + 1.0, size, scaled / (1.0 + scaled))
+    return np.where(scaled <= NO_DISPERSION, _poisson.sf_real(count, mean), above)
+
+
+def log_cdf_real(count: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability up to a count, continued to real numbers."""
     count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
-    answer = np.empty(count.shape)
-    plain = dispersion * mean <= NO_DISPERSION
-    answer[plain] = _poisson.smooth_sf(count[plain], mean[plain])
-    above = ~plain & _is_far_above(count, mean, dispersion)
-    answer[above] = np.exp(_log_tail(count[above], mean[above], dispersion[above], below=False))
-    rest = ~plain & ~above
-    scaled = dispersion[rest] * mean[rest]
-    answer[rest] = betainc(count[rest] + 1.0, 1.0 / dispersion[rest], scaled / (1.0 + scaled))
-    return answer
+    answer = cdf_real(count, mean, dispersion)
+    with np.errstate(divide="ignore"):
+        logs = np.log(answer)
+    rows = (answer < UNDERFLOW) & (mean > count)
+    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=True)
+    return logs
 
 
-def _is_far_below(count: Array, mean: Array, dispersion: Array) -> Array:
-    return mean - count > FAR * np.sqrt(mean * (1.0 + dispersion * mean))
-
-
-def _is_far_above(count: Array, mean: Array, dispersion: Array) -> Array:
-    # The continued fraction needs dispersions of at most one; above it betainc is accurate.
-    spread = FAR * np.sqrt((count + 1.0) * (1.0 + dispersion * mean))
-    return (dispersion <= 1.0) & (count + 1.0 - mean > spread)
+def log_sf_real(count: Array, mean: Array, dispersion: Array) -> Array:
+    """Log probability above a count, continued to real numbers."""
+    count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
+    answer = sf_real(count, mean, dispersion)
+    with np.errstate(divide="ignore"):
+        logs = np.log(answer)
+    rows = (answer < UNDERFLOW) & (mean > 0.0)
+    logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=False)
+    return logs
 
 
 def _log_tail(count: Array, mean: Array, dispersion: Array, below: bool) -> Array:
     """Log probability up to a count far below the mean, or above one far above it."""
-    dispersion = np.maximum(dispersion, TINY_DISPERSION)
+    dispersion = np.maximum(dispersion, LEAST_DISPERSION)
     size, scaled = 1.0 / dispersion, 1.0 + dispersion * mean
-    mass = _log_mass(count, mean, dispersion)
+    mass = log_mass(count, mean, dispersion)
     factor = np.log(mean) + np.log1p(dispersion * count) - np.log(scaled)
     if below:
         excess = (mean - count - 1.0) / scaled
@@ -172,7 +124,7 @@ def _log_tail(count: Array, mean: Array, dispersion: Array, below: bool) -> Arra
     ratio = dispersion * mean / scaled
     logs = mass + factor + log_beta_fraction(count + 1.0, size, ratio, excess)
     # For large dispersions the sum of the probabilities above is nearly a geometric series.
-    following = _log_mass(count + 1.0, mean, dispersion) + np.log(scaled)
+    following = log_mass(count + 1.0, mean, dispersion) + np.log(scaled)
     following += np.log1p((size - 1.0) * dispersion * mean / (count + 2.0))
     return np.where(dispersion <= 1.0, logs, following)
 
@@ -185,14 +137,6 @@ def mass_ratio(count: Array, mean: Array, dispersion: Array) -> Array:
 def mode(mean: Array, dispersion: Array) -> Array:
     """The most probable count."""
     return np.floor(mean * np.maximum(1.0 - dispersion, 0.0))
-
-
-def mean_distance(y: Array, mean: Array, dispersion: Array) -> Array:
-    """E|Y - y| of a count Y and any y."""
-    below = 2.0 * cdf(y, mean, dispersion) - 1.0
-    finite = np.where(np.isinf(y), 0.0, np.floor(y))
-    at = np.exp(log_pmf(finite, mean, dispersion)) * (1.0 + dispersion * finite)
-    return (y - mean) * below + 2.0 * mean * np.where(np.isinf(y), 0.0, at)
 
 
 def draw(rng: np.random.RandomState, mean: Array, dispersion: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The Poisson distribution, for arrays of points and means that broadcast.
+"""The Poisson distribution, continued to real numbers, for arrays that broadcast.
 
 Accurate for means from the smallest positive numbers to 1e8 and beyond, and in the tails. Continued
 fractions replace `scipy.special.gammainc` where it ends its series too early, for means above 1e6
@@ -14,7 +14,7 @@ References
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammainc, gammaincc, gammaln, i0e, i1e, xlogy
+from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
 from skmoe._numerics.probability import LOG_2PI
 from skmoe._numerics.typing import Array
@@ -33,51 +33,6 @@ MAX_MEAN_OF_COUNTS = 1e15
 # From this count on Stirling's series is exact to the last bits.
 STIRLING = 16.0
 
-# Negative log probability of the tails that are left out of sums; the most counts that are summed
-# one by one, and the points of a sum over more counts; rows that are summed at once.
-NEGLIGIBLE = 35.0
-MOST_COUNTS = 160
-N_POINTS = 64
-SUM_ROWS = 1024
-
-
-def log_pmf(y: Array, mean: Array) -> Array:
-    """Log probability of y; -inf where y is not a count."""
-    count = np.clip(y, 0.0, LARGEST)
-    possible = ((y == count) & (np.floor(count) == count)) | np.isnan(y)
-    return np.where(possible, log_mass(count, mean), -np.inf)
-
-
-def cdf(y: Array, mean: Array) -> Array:
-    """Probability of a count up to y."""
-    return _extended(y, 0.0, smooth_cdf(_count(y), mean))
-
-
-def sf(y: Array, mean: Array) -> Array:
-    """Probability of a count above y."""
-    return _extended(y, 1.0, smooth_sf(_count(y), mean))
-
-
-def log_cdf(y: Array, mean: Array) -> Array:
-    """Log probability of a count up to y."""
-    return _extended(y, -np.inf, smooth_log_cdf(_count(y), mean))
-
-
-def log_sf(y: Array, mean: Array) -> Array:
-    """Log probability of a count above y."""
-    logs = _extended(y, 0.0, smooth_log_sf(_count(y), mean))
-    return np.where(np.isposinf(y), -np.inf, logs)
-
-
-def _extended(y: Array, below_zero: float, answer: Array) -> Array:
-    """Answers for counts, extended to negative y; NaN stays NaN, also for a mean of zero."""
-    return np.where(np.isnan(y), np.nan, np.where(np.asarray(y) < 0.0, below_zero, answer))
-
-
-def _count(y: Array) -> Array:
-    """The largest count up to y >= 0."""
-    return np.clip(np.floor(y), 0.0, LARGEST)
-
 
 def log_mass(count: Array, mean: Array) -> Array:
     """Log probability of a count, continued to real numbers by the gamma function."""
@@ -93,7 +48,7 @@ def log_mass(count: Array, mean: Array) -> Array:
     return np.where(near, saddle, xlogy(count, mean) - mean - gammaln(count + 1.0))
 
 
-def smooth_cdf(count: Array, mean: Array) -> Array:
+def cdf_real(count: Array, mean: Array) -> Array:
     """Probability up to a count, continued to real numbers by the incomplete gamma function."""
     count, mean = np.broadcast_arrays(count, mean)
     answer = np.array(gammaincc(count + 1.0, mean))
@@ -102,7 +57,7 @@ def smooth_cdf(count: Array, mean: Array) -> Array:
     return answer
 
 
-def smooth_sf(count: Array, mean: Array) -> Array:
+def sf_real(count: Array, mean: Array) -> Array:
     """Probability above a count, continued to real numbers by the incomplete gamma function."""
     count, mean = np.broadcast_arrays(count, mean)
     answer = np.array(gammainc(count + 1.0, mean))
@@ -111,18 +66,18 @@ def smooth_sf(count: Array, mean: Array) -> Array:
     return answer
 
 
-def smooth_log_cdf(count: Array, mean: Array) -> Array:
+def log_cdf_real(count: Array, mean: Array) -> Array:
     """Log probability up to a count, continued to real numbers."""
     count, mean = np.broadcast_arrays(count, mean)
     with np.errstate(divide="ignore"):
-        logs = np.log(smooth_cdf(count, mean))
+        logs = np.log(cdf_real(count, mean))
     # The fraction converges slowly for small means, of which no count is far below.
     far = (mean - count > FAR * np.sqrt(mean)) & (mean > FAR**2)
     logs[far] = _log_below(count[far], mean[far])
     return logs
 
 
-def smooth_log_sf(count: Array, mean: Array) -> Array:
+def log_sf_real(count: Array, mean: Array) -> Array:
     """Log probability above a count, continued to real numbers."""
     count, mean = np.broadcast_arrays(count, mean)
     with np.errstate(divide="ignore"):
@@ -155,66 +110,6 @@ def _log_below(count: Array, mean: Array) -> Array:
     for j in range(N_TERMS, 0, -1):
         fraction = j * (count + 1.0 - j) / (mean - count + 2.0 * j + fraction)
     return log_mass(count, mean) + np.log(mean / (mean - count + fraction))
-
-
-def mean_distance(y: Array, mean: Array) -> Array:
-    """E|Y - y| of a count Y and any y."""
-    below = 2.0 * cdf(y, mean) - 1.0
-    infinite = np.isinf(y)
-    at = np.exp(log_pmf(np.where(infinite, 0.0, np.floor(y)), mean))
-    return (y - mean) * below + 2.0 * mean * np.where(infinite, 0.0, at)
-
-
-def mean_difference(mean: Array, other: Array) -> Array:
-    """E|Y - Z| of independent counts Y and Z.
-
-    For equal means there is a closed form. Otherwise it is |E Y - E Z| and twice the sum of
-    P(Y <= k < Z) over the counts k, where Y is the one of the larger mean. All k that matter lie
-    between a count below which Y hardly is and one above which Z hardly is, by Chernoff's bounds.
-    """
-    if mean is other:
-        return 2.0 * mean * (i0e(2.0 * mean) + i1e(2.0 * mean))
-    larger, smaller = (
-        np.ravel(values) for values in (np.maximum(mean, other), np.minimum(mean, other))
-    )
-    first = np.floor(np.maximum(larger - np.sqrt(2.0 * NEGLIGIBLE * larger), 0.0))
-    slack = NEGLIGIBLE / 3.0
-    last = np.ceil(smaller + slack + np.sqrt(slack**2 + 2.0 * NEGLIGIBLE * smaller))
-    total, few = np.zeros(first.shape), last - first <= MOST_COUNTS
-    for chosen, sum_of in ((few, _sum_counts), (~few, _sum_points)):
-        overlap = np.flatnonzero(chosen & (last >= first))
-        for start in range(0, len(overlap), SUM_ROWS):
-            rows = overlap[start : start + SUM_ROWS]
-            total[rows] = sum_of(first[rows], last[rows], larger[rows], smaller[rows])
-    return (larger - smaller + 2.0 * total).reshape(np.shape(mean))
-
-
-def _sum_counts(first: Array, last: Array, larger: Array, smaller: Array) -> Array:
-    """Sum of P(Y <= k < Z) from `first` to `last`, of probabilities that are summed themselves."""
-    counts = first + np.arange(int(np.max(last - first)) + 1)[:, None]
-    of_y, of_z = (
-        np.exp(log_mass(first, mean)) * np.cumprod(_ratios(counts, mean), axis=0)
-        for mean in (larger, smaller)
-    )
-    below, above = np.cumsum(of_y, axis=0), np.cumsum(of_z[::-1], axis=0)[::-1] - of_z
-    return (below * above).sum(axis=0)
-
-
-def _ratios(counts: Array, mean: Array) -> Array:
-    """Probabilities of counts relative to the one before; 1 for the first."""
-    return np.concatenate([np.ones((1, counts.shape[1])), mean / counts[1:]])
-
-
-def _sum_points(first: Array, last: Array, larger: Array, smaller: Array) -> Array:
-    """The same sum over many counts, from points that are several counts apart.
-
-    A function that changes slowly has the same sum over all counts as over wider steps: by
-    Poisson's summation formula both are its integral. For steps of up to half a standard deviation
-    the error is less than the round-off.
-    """
-    step = (last - first) / N_POINTS
-    points = first + step * np.arange(N_POINTS + 1)[:, None]
-    return step * (smooth_cdf(points, larger) * smooth_sf(points, smaller)).sum(axis=0)
 
 
 def draw(rng: np.random.RandomState, mean: Array) -> Array:

@@ -47,6 +47,9 @@ FORMAT = "skmoe"
 # Raised when documents change so that older releases cannot read them. Version 1 is that of 0.1.0.
 VERSION = 2
 
+# Parameters of earlier releases, with the only value that their documents have.
+FORMER_PARAMETERS = {"specialize": True}
+
 # Errors of values that are no such document.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -187,6 +190,9 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
             {key: decode(types, value) for key, value in document[part].items()}
             for part in ("parameters", "attributes")
         )
+        for key, value in FORMER_PARAMETERS.items():
+            if parameters.get(key) is value:
+                del parameters[key]
         estimator = estimator_class(**parameters)
         missing = set(estimator.get_params(deep=False)) - set(parameters)
         if missing:

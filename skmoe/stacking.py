@@ -17,8 +17,7 @@ from skmoe._estimators.fitting.attributes import (
     attributes_of_mixture,
     warn_special_losses,
 )
-from skmoe._estimators.fitting.callbacks import FitTask, with_callbacks
-from skmoe._estimators.fitting.monitor import make_monitors
+from skmoe._estimators.fitting.monitor import FitTask, make_monitors, with_callbacks
 from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.methods.classification import MixtureClassifierMixin
 from skmoe._estimators.methods.expert_names import check_expert_names

@@ -21,8 +21,12 @@ from skmoe._estimators.fitting.attributes import (
     warn_half_life,
     warn_special_losses,
 )
-from skmoe._estimators.fitting.callbacks import CallbackSupportMixin, FitTask, with_callbacks
-from skmoe._estimators.fitting.monitor import make_monitors
+from skmoe._estimators.fitting.monitor import (
+    CallbackSupportMixin,
+    FitTask,
+    make_monitors,
+    with_callbacks,
+)
 from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
 from skmoe._estimators.fitting.problem import build_problem

@@ -1,4 +1,7 @@
-"""Progress of a fit: printed lines, and the hooks of scikit-learn's callbacks."""
+"""Progress of a fit: printed lines, and the hooks of scikit-learn's callbacks (1.9 on).
+
+For older releases there is a replacement without effect.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,78 @@ from functools import partial
 from typing import Any
 
 from skmoe._estimators.fitting.attributes import attributes_of_run
-from skmoe._estimators.fitting.callbacks import FitTask
 from skmoe._estimators.fitting.problem import FitProblem
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.multistart import MAX_REINITIALIZATIONS
+
+
+class NullCallbackContext:
+    """Context of a task without callbacks."""
+
+    def subcontext(self, **kwargs: Any) -> NullCallbackContext:
+        return self
+
+    def call_on_fit_task_begin(self, **kwargs: Any) -> NullCallbackContext:
+        return self
+
+    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
+        return False
+
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Replacement without `set_callbacks`."""
+
+        def _init_callback_context(self, **kwargs: Any) -> NullCallbackContext:
+            return NullCallbackContext()
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """The method itself: there are no callbacks to tear down."""
+        return method
+
+
+class FitTask:
+    """A task of a fit, with the arguments of the hooks of a callback.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator that is fitted.
+    context : CallbackContext
+        Context of the task.
+    data : dict
+        `X`, `y` and `metadata` of the fit.
+    """
+
+    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]):
+        self.estimator = estimator
+        self.context = context
+        self.data = data
+
+    def start(self) -> FitTask:
+        """Call the hooks for the start of the task."""
+        self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        return self
+
+    def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:
+        """Call the hooks for the end of the task; returns whether a callback stops the run.
+
+        `attributes` returns the fitted attributes of this moment.
+        """
+        stops = self.context.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=attributes, **self.data
+        )
+        return bool(stops)
+
+    def subtask(self, name: str, max_subtasks: int = 0, task_id: int | None = None) -> FitTask:
+        """A task that is a part of this one."""
+        context = self.context.subcontext(
+            task_name=name, task_id=task_id, max_subtasks=max_subtasks
+        )
+        return FitTask(self.estimator, context, self.data)
 
 
 class FitMonitor:
@@ -54,25 +125,24 @@ class FitMonitor:
 
     def __call__(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration; returns whether a callback stops the run."""
-        self._print_iteration(self.label, n_iter, result)
-        if self.on_iteration is not None:
-            self.on_iteration(n_iter, lambda: self.attributes(result))
-        return self._end_task("iteration", result)
+        return self._report(n_iter, result, "iteration", self.label, self.on_iteration)
 
     def on_sample(self, n_iter: int, result: EMResult) -> bool:
         """Report an iteration of the search of penalties on a sample, before those of the run.
 
         No fit can be resumed from it. Returns whether a callback stops search and run.
         """
-        self._print_iteration(f"{self.label}, search on the sample", n_iter, result)
-        return self._end_task("iteration on the sample", result)
+        label = f"{self.label}, search on the sample"
+        return self._report(n_iter, result, "iteration on the sample", label, None)
 
-    def _print_iteration(self, label: str, n_iter: int, result: EMResult) -> None:
+    def _report(
+        self, n_iter: int, result: EMResult, name: str, label: str, on_iteration: Any
+    ) -> bool:
+        """Print an iteration, and start and end its task; returns whether a callback stops."""
         if self.verbose > 1:
             print(f"  {label}: {n_iter:>5d} {result.lower_bound + self.log_jacobian:>16.8f}")
-
-    def _end_task(self, name: str, result: EMResult) -> bool:
-        """Start and end the task of an iteration; returns whether a callback stops the run."""
+        if on_iteration is not None:
+            on_iteration(n_iter, lambda: self.attributes(result))
         return self.task.subtask(name).start().end(lambda: self.attributes(result))
 
     def end(self, result: EMResult) -> None:
@@ -105,3 +175,13 @@ def make_monitors(
         )
         for task_id, label in enumerate(labels, first_id)
     ]
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "FitMonitor",
+    "FitTask",
+    "NullCallbackContext",
+    "make_monitors",
+    "with_callbacks",
+]

@@ -29,8 +29,7 @@ from skmoe._data.scaling import (
     output_scale,
 )
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
-from skmoe._estimators.fitting.callbacks import FitTask, NullCallbackContext
-from skmoe._estimators.fitting.monitor import FitMonitor
+from skmoe._estimators.fitting.monitor import FitMonitor, FitTask, NullCallbackContext
 from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.rows.capabilities import (

@@ -88,11 +88,8 @@ def decided_penalties(
     shared = getattr(estimator, "shared_features", None)
     decided = []
     for name, penalty in penalties.items():
-        search, capability, is_gate = (
-            penalty.search,
-            PENALTIES[name].capability,
-            penalty.part == "gate",
-        )
+        search, is_gate = penalty.search, penalty.part == "gate"
+        capability = PENALTIES[name].capability
         part: Any = gate if is_gate else experts
         can_search = part is not None and not missing_methods(part, capability)
         if search == DEFAULT_SEARCH:

@@ -1,4 +1,4 @@
-"""The coefficients of a mixture as one list of named terms: their values and their covariance."""
+"""The coefficients of a mixture as one list of named terms, block by block."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
-from skmoe._inference.information import Covariance, Information
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor, SupportsGateInference, has_capability
 
@@ -22,9 +20,6 @@ GATE = "gate"
 
 # Part of the slopes that all experts share.
 ALL_EXPERTS = "all experts"
-
-# Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
-DERIVATIVE_RTOL = 1e-9
 
 
 class Term(NamedTuple):
@@ -70,9 +65,6 @@ class ListedBlock(NamedTuple):
         """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
         shape = len(self.unit), len(self.is_listed)
         return np.broadcast_to(values, shape)[:, self.is_listed].ravel()
-
-
-# --- names and values -------------------------------------------------------------------------
 
 
 def has_coefficients(mixture: FittedMixture) -> bool:
@@ -189,77 +181,6 @@ def make_coefficients(blocks: Sequence[ListedBlock], attributes: Mapping[str, An
         np.repeat([b.block.is_dispersion for b in blocks], [len(b.terms) for b in blocks]),
         np.concatenate([listed.repeat(listed.has_ratio) for listed in blocks]),
     )
-
-
-# --- covariance -------------------------------------------------------------------------------
-
-
-def dropped_coordinates(
-    blocks: Sequence[ListedBlock], mixture: FittedMixture, information: Information
-) -> Array:
-    """Coordinates of slopes of dropped features, boolean of shape (D,)."""
-    dropped = np.zeros(len(information.observed), dtype=bool)
-    for listed in blocks:
-        part = mixture.model.gate if listed.expert is None else mixture.model.experts
-        alpha = part.penalties.get(listed.block.penalty)
-        if isinstance(alpha, tuple):
-            columns, index = np.append(is_dropped(alpha), False), _coordinates(listed, information)
-            dropped[index] = np.tile(columns, len(index) // len(columns))
-    return dropped
-
-
-def coefficient_covariance(
-    blocks: Sequence[ListedBlock], information: Information, inverse: Covariance
-) -> tuple[Array, list[str]]:
-    """Covariance (T, T) of the coefficients, and for each the reason why it has none, or ""."""
-    size = len(information.observed)
-    derivatives = np.zeros((sum(len(listed.terms) for listed in blocks), size))
-    end = 0
-    for listed in blocks:
-        of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
-        of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
-        start, end = end, end + len(listed.terms)
-        derivatives[start:end, _coordinates(listed, information)] = listed.select(of_block)
-    matrix = derivatives @ inverse.matrix @ derivatives.T
-    largest = np.abs(derivatives).max(axis=1, keepdims=True)
-    involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
-    reasons = np.full(len(derivatives), "", dtype=object)
-    reasons[(involved & inverse.not_identified).any(axis=1)] = "not determined"
-    reasons[(involved & inverse.at_bound).any(axis=1)] = "at its bound"
-    separated = [listed.repeat(_is_separated(listed, information)) for listed in blocks]
-    reasons[np.concatenate(separated)] = "separated"
-    used = involved & ~inverse.dropped
-    reasons[~used.any(axis=1)] = "dropped"
-    # Slopes of constant features, and the reference of the gate.
-    reasons[~derivatives.any(axis=1)] = "fixed"
-    unknown = reasons != ""
-    matrix[unknown] = matrix[:, unknown] = np.nan
-    return matrix, reasons.tolist()
-
-
-def _coordinates(listed: ListedBlock, information: Information) -> Array:
-    """Indices of the coordinates of a block."""
-    k = listed.expert
-    index = information.gate_index if k is None else information.expert_index[k]
-    return index[listed.coordinates]
-
-
-def _is_separated(listed: ListedBlock, information: Information) -> Array:
-    """Responses with fewer effective rows than coefficients, boolean of shape (V, 1).
-
-    A row counts for a logit by p (1 - p): not at all where the choice is certain. The sum over the
-    rows is the entry of the complete-data information for the intercept.
-    """
-    width, k, contrasts = 1 + len(listed.columns), listed.expert, listed.block.contrasts
-    rows = np.full(len(listed.unit), np.inf if k is None else information.expert_weight[k])
-    if listed.can_separate:
-        complete = information.complete_gate if k is None else information.complete_experts[k]
-        complete = complete[listed.coordinates, listed.coordinates]
-        intercepts = complete[width - 1 :: width, width - 1 :: width]
-        contrasts = np.eye(len(rows)) if contrasts is None else contrasts
-        rows = np.minimum(rows, np.einsum("va,ab,vb->v", contrasts, intercepts, contrasts))
-    few = rows < width
-    return (few if listed.reference is None else few | few[listed.reference])[:, None]
 
 
 def _unstandardization_matrix(scaling: Standardization, columns: Array) -> Array:

@@ -23,19 +23,15 @@ class FitStatistics(NamedTuple):
     n_units: int | None = None  # None for a unit of each row
 
     @property
-    def n_independent(self) -> float:
-        """Number of independent observations: rows, or units."""
-        return self.n_rows if self.n_units is None else self.n_units
-
-    @property
     def aic(self) -> float:
-        """Akaike's information criterion."""
-        return aic(self.log_likelihood, self.n_parameters)
+        """Akaike's information criterion, smaller is better."""
+        return 2.0 * self.n_parameters - 2.0 * self.log_likelihood
 
     @property
     def bic(self) -> float:
-        """Schwarz's Bayesian information criterion."""
-        return bic(self.log_likelihood, self.n_parameters, self.n_independent)
+        """Schwarz's Bayesian information criterion, of independent rows or units."""
+        n_independent = self.n_rows if self.n_units is None else self.n_units
+        return self.n_parameters * float(np.log(n_independent)) - 2.0 * self.log_likelihood
 
     @property
     def icl(self) -> float:
@@ -69,16 +65,6 @@ def n_parameters(mixture: FittedMixture) -> float:
     fits = model.experts.split(params.experts, model.gate.n_starts(params.gate))
     total = sum(experts.n_parameters(of_fit) for experts, of_fit in fits)
     return float(model.gate.n_parameters(params.gate) + total)
-
-
-def aic(log_likelihood: float, n_params: float) -> float:
-    """Akaike's information criterion, smaller is better."""
-    return 2.0 * n_params - 2.0 * log_likelihood
-
-
-def bic(log_likelihood: float, n_params: float, n_rows: float) -> float:
-    """Schwarz's Bayesian information criterion, smaller is better."""
-    return n_params * float(np.log(n_rows)) - 2.0 * log_likelihood
 
 
 def classification_entropy(resp: Array, weight: Array) -> float:

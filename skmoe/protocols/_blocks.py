@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -112,8 +112,26 @@ class LinearPredictor:
         return np.kron(contrasts, unstandardize)
 
 
-class Dispersion(NamedTuple):
+@dataclass(frozen=True)
+class Dispersion:
     """A block of one positive number for each expert and output, reported as its log.
+
+    Parameters
+    ----------
+    term : str
+        Name in tables of coefficients, such as "log(noise variance)".
+    attribute : str
+        Fitted attribute of shape (K,) or (K, m), such as "noise_variance_".
+    position : int, default=None
+        Position on the last axis of an attribute that holds several.
+    name : str, default="dispersion"
+        Name in texts.
+    params : str, default="log_dispersion"
+        Field of the parameters that holds it.
+
+    See Also
+    --------
+    LinearPredictor : A block of coefficients.
 
     Examples
     --------
@@ -122,40 +140,19 @@ class Dispersion(NamedTuple):
     ['dispersion_', 'df_']
     """
 
-    term: str  # name in tables of coefficients, such as "log(noise variance)"
-    attribute: str  # fitted attribute of shape (K,) or (K, m), such as "noise_variance_"
-    position: int | None = None  # on the last axis of an attribute that holds several
-    name: str = "dispersion"  # in texts
-    params: str = "log_dispersion"  # field of the parameters that holds it
+    # It has no slopes, and zero is no hypothesis about its log.
+    is_dispersion: ClassVar[bool] = True
+    is_main: ClassVar[bool] = False
+    has_ratios: ClassVar[bool] = False
+    ratio_of: ClassVar[str] = ""
+    penalty: ClassVar[str] = ""
+    contrasts: ClassVar[None] = None
 
-    @property
-    def is_main(self) -> bool:
-        """It is no predictor."""
-        return False
-
-    @property
-    def contrasts(self) -> None:
-        """Its coordinates are the logs."""
-
-    @property
-    def penalty(self) -> str:
-        """It has no slopes."""
-        return ""
-
-    @property
-    def is_dispersion(self) -> bool:
-        """Zero is no hypothesis about its log."""
-        return True
-
-    @property
-    def has_ratios(self) -> bool:
-        """It has no slopes."""
-        return False
-
-    @property
-    def ratio_of(self) -> str:
-        """It has no slopes."""
-        return ""
+    term: str
+    attribute: str
+    position: int | None = None
+    name: str = "dispersion"
+    params: str = "log_dispersion"
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
@@ -165,9 +162,8 @@ class Dispersion(NamedTuple):
     def numbers(self, attributes: Mapping[str, Any], n_parts: int) -> Array:
         """The numbers from the fitted attributes, (K, V)."""
         values = np.asarray(attributes[self.attribute])
-        return (values if self.position is None else values[..., self.position]).reshape(
-            n_parts, -1
-        )
+        values = values if self.position is None else values[..., self.position]
+        return values.reshape(n_parts, -1)
 
     def terms(self, names: Sequence[str]) -> list[str]:
         """The name."""

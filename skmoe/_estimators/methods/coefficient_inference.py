@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,12 +18,16 @@ from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_stacklevel
 from skmoe._estimators.methods.refits import make_refit
 from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
-from skmoe._inference.coefficients import coefficient_values, list_blocks, make_coefficients
+from skmoe._inference.coefficients import (
+    ListedBlock,
+    coefficient_values,
+    list_blocks,
+    make_coefficients,
+)
 from skmoe._inference.requirements import check_inference_supported, check_reference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     SandwichOptions,
-    compared_to_fit,
     continue_to_maximum,
     is_same_lower_bound,
     lower_bound_of_rows,
@@ -98,28 +103,25 @@ def infer_coefficients(
 ) -> Inference:
     """Inference for checked options and validated rows of the fit.
 
-    `clusters` are those of rows, or of units.
+    That by the information is at the maximum to which EM continues from the fit. Only the rows of
+    the fit have their maximum near it; of a stream, which has no such rows, any. `clusters` are
+    those of rows, or of units.
     """
+    fitted, responses = estimator._fitted, estimator._response_names()
+    blocks = list_blocks(fitted, responses, estimator._labels(), options.gate_reference)
     if options.method == "bootstrap":
-        return _infer_by_bootstrap(estimator, rows, options)
-    return _infer_at_maximum(estimator, dataset_in_fit(estimator, rows), options, clusters)
-
-
-def _infer_at_maximum(
-    estimator: Any, rows: Dataset, options: InferenceOptions, clusters: Array | None
-) -> Inference:
-    """Inference by the information at the maximum to which EM continues from the fit.
-
-    Only the rows of the fit have their maximum near it; of a stream, which has no such rows, any.
-    """
-    fitted = maximum = estimator._fitted
-    responses, reference = estimator._response_names(), options.gate_reference
-    blocks = list_blocks(fitted, responses, estimator._labels(), reference)
-    if is_stream(estimator) or has_fit_rows(estimator, rows):
-        maximum = continue_to_maximum(fitted, rows)
-    coefficients = make_coefficients(blocks, attributes_of_mixture(maximum))
-    scores = SandwichOptions(options.method == "sandwich", clusters)
-    inference, indefinite = observed_inference(maximum, rows, blocks, coefficients, scores)
+        return _infer_by_bootstrap(estimator, rows, options, blocks)
+    dataset, maximum = dataset_in_fit(estimator, rows), fitted
+    if is_stream(estimator) or has_fit_rows(estimator, dataset):
+        maximum = continue_to_maximum(fitted, dataset)
+    inference, indefinite = observed_inference(
+        maximum,
+        dataset,
+        blocks,
+        SandwichOptions(options.method == "sandwich", clusters),
+        make_coefficients(blocks, attributes_of_mixture(maximum)),
+        coefficient_values(blocks, vars(estimator)),
+    )
     if indefinite:
         warnings.warn(
             "The observed information is indefinite: the estimates are not at a maximum of the "
@@ -128,13 +130,12 @@ def _infer_at_maximum(
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )
-    return compared_to_fit(inference, coefficient_values(blocks, vars(estimator)))
+    return inference
 
 
-def _infer_by_bootstrap(estimator: Any, rows: Rows, options: InferenceOptions) -> Inference:
-    responses, reference = estimator._response_names(), options.gate_reference
-    blocks = list_blocks(estimator._fitted, responses, estimator._labels(), reference)
-    coefficients = make_coefficients(blocks, vars(estimator))
+def _infer_by_bootstrap(
+    estimator: Any, rows: Rows, options: InferenceOptions, blocks: Sequence[ListedBlock]
+) -> Inference:
     seed = check_random_state(options.random_state).randint(np.iinfo(np.int32).max)
     replicates = parametric_bootstrap(
         make_refit(estimator, blocks, rows),
@@ -144,7 +145,7 @@ def _infer_by_bootstrap(estimator: Any, rows: Rows, options: InferenceOptions) -
         options.n_jobs,
         int(options.verbose),
     )
-    return bootstrap_inference(coefficients, replicates)
+    return bootstrap_inference(make_coefficients(blocks, vars(estimator)), replicates)
 
 
 # --- the rows of the fit ----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from skmoe._numerics.evidence import Slopes, ridge_slopes
 from skmoe._numerics.linalg import (
     MAX_DENSE_GRAM,
     RidgeFactorization,
+    dense_grams,
     factorize_ridge,
     gram_product,
     rescale_coefficients,
@@ -217,7 +218,9 @@ class GeneralizedLinearExperts(LinearFamilies):
             params, design, lambda family, *at: family.predictor_information(*at)
         )
         matrix = split_offset(design)[0]
-        return weighted_grams(matrix, information.reshape(-1, information.shape[-1]))
+        # Slopes that are shared need the matrices themselves.
+        grams = dense_grams if self.shared_columns else weighted_grams
+        return grams(matrix, information.reshape(-1, information.shape[-1]))
 
     def factorize(self, hessian: Any) -> RidgeFactorization:
         """Factorization of the penalised information."""

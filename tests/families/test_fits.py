@@ -252,3 +252,26 @@ def test_rows_outside_every_support_are_impossible(counts):
     moe, X, _ = counts
     assert np.isneginf(moe.score_samples(X[:2], [0.5, -1.0])).all()
     assert_allclose(moe.responsibilities(X[:2], [0.5, -1.0]), 0.5)
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma"])
+def test_one_expert_with_many_features_is_the_regression_of_scikit_learn(family):
+    """With more features than matrices are formed for."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1001))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    rate = np.exp(0.5 + 0.3 * X[:, 0])
+    y = rng.poisson(rate) if family == "poisson" else rate * rng.gamma(5.0, 0.2, size=60)
+    moe = mixture(1, family, alpha=30.0, tol=1e-9, max_iter=500).fit(X, y)
+    regression = {"poisson": PoissonRegressor, "gamma": GammaRegressor}[family]
+    reference = regression(alpha=0.5, tol=1e-8, max_iter=1000).fit(X, y)
+    assert_allclose(moe.predict(X), reference.predict(X), rtol=1e-3)
+
+
+def test_slopes_of_many_features_can_be_shared():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1001))
+    y = X[:, 0] + np.where(X[:, 1] > 0, X[:, 2], -X[:, 2])
+    moe = mixture(2, "student_t", shared_features=[0], max_iter=3)
+    slopes = fit_quietly(moe, X, y).expert_coef_
+    assert slopes[0, 0] == slopes[1, 0] != 0.0

@@ -39,11 +39,12 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     skewness = moments.skewness
     # Constant columns, whose moments are zero, come last.
     is_constant, kurtosis = moments.kurtosis == 0.0, moments.kurtosis
-    columns = _sorted(is_constant, strength.sum(axis=0), np.abs(skewness), kurtosis, skewness)
+    keys = is_constant, strength.sum(axis=0), np.abs(skewness), kurtosis, skewness
+    columns = np.lexsort(keys[::-1])  # the first key first
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
         own = _moments(Y.T, Y[:0], weight)
-        outputs = _sorted(np.abs(own.skewness), own.kurtosis, strength.sum(axis=1))
+        outputs = np.lexsort((strength.sum(axis=1), own.kurtosis, np.abs(own.skewness)))
         signs = np.sign(own.skewness)
         if len(columns):
             by_column = np.sign(moments.correlations[:, columns])
@@ -51,11 +52,6 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
             signs = np.where(signs == 0, by_column[np.arange(len(Y)), first], signs)
         signs = np.where(signs == 0, 1.0, signs)
     return CanonicalForm(columns, outputs, signs)
-
-
-def _sorted(*keys: Array) -> Array:
-    """Indices sorted by several keys, the first key first."""
-    return np.lexsort(keys[::-1])
 
 
 class _Moments(NamedTuple):
@@ -129,18 +125,6 @@ def unique_weighted_rows(
     return order[first], np.add.reduceat(weight[order], first)
 
 
-def sorted_rows(
-    X: Design, y: Array, weight: Array, form: CanonicalForm | None = None
-) -> tuple[Array, Array]:
-    """All rows in the order of `unique_weighted_rows`, in which copies follow each other.
-
-    Returns the index of the rows in this order, (n,), and the positions in it of the first copy of
-    each distinct row, (n_distinct,).
-    """
-    order, is_duplicate = _order_rows(X, y, weight, form)
-    return order, np.flatnonzero(~is_duplicate)
-
-
 def unique_weighted_rows_of_units(
     X: Design, y: Array, weight: Array, codes: Array, form: CanonicalForm, *, merge: bool
 ) -> tuple[Array, Array, Array]:
@@ -168,9 +152,9 @@ def unique_weighted_rows_of_units(
         Number of its unit in the new order.
     """
     codes = np.unique(codes, return_inverse=True)[1].ravel()
-    order, is_duplicate = _order_rows(X, y, weight, form)
+    order, first = sorted_rows(X, y, weight, form)
     rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.cumsum(~is_duplicate) - 1
+    rank[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(order)))
     order = np.lexsort((weight, rank, codes))
     sorted_codes, sorted_rank = codes[order], rank[order]
     is_first = np.ones(len(order), dtype=bool)
@@ -192,10 +176,14 @@ def unique_weighted_rows_of_units(
     return index[order], totals[order], of_rows[order]
 
 
-def _order_rows(
-    X: Design, y: Array, weight: Array, form: CanonicalForm | None
+def sorted_rows(
+    X: Design, y: Array, weight: Array, form: CanonicalForm | None = None
 ) -> tuple[Array, Array]:
-    """Rows in an order that depends on values only, and which of them repeat the one before."""
+    """All rows in the order of `unique_weighted_rows`, in which copies follow each other.
+
+    Returns the index of the rows in this order, (n,), and the positions in it of the first copy of
+    each distinct row, (n_distinct,).
+    """
     y = y.reshape(len(y), -1)
     if form is None:
         n_outputs = y.shape[1]
@@ -207,13 +195,13 @@ def _order_rows(
     # Duplicates are added up in the order of their weights, not in that of the rows.
     order = np.lexsort((weight, hashes))
     hashes = hashes[order]
-    is_duplicate = np.zeros(len(order), dtype=bool)
+    is_first = np.ones(len(order), dtype=bool)
     candidates = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
     if len(candidates):
         current, previous = order[candidates], order[candidates - 1]
         same_y = (y[current] == y[previous]).all(axis=1)
-        is_duplicate[candidates] = same_y & same_rows(X, current, previous)
-    return order, is_duplicate
+        is_first[candidates] = ~(same_y & same_rows(X, current, previous))
+    return order, np.flatnonzero(is_first)
 
 
 def _row_hashes(X: Design, columns: Array, seed: int) -> Array:

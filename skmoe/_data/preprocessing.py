@@ -28,7 +28,7 @@ from skmoe._data.scaling import (
     unstandardize_coefficients,
 )
 from skmoe._data.units import make_units, reduce_to_units
-from skmoe._numerics.offset_design import with_offset
+from skmoe._numerics.offset_design import OffsetDesign
 from skmoe._numerics.typing import Array, Design
 
 
@@ -100,7 +100,8 @@ class Preprocessor(NamedTuple):
             expert_design = gate_design
             if self.gate_columns is not self.expert_columns:
                 expert_design = design_matrix(X, self.feature_scaling, self.expert_columns)
-            expert_design = with_offset(expert_design, by_output(rows.offset))
+            if rows.offset is not None:
+                expert_design = OffsetDesign(expert_design, by_output(rows.offset))
         return Dataset(gate_design, expert_design, target, rows.weight)
 
     # --- units ---

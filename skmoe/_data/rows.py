@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.scaling import BLOCK_ROWS
-from skmoe._data.units import Units, encode_units, join_groups, repeat_by_unit, sum_by_unit
-from skmoe._numerics.offset_design import split_offset, with_offset
+from skmoe._data.units import Units, encode_units, join_groups
+from skmoe._numerics.offset_design import OffsetDesign, split_offset
 from skmoe._numerics.typing import Array, Design
 
 # Number of rows of a block, from BLOCK_ROWS to MAX_BLOCK_ROWS, so that a dense design matrix has at
@@ -53,9 +53,12 @@ class Rows(NamedTuple):
 
     def take(self, index: Array | slice) -> Rows:
         """The rows at an index."""
-        fields = {name: _index_or_none(getattr(self, name), index) for name in BY_ROW}
-        metadata = {name: values[index] for name, values in self.metadata.items()}
-        return Rows(**fields, metadata=metadata)
+        fields: dict[str, Any] = {}
+        for name in BY_ROW:
+            values = getattr(self, name)
+            fields[name] = None if values is None else index_rows(values, index)
+        fields["metadata"] = {name: values[index] for name, values in self.metadata.items()}
+        return Rows(**fields)
 
     def of_positive_weight(self) -> Rows:
         """The rows of positive weight: those of weight zero are absent, whatever they hold."""
@@ -126,8 +129,8 @@ class RawFeatures(NamedTuple):
         """The rows at an index."""
         metadata = {name: values[index] for name, values in self.metadata.items()}
         offset = None if self.offset is None else self.offset[..., index]
-        X, fold, groups = (_index_or_none(v, index) for v in (self.X, self.fold, self.groups))
-        return RawFeatures(X, fold, metadata, offset, groups)
+        fold, groups = (None if v is None else v[index] for v in (self.fold, self.groups))
+        return RawFeatures(index_rows(self.X, index), fold, metadata, offset, groups)
 
 
 def by_output(values: Any) -> Any:
@@ -152,10 +155,6 @@ def index_rows(X: Any, index: Array | slice) -> Any:
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
-def _index_or_none(values: Any, index: Array | slice) -> Any:
-    return None if values is None else index_rows(values, index)
-
-
 class Dataset(NamedTuple):
     """Rows in the form in which gate and experts are fitted."""
 
@@ -178,7 +177,7 @@ class Dataset(NamedTuple):
     @property
     def unit_weight(self) -> Array:
         """Total weight of the rows that belong to each row of the gate's design."""
-        return sum_by_unit(self.units, self.weight)
+        return self.weight if self.units is None else self.units.sum_rows(self.weight)
 
     def sum_over_units(self, values: Array) -> Array:
         """Log densities of rows or their gradients, (..., n), summed for each unit, (..., U).
@@ -191,7 +190,7 @@ class Dataset(NamedTuple):
 
     def row_responsibilities(self, resp: Array) -> Array:
         """Responsibilities (K, U) of units for each of their rows, (K, n)."""
-        return repeat_by_unit(self.units, resp)
+        return resp if self.units is None else self.units.repeat(resp)
 
 
 def subset(rows: Dataset, index: Array | slice, weight: Array | None = None) -> Dataset:
@@ -224,7 +223,7 @@ def _take(
     else:
         expert_design = expert_design[index]
     if isinstance(offset, np.ndarray):
-        expert_design = with_offset(expert_design, offset[..., index])
+        expert_design = OffsetDesign(expert_design, offset[..., index])
     return Dataset(gate_design, expert_design, rows.y[..., index], weight, units)
 
 
@@ -241,7 +240,11 @@ def split_into_blocks(rows: Any, size: int | None = None) -> Any:
     if isinstance(rows.expert_design, RawFeatures):
         return [rows]
     if size is None:
-        n_blocks = max(round(n_rows / _block_rows(rows.gate_design)), 1)
+        wanted = SPARSE_BLOCK_ROWS
+        if not sparse.issparse(rows.gate_design):
+            most = max(BLOCK_ELEMENTS / rows.gate_design.shape[1], 1.0)
+            wanted = int(np.clip(2 ** int(np.log2(most)), BLOCK_ROWS, MAX_BLOCK_ROWS))
+        n_blocks = max(round(n_rows / wanted), 1)
         size = max(-(-n_rows // n_blocks), 1)
     if rows.units is not None:
         return [_unit_block(rows, rows.units, *ends) for ends in _unit_ends(rows.units, size)]
@@ -263,13 +266,6 @@ def _unit_block(rows: Dataset, units: Units, first: int, last: int) -> Dataset:
     start = int(units.starts[first])
     index = slice(start, start + int(of_block.sizes.sum()))
     return _take(rows, kept, index, rows.weight[index], of_block)
-
-
-def _block_rows(design: Design) -> int:
-    if sparse.issparse(design):
-        return SPARSE_BLOCK_ROWS
-    power = 2 ** int(np.log2(max(BLOCK_ELEMENTS / design.shape[1], 1.0)))
-    return int(np.clip(power, BLOCK_ROWS, MAX_BLOCK_ROWS))
 
 
 def select_raw_features(rows: Rows, columns: Array | None) -> RawFeatures:

@@ -71,16 +71,6 @@ def unit_runs(labels: Array) -> Array:
     return np.cumsum(starts)
 
 
-def sum_by_unit(units: Units | None, values: Array) -> Array:
-    """Values (..., n) summed over the rows of each unit; without units as they are."""
-    return values if units is None else units.sum_rows(values)
-
-
-def repeat_by_unit(units: Units | None, values: Array) -> Array:
-    """Values (..., U) of units for each row; without units as they are."""
-    return values if units is None else units.repeat(values)
-
-
 def reduce_to_units(design: Design, units: Units, weight: Array, averaged: Array) -> Design:
     """One row of the gate's design matrix (n, q) for each unit: its first one, or a mean.
 

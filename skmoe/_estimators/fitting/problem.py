@@ -23,7 +23,7 @@ from skmoe._data.folds import RowsToSplit
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
-from skmoe._data.scaling import design_matrix, fit_standardization
+from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
 from skmoe._estimators.rows.capabilities import check_blocks_supported
@@ -107,8 +107,12 @@ def build_problem(
             check_blocks_supported(params, given)
             return _build_from_blocks(estimator, params, given.X, options)
         given = validate_training_data(estimator, params, given)
-    data = _continue_previous(present_rows(params, given._replace(options=options)))
-    data, extra_features = _add_extra_features(params, merge_duplicates(params, data))
+    data, extra_features = present_rows(params, given._replace(options=options)), None
+    if options.previous is not None:
+        data = _continue(data, options.previous)
+    data = merge_duplicates(params, data)
+    if params.base is not None or params.gate.transformer is not None:
+        data, extra_features = _add_extra_features(params, data)
     return _assemble(params, data, extra_features)
 
 
@@ -137,16 +141,15 @@ def _build_from_blocks(
     n_units = {} if summary.n_units is None else {"n_units_": summary.n_units}
     attributes = data.attributes | n_units
     data = data._replace(first_pass=summary, attributes=attributes, options=options)
-    problem = _assemble(params, merge_duplicates(params, _continue_previous(data)), None)
+    if options.previous is not None:
+        data = _continue(data, options.previous)
+    problem = _assemble(params, merge_duplicates(params, data), None)
     rows = make_block_source(blocks, checker, problem.preprocessor, summary)
     return problem._replace(em_problem=problem.em_problem._replace(rows=rows))
 
 
-def _continue_previous(data: TrainingData) -> TrainingData:
+def _continue(data: TrainingData, previous: PreviousFit) -> TrainingData:
     """Data of a warm start, with the parameters of the previous fit in the place of `init`."""
-    previous = data.options.previous
-    if previous is None:
-        return data
     before = previous.fitted.preprocessor
     check_n_features(data.X.shape[1], before.n_features)
     if before.target_scaling is not None:
@@ -162,15 +165,13 @@ def _continue_previous(data: TrainingData) -> TrainingData:
 
 def _add_extra_features(
     params: FitParameters, data: TrainingData
-) -> tuple[TrainingData, ExtraFeatures | None]:
+) -> tuple[TrainingData, ExtraFeatures]:
     """Append the outputs of base model and gate transformer to the features.
 
     The outputs y of a regression are replaced by the residuals of the base model; under a log link
     the logs of its predictions are added to the offset instead.
     """
     transformer, rows = params.gate.transformer, data.rows
-    if params.base is None and transformer is None:
-        return data, None
     check_base_offset(params.base, rows.offset)
     classes, n_features = data.attributes.get("classes_"), data.attributes["n_features_in_"]
     result = fit_extra_features(
@@ -210,12 +211,14 @@ def _assemble(
         target_scaling = previous.fitted.preprocessor.target_scaling
     target = params.task.make_target(data.rows, params.density, classes, target_scaling)
     given = data.rows._replace(weight=target.weight)
+    if blocks is not None:
+        feature_scaling, feature_range = blocks.feature_scaling, blocks.feature_range
+    else:
+        feature_range = fit_feature_range(data.rows.X, data.encoder)
+        if previous is None:
+            feature_scaling = fit_standardization(data.X, target.weight)
     if previous is not None:
         feature_scaling = previous.fitted.preprocessor.feature_scaling
-    elif blocks is not None:
-        feature_scaling = blocks.feature_scaling
-    else:
-        feature_scaling = fit_standardization(data.X, target.weight)
     preprocessor = Preprocessor(
         feature_scaling,
         target.scaling,
@@ -225,7 +228,7 @@ def _assemble(
         encoder=data.encoder,
         extra_features=extra_features,
         gate_aggregate=params.gate_aggregate,
-        feature_range=data.feature_range,
+        feature_range=feature_range,
     )
     *seeds, sample_seed, fit_seed = np.random.SeedSequence(params.seed()).spawn(params.n_init + 2)
     key, cache, raw_features, init_design = None, None, None, None
@@ -247,7 +250,8 @@ def _assemble(
     sample_rng = np.random.default_rng(sample_seed)
     init_data = make_init_rows(params, data, target, rows, init_design, sample_rng)
     experts = _make_experts(params, data, target, rows, init_data, fit_seed)
-    check_units_are_possible(params, experts, rows)
+    if rows.units is not None:
+        check_units_are_possible(params, experts, rows)
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
     to_find = tuple(penalty for penalty in params.penalties if penalty.search)

@@ -40,7 +40,6 @@ from skmoe._data.row_checks import (
     explain_features,
 )
 from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
-from skmoe._data.scaling import fit_feature_range
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_init,
@@ -102,13 +101,6 @@ class TrainingData(NamedTuple):
     distinct: tuple[Array, Array] | None = None
     copy_of: Array | None = None  # number of the distinct row of each row, if copies are kept
 
-    @property
-    def feature_range(self) -> Array:
-        """Smallest and largest value (2, p) of each feature that `fit` was given."""
-        if self.first_pass is not None:
-            return self.first_pass.feature_range
-        return fit_feature_range(self.rows.X, self.encoder)
-
     def select(self, index: Array, weight: Array | None = None) -> TrainingData:
         """Data of the rows at an index, with other weights if given."""
         rows = self.rows.take(index)
@@ -148,10 +140,15 @@ def validate_training_data(
         names,
         allow_empty=not params.uses_estimators,
     )
+    shared_columns = None
+    if params.shared_features is not None:
+        shared_columns = _shared_columns(params.shared_features, expert_columns, n_features, names)
     init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     check_metadata_used(metadata, params)
-    unit = validate_units_of_fit(params, given.unit, weight)
+    unit = None
+    if given.unit is not None or params.gate_aggregate is not None:
+        unit = validate_units_of_fit(params, given.unit, weight)
     attributes["n_features_in_"] = n_features
     if names is not None:
         attributes["feature_names_in_"] = names
@@ -165,7 +162,7 @@ def validate_training_data(
         init if isinstance(init, str) else init.T,
         attributes,
         {"gate": gate_columns, "mean": expert_columns},
-        _shared_columns(params.shared_features, expert_columns, n_features, names),
+        shared_columns,
         routes=make_routes(estimator, metadata) if params.uses_estimators else (),
     )
 
@@ -184,10 +181,8 @@ def validate_offset(
 
 def _shared_columns(
     shared_features: Any, expert_columns: Array | None, n_features: int, names: Array | None
-) -> Array | None:
-    """Columns of the design matrix of the experts whose slopes are shared; None without."""
-    if shared_features is None:
-        return None
+) -> Array:
+    """Columns of the design matrix of the experts whose slopes are shared."""
     columns = check_columns("shared_features", shared_features, n_features, names)
     assert columns is not None
     own = np.arange(n_features) if expert_columns is None else expert_columns
@@ -266,7 +261,7 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if "classes_" in data.attributes:
         of_rows = data.attributes["classes_"][np.unique(data.rows.y)]
         data = with_classes(data, of_rows if classes is None else classes)
-    data = _with_encoder(params, data)
+    data = _with_encoder(params, data) if params.uses_estimators else data
     unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
     if unit is None:
         return data
@@ -283,8 +278,6 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
 
     Its categories are those of the rows.
     """
-    if not params.uses_estimators:
-        return data
     X, allow_nan = data.rows.X, accepts_missing(params.expert)
     if not is_frame(X) and (sparse.issparse(X) or not allow_nan):
         return data

@@ -95,8 +95,7 @@ def check_init_of_units(init: Any, units: Array) -> None:
 def check_units_are_possible(params: FitParameters, experts: Experts, rows: Dataset) -> None:
     """Some expert must have all targets of a unit in its support."""
     units = rows.units
-    if units is None:
-        return
+    assert units is not None
     same = np.ones((params.n_experts, len(rows.weight)))
     possible = experts.restrict(same, rows.y) > 0.0
     impossible = ~np.minimum.reduceat(possible, units.starts, axis=1).any(axis=0)

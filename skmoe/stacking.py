@@ -349,58 +349,31 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         The same models, each in a list.
     n_experts_ : int
         Number of models.
-    expert_names_ : list of str of length n_experts
-        Names of the models, or those of `set_expert_names`.
-    expert_kinds_ : list of str of length n_experts
-        Classes of the models, or names of their families.
-    weights_ : ndarray of shape (n_experts,)
-        Mean gate probability of each model over the rows, or units, of the fit.
-    load_ : ndarray of shape (n_experts,)
-        Weight of the rows that are routed to each model: each row to the `top_k` most probable
-        ones, or without `top_k` to the most probable one.
+    expert_names_, expert_kinds_ : list of str of length n_experts
+        Names of the models, or those of `set_expert_names`; their classes, or their families.
+    weights_, load_ : ndarray of shape (n_experts,)
+        Mean gate probability of each model, and weight of the rows that are routed to it.
     spread_ : ndarray of shape (n_experts,)
         Factors by which the distributions of models are narrowed (below 1) or widened (above 1)
         around their means, so that the mixture fits. 1 without a change.
-    noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Variance of y about the mean of each model with normal noise, of models of all rows. NaN
-        for models with a density of their own.
-    dispersion_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Dispersion of another `family`: see `MixtureOfExpertsRegressor`. NaN as above.
-    df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
-        Degrees of freedom with `family="student_t"`, if they are estimated.
+    noise_variance_, dispersion_, df_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Parameters of the `family`, for models of all rows: see `MixtureOfExpertsRegressor`. NaN for
+        models with a distribution of their own.
     families_ : list of Family of length n_experts
         The `family` other than "normal", in the units of y.
-    gate_coef_ : ndarray of shape (n_experts, n_gate_features)
-        Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
-        sum to zero over the models, and are zero for columns that the gate does not use.
-    gate_intercept_ : ndarray of shape (n_experts,)
-        Intercepts of the gate's logits; log probabilities with `gate="constant"`.
-    gate_feature_names_ : ndarray of shape (n_gate_features,)
-        Names of the columns of `gate_coef_`: those of X, or "x0", "x1", ... Missing values add an
-        indicator such as "missingindicator_size"; a category is a column, such as "city_rome".
-    gate_alpha_ : float or ndarray
-        Penalty of the gate; with "ard" one for each column of `gate_coef_`, infinite if dropped.
+    gate_coef_, gate_intercept_, gate_feature_names_, gate_alpha_ : ndarray
+        Coefficients of the gate, their columns and penalty: see `MixtureOfExpertsRegressor`.
     lower_bound_ : float
         Penalised out-of-fold log-likelihood per row, which EM maximises: compare it with that of
         other lists of models on the same rows.
-    lower_bounds_ : ndarray of shape (n_iterations,)
-        The same after each iteration. It never falls.
-    start_lower_bounds_, start_converged_, start_traces_ : ndarray, ndarray and list
-        As of mixtures; the gate has one start.
-    n_iter_ : int
-        Number of iterations, with those of the search of the penalty.
-    converged_ : bool
-        Whether EM converged.
+    lower_bounds_, start_lower_bounds_, start_converged_, start_traces_ : ndarray or list
+        The same after each iteration, and by start, of which there is one.
+    n_iter_, converged_ : int and bool
+        Number of EM iterations of the gate, and whether it converged.
     n_parameters_ : float
         Number of free parameters; NaN if it cannot be counted.
-    n_units_ : int
-        Number of units, if `fit` was given any.
-    feature_range_ : ndarray of shape (2, n_features)
-        Smallest and largest value of each feature. NaN for categories.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, if X had names that are all strings.
+    n_units_, n_features_in_, feature_names_in_, feature_range_
+        Number of units, if `fit` was given any; number, names and ranges of the features.
 
     See Also
     --------

@@ -33,7 +33,7 @@ def difference(function, j, step=1e-5):
 WITH_SLOPES = [
     case
     for case, (moe, *_) in ALL_CASES.items()
-    if moe.expert == "linear" and not isinstance(moe.n_experts, str)
+    if getattr(moe, "expert", "") == "linear" and not isinstance(moe.n_experts, str)
 ]
 
 

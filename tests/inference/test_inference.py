@@ -471,7 +471,9 @@ def coefficient(moe, term):
 WITH_TERMS = [
     case
     for case, (moe, *_) in ALL_CASES.items()
-    if moe.expert == "linear" and not isinstance(moe.n_experts, str) and moe.base is None
+    if getattr(moe, "expert", "") == "linear"
+    and not isinstance(moe.n_experts, str)
+    and moe.base is None
 ]
 
 

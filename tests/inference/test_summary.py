@@ -60,7 +60,7 @@ def has_inference(moe):
 def test_facts_are_what_the_methods_return(case):
     moe, y, given, summary = summarised(case)
     facts = summary.facts
-    n_starts, averaged = len(moe.start_lower_bounds_), moe.combine == "average"
+    n_starts, averaged = len(moe.start_lower_bounds_), getattr(moe, "combine", "") == "average"
     mean = f", mean over {n_starts} starts" if averaged else ""
     assert facts["experts"] == f"{moe.n_experts_}{mean}"
     assert facts["features"] == "2"

@@ -14,11 +14,12 @@ SHORT = {"max_iter": 8, "n_init": 1} | FIXED
 def short(case, **options):
     """The estimator of a case, with few iterations from few starts."""
     moe = clone(ALL_CASES[case][0])
-    given = dict(SHORT)
-    if moe.combine != "best":
+    params = moe.get_params(deep=False)
+    given = {name: value for name, value in SHORT.items() if name in params}
+    if params.get("combine", "best") != "best":
         given["n_init"] = 2
-    for name in ("alpha", "gate_alpha"):
-        if moe.get_params()[name] not in FIXED.values():  # a search, or the default
+    for name in {"alpha", "gate_alpha"} & set(given):
+        if params[name] not in FIXED.values():  # a search, or the default
             given.pop(name)
     given["max_iter"] = min(given["max_iter"], moe.max_iter)
     return moe.set_params(**given | options)

@@ -95,28 +95,28 @@ class FitParameters(NamedTuple):
     n_experts: int
     expert: Any  # as given
     family_option: Any  # as given
-    family: Experts | None  # parametric experts, before estimates from the data
-    # Otherwise names or estimators: one for all experts, or one for each.
+    # Without parametric experts, names or estimators: one for all experts, or one for each.
     estimators: list[Any] | None
     mean_family: MeanFamily | None  # of estimators; None for normal noise
     gate: Gate
-    base: Any
     alpha: float
     penalties: tuple[Penalty, ...]
     gate_features: Any
     gate_aggregate: str | None
     expert_features: Any
-    shared_features: Any
     n_init: int
-    init: Any
     max_iter: int
     tol: float
     cross_fit: int | str | bool | None
     top_k: int | None
-    balance: float
-    warm_start: bool
     random_state: Any
     n_jobs: int | None
+    family: Experts | None = None  # parametric experts, before estimates from the data
+    base: Any = None
+    shared_features: Any = None
+    init: Any = "auto"
+    balance: float = 0.0
+    warm_start: bool = False
     # The parameter that `expert` was given by, for messages.
     expert_parameter: str = "expert"
     # Of experts that are estimators: their folds, and their classes for normal noise and a family.

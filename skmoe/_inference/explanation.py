@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.checks import check_choice
-from skmoe._data.rows import Rows, is_dask
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
 from skmoe._mixture.fitted import FittedMixture
@@ -156,17 +156,6 @@ class Explanation(FrameRepr, dict[str, Array]):
         return "\n".join(lines)
 
 
-def row_labels(X: Any) -> Any:
-    """The index of a pandas frame; None for other rows, whose index is their number."""
-    return X.index if hasattr(X, "iloc") and not is_dask(X) else None
-
-
-def has_nonlinear_mean(mixture: FittedMixture) -> bool:
-    """Whether the means of the experts are no linear functions, but functions of such."""
-    experts = mixture.model.experts
-    return experts.explains_mean and experts.link != "identity"
-
-
 def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Array:
     """Derivative of the mean of each expert by its linear predictor, (K, m, n), in units of y."""
     preprocessor, experts = mixture.preprocessor, mixture.model.experts
@@ -191,40 +180,24 @@ def explain_predictions(
     """Derivatives of predictions by the features, by name, from the fitted attributes.
 
     `gate` is (n, K), `means` (n, K) or (n, K, m), and `derivative` that of the means by the linear
-    predictors, of the same shape; None stands for one. The effect of the gate is there for means,
-    if the columns of `gate_coef_` are the features.
+    predictors, of the same shape; None stands for one. The results are (n, p) or (n, m, p). The
+    effect of the gate is there for means, if the columns of `gate_coef_` are the features.
     """
     coef, gate_coef = attributes["expert_coef_"], attributes.get("gate_coef_")
-    explained = {"slope": _blended_slopes(gate, coef, derivative)}
-    if gate_coef is None or not mixture.model.experts.explains_mean:
-        return explained
-    n_features, extra = attributes["n_features_in_"], mixture.preprocessor.extra_features
-    if gate_coef.shape[1] == n_features and extra is None:
-        n_starts = mixture.model.gate.n_starts(mixture.params.gate)
-        explained["gate_effect"] = _gate_effects(gate, means, gate_coef, n_starts)
-    return explained
-
-
-def _blended_slopes(gate: Array, coef: Array, derivative: Array | None) -> Array:
-    """Derivatives of the means, averaged with the gate, (n, p) or (n, m, p)."""
     if derivative is None:
-        return np.einsum("nk,k...p->n...p", gate, coef)
-    return np.einsum("nk,nk...,k...p->n...p", gate, derivative, coef)
-
-
-def _gate_effects(gate: Array, means: Array, gate_coef: Array, n_starts: int) -> Array:
-    """Derivatives of the prediction through the gate, (n, p) or (n, m, p).
-
-    In an average of starts, whose probabilities are fixed, the experts of each start compete with
-    each other only.
-    """
-    mean_coef = gate @ gate_coef
-    if n_starts > 1:
-        within = n_starts * gate.reshape(len(gate), n_starts, -1)
-        coef = gate_coef.reshape(n_starts, within.shape[2], -1)
-        mean_coef = np.einsum("nsk,skp->nsp", within, coef)
-        mean_coef = np.repeat(mean_coef, within.shape[2], axis=1)  # (n, S * K, p)
+        explained = {"slope": np.einsum("nk,k...p->n...p", gate, coef)}
     else:
-        mean_coef = mean_coef[:, None]
-    relative_gate_coef = gate_coef - mean_coef  # (n, K, p)
-    return np.einsum("nk,nk...,nkp->n...p", gate, means, relative_gate_coef)
+        explained = {"slope": np.einsum("nk,nk...,k...p->n...p", gate, derivative, coef)}
+    model, params, preprocessor = mixture
+    if gate_coef is None or not model.experts.explains_mean:
+        return explained
+    if gate_coef.shape[1] == attributes["n_features_in_"] and preprocessor.extra_features is None:
+        # In an average of starts, whose probabilities are fixed, the experts of each start compete
+        # with each other only.
+        n_starts = model.gate.n_starts(params.gate)
+        within = n_starts * gate.reshape(len(gate), n_starts, -1)
+        of_starts = gate_coef.reshape(n_starts, within.shape[2], -1)
+        mean_coef = np.einsum("nsk,skp->nsp", within, of_starts)
+        relative = gate_coef - np.repeat(mean_coef, within.shape[2], axis=1)  # (n, K, p)
+        explained["gate_effect"] = np.einsum("nk,nk...,nkp->n...p", gate, means, relative)
+    return explained

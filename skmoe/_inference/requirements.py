@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,13 +96,6 @@ def missing_for_inference(mixture: FittedMixture) -> str:
     return ""
 
 
-def check_inference_supported(mixture: FittedMixture) -> None:
-    """Raise ValueError if a mixture has no standard errors."""
-    message = missing_for_inference(mixture)
-    if message:
-        raise ValueError(message)
-
-
 def check_n_parameters_known(
     mixture: FittedMixture, criterion: str, models: Sequence[Sequence[Any]]
 ) -> None:
@@ -119,15 +111,3 @@ def check_n_parameters_known(
         f"{criterion} needs experts whose parameters can be counted; {uncounted} no such number. "
         "Compare models by the log density of held-out rows (score_samples) instead."
     )
-
-
-def check_reference(value: Any, n_experts: int) -> int | None:
-    """An expert, or None."""
-    if value is None:
-        return None
-    is_integer = isinstance(value, Integral) and not isinstance(value, (bool, np.bool_))
-    if not is_integer or not 0 <= value < n_experts:
-        raise ValueError(
-            f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got {value!r}."
-        )
-    return int(value)

@@ -391,7 +391,12 @@ class Summary:
             chosen = [i for i in chosen if reasons[i] != "fixed"]
         if not chosen:
             return []
-        header, columns = self._columns(values)
+        header, columns = ["estimate"], [values]
+        if self.inference is not None:
+            result, tail = self.inference, 50 * (1 - self.level)
+            columns = [result.estimates, result.standard_errors, result.z_values, result.p_values]
+            columns += list(result.conf_int(self.level).T)
+            header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
         if has_ratio[chosen].any():
             header.append("ratio")
             columns.append(exponential(columns[0], has_ratio))
@@ -415,17 +420,6 @@ class Summary:
             ]
             lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
-
-    def _columns(self, values: Array) -> tuple[list[str], list[Array]]:
-        """Names and values of the columns of a table of coefficients."""
-        result = self.inference
-        if result is None:
-            return ["estimate"], [values]
-        columns = [result.estimates, result.standard_errors, result.z_values, result.p_values]
-        columns += list(result.conf_int(self.level).T)
-        tail = 50 * (1 - self.level)
-        header = ["estimate", "std. error", "z", "p", f"{tail:g} %", f"{100 - tail:g} %"]
-        return header, columns
 
 
 def _heading(expert: ExpertSummary, counted: str) -> str:

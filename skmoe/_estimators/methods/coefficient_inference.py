@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from skmoe._inference.coefficients import (
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.requirements import check_inference_supported, check_reference, require
+from skmoe._inference.requirements import missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     SandwichOptions,
@@ -57,8 +58,16 @@ class InferenceOptions(NamedTuple):
 def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
     """Raise ValueError for invalid options, or for a mixture without standard errors."""
     check_choice("method", options.method, COVARIANCE_TYPES)
-    check_reference(options.gate_reference, estimator.n_experts_)
-    check_inference_supported(estimator._fitted)
+    reference, n_experts = options.gate_reference, estimator.n_experts_
+    is_integer = isinstance(reference, Integral) and not isinstance(reference, bool | np.bool_)
+    if reference is not None and not (is_integer and 0 <= reference < n_experts):
+        raise ValueError(
+            f"gate_reference must be None or an expert from 0 to {n_experts - 1}; got "
+            f"{reference!r}."
+        )
+    message = missing_for_inference(estimator._fitted)
+    if message:
+        raise ValueError(message)
     if options.method == "bootstrap":
         check_integer("n_bootstrap", options.n_bootstrap, least=2)
         if not is_classifier(estimator):

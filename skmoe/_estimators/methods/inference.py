@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
+from skmoe._data.dask_chunks import is_dask
 from skmoe._data.row_checks import check_weights
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
@@ -16,23 +17,20 @@ from skmoe._estimators.methods.coefficient_inference import (
     infer_coefficients,
     validate_clusters,
 )
-from skmoe._estimators.methods.criteria import CriteriaMixin
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._inference.coefficients import (
     has_coefficients,
     list_blocks,
     make_coefficients,
 )
-from skmoe._inference.criteria import fit_statistics
+from skmoe._inference.criteria import FitStatistics, fit_statistics
 from skmoe._inference.explanation import (
     Explanation,
     explain_predictions,
-    has_nonlinear_mean,
     mean_derivatives,
-    row_labels,
 )
 from skmoe._inference.labels import Labels, feature_labels, gate_name
-from skmoe._inference.requirements import missing_for_inference
+from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
 from skmoe._mixture.fitted import FittedMixture
@@ -41,11 +39,12 @@ from skmoe._numerics.typing import Array
 from skmoe.protocols import Block
 
 
-class ReportingMixin(CriteriaMixin):
+class ReportingMixin:
     """Methods that describe a fitted mixture."""
 
     _fitted: FittedMixture
     _validate_X_offset: Any
+    _validate_unit_rows: Any
     _response_names: Any
     _squeeze_outputs: Any
     predict_gate: Any
@@ -313,6 +312,132 @@ class ReportingMixin(CriteriaMixin):
             )
         )
 
+    # --- information criteria ---
+
+    def aic(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+    ) -> float:
+        """Akaike's information criterion (AIC); smaller is better.
+
+        It aims at prediction, and often selects too many experts.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
+
+        Returns
+        -------
+        aic : float
+            Twice the number of parameters minus twice the log-likelihood, without penalties.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
+
+        See Also
+        --------
+        bic : The criterion with a larger penalty for parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-3, 3, 200)[:, None]
+        >>> y = np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
+        >>> one, two = (MixtureOfExpertsRegressor(k, random_state=0).fit(X, y) for k in (1, 2))
+        >>> bool(two.aic(X, y) < one.aic(X, y))
+        True
+        """
+        return self._criteria("aic", (X, y, sample_weight, offset), units).aic
+
+    def bic(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+    ) -> float:
+        """Bayesian information criterion (BIC, Schwarz 1978); smaller is better.
+
+        It favours fewer experts than `aic`. Differences of less than 2 are negligible, and those of
+        more than 10 are large (Kass and Raftery 1995).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows, if there are no units.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
+
+        Returns
+        -------
+        bic : float
+            The number of parameters times the log of the number of rows, or of units, minus twice
+            the log-likelihood.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
+        """
+        return self._criteria("bic", (X, y, sample_weight, offset), units).bic
+
+    def icl(
+        self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
+    ) -> float:
+        """Integrated completed likelihood (Biernacki, Celeux and Govaert 2000); smaller is better.
+
+        It favours experts to which rows clearly belong, and so fewer experts than `bic`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Features of the fit.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target of the fit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; their sum is the number of rows, if there are no units.
+        offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Offset of the linear predictors, as in `fit`; None for 0.
+        units : array-like of shape (n_samples,), default=None
+            Units of the rows, as in `fit`; None if each row is a unit of its own.
+
+        Returns
+        -------
+        icl : float
+            The Bayesian information criterion plus twice the entropy of the responsibilities.
+
+        Raises
+        ------
+        ValueError
+            If the parameters of an expert cannot be counted, as of most estimators. Compare the
+            log density of held-out rows (`score_samples`) instead.
+        """
+        return self._criteria("icl", (X, y, sample_weight, offset), units).icl
+
+    def _criteria(
+        self, criterion: str, data: tuple[Any, Any, Any, Any], units: Any
+    ) -> FitStatistics:
+        """Criteria of features, target, weights and offset."""
+        check_is_fitted(self)
+        check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
+        rows, _ = self._validate_unit_rows(criterion, data, units)
+        return fit_statistics(self._fitted, rows.of_positive_weight())
+
     # --- explanation ---
 
     def explain(self, X: Any, offset: Any = None) -> Explanation:
@@ -363,7 +488,8 @@ class ReportingMixin(CriteriaMixin):
         gate, means = self.predict_gate(X), self.predict_experts(X, **given)
         arrays = {"gate": gate, "experts": means}
         if hasattr(self, "expert_coef_"):
-            nonlinear = has_nonlinear_mean(self._fitted)
+            experts = self._fitted.model.experts
+            nonlinear = experts.explains_mean and experts.link != "identity"
             derivative = self._mean_derivative(X, **given) if nonlinear else None
             arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
         labels, classes = self._labels(), getattr(self, "classes_", None)
@@ -372,7 +498,7 @@ class ReportingMixin(CriteriaMixin):
             expert_names=labels.experts,
             feature_names=labels.features,
             response_names=self._response_names() if classes is None else list(map(str, classes)),
-            index=row_labels(X),
+            index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
         )
 
     @supports_dask

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
-from skmoe._data.dask_chunks import is_dask
 from skmoe._data.row_checks import check_weights
+from skmoe._data.rows import is_dask
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_inference_options,

@@ -4,55 +4,31 @@ from __future__ import annotations
 
 import os
 import platform
-import warnings
 from collections.abc import Sequence
 from copy import copy
 from datetime import date
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import split_pipeline
-from skmoe._inference.labels import counted_noun, gate_name, printable_name
+from skmoe._inference.labels import printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows
-from skmoe.inspection._grid import column_stds
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows, check_target
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
-from skmoe.inspection._report._checks import (
-    check_held_out,
-    check_path,
-    check_targets,
-)
-from skmoe.inspection._report._experts import make_cards, selection_table
-from skmoe.inspection._report._held_out import HeldOutRows, held_out_scores
-from skmoe.inspection._report._page import render_page, write_page
+from skmoe.inspection._report._fit import describe_fit
+from skmoe.inspection._report._held_out import HeldOutRows, check_held_out, describe_held_out
+from skmoe.inspection._report._page import check_path, render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
-from skmoe.inspection._report._pictures import (
-    calibration_picture,
-    coefficients_picture,
-    profile_picture,
-    selection_picture,
-)
-from skmoe.inspection._report._warnings import fit_warnings
-from skmoe.inspection._segment_tables import (
-    ProfileRows,
-    dropped_features,
-    positive_rows,
-    profile_columns,
-    responsibilities_of_rows,
-)
+from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN, profile_pictures
+from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._style import colour
 from skmoe.inspection._targets import target_name
-from skmoe.inspection._text import TextFormat
-
-# Terms of an equation, and digits after the point.
-MAX_TERMS, DECIMALS = 6, 3
 
 
 def export_html(
@@ -180,15 +156,18 @@ def export_html(
     held_out = check_held_out(
         estimator, HeldOutRows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
     )
-    targets = check_targets(estimator, target, table)
+    if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
+        targets = list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))
+    else:
+        targets = [check_target(estimator, target, table)]
     index = 0 if is_classifier(estimator) else targets[0]
     name = "the class" if is_classifier(estimator) else target_name(estimator, y, index)
     name = printable_name(name)
     rows = positive_rows(estimator, X, y, sample_weight, offset, units)
-    # Where the steps only scale columns, the features are those before the steps.
-    before_steps = [] if subject.note else steps
-    rows_of_mixture = rows._replace(X=_transform(before_steps, rows.X))
-    summary = _summarize(mixture if steps else estimator, rows_of_mixture)
+    X_of_mixture = rows.X
+    if not subject.note:  # the features are those before the steps, which only scale columns
+        for step in steps:
+            X_of_mixture = step.transform(X_of_mixture)
     options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
     panel = make_panel(estimator, table, y, options)
     default_title = f"Mixture of experts for {name}"
@@ -197,24 +176,16 @@ def export_html(
         "row": row,
         "has_offset": offset is not None,
         "feature_note": subject.note,
-        **_describe_fit(estimator, rows, summary, options),
-        "pictures": _profiles(estimator, rows, targets, options),
+        **describe_fit(estimator, mixture if steps else estimator, rows, X_of_mixture, options),
+        "pictures": profile_pictures(estimator, rows, targets, options),
         **_describe_panel(panel),
-        **_describe_held_out(estimator, held_out, index, coverage),
-        "selection": _describe_selection(estimator),
+        **describe_held_out(estimator, held_out, index, coverage),
         **_describe_versions(),
     }
     write_page(file, render_page(context))
 
 
 # --- parts of the page ------------------------------------------------------------------------
-
-
-class FitSummary(NamedTuple):
-    """Summary of the fit with its data, and the warnings that it gave."""
-
-    summary: Any
-    messages: list[str]
 
 
 def _with_one_inference(estimator: Any) -> Any:
@@ -231,79 +202,6 @@ def _with_one_inference(estimator: Any) -> Any:
     return view
 
 
-def _transform(steps: Sequence[Any], X: Any) -> Any:
-    for step in steps:
-        X = step.transform(X)
-    return X
-
-
-def _summarize(mixture: Any, rows: ProfileRows) -> FitSummary:
-    options = {"offset": rows.offset, "units": rows.units}
-    with warnings.catch_warnings(record=True) as given:
-        warnings.simplefilter("always")
-        summary = mixture.summary(rows.X, rows.y, rows.weight, **options)
-    return FitSummary(summary, [str(warning.message) for warning in given])
-
-
-def _describe_fit(
-    estimator: Any, rows: ProfileRows, fit: FitSummary, options: PanelOptions
-) -> dict[str, Any]:
-    """What the model is, its experts and its warnings."""
-    summary, labels, experts = fit.summary, list(options.labels), list(options.expert_names)
-    resp, _ = responsibilities_of_rows(estimator, rows)
-    columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
-    text_format = TextFormat(labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS)
-    kinds = ", ".join(dict.fromkeys(expert.kind for expert in summary.experts))
-    n_experts = len(experts)
-    counted = counted_noun(hasattr(estimator, "n_units_"))
-    several = f"{n_experts} experts" if n_experts > 1 else "one expert"
-    found = fit_warnings(estimator, rows.weights @ resp, summary, experts)
-    found += fit.messages
-    return {
-        "model_sentences": [
-            f"This model of {options.target_name} is a mixture of {several} ({kinds}): each "
-            f"expert has its own prediction, and the gate ({gate_name(estimator.gate)}) gives each "
-            f"{counted} the probabilities of the experts.",
-            "The prediction is the average of those of the experts, weighted with these "
-            "probabilities.",
-        ],
-        "facts": summary.facts,
-        "warnings": list(dict.fromkeys(found)),
-        "notes": [" ".join(note.split()) for note in summary.notes if note not in found],
-        "cards": make_cards(estimator, experts, columns, summary, text_format),
-    }
-
-
-def _profiles(
-    estimator: Any, rows: ProfileRows, targets: list[int], options: PanelOptions
-) -> list[Any]:
-    """A picture of the experts and features, one for each class that is drawn."""
-    classes = estimator.classes_.tolist() if is_classifier(estimator) else None
-    has_coef = hasattr(estimator, "expert_coef_")
-    pictures = []
-    for target in targets if has_coef else targets[:1]:
-        given = {
-            "target": target if classes is None else classes[target],
-            "sample_weight": rows.weight,
-            "offset": rows.offset,
-            "units": rows.units,
-            "max_features": options.max_features,
-            "feature_names": options.labels,
-            "expert_names": options.expert_names,
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            pictures.append(profile_picture(estimator, rows.X, rows.y, given))
-            if has_coef and _has_slopes(estimator):
-                pictures.append(coefficients_picture(estimator, rows.X, rows.y, given))
-    return pictures
-
-
-def _has_slopes(estimator: Any) -> bool:
-    """Whether an expert has a slope, or had one before its feature was dropped."""
-    return bool(np.any(estimator.expert_coef_) or dropped_features(estimator).any())
-
-
 def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     """The panel with its charts."""
     charts = make_charts(panel)
@@ -311,28 +209,6 @@ def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     named |= {"inks": charts.inks, "papers": charts.papers}
     colours = [colour(k) for k in range(len(panel["classes"] or ()))]
     return {"panel": panel | named, "charts": charts.items(), "colours": colours}
-
-
-def _describe_held_out(
-    estimator: Any, rows: HeldOutRows | None, index: int, coverage: float
-) -> dict[str, Any]:
-    """Scores and calibration, if rows were held out."""
-    if rows is None:
-        return {"scores": [], "calibration": None, "n_held_out": 0}
-    labels = [str(label) for label in getattr(estimator, "classes_", ())]
-    return {
-        "scores": held_out_scores(estimator, rows, index, coverage),
-        "calibration": calibration_picture(estimator, rows, index, labels),
-        "n_held_out": len(rows.y),
-    }
-
-
-def _describe_selection(estimator: Any) -> dict[str, Any] | None:
-    """How the number of experts was selected; None if it was given."""
-    table = selection_table(estimator)
-    if table is None:
-        return None
-    return table | {"picture": selection_picture(estimator)}
 
 
 def _describe_versions() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,23 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from skmoe._numerics.typing import Array
+from skmoe._data.row_checks import check_weights
+from skmoe.inspection._calibration import CalibrationDisplay
+from skmoe.inspection._checks import check_rows
+from skmoe.inspection._grid import take_rows
+from skmoe.inspection._report._pictures import (
+    MAX_CLASSES_DRAWN,
+    Picture,
+    Table,
+    as_source,
+    drawing,
+    number,
+)
+from skmoe.inspection._style import colour
 from skmoe.inspection._targets import observed_target, one_target, predicted_mean
+
+# Bins of the calibration of classes.
+N_BINS = 10
 
 
 class HeldOutRows(NamedTuple):
@@ -35,13 +51,54 @@ class Score(NamedTuple):
     meaning: str
 
 
-def held_out_scores(estimator: Any, rows: HeldOutRows, index: int, coverage: float) -> list[Score]:
-    """Scores of predictions and of predictive distributions."""
+def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
+    """Rows and targets that were held out; None if none are given."""
+    if (given.X is None) != (given.y is None):
+        missing = "X_held_out" if given.X is None else "y_held_out"
+        raise ValueError(
+            f"X_held_out and y_held_out must be given together; got no {missing}. "
+            "Pass both, or neither."
+        )
+    if given.X is None:
+        if given.weight is not None or given.offset is not None:
+            raise ValueError(
+                "sample_weight_held_out and offset_held_out belong to X_held_out and y_held_out; "
+                "got neither of these. Pass both, or none of the four."
+            )
+        return None
+    table = check_rows("y_held_out", estimator, given.X, given.y)
     if is_classifier(estimator):
-        return _class_scores(estimator, rows)
-    return _regression_scores(estimator, rows, index) + _interval_scores(
-        estimator, rows, index, coverage
-    )
+        unknown = np.setdiff1d(np.asarray(given.y), estimator.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
+                f"{unknown[0]!r}. Leave out rows of other classes."
+            )
+    if given.weight is None:
+        return given
+    weight = check_weights(given.weight, table.shape[0])
+    kept = np.flatnonzero(weight > 0.0)  # rows of weight zero are absent
+    offset = None if given.offset is None else take_rows(given.offset, kept)
+    return HeldOutRows(take_rows(table, kept), take_rows(given.y, kept), weight[kept], offset)
+
+
+def describe_held_out(
+    estimator: Any, rows: HeldOutRows | None, index: int, coverage: float
+) -> dict[str, Any]:
+    """Scores and calibration, if rows were held out."""
+    if rows is None:
+        return {"scores": [], "calibration": None, "n_held_out": 0}
+    if is_classifier(estimator):
+        scores = _class_scores(estimator, rows)
+    else:
+        scores = _regression_scores(estimator, rows, index)
+        scores += _interval_scores(estimator, rows, index, coverage)
+    labels = [str(label) for label in getattr(estimator, "classes_", ())]
+    return {
+        "scores": scores,
+        "calibration": _calibration(estimator, rows, index, labels),
+        "n_held_out": len(rows.y),
+    }
 
 
 def _number(value: float) -> str:
@@ -102,6 +159,54 @@ def _interval_scores(estimator: Any, rows: HeldOutRows, index: int, coverage: fl
     ]  # fmt: skip
 
 
-def probabilities_of_class(estimator: Any, rows: HeldOutRows, index: int) -> tuple[Array, Array]:
-    """Whether rows are of a class, and its probability, both (n,)."""
-    return observed_target(estimator, rows.y, index), predicted_mean(estimator, rows.X, index)
+def _calibration(
+    estimator: Any, rows: HeldOutRows, index: int, labels: Sequence[str]
+) -> Picture | None:
+    """Calibration on held-out rows; None for experts without a distribution."""
+    if is_classifier(estimator):
+        return _calibration_of_classes(estimator, rows, labels)
+    try:
+        with drawing():
+            options = {"offset": rows.offset, "target": index}
+            display = CalibrationDisplay.from_estimator(estimator, rows.X, rows.y, **options)
+            source = as_source(display.figure_)
+    except (AttributeError, ValueError):
+        return None
+    coverage = zip(display.nominal, display.coverage, strict=True)
+    table = Table(
+        "Coverage of central intervals",
+        ["Nominal", "Observed"],
+        [[f"{100 * nominal:.0f} %", f"{100 * found:.1f} %"] for nominal, found in coverage],
+    )
+    alternative = "Histogram of probability integral transforms, and coverage of intervals."
+    return Picture("Calibration", source, alternative, [table])
+
+
+def _calibration_of_classes(estimator: Any, rows: HeldOutRows, labels: Sequence[str]) -> Picture:
+    from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
+
+    # Of two classes one has all information.
+    drawn = [1] if len(labels) == 2 else list(range(len(labels)))[:MAX_CLASSES_DRAWN]
+    tables = []
+    with drawing() as plt:
+        figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+        for index in drawn:
+            observed = observed_target(estimator, rows.y, index)
+            proba = predicted_mean(estimator, rows.X, index)
+            display = ClassCalibrationDisplay.from_predictions(
+                observed,
+                proba,
+                n_bins=N_BINS,
+                strategy="quantile",
+                name=labels[index],
+                ax=ax,
+                color=colour(index),
+            )
+            pairs = zip(display.prob_pred, display.prob_true, strict=True)
+            cells = [[number(predicted), number(found)] for predicted, found in pairs]
+            head = ["Predicted probability", "Observed share"]
+            tables.append(Table(f"Calibration of {labels[index]}", head, cells))
+        ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
+        source = as_source(figure)
+    alternative = "Observed shares of the classes against their predicted probabilities."
+    return Picture("Calibration", source, alternative, tables)

@@ -17,6 +17,22 @@ from skmoe._optional import import_bokeh, import_jinja2
 SCRIPTS = ("model.js", "panel.js")
 
 
+def check_path(path: Any) -> Path:
+    """A path in a folder that exists and can be written."""
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"path must be a file; got the folder {str(file)!r}.")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The folder of path must exist; got {str(file)!r}. Make {str(file.parent)!r} first."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise PermissionError(
+            f"The folder of path must be writable; got {str(file)!r}. Choose another folder."
+        )
+    return file
+
+
 def render_page(context: Mapping[str, Any]) -> str:
     """The page, in which every text of the context is escaped."""
     environment = import_jinja2("export_html").Environment(

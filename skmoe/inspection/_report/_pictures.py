@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,18 +14,15 @@ from sklearn.base import is_classifier
 
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
-from skmoe.inspection._report._held_out import HeldOutRows, probabilities_of_class
+from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
-from skmoe.inspection._style import NO_NUMBER, colour
+from skmoe.inspection._segment_tables import ProfileRows, dropped_features
+from skmoe.inspection._style import NO_NUMBER
 
 # Names of users are text, and equal fits give equal pictures.
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
-
-# Bins of the calibration of classes.
-N_BINS = 10
 
 # Most classes whose coefficients and calibration are drawn if none is chosen.
 MAX_CLASSES_DRAWN = 4
@@ -67,7 +65,34 @@ def as_source(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def profile_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
+def profile_pictures(
+    estimator: Any, rows: ProfileRows, targets: list[int], options: PanelOptions
+) -> list[Picture]:
+    """A picture of the experts and features, one for each class that is drawn."""
+    classes = estimator.classes_.tolist() if is_classifier(estimator) else None
+    has_coef = hasattr(estimator, "expert_coef_")
+    # An expert has a slope, or had one before its feature was dropped.
+    has_slopes = has_coef and (np.any(estimator.expert_coef_) or dropped_features(estimator).any())
+    pictures = []
+    for target in targets if has_coef else targets[:1]:
+        given = {
+            "target": target if classes is None else classes[target],
+            "sample_weight": rows.weight,
+            "offset": rows.offset,
+            "units": rows.units,
+            "max_features": options.max_features,
+            "feature_names": options.labels,
+            "expert_names": options.expert_names,
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
+            pictures.append(_profile(estimator, rows.X, rows.y, given))
+            if has_slopes:
+                pictures.append(_coefficients(estimator, rows.X, rows.y, given))
+    return pictures
+
+
+def _profile(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
     """Who the rows of each expert are, and what their features do."""
     with drawing():
         display = SegmentProfileDisplay.from_estimator(estimator, X, y, **options)
@@ -86,7 +111,7 @@ def profile_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> 
     return Picture(title, source, alternative, tables)
 
 
-def coefficients_picture(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
+def _coefficients(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
     """Coefficients of the experts with confidence intervals."""
     with drawing():
         display = CoefficientsDisplay.from_estimator(estimator, X, y, **options)
@@ -122,58 +147,3 @@ def selection_picture(estimator: Any) -> Picture:
         source = as_source(display.figure_)
     alternative = "Scores of the numbers of experts. The table has them."
     return Picture("Numbers of experts", source, alternative, [])
-
-
-# --- rows that were held out ------------------------------------------------------------------
-
-
-def calibration_picture(
-    estimator: Any, rows: HeldOutRows, index: int, labels: Sequence[str]
-) -> Picture | None:
-    """Calibration on held-out rows; None for experts without a distribution."""
-    if is_classifier(estimator):
-        return _calibration_of_classes(estimator, rows, labels)
-    try:
-        with drawing():
-            options = {"offset": rows.offset, "target": index}
-            display = CalibrationDisplay.from_estimator(estimator, rows.X, rows.y, **options)
-            source = as_source(display.figure_)
-    except (AttributeError, ValueError):
-        return None
-    coverage = zip(display.nominal, display.coverage, strict=True)
-    table = Table(
-        "Coverage of central intervals",
-        ["Nominal", "Observed"],
-        [[f"{100 * nominal:.0f} %", f"{100 * found:.1f} %"] for nominal, found in coverage],
-    )
-    alternative = "Histogram of probability integral transforms, and coverage of intervals."
-    return Picture("Calibration", source, alternative, [table])
-
-
-def _calibration_of_classes(estimator: Any, rows: HeldOutRows, labels: Sequence[str]) -> Picture:
-    from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
-
-    # Of two classes one has all information.
-    drawn = [1] if len(labels) == 2 else list(range(len(labels)))[:MAX_CLASSES_DRAWN]
-    tables = []
-    with drawing() as plt:
-        figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-        for index in drawn:
-            observed, proba = probabilities_of_class(estimator, rows, index)
-            display = ClassCalibrationDisplay.from_predictions(
-                observed,
-                proba,
-                n_bins=N_BINS,
-                strategy="quantile",
-                name=labels[index],
-                ax=ax,
-                color=colour(index),
-            )
-            pairs = zip(display.prob_pred, display.prob_true, strict=True)
-            cells = [[number(predicted), number(found)] for predicted, found in pairs]
-            head = ["Predicted probability", "Observed share"]
-            tables.append(Table(f"Calibration of {labels[index]}", head, cells))
-        ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
-        source = as_source(figure)
-    alternative = "Observed shares of the classes against their predicted probabilities."
-    return Picture("Calibration", source, alternative, tables)

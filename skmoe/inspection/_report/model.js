@@ -72,13 +72,10 @@ class Component {
     if (!values.length) {
       this.points = columns.map((u) => (lower === null ? u : lower + Math.exp(u)));
       // Differences by position in the list, which are exact for polynomials of degree four.
-      const at = (i) => columns[Math.min(Math.max(i, 0), columns.length - 1)];
-      const last = columns.length - 1;
-      this.rises = columns.map((_, i) =>
-        i < 2 || i > last - 2
-          ? (at(i + 1) - at(i - 1)) / (i === 0 || i === last ? 1 : 2)
-          : (8 * (at(i + 1) - at(i - 1)) - (at(i + 2) - at(i - 2))) / 12,
-      );
+      this.rises = columns.map((_, k) => {
+        const i = Math.min(Math.max(k, 2), columns.length - 3);
+        return (8 * (columns[i + 1] - columns[i - 1]) - columns[i + 2] + columns[i - 2]) / 12;
+      });
     }
   }
 

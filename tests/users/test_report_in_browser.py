@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import SplineTransformer
@@ -343,12 +342,10 @@ def slice_cases():
     positive = {"random_state": 0, "n_init": 1} | FIXED
     trees = MixtureOfExpertsRegressor(2, expert="tree", cross_fit=2, **positive)
     base = MixtureOfExpertsRegressor(2, base=LinearRegression(), **positive)
-    base_of_constant_gate = clone(base).set_params(gate="constant")
     splines = SoftmaxGate(transformer=SplineTransformer(n_knots=3))
     return {
         "trees": (trees, X, y),
         "base": (base, X, y),
-        "base of a constant gate": (base_of_constant_gate, X, y),
         "transformer of the gate": (MixtureOfExpertsRegressor(2, gate=splines, **positive), X, y),
         "trees of classes": (
             MixtureOfExpertsClassifier(2, expert="tree", cross_fit=2, **positive),

@@ -363,8 +363,8 @@ class LinearFamilies(Experts):
 
     def _predictor_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
         """Linear predictor of one expert, (m, n)."""
-        bound = self._family(k).max_predictor
-        return np.clip(offset_predictor(params.coef[k], design), -bound, bound)
+        bound, predictor = self._family(k).max_predictor, offset_predictor(params.coef[k], design)
+        return np.clip(predictor, -bound, bound) if bound < np.inf else predictor
 
     def mean_of(self, params: GeneralizedLinearParams, k: int, design: Any) -> Array:
         """Mean of one expert, (m, n)."""

@@ -29,8 +29,8 @@ class LinearPredictor:
     params : str, default="coef"
         Field of the parameters that holds the coefficients, of shape (K, m, d).
     link : str, default="identity"
-        Link from the parameter to the predictor: "identity" for a parameter in the units of y,
-        "log" or "logit", whose slopes are logs of ratios, or the name of another.
+        Link from the parameter to the predictor: "identity" for a parameter in the units of y, or
+        the name of another. Slopes under "log" and "logit" are logs of ratios.
     coef, intercept : str, default="expert_coef_", "expert_intercept_"
         Names of the fitted attributes of slopes, (K, p) or (K, m, p), and intercepts.
     penalty : str, default="alpha"

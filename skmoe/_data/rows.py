@@ -150,9 +150,11 @@ def is_dask(X: Any) -> bool:
     return callable(getattr(X, "__dask_graph__", None)) and hasattr(X, "ndim")
 
 
-def index_rows(X: Any, index: Array | slice) -> Any:
-    """Rows of an array, a CSR array or a data frame."""
-    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+def index_rows(X: Any, index: Any) -> Any:
+    """Rows of an array, a sparse array, a data frame, a series or a list."""
+    if hasattr(X, "iloc"):
+        return X.iloc[index]
+    return X[index] if hasattr(X, "shape") else np.asarray(X)[index]
 
 
 class Dataset(NamedTuple):

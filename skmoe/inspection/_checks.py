@@ -11,9 +11,9 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_array
 
 from skmoe._data.row_checks import check_columns
+from skmoe._data.rows import index_rows
 from skmoe._estimators.methods.expert_names import check_expert_names
 from skmoe._inference.labels import feature_labels, printable_name
-from skmoe.inspection._grid import take_rows
 
 
 def check_names(estimator: Any, feature_names: Sequence[str] | None) -> list[str]:
@@ -95,7 +95,7 @@ def check_table(estimator: Any, X: Any) -> Any:
     """Rows for the estimator: a data frame as it is, a CSC array, or an array of numbers."""
     if not hasattr(X, "columns"):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
-    estimator.predict_gate(take_rows(X, [0]))  # raises for a wrong number of columns or wrong names
+    estimator.predict_gate(index_rows(X, [0]))  # raises for other columns or names
     return sparse.csc_array(X) if sparse.issparse(X) else X
 
 
@@ -123,7 +123,7 @@ def check_target(estimator: Any, target: Any, X: Any) -> int:
                 f"the class to draw, such as target={classes[0]!r}."
             )
         return int(classes.index(target))
-    n_outputs = estimator.predict(take_rows(X, [0])).size
+    n_outputs = estimator.predict(index_rows(X, [0])).size
     if target is None and n_outputs == 1:
         return 0
     is_integer = isinstance(target, (int, np.integer)) and not isinstance(target, bool)

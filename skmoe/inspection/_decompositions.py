@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._data.rows import index_rows
 from skmoe._numerics.typing import Array
 from skmoe.distributions import CountMixtureDistribution
-from skmoe.inspection._grid import path_rows, take_rows
+from skmoe.inspection._grid import path_rows
 from skmoe.inspection._targets import one_target, predicted_mean
 
 # Quantiles that are the points of the grid, of each expert that counts, and range of the picture.
@@ -43,9 +44,9 @@ class RowDensity(NamedTuple):
 def row_density(estimator: Any, X: Any, row: int, target: int, offset: Array | None) -> RowDensity:
     """The distribution of an output for a row, as a sum over experts."""
     n_experts = estimator.n_experts_
-    repeated = take_rows(X, np.full(n_experts, row))
+    repeated = index_rows(X, np.full(n_experts, row))
     given = None if offset is None else np.repeat(offset[None], n_experts, axis=0)
-    gate = estimator.predict_gate(take_rows(X, np.array([row])))[0]
+    gate = estimator.predict_gate(index_rows(X, np.array([row])))[0]
     experts = estimator.predict_dist(repeated, given, np.eye(n_experts))
     mixture = estimator.predict_dist(repeated, given, np.tile(gate, (n_experts, 1)))
 
@@ -77,7 +78,7 @@ def class_density(
     estimator: Any, X: Any, row: int, target: int, offset: Array | None
 ) -> RowDensity:
     """The probabilities of the classes for a row, as a sum over experts."""
-    one_row = take_rows(X, np.array([row]))
+    one_row = index_rows(X, np.array([row]))
     gate, experts = estimator.predict_gate(one_row)[0], estimator.predict_experts(one_row)[0]
     probability = (gate[:, None] * experts).T
     classes = np.arange(len(probability), dtype=float)

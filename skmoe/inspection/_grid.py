@@ -52,13 +52,6 @@ def categories_of(X: Any, j: int) -> list[str | None]:
     return [None if str(value) in missing else str(value) for value in _series(X, j)]
 
 
-def take_rows(values: Any, index: Any) -> Any:
-    """Rows of an array, a sparse array, a data frame, a series or a list."""
-    if hasattr(values, "iloc"):
-        return values.iloc[index]
-    return values[index] if hasattr(values, "shape") else np.asarray(values)[index]
-
-
 def with_column(X: Any, j: int, order: Array) -> Any:
     """A copy of the rows in which one column has the values of other rows, given by `order`."""
     if sparse.issparse(X):

@@ -11,12 +11,13 @@ from sklearn.base import is_classifier
 from sklearn.utils import Bunch
 
 from skmoe._data.checks import check_integer
+from skmoe._data.rows import index_rows
 from skmoe._inference.labels import printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions._base import check_random_state
 from skmoe.inspection._checks import check_features, check_names
-from skmoe.inspection._grid import take_rows, with_column
+from skmoe.inspection._grid import with_column
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import positive_rows
 from skmoe.inspection._style import (
@@ -324,7 +325,8 @@ def permutation_importance_by_part(
     estimator, X, _ = find_mixture(estimator, X)
     n_repeats = check_integer("n_repeats", n_repeats, least=1)
     chosen = check_features("features", features, estimator, feature_names)
-    table, y, weight, offset, _ = positive_rows(estimator, X, y, sample_weight, offset, None)
+    rows = positive_rows(estimator, X, y, sample_weight, offset, None)
+    table, y, weight, offset = rows[:4]
     estimator.score_samples(table, y, offset)  # checks y and offset
     generator = check_random_state(random_state)
     gate, log_density = estimator.predict_gate(table), log_densities(estimator, table, y, offset)
@@ -372,9 +374,9 @@ def log_densities(estimator: Any, X: Any, y: Any, offset: Any) -> Array:
         experts = np.arange(start, min(start + at_once, n_experts))
         index = np.tile(np.arange(n_rows), len(experts))
         certain = np.eye(n_experts)[np.repeat(experts, n_rows)]
-        given = None if offset is None else take_rows(np.asarray(offset), index)
-        dist = estimator.predict_dist(take_rows(X, index), given, certain)
-        log_density = dist.logpdf(take_rows(target, index))
+        given = None if offset is None else index_rows(np.asarray(offset), index)
+        dist = estimator.predict_dist(index_rows(X, index), given, certain)
+        log_density = dist.logpdf(index_rows(target, index))
         log_density[_atoms_of_others(estimator, experts, target)] = -np.inf
         parts.append(log_density.reshape(len(experts), n_rows, -1).sum(axis=2))
     return np.concatenate(parts).T

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.rows import index_rows
 from skmoe._inference.labels import format_percent, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -27,7 +28,7 @@ from skmoe.inspection._decompositions import (
     row_contributions,
     row_density,
 )
-from skmoe.inspection._grid import take_rows, values_of_row
+from skmoe.inspection._grid import values_of_row
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     DARK_GREY,
@@ -264,7 +265,7 @@ class PredictionDisplay:
         n_steps = check_integer("n_steps", n_steps, least=1)
         table = check_table(estimator, X) if y is None else check_rows("y", estimator, X, y)
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
-        one_row = take_rows(table, np.array([row]))
+        one_row = index_rows(table, np.array([row]))
         if is_classifier(estimator) and target is None:
             target = estimator.classes_[int(estimator.predict_proba(one_row).argmax())]
         index = check_target(estimator, target, table)

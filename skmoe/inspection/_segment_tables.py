@@ -11,10 +11,11 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length
 
 from skmoe._data.row_checks import check_weights
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._checks import check_table
-from skmoe.inspection._grid import categories_of, is_numeric, numeric_values, take_rows
+from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
 from skmoe.protocols import RATIO_LINKS, LinearPredictor
@@ -24,21 +25,6 @@ RATIO_SIGN = "\N{MULTIPLICATION SIGN}"
 
 # Small effects, on a log scale or in standard deviations of y.
 SMALL_EFFECT = 0.1
-
-
-class ProfileRows(NamedTuple):
-    """Rows of positive weight with what belongs to them."""
-
-    X: Any
-    y: Any
-    weight: Array | None  # None for weights of one
-    offset: Any
-    units: Any
-
-    @property
-    def weights(self) -> Array:
-        """Weights of the rows, (n,)."""
-        return np.ones(self.X.shape[0]) if self.weight is None else self.weight
 
 
 class Column(NamedTuple):
@@ -64,35 +50,38 @@ class CoefficientTable(NamedTuple):
 
 def positive_rows(
     estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, units: Any
-) -> ProfileRows:
+) -> Rows:
     """The rows of positive weight: rows of weight zero are absent."""
-    table = check_table(estimator, X)
+    rows = Rows(check_table(estimator, X), y, None, offset, units)
     if sample_weight is None:
-        return ProfileRows(table, y, None, offset, units)
-    weight = check_weights(sample_weight, table.shape[0])
-    if (weight > 0.0).all():
-        return ProfileRows(table, y, weight, offset, units)
-    kept = np.flatnonzero(weight > 0.0)
-    check_consistent_length(weight, y, offset, units)
-    others = (None if values is None else take_rows(values, kept) for values in (offset, units))
-    return ProfileRows(take_rows(table, kept), take_rows(y, kept), weight[kept], *others)
+        return rows
+    rows = rows._replace(weight=check_weights(sample_weight, rows.n_rows))
+    if (rows.weight == 0.0).any():
+        check_consistent_length(rows.weight, y, offset, units)
+    return rows.of_positive_weight()
 
 
-def responsibilities_of_rows(estimator: Any, rows: ProfileRows) -> tuple[Array, Array]:
+def row_weights(rows: Rows) -> Array:
+    """Weights of the rows, (n,)."""
+    return np.ones(rows.n_rows) if rows.weight is None else rows.weight
+
+
+def responsibilities_of_rows(estimator: Any, rows: Rows) -> tuple[Array, Array]:
     """Responsibilities (n, K) of the rows, those of its unit for each, and shares (K,)."""
     resp = estimator.responsibilities(
-        rows.X, rows.y, rows.offset, units=rows.units, sample_weight=rows.weight
+        rows.X, rows.y, rows.offset, units=rows.unit, sample_weight=rows.weight
     )
-    if rows.units is not None:
-        return resp.rows(rows.units), resp.proba.mean(axis=0)
-    return resp, rows.weights @ resp / rows.weights.sum()
+    if rows.unit is not None:
+        return resp.rows(rows.unit), resp.proba.mean(axis=0)
+    weight = row_weights(rows)
+    return resp, weight @ resp / weight.sum()
 
 
 # --- the profile ------------------------------------------------------------------------------
 
 
 def profile_columns(
-    estimator: Any, rows: ProfileRows, resp: Array, labels: Sequence[str], features: Sequence[int]
+    estimator: Any, rows: Rows, resp: Array, labels: Sequence[str], features: Sequence[int]
 ) -> list[Column]:
     """The columns of some features, with the differences of the means of the experts."""
     names = getattr(estimator, "feature_names_in_", None)
@@ -100,7 +89,7 @@ def profile_columns(
     columns = []
     for j in features:
         for suffix, values in _columns_of_feature(rows.X, j):
-            difference, deviation = _difference(values, rows.weights, resp)
+            difference, deviation = _difference(values, row_weights(rows), resp)
             columns.append(Column(keys[j] + suffix, labels[j] + suffix, j, difference, deviation))
     return columns
 
@@ -137,17 +126,17 @@ def deviation(values: Array, weight: Array) -> float:
     return float(np.sqrt(weight @ centred**2 / weight.sum()))
 
 
-def column_deviations(rows: ProfileRows) -> Array:
+def column_deviations(rows: Rows) -> Array:
     """Standard deviation of each column of numbers, (p,), over weighted rows."""
     columns = [numeric_values(rows.X, j) for j in range(rows.X.shape[1])]
-    return np.array([deviation(values, rows.weights) for values in columns])
+    return np.array([deviation(values, row_weights(rows)) for values in columns])
 
 
 # --- the experts ------------------------------------------------------------------------------
 
 
 def coefficient_tables(
-    estimator: Any, rows: ProfileRows, index: int, level: float | None
+    estimator: Any, rows: Rows, index: int, level: float | None
 ) -> list[CoefficientTable]:
     """Coefficients of an output or class, with intervals if there are standard errors.
 
@@ -162,7 +151,7 @@ def coefficient_tables(
 def _coefficient_table(
     estimator: Any,
     block: LinearPredictor,
-    rows: ProfileRows,
+    rows: Rows,
     index: int,
     result: Any,
     level: float | None,
@@ -193,7 +182,7 @@ def _coefficient_table(
     name = _coefficient_name(estimator, rows.y, index)
     negligible = SMALL_EFFECT
     if not is_classifier(estimator) and not is_ratio.any():
-        negligible *= deviation(observed_target(estimator, rows.y, index), rows.weights)
+        negligible *= deviation(observed_target(estimator, rows.y, index), row_weights(rows))
     return CoefficientTable(block, estimates, intervals, is_ratio, name, negligible)
 
 
@@ -219,9 +208,9 @@ def _coefficient_name(estimator: Any, y: Any, index: int) -> str:
     return f"Effect on {name}" + (f", ratios: {RATIO_SIGN}" if links & set(RATIO_LINKS) else "")
 
 
-def _inference_or_none(estimator: Any, rows: ProfileRows) -> Any:
+def _inference_or_none(estimator: Any, rows: Rows) -> Any:
     """Standard errors; None for mixtures that have none, such as those with a base model."""
-    options: dict[str, Any] = {"offset": rows.offset, "units": rows.units}
+    options: dict[str, Any] = {"offset": rows.offset, "units": rows.unit}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "inference got no units", UserWarning)
         try:

@@ -14,6 +14,7 @@ from typing import Any
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
+from skmoe._data.rows import Rows
 from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._inference.labels import printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
@@ -22,7 +23,7 @@ from skmoe.inspection._checks import check_names, check_names_of_experts, check_
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._fit import describe_fit
-from skmoe.inspection._report._held_out import HeldOutRows, check_held_out, describe_held_out
+from skmoe.inspection._report._held_out import check_held_out, describe_held_out
 from skmoe.inspection._report._page import check_path, render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN, profile_pictures
@@ -154,7 +155,7 @@ def export_html(
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
     rows_held_out = None if X_held_out is None else find_mixture(pipeline, X_held_out).X
     held_out = check_held_out(
-        estimator, HeldOutRows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
+        estimator, Rows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
     )
     if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
         targets = list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._data.rows import Rows
 from skmoe._inference.labels import counted_noun, format_percent, gate_name, printable_line
 from skmoe._inference.results import FOOTNOTES
 from skmoe._numerics.probability import is_collapsed
@@ -17,9 +18,9 @@ from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._report._pictures import selection_picture
 from skmoe.inspection._segment_tables import (
     Column,
-    ProfileRows,
     profile_columns,
     responsibilities_of_rows,
+    row_weights,
 )
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
@@ -44,14 +45,14 @@ MAX_TERMS_NAMED = 4
 
 
 def describe_fit(
-    estimator: Any, fitted: Any, rows: ProfileRows, rows_of_fitted: Any, options: PanelOptions
+    estimator: Any, fitted: Any, rows: Rows, rows_of_fitted: Any, options: PanelOptions
 ) -> dict[str, Any]:
     """What the model is, its experts and its warnings.
 
     `fitted` is the mixture itself, and `estimator` a view of it with the features of the page.
     """
     labels, experts = list(options.labels), list(options.expert_names)
-    given = {"offset": rows.offset, "units": rows.units}
+    given = {"offset": rows.offset, "units": rows.unit}
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         summary = fitted.summary(rows_of_fitted, rows.y, rows.weight, **given)
@@ -62,7 +63,7 @@ def describe_fit(
     n_experts = len(experts)
     counted = counted_noun(hasattr(estimator, "n_units_"))
     several = f"{n_experts} experts" if n_experts > 1 else "one expert"
-    found = _warnings_of_fit(estimator, rows.weights @ resp, summary, experts)
+    found = _warnings_of_fit(estimator, row_weights(rows) @ resp, summary, experts)
     found += [str(warning.message) for warning in raised]
     return {
         "model_sentences": [

@@ -16,9 +16,10 @@ from scipy.sparse import issparse
 from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
+from skmoe._data.rows import index_rows
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import is_numeric, make_grid, numeric_values, take_rows
+from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
 from skmoe.inspection._report._rows import Feature
 from skmoe.inspection._targets import one_target
 
@@ -85,7 +86,7 @@ def find_formulas(
     if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
     compared = np.linspace(0, X.shape[0] - 1, min(N_COMPARED, X.shape[0])).astype(int)
-    table = take_rows(X.tocsr(), compared).tocsc() if issparse(X) else take_rows(X, compared)
+    table = index_rows(X.tocsr(), compared).tocsc() if issparse(X) else index_rows(X, compared)
     values, (first,) = (
         np.column_stack([numeric_values(given, j) for j in range(n_features)])
         for given in (table, start)

@@ -16,9 +16,9 @@ from sklearn.metrics import (
 )
 
 from skmoe._data.row_checks import check_weights
+from skmoe._data.rows import Rows
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
-from skmoe.inspection._grid import take_rows
 from skmoe.inspection._report._pictures import (
     MAX_CLASSES_DRAWN,
     Picture,
@@ -34,15 +34,6 @@ from skmoe.inspection._targets import observed_target, one_target, predicted_mea
 N_BINS = 10
 
 
-class HeldOutRows(NamedTuple):
-    """Rows that were not used in the fit."""
-
-    X: Any
-    y: Any
-    weight: Any
-    offset: Any
-
-
 class Score(NamedTuple):
     """A number with its name and what it means."""
 
@@ -51,7 +42,7 @@ class Score(NamedTuple):
     meaning: str
 
 
-def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
+def check_held_out(estimator: Any, given: Rows) -> Rows | None:
     """Rows and targets that were held out; None if none are given."""
     if (given.X is None) != (given.y is None):
         missing = "X_held_out" if given.X is None else "y_held_out"
@@ -77,13 +68,11 @@ def check_held_out(estimator: Any, given: HeldOutRows) -> HeldOutRows | None:
     if given.weight is None:
         return given
     weight = check_weights(given.weight, table.shape[0])
-    kept = np.flatnonzero(weight > 0.0)  # rows of weight zero are absent
-    offset = None if given.offset is None else take_rows(given.offset, kept)
-    return HeldOutRows(take_rows(table, kept), take_rows(given.y, kept), weight[kept], offset)
+    return given._replace(X=table, weight=weight).of_positive_weight()
 
 
 def describe_held_out(
-    estimator: Any, rows: HeldOutRows | None, index: int, coverage: float
+    estimator: Any, rows: Rows | None, index: int, coverage: float
 ) -> dict[str, Any]:
     """Scores and calibration, if rows were held out."""
     if rows is None:
@@ -105,7 +94,7 @@ def _number(value: float) -> str:
     return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _class_scores(estimator: Any, rows: HeldOutRows) -> list[Score]:
+def _class_scores(estimator: Any, rows: Rows) -> list[Score]:
     proba = estimator.predict_proba(rows.X)
     weight, labels = rows.weight, estimator.classes_
     y, predicted = np.asarray(rows.y), labels[proba.argmax(axis=1)]
@@ -120,7 +109,7 @@ def _class_scores(estimator: Any, rows: HeldOutRows) -> list[Score]:
     ]  # fmt: skip
 
 
-def _regression_scores(estimator: Any, rows: HeldOutRows, index: int) -> list[Score]:
+def _regression_scores(estimator: Any, rows: Rows, index: int) -> list[Score]:
     given = {} if rows.offset is None else {"offset": rows.offset}
     y = observed_target(estimator, rows.y, index)
     predicted = one_target(estimator.predict(rows.X, **given), index, 1)
@@ -135,7 +124,7 @@ def _regression_scores(estimator: Any, rows: HeldOutRows, index: int) -> list[Sc
     ]  # fmt: skip
 
 
-def _interval_scores(estimator: Any, rows: HeldOutRows, index: int, coverage: float) -> list[Score]:
+def _interval_scores(estimator: Any, rows: Rows, index: int, coverage: float) -> list[Score]:
     """Scores of distributions; none for experts without one."""
     try:
         distribution = estimator.predict_dist(rows.X, rows.offset)
@@ -159,9 +148,7 @@ def _interval_scores(estimator: Any, rows: HeldOutRows, index: int, coverage: fl
     ]  # fmt: skip
 
 
-def _calibration(
-    estimator: Any, rows: HeldOutRows, index: int, labels: Sequence[str]
-) -> Picture | None:
+def _calibration(estimator: Any, rows: Rows, index: int, labels: Sequence[str]) -> Picture | None:
     """Calibration on held-out rows; None for experts without a distribution."""
     if is_classifier(estimator):
         return _calibration_of_classes(estimator, rows, labels)
@@ -182,7 +169,7 @@ def _calibration(
     return Picture("Calibration", source, alternative, [table])
 
 
-def _calibration_of_classes(estimator: Any, rows: HeldOutRows, labels: Sequence[str]) -> Picture:
+def _calibration_of_classes(estimator: Any, rows: Rows, labels: Sequence[str]) -> Picture:
     from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
     # Of two classes one has all information.

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.rows import Rows
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
 from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
-from skmoe.inspection._segment_tables import ProfileRows, dropped_features
+from skmoe.inspection._segment_tables import dropped_features
 from skmoe.inspection._style import NO_NUMBER
 
 # Names of users are text, and equal fits give equal pictures.
@@ -66,7 +67,7 @@ def as_source(figure: Any) -> str:
 
 
 def profile_pictures(
-    estimator: Any, rows: ProfileRows, targets: list[int], options: PanelOptions
+    estimator: Any, rows: Rows, targets: list[int], options: PanelOptions
 ) -> list[Picture]:
     """A picture of the experts and features, one for each class that is drawn."""
     classes = estimator.classes_.tolist() if is_classifier(estimator) else None
@@ -79,7 +80,7 @@ def profile_pictures(
             "target": target if classes is None else classes[target],
             "sample_weight": rows.weight,
             "offset": rows.offset,
-            "units": rows.units,
+            "units": rows.unit,
             "max_features": options.max_features,
             "feature_names": options.labels,
             "expert_names": options.expert_names,

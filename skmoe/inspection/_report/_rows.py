@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from skmoe._data.rows import index_rows
 from skmoe._numerics.typing import Array
-from skmoe.inspection._grid import categories_of, is_numeric, make_grid, numeric_values, take_rows
+from skmoe.inspection._grid import categories_of, is_numeric, make_grid, numeric_values
 
 # A feature with up to this number of different values is a choice between them.
 MAX_CHOICES = 6
@@ -40,7 +41,7 @@ def starting_row(X: Any, row: int | None) -> Any:
     """A table of one row: that of X, or medians and most frequent categories."""
     if row is None:
         return make_grid(X, [], np.empty((1, 0)))
-    chosen = take_rows(X.tocsr() if sparse.issparse(X) else X, np.array([row]))
+    chosen = index_rows(X.tocsr() if sparse.issparse(X) else X, np.array([row]))
     return sparse.csc_array(chosen) if sparse.issparse(chosen) else chosen
 
 

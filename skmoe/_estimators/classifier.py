@@ -241,7 +241,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         balance: float = 0.0,
         class_weight: Any = None,
         init: Any = "auto",
-        n_init: int = 4,
+        n_init: int | str = "auto",
         combine: str = "best",
         max_iter: int = 300,
         tol: float = 1e-4,

@@ -266,7 +266,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         dispersion: str = "per_expert",
         dispersion_prior: float | str = 10.0,
         init: Any = "auto",
-        n_init: int = 4,
+        n_init: int | str = "auto",
         combine: str = "best",
         max_iter: int = 300,
         tol: float = 1e-4,

@@ -19,9 +19,6 @@ from skmoe._optional import import_pandas
 
 WIDTH = 88
 
-# Estimates are those of the fit if none moves by more standard errors than this to the maximum.
-NEGLIGIBLE_SHIFT = 1e-2
-
 # Why terms have no standard errors, and what to do about it.
 FOOTNOTES = {
     "separated": "fewer rows count than there are coefficients, which only the penalty keeps\n"
@@ -109,8 +106,9 @@ class Inference(FrameRepr):
         Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
         link, of odds for ratings.
     max_shift : float
-        Largest distance, in standard errors, of a coefficient from its value at the maximum of the
-        penalised likelihood; above 0.01 the estimates are those there. NaN with "bootstrap".
+        Distance of the estimates from the maximum of the penalised likelihood, in standard errors:
+        no coefficient is farther from its value there. A fit that has converged has at most 0.01.
+        NaN with "bootstrap", and for other rows than those of the fit.
 
     Examples
     --------

@@ -1,29 +1,19 @@
-"""Standard errors of the coefficients by the observed information [1]_, at the maximum near a fit.
-
-Coordinates: those of each expert, those that all experts share, those of the gate.
-
-References
-----------
-.. [1] T. A. Louis (1982), "Finding the observed information matrix when using the EM algorithm",
-   Journal of the Royal Statistical Society B 44, 226-233.
-"""
+"""Standard errors of the coefficients by the observed information."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._inference.coefficients import Coefficients, ListedBlock
-from skmoe._inference.results import NEGLIGIBLE_SHIFT, Inference
-from skmoe._mixture.em import EMOptions, EMResult, EMStart, evaluate, run_em
+from skmoe._inference.results import Inference
+from skmoe._mixture.em import evaluate
 from skmoe._mixture.fitted import FittedMixture
-from skmoe._mixture.model import log_joint, posterior
-from skmoe._numerics.evidence import is_dropped
-from skmoe._numerics.offset_design import split_offset, with_offset
+from skmoe._mixture.information import Information, coordinates_at_bound, dropped_coordinates
+from skmoe._mixture.maximum import newton_step
 from skmoe._numerics.typing import Array
 
 # Eigenvectors whose eigenvalue is smaller than this fraction of the largest are not identified.
@@ -38,12 +28,6 @@ NOT_IDENTIFIED_TOL = 1e-3
 # Derivatives smaller than this fraction of the largest in their row are zero up to round-off.
 DERIVATIVE_RTOL = 1e-9
 
-# EM stops at this estimate of the remaining gain per row, where the estimates are within a small
-# fraction of their standard errors of the maximum.
-MAXIMUM_TOL = 1e-10
-
-MAXIMUM_MAX_ITER = 1000
-
 # Relative difference of the lower bounds per row of the same rows that is attributed to round-off,
 # also of features in single precision.
 SAME_ROWS_RTOL = 1e-5
@@ -54,18 +38,6 @@ class SandwichOptions(NamedTuple):
 
     robust: bool
     clusters: Array | None = None  # number of the cluster of each row or unit
-
-
-class Information(NamedTuple):
-    """Sums over the rows, and the index of the coordinates (D of them) of each part."""
-
-    observed: Array  # (D, D), penalties included
-    scores: Array  # outer products of the gradients of rows, units or clusters, (D, D)
-    complete_experts: list[Array]  # complete-data information of each expert, without penalties
-    complete_gate: Array
-    expert_weight: Array  # weight of the rows of each expert, (K,)
-    expert_index: list[Array]
-    gate_index: Array
 
 
 class Covariance(NamedTuple):
@@ -84,112 +56,25 @@ def observed_inference(
     blocks: Sequence[ListedBlock],
     sandwich: SandwichOptions,
     coefficients: Coefficients,
-    fitted: Array,
 ) -> tuple[Inference, bool]:
-    """Inference by the observed information at a maximum, and whether that is indefinite.
-
-    Where none of the coefficients differs noticeably from those of the fit, these are the
-    estimates.
-    """
-    information = observed_information(mixture, split_into_blocks(dataset), sandwich.clusters)
-    at_bound = np.zeros(len(information.observed), dtype=bool)
-    experts_at_bound = mixture.model.experts.at_bound(mixture.params.experts)
-    for index, flags in zip(information.expert_index, experts_at_bound, strict=True):
-        at_bound[index] |= flags
-    dropped = dropped_coordinates(blocks, mixture, information)
+    """Inference by the observed information at the fit, and whether that is indefinite."""
+    model, params, _ = mixture
+    step = newton_step(model, params, split_into_blocks(dataset), sandwich.clusters)
+    information = step.information
+    at_bound = coordinates_at_bound(model, params, information)
+    dropped = dropped_coordinates(model, params, information)
     inverse = covariance(information, at_bound, dropped, sandwich.robust)
     matrix, reasons = coefficient_covariance(blocks, information, inverse)
-    errors = np.sqrt(np.maximum(np.diag(matrix), 0.0))
-    known = errors > 0.0  # not for NaN
-    shifts = np.abs(fitted - coefficients.values)[known] / errors[known]
-    shift = float(np.max(shifts, initial=0.0))
-    if shift <= NEGLIGIBLE_SHIFT:
-        coefficients = coefficients._replace(values=fitted)
     method = "observed information"
     if sandwich.robust:
         method = "sandwich covariance"
         if sandwich.clusters is not None:
             method += f", {len(np.unique(sandwich.clusters))} clusters"
-    inference = Inference(coefficients, matrix, reasons, method, max_shift=shift)
+    inference = Inference(coefficients, matrix, reasons, method, max_shift=step.shift)
     return inference, inverse.indefinite
 
 
-# --- information ------------------------------------------------------------------------------
-
-
-def observed_information(
-    mixture: FittedMixture, blocks: Sequence[Dataset], clusters: Array | None = None
-) -> Information:
-    """Information at the parameters of a mixture, by one pass over the rows.
-
-    Scores are summed over rows (or units) with the same number in `clusters`. The parts must have
-    the capabilities `SupportsInference` and `SupportsGateInference`.
-    """
-    model, params, _ = mixture
-    experts: Any = model.experts
-    gate: Any = model.gate
-    penalties = experts.penalty_hessian(params.experts)
-    gate_penalty = gate.penalty_hessian(params.gate, blocks[0].gate_design.shape[1])
-    is_shared, n_experts = experts.shared_coordinates(params.experts), len(penalties)
-    expert_index, end = (
-        np.empty((n_experts, len(is_shared)), dtype=int),
-        n_experts * sum(~is_shared),
-    )
-    expert_index[:, ~is_shared] = np.arange(end).reshape(n_experts, -1)
-    expert_index[:, is_shared] = end + np.arange(sum(is_shared))
-    gate_index = end + sum(is_shared) + np.arange(len(gate_penalty))
-    size = end + sum(is_shared) + len(gate_penalty)
-    observed, scores = np.zeros((size, size)), np.zeros((size, size))
-    cluster_scores, n_scored = np.zeros((0 if clusters is None else clusters.max() + 1, size)), 0
-    complete_experts = [np.zeros_like(penalty) for penalty in penalties]
-    complete_gate, expert_weight = np.zeros_like(gate_penalty), np.zeros(n_experts)
-    for block in blocks:
-        matrix, offset = split_offset(block.expert_design)
-        matrix, gate_design = (
-            design.toarray() if sparse.issparse(design) else design
-            for design in (matrix, block.gate_design)
-        )
-        rows = block._replace(expert_design=with_offset(matrix, offset), gate_design=gate_design)
-        log_gate, joint = log_joint(model, params, rows)
-        resp, _ = posterior(joint, model.top_k)
-        score = np.zeros((size, len(rows.gate_weight)))
-        for k, expert_resp in enumerate(resp):
-            row_weight = rows.row_responsibilities(expert_resp) * rows.weight
-            complete_experts[k] += experts.information(
-                params.experts, k, rows.expert_design, rows.y, row_weight
-            )
-            own_score = experts.score_rows(params.experts, k, rows.expert_design, rows.y)
-            gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
-            gradient = np.concatenate([rows.sum_over_units(own_score), gate_score])
-            index = np.concatenate([expert_index[k], gate_index])
-            weighted = gradient * (expert_resp * rows.gate_weight)
-            observed[np.ix_(index, index)] -= weighted @ gradient.T
-            score[index] += gradient * expert_resp
-            expert_weight[k] += row_weight.sum()
-        complete_gate += gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate)
-        scores += (score * rows.gate_weight) @ score.T
-        if clusters is not None:
-            n_rows = score.shape[1]
-            codes, n_scored = clusters[n_scored : n_scored + n_rows], n_scored + n_rows
-            members = sparse.csr_array(
-                (rows.gate_weight, (codes, np.arange(n_rows))), shape=(len(cluster_scores), n_rows)
-            )
-            cluster_scores += members @ score.T
-    observed += scores
-    for own, complete, penalty in zip(expert_index, complete_experts, penalties, strict=True):
-        observed[np.ix_(own, own)] += complete + penalty
-    # The pseudo-observations of load balancing add complete-data information of the gate only.
-    pseudo = (1.0 + model.balance) * complete_gate + gate_penalty
-    observed[np.ix_(gate_index, gate_index)] += pseudo
-    return Information(
-        observed,
-        scores if clusters is None else cluster_scores.T @ cluster_scores,
-        complete_experts,
-        complete_gate,
-        expert_weight,
-        list(expert_index),
-        gate_index,
-    )
+# --- covariance -------------------------------------------------------------------------------
 
 
 def covariance(
@@ -223,20 +108,6 @@ def covariance(
 
 
 # --- coefficients -----------------------------------------------------------------------------
-
-
-def dropped_coordinates(
-    blocks: Sequence[ListedBlock], mixture: FittedMixture, information: Information
-) -> Array:
-    """Coordinates of slopes of dropped features, boolean of shape (D,)."""
-    dropped = np.zeros(len(information.observed), dtype=bool)
-    for listed in blocks:
-        part = mixture.model.gate if listed.expert is None else mixture.model.experts
-        alpha = part.penalties.get(listed.block.penalty)
-        if isinstance(alpha, tuple):
-            columns, index = np.append(is_dropped(alpha), False), _coordinates(listed, information)
-            dropped[index] = np.tile(columns, len(index) // len(columns))
-    return dropped
 
 
 def coefficient_covariance(
@@ -293,19 +164,7 @@ def _is_separated(listed: ListedBlock, information: Information) -> Array:
     return (few if listed.reference is None else few | few[listed.reference])[:, None]
 
 
-# --- the maximum of the penalised likelihood --------------------------------------------------
-
-
-def continue_to_maximum(mixture: FittedMixture, rows: Dataset) -> FittedMixture:
-    """The mixture at the maximum that EM reaches from its parameters on the rows of the fit."""
-    options = EMOptions(MAXIMUM_MAX_ITER, MAXIMUM_TOL, n_plain_iter=0)
-    blocks = split_into_blocks(rows)
-    run = run_em(mixture.model, blocks, EMStart(mixture.params), options, _never_stop)
-    return mixture._replace(params=run.params)
-
-
-def _never_stop(n_iter: int, run: EMResult) -> bool:
-    return False
+# --- the rows of the fit ----------------------------------------------------------------------
 
 
 def lower_bound_of_rows(mixture: FittedMixture, rows: Dataset) -> float:

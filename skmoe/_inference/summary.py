@@ -19,12 +19,12 @@ from skmoe._inference.labels import (
 )
 from skmoe._inference.results import (
     FOOTNOTES,
-    NEGLIGIBLE_SHIFT,
     ExpertSummary,
     Inference,
     Summary,
 )
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.maximum import MAX_SHIFT
 from skmoe._numerics.typing import Array
 
 # Features named in the description of a gate, and their smallest effect relative to the largest.
@@ -162,9 +162,9 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
         notes.append(f"Ratio: factor of {named} for one unit more of a feature.")
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
-        if inference.max_shift > NEGLIGIBLE_SHIFT:
+        if inference.max_shift > MAX_SHIFT:
             shift = f"{inference.max_shift:.2g} standard errors"
-            notes.append(f"Estimates moved by at most {shift} to the maximum.")
+            notes.append(f"The estimates are up to {shift} away from the maximum.")
         # The reference of the gate is fixed as well, but not listed.
         pairs = zip(inference.terms, inference.reasons, strict=True)
         listed = {reason for term, reason in pairs if term.part != GATE or reason != "fixed"}

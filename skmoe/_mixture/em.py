@@ -102,6 +102,14 @@ class EMOptions(NamedTuple):
     n_exact_iter: int = N_EXACT_ITER  # first iterations with Hessians of their own
 
 
+class Maximum(NamedTuple):
+    """A local maximum that runs to convergence have reached."""
+
+    lower_bound: float  # per row
+    n_times: int  # runs that have reached it
+    smallest_share: float  # of an expert among the rows
+
+
 class EMResult(NamedTuple):
     """Result of a run of EM."""
 
@@ -114,6 +122,7 @@ class EMResult(NamedTuple):
     model: MixtureModel | None = None  # with the penalties of the run
     n_earlier_iter: int = 0  # with other penalties
     stopped: bool = False  # by an observer
+    maxima: tuple[Maximum, ...] = ()  # that a search has found, the best first
 
     @property
     def lower_bound(self) -> float:
@@ -146,6 +155,11 @@ class Monitor(Protocol):
         """Called after the last iteration."""
 
 
+# Number of rows on which starts are compared: per coefficient, and minimum.
+ROWS_PER_COEFFICIENT = 15
+MIN_ROWS_OF_STARTS = 2_000
+
+
 class EMProblem(NamedTuple):
     """Model, data, initial values and settings of a fit."""
 
@@ -168,6 +182,20 @@ class EMProblem(NamedTuple):
     def rows_in_memory(self) -> Dataset:
         """All rows, or those of the initialisation if they are in row blocks."""
         return self.rows if isinstance(self.rows, Dataset) else self.init_data.rows
+
+    def has_dispersion_at_bound(self, params: Params) -> bool:
+        """Whether an expert fits its rows exactly, so that the likelihood has no maximum there."""
+        return bool(self.model.experts.dispersion_at_bound(params.experts).any())
+
+    def on_sample(self) -> EMProblem:
+        """The problem on the rows on which starts are compared."""
+        init_data, experts = self.init_data, self.model.experts
+        if not experts.needs_all_rows:
+            n_columns = init_data.rows.gate_design.shape[1] + init_data.rows.expert_design.shape[1]
+            wanted = ROWS_PER_COEFFICIENT * self.model.n_experts * n_columns
+            rng = np.random.default_rng(self.seeds[0].spawn(1)[0])
+            init_data = init_data.sample(max(wanted, MIN_ROWS_OF_STARTS), rng)
+        return self._replace(rows=init_data.rows, init_data=init_data, n_threads=1)
 
 
 def run_em_of_problem(

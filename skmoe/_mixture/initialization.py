@@ -1,9 +1,14 @@
-"""Initial responsibilities, from partitions of the joint space of features and target.
+"""Starts of EM: which rows each expert is first fitted to.
 
 An initializer takes standardised features X (n, p), targets Y (m, n), weights (n,), the number of
-experts and a random generator. Targets have a row for each output or class. It returns the expert
-of each row. The rows are distinct and in the order of `unique_weighted_rows`, so that the partition
+experts and a random generator. Targets have a row for each output or class. It returns
+responsibilities (K, n), zero for rows that it leaves to no expert; partitions return the
+expert of each row. Rows are distinct and in the order of `unique_weighted_rows`, so that a start
 depends neither on the order of the user's rows nor on duplicates.
+
+No kind of start finds the best maximum everywhere: partitions find regimes that the features or the
+target separate, random labels and elemental starts those that overlap, and starts of few rows those
+that are rare. The default mixes them.
 """
 
 from __future__ import annotations
@@ -22,13 +27,13 @@ from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import ThreadpoolController
 
 from skmoe._data.distinct_rows import canonical_form
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, subset, subset_units
 from skmoe._data.units import Units
 from skmoe._numerics.offset_design import split_offset
 from skmoe._numerics.typing import TINY, Array, Design
 from skmoe.protocols import Experts
 
-Initializer = Callable[[Array, Array, Array, int, np.random.Generator], Array]
+Partition = Callable[[Array, Array, Array, int, np.random.Generator], Array]
 
 # Initial responsibility of the expert that is assigned to a row; the rest is divided equally among
 # all experts.
@@ -52,10 +57,9 @@ RELATIVE_RIDGE = 1e-3
 SHRINKAGE_ROWS = 1.0
 
 
-def smooth_labels(labels: Array, n_experts: int) -> Array:
-    """Responsibilities (K, n) from the expert of each row."""
-    assigned = np.arange(n_experts)[:, None] == labels
-    return LABEL_SMOOTHING * assigned + (1.0 - LABEL_SMOOTHING) / n_experts
+def smoothed(resp: Array) -> Array:
+    """Responsibilities (K, n) of which a part is divided equally among all experts."""
+    return LABEL_SMOOTHING * resp + (1.0 - LABEL_SMOOTHING) / len(resp)
 
 
 class InitData(NamedTuple):
@@ -65,6 +69,27 @@ class InitData(NamedTuple):
     X: Array  # selected columns, dense (n, p)
     Y: Array  # outputs with a canonical sign, or class indicators, (m, n)
     outputs: Array  # indices of the outputs of Y among those of the data set
+
+    def sample(self, size: int, rng: np.random.Generator) -> InitData:
+        """A random sample of about `size` rows, or of the units with so many.
+
+        Weights are increased, so that penalties have the same weight relative to the sample.
+        """
+        rows = self.rows
+        if rows.n_rows <= size:
+            return self
+        if rows.units is None:
+            index = np.sort(rng.permutation(rows.n_rows)[:size])
+            weight = rows.weight[index] * (rows.weight.sum() / rows.weight[index].sum())
+            return self._replace(
+                rows=subset(rows, index, weight), X=self.X[index], Y=self.Y[:, index]
+            )
+        order = rng.permutation(len(rows.units.starts))
+        n_kept = max(int(np.searchsorted(np.cumsum(rows.units.sizes[order]), size, "right")), 2)
+        kept = np.sort(order[:n_kept])
+        index = rows.units.rows_of(kept)
+        sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
+        return self._replace(rows=sample, X=self.X[index], Y=self.Y[:, index])
 
     def for_outputs(self, values: Array) -> Array:
         """Values for each output in the order of the data set, from those in the canonical one."""
@@ -119,8 +144,8 @@ def random_partition(
     X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
 ) -> Array:
     """Split the heaviest cell along a random direction of [X, Y] until there are enough cells."""
-    points = np.column_stack([X, _scaled_targets(X, Y)])
-    return _split_until(points, np.zeros(len(points), dtype=int), weight, n_experts, rng)
+    start = np.zeros(len(weight), dtype=int)
+    return _split_until(_joint_points(X, Y), start, weight, n_experts, rng)
 
 
 def _split_until(
@@ -151,9 +176,9 @@ def _split_until(
     return labels
 
 
-def _scaled_targets(X: Array, Y: Array) -> Array:
-    """Targets (n, m), scaled so that together they have the variance of all features."""
-    return Y.T * np.sqrt(max(X.shape[1], 1) / len(Y))
+def _joint_points(X: Array, Y: Array) -> Array:
+    """Features and targets (n, p + m), the targets with the variance of all features together."""
+    return np.column_stack([X, Y.T * np.sqrt(max(X.shape[1], 1) / len(Y))])
 
 
 # --- initializers -----------------------------------------------------------------------------
@@ -167,7 +192,7 @@ def _threadpools() -> ThreadpoolController:
 
 def kmeans(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
     """k-means on features and target, from the centres of a random partition."""
-    points = np.column_stack([X, _scaled_targets(X, Y)])
+    points = _joint_points(X, Y)
     cells = random_partition(X, Y, weight, n_experts, rng)
     if cells.max() + 1 < n_experts:
         return cells
@@ -198,7 +223,7 @@ def tree(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Gener
     )
     leaves = model.fit(X, Y.T, sample_weight=weight).apply(X)
     labels = np.unique(leaves, return_inverse=True)[1].ravel()
-    return _split_until(X, labels, weight, n_experts, rng)
+    return _split_until(_joint_points(X, Y), labels, weight, n_experts, rng)
 
 
 def linear_tree(
@@ -223,7 +248,7 @@ def linear_tree(
         labels[right_rows] = labels.max() + 1
         splits[leaf] = _best_split(X, Y, weight, labels == leaf)
         splits.append(_best_split(X, Y, weight, labels == labels.max()))
-    return _split_until(X, labels, weight, n_experts, rng)
+    return _split_until(_joint_points(X, Y), labels, weight, n_experts, rng)
 
 
 def _best_split(X: Array, Y: Array, weight: Array, in_leaf: Array) -> tuple[float, Array]:
@@ -295,21 +320,93 @@ def _ridge_error(gram: Array, cross: Array, square: Array) -> tuple[Array, Array
     return np.maximum(errors, 0.0).sum(axis=-1), coef
 
 
-INITIALIZERS: dict[str, Initializer] = {
+def random_labels(
+    X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
+) -> Array:
+    """A random expert for each row [1]_.
+
+    References
+    ----------
+    .. [1] F. Leisch (2004), "FlexMix: a general framework for finite mixture models and latent
+       class regression in R", Journal of Statistical Software 11(8).
+    """
+    return rng.integers(n_experts, size=len(weight))
+
+
+def elemental(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
+    """A few random rows for each expert: about as many as it has coefficients, or twice [1]_.
+
+    References
+    ----------
+    .. [1] D. M. Hawkins (1993), "The feasible set algorithm for least median of squares
+       regression", Computational Statistics & Data Analysis 16, 81-101.
+    """
+    least = min(X.shape[1] + 1, max(len(weight) // n_experts, 1))
+    size = rng.integers(least, min(2 * least, max(len(weight) // n_experts, 1)) + 1)
+    resp = np.zeros((n_experts, len(weight)))
+    chosen = rng.permutation(len(weight))[: size * n_experts]
+    resp[np.arange(len(chosen)) % n_experts, chosen] = 1.0
+    return resp
+
+
+def perturbed(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
+    """All rows for each expert, by the weights of a Bayesian bootstrap [1]_.
+
+    So each expert begins near the estimate of a single model, perturbed by its standard errors.
+
+    References
+    ----------
+    .. [1] D. B. Rubin (1981), "The Bayesian bootstrap", Annals of Statistics 9, 130-134.
+    """
+    return rng.dirichlet(np.ones(n_experts), size=len(weight)).T
+
+
+def few_rows(X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator) -> Array:
+    """A few random rows for one expert, and the others divided by random cuts or labels."""
+    rest = random_partition if rng.random() < 0.5 else random_labels
+    labels = rest(X, Y, weight, max(n_experts - 1, 1), rng)
+    most = max(min(2 * (X.shape[1] + 1), len(weight) // 2), 1)
+    labels[rng.permutation(len(weight))[: rng.integers(1, most + 1)]] = n_experts - 1
+    return labels
+
+
+PARTITIONS: dict[str, Partition] = {
     "linear_tree": linear_tree,
     "kmeans": kmeans,
     "tree": tree,
     "random": random_partition,
+    "labels": random_labels,
+    "few_rows": few_rows,
 }
+OTHERS: dict[str, Partition] = {"elemental": elemental, "perturbed": perturbed}
+INITIALIZERS = tuple(PARTITIONS | OTHERS)
 
 
-def init_schedule(init: str, n_experts: int, n_init: int) -> list[str]:
+def initial_responsibilities(
+    name: str, X: Array, Y: Array, weight: Array, n_experts: int, rng: np.random.Generator
+) -> Array:
+    """Responsibilities (K, n) by a named initializer."""
+    if name in OTHERS:
+        return OTHERS[name](X, Y, weight, n_experts, rng)
+    labels = PARTITIONS[name](X, Y, weight, n_experts, rng)
+    return (np.arange(n_experts)[:, None] == labels).astype(float)
+
+
+# Kinds of starts in the order in which "auto" takes them, and those of experts that are estimators,
+# which need partitions.
+MIXED = ("kmeans", "elemental", "perturbed", "few_rows", "labels", "random")
+OF_ESTIMATORS = ("kmeans", "tree", "random")
+
+
+def init_schedule(init: str, n_experts: int, n_init: int, *, partitions: bool) -> list[str]:
     """Name of the initializer of each start; "auto" alternates, with the best ones first."""
-    if init != "auto":
+    if init in INITIALIZERS:
         return [init] * n_init
-    first = ["linear_tree", "kmeans"] if n_experts <= 8 else ["kmeans", "linear_tree"]
-    names = [*first, "tree", "random"]
-    return [names[i % len(names)] for i in range(n_init)]
+    kinds = [*(OF_ESTIMATORS if partitions else MIXED)]
+    kinds.insert(1 if n_experts > 8 else 0, "linear_tree")
+    first, others = kinds[:2], kinds[2:]
+    cycle = [*others, *(MIXED if not partitions else kinds)]
+    return [*first, *(cycle[i % len(cycle)] for i in range(n_init - 2))][:n_init]
 
 
 # --- units ------------------------------------------------------------------------------------

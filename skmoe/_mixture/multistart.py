@@ -15,7 +15,6 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -30,44 +29,33 @@ from skmoe._mixture.em import (
     run_em_of_problem,
     without_resume_state,
 )
-from skmoe._mixture.initialization import (
-    INITIALIZERS,
-    LABEL_SMOOTHING,
-    init_schedule,
-    responsibilities_of_units,
-    smooth_labels,
-    unit_features,
-)
+from skmoe._mixture.initialization import LABEL_SMOOTHING, responsibilities_of_units
+from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
+from skmoe._mixture.search import search
+from skmoe._mixture.starts import (
+    N_INITIAL_M_STEPS,
+    N_ITER_FIRST_ROUND,
+    StartJob,
+    distinct_best,
+    first_rounds,
+    start_jobs,
+)
 from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams
 
-# M-steps from the responsibilities of an initializer.
-N_INITIAL_M_STEPS = 5
-
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
 
-# Iterations of the first round, all of them without extrapolation: of parametric experts, and of
-# experts that need all rows, such as estimators, whose iterations are expensive.
-N_ITER_FIRST_ROUND = {False: 15, True: 4}
+# Starts in the first round for each one that goes on; half of these go on after the second one.
+N_STARTS_PER_CANDIDATE = 5
 
 # Factor of the penalties of starts that are averaged, by tests/benchmarks/evidence.py: an average
 # has less variance than each of its starts.
 AVERAGE_RELAXATION = 0.25
-
-
-class StartJob(NamedTuple):
-    """One of several starts, and its observer."""
-
-    init_name: str
-    is_first: bool
-    is_repeated: bool  # whether an earlier start has the same initializer
-    seed: np.random.SeedSequence
-    monitor: Monitor
 
 
 def fit_starts(
@@ -97,31 +85,32 @@ def fit_starts(
         run = run_to_convergence(on_all_rows, start, monitor)
         monitor.end(run)
         return run, [run]
-    names = init_schedule(problem.init, problem.model.n_experts, len(problem.seeds))
-    of_starts = zip(names, problem.seeds, start_monitors, strict=True)
-    jobs = [
-        StartJob(name, i == 0, name in names[:i], seed, start_monitor)
-        for i, (name, seed, start_monitor) in enumerate(of_starts)
-    ]
+    experts = problem.model.experts
+    jobs = start_jobs(problem.init, problem.model, problem.seeds)
     # Experts that are estimators use the jobs for their own fits.
     workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
     if combine == "best":
-        runs = _successive_halving(problem._replace(rows=problem.init_data.rows), jobs, workers)
-        best = max(runs, key=lambda run: run.lower_bound)
-        finished = problem.rows is problem.init_data.rows and not _can_continue(problem, best)
-        if finished and problem.penalties:  # their search has not begun
-            best = best._replace(converged=False)
-        if not finished or len(collapsed_experts(problem, best)):
-            monitor.start()
-            best = _continue_on_all_rows(on_all_rows, best, monitor)
-            monitor.end(best)
+        on_sample = problem.on_sample()
+        for start_monitor in start_monitors:
+            start_monitor.start()
+        if problem.init == "search" and not experts.needs_all_rows:
+            runs = search(on_sample, start_monitors, workers)
+        else:
+            runs = _successive_halving(on_sample, jobs, start_monitors, workers)
+        for start_monitor, run in zip(start_monitors, runs, strict=True):
+            start_monitor.end(run)
+        best = runs[distinct_best(on_sample, runs, 1)[0]]
+        monitor.start()
+        best = _continue_on_all_rows(on_all_rows, best, on_sample.rows, monitor)
+        monitor.end(best)
         return best, runs
     own = problem._replace(relaxation=AVERAGE_RELAXATION)
     if combine == "best_converged":
         # Starts are compared at the same penalties: a search for others continues the best one.
         own = problem._replace(penalties=())
-    runs = workers(delayed(_full_run)(own, job) for job in jobs)
-    best = max(runs, key=lambda run: run.lower_bound)
+    pairs = zip(jobs, start_monitors, strict=True)
+    runs = workers(delayed(_full_run)(own, *pair) for pair in pairs)
+    best = runs[distinct_best(own, runs, 1)[0]]
     if combine == "best_converged" and problem.penalties:
         if not _has_iterations_left(problem, best):
             return best._replace(converged=False), runs
@@ -135,45 +124,24 @@ def fit_starts(
 
 
 def _successive_halving(
-    problem: EMProblem, jobs: Sequence[StartJob], workers: Parallel
+    problem: EMProblem,
+    jobs: Sequence[StartJob],
+    monitors: Sequence[Monitor],
+    workers: Parallel,
 ) -> list[EMResult]:
-    """Run all starts, then the better half with twice as many iterations, until two are left."""
-    for job in jobs:
-        job.monitor.start()
-    runs = workers(delayed(_first_round)(problem, job) for job in jobs)
-    n_iter, n_candidates = N_ITER_FIRST_ROUND[problem.model.experts.needs_all_rows], len(runs)
+    """Run all starts, then the best of them with twice as many iterations, until two are left."""
+    runs = first_rounds(problem, jobs, monitors, workers)
+    n_iter = N_ITER_FIRST_ROUND[problem.model.experts.needs_all_rows]
+    n_candidates, n_for_each = len(runs), N_STARTS_PER_CANDIDATE
     while n_candidates > 2:
-        n_iter, n_candidates = 2 * n_iter, (n_candidates + 1) // 2
-        order = np.argsort([-run.lower_bound for run in runs], kind="stable")[:n_candidates]
-        longer = workers(
-            delayed(_next_round)(problem, runs[i], n_iter, jobs[i].monitor) for i in order
-        )
-        for i, run in zip(order, longer, strict=True):
+        n_iter, n_candidates = 2 * n_iter, max(-(-n_candidates // n_for_each), 2)
+        n_for_each = 2
+        chosen = distinct_best(problem, runs, n_candidates)
+        next_round = delayed(_next_round)
+        longer = workers(next_round(problem, runs[i], n_iter, monitors[i]) for i in chosen)
+        for i, run in zip(chosen, longer, strict=True):
             runs[i] = run
-    for job, run in zip(jobs, runs, strict=True):
-        job.monitor.end(run)
     return runs
-
-
-def _first_round(problem: EMProblem, job: StartJob) -> EMResult:
-    """Initialise, and run a few EM iterations."""
-    rng = np.random.default_rng(job.seed)
-    rows, X, Y, _ = problem.init_data
-    weight = rows.weight
-    if rows.units is not None:
-        X, Y, weight = unit_features(problem.init_data)
-    experts, n_experts = problem.model.experts, problem.model.n_experts
-    n_cells = experts.n_cells(n_experts)
-    if job.is_repeated:  # a Bayesian bootstrap, so that the initializer gives another partition
-        weight = weight * rng.exponential(size=len(weight))
-    labels = smooth_labels(INITIALIZERS[job.init_name](X, Y, weight, n_cells, rng), n_cells)
-    resp = rows.row_responsibilities(labels)
-    resp = experts.initial_responsibilities(resp, n_experts, rows.y, None if job.is_first else rng)
-    resp = resp if rows.units is None else responsibilities_of_units(experts, resp, rows)
-    params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
-    n_iter = N_ITER_FIRST_ROUND[experts.needs_all_rows]
-    max_iter = min(n_iter, problem.max_iter)
-    return run_em_of_problem(problem, EMStart(params), max_iter, job.monitor, n_plain_iter=n_iter)
 
 
 def _next_round(problem: EMProblem, run: EMResult, n_iter: int, monitor: Monitor) -> EMResult:
@@ -193,18 +161,21 @@ def _can_continue(problem: EMProblem, run: EMResult) -> bool:
     return _has_iterations_left(problem, run) and (bool(problem.penalties) or not run.converged)
 
 
-def _full_run(problem: EMProblem, job: StartJob) -> EMResult:
+def _full_run(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
     """Run one start to convergence on all rows."""
-    job.monitor.start()
-    run = _first_round(problem._replace(rows=problem.init_data.rows), job)
-    run = _continue_on_all_rows(problem, run, job.monitor)
-    job.monitor.end(run)
+    monitor.start()
+    rows = problem.init_data.rows
+    (run,) = first_rounds(problem._replace(rows=rows), [job], [monitor], Parallel())
+    run = _continue_on_all_rows(problem, run, rows, monitor)
+    monitor.end(run)
     return run
 
 
-def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
-    """Continue a run on the rows for the initialisation to convergence on all rows."""
-    if problem.rows is not problem.init_data.rows:
+def _continue_on_all_rows(
+    problem: EMProblem, run: EMResult, rows: Dataset, monitor: Monitor
+) -> EMResult:
+    """Continue a run on some rows to convergence on all rows."""
+    if problem.rows is not rows:
         params, experts = run.params, problem.model.experts
         if experts.needs_all_rows:
             params = params._replace(experts=experts.drop_training_state(params.experts))
@@ -214,7 +185,9 @@ def _continue_on_all_rows(problem: EMProblem, run: EMResult, monitor: Monitor) -
             )
         return run_to_convergence(problem, EMStart(params), monitor)
     if not _can_continue(problem, run):
-        return with_reinitialized_experts(problem, run, monitor)
+        if problem.penalties and run.converged:  # their search has not begun
+            run = run._replace(converged=False)
+        return end_at_maximum(problem, with_reinitialized_experts(problem, run, monitor), monitor)
     # The rows are the same, so that the previous iterations count.
     return run_to_convergence(problem, run.continuation, monitor)
 
@@ -224,13 +197,17 @@ def run_to_convergence(problem: EMProblem, start: EMStart, monitor: Monitor) -> 
     if not problem.penalties:
         max_iter = problem.max_iter - len(start.lower_bounds)
         run = run_em_of_problem(problem, start, max_iter, monitor)
-        return run if run.stopped else with_reinitialized_experts(problem, run, monitor)
+        if run.stopped:
+            return run
+        return end_at_maximum(problem, with_reinitialized_experts(problem, run, monitor), monitor)
     run = run_with_evidence(problem, start, monitor)
     if run.stopped:
         return run
     found = problem._replace(model=run.model or problem.model)
     better = with_reinitialized_experts(found, run, monitor)
-    return run if better is run else SearchStage(search_round=FINAL_ROUND).of_run(better)
+    if better is not run:
+        better = SearchStage(search_round=FINAL_ROUND).of_run(better)
+    return end_at_maximum(found, better, monitor)
 
 
 # --- experts that have collapsed --------------------------------------------------------------

@@ -98,6 +98,11 @@ class LinearFamilies(Experts):
     initial_predictor: tuple[tuple[float, ...], ...] = ()
     shared_columns: tuple[int, ...] = ()
 
+    @property
+    def shares_parameters(self) -> bool:
+        """Whether experts share dispersions or slopes."""
+        return self.shared_dispersion or bool(self.shared_columns)
+
     def check_options(self) -> None:
         """Validate penalty, prior and families."""
         check_real("expert.alpha", self.alpha)

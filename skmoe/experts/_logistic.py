@@ -195,6 +195,11 @@ class LogisticExperts(Experts):
         ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
         return [np.diag(ridge)] * len(params.coef)
 
+    def moved(self, params: LogisticParams, change: Array) -> LogisticParams:
+        """Parameters after a change of the contrasts of the classes."""
+        vectors = change.reshape(len(params.coef), -1, params.coef.shape[-1])
+        return LogisticParams(params.coef + self._contrasts() @ vectors)
+
     @property
     def blocks(self) -> tuple[Block, ...]:
         """Log odds of the second of two classes, else one coefficient vector for each class."""

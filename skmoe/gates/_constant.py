@@ -104,6 +104,11 @@ class ConstantGate(Gate):
         basis = helmert_contrasts(len(params.log_prior))
         return basis - np.exp(params.log_prior) @ basis
 
+    def moved(self, params: ConstantParams, change: Array) -> ConstantParams:
+        """Probabilities after a change of the contrasts of the logits."""
+        logits = params.log_prior + helmert_contrasts(len(params.log_prior)) @ change
+        return ConstantParams(log_softmax(logits))
+
     def n_parameters(self, params: ConstantParams) -> int:
         """K - 1 probabilities."""
         return len(params.log_prior) - 1

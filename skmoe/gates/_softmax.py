@@ -192,6 +192,12 @@ class SoftmaxGate(Gate):
         """Matrix (K, K - 1) from contrasts to symmetric coefficients."""
         return helmert_contrasts(len(params.coef))
 
+    def moved(self, params: SoftmaxParams, change: Array) -> SoftmaxParams:
+        """Parameters after a change of the contrasts."""
+        contrasts = helmert_contrasts(len(params.coef))
+        vectors = change.reshape(contrasts.shape[1], params.coef.shape[1])
+        return SoftmaxParams(params.coef + contrasts @ vectors)
+
     def n_parameters(self, params: SoftmaxParams) -> int:
         """K - 1 coefficient vectors."""
         return (len(params.coef) - 1) * int(used_columns(params.coef).sum())

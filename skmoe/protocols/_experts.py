@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skmoe._numerics.typing import Array, Design
-from skmoe.protocols._blocks import Block
+from skmoe.protocols._blocks import Block, LinearPredictor
 from skmoe.protocols._part import Part
 
 
@@ -97,6 +97,11 @@ class Experts(Part):
         inference, texts, documents and displays show what the blocks declare.
         """
         return ()
+
+    @property
+    def shares_parameters(self) -> bool:
+        """Whether experts share parameters, so that those of several fits are fitted apart."""
+        return False
 
     # --- required ---
 
@@ -242,6 +247,28 @@ class Experts(Part):
     def shared_coordinates(self, params: Any) -> Array:
         """Coordinates that all experts share in inference, boolean of shape (P,). Default: none."""
         return np.zeros(len(self._penalty_shape(params)[1]), dtype=bool)
+
+    def moved(self, params: Any, change: Array) -> Any:
+        """The parameters after a change (K, P) of the coordinates of inference.
+
+        Default: the coordinates of a block are those of its field of the parameters.
+        """
+        fields = {name: values.copy() for name, values in params._asdict().items()}
+        end, n_numbers = 0, dict.fromkeys(fields, 0)
+        for block in self.blocks:
+            values = fields[block.params]
+            if isinstance(block, LinearPredictor):
+                n_vectors, n_columns = values.shape[1:]
+                contrasts = np.eye(n_vectors) if block.contrasts is None else block.contrasts
+                start, end = end, end + contrasts.shape[1] * n_columns
+                vectors = change[:, start:end].reshape(len(values), -1, n_columns)
+                values += contrasts @ vectors
+            else:
+                numbers = values if values.ndim == 2 else values[..., n_numbers[block.params]]
+                start, end = end, end + numbers.shape[1]
+                numbers += change[:, start:end]
+                n_numbers[block.params] += 1
+        return params._replace(**fields)
 
     def at_bound(self, params: Any) -> Array:
         """Coordinates at a bound, which inference takes as known, (K, P). Default: none."""

@@ -97,6 +97,13 @@ class Gate(ChoiceModel):
         """
         return None
 
+    def moved(self, params: Any, change: Array) -> Any:
+        """The parameters after a change (P,) of the coordinates of inference.
+
+        Default: None, for a gate without them, so that EM ends the fit.
+        """
+        return None
+
     def factorize(self, hessian: Any) -> Any:
         """Factorization of the summed Hessian, as `m_step` uses it. Default: None."""
         return None

@@ -16,7 +16,7 @@ from skmoe._data.checks import check_choice, check_integer, shown
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import attributes_of_mixture, user_stacklevel
+from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.methods.refits import make_refit
 from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
 from skmoe._inference.coefficients import (
@@ -29,7 +29,6 @@ from skmoe._inference.requirements import missing_for_inference, require
 from skmoe._inference.results import Inference
 from skmoe._inference.standard_errors import (
     SandwichOptions,
-    continue_to_maximum,
     is_same_lower_bound,
     lower_bound_of_rows,
     observed_inference,
@@ -112,25 +111,19 @@ def infer_coefficients(
 ) -> Inference:
     """Inference for checked options and validated rows of the fit.
 
-    That by the information is at the maximum to which EM continues from the fit. Only the rows of
-    the fit have their maximum near it; of a stream, which has no such rows, any. `clusters` are
-    those of rows, or of units.
+    That by the information is at the estimates of the fit. `clusters` are those of rows, or of
+    units.
     """
     fitted, responses = estimator._fitted, estimator._response_names()
     blocks = list_blocks(fitted, responses, estimator._labels(), options.gate_reference)
     if options.method == "bootstrap":
         return _infer_by_bootstrap(estimator, rows, options, blocks)
-    dataset, maximum = dataset_in_fit(estimator, rows), fitted
-    if is_stream(estimator) or has_fit_rows(estimator, dataset):
-        maximum = continue_to_maximum(fitted, dataset)
-    inference, indefinite = observed_inference(
-        maximum,
-        dataset,
-        blocks,
-        SandwichOptions(options.method == "sandwich", clusters),
-        make_coefficients(blocks, attributes_of_mixture(maximum)),
-        coefficient_values(blocks, vars(estimator)),
-    )
+    dataset = dataset_in_fit(estimator, rows)
+    coefficients = make_coefficients(blocks, vars(estimator))
+    sandwich = SandwichOptions(options.method == "sandwich", clusters)
+    inference, indefinite = observed_inference(fitted, dataset, blocks, sandwich, coefficients)
+    if not is_stream(estimator) and not has_fit_rows(estimator, dataset):
+        inference.max_shift = np.nan  # the maximum is that of other rows
     if indefinite:
         warnings.warn(
             "The observed information is indefinite: the estimates are not at a maximum of the "

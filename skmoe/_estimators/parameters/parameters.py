@@ -45,6 +45,10 @@ MIN_ROWS_PER_EXPERT = 10
 MAX_BALANCE = 1e100
 
 # Largest number of starts, each of which has a seed, a callback task and a trace.
+# Starts that are run side by side, and of those that are costly: of estimators, or to convergence.
+N_STARTS = 20
+N_COSTLY_STARTS = 4
+
 MAX_N_INIT = 10_000
 
 # Tolerance on the sums of given initial responsibilities.
@@ -163,9 +167,7 @@ def validate_parameters(
     alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)
     check_verbose(estimator.verbose)
-    n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
     check_random_state(estimator.random_state)
-    check_combine(estimator.combine, n_init, estimator.init, warm_start)
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
@@ -173,6 +175,8 @@ def validate_parameters(
     family, estimators, mean_family = resolve_experts(
         estimator.expert, family_option, n_experts, task, options, shared_features
     )
+    n_init = check_n_init(estimator, uses_estimators=bool(estimators))
+    check_combine(estimator.combine, n_init, estimator.init, warm_start)
     cross_fit = check_cross_fit(estimator.cross_fit)
     check_out_of_bag(cross_fit, estimators)
     check_base(estimator.base, task.name, family, mean_family)
@@ -266,6 +270,17 @@ def max_selected_n_experts(criterion: str, n_rows: float) -> int:
             "relative, weights with a mean of one."
         )
     return int(n_rows // MIN_ROWS_PER_EXPERT)
+
+
+def check_n_init(estimator: Any, *, uses_estimators: bool) -> int:
+    """Validate the number of starts, or of searches with init="search"."""
+    value = estimator.n_init
+    if not isinstance(value, str):
+        return check_integer("n_init", value, least=1, most=MAX_N_INIT)
+    check_choice("n_init", value, ["auto"])
+    if isinstance(estimator.init, str) and estimator.init == "search" and not uses_estimators:
+        return 1
+    return N_COSTLY_STARTS if uses_estimators or estimator.combine != "best" else N_STARTS
 
 
 def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:

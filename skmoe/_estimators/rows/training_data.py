@@ -143,7 +143,7 @@ def validate_training_data(
     shared_columns = None
     if params.shared_features is not None:
         shared_columns = _shared_columns(params.shared_features, expert_columns, n_features, names)
-    init = check_init(params.init, list(INITIALIZERS), len(y), params.n_experts)
+    init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
     check_metadata_used(metadata, params)
     unit = None

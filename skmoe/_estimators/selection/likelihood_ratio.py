@@ -19,15 +19,12 @@ from skmoe._estimators.selection.n_experts import (
     rows_for,
 )
 from skmoe._inference.monte_carlo import Replicate
-from skmoe._mixture.initialization import init_schedule
 from skmoe._numerics.typing import Array
 
 # Log-likelihood that EM may leave to be gained, if `tol` times the number of rows is more. Smaller
 # differences of log-likelihoods count as none.
 MAX_MISSING_LIKELIHOOD = 0.02
 
-# Least number of starts of K experts on the data: the targets of all replicates come from this fit.
-MIN_STARTS_OF_NULL = 8
 
 # Searches for K + 1 experts with at least the likelihood of K; the second has twice the starts.
 MAX_SEARCHES = 2
@@ -70,9 +67,7 @@ class LikelihoodRatioTest:
 
     def fit_null(self, data: TrainingData, seed: int) -> Candidate:
         """K experts fitted to the data."""
-        n_init = max(self.options["n_init"], MIN_STARTS_OF_NULL) if self.n_experts > 1 else 1
-        starts = self._named_starts(self.n_experts, n_init)
-        return self._best_fit(data, self.n_experts, starts, seed)
+        return self._best_fit(data, self.n_experts, [self.options["init"]], seed)
 
     def refit_null(self, null: Candidate, data: TrainingData) -> Candidate:
         """K experts fitted to a target that was drawn from them.
@@ -87,21 +82,19 @@ class LikelihoodRatioTest:
     def ratio(self, null: Candidate, data: TrainingData, seed: int) -> LikelihoodRatio:
         """Likelihood ratio of the data, given the fit of K experts to them.
 
-        K + 1 experts start from the K experts with one of them split in two, and from named starts.
-        If their likelihood is smaller than that of K experts, the search is repeated.
+        K + 1 experts start from the K experts with one of them split in two, and as in any fit. If
+        their likelihood is smaller than that of K experts, a thorough search follows.
         """
-        more, n_init = self.n_experts + 1, self.options["n_init"]
+        more = self.n_experts + 1
         fitter = IncrementalFitter(self._estimator({}), data, seed)
         fitter.fitted = null.estimator
         noise = fitter.noise_variance
-        starts: list[str | Array] = [fitter.split_responsibilities(more)]
-        starts += self._named_starts(more, n_init - 1)
+        starts = [fitter.split_responsibilities(more), self.options["init"]]
         best = self._best_fit(data, more, starts, seed, noise)
         for search in range(1, MAX_SEARCHES):
             if best.log_likelihood >= null.log_likelihood - self.tolerance:
                 break
-            n_init *= 2
-            repeated = self._best_fit(data, more, ["random"] * n_init, seed + search, noise)
+            repeated = self._best_fit(data, more, ["search"], seed + search, noise)
             best = max(best, repeated, key=_likelihood)
         gain = best.log_likelihood - null.log_likelihood
         return LikelihoodRatio(
@@ -125,11 +118,6 @@ class LikelihoodRatioTest:
         ratio = self.ratio(self.refit_null(null, drawn), drawn, start_seed)
         return Replicate(ratio.statistic, ratio.is_failed)
 
-    def _named_starts(self, n_experts: int, n_init: int) -> list[str]:
-        """Names of initialisations; random ones instead of repetitions, which would be equal."""
-        names = init_schedule(self.options["init"], n_experts, n_init)
-        return [name if name not in names[:i] else "random" for i, name in enumerate(names)]
-
     def _best_fit(
         self,
         data: TrainingData,
@@ -142,7 +130,9 @@ class LikelihoodRatioTest:
         seeds = np.random.SeedSequence(seed).generate_state(len(starts))
         fits = []
         for start, own_seed in zip(starts, seeds, strict=True):
-            options = {"n_experts": n_experts, "n_init": 1, "init": start}
+            options = {"n_experts": n_experts, "init": start}
+            if not isinstance(start, str) or start == "search":
+                options["n_init"] = 1
             options["random_state"] = int(own_seed % np.iinfo(np.int32).max)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -1,0 +1,192 @@
+"""The end of a fit: from where EM has stopped to the maximum of the penalised likelihood.
+
+EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
+near. Newton's method with the observed information takes a few steps there [1]_. The length of its
+step, in standard errors, tells how far the estimates are from the maximum.
+
+References
+----------
+.. [1] M. Jamshidian and R. I. Jennrich (1997), "Acceleration of the EM algorithm by using
+   quasi-Newton methods", Journal of the Royal Statistical Society B 59, 569-587.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.em import EMProblem, EMResult, OnIteration, evaluate, run_em_of_problem
+from skmoe._mixture.information import (
+    Information,
+    coordinates_at_bound,
+    dropped_coordinates,
+    observed_information,
+)
+from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.steps import project, total_penalty
+from skmoe._numerics.typing import TINY, Array
+from skmoe.protocols import SupportsGateInference, SupportsInference, has_capability
+
+# Estimates are at the maximum if Newton's step is at most this long, in standard errors. Steps go
+# on until they change no digit that is printed, if they are quick.
+MAX_SHIFT = 0.01
+NEGLIGIBLE_SHIFT = 1e-4
+
+# Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
+MAX_STEPS = 10
+MIN_FRACTION = 1.0 / 64.0
+EM_ITERATIONS_BETWEEN = 25
+
+# Most coordinates, and multiplications for an information matrix.
+MAX_COORDINATES = 600
+MAX_MULTIPLICATIONS = 2e10
+
+# Directions in which the scaled information is below this fraction of its largest eigenvalue, and
+# coordinates with less information than this for each row, stay as they are.
+EIGENVALUE_TOL = 1e-10
+
+# Change of a coordinate in the central differences of the penalties.
+PENALTY_STEP = 1e-5
+
+
+class NewtonStep(NamedTuple):
+    """A step towards the maximum."""
+
+    change: Array  # of the coordinates, (D,)
+    shift: float  # its length in standard errors, an upper bound of that of each estimate
+    information: Information
+
+
+def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
+    """Continue a run that EM has ended to the maximum, by Newton's method.
+
+    Where Newton's steps do not lead upward, some iterations of EM come before the next attempt. A
+    fit whose experts or gate have no second derivatives ends where EM has ended it.
+    """
+    if run.line_search_failed or not has_newton_steps(problem.model, run.params, problem.rows):
+        return run
+    while _n_iter_left(problem, run) > 0:
+        run = _climb(problem, run, on_iteration)
+        n_left = _n_iter_left(problem, run)
+        if run.converged or run.stopped or n_left <= 0:
+            return run
+        n_before = len(run.lower_bounds)
+        strict = problem._replace(model=run.model or problem.model, tol=0.0)
+        n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
+        more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
+        run = more._replace(n_earlier_iter=run.n_earlier_iter, converged=False)
+        if run.line_search_failed or len(run.lower_bounds) == n_before:
+            return run._replace(converged=True)  # no step leads upward
+    return run
+
+
+def _n_iter_left(problem: EMProblem, run: EMResult) -> int:
+    return problem.max_iter - run.n_earlier_iter - len(run.lower_bounds)
+
+
+def has_newton_steps(model: MixtureModel, params: Params, rows: Any) -> bool:
+    """Whether Newton's method can end a fit: with second derivatives, and at a bearable cost."""
+    experts, gate = model.experts, model.gate
+    has_derivatives = (
+        isinstance(rows, Dataset)
+        and model.top_k is None
+        and not experts.needs_all_rows
+        and has_capability(experts, SupportsInference)
+        and has_capability(gate, SupportsGateInference)
+    )
+    if not has_derivatives:
+        return False
+    n_columns = rows.gate_design.shape[1]
+    gate_size = len(gate.penalty_hessian(params.gate, n_columns))
+    expert_size = len(experts.shared_coordinates(params.experts))
+    size = model.n_experts * expert_size + gate_size
+    n_multiplications = model.n_experts * rows.n_rows * (expert_size + gate_size) ** 2
+    is_bearable = size <= MAX_COORDINATES and n_multiplications <= MAX_MULTIPLICATIONS
+    return is_bearable and gate.moved(params.gate, np.zeros(gate_size)) is not None
+
+
+def _climb(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
+    """Newton's steps that increase the lower bound, and whether the run has converged then."""
+    model, blocks = run.model or problem.model, split_into_blocks(problem.rows)
+    bounds, converged = list(run.lower_bounds), False
+    for _ in range(MAX_STEPS):
+        step = newton_step(model, run.params, blocks)
+        converged = step.shift <= MAX_SHIFT
+        if step.shift <= NEGLIGIBLE_SHIFT:
+            break
+        better = _line_search(model, run.params, blocks, step, bounds[-1])
+        if better is None:
+            break
+        bounds.append(better.lower_bound)
+        run = run._replace(params=better.params, lower_bounds=bounds, resume_state=None)
+        stopped = on_iteration(run.n_earlier_iter + len(bounds), run)
+        if stopped or _n_iter_left(problem, run) <= 0:
+            return run._replace(converged=converged, stopped=stopped)
+    return run._replace(converged=converged)
+
+
+def _line_search(
+    model: MixtureModel, params: Params, blocks: Any, step: NewtonStep, lower_bound: float
+) -> Any:
+    """The state of EM after the longest fraction of a step that increases the lower bound."""
+    fraction = 1.0
+    while fraction >= MIN_FRACTION:
+        ahead = moved(model, params, fraction * step.change, step.information)
+        state = evaluate(model, blocks, project(model, ahead))
+        if state.lower_bound > lower_bound:
+            return state
+        fraction /= 2.0
+    return None
+
+
+def newton_step(
+    model: MixtureModel, params: Params, blocks: Any, clusters: Array | None = None
+) -> NewtonStep:
+    """Newton's step from given parameters, which leads upward also where there is no maximum.
+
+    The scores of its information are summed over the rows of clusters, if there are any.
+    """
+    information = observed_information(model, params, blocks, clusters)
+    gradient = information.gradient - _penalty_gradient(model, params, information)
+    fixed = coordinates_at_bound(model, params, information)
+    fixed |= dropped_coordinates(model, params, information)
+    # Slopes of constant features are zero, and remain so.
+    fixed |= (gradient == 0.0) & (np.count_nonzero(information.observed, axis=0) < 2)
+    free, change = ~fixed, np.zeros(len(gradient))
+    observed, gradient = information.observed[np.ix_(free, free)], gradient[free]
+    if not len(gradient):
+        return NewtonStep(change, 0.0, information)
+    least = max(EIGENVALUE_TOL * information.expert_weight.sum(), TINY)
+    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
+    eigenvalues, vectors = np.linalg.eigh(observed * unit[:, None] * unit)
+    size = np.abs(eigenvalues)
+    known = size > EIGENVALUE_TOL * size.max()
+    along = vectors[:, known].T @ (gradient * unit)
+    change[free] = unit * (vectors[:, known] @ (along / size[known]))
+    shift = float(np.sqrt((np.square(along) / size[known]).sum()))
+    return NewtonStep(change, shift, information)
+
+
+def moved(model: MixtureModel, params: Params, change: Array, information: Information) -> Params:
+    """Parameters after a change (D,) of the coordinates of an information matrix."""
+    of_experts = np.stack([change[index] for index in information.expert_index])
+    return Params(
+        model.gate.moved(params.gate, change[information.gate_index]),
+        model.experts.moved(params.experts, of_experts),
+    )
+
+
+def _penalty_gradient(model: MixtureModel, params: Params, information: Information) -> Array:
+    """Gradient of the penalties in the coordinates, by central differences."""
+    n_coordinates = len(information.gradient)
+    gradient = np.empty(n_coordinates)
+    for j in range(n_coordinates):
+        change = PENALTY_STEP * (np.arange(n_coordinates) == j)
+        ahead, behind = (
+            total_penalty(model, moved(model, params, sign * change, information))
+            for sign in (1.0, -1.0)
+        )
+        gradient[j] = (ahead - behind) / (2.0 * PENALTY_STEP)
+    return gradient

@@ -1,0 +1,155 @@
+"""A thorough search for the best maximum: many short runs, few long ones, then random swaps.
+
+Many starts of mixed kinds are run for a few iterations side by side; the best distinct ones go on,
+and the best of these run to convergence. Then experts are swapped [1]_: one expert of the best
+mixture leaves its rows to the others and begins anew with a few random ones. The search ends when
+several rounds of swaps have found nothing better.
+
+References
+----------
+.. [1] Q. Zhao, V. Hautamäki, I. Kärkkäinen and P. Fränti (2012), "Random swap EM algorithm for
+   Gaussian mixture models", Pattern Recognition Letters 33, 2120-2126.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    EMStart,
+    Maximum,
+    Monitor,
+    run_em_of_problem,
+)
+from skmoe._mixture.maximum import end_at_maximum
+from skmoe._mixture.model import Params, log_joint, responsibilities
+from skmoe._mixture.side_by_side import climb, params_of_starts
+from skmoe._mixture.starts import distinct_best, first_rounds_side_by_side, start_jobs
+from skmoe._numerics.probability import log_normalise
+from skmoe._numerics.typing import Array
+from skmoe.protocols import Experts
+
+# Starts of the first round, where experts share parameters, so that starts are not side by side,
+# too; those that go on, and those that run to convergence.
+N_STARTS = 200
+N_STARTS_ALONE = 60
+N_LONGER = 20
+N_STARTS_ALONE = 60
+N_TO_CONVERGENCE = 5
+
+# Iterations of those that go on, and of candidates after a swap.
+N_ITER_LONGER = 45
+N_ITER_SWAPPED = 15
+
+# Candidates of a round of swaps, those of them that run to convergence, and rounds without a
+# better maximum after which a search ends.
+N_SWAPS = 40
+N_SWAPPED_TO_CONVERGENCE = 3
+N_EMPTY_ROUNDS = 2
+
+# Range of the share of the rows with which a swapped expert begins.
+SWAPPED_SHARE = (0.03, 0.5)
+
+# Difference of log-likelihoods at the end of two runs below which they are at the same maximum.
+SAME_MAXIMUM = 0.05
+
+
+def search(problem: EMProblem, monitors: Sequence[Monitor], workers: Parallel) -> list[EMResult]:
+    """The best run of each of as many independent searches as there are seeds."""
+    searches = zip(problem.seeds, monitors, strict=True)
+    return list(workers(delayed(_search)(problem, *each) for each in searches))
+
+
+def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) -> EMResult:
+    slow = problem.model.experts.shares_parameters
+    *seeds, swap_seed = seed.spawn((N_STARTS_ALONE if slow else N_STARTS) + 1)
+    runs = first_rounds_side_by_side(problem, start_jobs("auto", problem.model, seeds))
+    runs = climb(problem.model, problem.rows, _best_params(problem, runs, N_LONGER), N_ITER_LONGER)
+    runs = _to_convergence(problem, _best_params(problem, runs, N_TO_CONVERGENCE), monitor)
+    best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
+    while n_empty_rounds < N_EMPTY_ROUNDS and problem.model.n_experts > 1 and not best.stopped:
+        candidates = climb(
+            problem.model, problem.rows, _swapped(problem, best.params, rng), N_ITER_SWAPPED
+        )
+        chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE)
+        runs += _to_convergence(problem, chosen, monitor)
+        better = runs[distinct_best(problem, runs, 1)[0]]
+        n_empty_rounds = n_empty_rounds + 1 if _is_same(problem, better, best) else 0
+        best = better
+    return best._replace(maxima=maxima_of_runs(problem, runs))
+
+
+def _best_params(problem: EMProblem, runs: Sequence[EMResult], most: int) -> list[Params]:
+    """Parameters of the best runs, without those that are at the same point."""
+    return [runs[i].params for i in distinct_best(problem, runs, most)]
+
+
+def _to_convergence(
+    problem: EMProblem, starts: Sequence[Params], monitor: Monitor
+) -> list[EMResult]:
+    """Runs that end at a maximum, one after the other."""
+    runs = [run_em_of_problem(problem, EMStart(p), problem.max_iter, monitor) for p in starts]
+    return [run if run.stopped else end_at_maximum(problem, run, monitor) for run in runs]
+
+
+def _is_same(problem: EMProblem, first: EMResult, second: EMResult) -> bool:
+    gain = abs(first.lower_bound - second.lower_bound) * problem.rows.weight.sum()
+    return bool(gain < SAME_MAXIMUM)
+
+
+def maxima_of_runs(problem: EMProblem, runs: Sequence[EMResult]) -> tuple[Maximum, ...]:
+    """The distinct maxima that runs to convergence have reached, the best first."""
+    total = float(problem.rows.weight.sum())
+    found: list[Maximum] = []
+    for run in sorted(runs, key=lambda run: -run.lower_bound):
+        if found and (found[-1].lower_bound - run.lower_bound) * total < SAME_MAXIMUM:
+            found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
+        else:
+            found.append(Maximum(run.lower_bound, 1, smallest_share(problem, run.params)))
+    return tuple(found)
+
+
+def smallest_share(problem: EMProblem, params: Params) -> float:
+    """Smallest share of the rows that an expert has by its responsibilities."""
+    resp = responsibilities(problem.model, params, problem.rows)
+    share = resp @ problem.rows.unit_weight
+    return float(share.min() / share.sum())
+
+
+def _swapped(problem: EMProblem, best: Params, rng: np.random.Generator) -> list[Params]:
+    """Parameters after the swap of a random expert of a mixture, one for each candidate."""
+    model, rows = problem.model, problem.init_data.rows
+    joint = log_joint(model, best, rows)[1]
+    numbers = [k for k in range(model.n_experts) if _has_predictor(model.experts, k)]
+    swaps = [_swap(problem, joint, int(rng.choice(numbers)), rng) for _ in range(N_SWAPS)]
+    return params_of_starts(model, rows, *zip(*swaps, strict=True))
+
+
+def _has_predictor(experts: Experts, k: int) -> bool:
+    """Whether expert k depends on the features, as those of no family of fixed values do."""
+    blocks = experts.blocks_of(k)
+    return not blocks or any(block is not None and block.is_main for block in blocks)
+
+
+def _swap(
+    problem: EMProblem, joint: Array, k: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Responsibilities for experts and gate, of which expert k has new ones."""
+    rows, n_units = problem.init_data.rows, joint.shape[1]
+    n_columns = rows.expert_design.shape[1]
+    others = joint.copy()
+    others[k] = np.where(np.isfinite(np.delete(joint, k, axis=0)).any(axis=0), -np.inf, joint[k])
+    resp = log_normalise(others)[0]
+    size = rng.integers(n_columns, 2 * n_columns + 2) * n_units // rows.n_rows
+    possible = np.flatnonzero(np.isfinite(joint[k]))
+    chosen = rng.permutation(possible)[: max(size, 1)]
+    share = np.exp(rng.uniform(*np.log(SWAPPED_SHARE)))
+    own = np.arange(len(joint)) == k
+    of_gate = (1.0 - share) * resp + share * own[:, None]
+    resp[:, chosen] = own[:, None]
+    return rows.row_responsibilities(resp), of_gate

@@ -1,0 +1,225 @@
+"""EM of many starts at once: their experts are experts of one family, side by side.
+
+An iteration is one pass over arrays of starts, experts and rows, so that a hundred starts on a
+small table cost little more than a few. Experts that share parameters are fitted start by start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._mixture.em import EMResult
+from skmoe._mixture.model import MixtureModel, Params, posterior
+from skmoe._mixture.steps import total_penalty
+from skmoe._numerics.linalg import add_fields
+from skmoe._numerics.typing import Array
+
+# Largest number of log densities (starts, experts, rows) in memory.
+MAX_DENSITIES = 400_000
+
+# Iterations for which a Hessian is used, after the first ones with Hessians of their own.
+HESSIAN_REFRESH = 5
+N_EXACT_ITER = 3
+
+# M-steps from the responsibilities of a start, for the experts and for the gate.
+N_EXPERT_STEPS = 5
+N_GATE_STEPS = 2
+
+
+class _Starts(NamedTuple):
+    """Parameters of S starts: of each gate, and of the experts side by side, (S * K, ...)."""
+
+    gates: tuple[Any, ...]
+    experts: Any
+
+    @property
+    def is_finite(self) -> Array:
+        """Whether all parameters of a start are finite, (S,)."""
+        n_starts = len(self.gates)
+        experts = [np.isfinite(values.reshape(n_starts, -1)).all(axis=1) for values in self.experts]
+        gates = [all(np.isfinite(values).all() for values in gate) for gate in self.gates]
+        return np.logical_and.reduce([*experts, gates])
+
+    def replaced(self, others: _Starts, chosen: Array, fraction: float = 1.0) -> _Starts:
+        """The starts, of which those that are chosen go a fraction of the way to others.
+
+        A start stays where it is if the others are not finite.
+        """
+        n_starts, chosen = len(self.gates), chosen & others.is_finite
+
+        def moved(old: Array, new: Array) -> Array:
+            return new if fraction == 1.0 else (1.0 - fraction) * old + fraction * new
+
+        gates = tuple(
+            type(old)(*map(moved, old, new)) if is_chosen else old
+            for old, new, is_chosen in zip(self.gates, others.gates, chosen, strict=True)
+        )
+        of_experts = np.repeat(chosen, len(self.experts[0]) // n_starts)
+        fields = [
+            np.where(of_experts.reshape(-1, *(1,) * (old.ndim - 1)), moved(old, new), old)
+            for old, new in zip(self.experts, others.experts, strict=True)
+        ]
+        return _Starts(gates, type(self.experts)(*fields))
+
+
+class _EStep(NamedTuple):
+    """Sums over the rows: log-likelihood of each start, statistics, and Hessians on request."""
+
+    log_likelihood: Array  # (S,)
+    gates: tuple[Any, ...]
+    experts: Any
+    gate_hessians: tuple[Any, ...] | None
+    expert_hessian: Any
+
+
+def climb(
+    model: MixtureModel, rows: Dataset, starts: Sequence[Params], n_iter: int
+) -> list[EMResult]:
+    """Parameters after a number of iterations of EM from each start.
+
+    A start whose step would decrease its lower bound goes half of the way in the next iteration.
+    """
+    blocks = split_into_blocks(rows)
+    runs: list[EMResult] = []
+    for batch in _batches(model, rows, starts):
+        runs += _climb_together(model, blocks, batch, n_iter)
+    return runs
+
+
+def params_of_starts(
+    model: MixtureModel, rows: Dataset, expert_resp: Sequence[Array], gate_resp: Sequence[Array]
+) -> list[Params]:
+    """Parameters of starts, by M-steps from their responsibilities.
+
+    Each start has responsibilities of experts for the rows, (K, n), which may sum to less than one:
+    the other rows do not count. Those for the gate are (K, n), or (K, U) of units.
+    """
+    pairs = list(zip(expert_resp, gate_resp, strict=True))
+    params: list[Params] = []
+    for batch in _batches(model, rows, pairs):
+        experts = _fitted_experts(model, rows, np.concatenate([resp for resp, _ in batch]))
+        split = model.experts.split(experts, len(batch))
+        params += [
+            Params(fitted_gate(model, rows, resp), own)
+            for (_, resp), (_, own) in zip(batch, split, strict=True)
+        ]
+    return params
+
+
+def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array, params: Any = None) -> Any:
+    """Parameters of the gate after a few M-steps to given responsibilities, (K, n) or (K, U)."""
+    gate, design = model.gate, rows.gate_design
+    params = gate.init_params(len(resp), design.shape[1]) if params is None else params
+    weighted = resp * rows.gate_weight
+    for _ in range(N_GATE_STEPS):
+        log_prob = gate.log_prob(params, design)
+        statistics = gate.statistics(params, design, weighted, log_prob)
+        hessian = gate.hessian(params, design, weighted, log_prob)
+        params = gate.m_step(statistics, gate.factorize(hessian), params, 1.0)
+    return params
+
+
+def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
+    """Parameters of experts after a few M-steps to given responsibilities, (S * K, n)."""
+    family, design, y = model.experts, rows.expert_design, rows.y
+    params = family.init_params(len(resp), design.shape[1])
+    weighted = resp * rows.weight
+    for _ in range(N_EXPERT_STEPS):
+        at = family.at(params, design, y)
+        statistics = at.statistics(params, design, y, weighted)
+        hessian = at.hessian(params, design, y, weighted)
+        params = family.m_step(statistics, family.factorize(hessian), params, 1.0)
+    return params
+
+
+def _batches(model: MixtureModel, rows: Dataset, values: Sequence[Any]) -> list[Sequence[Any]]:
+    """Values of starts in groups that fit into memory together."""
+    size = max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
+    if model.experts.shares_parameters:
+        size = 1
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+def _climb_together(
+    model: MixtureModel, blocks: Sequence[Dataset], params: Sequence[Params], n_iter: int
+) -> list[EMResult]:
+    gates = tuple(start.gate for start in params)
+    trial = _Starts(gates, model.experts.concatenate([start.experts for start in params])[1])
+    accepted, bounds = trial, np.full(len(params), -np.inf)
+    total_weight = sum(float(block.weight.sum()) for block in blocks)
+    history, factors = [], None
+    for iteration in range(n_iter + 1):
+        is_exact = iteration < N_EXACT_ITER or iteration % HESSIAN_REFRESH == 0
+        state = reduce(add_fields, (_e_step(model, trial, block, is_exact) for block in blocks))
+        penalties = [total_penalty(model, start) for start in _apart(model, trial)]
+        reached = (state.log_likelihood - penalties) / total_weight
+        rises = reached >= bounds  # False for NaN
+        accepted, bounds = accepted.replaced(trial, rises), np.where(rises, reached, bounds)
+        history.append(bounds)
+        if is_exact:
+            factors = _factorize(model, state)
+        if iteration < n_iter:
+            ahead = _m_step(model, trial, state, factors)
+            trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
+    columns = np.transpose(history[1:] or history).tolist()
+    return [
+        EMResult(params, bounds, converged=False, line_search_failed=False)
+        for params, bounds in zip(_apart(model, accepted), columns, strict=True)
+    ]
+
+
+def _apart(model: MixtureModel, starts: _Starts) -> list[Params]:
+    """Parameters of each start."""
+    experts = model.experts.split(starts.experts, len(starts.gates))
+    return [Params(gate, own) for gate, (_, own) in zip(starts.gates, experts, strict=True)]
+
+
+def _e_step(model: MixtureModel, starts: _Starts, rows: Dataset, with_hessians: bool) -> _EStep:
+    """The E-step of all starts on one block of rows."""
+    n_starts, n_experts, gate = len(starts.gates), model.n_experts, model.gate
+    family = model.experts.at(starts.experts, rows.expert_design, rows.y)
+    log_density = family.log_prob(starts.experts, rows.expert_design, rows.y)
+    joint = rows.sum_over_units(log_density).reshape(n_starts, n_experts, -1)
+    log_gates = [gate.log_prob(params, rows.gate_design) for params in starts.gates]
+    joint = joint + np.stack(log_gates)
+    # Experts first, as `posterior` has them, and the rows of all starts one after another.
+    resp, log_mixture = posterior(np.moveaxis(joint, 0, 1).reshape(n_experts, -1), model.top_k)
+    resp = np.moveaxis(resp.reshape(n_experts, n_starts, -1), 1, 0)
+    log_likelihood = log_mixture.reshape(n_starts, -1) @ rows.gate_weight
+    gate_resp = resp * rows.gate_weight
+    of_experts = resp.reshape(n_starts * n_experts, -1)
+    expert_resp = rows.row_responsibilities(of_experts) * rows.weight
+    if model.balance:
+        balance = model.balance * rows.gate_weight
+        log_likelihood += np.stack(log_gates).mean(axis=1) @ balance
+        gate_resp = gate_resp + balance / n_experts
+    of_gates = list(zip(starts.gates, gate_resp, log_gates, strict=True))
+    design, rows_of_experts = rows.gate_design, (rows.expert_design, rows.y, expert_resp)
+    return _EStep(
+        log_likelihood,
+        tuple(gate.statistics(params, design, own, logs) for params, own, logs in of_gates),
+        family.statistics(starts.experts, *rows_of_experts),
+        tuple(gate.hessian(params, design, own, logs) for params, own, logs in of_gates)
+        if with_hessians
+        else None,
+        family.hessian(starts.experts, *rows_of_experts) if with_hessians else None,
+    )
+
+
+def _factorize(model: MixtureModel, state: _EStep) -> tuple[list[Any], Any]:
+    """Factorizations of the Hessians of gates and experts."""
+    gates = [model.gate.factorize(hessian) for hessian in state.gate_hessians or ()]
+    return gates, model.experts.factorize(state.expert_hessian)
+
+
+def _m_step(model: MixtureModel, starts: _Starts, state: _EStep, factors: Any) -> _Starts:
+    """The M-step of all starts."""
+    of_gates = zip(state.gates, factors[0], starts.gates, strict=True)
+    gates = tuple(model.gate.m_step(*of_gate, 1.0) for of_gate in of_gates)
+    experts = model.experts.m_step(state.experts, factors[1], starts.experts, 1.0)
+    return _Starts(gates, experts)

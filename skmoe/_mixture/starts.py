@@ -1,0 +1,142 @@
+"""Starts of EM: responsibilities of each start, and its first iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils.parallel import Parallel, delayed
+
+from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, run_em_of_problem
+from skmoe._mixture.initialization import (
+    init_schedule,
+    initial_responsibilities,
+    responsibilities_of_units,
+    smoothed,
+    unit_features,
+)
+from skmoe._mixture.model import MixtureModel
+from skmoe._mixture.side_by_side import climb, params_of_starts
+from skmoe._mixture.steps import params_from_responsibilities
+from skmoe._numerics.typing import Array
+
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
+
+# Iterations of the first round, all of them without extrapolation: of parametric experts, and of
+# experts that need all rows, such as estimators, whose iterations are expensive.
+N_ITER_FIRST_ROUND = {False: 15, True: 4}
+
+# Difference of lower bounds, in units of the log-likelihood, below which two runs are at the same
+# point.
+SAME_LOG_LIKELIHOOD = 1e-3
+
+
+class StartJob(NamedTuple):
+    """One of several starts."""
+
+    init_name: str
+    is_first: bool
+    is_repeated: bool  # whether an earlier start has the same initializer
+    seed: np.random.SeedSequence
+
+
+def start_jobs(
+    init: str, model: MixtureModel, seeds: Sequence[np.random.SeedSequence]
+) -> list[StartJob]:
+    """The starts of a named initialisation, one for each seed."""
+    partitions = model.experts.needs_all_rows
+    names = init_schedule(init, model.n_experts, len(seeds), partitions=partitions)
+    return [
+        StartJob(name, i == 0, name in names[:i], seed)
+        for i, (name, seed) in enumerate(zip(names, seeds, strict=True))
+    ]
+
+
+def first_rounds(
+    problem: EMProblem, jobs: Sequence[StartJob], monitors: Sequence[Monitor], workers: Parallel
+) -> list[EMResult]:
+    """A few iterations of EM from each start: side by side, or of estimators one after another."""
+    if problem.model.experts.needs_all_rows:
+        first, pairs = delayed(_first_round_of_estimators), zip(jobs, monitors, strict=True)
+        return list(workers(first(problem, *pair) for pair in pairs))
+    runs = first_rounds_side_by_side(problem, jobs)
+    for monitor, run in zip(monitors, runs, strict=True):
+        monitor(len(run.lower_bounds), run)
+    return runs
+
+
+def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> list[EMResult]:
+    """A few iterations of EM from each start of parametric experts."""
+    responsibilities = [_responsibilities_of_start(problem, job) for job in jobs]
+    of_experts, of_gate = zip(*responsibilities, strict=True)
+    rows = problem.init_data.rows
+    starts = params_of_starts(problem.model, rows, of_experts, of_gate)
+    return climb(problem.model, rows, starts, min(N_ITER_FIRST_ROUND[False], problem.max_iter))
+
+
+def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:
+    """Responsibilities of experts for rows, (K, n), and for the gate, (K, n) or (K, U).
+
+    Rows that the start leaves to no expert count together as one for the experts, and have equal
+    probabilities for the gate.
+    """
+    rows, experts = problem.init_data.rows, problem.model.experts
+    resp, rng = _initial(problem, job)
+    left = 1.0 - resp.sum(axis=0)
+    weight = rows.row_responsibilities((1.0 - left + left / len(left))[None])
+    resp = _of_experts(problem, job, resp + left / len(resp), rng)
+    if rows.units is None:
+        return resp * weight, resp
+    of_units = responsibilities_of_units(experts, resp, rows)
+    return rows.row_responsibilities(of_units) * weight, of_units
+
+
+def _initial(problem: EMProblem, job: StartJob) -> tuple[Array, np.random.Generator]:
+    """Responsibilities of the initial cells for rows or units, and the generator of the start."""
+    rng = np.random.default_rng(job.seed)
+    rows, X, Y, _ = problem.init_data
+    weight = rows.weight
+    if rows.units is not None:
+        X, Y, weight = unit_features(problem.init_data)
+    if job.is_repeated:  # a Bayesian bootstrap, so that a partition differs from the one before
+        weight = weight * rng.exponential(size=len(weight))
+    n_cells = problem.model.experts.n_cells(problem.model.n_experts)
+    return initial_responsibilities(job.init_name, X, Y, weight, n_cells, rng), rng
+
+
+def _of_experts(problem: EMProblem, job: StartJob, resp: Array, rng: np.random.Generator) -> Array:
+    """Responsibilities of the experts for rows, (K, n), from those of cells for rows or units."""
+    rows, model = problem.init_data.rows, problem.model
+    resp = rows.row_responsibilities(resp)
+    order_rng = None if job.is_first else rng
+    return model.experts.initial_responsibilities(resp, model.n_experts, rows.y, order_rng)
+
+
+def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monitor) -> EMResult:
+    """A few iterations of EM from a start whose cells are smoothed, for experts with all rows."""
+    rows, experts = problem.init_data.rows, problem.model.experts
+    resp, rng = _initial(problem, job)
+    resp = _of_experts(problem, job, smoothed(resp), rng)
+    resp = resp if rows.units is None else responsibilities_of_units(experts, resp, rows)
+    params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
+    n_iter = N_ITER_FIRST_ROUND[True]
+    max_iter = min(n_iter, problem.max_iter)
+    return run_em_of_problem(problem, EMStart(params), max_iter, monitor, n_plain_iter=n_iter)
+
+
+def distinct_best(problem: EMProblem, runs: Sequence[EMResult], most: int) -> list[int]:
+    """Indices of the best runs, best first, without those that have reached the same lower bound.
+
+    Runs with a dispersion at its bound come last: their likelihood has no maximum.
+    """
+    at_bound = [problem.has_dispersion_at_bound(run.params) for run in runs]
+    order = sorted(range(len(runs)), key=lambda i: (at_bound[i], -runs[i].lower_bound))
+    tol = SAME_LOG_LIKELIHOOD / problem.rows_in_memory.weight.sum()
+    chosen: list[int] = []
+    for i in order:
+        gaps = [abs(runs[i].lower_bound - runs[j].lower_bound) for j in chosen]
+        if len(chosen) < most and np.isfinite(runs[i].lower_bound) and min(gaps, default=1.0) > tol:
+            chosen.append(i)
+    return chosen or order[:1]

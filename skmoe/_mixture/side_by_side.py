@@ -31,6 +31,10 @@ N_EXPERT_STEPS = 5
 N_GATE_STEPS = 2
 
 
+# Starts in which an expert fits few rows exactly can overflow; they stay where they are finite.
+ignoring_overflow = np.errstate(over="ignore", divide="ignore", invalid="ignore")
+
+
 class _Starts(NamedTuple):
     """Parameters of S starts: of each gate, and of the experts side by side, (S * K, ...)."""
 
@@ -124,6 +128,7 @@ def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array, params: Any = N
     return params
 
 
+@ignoring_overflow
 def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
     """Parameters of experts after a few M-steps to given responsibilities, (S * K, n)."""
     family, design, y = model.experts, rows.expert_design, rows.y
@@ -145,6 +150,7 @@ def _batches(model: MixtureModel, rows: Dataset, values: Sequence[Any]) -> list[
     return [values[i : i + size] for i in range(0, len(values), size)]
 
 
+@ignoring_overflow
 def _climb_together(
     model: MixtureModel, blocks: Sequence[Dataset], params: Sequence[Params], n_iter: int
 ) -> list[EMResult]:

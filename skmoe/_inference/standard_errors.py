@@ -13,11 +13,8 @@ from skmoe._inference.results import Inference
 from skmoe._mixture.em import evaluate
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.information import Information, coordinates_at_bound, dropped_coordinates
-from skmoe._mixture.maximum import newton_step
+from skmoe._mixture.maximum import EIGENVALUE_TOL, newton_step
 from skmoe._numerics.typing import Array
-
-# Eigenvectors whose eigenvalue is smaller than this fraction of the largest are not identified.
-EIGENVALUE_TOL = 1e-10
 
 # A negative eigenvalue beyond this fraction of the largest is not attributed to round-off.
 NEGATIVE_EIGENVALUE_TOL = 1e-6

@@ -129,12 +129,10 @@ def dropped_coordinates(model: MixtureModel, params: Params, information: Inform
     flags = np.zeros(len(information.observed), dtype=bool)
     gate_alpha = model.gate.penalties.get("alpha")
     flags[information.gate_index] = _dropped(gate_alpha, len(information.gate_index))
-    blocks = model.experts.blocks
+    blocks, fields = model.experts.blocks, params.experts._asdict()
     predictors = [block for block in blocks if isinstance(block, LinearPredictor)]
     n_numbers = sum(
-        getattr(params.experts, block.params).shape[1]
-        for block in blocks
-        if not isinstance(block, LinearPredictor)
+        fields[block.params].shape[1] for block in blocks if not isinstance(block, LinearPredictor)
     )
     for index in information.expert_index:
         size = (len(index) - n_numbers) // max(len(predictors), 1)
@@ -146,7 +144,7 @@ def dropped_coordinates(model: MixtureModel, params: Params, information: Inform
                 alpha = model.experts.penalties.get(block.penalty)
                 flags[index[start:end]] = _dropped(alpha, size)
             else:
-                end += getattr(params.experts, block.params).shape[1]
+                end += fields[block.params].shape[1]
     return flags
 
 

@@ -35,7 +35,7 @@ MAX_SHIFT = 0.01
 NEGLIGIBLE_SHIFT = 1e-4
 
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
-MAX_STEPS = 10
+MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
@@ -68,7 +68,7 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
     if run.line_search_failed or not has_newton_steps(problem.model, run.params, problem.rows):
         return run
     while _n_iter_left(problem, run) > 0:
-        run = _climb(problem, run, on_iteration)
+        run = _newton_steps(problem, run, on_iteration)
         n_left = _n_iter_left(problem, run)
         if run.converged or run.stopped or n_left <= 0:
             return run
@@ -107,11 +107,11 @@ def has_newton_steps(model: MixtureModel, params: Params, rows: Any) -> bool:
     return is_bearable and gate.moved(params.gate, np.zeros(gate_size)) is not None
 
 
-def _climb(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
+def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     model, blocks = run.model or problem.model, split_into_blocks(problem.rows)
     bounds, converged = list(run.lower_bounds), False
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_STEPS_IN_A_ROW):
         step = newton_step(model, run.params, blocks)
         converged = step.shift <= MAX_SHIFT
         if step.shift <= NEGLIGIBLE_SHIFT:

@@ -28,7 +28,7 @@ from skmoe._mixture.em import (
 )
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import Params, log_joint, responsibilities
-from skmoe._mixture.side_by_side import climb, params_of_starts
+from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.starts import distinct_best, first_rounds_side_by_side, start_jobs
 from skmoe._numerics.probability import log_normalise
 from skmoe._numerics.typing import Array
@@ -36,10 +36,9 @@ from skmoe.protocols import Experts
 
 # Starts of the first round, where experts share parameters, so that starts are not side by side,
 # too; those that go on, and those that run to convergence.
-N_STARTS = 200
-N_STARTS_ALONE = 60
+N_SCREENED = 200
+N_SCREENED_ALONE = 60
 N_LONGER = 20
-N_STARTS_ALONE = 60
 N_TO_CONVERGENCE = 5
 
 # Iterations of those that go on, and of candidates after a swap.
@@ -67,13 +66,15 @@ def search(problem: EMProblem, monitors: Sequence[Monitor], workers: Parallel) -
 
 def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) -> EMResult:
     slow = problem.model.experts.shares_parameters
-    *seeds, swap_seed = seed.spawn((N_STARTS_ALONE if slow else N_STARTS) + 1)
+    *seeds, swap_seed = seed.spawn((N_SCREENED_ALONE if slow else N_SCREENED) + 1)
     runs = first_rounds_side_by_side(problem, start_jobs("auto", problem.model, seeds))
-    runs = climb(problem.model, problem.rows, _best_params(problem, runs, N_LONGER), N_ITER_LONGER)
+    runs = run_side_by_side(
+        problem.model, problem.rows, _best_params(problem, runs, N_LONGER), N_ITER_LONGER
+    )
     runs = _to_convergence(problem, _best_params(problem, runs, N_TO_CONVERGENCE), monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
     while n_empty_rounds < N_EMPTY_ROUNDS and problem.model.n_experts > 1 and not best.stopped:
-        candidates = climb(
+        candidates = run_side_by_side(
             problem.model, problem.rows, _swapped(problem, best.params, rng), N_ITER_SWAPPED
         )
         chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE)

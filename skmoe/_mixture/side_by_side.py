@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import EMResult
+from skmoe._mixture.em import N_EXACT_ITER, EMResult
 from skmoe._mixture.model import MixtureModel, Params, posterior
 from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
@@ -23,8 +23,7 @@ from skmoe._numerics.typing import Array
 MAX_DENSITIES = 400_000
 
 # Iterations for which a Hessian is used, after the first ones with Hessians of their own.
-HESSIAN_REFRESH = 5
-N_EXACT_ITER = 3
+N_ITER_OF_HESSIAN = 5
 
 # M-steps from the responsibilities of a start, for the experts and for the gate.
 N_EXPERT_STEPS = 5
@@ -81,7 +80,7 @@ class _EStep(NamedTuple):
     expert_hessian: Any
 
 
-def climb(
+def run_side_by_side(
     model: MixtureModel, rows: Dataset, starts: Sequence[Params], n_iter: int
 ) -> list[EMResult]:
     """Parameters after a number of iterations of EM from each start.
@@ -91,7 +90,7 @@ def climb(
     blocks = split_into_blocks(rows)
     runs: list[EMResult] = []
     for batch in _batches(model, rows, starts):
-        runs += _climb_together(model, blocks, batch, n_iter)
+        runs += _run_batch(model, blocks, batch, n_iter)
     return runs
 
 
@@ -151,7 +150,7 @@ def _batches(model: MixtureModel, rows: Dataset, values: Sequence[Any]) -> list[
 
 
 @ignoring_overflow
-def _climb_together(
+def _run_batch(
     model: MixtureModel, blocks: Sequence[Dataset], params: Sequence[Params], n_iter: int
 ) -> list[EMResult]:
     gates = tuple(start.gate for start in params)
@@ -160,7 +159,7 @@ def _climb_together(
     total_weight = sum(float(block.weight.sum()) for block in blocks)
     history, factors = [], None
     for iteration in range(n_iter + 1):
-        is_exact = iteration < N_EXACT_ITER or iteration % HESSIAN_REFRESH == 0
+        is_exact = iteration < N_EXACT_ITER or iteration % N_ITER_OF_HESSIAN == 0
         state = reduce(add_fields, (_e_step(model, trial, block, is_exact) for block in blocks))
         penalties = [total_penalty(model, start) for start in _apart(model, trial)]
         reached = (state.log_likelihood - penalties) / total_weight

@@ -17,7 +17,7 @@ from skmoe._mixture.initialization import (
     unit_features,
 )
 from skmoe._mixture.model import MixtureModel
-from skmoe._mixture.side_by_side import climb, params_of_starts
+from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.typing import Array
 
@@ -73,7 +73,9 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     of_experts, of_gate = zip(*responsibilities, strict=True)
     rows = problem.init_data.rows
     starts = params_of_starts(problem.model, rows, of_experts, of_gate)
-    return climb(problem.model, rows, starts, min(N_ITER_FIRST_ROUND[False], problem.max_iter))
+    return run_side_by_side(
+        problem.model, rows, starts, min(N_ITER_FIRST_ROUND[False], problem.max_iter)
+    )
 
 
 def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:

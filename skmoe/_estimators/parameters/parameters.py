@@ -44,11 +44,12 @@ MIN_ROWS_PER_EXPERT = 10
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
 
-# Largest number of starts, each of which has a seed, a callback task and a trace.
-# Starts that are run side by side, and of those that are costly: of estimators, or to convergence.
+# Default number of starts that run side by side, and of costly ones: of estimators as experts, or
+# all of them to convergence.
 N_STARTS = 20
 N_COSTLY_STARTS = 4
 
+# Largest number of starts, each of which has a seed, a callback task and a trace.
 MAX_N_INIT = 10_000
 
 # Tolerance on the sums of given initial responsibilities.

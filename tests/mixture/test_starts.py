@@ -1,4 +1,4 @@
-"""Partitions of the rows from which EM starts, by tables of features X, targets (m, n), weights."""
+"""Responsibilities from which EM starts, by tables of features X, targets (m, n), weights."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from skmoe import MixtureOfExpertsRegressor
 from skmoe._mixture.initialization import (
     INITIALIZERS,
     init_schedule,
+    initial_responsibilities,
     make_init_data,
     unit_features,
 )
@@ -19,6 +20,8 @@ from support.fits import fit_quietly
 from support.tables import crossing_lines, two_regimes
 
 NAMES = sorted(INITIALIZERS)
+# Partitions that depend on the rows by their features, targets and weights only.
+PARTITIONS = ("kmeans", "linear_tree", "random", "tree")
 
 
 def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
@@ -31,8 +34,16 @@ def table(n_features=2, n_outputs=1, seed=0, n_rows=120):
     return X, Y, rng.uniform(0.2, 3.0, size=n_rows)
 
 
+def responsibilities(name, X, Y, weight, n_experts, seed=0):
+    return initial_responsibilities(name, X, Y, weight, n_experts, np.random.default_rng(seed))
+
+
 def partition(name, X, Y, weight, n_experts, seed=0):
-    return INITIALIZERS[name](X, Y, weight, n_experts, np.random.default_rng(seed))
+    """The expert of each row."""
+    resp = responsibilities(name, X, Y, weight, n_experts, seed)
+    assert set(resp.ravel()) <= {0.0, 1.0}
+    assert_array_equal(resp.sum(axis=0), 1.0)
+    return resp.argmax(axis=0)
 
 
 def points_of(X, Y):
@@ -48,16 +59,19 @@ def points_of(X, Y):
 def test_every_expert_has_rows_and_a_seed_repeats_itself(name, n_experts):
     for n_features, n_outputs in ((1, 1), (3, 2), (30, 1)):
         given = table(n_features, n_outputs, n_rows=150)
-        labels = partition(name, *given, n_experts)
-        assert_array_equal(np.unique(labels), np.arange(n_experts))
-        assert_array_equal(partition(name, *given, n_experts), labels)
+        resp = responsibilities(name, *given, n_experts)
+        assert resp.shape == (n_experts, 150)
+        assert resp.min() >= 0.0
+        assert resp.sum(axis=0).max() <= 1.0 + 1e-12
+        assert resp.sum(axis=1).min() > 0.0
+        assert_array_equal(responsibilities(name, *given, n_experts), resp)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_without_any_structure_are_partitioned(name):
+def test_rows_without_any_structure_are_divided(name):
     X = np.column_stack([np.arange(20.0), np.zeros(20)])
-    labels = partition(name, X, np.zeros((1, 20)), np.ones(20), 3)
-    assert_array_equal(np.unique(labels), np.arange(3))
+    resp = responsibilities(name, X, np.zeros((1, 20)), np.ones(20), 3)
+    assert resp.sum(axis=1).min() > 0.0
 
 
 @pytest.mark.parametrize(("name", "least"), [("linear_tree", 0.8), ("tree", 0.2), ("kmeans", 0.3)])
@@ -67,7 +81,7 @@ def test_two_clear_regimes_are_found(name, least):
     assert adjusted_rand_score(X[:, 0] > 0, labels) > least
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PARTITIONS)
 def test_weight_four_equals_four_rows(name):
     X, Y, _ = table(2, 2)
     weight = np.where(X[:, 0] + X[:, 1] > 0.5, 4.0, 1.0)
@@ -78,7 +92,7 @@ def test_weight_four_equals_four_rows(name):
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PARTITIONS)
 def test_rows_of_vanishing_weight_are_not_seen(name):
     """Heavy rows have a step at -0.4, among light ones with a step at 0.5."""
     rng = np.random.default_rng(3)
@@ -92,11 +106,31 @@ def test_rows_of_vanishing_weight_are_not_seen(name):
 
 
 def test_kinds_of_starts_take_turns():
-    names = ["linear_tree", "kmeans", "tree", "random"]
-    assert sorted(names) == NAMES
-    assert init_schedule("auto", 8, 5) == [*names, "linear_tree"]
-    assert init_schedule("auto", 9, 4) == ["kmeans", "linear_tree", "tree", "random"]
-    assert init_schedule("tree", 9, 2) == ["tree", "tree"]
+    """Those of experts that are estimators are partitions."""
+    others = ["elemental", "perturbed", "few_rows", "labels", "random"]
+    mixed = ["linear_tree", "kmeans", *others]
+    assert sorted([*mixed, "tree"]) == NAMES
+    assert init_schedule("auto", 8, 13, partitions=False) == [*mixed, "kmeans", *others]
+    assert init_schedule("auto", 9, 3, partitions=False) == ["kmeans", "linear_tree", "elemental"]
+    of_estimators = ["linear_tree", "kmeans", "tree", "random"]
+    assert sorted(of_estimators) == sorted(PARTITIONS)
+    assert init_schedule("auto", 8, 5, partitions=True) == [*of_estimators, "linear_tree"]
+    assert init_schedule("auto", 9, 1, partitions=True) == ["kmeans"]
+    for init in NAMES:
+        assert init_schedule(init, 9, 2, partitions=False) == [init, init]
+
+
+@pytest.mark.parametrize("init", NAMES)
+def test_starts_are_equal_for_weights_and_for_repeated_rows_in_any_order(init):
+    X, Y, _ = table(3, n_rows=60)
+    weight = np.where(X[:, 0] > 0.5, 4.0, 1.0)
+    rows = np.repeat(np.arange(60), weight.astype(int))
+    rows = np.random.default_rng(0).permutation(rows)
+    options = {"init": init, "n_init": 2, "random_state": 0, "tol": 0.0, "max_iter": 2}
+    moe = MixtureOfExpertsRegressor(3, alpha=1.0, gate_alpha=1.0, **options)
+    weighted = fit_quietly(moe, X, Y[0], sample_weight=weight).start_lower_bounds_
+    repeated = fit_quietly(moe, X[rows], Y[0][rows]).start_lower_bounds_
+    assert_allclose(repeated, weighted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("init", NAMES)
@@ -249,6 +283,53 @@ def test_equal_rows_are_in_one_random_cell():
         assert labels.max() == 1
 
 
+def test_random_labels_are_even_and_independent_of_the_features():
+    labels = partition("labels", *table(n_rows=3000), 3)
+    assert_allclose(np.bincount(labels) / 3000, 1 / 3, atol=0.04)
+    assert abs(np.corrcoef(table(n_rows=3000)[0][:, 0], labels)[0, 1]) < 0.06
+
+
+def test_elemental_starts_have_rows_for_one_or_two_regressions_of_each_expert():
+    """The same number for each expert; on few rows, as many as there are."""
+    given, sizes = table(2), set()
+    for seed in range(40):
+        resp = responsibilities("elemental", *given, 4, seed)
+        assert set(resp.ravel()) == {0.0, 1.0}
+        (size,) = set(resp.sum(axis=1))
+        sizes.add(int(size))
+    assert sizes == {3, 4, 5, 6}
+    few = responsibilities("elemental", *table(8, n_rows=10), 4)
+    assert_array_equal(few.sum(axis=1), [2.0, 2.0, 2.0, 2.0])
+    assert responsibilities("elemental", *table(8, n_rows=2), 4).sum() == 2.0
+
+
+def test_perturbed_starts_have_the_bootstrap_weights_of_all_rows_for_each_expert():
+    """Uniform on the simplex: so are rows of exponential variables over their sums."""
+    resp = responsibilities("perturbed", *table(n_rows=20_000), 3)
+    assert_allclose(resp.sum(axis=0), 1.0)
+    assert_allclose(resp.mean(axis=1), 1 / 3, atol=0.01)
+    assert_allclose(resp.var(axis=1), 1 / 18, atol=0.002)
+    assert not np.isclose(resp, 0.0, atol=1e-9).any()
+
+
+def test_starts_of_few_rows_have_an_expert_of_random_rows_and_divide_the_others():
+    X, Y, weight = table(2)
+    sizes, rests = set(), set()
+    for seed in range(60):
+        labels = partition("few_rows", X, Y, weight, 3, seed)
+        sizes.add(int((labels == 2).sum()))
+        rest = labels != 2
+        # Cuts along a direction of features and target separate the others; labels do not.
+        points = points_of(X, Y)[rest]
+        plane = np.linalg.lstsq(np.column_stack([points, np.ones(rest.sum())]), labels[rest] - 0.5)
+        side = np.column_stack([points, np.ones(rest.sum())]) @ plane[0] > 0
+        rests.add(bool((side == labels[rest]).mean() > 0.8))
+    assert sizes == {1, 2, 3, 4, 5, 6}
+    assert rests == {True, False}
+    assert set(partition("few_rows", X, Y, weight, 1)) == {0}
+    assert set(partition("few_rows", X[:2], Y[:, :2], weight[:2], 3)) <= {0, 1, 2}
+
+
 # --- features of the starts ---------------------------------------------------------------------
 
 
@@ -327,11 +408,14 @@ def test_units_without_deviations_have_targets_of_zero():
 # --- which starts go on -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n_init", "rounds"), [(3, [1, 2]), (6, [3, 1, 2])])
-def test_the_better_half_goes_on_with_twice_the_iterations_until_two_are_left(n_init, rounds):
-    X, y = two_regimes(60)
+@pytest.mark.parametrize(("n_init", "rounds"), [(3, [1, 2]), (20, [16, 2, 2])])
+def test_the_best_starts_go_on_with_twice_the_iterations_until_two_are_left(n_init, rounds):
+    """First a fifth of them, then the better half."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(150, 4))
+    y = X[:, 0] * np.where(X[:, 1] > 0, 1.0, -1.0) + rng.normal(size=150)
     options = {"alpha": 1.0, "gate_alpha": 1.0, "tol": 0.0, "max_iter": 110, "random_state": 0}
-    moe = fit_quietly(MixtureOfExpertsRegressor(3, n_init=n_init, **options), X, y)
+    moe = fit_quietly(MixtureOfExpertsRegressor(5, n_init=n_init, **options), X, y)
     ends = sorted(len(trace) for trace in moe.start_traces_)
     assert ends == list(np.repeat([15, 45, 105][: len(rounds)], rounds))
     # In each round the starts of the greatest lower bounds go on.
@@ -342,6 +426,19 @@ def test_the_better_half_goes_on_with_twice_the_iterations_until_two_are_left(n_
         assert min(kept) >= max(dropped)
     assert_array_equal(moe.start_lower_bounds_, [trace[-1] for trace in moe.start_traces_])
     assert moe.n_iter_ == 110
+
+
+def test_of_starts_at_the_same_point_one_goes_on():
+    """So that the others have tried another maximum, if there is one."""
+    X, y = crossing_lines(150)
+    moe = MixtureOfExpertsRegressor(2, n_init=8, init="perturbed", tol=0.0, random_state=0)
+    moe = fit_quietly(moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=60), X, y)
+    first = np.array([trace[14] for trace in moe.start_traces_])
+    goes_on = np.array([len(trace) > 15 for trace in moe.start_traces_])
+    gaps = 150 * np.abs(first[:, None] - first)[np.triu_indices(8, 1)]
+    assert gaps.min() < 1e-3
+    assert goes_on.sum() == 2
+    assert 150 * np.ptp(first[goes_on]) > 1e-3
 
 
 def test_starts_of_estimators_have_fewer_iterations_in_the_first_round():

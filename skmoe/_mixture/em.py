@@ -83,6 +83,13 @@ class ResumeState(NamedTuple):
     best: tuple[MixtureModel, Params, float] | None = None
 
 
+def initial_state(
+    params: Params, lower_bounds: Sequence[float] = (), n_plain_iter: int = N_PLAIN_ITER
+) -> ResumeState:
+    """The state of EM before its first iteration from given parameters."""
+    return ResumeState(params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX, tuple(lower_bounds))
+
+
 class EMStart(NamedTuple):
     """Initial parameters of EM, and the history of a run that is continued."""
 
@@ -133,6 +140,17 @@ class EMResult(NamedTuple):
     def continuation(self) -> EMStart:
         """The start of a run that continues this one."""
         return EMStart(self.params, self.lower_bounds, self.resume_state)
+
+    def moved_to(self, params: Params, lower_bound: float) -> EMResult:
+        """The result after an iteration that is not one of EM."""
+        state = self.resume_state
+        if state is not None:
+            bounds = (*state.lower_bounds, lower_bound)
+            state = state._replace(
+                hessian_params=params, hessian_age=0, squarem_start=None, lower_bounds=bounds
+            )
+        bounds_of_run = [*self.lower_bounds, lower_bound]
+        return self._replace(params=params, lower_bounds=bounds_of_run, resume_state=state)
 
 
 # Called after each iteration as `on_iteration(n_iter, result)`; returning True stops EM.
@@ -274,8 +292,7 @@ def run_em(
         evaluate_at = partial(evaluate, model, blocks, map_blocks=map_blocks)
         state, resume_state = evaluate_at(start.params), start.resume_state
         if resume_state is None or resume_state.lower_bounds[-1:] != (state.lower_bound,):
-            n_plain_iter = options.n_plain_iter
-            resume_state = ResumeState(start.params, 0, None, 0, n_plain_iter, INITIAL_STEP_MAX)
+            resume_state = initial_state(start.params, n_plain_iter=options.n_plain_iter)
         elif resume_state.hessian_age:
             at_hessian = evaluate_at(resume_state.hessian_params)
             state = state._replace(

@@ -17,7 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import EMProblem, EMResult, OnIteration, evaluate, run_em_of_problem
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    OnIteration,
+    evaluate,
+    run_em_of_problem,
+    without_resume_state,
+)
 from skmoe._mixture.information import (
     Information,
     coordinates_at_bound,
@@ -63,8 +70,10 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
     """Continue a run that EM has ended to the maximum, by Newton's method.
 
     Where Newton's steps do not lead upward, some iterations of EM come before the next attempt. A
-    fit whose experts or gate have no second derivatives ends where EM has ended it.
+    fit whose experts or gate have no second derivatives ends where EM has ended it. These steps
+    are not resumed: they are repeated from where EM has ended.
     """
+    on_iteration = without_resume_state(on_iteration)
     if run.line_search_failed or not has_newton_steps(problem.model, run.params, problem.rows):
         return run
     while _n_iter_left(problem, run) > 0:
@@ -77,6 +86,8 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
         n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
         more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
         run = more._replace(n_earlier_iter=run.n_earlier_iter, converged=False)
+        if run.stopped:
+            return run
         if run.line_search_failed or len(run.lower_bounds) == n_before:
             return run._replace(converged=True)  # no step leads upward
     return run
@@ -110,18 +121,17 @@ def has_newton_steps(model: MixtureModel, params: Params, rows: Any) -> bool:
 def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
     model, blocks = run.model or problem.model, split_into_blocks(problem.rows)
-    bounds, converged = list(run.lower_bounds), False
+    converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
         step = newton_step(model, run.params, blocks)
         converged = step.shift <= MAX_SHIFT
         if step.shift <= NEGLIGIBLE_SHIFT:
             break
-        better = _line_search(model, run.params, blocks, step, bounds[-1])
+        better = _line_search(model, run.params, blocks, step, run.lower_bound)
         if better is None:
             break
-        bounds.append(better.lower_bound)
-        run = run._replace(params=better.params, lower_bounds=bounds, resume_state=None)
-        stopped = on_iteration(run.n_earlier_iter + len(bounds), run)
+        run = run.moved_to(better.params, better.lower_bound)
+        stopped = on_iteration(run.n_earlier_iter + len(run.lower_bounds), run)
         if stopped or _n_iter_left(problem, run) <= 0:
             return run._replace(converged=converged, stopped=stopped)
     return run._replace(converged=converged)

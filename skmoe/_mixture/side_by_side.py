@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import N_EXACT_ITER, EMResult
+from skmoe._mixture.em import N_EXACT_ITER, EMResult, initial_state
 from skmoe._mixture.model import MixtureModel, Params, posterior
 from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
@@ -173,7 +173,7 @@ def _run_batch(
             trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
     columns = np.transpose(history[1:] or history).tolist()
     return [
-        EMResult(params, bounds, converged=False, line_search_failed=False)
+        EMResult(params, bounds, False, False, resume_state=initial_state(params, bounds))
         for params, bounds in zip(_apart(model, accepted), columns, strict=True)
     ]
 

@@ -161,10 +161,17 @@ def test_a_warm_start_resumes_a_fit_that_has_not_ended(tmp_path, monkeypatch):
 
 
 def test_more_iterations_go_on_from_the_file(tmp_path):
+    short = fit(tmp_path / "fit", max_iter=20)
+    longer = fit(tmp_path / "fit")
+    assert_array_equal(longer.lower_bounds_[:20], short.lower_bounds_)
+    assert_same_fit(longer, fit_quietly(clone(MOE), X, Y))
+
+
+def test_iterations_of_the_starts_count_in_a_fit_that_goes_on(tmp_path):
     short = fit(tmp_path / "fit", max_iter=9)
     longer = fit(tmp_path / "fit")
     assert_array_equal(longer.lower_bounds_[:9], short.lower_bounds_)
-    assert_same_fit(longer, fit_quietly(clone(MOE), X, Y))
+    assert longer.n_iter_ == len(longer.lower_bounds_) <= MOE.max_iter
 
 
 def test_a_fit_that_has_ended_is_read_and_not_fitted_again(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ small table cost little more than a few. Experts that share parameters are fitte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -88,10 +88,14 @@ def run_side_by_side(
     A start whose step would decrease its lower bound goes half of the way in the next iteration.
     """
     blocks = split_into_blocks(rows)
-    runs: list[EMResult] = []
-    for batch in _batches(model, rows, starts):
-        runs += _run_batch(model, blocks, batch, n_iter)
-    return runs
+
+    def run(batch: Sequence[Params]) -> list[EMResult]:
+        return _run_batch(model, blocks, batch, n_iter)
+
+    def failed(start: Params) -> EMResult:
+        return EMResult(start, [-np.inf], converged=False, line_search_failed=True)
+
+    return _in_batches(run, failed, starts, _batch_size(model, rows))
 
 
 def params_of_starts(
@@ -102,16 +106,49 @@ def params_of_starts(
     Each start has responsibilities of experts for the rows, (K, n), which may sum to less than one:
     the other rows do not count. Those for the gate are (K, n), or (K, U) of units.
     """
-    pairs = list(zip(expert_resp, gate_resp, strict=True))
-    params: list[Params] = []
-    for batch in _batches(model, rows, pairs):
+
+    def fit(batch: Sequence[tuple[Array, Array]]) -> list[Params]:
         experts = _fitted_experts(model, rows, np.concatenate([resp for resp, _ in batch]))
         split = model.experts.split(experts, len(batch))
-        params += [
+        return [
             Params(fitted_gate(model, rows, resp), own)
             for (_, resp), (_, own) in zip(batch, split, strict=True)
         ]
-    return params
+
+    def failed(start: tuple[Array, Array]) -> Params:
+        n_columns = rows.gate_design.shape[1], rows.expert_design.shape[1]
+        gate = model.gate.init_params(model.n_experts, n_columns[0])
+        return Params(gate, model.experts.init_params(model.n_experts, n_columns[1]))
+
+    pairs = list(zip(expert_resp, gate_resp, strict=True))
+    return _in_batches(fit, failed, pairs, _batch_size(model, rows))
+
+
+def _in_batches(
+    function: Callable[[Sequence[Any]], list[Any]],
+    failed: Callable[[Any], Any],
+    starts: Sequence[Any],
+    size: int,
+) -> list[Any]:
+    """Results of a function of several starts, in groups that fit into memory together.
+
+    Experts of one's own can fail where a start leaves matrices singular. Its group is then computed
+    start by start, and `failed` gives the result of that start, unless there is one start only.
+    """
+    results: list[Any] = []
+    for i in range(0, len(starts), size):
+        batch = starts[i : i + size]
+        try:
+            results += function(batch)
+        except np.linalg.LinAlgError:
+            if len(starts) == 1:
+                raise
+            for start in batch:
+                try:
+                    results += function([start])
+                except np.linalg.LinAlgError:
+                    results.append(failed(start))
+    return results
 
 
 def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array, params: Any = None) -> Any:
@@ -141,12 +178,11 @@ def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
     return params
 
 
-def _batches(model: MixtureModel, rows: Dataset, values: Sequence[Any]) -> list[Sequence[Any]]:
-    """Values of starts in groups that fit into memory together."""
-    size = max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
+def _batch_size(model: MixtureModel, rows: Dataset) -> int:
+    """Number of starts that fit into memory together; one where experts share parameters."""
     if model.experts.shares_parameters:
-        size = 1
-    return [values[i : i + size] for i in range(0, len(values), size)]
+        return 1
+    return max(MAX_DENSITIES // (model.n_experts * max(rows.n_rows, 1)), 1)
 
 
 @ignoring_overflow

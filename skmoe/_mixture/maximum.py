@@ -18,6 +18,7 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.em import (
+    LOWER_BOUND_RTOL,
     EMProblem,
     EMResult,
     OnIteration,
@@ -39,7 +40,7 @@ from skmoe.protocols import SupportsGateInference, SupportsInference, has_capabi
 # Estimates are at the maximum if Newton's step is at most this long, in standard errors. Steps go
 # on until they change no digit that is printed, if they are quick.
 MAX_SHIFT = 0.01
-NEGLIGIBLE_SHIFT = 1e-4
+NEGLIGIBLE_SHIFT = 1e-6
 
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
 MAX_STEPS_IN_A_ROW = 10
@@ -76,19 +77,19 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
     on_iteration = without_resume_state(on_iteration)
     if run.line_search_failed or not has_newton_steps(problem.model, run.params, problem.rows):
         return run
-    while _n_iter_left(problem, run) > 0:
+    while run.converged or _n_iter_left(problem, run) > 0:
         run = _newton_steps(problem, run, on_iteration)
         n_left = _n_iter_left(problem, run)
         if run.converged or run.stopped or n_left <= 0:
             return run
-        n_before = len(run.lower_bounds)
+        before = run.lower_bound
         strict = problem._replace(model=run.model or problem.model, tol=0.0)
         n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
         more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
         run = more._replace(n_earlier_iter=run.n_earlier_iter, converged=False)
         if run.stopped:
             return run
-        if run.line_search_failed or len(run.lower_bounds) == n_before:
+        if run.lower_bound - before <= LOWER_BOUND_RTOL["float64"] * (1.0 + abs(before)):
             return run._replace(converged=True)  # no step leads upward
     return run
 
@@ -125,15 +126,14 @@ def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) 
     for _ in range(MAX_STEPS_IN_A_ROW):
         step = newton_step(model, run.params, blocks)
         converged = step.shift <= MAX_SHIFT
-        if step.shift <= NEGLIGIBLE_SHIFT:
+        if step.shift <= NEGLIGIBLE_SHIFT or _n_iter_left(problem, run) <= 0:
             break
         better = _line_search(model, run.params, blocks, step, run.lower_bound)
         if better is None:
             break
         run = run.moved_to(better.params, better.lower_bound)
-        stopped = on_iteration(run.n_earlier_iter + len(run.lower_bounds), run)
-        if stopped or _n_iter_left(problem, run) <= 0:
-            return run._replace(converged=converged, stopped=stopped)
+        if on_iteration(run.n_earlier_iter + len(run.lower_bounds), run):
+            return run._replace(converged=converged, stopped=True)
     return run._replace(converged=converged)
 
 

@@ -193,7 +193,8 @@ def _run_batch(
     trial = _Starts(gates, model.experts.concatenate([start.experts for start in params])[1])
     accepted, bounds = trial, np.full(len(params), -np.inf)
     total_weight = sum(float(block.weight.sum()) for block in blocks)
-    history, factors = [], None
+    history: list[list[float]] = [[] for _ in params]
+    factors = None
     for iteration in range(n_iter + 1):
         is_exact = iteration < N_EXACT_ITER or iteration % N_ITER_OF_HESSIAN == 0
         state = reduce(add_fields, (_e_step(model, trial, block, is_exact) for block in blocks))
@@ -201,17 +202,19 @@ def _run_batch(
         reached = (state.log_likelihood - penalties) / total_weight
         rises = reached >= bounds  # False for NaN
         accepted, bounds = accepted.replaced(trial, rises), np.where(rises, reached, bounds)
-        history.append(bounds)
+        for i in np.flatnonzero(rises):
+            history[i].append(float(bounds[i]))
         if is_exact:
             factors = _factorize(model, state)
         if iteration < n_iter:
             ahead = _m_step(model, trial, state, factors)
             trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
-    columns = np.transpose(history[1:] or history).tolist()
-    return [
-        EMResult(params, bounds, False, False, resume_state=initial_state(params, bounds))
-        for params, bounds in zip(_apart(model, accepted), columns, strict=True)
-    ]
+    runs: list[EMResult] = []
+    for own, of_own in zip(_apart(model, accepted), history, strict=True):
+        of_iterations = of_own[1:] or of_own or [-np.inf]  # without that of the start
+        start = initial_state(own, of_iterations)
+        runs.append(EMResult(own, of_iterations, False, False, resume_state=start))
+    return runs
 
 
 def _apart(model: MixtureModel, starts: _Starts) -> list[Params]:

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, run_em_of_problem
+from skmoe._mixture.em import (
+    EMProblem,
+    EMResult,
+    EMStart,
+    Monitor,
+    aitken_gap,
+    run_em_of_problem,
+)
 from skmoe._mixture.initialization import (
     init_schedule,
     initial_responsibilities,
@@ -73,9 +80,9 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     of_experts, of_gate = zip(*responsibilities, strict=True)
     rows = problem.init_data.rows
     starts = params_of_starts(problem.model, rows, of_experts, of_gate)
-    return run_side_by_side(
-        problem.model, rows, starts, min(N_ITER_FIRST_ROUND[False], problem.max_iter)
-    )
+    n_iter = min(N_ITER_FIRST_ROUND[False], problem.max_iter)
+    runs = run_side_by_side(problem.model, rows, starts, n_iter)
+    return [run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol) for run in runs]
 
 
 def _responsibilities_of_start(problem: EMProblem, job: StartJob) -> tuple[Array, Array]:

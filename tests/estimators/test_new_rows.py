@@ -161,6 +161,7 @@ def test_the_rows_of_the_fit_are_known_again(moe, y):
     assert OTHER in str(moe.summary(X[:200], y[:200]))
 
 
+@pytest.mark.filterwarnings("ignore:The observed information is indefinite")
 @pytest.mark.parametrize("case", ["linear-regressor", "linear-classifier"])
 def test_a_stream_has_no_rows_that_others_could_differ_from(case):
     moe, y = clone(short_fit(case)), CLASSES if "class" in case else Y

@@ -50,10 +50,10 @@ def texts(action, *data, part="", **given):
 
 
 def test_the_remaining_gain_is_estimated_from_the_last_ones():
-    moe = regressor(n_experts=2, n_init=1, max_iter=16, tol=1e-12, warm_start=True)
+    moe = regressor(n_experts=2, n_init=1, max_iter=15, tol=1e-12, warm_start=True)
     ((category, text, _),) = warnings_of(moe.fit, X, Y)
     assert category is ConvergenceWarning
-    assert "max_iter=16 iterations" in text
+    assert "max_iter=15 iterations" in text
     assert "tol=1e-12" in text
     estimate, bounds = float(re.search(r"about (\S+) nats", text)[1]), moe.lower_bounds_
     assert texts(moe.set_params(max_iter=500).fit, X, Y) == []
@@ -64,7 +64,7 @@ def test_fits_that_converge_or_may_go_on_do_not_warn():
     moe = regressor(n_experts=2, n_init=1, max_iter=300)
     assert texts(moe.fit, X, Y) == []
     n_iter = moe.n_iter_
-    assert len(texts(clone(moe).set_params(max_iter=n_iter - 1).fit, X, Y)) == 1
+    assert len(texts(clone(moe).set_params(max_iter=10).fit, X, Y)) == 1
     assert texts(clone(moe).set_params(max_iter=n_iter).fit, X, Y) == []
 
 

@@ -50,7 +50,7 @@ def test_dropped_starts_are_marked():
     assert len(moe.start_converged_) == len(moe.start_lower_bounds_) == len(moe.start_traces_) == 6
     for is_converged, trace in zip(moe.start_converged_, moe.start_traces_, strict=True):
         assert is_converged or len(trace) in (15, 45, 105)
-    assert sum(len(trace) == 15 for trace in moe.start_traces_) == 3
+    assert sum(len(trace) == 15 for trace in moe.start_traces_) >= 3
     assert not moe.start_converged_.all()
 
 

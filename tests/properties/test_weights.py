@@ -156,7 +156,7 @@ def test_an_impossible_row_without_weight_changes_no_score(name):
     y = {"ordinal": np.clip(np.round(y), 1, 4), "poisson": np.round(y)}.get(name, y)
     if name == "zero and uniform":
         y = np.where(rows[:, 1] > 0.5, 0.0, y)
-    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, max_iter=4, **FIXED, **options)
+    moe = MixtureOfExpertsRegressor(2, n_init=1, random_state=0, max_iter=60, **FIXED, **options)
     fit_quietly(moe, rows, y)
     more = np.vstack([rows, [[0.5, -0.5]]]), np.append(y, impossible)
     given = {"sample_weight": np.append(np.ones(40), 0.0)}

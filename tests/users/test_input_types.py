@@ -132,7 +132,7 @@ def test_many_classes():
     table = rng.normal(size=(150, 2)) + np.column_stack([y % 6, y // 6]) * 3
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, max_iter=10).fit(table, y)
+        moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, max_iter=20).fit(table, y)
     assert moe.predict_proba(table).shape == (150, 30)
     assert moe.expert_coef_.shape == (2, 30, 2)
     assert moe.score(table, y) > 0.6

@@ -265,7 +265,7 @@ def test_a_warm_start_of_blocks_goes_on_from_the_last_fit():
     X, y = separated()
     blocks = blocks_of(CUTS["two blocks"], X, y)
     moe = MixtureOfExpertsRegressor(
-        2, n_init=1, max_iter=2, tol=0.0, warm_start=True, random_state=0, **FIXED
+        2, init="perturbed", n_init=1, max_iter=2, tol=0.0, warm_start=True, random_state=0, **FIXED
     )
     before = fit_quietly(moe, blocks).lower_bounds_
     after = fit_quietly(moe, blocks).lower_bounds_

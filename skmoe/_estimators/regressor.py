@@ -89,23 +89,29 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         (counts and ratings have none). Try 1 to 100; raise it if an expert fits a few rows exactly.
         0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
         prior is estimated from the data, and with "auto" also its strength: see "Penalties".
-    init : {"auto", "linear_tree", "kmeans", "tree", "random"} or array-like, default="auto"
-        Initialisation of EM: leaves of a tree with linear models, k-means on features and target,
-        leaves of a regression tree, or random cuts. With "auto" it is "linear_tree" for up to 8
-        experts and "kmeans" for more; further starts take the others in turn. Or responsibilities,
-        of shape (n_samples, n_experts).
-    n_init : int, default=4
-        Number of starts, at most 10 000. Try 1 to 20: more are slower, and can be better.
+    init : str or array-like, default="auto"
+        Starts of EM. "auto" mixes kinds. Partitions: "linear_tree", leaves of a tree with linear
+        models; "kmeans", on features and target; "tree", leaves of a regression tree; "random", random
+        cuts; "labels", a random expert for each row; "few_rows", a few rows for one expert.
+        "elemental": a few rows for each expert, the others wait. "perturbed": all experts near the
+        fit of one. "search": a thorough search for the best maximum, from 200 mixed starts with
+        random swaps of experts after them; it takes some ten times as long. Or responsibilities, of
+        shape (n_samples, n_experts). See "Fitting: starts, convergence and averages".
+    n_init : int or "auto", default="auto"
+        Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 20, or 4 for
+        estimators as experts and unless `combine="best"`, or one search.
     combine : {"best", "best_converged", "average"}, default="best"
-        With "best" all starts are run for a few iterations, the better half for more, and so on
-        until two are left; the better one is completed. With "best_converged" all are run until
+        With "best" all starts are run for a few iterations, the best fifth of them for more, and so
+        on until two are left; the better one is completed. With "best_converged" all are run until
         they converge, which is slower, but they can be compared. "average" averages the predictive
         densities of all starts, and predicts better; its `n_init * n_experts` experts are many.
     max_iter : int, default=300
-        Largest number of EM iterations in all. Raise it if `fit` gives a `ConvergenceWarning`.
+        Largest number of iterations in all: of EM, of the search of penalties, and Newton steps.
+        Raise it if `fit` gives a `ConvergenceWarning`.
     tol : float, default=1e-4
         EM stops when the penalised log-likelihood per row (in nats) still to be gained, by Aitken's
-        estimate, is below `tol`. Try 1e-3 for speed, 1e-6 for accurate coefficients.
+        estimate, is below `tol`. Newton steps then lead to the maximum, unless the experts are
+        estimators or the mixture is large: try 1e-3 for speed there, 1e-6 for accuracy.
     warm_start : bool, default=False
         Whether a fit continues the previous one, and its search of penalties if it has not
         converged, for at most `max_iter` iterations. On the same rows it does so bit for bit,
@@ -119,7 +125,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     n_jobs : int, default=None
         Starts, or fits of estimators, in parallel by joblib, with equal results; -1: all cores.
     verbose : int, default=0
-        0 prints nothing, 1 a line for each start, 2 a line for each iteration.
+        0 prints nothing, 1 a line for each start, 2 also a line for each iteration, of which the
+        first 15 of all starts are one.
 
     Attributes
     ----------
@@ -188,9 +195,11 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
     n_iter_ : int
-        Number of iterations of the kept start, with those of the search of penalties.
+        Number of iterations of the kept start, with those of the search of penalties and Newton
+        steps at the end.
     converged_ : bool
-        Whether EM converged.
+        Whether the fit is at a maximum: by Newton's step at most 0.01 standard errors from it, or
+        by `tol` where there are no Newton steps.
     n_parameters_ : float
         Number of free parameters; NaN for experts in which it cannot be counted.
     families_ : list of Family of length n_experts

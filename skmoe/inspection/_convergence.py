@@ -73,7 +73,7 @@ class ConvergenceDisplay:
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
     >>> display = ConvergenceDisplay.from_estimator(moe)
     >>> len(display.start_lines_)
-    4
+    20
     """
 
     lower_bounds: Array

@@ -2,7 +2,7 @@
 
 EM is slow where regimes overlap: a small gain in an iteration does not mean that the maximum is
 near. Newton's method with the observed information takes a few steps there [1]_. The length of its
-step, in standard errors, tells how far the estimates are from the maximum.
+step, in standard errors, is the distance of the estimates from the maximum.
 
 References
 ----------

@@ -135,7 +135,7 @@ def test_separating_gate_approaches_its_supremum(scale):
 
 def test_restarts_find_a_good_optimum():
     model = MODELS["mcycle_k4_restarts"]
-    moe, X, y, _ = fit(model, n_init=8, max_iter=1000, tol=1e-7, dispersion_prior=0.01)
+    moe, X, y, _ = fit(model, n_init=20, max_iter=1000, tol=1e-7, dispersion_prior=0.01)
     # A prior of a hundredth of a row keeps variances from zero, where the likelihood is unbounded.
     assert (np.sqrt(moe.noise_variance_) > 0.02 * np.std(y)).all()
     assert log_likelihood(moe, X, y) >= model["best_of_20_restarts_min"]

@@ -78,13 +78,13 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
     init : str or array-like, default="auto"
-        Starts of EM. "auto" mixes kinds. Partitions: "linear_tree", leaves of a tree with linear
-        models; "kmeans", on features and classes; "tree", leaves of a tree; "random", random
-        cuts; "labels", a random expert for each row; "few_rows", a few rows for one expert.
-        "elemental": a few rows for each expert, the others wait. "perturbed": all experts near the
-        fit of one. "search": a thorough search for the best maximum, from 200 mixed starts with
-        random swaps of experts after them; it takes some ten times as long. Or responsibilities, of
-        shape (n_samples, n_experts). See "Fitting: starts, convergence and averages".
+        Starts of EM. "auto" mixes kinds. Partitions of the rows: "linear_tree", leaves of a tree
+        with linear models; "kmeans", on features and classes; "tree", leaves of a tree; "random", random
+        cuts; "labels", random rows; "few_rows", a few rows for one expert.
+        Others: "elemental", a few rows for each expert; "perturbed", all near the fit of one.
+        "search" is a thorough search for the best maximum, from 200 starts, with random swaps of
+        experts. It takes about ten times as long. Or responsibilities, of shape
+        (n_samples, n_experts). See "Fitting: starts, convergence and averages".
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 20, or 4 for
         estimators as experts and unless `combine="best"`, or one search.

@@ -6,7 +6,7 @@ responsibilities (K, n), zero for rows that it leaves to no expert; partitions r
 expert of each row. Rows are distinct and in the order of `unique_weighted_rows`, so that a start
 depends neither on the order of the user's rows nor on duplicates.
 
-No kind of start finds the best maximum everywhere: partitions find regimes that the features or the
+No kind of start finds the best maximum everywhere. Partitions find regimes that the features or the
 target separate, random labels and elemental starts those that overlap, and starts of few rows those
 that are rare. The default mixes them.
 """

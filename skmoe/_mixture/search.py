@@ -2,7 +2,7 @@
 
 Many starts of mixed kinds are run for a few iterations side by side; the best distinct ones go on,
 and the best of these run to convergence. Then experts are swapped [1]_: one expert of the best
-mixture leaves its rows to the others and begins anew with a few random ones. The search ends when
+mixture leaves its rows to the others and starts again with a few random ones. The search ends when
 several rounds of swaps have found nothing better.
 
 References

@@ -1,4 +1,4 @@
-"""What the page says about the fit: the model, its warnings, a card for each expert, selection."""
+"""What the page shows of the fit: the model, its warnings, a card for each expert, selection."""
 
 from __future__ import annotations
 

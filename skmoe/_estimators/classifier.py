@@ -78,10 +78,10 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
     init : str or array-like, default="auto"
-        Starts of EM. "auto" mixes kinds. Partitions of the rows: "linear_tree", leaves of a tree
-        with linear models; "kmeans", on features and classes; "tree", leaves of a tree; "random", random
-        cuts; "labels", random rows; "few_rows", a few rows for one expert.
-        Others: "elemental", a few rows for each expert; "perturbed", all near the fit of one.
+        Starts of EM. "auto" mixes kinds. Partitions of the rows are "linear_tree", leaves of a
+        tree with linear models; "kmeans", on features and classes; "tree", leaves of a tree;
+        "random", random cuts. "labels" are random rows, and "few_rows" a few rows for one expert.
+        "elemental" is a few rows for each expert, and "perturbed" puts all near the fit of one.
         "search" is a thorough search for the best maximum, from 200 starts, with random swaps of
         experts. It takes about ten times as long. Or responsibilities, of shape
         (n_samples, n_experts). See "Fitting: starts, convergence and averages".

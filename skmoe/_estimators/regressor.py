@@ -90,10 +90,10 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         0 is maximum likelihood, in which an expert can collapse on a few rows. The scale of the
         prior is estimated from the data, and with "auto" also its strength: see "Penalties".
     init : str or array-like, default="auto"
-        Starts of EM. "auto" mixes kinds. Partitions of the rows: "linear_tree", leaves of a tree
-        with linear models; "kmeans", on features and target; "tree", leaves of a regression tree; "random", random
-        cuts; "labels", random rows; "few_rows", a few rows for one expert.
-        Others: "elemental", a few rows for each expert; "perturbed", all near the fit of one.
+        Starts of EM. "auto" mixes kinds. Partitions of the rows are "linear_tree", leaves of a
+        tree with linear models; "kmeans", on features and target; "tree", leaves of a regression tree;
+        "random", random cuts. "labels" are random rows, and "few_rows" a few rows for one expert.
+        "elemental" is a few rows for each expert, and "perturbed" puts all near the fit of one.
         "search" is a thorough search for the best maximum, from 200 starts, with random swaps of
         experts. It takes about ten times as long. Or responsibilities, of shape
         (n_samples, n_experts). See "Fitting: starts, convergence and averages".

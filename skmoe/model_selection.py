@@ -124,14 +124,12 @@ def n_experts_test(
     search starts: `alpha=0.1` (1 for a classifier), `gate_alpha=1` and `dispersion_prior=10`.
     Statistics below the tolerance of EM, 0.04 or less, count as 0.
 
-    Each fit of K + 1 experts has `n_init` starts: the fit of K experts with one expert split in
-    two, and `n_init - 1` named ones. The one with the largest likelihood counts. If all are smaller
-    than that of K experts, the search is repeated with twice as many. If it fails again, which
-    penalties can cause, the statistic counts as 0; `n_failed_searches` of the result is the number
-    of such samples. A small `n_init` biases the statistics downwards, those of the data and of the
+    K + 1 experts are fitted from the fit of K experts with one expert split in two, and from the
+    starts of any fit (`init`, `n_init`). The larger likelihood counts. If it is smaller than that
+    of K experts, a thorough search follows. If that fails too, which penalties can cause, the
+    statistic counts as 0; `n_failed_searches` of the result is the number of such samples. A small `n_init` biases the statistics downwards, those of the data and of the
     bootstrap alike. EM runs until less than 0.02 of the log-likelihood remain to be gained, or
-    `tol` per row if that is less. The time is about `(n_init + 2) * n_bootstrap` fits of a single
-    start.
+    `tol` per row if that is less. The time is about `2 * n_bootstrap` fits.
 
     References
     ----------

@@ -78,12 +78,11 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
     init : str or array-like, default="auto"
-        Starts of EM. "auto" mixes kinds. Partitions of the rows are "linear_tree", leaves of a
-        tree with linear models; "kmeans", on features and classes; "tree", leaves of a tree;
-        "random", random cuts. "labels" are random rows, and "few_rows" a few rows for one expert.
-        "elemental" is a few rows for each expert, and "perturbed" puts all near the fit of one.
-        "search" is a thorough search for the best maximum, from 200 starts, with random swaps of
-        experts. It takes about ten times as long. Or responsibilities, of shape
+        Starts of EM. The default mixes kinds. Partitions are the leaves of a "linear_tree" or of a
+        "tree", cells of "kmeans" on features and classes, "random" cuts, and random "labels". With
+        "few_rows" one expert has a few random rows, and with "elemental" each. All are near the
+        fit of one expert with "perturbed". A thorough "search" for the best maximum has 200 starts,
+        and random swaps of experts; it takes about ten times as long. Or responsibilities, of shape
         (n_samples, n_experts). See "Fitting: starts, convergence and averages".
     n_init : int or "auto", default="auto"
         Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 20, or 4 for

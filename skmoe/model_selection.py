@@ -127,9 +127,10 @@ def n_experts_test(
     K + 1 experts are fitted from the fit of K experts with one expert split in two, and from the
     starts of any fit (`init`, `n_init`). The larger likelihood counts. If it is smaller than that
     of K experts, a thorough search follows. If that fails too, which penalties can cause, the
-    statistic counts as 0; `n_failed_searches` of the result is the number of such samples. A small `n_init` biases the statistics downwards, those of the data and of the
-    bootstrap alike. EM runs until less than 0.02 of the log-likelihood remain to be gained, or
-    `tol` per row if that is less. The time is about `2 * n_bootstrap` fits.
+    statistic counts as 0; `n_failed_searches` of the result is the number of such samples. A small
+    `n_init` biases the statistics downwards, those of the data and of the bootstrap alike. EM runs
+    until less than 0.02 of the log-likelihood remain to be gained, or `tol` per row if that is
+    less. The time is about `2 * n_bootstrap` fits.
 
     References
     ----------

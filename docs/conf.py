@@ -65,7 +65,7 @@ numpydoc_validation_exclude = {
     r"skmoe\.(experts|families|gates|protocols)\.",
     r"Components$",
     r"Components\.",
-    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|NExpertsTest|UnitResponsibilities)$",
+    r"\.reports\.(Inference|Summary|ExpertSummary|Explanation|Maxima|NExpertsTest|NExpertsTable|UnitResponsibilities)$",
 }
 # Types of ours in docstrings are links; those of other projects are not, as the build asks no site.
 DEFAULT_LINKS.clear()

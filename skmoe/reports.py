@@ -1,6 +1,7 @@
-"""Results of methods of the estimators, and of the test of the number of experts."""
+"""Results of the estimators, and of the functions for the number of experts."""
 
 from skmoe._inference.explanation import Explanation
+from skmoe._inference.maxima import Maxima
 from skmoe._inference.n_experts_result import NExpertsTest
 from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
@@ -9,6 +10,7 @@ __all__ = [
     "ExpertSummary",
     "Explanation",
     "Inference",
+    "Maxima",
     "NExpertsTest",
     "Summary",
     "UnitResponsibilities",

@@ -368,6 +368,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         other lists of models on the same rows.
     lower_bounds_, start_lower_bounds_, start_converged_, start_traces_ : ndarray or list
         The same after each iteration, and by start, of which there is one.
+    maxima_ : Maxima
+        What several starts have reached: nothing, for the single start of a stack.
     n_iter_, converged_ : int and bool
         Number of EM iterations of the gate, and whether it converged.
     n_parameters_ : float

@@ -19,6 +19,7 @@ from skmoe._estimators.fitting.attributes import (
     warn_convergence,
     warn_dispersion_at_bound,
     warn_half_life,
+    warn_maxima,
     warn_special_losses,
 )
 from skmoe._estimators.fitting.monitor import (
@@ -341,6 +342,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
             numbering=order, cross_fit_cache=problem.make_cache(run.params)
         )
         self._end_fit(task, run, attributes)
+        warn_maxima(self.maxima_)
         # In an average of starts, experts that have collapsed in one start do no harm.
         if not averaged:
             warn_collapsed(usage.responsibility_mass, self.expert_names_)

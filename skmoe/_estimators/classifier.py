@@ -175,6 +175,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations; with more than 20 000 distinct rows
         on the sample of rows that serves for the initialisation.
+    maxima_ : Maxima
+        How often the best value was reached by starts or searches, and which others were found.
     n_iter_ : int
         Number of iterations of the kept start, with those of the search of penalties and Newton
         steps at the end.

@@ -193,6 +193,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         compare only such starts. Given responsibilities and warm starts have one.
     start_traces_ : list of ndarray
         Lower bound of each start after each of its iterations, at most on 20 000 distinct rows.
+    maxima_ : Maxima
+        How often the best value was reached by starts or searches, and which others were found.
     n_iter_ : int
         Number of iterations of the kept start, with those of the search of penalties and Newton
         steps at the end.

@@ -17,6 +17,7 @@ from skmoe._inference.labels import (
     link_equation,
     printable_name,
 )
+from skmoe._inference.maxima import Maxima
 from skmoe._inference.results import (
     FOOTNOTES,
     ExpertSummary,
@@ -87,7 +88,7 @@ def _facts(found: Findings) -> dict[str, str]:
     attributes, statistics = found.attributes, found.statistics
     model, params, _ = found.mixture
     converged = "converged" if attributes["converged_"] else "not converged"
-    starts = attributes["start_lower_bounds_"]
+    starts, maxima = attributes["start_lower_bounds_"], attributes.get("maxima_", Maxima())
     averaged = f", mean over {len(starts)} starts" * (model.gate.n_starts(params.gate) > 1)
     facts = {
         "experts": f"{model.n_experts}{averaged}",
@@ -102,8 +103,8 @@ def _facts(found: Findings) -> dict[str, str]:
         values = dict.fromkeys(f"{value:.3g}" for value in (*kept[:1], *kept[-1:]))
         if values or np.isposinf(penalty).any():
             facts[name] = " to ".join(values) or "all features dropped"
-    if len(starts) > 1:
-        facts["starts run to the end"] = f"{attributes['start_converged_'].sum()} of {len(starts)}"
+    if maxima.n_times and len(starts) + maxima.n_runs > 2:
+        facts["best value reached by"] = maxima.reached
     if "n_units_" in attributes and (statistics is None or statistics.n_units is None):
         facts["units"] = f"{attributes['n_units_']}"
     if statistics is None:
@@ -138,19 +139,11 @@ def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]
 def _notes(found: Findings, has_effects: bool) -> list[str]:
     """How to read the numbers."""
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
-    model, params, _ = found.mixture
+    model = found.mixture.model
     notes = ["Penalised estimates, in the units of the data."]
-    finished = attributes["start_lower_bounds_"][attributes["start_converged_"]]
-    # Averaged starts, each with penalties that it has found, have lower bounds of their own.
-    found_penalties = any(attributes["_training_state"].penalty_searches)
-    own_penalties = found_penalties and model.gate.n_starts(params.gate) > 1
-    if len(finished) > 1 and not own_penalties:
-        spread = np.ptp(finished)
-        described = "less than 1e-6" if spread < 1e-6 else f"at most {spread:.1g}"
-        notes.append(
-            f"The lower bounds of the {len(finished)} starts run to the end differ by {described} "
-            "per row."
-        )
+    maxima = attributes.get("maxima_", Maxima())
+    is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
+    notes += [str(maxima)] if is_compared else []
     notes += [found.other_rows] if found.other_rows else []
     notes += _expert_notes(attributes, found.labels)
     if has_effects:

@@ -129,7 +129,9 @@ class EMResult(NamedTuple):
     model: MixtureModel | None = None  # with the penalties of the run
     n_earlier_iter: int = 0  # with other penalties
     stopped: bool = False  # by an observer
-    maxima: tuple[Maximum, ...] = ()  # that a search has found, the best first
+    # That starts or runs of a search have reached, the best first, and what they count.
+    maxima: tuple[Maximum, ...] = ()
+    counted: str = ""
 
     @property
     def lower_bound(self) -> float:

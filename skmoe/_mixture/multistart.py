@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -33,7 +34,7 @@ from skmoe._mixture.initialization import LABEL_SMOOTHING, responsibilities_of_u
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, responsibilities
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
-from skmoe._mixture.search import search
+from skmoe._mixture.search import SAME_MAXIMUM, maxima_of_runs, search
 from skmoe._mixture.starts import (
     N_INITIAL_M_STEPS,
     N_ITER_FIRST_ROUND,
@@ -46,6 +47,9 @@ from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams
+
+# What is counted if there are several searches.
+SEARCHES = "searches"
 
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
@@ -100,10 +104,11 @@ def fit_starts(
         for start_monitor, run in zip(start_monitors, runs, strict=True):
             start_monitor.end(run)
         best = runs[distinct_best(on_sample, runs, 1)[0]]
+        found = _maxima(on_sample, runs, combine)
         monitor.start()
         best = _continue_on_all_rows(on_all_rows, best, on_sample.rows, monitor)
         monitor.end(best)
-        return best, runs
+        return best._replace(**found), runs
     own = problem._replace(relaxation=AVERAGE_RELAXATION)
     if combine == "best_converged":
         # Starts are compared at the same penalties: a search for others continues the best one.
@@ -111,13 +116,34 @@ def fit_starts(
     pairs = zip(jobs, start_monitors, strict=True)
     runs = workers(delayed(_full_run)(own, *pair) for pair in pairs)
     best = runs[distinct_best(own, runs, 1)[0]]
+    found = _maxima(own, runs, combine)
     if combine == "best_converged" and problem.penalties:
         if not _has_iterations_left(problem, best):
-            return best._replace(converged=False), runs
+            return best._replace(converged=False, **found), runs
         monitor.start()
         best = run_to_convergence(problem, best.continuation, monitor)
         monitor.end(best)
-    return best, runs
+    return best._replace(**found), runs
+
+
+def _maxima(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> dict[str, Any]:
+    """The values that starts or searches have reached, and what was counted.
+
+    Starts of which each has found its own penalties have no values that can be compared.
+    """
+    if problem.init == "search" and combine == "best" and runs[0].maxima:
+        if len(runs) == 1:
+            return {"maxima": runs[0].maxima, "counted": "runs of the search"}
+        return {"maxima": maxima_of_runs(problem, runs), "counted": SEARCHES}
+    if problem.penalties and combine == "average":
+        return {}
+    longest = max(len(run.lower_bounds) for run in runs)
+    ended = [run for run in runs if run.converged or len(run.lower_bounds) == longest]
+    tolerance = max(SAME_MAXIMUM, problem.tol * problem.rows_in_memory.weight.sum())
+    counted = "starts"
+    if len(ended) < len(runs):
+        counted = f"starts that converged or ran longest, of {len(runs)} in all"
+    return {"maxima": maxima_of_runs(problem, ended, tolerance), "counted": counted}
 
 
 # --- one start --------------------------------------------------------------------------------

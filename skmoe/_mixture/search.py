@@ -103,12 +103,18 @@ def _is_same(problem: EMProblem, first: EMResult, second: EMResult) -> bool:
     return bool(gain < SAME_MAXIMUM)
 
 
-def maxima_of_runs(problem: EMProblem, runs: Sequence[EMResult]) -> tuple[Maximum, ...]:
-    """The distinct maxima that runs to convergence have reached, the best first."""
-    total = float(problem.rows.weight.sum())
+def maxima_of_runs(
+    problem: EMProblem, runs: Sequence[EMResult], tolerance: float = SAME_MAXIMUM
+) -> tuple[Maximum, ...]:
+    """The distinct maxima that runs to convergence have reached, the best first.
+
+    Runs with a dispersion at its bound do not count, unless there are no others.
+    """
+    total = float(problem.rows_in_memory.weight.sum())
     found: list[Maximum] = []
-    for run in sorted(runs, key=lambda run: -run.lower_bound):
-        if found and (found[-1].lower_bound - run.lower_bound) * total < SAME_MAXIMUM:
+    proper = [run for run in runs if not problem.has_dispersion_at_bound(run.params)]
+    for run in sorted(proper or runs, key=lambda run: -run.lower_bound):
+        if found and (found[-1].lower_bound - run.lower_bound) * total < tolerance:
             found[-1] = found[-1]._replace(n_times=found[-1].n_times + 1)
         else:
             found.append(Maximum(run.lower_bound, 1, smallest_share(problem, run.params)))
@@ -116,9 +122,9 @@ def maxima_of_runs(problem: EMProblem, runs: Sequence[EMResult]) -> tuple[Maximu
 
 
 def smallest_share(problem: EMProblem, params: Params) -> float:
-    """Smallest share of the rows that an expert has by its responsibilities."""
-    resp = responsibilities(problem.model, params, problem.rows)
-    share = resp @ problem.rows.unit_weight
+    """Smallest share of the rows, or units, that an expert has by its responsibilities."""
+    rows = problem.rows_in_memory
+    share = responsibilities(problem.model, params, rows) @ rows.unit_weight
     return float(share.min() / share.sum())
 
 

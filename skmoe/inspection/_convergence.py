@@ -25,22 +25,27 @@ N_STEEP_ITER = 3
 class ConvergenceDisplay:
     """Lower bounds of EM after each iteration, for every start.
 
-    The final run is the thick line, each start a thin one. A start that has converged has a filled
-    mark at its end, one that was dropped before has an open one. Only ends with filled marks can be
-    compared: those that are close together found the same optimum. With `combine="best_converged"`
-    all starts converge. The selected start is part of the final run. See "How it is fitted" in the
-    user guide.
-    In fits of more than 20 000 distinct rows the starts ran on a sample, whose lower bounds differ
-    a little from those of all rows.
+    The thick line is the start that was kept, which went on to the fit, and each other start is a
+    thin one. Its end has a filled mark if it has converged, and an open one if it was dropped
+    before. Only converged starts can be compared: ends that are close together found the same
+    optimum. With `combine="best_converged"` all starts converge. See "How it is fitted" in the user
+    guide.
+
+    Only lower bounds at the same penalties, of the same rows, can be compared. Where `fit` finds
+    penalties, or where starts ran on a sample of the rows, the thick line ends where the kept start
+    ended. Otherwise it goes on to the end of the fit. An average of starts that have found their
+    own penalties is a single line.
 
     Parameters
     ----------
     lower_bounds : ndarray of shape (n_iter,)
-        Penalised log-likelihood per row, in nats, after each iteration of the final run.
+        Penalised log-likelihood per row, in nats, after each iteration of the thick line.
     start_traces : list of ndarray
-        The same of each start.
+        The same of each start, up to where it ended or was dropped.
     start_converged : ndarray of bool of shape (n_starts,), default=None
         Whether each start has converged; None if all have.
+    kept : int, default=None
+        Index of the start that was kept; None if `lower_bounds` continue no start.
 
     Attributes
     ----------
@@ -49,13 +54,15 @@ class ConvergenceDisplay:
     figure_ : matplotlib figure
         Figure of the plot.
     line_ : matplotlib line
-        The final run.
+        The start that was kept, up to the end of the fit if it is comparable.
     start_lines_ : list of matplotlib lines
         The starts.
     start_ends_ : matplotlib line
         Marks at the ends of the starts that have converged.
     dropped_ends_ : matplotlib line
-        Marks at the ends of the others.
+        Marks at the ends of those that were dropped.
+    kept_end_ : matplotlib line
+        Mark where the kept start was chosen.
     legend_ : matplotlib legend
         Legend.
 
@@ -70,7 +77,7 @@ class ConvergenceDisplay:
     >>> from skmoe.inspection import ConvergenceDisplay
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
-    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, n_init=4, random_state=0).fit(X, y)
     >>> display = ConvergenceDisplay.from_estimator(moe)
     >>> len(display.start_lines_)
     20
@@ -79,6 +86,7 @@ class ConvergenceDisplay:
     lower_bounds: Array
     start_traces: Sequence[Array]
     start_converged: Array | None = None
+    kept: int | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -107,10 +115,18 @@ class ConvergenceDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator = find_mixture(estimator).mixture
+        traces, converged = estimator.start_traces_, estimator.start_converged_
+        lower_bounds = estimator.lower_bounds_
+        continued = [np.array_equal(lower_bounds[: len(trace)], trace) for trace in traces]
+        if any(continued):
+            kept = continued.index(True)
+        else:  # the fit went on with other penalties, or other rows
+            kept = int(np.argmax(estimator.start_lower_bounds_))
+            lower_bounds = traces[kept]
+        if estimator.combine == "average" and not estimator.maxima_.n_times:
+            traces, converged, kept = [traces[kept]], converged[[kept]], 0
         display = cls(
-            lower_bounds=estimator.lower_bounds_,
-            start_traces=estimator.start_traces_,
-            start_converged=estimator.start_converged_,
+            lower_bounds=lower_bounds, start_traces=traces, start_converged=converged, kept=kept
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -122,7 +138,7 @@ class ConvergenceDisplay:
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
-            Passed to matplotlib's `plot` for the final run.
+            Passed to matplotlib's `plot` for the thick line.
 
         Returns
         -------
@@ -138,22 +154,27 @@ class ConvergenceDisplay:
         converged = np.ones(len(ends), dtype=bool)
         if self.start_converged is not None:
             converged = np.asarray(self.start_converged, dtype=bool)
-        style = {"color": colour(0), "linewidth": 2.5, "label": "kept run"}
+        is_kept = np.arange(len(ends)) == (-1 if self.kept is None else self.kept)
+        dropped = ~converged & ~is_kept
+        style = {"color": colour(0), "linewidth": 2.5, "label": "kept start"}
         iterations = np.arange(1, len(self.lower_bounds) + 1)
         (self.line_,) = ax.plot(iterations, self.lower_bounds, **merged(style, kwargs))
         marks = {"marker": "o", "linestyle": "none", "color": DARK_GREY, "markersize": 5}
         (self.start_ends_,) = ax.plot(*ends[converged].T, **marks, label="converged")
         (self.dropped_ends_,) = ax.plot(
-            *ends[~converged].T, **marks, fillstyle="none", label="dropped before"
+            *ends[dropped].T, **marks, fillstyle="none", label="dropped before"
         )
+        marks |= {"marker": "D", "color": colour(0), "markersize": 8}
+        (self.kept_end_,) = ax.plot(*ends[is_kept].T, **marks, label="chosen here")
         ax.set(xlabel="Iteration of EM", ylabel="Penalised log-likelihood per row")
         ax.xaxis.get_major_locator().set_params(integer=True)
         self._limit_y_axis(ax)
         starts = self.start_lines_[0]
         starts.set_label("starts")
         shown = [self.line_, starts]
+        shown += [self.kept_end_] if is_kept.any() else []
         shown += [self.start_ends_] if converged.any() else []
-        shown += [] if converged.all() else [self.dropped_ends_]
+        shown += [self.dropped_ends_] if dropped.any() else []
         self.legend_ = ax.legend(handles=shown, loc="lower right")
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -15,24 +15,48 @@ def test_every_start_of_a_fit_is_drawn():
     X, y = crossing_lines(100)
     moe = fit_quietly(MixtureOfExpertsRegressor(3, n_init=3, max_iter=15, random_state=0), X, y)
     display = ConvergenceDisplay.from_estimator(moe)
-    assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
     assert len(display.start_lines_) == 3
     for line, trace in zip(display.start_lines_, moe.start_traces_, strict=True):
         assert_array_equal(line.get_ydata(), trace)
-    done = moe.start_converged_
+    done, kept = moe.start_converged_, np.arange(3) == display.kept
     assert_array_equal(display.start_ends_.get_ydata(), moe.start_lower_bounds_[done])
-    assert_array_equal(display.dropped_ends_.get_ydata(), moe.start_lower_bounds_[~done])
+    assert_array_equal(display.dropped_ends_.get_ydata(), moe.start_lower_bounds_[~done & ~kept])
+    assert_array_equal(display.kept_end_.get_ydata(), [moe.start_lower_bounds_.max()])
     low, high = display.ax_.get_ylim()
     ends = [trace[-1] for trace in moe.start_traces_]
-    assert low < min(ends) <= moe.lower_bound_ < high
+    assert low < min(ends) <= max(ends) < high
 
 
+@pytest.mark.parametrize("combine", ["best", "best_converged"])
+@pytest.mark.parametrize("found", [False, True])
+def test_lower_bounds_at_other_penalties_are_not_compared(combine, found):
+    """The thick line goes on to the end of the fit only if the penalties stay the same."""
+    X, y = crossing_lines(100)
+    penalties = {} if found else {"alpha": 0.1, "gate_alpha": 1.0, "dispersion_prior": 10.0}
+    moe = MixtureOfExpertsRegressor(3, n_init=3, combine=combine, random_state=0, **penalties)
+    display = ConvergenceDisplay.from_estimator(fit_quietly(moe, X, y))
+    kept = moe.start_traces_[display.kept]
+    shown = display.line_.get_ydata()
+    assert_array_equal(shown, kept if found else moe.lower_bounds_)
+    assert_array_equal(shown[: len(kept)], kept)
+    assert kept[-1] == moe.start_lower_bounds_.max()
+
+
+def test_averaged_starts_with_own_penalties_are_not_compared():
+    X, y = crossing_lines(100)
+    moe = MixtureOfExpertsRegressor(2, n_init=3, combine="average", random_state=0)
+    display = ConvergenceDisplay.from_estimator(fit_quietly(moe, X, y))
+    assert len(display.start_lines_) == 1
+    assert_array_equal(display.line_.get_ydata(), moe.lower_bounds_)
+
+
+@pytest.mark.parametrize("kept", [None, 1])
 @pytest.mark.parametrize("converged", [None, [True, True], [False, True], [False, False]])
-def test_runs_begin_with_the_first_iteration_and_end_in_a_mark(converged):
+def test_runs_begin_with_the_first_iteration_and_end_in_a_mark(converged, kept):
     bounds = np.array([-5.0, -2.0, -1.5, -1.2, -1.0])
     traces = [bounds[:3] - 0.1, bounds - 0.5]
     display = ConvergenceDisplay(
-        lower_bounds=bounds, start_traces=traces, start_converged=converged
+        lower_bounds=bounds, start_traces=traces, start_converged=converged, kept=kept
     ).plot()
     iterations = np.arange(1.0, 6.0)
     assert_array_equal(display.line_.get_xydata(), np.column_stack([iterations, bounds]))
@@ -44,10 +68,13 @@ def test_runs_begin_with_the_first_iteration_and_end_in_a_mark(converged):
     ends = np.array([[3, traces[0][-1]], [5, traces[1][-1]]])
     done = np.array([True, True] if converged is None else converged)
     assert_array_equal(display.start_ends_.get_xydata(), ends[done])
-    assert_array_equal(display.dropped_ends_.get_xydata(), ends[~done])
+    is_kept = np.arange(2) == kept if kept is not None else np.zeros(2, dtype=bool)
+    dropped = ~done & ~is_kept
+    assert_array_equal(display.dropped_ends_.get_xydata(), ends[dropped])
+    assert_array_equal(display.kept_end_.get_xydata(), ends[is_kept])
     assert display.dropped_ends_.get_fillstyle() == "none"
-    expected = ["kept run", "starts"]
-    expected += ["converged"] * bool(done.any()) + ["dropped before"] * bool(not done.all())
+    expected = ["kept start", "starts", *["chosen here"] * bool(is_kept.any())]
+    expected += ["converged"] * bool(done.any()) + ["dropped before"] * bool(dropped.any())
     assert texts(display.legend_) == expected
 
 

@@ -1,5 +1,6 @@
 """Several starts: which run to their ends, how they are compared, and what repeats them."""
 
+import warnings
 from functools import cache
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._estimators.fitting.attributes import warn_maxima
+from skmoe.reports import Maxima
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
 
@@ -103,13 +106,96 @@ def test_each_way_of_fitting_says_which_starts_have_converged():
     assert_array_equal(stream.start_converged_, [False])
 
 
-def test_summary_counts_starts_run_to_the_end():
+# --- report of the maximum --------------------------------------------------------------------
+
+
+def values_and_counts(log_likelihoods, tolerance=0.05):
+    """Distinct values, best first, and how often each occurs."""
+    found, counts = [], []
+    for value in sorted(log_likelihoods, reverse=True):
+        if found and found[-1] - value < tolerance:
+            counts[-1] += 1
+        else:
+            found.append(value)
+            counts.append(1)
+    return found, counts
+
+
+def test_values_of_converged_starts_are_counted():
     X, y = noisy()
-    facts = raced().summary(X, y).facts
-    assert facts["starts run to the end"] == f"{raced().start_converged_.sum()} of 6"
-    assert converged().summary(X, y).facts["starts run to the end"] == "4 of 4"
+    moe = converged(n_init=8)
+    values, counts = values_and_counts(len(y) * moe.start_lower_bounds_)
+    assert len(values) > 1
+    maxima = moe.maxima_
+    assert_allclose(maxima.log_likelihoods, values)
+    assert (list(maxima.n_times), maxima.n_runs, maxima.runs) == (counts, 8, "starts")
+    best = moe.responsibilities(X, y).mean(axis=0).min()
+    assert_allclose(maxima.smallest_shares[0], best, atol=0.01)
+    assert f"reached by {counts[0]} of 8 starts" in str(maxima)
+    assert f"the next one is {values[0] - values[1]:.2f} lower" in str(maxima)
+    frame = maxima.to_frame()
+    assert_allclose(frame["below_best"], values[0] - np.array(values))
+    assert frame["n_times"].tolist() == counts
+    summary = moe.summary()
+    assert summary.facts["best value reached by"] == f"{counts[0]} of 8 starts"
+    assert str(maxima) in summary.notes
+
+
+def test_dropped_starts_do_not_count():
+    """They have reached no maximum; those that ran longest come closest."""
+    moe = raced()
+    length = np.array([len(trace) for trace in moe.start_traces_])
+    ended = moe.start_converged_ | (length == length.max())
+    assert moe.maxima_.n_runs == ended.sum() < 6
+    assert_allclose(moe.maxima_.log_likelihoods[0], 120 * moe.start_lower_bounds_[ended].max())
+    assert "that converged or ran longest, of 6 in all" in str(moe.maxima_)
+
+
+def test_a_single_start_is_compared_with_none():
+    X, y = noisy()
     alone = fit_quietly(MixtureOfExpertsRegressor(2, n_init=1, **FIXED), X, y)
-    assert "starts run to the end" not in alone.summary(X, y).facts
+    assert alone.maxima_.n_times == (1,)
+    assert "best value reached by" not in alone.summary(X, y).facts
+    given = MixtureOfExpertsRegressor(2, init=alone.responsibilities(X, y), **FIXED)
+    maxima = fit_quietly(given, X, y).maxima_
+    assert (maxima.n_times, str(maxima)) == ((), "No starts were compared.")
+
+
+def searched(n_init, n_rows=60, seed=1):
+    return MixtureOfExpertsRegressor(
+        3, init="search", n_init=n_init, gate="constant", random_state=seed, **FIXED
+    ), noisy(n_rows, seed=3)
+
+
+def test_one_search_counts_its_runs_and_several_count_themselves():
+    moe, data = searched(1)
+    maxima = fit_quietly(moe, *data).maxima_
+    assert maxima.runs == "runs of the search"
+    assert maxima.n_runs > 2
+    assert_allclose(maxima.log_likelihoods[0], 60 * moe.lower_bound_)
+    moe, data = searched(2)
+    maxima = fit_quietly(moe, *data).maxima_
+    values, counts = values_and_counts(60 * moe.start_lower_bounds_)
+    assert (maxima.runs, list(maxima.n_times)) == ("searches", counts)
+    assert_allclose(maxima.log_likelihoods, values)
+
+
+@pytest.mark.parametrize(
+    ("n_times", "runs", "warns"),
+    [
+        ((1, 2), "searches", True),
+        ((1, 1), "searches", True),
+        ((2, 1), "searches", False),
+        ((1,), "searches", False),
+        ((1, 4), "starts", False),
+    ],
+)
+def test_a_value_that_one_of_several_searches_reached_is_a_warning(n_times, runs, warns):
+    maxima = Maxima((-3.0, -5.0)[: len(n_times)], n_times, (0.2, 0.1)[: len(n_times)], runs)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_maxima(maxima)
+    assert [str(w.message).count("reached by 1 of") for w in caught] == [1] * warns
 
 
 @pytest.mark.parametrize("make", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])

@@ -16,9 +16,11 @@ from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._inference.criteria import n_parameters
 from skmoe._inference.labels import printable_name
+from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import EMResult, aitken_gap
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Usage
+from skmoe._mixture.multistart import SEARCHES
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed
 from skmoe._numerics.typing import Array
@@ -95,10 +97,13 @@ def attributes_of_fit(
     """Attributes at the end of a fit."""
     attributes = attributes_of_run(problem, run, model) | attributes_of_starts(problem, starts)
     total_weight = float(usage.responsibility_mass.sum())
+    lower_bounds, n_times, shares = zip(*run.maxima, strict=True) if run.maxima else ((), (), ())
+    values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
     state = attributes["_training_state"]._replace(total_weight=total_weight)
     return attributes | {
         "_training_state": state,
         "n_experts_": model.n_experts,
+        "maxima_": Maxima(values, n_times, shares, run.counted),
         "weights_": usage.mean_gate_prob,
         "load_": usage.load,
     }
@@ -146,6 +151,16 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
             f"tol={float(tol):g}. "
             "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
             "penalties (alpha, gate_alpha).",
+            ConvergenceWarning,
+            stacklevel=user_stacklevel(),
+        )
+
+
+def warn_maxima(maxima: Maxima) -> None:
+    """Warn if only one of several searches has reached the best value."""
+    if maxima.runs == SEARCHES and maxima.n_runs > 1 and maxima.n_times[0] == 1:
+        warnings.warn(
+            f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )

@@ -33,6 +33,7 @@ from skmoe._estimators.saving.plain_values import (
     is_a,
     no_plain_form,
 )
+from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import ResumeState
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Params
@@ -62,6 +63,7 @@ VALUE_TYPES: tuple[type, ...] = (
     Standardization,
     TrainingState,
     ResumeState,
+    Maxima,
 )
 
 # Public attributes of every fit and stream that has ended, with their types.

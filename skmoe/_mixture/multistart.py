@@ -49,7 +49,7 @@ from skmoe._numerics.typing import Array
 from skmoe.gates._averaged import AveragedGate, AverageParams
 
 # What is counted if there are several searches.
-SEARCHES = "searches"
+COUNTED_SEARCHES = "searches"
 
 # Maximum number of re-initialisations of collapsed experts.
 MAX_REINITIALIZATIONS = 2
@@ -134,7 +134,7 @@ def _maxima(problem: EMProblem, runs: Sequence[EMResult], combine: str) -> dict[
     if problem.init == "search" and combine == "best" and runs[0].maxima:
         if len(runs) == 1:
             return {"maxima": runs[0].maxima, "counted": "runs of the search"}
-        return {"maxima": maxima_of_runs(problem, runs), "counted": SEARCHES}
+        return {"maxima": maxima_of_runs(problem, runs), "counted": COUNTED_SEARCHES}
     if problem.penalties and combine == "average":
         return {}
     longest = max(len(run.lower_bounds) for run in runs)

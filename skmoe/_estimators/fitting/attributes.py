@@ -20,7 +20,7 @@ from skmoe._inference.maxima import Maxima
 from skmoe._mixture.em import EMResult, aitken_gap
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import MixtureModel, Usage
-from skmoe._mixture.multistart import SEARCHES
+from skmoe._mixture.multistart import COUNTED_SEARCHES
 from skmoe._numerics.evidence import is_dropped
 from skmoe._numerics.probability import COLLAPSED, is_collapsed
 from skmoe._numerics.typing import Array
@@ -158,7 +158,7 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
 
 def warn_maxima(maxima: Maxima) -> None:
     """Warn if only one of several searches has reached the best value."""
-    if maxima.runs == SEARCHES and maxima.n_runs > 1 and maxima.n_times[0] == 1:
+    if maxima.runs == COUNTED_SEARCHES and maxima.n_runs > 1 and maxima.n_times[0] == 1:
         warnings.warn(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             ConvergenceWarning,

@@ -39,11 +39,11 @@ def make(name="linear", task="regressor", **options):
 
 
 def assert_same_fit(moe, whole):
-    """One process has computed both in the same order."""
+    """One process has computed both in the same order, but for Newton's steps at their ends."""
     assert_array_equal(moe.alpha_, whole.alpha_)
     assert_array_equal(moe.gate_alpha_, whole.gate_alpha_)
-    assert moe.lower_bound_ == whole.lower_bound_
     assert moe.converged_ == whole.converged_
+    assert_allclose(moe.lower_bound_, whole.lower_bound_, rtol=1e-9 if whole.converged_ else 0.0)
 
 
 # --- warm starts ------------------------------------------------------------------------------
@@ -135,7 +135,8 @@ def test_starts_that_leave_no_iteration_to_the_search_have_not_converged(combine
     with pytest.warns(ConvergenceWarning, match=f"EM did not converge in max_iter={n_start} it"):
         moe.fit(X, y)
     assert not moe.converged_
-    assert fit_quietly(moe.set_params(alpha=0.1, gate_alpha=1.0), X, y).converged_
+    moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=n_start + 1)
+    assert fit_quietly(moe, X, y).converged_
 
 
 def test_a_fit_that_has_converged_keeps_its_penalties():

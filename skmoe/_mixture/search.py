@@ -71,14 +71,15 @@ def _search(problem: EMProblem, seed: np.random.SeedSequence, monitor: Monitor) 
     runs = run_side_by_side(
         problem.model, problem.rows, _best_params(problem, runs, N_LONGER), N_ITER_LONGER
     )
-    runs = _to_convergence(problem, _best_params(problem, runs, N_TO_CONVERGENCE), monitor)
+    runs = _to_convergence(problem, _best_params(problem, runs, N_TO_CONVERGENCE), [], monitor)
     best, rng, n_empty_rounds = runs[0], np.random.default_rng(swap_seed), 0
-    while n_empty_rounds < N_EMPTY_ROUNDS and problem.model.n_experts > 1 and not best.stopped:
+    can_swap = problem.model.n_experts > 1
+    while can_swap and n_empty_rounds < N_EMPTY_ROUNDS and not runs[-1].stopped:
         candidates = run_side_by_side(
             problem.model, problem.rows, _swapped(problem, best.params, rng), N_ITER_SWAPPED
         )
         chosen = _best_params(problem, candidates, N_SWAPPED_TO_CONVERGENCE)
-        runs += _to_convergence(problem, chosen, monitor)
+        runs = _to_convergence(problem, chosen, runs, monitor)
         better = runs[distinct_best(problem, runs, 1)[0]]
         n_empty_rounds = n_empty_rounds + 1 if _is_same(problem, better, best) else 0
         best = better
@@ -91,11 +92,25 @@ def _best_params(problem: EMProblem, runs: Sequence[EMResult], most: int) -> lis
 
 
 def _to_convergence(
-    problem: EMProblem, starts: Sequence[Params], monitor: Monitor
+    problem: EMProblem, starts: Sequence[Params], earlier: Sequence[EMResult], monitor: Monitor
 ) -> list[EMResult]:
-    """Runs that end at a maximum, one after the other."""
-    runs = [run_em_of_problem(problem, EMStart(p), problem.max_iter, monitor) for p in starts]
-    return [run if run.stopped else end_at_maximum(problem, run, monitor) for run in runs]
+    """Earlier runs, and those from starts, one after the other, which end at a maximum.
+
+    For the monitor each run is one iteration of the search.
+    """
+    runs = list(earlier)
+    for params in starts:
+        run = run_em_of_problem(problem, EMStart(params), problem.max_iter, _go_on)
+        run, n_done = end_at_maximum(problem, run, _go_on), len(runs) + 1
+        runs.append(run._replace(stopped=n_done <= problem.max_iter and monitor(n_done, run)))
+        if runs[-1].stopped:
+            break
+    return runs
+
+
+def _go_on(n_iter: int, result: EMResult) -> bool:
+    """An observer that ends no run."""
+    return False
 
 
 def _is_same(problem: EMProblem, first: EMResult, second: EMResult) -> bool:

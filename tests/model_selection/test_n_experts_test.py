@@ -51,7 +51,8 @@ def panel(n_units=20, n_rows=4):
 def whole_test():
     """A test of one regime, of which some replicates are as large as the statistic."""
     X, y = one_line(30)
-    return n_experts_test(regressor(gate="constant"), X, y, n_bootstrap=8, random_state=2)
+    moe = regressor(gate="constant", n_init=4)
+    return n_experts_test(moe, X, y, n_bootstrap=8, random_state=2)
 
 
 @pytest.mark.filterwarnings("ignore")  # filters of threads meet
@@ -65,7 +66,7 @@ def test_the_stopping_rule_of_besag_and_clifford(n_exceedances, n_jobs):
     X, y = one_line(30)
     with joblib.parallel_backend("threading"):
         found = n_experts_test(
-            regressor(gate="constant"), X, y, n_bootstrap=8, n_exceedances=n_exceedances,
+            regressor(gate="constant", n_init=4), X, y, n_bootstrap=8, n_exceedances=n_exceedances,
             n_jobs=n_jobs, random_state=2,
         )  # fmt: skip
     n_drawn = 8
@@ -310,7 +311,7 @@ def test_arguments_are_refused_before_any_fit(options, name, words):
     class NoFits(LinearExperts):
         """Experts that cannot be fitted."""
 
-        def init_params(self, *sizes):
+        def m_step(self, *given):
             raise AssertionError("a fit before the refusal")
 
     X, y = one_line()

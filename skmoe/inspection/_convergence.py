@@ -80,7 +80,7 @@ class ConvergenceDisplay:
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, n_init=4, random_state=0).fit(X, y)
     >>> display = ConvergenceDisplay.from_estimator(moe)
     >>> len(display.start_lines_)
-    20
+    4
     """
 
     lower_bounds: Array

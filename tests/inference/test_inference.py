@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from support.fits import ALL_CASES, UNITS, X, Y, fit_quietly, fitted_case, short_fit
+from support.fits import ALL_CASES, UNITS, X, Y, fit_quietly, fitted, fitted_case, short_fit
 from support.refusals import assert_refused, refusal
 from support.tables import crossing_lines, flipping_classes, two_regimes
 
@@ -184,25 +184,40 @@ def test_a_default_fit_has_the_errors_of_its_maximum(name):
     assert exact.max_shift < 0.01
 
 
-def test_estimates_that_move_are_those_at_the_maximum():
+def test_estimates_are_those_of_the_fit_also_before_it_is_at_its_maximum():
+    """The shift says how far that is, in standard errors."""
     X, y = datasets.load_diabetes(return_X_y=True)
-    moe = MixtureOfExpertsRegressor(
-        2, n_init=1, tol=1e-2, random_state=0, **{"alpha": 1.0, "gate_alpha": 1.0}
-    )
-    moe.fit(X, y)
+    given = {"n_init": 1, "random_state": 0, "alpha": 1.0, "gate_alpha": 1.0}
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=16, **given), X, y)
     summary = moe.summary(X, y)
     found = summary.inference
+    assert not moe.converged_
     assert found.max_shift > 0.05
-    assert f"at most {found.max_shift:.2g} standard errors" in str(summary)
+    assert f"up to {found.max_shift:.2g} standard errors away" in str(summary)
     slopes = [term.part == "expert 0" and term.name[0] == "x" for term in found.terms]
-    errors, estimates = found.standard_errors[slopes], found.estimates[slopes]
-    assert (np.abs(estimates - moe.expert_coef_[0]) / errors).max() > 0.01
-    moe.set_params(tol=1e-12, max_iter=5000, warm_start=True).fit(X, y)
-    assert_allclose((estimates - moe.expert_coef_[0]) / errors, 0.0, atol=1e-2)
+    assert_array_equal(found.estimates[slopes], moe.expert_coef_[0])
+    moe.set_params(max_iter=500, warm_start=True).fit(X, y)
     exact = moe.summary(X, y)
     assert exact.inference.max_shift < 0.01
-    assert "standard errors to the maximum" not in str(exact)
+    assert "standard errors away from the maximum" not in str(exact)
     assert_array_equal(exact.inference.estimates[slopes], moe.expert_coef_[0])
+    errors = exact.inference.standard_errors[slopes]
+    distance = np.abs(found.estimates[slopes] - moe.expert_coef_[0]) / errors
+    assert 0.01 < distance.max() < 10.0 * found.max_shift
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_a_fit_that_has_converged_is_at_the_maximum(case):
+    """Of every family and gate, with units, weights, shared parameters and penalties found."""
+    moe, (_, y, given) = fitted(case, max_iter=2000), ALL_CASES[case]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            found = moe.inference(X, y, **given)
+        except (AttributeError, ValueError):  # mixtures without standard errors
+            return
+    assert moe.converged_
+    assert found.max_shift <= 0.01
 
 
 def test_other_rows_than_those_of_the_fit_do_not_move_the_estimates():
@@ -211,7 +226,7 @@ def test_other_rows_than_those_of_the_fit_do_not_move_the_estimates():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = moe.inference(X[100:], y[100:])
-    assert found.max_shift == 0.0
+    assert np.isnan(found.max_shift)
     assert found.estimates[found.terms.index(("expert 0", "", "x0"))] == moe.expert_coef_[0, 0]
     assert moe.inference(X[:100], y[:100]).max_shift > 0.01
 
@@ -222,7 +237,7 @@ def test_rows_at_which_the_fit_is_no_maximum_are_noticed():
         moe.inference(X[:60] + 1, -3.0 * y[:60])
 
 
-def test_a_stream_has_errors_at_the_maximum_of_the_rows_given():
+def test_a_stream_has_errors_at_its_estimates_and_a_shift_of_the_rows_given():
     X, y = two_regimes(n_rows=200)
     moe = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, **FIXED)
     for rows in (slice(0, 120), slice(120, 200)):
@@ -231,7 +246,10 @@ def test_a_stream_has_errors_at_the_maximum_of_the_rows_given():
     whole = MixtureOfExpertsRegressor(2, dispersion_prior=0.0, **FIXED).fit(X, y)
     assert not any(found.reasons)
     expected = np.sort(whole.inference(X, y).standard_errors)  # experts can have other numbers
-    assert_allclose(np.sort(found.standard_errors), expected, rtol=0.02)
+    assert_allclose(np.sort(found.standard_errors), expected, rtol=0.15)
+    slope = found.terms.index(("expert 0", "", "x0"))
+    assert found.estimates[slope] == moe.expert_coef_[0, 0]
+    assert 0.01 < found.max_shift < 10.0
 
 
 # --- rows that count --------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_starts_that_leave_no_iteration_to_the_search_have_not_converged(combine
     with pytest.warns(ConvergenceWarning, match=f"EM did not converge in max_iter={n_start} it"):
         moe.fit(X, y)
     assert not moe.converged_
-    moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=n_start + 1)
+    moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=n_start + 10)
     assert fit_quietly(moe, X, y).converged_
 
 
@@ -145,7 +145,7 @@ def test_a_fit_that_has_converged_keeps_its_penalties():
     found, bound = (moe.alpha_, moe.gate_alpha_), moe.lower_bound_
     moe.set_params(tol=1e-8).fit(X, y)
     assert (moe.alpha_, moe.gate_alpha_) == found
-    assert moe.lower_bound_ >= bound
+    assert moe.lower_bound_ >= bound - 1e-12
     other_X, other_y = two_regimes(150, seed=1)
     moe.fit(other_X, 2.0 * other_y)
     assert (moe.alpha_, moe.gate_alpha_) == found

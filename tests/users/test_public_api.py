@@ -93,7 +93,14 @@ PUBLIC = {
         "strong_classifier",
         "strong_regressor",
     ],
-    "skmoe.reports": ["ExpertSummary", "Explanation", "Inference", "Maxima", "NExpertsTest", "Summary"],
+    "skmoe.reports": [
+        "ExpertSummary",
+        "Explanation",
+        "Inference",
+        "Maxima",
+        "NExpertsTest",
+        "Summary",
+    ],
     "skmoe.stacking": ["GatedStackingClassifier", "GatedStackingRegressor"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}

@@ -228,7 +228,7 @@ def test_given_probabilities_of_experts_are_checked(change, words):
         ({"combine": "average", "n_init": 2}, ["combine='average'", 'combine="best"']),
         ({"base": Ridge()}, ["base=Ridge()", "base=None"]),
         ({"top_k": 1}, ["top_k=1", "top_k=None"]),
-        ({"init": np.full((N_ROWS, 2), 0.5)}, ["init=", "named init"]),
+        ({"init": np.full((N_ROWS, 2), 0.5)}, ["init", "named init"]),
         ({"expert": "tree"}, ["likelihood", "'tree'", 'n_experts="auto"']),
     ],
 )

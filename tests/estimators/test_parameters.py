@@ -183,7 +183,7 @@ REFUSED = [
     ({"expert": "tree"} | SHARED, "shared_features", 'expert="linear"', "'tree'"),
     ({"expert": "tree", "cross_fit": 1}, "cross_fit", "at least 2"),
     ({"expert": Ridge(), "cross_fit": "oob"}, "cross_fit", "oob_score=True", "expert 0"),
-    ({"expert": [FOREST, "tree"], "cross_fit": "oob"}, "cross_fit", "expert 1 is 'tree'"),
+    ({"expert": [FOREST, "tree"], "cross_fit": "oob"}, "cross_fit", "expert 1", "'tree'"),
     ({"expert": LinearExperts(alpha=-1.0)}, "expert.alpha", "-1.0"),
     ({"expert": LinearExperts(alpha="a")}, "expert.alpha", "'a'"),
     ({"expert": LinearExperts(dispersion_prior=-1)}, "expert.dispersion_prior", "-1"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -18,11 +18,12 @@ from skmoe._data.checks import (
 from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._data.units import GATE_AGGREGATES
+from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
-    check_base,
-    check_out_of_bag,
+    check_estimator,
     name_of_density,
     resolve_experts,
+    resolve_families,
     resolve_gate,
 )
 from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
@@ -61,27 +62,6 @@ def check_cross_fit(value: Any) -> int | str | bool:
     raise ValueError(
         f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
     )
-
-
-def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> None:
-    """Metadata need experts that are estimators; groups need cross-fitted experts or a base."""
-    parametric, has_base = params.family is not None, params.base is not None
-    if not parametric and not all(isinstance(expert, str) for expert in params.estimators or ()):
-        return
-    unused = [name for name in metadata if name != "groups" or (parametric and not has_base)]
-    if unused:
-        what = "experts that are given by name"
-        if parametric:
-            name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
-            what = f"expert={name}"
-        takes = "takes" if parametric else "take"
-        reason, remedy = f"{what} {takes} no metadata", "use estimators as experts"
-        if unused == ["groups"]:
-            reason = f"they keep rows of a group in one fold, and {what} {takes} no folds"
-            remedy = 'use them with n_experts="auto", a base or estimators as experts'
-        raise ValueError(
-            f"{', '.join(unused)} cannot be used: {reason}. Leave it out, or {remedy}."
-        )
 
 
 # Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
@@ -165,17 +145,19 @@ def validate_parameters(
     check_verbose(estimator.verbose)
     n_init = check_integer("n_init", estimator.n_init, least=1, most=MAX_N_INIT)
     check_random_state(estimator.random_state)
-    check_combine(estimator.combine, n_init, estimator.init, warm_start)
+    check_choice("combine", estimator.combine, ("best", "best_converged", "average"))
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
+    families = resolve_families(family_option, n_experts)
+    check_conflicts(chosen_options(estimator, families))
     family, estimators, mean_family = resolve_experts(
-        estimator.expert, family_option, n_experts, task, options, shared_features
+        estimator.expert, families, n_experts, task, options, shared_features
     )
     cross_fit = check_cross_fit(estimator.cross_fit)
-    check_out_of_bag(cross_fit, estimators)
-    check_base(estimator.base, task.name, family, mean_family)
+    if estimator.base is not None:
+        check_estimator("base", estimator.base, task.name)
     return FitParameters(
         task=task,
         n_experts=n_experts,
@@ -232,31 +214,6 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
     return top_k
 
 
-def check_n_experts_selection(estimator: Any) -> None:
-    """Check that n_experts can be selected with the other parameters."""
-    value = estimator.n_experts
-    if value not in N_EXPERTS_CRITERIA:
-        raise ValueError(
-            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
-            f"{value!r}."
-        )
-    for name, is_unsupported, reason in (
-        (
-            "family",
-            isinstance(getattr(estimator, "family", None), list | tuple),
-            "a list is one of each",
-        ),
-        ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
-        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
-        ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),
-    ):
-        if is_unsupported:
-            raise ValueError(
-                f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
-                f"as an integer, or leave {name} at its default."
-            )
-
-
 def max_selected_n_experts(criterion: str, n_rows: float) -> int:
     """The largest number of experts to try; `n_rows` is the total weight of the rows."""
     if n_rows < MIN_ROWS_FOR_SELECTION:
@@ -266,28 +223,6 @@ def max_selected_n_experts(criterion: str, n_rows: float) -> int:
             "relative, weights with a mean of one."
         )
     return int(n_rows // MIN_ROWS_PER_EXPERT)
-
-
-def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
-    """Validate how starts are combined; an average needs several different starts."""
-    check_choice("combine", value, ("best", "best_converged", "average"))
-    if value == "average":
-        if n_init == 1:
-            raise ValueError(
-                'combine="average" averages over starts, of which n_init=1 makes only one. Use '
-                'n_init of at least 2, or combine="best".'
-            )
-        if not isinstance(init, str):
-            raise ValueError(
-                'combine="average" needs starts that differ, so a named init such as "auto"; got '
-                'an array. Use a named init, or combine="best".'
-            )
-        if warm_start:
-            raise ValueError(
-                'combine="average" does not continue a previous fit: warm_start must be False. Use '
-                'warm_start=False, or combine="best".'
-            )
-    return str(value)
 
 
 def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:

@@ -11,6 +11,7 @@ from skmoe._data.encoding import numeric_names
 from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
 from skmoe._data.rows import Dataset
 from skmoe._data.units import encode_units, unit_runs, varying_cell
+from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import Experts
@@ -24,11 +25,6 @@ def validate_units(units: Any, n_rows: int) -> Array:
 def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> Array | None:
     """Labels of the units of the rows of a fit, which must be several; None without units."""
     if units is None:
-        if params.gate_aggregate is not None:
-            raise ValueError(
-                f"gate_aggregate={params.gate_aggregate!r} reduces the rows of a unit to one; fit "
-                "got no units. Pass units to fit, or use gate_aggregate=None."
-            )
         return None
     labels = validate_units(units, len(weight))
     present = np.unique(labels[weight > 0.0])
@@ -46,7 +42,9 @@ def check_units_of_block(
 ) -> Array | None:
     """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
     if units is None:
-        validate_units_of_fit(params, units, np.ones(X.shape[0]))
+        if params.gate_aggregate is not None:
+            name, rows = f"gate_aggregate={params.gate_aggregate!r}", "rows without units"
+            check_conflicts({"gate_aggregate": name, rows: rows})
         return None
     units = validate_units(units, X.shape[0])
     first = np.flatnonzero(np.diff(unit_runs(units), prepend=-1))

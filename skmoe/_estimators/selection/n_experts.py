@@ -24,13 +24,13 @@ from skmoe._data.checks import check_integer
 from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes, class_weights
 from skmoe._data.rows import Rows, is_dask
+from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
+    N_EXPERTS_CRITERIA,
     FitParameters,
-    check_n_experts_selection,
     max_selected_n_experts,
 )
 from skmoe._estimators.parameters.part_parameters import uses_groups
-from skmoe._estimators.rows.capabilities import check_integer_n_experts
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -180,9 +180,15 @@ def without_unused_groups(estimator: Any, given: Rows) -> Rows:
 
 def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     """Select the number of experts for n_experts="auto", "bic" or "icl"."""
+    if estimator.n_experts not in N_EXPERTS_CRITERIA:
+        raise ValueError(
+            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
+            f"{estimator.n_experts!r}."
+        )
+    chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
-        check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
-    check_n_experts_selection(estimator)
+        chosen[BLOCKS] = f"X as {type(given.X).__name__}"
+    check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
     params, data = _distinct_rows(estimator, given)

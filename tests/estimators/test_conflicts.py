@@ -94,7 +94,7 @@ USES = {
 # What else a pair needs.
 FURTHER = {
     ("an offset of each output", "estimators as experts"): {"family": "poisson"},
-    ("an offset of each output", "a base"): {"family": "poisson"},
+    ("a base", "an offset of each output"): {"family": "poisson"},
 }
 
 

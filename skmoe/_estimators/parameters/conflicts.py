@@ -165,11 +165,11 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "Choose such a family, or fit and predict without offset.",
     ),
     ("an offset of each output", ESTIMATORS): (
-        "its offset is of shape (n_samples,), the same for all outputs",
+        "estimators take an offset of shape (n_samples,), the same for all outputs",
         'Use one fit for each output, or expert="linear".',
     ),
-    ("an offset of each output", "a base"): (
-        "its offset is of shape (n_samples,), the same for all outputs",
+    ("a base", "an offset of each output"): (
+        "it takes an offset of shape (n_samples,), the same for all outputs",
         "Use one fit for each output, or base=None.",
     ),
     ("groups", "parametric experts without a base"): (

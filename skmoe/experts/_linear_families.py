@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.checks import check_flag, check_real
+from skmoe._data.checks import check_flag, check_numbers_of_outputs, check_real
 from skmoe._numerics.evidence import without_dropped
 from skmoe._numerics.linalg import ridge_diagonal
 from skmoe._numerics.offset_design import offset_predictor, split_offset
@@ -103,6 +103,8 @@ class LinearFamilies(Experts):
         check_real("expert.alpha", self.alpha)
         check_flag("expert.shared_dispersion", self.shared_dispersion)
         check_real("expert.dispersion_prior", self.dispersion_prior)
+        check_numbers_of_outputs("expert.noise_variance", self.noise_variance)
+        check_numbers_of_outputs("expert.variance_floor", self.variance_floor)
         for family in self.families:
             family.check_options()
 

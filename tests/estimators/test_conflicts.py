@@ -118,7 +118,14 @@ def refuse(*options):
         moe = classifier(class_weight="balanced")
         return reason_of(lambda: use(moe, {"X": X, "y": CLASSES}))
     moe = regressor(**parameters)
-    return reason_of(lambda: use(moe, data) if use else moe.fit(**data))
+    if options[1] == "predictions of Dask collections":
+        table = pytest.importorskip("dask.array").from_array(X, chunks=20)
+        fit_quietly(moe, X, COUNTS)
+        return reason_of(lambda: moe.predict_gate(table, units=GROUPS))
+    before = dict(vars(moe))
+    message = reason_of(lambda: use(moe, data) if use else moe.fit(**data))
+    assert vars(moe) == before
+    return message
 
 
 def reason_of(call):

@@ -172,6 +172,10 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
         "it takes an offset of shape (n_samples,), the same for all outputs",
         "Use one fit for each output, or base=None.",
     ),
+    ("units", "predictions of Dask collections"): (
+        "chunks may cut a unit",
+        "Compute the rows of whole units first, or leave units out.",
+    ),
     ("groups", "parametric experts without a base"): (
         "groups keep rows in one fold, and this fit has no folds",
         'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.',

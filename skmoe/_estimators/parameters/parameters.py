@@ -36,12 +36,6 @@ from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate
 
-# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
-# weight), in total and per expert.
-N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
-MIN_ROWS_FOR_SELECTION = 20
-MIN_ROWS_PER_EXPERT = 10
-
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
 
@@ -214,17 +208,6 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
     return top_k
 
 
-def max_selected_n_experts(criterion: str, n_rows: float) -> int:
-    """The largest number of experts to try; `n_rows` is the total weight of the rows."""
-    if n_rows < MIN_ROWS_FOR_SELECTION:
-        raise ValueError(
-            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
-            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
-            "relative, weights with a mean of one."
-        )
-    return int(n_rows // MIN_ROWS_PER_EXPERT)
-
-
 def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
     """Validate the name of an initialisation, or responsibilities (n, K) that sum to one."""
     if isinstance(init, str):
@@ -238,18 +221,23 @@ def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> 
             f"init must be one of {sorted(['auto', *names])} or an array of responsibilities of "
             f"shape (n_samples, n_experts); got {init!r}."
         )
-    if resp.shape != (n_rows, n_experts):
-        raise ValueError(
-            f"init as an array must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; "
-            f"got {resp.shape}."
-        )
-    if not np.isfinite(resp).all() or (resp < 0).any():
-        raise ValueError("init as an array must hold finite, non-negative responsibilities.")
-    sums = resp.sum(axis=1)
-    worst = int(np.argmax(np.abs(sums - 1.0)))
-    if abs(sums[worst] - 1.0) > INIT_SUM_TOL:
-        raise ValueError(
-            f"init as an array must have rows that sum to 1; row {worst} sums to "
-            f"{sums[worst]:g}. Divide each row by its sum."
-        )
+    check_probabilities("init as an array", resp, n_rows, n_experts)
     return resp
+
+
+def check_probabilities(name: str, values: Array, n_rows: int, n_experts: int) -> None:
+    """Probabilities of the experts (n, K) must sum to one in each row."""
+    if values.shape != (n_rows, n_experts):
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; got shape "
+            f"{values.shape}. Pass one row for each row of X, and one column for each expert."
+        )
+    with np.errstate(invalid="ignore"):  # of infinities, which are refused
+        sums = values.sum(axis=1)
+    is_valid = (values >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL)
+    if not is_valid.all():
+        row = int(is_valid.argmin())
+        raise ValueError(
+            f"{name} must hold finite, non-negative numbers that sum to 1 in each row; row {row} "
+            f"holds {values[row].tolist()} with the sum {sums[row]:g}. Divide each row by its sum."
+        )

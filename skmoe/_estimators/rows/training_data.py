@@ -129,7 +129,8 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
     if family is not None and params.base is None:
         chosen["parametric experts without a base"] = expert
     if all(isinstance(estimator, str) for estimator in estimators):
-        chosen["experts that are no estimators"] = expert
+        by_name = f"{expert}, given by name" if estimators else expert
+        chosen["experts that are no estimators"] = by_name
     without_oob = [k for k, one in enumerate(estimators) if not getattr(one, "oob_score", False)]
     if without_oob:
         k = without_oob[0]

@@ -105,22 +105,3 @@ def check_units_are_possible(params: FitParameters, experts: Experts, rows: Data
             f"has the values {values} are not for {params.family_name}. Use a family of all these "
             'values, such as family="negative_binomial" for counts with zeros, or no units.'
         )
-
-
-def check_gate_proba(gate_proba: Any, n_rows: int, n_experts: int) -> Array:
-    """Probabilities (n, K) of the experts, which sum to one."""
-    proba = np.asarray(gate_proba, dtype=np.float64)
-    if proba.shape != (n_rows, n_experts):
-        raise ValueError(
-            f"gate_proba must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; got "
-            f"{proba.shape}. Pass predict_gate(X), or responsibilities of the units of these rows."
-        )
-    sums = proba.sum(axis=1)
-    wrong = ~((proba >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"gate_proba must hold probabilities that sum to 1 in each row; row {row} holds "
-            f"{proba[row].tolist()}. Divide each row by its sum."
-        )
-    return proba / sums[:, None]

@@ -26,9 +26,7 @@ from skmoe._data.row_checks import check_metadata, class_codes, class_weights
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
-    N_EXPERTS_CRITERIA,
     FitParameters,
-    max_selected_n_experts,
 )
 from skmoe._estimators.parameters.part_parameters import uses_groups
 from skmoe._estimators.rows.training_data import (
@@ -42,6 +40,12 @@ from skmoe._inference.criteria import fit_statistics
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+
+# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
+# weight), in total and per expert.
+N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
+MIN_ROWS_FOR_SELECTION = 20
+MIN_ROWS_PER_EXPERT = 10
 
 # Number of trials after the best one that end the search.
 PATIENCE = 2
@@ -193,7 +197,14 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
         check_integer("top_k", estimator.top_k, least=1)
     params, data = _distinct_rows(estimator, given)
     rows, criterion = data.rows, str(estimator.n_experts)
-    maximum = max_selected_n_experts(criterion, float(rows.weight.sum()))
+    n_rows = float(rows.weight.sum())
+    if n_rows < MIN_ROWS_FOR_SELECTION:
+        raise ValueError(
+            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
+            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
+            "relative, weights with a mean of one."
+        )
+    maximum = int(n_rows // MIN_ROWS_PER_EXPERT)
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     all_rows = np.arange(rows.n_rows)
     held_out = [all_rows[:0]]

@@ -13,7 +13,7 @@ import numpy as np
 from skmoe._data.checks import shown
 from skmoe._data.sklearn_adapter import has_density
 from skmoe.experts._registry import ANY_FAMILY
-from skmoe.families import Family
+from skmoe.families import Family, Normal
 from skmoe.protocols import Experts, Gate
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
@@ -247,7 +247,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     if not families:
         return chosen
     option = f"family={shown(getattr(estimator, 'family', 'normal'))}"
-    if families[0].name != "normal" or len(families) > 1:
+    if tuple(families) != (Normal(),):
         chosen[FAMILY] = option
     if len(families) > 1:
         chosen[FAMILIES] = option

@@ -292,7 +292,9 @@ def test_numbers_that_cannot_be_chosen_are_refused(parameters, n_rows, name, wor
 
 def test_rows_elsewhere_are_refused():
     X, y = two_regimes(n_rows=40)
-    assert_fit_refused(regressor(), (RowBlocks.from_arrays(X, y),), "X as RowBlocks", "integer")
+    assert_fit_refused(
+        regressor(), (RowBlocks.from_arrays(X, y),), "X as blocks of rows", "integer"
+    )
 
 
 @pytest.mark.parametrize(("n_rows", "most"), [(20, 2), (39, 3)])

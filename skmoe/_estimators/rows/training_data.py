@@ -152,7 +152,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
     if given.group is not None:
         chosen["groups"] = "groups"
     if is_dask(given.X) or isinstance(given.X, RowBlocks):
-        chosen[BLOCKS] = f"X as {type(given.X).__name__}"
+        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
     elif given.unit is None:
         chosen["rows without units"] = "rows without units"
     if isinstance(given.X, RowBlocks):

@@ -191,7 +191,7 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
         )
     chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
-        chosen[BLOCKS] = f"X as {type(given.X).__name__}"
+        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
     check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)

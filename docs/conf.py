@@ -20,6 +20,7 @@ copyright = "The skmoe developers"
 version = release = skmoe.__version__
 
 extensions = [
+    "conflicts",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",

@@ -23,7 +23,8 @@ from skmoe._data.encoding import frame_columns, is_frame
 from skmoe._data.row_checks import as_csr
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.rows.capabilities import needs_all_rows
+from skmoe._estimators.parameters.conflicts import CHECKPOINTS, check_conflicts, chosen_options
+from skmoe._estimators.parameters.part_parameters import needs_all_rows
 from skmoe._estimators.rows.warm_start import fitted_attributes
 
 EstimatorT = TypeVar("EstimatorT", bound=BaseMixtureOfExperts)
@@ -522,13 +523,4 @@ def check_checkpointable(estimator: Any) -> None:
             f"fit_with_checkpoints needs a mixture of experts; got a {type(estimator).__name__}. "
             "The models of a stack are fitted once, and its gate in a few iterations: use fit."
         )
-    if estimator.combine != "best":
-        raise ValueError(
-            f'fit_with_checkpoints needs combine="best", one start; got {estimator.combine!r}. '
-            'Use combine="best".'
-        )
-    if isinstance(estimator.n_experts, str):
-        raise ValueError(
-            f"fit_with_checkpoints needs an integer n_experts; got {estimator.n_experts!r}. Choose "
-            "the number first, on a sample if need be."
-        )
+    check_conflicts({CHECKPOINTS: CHECKPOINTS} | chosen_options(estimator))

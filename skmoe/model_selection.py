@@ -7,17 +7,28 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from skmoe._data.checks import check_integer, check_n_jobs
+from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
+from skmoe._estimators.base import BaseMixtureOfExperts
 from skmoe._estimators.fitting.attributes import user_stacklevel
-from skmoe._estimators.likelihood_ratio_checks import validate_test_data, validate_tested_estimator
+from skmoe._estimators.parameters.conflicts import (
+    SELECTION,
+    TEST,
+    check_conflicts,
+    chosen_options,
+)
 from skmoe._estimators.parameters.parameters import check_verbose
+from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, validate_training_data
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
+from skmoe._inference.requirements import require
+from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+from skmoe.protocols import SupportsDistribution
 
 __all__ = ["n_experts_test"]
 
@@ -157,14 +168,14 @@ def n_experts_test(
     2 experts against 1: likelihood ratio statistic ..., p = 0.05 (19 bootstrap samples). 2 experts
     fit significantly better than 1, at the level of 5 %.
     """
-    tested = validate_tested_estimator(estimator, n_experts)
+    given = Rows(X, y, sample_weight, offset, units)
+    tested = _validate_estimator(estimator, n_experts, given)
     check_integer("n_bootstrap", n_bootstrap, least=1)
     if n_exceedances is not None:
         check_integer("n_exceedances", n_exceedances, least=1)
     n_jobs, verbose = check_n_jobs(n_jobs), check_verbose(verbose)
     generator = check_random_state(random_state)
-    given = Rows(X, y, sample_weight, offset, units)
-    data = validate_test_data(tested, given)
+    data = _validate_rows(tested, given)
     test = LikelihoodRatioTest(tested, tested.n_experts, data.rows.n_rows)
     seed = int(generator.randint(np.iinfo(np.int32).max))
     null = test.fit_null(data, seed)
@@ -190,6 +201,55 @@ def n_experts_test(
         n_bootstrap,
         n_failed,
     )
+
+
+def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
+    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+    if not isinstance(estimator, BaseMixtureOfExperts):
+        got, remedy = shown(estimator), "Pass an instance."
+        if hasattr(estimator, "steps"):
+            got = type(estimator).__name__
+            remedy = "Transform X before the test, and pass the last step of the pipeline."
+        elif hasattr(estimator, "estimators"):
+            remedy = "The number of models of a stack is that of its list."
+        raise TypeError(
+            "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
+            f"{got}. {remedy}"
+        )
+    chosen = {TEST: TEST} | chosen_options(estimator)
+    if n_experts is not None:
+        chosen.pop(SELECTION, None)
+    check_conflicts(chosen)
+    number = estimator.n_experts if n_experts is None else n_experts
+    fewer = check_integer("n_experts", number, least=1)
+    tested = clone(estimator)
+    for number in (fewer + 1, fewer):
+        params = tested.set_params(n_experts=number)._validate_parameters()
+        check_conflicts({TEST: TEST} | chosen_rows(params, given))
+        if not is_classifier(estimator):
+            require(params.family, SupportsDistribution, TEST)
+    return tested
+
+
+def _validate_rows(tested: Any, given: Rows) -> TrainingData:
+    """The rows in memory, those of weight two twice."""
+    more = clone(tested).set_params(n_experts=tested.n_experts + 1)
+    data = validate_training_data(more, more._validate_parameters(), given)
+    index = np.repeat(np.arange(data.rows.n_rows), _counts(data.rows.weight))
+    return data.select(index, np.ones(len(index)))
+
+
+def _counts(weight: Array) -> Array:
+    """Weights as numbers of rows."""
+    counts = weight.astype(int)
+    fractional = np.flatnonzero(counts != weight)
+    if len(fractional):
+        row = int(fractional[0])
+        raise ValueError(
+            f"sample_weight must hold integers, which count the rows that {TEST} draws; row {row} "
+            f"has weight {weight[row]:g}. Leave weights out that do not count rows."
+        )
+    return counts
 
 
 def _print_progress(n_bootstrap: int, statistic: float, n_drawn: int, n_larger: int) -> None:

@@ -223,15 +223,6 @@ def check_positive(base: Any, prediction: Array) -> Array:
     return prediction
 
 
-def check_base_offset(base: Any, offset: Array | None) -> None:
-    """A base model, which is fitted to all outputs at once, takes one exposure for each row."""
-    if base is not None and offset is not None and offset.ndim > 1:
-        raise ValueError(
-            f"base needs an offset of shape (n_samples,), the same for all outputs; got shape "
-            f"{offset.shape}. Use base=None, or one mixture for each output."
-        )
-
-
 def check_transformed(transformer: Any, transformed: Any, n_rows: int) -> None:
     """The gate transformer must return finite numbers of shape (n_rows, n_columns)."""
     shape: tuple[int, ...] = getattr(transformed, "shape", ())

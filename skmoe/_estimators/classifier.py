@@ -7,17 +7,12 @@ from typing import Any, Self
 from sklearn.utils.metaestimators import available_if
 
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.methods.classification import MixtureClassifierMixin
-from skmoe._estimators.parameters.tasks import Classification
-from skmoe._estimators.rows.capabilities import (
+from skmoe._estimators.fitting.partial_fit import (
     check_first_classes,
     check_known_classes,
     supports_partial_fit,
 )
-
-
-def _supports_partial_fit(estimator: Any) -> bool:
-    return supports_partial_fit(estimator, Classification.name)
+from skmoe._estimators.methods.classification import MixtureClassifierMixin
 
 
 class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
@@ -284,7 +279,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @available_if(_supports_partial_fit)
+    @available_if(supports_partial_fit)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None, units: Any = None
     ) -> Self:

@@ -7,13 +7,8 @@ from typing import Any, Self
 from sklearn.utils.metaestimators import available_if
 
 from skmoe._estimators.base import BaseMixtureOfExperts
+from skmoe._estimators.fitting.partial_fit import supports_partial_fit
 from skmoe._estimators.methods.predictive import MixtureRegressorMixin
-from skmoe._estimators.parameters.tasks import Regression
-from skmoe._estimators.rows.capabilities import supports_partial_fit
-
-
-def _supports_partial_fit(estimator: Any) -> bool:
-    return supports_partial_fit(estimator, Regression.name)
 
 
 class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
@@ -313,7 +308,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @available_if(_supports_partial_fit)
+    @available_if(supports_partial_fit)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
     ) -> Self:

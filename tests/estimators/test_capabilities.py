@@ -221,14 +221,7 @@ def test_given_probabilities_of_experts_are_checked(change, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n_experts": "auto"}, ["n_experts", "integer"]),
         ({"n_experts": 0}, ["n_experts", "integer"]),
-        ({"expert": ["linear", "linear"]}, ["expert=", "list"]),
-        ({"family": ("normal", "student_t")}, ["family=", "list"]),
-        ({"combine": "average", "n_init": 2}, ["combine='average'", 'combine="best"']),
-        ({"base": Ridge()}, ["base=Ridge()", "base=None"]),
-        ({"top_k": 1}, ["top_k=1", "top_k=None"]),
-        ({"init": np.full((N_ROWS, 2), 0.5)}, ["init=", "named init"]),
         ({"expert": "tree"}, ["likelihood", "'tree'", 'n_experts="auto"']),
     ],
 )

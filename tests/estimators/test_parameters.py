@@ -155,7 +155,6 @@ def test_integers_of_numpy_and_fractions_are_numbers():
 
 NORMAL, LABELS = LinearExperts(alpha=3.0), LogisticExperts(alpha=3.0)
 FOREST = RandomForestRegressor(oob_score=True)
-SHARED = {"shared_features": [0]}
 
 # Parameters of a regressor, and the name, the value, and words of rule and remedy of the message.
 REFUSED = [
@@ -174,16 +173,10 @@ REFUSED = [
     ({"expert": LABELS}, "expert", "family for a regressor", "LogisticExperts"),
     ({"expert": "gamma"}, "expert", "'gamma'", 'family="gamma"'),
     ({"expert": "poisson"}, "expert", "'poisson'", 'family="poisson"'),
-    ({"expert": NORMAL, "family": "poisson"}, "family=", 'expert="linear"', "own"),
     ({"expert": MixtureOfExpertsRegressor(), "family": "gamma"}, "family=", "density of its own"),
-    ({"expert": "tree", "family": "ordinal"}, "family=", "no mean", "gamma"),
-    ({"expert": "tree", "family": ["gamma", "lognormal"]}, "family=", "in common"),
     ({"expert": ["linear"] * 3, "family": "poisson"}, "expert as a list", "n_experts=2", "got 3"),
-    ({"expert": NORMAL} | SHARED, "shared_features", 'expert="linear"'),
-    ({"expert": "tree"} | SHARED, "shared_features", 'expert="linear"', "'tree'"),
     ({"expert": "tree", "cross_fit": 1}, "cross_fit", "at least 2"),
-    ({"expert": Ridge(), "cross_fit": "oob"}, "cross_fit", "oob_score=True", "expert 0"),
-    ({"expert": [FOREST, "tree"], "cross_fit": "oob"}, "cross_fit", "expert 1 is 'tree'"),
+    ({"expert": [FOREST, "tree"], "cross_fit": "oob"}, "cross_fit", "expert 1", "'tree'"),
     ({"expert": LinearExperts(alpha=-1.0)}, "expert.alpha", "-1.0"),
     ({"expert": LinearExperts(alpha="a")}, "expert.alpha", "'a'"),
     ({"expert": LinearExperts(dispersion_prior=-1)}, "expert.dispersion_prior", "-1"),
@@ -195,9 +188,6 @@ REFUSED = [
     ({"family": ["normal", 5]}, "family", "got 5", "StudentT"),
     ({"family": StudentT(df=-1.0)}, "", "df", "-1.0"),
     ({"family": ["normal", "poisson"]}, "family", "compared"),
-    ({"family": "ordinal", "base": Ridge()}, "base", "link", "base=None"),
-    ({"family": ["normal", "student_t"], "dispersion": "shared"}, "dispersion", "one family"),
-    ({"expert": "tree", "family": "gamma", "base": Ridge()}, "base", "log link", "base=None"),
     ({"base": LogisticRegression()}, "base", "regressor", "LogisticRegression"),
     ({"base": KNeighborsRegressor()}, "base", "sample_weight"),
     ({"gate": SoftmaxGate(alpha=-5.0)}, "gate.alpha", "-5"),
@@ -208,23 +198,9 @@ REFUSED = [
     ({"gate": SoftmaxGate(transformer=Ridge)}, "gate.transformer", "instance"),
     ({"gate_features": ["size"]}, "gate_features", "X has none"),
     ({"gate_features": "x0"}, "gate_features", "gate_features=[0]"),
-    ({"combine": "average"}, "combine", "n_init=1", "at least 2"),
-    ({"combine": "average", "n_init": 2, "warm_start": True}, "combine", "warm_start=False"),
-    (
-        {"combine": "average", "n_init": 2, "init": np.full((N_ROWS, 2), 0.5)},
-        "combine",
-        "differ",
-        "named init",
-    ),
-    ({"gate_aggregate": "mean"}, "gate_aggregate", "no units", "gate_aggregate=None"),
-    ({"alpha": "ard"} | SHARED, "alpha", "shared_features"),
     ({"n_experts": "aic"}, "n_experts", "'aic'", "'bic'"),
     ({"n_experts": "auto", "random_state": -1}, "random_state", "-1"),
     ({"n_experts": "auto", "tol": "a"}, "tol", "'a'"),
-    ({"n_experts": "auto", "family": ["normal", "student_t"]}, "n_experts", "family", "integer"),
-    ({"n_experts": "auto", "expert": ("tree", "linear")}, "n_experts", "expert", "integer"),
-    ({"n_experts": "icl", "init": np.ones((N_ROWS, 1))}, "n_experts", "init", "integer"),
-    ({"n_experts": "bic", "warm_start": True}, "n_experts", "warm_start", "integer"),
 ]
 
 

@@ -79,7 +79,7 @@ def test_remedies_for_zeros_are_possible_with_the_expert(expert, remedy):
     ("metadata", "expert", "words"),
     [
         (np.ones(5), RecordingRegressor(Log()), ["one entry for each of the 100 rows"]),
-        (np.ones(100), "linear", ["cannot be used", 'expert="linear"']),
+        (np.ones(100), "linear", ["cannot be used", "expert='linear'"]),
         (np.ones(100), "tree", ["cannot be used", "by name"]),
     ],
 )

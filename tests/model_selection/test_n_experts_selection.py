@@ -274,7 +274,7 @@ def test_frames_with_categories_and_trees():
 
 REFUSED = [
     ({"n_experts": "many"}, 100, "n_experts", ("auto", "bic", "icl", "many")),
-    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("a list is one of each",)),
+    ({"expert": ["linear", "tree"]}, 100, "n_experts", ("a list has an entry", "expert=")),
     ({"init": np.full((100, 2), 0.5)}, 100, "n_experts", ("responsibilities", "given number")),
     ({"warm_start": True}, 100, "n_experts", ("previous number",)),
     ({}, 15, "n_experts", ("at least 20 rows", "weights", "15")),
@@ -292,7 +292,9 @@ def test_numbers_that_cannot_be_chosen_are_refused(parameters, n_rows, name, wor
 
 def test_rows_elsewhere_are_refused():
     X, y = two_regimes(n_rows=40)
-    assert_fit_refused(regressor(), (RowBlocks.from_arrays(X, y),), "a fit from blocks", "integer")
+    assert_fit_refused(
+        regressor(), (RowBlocks.from_arrays(X, y),), "X as blocks of rows", "integer"
+    )
 
 
 @pytest.mark.parametrize(("n_rows", "most"), [(20, 2), (39, 3)])

@@ -279,7 +279,7 @@ REFUSED_ESTIMATORS = [
     (regressor(combine="average", n_init=2), "n_experts_test", ("'average'", 'combine="best"')),
     (regressor(base=LinearRegression()), "n_experts_test", ("LinearRegression", "base=None")),
     (regressor(top_k=1), "n_experts_test", ("top_k=1", "top_k=None")),
-    (regressor(init=np.ones((40, 1))), "n_experts_test", ("init=array", "named init")),
+    (regressor(init=np.ones((40, 1))), "n_experts_test", ("init as an array", "named init")),
     (MixtureOfExpertsClassifier(1, class_weight="balanced"), "n_experts_test", ("class_weight",)),
     (make_pipeline(StandardScaler(), regressor()), "estimator", ("Pipeline", "last step")),
     (MixtureOfExpertsRegressor, "estimator", ("instance",)),

@@ -274,5 +274,5 @@ def test_what_needs_parametric_experts_is_refused(tmp_path):
         fit_with_checkpoints(moe, X, Y, path=tmp_path / "fit.joblib")
     with pytest.raises(TypeError, match="number of models of a stack is that of its list"):
         n_experts_test(moe, X, Y)
-    assert "blocks of rows need" in refusal(moe.fit, RowBlocks.from_arrays(X, Y))
+    assert "estimators need all rows at once" in refusal(moe.fit, RowBlocks.from_arrays(X, Y))
     assert_refused(refusal(fit_quietly(moe, X, Y).inference, X, Y), "inference", "no coefficients")

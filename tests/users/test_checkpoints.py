@@ -370,8 +370,8 @@ def test_row_blocks_of_other_rows_are_refused(change, tmp_path):
     [
         ({}, 0, "every must be an integer of at least 1", ["0"]),
         ({"expert": "tree"}, 2, "every must be an integer of at least 15", ["2"]),
-        ({"combine": "average"}, 25, "fit_with_checkpoints needs combine", ["average"]),
-        ({"n_experts": "auto"}, 25, "fit_with_checkpoints needs an integer n_experts", ["auto"]),
+        ({"combine": "average"}, 25, "fit_with_checkpoints", ["combine='average'", '"best"']),
+        ({"n_experts": "auto"}, 25, "fit_with_checkpoints", ["n_experts='auto'", "integer"]),
         (
             {"gate": SoftmaxGate(transformer=FunctionTransformer(lambda X: X))},
             25,

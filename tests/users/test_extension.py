@@ -238,7 +238,7 @@ def test_streams_and_bases_are_refused_by_name():
         mixture().partial_fit(X, Y)
     assert "streaming_size" in str(caught.value.__cause__)
     moe = mixture(base=MixtureOfExpertsRegressor(1))
-    assert_fit_refused(moe, (X, Y), "base needs", "identity link")
+    assert_fit_refused(moe, (X, Y), "base", "ExponentialExperts()", "base=None")
     assert "to_onnx" in refusal(to_onnx, mixture(max_iter=50).fit(X, Y), X[:1])
 
 

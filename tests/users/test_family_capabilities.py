@@ -215,5 +215,5 @@ def test_what_works_is_what_the_guide_says(row, capability, tmp_path):
     if guide()[row][capability] == "yes":
         CAPABILITIES[capability](row, tmp_path)
     else:
-        with pytest.raises(ValueError, match=r"needs|cannot be chosen"):
+        with pytest.raises(ValueError, match=r"needs|cannot be used"):
             CAPABILITIES[capability](row, tmp_path)

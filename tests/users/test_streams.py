@@ -461,10 +461,10 @@ def test_a_first_batch_is_refused_if_a_stream_cannot_begin(case):
 @pytest.mark.parametrize(
     ("moe", "reason"),
     [
-        (REGRESSOR(2, combine="average"), 'needs combine="best"'),
-        (REGRESSOR(2, base=Ridge()), "needs base=None"),
+        (REGRESSOR(2, combine="average"), 'Use combine="best"'),
+        (REGRESSOR(2, base=Ridge()), "Use base=None"),
         (REGRESSOR(2, gate=SoftmaxGate(transformer=MaxAbsScaler())), "a gate without a transf"),
-        (REGRESSOR("auto"), "an integer n_experts"),
+        (REGRESSOR("auto"), "Pass an integer, such as n_experts=2"),
         (REGRESSOR(2, expert="tree"), "need all rows at once"),
         (REGRESSOR(2, expert=DecisionTreeRegressor()), "need all rows at once"),
         (CLASSIFIER(2, class_weight="balanced"), "balanced"),

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
+from skmoe._data.checks import check_real, shown
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import (
     as_csr,
     check_same_length,
+    check_two_classes,
     check_weights,
     class_weights,
     explain_features,
@@ -31,19 +34,21 @@ from skmoe._data.scaling import (
 from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._estimators.fitting.monitor import FitMonitor, FitTask, NullCallbackContext
 from skmoe._estimators.fitting.problem import FitProblem, build_problem
-from skmoe._estimators.parameters.parameters import FitParameters, check_init
-from skmoe._estimators.rows.capabilities import (
-    check_continued,
-    check_half_life,
-    check_partial_fit_supported,
-    check_same_n_experts,
-    check_stream_size,
+from skmoe._estimators.parameters.conflicts import (
+    ESTIMATORS,
+    STREAM,
+    check_conflicts,
+    chosen_options,
+    conflict_of,
 )
+from skmoe._estimators.parameters.parameters import FitParameters, check_init
+from skmoe._estimators.parameters.part_parameters import family_of
 from skmoe._estimators.rows.row_buffer import RowBuffer, merge_rows
 from skmoe._estimators.rows.training_data import (
     FitOptions,
     TrainingData,
     check_support,
+    chosen_rows,
     present_rows,
     validate_offset,
     validate_training_data,
@@ -59,7 +64,7 @@ from skmoe._mixture.multistart import fit_starts, run_to_convergence
 from skmoe._mixture.online import OnlineState
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
-from skmoe.protocols import SupportsReordering, permute_experts
+from skmoe.protocols import SupportsReordering, SupportsStreaming, missing_methods, permute_experts
 
 # Maximum numbers of EM iterations on the first batch, which is only an initialisation: from the
 # starts, and after them with a search of penalties.
@@ -100,6 +105,27 @@ class StreamFit(NamedTuple):
         return float(log_density.sum() if rows.unit is not None else rows.weight @ log_density)
 
 
+def supports_partial_fit(estimator: Any) -> bool:
+    """Whether `partial_fit` is available; an AttributeError names the reason if it is not."""
+    chosen = {STREAM: STREAM} | chosen_options(estimator)
+    family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
+    if family is None:
+        chosen[ESTIMATORS] = f"expert={shown(estimator.expert)}"
+    else:
+        chosen |= _without_streams("experts", estimator.expert, family)
+    message = conflict_of(chosen)
+    if message:
+        raise AttributeError(message)
+    return True
+
+
+def _without_streams(name: str, shown_as: Any, part: Any) -> dict[str, str]:
+    """The option of experts or a gate without methods for streams, if they have none."""
+    missing = missing_methods(part, SupportsStreaming)
+    option = f"{name} without methods for streams"
+    return {option: f"{shown_as!r}, which has no method {missing[0]}"} if missing else {}
+
+
 class StreamingMixin:
     """Implementation of `partial_fit`, which has other arguments in each estimator."""
 
@@ -114,18 +140,23 @@ class StreamingMixin:
         units: Any = None,
     ) -> Any:
         row_buffer: RowBuffer | None
-        half_life = check_half_life(self.half_life)
+        half_life = _half_life(self.half_life)
         params = self._validate_parameters()
-        check_partial_fit_supported(params)
-        training_state = getattr(self, "_training_state", None)
         given = Rows(X, y, sample_weight, offset, units)
+        chosen = {STREAM: STREAM} | chosen_rows(params, given)
+        check_conflicts(chosen | _without_streams("a gate", params.gate, params.gate))
+        training_state = getattr(self, "_training_state", None)
         if training_state is None:
             result, row_buffer = _first_batch(self, params, given, classes)
             searches = tuple(penalty.search for penalty in params.penalties)
             training_state = TrainingState(penalty_searches=searches)
         else:
-            check_continued(self._fitted.model)
-            check_same_n_experts(self.n_experts, self.n_experts_)
+            _check_continued(self._fitted.model)
+            if self.n_experts != self.n_experts_:
+                raise ValueError(
+                    f"n_experts must stay {self.n_experts_} in later calls of partial_fit; got "
+                    f"{self.n_experts}. Start again with a clone to change it."
+                )
             batch = _validate_batch(self, params, given)
             state = training_state.online_state or _state_of_fit(
                 self._fitted, training_state, batch
@@ -167,6 +198,56 @@ def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, A
             "converged_": False,
         }
     )
+
+
+def _half_life(value: Any) -> float:
+    """Number of rows after which the weight of previous rows is halved; None is infinity."""
+    if value is None:
+        return np.inf
+    try:
+        half_life = check_real("half_life", value)
+    except ValueError:
+        half_life = 0.0
+    if half_life == 0.0:
+        raise ValueError(
+            f"half_life must be None or a positive number of rows; got {shown(value)}. Pass a "
+            "number of rows such as half_life=1000, or None to keep all."
+        )
+    return half_life
+
+
+def _check_continued(model: MixtureModel) -> None:
+    """A fit that `partial_fit` continues needs gate and experts for streams."""
+    for part in (model.gate, model.experts):
+        missing = missing_methods(part, SupportsStreaming)
+        if missing:
+            raise ValueError(
+                f"partial_fit continues fits whose gate and experts are those of streams; the fit "
+                f"has a {type(part).__name__}, which has no method {missing[0]}. Use "
+                'combine="best" in fit, or a clone.'
+            )
+
+
+def check_first_classes(classes: Any) -> Array:
+    """Sorted classes from the first call of `partial_fit`, which must give them."""
+    if classes is None:
+        raise ValueError(
+            "classes must be passed on the first call to partial_fit: batches need not hold all "
+            "classes. Pass all labels, such as classes=np.unique(y)."
+        )
+    classes = np.unique(np.asarray(classes))
+    check_two_classes(classes)
+    return classes
+
+
+def check_known_classes(classes: Any, fitted: Array) -> Array:
+    """The classes of a later call must be those of the first one, or None."""
+    if classes is not None and not np.array_equal(np.unique(np.asarray(classes)), fitted):
+        raise ValueError(
+            f"classes must be those of the first call to partial_fit, {fitted.tolist()}; got "
+            f"{np.asarray(classes).tolist()}. Leave classes out, or start again with a clone."
+        )
+    return fitted
 
 
 # --- batches ----------------------------------------------------------------------------------
@@ -360,4 +441,8 @@ def _check_stream_width(model: MixtureModel, rows: Dataset) -> None:
         ("expert_features", model.experts, rows.expert_design),
     ):
         size, maximum = part.streaming_size(model.n_experts, design.shape[1])
-        check_stream_size(name, size, maximum)
+        if size > maximum:
+            raise ValueError(
+                f"partial_fit keeps matrices of {size} columns, more than {maximum}. Choose fewer "
+                f"columns with {name}, use fewer experts, or use fit."
+            )

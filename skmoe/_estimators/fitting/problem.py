@@ -15,7 +15,6 @@ from skmoe._data.encoding import numeric_names
 from skmoe._data.extra_features import (
     ExtraFeatureOptions,
     ExtraFeatures,
-    check_base_offset,
     fit_extra_features,
 )
 from skmoe._data.first_pass import first_pass
@@ -24,15 +23,16 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.row_checks import check_same_outputs, check_two_classes
 from skmoe._data.rows import Dataset, RawFeatures, Rows, select_raw_features, subset_units
 from skmoe._data.scaling import design_matrix, fit_feature_range, fit_standardization
+from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import FitParameters
 from skmoe._estimators.parameters.tasks import TrainingTarget, check_same_classes, identity_scaling
-from skmoe._estimators.rows.capabilities import check_blocks_supported
 from skmoe._estimators.rows.training_data import (
     MAX_INIT_ROWS,
     NO_OPTIONS,
     FitOptions,
     TrainingData,
     check_support,
+    chosen_rows,
     make_init_rows,
     merge_duplicates,
     present_rows,
@@ -102,9 +102,9 @@ def build_problem(
     The estimator is not changed.
     """
     if isinstance(given, Rows):
-        given = rows_in_blocks(params, given)
+        given = rows_in_blocks(estimator, params, given)
         if isinstance(given.X, RowBlocks):
-            check_blocks_supported(params, given)
+            check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
             return _build_from_blocks(estimator, params, given.X, options)
         given = validate_training_data(estimator, params, given)
     data, extra_features = present_rows(params, given._replace(options=options)), None
@@ -172,7 +172,6 @@ def _add_extra_features(
     the logs of its predictions are added to the offset instead.
     """
     transformer, rows = params.gate.transformer, data.rows
-    check_base_offset(params.base, rows.offset)
     classes, n_features = data.attributes.get("classes_"), data.attributes["n_features_in_"]
     result = fit_extra_features(
         params.base,

@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 from skmoe._data.dask_chunks import align_chunks, zip_chunks
 from skmoe._data.rows import is_dask
+from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.rows.warm_start import TrainingState
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_dask
@@ -36,10 +37,8 @@ def supports_dask(method: MethodT) -> MethodT:
         options = dict(method_signature.bind(self, X, *args, **kwargs).arguments)
         del options["self"], options["X"]
         if options.get("units") is not None:
-            raise ValueError(
-                f"units are not supported by {method.__name__} of Dask collections, whose chunks "
-                "may cut a unit. Compute the rows of whole units first, or leave units out."
-            )
+            use = f"{method.__name__} of a Dask collection"
+            check_conflicts({"units": "units", "predictions of Dask collections": use})
         given = {name: options.pop(name, None) for name in ("y", "offset", "gate_proba")}
         by_row = {name: values for name, values in given.items() if values is not None}
         return _map_chunks(self, method.__name__, X, by_row, options)

@@ -22,10 +22,10 @@ from skmoe._data.row_checks import (
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
-    check_gate_proba,
     validate_units,
 )
 from skmoe._mixture.fitted import FittedMixture
@@ -137,4 +137,6 @@ class NewRowsMixin:
         """Given probabilities of the experts, (K, n); None for those of the gate."""
         if gate_proba is None:
             return None
-        return check_gate_proba(gate_proba, n_rows, self._fitted.model.n_experts).T
+        proba = np.asarray(gate_proba, dtype=np.float64)
+        check_probabilities("gate_proba", proba, n_rows, self._fitted.model.n_experts)
+        return (proba / proba.sum(axis=1, keepdims=True)).T

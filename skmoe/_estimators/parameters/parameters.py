@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -18,11 +18,12 @@ from skmoe._data.checks import (
 from skmoe._data.folds import RowsToSplit, assign_folds
 from skmoe._data.rows import RawFeatures
 from skmoe._data.units import GATE_AGGREGATES
+from skmoe._estimators.parameters.conflicts import check_conflicts, chosen_options
 from skmoe._estimators.parameters.part_parameters import (
-    check_base,
-    check_out_of_bag,
+    check_estimator,
     name_of_density,
     resolve_experts,
+    resolve_families,
     resolve_gate,
 )
 from skmoe._estimators.parameters.penalty_parameters import check_penalties, decided_penalties
@@ -34,12 +35,6 @@ from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.protocols import Experts, Gate
-
-# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
-# weight), in total and per expert.
-N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
-MIN_ROWS_FOR_SELECTION = 20
-MIN_ROWS_PER_EXPERT = 10
 
 # Largest number of pseudo-rows for each row: their sum over the rows is finite.
 MAX_BALANCE = 1e100
@@ -66,27 +61,6 @@ def check_cross_fit(value: Any) -> int | str | bool:
     raise ValueError(
         f'cross_fit must be "auto", "oob", False or an integer of at least 2; got {value!r}.'
     )
-
-
-def check_metadata_used(metadata: Mapping[str, Any], params: FitParameters) -> None:
-    """Metadata need experts that are estimators; groups need cross-fitted experts or a base."""
-    parametric, has_base = params.family is not None, params.base is not None
-    if not parametric and not all(isinstance(expert, str) for expert in params.estimators or ()):
-        return
-    unused = [name for name in metadata if name != "groups" or (parametric and not has_base)]
-    if unused:
-        what = "experts that are given by name"
-        if parametric:
-            name = f'"{params.expert}"' if isinstance(params.expert, str) else repr(params.expert)
-            what = f"expert={name}"
-        takes = "takes" if parametric else "take"
-        reason, remedy = f"{what} {takes} no metadata", "use estimators as experts"
-        if unused == ["groups"]:
-            reason = f"they keep rows of a group in one fold, and {what} {takes} no folds"
-            remedy = 'use them with n_experts="auto", a base or estimators as experts'
-        raise ValueError(
-            f"{', '.join(unused)} cannot be used: {reason}. Leave it out, or {remedy}."
-        )
 
 
 # Adds folds to the features of experts that are estimators, given rows, `cross_fit` and a seed.
@@ -169,18 +143,20 @@ def validate_parameters(
     warm_start = check_flag("warm_start", estimator.warm_start)
     check_verbose(estimator.verbose)
     check_random_state(estimator.random_state)
+    check_choice("combine", estimator.combine, ("best", "best_converged", "average"))
     of_experts = [penalty for penalty in penalties.values() if penalty.part == "experts"]
     options = {penalty.fields[0]: penalty.value for penalty in of_experts} | task.family_options()
     family_option = getattr(estimator, "family", "normal")
     shared_features = getattr(estimator, "shared_features", None)
+    families = resolve_families(family_option, n_experts)
+    check_conflicts(chosen_options(estimator, families))
     family, estimators, mean_family = resolve_experts(
-        estimator.expert, family_option, n_experts, task, options, shared_features
+        estimator.expert, families, n_experts, task, options, shared_features
     )
     n_init = check_n_init(estimator, uses_estimators=bool(estimators))
-    check_combine(estimator.combine, n_init, estimator.init, warm_start)
     cross_fit = check_cross_fit(estimator.cross_fit)
-    check_out_of_bag(cross_fit, estimators)
-    check_base(estimator.base, task.name, family, mean_family)
+    if estimator.base is not None:
+        check_estimator("base", estimator.base, task.name)
     return FitParameters(
         task=task,
         n_experts=n_experts,
@@ -237,42 +213,6 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
     return top_k
 
 
-def check_n_experts_selection(estimator: Any) -> None:
-    """Check that n_experts can be selected with the other parameters."""
-    value = estimator.n_experts
-    if value not in N_EXPERTS_CRITERIA:
-        raise ValueError(
-            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
-            f"{value!r}."
-        )
-    for name, is_unsupported, reason in (
-        (
-            "family",
-            isinstance(getattr(estimator, "family", None), list | tuple),
-            "a list is one of each",
-        ),
-        ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
-        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
-        ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),
-    ):
-        if is_unsupported:
-            raise ValueError(
-                f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
-                f"as an integer, or leave {name} at its default."
-            )
-
-
-def max_selected_n_experts(criterion: str, n_rows: float) -> int:
-    """The largest number of experts to try; `n_rows` is the total weight of the rows."""
-    if n_rows < MIN_ROWS_FOR_SELECTION:
-        raise ValueError(
-            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
-            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
-            "relative, weights with a mean of one."
-        )
-    return int(n_rows // MIN_ROWS_PER_EXPERT)
-
-
 def check_n_init(estimator: Any, *, uses_estimators: bool) -> int:
     """Validate the number of starts, or of searches with init="search"."""
     value = estimator.n_init
@@ -282,28 +222,6 @@ def check_n_init(estimator: Any, *, uses_estimators: bool) -> int:
     if isinstance(estimator.init, str) and estimator.init == "search" and not uses_estimators:
         return 1
     return N_COSTLY_STARTS if uses_estimators or estimator.combine != "best" else N_STARTS
-
-
-def check_combine(value: Any, n_init: int, init: Any, warm_start: bool) -> str:
-    """Validate how starts are combined; an average needs several different starts."""
-    check_choice("combine", value, ("best", "best_converged", "average"))
-    if value == "average":
-        if n_init == 1:
-            raise ValueError(
-                'combine="average" averages over starts, of which n_init=1 makes only one. Use '
-                'n_init of at least 2, or combine="best".'
-            )
-        if not isinstance(init, str):
-            raise ValueError(
-                'combine="average" needs starts that differ, so a named init such as "auto"; got '
-                'an array. Use a named init, or combine="best".'
-            )
-        if warm_start:
-            raise ValueError(
-                'combine="average" does not continue a previous fit: warm_start must be False. Use '
-                'warm_start=False, or combine="best".'
-            )
-    return str(value)
 
 
 def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> str | Array:
@@ -319,18 +237,23 @@ def check_init(init: Any, names: Sequence[str], n_rows: int, n_experts: int) -> 
             f"init must be one of {sorted(['auto', *names])} or an array of responsibilities of "
             f"shape (n_samples, n_experts); got {init!r}."
         )
-    if resp.shape != (n_rows, n_experts):
-        raise ValueError(
-            f"init as an array must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; "
-            f"got {resp.shape}."
-        )
-    if not np.isfinite(resp).all() or (resp < 0).any():
-        raise ValueError("init as an array must hold finite, non-negative responsibilities.")
-    sums = resp.sum(axis=1)
-    worst = int(np.argmax(np.abs(sums - 1.0)))
-    if abs(sums[worst] - 1.0) > INIT_SUM_TOL:
-        raise ValueError(
-            f"init as an array must have rows that sum to 1; row {worst} sums to "
-            f"{sums[worst]:g}. Divide each row by its sum."
-        )
+    check_probabilities("init as an array", resp, n_rows, n_experts)
     return resp
+
+
+def check_probabilities(name: str, values: Array, n_rows: int, n_experts: int) -> None:
+    """Probabilities of the experts (n, K) must sum to one in each row."""
+    if values.shape != (n_rows, n_experts):
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; got shape "
+            f"{values.shape}. Pass one row for each row of X, and one column for each expert."
+        )
+    with np.errstate(invalid="ignore"):  # of infinities, which are refused
+        sums = values.sum(axis=1)
+    is_valid = (values >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL)
+    if not is_valid.all():
+        row = int(is_valid.argmin())
+        raise ValueError(
+            f"{name} must hold finite, non-negative numbers that sum to 1 in each row; row {row} "
+            f"holds {values[row].tolist()} with the sum {sums[row]:g}. Divide each row by its sum."
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,10 @@ from skmoe._data.nested_estimators import (
     may_accept_missing_values,
     scores_without_weights,
 )
-from skmoe._data.sklearn_adapter import LOSSES, final_estimator, has_density, takes_weights
-from skmoe._estimators.parameters.comparable_densities import check_one_measure
+from skmoe._data.sklearn_adapter import LOSSES, final_estimator, takes_weights
+from skmoe._estimators.parameters.conflicts import OFFSET, check_conflicts
 from skmoe._estimators.parameters.tasks import Task
 from skmoe._mixture.model import Penalty
-from skmoe._numerics.typing import Array
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.experts._named_estimators import NAMED_ESTIMATORS
 from skmoe.experts._registry import ANY_FAMILY, EXPERTS
@@ -29,82 +28,44 @@ from skmoe.protocols import Experts, Gate
 
 def resolve_experts(
     expert: Any,
-    family_option: Any,
+    families: tuple[Family, ...],
     n_experts: int,
     task: Task,
     options: Mapping[str, Any],
     shared_features: Any = None,
 ) -> tuple[Experts | None, list[Any] | None, MeanFamily | None]:
-    """A parametric family with its hyper-parameters, or names or estimators and their family.
+    """Parametric experts with their hyper-parameters, or names or estimators and their family.
 
     There is one name or estimator for each expert, or a single one for all of them. Their family
     is None for normal noise.
     """
-    families = resolve_families(family_option, n_experts)
-    if families is None and shared_features is not None:
-        families = (Normal(),)
-    if families is not None and (shared_features is not None or not _has_estimators(expert)):
-        linear = _generalized_linear(expert, family_option, families, n_experts, options)
-        return linear, None, None
-    mean_family = None
-    if families is not None:
-        entries = expert if isinstance(expert, list | tuple) else [expert]
-        mean_family = resolve_mean_family(entries, family_option, families)
-    family = resolve_family(expert, task.name, options)
-    if family is not None:
-        return family, None, None
-    if not isinstance(expert, list | tuple):
-        chosen = [_check_estimator("expert", expert, task.name, _expert_names())]
-        return None, chosen, mean_family
-    if len(expert) != n_experts:
+    is_list = isinstance(expert, list | tuple)
+    entries = expert if is_list else [expert]
+    if is_list and len(expert) != n_experts:
         raise ValueError(
             f"expert as a list must have one entry for each of the n_experts={n_experts} "
             f"experts; got {len(expert)}."
         )
-    first = expert[0]
-    if is_family(first) and not _is_estimator_name(first) and all(_same(first, e) for e in expert):
-        return resolve_family(first, task.name, options), None, None
-    chosen = [check_list_entry(f"expert[{k}]", e, task.name) for k, e in enumerate(expert)]
+    first, is_normal = entries[0], families == (Normal(),)
+    is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
+    if is_linear and not (is_normal and shared_features is None):
+        experts: Experts = ANY_FAMILY[first].from_options({**options, "families": families})
+        return experts, None, None
+    mean_family = None if is_normal else MeanFamily(families[0])
+    of_one_kind = is_family(first) and not _is_estimator_name(first)
+    if not is_list or (of_one_kind and all(_same(first, entry) for entry in entries)):
+        family = resolve_family(first, task.name, options)
+        if family is not None:
+            return family, None, None
+    if is_list:
+        chosen = [check_list_entry(f"expert[{k}]", e, task.name) for k, e in enumerate(expert)]
+    else:
+        chosen = [check_estimator("expert", expert, task.name, _expert_names())]
     return None, chosen, mean_family
 
 
-def _has_estimators(expert: Any) -> bool:
-    """Whether some experts are neither linear predictors nor objects with their own density."""
-    entries = expert if isinstance(expert, list | tuple) else [expert]
-    return not all(
-        isinstance(entry, Experts) or (isinstance(entry, str) and entry in ANY_FAMILY)
-        for entry in entries
-    )
-
-
-def resolve_mean_family(
-    experts: Sequence[Any], family_option: Any, families: tuple[Family, ...]
-) -> MeanFamily:
-    """The family of experts that are estimators, which predict the mean of y."""
-    reason = ""
-    if len(families) > 1:
-        reason = (
-            "Experts that are estimators have one family in common: give that, or use "
-            'expert="linear" for all experts'
-        )
-    elif not families[0].takes_mean:
-        reason = (
-            "It has no mean that estimators could predict: choose a family that has, such as "
-            '"gamma", or use expert="linear"'
-        )
-    for entry in experts:
-        if not isinstance(entry, str) and has_density(entry):
-            reason = f"{entry!r} has a density of its own: use it without `family`"
-    if reason:
-        shown = experts[0] if len(experts) == 1 else experts
-        raise ValueError(
-            f'family={family_option!r} needs expert="linear"; got expert={shown!r}. {reason}.'
-        )
-    return MeanFamily(families[0])
-
-
-def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
-    """The conditional distribution of all experts, or of each; None if all are normal."""
+def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
+    """The conditional distribution of all experts, or of each if they differ."""
     values = value if isinstance(value, list | tuple) else [value]
     if isinstance(value, list | tuple) and len(values) != n_experts:
         raise ValueError(
@@ -113,9 +74,31 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...] | None:
         )
     families = tuple(_family(entry) for entry in values)
     check_one_measure(families)
-    if all(family == families[0] for family in families):
-        families = families[:1]
-    return None if families == (Normal(),) else families
+    return families[:1] if all(family == families[0] for family in families) else families
+
+
+def check_one_measure(families: Sequence[Family]) -> None:
+    """Densities cannot be compared with probabilities, except for those of atoms such as zero."""
+    continuous = [family for family in families if family.is_continuous]
+    discrete = [family for family in families if not family.is_continuous and not family.atoms]
+    if continuous and discrete:
+        raise ValueError(
+            "family must be a list of distributions whose densities can be compared; "
+            f'"{discrete[0].name}" has probabilities of values, and "{continuous[0].name}" has a '
+            'density. Use families of one kind, to which "zero" may be added.'
+        )
+
+
+def measure_of_families(families: Iterable[Family]) -> str:
+    """What distributions have: densities, or probabilities, or both, in words."""
+    kinds = {family.is_continuous for family in families}
+    if kinds == {True}:
+        return "a density"
+    if kinds == {False}:
+        return "probabilities of values"
+    atoms = sorted({atom for family in families for atom in family.atoms})
+    values = ", ".join(f"{atom:g}" for atom in atoms)
+    return f"a density and the probability of {values}"
 
 
 def name_of_density(expert: Any, family: Any) -> str:
@@ -137,36 +120,6 @@ def _family(value: Any) -> Family:
         f"family must be one of {sorted(FAMILIES)}, an object of skmoe.families such as "
         f"StudentT(df=4), or a list with one of these for each expert; got {value!r}."
     )
-
-
-def _generalized_linear(
-    expert: Any,
-    family_option: Any,
-    families: tuple[Family, ...],
-    n_experts: int,
-    options: Mapping[str, Any],
-) -> Experts:
-    """Experts with a linear predictor and given families."""
-    entries = expert if isinstance(expert, list | tuple) else [expert]
-    if not all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries):
-        what = "shared_features" if families == (Normal(),) else f"family={family_option!r}"
-        raise ValueError(
-            f'{what} needs expert="linear"; got expert={expert!r}. Objects of `expert` have a '
-            "density of their own: use them without `family`."
-        )
-    if len(entries) not in (1, n_experts):
-        raise ValueError(
-            f"expert as a list must have one entry for each of the n_experts={n_experts} "
-            f"experts; got {len(entries)}."
-        )
-    if options.get("shared_dispersion") and len(families) > 1:
-        raise ValueError(
-            f'dispersion="shared" needs one family for all experts; got family={family_option!r}. '
-            'Use dispersion="per_expert".'
-        )
-    chosen = {**options, "families": families}
-    experts: Experts = ANY_FAMILY[entries[0]].from_options(chosen)
-    return experts
 
 
 def resolve_family(expert: Any, task: str, options: Mapping[str, Any]) -> Experts | None:
@@ -213,6 +166,12 @@ def family_of(expert: Any, task: str) -> Any:
     return EXPERTS.get(expert, {}).get(task) if isinstance(expert, str) else None
 
 
+def needs_all_rows(expert: Any, task: str) -> bool:
+    """Whether the experts need all rows in memory."""
+    family = family_of(expert, task)
+    return family is None or bool(family.needs_all_rows)
+
+
 def is_family(expert: Any) -> bool:
     """Whether a value is a parametric family or the name of one."""
     return isinstance(expert, Experts) or (isinstance(expert, str) and expert in EXPERTS)
@@ -248,12 +207,13 @@ def check_list_entry(name: str, entry: Any, task: str, weighted: bool = True) ->
             f"{name} must be one of {sorted(NAMED_ESTIMATORS)} or an estimator, as lists of "
             f"different experts are; got the family {entry!r}. Use the same family for all experts."
         )
-    return _check_estimator(name, entry, task, sorted(NAMED_ESTIMATORS), weighted)
+    return check_estimator(name, entry, task, sorted(NAMED_ESTIMATORS), weighted)
 
 
-def _check_estimator(
-    name: str, estimator: Any, task: str, names: Sequence[str], weighted: bool = True
+def check_estimator(
+    name: str, estimator: Any, task: str, names: Sequence[str] = (), weighted: bool = True
 ) -> Any:
+    """An estimator of the task that takes weights, if it must; or one of some names."""
     if _is_estimator_name(estimator) and names:
         return estimator
     check_instance(name, estimator)
@@ -297,52 +257,14 @@ def _offers(estimator: Any, method: str) -> bool:
     return hasattr(type(final) if is_stack else final, method)
 
 
-def check_base(
-    base: Any, task: str, family: Experts | None, mean_family: MeanFamily | None
-) -> None:
-    """A base model must be an estimator of the same task, to whose predictions experts add."""
-    if base is None:
-        return
-    _check_estimator("base", base, task, ())
-    if mean_family is not None and mean_family.family.link != "identity":
-        raise ValueError(
-            f"base needs experts to whose mean its predictions are added; experts that are "
-            f"estimators with family={mean_family.family.name!r} have a log link. Use base=None, "
-            'or expert="linear".'
-        )
-    if family is None or family.is_classifier or family.link == "identity" or family.takes_offset:
-        return
-    raise ValueError(
-        f"base needs experts with an identity link, to whose mean its predictions are added, or "
-        f"with a log link and an offset; {type(family).__name__} has the link "
-        f"{family.link or 'unknown'!r}. Use base=None."
-    )
-
-
 def check_takes_offset(parameter: str, expert: Any, density: Experts | MeanFamily | None) -> None:
     """An offset needs experts with a log link, under which it is the log of an exposure."""
-    if density is not None and density.takes_offset:
-        return
-    link = "" if density is None else density.link
-    remedy = {
-        "identity": "Subtract it from y",
-        "": "Choose such a family, or fit and predict without offset",
-    }
-    raise ValueError(
-        'offset needs experts with a log link, such as family="poisson"; got '
-        f"{parameter}={expert!r}, which has {f'the link {link!r}' if link else 'no log link'}. "
-        f"{remedy.get(link, 'Fit and predict without offset')}."
-    )
-
-
-def check_one_exposure(parameter: str, expert: Any, offset: Array | None) -> None:
-    """An estimator, which is fitted to all outputs at once, takes one exposure for each row."""
-    if offset is not None and offset.ndim > 1:
-        raise ValueError(
-            f"offset must have shape (n_samples,), the same for all outputs, for experts that are "
-            f"estimators; got shape {offset.shape} with {parameter}={expert!r}. Use one fit for "
-            'each output, or a mixture with expert="linear".'
-        )
+    if density is None or not density.takes_offset:
+        link = "" if density is None else density.link
+        has = f"the link {link!r}" if link else "no log link"
+        option = "experts with another link than log, or none"
+        option = "experts with an identity link" if link == "identity" else option
+        check_conflicts({OFFSET: "offset", option: f"{parameter}={expert!r}, which has {has}"})
 
 
 def accepts_missing(expert: Any) -> bool:
@@ -359,18 +281,6 @@ def accepts_missing(expert: Any) -> bool:
         return may_accept_missing_values(expert)
     except Exception:  # not an estimator: an error is raised by `resolve_experts`
         return False
-
-
-def check_out_of_bag(cross_fit: Any, estimators: list[Any] | None) -> None:
-    """With cross_fit="oob" every expert must compute out-of-bag predictions."""
-    if cross_fit != "oob" or estimators is None:
-        return
-    for k, expert in enumerate(estimators):
-        if not getattr(expert, "oob_score", False):
-            raise ValueError(
-                f'cross_fit="oob" needs experts with oob_score=True; expert {k} is {expert!r}. '
-                'Set oob_score=True where the estimator has it, or use cross_fit="auto".'
-            )
 
 
 def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Gate:
@@ -391,8 +301,3 @@ def resolve_gate(gate: Any, penalty: Penalty, n_experts: int) -> Gate:
             f"skmoe.protocols.Gate, from which it derives; got {gate!r}."
         )
     return ConstantGate() if n_experts == 1 else resolved
-
-
-def gate_transformer(gate: Any) -> Any:
-    """The transformer of a gate object; None for names and other values."""
-    return gate.transformer if isinstance(gate, Gate) else None

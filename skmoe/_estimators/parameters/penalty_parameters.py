@@ -85,7 +85,6 @@ def decided_penalties(
     entries = expert if isinstance(expert, list | tuple) else [expert]
     experts = family if all(isinstance(entry, str) for entry in entries) else None
     without_base = experts is not None and estimator.base is None
-    shared = getattr(estimator, "shared_features", None)
     decided = []
     for name, penalty in penalties.items():
         search, is_gate = penalty.search, penalty.part == "gate"
@@ -101,11 +100,6 @@ def decided_penalties(
                 f'{name}="{search}" needs {what}s with a penalty that can be found (see '
                 f'skmoe.protocols.{capability.__name__}), such as {what}="{example}"; got '
                 f"{given}. Leave {name} at its default."
-            )
-        if search == "ard" and not is_gate and shared is not None:
-            raise ValueError(
-                f'{name}="ard" finds a penalty for each feature in each expert, and cannot be used '
-                f'with shared_features={shared!r}. Use {name}="auto".'
             )
         decided.append(penalty._replace(search="" if is_gate and n_experts == 1 else search))
     return tuple(decided)

@@ -12,7 +12,6 @@ from skmoe._data.checks import check_integer, check_n_jobs, check_real
 from skmoe._data.folds import assign_folds_of_stack
 from skmoe._data.rows import Dataset
 from skmoe._data.sklearn_adapter import experts_of, final_estimator, has_density, takes_weights
-from skmoe._estimators.parameters.comparable_densities import measure_of_families
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
     check_gate_aggregate,
@@ -21,6 +20,7 @@ from skmoe._estimators.parameters.parameters import (
 )
 from skmoe._estimators.parameters.part_parameters import (
     check_list_entry,
+    measure_of_families,
     resolve_families,
     resolve_gate,
 )
@@ -108,7 +108,7 @@ def _resolve_family(option: Any, models: Iterable[Any]) -> MeanFamily | None:
             f"common; got {option!r}. Put a mixture with these families into estimators."
         )
     families = resolve_families(option, 1)
-    if families is None:
+    if families == (Normal(),):
         return None
     if all(not isinstance(model, str) and has_density(model) for model in models):
         raise ValueError(
@@ -149,7 +149,7 @@ def _measure(model: Any, family: Family) -> str:
         return _measure(own[0], Normal())
     option = getattr(final, "family", "normal")
     n_families = len(option) if isinstance(option, list | tuple) else 1
-    return measure_of_families(resolve_families(option, n_families) or (Normal(),))
+    return measure_of_families(resolve_families(option, n_families))
 
 
 # --- the rows ---------------------------------------------------------------------------------

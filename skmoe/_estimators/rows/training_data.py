@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
+from skmoe._data.checks import shown
 from skmoe._data.distinct_rows import (
     CanonicalForm,
     canonical_form,
@@ -40,18 +41,19 @@ from skmoe._data.row_checks import (
     explain_features,
 )
 from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
-from skmoe._estimators.parameters.parameters import (
-    FitParameters,
-    check_init,
-    check_metadata_used,
+from skmoe._estimators.parameters.conflicts import (
+    BLOCKS,
+    ESTIMATORS,
+    check_conflicts,
+    chosen_options,
+    conflict_of,
 )
+from skmoe._estimators.parameters.parameters import FitParameters, check_init
 from skmoe._estimators.parameters.part_parameters import (
     accepts_missing,
-    check_one_exposure,
     check_takes_offset,
 )
 from skmoe._estimators.parameters.tasks import TrainingTarget
-from skmoe._estimators.rows.capabilities import supports_blocks
 from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
@@ -114,6 +116,55 @@ class TrainingData(NamedTuple):
 # --- validation -------------------------------------------------------------------------------
 
 
+def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
+    """The options of the table of conflicts that experts and arguments of a fit are.
+
+    Messages show the values. Options that are not chosen are left out.
+    """
+    chosen, family, link = {}, params.family, "" if params.family is None else params.family.link
+    expert = f"{params.expert_parameter}={shown(params.expert)}"
+    estimators = params.estimators or []
+    if family is None or family.needs_all_rows:
+        chosen[ESTIMATORS] = expert
+    if family is not None and params.base is None:
+        chosen["parametric experts without a base"] = expert
+    if all(isinstance(estimator, str) for estimator in estimators):
+        by_name = f"{expert}, given by name" if estimators else expert
+        chosen["experts that are no estimators"] = by_name
+    without_oob = [k for k, one in enumerate(estimators) if not getattr(one, "oob_score", False)]
+    if without_oob:
+        k = without_oob[0]
+        chosen["an expert without out-of-bag predictions"] = f"expert {k}, {estimators[k]!r}"
+    if params.mean_family is not None and params.mean_family.family.link != "identity":
+        chosen["estimators as experts under a log link"] = f"{expert} under a log link"
+    if family is not None and not (
+        family.is_classifier or family.takes_offset or link == "identity"
+    ):
+        with_link = f"{params.family_name}, which has the link {link or 'unknown'!r}"
+        chosen["experts with neither an identity nor a log link"] = with_link
+    if family is not None and family.option_for_parts:
+        chosen["a family that depends on all values of y"] = (
+            f"{params.family_name} in the place of skmoe.families.{family.option_for_parts}"
+        )
+    metadata = [name for name, values in given.metadata.items() if values is not None]
+    if metadata:
+        chosen["metadata"] = ", ".join(metadata)
+    if given.group is not None:
+        chosen["groups"] = "groups"
+    if is_dask(given.X) or isinstance(given.X, RowBlocks):
+        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
+    elif given.unit is None:
+        chosen["rows without units"] = "rows without units"
+    if isinstance(given.X, RowBlocks):
+        by_row = {"y": given.y, "sample_weight": given.weight, "offset": given.offset}
+        for name, values in (by_row | {"units": given.unit}).items():
+            if values is not None:
+                chosen["an argument with a value for each row"] = (
+                    f"{name} as {type(values).__name__}"
+                )
+    return chosen
+
+
 def validate_training_data(
     estimator: Any, params: FitParameters, given: Rows, names: Array | None = None
 ) -> TrainingData:
@@ -121,6 +172,7 @@ def validate_training_data(
 
     `names` are feature names, for X without names.
     """
+    check_conflicts(chosen_options(estimator) | chosen_rows(params, given))
     validation_copy = copy.copy(estimator)  # receives n_features_in_ and feature_names_in_
     X, y, attributes = _validate_X_y(validation_copy, params, given.X, given.y)
     check_enough_rows(params.n_experts, len(y), "rows")
@@ -145,7 +197,6 @@ def validate_training_data(
         shared_columns = _shared_columns(params.shared_features, expert_columns, n_features, names)
     init = check_init(params.init, ["search", *INITIALIZERS], len(y), params.n_experts)
     metadata = check_metadata({"groups": given.group, **given.metadata}, len(y))
-    check_metadata_used(metadata, params)
     unit = None
     if given.unit is not None or params.gate_aggregate is not None:
         unit = validate_units_of_fit(params, given.unit, weight)
@@ -174,8 +225,13 @@ def validate_offset(
     if offset is not None:
         check_takes_offset(params.expert_parameter, params.expert, params.density)
     values = check_offset(offset, n_rows, n_outputs)
-    if params.uses_estimators:
-        check_one_exposure(params.expert_parameter, params.expert, values)
+    if values is not None and values.ndim > 1:
+        chosen = {"an offset of each output": f"offset of shape {values.shape}"}
+        if params.uses_estimators:
+            chosen[ESTIMATORS] = f"{params.expert_parameter}={shown(params.expert)}"
+        if params.base is not None:
+            chosen["a base"] = f"base={shown(params.base)}"
+        check_conflicts(chosen)
     return values
 
 
@@ -290,13 +346,16 @@ def _with_encoder(params: FitParameters, data: TrainingData) -> TrainingData:
 # --- blocks -----------------------------------------------------------------------------------
 
 
-def rows_in_blocks(params: FitParameters, given: Rows) -> Rows:
+def rows_in_blocks(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     """Large memory maps and Dask collections as row blocks; other rows as they are."""
     by_row: dict[str, Any] = {"offset": given.offset, "units": given.unit}
     blocks: Any
     if is_dask(given.X):
         blocks = RowBlocks.from_dask(given.X, given.y, given.weight, **by_row)
-    elif isinstance(given.X, np.memmap) and supports_blocks(params) and _can_be_divided(given):
+    elif isinstance(given.X, np.memmap) and _can_be_divided(given):
+        chosen = chosen_options(estimator) | chosen_rows(params, given) | {BLOCKS: BLOCKS}
+        if conflict_of(chosen):
+            return given
         blocks = RowBlocks.from_arrays(given.X, given.y, given.weight, **by_row)
     else:
         return given

@@ -11,6 +11,7 @@ from skmoe._data.encoding import numeric_names
 from skmoe._data.row_checks import check_columns, check_enough_rows, check_metadata
 from skmoe._data.rows import Dataset
 from skmoe._data.units import encode_units, unit_runs, varying_cell
+from skmoe._estimators.parameters.conflicts import check_conflicts
 from skmoe._estimators.parameters.parameters import INIT_SUM_TOL, FitParameters
 from skmoe._numerics.typing import Array, Design
 from skmoe.protocols import Experts
@@ -24,11 +25,6 @@ def validate_units(units: Any, n_rows: int) -> Array:
 def validate_units_of_fit(params: FitParameters, units: Any, weight: Array) -> Array | None:
     """Labels of the units of the rows of a fit, which must be several; None without units."""
     if units is None:
-        if params.gate_aggregate is not None:
-            raise ValueError(
-                f"gate_aggregate={params.gate_aggregate!r} reduces the rows of a unit to one; fit "
-                "got no units. Pass units to fit, or use gate_aggregate=None."
-            )
         return None
     labels = validate_units(units, len(weight))
     present = np.unique(labels[weight > 0.0])
@@ -46,7 +42,9 @@ def check_units_of_block(
 ) -> Array | None:
     """Units of a block of rows: the rows of a unit are contiguous, and its gate features agree."""
     if units is None:
-        validate_units_of_fit(params, units, np.ones(X.shape[0]))
+        if params.gate_aggregate is not None:
+            name, rows = f"gate_aggregate={params.gate_aggregate!r}", "rows without units"
+            check_conflicts({"gate_aggregate": name, rows: rows})
         return None
     units = validate_units(units, X.shape[0])
     first = np.flatnonzero(np.diff(unit_runs(units), prepend=-1))
@@ -107,22 +105,3 @@ def check_units_are_possible(params: FitParameters, experts: Experts, rows: Data
             f"has the values {values} are not for {params.family_name}. Use a family of all these "
             'values, such as family="negative_binomial" for counts with zeros, or no units.'
         )
-
-
-def check_gate_proba(gate_proba: Any, n_rows: int, n_experts: int) -> Array:
-    """Probabilities (n, K) of the experts, which sum to one."""
-    proba = np.asarray(gate_proba, dtype=np.float64)
-    if proba.shape != (n_rows, n_experts):
-        raise ValueError(
-            f"gate_proba must have shape (n_samples, n_experts) = {(n_rows, n_experts)}; got "
-            f"{proba.shape}. Pass predict_gate(X), or responsibilities of the units of these rows."
-        )
-    sums = proba.sum(axis=1)
-    wrong = ~((proba >= 0.0).all(axis=1) & (np.abs(sums - 1.0) <= INIT_SUM_TOL))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise ValueError(
-            f"gate_proba must hold probabilities that sum to 1 in each row; row {row} holds "
-            f"{proba[row].tolist()}. Divide each row by its sum."
-        )
-    return proba / sums[:, None]

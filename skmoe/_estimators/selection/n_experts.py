@@ -24,13 +24,11 @@ from skmoe._data.checks import check_integer
 from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes, class_weights
 from skmoe._data.rows import Rows, is_dask
+from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
-    check_n_experts_selection,
-    max_selected_n_experts,
 )
 from skmoe._estimators.parameters.part_parameters import uses_groups
-from skmoe._estimators.rows.capabilities import check_integer_n_experts
 from skmoe._estimators.rows.training_data import (
     TrainingData,
     distinct_rows,
@@ -42,6 +40,12 @@ from skmoe._inference.criteria import fit_statistics
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
+
+# Values of `n_experts` that select the number, and the minimum number of rows for it (their total
+# weight), in total and per expert.
+N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
+MIN_ROWS_FOR_SELECTION = 20
+MIN_ROWS_PER_EXPERT = 10
 
 # Number of trials after the best one that end the search.
 PATIENCE = 2
@@ -180,14 +184,27 @@ def without_unused_groups(estimator: Any, given: Rows) -> Rows:
 
 def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     """Select the number of experts for n_experts="auto", "bic" or "icl"."""
+    if estimator.n_experts not in N_EXPERTS_CRITERIA:
+        raise ValueError(
+            f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
+            f"{estimator.n_experts!r}."
+        )
+    chosen = chosen_options(estimator)
     if isinstance(given.X, RowBlocks) or is_dask(given.X):
-        check_integer_n_experts("a fit from blocks of rows", estimator.n_experts)
-    check_n_experts_selection(estimator)
+        chosen[BLOCKS] = f"X as {BLOCKS} ({type(given.X).__name__})"
+    check_conflicts(chosen)
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
     params, data = _distinct_rows(estimator, given)
     rows, criterion = data.rows, str(estimator.n_experts)
-    maximum = max_selected_n_experts(criterion, float(rows.weight.sum()))
+    n_rows = float(rows.weight.sum())
+    if n_rows < MIN_ROWS_FOR_SELECTION:
+        raise ValueError(
+            f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
+            f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
+            "relative, weights with a mean of one."
+        )
+    maximum = int(n_rows // MIN_ROWS_PER_EXPERT)
     seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
     all_rows = np.arange(rows.n_rows)
     held_out = [all_rows[:0]]

@@ -1,0 +1,263 @@
+"""Options that do not go together: one table, which is checked before any work.
+
+The documentation prints the table. An option is named by the words that it has there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skmoe._data.checks import shown
+from skmoe._data.sklearn_adapter import has_density
+from skmoe.experts._registry import ANY_FAMILY
+from skmoe.families import Family, Normal
+from skmoe.protocols import Experts, Gate
+
+BLOCKS, STREAM = "blocks of rows", "partial_fit"
+TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
+AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "bic" or "icl"'
+ESTIMATORS, INIT = "estimators as experts", "init as an array"
+OFFSET, FAMILY = "an offset", 'a family other than "normal"'
+FAMILIES, WARM_START = "a list of different families", "warm_start=True"
+SEVERAL_STARTS = 'combine="average" or "best_converged"'
+
+# What does not go together: each of some options with the last one, and reason and remedy. The
+# first conflict is the one that is reported.
+CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
+    (TEST, AVERAGE): (
+        "an average of starts does not maximise the likelihood",
+        'Use combine="best".',
+    ),
+    (TEST, "top_k"): ("routing to few experts does not maximise the likelihood", "Use top_k=None."),
+    (TEST, "class_weight"): (
+        "weighted classes have no likelihood from which targets can be drawn",
+        "Use class_weight=None.",
+    ),
+    (TEST, ESTIMATORS): (
+        "no fit of estimators maximises a likelihood",
+        'Use expert="linear", or choose the number by held-out rows: n_experts="auto".',
+    ),
+    (TEST, BLOCKS): (
+        "targets are drawn for all rows in memory",
+        "Pass an array, or a sample of the rows.",
+    ),
+    (STREAM, CHECKPOINTS, SEVERAL_STARTS): (
+        "only one start can be continued",
+        'Use combine="best".',
+    ),
+    (STREAM, 'class_weight="balanced"'): (
+        "these weights are not known before the end of the stream",
+        "Pass the weights of the classes as a dict.",
+    ),
+    (STREAM, "experts without methods for streams"): (
+        "a stream averages statistics of its batches",
+        'Use expert="linear", or fit on a sample of the rows.',
+    ),
+    (STREAM, "a gate without methods for streams"): (
+        "a stream averages statistics of its batches",
+        'Use gate="softmax" or "constant".',
+    ),
+    (STREAM, BLOCKS, ESTIMATORS): (
+        "estimators need all rows at once",
+        'Use expert="linear", or use fit on an array, of a sample of the rows if need be.',
+    ),
+    (STREAM, BLOCKS, TEST, "a base"): (
+        "a base needs all rows in memory, and no target can be drawn from it",
+        "Use base=None.",
+    ),
+    (STREAM, BLOCKS, "a transformer in the gate"): (
+        "transformers need all rows in memory",
+        "Use a gate without a transformer.",
+    ),
+    (STREAM, BLOCKS, "a family that depends on all values of y"): (
+        "it depends on all values of y, which are not known before the last row",
+        "Give them to the family.",
+    ),
+    (STREAM, BLOCKS, TEST, CHECKPOINTS, SELECTION): (
+        "the number is selected by several fits to rows in memory",
+        "Pass an integer, such as n_experts=2, selected on a sample if need be.",
+    ),
+    (BLOCKS, INIT): (
+        "responsibilities are those of rows in memory",
+        'Use a named init such as "auto".',
+    ),
+    (SELECTION, TEST, INIT): (
+        "responsibilities are of a given number of experts",
+        'Use a named init such as "auto", or n_experts as an integer to fit.',
+    ),
+    ("an argument with a value for each row", BLOCKS): (
+        "the blocks of a RowBlocks hold it",
+        "Leave it at None, and yield (X, y, sample_weight, offset, units) from the factory.",
+    ),
+    (SELECTION, TEST, "a list as family"): (
+        "a list has an entry for each of a given number of experts",
+        "Give one family for all experts, or n_experts as an integer to fit.",
+    ),
+    (SELECTION, TEST, "a list as expert"): (
+        "a list has an entry for each of a given number of experts",
+        "Give one expert for all, or n_experts as an integer to fit.",
+    ),
+    (SELECTION, WARM_START): (
+        "a warm start continues with the previous number",
+        "Give n_experts as an integer, or use warm_start=False.",
+    ),
+    (AVERAGE, "n_init=1"): (
+        "an average needs several starts",
+        'Use n_init of at least 2, or combine="best".',
+    ),
+    (AVERAGE, INIT): (
+        "an average needs starts that differ",
+        'Use a named init such as "auto", or combine="best".',
+    ),
+    (AVERAGE, WARM_START): (
+        "an average does not continue a previous fit",
+        'Use warm_start=False, or combine="best".',
+    ),
+    ("shared_features", FAMILY, "an expert with a density of its own"): (
+        "it has a density of its own, without a family or shared slopes",
+        'Use expert="linear", or leave family and shared_features out.',
+    ),
+    ("shared_features", ESTIMATORS): (
+        "only linear experts share slopes",
+        'Use expert="linear", or shared_features=None.',
+    ),
+    ('alpha="ard"', "shared_features"): (
+        '"ard" finds a penalty for each feature in each expert',
+        'Use alpha="auto".',
+    ),
+    (FAMILIES, ESTIMATORS): (
+        "estimators have one family in common",
+        'Give that, or use expert="linear" for all experts.',
+    ),
+    ("a family without a mean", ESTIMATORS): (
+        "it has no mean that estimators could predict",
+        'Choose a family that has, such as "gamma", or use expert="linear".',
+    ),
+    ('dispersion="shared"', FAMILIES): (
+        "a shared dispersion needs one family for all experts",
+        'Use dispersion="per_expert".',
+    ),
+    ('cross_fit="oob"', "an expert without out-of-bag predictions"): (
+        "all experts must have oob_score=True",
+        'Set oob_score=True where the estimator has it, or use cross_fit="auto".',
+    ),
+    ("a base", "experts with neither an identity nor a log link"): (
+        "predictions of the base are added to a mean, or their logs to an offset",
+        "Use base=None.",
+    ),
+    ("a base", "estimators as experts under a log link"): (
+        "predictions of the base are added to the means of estimators",
+        'Use base=None, or expert="linear".',
+    ),
+    ("gate_aggregate", "rows without units"): (
+        "it reduces the rows of a unit to one, and there are no units",
+        "Pass units to fit, or use gate_aggregate=None.",
+    ),
+    (OFFSET, "experts with an identity link"): (
+        'an offset needs experts with a log link, such as family="poisson"',
+        "Subtract it from y, or choose such a family.",
+    ),
+    (OFFSET, "experts with another link than log, or none"): (
+        'an offset needs experts with a log link, such as family="poisson"',
+        "Choose such a family, or fit and predict without offset.",
+    ),
+    ("an offset of each output", ESTIMATORS): (
+        "estimators take an offset of shape (n_samples,), the same for all outputs",
+        'Use one fit for each output, or expert="linear".',
+    ),
+    ("a base", "an offset of each output"): (
+        "it takes an offset of shape (n_samples,), the same for all outputs",
+        "Use one fit for each output, or base=None.",
+    ),
+    ("units", "predictions of Dask collections"): (
+        "chunks may cut a unit",
+        "Compute the rows of whole units first, or leave units out.",
+    ),
+    ("groups", "parametric experts without a base"): (
+        "groups keep rows in one fold, and this fit has no folds",
+        'Leave groups out, or use them with n_experts="auto", a base or estimators as experts.',
+    ),
+    ("metadata", "experts that are no estimators"): (
+        "such experts take no metadata",
+        "Leave metadata out, or use estimators as experts.",
+    ),
+}
+
+# Parameters that count in the table, with their values; () for all but None.
+VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    AVERAGE: ("combine", ("average",)),
+    SEVERAL_STARTS: ("combine", ("average", "best_converged")),
+    "n_init=1": ("n_init", (1,)),
+    WARM_START: ("warm_start", (True,)),
+    SELECTION: ("n_experts", ("auto", "bic", "icl")),
+    'alpha="ard"': ("alpha", ("ard",)),
+    'dispersion="shared"': ("dispersion", ("shared",)),
+    'cross_fit="oob"': ("cross_fit", ("oob",)),
+    'class_weight="balanced"': ("class_weight", ("balanced",)),
+    "class_weight": ("class_weight", ()),
+    "gate_aggregate": ("gate_aggregate", ()),
+    "shared_features": ("shared_features", ()),
+    "a base": ("base", ()),
+    "top_k": ("top_k", ()),
+}
+
+
+def conflict_of(chosen: Mapping[str, str]) -> str:
+    """The message on the first conflict among options, with how it shows them; "" for none."""
+    for (*options, other), (reason, remedy) in CONFLICTS.items():
+        for option in options:
+            if option in chosen and other in chosen:
+                return f"{chosen[option]} cannot be used with {chosen[other]}: {reason}. {remedy}"
+    return ""
+
+
+def check_conflicts(chosen: Mapping[str, str]) -> None:
+    """Raise ValueError if two of the options do not go together."""
+    message = conflict_of(chosen)
+    if message:
+        raise ValueError(message)
+
+
+# --- the options of a fit ---------------------------------------------------------------------
+
+
+def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str, str]:
+    """The options of the table that the parameters of an estimator are, as messages show them.
+
+    `families` are the valid families of its experts, if they are known.
+    """
+    chosen = {}
+    for words, (name, values) in VALUES.items():
+        value = getattr(estimator, name, None)
+        is_plain = isinstance(value, str | int | np.bool_)
+        if value is not None and (not values or (is_plain and value in values)):
+            chosen[words] = f"{name}={shown(value)}"
+    if not isinstance(getattr(estimator, "init", "auto"), str):
+        chosen[INIT] = INIT
+    for name in ("family", "expert"):
+        value = getattr(estimator, name, None)
+        if isinstance(value, list | tuple):
+            chosen[f"a list as {name}"] = f"{name}={shown(value)}"
+    transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
+    if transformer is not None:
+        chosen["a transformer in the gate"] = f"gate.transformer={shown(transformer)}"
+    if not families:
+        return chosen
+    option = f"family={shown(getattr(estimator, 'family', 'normal'))}"
+    if tuple(families) != (Normal(),):
+        chosen[FAMILY] = option
+    if len(families) > 1:
+        chosen[FAMILIES] = option
+    if not families[0].takes_mean:
+        chosen["a family without a mean"] = option
+    expert = estimator.expert
+    for entry in expert if isinstance(expert, list | tuple) else [expert]:
+        is_name = isinstance(entry, str)
+        if isinstance(entry, Experts) or (not is_name and has_density(entry)):
+            chosen["an expert with a density of its own"] = f"expert={shown(entry)}"
+        elif not (is_name and entry in ANY_FAMILY):
+            chosen[ESTIMATORS] = f"expert={shown(expert)}"
+    return chosen

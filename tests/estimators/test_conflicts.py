@@ -1,0 +1,153 @@
+"""Options that do not go together: the page lists the pairs that the estimators refuse."""
+
+import runpy
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.blocks import RowBlocks
+from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.experts import LinearExperts
+from skmoe.gates import SoftmaxGate
+from skmoe.model_selection import n_experts_test
+from support.fits import fit_quietly
+from support.heteroscedastic import HeteroscedasticExperts
+from support.pages import ROOT
+from support.tables import two_regimes
+
+X, Y = two_regimes(n_rows=40)
+COUNTS, CLASSES = np.round(np.abs(Y)), (Y > 0).astype(int)
+GROUPS = np.arange(40) // 4
+BLOCKS = RowBlocks.from_arrays(X, Y)
+
+
+class GateOfOneFit(SoftmaxGate):
+    """A gate without statistics that could be averaged over batches."""
+
+    streaming_size = None
+
+
+def regressor(**options):
+    defaults = {"n_experts": 2, "n_init": 1, "max_iter": 2, "random_state": 0}
+    return MixtureOfExpertsRegressor(**defaults | options)
+
+
+def classifier(**options):
+    return MixtureOfExpertsClassifier(2, n_init=1, max_iter=2, random_state=0, **options)
+
+
+# Options of the page, as parameters of an estimator.
+PARAMETERS = {
+    'combine="average"': {"combine": "average", "n_init": 2},
+    'combine="average" or "best_converged"': {"combine": "best_converged"},
+    "top_k": {"top_k": 1},
+    "estimators as experts": {"expert": "tree"},
+    "experts without methods for streams": {"expert": HeteroscedasticExperts()},
+    "a gate without methods for streams": {"gate": GateOfOneFit()},
+    "a base": {"base": Ridge()},
+    "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
+    "a family that depends on all values of y": {"family": "uniform"},
+    'n_experts="auto", "bic" or "icl"': {"n_experts": "bic"},
+    "init as an array": {"init": np.full((40, 2), 0.5)},
+    "a list as family": {"family": ["normal", "student_t"]},
+    "a list as expert": {"expert": ["tree", "tree"]},
+    "warm_start=True": {"warm_start": True},
+    "n_init=1": {"n_init": 1},
+    "shared_features": {"shared_features": [0]},
+    "an expert with a density of its own": {"expert": LinearExperts()},
+    'a family other than "normal"': {"family": "poisson"},
+    'alpha="ard"': {"alpha": "ard"},
+    "a list of different families": {"family": ["normal", "student_t"]},
+    "a family without a mean": {"family": "ordinal"},
+    'dispersion="shared"': {"dispersion": "shared"},
+    'cross_fit="oob"': {"cross_fit": "oob"},
+    "an expert without out-of-bag predictions": {
+        "expert": [RandomForestRegressor(oob_score=True), Ridge()]
+    },
+    "experts with neither an identity nor a log link": {"family": "ordinal"},
+    "estimators as experts under a log link": {"expert": "tree", "family": "gamma"},
+    "gate_aggregate": {"gate_aggregate": "mean"},
+    "experts with an identity link": {},
+    "experts with another link than log, or none": {"family": "ordinal"},
+    "parametric experts without a base": {},
+    "experts that are no estimators": {},
+    "rows without units": {},
+}
+# Options of the page, as arguments of `fit`.
+ARGUMENTS = {
+    "blocks of rows": {"X": BLOCKS, "y": None},
+    "an argument with a value for each row": {"sample_weight": np.ones(40)},
+    "an offset": {"offset": np.zeros(40)},
+    "an offset of each output": {"offset": np.zeros((40, 2)), "y": np.column_stack([COUNTS] * 2)},
+    "groups": {"groups": GROUPS},
+    "metadata": {"cost": np.ones(40)},
+}
+USES = {
+    "n_experts_test": lambda moe, data: n_experts_test(moe, **data, n_bootstrap=1),
+    "fit_with_checkpoints": lambda moe, data: fit_with_checkpoints(moe, **data, path="unused"),
+    "partial_fit": lambda moe, data: moe.partial_fit(**data),
+}
+# What else a pair needs.
+FURTHER = {
+    ("an offset of each output", "estimators as experts"): {"family": "poisson"},
+    ("a base", "an offset of each output"): {"family": "poisson"},
+}
+
+
+def rows_of_page():
+    """Option, other option, reason and remedy of each pair of the page."""
+    table = runpy.run_path(str(ROOT / "docs" / "_ext" / "conflicts.py"))["table"]()
+    for line in table.replace("`", "").splitlines()[2:]:
+        options, other, reason, remedy = line.strip("| ").split(" | ")
+        for option in options.split("; "):
+            yield option, other, reason, remedy
+
+
+def refuse(*options):
+    """The message on a call with these options."""
+    use, data, parameters = USES.get(options[0]), {"X": X, "y": COUNTS}, {}
+    for option in options:
+        parameters |= PARAMETERS.get(option, {})
+        data |= ARGUMENTS.get(option, {})
+    parameters |= FURTHER.get(options, {})
+    if "class_weight" in options[1]:
+        moe = classifier(class_weight="balanced")
+        return reason_of(lambda: use(moe, {"X": X, "y": CLASSES}))
+    moe = regressor(**parameters)
+    if options[1] == "predictions of Dask collections":
+        table = pytest.importorskip("dask.array").from_array(X, chunks=20)
+        fit_quietly(moe, X, COUNTS)
+        return reason_of(lambda: moe.predict_gate(table, units=GROUPS))
+    before = dict(vars(moe))
+    message = reason_of(lambda: use(moe, data) if use else moe.fit(**data))
+    assert vars(moe) == before
+    return message
+
+
+def reason_of(call):
+    """The message of an error, or of the error that has caused it."""
+    with pytest.raises((ValueError, AttributeError)) as caught:
+        call()
+    return str(caught.value.__cause__ or caught.value)
+
+
+@pytest.mark.parametrize("row", rows_of_page(), ids=lambda row: f"{row[0]} with {row[1]}")
+def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    option, other, reason, remedy = row
+    message = refuse(option, other)
+    assert message.endswith(f": {reason}. {remedy}")
+    assert " cannot be used with " in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_option_is_accepted_by_itself():
+    """What is refused is the pair."""
+    for option, parameters in PARAMETERS.items():
+        if option != "gate_aggregate":
+            fit_quietly(regressor(**parameters), X, 1.0 + COUNTS)
+    fit_quietly(regressor(gate_aggregate="mean"), X, COUNTS, units=GROUPS)

@@ -108,7 +108,8 @@ def params_of_starts(
     """
 
     def fit(batch: Sequence[tuple[Array, Array]]) -> list[Params]:
-        experts = _fitted_experts(model, rows, np.concatenate([resp for resp, _ in batch]))
+        of_experts = np.concatenate([resp for resp, _ in batch])
+        experts = _fitted_experts(model, rows, of_experts, len(batch))
         split = model.experts.split(experts, len(batch))
         return [
             Params(fitted_gate(model, rows, resp), own)
@@ -165,17 +166,27 @@ def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array, params: Any = N
 
 
 @ignoring_overflow
-def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
-    """Parameters of experts after a few M-steps to given responsibilities, (S * K, n)."""
+def _fitted_experts(model: MixtureModel, rows: Dataset, resp: Array, n_starts: int) -> Any:
+    """Parameters of experts after a few M-steps to given responsibilities, (S * K, n).
+
+    A start whose step would decrease its part of the objective goes half of the way.
+    """
     family, design, y = model.experts, rows.expert_design, rows.y
-    params = family.init_params(len(resp), design.shape[1])
-    weighted = resp * rows.weight
-    for _ in range(N_EXPERT_STEPS):
-        at = family.at(params, design, y)
-        statistics = at.statistics(params, design, y, weighted)
-        hessian = at.hessian(params, design, y, weighted)
-        params = family.m_step(statistics, family.factorize(hessian), params, 1.0)
-    return params
+    trial = _Starts(((),) * n_starts, family.init_params(len(resp), design.shape[1]))
+    accepted, best, weighted = trial, np.full(n_starts, -np.inf), resp * rows.weight
+    for step in range(N_EXPERT_STEPS + 1):
+        at = family.at(trial.experts, design, y)
+        log_prob = np.where(weighted > 0.0, at.log_prob(trial.experts, design, y), 0.0)
+        penalties = [family.penalty(own) for _, own in family.split(trial.experts, n_starts)]
+        reached = (weighted * log_prob).reshape(n_starts, -1).sum(axis=1) - penalties
+        rises = reached >= best  # False for NaN
+        accepted, best = accepted.replaced(trial, rises), np.where(rises, reached, best)
+        if step < N_EXPERT_STEPS:
+            statistics = at.statistics(trial.experts, design, y, weighted)
+            factor = family.factorize(at.hessian(trial.experts, design, y, weighted))
+            ahead = _Starts(trial.gates, family.m_step(statistics, factor, trial.experts, 1.0))
+            trial = accepted.replaced(trial, ~rises, 0.5).replaced(ahead, rises)
+    return accepted.experts
 
 
 def _batch_size(model: MixtureModel, rows: Dataset) -> int:

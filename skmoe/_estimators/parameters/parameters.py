@@ -153,7 +153,7 @@ def validate_parameters(
     family, estimators, mean_family = resolve_experts(
         estimator.expert, families, n_experts, task, options, shared_features
     )
-    n_init = check_n_init(estimator, uses_estimators=bool(estimators))
+    n_init = check_n_init(estimator, n_experts, uses_estimators=bool(estimators))
     cross_fit = check_cross_fit(estimator.cross_fit)
     if estimator.base is not None:
         check_estimator("base", estimator.base, task.name)
@@ -213,12 +213,14 @@ def check_top_k(value: Any, n_experts: int) -> int | None:
     return top_k
 
 
-def check_n_init(estimator: Any, *, uses_estimators: bool) -> int:
+def check_n_init(estimator: Any, n_experts: int, *, uses_estimators: bool) -> int:
     """Validate the number of starts, or of searches with init="search"."""
     value = estimator.n_init
     if not isinstance(value, str):
         return check_integer("n_init", value, least=1, most=MAX_N_INIT)
     check_choice("n_init", value, ["auto"])
+    if n_experts == 1 and estimator.combine == "best":
+        return 1
     if isinstance(estimator.init, str) and estimator.init == "search" and not uses_estimators:
         return 1
     return N_COSTLY_STARTS if uses_estimators or estimator.combine != "best" else N_STARTS

@@ -28,7 +28,7 @@ MIN_PENALTY = 1e-4
 MAX_PENALTY = 1e5
 DROPPED = 1e8
 
-# Weight of the default penalty beside the slopes of the data: that of this many slopes whose squares
+# Weight of the default penalty beside the slopes of the data: that of so many slopes whose squares
 # are the expected ones, 1 / (p * default) for p features. Chosen by tests/benchmarks/penalties.py.
 PRIOR_COEFFICIENTS = 0.3
 

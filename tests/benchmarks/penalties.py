@@ -34,10 +34,11 @@ FIXED = {
     "regression": {"alpha": 0.1, "gate_alpha": 1.0},
     "classification": {"alpha": 1.0, "gate_alpha": 1.0},
 }
-KEEL = (
-    "bands contraceptive crx german heart ionosphere led7digit movement_libras optdigits penbased "
-    "pima saheart satimage segment sonar splice texture twonorm vehicle vowel wdbc wisconsin"
-).split()
+KEEL = {
+    *("bands", "contraceptive", "crx", "german", "heart", "ionosphere", "led7digit"),
+    *("movement_libras", "optdigits", "penbased", "pima", "saheart", "satimage", "segment"),
+    *("sonar", "splice", "texture", "twonorm", "vehicle", "vowel", "wdbc", "wisconsin"),
+}
 
 
 def shipped_tables():
@@ -57,7 +58,7 @@ def simulated_tables():
 
 def keel_tables(folder):
     """Tables in files with one row a line; rows with missing values are left out."""
-    for name in KEEL:
+    for name in sorted(KEEL):
         (path,) = list(folder.rglob(f"{name}.dat"))[:1]
         lines = [line for line in path.read_text().splitlines() if line and line[0] != "@"]
         values = np.char.strip(np.array(list(csv.reader(lines)), dtype=str))

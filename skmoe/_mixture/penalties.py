@@ -171,8 +171,7 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         n_done = len(state.lower_bounds)
         stage = SearchStage(*(getattr(state, field) for field in SearchStage._fields))
     else:
-        first = None if start.model else start.params
-        stage = SearchStage(len(start.lower_bounds), first=first)
+        stage = SearchStage(len(start.lower_bounds), first=start.params)
         start = EMStart(start.params)
     drops_features = any(penalty.search == "ard" for penalty in problem.penalties)
     while True:

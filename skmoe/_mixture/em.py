@@ -81,6 +81,7 @@ class ResumeState(NamedTuple):
     search_round: int | None = None
     # Model, parameters and evidence of the best penalties so far, of a search that has not ended.
     best: tuple[MixtureModel, Params, float] | None = None
+    first: Params | None = None  # at which the search began
 
 
 def initial_state(

@@ -5,6 +5,10 @@ Hessians at the current parameters [1]_ [2]_. When the penalties have settled, E
 convergence with the last ones. Then they are checked once more, since parameters that EM has moved
 far want other penalties. Between updates the penalised lower bound never falls.
 
+Laplace's approximation of the evidence is poor where experts can separate the rows, such as those
+of classes: their Hessian vanishes. There the penalties that were found are compared with default
+ones by the densities of rows that are left out.
+
 The Hessians are those of the expected complete-data log-likelihood, as in the variational treatment
 of mixtures of experts [2]_: the evidence is that of the rows divided among the experts by their
 responsibilities.
@@ -28,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset, split_into_blocks, subset_units
+from skmoe._data.rows import Dataset, split_into_blocks, subset, subset_units
 from skmoe._mixture.em import (
     EMProblem,
     EMResult,
@@ -36,8 +40,9 @@ from skmoe._mixture.em import (
     Monitor,
     OnIteration,
     run_em_of_problem,
+    without_resume_state,
 )
-from skmoe._mixture.model import MixtureModel, Params, Penalty
+from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
 from skmoe._mixture.steps import e_step, project, total_penalty
 from skmoe._numerics.dispersion_prior import (
     dispersion_gain,
@@ -53,7 +58,7 @@ from skmoe._numerics.evidence import (
     posterior_volume,
     scaled_penalty,
 )
-from skmoe._numerics.typing import TINY, Alpha
+from skmoe._numerics.typing import TINY, Alpha, Array
 
 # Largest share of the rows in the sample of the initialisation for which penalties are sought there
 # first. With a larger one the search on all rows is as fast alone.
@@ -79,6 +84,13 @@ MIN_LOSS = 0.1
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
 
+# Folds of rows that are left out in turn, and iterations of EM on the others, from the parameters
+# of all rows. By so many standard errors the default penalties must be better: these parameters
+# know the rows that are left out, and more so the smaller penalties are.
+N_FOLDS = 3
+N_FOLD_ITER = 20
+MIN_STANDARD_ERRORS = 2.0
+
 
 # --- the search -------------------------------------------------------------------------------
 
@@ -96,6 +108,7 @@ class SearchStage(NamedTuple):
     # Model, parameters and log evidence per row of the penalties with the highest evidence so far,
     # of a search that can drop features: the evidence can fall if needed ones are.
     best: tuple[MixtureModel, Params, float] | None = None
+    first: Params | None = None  # at which the search began
 
     def of_run(self, run: EMResult) -> EMResult:
         """A run that knows its stage."""
@@ -123,7 +136,12 @@ def run_with_evidence(problem: EMProblem, start: EMStart, monitor: Monitor) -> E
             found = problem._replace(model=run.model or problem.model)
             run = run_em_of_problem(found, EMStart(run.params), 0, monitor)
             return run._replace(stopped=True)
-    return _search_penalties(problem, start, monitor)
+    run = _search_penalties(problem, start, monitor)
+    in_memory = isinstance(problem.rows, Dataset) and not is_small
+    is_common = all(penalty.search == "auto" for penalty in problem.penalties)
+    if in_memory and is_common and problem.model.experts.can_separate:
+        return _compared_with_default(problem, run, monitor)
+    return run
 
 
 def _with_own_weight(sample: Dataset) -> Dataset:
@@ -151,11 +169,10 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
     model, state, n_done = start.model or problem.model, start.resume_state, 0
     if start.model is not None and state is not None and state.search_round is not None:
         n_done = len(state.lower_bounds)
-        stage = SearchStage(
-            state.n_earlier_iter, state.n_earlier_runs, state.search_round, state.best
-        )
+        stage = SearchStage(*(getattr(state, field) for field in SearchStage._fields))
     else:
-        stage, start = SearchStage(len(start.lower_bounds)), EMStart(start.params)
+        stage = SearchStage(len(start.lower_bounds), first=start.params)
+        start = EMStart(start.params)
     drops_features = any(penalty.search == "ard" for penalty in problem.penalties)
     while True:
         is_final = stage.search_round >= FINAL_ROUND
@@ -175,7 +192,8 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
         update = updated_penalties(problem.penalties, problem.model, model, blocks, run.params)
         least_factor = FINAL_FACTOR if is_final else SETTLED_FACTOR
         settled = update.factor < least_factor or abs(update.gain) < problem.tol
-        last, best, n_done = SearchStage(n_iter, MAX_FINAL_RUNS - 1, FINAL_ROUND), stage.best, 0
+        best, n_done = stage.best, 0
+        last = SearchStage(n_iter, MAX_FINAL_RUNS - 1, FINAL_ROUND, first=stage.first)
         returns = best is not None and best[2] >= update.log_evidence + MIN_LOSS
         if is_last or (is_final and settled):
             if best is None or not returns:
@@ -186,12 +204,49 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
             best = update.before, run.params, update.log_evidence
         n_runs = stage.n_earlier_runs + is_final
         next_round = FINAL_ROUND if settled or is_final else stage.search_round + 1
-        stage = SearchStage(n_iter, n_runs, next_round, best)
+        stage = SearchStage(n_iter, n_runs, next_round, best, stage.first)
         model, start = update.model, EMStart(project(update.model, run.params))
         if next_round == FINAL_ROUND and problem.relaxation != 1.0:
             if best is not None and returns:
                 model, start = best[0], EMStart(best[1])
             model, stage = _relaxed(problem, model), last
+
+
+def _compared_with_default(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
+    """The run, or one with the default penalties if they are clearly better for rows left out.
+
+    That one begins where the search began, so that it is the run of default penalties that are
+    given. Its end is compared, as that of averages is not: their penalties are relaxed.
+    """
+    state, n_iter = run.resume_state, run.n_earlier_iter + len(run.lower_bounds)
+    if not run.converged or state is None or state.first is None or problem.relaxation != 1.0:
+        return run
+    run = run._replace(resume_state=state._replace(first=None))
+    stage = SearchStage(n_iter, MAX_FINAL_RUNS, FINAL_ROUND)
+    observer, max_iter = without_resume_state(monitor), problem.max_iter - n_iter
+    other = _run_stage(problem, EMStart(state.first), max_iter, stage, observer)
+    if not other.converged:
+        return run._replace(stopped=other.stopped)
+    loss = _left_out_densities(problem, other) - _left_out_densities(problem, run)
+    error = np.sqrt(loss.var() * len(loss))
+    return other if loss.sum() > MIN_STANDARD_ERRORS * error else run
+
+
+def _left_out_densities(problem: EMProblem, run: EMResult) -> Array:
+    """Weighted log densities of rows or units under EM on the others, with the run's penalties."""
+    rows, model = problem.rows, run.model or problem.model
+    weight = rows.gate_weight
+    fold = np.random.default_rng(0).permutation(len(weight)) % N_FOLDS
+    densities = np.zeros(len(weight))
+    for i in range(N_FOLDS):
+        train, test = (
+            subset(rows, index) if rows.units is None else subset_units(rows, index)
+            for index in (np.flatnonzero(fold != i), np.flatnonzero(fold == i))
+        )
+        own = problem._replace(model=model, rows=train)
+        part = run_em_of_problem(own, EMStart(run.params), N_FOLD_ITER, lambda *_: False)
+        densities[fold == i] = posterior(log_joint(model, part.params, test)[1])[1]
+    return weight * densities
 
 
 def _run_stage(

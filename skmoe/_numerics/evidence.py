@@ -28,9 +28,9 @@ MIN_PENALTY = 1e-4
 MAX_PENALTY = 1e5
 DROPPED = 1e8
 
-# Weight of the default penalty beside the coefficients of the data: it counts as this many
-# coefficients of the size that the default expects.
-PRIOR_COEFFICIENTS = 1.0
+# Weight of the default penalty beside the slopes of the data: that of so many slopes whose squares
+# are the expected ones, 1 / (p * default) for p features. Chosen by tests/benchmarks/penalties.py.
+PRIOR_COEFFICIENTS = 0.3
 
 # Smallest penalty of one feature. With smaller ones the slopes of classes or regimes that can be
 # separated grow until their Hessian is nearly zero, and they seem to be of no use.
@@ -164,13 +164,15 @@ def common_penalty(alpha: float, slopes: Slopes, default: float) -> float:
     """One step of MacKay's fixed point for one penalty of all slopes.
 
     The number of well-determined slopes divided by their sum of squares. The default penalty
-    enters as the mean of a gamma prior.
+    enters as the mean of a gamma prior, times the number of features: what the features explain
+    together does not grow with their number, so that many slopes are small.
     """
     weight = np.broadcast_to(slopes.weight, slopes.values.shape)
     n_determined = float(n_determined_slopes(alpha, slopes).sum())
     squares = float((weight * np.square(slopes.values)).sum())
     prior = PRIOR_COEFFICIENTS
-    found = (n_determined + prior) / (squares + prior / max(default, MIN_PENALTY))
+    expected = max(default, MIN_PENALTY) * max(slopes.n_varying, 1)
+    found = (n_determined + prior) / (squares + prior / expected)
     return float(np.clip(found, MIN_PENALTY, MAX_PENALTY))
 
 

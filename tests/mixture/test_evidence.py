@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_blobs
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import PolynomialFeatures
@@ -132,9 +132,24 @@ def test_penalties_of_shared_slopes_are_those_of_one_regression_without_intercep
     inverse = np.linalg.inv(gram + moe.alpha_ * np.eye(n_features))
     n_determined = n_features - moe.alpha_ * np.trace(inverse)
     squares = np.square(coef).sum() / moe.noise_variance_.ravel()[0]
-    # MacKay's fixed point; the default penalty counts as one slope.
-    expected = (n_determined + 1.0) / (squares + 1.0 / 0.1)
-    assert_allclose(moe.alpha_, expected, rtol=0.02)
+    # MacKay's fixed point; the default penalty counts as 0.3 slopes of 15.
+    expected = (n_determined + 0.3) / (squares + 0.3 / (15 * 0.1))
+    assert_allclose(moe.alpha_, expected, rtol=0.06)
+
+
+def test_penalties_of_classes_are_the_default_ones_where_those_predict_better():
+    """The evidence wants larger ones if eight classes can be separated, and is right for three."""
+    options = {"n_init": 1, "random_state": 0}
+    X, y = make_blobs(150, 16, centers=8, cluster_std=3.0, random_state=0)
+    default = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)
+    assert (default.alpha_, default.gate_alpha_) == (1.0, 1.0)
+    given = MixtureOfExpertsClassifier(2, alpha=1.0, gate_alpha=1.0, **options)
+    given = fit_quietly(given, X, y)
+    assert_allclose(default.predict_proba(X), given.predict_proba(X), atol=0.01)
+    assert default.n_iter_ > given.n_iter_
+    X, y = make_blobs(150, 4, centers=3, cluster_std=6.0, random_state=0)
+    found = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)
+    assert found.alpha_ > 2.0
 
 
 @pytest.mark.parametrize("family", ["gamma", "lognormal"])

@@ -44,7 +44,8 @@ class Scripted(LinearExperts):
         self.updates.append(self.alpha)
         print("update")
         n_slopes = params.coef[..., :-1].size
-        squares = (n_slopes + PRIOR_COEFFICIENTS) / wanted - PRIOR_COEFFICIENTS / DEFAULT
+        expected = DEFAULT * (params.coef.shape[-1] - 1)
+        squares = (n_slopes + PRIOR_COEFFICIENTS) / wanted - PRIOR_COEFFICIENTS / expected
         values = np.full(params.coef[:, 0, :-1].shape, np.sqrt(squares / n_slopes))
         tiny = np.tile(1e-12 * np.eye(values.shape[1]), (len(values), 1, 1))
         return {"alpha": Slopes(values, tiny, values * np.asarray(self.alpha))}

@@ -56,7 +56,7 @@ def test_one_penalty_maximises_the_evidence_and_its_prior():
         alpha = evidence.common_penalty(alpha, slopes_at(alphas, hessians, targets), default)
 
     def objective(value):
-        prior = 0.5 * evidence.PRIOR_COEFFICIENTS * (np.log(value) - value / default)
+        prior = 0.5 * evidence.PRIOR_COEFFICIENTS * (np.log(value) - value / (5 * default))
         return log_evidence(np.full(5, value), hessians, targets) + prior
 
     assert objective(1.02 * alpha) < objective(alpha) > objective(alpha / 1.02)

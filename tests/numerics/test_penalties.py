@@ -57,7 +57,7 @@ def test_one_penalty_is_the_number_of_determined_slopes_over_their_squares(defau
         determined = share * np.maximum(1.0 - 2.0 * share * variances, 0.0)
         assert_allclose(n_determined_slopes(2.0, slopes), determined.sum(axis=1))
         expected = (determined.sum() + PRIOR_COEFFICIENTS) / (
-            (share * values**2).sum() + PRIOR_COEFFICIENTS / max(default, MIN_PENALTY)
+            (share * values**2).sum() + PRIOR_COEFFICIENTS / (3 * max(default, MIN_PENALTY))
         )
         assert_allclose(common_penalty(2.0, slopes, default), expected)
     tiny, huge = (

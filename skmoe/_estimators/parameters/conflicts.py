@@ -246,13 +246,13 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
         chosen["a transformer in the gate"] = f"gate.transformer={shown(transformer)}"
     if not families:
         return chosen
-    option = f"family={shown(getattr(estimator, 'family', 'normal'))}"
     if tuple(families) != (Normal(),):
+        option = f"family={shown(estimator.family)}"
         chosen[FAMILY] = option
-    if len(families) > 1:
-        chosen[FAMILIES] = option
-    if not families[0].takes_mean:
-        chosen["a family without a mean"] = option
+        if len(families) > 1:
+            chosen[FAMILIES] = option
+        if not families[0].takes_mean:
+            chosen["a family without a mean"] = option
     expert = estimator.expert
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)

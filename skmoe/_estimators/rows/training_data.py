@@ -121,7 +121,7 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
 
     Messages show the values. Options that are not chosen are left out.
     """
-    chosen, family, link = {}, params.family, "" if params.family is None else params.family.link
+    chosen, family = {}, params.family
     expert = f"{params.expert_parameter}={shown(params.expert)}"
     estimators = params.estimators or []
     if family is None or family.needs_all_rows:
@@ -135,13 +135,15 @@ def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
     if without_oob:
         k = without_oob[0]
         chosen["an expert without out-of-bag predictions"] = f"expert {k}, {estimators[k]!r}"
-    if params.mean_family is not None and params.mean_family.family.link != "identity":
-        chosen["estimators as experts under a log link"] = f"{expert} under a log link"
-    if family is not None and not (
-        family.is_classifier or family.takes_offset or link == "identity"
-    ):
-        with_link = f"{params.family_name}, which has the link {link or 'unknown'!r}"
-        chosen["experts with neither an identity nor a log link"] = with_link
+    if params.base is not None:
+        link = "" if family is None else family.link
+        if params.mean_family is not None and params.mean_family.family.link != "identity":
+            chosen["estimators as experts under a log link"] = f"{expert} under a log link"
+        if family is not None and not (
+            family.is_classifier or family.takes_offset or link == "identity"
+        ):
+            with_link = f"{params.family_name}, which has the link {link or 'unknown'!r}"
+            chosen["experts with neither an identity nor a log link"] = with_link
     if family is not None and family.option_for_parts:
         chosen["a family that depends on all values of y"] = (
             f"{params.family_name} in the place of skmoe.families.{family.option_for_parts}"

@@ -215,12 +215,17 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
 
 
 def _of_this_release(value: Any) -> Any:
-    """A value as this release writes it: in 0.2.0 parameters of linear experts had another type."""
+    """A value as this release writes it.
+
+    In 0.2.0 parameters of linear experts had another type, and states had fewer fields.
+    """
     if isinstance(value, list):
         return [_of_this_release(entry) for entry in value]
     if not isinstance(value, dict):
         return value
     value = {name: _of_this_release(entry) for name, entry in value.items()}
+    if value.get("type") == ResumeState.__name__:
+        value = {"first": None} | value
     if value.get("type") == "LinearParams":
         variance = value.pop("log_variance")
         entries = [[[entry] for entry in row] for row in variance["values"]]
@@ -242,7 +247,7 @@ def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _without_rows(state: TrainingState) -> TrainingState:
     """The state of EM, with one model, which is that of the document."""
     of_em = state.resume_state
-    of_em = None if of_em is None else of_em._replace(best=None)
+    of_em = None if of_em is None else of_em._replace(best=None, first=None)
     return state._replace(
         resume_state=of_em, cross_fit_cache=None, online_state=None, row_buffer=None
     )

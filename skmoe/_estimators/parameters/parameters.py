@@ -245,20 +245,25 @@ def check_n_experts_selection(estimator: Any) -> None:
             f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "
             f"{value!r}."
         )
-    for name, is_unsupported, reason in (
+    of_each = "a list has one entry for each expert"
+    compare = (
+        " To select a list, fit several, such as one with a further entry, and compare their bic."
+    )
+    for name, is_unsupported, reason, remedy in (
         (
             "family",
             isinstance(getattr(estimator, "family", None), list | tuple),
-            "a list is one of each",
+            of_each,
+            compare,
         ),
-        ("expert", isinstance(estimator.expert, list | tuple), "a list is one of each"),
-        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number"),
-        ("warm_start", bool(estimator.warm_start), "it continues with the previous number"),
+        ("expert", isinstance(estimator.expert, list | tuple), of_each, compare),
+        ("init", not isinstance(estimator.init, str), "responsibilities are of a given number", ""),
+        ("warm_start", bool(estimator.warm_start), "it continues with the previous number", ""),
     ):
         if is_unsupported:
             raise ValueError(
                 f'n_experts="{value}" cannot be chosen with this {name}: {reason}. Give n_experts '
-                f"as an integer, or leave {name} at its default."
+                f"as an integer, or leave {name} at its default.{remedy}"
             )
 
 

@@ -57,7 +57,10 @@ def check_option_for_parts(what: str, experts: Experts | None) -> None:
 def check_integer_n_experts(what: str, n_experts: Any) -> None:
     """The number of experts cannot be selected if the rows are not in memory."""
     if isinstance(n_experts, str):
-        raise ValueError(f"{what} needs an integer; got n_experts={n_experts!r}.")
+        raise ValueError(
+            f"{what} needs an integer; got n_experts={n_experts!r}. Fit a sample of some ten "
+            "thousand rows in memory with it, and give the n_experts_ of this fit."
+        )
 
 
 # --- streams ----------------------------------------------------------------------------------

@@ -219,10 +219,10 @@ def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[
     top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
     fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
-    if found.errors is not None:
+    if found.errors is not None and found.ties is not None:
         selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
         if estimator.verbose and len(found.ties) > 1:
-            print(describe_ties(found.ties))
+            print(describe_ties(found.ties.tolist()))
     return fixed, without_unused_groups(estimator, given), selected
 
 
@@ -375,6 +375,8 @@ class IncrementalFitter:
         noise_variance: Array | None = None,
     ) -> Any:
         estimator = self.estimator
+        # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
+        at_maximum = estimator.n_experts != "auto" and max_iter > SPLIT_MAX_ITER
         changed = {
             "n_experts": number,
             "n_init": 1,
@@ -393,7 +395,7 @@ class IncrementalFitter:
         data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return trial._fit(data, noise_variance=noise_variance)
+            return trial._fit(data, noise_variance=noise_variance, ends_at_maximum=at_maximum)
 
 
 def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:

@@ -107,7 +107,7 @@ class Trials:
         self.verbose = verbose
         self.tried: list[int] = []
         self.scores: list[float] = []
-        self.begin = time.perf_counter()
+        self.since = time.perf_counter()
 
     def numbers(self) -> Iterator[int]:
         """Numbers to try, until several in succession bring no improvement."""
@@ -123,9 +123,9 @@ class Trials:
         now = time.perf_counter()
         if self.verbose > 0:
             print(
-                f"{number} expert{'s' * (number > 1)}: score {score:.5f}, {now - self.begin:.1f} s"
+                f"{number} expert{'s' * (number > 1)}: score {score:.5f}, {now - self.since:.1f} s"
             )
-        self.begin = now
+        self.since = now
 
     @property
     def best(self) -> int:
@@ -245,7 +245,7 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
         data = _sample(data, is_classifier(estimator))
     maximum = max_selected_n_experts(criterion, float(data.rows.weight.sum()))
     if estimator.max_n_experts is not None:
-        maximum = min(maximum, check_integer("max_n_experts", estimator.max_n_experts, least=1))
+        maximum = min(maximum, int(estimator.max_n_experts))
     if criterion == "auto":
         return _select_by_held_out_rows(estimator, params, data, maximum)
     fitter = IncrementalFitter(estimator, data)

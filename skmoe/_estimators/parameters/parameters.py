@@ -248,9 +248,7 @@ def check_n_experts_selection(estimator: Any) -> None:
             f"{value!r}."
         )
     of_each = "a list has one entry for each expert"
-    compare = (
-        " To select a list, fit several, such as one with a further entry, and compare their bic."
-    )
+    compare = " To select a list, fit several lists, and compare their bic."
     for name, is_unsupported, reason, remedy in (
         (
             "family",

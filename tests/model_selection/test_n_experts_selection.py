@@ -154,13 +154,13 @@ def test_regimes_of_classes_are_counted():
 
 
 def test_the_selected_number_has_no_collapsed_experts():
-    """With more experts than two the penalties change, and with them the score of these rows."""
+    """With more experts the penalties change, and with them the score of these rows."""
     wine = load_wine(as_frame=True).frame.drop(columns="target")
     X, y = wine.drop(columns="color_intensity"), wine["color_intensity"]
     X, _, y, _ = train_test_split(X, y, test_size=0.3, random_state=1)
     moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
-    assert moe.n_experts_ == 2
-    assert moe.weights_.min() > 0.1
+    assert 2 <= moe.n_experts_ <= 3
+    assert moe.weights_.min() * len(y) > 2.0
 
 
 def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
@@ -202,13 +202,15 @@ def test_the_number_depends_on_the_rows_and_not_on_the_seed(seed):
 
 
 def test_numbers_that_predict_equally_well_are_named(capsys):
-    X, y = steps(1)
-    moe = regressor(verbose=1).fit(X, y)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1))
+    y = X[:, 0] + 0.58 * np.abs(X[:, 0]) + 0.7 * np.random.default_rng(1).normal(size=60)
+    moe = fit_quietly(regressor(max_n_experts=2, verbose=1), X, y)
     differences = moe.n_experts_scores_.max() - moe.n_experts_scores_
     within = differences <= np.maximum(moe.n_experts_score_errors_, MIN_GAIN)
     assert_array_equal(moe.n_experts_ties_, moe.n_experts_tried_[within])
     assert moe.n_experts_ == moe.n_experts_ties_[0] == 1
-    assert len(moe.n_experts_ties_) > 1
+    assert moe.n_experts_ties_.tolist() == [1, 2]
     sentence = " experts predict equally well: the smallest is used."
     for text in (capsys.readouterr().out, str(moe.summary())):
         (line,) = (line for line in text.splitlines() if line.endswith(sentence))

@@ -3,7 +3,7 @@
 Published tables (tests/reference) and simulated ones: families of all kinds, two to five experts
 with shares of 4 % and more, constant and softmax gates, units, shared slopes and dispersions, and
 classes. Penalties are given, and next to nothing where the likelihood is bounded, so that all
-strategies climb the same function. A fit succeeds if it ends within 0.05 nats of the best value
+strategies maximise the same function. A fit succeeds if it ends within 0.05 nats of the best value
 that is known: that of the reference, or of the best of all fits. For each strategy: per cent of
 seeds that succeed, iterations of the last run, and CPU seconds of a fit.
 

@@ -20,19 +20,57 @@ from skmoe.protocols import SupportsDistribution
 WHAT = "n_experts_test"
 
 
-def validate_tested_estimator(estimator: Any, n_experts: Any) -> Any:
-    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+def check_is_mixture(estimator: Any) -> None:
+    """Raise TypeError for anything but an instance of an estimator of this package."""
     if not isinstance(estimator, BaseMixtureOfExperts):
         got, remedy = shown(estimator), "Pass an instance."
         if hasattr(estimator, "steps"):
             got = type(estimator).__name__
-            remedy = "Transform X before the test, and pass the last step of the pipeline."
+            remedy = "Transform X first, and pass the last step of the pipeline."
         elif hasattr(estimator, "estimators"):
             remedy = "The number of models of a stack is that of its list."
         raise TypeError(
             "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
             f"{got}. {remedy}"
         )
+
+
+def validate_tabulated_estimator(estimator: Any, init: Any) -> Any:
+    """A clone whose fits with several numbers of experts have criteria.
+
+    `init` replaces that of the estimator, if it is not None.
+    """
+    check_is_mixture(estimator)
+    tabulated = clone(estimator)
+    if init is not None:
+        tabulated.set_params(init=init)
+    unused = ("base", "top_k", "class_weight")  # the test needs them at their defaults
+    for name, value, reason, remedy in _unsupported(tabulated):
+        if name not in unused:
+            raise ValueError(
+                f"n_experts_table cannot use {name}={shown(value)}: {reason}. {remedy}"
+            )
+    params = tabulated.set_params(n_experts=1, top_k=None)._validate_parameters()
+    if params.family is None:
+        raise ValueError(
+            "n_experts_table needs experts whose parameters can be counted; got "
+            f'expert={shown(estimator.expert)}. Use expert="linear", or choose the number by '
+            'held-out rows: n_experts="auto".'
+        )
+    return tabulated.set_params(top_k=estimator.top_k)
+
+
+def check_numbers(n_experts: Any) -> list[int]:
+    """The distinct numbers of experts of a table, in increasing order."""
+    numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
+    if not numbers:
+        raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
+    return numbers
+
+
+def validate_tested_estimator(estimator: Any, n_experts: Any) -> Any:
+    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+    check_is_mixture(estimator)
     number = estimator.n_experts if n_experts is None else n_experts
     if n_experts is None and isinstance(number, str):
         raise ValueError(

@@ -27,11 +27,11 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
 
     Parameters
     ----------
-    n_experts : int or {"auto", "bic", "icl"}, default=4
+    n_experts : int or {"auto", "aic", "bic", "icl"}, default=4
         Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
         number whose held-out log-likelihood is within one standard error of the best. It is a good
-        first choice. "bic" and "icl" minimise these criteria. The number that is selected depends
-        on the rows only, not on `random_state`.
+        first choice. "aic", "bic" and "icl" minimise these criteria. The number that is selected
+        depends on the rows only, not on `random_state`.
     max_n_experts : int, default=None
         Largest number of experts to try, such as 6 for a mixture to read; None for a tenth of the
         rows.

@@ -37,7 +37,7 @@ from skmoe.protocols import Experts, Gate
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
 # weight), in total and per expert.
-N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
+N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
 

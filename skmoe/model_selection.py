@@ -349,7 +349,7 @@ def n_experts_table(
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-2, 2, size=(100, 1))
     >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=100)
-    >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2, 3])
+    >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2])
     >>> table.to_frame()["bic"].idxmin()
     2
     """

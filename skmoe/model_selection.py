@@ -350,7 +350,7 @@ def n_experts_table(
     >>> X = rng.uniform(-2, 2, size=(100, 1))
     >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=100)
     >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2])
-    >>> table.to_frame()["bic"].idxmin()
+    >>> table.best("bic")
     2
     """
     tabulated = validate_tabulated_estimator(estimator, init)

@@ -75,6 +75,8 @@ numpydoc_xref_aliases = {
     "Inference": "skmoe.reports.Inference",
     "Summary": "skmoe.reports.Summary",
     "ExpertSummary": "skmoe.reports.ExpertSummary",
+    "Maxima": "skmoe.reports.Maxima",
+    "NExpertsTable": "skmoe.reports.NExpertsTable",
     "NExpertsTest": "skmoe.reports.NExpertsTest",
     "UnitResponsibilities": "skmoe.reports.UnitResponsibilities",
     "MixtureDistribution": "skmoe.distributions.MixtureDistribution",

@@ -1,4 +1,4 @@
-"""Choosing the number of experts by a test: the bootstrap likelihood ratio of K against K + 1."""
+"""Choosing the number of experts: the test of K against K + 1, and a table of criteria."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from skmoe._estimators.rows.training_data import TrainingData, chosen_rows, vali
 from skmoe._estimators.selection.likelihood_ratio import LikelihoodRatio, LikelihoodRatioTest
 from skmoe._inference.monte_carlo import SequentialRule, draw_sequentially
 from skmoe._inference.n_experts_result import NExpertsTest
+from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.requirements import require
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
 from skmoe.protocols import SupportsDistribution
 
-__all__ = ["n_experts_test"]
+__all__ = ["n_experts_table", "n_experts_test"]
 
 # Fraction of failed searches among the bootstrap samples from which a warning is given. Under
 # penalties some are to be expected.
@@ -203,19 +204,24 @@ def n_experts_test(
     )
 
 
-def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
-    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+def _check_is_mixture(estimator: Any) -> None:
+    """Raise TypeError for anything but an instance of an estimator of this package."""
     if not isinstance(estimator, BaseMixtureOfExperts):
         got, remedy = shown(estimator), "Pass an instance."
         if hasattr(estimator, "steps"):
             got = type(estimator).__name__
-            remedy = "Transform X before the test, and pass the last step of the pipeline."
+            remedy = "Transform X first, and pass the last step of the pipeline."
         elif hasattr(estimator, "estimators"):
             remedy = "The number of models of a stack is that of its list."
         raise TypeError(
             "estimator must be a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier; got "
             f"{got}. {remedy}"
         )
+
+
+def _validate_estimator(estimator: Any, n_experts: Any, given: Rows) -> Any:
+    """A clone with K experts, of which K and K + 1 can be fitted and drawn from."""
+    _check_is_mixture(estimator)
     chosen = {TEST: TEST} | chosen_options(estimator)
     if n_experts is not None:
         chosen.pop(SELECTION, None)
@@ -283,3 +289,191 @@ def _warn_failed(n_failed: int, n_drawn: int) -> None:
             UserWarning,
             stacklevel=user_stacklevel(),
         )
+
+
+def n_experts_table(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    n_experts: Any = range(1, 7),
+    *,
+    sample_weight: Any = None,
+    offset: Any = None,
+    units: Any = None,
+    groups: Any = None,
+    init: Any = "search",
+    n_bootstrap: int | None = None,
+    verbose: int = 0,
+) -> NExpertsTable:
+    """Criteria of fits with several numbers of experts.
+
+    Each number is fitted to all rows, by a thorough search for the best maximum. See "How many
+    experts" in the user guide.
+
+    Parameters
+    ----------
+    estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
+        With parametric experts, such as `expert="linear"`. It is cloned, and not fitted.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Features.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target; labels for a classifier.
+    n_experts : iterable of int, default=range(1, 7)
+        Numbers of experts.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, which count them: a weight of two is the row twice.
+    offset : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Offset of the linear predictors, as in `fit`.
+    units : array-like of shape (n_samples,), default=None
+        Units of the rows, as in `fit`. Each unit then counts once: it is one observation for the
+        criteria, entropy, shares and probabilities.
+    groups : array-like of shape (n_samples,), default=None
+        Groups of the rows, as in `fit`, for the folds of a `base`.
+    init : str or None, default="search"
+        Initialisation of the fits; None for that of the estimator, which is quicker.
+    n_bootstrap : int or None, default=None
+        Largest number of bootstrap samples of the test of each number against one expert fewer, by
+        `n_experts_test`; None for no tests.
+    verbose : int, default=0
+        1 prints a line after each fit, and the progress of tests.
+
+    Returns
+    -------
+    table : NExpertsTable
+        Printed, it is a text; `to_frame` returns a frame with a row for each number, and
+        `estimators` has the fits.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is not a mixture of experts, such as a pipeline.
+    ValueError
+        If the experts are estimators or a list, of `combine="average"`, and if `n_experts` has no
+        number. Also where `fit` or `n_experts_test` raises it.
+
+    Warns
+    -----
+    ConvergenceWarning
+        As `fit` does, with the number of experts.
+
+    See Also
+    --------
+    n_experts_test : A test of K experts against K + 1.
+    skmoe.inspection.NumberOfExpertsDisplay : A criterion as a picture.
+
+    Notes
+    -----
+    L is the log-likelihood without penalties, p the number of parameters, n the number of rows (the
+    sum of the weights) or units, and E the entropy of the responsibilities. Of the criteria the
+    smallest value is best:
+
+    - AIC = 2 p - 2 L.
+    - BIC = p log n - 2 L [1]_.
+    - SABIC = p log((n + 2) / 24) - 2 L, adjusted for the sample size [2]_.
+    - CAIC = p (log n + 1) - 2 L, the consistent AIC [3]_.
+    - AWE = p (3 + 2 log n) - 2 L + 2 E, the approximate weight of evidence [4]_.
+    - ICL = p log n - 2 L + 2 E.
+
+    The relative entropy 1 - E / (n log K) is 1 if each row belongs to one expert with certainty,
+    and 0 if all experts are equally probable [5]_. `smallest_share` is the smallest share of an
+    expert, and `mean_probability` the mean probability of the most probable expert of a row.
+    `n_reached` of `n_runs` starts or searches reached the best value (`maxima_`). A p-value below
+    0.05 means that K experts fit significantly better than K - 1. In simulations BIC and the test
+    found the number of classes most often [6]_.
+
+    The estimates are penalised. Where `fit` finds the penalties, each number has its own; give
+    small ones, such as `alpha=0.1` and `gate_alpha=0.1`, for criteria near maximum likelihood.
+
+    References
+    ----------
+    .. [1] G. Schwarz (1978), "Estimating the dimension of a model", Annals of Statistics 6,
+       461-464.
+    .. [2] S. L. Sclove (1987), "Application of model-selection criteria to some problems in
+       multivariate analysis", Psychometrika 52, 333-343.
+    .. [3] H. Bozdogan (1987), "Model selection and Akaike's information criterion (AIC): the
+       general theory and its analytical extensions", Psychometrika 52, 345-370.
+    .. [4] J. D. Banfield and A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian
+       clustering", Biometrics 49, 803-821.
+    .. [5] G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of
+       clusters in a mixture model", Journal of Classification 13, 195-212.
+    .. [6] K. L. Nylund, T. Asparouhov and B. O. Muthen (2007), "Deciding on the number of classes
+       in latent class analysis and growth mixture modeling", Structural Equation Modeling 14,
+       535-569.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.model_selection import n_experts_table
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-2, 2, size=(100, 1))
+    >>> y = np.abs(X[:, 0]) + 0.2 * rng.normal(size=100)
+    >>> table = n_experts_table(MixtureOfExpertsRegressor(random_state=0), X, y, [1, 2])
+    >>> table.best("bic")
+    2
+    """
+    tabulated = _validate_tabulated(estimator, init)
+    numbers, verbose = _check_numbers(n_experts), check_verbose(verbose)
+    if n_bootstrap is not None:
+        check_integer("n_bootstrap", n_bootstrap, least=1)
+    given = {"sample_weight": sample_weight, "offset": offset, "units": units}
+    in_folds = {} if groups is None else {"groups": groups}
+    fits, statistics, p_values = [], [], []
+    for number in numbers:
+        fitted = _fit_with_number(tabulated, number, X, y, given | in_folds)
+        fits.append(fitted)
+        data = (X, y, sample_weight, offset)
+        statistics.append(fitted._criteria("n_experts_table", data, units))
+        p_value = np.nan
+        if n_bootstrap is not None and number > 1:
+            test = {"n_bootstrap": n_bootstrap, "n_jobs": estimator.n_jobs, "verbose": verbose}
+            test |= {"n_experts": number - 1, "random_state": estimator.random_state}
+            p_value = n_experts_test(estimator, X, y, **given, **test).p_value
+        p_values.append(p_value)
+        if verbose:
+            print(f"{number} experts: BIC {statistics[-1].bic:.6g}. {fitted.maxima_}")
+    return NExpertsTable(fits, statistics, p_values)
+
+
+def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[str, Any]) -> Any:
+    """The fit of a number of experts, whose warnings name it."""
+    top_k = None if tabulated.top_k is None else min(tabulated.top_k, number)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fitted = clone(tabulated).set_params(n_experts=number, top_k=top_k).fit(X, y, **given)
+    for warning in caught:
+        text = f"With n_experts={number}: {warning.message}"
+        warnings.warn(text, warning.category, stacklevel=user_stacklevel())
+    return fitted
+
+
+def _validate_tabulated(estimator: Any, init: Any) -> Any:
+    """A clone whose fits with several numbers of experts have criteria.
+
+    `init` replaces that of the estimator, if it is not None.
+    """
+    _check_is_mixture(estimator)
+    tabulated = clone(estimator)
+    if init is not None:
+        tabulated.set_params(init=init)
+    # The test needs these at their defaults, since it draws targets.
+    unused = ("a base", "top_k", "class_weight", 'class_weight="balanced"', SELECTION)
+    chosen = chosen_options(tabulated).items()
+    counted = {option: words for option, words in chosen if option not in unused}
+    check_conflicts({TEST: "n_experts_table"} | counted)
+    params = tabulated.set_params(n_experts=1, top_k=None)._validate_parameters()
+    if params.family is None:
+        raise ValueError(
+            "n_experts_table needs experts whose parameters can be counted; got "
+            f'expert={shown(estimator.expert)}. Use expert="linear", or choose the number by '
+            'held-out rows: n_experts="auto".'
+        )
+    return tabulated.set_params(top_k=estimator.top_k)
+
+
+def _check_numbers(n_experts: Any) -> list[int]:
+    """The distinct numbers of experts of a table, in increasing order."""
+    numbers = sorted({check_integer("n_experts", number, least=1) for number in n_experts})
+    if not numbers:
+        raise ValueError("n_experts must have at least one number, such as range(1, 7); got none.")
+    return numbers

@@ -25,6 +25,9 @@ __all__ = ["readable_classifier", "readable_regressor", "strong_classifier", "st
 # Tolerance of mixtures in stacks, whose weights matter more than the last digits of their fit.
 MODEL_TOL = 1e-3
 
+# Number of experts of which a reader can keep track.
+MAX_READABLE_EXPERTS = 6
+
 # Boosted trees under the experts of the regressor: few, which are fitted once for each fold.
 BOOSTING = {
     "learning_rate": 0.18,
@@ -162,19 +165,26 @@ def strong_classifier(
 
 
 def readable_regressor(
-    *, random_state: Any = None, n_jobs: int | None = None, verbose: int = 0
+    *,
+    family: Any = "normal",
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
 ) -> MixtureOfExpertsRegressor:
     """A mixture of few linear regressions, whose number is chosen by held-out log-likelihood.
 
-    Use it when you want to know which regimes there are, and what the features do in each. Its
-    penalties maximise the evidence. Read it by `summary`, `export_text` and the displays of
-    `skmoe.inspection`: see "Reading a fit" in the user guide.
+    Use it when you want to know which regimes there are, and what the features do in each. It has
+    at most six experts, of which a reader can keep track. Its penalties maximise the evidence. Read
+    it by `summary`, `export_text` and the displays of `skmoe.inspection`: see "Reading a fit" in
+    the user guide.
 
     Parameters
     ----------
+    family : str or Family, default="normal"
+        Conditional distribution of y under an expert, such as "negative_binomial" for counts, as in
+        `MixtureOfExpertsRegressor`.
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts and of the choice of held-out rows. An integer makes the
-        fit reproducible.
+        Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Starts to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
@@ -200,6 +210,8 @@ def readable_regressor(
     """
     return MixtureOfExpertsRegressor(
         "auto",
+        max_n_experts=MAX_READABLE_EXPERTS,
+        family=family,
         alpha="auto",
         gate_alpha="auto",
         random_state=random_state,
@@ -213,15 +225,15 @@ def readable_classifier(
 ) -> MixtureOfExpertsClassifier:
     """A mixture of few logistic regressions; held-out log-likelihood selects their number.
 
-    Use it when you want to know which regimes there are, and what the features do in each. Its
-    penalties maximise the evidence. Read it by `summary`, `export_text` and the displays of
-    `skmoe.inspection`: see "Reading a fit" in the user guide.
+    Use it when you want to know which regimes there are, and what the features do in each. It has
+    at most six experts, of which a reader can keep track. Its penalties maximise the evidence. Read
+    it by `summary`, `export_text` and the displays of `skmoe.inspection`: see "Reading a fit" in
+    the user guide.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None, default=None
-        Source of randomness of the starts and of the choice of held-out rows. An integer makes the
-        fit reproducible.
+        Source of randomness of the starts. An integer makes the fit reproducible.
     n_jobs : int, default=None
         Starts to run in parallel; -1 for all processors, None for one.
     verbose : int, default=0
@@ -244,6 +256,7 @@ def readable_classifier(
     """
     return MixtureOfExpertsClassifier(
         "auto",
+        max_n_experts=MAX_READABLE_EXPERTS,
         alpha="auto",
         gate_alpha="auto",
         random_state=random_state,

@@ -3,6 +3,7 @@
 from skmoe._inference.explanation import Explanation
 from skmoe._inference.maxima import Maxima
 from skmoe._inference.n_experts_result import NExpertsTest
+from skmoe._inference.n_experts_table import NExpertsTable
 from skmoe._inference.results import ExpertSummary, Inference, Summary
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
 
@@ -11,6 +12,7 @@ __all__ = [
     "Explanation",
     "Inference",
     "Maxima",
+    "NExpertsTable",
     "NExpertsTest",
     "Summary",
     "UnitResponsibilities",

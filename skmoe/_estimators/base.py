@@ -315,6 +315,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         *,
         on_iteration: OnIteration | None = None,
         noise_variance: Array | None = None,
+        ends_at_maximum: bool = True,
     ) -> Any:
         """`fit` of `Rows`, or of validated `TrainingData`, with an observer of its iterations."""
         fixed, given, selected = with_selected_n_experts(self, given)
@@ -322,6 +323,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         options = FitOptions(
             previous=in_numbers_of_em(previous_fit(self, params.warm_start)),
             noise_variance=noise_variance,
+            ends_at_maximum=ends_at_maximum,
         )
         problem = build_problem(fixed, params, given, options)
         em_problem = problem.em_problem

@@ -26,10 +26,14 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
 
     Parameters
     ----------
-    n_experts : int or {"auto", "bic", "icl"}, default=4
+    n_experts : int or {"auto", "aic", "bic", "icl"}, default=4
         Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
-        number whose held-out log-likelihood is within one standard error of the best. It costs
-        about four fits, and is a good first choice. "bic" and "icl" minimise these criteria.
+        number whose held-out log-likelihood is within one standard error of the best. It is a good
+        first choice. "aic", "bic" and "icl" minimise these criteria. The number that is selected
+        depends on the rows only, not on `random_state`.
+    max_n_experts : int, default=None
+        Largest number of experts to try, such as 6 for a mixture to read; None for a tenth of the
+        rows.
     expert : {"linear", "tree"}, family, estimator or list, default="linear"
         The kind of the experts: (multinomial) logistic regressions (interpretable), classification
         trees (need more rows), or any scikit-learn classifier with `predict_proba` that accepts
@@ -145,6 +149,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
+    n_experts_ties_ : ndarray of shape (n_ties,)
+        With "auto": numbers that predict as well as the best one, within one standard error or
+        1e-4 nats per row; the smallest is selected.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.
@@ -232,6 +239,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         self,
         n_experts: int | str = 4,
         *,
+        max_n_experts: int | None = None,
         expert: Any = "linear",
         gate: Any = "softmax",
         base: Any = None,
@@ -256,6 +264,7 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         verbose: int | bool = 0,
     ) -> None:
         self.n_experts = n_experts
+        self.max_n_experts = max_n_experts
         self.expert = expert
         self.gate = gate
         self.base = base

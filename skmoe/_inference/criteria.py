@@ -1,4 +1,15 @@
-"""Information criteria."""
+"""Information criteria, and how clearly rows belong to experts.
+
+References
+----------
+G. Schwarz (1978), "Estimating the dimension of a model", Annals of Statistics 6, 461-464. S. L.
+Sclove (1987), "Application of model-selection criteria to some problems in multivariate analysis",
+Psychometrika 52, 333-343. H. Bozdogan (1987), "Model selection and Akaike's information criterion:
+the general theory and its analytical extensions", Psychometrika 52, 345-370. J. D. Banfield and
+A. E. Raftery (1993), "Model-based Gaussian and non-Gaussian clustering", Biometrics 49, 803-821.
+G. Celeux and G. Soromenho (1996), "An entropy criterion for assessing the number of clusters in a
+mixture model", Journal of Classification 13, 195-212.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +31,51 @@ class FitStatistics(NamedTuple):
     n_rows: float  # sum of the weights
     entropy: float  # of the responsibilities of rows, or of units
     expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
-    n_units: int | None = None  # None for a unit of each row
+    n_units: int | None  # None for a unit of each row
+    share: Array  # of the rows, or units, by their responsibilities, (K,)
+    # Mean, over rows or units, of the responsibility of the expert that has the largest.
+    assigned_probability: float
+
+    @property
+    def n_independent(self) -> float:
+        """Number of independent observations: rows, or units."""
+        return self.n_rows if self.n_units is None else self.n_units
 
     @property
     def aic(self) -> float:
         """Akaike's information criterion, smaller is better."""
-        return 2.0 * self.n_parameters - 2.0 * self.log_likelihood
+        return self._penalised(2.0)
 
     @property
     def bic(self) -> float:
         """Schwarz's Bayesian information criterion, of independent rows or units."""
-        n_independent = self.n_rows if self.n_units is None else self.n_units
-        return self.n_parameters * float(np.log(n_independent)) - 2.0 * self.log_likelihood
+        return self._penalised(float(np.log(self.n_independent)))
+
+    @property
+    def sabic(self) -> float:
+        """The criterion of Schwarz with the sample size adjusted by Sclove."""
+        return self._penalised(float(np.log((self.n_independent + 2.0) / 24.0)))
+
+    @property
+    def caic(self) -> float:
+        """Bozdogan's consistent form of Akaike's criterion."""
+        return self._penalised(float(np.log(self.n_independent)) + 1.0)
+
+    @property
+    def awe(self) -> float:
+        """Approximate weight of evidence, by the classification likelihood."""
+        per_parameter = 3.0 + 2.0 * float(np.log(self.n_independent))
+        return self._penalised(per_parameter) + 2.0 * self.entropy
+
+    @property
+    def relative_entropy(self) -> float:
+        """One minus the entropy relative to its largest value; NaN for one expert."""
+        largest = self.n_independent * np.log(len(self.share))
+        return float(1.0 - self.entropy / largest) if len(self.share) > 1 else np.nan
+
+    def _penalised(self, per_parameter: float) -> float:
+        """Minus twice the log-likelihood, plus a penalty for each parameter."""
+        return self.n_parameters * per_parameter - 2.0 * self.log_likelihood
 
     @property
     def icl(self) -> float:
@@ -53,6 +97,8 @@ def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
         classification_entropy(resp, weight),
         resp @ row_weight,
         None if rows.unit is None else len(log_density),
+        resp @ weight / weight.sum(),
+        float(resp.max(axis=0) @ weight / weight.sum()),
     )
 
 

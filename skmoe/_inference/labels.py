@@ -64,6 +64,12 @@ def counted_noun(has_units: bool) -> str:
     return "unit" if has_units else "row"
 
 
+def describe_ties(numbers: Sequence[int]) -> str:
+    """Sentence on several numbers of experts, the smallest first, of equal held-out scores."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last} experts predict equally well: the smallest is used."
+
+
 def gate_name(gate: Any) -> str:
     """Name of a gate: the parameter `gate` if it is a name, or the class of an object."""
     return gate if isinstance(gate, str) else type(gate).__name__

@@ -14,6 +14,7 @@ from skmoe._inference.labels import (
     Labels,
     base_term,
     counted_noun,
+    describe_ties,
     link_equation,
     printable_name,
 )
@@ -144,6 +145,8 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     maxima = attributes.get("maxima_", Maxima())
     is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
     notes += [str(maxima)] if is_compared else []
+    ties = attributes.get("n_experts_ties_", ())
+    notes += [describe_ties(ties)] if len(ties) > 1 else []
     notes += [found.other_rows] if found.other_rows else []
     notes += _expert_notes(attributes, found.labels)
     if has_effects:

@@ -198,6 +198,7 @@ class EMProblem(NamedTuple):
     previous_model: MixtureModel | None = None  # of that run, if its search of penalties goes on
     penalties: tuple[Penalty, ...] = ()  # that are found by the evidence
     relaxation: float = 1.0  # factor of those of slopes in the run to convergence
+    ends_at_maximum: bool = True  # by Newton's steps, after EM
 
     @property
     def rows_in_memory(self) -> Dataset:

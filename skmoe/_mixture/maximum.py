@@ -75,7 +75,9 @@ def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration)
     are not resumed: they are repeated from where EM has ended.
     """
     on_iteration = without_resume_state(on_iteration)
-    if run.line_search_failed or not has_newton_steps(problem.model, run.params, problem.rows):
+    if run.line_search_failed or not problem.ends_at_maximum:
+        return run
+    if not has_newton_steps(problem.model, run.params, problem.rows):
         return run
     while run.converged or _n_iter_left(problem, run) > 0:
         run = _newton_steps(problem, run, on_iteration)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
-from skmoe._mixture.em import LOWER_BOUND_RTOL, N_EXACT_ITER, EMResult, initial_state
+from skmoe._mixture.em import N_EXACT_ITER, EMResult, initial_state
 from skmoe._mixture.model import MixtureModel, Params, posterior
 from skmoe._mixture.steps import total_penalty
 from skmoe._numerics.linalg import add_fields
@@ -212,10 +212,8 @@ def _run_batch(
         penalties = [total_penalty(model, start) for start in _apart(model, trial)]
         reached = (state.log_likelihood - penalties) / total_weight
         rises = reached >= bounds  # False for NaN
-        # Iterations at a fixed point do not count.
-        gains = rises & (reached - bounds > LOWER_BOUND_RTOL["float64"] * (1.0 + np.abs(reached)))
         accepted, bounds = accepted.replaced(trial, rises), np.where(rises, reached, bounds)
-        for i in np.flatnonzero(gains):
+        for i in np.flatnonzero(rises):
             history[i].append(float(bounds[i]))
         if is_exact:
             factors = _factorize(model, state)

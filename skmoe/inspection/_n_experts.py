@@ -17,7 +17,7 @@ class NumberOfExpertsDisplay:
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
     Error bars are standard errors of the differences from the best score. The number selected is
-    the smallest whose bar reaches the best score, the dashed line. With "bic" and "icl" there are
+    the smallest whose bar reaches the best score, the dashed line. With a criterion there are
     no bars, and the best score is selected. See "How many experts" in the user guide, and "How many
     experts?" in the gallery.
 
@@ -51,6 +51,7 @@ class NumberOfExpertsDisplay:
 
     See Also
     --------
+    skmoe.model_selection.n_experts_table : Criteria of several numbers of experts.
     skmoe.model_selection.n_experts_test : A test of K experts against K + 1.
     ConvergenceDisplay : Lower bounds of EM for every start.
 
@@ -80,7 +81,7 @@ class NumberOfExpertsDisplay:
         Parameters
         ----------
         estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-            Mixture fitted with `n_experts` "auto", "bic" or "icl".
+            Mixture fitted with `n_experts` "auto", "aic", "bic" or "icl".
         ax : matplotlib axes, default=None
             Axes to draw on; None for new ones.
         **kwargs : dict
@@ -116,6 +117,44 @@ class NumberOfExpertsDisplay:
             chosen=n_experts_of_start(estimator),
             score_name=held_out if criterion == "auto" else f"-{criterion.upper()}",
             errors=getattr(estimator, "n_experts_score_errors_", None),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_table(
+        cls, table: Any, criterion: str = "bic", *, ax: Any = None, **kwargs: Any
+    ) -> Self:
+        """Draw a criterion of a table of numbers of experts.
+
+        Parameters
+        ----------
+        table : NExpertsTable
+            Result of `skmoe.model_selection.n_experts_table`.
+        criterion : {"aic", "bic", "sabic", "caic", "awe", "icl"}, default="bic"
+            The criterion.
+        ax : matplotlib axes, default=None
+            Axes to draw on; None for new ones.
+        **kwargs : dict
+            Passed to `plot`.
+
+        Returns
+        -------
+        display : NumberOfExpertsDisplay
+            The display.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no such criterion.
+        """
+        import_pyplot(f"{cls.__name__}.from_table")
+        display = cls(
+            chosen=table.best(criterion),
+            tried=table.n_experts,
+            scores=-table.columns[criterion],
+            score_name=f"-{criterion.upper()}",
         )
         return display.plot(ax=ax, **kwargs)
 

@@ -1,32 +1,41 @@
-"""How well n_experts="auto" counts regimes, and what it costs.
+"""How well n_experts="auto" counts regimes, how stable the number is, and what it costs.
 
-Simulated: 1 to 6 regimes along the first of three features, 1000 rows; how often the number is
-found, and CPU time over that of one fit with the number chosen. Panels of one regression and seven
-rows for each of 595 people, with an effect of the person: the numbers chosen with and without
-groups. Real tables (with --data): mean log density of fold 1 for each fixed number and for the
-number chosen from the other folds; fold 0 stays untouched.
+- recovery: simulated tables of 1 to 6 regimes along the first of three features, 1000 rows, with
+  sharp or overlapping regimes; how often the number is found, and CPU time over that of one fit.
+- stability: tables of scikit-learn (and with --data small ones of the folder), with other seeds,
+  and after one row in a hundred, drawn at random, has been left out.
+- held_out (with --data): mean log density of fold 1 for each fixed number and for the number
+  chosen from the other folds; fold 0 stays untouched.
+- panels of one regression and seven rows for each of 595 people, with an effect of the person: the
+  numbers chosen with and without groups.
+- cost: CPU time on 80 000 rows and ten features over that of one default fit.
 
-Usage: python tests/benchmarks/n_experts.py [--data DIR]
+Usage: python tests/benchmarks/n_experts.py [PART ...] [--data DIR] [--how auto]
 """
 
 import argparse
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from sklearn import datasets
+from sklearn.base import clone
 from tables import load_tables
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 FIXED = (1, 2, 4, 8, 16)
+MOST_ROWS_OF_STABILITY = 600
 
 
-def simulate(n_regimes, seed, n_rows=1000):
-    """Linear regressions that change with the first feature."""
+def simulate(n_regimes, seed, n_rows=1000, overlap=0.0):
+    """Linear regressions that change with the first feature, sharply or with an overlap."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, 3))
-    regime = np.digitize(X[:, 0], np.quantile(X[:, 0], np.arange(1, n_regimes) / n_regimes))
+    position = X[:, 0] + overlap * rng.normal(size=n_rows)
+    regime = np.digitize(position, np.quantile(position, np.arange(1, n_regimes) / n_regimes))
     coef, intercept = 2 * rng.normal(size=(n_regimes, 3)), 3 * rng.normal(size=n_regimes)
     return X, intercept[regime] + (X * coef[regime]).sum(axis=1) + 0.3 * rng.normal(size=n_rows)
 
@@ -40,21 +49,68 @@ def timed(moe, X, y, groups=None):
     return moe, time.process_time() - begin
 
 
-def count(n_seeds, how):
+def counted(numbers):
+    """Each number and how often it was chosen."""
+    return ", ".join(f"{k}: {n}" for k, n in sorted(Counter(numbers).items()))
+
+
+def recovery(options):
     """Print how often each number is found."""
-    print(f"n_experts={how!r}, {n_seeds} simulated tables each")
-    print(f"{'regimes':>8}{'found':>8}{'cost':>8}   numbers chosen")
-    for n_regimes in range(1, 7):
-        chosen, seconds = [], np.zeros(2)
-        for seed in range(n_seeds):
-            X, y = simulate(n_regimes, seed)
-            moe, open_seconds = timed(MixtureOfExpertsRegressor(how, random_state=0), X, y)
-            fixed = MixtureOfExpertsRegressor(moe.n_experts_, random_state=0)
-            chosen.append(moe.n_experts_)
-            seconds += open_seconds, timed(fixed, X, y)[1]
-        found = np.mean(np.array(chosen) == n_regimes)
-        counts = ", ".join(f"{k}: {chosen.count(k)}" for k in sorted(set(chosen)))
-        print(f"{n_regimes:>8}{found:>8.0%}{seconds[0] / seconds[1]:>8.1f}   {counts}", flush=True)
+    for overlap in (0.0, 0.3):
+        print(f"\nn_experts={options.how!r}, {options.seeds} tables each, overlap {overlap}")
+        print(f"{'regimes':>8}{'found':>8}{'cost':>8}   numbers chosen")
+        for n_regimes in range(1, 7):
+            chosen, seconds = [], np.zeros(2)
+            for seed in range(options.seeds):
+                X, y = simulate(n_regimes, seed, overlap=overlap)
+                moe, of_choice = timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)
+                fixed = MixtureOfExpertsRegressor(moe.n_experts_, random_state=0)
+                chosen.append(moe.n_experts_)
+                seconds += of_choice, timed(fixed, X, y)[1]
+            found = np.mean(np.array(chosen) == n_regimes)
+            cost = seconds[0] / seconds[1]
+            print(f"{n_regimes:>8}{found:>8.0%}{cost:>8.1f}   {counted(chosen)}", flush=True)
+
+
+def tables_of_stability(folder, only):
+    """Yield name, kind, X and y of small real tables."""
+    regressor, classifier = MixtureOfExpertsRegressor, MixtureOfExpertsClassifier
+    wine, iris = datasets.load_wine().data, datasets.load_iris().data
+    found = {
+        "diabetes": (regressor, *datasets.load_diabetes(return_X_y=True, scaled=False)),
+        "petal width": (regressor, iris[:, :3], iris[:, 3]),
+        "alcohol": (regressor, wine[:, 1:], wine[:, 0]),
+        "iris": (classifier, *datasets.load_iris(return_X_y=True)),
+        "wine": (classifier, *datasets.load_wine(return_X_y=True)),
+        "tumours": (classifier, *datasets.load_breast_cancer(return_X_y=True)),
+    }
+    if folder:
+        for name, X, y, _ in load_tables(folder, "regression"):
+            if len(y) <= MOST_ROWS_OF_STABILITY:
+                found[name] = (regressor, X, y)
+    for name, table in found.items():
+        if not only or name in only:
+            yield name, *table
+
+
+def stability(options):
+    """Print the numbers chosen with other seeds, and without one row in a hundred."""
+    print(f"\nn_experts={options.how!r}: numbers chosen, and how often")
+    print(f"{'table':<14}{'rows':>6}{'seconds':>9}   other seeds; fewer rows")
+    for name, kind, X, y in tables_of_stability(options.data, options.only):
+        chosen, seconds = {"seeds": [], "rows": []}, []
+        for seed in range(options.seeds):
+            moe = kind(options.how, n_init=1, random_state=seed)
+            kept = np.random.default_rng(seed).permutation(len(y))[: int(0.99 * len(y))]
+            rows_of = {"rows": np.sort(kept)}
+            if seed < options.random_states:
+                rows_of["seeds"] = np.arange(len(y))
+            for part, rows in rows_of.items():
+                found, used = timed(clone(moe), X[rows], y[rows])
+                chosen[part].append(found.n_experts_)
+                seconds.append(used)
+        counts = "; ".join(counted(numbers) for numbers in chosen.values())
+        print(f"{name:<14}{len(y):>6}{np.mean(seconds):>9.1f}   {counts}", flush=True)
 
 
 def simulate_panel(seed, n_people=595, n_years=7):
@@ -68,59 +124,72 @@ def simulate_panel(seed, n_people=595, n_years=7):
     return X, X @ [0.08, 0.0, 0.0, 0.02] + effect + 0.3 * rng.normal(size=len(person)), person
 
 
-def count_panels(n_seeds):
+def panels(options):
     """Print the number that is chosen for each panel, without and with groups."""
-    print(f"\nn_experts='auto', {n_seeds} panels of one regression")
+    print("\nn_experts='auto', 5 panels of one regression")
     for title, uses_groups in (("without groups", False), ("with groups", True)):
         chosen = []
-        for seed in range(n_seeds):
+        for seed in range(5):
             X, y, person = simulate_panel(seed)
             moe = MixtureOfExpertsRegressor("auto", random_state=0)
             chosen.append(timed(moe, X, y, person if uses_groups else None)[0].n_experts_)
         print(f"{title:>16}: {chosen}", flush=True)
 
 
-def compare(folder, most_rows):
+def held_out(options):
     """Print the score of every fixed number, and of the number chosen."""
     for task, kind in (
         ("regression", MixtureOfExpertsRegressor),
         ("classification", MixtureOfExpertsClassifier),
     ):
         print(f"\n{task}: log density of held-out rows less that of the best fixed number")
-        print(
-            f"{'':<14}" + "".join(f"{k:>9}" for k in FIXED) + f"{'auto':>9}{'chosen':>8}{'cost':>7}"
-        )
+        fixed = "".join(f"{k:>9}" for k in FIXED)
+        print(f"{'':<14}{fixed}{options.how:>9}{'chosen':>8}{'cost':>7}")
         gaps = []
-        for table, X, y, fold in load_tables(folder, task):
-            rows = np.random.default_rng(0).permutation(np.flatnonzero(fold >= 2))[:most_rows]
-            models = [timed(kind(k, random_state=0), X[rows], y[rows]) for k in FIXED]
-            models.append(timed(kind("auto", random_state=0), X[rows], y[rows]))
+        for table, X, y, fold in load_tables(options.data, task, options.only):
+            rows = np.flatnonzero(fold >= 2)
+            rows = np.random.default_rng(0).permutation(rows)[: options.most_rows]
+            numbers = (*FIXED, options.how)
+            models = [timed(kind(k, random_state=0), X[rows], y[rows]) for k in numbers]
             found, seconds = models[-1]
             once = timed(kind(found.n_experts_, random_state=0), X[rows], y[rows])[1]
             scores = [moe.score_samples(X[fold == 1], y[fold == 1]).mean() for moe, _ in models]
             gaps.append(np.array(scores) - max(scores[:-1]))
-            print(
-                f"{table:<14}"
-                + "".join(f"{gap:>9.3f}" for gap in gaps[-1])
-                + f"{found.n_experts_:>8}{seconds / once:>7.1f}",
-                flush=True,
-            )
+            shown = "".join(f"{gap:>9.3f}" for gap in gaps[-1])
+            print(f"{table:<14}{shown}{found.n_experts_:>8}{seconds / once:>7.1f}", flush=True)
         print(f"{'mean':<14}" + "".join(f"{gap:>9.3f}" for gap in np.mean(gaps, axis=0)))
 
 
+def cost(options):
+    """Print the CPU time of the choice on many rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80_000, 10))
+    coef = 2.0 * rng.normal(size=(4, 10))[np.digitize(X[:, 0], [-0.7, 0.0, 0.7])]
+    smooth = np.sin(X[:, 1]) + 0.3 * X[:, 2] * X[:, 3]
+    y = smooth + (X * coef).sum(axis=1) / 3.0 + 0.3 * rng.normal(size=len(X))
+    _, once = timed(MixtureOfExpertsRegressor(random_state=0), X, y)
+    moe, seconds = timed(MixtureOfExpertsRegressor(options.how, random_state=0), X, y)
+    _, with_number = timed(MixtureOfExpertsRegressor(moe.n_experts_, random_state=0), X, y)
+    print(f"\n80 000 rows, ten features: {moe.n_experts_} experts, default fit {once:.1f} s")
+    print(f"choice and fit {seconds / once:.1f} times, fit alone {with_number / once:.1f} times")
+
+
+PARTS = {part.__name__: part for part in (recovery, stability, held_out, panels, cost)}
+
+
 def main():
-    """Simulated tables first, real ones if there are any."""
+    """The parts that are named, or those that need no other data."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
     parser.add_argument("--data", type=Path, help="folder of real tables")
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--only", nargs="*", help="names of real tables")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--random-states", type=int, default=20)
     parser.add_argument("--how", choices=["auto", "bic", "icl"], default="auto")
     parser.add_argument("--most-rows", type=int, default=4000)
-    arguments = parser.parse_args()
-    count(arguments.seeds, arguments.how)
-    if arguments.how == "auto":
-        count_panels(5)
-    if arguments.data:
-        compare(arguments.data, arguments.most_rows)
+    options = parser.parse_args()
+    for name in options.parts or [name for name in PARTS if name != "held_out" or options.data]:
+        PARTS[name](options)
 
 
 if __name__ == "__main__":

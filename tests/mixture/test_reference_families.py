@@ -51,7 +51,7 @@ def is_supported(model):
 MODELS = {model["name"]: model for model in REFERENCE["models"] if is_supported(model)}
 
 
-def fit(model):
+def described(model):
     """The mixture that a reference describes, its data, and the names of its columns."""
     structure, (response, *_) = model["model"], model["model"]["responses"]
     columns = REFERENCE["datasets"][model["dataset"]]["columns"]
@@ -89,6 +89,12 @@ def fit(model):
     if response["family"] == "binomial":
         trials = np.array(columns[response["trials"]], dtype=float)
         X, y, weight, given["units"] = successes_and_failures(X, y, trials, given.get("units"))
+    return moe, (X, y, weight, given), features
+
+
+def fit(model):
+    """The fitted mixture that a reference describes, its data, and the names of its columns."""
+    moe, (X, y, weight, given), features = described(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # maximum likelihood may collapse or crawl
         moe.fit(X, y, sample_weight=weight, **given)

@@ -47,7 +47,7 @@ def load(model):
     return columns, bunch.target.to_numpy()
 
 
-def fit(model, **parameters):
+def described(model, **parameters):
     """The mixture that a reference describes, its features, target and their names."""
     columns, y = load(model)
     structure = model["model"]
@@ -66,6 +66,12 @@ def fit(model, **parameters):
         )
     else:
         moe = MixtureOfExpertsClassifier(**common | parameters)
+    return moe, X, y, names
+
+
+def fit(model, **parameters):
+    """The fitted mixture that a reference describes, its features, target and their names."""
+    moe, X, y, names = described(model, **parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # maximum likelihood may collapse or crawl
         return moe.fit(X, y), X, y, names

@@ -1,6 +1,7 @@
 """The number of experts chosen by held-out rows or by a criterion."""
 
 import itertools
+import re
 from functools import cache
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.selection.n_experts import (
+    Trials,
     n_experts_grid,
     select_by_criterion,
     select_by_holdout,
@@ -57,11 +59,13 @@ def test_numbers_are_tried_one_by_one_and_then_in_steps_of_a_quarter():
 def test_searches_end_at_the_best_of_the_numbers_that_they_try(seed, maximum):
     scores = dict(enumerate(np.random.default_rng(seed).integers(0, 5, size=40).astype(float)))
     tried = tried_numbers(scores, maximum)
-    found = select_by_criterion(lambda number: -scores[number], maximum)
+    found = select_by_criterion(lambda number: -scores[number], Trials(maximum))
     assert found.tried.tolist() == tried
     assert_array_equal(found.scores, [scores[k] for k in tried])
     assert found.n_experts == max(tried, key=lambda k: (scores[k], -k))
     assert found.errors is None
+    # More experts than the maximum might be better.
+    assert found.is_rising == (1 < found.n_experts == tried[-1])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,7 +74,7 @@ def test_the_smallest_number_within_a_standard_error_of_the_best_is_chosen(seed)
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 4, size=25)
     table = rng.normal(size=(40, 25)) * 0.3 + np.minimum(np.arange(40), 5)[:, None] * 0.05
-    found = select_by_holdout(lambda number: table[number], counts.astype(float), 9)
+    found = select_by_holdout(lambda number: table[number], counts.astype(float), Trials(9))
     repeated = np.repeat(table, counts, axis=1)
     means = repeated.mean(axis=1)
     tried = tried_numbers(means, 9)
@@ -82,6 +86,7 @@ def test_the_smallest_number_within_a_standard_error_of_the_best_is_chosen(seed)
     assert_allclose(found.errors, errors, atol=1e-12)
     within = differences.mean(axis=1) <= np.maximum(errors, MIN_GAIN)
     assert found.n_experts == tried[int(np.argmax(within))]
+    assert_array_equal(found.ties, np.array(tried)[within])
 
 
 @pytest.mark.parametrize("rows_per_score", [1.0, 4.0])
@@ -90,15 +95,16 @@ def test_gains_of_round_off_do_not_count(rows_per_score, factor):
     """Units gain as much as all of their rows; without noise there is no standard error."""
     gain = factor * MIN_GAIN * rows_per_score
     found = select_by_holdout(
-        lambda number: np.full(8, gain * (number == 2)), np.ones(8), 3, rows_per_score
+        lambda number: np.full(8, gain * (number == 2)), np.ones(8), Trials(3), rows_per_score
     )
     assert found.n_experts == (1 if factor < 1.0 else 2)
 
 
 def test_numbers_whose_experts_collapse_end_the_search():
     scores = {1: np.zeros(4), 2: np.ones(4)}  # None of others
-    found = select_by_holdout(scores.get, np.ones(4), maximum=9)
+    found = select_by_holdout(scores.get, np.ones(4), Trials(9))
     assert found.tried.tolist() == [1, 2]
+    assert not found.is_rising
 
 
 # --- regimes are counted ----------------------------------------------------------------------
@@ -148,21 +154,21 @@ def test_regimes_of_classes_are_counted():
 
 
 def test_the_selected_number_has_no_collapsed_experts():
-    """With more experts than two the penalties change, and with them the score of these rows."""
+    """With more experts the penalties change, and with them the score of these rows."""
     wine = load_wine(as_frame=True).frame.drop(columns="target")
     X, y = wine.drop(columns="color_intensity"), wine["color_intensity"]
     X, _, y, _ = train_test_split(X, y, test_size=0.3, random_state=1)
     moe = MixtureOfExpertsRegressor("auto", n_init=1, random_state=0).fit(X, y)
-    assert moe.n_experts_ == 2
-    assert moe.weights_.min() > 0.1
+    assert 2 <= moe.n_experts_ <= 3
+    assert moe.weights_.min() * len(y) > 2.0
 
 
 def test_rows_of_no_weight_are_absent_and_weight_two_equals_two_rows():
     X, y = steps(2, n_rows=25)
     weight = np.random.default_rng(0).integers(0, 3, size=25)
     rows = np.repeat(np.arange(25), weight)
-    weighted = regressor().fit(X, y, sample_weight=weight)
-    repeated = regressor().fit(X[rows], y[rows])
+    weighted = fit_quietly(regressor(), X, y, sample_weight=weight)
+    repeated = fit_quietly(regressor(), X[rows], y[rows])
     assert_allclose(weighted.n_experts_scores_, repeated.n_experts_scores_, rtol=1e-6)
     assert weighted.n_experts_ == repeated.n_experts_
 
@@ -178,11 +184,45 @@ def test_class_weights_weigh_the_rows():
     assert_allclose(weighed.n_experts_scores_, plain.n_experts_scores_, rtol=1e-6)
 
 
-def test_trials_print_nothing(capsys):
-    fit_quietly(regressor(verbose=1, max_iter=30), *steps(2, n_rows=20))
-    labels = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
-    assert labels[0] == "start 0"
-    assert labels[1:] in ([], ["EM"])
+def test_each_trial_prints_its_score_and_time(capsys):
+    moe = fit_quietly(regressor(verbose=1, max_iter=30), *steps(2, n_rows=40))
+    lines = capsys.readouterr().out.splitlines()
+    shown = zip(lines, moe.n_experts_tried_, moe.n_experts_scores_, strict=False)
+    for line, number, score in shown:
+        assert re.match(rf"{number} experts?: score {score:.5f}, \d+\.\d s$", line)
+    further = lines[len(moe.n_experts_tried_) :]
+    assert further[len(moe.n_experts_ties_) > 1].startswith("start 0")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_number_depends_on_the_rows_and_not_on_the_seed(seed):
+    X, y = steps(3)
+    other = regressor("auto", random_state=seed).fit(X, y)
+    assert_array_equal(other.n_experts_scores_, fitted("auto", 3).n_experts_scores_)
+
+
+def test_numbers_that_predict_equally_well_are_named(capsys):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1))
+    y = X[:, 0] + 0.58 * np.abs(X[:, 0]) + 0.7 * np.random.default_rng(1).normal(size=60)
+    moe = fit_quietly(regressor(max_n_experts=2, verbose=1), X, y)
+    differences = moe.n_experts_scores_.max() - moe.n_experts_scores_
+    within = differences <= np.maximum(moe.n_experts_score_errors_, MIN_GAIN)
+    assert_array_equal(moe.n_experts_ties_, moe.n_experts_tried_[within])
+    assert moe.n_experts_ == moe.n_experts_ties_[0] == 1
+    assert moe.n_experts_ties_.tolist() == [1, 2]
+    sentence = " experts predict equally well: the smallest is used."
+    for text in (capsys.readouterr().out, str(moe.summary())):
+        (line,) = (line for line in text.splitlines() if line.endswith(sentence))
+        assert re.findall(r"\d+", line) == [str(k) for k in moe.n_experts_ties_]
+
+
+@pytest.mark.parametrize("how", ["auto", "bic"])
+def test_a_search_that_ends_at_its_limit_warns(how):
+    X, y = steps(3)
+    with pytest.warns(UserWarning, match="selected 2 experts.*max_n_experts"):
+        moe = regressor(how, max_n_experts=2).fit(X, y)
+    assert moe.n_experts_ == moe.n_experts_tried_.max() == 2
 
 
 def test_users_paths():
@@ -246,11 +286,22 @@ def test_classes_of_few_rows_are_always_fitted():
     assert sorted(itertools.chain(*held_out)) == list(range(2, 60))
 
 
-def test_of_many_rows_one_third_is_held_out():
-    X, y = numbered(1000)
+@pytest.mark.parametrize(("n_rows", "n_fits"), [(5000, 3), (5001, 1)])
+def test_of_many_rows_one_third_is_held_out(n_rows, n_fits):
+    X, y = numbered(n_rows)
     fits = rows_of_first_fits(MixtureOfExpertsRegressor, RecordingRegressor, X, y, 20)
-    trials = {frozenset(rows) for rows in fits if 600 < len(rows) < 1000}
-    assert len(trials) == 1
+    trials = {frozenset(rows) for rows in fits if 0.6 * n_rows < len(rows) < n_rows}
+    assert len(trials) == n_fits
+
+
+def test_of_more_rows_a_sample_is_used():
+    """It has all classes: rows of a rare one are in all fits."""
+    X, y = numbered(20_100)
+    labels = np.where(y > 0.0, "high", "low").astype(object)
+    labels[X[:, 0] == 7.0] = "rare"
+    (rows,) = rows_of_first_fits(MixtureOfExpertsClassifier, RecordingClassifier, X, labels, 1)
+    assert 13_300 <= len(rows) <= 13_400
+    assert 7 in rows
 
 
 def test_one_group_cannot_be_held_out():
@@ -281,6 +332,8 @@ REFUSED = [
     ({"alpha": -1.0}, 100, "alpha", ("finite",)),
     ({"top_k": 2.5}, 100, "top_k", ("integer", 2.5)),
     ({"top_k": 0}, 100, "top_k", ("at least 1", 0)),
+    ({"max_n_experts": 0}, 100, "max_n_experts", ("at least 1", 0)),
+    ({"family": ["zero", "gamma"]}, 100, "n_experts", ("several lists", "bic")),
 ]
 
 

@@ -68,7 +68,7 @@ PUBLIC = {
         "permutation_importance_by_part",
     ],
     "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
-    "skmoe.model_selection": ["n_experts_test"],
+    "skmoe.model_selection": ["n_experts_table", "n_experts_test"],
     "skmoe.onnx": ["register_converters", "to_onnx"],
     "skmoe.protocols": [
         "ChoiceModel",
@@ -98,6 +98,7 @@ PUBLIC = {
         "Explanation",
         "Inference",
         "Maxima",
+        "NExpertsTable",
         "NExpertsTest",
         "Summary",
     ],

@@ -22,7 +22,9 @@ CLASSIFIERS = [recipes.strong_classifier, recipes.readable_classifier]
 @pytest.mark.parametrize("recipe", [*REGRESSORS, *CLASSIFIERS])
 def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
     moe = recipe(random_state=3, n_jobs=1, verbose=1)
-    assert list(inspect.signature(recipe).parameters) == ["random_state", "n_jobs", "verbose"]
+    family = ["family"] * (recipe is recipes.readable_regressor)
+    names = [*family, "random_state", "n_jobs", "verbose"]
+    assert list(inspect.signature(recipe).parameters) == names
     assert (moe.random_state, moe.n_jobs, moe.verbose) == (3, 1, 1)
     assert str(clone(moe).get_params()) == str(moe.get_params())
     assert clone(moe).set_params(gate_alpha=2.0).gate_alpha == 2.0
@@ -32,6 +34,7 @@ def test_recipes_are_estimators_that_can_be_copied_and_changed(recipe):
 @pytest.mark.parametrize("recipe", [recipes.readable_regressor, recipes.readable_classifier])
 def test_readable_estimators_select_the_number_of_their_experts(recipe):
     assert recipe().n_experts == "auto"
+    assert recipe().max_n_experts == 6
     assert recipe().expert == "linear"
     assert recipe().alpha == recipe().gate_alpha == "auto"
 

@@ -254,7 +254,9 @@ def _assemble(
     model = MixtureModel(params.gate, experts, params.n_experts, params.top_k, params.balance)
     em_problem = EMProblem(model, rows, init_data, init, seeds, params.max_iter, params.tol)
     to_find = tuple(penalty for penalty in params.penalties if penalty.search)
-    em_problem = em_problem._replace(penalties=to_find)
+    em_problem = em_problem._replace(
+        penalties=to_find, ends_at_maximum=data.options.ends_at_maximum
+    )
     if previous is not None:
         em_problem = _warm_start(em_problem, params.penalties, previous, cache)
     attributes = data.attributes | {"n_experts_": params.n_experts}

@@ -18,7 +18,7 @@ from skmoe.protocols import Experts, Gate
 
 BLOCKS, STREAM = "blocks of rows", "partial_fit"
 TEST, CHECKPOINTS = "n_experts_test", "fit_with_checkpoints"
-AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "bic" or "icl"'
+AVERAGE, SELECTION = 'combine="average"', 'n_experts="auto", "aic", "bic" or "icl"'
 ESTIMATORS, INIT = "estimators as experts", "init as an array"
 OFFSET, FAMILY = "an offset", 'a family other than "normal"'
 FAMILIES, WARM_START = "a list of different families", "warm_start=True"
@@ -192,7 +192,7 @@ VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
     SEVERAL_STARTS: ("combine", ("average", "best_converged")),
     "n_init=1": ("n_init", (1,)),
     WARM_START: ("warm_start", (True,)),
-    SELECTION: ("n_experts", ("auto", "bic", "icl")),
+    SELECTION: ("n_experts", ("auto", "aic", "bic", "icl")),
     'alpha="ard"': ("alpha", ("ard",)),
     'dispersion="shared"': ("dispersion", ("shared",)),
     'cross_fit="oob"': ("cross_fit", ("oob",)),

@@ -138,6 +138,8 @@ def validate_parameters(
     `default_alphas` are the default values of `alpha` without and with a base model.
     """
     n_experts = check_integer("n_experts", estimator.n_experts, least=1)
+    if estimator.max_n_experts is not None:
+        check_integer("max_n_experts", estimator.max_n_experts, least=1)
     penalties = check_penalties(estimator, default_alphas)
     alpha = penalties["alpha"].value
     warm_start = check_flag("warm_start", estimator.warm_start)

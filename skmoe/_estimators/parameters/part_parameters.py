@@ -70,7 +70,7 @@ def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     if isinstance(value, list | tuple) and len(values) != n_experts:
         raise ValueError(
             f"family as a list must have one entry for each of the n_experts={n_experts} experts; "
-            f"got {len(values)}. Add or remove entries."
+            f"got {len(values)}. Give n_experts={len(values)}, or add or remove entries."
         )
     families = tuple(_family(entry) for entry in values)
     check_one_measure(families)

@@ -80,6 +80,7 @@ class FitOptions(NamedTuple):
     previous: PreviousFit | None = None  # that a warm start continues
     classes: Array | None = None  # all classes; some may have no rows
     noise_variance: Array | None = None  # of the standardised outputs, instead of an estimate
+    ends_at_maximum: bool = True  # by Newton's steps, after EM
 
 
 # Those of an ordinary fit.

@@ -51,6 +51,9 @@ VERSION = 2
 # Parameters of earlier releases, with the only value that their documents have.
 FORMER_PARAMETERS = {"specialize": True}
 
+# Parameters that documents of earlier releases lack, and that have their default there.
+LATER_PARAMETERS = {"max_n_experts"}
+
 # Errors of values that are no such document.
 DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -196,7 +199,7 @@ def from_document(estimator_class: type[Any], document: Any) -> Any:
             if parameters.get(key) is value:
                 del parameters[key]
         estimator = estimator_class(**parameters)
-        missing = set(estimator.get_params(deep=False)) - set(parameters)
+        missing = set(estimator.get_params(deep=False)) - set(parameters) - LATER_PARAMETERS
         if missing:
             raise ValueError(f"parameters are missing: {sorted(missing)}")
         _check_attributes(estimator_class, attributes)

@@ -6,14 +6,17 @@ split in two.
 
 Like fits, trials use the distinct rows with their total weights, in an order that does not depend
 on that of the rows. So copies of a row are in one fold, and weights are numbers of rows.
+
+The number is a property of the table: folds, sample and starts of the trials do not depend on
+`random_state`. Held-out rows are those of several partitions, so that no single one decides.
 """
 
 from __future__ import annotations
 
 import copy
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +27,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes, class_weights
 from skmoe._data.rows import Rows, is_dask
+from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
@@ -37,13 +41,13 @@ from skmoe._estimators.rows.training_data import (
     validate_training_data,
 )
 from skmoe._inference.criteria import fit_statistics
+from skmoe._inference.labels import describe_ties
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
-from skmoe.distributions._base import check_random_state
 
 # Values of `n_experts` that select the number, and the minimum number of rows for it (their total
 # weight), in total and per expert.
-N_EXPERTS_CRITERIA = ("auto", "bic", "icl")
+N_EXPERTS_CRITERIA = ("auto", "aic", "bic", "icl")
 MIN_ROWS_FOR_SELECTION = 20
 MIN_ROWS_PER_EXPERT = 10
 
@@ -64,10 +68,17 @@ MIN_SPLIT_RESPONSIBILITY = 0.01
 MIN_ROWS_TO_SPLIT = 20
 MIN_UNITS_TO_SPLIT = 4
 
-# Number of folds. Each one is held out in turn; of SINGLE_HOLDOUT_ROWS distinct rows or more, only
-# one fold.
+# Seed of folds, sample and starts.
+SELECTION_SEED = 0
+
+# Number of folds of a partition. Folds of several partitions are held out, one at a time: as many
+# as permit fits of ROWS_OF_FITS rows in all, and at most MAX_FITS.
 N_SELECTION_FOLDS = 3
-SINGLE_HOLDOUT_ROWS = 1000
+MAX_FITS = 15
+ROWS_OF_FITS = 15_000
+
+# Number of distinct rows of which folds are held out, a sample of more.
+MAX_SELECTION_ROWS = 20_000
 
 # Number of standard errors by which a larger number of experts must predict better.
 N_STANDARD_ERRORS = 1.0
@@ -79,13 +90,60 @@ MIN_GAIN = 1e-4
 class SelectionResult(NamedTuple):
     """The selected number, the numbers tried, and their scores (higher is better).
 
-    `errors` are the standard errors of the differences from the best held-out score.
+    `errors` are the standard errors of the differences from the best held-out score. `ties` are
+    the numbers that predict as well as the best one, from the selected one on. `is_rising` tells
+    that the largest number permitted is the best.
     """
 
     n_experts: int
     tried: Array
     scores: Array
     errors: Array | None = None
+    ties: Array | None = None
+    is_rising: bool = False
+
+
+class Trials:
+    """Numbers that were tried, and their scores, which `verbose` prints."""
+
+    def __init__(self, maximum: int, verbose: int = 0) -> None:
+        self.maximum = maximum
+        self.verbose = verbose
+        self.tried: list[int] = []
+        self.scores: list[float] = []
+        self.since = time.perf_counter()
+
+    def numbers(self) -> Iterator[int]:
+        """Numbers to try, until several in succession bring no improvement."""
+        for number in n_experts_grid():
+            if number > self.maximum or _no_improvement(self.scores):
+                break
+            yield number
+
+    def add(self, number: int, score: float) -> None:
+        """Add a trial, and print it with its time."""
+        self.tried.append(number)
+        self.scores.append(score)
+        now = time.perf_counter()
+        if self.verbose > 0:
+            print(
+                f"{number} expert{'s' * (number > 1)}: score {score:.5f}, {now - self.since:.1f} s"
+            )
+        self.since = now
+
+    @property
+    def best(self) -> int:
+        """Index of the best trial."""
+        return int(np.argmax(self.scores))
+
+    def result(
+        self, selected: int, *, is_collapsed: bool = False, **fields: Any
+    ) -> SelectionResult:
+        """The result, if the trial at index `selected` is selected."""
+        is_last = 0 < selected == self.best == len(self.tried) - 1
+        tried, scores = np.array(self.tried), np.array(self.scores)
+        rising = is_last and not is_collapsed
+        return SelectionResult(self.tried[selected], tried, scores, is_rising=rising, **fields)
 
 
 def n_experts_grid() -> Iterator[int]:
@@ -96,20 +154,18 @@ def n_experts_grid() -> Iterator[int]:
         number = max(number + 1, round(1.25 * number))
 
 
-def select_by_criterion(criterion: Callable[[int], float], maximum: int) -> SelectionResult:
+def select_by_criterion(criterion: Callable[[int], float], trials: Trials) -> SelectionResult:
     """The number of experts with the smallest criterion."""
-    tried: list[int] = []
-    scores: list[float] = []
-    for number in n_experts_grid():
-        if number > maximum or _no_improvement(scores):
-            break
-        tried.append(number)
-        scores.append(-criterion(number))
-    return SelectionResult(tried[int(np.argmax(scores))], np.array(tried), np.array(scores))
+    for number in trials.numbers():
+        trials.add(number, -criterion(number))
+    return trials.result(trials.best)
 
 
 def select_by_holdout(
-    score: Callable[[int], Array | None], weight: Array, maximum: int, rows_per_score: float = 1.0
+    score: Callable[[int], Array | None],
+    weight: Array,
+    trials: Trials,
+    rows_per_score: float = 1.0,
 ) -> SelectionResult:
     """The smallest number whose mean held-out score is within one standard error of the best.
 
@@ -125,27 +181,21 @@ def select_by_holdout(
     .. [1] L. Breiman, J. Friedman, R. Olshen and C. Stone (1984), "Classification and Regression
        Trees", Wadsworth, section 3.4.3.
     """
-    tried: list[int] = []
     row_scores: list[Array] = []
-    means: list[float] = []
-    for number in n_experts_grid():
-        if number > maximum or _no_improvement(means):
-            break
+    is_collapsed = False
+    for number in trials.numbers():
         scores = score(number)
         if scores is None:
+            is_collapsed = True
             break
-        tried.append(number)
         row_scores.append(scores)
-        means.append(float(np.average(scores, weights=weight)))
-    best = row_scores[int(np.argmax(means))]
-    differences = [_mean_and_error(best - other, weight) for other in row_scores]
-    smallest = next(
-        number
-        for number, (mean, error) in zip(tried, differences, strict=True)
-        if mean <= max(N_STANDARD_ERRORS * error, MIN_GAIN * rows_per_score)
-    )
-    errors = np.array([error for _, error in differences])
-    return SelectionResult(smallest, np.array(tried), np.array(means), errors)
+        trials.add(number, float(np.average(scores, weights=weight)))
+    best = row_scores[trials.best]
+    mean, errors = np.array([_mean_and_error(best - other, weight) for other in row_scores]).T
+    is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, MIN_GAIN * rows_per_score)
+    ties = np.array(trials.tried)[is_tied]
+    smallest = int(np.argmax(is_tied))
+    return trials.result(smallest, is_collapsed=is_collapsed, errors=errors, ties=ties)
 
 
 def _mean_and_error(difference: Array, weight: Array) -> tuple[float, float]:
@@ -168,11 +218,15 @@ def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[
     if not isinstance(estimator.n_experts, str):
         return estimator, given, {}
     found = select_n_experts(estimator, given)
+    if found.is_rising:
+        warn_rising(str(estimator.n_experts), found.n_experts)
     top_k = None if estimator.top_k is None else min(estimator.top_k, found.n_experts)
     fixed = copy.copy(estimator).set_params(n_experts=found.n_experts, top_k=top_k)
     selected = {"n_experts_tried_": found.tried, "n_experts_scores_": found.scores}
-    if found.errors is not None:
-        selected["n_experts_score_errors_"] = found.errors
+    if found.errors is not None and found.ties is not None:
+        selected |= {"n_experts_score_errors_": found.errors, "n_experts_ties_": found.ties}
+        if estimator.verbose and len(found.ties) > 1:
+            print(describe_ties(found.ties.tolist()))
     return fixed, without_unused_groups(estimator, given), selected
 
 
@@ -196,37 +250,60 @@ def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
     if estimator.top_k is not None:  # trials have at most this many experts for a row
         check_integer("top_k", estimator.top_k, least=1)
     params, data = _distinct_rows(estimator, given)
-    rows, criterion = data.rows, str(estimator.n_experts)
-    n_rows = float(rows.weight.sum())
+    criterion, n_rows = str(estimator.n_experts), float(data.rows.weight.sum())
     if n_rows < MIN_ROWS_FOR_SELECTION:
         raise ValueError(
             f'n_experts="{criterion}" needs at least {MIN_ROWS_FOR_SELECTION} rows, counted by '
             f"their weights; got {n_rows:g}. Give n_experts as an integer, or, if the weights are "
             "relative, weights with a mean of one."
         )
-    maximum = int(n_rows // MIN_ROWS_PER_EXPERT)
-    seed = int(check_random_state(estimator.random_state).randint(np.iinfo(np.int32).max))
-    all_rows = np.arange(rows.n_rows)
-    held_out = [all_rows[:0]]
     if criterion == "auto":
-        held_out = _held_out(rows, seed, is_classifier(estimator))
-    parts = [data.select(np.setdiff1d(all_rows, index)) for index in held_out]
-    maximum = min(maximum, *(_n_distinct(params, part) for part in parts))
-    fitters = [IncrementalFitter(estimator, part, seed) for part in parts]
+        data = _sample(data, is_classifier(estimator))
+    maximum = int(float(data.rows.weight.sum()) // MIN_ROWS_PER_EXPERT)
+    if estimator.max_n_experts is not None:
+        maximum = min(maximum, int(estimator.max_n_experts))
     if criterion == "auto":
-        tests = [data.select(index) for index in held_out]
-        weights = [np.bincount(test.rows.unit_codes, test.rows.weight) for test in tests]
-        weight, rows_per_score = np.concatenate(weights), 1.0
-        if rows.unit is not None:
-            weight, rows_per_score = np.ones_like(weight), float(weight.mean())
-        return select_by_holdout(partial(_score, fitters, tests), weight, maximum, rows_per_score)
+        return _select_by_held_out_rows(estimator, params, data, maximum)
+    fitter = IncrementalFitter(estimator, data)
+    trials = Trials(min(maximum, _n_distinct(params, data)), int(estimator.verbose))
 
     def criterion_of(number: int) -> float:
-        fitted = fitters[0].fit(number)
+        fitted = fitter.fit(number)
         statistics = fit_statistics(fitted._fitted, rows_for(fitted, data))
         return float(getattr(statistics, criterion))
 
-    return select_by_criterion(criterion_of, maximum)
+    return select_by_criterion(criterion_of, trials)
+
+
+def _select_by_held_out_rows(
+    estimator: Any, params: FitParameters, data: TrainingData, maximum: int
+) -> SelectionResult:
+    """Select the number whose fits predict held-out rows best."""
+    rows = data.rows
+    # Fits of estimators take long: a single partition is affordable.
+    max_fits = N_SELECTION_FOLDS if uses_groups(estimator) else MAX_FITS
+    held_out = _held_out(rows, is_classifier(estimator), max_fits)
+    parts = [data.select(np.setdiff1d(np.arange(rows.n_rows), index)) for index in held_out]
+    maximum = min(maximum, *(_n_distinct(params, part) for part in parts))
+    fitters = [IncrementalFitter(estimator, part) for part in parts]
+    tests = [data.select(index) for index in held_out]
+    # Units, or rows, of each test.
+    scored = [np.unique(rows.unit_codes[index]) for index in held_out]
+    n_scores = np.bincount(np.concatenate(scored))
+    weight, rows_per_score = np.bincount(rows.unit_codes, rows.weight)[: len(n_scores)], 1.0
+    weight = weight[n_scores > 0]
+    if rows.unit is not None:
+        weight, rows_per_score = np.ones_like(weight), float(weight.mean())
+
+    def score(number: int) -> Array | None:
+        log_densities = _held_out_log_densities(fitters, tests, number)
+        if log_densities is None:
+            return None
+        total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
+        return total[n_scores > 0] / n_scores[n_scores > 0]
+
+    trials = Trials(maximum, int(estimator.verbose))
+    return select_by_holdout(score, weight, trials, rows_per_score)
 
 
 def rows_for(fitted: Any, data: TrainingData) -> Rows:
@@ -241,7 +318,7 @@ def rows_for(fitted: Any, data: TrainingData) -> Rows:
 class IncrementalFitter:
     """Fits with an increasing number of experts, each started from the previous fit."""
 
-    def __init__(self, estimator: Any, data: TrainingData, seed: int) -> None:
+    def __init__(self, estimator: Any, data: TrainingData, seed: int = SELECTION_SEED) -> None:
         self.estimator = estimator
         self.data = data
         self.seed = seed
@@ -314,6 +391,8 @@ class IncrementalFitter:
         noise_variance: Array | None = None,
     ) -> Any:
         estimator = self.estimator
+        # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
+        at_maximum = estimator.n_experts != "auto" and max_iter > SPLIT_MAX_ITER
         changed = {
             "n_experts": number,
             "n_init": 1,
@@ -332,7 +411,7 @@ class IncrementalFitter:
         data = data if init is None else data._replace(init=init.T)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return trial._fit(data, noise_variance=noise_variance)
+            return trial._fit(data, noise_variance=noise_variance, ends_at_maximum=at_maximum)
 
 
 def responsibilities_of_rows(fitted: Any, data: TrainingData) -> Array:
@@ -380,9 +459,22 @@ def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, Training
     return params, data.select(*distinct_rows(params, present)) if merge else data
 
 
-def _held_out(rows: Rows, seed: int, by_class: bool) -> list[Array]:
-    """Indices of the held-out rows of each split."""
-    groups, codes, unit = rows.fold_group, None, rows.unit_codes
+def _sample(data: TrainingData, by_class: bool) -> TrainingData:
+    """The rows, or a sample of the units of many rows, with one row of each class at least."""
+    rows = data.rows
+    if rows.n_rows <= MAX_SELECTION_ROWS:
+        return data
+    codes = rows.unit_codes
+    order = np.random.default_rng(SELECTION_SEED).permutation(codes.max() + 1)
+    kept = order[: len(order) * MAX_SELECTION_ROWS // rows.n_rows]
+    if by_class:
+        kept = np.append(kept, codes[np.unique(rows.y, return_index=True)[1]])
+    return data.select(np.flatnonzero(np.isin(codes, kept)))
+
+
+def _held_out(rows: Rows, by_class: bool, max_fits: int) -> list[Array]:
+    """Indices of the held-out rows of each fit."""
+    codes, unit = None, rows.unit_codes
     can_hold_out = np.ones(rows.n_rows, dtype=bool)
     if by_class:
         _, codes, counts = np.unique(rows.y, return_inverse=True, return_counts=True)
@@ -390,32 +482,56 @@ def _held_out(rows: Rows, seed: int, by_class: bool) -> list[Array]:
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
         can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
         codes = codes if can_hold_out.all() else None
-    fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
-    check_several_folds('n_experts="auto"', fold, groups)
-    n_splits = 1 if unit.max() + 1 >= SINGLE_HOLDOUT_ROWS else fold.max() + 1
-    held_out = [np.flatnonzero((fold == j) & can_hold_out) for j in range(n_splits)]
-    held_out = [rows for rows in held_out if len(rows)]
+    n_fits = min(max_fits, ROWS_OF_FITS // int(unit.max() + 1))
+    n_partitions = max(1, n_fits // N_SELECTION_FOLDS)
+    held_out: list[Array] = []
+    for partition in range(n_partitions):
+        fold = _partition(rows, codes, SELECTION_SEED + partition)
+        held_out += [np.flatnonzero((fold == j) & can_hold_out) for j in range(fold.max() + 1)]
+    held_out = [index for index in held_out if len(index)]
     if not held_out:
         raise ValueError(
             f'n_experts="auto" needs a class with at least {N_SELECTION_FOLDS} distinct rows, of '
             f"which some are held out; got at most {counts.max()} for each class. Use "
             'n_experts="bic", or an integer.'
         )
-    return held_out
+    return held_out if n_fits >= N_SELECTION_FOLDS else held_out[:1]
 
 
-def _score(
-    fitters: list[IncrementalFitter], tests: list[TrainingData], number: int
-) -> Array | None:
-    """Log densities of the held-out rows or units under fits of the others.
+def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
+    """Fold of each row, with groups and units in one fold, and stratified by class codes."""
+    groups = rows.fold_group
+    if groups is not None:
+        # Groups of equal size are assigned in the order of their labels, which is random here.
+        labels, groups = np.unique(groups, return_inverse=True)
+        groups = np.random.default_rng(seed).permutation(len(labels))[groups]
+    fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
+    check_several_folds('n_experts="auto"', fold, groups)
+    return fold
+
+
+def _held_out_log_densities(
+    fitters: Sequence[IncrementalFitter], tests: Sequence[TrainingData], number: int
+) -> list[Array] | None:
+    """Log densities of the held-out rows or units of each test under a fit of the others.
 
     None if experts collapse in most of these fits.
     """
     fits = [fitter.fit(number) for fitter in fitters]
     if 2 * sum(map(IncrementalFitter.has_collapsed, fitters)) > len(fits):
         return None
-    scores = [
+    return [
         fitted._fitted.log_density(rows_for(fitted, test))
         for fitted, test in zip(fits, tests, strict=True)
     ]
-    return np.concatenate(scores)
+
+
+def warn_rising(criterion: str, number: int) -> None:
+    """Warn that the largest number permitted is the best."""
+    warnings.warn(
+        f'n_experts="{criterion}" selected {number} experts, the largest number that it may try: '
+        "more experts, or another family, may predict better. Compare families, give repeated "
+        "rows of a person as units or groups, or raise max_n_experts if it is set.",
+        UserWarning,
+        stacklevel=user_stacklevel(),
+    )

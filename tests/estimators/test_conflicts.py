@@ -51,7 +51,7 @@ PARAMETERS = {
     "a base": {"base": Ridge()},
     "a transformer in the gate": {"gate": SoftmaxGate(transformer=StandardScaler())},
     "a family that depends on all values of y": {"family": "uniform"},
-    'n_experts="auto", "bic" or "icl"': {"n_experts": "bic"},
+    'n_experts="auto", "aic", "bic" or "icl"': {"n_experts": "bic"},
     "init as an array": {"init": np.full((40, 2), 0.5)},
     "a list as family": {"family": ["normal", "student_t"]},
     "a list as expert": {"expert": ["tree", "tree"]},

@@ -324,7 +324,7 @@ def test_frames_with_categories_and_trees():
 # --- refusals ---------------------------------------------------------------------------------
 
 REFUSED = [
-    ({"n_experts": "many"}, 100, "n_experts", ("auto", "bic", "icl", "many")),
+    ({"n_experts": "many"}, 100, "n_experts", ("auto", "aic", "bic", "icl", "many")),
     ({"expert": ["linear", "tree"]}, 100, "n_experts", ("a list has an entry", "expert=")),
     ({"init": np.full((100, 2), 0.5)}, 100, "n_experts", ("responsibilities", "given number")),
     ({"warm_start": True}, 100, "n_experts", ("previous number",)),

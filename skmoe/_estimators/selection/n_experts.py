@@ -81,7 +81,7 @@ ROWS_OF_FITS = 15_000
 MAX_SELECTION_ROWS = 20_000
 
 # Number of standard errors by which a larger number of experts must predict better.
-N_STANDARD_ERRORS = 1.0
+N_STANDARD_ERRORS = 1.5
 
 # Gain of the mean held-out log density per row below which numbers of experts are equally good.
 MIN_GAIN = 1e-4
@@ -237,7 +237,7 @@ def without_unused_groups(estimator: Any, given: Rows) -> Rows:
 
 
 def select_n_experts(estimator: Any, given: Rows) -> SelectionResult:
-    """Select the number of experts for n_experts="auto", "bic" or "icl"."""
+    """Select the number of experts for n_experts="auto", "aic", "bic" or "icl"."""
     if estimator.n_experts not in N_EXPERTS_CRITERIA:
         raise ValueError(
             f"n_experts must be an integer of at least 1 or one of {list(N_EXPERTS_CRITERIA)}; got "

@@ -96,7 +96,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         and random swaps of experts; it takes about ten times as long. Or responsibilities, of shape
         (n_samples, n_experts). See "Fitting: starts, convergence and averages".
     n_init : int or "auto", default="auto"
-        Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 20, or 4 for
+        Number of starts, at most 10 000; with `init="search"` of searches. "auto" is 8, or 4 for
         estimators as experts and unless `combine="best"`, or one search.
     combine : {"best", "best_converged", "average"}, default="best"
         With "best" all starts are run for a few iterations, the best fifth of them for more, and so

@@ -41,7 +41,7 @@ MAX_BALANCE = 1e100
 
 # Default number of starts that run side by side, and of costly ones: of estimators as experts, or
 # all of them to convergence.
-N_STARTS = 20
+N_STARTS = 8
 N_COSTLY_STARTS = 4
 
 # Largest number of starts, each of which has a seed, a callback task and a trace.

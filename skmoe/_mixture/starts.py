@@ -80,7 +80,9 @@ def first_rounds_side_by_side(problem: EMProblem, jobs: Sequence[StartJob]) -> l
     of_experts, of_gate = zip(*responsibilities, strict=True)
     rows = problem.init_data.rows
     starts = params_of_starts(problem.model, rows, of_experts, of_gate)
-    n_iter = min(N_ITER_FIRST_ROUND[False], problem.max_iter)
+    # One expert needs no comparison of starts.
+    n_iter = 1 if problem.model.n_experts == 1 else N_ITER_FIRST_ROUND[False]
+    n_iter = min(n_iter, problem.max_iter)
     runs = run_side_by_side(problem.model, rows, starts, n_iter)
     return [run._replace(converged=aitken_gap(run.lower_bounds) < problem.tol) for run in runs]
 

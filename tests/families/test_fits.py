@@ -229,7 +229,7 @@ def test_values_outside_the_support_are_refused(family, y, words):
         ({"family": "ordinal", "expert": "tree"}, "family='ordinal'", ['expert="linear"', "tree"]),
         (
             {"family": ["normal", "student_t"], "dispersion": "shared"},
-            'dispersion="shared"',
+            "dispersion='shared'",
             ["one family"],
         ),
         ({"family": StudentT(df=-1.0)}, "df", ["at least 0.1", -1.0]),

@@ -81,6 +81,7 @@ DOCUMENTED = {
     "LogisticParams",
     "AveragedGate",
     "AverageParams",
+    "Maxima",
 }
 
 

@@ -94,11 +94,11 @@ CONFLICTS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
     (SELECTION, TEST, "a list as family"): (
         "a list has an entry for each of a given number of experts",
-        "Give one family for all experts, or n_experts as an integer to fit.",
+        "Give one family for all experts, or fit several lists and compare their bic.",
     ),
     (SELECTION, TEST, "a list as expert"): (
         "a list has an entry for each of a given number of experts",
-        "Give one expert for all, or n_experts as an integer to fit.",
+        "Give one expert for all, or fit several lists and compare their bic.",
     ),
     (SELECTION, WARM_START): (
         "a warm start continues with the previous number",

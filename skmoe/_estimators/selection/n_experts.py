@@ -167,7 +167,7 @@ def select_by_holdout(
     trials: Trials,
     rows_per_score: float = 1.0,
 ) -> SelectionResult:
-    """The smallest number whose mean held-out score is within one standard error of the best.
+    """The smallest number whose mean held-out score is within 1.5 standard errors of the best.
 
     `score` returns None for a number whose experts collapse. No larger number is tried: the rows
     do not support it, and its score would differ by its penalties only.

@@ -37,6 +37,7 @@ from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.parameters.conflicts import (
     ESTIMATORS,
     STREAM,
+    Choice,
     check_conflicts,
     chosen_options,
     conflict_of,
@@ -110,7 +111,7 @@ def supports_partial_fit(estimator: Any) -> bool:
     chosen = {STREAM: STREAM} | chosen_options(estimator)
     family = family_of(estimator.expert, "classifier" if is_classifier(estimator) else "regressor")
     if family is None:
-        chosen[ESTIMATORS] = f"expert={shown(estimator.expert)}"
+        chosen[ESTIMATORS] = Choice("expert", estimator.expert)
     else:
         chosen |= _without_streams("experts", estimator.expert, family)
     message = conflict_of(chosen)

@@ -6,7 +6,7 @@ The documentation prints the table. An option is named by the words that it has 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -205,16 +205,28 @@ VALUES: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 
 
-def conflict_of(chosen: Mapping[str, str]) -> str:
+class Choice(NamedTuple):
+    """An option and its value, which are shown in messages only: that of objects takes time."""
+
+    name: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}={shown(self.value)}"
+
+
+def conflict_of(chosen: Mapping[str, Any]) -> str:
     """The message on the first conflict among options, with how it shows them; "" for none."""
     for (*options, other), (reason, remedy) in CONFLICTS.items():
         for option in options:
             if option in chosen and other in chosen:
-                return f"{chosen[option]} cannot be used with {chosen[other]}: {reason}. {remedy}"
+                return (
+                    f"{chosen[option]!s} cannot be used with {chosen[other]!s}: {reason}. {remedy}"
+                )
     return ""
 
 
-def check_conflicts(chosen: Mapping[str, str]) -> None:
+def check_conflicts(chosen: Mapping[str, Any]) -> None:
     """Raise ValueError if two of the options do not go together."""
     message = conflict_of(chosen)
     if message:
@@ -224,30 +236,30 @@ def check_conflicts(chosen: Mapping[str, str]) -> None:
 # --- the options of a fit ---------------------------------------------------------------------
 
 
-def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str, str]:
+def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str, Any]:
     """The options of the table that the parameters of an estimator are, as messages show them.
 
     `families` are the valid families of its experts, if they are known.
     """
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for words, (name, values) in VALUES.items():
         value = getattr(estimator, name, None)
         is_plain = isinstance(value, str | int | np.bool_)
         if value is not None and (not values or (is_plain and value in values)):
-            chosen[words] = f"{name}={shown(value)}"
+            chosen[words] = Choice(name, value)
     if not isinstance(getattr(estimator, "init", "auto"), str):
         chosen[INIT] = INIT
     for name in ("family", "expert"):
         value = getattr(estimator, name, None)
         if isinstance(value, list | tuple):
-            chosen[f"a list as {name}"] = f"{name}={shown(value)}"
+            chosen[f"a list as {name}"] = Choice(name, value)
     transformer = estimator.gate.transformer if isinstance(estimator.gate, Gate) else None
     if transformer is not None:
-        chosen["a transformer in the gate"] = f"gate.transformer={shown(transformer)}"
+        chosen["a transformer in the gate"] = Choice("gate.transformer", transformer)
     if not families:
         return chosen
     if tuple(families) != (Normal(),):
-        option = f"family={shown(estimator.family)}"
+        option = Choice("family", estimator.family)
         chosen[FAMILY] = option
         if len(families) > 1:
             chosen[FAMILIES] = option
@@ -257,7 +269,7 @@ def chosen_options(estimator: Any, families: Sequence[Family] = ()) -> dict[str,
     for entry in expert if isinstance(expert, list | tuple) else [expert]:
         is_name = isinstance(entry, str)
         if isinstance(entry, Experts) or (not is_name and has_density(entry)):
-            chosen["an expert with a density of its own"] = f"expert={shown(entry)}"
+            chosen["an expert with a density of its own"] = Choice("expert", entry)
         elif not (is_name and entry in ANY_FAMILY):
-            chosen[ESTIMATORS] = f"expert={shown(expert)}"
+            chosen[ESTIMATORS] = Choice("expert", expert)
     return chosen

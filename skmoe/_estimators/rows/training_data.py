@@ -10,7 +10,6 @@ from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from skmoe._data.blocks import RowBlocks
-from skmoe._data.checks import shown
 from skmoe._data.distinct_rows import (
     CanonicalForm,
     canonical_form,
@@ -44,6 +43,7 @@ from skmoe._data.rows import Dataset, Rows, is_dask, subset, subset_units
 from skmoe._estimators.parameters.conflicts import (
     BLOCKS,
     ESTIMATORS,
+    Choice,
     check_conflicts,
     chosen_options,
     conflict_of,
@@ -117,13 +117,14 @@ class TrainingData(NamedTuple):
 # --- validation -------------------------------------------------------------------------------
 
 
-def chosen_rows(params: FitParameters, given: Rows) -> dict[str, str]:
+def chosen_rows(params: FitParameters, given: Rows) -> dict[str, Any]:
     """The options of the table of conflicts that experts and arguments of a fit are.
 
     Messages show the values. Options that are not chosen are left out.
     """
-    chosen, family = {}, params.family
-    expert = f"{params.expert_parameter}={shown(params.expert)}"
+    chosen: dict[str, Any] = {}
+    family = params.family
+    expert = Choice(params.expert_parameter, params.expert)
     estimators = params.estimators or []
     if family is None or family.needs_all_rows:
         chosen[ESTIMATORS] = expert
@@ -231,9 +232,9 @@ def validate_offset(
     if values is not None and values.ndim > 1:
         chosen = {"an offset of each output": f"offset of shape {values.shape}"}
         if params.uses_estimators:
-            chosen[ESTIMATORS] = f"{params.expert_parameter}={shown(params.expert)}"
+            chosen[ESTIMATORS] = Choice(params.expert_parameter, params.expert)
         if params.base is not None:
-            chosen["a base"] = f"base={shown(params.base)}"
+            chosen["a base"] = Choice("base", params.base)
         check_conflicts(chosen)
     return values
 

@@ -230,7 +230,7 @@ def validate_offset(
         check_takes_offset(params.expert_parameter, params.expert, params.density)
     values = check_offset(offset, n_rows, n_outputs)
     if values is not None and values.ndim > 1:
-        chosen = {"an offset of each output": f"offset of shape {values.shape}"}
+        chosen: dict[str, Any] = {"an offset of each output": f"offset of shape {values.shape}"}
         if params.uses_estimators:
             chosen[ESTIMATORS] = Choice(params.expert_parameter, params.expert)
         if params.base is not None:

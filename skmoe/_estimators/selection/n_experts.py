@@ -91,8 +91,8 @@ class SelectionResult(NamedTuple):
     """The selected number, the numbers tried, and their scores (higher is better).
 
     `errors` are the standard errors of the differences from the best held-out score. `ties` are
-    the numbers that predict as well as the best one, from the selected one on. `is_rising` tells
-    that the largest number permitted is the best.
+    the numbers that predict as well as the best one, from the selected one on. `is_rising` is
+    True if the largest number permitted is the best.
     """
 
     n_experts: int

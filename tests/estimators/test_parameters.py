@@ -199,7 +199,7 @@ REFUSED = [
     ({"gate": SoftmaxGate(transformer=Ridge)}, "gate.transformer", "instance"),
     ({"gate_features": ["size"]}, "gate_features", "X has none"),
     ({"gate_features": "x0"}, "gate_features", "gate_features=[0]"),
-    ({"n_experts": "aic"}, "n_experts", "'aic'", "'bic'"),
+    ({"n_experts": "waic"}, "n_experts", "'aic'", "'bic'"),
     ({"n_experts": "auto", "random_state": -1}, "random_state", "-1"),
     ({"n_experts": "auto", "tol": "a"}, "tol", "'a'"),
 ]

@@ -452,13 +452,13 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
         Names and classifiers with `predict_proba`, at least two. The names "linear" and "tree", in
         the place of an estimator, stand for a logistic regression and a tree; "drop" leaves a model
         out.
-    gate, gate_alpha, gate_features, expert_features, gate_aggregate, cv, top_k
+    gate, gate_alpha, gate_features, expert_features, gate_aggregate, cv, top_k : object
         See `GatedStackingRegressor`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, such as `{"yes": 5.0}`, which multiply those of the rows. "balanced"
         weighs classes inversely to their weighted frequency; predicted probabilities are then those
         of equally frequent classes. None weighs all classes by 1.
-    max_iter, tol, random_state, n_jobs, verbose
+    max_iter, tol, random_state, n_jobs, verbose : object
         See `GatedStackingRegressor`.
 
     Attributes

@@ -31,8 +31,9 @@ class LinearPredictor:
     link : str, default="identity"
         Link from the parameter to the predictor: "identity" for a parameter in the units of y, or
         the name of another. Slopes under "log" and "logit" are logs of ratios.
-    coef, intercept : str, default="expert_coef_", "expert_intercept_"
-        Names of the fitted attributes of slopes, (K, p) or (K, m, p), and intercepts.
+    coef, intercept : str
+        Names of the fitted attributes of slopes, (K, p) or (K, m, p), and intercepts. By default
+        `expert_coef_` and `expert_intercept_`.
     penalty : str, default="alpha"
         Name of the penalty of the slopes in `penalties`; "" for none.
     contrasts : ndarray of shape (V, Q) or None
@@ -121,7 +122,7 @@ class Dispersion:
     term : str
         Name in tables of coefficients, such as "log(noise variance)".
     attribute : str
-        Fitted attribute of shape (K,) or (K, m), such as "noise_variance_".
+        Fitted attribute of shape (K,) or (K, m), such as `noise_variance_`.
     position : int, default=None
         Position on the last axis of an attribute that holds several.
     name : str, default="dispersion"

@@ -50,7 +50,7 @@ X, y, person = X[train], y[train], person[train]
 
 gate = ["female", "copay", "chronic", "child"]
 moe = MixtureOfExpertsRegressor(3, family="negative_binomial", gate_features=gate, random_state=0)
-moe.fit(X, y, units=person)
+moe = moe.fit(X, y, units=person)
 
 # %%
 # The segments

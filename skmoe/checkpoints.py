@@ -472,7 +472,9 @@ def _digest(value: Any) -> str:
         value = (csr.shape, csr.data, *indices)
     elif is_frame(value):
         columns = zip(value.columns, frame_columns(value), strict=True)
-        value = [(str(name), str(column.dtype), np.asarray(column)) for name, column in columns]
+        value = [
+            (str(name), str(column.dtype), np.ascontiguousarray(column)) for name, column in columns
+        ]
     elif isinstance(value, np.ndarray) and value.ndim:
         starts = range(0, len(value), DIGESTED_ROWS)
         pieces = (np.ascontiguousarray(value[i : i + DIGESTED_ROWS]) for i in starts)

@@ -4,6 +4,7 @@ import runpy
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
@@ -145,9 +146,10 @@ def test_pairs_of_the_page_are_refused_with_its_reason_and_remedy(row, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_every_option_is_accepted_by_itself():
+@pytest.mark.parametrize("option", PARAMETERS)
+def test_every_option_is_accepted_by_itself(option):
     """What is refused is the pair."""
-    for option, parameters in PARAMETERS.items():
-        if option != "gate_aggregate":
-            fit_quietly(regressor(**parameters), X, 1.0 + COUNTS)
-    fit_quietly(regressor(gate_aggregate="mean"), X, COUNTS, units=GROUPS)
+    units = {"units": GROUPS} if option == "gate_aggregate" else {}
+    moe = fit_quietly(regressor(**PARAMETERS[option]), X, 1.0 + COUNTS, **units)
+    assert_allclose(moe.predict_gate(X, **units).sum(axis=1), 1.0)
+    assert np.isfinite(moe.predict(X)).all()

@@ -50,7 +50,7 @@ from skmoe._estimators.selection.n_experts import with_selected_n_experts
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
-from skmoe._mixture.multistart import average_starts, fit_starts
+from skmoe._mixture.multistart import fit_starts
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 
@@ -332,13 +332,9 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         *start_monitors, monitor = make_monitors(problem, task, names, int(self.verbose))
         monitor.on_iteration = on_iteration
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
-        model, final_run, averaged = run.model or em_problem.model, run, self.combine == "average"
-        if averaged:
-            model, final_params = average_starts(model, [start.params for start in starts])
-            final_run = run._replace(params=final_params, resume_state=None)
-        usage = expert_usage(model, final_run.params, split_into_blocks(em_problem.rows))
-        previous = options.previous
-        final_run, usage, order = in_final_order(params, previous, model, final_run, usage)
+        model, previous = run.model or em_problem.model, options.previous
+        usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
+        final_run, usage, order = in_final_order(params, previous, model, run, usage)
         attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)
@@ -346,7 +342,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         self._end_fit(task, run, attributes)
         warn_maxima(self.maxima_)
         # In an average of starts, experts that have collapsed in one start do no harm.
-        if not averaged:
+        if self.combine != "average":
             warn_collapsed(usage.responsibility_mass, self.expert_names_)
         warn_special_losses(params)
         warn_half_life(self.half_life)

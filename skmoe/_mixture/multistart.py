@@ -1,7 +1,8 @@
 """Multiple starts: short runs of EM from each start, longer ones from the best [1]_.
 
-Successive halving [2]_: after each round the worse half of the runs is dropped, and the others get
-twice as many iterations. The lower bound after a few iterations predicts the final one poorly.
+Successive halving [2]_: after the first round a fifth of the runs goes on, after each further one
+the better half, until two are left. Each round has twice the iterations of the one before. The
+lower bound after a few iterations predicts the final one poorly.
 
 References
 ----------
@@ -69,7 +70,7 @@ def fit_starts(
     monitor: Monitor,
     n_jobs: int | None,
 ) -> tuple[EMResult, list[EMResult]]:
-    """Result of the best start on all rows, and that of every start when it ended or was dropped.
+    """Result of the best start, or of the average, and of every start when it ended or was dropped.
 
     By the estimator's `combine` starts are compared on the rows for the initialisation ("best"), or
     each is run to convergence ("best_converged", "average"). Jobs run them in parallel, and then,
@@ -89,15 +90,15 @@ def fit_starts(
         run = run_to_convergence(on_all_rows, start, monitor)
         monitor.end(run)
         return run, [run]
-    experts = problem.model.experts
+    uses_estimators = problem.model.experts.needs_all_rows
     jobs = start_jobs(problem.init, problem.model, problem.seeds)
     # Experts that are estimators use the jobs for their own fits.
-    workers = Parallel(n_jobs=None if problem.model.experts.needs_all_rows else n_jobs)
+    workers = Parallel(n_jobs=None if uses_estimators else n_jobs)
     if combine == "best":
         on_sample = problem.on_sample()
         for start_monitor in start_monitors:
             start_monitor.start()
-        if problem.init == "search" and not experts.needs_all_rows:
+        if problem.init == "search" and not uses_estimators:
             runs = search(on_sample, start_monitors, workers)
         else:
             runs = _successive_halving(on_sample, jobs, start_monitors, workers)
@@ -117,7 +118,10 @@ def fit_starts(
     runs = workers(delayed(_full_run)(own, *pair) for pair in pairs)
     best = runs[distinct_best(own, runs, 1)[0]]
     found = _maxima(own, runs, combine)
-    if combine == "best_converged" and problem.penalties:
+    if combine == "average":
+        model, params = average_starts(best.model or problem.model, runs)
+        return best._replace(model=model, params=params, resume_state=None, **found), runs
+    if problem.penalties:
         if not _has_iterations_left(problem, best):
             return best._replace(converged=False, **found), runs
         monitor.start()
@@ -293,15 +297,13 @@ def collapsed_experts(problem: EMProblem, run: EMResult) -> Array:
 # --- averages of starts -----------------------------------------------------------------------
 
 
-def average_starts(
-    model: MixtureModel, start_params: Sequence[Params]
-) -> tuple[MixtureModel, Params]:
-    """Model and parameters of the average of several fits of one model.
+def average_starts(model: MixtureModel, runs: Sequence[EMResult]) -> tuple[MixtureModel, Params]:
+    """Model and parameters of the average of several runs of one model.
 
     It is a mixture of the experts of all of them. Predictive densities are averaged, not
     parameters, so that the experts of different starts need not correspond to each other.
     """
-    n_starts = len(start_params)
+    start_params, n_starts = [run.params for run in runs], len(runs)
     experts, expert_params = model.experts.concatenate([params.experts for params in start_params])
     gate = AveragedGate(model.gate, model.top_k)
     top_k = None if model.top_k is None else n_starts * model.top_k

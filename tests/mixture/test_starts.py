@@ -446,3 +446,16 @@ def test_starts_of_estimators_have_fewer_iterations_in_the_first_round():
     moe = MixtureOfExpertsRegressor(2, expert="tree", n_init=3, max_iter=20, tol=0.0)
     ends = sorted(len(trace) for trace in fit_quietly(moe, X, y).start_traces_)
     assert ends == [4, 12, 12]
+
+
+@pytest.mark.parametrize("init", ["linear_tree", "tree", "kmeans"])
+def test_partitions_without_features_split_the_target(init):
+    """Without features that vary, cells of the features alone would be one cell."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([rng.normal(0.0, 1.0, 60), rng.normal(8.0, 1.0, 60)])
+    rows = np.ones((120, 1)), y[None], np.ones(120)
+    cells = initial_responsibilities(init, *rows, 2, np.random.default_rng(0)).sum(axis=1)
+    assert (cells > 20.0).all()
+    moe = MixtureOfExpertsRegressor(2, gate="constant", expert_features=[], init=init, n_init=1)
+    moe.fit(np.ones((120, 1)), y)
+    assert_allclose(np.sort(moe.expert_intercept_), [y[:60].mean(), y[60:].mean()], atol=0.1)

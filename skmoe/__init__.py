@@ -22,6 +22,7 @@ __all__ = [
     "metrics",
     "model_selection",
     "onnx",
+    "pipelines",
     "protocols",
     "recipes",
     "reports",

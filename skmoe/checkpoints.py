@@ -525,4 +525,5 @@ def check_checkpointable(estimator: Any) -> None:
             f"fit_with_checkpoints needs a mixture of experts; got a {type(estimator).__name__}. "
             "The models of a stack are fitted once, and its gate in a few iterations: use fit."
         )
+    estimator._check_is_whole("fit_with_checkpoints")
     check_conflicts({CHECKPOINTS: CHECKPOINTS} | chosen_options(estimator))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmoe._data.sklearn_adapter import split_pipeline
+from skmoe._data.sklearn_adapter import split_pipeline, transform_by
 from skmoe._numerics.probability import weighted_mean
 from skmoe.distributions import PredictiveDistribution, check_coverage
 
@@ -270,6 +270,4 @@ def _mixture_and_rows(estimator: Any, X: Any, method: str) -> tuple[Any, Any]:
             "transformed, score inside the transformation: "
             "TransformedTargetRegressor(GridSearchCV(mixture, grid, scoring=scorer))."
         )
-    for step in steps:
-        X = step.transform(X)
-    return model, X
+    return model, transform_by(steps, X)

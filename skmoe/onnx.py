@@ -139,6 +139,7 @@ def register_converters() -> None:
 def _check_convertible(moe: Any) -> FittedMixture:
     """The fitted mixture of an estimator, if it can be converted."""
     check_is_fitted(moe)
+    moe._check_is_whole("conversion to ONNX")
     fitted: FittedMixture = moe._fitted
     model, params, preprocessor = fitted
     missing = missing_methods(model.experts, SupportsONNX)

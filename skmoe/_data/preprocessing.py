@@ -23,6 +23,7 @@ from skmoe._data.rows import (
 from skmoe._data.scaling import (
     BLOCK_ROWS,
     Standardization,
+    composed,
     design_matrix,
     merge_feature_ranges,
     unstandardize_coefficients,
@@ -172,6 +173,22 @@ class Preprocessor(NamedTuple):
         if self.feature_range is not None and other is not None:
             merged = merge_feature_ranges(self.feature_range, other)
         return self._replace(feature_range=merged)
+
+    def in_units(self, scaling: Standardization) -> Preprocessor:
+        """The same with coefficients and ranges for columns of which those of X are standardised.
+
+        It does not transform rows.
+        """
+        encoder, ranges = self.encoder, self.feature_range
+        columns = range(len(scaling.scale)) if encoder is None else encoder.numeric_columns
+        # Other columns are encoded or extra features, which have no units.
+        size, index = len(self.feature_scaling.scale), np.array(columns, dtype=int)
+        center, scale = np.zeros(size), np.ones(size)
+        center[: len(index)], scale[: len(index)] = scaling.center[index], scaling.scale[index]
+        return self._replace(
+            feature_scaling=composed(Standardization(center, scale), self.feature_scaling),
+            feature_range=None if ranges is None else scaling.center + scaling.scale * ranges,
+        )
 
     def used_features(self, gate: bool) -> Array:
         """Which columns of X, (p,), the experts use, and the gate if it is to count."""

@@ -24,6 +24,11 @@ class Standardization(NamedTuple):
     scale: Array  # infinite for a constant column, whose standardised values are zero
 
 
+def composed(first: Standardization, second: Standardization) -> Standardization:
+    """Two standardisations as one, by which the second is applied to the result of the first."""
+    return Standardization(first.center + first.scale * second.center, first.scale * second.scale)
+
+
 def column_means(X: Design, weight: Array) -> Array:
     """Weighted mean of each column, which is exactly the value of a constant column.
 

@@ -186,9 +186,9 @@ def special_loss(estimator: Any) -> str:
     return ""
 
 
-def _transform_before_final(model: Any, X: Any) -> Any:
-    """Features transformed by all steps before the final estimator."""
-    for step in split_pipeline(model)[0]:
+def transform_by(steps: Sequence[Any], X: Any) -> Any:
+    """Features transformed by one step after the other."""
+    for step in steps:
         X = step.transform(X)
     return X
 
@@ -271,8 +271,9 @@ def _floor_probabilities(probs: Array) -> Array:
 
 def predict_log_density(model: Any, X: Any, y: Array) -> Array:
     """Log density (n,) of y (m, n) under a model with `has_density`."""
-    X = _transform_before_final(model, X)
-    log_density = final_estimator(model).score_samples(X, y.T if len(y) > 1 else y[0])
+    steps, final = split_pipeline(model)
+    X = transform_by(steps, X)
+    log_density = final.score_samples(X, y.T if len(y) > 1 else y[0])
     log_density = np.asarray(log_density, dtype=float)
     check_log_density(log_density, y.shape[1])
     return log_density
@@ -288,7 +289,8 @@ def predict_log_densities(model: Any, X: Any, points: Sequence[Array]) -> list[A
 
 def predict_distribution(model: Any, X: Any) -> Any:
     """Predictive distributions of a mixture of experts."""
-    return final_estimator(model).predict_dist(_transform_before_final(model, X))
+    steps, final = split_pipeline(model)
+    return final.predict_dist(transform_by(steps, X))
 
 
 def predict_components(model: Any, X: Any) -> Any:

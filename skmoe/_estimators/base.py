@@ -35,6 +35,7 @@ from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
+from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
 from skmoe._estimators.methods.ranges import FeatureRangeMixin
@@ -78,6 +79,8 @@ class BaseMixture(
     _fitted: FittedMixture
     _training_state: TrainingState
     _default_alphas: tuple[float, float]
+    # Steps of a pipeline, whose input this copy of its last step takes (`mixture_of`).
+    _input: InputSteps | None = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -112,6 +115,7 @@ class BaseMixture(
 
     def _start_task(self, given: Rows | TrainingData, n_subtasks: int) -> FitTask:
         """The task of the whole fit, which has started."""
+        self._check_is_whole("a fit")
         context = self._init_callback_context(max_subtasks=n_subtasks, sequential_subtasks=False)
         rows = given if isinstance(given, Rows) else given.rows
         by_row = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
@@ -132,6 +136,20 @@ class BaseMixture(
             delattr(self, name)
         for name, value in attributes.items():
             setattr(self, name, value)
+
+    # --- the end of a pipeline ---
+
+    def _check_is_whole(self, use: str) -> None:
+        """Raise ValueError for a copy that takes the input of the steps of a pipeline."""
+        if self._input is not None:
+            raise ValueError(
+                f"{use} needs a mixture without the steps of a pipeline, which mixture_of adds. "
+                "Use the pipeline, or its last step."
+            )
+
+    def _in_units(self, fitted: FittedMixture) -> FittedMixture:
+        """A mixture with coefficients in the units of the input of this estimator."""
+        return fitted if self._input is None else self._input.in_units(fitted)
 
     # --- predictions ---
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"_mixture"},
     {"_inference"},
     {"_estimators", "metrics", "blocks", "reports"},
-    {"stacking"},
+    {"stacking", "pipelines"},
     {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}

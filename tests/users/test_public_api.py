@@ -70,6 +70,7 @@ PUBLIC = {
     "skmoe.metrics": ["log_density_scorer", "make_interval_scorers", "neg_crps_scorer"],
     "skmoe.model_selection": ["n_experts_table", "n_experts_test"],
     "skmoe.onnx": ["register_converters", "to_onnx"],
+    "skmoe.pipelines": ["mixture_of"],
     "skmoe.protocols": [
         "ChoiceModel",
         "Dispersion",

@@ -141,6 +141,7 @@ class StreamingMixin:
         units: Any = None,
     ) -> Any:
         row_buffer: RowBuffer | None
+        self._check_is_whole("partial_fit")
         half_life = _half_life(self.half_life)
         params = self._validate_parameters()
         given = Rows(X, y, sample_weight, offset, units)

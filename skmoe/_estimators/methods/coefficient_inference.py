@@ -115,7 +115,8 @@ def infer_coefficients(
     units.
     """
     fitted, responses = estimator._fitted, estimator._response_names()
-    blocks = list_blocks(fitted, responses, estimator._labels(), options.gate_reference)
+    in_units, reference = estimator._in_units(fitted), options.gate_reference
+    blocks = list_blocks(in_units, responses, estimator._labels(), reference)
     if options.method == "bootstrap":
         return _infer_by_bootstrap(estimator, rows, options, blocks)
     dataset = dataset_in_fit(estimator, rows)

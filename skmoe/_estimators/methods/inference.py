@@ -43,6 +43,7 @@ class ReportingMixin:
     """Methods that describe a fitted mixture."""
 
     _fitted: FittedMixture
+    _in_units: Any
     _validate_X_offset: Any
     _validate_unit_rows: Any
     _response_names: Any
@@ -295,7 +296,8 @@ class ReportingMixin:
                 result = infer_coefficients(self, rows, options, clusters)
         labels = self._labels()
         if has_coefficients(self._fitted):
-            blocks = list_blocks(self._fitted, self._response_names(), labels)
+            units = self._in_units(self._fitted)
+            blocks = list_blocks(units, self._response_names(), labels)
             coefficients = make_coefficients(blocks, vars(self))
         return make_summary(
             Findings(

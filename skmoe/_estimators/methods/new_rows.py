@@ -22,6 +22,7 @@ from skmoe._data.row_checks import (
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
 from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
 from skmoe._estimators.rows.unit_checks import (
@@ -36,6 +37,7 @@ class NewRowsMixin:
     """Features, targets, weights and offsets in the form in which a fitted mixture takes them."""
 
     _fitted: FittedMixture
+    _input: InputSteps | None
     n_features_in_: int
 
     @property
@@ -50,6 +52,8 @@ class NewRowsMixin:
     def _validate_X(self, X: Any) -> Any:
         """Validated features of new rows: an array, a CSR array, or a data frame."""
         check_is_fitted(self)
+        if self._input is not None:
+            return self._input.validate_X(X)
         encoder = self._fitted.preprocessor.encoder
         if encoder is not None and encoder.is_frame:
             if is_frame(X):

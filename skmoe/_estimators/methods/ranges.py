@@ -28,7 +28,7 @@ class FeatureRangeMixin:
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Features. In a pipeline they are those that reach the mixture.
+            Features. For those of a pipeline, use `skmoe.pipelines.mixture_of`.
 
         Returns
         -------

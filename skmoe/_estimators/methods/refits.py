@@ -13,6 +13,7 @@ from sklearn.base import is_classifier
 
 from skmoe._data.row_checks import check_columns
 from skmoe._data.rows import Rows
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
 from skmoe._inference.bootstrap import Refit, repeat_by_weight, sample_classes
 from skmoe._inference.coefficients import ListedBlock
 from skmoe._numerics.typing import Array
@@ -40,14 +41,14 @@ def _refit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model._fit(drawn._replace(y=target))
-    names = {name for listed in blocks for name in listed.block.attribute_names}
-    attributes = {name: getattr(model, name) for name in names}
+    fitted = attributes_of_mixture(estimator._in_units(model._fitted))
+    attributes = {name: fitted[name] for listed in blocks for name in listed.block.attribute_names}
     return Refit(attributes, model._fitted.responsibilities(rows))
 
 
 def _without_feature_names(estimator: Any) -> Any:
     """A copy for features that are an array, with column indices in the place of names."""
-    model = copy.copy(estimator)
+    model = copy.copy(estimator if estimator._input is None else estimator._input.mixture)
     names = vars(model).pop("feature_names_in_", None)
     if names is not None:
         columns = {

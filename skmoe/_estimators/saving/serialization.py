@@ -85,6 +85,8 @@ PUBLIC_ATTRIBUTES: dict[str, type] = {
 class SerializationMixin:
     """Methods that write a fitted estimator as a plain document, and read it."""
 
+    _check_is_whole: Any
+
     def to_dict(self) -> dict[str, Any]:
         """The fitted estimator as a plain document: dicts, lists, strings and numbers.
 
@@ -120,6 +122,7 @@ class SerializationMixin:
         True
         """
         check_is_fitted(self)
+        self._check_is_whole("to_dict")
         return to_document(self, _without_training_data(fitted_attributes(self)))
 
     @classmethod

@@ -15,7 +15,6 @@ from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
 from skmoe._data.rows import Rows
-from skmoe._data.sklearn_adapter import split_pipeline
 from skmoe._inference.labels import printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
@@ -142,7 +141,6 @@ def export_html(
     """
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
-    steps, mixture = split_pipeline(estimator)
     subject = find_mixture(estimator, X)
     pipeline, estimator, X = estimator, _with_one_inference(subject.mixture), subject.X
     labels = [printable_name(name) for name in check_names(estimator, feature_names)]
@@ -165,10 +163,6 @@ def export_html(
     name = "the class" if is_classifier(estimator) else target_name(estimator, y, index)
     name = printable_name(name)
     rows = positive_rows(estimator, X, y, sample_weight, offset, units)
-    X_of_mixture = rows.X
-    if not subject.note:  # the features are those before the steps, which only scale columns
-        for step in steps:
-            X_of_mixture = step.transform(X_of_mixture)
     options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
     panel = make_panel(estimator, table, y, options)
     default_title = f"Mixture of experts for {name}"
@@ -177,7 +171,7 @@ def export_html(
         "row": row,
         "has_offset": offset is not None,
         "feature_note": subject.note,
-        **describe_fit(estimator, mixture if steps else estimator, rows, X_of_mixture, options),
+        **describe_fit(estimator, rows, options),
         "pictures": profile_pictures(estimator, rows, targets, options),
         **_describe_panel(panel),
         **describe_held_out(estimator, held_out, index, coverage),

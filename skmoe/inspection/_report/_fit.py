@@ -44,18 +44,13 @@ OTHER_ROWS = "Other rows than those of the fit"
 MAX_TERMS_NAMED = 4
 
 
-def describe_fit(
-    estimator: Any, fitted: Any, rows: Rows, rows_of_fitted: Any, options: PanelOptions
-) -> dict[str, Any]:
-    """What the model is, its experts and its warnings.
-
-    `fitted` is the mixture itself, and `estimator` a view of it with the features of the page.
-    """
+def describe_fit(estimator: Any, rows: Rows, options: PanelOptions) -> dict[str, Any]:
+    """What the model is, its experts and its warnings."""
     labels, experts = list(options.labels), list(options.expert_names)
     given = {"offset": rows.offset, "units": rows.unit}
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        summary = fitted.summary(rows_of_fitted, rows.y, rows.weight, **given)
+        summary = estimator.summary(rows.X, rows.y, rows.weight, **given)
     resp, _ = responsibilities_of_rows(estimator, rows)
     columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
     text_format = TextFormat(labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS)

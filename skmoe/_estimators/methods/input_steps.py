@@ -1,0 +1,124 @@
+"""Mixtures at the end of pipelines and searches: the steps before them, and copies that take X.
+
+The rows of a copy pass the steps before they are validated. Where the last steps scale columns, its
+coefficients are those of the columns before them, in their units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from skmoe._data.scaling import Standardization, composed
+from skmoe._data.sklearn_adapter import split_pipeline, transform_by
+from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._mixture.fitted import FittedMixture
+
+
+class InputSteps(NamedTuple):
+    """What a copy of a fitted mixture has in addition: the steps that its rows pass."""
+
+    steps: Sequence[Any]
+    mixture: Any  # that was fitted to the output of the steps
+    scaling: Standardization | None  # of columns, by the last steps; None if they do not scale
+
+    def validate_X(self, X: Any) -> Any:
+        """Features of new rows, transformed and validated."""
+        return self.mixture._validate_X(transform_by(self.steps, X))
+
+    def in_units(self, fitted: FittedMixture) -> FittedMixture:
+        """A mixture of the output whose coefficients are those of the columns before scaling."""
+        if self.scaling is None:
+            return fitted
+        return fitted._replace(preprocessor=fitted.preprocessor.in_units(self.scaling))
+
+
+def find_steps(estimator: Any) -> tuple[list[Any], Any]:
+    """Fitted transformers of pipelines and searches, and the mixture in which they end."""
+    if hasattr(estimator, "estimator") and not hasattr(estimator, "best_estimator_"):
+        check_is_fitted(estimator)
+    steps, mixture = split_pipeline(estimator)
+    if not hasattr(mixture, "predict_gate"):
+        remedy = (
+            "Pass a MixtureOfExpertsRegressor or MixtureOfExpertsClassifier, or a pipeline or "
+            "search that ends in one."
+        )
+        if hasattr(mixture, "regressor_"):
+            remedy = "Pass its regressor_, and y as its transformer_ transforms it."
+        elif hasattr(mixture, "best_params_"):
+            remedy = "Use refit=True, or pass a mixture that is fitted."
+        raise TypeError(
+            f"estimator must be a mixture of experts; got {type(mixture).__name__}. {remedy}"
+        )
+    check_is_fitted(mixture)
+    if mixture._input is not None:  # a copy that takes the input of its own steps
+        return [*steps, *mixture._input.steps], mixture._input.mixture
+    return steps, mixture
+
+
+def split_at_scalers(steps: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The steps up to the last one that does more than to scale columns, and the scalers after."""
+    n_scalers = 0
+    while n_scalers < len(steps) and _scaling(steps[-1 - n_scalers]) is not None:
+        n_scalers += 1
+    end = len(steps) - n_scalers
+    return steps[:end], steps[end:]
+
+
+def with_input(mixture: Any, steps: Sequence[Any], names: Sequence[str] | None) -> Any:
+    """A copy of a mixture that takes the rows before the steps; the mixture if there are none.
+
+    The names are those of its features if the fit had none.
+    """
+    unnamed = not hasattr(mixture, "feature_names_in_") and names is not None
+    if not steps and not unnamed:
+        return mixture
+    view = copy(mixture)
+    view._input = InputSteps(steps, mixture, _last_scaling(steps, mixture.n_features_in_))
+    in_units = view._in_units(mixture._fitted)
+    vars(view).update(attributes_of_mixture(in_units) | {"_fitted": mixture._fitted})
+    if unnamed:
+        view.feature_names_in_ = np.array(names, dtype=object)
+    return view
+
+
+def names_of_output(steps: Sequence[Any], n_features: int) -> list[str] | None:
+    """Names of the columns after the last step; None if a step does not name its columns."""
+    names: Any = None
+    for step in steps:
+        try:
+            names = step.get_feature_names_out(names)
+        except (AttributeError, ValueError):
+            return None
+    return [str(name) for name in names] if np.size(names) == n_features and steps else None
+
+
+def _last_scaling(steps: Sequence[Any], n_features: int) -> Standardization | None:
+    """The scaling of the columns by the last steps; None if the last one does more."""
+    scalings = [found for step in split_at_scalers(steps)[1] if (found := _scaling(step))]
+    if not scalings:
+        return None
+    center, scale = reduce(composed, scalings)
+    return Standardization(np.broadcast_to(center, n_features), np.broadcast_to(scale, n_features))
+
+
+def _scaling(step: Any) -> Standardization | None:
+    """What a scaler does to the columns: centre and scale, each (p,) or a number."""
+    if isinstance(step, StandardScaler):
+        center, is_centred = step.mean_, step.with_mean
+    elif isinstance(step, RobustScaler):
+        center, is_centred = step.center_, step.with_centering
+    elif isinstance(step, MinMaxScaler) and not step.clip:
+        return Standardization(-step.min_ / step.scale_, 1.0 / step.scale_)
+    elif isinstance(step, MaxAbsScaler) and not getattr(step, "clip", False):
+        return Standardization(np.zeros(1), step.scale_)
+    else:
+        return None
+    scale = np.ones(1) if step.scale_ is None else step.scale_
+    return Standardization(center if is_centred else np.zeros(1), scale)

@@ -1,0 +1,310 @@
+"""`mixture_of` gives a pipeline all methods of the mixture in which it ends."""
+
+import pickle
+import warnings
+from inspect import Parameter, getmembers, isfunction, signature
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.checkpoints import fit_with_checkpoints
+from skmoe.inspection import CoefficientsDisplay, GateDisplay, export_text
+from skmoe.metrics import log_density_scorer
+from skmoe.onnx import to_onnx
+from skmoe.pipelines import mixture_of
+from support.fits import ALL_CASES, X, fit_quietly, short_fit
+from support.tables import two_regimes
+
+CENTRE, SCALE = np.array([50.0, -3e4]), np.array([0.01, 2e3])
+FITS = {"fit", "partial_fit"}
+GIVEN = {"n_samples": 2, "random_state": 0}
+
+
+def ends_in(case, *steps):
+    """A pipeline whose last step is a fit of the registries."""
+    return make_pipeline(*steps, short_fit(case))
+
+
+def scaler():
+    """A scaler by known numbers."""
+    return StandardScaler().fit(np.vstack([CENTRE - SCALE, CENTRE + SCALE]))
+
+
+def methods_of_rows(moe):
+    """Names of the public methods that take X, with the arguments that they need."""
+    found = {}
+    for name, method in getmembers(type(moe), isfunction):
+        _, *parameters = signature(method).parameters.values()
+        if name[0] == "_" or name in FITS or not parameters or parameters[0].name != "X":
+            continue
+        if hasattr(moe, name):
+            taken = {p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD}
+            found[name] = taken
+    return found
+
+
+def call(moe, name, taken, rows, case):
+    """The result of a method as text or numbers, or its error."""
+    _, y, given = ALL_CASES[case]
+    options = {"y": y, **given, **GIVEN} if name != "explain" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            result = getattr(moe, name)(
+                rows, **{key: value for key, value in options.items() if key in taken}
+            )
+        except ValueError as error:  # what the experts of this case cannot do
+            return str(error)
+    if name == "inference":
+        return result.estimates, result.covariance
+    if name == "predict_dist":
+        return result.mean
+    return result if isinstance(result, dict | np.ndarray) else str(result)
+
+
+def assert_same(found, expected):
+    if isinstance(expected, dict):
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            assert_array_equal(found[name], value)
+    else:
+        np.testing.assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_every_method_is_that_of_the_mixture_for_transformed_rows(case):
+    step = FunctionTransformer(np.cbrt)
+    moe, raw = short_fit(case), X**3
+    view, rows = mixture_of(ends_in(case, step)), step.transform(raw)
+    methods = methods_of_rows(moe)
+    assert {"predict", "predict_gate", "score_samples", "summary", "inference"} <= set(methods)
+    for name, taken in methods.items():
+        assert_same(call(view, name, taken, raw, case), call(moe, name, taken, rows, case))
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_coefficients_behind_scalers_are_those_of_the_input(case):
+    moe, raw = short_fit(case), CENTRE + SCALE * X
+    view = mixture_of(ends_in(case, scaler()))
+    assert_allclose(view.feature_range_, CENTRE + SCALE * moe.feature_range_)
+    assert_allclose(view.predict_gate(raw), moe.predict_gate(X), atol=1e-8)
+    assert not view.is_outside_range(raw).any()
+    assert view.is_outside_range(raw + 9 * SCALE).all()
+    if hasattr(moe, "gate_coef_"):
+        n_extra = moe.gate_coef_.shape[1] - 2
+        scales = np.append(SCALE, np.ones(n_extra))
+        assert_allclose(view.gate_coef_ * scales, moe.gate_coef_, atol=1e-9)
+        level = view.gate_intercept_ + view.gate_coef_[:, :2] @ CENTRE
+        assert_allclose(level, moe.gate_intercept_, atol=1e-6)
+    if not hasattr(moe, "expert_coef_"):
+        return
+    assert_allclose(view.expert_coef_ * SCALE, moe.expert_coef_, rtol=1e-7, atol=1e-9)
+    assert_allclose(view.explain(raw).slope * SCALE, moe.explain(X).slope, rtol=1e-6, atol=1e-9)
+    taken = methods_of_rows(moe)["inference"]
+    found, expected = (
+        call(each, "inference", taken, rows, case) for each, rows in ((view, raw), (moe, X))
+    )
+    if isinstance(expected, str):
+        assert found == expected
+        return
+    _, y, given = ALL_CASES[case]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        terms = moe.inference(X, y, **given).terms
+    unit = np.array([{"x0": SCALE[0], "x1": SCALE[1]}.get(term.name, np.nan) for term in terms])
+    slopes = np.isfinite(unit)
+    for ours, theirs, by in zip(found, expected, (unit, unit[:, None] * unit), strict=True):
+        part = (slopes,) * ours.ndim
+        assert_allclose((ours * by)[np.ix_(*part)], theirs[np.ix_(*part)], rtol=1e-4, atol=1e-9)
+
+
+# --- paths of users -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table():
+    features, y = two_regimes(200)
+    frame = pd.DataFrame(50.0 + 20.0 * features, columns=["depth", "width", "height"])
+    frame["kind"] = np.where(np.arange(200) % 3, "often", "rare")
+    return frame, y
+
+
+def encoded(output=None):
+    columns = make_column_transformer(
+        (OneHotEncoder(drop="first", sparse_output=False), ["kind"]),
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    return columns if output is None else columns.set_output(transform=output)
+
+
+def mixture(**options):
+    return MixtureOfExpertsRegressor(2, **{"random_state": 0, "n_init": 1} | options)
+
+
+def test_scaling_after_an_encoding_is_undone(table):
+    """Coefficients have the units of the encoded table, in predictions and in displays."""
+    frame, y = table
+    moe = mixture(alpha=0.1, gate_alpha=0.1)
+    fits = [
+        fit_quietly(make_pipeline(encoded(), *between, clone(moe)), frame, y)
+        for between in ([], [StandardScaler(), MinMaxScaler()])
+    ]
+    plain, scaled = map(mixture_of, fits)
+    names = ["kind_rare", "depth", "width", "height"]
+    assert list(scaled.feature_names_in_) == list(plain.feature_names_in_) == names
+    assert_allclose(scaled.expert_coef_, plain.expert_coef_, rtol=1e-3, atol=1e-5)
+    assert export_text(fits[1], X=frame) == export_text(fits[0], X=frame)
+    drawn = [
+        CoefficientsDisplay.from_estimator(fit, frame, y, features=names).intervals for fit in fits
+    ]
+    assert_allclose(*drawn, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+def test_output_of_every_kind(table, output):
+    frame, y = table
+    if output == "polars":
+        pytest.importorskip("polars")
+    pipeline = fit_quietly(
+        make_pipeline(encoded(output), StandardScaler().set_output(transform=output), mixture()),
+        frame,
+        y,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        view = mixture_of(pipeline)
+        assert_array_equal(view.predict(frame), pipeline.predict(frame))
+        interval = view.predict_interval(frame, coverage=0.8)
+        assert 0.6 < np.mean((interval[:, 0] <= y) & (y <= interval[:, 1])) < 1.0
+        assert_allclose(view.score_samples(frame, y).mean(), log_density_scorer(pipeline, frame, y))
+        assert view.responsibilities(frame, y).shape == (200, 2)
+        assert "kind_rare" in str(view.summary(frame, y))
+    assert view.explain(frame[:3]).to_frame("slope").columns[0] == "kind_rare"
+
+
+def test_sparse_input_stays_sparse():
+    features, y = two_regimes(150)
+    rows = sparse.csr_array(features)
+    pipeline = fit_quietly(make_pipeline(MaxAbsScaler(), mixture()), rows, y)
+    view = mixture_of(pipeline)
+    assert_array_equal(
+        view.predict_gate(rows), pipeline[-1].predict_gate(pipeline[0].transform(rows))
+    )
+    assert_allclose(view.expert_coef_ * pipeline[0].scale_, pipeline[-1].expert_coef_)
+
+
+def test_nested_pipelines_and_searches(table):
+    frame, y = table
+    inner = Pipeline([("scale", StandardScaler()), ("skip", "passthrough"), ("moe", mixture())])
+    search = GridSearchCV(
+        make_pipeline(encoded(), inner), {"pipeline__moe__n_experts": [1, 2]}, cv=2
+    )
+    search = fit_quietly(search, frame, y)
+    view, best = mixture_of(search), search.best_estimator_
+    rows = best[:-1].transform(frame)
+    expected = mixture_of(best[-1]).summary(rows, y)
+    assert_array_equal(view.predict_interval(frame), mixture_of(best[-1]).predict_interval(rows))
+    assert_array_equal(view.summary(frame, y).inference.estimates, expected.inference.estimates)
+    outer = fit_quietly(
+        make_pipeline(encoded(), GridSearchCV(inner, {"moe__n_experts": [2]}, cv=2)), frame, y
+    )
+    assert_array_equal(mixture_of(outer).predict(frame), outer.predict(frame))
+
+
+def test_classes_and_the_bootstrap(table):
+    frame, y = table
+    moe = MixtureOfExpertsClassifier(2, random_state=0, n_init=1, alpha=1.0, gate_alpha=1.0)
+    plain = fit_quietly(make_pipeline(encoded(), moe), frame, y > 0)
+    scaled = fit_quietly(make_pipeline(encoded(), StandardScaler(), clone(moe)), frame, y > 0)
+    assert_array_equal(mixture_of(scaled).predict_proba(frame), scaled.predict_proba(frame))
+    options = {"method": "bootstrap", "n_bootstrap": 3, "random_state": 0}
+    found, expected = (
+        mixture_of(each).inference(frame, y > 0, **options) for each in (scaled, plain)
+    )
+    assert found.terms == expected.terms
+    assert_allclose(found.estimates, expected.estimates, rtol=1e-2, atol=1e-2)
+    assert_allclose(found.standard_errors, expected.standard_errors, rtol=0.1, atol=1e-2)
+
+
+def test_a_mixture_is_its_own():
+    features, y = two_regimes(100)
+    moe = fit_quietly(mixture(), features, y)
+    assert mixture_of(moe) is moe
+    assert mixture_of(make_pipeline("passthrough", moe)) is moe
+
+
+def test_a_copy_can_be_saved_drawn_and_taken_again(table):
+    frame, y = table
+    pipeline = fit_quietly(make_pipeline(encoded(), StandardScaler(), mixture()), frame, y)
+    view = mixture_of(pipeline)
+    again = pickle.loads(pickle.dumps(view))
+    assert_array_equal(again.predict_gate(frame), view.predict_gate(frame))
+    assert_array_equal(mixture_of(view).predict(frame), pipeline.predict(frame))
+    assert export_text(view, X=frame) == export_text(pipeline, X=frame)
+    drawn = [GateDisplay.from_estimator(each, frame, "depth").gate for each in (view, pipeline)]
+    assert_array_equal(*drawn)
+    named = view.set_expert_names(["falls", "rises"])
+    assert list(named.summary(frame, y).to_frame("experts").index) == ["falls", "rises"]
+    assert pipeline[-1].expert_names_ == ["expert 0", "expert 1"]
+    assert clone(view).fit(frame.drop(columns="kind"), y).n_features_in_ == 3  # of its own
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def test_a_copy_is_not_fitted_or_written(table, tmp_path):
+    frame, y = table
+    view = mixture_of(fit_quietly(make_pipeline(encoded(), mixture()), frame, y))
+    rows = frame.drop(columns="kind")
+    uses = {
+        "a fit": lambda: view.fit(rows, y),
+        "partial_fit": lambda: view.partial_fit(rows, y),
+        "to_dict": view.to_dict,
+        "fit_with_checkpoints": lambda: fit_with_checkpoints(view, rows, y, path=tmp_path / "fit"),
+    }
+    for name, use in uses.items():
+        with pytest.raises(ValueError, match=f"^{name} needs a mixture without the steps of"):
+            use()
+    assert_array_equal(view.predict(frame), mixture_of(view).predict(frame))
+
+
+def test_a_copy_is_not_exported(table):
+    pytest.importorskip("skl2onnx")
+    frame, y = table
+    pipeline = make_pipeline(StandardScaler(), mixture())
+    rows = frame.drop(columns="kind").to_numpy()
+    with pytest.raises(ValueError, match="conversion to ONNX needs a mixture without the steps"):
+        to_onnx(mixture_of(fit_quietly(pipeline, rows, y)), rows[:1])
+
+
+def test_other_estimators_are_refused():
+    features, y = two_regimes(100)
+    target = TransformedTargetRegressor(
+        make_pipeline(PCA(2), mixture()), func=np.cbrt, inverse_func=lambda z: z**3
+    )
+    target = fit_quietly(target, features, y)
+    with pytest.raises(TypeError, match="Pass its regressor_, and y as its transformer_"):
+        mixture_of(target)
+    assert mixture_of(target.regressor_).predict_gate(features).shape == (100, 2)
+    with pytest.raises(TypeError, match="must be a mixture of experts; got LinearRegression"):
+        mixture_of(make_pipeline(StandardScaler(), LinearRegression()).fit(features, y))
+    with pytest.raises(ValueError, match="not fitted"):
+        mixture_of(make_pipeline(StandardScaler(), mixture()))

@@ -304,16 +304,16 @@ class GeneralizedLinearExperts(LinearFamilies):
     # --- inference ---
 
     def n_parameters(self, params: GeneralizedLinearParams) -> int:
-        """Coefficients and dispersions."""
-        used, total = used_columns(params.coef), 0
+        """Coefficients and dispersions; what the experts share is counted once."""
+        families = [self._family(k) for k in range(len(params.coef))]
+        n_predictors = sum(bool(family.link) for family in families)
+        used = used_columns(params.coef)
         n_shared = int(used[list(self.shared_columns)].sum())
-        for k in range(len(params.coef)):
-            family = self._family(k)
-            if family.link:
-                total += int(used.sum()) - (n_shared if k else 0)
-            if not (self.shared_dispersion and k):
-                total += len(family.dispersions)
-        return params.coef.shape[1] * total
+        n_own = int(used.sum()) - n_shared
+        n_coefficients = n_predictors * n_own + (n_shared if n_predictors else 0)
+        with_own = families[:1] if self.shared_dispersion else families
+        n_dispersions = sum(len(family.dispersions) for family in with_own)
+        return params.coef.shape[1] * (n_coefficients + n_dispersions)
 
     def with_shared_slopes(self, columns: tuple[int, ...]) -> Any:
         """The experts with shared columns."""

@@ -66,12 +66,14 @@ WITH_PREDICTOR = [name for name, family in FITTED_FAMILIES.items() if family.lin
 # --- experts ---
 
 # Families of the experts of a list, all of which can have positive counts. The scale of a family
-# is not always the first dispersion of its list.
+# is not always the first dispersion of its list, nor the first family one with a predictor.
 LISTS = [
     ("poisson", "negative_binomial", "poisson"),
     ("negative_binomial", "student_t", "normal"),
     ("gamma", "zero", "lognormal"),
+    ("zero", "gamma", "lognormal"),
     ("normal", "uniform", "student_t"),
+    ("uniform", "zero", "normal"),
 ]
 PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}
 

@@ -131,11 +131,13 @@ class BaseMixture(
         warn_dispersion_at_bound(self._fitted, self.expert_names_)
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
-        """Replace all fitted attributes of the previous fit."""
-        for name in fitted_attributes(self):
-            delattr(self, name)
-        for name, value in attributes.items():
-            setattr(self, name, value)
+        """Replace all fitted attributes of the previous fit.
+
+        A single assignment replaces them: an interrupt finds the former attributes or the new ones.
+        """
+        former = fitted_attributes(self)
+        others = {name: value for name, value in vars(self).items() if name not in former}
+        self.__dict__ = others | attributes
 
     # --- the end of a pipeline ---
 

@@ -74,12 +74,11 @@ class ExpertNamesMixin:
         ['falls', 'rises']
         """
         check_is_fitted(self)
-        checked = None
-        if names is not None:
-            checked = check_expert_names("names", names, self._fitted.model.n_experts)
-        vars(self).pop("_expert_names", None)
-        if checked is not None:
-            self._expert_names = tuple(checked)
+        if names is None:
+            vars(self).pop("_expert_names", None)
+        else:
+            n_experts = self._fitted.model.n_experts
+            self._expert_names = tuple(check_expert_names("names", names, n_experts))
         return self
 
 

@@ -275,6 +275,9 @@ def _mixture_mean(graph: Graph, fitted: FittedMixture, operator: Any) -> Any:
     means = experts.to_onnx(graph, params.experts, linear_predictor)
     shape = np.array([-1, model.n_experts, 1], dtype=np.int64)
     gate_prob = graph("Reshape", _gate_prob(graph, fitted, features), shape)
+    # A mean that overflows, times a probability of zero, would not be a number.
+    largest = np.array([np.finfo(graph.dtype).max])
+    means = graph("Min", graph("Max", means, -largest), largest)
     return graph("ReduceSumApi11", graph("Mul", means, gate_prob), axes=[1], keepdims=0)
 
 

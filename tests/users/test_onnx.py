@@ -112,6 +112,21 @@ def test_every_family_is_converted_or_refused(name):
     assert_allclose(found[:, 0], moe.predict(TABLE), rtol=1e-6, atol=1e-8)
 
 
+FAR = np.concatenate([TABLE[:4] * factor for factor in (30.0, -30.0, 1e3, 1e6, 1e30)])
+CONVERTED = [f"{name}-regressor" for name in ["linear", *GENERALIZED] if name != "ordinal"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", [*CONVERTED, "linear-classifier", "a list of families"])
+def test_means_are_those_of_the_mixture_far_from_the_data(case, dtype):
+    """Predictors have the same bounds, and an expert of no weight may overflow."""
+    moe, rows = short_fit(case), FAR.astype(dtype)
+    options = {"options": {"zipmap": False}} if hasattr(moe, "classes_") else {}
+    found, largest = run(moe, rows, **options)[-1], np.finfo(dtype).max
+    expected = moe.predict_proba(rows) if options else moe.predict(rows)[:, None]
+    assert_allclose(found, np.clip(expected, -largest, largest), rtol=2e-3, atol=1e-6)
+
+
 def test_lists_of_families_are_converted_or_refused():
     counts = np.floor(3 * np.abs(Y))
     moe = fit_quietly(regressor(family=["negative_binomial", "poisson"]), X, counts)

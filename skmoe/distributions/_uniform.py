@@ -11,9 +11,22 @@ from skmoe.distributions._component_functions import ComponentFunctions
 from skmoe.distributions._components import Components
 
 
+# Distance from the range, in widths and in units of the round-off of its ends, up to which points
+# are in it: a change of units moves points and ends by round-off.
+WIDTH_TOL = 1e-9
+ROUND_OFF_TOL = 16.0
+
+
+def is_in_range(y: Array, low: Array, high: Array) -> Array:
+    """Whether points are in the range, up to round-off of points and ends."""
+    round_off = np.finfo(float).eps * np.maximum(np.abs(low), np.abs(high))
+    slack = WIDTH_TOL * (high - low) + ROUND_OFF_TOL * round_off
+    return (y >= low - slack) & (y <= high + slack)
+
+
 def _log_pdf(y: Array, low: Array, high: Array) -> Array:
     outside = np.where(np.isnan(y), np.nan, -np.inf)
-    return np.where((y >= low) & (y <= high), -np.log(high - low), outside)
+    return np.where(is_in_range(y, low, high), -np.log(high - low), outside)
 
 
 def _cdf(y: Array, low: Array, high: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PointMassComponents, UniformComponents
+from skmoe.distributions._uniform import UNIFORM, is_in_range
 from skmoe.families._base import Family
 
 
@@ -137,13 +138,11 @@ class Uniform(Family):
         """Numbers in the range; all before the fit."""
         if not self.low:
             return np.ones(y.shape, dtype=bool)
-        low, high = self._range()
-        return (low <= y) & (y <= high)
+        return is_in_range(y, *self._range())
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Minus the log of the width of the range."""
-        low, high = self._range()
-        logs = np.where((low <= y) & (y <= high), -np.log(high - low), -np.inf)
+        logs = UNIFORM.log_pdf(y, *self._range())
         return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
 
     def equation(self, response: str, predictor: str) -> str:

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.linear_model import Ridge
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import predictive_distribution
 from skmoe.families import Uniform
+from support.fits import fit_quietly
 from support.parts import LinearMap, Scaling, no_scaling
 
 
@@ -61,3 +64,49 @@ def test_constant_output_has_a_density_of_one():
 )
 def test_equation_names_the_ends_of_one_output(family, text):
     assert family.equation("y", "x") == text
+
+
+OPTIONS = {"n_init": 1, "max_iter": 3, "random_state": 0}
+
+
+def shifted_tables():
+    """Slopes with gross outliers, in units in which the ends of the range are rounded."""
+    units = [(1e6, 0.1), (-3e9, 1e3), (0.0, 1e-12)] + 9 * [(1.7, 1.0)]
+    for seed, (shift, unit) in enumerate(units):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(60, 2))
+        y = np.where(rng.random(60) < 0.1, rng.uniform(-10, 15, 60), X[:, 0])
+        yield X, shift + unit * y
+
+
+def assert_has_density_of_scores(moe, X, y):
+    assert_allclose(moe.predict_dist(X).logpdf(y), moe.score_samples(X, y), rtol=1e-6, atol=1e-6)
+    assert np.isfinite(moe.score_samples(X, y)).all()
+
+
+@pytest.mark.parametrize(
+    ("family", "base"),
+    [(["uniform"], None), (["normal", "uniform"], None), (["normal", "uniform"], Ridge())],
+    ids=str,
+)
+def test_rows_that_define_the_range_are_in_it(family, base):
+    for X, y in shifted_tables():
+        moe = MixtureOfExpertsRegressor(len(family), family=family, base=base, **OPTIONS)
+        assert_has_density_of_scores(fit_quietly(moe, X, y), X, y)
+
+
+def test_a_given_range_has_its_ends():
+    for X, y in shifted_tables():
+        family = ["normal", Uniform(low=(y.min(),), high=(y.max(),))]
+        moe = fit_quietly(MixtureOfExpertsRegressor(2, family=family, **OPTIONS), X, y)
+        assert_has_density_of_scores(moe, X, y)
+
+
+def test_a_stream_keeps_the_ends_of_a_given_range():
+    for X, y in shifted_tables():
+        family = Uniform(low=(y.min(),), high=(y.max(),))
+        moe = MixtureOfExpertsRegressor(1, family=family, **OPTIONS)
+        for n_rows in (60, 7, 11):
+            order = np.r_[y.argmin(), y.argmax(), np.arange(n_rows)]
+            moe.partial_fit(X[order], y[order])
+        assert_has_density_of_scores(moe, X, y)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from skmoe._data.checks import check_choice
+from skmoe._data.extra_features import ExtraFeatures, predict_base
 from skmoe._data.rows import Rows
 from skmoe._inference.labels import printable_name
 from skmoe._inference.results import WIDTH, FrameRepr
@@ -19,6 +20,9 @@ from skmoe._optional import import_pandas
 # Arrays of an explanation whose columns are experts; those of others are features.
 OF_EXPERTS = ("gate", "experts")
 
+# The array of the base model, whose columns are neither.
+BASE = "base"
+
 # Least width of the names of the arrays.
 MIN_QUANTITY_WIDTH = 11
 
@@ -27,7 +31,7 @@ class Explanation(FrameRepr, dict[str, Array]):
     """Contributions of experts, gate and features to the predictions of rows.
 
     Returned by the method `explain` of a fitted estimator; it is not constructed by hand. It is a
-    dict of arrays, which are attributes too. Which of the four there are depends on the mixture.
+    dict of arrays, which are attributes too. Which of the five there are depends on the mixture.
     See "Predictions of single rows" in the user guide.
 
     Attributes
@@ -40,6 +44,8 @@ class Explanation(FrameRepr, dict[str, Array]):
         Derivatives of the means of the experts by the features, averaged with the gate.
     gate_effect : ndarray of the shape of `slope`
         Derivatives of the prediction by the features through the gate.
+    base : ndarray of shape (n_samples,) or (n_samples, n_responses)
+        Predictions of the base model, which `experts` contain and the derivatives leave out.
     expert_names : list of str of length n_experts
         Names of the experts.
     feature_names : list of str of length n_features
@@ -98,7 +104,7 @@ class Explanation(FrameRepr, dict[str, Array]):
 
         Parameters
         ----------
-        what : {"gate", "experts", "slope", "gate_effect"}, default=None
+        what : {"gate", "experts", "slope", "gate_effect", "base"}, default=None
             The array to return, with the names of experts or features as columns. None returns all,
             side by side.
 
@@ -128,11 +134,17 @@ class Explanation(FrameRepr, dict[str, Array]):
         return pandas.DataFrame(values, index=self.index, columns=columns)
 
     def _names(self, quantity: str) -> list[str]:
+        if quantity == BASE:
+            return [BASE]
         return self.expert_names if quantity in OF_EXPERTS else self.feature_names
+
+    def _has_responses(self, quantity: str) -> bool:
+        """Whether an array has an axis of responses besides those of rows and names."""
+        return self[quantity].ndim == (2 if quantity == BASE else 3)
 
     def _columns(self, quantity: str) -> list[tuple[str, str]]:
         """Response, which is empty if there is one only, and name of each column of an array."""
-        responses = self.response_names if self[quantity].ndim == 3 else [""]
+        responses = self.response_names if self._has_responses(quantity) else [""]
         return [(response, name) for response in responses for name in self._names(quantity)]
 
     def _matrix(self, quantity: str) -> Array:
@@ -148,12 +160,19 @@ class Explanation(FrameRepr, dict[str, Array]):
         width = max(map(len, shapes))
         for quantity, shape in zip(self, shapes, strict=True):
             axes = [self._names(quantity)]
-            if self[quantity].ndim == 3:
+            if self._has_responses(quantity):
                 axes.insert(1 if quantity in OF_EXPERTS else 0, self.response_names)
             named = "; ".join(", ".join(map(printable_name, names)) for names in axes)
             line = f"  {quantity:<{MIN_QUANTITY_WIDTH}}  {shape:<{width}}  "
             lines.append(line + textwrap.shorten(named, WIDTH - len(line), placeholder="..."))
         return "\n".join(lines)
+
+
+def base_predictions(mixture: FittedMixture, X: Any) -> Array:
+    """Predictions of the base model (n, m) in units of y, or of class probabilities (n, C)."""
+    extra = cast(ExtraFeatures, mixture.preprocessor.extra_features)
+    prediction = predict_base(extra.base, X, extra.classes)
+    return prediction if extra.classes is None else np.exp(prediction)
 
 
 def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Array:

@@ -10,7 +10,6 @@ from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions
 from skmoe.distributions._components import Components
 
-
 # Distance from the range, in widths and in units of the round-off of its ends, up to which points
 # are in it: a change of units moves points and ends by round-off.
 WIDTH_TOL = 1e-9

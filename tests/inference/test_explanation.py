@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logit
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skmoe.gates import SoftmaxGate
 from skmoe.reports import Explanation
-from support.fits import ALL_CASES, X, Y, fit_quietly, regressor, short_fit
+from support.fits import ALL_CASES, CLASSES, X, Y, classifier, fit_quietly, regressor, short_fit
 from support.refusals import assert_refused, refusal
 
 ROWS = X[:7]
@@ -71,6 +73,33 @@ def test_gate_effects_are_those_of_features_only():
     moe = fit_quietly(regressor(gate=gate, max_iter=3), X, Y)
     assert moe.gate_coef_.shape == (3, 2)
     assert set(moe.explain(ROWS)) == {"gate", "experts", "slope"}
+
+
+BASES = {
+    "base": ({}, Y),
+    "base of two outputs": ({}, np.column_stack([Y, Y**2])),
+    "base under a log link": ({"family": "gamma", "base": DummyRegressor()}, np.exp(Y)),
+    "base of classes": ({"base": LogisticRegression()}, CLASSES),
+}
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_the_base_is_a_part_of_its_own(name):
+    """Experts contain it, and derivatives leave it out."""
+    options, y = BASES[name]
+    make = classifier if name == "base of classes" else regressor
+    moe = make(**{"base": Ridge(), "gate": "constant", "max_iter": 3} | options)
+    explained = fit_quietly(moe, X, y).explain(ROWS)
+    method = "predict" if make is regressor else "predict_proba"
+    predict, of_base = getattr(moe, method), getattr(moe.base_, method)
+    assert_allclose(explained.base, of_base(ROWS))
+    assert_allclose(np.einsum("nk,nk...->n...", explained.gate, explained.experts), predict(ROWS))
+    assert explained.to_frame("base").shape == (len(ROWS), explained.base[0].size)
+    assert "base" in repr(explained)
+    if isinstance(moe.base_, Ridge):
+        for j in range(X.shape[1]):
+            total = explained.slope[..., j] + difference(of_base, j)
+            assert_allclose(total, difference(predict, j), rtol=1e-4, atol=1e-8)
 
 
 def test_an_offset_moves_the_means():

@@ -26,6 +26,10 @@ class MixtureClassifierMixin(ClassifierMixin):
     # Default of `alpha` without and with a base model.
     _default_alphas = 1.0, 10.0
 
+    def _squeeze_outputs(self, values: Array) -> Array:
+        """Values whose last axis is that of the classes, which stays."""
+        return values
+
     @supports_dask
     def predict(self, X: Any, gate_proba: Any = None) -> Array:
         """Most probable class of each row.

@@ -26,6 +26,7 @@ from skmoe._inference.coefficients import (
 from skmoe._inference.criteria import FitStatistics, fit_statistics
 from skmoe._inference.explanation import (
     Explanation,
+    base_predictions,
     explain_predictions,
     mean_derivatives,
 )
@@ -471,6 +472,9 @@ class ReportingMixin:
                 For such a regression under a gate with slopes: the effect of the same change
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of
                 `predict`.
+            base : ndarray of shape (n_samples,) or (n_samples, n_responses)
+                With a `base`: its predictions, or its class probabilities. The derivatives leave
+                out its dependence on the features.
 
         See Also
         --------
@@ -494,6 +498,9 @@ class ReportingMixin:
             nonlinear = experts.explains_mean and experts.link != "identity"
             derivative = self._mean_derivative(X, **given) if nonlinear else None
             arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
+        extra = self._fitted.preprocessor.extra_features
+        if extra is not None and extra.base is not None:
+            arrays["base"] = self._base_predictions(X)
         labels, classes = self._labels(), getattr(self, "classes_", None)
         return Explanation(
             arrays,
@@ -502,6 +509,11 @@ class ReportingMixin:
             response_names=self._response_names() if classes is None else list(map(str, classes)),
             index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
         )
+
+    @supports_dask
+    def _base_predictions(self, X: Any) -> Array:
+        """Predictions of the base model, of the shape of `predict` or `predict_proba`."""
+        return self._squeeze_outputs(base_predictions(self._fitted, self._validate_X(X)))
 
     @supports_dask
     def _mean_derivative(self, X: Any, offset: Any = None) -> Array:

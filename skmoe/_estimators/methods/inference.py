@@ -49,6 +49,7 @@ class ReportingMixin:
     _validate_unit_rows: Any
     _response_names: Any
     _squeeze_outputs: Any
+    _validate_X: Any
     predict_gate: Any
     predict_experts: Any
     expert: Any

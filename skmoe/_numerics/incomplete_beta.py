@@ -22,7 +22,7 @@ def log_beta_fraction(a: Array, b: Array, x: Array, excess: Array) -> Array:
        the incomplete beta function ratios", ACM Transactions on Mathematical Software 18, 360-373.
     """
     fraction = np.zeros_like(x)
-    for n in range(BETA_TERMS, 0, -1):
+    for n in range(BETA_TERMS if x.size else 0, 0, -1):
         odd = a + (2.0 * n - 1.0)
         step = n * ((b - n) / odd) * x
         denominator = n + step + (a + n) / (odd + 2.0) * (excess + 1.0 + n * (2.0 - x))

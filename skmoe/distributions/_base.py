@@ -270,8 +270,8 @@ class RowMixtures(ABC):
     # --- quantiles ---
 
     @abstractmethod
-    def _quantile(self, q: float) -> Array:
-        """One quantile of every row and output, (n, m)."""
+    def _quantiles_at(self, levels: Array) -> Array:
+        """Quantiles of every row and output, (L, n, m)."""
 
     @underflow_to_zero
     def _quantiles(self, q: ArrayLike) -> Array:
@@ -285,7 +285,7 @@ class RowMixtures(ABC):
                 f"q must be a probability in (0, 1), or a list of them; got {q!r}. For 95 % use "
                 "0.95; the quantiles of 0 and 1 can be infinite."
             )
-        found = np.stack([self._quantile(float(p)) for p in np.atleast_1d(probs)], axis=1)
+        found = self._quantiles_at(np.atleast_1d(probs)).swapaxes(0, 1)
         found = found[..., 0] if self._single else found
         return found[:, 0] if probs.ndim == 0 else found
 

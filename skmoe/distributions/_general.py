@@ -164,7 +164,7 @@ class GeneralMixtureDistribution(RowMixtures):
     def ppf(self, q: ArrayLike) -> Array:
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
 
-        All rows are solved at once, by Newton's method on the log probability of the smaller tail,
+        All rows and probabilities are solved at once, by Newton's method on the log probability of the smaller tail,
         kept within a bracket. The bracket starts with the quantiles of the components, and is
         halved where Newton's step would leave it. A quantile at a value that has a probability is
         that value.
@@ -186,8 +186,9 @@ class GeneralMixtureDistribution(RowMixtures):
         """
         return self._quantiles(q)
 
-    def _quantile(self, q: float) -> Array:
-        return quantiles(self._flat_components(), q).reshape(len(self), self._n_outputs)
+    def _quantiles_at(self, levels: Array) -> Array:
+        found = quantiles(self._flat_components(), levels)
+        return found.reshape(len(levels), len(self), self._n_outputs)
 
     @property
     @underflow_to_zero

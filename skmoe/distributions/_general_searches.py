@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,9 @@ SAME_POINT = 1e-9
 # Relative difference of probabilities that counts as none.
 PROBABILITY_ROUND_OFF = 1e-13
 
+# The most quantiles that are searched at once.
+SEARCH_SIZE = 10_000
+
 # Steps of a search that halves an interval of numbers; doubles have 64 bits.
 MOST_STEPS = 200
 
@@ -41,68 +45,84 @@ def take(components: Sequence[Component], rows: Array) -> list[Component]:
     ]
 
 
-class Tail:
-    """The probability of the tail that is the smaller one at a quantile."""
+class Search(NamedTuple):
+    """Quantiles of mixtures: levels (r,) of the tail that is the smaller one at each of them."""
 
-    def __init__(self, q: float) -> None:
-        self.lower = q <= 0.5
-        self.level = q if self.lower else 1.0 - q
+    components: Sequence[Component]
+    level: Array
+    lower: bool
 
-    def probability(self, components: Sequence[Component], points: Array) -> Array:
+    def take(self, rows: Array) -> Search:
+        """The search of chosen rows."""
+        return Search(take(self.components, rows), self.level[rows], self.lower)
+
+    def probability(self, points: Array) -> Array:
         """Probability up to the points, or above them."""
         if self.lower:
-            return weighted_sum(components, lambda family: family.cdf, points)
-        return weighted_sum(components, lambda family: family.sf, points)
+            return weighted_sum(self.components, lambda family: family.cdf, points)
+        return weighted_sum(self.components, lambda family: family.sf, points)
 
-    def is_reached(self, components: Sequence[Component], points: Array) -> Array:
+    def is_reached(self, points: Array) -> Array:
         """Whether the quantile is at most at the points."""
-        probability = self.probability(components, points)
+        probability = self.probability(points)
         # The level of the upper tail has the round-off of 1 - q.
         level = self.level if self.lower else self.level + LEVEL_ROUND_OFF
         return probability >= level if self.lower else probability <= level
 
-    def is_reached_below(self, components: Sequence[Component], points: Array) -> Array:
+    def is_reached_below(self, points: Array) -> Array:
         """Whether the quantile is below the points."""
         if self.lower:
-            below = weighted_sum_left(components, lambda family: family.cdf, points)
+            below = weighted_sum_left(self.components, lambda family: family.cdf, points)
             return below >= self.level
-        above = weighted_sum_left(components, lambda family: family.sf, points)
+        above = weighted_sum_left(self.components, lambda family: family.sf, points)
         return above <= self.level + LEVEL_ROUND_OFF
 
 
-def quantiles(components: Sequence[Component], q: float) -> Array:
-    """Quantiles of level q, (r,)."""
-    tail = Tail(q)
-    low, high = _bracket(components, tail)
-    found = np.full(low.shape, np.nan)
-    if any(part.family.discrete for part in components):
-        low, high = _search_atoms(components, tail, (low, high), found)
-        low, high = _search_counts(components, tail, (low, high), found)
-    rows = np.flatnonzero(np.isnan(found))
-    found[rows] = _newton(take(components, rows), tail, low[rows], high[rows])
+def quantiles(components: Sequence[Component], levels: Array) -> Array:
+    """Quantiles of several levels, (L, r), of which many are searched at once."""
+    n_rows = len(components[0].weight)
+    n_at_once = max(SEARCH_SIZE // max(n_rows, 1), 1)
+    found = np.empty((len(levels), n_rows))
+    for chosen, lower in ((levels <= 0.5, True), (levels > 0.5, False)):
+        indices = np.flatnonzero(chosen)
+        for start in range(0, len(indices), n_at_once):
+            some = indices[start : start + n_at_once]
+            level = np.repeat(levels[some] if lower else 1.0 - levels[some], n_rows)
+            rows = np.tile(np.arange(n_rows), len(some))
+            search = Search(take(components, rows), level, lower)
+            found[some] = _quantiles(search).reshape(len(some), n_rows)
     return found
 
 
-def _bracket(components: Sequence[Component], tail: Tail) -> tuple[Array, Array]:
+def _quantiles(search: Search) -> Array:
+    """One quantile of each row, (r,)."""
+    low, high = _bracket(search)
+    found = np.full(low.shape, np.nan)
+    if any(part.family.discrete for part in search.components):
+        low, high = _search_atoms(search, (low, high), found)
+        low, high = _search_counts(search, (low, high), found)
+    rows = np.flatnonzero(np.isnan(found))
+    found[rows] = _newton(search.take(rows), low[rows], high[rows])
+    return found
+
+
+def _bracket(search: Search) -> tuple[Array, Array]:
     """Points between which the quantile lies: it is above the first and at most the second."""
-    low, high = (
-        np.full(components[0].weight.shape, np.inf),
-        np.full(components[0].weight.shape, -np.inf),
-    )
-    for family, weight, parameters in components:
-        quantile = family.quantile if tail.lower else family.upper_quantile
-        guess, present = quantile(tail.level, *parameters), weight > 0.0
+    low, high = np.full(search.level.shape, np.inf), np.full(search.level.shape, -np.inf)
+    for family, weight, parameters in search.components:
+        quantile = family.quantile if search.lower else family.upper_quantile
+        guess, present = quantile(search.level, *parameters), weight > 0.0
         low = np.where(present, np.minimum(low, guess), low)
         high = np.where(present, np.maximum(high, guess), high)
     # Quantiles of components need not be exact.
     width = 1e-6 * np.maximum(high - low, np.maximum(np.abs(low), np.abs(high))) + TINY
-    if any(part.family.counts for part in components):
+    if any(part.family.counts for part in search.components):
         width = np.maximum(width, 1.0)
     low, high = low - width, high + width
     for end, sign in ((low, -1.0), (high, 1.0)):
         rows, step = np.arange(len(end)), width.copy()
         for _ in range(MOST_STEPS):
-            wrong = tail.is_reached(take(components, rows), end[rows]) == (sign < 0.0)
+            wrong = search.take(rows).is_reached(end[rows]) == (sign < 0.0)
             rows = rows[wrong]
             if not len(rows):
                 break
@@ -112,18 +132,17 @@ def _bracket(components: Sequence[Component], tail: Tail) -> tuple[Array, Array]
 
 
 def _search_atoms(
-    components: Sequence[Component], tail: Tail, bracket: tuple[Array, Array], found: Array
+    search: Search, bracket: tuple[Array, Array], found: Array
 ) -> tuple[Array, Array]:
     """Bracket without atoms inside; `found` receives the quantiles that are atoms."""
     low, high = bracket
-    for family, weight, parameters in components:
+    for family, weight, parameters in search.components:
         for atom in family.atoms(*parameters):
             inside = (weight > 0.0) & (atom > low) & (atom <= high)
             rows = np.flatnonzero(inside & np.isnan(found))
             if len(rows):
-                some, points = take(components, rows), atom[rows]
-                reached = tail.is_reached(some, points)
-                below = tail.is_reached_below(some, points)
+                some, points = search.take(rows), atom[rows]
+                reached, below = some.is_reached(points), some.is_reached_below(points)
                 found[rows[reached & ~below]] = points[reached & ~below]
                 high[rows[reached]] = points[reached]
                 low[rows[~reached]] = points[~reached]
@@ -131,37 +150,37 @@ def _search_atoms(
 
 
 def _search_counts(
-    components: Sequence[Component], tail: Tail, bracket: tuple[Array, Array], found: Array
+    search: Search, bracket: tuple[Array, Array], found: Array
 ) -> tuple[Array, Array]:
     """Bracket without counts inside, where there are components of counts."""
     low, high = bracket
     present = np.zeros(low.shape, dtype=bool)
-    for family, weight, _ in components:
+    for family, weight, _ in search.components:
         present |= family.counts & (weight > 0.0)
     rows = np.flatnonzero(present & np.isnan(found))
     first, last = np.floor(np.maximum(low[rows], -1.0)), np.ceil(high[rows])
-    counts, some = np.arange(len(rows)), take(components, rows)
+    counts, some = np.arange(len(rows)), search.take(rows)
     while len(counts):
         middle = np.floor(0.5 * (first[counts] + last[counts]))
         open_ = last[counts] - first[counts] > 1.0
         counts, middle = counts[open_], middle[open_]
-        reached = tail.is_reached(take(some, counts), middle)
+        reached = some.take(counts).is_reached(middle)
         last[counts[reached]], first[counts[~reached]] = middle[reached], middle[~reached]
-    exact = tail.is_reached(some, last) & ~tail.is_reached_below(some, last) & (last >= 0.0)
+    exact = some.is_reached(last) & ~some.is_reached_below(last) & (last >= 0.0)
     found[rows[exact]] = last[exact]
     low[rows] = np.where(first >= 0.0, np.maximum(low[rows], first), low[rows])
     high[rows] = np.minimum(high[rows], np.where(last >= 0.0, last, np.inf))
     return low, high
 
 
-def _newton(components: Sequence[Component], tail: Tail, low: Array, high: Array) -> Array:
+def _newton(search: Search, low: Array, high: Array) -> Array:
     """Quantiles of continuous mixtures, or between atoms: Newton's method in a bracket."""
-    sign = 1.0 if tail.lower else -1.0
+    sign = 1.0 if search.lower else -1.0
     result, active = np.empty_like(low), np.arange(len(low))
     x = 0.5 * low + 0.5 * high
     for step in range(MOST_STEPS):
-        probability = np.maximum(tail.probability(components, x), TINY)
-        excess = sign * np.log(probability / tail.level)
+        probability = np.maximum(search.probability(x), TINY)
+        excess = sign * np.log(probability / search.level)
         result[active] = x
         low, high = np.where(excess < 0.0, x, low), np.where(excess < 0.0, high, x)
         close = high - low <= 2.0 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
@@ -171,9 +190,9 @@ def _newton(components: Sequence[Component], tail: Tail, low: Array, high: Array
         if not unsolved.any():
             break
         active, x, low, high = active[unsolved], x[unsolved], low[unsolved], high[unsolved]
-        components = take(components, unsolved)
+        search = search.take(unsolved)
         probability, excess = probability[unsolved], excess[unsolved]
-        continuous = [part for part in components if not part.family.discrete]
+        continuous = [part for part in search.components if not part.family.discrete]
         density = (
             np.exp(log_weighted_sum(continuous, lambda family: family.log_pdf, x))
             if continuous

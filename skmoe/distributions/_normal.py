@@ -200,6 +200,9 @@ class MixtureDistribution(RowMixtures):
         """
         return self._quantiles(q)
 
+    def _quantiles_at(self, levels: Array) -> Array:
+        return np.stack([self._quantile(float(q)) for q in levels])
+
     def _quantile(self, q: float) -> Array:
         # In the upper half the distribution is mirrored, to count the smaller tail.
         sign = 1.0 if q <= 0.5 else -1.0

@@ -164,10 +164,10 @@ class GeneralMixtureDistribution(RowMixtures):
     def ppf(self, q: ArrayLike) -> Array:
         """Quantiles, to 1e-10 in probability: the smallest values whose `cdf` reaches q.
 
-        All rows and probabilities are solved at once, by Newton's method on the log probability of the smaller tail,
-        kept within a bracket. The bracket starts with the quantiles of the components, and is
-        halved where Newton's step would leave it. A quantile at a value that has a probability is
-        that value.
+        All rows and probabilities are solved at once, by Newton's method on the log probability of
+        the smaller tail, kept within a bracket. The bracket starts with the quantiles of the
+        components, and is halved where Newton's step would leave it. A quantile at a value that has
+        a probability is that value.
 
         Parameters
         ----------

@@ -1,5 +1,7 @@
 """Mixtures of components: against integrals and searches, and shapes, rows, outputs and draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -218,6 +220,35 @@ def test_answers_are_those_of_each_value_by_itself(names, n_outputs):
     assert_array_equal(several[:, 2], dist.median)
     assert_array_equal(dist.interval(0.6), dist.ppf([0.5 - 0.3, 0.5 + 0.3]))
     assert dist.ppf([0.3]).shape == (3, 1, *last)
+
+
+@pytest.mark.parametrize("names", [("gamma", "zero"), ("lognormal", "uniform"), ("poisson",)])
+def test_many_quantiles_of_many_rows_are_those_of_each_level(names):
+    dist, levels = mixture(names, n_rows=3001), [0.3, 0.9, 0.01, 0.1, 0.45, 0.2]
+    several = dist.ppf(levels)
+    for j, level in enumerate(levels):
+        assert_array_equal(several[:, j], dist.ppf(level))
+
+
+@pytest.mark.parametrize("name", ["gamma", "inverse_gaussian", "negative_binomial"])
+def test_quantiles_of_many_levels_are_one_search(name):
+    """The number of evaluations does not increase with the number of levels."""
+    n_calls, family = 0, EXAMPLES[name].kind.functions
+
+    def counted(*given):
+        nonlocal n_calls
+        n_calls += 1
+        return family.cdf(*given)
+
+    part = components(name, n_components=2)
+    kind = type("Counted", (type(part),), {"functions": replace(family, cdf=counted)})
+    dist = GeneralMixtureDistribution([kind(*part)], np.ones((1, part.weight.shape[1])))
+    counts = []
+    for levels in ([0.01], np.linspace(0.01, 0.49, 49)):
+        n_calls = 0
+        dist.ppf(levels)
+        counts.append(n_calls)
+    assert counts[1] < 4 * counts[0]
 
 
 # --- rows and outputs -----------------------------------------------------------------------------

@@ -29,7 +29,7 @@ X, y = table[["year"]], table["volume"].rename("flow")
 moe = MixtureOfExpertsRegressor("auto", gate_alpha=0.01, random_state=0).fit(X, y)
 is_later = moe.predict_gate(X)[-1] > 0.5
 moe.set_expert_names(np.where(is_later, "later years", "early years").tolist())
-print(export_text(moe, X=X, decimals=2))
+print(export_text(moe, X=X))
 later = moe.predict_gate(X)[:, is_later.argmax()]
 print("first year in which the later regime is more probable:", X["year"][later > 0.5].min())
 means = [y[later <= 0.5].mean(), y[later > 0.5].mean()]

@@ -351,6 +351,8 @@ class GatedStackingRegressor(MixtureRegressorMixin, _GatedStacking):
         Number of models.
     expert_names_, expert_kinds_ : list of str of length n_experts
         Names of the models, or those of `set_expert_names`; their classes, or their families.
+    gate_overlap_ : ndarray of shape (n_experts, n_experts)
+        Mean products of the weights of two models: see `MixtureOfExpertsRegressor`.
     weights_, load_ : ndarray of shape (n_experts,)
         Mean gate probability of each model, and weight of the rows that are routed to it.
     spread_ : ndarray of shape (n_experts,)
@@ -465,7 +467,8 @@ class GatedStackingClassifier(MixtureClassifierMixin, _GatedStacking):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
-    named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_, load_
+    named_estimators_, experts_, n_experts_, expert_names_, expert_kinds_, weights_, load_,
+    gate_overlap_
         Models and their weights: see `GatedStackingRegressor`.
     gate_coef_, gate_intercept_, gate_feature_names_, gate_alpha_
         Coefficients of the gate: see `GatedStackingRegressor`.

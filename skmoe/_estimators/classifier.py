@@ -164,6 +164,9 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
     weights_ : ndarray of shape (n_experts,)
         Mean gate probability of each expert over the rows, or units, of the fit: in descending
         order unless a list or `init` gives the order. An average has this order in each start.
+    gate_overlap_ : ndarray of shape (n_experts, n_experts)
+        Mean products of the gate probabilities of two experts over these rows. The others compete
+        with an expert in proportion to its row, by which `summary` averages log odds.
     load_ : ndarray of shape (n_experts,)
         Weight of the rows that are routed to each expert: each row to the `top_k` most probable
         experts, or without `top_k` to the most probable one.

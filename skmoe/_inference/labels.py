@@ -26,6 +26,21 @@ OTHER_LINK_FORMAT = "{link} of expected {response} = {predictor}"
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+# Significant digits of numbers in texts, and the powers of ten without an exponent.
+N_DIGITS = 3
+FIXED_POWERS = range(-4, 6)
+
+
+def format_number(value: float, digits: int = N_DIGITS, sign: str = "") -> str:
+    """A number in significant digits, with its sign also if that is plus for `sign="+"`."""
+    if value == 0.0 or not np.isfinite(value):
+        return f"{abs(value):.0f}"
+    rounded = f"{value:{sign}.{digits - 1}e}"
+    power = int(rounded.partition("e")[2])
+    decimals = max(digits - 1 - power, 0)
+    return f"{value:{sign}.{decimals}f}" if power in FIXED_POWERS else rounded
+
+
 def base_term(link: str) -> str:
     """The base model in the linear predictor of a regression."""
     return f"{link}(base)" if link != "identity" else "base"

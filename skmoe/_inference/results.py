@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 
 from skmoe._data.checks import check_level
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
-from skmoe._inference.labels import printable_line, printable_name
+from skmoe._inference.labels import format_number, printable_line, printable_name
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -35,8 +35,9 @@ FOOTNOTES = {
 # Least width of the names of terms.
 MIN_NAME_WIDTH = 20
 
-# Width of a number in a table.
+# Width of a number in a table, and its significant digits.
 COLUMN_WIDTH = 11
+N_TABLE_DIGITS = 4
 
 
 class FrameRepr:
@@ -68,13 +69,16 @@ def two_columns(facts: Mapping[str, str]) -> list[str]:
     return [f"{a:<46}{b}".rstrip() for a, b in zip(cells[:half], right, strict=True)]
 
 
-def format_number(value: float, column: str) -> str:
+def table_cell(value: float, column: str) -> str:
     """A number in a column of a table of coefficients, such as "p" or "z"."""
+    text = format_number(value, N_TABLE_DIGITS)
     if np.isnan(value):
-        return " " * COLUMN_WIDTH
-    if column == "p":
-        return f"{'<0.0001' if value < 1e-4 else f'{value:.4f}':>{COLUMN_WIDTH}}"
-    return f"{value:>{COLUMN_WIDTH}.2f}" if column == "z" else f"{value:>{COLUMN_WIDTH}.4g}"
+        text = ""
+    elif column == "p":
+        text = "<0.0001" if value < 1e-4 else f"{value:.4f}"
+    elif column == "z":
+        text = f"{value:.2f}"
+    return f"{text:>{COLUMN_WIDTH}}"
 
 
 class Inference(FrameRepr):
@@ -246,8 +250,9 @@ class ExpertSummary:
     importances : list of (str, float)
         The most important features, of estimators that have `feature_importances_`.
     gate_effects : list of (str, float)
-        For each column of the gate the log odds of the expert against the others, for one standard
-        deviation of the column in the fit. Empty for a gate without slopes.
+        For each column of the gate the log odds of the expert against the others, averaged over the
+        rows of the fit, for one standard deviation of the column there. Their sign is that of the
+        effect on the mean probability of the expert. Empty for a gate without slopes.
     """
 
     name: str
@@ -364,7 +369,7 @@ class Summary:
         for expert in self.experts:
             lines += ["", _heading(expert, self._counted), f"  {expert.gate_description}"]
             lines += self._table(expert.name, with_dispersion=expert.noise is None)
-            lines += [f"  {name:<24}{value:>10.3f}" for name, value in expert.importances]
+            lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
         shared = self._table(ALL_EXPERTS)
         lines += ["", "Common to all experts", *shared] if shared else []
         gate = self._table(GATE)
@@ -414,7 +419,7 @@ class Summary:
                 response = terms[i].response
                 lines.append(f"  {printable_name(response)}")
             cells = [
-                format_number(column[i], name) for column, name in zip(columns, header, strict=True)
+                table_cell(column[i], name) for column, name in zip(columns, header, strict=True)
             ]
             lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
         return lines
@@ -424,6 +429,6 @@ def _heading(expert: ExpertSummary, counted: str) -> str:
     rows = "" if np.isnan(expert.rows) else f", {expert.rows:.5g} effective rows"
     noise = ""
     if expert.noise is not None:
-        noise = ", noise sd " + ", ".join(f"{sd:.4g}" for sd in expert.noise)
+        noise = ", noise sd " + ", ".join(format_number(sd, N_TABLE_DIGITS) for sd in expert.noise)
     share = f"{100 * expert.share:.1f} % of the {counted}s"
     return f"{printable_name(expert.name)} ({expert.kind}): {share}{rows}{noise}"

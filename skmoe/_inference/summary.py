@@ -10,11 +10,13 @@ import numpy as np
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
+from skmoe._inference.gate_effects import average_log_odds
 from skmoe._inference.labels import (
     Labels,
     base_term,
     counted_noun,
     describe_ties,
+    format_number,
     link_equation,
     printable_name,
 )
@@ -66,7 +68,7 @@ def make_summary(found: Findings) -> Summary:
         scale = f"log odds of {names[1]} against {names[0]}"
     elif reference is not None:
         scale = f"log odds against {names[reference]}"
-    effects = _gate_effects(found.mixture, labels)
+    effects = _gate_effects(found)
     return Summary(
         f"{labels.estimator}: mixture of {n_experts} expert{'s' * (n_experts > 1)}",
         _facts(found),
@@ -95,7 +97,7 @@ def _facts(found: Findings) -> dict[str, str]:
         "experts": f"{model.n_experts}{averaged}",
         "features": f"{attributes['n_features_in_']}",
         "gate": found.labels.gate,
-        "lower bound per row": f"{attributes['lower_bound_']:.5g}",
+        "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
     for name, penalty, _, _ in _penalties(found):
@@ -113,16 +115,16 @@ def _facts(found: Findings) -> dict[str, str]:
     facts["rows"] = f"{statistics.n_rows:g}"
     if statistics.n_units is not None:
         facts["units"] = f"{statistics.n_units}"
-    facts["log-likelihood"] = f"{statistics.log_likelihood:.6g}"
+    facts["log-likelihood"] = format_number(statistics.log_likelihood, 6)
     # The likelihood of estimators for the rows of their fit is optimistic.
     if "experts_" not in attributes and np.isfinite(statistics.n_parameters):
         facts |= {
             "parameters": f"{statistics.n_parameters:g}",
-            "AIC": f"{statistics.aic:.6g}",
-            "BIC": f"{statistics.bic:.6g}",
-            "ICL": f"{statistics.icl:.6g}",
+            "AIC": format_number(statistics.aic, 6),
+            "BIC": format_number(statistics.bic, 6),
+            "ICL": format_number(statistics.icl, 6),
         }
-    return facts | {"entropy": f"{statistics.entropy:.4g}"}
+    return facts | {"entropy": format_number(statistics.entropy, 4)}
 
 
 def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]]]:
@@ -150,7 +152,9 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     notes += [found.other_rows] if found.other_rows else []
     notes += _expert_notes(attributes, found.labels)
     if has_effects:
-        notes.append("Gate effects: log odds against the other experts per standard deviation.")
+        notes.append(
+            "Gate effects: average log odds against the other experts per standard deviation."
+        )
     if coefficients is not None and coefficients.has_ratio.any():
         rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
         factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]
@@ -251,19 +255,19 @@ def _models_name(models: Sequence[Any]) -> str:
 # --- the gate ---------------------------------------------------------------------------------
 
 
-def _gate_effects(mixture: FittedMixture, labels: Labels) -> list[list[tuple[str, float]]] | None:
-    """Log odds of each expert against the others of its start, by column of the gate.
+def _gate_effects(found: Findings) -> list[list[tuple[str, float]]] | None:
+    """Average log odds of each expert against the others of its start, by column of the gate.
 
     They are for one standard deviation more of the column. None for a gate without slopes.
     """
-    model, params, preprocessor = mixture
+    model, params, preprocessor = found.mixture
     gate = model.gate
     n_experts = model.n_experts // gate.n_starts(params.gate)
     coef = gate.coefficients(params.gate, preprocessor.n_gate_columns)
     if n_experts == 1 or coef is None or not gate.depends_on_features:
         return None
-    effects = coef[:, :-1] * n_experts / (n_experts - 1.0)
-    names = [labels.gate_features[j] for j in gate_column_index(preprocessor)]
+    effects = average_log_odds(coef[:, :-1], found.attributes, n_experts)
+    names = [found.labels.gate_features[j] for j in gate_column_index(preprocessor)]
     return [list(zip(names, row, strict=True)) for row in effects.tolist()]
 
 
@@ -281,9 +285,10 @@ def _gate_description(
         return "a probability that depends on the features, see predict_gate"
     largest = sorted(effects[k], key=lambda named: -abs(named[1]))[:MAX_FEATURES_NAMED]
     least = MIN_RELATIVE_EFFECT * abs(largest[0][1])
-    described = ", ".join(
-        f"{'high' if effect > 0 else 'low'} {name} (log odds {effect:+.2f} per SD)"
-        for name, effect in largest
-        if abs(effect) > least
-    )
-    return f"more likely for {described}" if described else same
+    described: list[str] = []
+    for name, effect in largest:
+        if abs(effect) > least:
+            number = format_number(effect, sign="+")
+            number = number if described else f"log odds {number} per SD"
+            described.append(f"{'high' if effect > 0 else 'low'} {name} ({number})")
+    return f"more likely for {', '.join(described)}" if described else same

@@ -93,26 +93,36 @@ def responsibilities(model: MixtureModel, params: Params, rows: Dataset) -> Arra
 
 
 class Usage(NamedTuple):
-    """How much each expert is used; arrays of shape (K,)."""
+    """How much each expert is used; arrays of shape (K,), with one exception."""
 
     mean_gate_prob: Array  # in predictions, over rows or units
+    gate_overlap: Array  # means of the products of two of these probabilities, (K, K)
     # Total weight of the rows routed to the expert: to the k most probable experts with `top_k`, to
     # the most probable expert without it.
     load: Array
     responsibility_mass: Array  # weighted sum of the responsibilities
+
+    def take(self, order: Array) -> Usage:
+        """Usage of the experts in another order."""
+        return Usage(*(values[np.ix_(*[order] * values.ndim)] for values in self))
 
 
 def expert_usage(model: MixtureModel, params: Params, blocks: Any) -> Usage:
     """Usage of the experts on the rows of all blocks."""
     map_blocks = getattr(blocks, "map_blocks", map)  # distributed blocks provide their own map
     total = reduce(add_fields, map_blocks(partial(_usage_of_block, model, params), blocks))
-    return total._replace(mean_gate_prob=total.mean_gate_prob / total.mean_gate_prob.sum())
+    weight = total.mean_gate_prob.sum()
+    return total._replace(
+        mean_gate_prob=total.mean_gate_prob / weight, gate_overlap=total.gate_overlap / weight
+    )
 
 
 def _usage_of_block(model: MixtureModel, params: Params, rows: Dataset) -> Usage:
-    """Usage on one block of rows, with the weighted sum of the gate probabilities."""
+    """Usage on one block of rows, with weighted sums of the gate probabilities and products."""
     log_gate, joint = log_joint(model, params, rows)
-    gate_prob = np.exp(routed_log_gate(model, log_gate)) @ rows.gate_weight
+    gate_prob = np.exp(routed_log_gate(model, log_gate))
+    weighted = gate_prob * rows.gate_weight
     load = np.isfinite(keep_top_k(log_gate, model.top_k or 1)) @ rows.unit_weight
     resp, _ = posterior(joint, model.top_k)
-    return Usage(gate_prob, load, resp @ rows.unit_weight)
+    overlap = weighted @ gate_prob.T
+    return Usage(weighted.sum(axis=1), overlap, load, resp @ rows.unit_weight)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skmoe._inference.gate_effects import average_log_odds
 from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds, feature_axis, make_grid
@@ -17,15 +18,12 @@ EFFECT_QUANTILES = np.linspace(0.05, 0.95, 7)
 
 
 def gate_log_odds(estimator: Any) -> Array | None:
-    """Slopes (K, q) of the log odds of each expert against the others; None if there are none.
-
-    In an average of starts, against the others of its start.
-    """
+    """Slopes (K, q) of the average log odds of each expert against the others; None without any."""
     slopes = getattr(estimator, "gate_coef_", None)
     n_experts = n_experts_of_start(estimator)
     if slopes is None or n_experts == 1 or not slopes.any():
         return None
-    return slopes * n_experts / (n_experts - 1.0)
+    return average_log_odds(slopes, vars(estimator), n_experts)
 
 
 def n_experts_of_start(estimator: Any) -> int:

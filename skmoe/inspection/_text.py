@@ -13,8 +13,10 @@ from sklearn.base import is_classifier
 from skmoe._data.checks import check_integer
 from skmoe._data.sklearn_adapter import final_estimator
 from skmoe._inference.labels import (
+    N_DIGITS,
     base_term,
     counted_noun,
+    format_number,
     format_percent,
     gate_name,
     link_equation,
@@ -35,24 +37,30 @@ LINEARITY_RTOL = 1e-9
 # Other characters could end a label of a diagram, or be parsed as markup.
 UNSAFE = re.compile(r"[^\w .,:+/%()=-]")
 
-# Numbers from this size on have no digits after the decimal point that matter.
-LARGE_NUMBER = 1e5
-
 
 class TextFormat(NamedTuple):
     """How numbers and names are written."""
 
     names: list[str]
-    scale: Array  # factors of the slopes that make them comparable, (p,)
+    scale: Array  # factors of the slopes of the gate, (p,)
     unit: str  # of the features after that
+    spread: Array  # of the features, by which effects are compared, (p,)
     max_features: int
-    decimals: int
+    digits: int = N_DIGITS
 
     def number(self, value: float, sign: str = "") -> str:
-        """A number; with its sign, also if that is plus, for `sign="+"`."""
-        if abs(value) >= LARGE_NUMBER:
-            return f"{value:{sign}.4g}"
-        return f"{value:{sign}.{self.decimals}f}"
+        """A number in significant digits."""
+        return format_number(value, self.digits, sign)
+
+    def leading(self, effects: Array, least: float = 0.0) -> Array:
+        """Indices of the largest effects, without those that round to nothing beside them.
+
+        So do effects of less than half a unit in the last digit of `least`.
+        """
+        sizes = np.abs(effects)
+        negligible = 0.5 * 10.0 ** (1 - self.digits) * max(sizes.max(initial=0.0), least)
+        order = np.argsort(-sizes, kind="stable")
+        return order[(sizes[order] > 0.0) & (sizes[order] >= negligible)][: self.max_features]
 
 
 def export_text(
@@ -61,15 +69,17 @@ def export_text(
     *,
     X: Any = None,
     max_features: int | None = 5,
-    decimals: int = 2,
+    digits: int = N_DIGITS,
+    decimals: int | str = "deprecated",
 ) -> str:
     """Describe the gate and the experts of a fitted mixture in words.
 
     For each expert: its share of the rows (or units), the effects of the features on its gate
     probability, and its equation, in which "base" stands for the prediction of the base model.
 
-    Gate effects are log odds of the expert against the average of the others. They are for one
-    standard deviation more of the feature if `X` is given, and for one unit more otherwise. Columns
+    Gate effects are log odds of the expert against the others, averaged over the rows of the fit:
+    their sign is that of the effect on its mean probability. They are for one standard deviation
+    more of the feature if `X` is given, and for one unit more otherwise. Columns
     that the gate derives from the features have their standard deviation in the fit. For estimators
     as experts: their kind, the equation of linear regressions, and the most important features
     where the estimators have importances. See "Reading a fit" in the user guide.
@@ -84,9 +94,13 @@ def export_text(
         Rows whose standard deviations make the slopes of different features comparable; pass it by
         name. None for slopes by unit of each feature.
     max_features : int, default=5
-        Largest number of features in each line, the largest slopes first; None for all.
-    decimals : int, default=2
-        Digits after the decimal point; of numbers above 100 000 four significant digits.
+        Largest number of features in each line, the largest effects first; None for all. Effects
+        are those of a standard deviation in `X`, or of the range of the feature in the fit. Terms
+        that round to nothing beside the largest one are counted, but not written.
+    digits : int, default=3
+        Significant digits of numbers. Digits before the decimal point are always written.
+    decimals : int
+        Deprecated since 0.3.0: use `digits`.
 
     Returns
     -------
@@ -113,7 +127,7 @@ def export_text(
     >>> X = np.linspace(-3, 3, 200)[:, None]
     >>> y = 1 - np.abs(X[:, 0])
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
-    >>> print(export_text(moe, ["depth"], decimals=1))
+    >>> print(export_text(moe, ["depth"], digits=2))
     MixtureOfExpertsRegressor: 2 experts, softmax gate
     <BLANKLINE>
     expert 0 (linear), 50 % of the rows
@@ -126,12 +140,24 @@ def export_text(
     if max_features is None:
         max_features = n_features
     check_integer("max_features", max_features, least=1)
-    check_integer("decimals", decimals, least=0)
-    scale = np.ones(n_features) if X is None else column_stds(check_table(estimator, X))
-    unit = "unit" if X is None else "standard deviation"
-    text_format = TextFormat(names, scale, unit, max_features, decimals)
+    if decimals != "deprecated":
+        check_integer("decimals", decimals, least=0)
+        warnings.warn(
+            "decimals is deprecated, and will be removed in 0.4.0: use digits, the number of "
+            "significant digits.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        digits = int(decimals) + 1
+    check_integer("digits", digits, least=1)
+    text_format = TextFormat(names, np.ones(n_features), "unit", ranges(estimator), max_features)
+    if X is not None:
+        stds = column_stds(check_table(estimator, X))
+        text_format = TextFormat(names, stds, "standard deviation", stds, max_features)
+    text_format = text_format._replace(digits=digits)
+    gate = f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
-    lines = [f"{title}, {gate_name(estimator.gate)} gate", *([note] if note else [])]
+    lines = [f"{title}, {gate}", *([note] if note else [])]
     counted = counted_noun(hasattr(estimator, "n_units_"))
     for k, (name, kind) in enumerate(
         zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
@@ -142,6 +168,12 @@ def export_text(
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
     return "\n".join(map(printable_line, [*lines, "", *dropped] if dropped else lines))
+
+
+def ranges(estimator: Any) -> Array:
+    """The range of each feature in the fit, (p,); one where it is not known, or for categories."""
+    known = getattr(estimator, "feature_range_", np.full((2, estimator.n_features_in_), np.nan))
+    return np.nan_to_num(np.ptp(known, axis=0), nan=1.0)
 
 
 def _dropped_lines(estimator: Any, names: list[str]) -> list[str]:
@@ -174,18 +206,16 @@ def gate_lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
         return ["gate: without coefficients; see predict_gate for its probabilities"]
     names = derived_gate_columns(estimator)
     if names is None:
-        slopes = log_odds[k] * text_format.scale
-    else:
-        slopes, text_format = log_odds[k], text_format._replace(names=names)
-        if text_format.unit != "unit":  # per standard deviation in the fit
-            effects = dict(estimator.summary().experts[k].gate_effects)
-            slopes = np.array([effects[name] for name in names])
-    terms = [
-        f"{text_format.names[j]} {text_format.number(slopes[j], '+')}"
-        for j in _largest(slopes, text_format.max_features)
-    ]
-    omitted = _n_omitted(slopes, text_format)
-    return [f"gate: log odds per {text_format.unit}: {', '.join(terms)}{omitted}"]
+        slopes, effects = log_odds[k] * text_format.scale, log_odds[k] * text_format.spread
+    else:  # effects of a standard deviation in the fit
+        named = dict(estimator.summary().experts[k].gate_effects)
+        effects = np.array([named[name] for name in names])
+        slopes = log_odds[k] if text_format.unit == "unit" else effects
+        text_format = text_format._replace(names=names)
+    leading = text_format.leading(effects)
+    terms = [f"{text_format.names[j]} {text_format.number(slopes[j], '+')}" for j in leading]
+    omitted = _n_omitted(slopes, leading)
+    return [f"gate: log odds per {text_format.unit}: {', '.join(terms) or 'none'}{omitted}"]
 
 
 # --- the experts ------------------------------------------------------------------------------
@@ -226,29 +256,37 @@ def _equations(
     if estimator.base_ is not None:
         is_class = is_classifier(estimator)
         base = "terms of the base + " if is_class else f"{base_term(estimator.link_)} + "
+    family = estimator.families_[k] if hasattr(estimator, "families_") else None
+    link = block.link if not block.is_main else estimator.link_ if family is None else family.link
+    # Effects of less than a part of one are nothing on the scale of a log, and of less than that
+    # part of the noise on the scale of y.
+    least = np.ones(len(slopes))
+    if link == "identity":
+        noise = getattr(estimator, "noise_variance_", np.zeros(estimator.n_experts_))[k]
+        least = np.sqrt(np.nan_to_num(np.atleast_1d(noise)))
     lines = []
-    for response, intercept, row in zip(responses, intercepts, slopes, strict=True):
-        predictor = _linear_predictor(intercept, row, text_format)
+    for i, (response, intercept, row) in enumerate(zip(responses, intercepts, slopes, strict=True)):
+        predictor, omitted = _linear_predictor(intercept, row, text_format, least[i])
         if not block.is_main:
             equation = f"{block.label}{f' of {response}' * (len(slopes) > 1)} = {predictor}"
-            lines.append(equation + _n_omitted(row, text_format))
-            continue
-        predictor = base + predictor
-        if hasattr(estimator, "families_"):
-            equation = estimator.families_[k].equation(response, predictor)
+        elif family is not None:
+            equation = family.equation(response, base + predictor)
         else:
-            equation = link_equation(estimator.link_, response, predictor, scale)
-        lines.append(equation + _n_omitted(row, text_format))
+            equation = link_equation(estimator.link_, response, base + predictor, scale)
+        lines.append(equation + omitted)
     return lines
 
 
-def _linear_predictor(intercept: float, slopes: Array, text_format: TextFormat) -> str:
-    """The intercept and the largest terms."""
+def _linear_predictor(
+    intercept: float, slopes: Array, text_format: TextFormat, least: float = 0.0
+) -> tuple[str, str]:
+    """The intercept and the largest terms, and the number of the others as text."""
     terms = text_format.number(intercept)
-    for j in _largest(slopes * text_format.scale, text_format.max_features):
+    leading = text_format.leading(slopes * text_format.spread, least)
+    for j in leading:
         sign = "-" if slopes[j] < 0 else "+"
         terms += f" {sign} {text_format.number(abs(slopes[j]))} {text_format.names[j]}"
-    return terms
+    return terms, _n_omitted(slopes, leading)
 
 
 def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
@@ -270,8 +308,7 @@ def _regression_line(estimator: Any, k: int, text_format: TextFormat) -> list[st
     if means.ndim > 1 or abs(intercept + slopes @ probe - means[-1]) > LINEARITY_RTOL * size:
         return []
     slopes = np.where(np.abs(slopes) > LINEARITY_RTOL * size, slopes, 0.0)
-    predictor = _linear_predictor(intercept, slopes, text_format)
-    return [f"y = {predictor}{_n_omitted(slopes, text_format)}"]
+    return ["y = " + "".join(_linear_predictor(intercept, slopes, text_format))]
 
 
 def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
@@ -291,7 +328,7 @@ def _model_lines(models: Sequence[Any], text_format: TextFormat) -> list[str]:
         mean = np.mean(importances, axis=0)
         terms = [
             f"{text_format.names[j]} {text_format.number(mean[j])}"
-            for j in _largest(mean, text_format.max_features)
+            for j in text_format.leading(mean)
         ]
         if terms:
             lines.append(f"feature importances: {', '.join(terms)}")
@@ -303,16 +340,10 @@ def _range(values: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _largest(slopes: Array, max_features: int) -> Array:
-    """Indices of the largest slopes that are not zero."""
-    order = np.argsort(-np.abs(slopes), kind="stable")
-    return order[np.abs(slopes[order]) > 0.0][:max_features]
-
-
-def _n_omitted(slopes: Array, text_format: TextFormat) -> str:
+def _n_omitted(slopes: Array, leading: Array) -> str:
     """The number of slopes that are not written, as text."""
-    n_omitted = int(np.count_nonzero(slopes)) - text_format.max_features
-    return f", and {n_omitted} more" if n_omitted > 0 else ""
+    n_omitted = int(np.count_nonzero(slopes)) - len(leading)
+    return f", and {n_omitted} {'more' if len(leading) else 'near 0'}" if n_omitted > 0 else ""
 
 
 # --- the diagram ------------------------------------------------------------------------------
@@ -382,15 +413,15 @@ def export_mermaid(
     features = _label(count, *([note] if note else []))
     gate = [f"{gate_name(estimator.gate)} gate"]
     if effects is not None and effects.any():
-        leading = ", ".join(names[j] for j in _largest(effects, max_features))
-        gate.append(f"largest effects: {leading}")
+        leading = np.argsort(-effects, kind="stable")[: min(max_features, (effects > 0.0).sum())]
+        gate.append("largest effects: " + ", ".join(names[j] for j in leading))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
     for k, (name, kind) in enumerate(
         zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
     ):
         described = [printable_name(name), kind]
         for term, values in named_dispersions(estimator, k).items():
-            described.append(f"{term} " + ", ".join(f"{value:.3g}" for value in values))
+            described.append(f"{term} " + ", ".join(map(format_number, values)))
         share = _label(format_percent(estimator.weights_[k]))
         lines.append(f"    gate -->|{share}| expert{k}[{_label(*described)}]")
     prediction = "probabilities of the classes" if is_classifier(estimator) else "mean of y"

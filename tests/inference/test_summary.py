@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import xlogy
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid, export_text
 from support.fits import ALL_CASES, UNITS, X, fit_quietly, regressor, short_fit
 from support.refusals import assert_refused, refusal
@@ -159,7 +160,8 @@ def test_the_gate_is_described_by_its_largest_effects():
         names, values = zip(*experts[k].gate_effects, strict=True)
         assert names == ("price", "age", "size")
         assert_allclose(values, effects[k])
-        expected = f"more likely for {word} price (log odds {effects[k, 0]:+.2f} per SD)"
+        number = format_number(effects[k, 0], sign="+")
+        expected = f"more likely for {word} price (log odds {number} per SD)"
         assert experts[k].gate_description == expected
     alone = MixtureOfExpertsRegressor(1).fit(frame, y).summary().experts[0]
     assert alone.gate_description == "used for every row"
@@ -168,11 +170,29 @@ def test_the_gate_is_described_by_its_largest_effects():
     assert not constant.experts[0].gate_effects
 
 
+@pytest.mark.parametrize("case", QUICK_CASES)
+def test_gate_effects_have_the_sign_of_their_effects_on_mean_probabilities(case):
+    """A statement that an expert is more likely for a high feature is true on average."""
+    moe = short_fit(case)
+    effects = [[value for _, value in expert.gate_effects] for expert in moe.summary().experts]
+    if list(moe.gate_feature_names_) != ["x0", "x1"] or not any(effects):
+        return
+    rows = np.array([X[unit == UNITS][0] for unit in np.unique(UNITS)]) if "unit" in case else X
+    step = 1e-5 * np.eye(2)
+    change = [(moe.predict_gate(rows + s) - moe.predict_gate(rows - s)).mean(axis=0) for s in step]
+    changed = np.abs(change) > 1e-9  # not where each row is routed to a single expert
+    assert_array_equal(np.sign(effects).T[changed], np.sign(change)[changed])
+
+
 def test_gate_effects_of_averaged_starts_are_those_within_a_start():
     moe = short_fit("average")  # of three experts in each start
-    effects = moe.gate_coef_ * X.std(axis=0) * 3 / 2
+    for start in (slice(0, 3), slice(3, 6)):
+        g, coef = 2.0 * moe.predict_gate(X)[:, start], moe.gate_coef_[start] * X.std(axis=0)
+        overlap = g.T @ g - np.diag(np.square(g).sum(axis=0))
+        effects = coef - overlap @ coef / overlap.sum(axis=1, keepdims=True)
+        for k, expert in enumerate(moe.summary().experts[start]):
+            assert_allclose([value for _, value in expert.gate_effects], effects[k])
     for k, expert in enumerate(moe.summary().experts):
-        assert_allclose([value for _, value in expert.gate_effects], effects[k])
         assert expert.kind == f"linear, start {k // 3}"
     y = ALL_CASES["average"][1]
     alone = fit_quietly(regressor(n_experts=1, combine="average"), X, y)
@@ -190,7 +210,7 @@ def test_estimators_are_described_by_their_importances():
         expected = [(f"importance of x{j}", pytest.approx(means[j])) for j in order]
         assert expert.importances == expected
         for name, value in expert.importances:
-            assert re.search(rf"^  {name} +{value:.3f}$", text, re.MULTILINE)
+            assert re.search(rf"^  {name} +{format_number(value)}$", text, re.MULTILINE)
     assert_refused(refusal(summary.to_frame), "what", "experts", "coefficients")
 
 

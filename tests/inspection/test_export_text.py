@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_number
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_text
 from support.expert_kinds import KINDS
@@ -50,7 +51,7 @@ BEGINNINGS_OF_FAMILIES = {"lognormal": "median y = exp("}
 def test_equations_give_the_predictions_of_the_experts(name, task):
     moe = short_fit(f"{name}-{task}")
     beginning = BEGINNINGS_OF_FAMILIES.get(name, BEGINNINGS[moe.link_])
-    lines = lines_from(export_text(moe, decimals=8), beginning)
+    lines = lines_from(export_text(moe, digits=9), beginning)
     assert len(lines) == moe.n_experts_
     for i in (0, 7):
         wanted = moe.predict_experts(X[i : i + 1])[0]
@@ -64,7 +65,7 @@ def test_equations_give_the_predictions_of_the_experts(name, task):
 
 def test_equations_on_a_base_contain_the_base():
     moe = fit_quietly(regressor(n_experts=2, base=LinearRegression()), X, 500 + Y)
-    lines = lines_from(export_text(moe, decimals=6), "y = ")
+    lines = lines_from(export_text(moe, digits=9), "y = ")
     assert all(line.startswith("y = base + ") for line in lines)
     for line, mean in zip(lines, moe.predict_experts(X[:1])[0], strict=True):
         found = moe.base_.predict(X[:1])[0] + value_of(line.removeprefix("y = base + "), X[0])
@@ -90,7 +91,7 @@ def test_linear_experts_of_a_list_show_their_lines():
     for rows, first in ((X, "linear"), (X, scaled), (frame, "linear")):
         moe = regressor(n_experts=2, expert=[first, "tree"], max_iter=4, n_init=1)
         moe = fit_quietly(moe, rows, Y)
-        (line,) = lines_from(export_text(moe, decimals=6), "y = ")
+        (line,) = lines_from(export_text(moe, digits=9), "y = ")
         for i in (0, 7):
             mean = moe.predict_experts(rows[i : i + 1])[0, 0]
             assert_allclose(value_of(line.removeprefix("y = "), X[i]), mean, atol=1e-3)
@@ -101,7 +102,7 @@ def test_effects_on_the_gate_are_log_odds_per_unit_or_standard_deviation():
     moe = fitted_case("two experts")
     difference = moe.gate_coef_[0] - moe.gate_coef_[1]
     for given, unit, scale in (({}, "unit", 1.0), ({"X": X}, "standard deviation", X.std(axis=0))):
-        first, second = lines_from(export_text(moe, decimals=6, **given), "gate: ")
+        first, second = lines_from(export_text(moe, digits=9, **given), "gate: ")
         assert first.startswith(f"gate: log odds per {unit}: ")
         for line, sign in ((first, 1.0), (second, -1.0)):
             found = dict(re.findall(r"(x\d) ([+-][\d.]+)", line.replace("\N{MINUS SIGN}", "-")))
@@ -126,7 +127,7 @@ def test_texts_name_experts_gates_and_shares():
     for case in ("one expert", "two experts", "constant gate"):
         moe = fitted_case(case)
         text, n = export_text(moe), moe.n_experts_
-        gate = "constant gate" if "constant" in case else "softmax gate"
+        gate = {"one expert": "no gate", "constant gate": "constant gate"}.get(case, "softmax gate")
         assert text.startswith(f"MixtureOfExpertsRegressor: {n} expert{'s' * (n > 1)}, {gate}")
         assert text.count("gate: log odds per unit") == (n if case == "two experts" else 0)
         assert text.count("gate: the same for all rows") == (n if case == "constant gate" else 0)
@@ -184,9 +185,9 @@ def test_dispersions_are_listed_where_an_expert_has_them():
         assert ("degrees of freedom" in block) == (family.name == "student_t")
     text = export_text(fitted_case("gamma-regressor"))
     for value in fitted_case("gamma-regressor").dispersion_.ravel():
-        assert f"dispersion: {value:.2f}" in text
+        assert f"dispersion: {format_number(value)}" in text
     for value in fitted_case("outputs").noise_variance_.ravel():
-        assert f"{np.sqrt(value):.2f}" in export_text(fitted_case("outputs"))
+        assert format_number(np.sqrt(value)) in export_text(fitted_case("outputs"))
 
 
 def test_numbers_are_short_and_the_largest_come_first():
@@ -197,14 +198,59 @@ def test_numbers_are_short_and_the_largest_come_first():
     (line,) = lines_from(export_text(moe, max_features=2), "y = ")
     assert re.findall(r"x\d", line) == ["x2", "x3"]
     assert "and 1 more" in line or "and 2 more" in line
-    (line,) = lines_from(export_text(moe, max_features=None, decimals=3), "y = ")
+    (line,) = lines_from(export_text(moe, max_features=None, digits=4), "y = ")
     assert re.findall(r"x\d", line)[:3] == ["x2", "x3", "x0"]
     assert re.findall(r"\d\.\d+", line)[:2] == ["1.000", "2.000"]
+    with pytest.warns(FutureWarning, match="use digits"):
+        assert export_text(moe, decimals=3) == export_text(moe, digits=4)
     assert export_text(moe, max_features=None) == export_text(moe, max_features=4)
     large = MixtureOfExpertsRegressor(1, alpha=1e-8).fit(table, 1e6 * (1.0 + table @ coef))
     (line,) = lines_from(export_text(large, max_features=1), "y = ")
-    assert "1e+06" in line
-    assert "2e+06 x2" in line
+    assert "1.00e+06" in line
+    assert "2.00e+06 x2" in line
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_terms_that_matter_are_written_and_others_counted(name, task, unit):
+    """In any unit of the features: no coefficient is printed as zero, and none is left out."""
+    kind = regressor if task == "regressor" else classifier
+    options = {"n_experts": 2, "n_init": 1, "max_iter": 5}
+    y = Y if task == "regressor" else CLASSES
+    if name != "linear":
+        options["family"], y = name, target_of(name)
+    rng = np.random.default_rng(0)
+    table = np.column_stack(
+        [unit * X[:, 0], X[:, 1] / unit, np.ones(len(X)), rng.normal(size=len(X))]
+    )
+    moe = fit_quietly(kind(**options), table, y)
+    for rows in (None, table):
+        text = export_text(moe, X=rows)
+        described = [line for line in text.splitlines() if line.startswith("  ")]
+        numbers = re.findall(r"(?<![\w.])\d[\d.]*(?:e[+-]\d+)?(?![\w.])", " ".join(described))
+        assert all(float(number) > 0.0 for number in numbers)
+        for line in (line for line in described if "gate: " in line or " = " in line):
+            n_written = len(re.findall(r" x\d", line))
+            n_counted = sum(map(int, re.findall(r", and (\d) (?:more|near 0)", line)))
+            assert n_written + n_counted == 3  # the constant column has no coefficient
+    largest = np.argmax(np.abs(moe.expert_coef_.reshape(2, 4)[0]) * np.ptp(table, axis=0))
+    assert f"x{largest}" in next(line for line in text.splitlines() if " = " in line)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.55e-4, "0.000155"),
+        (-0.99999, "-1.00"),
+        (12345.6, "12346"),
+        (1.5e-5, "1.50e-05"),
+        (0.0, "0"),
+        (100.0, "100"),
+        (999999.6, "1.00e+06"),
+    ],
+)
+def test_numbers_have_significant_digits(value, text):
+    assert format_number(value) == text
 
 
 def test_names_are_whole_and_printable():
@@ -224,6 +270,7 @@ def test_names_are_whole_and_printable():
     [
         ({"feature_names": ["a"]}, "feature_names", "2"),
         ({"max_features": 0}, "max_features", "integer"),
+        ({"digits": 0}, "digits", "integer"),
         ({"decimals": -1}, "decimals", "integer"),
         ({"X": X[:, :1]}, "", "2 features"),
     ],

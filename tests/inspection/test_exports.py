@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid, export_text
 from support.displays import CASES
 from support.fits import X, Y, fit_quietly, fitted_case
@@ -51,7 +52,7 @@ def number_after(text, name):
 
 def test_text_has_shares_log_odds_equations_and_noise(fitted):
     moe, table = fitted
-    text = export_text(moe, NAMES, X=table, decimals=6)
+    text = export_text(moe, NAMES, X=table, digits=9)
     title, *blocks = text.split("\n\n")
     assert title == "MixtureOfExpertsRegressor: 2 experts, softmax gate"
     assert len(blocks) == 2
@@ -63,11 +64,14 @@ def test_text_has_shares_log_odds_equations_and_noise(fitted):
         for j, name in enumerate(NAMES):
             assert number_after(gate, name) == pytest.approx(log_odds[j], abs=1e-6)
             sign = "-" if moe.expert_coef_[k, j] < 0 else "+"
-            assert f"{sign} {abs(moe.expert_coef_[k, j]):.6f} {name}" in equation
+            assert f"{sign} {format_number(abs(moe.expert_coef_[k, j]), 9)} {name}" in equation
         order = np.argsort(-np.abs(log_odds))
         assert re.findall("|".join(NAMES), gate) == [NAMES[j] for j in order]
-        assert equation.strip().startswith(f"y = {moe.expert_intercept_[k]:.6f}")
-        assert f"noise: standard deviation {np.sqrt(moe.noise_variance_[k]):.6f}" in noise
+        assert equation.strip().startswith(f"y = {format_number(moe.expert_intercept_[k], 9)} ")
+        assert (
+            f"noise: standard deviation {format_number(np.sqrt(moe.noise_variance_[k]), 9)}"
+            in noise
+        )
 
 
 UNITS = np.array([1e-3, 1.0, 1e3])
@@ -84,12 +88,12 @@ def of_units(kind=MixtureOfExpertsRegressor, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"expert": Ridge(1e-12)}], ids=["linear", "estimators"])
-def test_terms_are_ranked_by_deviations_if_these_are_known(options):
+def test_terms_are_ranked_by_deviations_or_ranges(options):
     moe, table = of_units(**options)
-    for rows, largest in ((table, "x2"), (None, "x0")):
+    for rows in (table, None):
         text = export_text(moe, X=rows, max_features=1)
         named = [set(re.findall(r"x\d", line)) for line in text.splitlines()]
-        assert [names for names in named if names] == [{largest}] * 4  # two gates and equations
+        assert [names for names in named if names] == [{"x2"}] * 4  # two gates and equations
         assert text.count("standard deviation:") == (0 if rows is None else 2)
         assert text.count("log odds per unit:") == (2 if rows is None else 0)
         assert text.count(", and 2 more") == 4
@@ -99,13 +103,13 @@ def test_all_terms_are_written_without_a_largest_number(fitted):
     table, y = two_regimes(60, n_features=7)
     moe = fit_quietly(regressor(max_iter=3), table, y)
     assert export_text(moe).count(", and 2 more") == 4  # five by default
-    assert "more" not in export_text(moe, max_features=None)
-    assert "more" not in export_text(moe, max_features=7)
+    assert "more" not in export_text(moe, max_features=None, digits=9)
+    assert "more" not in export_text(moe, max_features=7, digits=9)
 
 
 def test_numbers_of_classes_are_coefficients():
     moe, table = of_units(MixtureOfExpertsClassifier)
-    text = export_text(moe, X=table, decimals=6)
+    text = export_text(moe, X=table, digits=9)
     lines = [line for line in text.splitlines() if "log odds of class True = " in line]
     slopes, intercepts = moe.expert_coef_.reshape(2, 3), moe.expert_intercept_.reshape(2)
     for line, row, intercept in zip(lines, slopes, intercepts, strict=True):
@@ -123,7 +127,7 @@ def test_each_class_and_output_has_an_equation():
     moe = CASES["outputs"]()[0]
     text = export_text(moe)
     assert text.count("y0 = ") == text.count("y1 = ") == 3
-    deviations = ", ".join(f"{value:.2f}" for value in np.sqrt(moe.noise_variance_[0]))
+    deviations = ", ".join(map(format_number, np.sqrt(moe.noise_variance_[0])))
     assert f"noise: standard deviation {deviations}" in text
 
 
@@ -153,7 +157,7 @@ def test_texts_of_nested_mixtures_and_importances():
     first, second = export_text(moe, NAMES).split("\n\n")[1:]
     importance = np.mean([tree.feature_importances_ for tree in moe.experts_[0]], axis=0)
     best = int(np.argmax(importance))
-    assert f"feature importances: {NAMES[best]} {importance[best]:.2f}" in first
+    assert f"feature importances: {NAMES[best]} {format_number(importance[best])}" in first
     assert "itself a mixture of 2 experts" in second
     assert "noise" in first
     assert "noise" not in second  # its density is its own
@@ -164,7 +168,7 @@ def test_texts_of_nested_mixtures_and_importances():
 def test_equations_of_linear_estimators_do_not_depend_on_the_units_of_y(scale):
     moe = regressor(1, expert=Ridge(1e-9), max_iter=3)
     fit_quietly(moe, X * [1.0, 0.0], scale * (1.0 + 2.0 * X[:, 0]))
-    [line] = [line for line in export_text(moe, decimals=8).splitlines() if "y = " in line]
+    [line] = [line for line in export_text(moe, digits=9).splitlines() if "y = " in line]
     numbers = [float(value) for value in re.findall(r"(?<![x\w])\d[\d.e+-]*", line)]
     assert numbers == pytest.approx([scale, 2.0 * scale], rel=0.05)
     assert "x1" not in line  # it does nothing
@@ -190,9 +194,11 @@ def test_slopes_of_an_average_are_log_odds_within_a_start():
     moe = fitted_case("average")
     n_starts = len(moe.start_traces_)
     assert n_starts == 2
-    lines = [line for line in export_text(moe, decimals=6).splitlines() if "gate:" in line]
+    lines = [line for line in export_text(moe, digits=9).splitlines() if "gate:" in line]
     slopes = moe.gate_coef_.reshape(n_starts, 3, 2)
-    others = (slopes.sum(axis=1, keepdims=True) - slopes) / 2.0
+    gates = moe.predict_gate(X).reshape(len(X), n_starts, 3)
+    compete = np.einsum("nsk,nsl->skl", gates, gates) * (1.0 - np.eye(3))
+    others = compete @ slopes / compete.sum(axis=2, keepdims=True)
     expected = (slopes - others).reshape(-1, 2)
     for line, row in zip(lines, expected, strict=True):
         for j in (0, 1):

@@ -111,7 +111,7 @@ def test_coefficients_are_derivatives_by_the_input(steps):
     profile = SegmentProfileDisplay.from_estimator(pipeline, X, y, level=None, standardize=False)
     assert_allclose(profile.gate_effects[:, 1], odds, rtol=1e-5, atol=1e-8)
     # The intercepts are those at zero.
-    text = export_text(pipeline, decimals=8, max_features=None)
+    text = export_text(pipeline, digits=9, max_features=None)
     for line, k in zip(re.findall(r"y = .*", text), (0, 1), strict=True):
         intercept = float(re.match(r"y = (-?[\d.e+]+)", line)[1])
         expected = answers[0, k] - start @ slopes[:, k]
@@ -192,7 +192,7 @@ def test_columns_that_the_gate_derives_keep_their_coefficients():
     pipeline = fit_quietly(make_pipeline(StandardScaler(), mixture(base=base, max_iter=5)), X, y)
     moe = pipeline[-1]
     assert moe.gate_coef_.shape[1] > 3
-    text = export_text(pipeline, decimals=8, max_features=9)
+    text = export_text(pipeline, digits=9, max_features=9)
     line = re.findall(r"gate: .*", text)[1]
     found = dict(re.findall(r"(\S+) ([+-][\d.]+)", line))
     slopes = moe.gate_coef_[1] - moe.gate_coef_[0]

@@ -100,11 +100,22 @@ def attributes_of_fit(
     lower_bounds, n_times, shares = zip(*run.maxima, strict=True) if run.maxima else ((), (), ())
     values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
     state = attributes["_training_state"]._replace(total_weight=total_weight)
-    return attributes | {
-        "_training_state": state,
-        "n_experts_": model.n_experts,
-        "maxima_": Maxima(values, n_times, shares, run.counted),
+    return (
+        attributes
+        | {
+            "_training_state": state,
+            "n_experts_": model.n_experts,
+            "maxima_": Maxima(values, n_times, shares, run.counted),
+        }
+        | attributes_of_usage(usage)
+    )
+
+
+def attributes_of_usage(usage: Usage) -> dict[str, Any]:
+    """Attributes of the usage of the experts by the rows of a fit or batch."""
+    return {
         "weights_": usage.mean_gate_prob,
+        "gate_overlap_": usage.gate_overlap,
         "load_": usage.load,
     }
 

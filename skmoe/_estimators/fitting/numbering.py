@@ -63,7 +63,7 @@ def in_final_order(
         return NumberedFit(run, usage, None)
     order = np.array(numbering)
     run = run._replace(params=_reordered(model, run.params, order))
-    return NumberedFit(run, Usage(*(values[order] for values in usage)), numbering)
+    return NumberedFit(run, usage.take(order), numbering)
 
 
 def order_by_share(model: MixtureModel, params: Params, share: Array) -> Array:

@@ -31,7 +31,7 @@ from skmoe._data.scaling import (
     merge_moments,
     output_scale,
 )
-from skmoe._estimators.fitting.attributes import attributes_of_mixture
+from skmoe._estimators.fitting.attributes import attributes_of_mixture, attributes_of_usage
 from skmoe._estimators.fitting.monitor import FitMonitor, FitTask, NullCallbackContext
 from skmoe._estimators.fitting.problem import FitProblem, build_problem
 from skmoe._estimators.parameters.conflicts import (
@@ -187,10 +187,9 @@ def _attributes(result: StreamFit, training_state: TrainingState) -> dict[str, A
     return (
         result.attributes
         | attributes_of_mixture(result.fitted)
+        | attributes_of_usage(usage)
         | {
             "_training_state": training_state,
-            "weights_": usage.mean_gate_prob,
-            "load_": usage.load,
             "lower_bound_": lower_bound,
             "lower_bounds_": np.array([lower_bound]),
             "start_lower_bounds_": np.array([lower_bound]),

@@ -25,8 +25,8 @@ from skmoe.inspection._segment_tables import (
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
 
-# Terms of an equation, and digits after the point.
-MAX_TERMS, DECIMALS = 6, 3
+# Terms of an equation.
+MAX_TERMS = 6
 
 # Features named in each line of a card.
 MAX_LINES = 4
@@ -53,7 +53,8 @@ def describe_fit(estimator: Any, rows: Rows, options: PanelOptions) -> dict[str,
         summary = estimator.summary(rows.X, rows.y, rows.weight, **given)
     resp, _ = responsibilities_of_rows(estimator, rows)
     columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
-    text_format = TextFormat(labels, column_stds(rows.X), "standard deviation", MAX_TERMS, DECIMALS)
+    stds = column_stds(rows.X)
+    text_format = TextFormat(labels, stds, "standard deviation", stds, MAX_TERMS)
     kinds = ", ".join(dict.fromkeys(expert.kind for expert in summary.experts))
     n_experts = len(experts)
     counted = counted_noun(hasattr(estimator, "n_units_"))

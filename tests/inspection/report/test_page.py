@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_number
 from skmoe.inspection import (
     CoefficientsDisplay,
     SegmentProfileDisplay,
@@ -192,8 +193,8 @@ def test_cards_say_who_is_in_an_expert_and_what_drives_it(moe, page, plain_page)
         assert [name for name, _ in drivers] == [f"x{j}" for j in np.argsort(-np.abs(effects))]
         for name, text in drivers:
             assert_allclose(as_number(text), effects[int(name[1:])], rtol=6e-3)
-        assert f"noise: standard deviation {moe.noise_variance_[k] ** 0.5:.3f}" in card
-    text = " ".join(export_text(moe, X=X[:200], decimals=3).split())
+        assert f"noise: standard deviation {format_number(moe.noise_variance_[k] ** 0.5)}" in card
+    text = " ".join(export_text(moe, X=X[:200]).split())
     assert all(re.search(r"y = .*? noise", card)[0] in text for card in plain_page.cards())
 
 

@@ -26,7 +26,7 @@ from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._text import TextFormat, expert_lines, gate_lines
 
 # Terms of an equation.
-MAX_TERMS = 6
+MAX_TERMS_WRITTEN = 6
 
 # Features named in each line of a card.
 MAX_LINES = 4
@@ -54,7 +54,7 @@ def describe_fit(estimator: Any, rows: Rows, options: PanelOptions) -> dict[str,
     resp, _ = responsibilities_of_rows(estimator, rows)
     columns = profile_columns(estimator, rows, resp, labels, range(len(labels)))
     stds = column_stds(rows.X)
-    text_format = TextFormat(labels, stds, "standard deviation", stds, MAX_TERMS)
+    text_format = TextFormat(labels, stds, "standard deviation", stds, MAX_TERMS_WRITTEN)
     kinds = ", ".join(dict.fromkeys(expert.kind for expert in summary.experts))
     n_experts = len(experts)
     counted = counted_noun(hasattr(estimator, "n_units_"))

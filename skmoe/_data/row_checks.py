@@ -438,8 +438,8 @@ def _message(X: Any, error: str) -> str:
         if text is not None:
             return (
                 f"X must hold numbers; {_column_name(X, j)} holds {shown(text)}. Encode categories "
-                "by a OneHotEncoder in a pipeline, or pass a data frame and use experts that "
-                'accept categories, such as expert="tree".'
+                'in a pipeline by OneHotEncoder(drop="first"), or pass a data frame and use '
+                'experts that accept categories, which take longer: expert="tree", n_init=1.'
             )
     return ""
 
@@ -473,8 +473,8 @@ def _column_name(X: Any, j: int) -> str:
 def _missing(column: str) -> str:
     return (
         f"X must have no missing values unless every expert accepts them; {column} of X contains "
-        "NaN. Impute it in a pipeline, or use experts that accept missing values, such as "
-        'expert="tree".'
+        "NaN. Impute it in a pipeline by SimpleImputer(add_indicator=True), or use experts that "
+        'accept missing values, which take longer: expert="tree", n_init=1.'
     )
 
 

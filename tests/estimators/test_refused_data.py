@@ -67,13 +67,13 @@ PATHS = [fit_rows, fit_selected_number, fit_stream, fit_later_batch, fit_blocks]
 
 TEXT = ["No", "Yes"] * HALF
 REFUSED_FEATURES = {
-    "text": (with_column(TEXT), ["column 'extra'", "'No'", "Encode categories"]),
+    "text": (with_column(TEXT), ["column 'extra'", "'No'", 'OneHotEncoder(drop="first")', "n_init=1"]),
     "categories": (with_column(pd.Categorical(TEXT)), ["column 'extra'", "'No'"]),
     "text in an array": (with_column(TEXT).to_numpy(), ["column 3", "'No'"]),
     "bytes": (np.array([["1.5"], ["no"]] * HALF).astype(bytes), ["column 0", "b'no'"]),
     "dates": (with_column(DATES), ["column 'extra'", "datetime64", "numbers"]),
     "durations": (with_column(DATES - DATES[0]), ["column 'extra'", "timedelta64"]),
-    "NaN": (FRAME.assign(income=np.nan), ["column 'income'", "NaN"]),
+    "NaN": (FRAME.assign(income=np.nan), ["column 'income'", "NaN", "SimpleImputer"]),
     "infinity": (FRAME.assign(income=np.inf), ["column 'income'", "infinity"]),
     "None": (with_column([None, 1.0] * HALF).astype(object), ["column 'extra'", "NaN"]),
     "NaN in a sparse matrix": (sparse.csr_array(with_cell(np.nan)), ["column 1", "NaN"]),

@@ -92,8 +92,10 @@ def fit_starts(
         return run, [run]
     uses_estimators = problem.model.experts.needs_all_rows
     jobs = start_jobs(problem.init, problem.model, problem.seeds)
+    # Of starts side by side only the best few go on: processes would take longer to begin.
+    prefer = "threads" if combine == "best" and problem.init != "search" else "processes"
     # Experts that are estimators use the jobs for their own fits.
-    workers = Parallel(n_jobs=None if uses_estimators else n_jobs)
+    workers = Parallel(n_jobs=None if uses_estimators else n_jobs, prefer=prefer)
     if combine == "best":
         on_sample = problem.on_sample()
         for start_monitor in start_monitors:

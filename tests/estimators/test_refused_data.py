@@ -67,7 +67,7 @@ PATHS = [fit_rows, fit_selected_number, fit_stream, fit_later_batch, fit_blocks]
 
 TEXT = ["No", "Yes"] * HALF
 REFUSED_FEATURES = {
-    "text": (with_column(TEXT), ["column 'extra'", "'No'", 'OneHotEncoder(drop="first")', "n_init=1"]),
+    "text": (with_column(TEXT), ["column 'extra'", "'No'", 'OneHotEncoder(drop="first")']),
     "categories": (with_column(pd.Categorical(TEXT)), ["column 'extra'", "'No'"]),
     "text in an array": (with_column(TEXT).to_numpy(), ["column 3", "'No'"]),
     "bytes": (np.array([["1.5"], ["no"]] * HALF).astype(bytes), ["column 0", "b'no'"]),

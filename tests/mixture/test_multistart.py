@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cache
+from pickle import PicklingError
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.base import clone
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._estimators.fitting.attributes import warn_maxima
+from skmoe.families import Normal
 from skmoe.reports import Maxima
 from support.fits import fit_quietly
 from support.tables import flipping_classes, two_regimes
@@ -207,6 +209,22 @@ def test_jobs_do_not_matter(make, combine):
         alone, together = (fit_quietly(clone(moe).set_params(n_jobs=n), X, y) for n in (1, 2))
     assert_array_equal(alone.start_lower_bounds_, together.start_lower_bounds_)
     assert_array_equal(alone.predict_gate(X), together.predict_gate(X))
+
+
+class InProcess(Normal):
+    """A family that no other process can be sent."""
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("no other process can be sent this family")
+
+
+def test_the_jobs_of_starts_side_by_side_are_threads():
+    """Few starts go on after the first round, and processes would take longer to begin."""
+    X, y = two_regimes(80)
+    moe = MixtureOfExpertsRegressor(2, family=InProcess(), n_jobs=2, random_state=0, **FIXED)
+    assert fit_quietly(moe, X, y).converged_
+    with pytest.raises(PicklingError, match="send it to the workers"):
+        fit_quietly(moe.set_params(combine="best_converged"), X, y)
 
 
 def test_seeds_repeat_and_generators_move_on():

@@ -26,6 +26,7 @@ __all__ = [
     "protocols",
     "recipes",
     "reports",
+    "skops",
     "stacking",
 ]
 

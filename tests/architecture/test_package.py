@@ -21,7 +21,7 @@ LAYERS = [
     {"_inference"},
     {"_estimators", "metrics", "blocks", "reports"},
     {"stacking", "pipelines"},
-    {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "__init__"},
+    {"inspection", "checkpoints", "model_selection", "onnx", "recipes", "skops", "__init__"},
 ]
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 

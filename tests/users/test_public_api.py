@@ -103,6 +103,7 @@ PUBLIC = {
         "NExpertsTest",
         "Summary",
     ],
+    "skmoe.skops": ["trusted_types"],
     "skmoe.stacking": ["GatedStackingClassifier", "GatedStackingRegressor"],
 }
 MODULES = {name.removeprefix("skmoe.") for name in PUBLIC} - {"skmoe"}

@@ -5,7 +5,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 
 import joblib
 import numpy as np
@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
-from skmoe.families import FAMILIES
 from skmoe.gates import GATES, SoftmaxGate
+from skmoe.skops import trusted_types
 from support.expert_kinds import KINDS
 from support.fits import ALL_CASES, fit_quietly, short_fit
 from support.fits import X as TABLE
@@ -61,28 +62,6 @@ CASES = {
 SHARED_CASES = [f"{name}-{task}" for name, task in KINDS] + [f"{name} gate" for name in GATES]
 SHARED_CASES += ["outputs", "average", "units", "found penalties", "selected number"]
 SHARED_CASES += ["a list of families"]
-
-# What docs/user_guide/saving.md says that skops is to trust.
-DOCUMENTED = {
-    "MixtureOfExpertsRegressor",
-    "MixtureOfExpertsClassifier",
-    "FittedMixture",
-    "MixtureModel",
-    "Preprocessor",
-    "TrainingState",
-    "ResumeState",
-    "Params",
-    "Standardization",
-    "SoftmaxGate",
-    "SoftmaxParams",
-    "LinearExperts",
-    "GeneralizedLinearParams",
-    "LogisticExperts",
-    "LogisticParams",
-    "AveragedGate",
-    "AverageParams",
-    "Maxima",
-}
 
 
 @cache
@@ -145,22 +124,30 @@ def test_pickles_keep_every_answer(case, copied, tmp_path):
 def test_skops_keeps_every_answer(case):
     skops = pytest.importorskip("skops.io")
     written = skops.dumps(fitted(case))
-    unknown = skops.get_untrusted_types(data=written)
-    assert {name.rsplit(".", 1)[1] for name in unknown} <= DOCUMENTED
-    assert_same(skops.loads(written, trusted=unknown), fitted(case), *CASES[case][1:])
+    assert_same(skops.loads(written, trusted=trusted_types()), fitted(case), *CASES[case][1:])
 
 
-@pytest.mark.parametrize("family", ["poisson", ["zero", "gamma"], ["student_t", "uniform"]])
-def test_the_page_names_the_types_of_families_for_skops(family):
+def streams():
+    yield from (regressor(gate=gate).partial_fit(X, Y) for gate in GATES)
+    yield from (regressor(family=name).partial_fit(X, np.abs(Y) // 1) for name in ["poisson"])
+    yield classifier().partial_fit(X, CODES, classes=[0, 1, 2])
+
+
+def with_categories():
+    return fit_quietly(regressor(expert="tree"), FRAME.assign(kind=np.where(Y > 0, "u", "v")), Y)
+
+
+def test_skops_can_trust_the_types_of_every_fit():
     skops = pytest.importorskip("skops.io")
-    target = np.floor(np.abs(3 * Y))
-    moe = fit_quietly(regressor(family=family), X, target)
-    written = skops.dumps(moe)
-    unknown = skops.get_untrusted_types(data=written)
-    page = (Path(__file__).parents[2] / "docs" / "user_guide" / "saving.md").read_text("utf-8")
-    assert [name for name in unknown if f"`{name}`" not in page] == []
-    kinds = {FAMILIES[name].__name__ for name in ([family] if isinstance(family, str) else family)}
-    assert kinds <= {name.rsplit(".", 1)[1] for name in unknown}
+    transformed = fit_quietly(regressor(gate=SoftmaxGate(transformer=StandardScaler())), X, Y)
+    fits = [*map(short_fit, ALL_CASES), *streams(), with_categories(), transformed]
+    names = set(trusted_types())
+    for moe in fits:
+        found = skops.get_untrusted_types(data=skops.dumps(moe))
+        assert [name for name in found if name.startswith("skmoe.") and name not in names] == []
+    for name in names:
+        module, _, kind = name.rpartition(".")
+        assert hasattr(import_module(module), kind)
 
 
 def test_a_mixture_that_was_read_goes_on_from_where_it_was():

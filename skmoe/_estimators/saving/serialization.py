@@ -295,7 +295,7 @@ def _check_document(document: Any, estimator_name: str) -> None:
 # --- types and shapes -------------------------------------------------------------------------
 
 
-def _part_types_by_name() -> dict[str, type]:
+def part_types() -> dict[str, type]:
     """Types of experts, families and gates that documents may contain, by name."""
     experts = [kind for row in EXPERTS.values() for kind in row.values()]
     types: list[type] = [
@@ -313,7 +313,7 @@ def _types_by_name(model: MixtureModel | None = None) -> dict[str, type]:
     types: Iterable[type] = VALUE_TYPES
     if model is not None:
         types = (*types, *model.gate.params_types, *model.experts.params_types)
-    return {kind.__name__: kind for kind in types} | _part_types_by_name()
+    return {kind.__name__: kind for kind in types} | part_types()
 
 
 def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
@@ -328,7 +328,7 @@ def _decode_model(attributes: Mapping[str, Any]) -> MixtureModel:
 def _check_part(role: str, part: Any) -> None:
     """Raise ValueError if a gate or family cannot be written."""
     reason = ""
-    if type(part) not in _part_types_by_name().values():
+    if type(part) not in part_types().values():
         reason = "it is not registered"
     elif not is_dataclass(type(part)):
         reason = "it is not a dataclass"

@@ -1,0 +1,75 @@
+"""Types of this package in files of skops [1]_, which reads only types that it is to trust.
+
+References
+----------
+.. [1] https://skops.readthedocs.io
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skmoe._data.encoding import Encoder
+from skmoe._data.extra_features import ExtraFeatures
+from skmoe._data.rows import Rows
+from skmoe._data.scaling import Moments
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._estimators.rows.row_buffer import RowBuffer
+from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
+from skmoe._mixture.online import OnlineState
+from skmoe.experts._cross_fitted import CrossFittedExperts
+from skmoe.experts._cross_fitted_families import CrossFittedFamilyExperts
+from skmoe.experts._estimator_params import EstimatorParams
+from skmoe.experts._generalized_linear import GeneralizedLinearStatistics
+from skmoe.experts._linear import LinearStatistics
+from skmoe.experts._linear_families import GeneralizedLinearParams
+from skmoe.experts._logistic import LogisticParams, LogisticStatistics
+from skmoe.experts._mean_family import MeanFamily
+from skmoe.experts._named_estimators import as_categories, as_floats
+from skmoe.experts._stacking import NoParams, StackedModels
+from skmoe.gates._averaged import AverageParams
+from skmoe.gates._constant import ConstantParams, ConstantStatistics
+from skmoe.gates._softmax import SoftmaxParams, SoftmaxStatistics
+from skmoe.stacking import GatedStackingClassifier, GatedStackingRegressor
+
+__all__ = ["trusted_types"]
+
+OTHER_TYPES = (
+    *(MixtureOfExpertsClassifier, MixtureOfExpertsRegressor),
+    *(GatedStackingClassifier, GatedStackingRegressor),
+    *(AverageParams, ConstantParams, EstimatorParams, GeneralizedLinearParams, LogisticParams),
+    *(NoParams, SoftmaxParams),
+    *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
+    *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
+    *(CrossFittedExperts, CrossFittedFamilyExperts, Encoder, ExtraFeatures, MeanFamily),
+    *(StackedModels, as_categories, as_floats),
+)
+
+
+def trusted_types() -> list[str]:
+    """Names of the types of this package, for the argument `trusted` of `skops.io.load`.
+
+    They are values, such as arrays with names, and classes whose methods read no files and start no
+    programs. Types of other packages, such as those of experts that are estimators, are not among
+    them: `skops.io.get_untrusted_types` lists those of a file.
+
+    Returns
+    -------
+    names : list of str
+        Sorted. Registered families and gates are among them.
+
+    Examples
+    --------
+    >>> import skops.io
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.skops import trusted_types
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> moe = MixtureOfExpertsRegressor(2, random_state=0).fit(X, y)
+    >>> same = skops.io.loads(skops.io.dumps(moe), trusted=trusted_types())
+    >>> bool((same.predict(X) == moe.predict(X)).all())
+    True
+    """
+    types: list[Any] = [*OTHER_TYPES, *VALUE_TYPES, *part_types().values()]
+    return sorted({f"{kind.__module__}.{kind.__qualname__}" for kind in types})

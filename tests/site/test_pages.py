@@ -51,6 +51,23 @@ def test_getting_started_shows_what_its_script_prints(capsys, monkeypatch):
     assert NearlyTheSame().check_output(shown, printed, FLAGS), printed
 
 
+def figures(paragraph):
+    """Decimal numbers outside of code, targets of links and powers."""
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|<sup>.*?</sup>", "", paragraph)
+    return re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_figures_are_those_of_the_benchmarks_that_are_linked(page):
+    if "benchmarks" in name_of(page):
+        return
+    text = re.sub(r"^(`{3,}).*?^\1\s*$", "", page.read_text("utf-8"), flags=re.S | re.M)
+    for paragraph in re.split(r"\n\s*\n|\n(?=[|*-])", text):
+        linked = re.findall(r"\]\(([^)#]*benchmarks[^)#]*\.md)", paragraph)
+        printed = "".join((page.parent / target).read_text("utf-8") for target in linked)
+        assert [number for number in figures(paragraph) if linked and number not in printed] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_to_files_and_say_where(page):
     assert "[](" not in page.read_text("utf-8"), "only Sphinx finds the title"

@@ -112,7 +112,7 @@ def attributes_of_fit(
 
 
 def attributes_of_usage(usage: Usage) -> dict[str, Any]:
-    """Attributes of the usage of the experts by the rows of a fit or batch."""
+    """Attributes of the usage of the experts in the rows of a fit or batch."""
     return {
         "weights_": usage.mean_gate_prob,
         "gate_overlap_": usage.gate_overlap,

@@ -11,6 +11,7 @@ from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.scaling import Standardization
 from skmoe._inference.labels import Labels
 from skmoe._mixture.fitted import FittedMixture
+from skmoe._mixture.information import Information
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block, LinearPredictor, SupportsGateInference, has_capability
 
@@ -35,7 +36,7 @@ class Coefficients(NamedTuple):
 
     terms: list[Term]
     values: Array
-    is_dispersion: Array  # boolean: log dispersions, for which zero is no hypothesis
+    is_dispersion: Array  # boolean: logs of dispersions or probabilities, which are not tested
     has_ratio: Array  # boolean: slopes of which the exponential is a ratio, of means or of odds
 
 
@@ -55,11 +56,23 @@ class ListedBlock(NamedTuple):
     can_separate: bool
     reference: int | None = None  # expert against which logits of the gate are log odds
 
+    @property
+    def is_log(self) -> bool:
+        """Whether the values are logs of dispersions, or of probabilities of a constant gate."""
+        is_probability = self.expert is None and not self.can_separate and self.reference is None
+        return self.block.is_dispersion or is_probability
+
     def select(self, values: Array) -> Array:
         """Those of all values (V, W, ...) whose terms are listed; of logits the log odds."""
         if self.reference is not None:
             values = values - values[self.reference]
         return values[:, self.is_listed].reshape(len(self.terms), *values.shape[2:])
+
+    def index(self, information: Information) -> Array:
+        """Indices of its coordinates in an information matrix."""
+        k = self.expert
+        of_part = information.gate_index if k is None else information.expert_index[k]
+        return of_part[self.coordinates]
 
     def repeat(self, values: Array) -> Array:
         """Values (V, 1) of the responses or (W,) of the terms, for each listed term."""
@@ -178,7 +191,7 @@ def make_coefficients(blocks: Sequence[ListedBlock], attributes: Mapping[str, An
     return Coefficients(
         [term for listed in blocks for term in listed.terms],
         coefficient_values(blocks, attributes),
-        np.repeat([b.block.is_dispersion for b in blocks], [len(b.terms) for b in blocks]),
+        np.repeat([b.is_log for b in blocks], [len(b.terms) for b in blocks]),
         np.concatenate([listed.repeat(listed.has_ratio) for listed in blocks]),
     )
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,25 @@ WIDTH = 88
 
 # Why terms have no standard errors, and what to do about it.
 FOOTNOTES = {
-    "separated": "fewer rows count than there are coefficients, which only the penalty keeps\n"
-    "finite. Use larger penalties (alpha, gate_alpha) or fewer features.",
-    "not determined": "the rows do not identify it: an expert has too few, or features repeat\n"
-    "each other. Use fewer experts or features, or larger penalties (alpha, gate_alpha).",
-    "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest\n"
-    "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or\n"
+    "separated": "the features separate the experts, or the classes or counts of an expert, nearly "
+    "perfectly, or there are fewer effective rows than coefficients. Only the penalty keeps the "
+    "estimate finite. Use larger penalties (alpha, gate_alpha) or fewer features.",
+    "not determined": "the data do not determine the coefficient: the expert has too few rows, or "
+    "features are linearly dependent. Where an expert has no rows of a class, only differences "
+    "between the intercepts of its other classes are determined. Use fewer experts or features, "
+    'larger penalties (alpha, gate_alpha), or OneHotEncoder(drop="first") for categories.',
+    "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest "
+    "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or "
     "fewer experts. Counts with the smallest dispersion are Poisson.",
     "dropped": "the feature is not needed: its penalty, found by the evidence, is infinite.",
-    "fixed": "a constant feature, whose coefficient is zero. Leave it out.",
+    "fixed": "the feature is constant, and its coefficient zero. Leave it out.",
 }
+
+# How lines are broken.
+WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+
+# Slopes that are marked in tables, and what they are.
+DEPENDENT = "dependent"
 
 # Least width of the names of terms.
 MIN_NAME_WIDTH = 20
@@ -105,10 +115,15 @@ class Inference(FrameRepr):
     replicates : ndarray of shape (n_bootstrap, n_terms) or None
         Estimates of the bootstrap.
     is_dispersion : ndarray of bool of shape (n_terms,)
-        Terms that are logs of dispersion parameters, such as noise variances.
+        Terms that are logs of dispersion parameters, such as noise variances, or of the
+        probabilities of a constant gate: zero is no hypothesis about them.
     has_ratio : ndarray of bool of shape (n_terms,)
         Slopes whose exponentials are ratios for one unit more of the feature: of means under a log
         link, of odds for ratings.
+    is_dependent : ndarray of bool of shape (n_terms,)
+        Slopes of columns that are exactly linearly dependent, as indicators of all categories are,
+        which add up to one. The penalty makes such slopes deviations from their weighted mean, of
+        which the standard errors are. Only their differences do not depend on it.
     max_shift : float
         Distance of the estimates from the maximum of the penalised likelihood, in standard errors:
         no coefficient is farther from its value there. A fit that has converged has at most 0.01.
@@ -133,6 +148,7 @@ class Inference(FrameRepr):
         method: str,
         replicates: Array | None = None,
         max_shift: float = np.nan,
+        is_dependent: Array | None = None,
     ) -> None:
         self.terms: list[Term] = coefficients.terms
         self.estimates = coefficients.values
@@ -143,6 +159,8 @@ class Inference(FrameRepr):
         self.method = method
         self.replicates = replicates
         self.max_shift = max_shift
+        none = np.zeros(len(self.terms), dtype=bool)
+        self.is_dependent = none if is_dependent is None else is_dependent
 
     @property
     def standard_errors(self) -> Array:
@@ -151,7 +169,7 @@ class Inference(FrameRepr):
 
     @property
     def z_values(self) -> Array:
-        """Estimates over standard errors; NaN for dispersions, for which zero is no hypothesis."""
+        """Estimates over standard errors; NaN for logs of dispersions and probabilities."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.is_dispersion, np.nan, self.estimates / self.standard_errors)
 
@@ -367,14 +385,17 @@ class Summary:
         rule = "=" * (WIDTH + COLUMN_WIDTH * (with_ratios and self.inference is not None))
         lines = [rule, self.title, rule, *two_columns(self.facts)]
         for expert in self.experts:
-            lines += ["", _heading(expert, self._counted), f"  {expert.gate_description}"]
+            lines += ["", _heading(expert, self._counted)]
+            lines += wrap(
+                f"  {expert.gate_description}", WIDTH, subsequent_indent="    ", **WHOLE_WORDS
+            )
             lines += self._table(expert.name, with_dispersion=expert.noise is None)
             lines += [f"  {name:<24}{format_number(v):>10}" for name, v in expert.importances]
         shared = self._table(ALL_EXPERTS)
         lines += ["", "Common to all experts", *shared] if shared else []
         gate = self._table(GATE)
         lines += ["", f"Gate: {self.gate}", *gate] if gate else []
-        notes = [line for note in self.notes for line in note.split("\n")]
+        notes = [line for note in self.notes for line in wrap(note, WIDTH, **WHOLE_WORDS)]
         return "\n".join(map(printable_line, [*lines, rule, *notes]))
 
     __repr__ = __str__
@@ -384,7 +405,11 @@ class Summary:
         if self._coefficients is None:
             return []
         terms, values, is_dispersion, has_ratio = self._coefficients
-        reasons = [""] * len(terms) if self.inference is None else self.inference.reasons
+        reasons = remarks = [""] * len(terms)
+        if self.inference is not None:
+            reasons = self.inference.reasons
+            dependent = np.where(self.inference.is_dependent, DEPENDENT, "")
+            remarks = [a or b for a, b in zip(reasons, dependent, strict=True)]
         chosen = [
             i
             for i, term in enumerate(terms)
@@ -421,7 +446,7 @@ class Summary:
             cells = [
                 table_cell(column[i], name) for column, name in zip(columns, header, strict=True)
             ]
-            lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {reasons[i]}".rstrip())
+            lines.append(f"  {names[i]:<{width}}{''.join(cells)}  {remarks[i]}".rstrip())
         return lines
 
 

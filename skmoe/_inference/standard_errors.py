@@ -9,6 +9,7 @@ import numpy as np
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._inference.coefficients import Coefficients, ListedBlock
+from skmoe._inference.dependence import invariant_directions
 from skmoe._inference.results import Inference
 from skmoe._mixture.em import evaluate
 from skmoe._mixture.fitted import FittedMixture
@@ -44,6 +45,7 @@ class Covariance(NamedTuple):
     not_identified: Array  # by the data
     at_bound: Array  # taken as known
     dropped: Array  # slopes of dropped features, which are zero
+    dependent: Array  # of columns that are linearly dependent
     indefinite: bool  # whether the parameters are not at a maximum
 
 
@@ -60,14 +62,23 @@ def observed_inference(
     information = step.information
     at_bound = coordinates_at_bound(model, params, information)
     dropped = dropped_coordinates(model, params, information)
-    inverse = covariance(information, at_bound, dropped, sandwich.robust)
-    matrix, reasons = coefficient_covariance(blocks, information, inverse)
+    free = ~(at_bound | dropped)
+    invariant = invariant_directions(dataset, blocks, information, free)
+    inverse = covariance(information, at_bound, dropped, sandwich.robust, invariant)
+    matrix, reasons, is_dependent = coefficient_covariance(blocks, information, inverse)
     method = "observed information"
     if sandwich.robust:
         method = "sandwich covariance"
         if sandwich.clusters is not None:
             method += f", {len(np.unique(sandwich.clusters))} clusters"
-    inference = Inference(coefficients, matrix, reasons, method, max_shift=step.shift)
+    inference = Inference(
+        coefficients,
+        matrix,
+        reasons,
+        method,
+        max_shift=step.shift,
+        is_dependent=is_dependent,
+    )
     return inference, inverse.indefinite
 
 
@@ -75,11 +86,13 @@ def observed_inference(
 
 
 def covariance(
-    information: Information, at_bound: Array, dropped: Array, robust: bool
+    information: Information, at_bound: Array, dropped: Array, robust: bool, invariant: Array
 ) -> Covariance:
     """Inverse of the information; with `robust` the sandwich covariance.
 
-    Coordinates `at_bound` or `dropped`, boolean of shape (D,), are taken as known.
+    Coordinates `at_bound` or `dropped`, boolean of shape (D,), are taken as known. The estimates
+    satisfy the constraints that the gradient of the penalty is zero along `invariant` directions
+    (D, r). These are no information: the covariance is that under the constraints.
     """
     size = len(information.observed)
     matrix, not_identified = np.zeros((size, size)), np.zeros(size, dtype=bool)
@@ -89,9 +102,13 @@ def covariance(
     # round-off.
     least = max(EIGENVALUE_TOL * information.expert_weight.sum(), np.finfo(float).tiny)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(observed)), least))
+    dependent = np.abs(invariant).sum(axis=1) > 0.0
     if not len(free):
-        return Covariance(matrix, not_identified, at_bound, dropped, False)
-    eigenvalues, eigenvectors = np.linalg.eigh(observed * unit[:, None] * unit)
+        return Covariance(matrix, not_identified, at_bound, dropped, dependent, False)
+    scaled = observed * unit[:, None] * unit
+    basis = _unconstrained_basis(scaled, invariant[free] / unit[:, None])
+    eigenvalues, eigenvectors = np.linalg.eigh(basis.T @ scaled @ basis)
+    eigenvectors = basis @ eigenvectors
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
     inverse = (kept / eigenvalues[identified]) @ kept.T * unit[:, None] * unit
@@ -101,7 +118,21 @@ def covariance(
     null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1)
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     indefinite = bool(eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1])
-    return Covariance(matrix, not_identified, at_bound, dropped, indefinite)
+    return Covariance(matrix, not_identified, at_bound, dropped, dependent, indefinite)
+
+
+def _unconstrained_basis(information: Array, invariant: Array) -> Array:
+    """Orthonormal basis (D, D - r) of the changes that keep the constraints of penalties.
+
+    Along invariant directions (D, r) the information is that of the penalties alone. Those without
+    a penalty are not constrained.
+    """
+    invariant = np.linalg.qr(invariant)[0]
+    strength, vectors = np.linalg.eigh(invariant.T @ information @ invariant)
+    penalised = strength > EIGENVALUE_TOL * np.abs(information).max()
+    constraints = information @ (invariant @ vectors[:, penalised])
+    complete: Array = np.linalg.qr(constraints, mode="complete")[0]
+    return complete[:, constraints.shape[1] :]
 
 
 # --- coefficients -----------------------------------------------------------------------------
@@ -109,8 +140,11 @@ def covariance(
 
 def coefficient_covariance(
     blocks: Sequence[ListedBlock], information: Information, inverse: Covariance
-) -> tuple[Array, list[str]]:
-    """Covariance (T, T) of the coefficients, and for each the reason why it has none, or ""."""
+) -> tuple[Array, list[str], Array]:
+    """Covariance (T, T) of the coefficients, and for each the reason why it has none, or "".
+
+    Last, whether it is a slope of linearly dependent columns that the penalty determines.
+    """
     size = len(information.observed)
     derivatives = np.zeros((sum(len(listed.terms) for listed in blocks), size))
     end = 0
@@ -118,7 +152,7 @@ def coefficient_covariance(
         of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
         of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
         start, end = end, end + len(listed.terms)
-        derivatives[start:end, _coordinates(listed, information)] = listed.select(of_block)
+        derivatives[start:end, listed.index(information)] = listed.select(of_block)
     matrix = derivatives @ inverse.matrix @ derivatives.T
     largest = np.abs(derivatives).max(axis=1, keepdims=True)
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest
@@ -133,14 +167,9 @@ def coefficient_covariance(
     reasons[~derivatives.any(axis=1)] = "fixed"
     unknown = reasons != ""
     matrix[unknown] = matrix[:, unknown] = np.nan
-    return matrix, reasons.tolist()
-
-
-def _coordinates(listed: ListedBlock, information: Information) -> Array:
-    """Indices of the coordinates of a block."""
-    k = listed.expert
-    index = information.gate_index if k is None else information.expert_index[k]
-    return index[listed.coordinates]
+    is_slope = [listed.repeat(np.arange(len(listed.is_listed)) > 0) for listed in blocks]
+    is_dependent = (involved & inverse.dependent).any(axis=1) & np.concatenate(is_slope) & ~unknown
+    return matrix, reasons.tolist(), is_dependent
 
 
 def _is_separated(listed: ListedBlock, information: Information) -> Array:

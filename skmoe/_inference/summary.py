@@ -22,6 +22,7 @@ from skmoe._inference.labels import (
 )
 from skmoe._inference.maxima import Maxima
 from skmoe._inference.results import (
+    DEPENDENT,
     FOOTNOTES,
     ExpertSummary,
     Inference,
@@ -35,6 +36,9 @@ from skmoe._numerics.typing import Array
 MAX_FEATURES_NAMED = 3
 
 MIN_RELATIVE_EFFECT = 0.25
+
+# Linearly dependent columns named in a note.
+MAX_COLUMNS_NAMED = 6
 
 # Importances listed for an expert that has them.
 MAX_IMPORTANCES = 5
@@ -70,7 +74,8 @@ def make_summary(found: Findings) -> Summary:
         scale = f"log odds against {names[reference]}"
     effects = _gate_effects(found)
     return Summary(
-        f"{labels.estimator}: mixture of {n_experts} expert{'s' * (n_experts > 1)}",
+        f"{labels.estimator}: "
+        + (f"mixture of {n_experts} experts" if n_experts > 1 else "one expert, without a gate"),
         _facts(found),
         [_summarize_expert(found, k, effects) for k in range(n_experts)],
         found.inference,
@@ -96,7 +101,7 @@ def _facts(found: Findings) -> dict[str, str]:
     facts = {
         "experts": f"{model.n_experts}{averaged}",
         "features": f"{attributes['n_features_in_']}",
-        "gate": found.labels.gate,
+        "gate": found.labels.gate if model.n_experts > 1 else "none",
         "lower bound per row": format_number(attributes["lower_bound_"], 5),
         "iterations": f"{attributes['n_iter_']} ({converged})",
     }
@@ -134,7 +139,8 @@ def _penalties(found: Findings) -> Iterator[tuple[str, Array, str, Sequence[str]
     for name in [*of_experts, "gate_alpha"]:
         of_gate = name == "gate_alpha"
         penalty = found.attributes.get(f"{name}_")
-        if penalty is not None and (not of_gate or "gate_coef_" in found.attributes):
+        has_gate = "gate_coef_" in found.attributes and found.mixture.model.n_experts > 1
+        if penalty is not None and (has_gate or not of_gate):
             features = labels.gate_features if of_gate else labels.features
             yield name, np.atleast_1d(penalty), "gate" if of_gate else "experts", features
 
@@ -143,7 +149,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     """How to read the numbers."""
     attributes, inference, coefficients = found.attributes, found.inference, found.coefficients
     model = found.mixture.model
-    notes = ["Penalised estimates, in the units of the data."]
+    notes = [f"{_kind_of_estimates(found)}, in the units of the data."]
     maxima = attributes.get("maxima_", Maxima())
     is_compared = maxima.n_times and len(attributes["start_lower_bounds_"]) + maxima.n_runs > 2
     notes += [str(maxima)] if is_compared else []
@@ -153,22 +159,28 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     notes += _expert_notes(attributes, found.labels)
     if has_effects:
         notes.append(
-            "Gate effects: average log odds against the other experts per standard deviation."
+            "Gate effects: log odds against the other experts per SD, averaged over the rows."
         )
     if coefficients is not None and coefficients.has_ratio.any():
         rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
         factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]
         named = " and ".join(dict.fromkeys(factors))
-        notes.append(f"Ratio: factor of {named} for one unit more of a feature.")
+        notes.append(f"Ratio: one unit more of a feature multiplies {named} by it.")
     if inference is not None:
         notes.append(f"Standard errors: {inference.method}.")
         if inference.max_shift > MAX_SHIFT:
             shift = f"{inference.max_shift:.2g} standard errors"
-            notes.append(f"The estimates are up to {shift} away from the maximum.")
+            notes.append(
+                f"The fit has stopped before the maximum of the penalised likelihood: estimates "
+                f"are up to {shift} away from it. Raise max_iter."
+            )
         # The reference of the gate is fixed as well, but not listed.
         pairs = zip(inference.terms, inference.reasons, strict=True)
         listed = {reason for term, reason in pairs if term.part != GATE or reason != "fixed"}
         notes += [f"{name}: {text}" for name, text in FOOTNOTES.items() if name in listed]
+        pairs = zip(inference.terms, inference.is_dependent, strict=True)
+        columns = dict.fromkeys(printable_name(term.name) for term, marked in pairs if marked)
+        notes += [f"{DEPENDENT}: {_describe_dependence(list(columns))}"] if columns else []
     elif coefficients is not None and found.statistics is None:
         call = "summary(X, y, units=units)" if "n_units_" in attributes else "summary(X, y)"
         notes.append(f"Give the data of the fit, {call}, for criteria and standard errors.")
@@ -180,6 +192,31 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
         ]
         notes += [f"Dropped by the {part}: {', '.join(dropped)}."] if dropped else []
     return notes
+
+
+def _kind_of_estimates(found: Findings) -> str:
+    """Whether the estimates are penalised, and by which penalties."""
+    model, attributes = found.mixture.model, found.attributes
+    named = [name for name, penalty, _, _ in _penalties(found) if penalty.any()]
+    has_dispersions = any(block.is_dispersion for block in model.experts.blocks)
+    if has_dispersions and attributes.get("dispersion_prior_", 0.0):
+        named.append("dispersion_prior")
+    if named:
+        return f"Penalised estimates ({', '.join(named)})"
+    return "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
+
+
+def _describe_dependence(columns: list[str]) -> str:
+    """What coefficients of linearly dependent columns are, and how to avoid them."""
+    shown = ", ".join(columns[:MAX_COLUMNS_NAMED])
+    n_more = len(columns) - MAX_COLUMNS_NAMED
+    return (
+        f"the columns {shown}{f' and {n_more} more' if n_more > 0 else ''} are linearly dependent, "
+        "as indicators of all categories are, which add up to one. The data determine differences "
+        "of their coefficients only. The penalty makes each the difference from a weighted mean of "
+        "all, to which its standard error, z and p refer. For differences from one category, leave "
+        'its column out: OneHotEncoder(drop="first").'
+    )
 
 
 def _expert_notes(attributes: Mapping[str, Any], labels: Labels) -> list[str]:

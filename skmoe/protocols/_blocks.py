@@ -85,7 +85,8 @@ class LinearPredictor:
     @property
     def ratio_of(self) -> str:
         """What is multiplied by a ratio, in words."""
-        return f"the {self.parameter or 'mean (of ratings: of the odds of more)'}"
+        of_main = "odds of a higher value" if self.link == "logit" else "mean"
+        return f"the {self.parameter or of_main}"
 
     def terms(self, names: Sequence[str]) -> list[str]:
         """Names of the coefficients, given those of the intercept and the features."""

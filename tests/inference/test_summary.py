@@ -402,7 +402,7 @@ def test_a_shared_slope_is_a_ratio_if_all_experts_have_ratios(family, shared, ow
     heads = [line for line in str(moe.summary()).splitlines() if line.split()[:1] == ["estimate"]]
     assert heads[0].endswith("ratio")
     assert "ratio" not in heads[-1]  # of the gate
-    assert "Ratio: factor of the mean" in str(moe.summary())
+    assert "Ratio: one unit more of a feature multiplies the mean by it." in str(moe.summary())
 
 
 def test_a_slope_shared_with_an_expert_without_slopes_has_the_error_of_its_own():

@@ -1,0 +1,54 @@
+"""Exact linear dependence of columns, such as of indicators of all categories, which add up to one.
+
+Some directions of the coefficients then change no linear predictor. The data do not determine the
+estimates along them; the penalty does, without any error, and it is no information about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from skmoe._data.rows import Dataset
+from skmoe._inference.coefficients import ListedBlock
+from skmoe._mixture.information import Information
+from skmoe._mixture.maximum import EIGENVALUE_TOL
+from skmoe._numerics.offset_design import split_offset
+from skmoe._numerics.typing import Array
+
+# Components of unit vectors up to this size are round-off.
+DIRECTION_TOL = 1e-6
+
+
+def invariant_directions(
+    dataset: Dataset, blocks: Sequence[ListedBlock], information: Information, free: Array
+) -> Array:
+    """Directions (D, r) of the free coordinates, boolean (D,), that change no linear predictor.
+
+    There are none if a design has fewer rows than columns, which depend on each other by chance.
+    """
+    size = len(information.observed)
+    designs = split_offset(dataset.expert_design)[0], dataset.gate_design
+    if any(rows.shape[0] < rows.shape[1] for rows in designs):
+        return np.zeros((size, 0))
+    of_experts, of_gate = (
+        products.toarray() if sparse.issparse(products) else products
+        for products in (rows.T @ rows for rows in designs)
+    )
+    gram = np.zeros((size, size))
+    for listed in blocks:
+        index = listed.index(information)
+        width = 1 if listed.block.is_dispersion else 1 + len(listed.columns)
+        products = of_gate if listed.expert is None else of_experts
+        products = products[-width:, -width:]  # of a constant gate, those of the ones
+        gram[np.ix_(index, index)] += np.kron(np.eye(len(index) // width), products)
+    unit = np.zeros(size)
+    used = free & (np.diag(gram) > 0.0)
+    unit[used] = 1.0 / np.sqrt(np.diag(gram)[used])
+    eigenvalues, vectors = np.linalg.eigh((gram * unit[:, None] * unit)[np.ix_(used, used)])
+    vectors = vectors[:, eigenvalues <= EIGENVALUE_TOL * eigenvalues.max(initial=0.0)]
+    directions = np.zeros((size, vectors.shape[1]))
+    directions[used] = np.where(np.abs(vectors) > DIRECTION_TOL, vectors, 0.0) * unit[used, None]
+    return directions

@@ -7,6 +7,9 @@ from skmoe._numerics.typing import Array
 # Level of the sentence that a result prints.
 LEVEL = 0.05
 
+# The smallest p-value of B samples is 1 / (B + 1), up to round-off.
+SMALLEST_BOUND = 1.5
+
 
 class NExpertsTest:
     """Bootstrap likelihood-ratio test of K experts against K + 1.
@@ -71,8 +74,15 @@ class NExpertsTest:
         most = f" of at most {self.n_bootstrap}" if n_drawn < self.n_bootstrap else ""
         samples = "sample" if n_drawn == self.n_bootstrap == 1 else "samples"
         verb = "fit" if self.p_value <= LEVEL else "do not fit"
+        smallest = ""
+        if (self.n_bootstrap + 1) * self.p_value < SMALLEST_BOUND:
+            smallest = (
+                " This p-value is the smallest that so many samples can give: for a smaller one, "
+                "raise n_bootstrap."
+            )
         return (
             f"{more} experts against {fewer}: likelihood ratio statistic {self.statistic:.1f}, "
             f"p = {self.p_value:.2g} ({n_drawn}{most} bootstrap {samples}). {more} experts {verb} "
             f"significantly better than {fewer}, at the level of {100 * LEVEL:g} %."
+            f"{smallest}"
         )

@@ -99,6 +99,7 @@ def test_two_regimes_are_found():
     [
         (0.049, 19, 19, "2 experts fit significantly better than 1"),
         (0.05, 19, 19, "2 experts fit significantly better than 1"),
+        (0.05, 19, 19, "the smallest that so many samples can give"),
         (0.051, 19, 19, "2 experts do not fit significantly better than 1"),
         (0.5, 1, 1, "p = 0.5 (1 bootstrap sample)"),
         (0.5, 1, 9, "(1 of at most 9 bootstrap samples)"),

@@ -68,7 +68,7 @@ class ListedBlock(NamedTuple):
             values = values - values[self.reference]
         return values[:, self.is_listed].reshape(len(self.terms), *values.shape[2:])
 
-    def index(self, information: Information) -> Array:
+    def index_in(self, information: Information) -> Array:
         """Indices of its coordinates in an information matrix."""
         k = self.expert
         of_part = information.gate_index if k is None else information.expert_index[k]

@@ -39,7 +39,7 @@ def invariant_directions(
     )
     gram = np.zeros((size, size))
     for listed in blocks:
-        index = listed.index(information)
+        index = listed.index_in(information)
         width = 1 if listed.block.is_dispersion else 1 + len(listed.columns)
         products = of_gate if listed.expert is None else of_experts
         products = products[-width:, -width:]  # of a constant gate, those of the ones

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from scipy import sparse
 
 from skmoe._data.checks import check_choice
 from skmoe._data.extra_features import ExtraFeatures, predict_base
@@ -22,6 +23,9 @@ OF_EXPERTS = ("gate", "experts")
 
 # The array of the base model, whose columns are neither.
 BASE = "base"
+
+# Relative difference of moments, of features in single precision, that is round-off.
+MOMENT_RTOL = 1e-6
 
 # Least width of the names of the arrays.
 MIN_QUANTITY_WIDTH = 11
@@ -41,9 +45,10 @@ class Explanation(FrameRepr, dict[str, Array]):
     experts : ndarray of shape (n_samples, n_experts) or (n_samples, n_experts, n_responses)
         Predictions of the experts.
     slope : ndarray of shape (n_samples, n_features) or (n_samples, n_responses, n_features)
-        Derivatives of the means of the experts by the features, averaged with the gate.
+        Derivatives of the means of the experts by the features, averaged with the gate. Of columns
+        of zeros and ones, the change from zero to one.
     gate_effect : ndarray of the shape of `slope`
-        Derivatives of the prediction by the features through the gate.
+        Derivatives, or changes, of the prediction by the features through the gate.
     base : ndarray of shape (n_samples,) or (n_samples, n_responses)
         Predictions of the base model, which `experts` contain and the derivatives leave out.
     expert_names : list of str of length n_experts
@@ -187,6 +192,51 @@ def mean_derivatives(mixture: FittedMixture, X: Any, offset: Array | None) -> Ar
     scaling = preprocessor.target_scaling
     scale = np.ones(1) if scaling is None else scaling.scale
     return scale[:, None] * np.concatenate(parts, axis=-1)
+
+
+def indicator_columns(mixture: FittedMixture, feature_range: Array | None) -> Array:
+    """Which columns, (p,), held zeros and ones only in the rows of the fit.
+
+    Between two bounds such a column has the largest variance for its mean. The moments of sparse
+    columns, which are not centred, do not show it. With extra features there is none.
+    """
+    preprocessor = mixture.preprocessor
+    (center, scale), own = preprocessor.feature_scaling, preprocessor.feature_range
+    plain = preprocessor.extra_features is None and preprocessor.encoder is None
+    if own is None or feature_range is None or not plain:
+        return np.zeros(len(scale), dtype=bool)
+    is_extreme = np.isclose((own[1] - center) * (center - own[0]), scale**2, rtol=MOMENT_RTOL)
+    is_unit = np.isclose(feature_range, [[0.0], [1.0]], rtol=0.0, atol=MOMENT_RTOL).all(axis=0)
+    found: Array = is_extreme & is_unit
+    return found
+
+
+def indicator_effects(
+    mixture: FittedMixture, X: Any, offset: Array | None, columns: Array
+) -> Array:
+    """Changes of the mean of y from zero to one in some columns, (n, 2, p, m); zeros in others.
+
+    They are those through the experts and through the gate, which have the mean probabilities and
+    the mean predictions of both ends as weights, so that their sum is the whole change.
+    """
+    _, _, preprocessor = mixture
+    feature_range, target_scaling = preprocessor.feature_range, preprocessor.target_scaling
+    assert feature_range is not None
+    assert target_scaling is not None
+    rows = X.toarray() if sparse.issparse(X) else np.array(X)
+    effects = np.zeros((2, *X.shape, len(target_scaling.scale)))
+    for j in np.flatnonzero(columns):
+        given, ends = rows[:, j].copy(), []
+        for value in feature_range[:, j]:
+            rows[:, j] = value
+            gate = np.exp(mixture.log_gate(rows))[:, None]
+            ends.append((gate, mixture.predict_experts(rows, offset)))
+        rows[:, j] = given
+        (gate, means), (other_gate, other_means) = ends
+        mean_gate, mean = 0.5 * (gate + other_gate), 0.5 * (means + other_means)
+        effects[0, :, j] = (mean_gate * (other_means - means)).sum(axis=0).T
+        effects[1, :, j] = ((other_gate - gate) * mean).sum(axis=0).T
+    return np.moveaxis(effects, 0, 1)
 
 
 def explain_predictions(

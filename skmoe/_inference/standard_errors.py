@@ -152,7 +152,7 @@ def coefficient_covariance(
         of_block = listed.block.derivatives(listed.unstandardize, listed.unit)
         of_block = of_block.reshape(len(listed.unit), -1, of_block.shape[1])
         start, end = end, end + len(listed.terms)
-        derivatives[start:end, listed.index(information)] = listed.select(of_block)
+        derivatives[start:end, listed.index_in(information)] = listed.select(of_block)
     matrix = derivatives @ inverse.matrix @ derivatives.T
     largest = np.abs(derivatives).max(axis=1, keepdims=True)
     involved = np.abs(derivatives) > DERIVATIVE_RTOL * largest

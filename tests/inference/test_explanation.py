@@ -11,9 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logit
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe.gates import SoftmaxGate
+from skmoe.pipelines import mixture_of
 from skmoe.reports import Explanation
 from support.fits import ALL_CASES, CLASSES, X, Y, classifier, fit_quietly, regressor, short_fit
 from support.refusals import assert_refused, refusal
@@ -230,3 +232,48 @@ def test_explanations_of_dask_arrays_have_frames():
     moe = short_fit("linear-regressor")
     lazy = moe.explain(array.from_array(X, chunks=(100, 2)))
     pd.testing.assert_frame_equal(lazy.to_frame(), moe.explain(X).to_frame())
+
+
+# --- columns of zeros and ones ----------------------------------------------------------------
+
+INDICATOR = (X[:, :1] > 0.3).astype(float)
+WITH_INDICATOR = np.hstack([INDICATOR, X[:, 1:]])
+
+
+@pytest.mark.parametrize("case", WITH_SLOPES)
+def test_effects_of_an_indicator_are_the_change_from_zero_to_one(case):
+    """Not a derivative at the row, which nonlinear means and gates do not have between them."""
+    moe, y, given = ALL_CASES[case]
+    moe = copy.copy(moe).set_params(max_iter=3, n_init=2)
+    fit_quietly(moe, WITH_INDICATOR, y, **given)
+    explained = moe.explain(WITH_INDICATOR[:7])
+    if hasattr(moe, "classes_") or moe.base is not None:
+        assert set(explained) >= {"gate", "experts", "slope"}
+        return
+    zero, one = (np.column_stack([np.full(7, value), X[:7, 1]]) for value in (0.0, 1.0))
+    gate, other_gate = moe.predict_gate(zero), moe.predict_gate(one)
+    means, other_means = moe.predict_experts(zero), moe.predict_experts(one)
+    slope = np.einsum("nk,nk...->n...", 0.5 * (gate + other_gate), other_means - means)
+    assert_allclose(explained.slope[..., 0], slope, rtol=1e-10, atol=1e-10)
+    total = explained.slope[..., 0] + explained.gate_effect[..., 0]
+    assert_allclose(total, moe.predict(one) - moe.predict(zero), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("other", [0.5, -1.0])
+def test_a_column_with_another_value_has_derivatives(other):
+    table = WITH_INDICATOR.copy()
+    table[3, 0] = other
+    moe = fit_quietly(regressor(family="lognormal", max_iter=3), table, np.exp(Y))
+    explained, step = moe.explain(ROWS), np.array([1e-5, 0.0])
+    derivative = (moe.predict(ROWS + step) - moe.predict(ROWS - step)) / 2e-5
+    total = (explained.slope + explained.gate_effect)[:, 0]
+    assert_allclose(total, derivative, rtol=1e-4)
+
+
+def test_an_indicator_in_a_pipeline_is_one_of_its_input():
+    pipeline = make_pipeline(StandardScaler(), regressor(n_experts=2, max_iter=3))
+    fit_quietly(pipeline, WITH_INDICATOR, Y)
+    found = mixture_of(pipeline).explain(WITH_INDICATOR[:7])
+    zero, one = (np.column_stack([np.full(7, value), X[:7, 1]]) for value in (0.0, 1.0))
+    change = pipeline.predict(one) - pipeline.predict(zero)
+    assert_allclose((found.slope + found.gate_effect)[:, 0], change, rtol=1e-10, atol=1e-10)

@@ -28,6 +28,8 @@ from skmoe._inference.explanation import (
     Explanation,
     base_predictions,
     explain_predictions,
+    indicator_columns,
+    indicator_effects,
     mean_derivatives,
 )
 from skmoe._inference.labels import Labels, feature_labels, gate_name
@@ -59,6 +61,7 @@ class ReportingMixin:
     expert_kinds_: list[str]
     n_features_in_: int
     gate_feature_names_: Any
+    feature_range_: Any
 
     @property
     def coefficient_blocks_(self) -> tuple[Block, ...]:
@@ -472,7 +475,9 @@ class ReportingMixin:
             gate_effect : ndarray of the shape of `slope`
                 For such a regression under a gate with slopes: the effect of the same change
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of
-                `predict`.
+                `predict`. For a column that held only zeros and ones in the fit, in a dense table
+                without a `base`, `slope` and `gate_effect` sum to the change of `predict` from zero
+                to one.
             base : ndarray of shape (n_samples,) or (n_samples, n_responses)
                 With a `base`: its predictions, or its class probabilities. The derivatives leave
                 out its dependence on the features.
@@ -499,6 +504,14 @@ class ReportingMixin:
             nonlinear = experts.explains_mean and experts.link != "identity"
             derivative = self._mean_derivative(X, **given) if nonlinear else None
             arrays |= explain_predictions(self._fitted, vars(self), gate, means, derivative)
+            columns = indicator_columns(self._fitted, getattr(self, "feature_range_", None))
+            if experts.explains_mean and columns.any():
+                changes = self._indicator_effects(X, **given)
+                for i, name in enumerate(("slope", "gate_effect")):
+                    if name in arrays:
+                        arrays[name] = np.where(
+                            columns, np.moveaxis(changes[:, i], 1, -1), arrays[name]
+                        )
         extra = self._fitted.preprocessor.extra_features
         if extra is not None and extra.base is not None:
             arrays["base"] = self._base_predictions(X)
@@ -510,6 +523,13 @@ class ReportingMixin:
             response_names=self._response_names() if classes is None else list(map(str, classes)),
             index=X.index if hasattr(X, "iloc") and not is_dask(X) else None,
         )
+
+    @supports_dask
+    def _indicator_effects(self, X: Any, offset: Any = None) -> Array:
+        """Changes of `predict` from zero to one in columns of indicators, for each feature."""
+        columns = indicator_columns(self._fitted, self.feature_range_)
+        X, offset = self._validate_X_offset(X, offset)
+        return self._squeeze_outputs(indicator_effects(self._fitted, X, offset, columns))
 
     @supports_dask
     def _base_predictions(self, X: Any) -> Array:

@@ -57,6 +57,7 @@ class Findings(NamedTuple):
     gate_reference: int | None = None
     obstacle: str = ""  # why there are no standard errors, if the data are given
     other_rows: str = ""  # how the data differ from those of the fit, if they do
+    overdispersion: str = ""  # of counts within experts, if there is any
 
 
 def make_summary(found: Findings) -> Summary:
@@ -155,7 +156,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     notes += [str(maxima)] if is_compared else []
     ties = attributes.get("n_experts_ties_", ())
     notes += [describe_ties(ties)] if len(ties) > 1 else []
-    notes += [found.other_rows] if found.other_rows else []
+    notes += [note for note in (found.other_rows, found.overdispersion) if note]
     notes += _expert_notes(attributes, found.labels)
     if has_effects:
         notes.append(

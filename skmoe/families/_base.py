@@ -56,6 +56,8 @@ class Family(ABC):
     has_outliers: ClassVar[bool] = False
     # Whether the distribution is one of counts.
     is_count: ClassVar[bool] = False
+    # A family for values whose variance is larger than their mean, if it is the mean here.
+    larger_variance: ClassVar[str] = ""
     # Largest absolute value of the linear predictor, for which the mean and its sums stay finite.
     max_predictor: ClassVar[float] = np.inf
     # Largest root mean square change of the linear predictors in one Newton step.

@@ -78,6 +78,7 @@ class Poisson(_CountFamily):
     """
 
     name: ClassVar[str] = "poisson"
+    larger_variance: ClassVar[str] = "negative_binomial"
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log probability."""

@@ -33,6 +33,7 @@ from skmoe._inference.explanation import (
     mean_derivatives,
 )
 from skmoe._inference.labels import Labels, feature_labels, gate_name
+from skmoe._inference.overdispersion import describe_overdispersion
 from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
@@ -286,12 +287,14 @@ class ReportingMixin:
             )
         obstacle, statistics, coefficients = missing_for_inference(self._fitted), None, None
         result, other_rows, reference = None, "", inference.get("gate_reference")
+        overdispersion, families = "", getattr(self, "families_", ())
         if X is not None:
             data = X, y, sample_weight, offset
             rows, _ = self._validate_unit_rows("summary", data, units)
             rows = rows.of_positive_weight()
             statistics = fit_statistics(self._fitted, rows)
             other_rows = describe_other_rows(self, rows)
+            overdispersion = describe_overdispersion(self._fitted, rows, families)
             if inference or not obstacle:
                 cluster = inference.pop("cluster", None)
                 options = InferenceOptions(**inference)
@@ -316,6 +319,7 @@ class ReportingMixin:
                 reference,
                 obstacle,
                 other_rows,
+                overdispersion,
             )
         )
 

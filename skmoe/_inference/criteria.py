@@ -33,8 +33,10 @@ class FitStatistics(NamedTuple):
     expert_weight: Array  # responsibilities summed over the weighted rows, (K,)
     n_units: int | None  # None for a unit of each row
     share: Array  # of the rows, or units, by their responsibilities, (K,)
-    # Mean, over rows or units, of the responsibility of the expert that has the largest.
+    # Mean, over rows or units, of the responsibility of the expert that has the largest, and for
+    # each expert over those of which it has the largest, (K,); NaN for an expert without any.
     assigned_probability: float
+    probability_of_own: Array
 
     @property
     def n_independent(self) -> float:
@@ -99,7 +101,15 @@ def fit_statistics(mixture: FittedMixture, rows: Rows) -> FitStatistics:
         None if rows.unit is None else len(log_density),
         resp @ weight / weight.sum(),
         float(resp.max(axis=0) @ weight / weight.sum()),
+        mean_responsibility_of_own(resp, weight),
     )
+
+
+def mean_responsibility_of_own(resp: Array, weight: Array) -> Array:
+    """Mean responsibility of each expert, (K,), where it has the largest; NaN if nowhere."""
+    own = weight * (resp.argmax(axis=0) == np.arange(len(resp))[:, None])
+    with np.errstate(invalid="ignore"):
+        return np.asarray((resp * own).sum(axis=1) / own.sum(axis=1))
 
 
 def n_parameters(mixture: FittedMixture) -> float:

@@ -43,7 +43,7 @@ class NExpertsTable(FrameRepr):
     estimators : list of estimators
         Fitted mixture of each number.
     columns : dict of str to ndarray of shape (n_numbers,)
-        "log_likelihood", "n_parameters", "aic", "bic", "sabic", "caic", "awe", "icl",
+        "log_likelihood", "n_parameters", "aic", "bic", "sabic", "caic", "awe", "icl", "entropy",
         "relative_entropy", "smallest_share", "mean_probability", "n_reached", "n_runs" and
         "p_value". `n_experts_table` explains them.
 
@@ -67,7 +67,7 @@ class NExpertsTable(FrameRepr):
     ) -> None:
         self.estimators = list(estimators)
         self.n_experts = [int(fitted.n_experts_) for fitted in estimators]
-        names = ("log_likelihood", "n_parameters", *CRITERIA, "relative_entropy")
+        names = ("log_likelihood", "n_parameters", *CRITERIA, "entropy", "relative_entropy")
         columns = {name: [getattr(of_fit, name) for of_fit in statistics] for name in names}
         columns["smallest_share"] = [float(of_fit.share.min()) for of_fit in statistics]
         columns["mean_probability"] = [of_fit.assigned_probability for of_fit in statistics]

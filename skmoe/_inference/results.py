@@ -271,6 +271,9 @@ class ExpertSummary:
         For each column of the gate the log odds of the expert against the others, averaged over the
         rows of the fit, for one standard deviation of the column there. Their sign is that of the
         effect on the mean probability of the expert. Empty for a gate without slopes.
+    mean_probability : float
+        Mean of its responsibilities for the rows, or units, of which it has the largest (average
+        posterior probability). Near 1 if they clearly belong to it; NaN without the data.
     """
 
     name: str
@@ -282,6 +285,7 @@ class ExpertSummary:
     noise: Array | None
     importances: list[tuple[str, float]]
     gate_effects: list[tuple[str, float]]
+    mean_probability: float
 
 
 class Summary:

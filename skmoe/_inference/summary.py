@@ -275,6 +275,7 @@ def _summarize_expert(
         None if np.isnan(variance).all() else np.sqrt(np.atleast_1d(variance)),
         largest,
         [] if effects is None else effects[k],
+        np.nan if statistics is None else float(statistics.probability_of_own[k]),
     )
 
 

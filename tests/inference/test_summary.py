@@ -102,6 +102,9 @@ def test_facts_are_what_the_methods_return(case):
         assert_allclose([expert.share, expert.load], [moe.weights_[k], moe.load_[k]])
         if not by_unit:
             assert_allclose(expert.rows, weight @ resp[:, k])
+        own = of_units * (resp.argmax(axis=1) == k)
+        expected = resp[:, k] @ own / own.sum() if own.any() else np.nan
+        assert_allclose(expert.mean_probability, expected)
         noise = getattr(moe, "noise_variance_", np.full(moe.n_experts_, np.nan))[k]
         known = not np.isnan(noise).all()
         assert (expert.noise is not None) == known

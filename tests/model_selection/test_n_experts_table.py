@@ -43,6 +43,7 @@ def assert_criteria(table, k, log_likelihood, resp, n):
         "caic": p * (np.log(n) + 1) - 2 * log_likelihood,
         "awe": 2 * p * (1.5 + np.log(n)) - 2 * (log_likelihood - entropy),
         "icl": p * np.log(n) - 2 * log_likelihood + 2 * entropy,
+        "entropy": entropy,
         "smallest_share": resp.mean(axis=0).min(),
         "mean_probability": resp.max(axis=1).mean(),
     }

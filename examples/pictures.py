@@ -40,7 +40,7 @@ def main(path):
     axes = upper.subplots(4, 2, height_ratios=[3, 3, 3, 4])
     GateDisplay.from_estimator(moe, X, features="bmi", ax=axes[0, 0])
     GateDisplay.from_estimator(moe, X, features=("bmi", "s5"), ax=axes[0, 1])
-    ExpertsDisplay.from_estimator(moe, X, y, "bmi", adjust=True, ax=axes[1, 0])
+    ExpertsDisplay.from_estimator(moe, X, y, "bmi", ax=axes[1, 0])
     ConvergenceDisplay.from_estimator(moe, ax=axes[1, 1])
     ResponsibilitiesDisplay.from_estimator(moe, X, y, ax=axes[2, 0])
     CalibrationDisplay.from_estimator(moe, X_new, y_new, ax=axes[2, 1])

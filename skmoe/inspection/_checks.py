@@ -111,6 +111,14 @@ def check_rows(name: str, estimator: Any, X: Any, y: Any) -> Any:
     return table
 
 
+def check_targets(estimator: Any, target: Any, X: Any) -> list[int]:
+    """Index of a class or an output; for None those of all classes, if there are three or more."""
+    n_classes = len(estimator.classes_) if is_classifier(estimator) else 0
+    if target is None and n_classes > 2:
+        return list(range(n_classes))
+    return [check_target(estimator, target, X)]
+
+
 def check_target(estimator: Any, target: Any, X: Any) -> int:
     """Index of a class, given by its label, or of an output."""
     if is_classifier(estimator):

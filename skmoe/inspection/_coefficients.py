@@ -18,7 +18,7 @@ from skmoe.inspection._checks import (
     check_level,
     check_names,
     check_names_of_experts,
-    check_target,
+    check_targets,
 )
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
@@ -74,9 +74,10 @@ class CoefficientsDisplay:
     Points are coefficients, and lines confidence intervals, where `inference` is possible. A
     hollow point has no interval, for a reason that `inference` gives. One panel for each feature
     compares the experts, one for each expert the features. Coefficients are those for one
-    standard deviation more of a feature, or for one unit more. Logs of ratios, as under a log link,
-    or log odds of two classes or of ratings, are drawn as ratios on a logarithmic axis. Features
-    that a penalty of their own has dropped (`alpha="ard"`) have a cross at zero.
+    standard deviation more of a feature, or for one unit more; several classes have their own. Logs
+    of ratios, as under a log link, or log odds of two classes or of ratings, are drawn as ratios on
+    a logarithmic axis. Features that a penalty of their own has dropped (`alpha="ard"`) have a
+    cross at zero.
 
     An interval that is much longer than the others is cut, and ends in an arrow. See "Displays" in
     the user guide, and "Reading a fit by its pictures" in the gallery.
@@ -198,8 +199,8 @@ class CoefficientsDisplay:
         max_features : int, default=12
             Largest number of features if `features` is None.
         target : class label or int, default=None
-            The class or the index of the output whose coefficients are drawn. Needed for more than
-            two classes and for several outputs; of two classes the default is `classes_[1]`.
+            The class or the index of the output whose coefficients are drawn, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and all of more.
         level : float, default=0.95
             Confidence of the intervals; None for none, which is faster.
         standardize : bool, default=True
@@ -247,8 +248,8 @@ class CoefficientsDisplay:
         check_flag("standardize", standardize)
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
-        index = check_target(estimator, target, rows.X)
-        tables = coefficient_tables(estimator, rows, index, level)
+        indices = check_targets(estimator, target, rows.X)
+        tables = coefficient_tables(estimator, rows, indices, level)
         table = tables[0]
         if is_classifier(estimator) and len(estimator.classes_) == 2:  # log odds as ratios
             name = table.name.replace("Log odds", "Odds ratio")
@@ -270,6 +271,11 @@ class CoefficientsDisplay:
         chosen = [i * len(labels) + j for i in range(len(tables)) for j in chosen]
         dropped = np.append(dropped, np.zeros(len(estimates) - len(labels), dtype=bool))
         labels = [label for each in tables for label in each.block.terms(labels)]
+        predictors = [table.name, *(each.block.label for each in tables[1:])]
+        if len(indices) > 1:  # each class has a logit, and no expert another linear predictor
+            of_class = np.repeat([f" (class {label})" for label in estimator.classes_], len(scale))
+            labels = [f"{label}{name}" for label, name in zip(labels, of_class, strict=True)]
+            predictors = ["Logit of the class"]
         scale = np.tile(scale, len(tables))
         used = np.isfinite(estimates).any(axis=1) | dropped
         n_used = int(used.sum())
@@ -287,7 +293,6 @@ class CoefficientsDisplay:
         if table.intervals is not None:
             intervals = np.concatenate([each.intervals for each in tables])
             intervals = intervals[shown] * scale[shown, None, None]
-        predictors = [table.name, *(each.block.label for each in tables[1:])]
         display = cls(
             feature_names=[labels[j] for j in shown],
             expert_names=names,

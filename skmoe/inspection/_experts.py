@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -16,17 +17,26 @@ from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
-from skmoe.inspection._grid import feature_axis, make_grid, rows_to_show, units_to_show
-from skmoe.inspection._leading import leading_feature
+from skmoe.inspection._grid import (
+    ROWS_MARGIN,
+    feature_axis,
+    height_limits,
+    make_grid,
+    rows_to_show,
+    units_to_show,
+)
+from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     LIGHT_GREY,
     colour,
+    count_beyond,
     draw_grid,
     expert_handle,
     expert_legend,
     in_legend,
     label_feature,
+    label_target,
     marked_points,
     marker,
     merged,
@@ -35,7 +45,6 @@ from skmoe.inspection._style import (
     rgb,
 )
 from skmoe.inspection._targets import (
-    changes_to_references,
     interval_band,
     observed_rows,
     one_target,
@@ -49,7 +58,7 @@ MIN_OPACITY = 0.06
 MIN_PROBABILITY_SHOWN = 0.05
 
 # Heights at which rows of other classes and of the class are drawn.
-CLASS_MARK_HEIGHTS = np.array([-0.05, 1.05])
+CLASS_MARK_HEIGHTS, CLASS_LIMITS = np.array([-0.05, 1.05]), (-0.1, 1.1)
 
 # Half the width of what is drawn at a category, and of the range in which its rows lie.
 CATEGORY_WIDTH, JITTER_WIDTH = 0.36, 0.25
@@ -61,9 +70,10 @@ class ExpertsDisplay:
 
     Points are the rows of the data, in the colour of the expert with the largest responsibility.
     The dashed line is the prediction of the mixture, the grey band its predictive intervals. A
-    feature with categories has marks instead of curves. The curves are those of rows with the other
-    features at their medians. The rows of the data have their own values, and their scatter about
-    the curves includes the effect of the other features, which `adjust` removes.
+    feature with categories, or with two values such as 0 and 1, has marks instead of curves. The
+    curves are those of rows with the other features at their medians. The rows are drawn as partial
+    residuals: as far from the curve of their expert as y is from its prediction, by a ratio under a
+    log link, and otherwise by a difference. With `adjust=False` they have their own y. The axes end before rows that are far beyond the others.
 
     With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
     expert. Those of a regressor are joined by a thin line, in the order of the feature.
@@ -176,7 +186,7 @@ class ExpertsDisplay:
         *,
         target: Any = None,
         coverage: float | None = 0.9,
-        adjust: bool = False,
+        adjust: bool = True,
         grid_resolution: int = 200,
         subsample: int | None = 1000,
         random_state: Any = None,
@@ -200,17 +210,17 @@ class ExpertsDisplay:
             Observed target.
         features : int, str or list of these, default=None
             The feature along the horizontal axis, by index or name. A list makes a grid with a
-            panel for each of its entries. None is the feature on which the gate depends most: the
-            one with the largest range of log odds for one standard deviation.
+            panel for each of its entries. None is, of those that the experts use, the feature with
+            the largest range of log odds of the gate for one standard deviation.
         target : class label or int, default=None
-            The class whose probability is drawn, or the index of the output. Needed for more than
-            two classes and for several outputs; of two classes the default is `classes_[1]`.
+            The class whose probability is drawn, or the index of the output, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and a panel for each of more.
         coverage : float, default=0.9
             Nominal coverage of the predictive intervals of a regressor. None for no band, as is
             required for experts without a predictive distribution.
-        adjust : bool, default=False
-            Whether the rows of a regressor are drawn as partial residuals: y plus the change of
-            their expert's prediction if the other features move to the medians.
+        adjust : bool, default=True
+            Whether the rows of a regressor are drawn as partial residuals, with the effect of the
+            other features under their expert removed; otherwise with their own y.
         grid_resolution : int, default=200
             Points of the curves.
         subsample : int, default=1000
@@ -260,18 +270,21 @@ class ExpertsDisplay:
         check_flag("adjust", adjust)
         coverage = None if coverage is None else check_coverage(coverage)
         table = check_table(estimator, X)
-        rows = observed_rows(estimator, table, y, target, offset, units)
-        assigned_expert, index = rows.resp.argmax(axis=1), rows.target
+        targets = observed_rows(estimator, table, y, target, offset, units)
         is_class = is_classifier(estimator)
+        if not chosen:
+            effects = [expert_effects(estimator, table, rows.target) for rows in targets]
+            chosen = [[leading_feature(estimator, table, np.hstack(effects))]]
         panels = []
-        for (j,) in chosen or [[leading_feature(estimator, table)]]:
+        for rows, (j,) in product(targets, chosen):
+            assigned_expert, index = rows.assigned_expert, rows.target
             axis = feature_axis(table, j, labels[j], grid_resolution)
             points = make_grid(table, [j], axis.grid[:, None])
             height, name = rows.observed, rows.name
             if adjust and not is_class:
-                changes = changes_to_references(estimator, table, j, index)
-                height = height + changes[np.arange(len(changes)), assigned_expert]
-                name += " (other features at medians)"
+                residuals = rows.partial_residuals(estimator, j)
+                height = residuals[np.arange(len(residuals)), assigned_expert]
+                name = rows.name_of_residuals
             has_value = np.isfinite(axis.observed)
             if rows.units is None or rows.labels is None:
                 shown = rows_to_show(has_value, subsample, random_state)
@@ -353,13 +366,24 @@ class ExpertsDisplay:
         style = {"color": "black", "linewidth": 1.2, "label": "mixture", "zorder": 4}
         style |= {"linestyle": "none", "marker": "_", "markersize": 14} if is_category else {}
         (self.line_,) = ax.plot(self.grid, self.mean, **{"linestyle": "--", **style})
-        ax.set_ylabel(self.target_name)
+        self._set_limits(ax)
+        label_target(ax, self.target_name)
         label_feature(ax, self.feature_name, self.categories, self.feature_note)
-        if self.is_probability:
-            ax.set_ylim(-0.1, 1.1)
         self._plot_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _set_limits(self, ax: Any) -> None:
+        """Axes over the grid, and over typical rows and the curves of probable experts there."""
+        ends = self.grid[[0, -1]]
+        margin = ROWS_MARGIN * (ends[1] - ends[0])
+        ax.set_xlim(ends[0] - margin, ends[1] + margin)
+        inside = (self.x >= ends[0]) & (self.x <= ends[1])
+        visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
+        band = self.mean if self.band_ is None or self.band is None else self.band
+        curves = np.concatenate([np.ravel(values) for values in (visible, self.mean, band)])
+        ax.set_ylim(CLASS_LIMITS if self.is_probability else height_limits(self.y[inside], curves))
+        count_beyond(ax, self.x, self.y)
 
     def _plot_band(
         self, ax: Any, band: Array, coverage: float, kwargs: Mapping[str, Any] | None
@@ -396,7 +420,6 @@ class ExpertsDisplay:
         from matplotlib.collections import LineCollection
 
         collections = []
-        limits = ax.get_ylim()
         for k, (curve, probability) in enumerate(zip(self.curves.T, self.gate.T, strict=True)):
             points = np.column_stack([self.grid, curve])
             if self.categories is None:
@@ -416,10 +439,6 @@ class ExpertsDisplay:
             edge = np.column_stack([np.ones((len(marks), 3)), fill[:, 3]])
             style = {"c": fill, "edgecolors": edge, "linewidths": 0.6, "marker": marker(k), "s": 42}
             ax.scatter(*points[marks].T, **style, zorder=3.5)
-        visible = np.where(self.gate >= MIN_PROBABILITY_SHOWN, self.curves, np.nan)
-        low, high = np.nanmin(visible), np.nanmax(visible)
-        margin = 0.05 * (high - low)
-        ax.set_ylim(min(limits[0], low - margin), max(limits[1], high + margin))
         return collections
 
     def _plot_legend(self, ax: Any) -> None:

@@ -252,6 +252,9 @@ class GateDisplay:
                 style |= {"linestyle": "none", "markersize": 8}
             self.lines_ += ax.plot(self.values[0], probability, **merged(style, kwargs))
         ax.set(ylabel="Gate probability", ylim=(-0.03, 1.03))
+        if len(names) == 1:
+            style = {"ha": "center", "color": DARK_GREY, "transform": ax.transAxes}
+            ax.text(0.5, 0.5, "There is one expert: it predicts every row.", **style)
         ax.set_xlim(self.values[0][[0, -1]])
         label_feature(ax, self.feature_names[0], self.categories, self.feature_note)
         handles = [expert_handle(k, name, **kwargs) for k, name in enumerate(names)]
@@ -308,8 +311,9 @@ def gate_over(
 ) -> dict[str, Any]:
     """Grid, probabilities and deciles over one feature or two."""
     resolution = GRID_RESOLUTION[len(columns)] if resolution is None else resolution
-    axes = [feature_axis(X, j, labels[j], resolution) for j in columns]
-    for axis in axes if len(axes) == 2 else []:
+    is_pair = len(columns) == 2
+    axes = [feature_axis(X, j, labels[j], resolution, as_numbers=is_pair) for j in columns]
+    for axis in axes if is_pair else []:
         if axis.categories is not None:
             raise ValueError(
                 f"Features must hold numbers to be drawn in pairs; {labels[axis.column]!r} holds "

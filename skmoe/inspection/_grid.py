@@ -16,6 +16,13 @@ from skmoe.distributions._base import check_random_state
 # The most frequent categories that are drawn.
 MAX_DRAWN_CATEGORIES = 12
 
+# Values are typical if they are at most this multiple of the distance of two quantiles from these.
+TYPICAL_QUANTILES, TYPICAL_REACH = (0.05, 0.95), 3.0
+
+# Curves are drawn up to this multiple of the height of the rows above and below them, and axes have
+# a margin of this fraction.
+CURVE_REACH, ROWS_MARGIN = 1.0, 0.05
+
 
 def is_numeric(X: Any, j: int) -> bool:
     """Whether a column holds numbers; columns of arrays do."""
@@ -89,22 +96,32 @@ class FeatureAxis(NamedTuple):
         return self.grid if self.categories is None else np.arange(float(len(self.grid)))
 
 
-def feature_axis(X: Any, j: int, name: str, resolution: int) -> FeatureAxis:
-    """A feature between its smallest and largest value, or with its most frequent categories."""
+def feature_axis(
+    X: Any, j: int, name: str, resolution: int, *, as_numbers: bool = False
+) -> FeatureAxis:
+    """A feature over its typical range, or with its most frequent categories.
+
+    Two numbers, such as 0 and 1, are categories too, unless an axis `as_numbers` is required.
+    """
     if is_numeric(X, j):
         values = numeric_values(X, j)
         known = values[np.isfinite(values)]
     else:
         levels = categories_of(X, j)
         known = np.array([level for level in levels if level is not None])
-    if len(known) == 0 or (known == known[0]).all():
+    found, counts = np.unique(known, return_counts=True)
+    if len(found) < 2:
         raise ValueError(
             f"Features must vary in X to be drawn; {name!r} does not. Choose another feature or "
             "pass more rows."
         )
+    if is_numeric(X, j) and (as_numbers or len(found) > 2):
+        return FeatureAxis(name, j, np.linspace(*typical_range(known), resolution), values)
+    parts = [format_percent(share) for share in counts / len(known)]
     if is_numeric(X, j):
-        return FeatureAxis(name, j, np.linspace(known.min(), known.max(), resolution), values)
-    found, counts = np.unique(known, return_counts=True)
+        observed = np.where(np.isfinite(values), (values == found[1]).astype(float), np.nan)
+        labels = [f"{value:g}\n{part}" for value, part in zip(found, parts, strict=True)]
+        return FeatureAxis(name, j, found, observed, labels)
     frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
     # A column of pandas may have an order of its own.
     own_order = getattr(getattr(_series(X, j), "cat", None), "categories", [])
@@ -112,12 +129,41 @@ def feature_axis(X: Any, j: int, name: str, resolution: int) -> FeatureAxis:
     drawn = sorted(found[frequent].tolist(), key=ordered.index if ordered else None)
     position = {level: float(i) for i, level in enumerate(drawn)}
     observed = np.array([position.get(level, np.nan) for level in levels])
-    shares = dict(zip(found.tolist(), counts / len(known), strict=True))
+    shares = dict(zip(found.tolist(), parts, strict=True))
     if len(found) > len(drawn):
         name = f"{name} ({len(drawn)} of {len(found)} categories)"
     grid = np.array([levels.index(level) for level in drawn])
-    categories = [f"{level}\n{format_percent(shares[level])}" for level in drawn]
+    categories = [f"{level}\n{shares[level]}" for level in drawn]
     return FeatureAxis(name, j, grid, observed, categories)
+
+
+def typical_range(values: Array) -> tuple[float, float]:
+    """Smallest and largest value but for those that are far beyond the others.
+
+    A frequent value, such as a zero, counts for neither quantile, and is always typical.
+    """
+    found, counts = np.unique(values, return_counts=True)
+    is_frequent = counts.max() > TYPICAL_QUANTILES[0] * len(values)
+    most = found[counts.argmax()] if is_frequent else np.median(values)
+    others = values[values != most] if len(found) > 1 else values
+    low, high = np.quantile(others, TYPICAL_QUANTILES)
+    reach = TYPICAL_REACH * (high - low)
+    kept = found[(found >= min(low - reach, most)) & (found <= max(high + reach, most))]
+    return float(kept[0]), float(kept[-1])
+
+
+def height_limits(rows: Array, curves: Array) -> tuple[float, float]:
+    """Limits of a vertical axis for the heights of rows and of curves, which may hold NaN.
+
+    They contain the typical rows, and the curves as far as these remain readable.
+    """
+    rows, curves = rows[np.isfinite(rows)], curves[np.isfinite(curves)]
+    low, high = typical_range(rows if len(rows) else curves)
+    reach = CURVE_REACH * (high - low) or np.inf
+    shown = np.clip(np.append(curves, [low, high]), low - reach, high + reach)
+    low, high = float(shown.min()), float(shown.max())
+    margin = ROWS_MARGIN * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 # --- rows at other values ---------------------------------------------------------------------

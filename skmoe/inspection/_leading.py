@@ -51,15 +51,18 @@ def gate_effects(estimator: Any, X: Any) -> Array | None:
     return effects
 
 
-def leading_feature(estimator: Any, X: Any) -> int:
+def leading_feature(estimator: Any, X: Any, of_experts: Array | None = None) -> int:
     """The feature with the largest effect on the gate, or on the experts under a constant gate.
 
     Without slopes of the gate, an effect is the largest change of a probability, or of a
-    prediction, with the other features at their medians.
+    prediction, with the other features at their medians. With the effects `of_experts` (p, K) it is
+    a feature that some expert uses, if there is one.
     """
     effects = gate_effects(estimator, X)
     if effects is None:
         effects = changes_over_features(X, estimator.predict_gate).max(axis=1)
+    if of_experts is not None and of_experts.any():
+        effects = np.where(of_experts.any(axis=1), effects, 0.0)
     if not np.any(effects > 0.0):
         effects = changes_over_features(X, estimator.predict_experts).max(axis=1)
     return int(np.argmax(effects))

@@ -36,6 +36,7 @@ from skmoe.inspection._style import (
     colour,
     dash,
     hatch,
+    label_feature,
     legend_above,
     one_axes,
     panel_axes,
@@ -74,8 +75,12 @@ HEADROOM = 1.08
 # Colours of what increases and decreases a prediction, and the pattern of effects of the gate.
 INCREASE, DECREASE, GATE_HATCH = "#B2182B", "#2166AC", "////"
 
-# A remainder below this fraction of the largest number is round-off.
-REMAINDER_RTOL = 1e-9
+# A remainder below this fraction of the largest number is round-off, and contributions below this
+# fraction of the largest one share a bar.
+REMAINDER_RTOL, SMALL_CONTRIBUTION = 1e-9, 0.01
+
+# Ticks of the waterfall, at most: its numbers may be long.
+N_TICKS = 4
 
 # Height of a bar, of which features have two.
 HALF_BAR = 0.36
@@ -332,7 +337,7 @@ class PredictionDisplay:
             height = max(MIN_HEIGHT, WATERFALL_ROW_HEIGHT * (len(bars) + 2) + WATERFALL_FRAME)
             self.ax_ = panel_axes(ax, caller, 2, (sum(widths), height), width_ratios=widths)
             self._draw_waterfall(self.ax_[1], bars)
-            self.ax_[1].set_xlabel(self.target_name + (f"\n({note})" if note else ""))
+            label_feature(self.ax_[1], self.target_name, None, note)
         self.experts_: list[Any] = [None] * len(self.expert_names)
         if self.classes is None:
             self._draw_distribution(self.ax_[0])
@@ -377,7 +382,8 @@ class PredictionDisplay:
                 style = {"color": DARK_GREY, "linestyle": dashes, "linewidth": 1.8}
                 label = f"{name}: {short_number(value)}"
                 above.append(ax.axvline(value, label=label, **style))
-        ax.set(xlabel=self.target_name, ylabel="Probability" if is_discrete else "Density")
+        label_feature(ax, self.target_name, None, "")
+        ax.set_ylabel("Probability" if is_discrete else "Density")
         self._name_experts(ax, above, with_lines=not has_bars)
 
     def _draw_bars(
@@ -401,9 +407,10 @@ class PredictionDisplay:
         self._draw_bars(ax.bar, "bottom", *bars, transform=to_heights)
         ax.set_xlim(low, high)
         style = {"textcoords": "offset points", "fontsize": 8, "color": DARK_GREY}
+        # Above the curves, which end below the headroom.
         for value, total in zip(self.values, self.probability.sum(axis=1), strict=True):
             text = f"{format_percent(total)} at {short_number(value)}"
-            point = value, min(total, 0.9)
+            point = value, 1.0 / HEADROOM
             ax.annotate(text, point, xycoords=to_heights, xytext=(6, 2), **style)
 
     def _draw_classes(self, ax: Any, classes: Sequence[Any]) -> None:
@@ -457,7 +464,10 @@ class PredictionDisplay:
         size = np.abs(gate) + np.abs(experts)
         order = np.argsort(-size, kind="stable")
         n_used = int(np.count_nonzero(size))
-        n_shown = min(n_used, max_features if n_used <= max_features else max_features - 1)
+        n_large = int(np.count_nonzero(size > SMALL_CONTRIBUTION * size.max()))
+        n_shown = n_used
+        if n_used > min(max_features, n_large + 1):
+            n_shown = min(max_features - 1, n_large)
         bars = [Bar(labels[j], float(experts[j]), float(gate[j])) for j in order[:n_shown]]
         others = order[n_shown:n_used]
         if len(others):
@@ -506,6 +516,7 @@ class PredictionDisplay:
         for side in ("top", "right", "left"):
             ax.spines[side].set_visible(False)
         ax.tick_params(axis="y", length=0)
+        ax.locator_params(axis="x", nbins=N_TICKS)
         handles = [Patch(color=DARK_GREY, label="through the experts")]
         if any(bar.gate for bar in bars):
             hatched: dict[str, Any] = {"facecolor": "white", "edgecolor": DARK_GREY}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,30 +20,33 @@ from skmoe.inspection._checks import (
     check_names_of_experts,
     check_table,
 )
-from skmoe.inspection._experts import CATEGORY_WIDTH, draw_rows
+from skmoe.inspection._experts import CATEGORY_WIDTH, CLASS_LIMITS, draw_rows
 from skmoe.inspection._gate import GateDisplay, gate_over
-from skmoe.inspection._grid import feature_axis, make_grid, rows_to_show
+from skmoe.inspection._grid import feature_axis, height_limits, make_grid, rows_to_show
 from skmoe.inspection._leading import expert_effects, leading_feature
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._style import (
     colour,
+    count_beyond,
     expert_handle,
     grid_cells,
     in_first_column,
     label_feature,
+    label_target,
     legend_above,
     marked_points,
     marker,
     rgb,
     shortened,
 )
-from skmoe.inspection._targets import changes_to_references, observed_rows, one_target
+from skmoe.inspection._targets import observed_rows, one_target
 
 # Characters of a name above a panel.
-HEADING_WIDTH = 26
+HEADING_WIDTH = 22
 
-# Panels side by side, at most, their size, and the height of the gate above them, in inches.
-MAX_REGIME_COLUMNS, REGIME_SIZE, GATE_HEIGHT = 4, (2.9, 2.5), 2.0
+# Panels side by side, at most, their size, the width of the name of y at their left, and the height
+# of the gate above them, in inches.
+MAX_REGIME_COLUMNS, REGIME_SIZE, TARGET_NAME_WIDTH, GATE_HEIGHT = 4, (2.8, 2.5), 0.4, 2.0
 
 # Rows of a smaller responsibility are not drawn; the opacity of a row that is certain.
 MIN_RESPONSIBILITY_SHOWN, MAX_ROW_OPACITY = 0.02, 0.6
@@ -56,17 +60,19 @@ class RegimesDisplay:
     """Regimes at a glance: where the gate chooses each expert, and what it does there.
 
     Above, the probabilities of the gate over the feature on which it depends most. Below, a panel
-    for each expert, from left to right in the order in which the gate chooses them over that
-    feature. A panel has the rows, as opaque as the responsibility of the expert for them, and the
-    prediction of the expert over the feature with its largest effect. A line is pale beyond the
-    rows that belong to the expert. Other features are at their medians, and rows are drawn as
-    partial residuals, with the effect of the other features under this expert removed.
+    for each expert. A panel has the rows, as opaque as the responsibility of the expert for them,
+    and the prediction of the expert over the feature with its largest effect. A line is pale beyond
+    the rows that belong to the expert, and a feature with categories, or with two values such as 0
+    and 1, has marks instead. Other features are at their medians, and rows are drawn as partial
+    residuals, with the effect of the other features under this expert removed. The axes end before
+    rows that are far beyond the others.
 
     It corresponds to the picture of a model-based tree [1]_, which shows the splits above and the
     model of each leaf below.
 
     Of a classifier, the predictions are probabilities of one class; marks at the top are the rows
-    of that class, marks at the bottom the other rows.
+    of that class, marks at the bottom the other rows. Several classes have panels of their own, by
+    the displays in `panels`; the arrays are then those of the first one.
 
     See "Displays" in the user guide, and "Reading a fit by its pictures" in the gallery.
 
@@ -90,23 +96,26 @@ class RegimesDisplay:
         Responsibilities for the rows, which are their opacity.
     target_name : str
         Label of the vertical axes.
-    order : list of int of length n_experts
-        The experts from left to right.
+    order : list of int of length n_experts, default=None
+        The experts from left to right; None for 0, 1 and so on.
     is_probability : bool, default=False
         Whether the curves are probabilities of a class.
     categories : list, default=None
         Labels of the categories of the feature of each panel; None for those with numbers.
     of_units : bool, default=False
         Whether the shares are those of units.
+    panels : list of RegimesDisplay, default=None
+        The displays of several classes; None for one target.
 
     Attributes
     ----------
-    ax_ : ndarray of shape (1 + n_experts,) of matplotlib axes
-        Axes of the gate and of each expert; without the first for one expert.
+    ax_ : ndarray of shape (1 + n_panels,) of matplotlib axes
+        Axes of the gate and of each expert, for one class after another; without the first for one
+        expert.
     figure_ : matplotlib figure
         Figure of the plot.
     lines_ : list of matplotlib lines
-        The prediction of each expert.
+        The prediction in each panel.
     scatters_ : list of matplotlib collections
         The rows in each panel.
 
@@ -129,8 +138,8 @@ class RegimesDisplay:
     >>> y = 1 - np.abs(X[:, 0]) + 0.1 * np.sin(40 * X[:, 0])
     >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
     >>> display = RegimesDisplay.from_estimator(moe, X, y)
-    >>> [bool(display.curves[k][0] < display.curves[k][-1]) for k in display.order]
-    [True, False]
+    >>> sorted(round(float(curve[-1] - curve[0])) for curve in display.curves)
+    [-6, 6]
     """
 
     gate: GateDisplay | None
@@ -143,10 +152,11 @@ class RegimesDisplay:
     y: Sequence[Array]
     responsibilities: Array
     target_name: str
-    order: Sequence[int]
+    order: Sequence[int] | None = None
     is_probability: bool = False
     categories: Sequence[Any] | None = None
     of_units: bool = False
+    panels: Sequence[RegimesDisplay] | None = None
 
     @classmethod
     def from_estimator(
@@ -184,8 +194,8 @@ class RegimesDisplay:
             One feature for all experts; None for the feature with the largest effect of each: its
             coefficient for one standard deviation, or the change of its predictions.
         target : class label or int, default=None
-            The class whose probability is drawn, or the index of the output. Needed for more than
-            two classes and for several outputs; of two classes the default is `classes_[1]`.
+            The class whose probability is drawn, or the index of the output, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and panels for each of more.
         adjust : bool, default=True
             Whether the rows of a regressor are drawn as partial residuals; otherwise with their
             own y.
@@ -234,48 +244,51 @@ class RegimesDisplay:
         if subsample is not None:
             check_integer("subsample", subsample, least=2)
         table = check_table(estimator, X)
-        rows = observed_rows(estimator, table, y, target, offset, units)
+        targets = observed_rows(estimator, table, y, target, offset, units)
         column = leading_feature(estimator, table) if of_gate is None else of_gate
-        gate, order = None, [0]
+        gate = None
         if len(names) > 1:
             arrays = gate_over(estimator, table, [column], labels, None)
             gate = GateDisplay(**arrays, expert_names=names, feature_note=note)
-            order = np.argsort(gate.values[0] @ gate.gate / gate.gate.sum(axis=0)).tolist()
-        columns: list[Any] = [of_experts] * len(names)
-        if of_experts is None:  # the feature with the largest effect on each, if there is any
-            effects = expert_effects(estimator, table, rows.target)
-            effects = np.broadcast_to(effects, (len(effects), len(names)))
-            columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
-        axes = {j: feature_axis(table, j, labels[j], 200) for j in dict.fromkeys(columns)}
-        panels = [axes[j] for j in columns]
-        # All rows that can be drawn in every panel, so that the panels show the same rows.
-        finite = [np.isfinite(axis.observed) for axis in axes.values()]
-        shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
-        is_class = is_classifier(estimator)
-        adjusted = adjust and not is_class
-        curves, heights = {}, {}
-        for j, axis in axes.items():
-            points = make_grid(table, [j], axis.grid[:, None])
-            curves[j] = one_target(estimator.predict_experts(points), rows.target, 2)
-            heights[j] = np.tile(rows.observed[:, None], len(names))
-            if adjusted:
-                heights[j] += changes_to_references(estimator, table, j, rows.target)
-        display = cls(
-            gate=gate,
-            expert_names=names,
-            shares=rows.shares,
-            feature_names=[axis.name for axis in panels],
-            grids=[axis.positions for axis in panels],
-            curves=[curves[j][:, k] for k, j in enumerate(columns)],
-            x=[axis.observed[shown] for axis in panels],
-            y=[heights[j][shown, k] for k, j in enumerate(columns)],
-            responsibilities=rows.resp[shown],
-            target_name=rows.name + ("\n(other features at medians)" if adjusted else ""),
-            order=order,
-            is_probability=is_class,
-            categories=[axis.categories for axis in panels],
-            of_units=units is not None,
-        )
+        adjusted = adjust and not is_classifier(estimator)
+        displays = []
+        for rows in targets:
+            columns: list[Any] = [of_experts] * len(names)
+            if of_experts is None:  # the feature with the largest effect on each, if there is any
+                effects = expert_effects(estimator, table, rows.target)
+                effects = np.broadcast_to(effects, (len(effects), len(names)))
+                columns = [int(effect.argmax()) if effect.any() else column for effect in effects.T]
+            axes = {j: feature_axis(table, j, labels[j], 200) for j in dict.fromkeys(columns)}
+            panels = [axes[j] for j in columns]
+            # All rows that can be drawn in every panel, so that the panels show the same rows.
+            finite = [np.isfinite(axis.observed) for axis in axes.values()]
+            shown = rows_to_show(np.all(finite, axis=0), subsample, random_state)
+            curves, heights = {}, {}
+            for j, axis in axes.items():
+                points = make_grid(table, [j], axis.grid[:, None])
+                curves[j] = one_target(estimator.predict_experts(points), rows.target, 2)
+                heights[j] = np.tile(rows.observed[:, None], len(names))
+                if adjusted:
+                    heights[j] = rows.partial_residuals(estimator, j)
+            displays.append(
+                cls(
+                    gate=gate,
+                    expert_names=names,
+                    shares=rows.shares,
+                    feature_names=[axis.name for axis in panels],
+                    grids=[axis.positions for axis in panels],
+                    curves=[curves[j][:, k] for k, j in enumerate(columns)],
+                    x=[axis.observed[shown] for axis in panels],
+                    y=[heights[j][shown, k] for k, j in enumerate(columns)],
+                    responsibilities=rows.resp[shown],
+                    target_name=rows.name_of_residuals if adjusted else rows.name,
+                    is_probability=is_classifier(estimator),
+                    categories=[axis.categories for axis in panels],
+                    of_units=units is not None,
+                )
+            )
+        display = copy(displays[0])
+        display.panels = displays if len(displays) > 1 else None
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, *, scatter_kwargs: Mapping[str, Any] | None = None) -> Self:
@@ -293,12 +306,13 @@ class RegimesDisplay:
         display : RegimesDisplay
             This display.
         """
+        blocks = [self] if self.panels is None else self.panels
         n_experts = len(self.expert_names)
         n_rows = -(-n_experts // MAX_REGIME_COLUMNS)
         n_columns = -(-n_experts // n_rows)
         with_gate = self.gate is not None
-        heights = [GATE_HEIGHT] * with_gate + [REGIME_SIZE[1]] * n_rows
-        size = REGIME_SIZE[0] * max(n_columns, 2), sum(heights)
+        heights = [GATE_HEIGHT] * with_gate + [REGIME_SIZE[1]] * (n_rows * len(blocks))
+        size = TARGET_NAME_WIDTH + REGIME_SIZE[0] * max(n_columns, 2), sum(heights)
         shape = {"nrows": len(heights), "ncols": n_columns, "height_ratios": heights}
         self.figure_, cells = grid_cells(ax, f"{type(self).__name__}.plot", size, **shape)
         above: list[Any] = []
@@ -306,68 +320,96 @@ class RegimesDisplay:
             above = [self.figure_.add_subplot(cells[0, :])]
             self.gate.plot(above[0])
             self.gate.legend_.remove()  # the headings of the panels are the legend
-        positions = [divmod(i, n_columns) for i in range(n_experts)]
-        panels = [self.figure_.add_subplot(cells[i + with_gate, j]) for i, j in positions]
-        self.lines_: list[Any] = [None] * n_experts
-        self.scatters_: list[Any] = [None] * n_experts
-        by_expert: list[Any] = [None] * n_experts
-        limits, is_first = self._limits(), in_first_column(panels)
-        for i, k in enumerate(self.order):
-            by_expert[k] = panels[i]
-            self.scatters_[k] = self._draw_rows(panels[i], k, scatter_kwargs)
-            self.lines_[k] = self._draw_expert(panels[i], k)
-            panels[i].set_ylim(limits)
-            if is_first[i]:
-                panels[i].set_ylabel(self.target_name)
-            else:
-                panels[i].set_yticklabels([])
+        drawn: list[Any] = []
+        for i, block in enumerate(blocks):
+            cell_of = [divmod(j, n_columns) for j in range(n_experts)]
+            cell_of = [(with_gate + i * n_rows + row, column) for row, column in cell_of]
+            panels = [self.figure_.add_subplot(cells[cell]) for cell in cell_of]
+            drawn += draw_experts(block, panels, scatter_kwargs)
+        by_expert, self.lines_, self.scatters_ = (list(each) for each in zip(*drawn, strict=True))
         self.ax_ = np.array([*above, *by_expert], dtype=object)
         return self
 
-    def _draw_rows(self, ax: Any, k: int, kwargs: Mapping[str, Any] | None) -> Any:
-        """The rows in the colour of the expert, as opaque as its responsibility."""
-        resp = self.responsibilities[:, k]
-        shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
-        fill = np.tile(rgb(k), (len(shown), 1))
-        style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
-        style |= {"s": 12, "linewidths": 0}
-        is_category = self._categories[k] is not None
-        kinds = {"is_category": is_category, "is_class": self.is_probability}
-        return draw_rows(ax, self.x[k][shown], self.y[k][shown], style, kwargs, **kinds)
 
-    def _draw_expert(self, ax: Any, k: int) -> Any:
-        """The prediction of an expert, pale beyond its rows, and its heading."""
-        grid, curve = self.grids[k], self.curves[k]
-        style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "zorder": 3}
-        if self._categories[k] is None:
-            own = self.x[k][self.responsibilities.argmax(axis=1) == k]
-            low, high = (own.min(), own.max()) if len(own) else grid[[0, -1]]
-            ax.plot(grid, curve, color=colour(k), linewidth=2.5, zorder=3, alpha=OUTSIDE_OPACITY)
-            style |= {"linewidth": 2.5, "markersize": 5, "markevery": marked_points(len(grid), k)}
-            inside = np.where((grid >= low) & (grid <= high), curve, np.nan)
-            (line,) = ax.plot(grid, inside, **style)
-            ax.set_xlim(grid[[0, -1]])
+# --- panels of the experts ---------------------------------------------------------------------
+
+
+def draw_experts(
+    display: RegimesDisplay, panels: list[Any], scatter_kwargs: Mapping[str, Any] | None
+) -> list[tuple[Any, Any, Any]]:
+    """Draw the experts of one target; returns the axes, the line and the rows of each."""
+    order = range(len(panels)) if display.order is None else display.order
+    in_panels = sorted(zip(order, panels, in_first_column(panels), strict=True))
+    limits, drawn = limits_of_heights(display), []
+    for k, ax, is_first in in_panels:
+        scatter = draw_expert_rows(display, ax, k, scatter_kwargs)
+        drawn.append((ax, draw_expert(display, ax, k), scatter))
+        ax.set_ylim(limits)
+        is_own = display.responsibilities.argmax(axis=1) == k
+        count_beyond(ax, display.x[k][is_own], display.y[k][is_own])
+        if is_first:
+            label_target(ax, display.target_name)
         else:
-            (line,) = ax.plot(grid, curve, **style | {"linestyle": "none", "markersize": 8})
-            ends = grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH
-            ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
-        label_feature(ax, self.feature_names[k], self._categories[k], "")
-        share = f"{format_percent(self.shares[k])} of the {counted_noun(self.of_units)}s"
-        heading = f"{shortened(self.expert_names[k], HEADING_WIDTH)}\n{share}"
-        small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
-        legend_above(ax, [expert_handle(k, heading)], **small)
-        return line
+            ax.set_yticklabels([])
+    return drawn
 
-    @property
-    def _categories(self) -> Sequence[Any]:
-        return [None] * len(self.expert_names) if self.categories is None else self.categories
 
-    def _limits(self) -> tuple[float, float]:
-        """Limits of the vertical axes: those of the rows that count in their panels."""
-        if self.is_probability:
-            return -0.1, 1.1
-        counted = [values[self.responsibilities[:, k] > 0.5] for k, values in enumerate(self.y)]
-        values = np.concatenate(counted)
-        values = values if len(values) else np.concatenate(self.curves)
-        margin = 0.05 * np.ptp(values) or 1.0
-        return float(values.min() - margin), float(values.max() + margin)
+def draw_expert_rows(
+    display: RegimesDisplay, ax: Any, k: int, kwargs: Mapping[str, Any] | None
+) -> Any:
+    """The rows in the colour of the expert, as opaque as its responsibility."""
+    resp = display.responsibilities[:, k]
+    shown = np.flatnonzero(resp >= MIN_RESPONSIBILITY_SHOWN)
+    fill = np.tile(rgb(k), (len(shown), 1))
+    style: dict[str, Any] = {"c": np.column_stack([fill, MAX_ROW_OPACITY * resp[shown]])}
+    style |= {"s": 12, "linewidths": 0}
+    is_category = categories_of_panel(display, k) is not None
+    kinds = {"is_category": is_category, "is_class": display.is_probability}
+    return draw_rows(ax, display.x[k][shown], display.y[k][shown], style, kwargs, **kinds)
+
+
+def draw_expert(display: RegimesDisplay, ax: Any, k: int) -> Any:
+    """The prediction of an expert, pale beyond its rows, and its heading."""
+    grid, curve = display.grids[k], display.curves[k]
+    style: dict[str, Any] = {"color": colour(k), "marker": marker(k), "zorder": 3}
+    if categories_of_panel(display, k) is None:
+        ax.plot(grid, curve, color=colour(k), linewidth=2.5, zorder=3, alpha=OUTSIDE_OPACITY)
+        style |= {"linewidth": 2.5, "markersize": 5, "markevery": marked_points(len(grid), k)}
+        inside = np.where(is_over_rows(display, k), curve, np.nan)
+        (line,) = ax.plot(grid, inside, **style)
+        ax.set_xlim(grid[[0, -1]])
+    else:
+        (line,) = ax.plot(grid, curve, **style | {"linestyle": "none", "markersize": 8})
+        ends = grid - CATEGORY_WIDTH, grid + CATEGORY_WIDTH
+        ax.hlines(curve, *ends, color=colour(k), linewidth=2.5, zorder=3)
+    label_feature(ax, display.feature_names[k], categories_of_panel(display, k), "")
+    share = f"{format_percent(display.shares[k])} of the {counted_noun(display.of_units)}s"
+    heading = f"{shortened(display.expert_names[k], HEADING_WIDTH)}\n{share}"
+    small = {"fontsize": 9, "borderpad": 0.1, "borderaxespad": 0.1}
+    legend_above(ax, [expert_handle(k, heading)], **small)
+    return line
+
+
+def limits_of_heights(display: RegimesDisplay) -> tuple[float, float]:
+    """Limits of the vertical axes: those of the rows that count, and of lines over them."""
+    if display.is_probability:
+        return CLASS_LIMITS
+    rows, lines = [np.zeros(0)], []
+    for k, (x, y) in enumerate(zip(display.x, display.y, strict=True)):
+        ends = display.grids[k][[0, -1]]
+        rows.append(y[(display.responsibilities[:, k] > 0.5) & (x >= ends[0]) & (x <= ends[1])])
+        lines.append(display.curves[k][is_over_rows(display, k)])
+    return height_limits(np.concatenate(rows), np.concatenate(lines))
+
+
+def is_over_rows(display: RegimesDisplay, k: int) -> Array:
+    """Whether points of a line are between rows that belong to the expert, if it has any."""
+    own = display.x[k][display.responsibilities.argmax(axis=1) == k]
+    grid = display.grids[k]
+    low, high = (own.min(), own.max()) if len(own) else grid[[0, -1]]
+    return (grid >= low) & (grid <= high)
+
+
+def categories_of_panel(display: RegimesDisplay, k: int) -> Sequence[str] | None:
+    """Labels of the categories of the feature of an expert, if it has any."""
+    return None if display.categories is None else display.categories[k]

@@ -146,7 +146,7 @@ class RootogramDisplay:
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         estimator, X, _ = find_mixture(estimator, X)
-        output = check_target(estimator, target, check_table(estimator, X))
+        table = check_table(estimator, X)
         distribution = getattr(estimator, "predict_dist", lambda *_: None)(X, offset)
         if not isinstance(distribution, CountMixtureDistribution):
             raise ValueError(
@@ -154,6 +154,7 @@ class RootogramDisplay:
                 f'{getattr(estimator, "family", None)!r}. Use family="poisson" or '
                 '"negative_binomial", or CalibrationDisplay for other distributions.'
             )
+        output = check_target(estimator, target, table)
         y = _counts(y, len(distribution), output)
         if max_count is None:
             max_count = min(int(y.max()), MAX_COUNT)

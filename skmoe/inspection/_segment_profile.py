@@ -17,7 +17,7 @@ from skmoe.inspection._checks import (
     check_level,
     check_names,
     check_names_of_experts,
-    check_target,
+    check_targets,
 )
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._segment_tables import (
@@ -34,6 +34,7 @@ from skmoe.inspection._style import (
     LIGHT_GREY,
     NO_NUMBER,
     colour,
+    in_first_column,
     merged,
     panel_axes,
     text_width,
@@ -47,13 +48,18 @@ MIN_PROFILE_RANGE = 0.5
 # The same for log odds of the gate.
 MIN_GATE_RANGE = 0.25
 
-# Widths of a cell with a number and with an interval, least widths of panels with these, and space
-# at the left of the names of the features, in inches.
-CELL_WIDTH, INTERVAL_WIDTH = 0.64, 1.0
+# Width of panels side by side, at most: others stand below each other.
+MAX_PANELS_WIDTH = 11.0
+
+# Widths of a cell with a number, with an interval, and with one in two lines, least widths of
+# panels with these, and space at the left of the names of the features, in inches.
+CELL_WIDTH, INTERVAL_WIDTH, NARROW_INTERVAL_WIDTH = 0.64, 1.0, 0.68
 MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 2.1, 2.7, 0.5
 
-# Heights of a row of numbers and of one with intervals, and of headings, in inches.
-ROW_HEIGHT, INTERVAL_HEIGHT, HEADINGS_HEIGHT = 0.36, 0.46, 1.5
+# Heights of a row of numbers, of one with intervals in one line or two, of a line of the name of a
+# name or heading, and of the space around panels, in inches.
+ROW_HEIGHT, INTERVAL_HEIGHT, NARROW_INTERVAL_HEIGHT = 0.36, 0.46, 0.56
+LINE_HEIGHT, FRAME_HEIGHT = 0.17, 0.82
 
 # Characters in a line of the heading of the coefficients.
 COEFFICIENT_NAME_WIDTH = 34
@@ -75,14 +81,15 @@ N_DIGITS, SMALLEST_PLAIN_NUMBER, MAX_PLAIN_NUMBER = 3, 0.01, 1e5
 class SegmentProfileDisplay:
     """Heat maps of experts and features: which rows each expert describes, by which coefficients.
 
-    One column for each expert, with its share of the rows, and one row for each feature. Up to
-    three panels share the features:
+    One column for each expert, with its share of the rows, and one row for each feature. The panels
+    share the features, and stand below each other if there are many experts:
 
     - the mean of the feature over the rows of the expert, weighted by its responsibilities, minus
       the mean over all rows, in standard deviations of the feature;
     - the coefficients of the expert, for experts with a linear predictor, with confidence
       intervals in small print where `inference` is possible. Where they are logs of ratios, as
-      under a log link, the numbers are the ratios, and the colours those of their logs;
+      under a log link, the numbers are the ratios, and the colours those of their logs. Each of
+      several classes has a panel;
     - the log odds of the expert against the others by the gate, if the gate has slopes, as in
       `summary` and `export_text`.
 
@@ -103,15 +110,15 @@ class SegmentProfileDisplay:
         Mean responsibility of each expert, over rows or units.
     profile : ndarray of shape (n_shown, n_experts)
         Mean over the rows of the expert minus mean over all rows, in standard deviations.
-    coefficients : ndarray of shape (n_shown, n_experts), default=None
+    coefficients : ndarray of shape ([n_classes,] n_shown, n_experts), default=None
         Coefficients of the linear predictors; NaN where there are none.
-    intervals : ndarray of shape (n_shown, n_experts, 2), default=None
+    intervals : ndarray of shape ([n_classes,] n_shown, n_experts, 2), default=None
         Confidence intervals of the coefficients.
     is_ratio : ndarray of bool of shape (n_experts,), default=None
         Whether the coefficients of an expert are logs of ratios; None if those of no expert are.
     gate_effects : ndarray of shape (n_shown, n_experts), default=None
         Log odds of the expert against the others.
-    coefficient_name : str, default="Coefficient"
+    coefficient_name : str, or list of str of length n_classes, default="Coefficient"
         Heading of the coefficients.
     coefficient_range : float, default=0.0
         Size up to which coefficients are pale, however small the others are.
@@ -163,7 +170,7 @@ class SegmentProfileDisplay:
     intervals: Array | None = None
     is_ratio: Array | None = None
     gate_effects: Array | None = None
-    coefficient_name: str = "Coefficient"
+    coefficient_name: Any = "Coefficient"
     coefficient_range: float = 0.0
     level: float | None = None
     step: str = "SD"
@@ -215,9 +222,8 @@ class SegmentProfileDisplay:
             Largest number of rows of the picture if `features` is None. Chosen are those with the
             largest number in any panel, in relation to the largest number of the panel.
         target : class label or int, default=None
-            The class or the index of the output whose coefficients are drawn. Needed, if experts
-            have coefficients, for more than two classes and for several outputs; of two classes
-            the default is `classes_[1]`.
+            The class or the index of the output whose coefficients are drawn, which is needed for
+            several outputs. None is `classes_[1]` of two classes, and a panel for each of more.
         level : float, default=0.95
             Confidence of the intervals; None for none, which is faster.
         standardize : bool, default=True
@@ -259,27 +265,27 @@ class SegmentProfileDisplay:
         level = check_level(level)
         rows = positive_rows(estimator, X, y, sample_weight, offset, units)
         has_coef = hasattr(estimator, "expert_coef_")
-        index = check_target(estimator, target, rows.X) if has_coef else 0
+        indices = check_targets(estimator, target, rows.X) if has_coef else []
         resp, shares = responsibilities_of_rows(estimator, rows)
         columns = profile_columns(estimator, rows, resp, labels, chosen)
         step = np.array([[column.deviation if standardize else 1.0] for column in columns])
         profile = np.array([column.difference for column in columns])
         slopes = gate_slopes(estimator, columns)
         gate_effects = None if slopes is None else slopes * step
-        coefficients, intervals, is_ratio, name, least = None, None, None, "Coefficient", 0.0
-        if has_coef:
-            table = coefficient_tables(estimator, rows, index, level)[0]
-            of_feature = [column.feature for column in columns]
-            coefficients = table.estimates[of_feature] * step
-            if table.intervals is not None:
-                intervals = table.intervals[of_feature] * step[:, :, None]
-            is_ratio, name = table.is_ratio, table.name
-            least = table.negligible if standardize else 0.0
+        tables = coefficient_tables(estimator, rows, indices, level)[: len(indices)]
+        of_feature = [column.feature for column in columns]
+        coefficients = [table.estimates[of_feature] * step for table in tables]
+        intervals = [
+            table.intervals[of_feature] * step[:, :, None]
+            for table in tables
+            if table.intervals is not None
+        ]
+        least = tables[0].negligible if tables and standardize else 0.0
         shown = np.arange(len(columns))
         if features is None:  # relative to the largest of its panel, so that all panels count alike
             panels = (
                 (profile, MIN_PROFILE_RANGE),
-                (coefficients, least),
+                *((coefficient, least) for coefficient in coefficients),
                 (gate_effects, MIN_GATE_RANGE),
             )
             sizes = [(np.abs(np.nan_to_num(t)).max(axis=1), r) for t, r in panels if t is not None]
@@ -290,11 +296,11 @@ class SegmentProfileDisplay:
             expert_names=names,
             shares=shares,
             profile=profile[shown],
-            coefficients=None if coefficients is None else coefficients[shown],
-            intervals=None if intervals is None else intervals[shown],
-            is_ratio=is_ratio,
+            coefficients=stacked([coefficient[shown] for coefficient in coefficients]),
+            intervals=stacked([interval[shown] for interval in intervals]),
+            is_ratio=tables[0].is_ratio if tables else None,
             gate_effects=None if gate_effects is None else gate_effects[shown],
-            coefficient_name=name,
+            coefficient_name=stacked([table.name for table in tables]) if tables else "Coefficient",
             coefficient_range=least,
             level=level,
             step="SD" if standardize else "unit",
@@ -326,26 +332,36 @@ class SegmentProfileDisplay:
             for name, share in zip(self.expert_names, self.shares, strict=True)
         ]
         panels = self._panels(max(CELL_WIDTH, text_width(experts) + 0.05))
-        widths = [panel.width for panel in panels]
-        row_height = ROW_HEIGHT if self.intervals is None else INTERVAL_HEIGHT
-        height = HEADINGS_HEIGHT + row_height * len(self.feature_names)
-        size = sum(widths) + text_width(features) + MARGIN, height
-        caller = f"{type(self).__name__}.plot"
-        axes = panel_axes(ax, caller, len(panels), size, width_ratios=widths)
+        widths, n_rows = arrange([panel.width for panel in panels])
+        row_height = ROW_HEIGHT
+        if self.intervals is not None:
+            row_height = NARROW_INTERVAL_HEIGHT if self._is_narrow else INTERVAL_HEIGHT
+        row_height = max(row_height, LINE_HEIGHT * most_lines(features))
+        n_lines = most_lines(experts) + most_lines([panel.heading for panel in panels])
+        height = FRAME_HEIGHT + LINE_HEIGHT * n_lines + row_height * len(self.feature_names)
+        size = sum(widths) + text_width(features) + MARGIN, height * n_rows
+        caller, shape = f"{type(self).__name__}.plot", {"nrows": n_rows, "ncols": len(widths)}
+        axes = panel_axes(ax, caller, len(panels), size, **shape, width_ratios=widths)
         drawn = [draw_panel(*pair, experts, kwargs) for pair in zip(axes, panels, strict=True)]
         self.meshes_ = [mesh for mesh, _ in drawn]
         self.texts_ = [texts for _, texts in drawn]
-        for cells in axes:
-            names = features if cells is axes[0] else [""] * len(features)
+        is_first = in_first_column(axes)
+        for cells, has_names in zip(axes, is_first, strict=True):
+            names = features if has_names else [""] * len(features)
             cells.set_yticks(range(len(features)), names, fontsize=9, color=DARK_GREY)
         note = f"%: share of the {counted_noun(self.of_units)}s"
         if self.n_columns is not None:
             chosen = f"{len(features)} of {self.n_columns} features"
             note += f"\n{chosen}:\nthose with the largest effects"
         note += f"\n{self.feature_note}" if self.feature_note else ""
-        axes[0].set_xlabel(note, fontsize=8, loc="left")
+        axes[is_first][-1].set_xlabel(note, fontsize=8, loc="left")
         self.ax_, self.figure_ = axes, axes[0].figure
         return self
+
+    @property
+    def _is_narrow(self) -> bool:
+        """Whether there are too many experts for intervals in one line."""
+        return INTERVAL_WIDTH * len(self.expert_names) > MAX_PANELS_WIDTH
 
     def _panels(self, cell_width: float) -> list[Panel]:
         n_experts, step = len(self.expert_names), f"per {self.step} of the feature"
@@ -356,22 +372,50 @@ class SegmentProfileDisplay:
         if self.coefficients is not None:
             is_ratio = np.zeros(n_experts, bool) if self.is_ratio is None else self.is_ratio
             least = self.coefficient_range
-            numbers, small_print, power = coefficient_texts(
-                self.coefficients, self.intervals, is_ratio, least
-            )
-            name = self.coefficient_name + ("" if power == 1.0 else f", in {power:g}")
-            heading = f"{wrapped(name, COEFFICIENT_NAME_WIDTH)}\n{step}"
-            own_width = width
-            if small_print is not None and self.level is not None:
-                heading += f", {100 * self.level:.3g} % intervals"
-                own_width = max(INTERVAL_WIDTH * n_experts, width, MIN_INTERVAL_PANEL_WIDTH)
-            texts = numbers, small_print
-            panels.append(Panel(heading, self.coefficients, *texts, least, own_width))
+            shape = -1, len(self.feature_names), n_experts
+            tables = np.reshape(self.coefficients, shape)
+            intervals: Any = [None] * len(tables)
+            if self.intervals is not None:
+                intervals = np.reshape(self.intervals, (*shape, 2))
+            names = np.ravel(self.coefficient_name)
+            for name, table, interval in zip(names, tables, intervals, strict=True):
+                numbers, small_print, power = coefficient_texts(table, interval, is_ratio, least)
+                of_power = "" if power == 1.0 else f", in {power:g}"
+                heading = f"{wrapped(f'{name}{of_power}', COEFFICIENT_NAME_WIDTH)}\n{step}"
+                own_width = width
+                if small_print is not None and self.level is not None:
+                    heading += f", {100 * self.level:.3g} % intervals"
+                    own_width = INTERVAL_WIDTH * n_experts
+                    if self._is_narrow:
+                        own_width = NARROW_INTERVAL_WIDTH * n_experts
+                        small_print = np.char.replace(small_print.astype(str), ", ", ",\n")
+                    own_width = max(own_width, width, MIN_INTERVAL_PANEL_WIDTH)
+                panels.append(Panel(heading, table, numbers, small_print, least, own_width))
         if self.gate_effects is not None:
             numbers = signed_numbers(self.gate_effects, 2)
             heading = f"Gate: log odds\n{step}"
             panels.append(Panel(heading, self.gate_effects, numbers, None, MIN_GATE_RANGE, width))
         return panels
+
+
+def stacked(values: list[Any]) -> Any:
+    """One value for each class: None for none, itself for a single one."""
+    return (values[0] if values else None) if len(values) < 2 else np.array(values)
+
+
+def most_lines(texts: Sequence[str]) -> int:
+    """Lines of the text that has the most of them."""
+    return 1 + max(text.count("\n") for text in texts)
+
+
+def arrange(widths: Sequence[float]) -> tuple[list[float], int]:
+    """Widths of the columns, and number of rows, of panels that are not too wide side by side."""
+    for n_rows in range(1, len(widths) + 1):
+        n_columns = -(-len(widths) // n_rows)
+        columns = [max(widths[i::n_columns]) for i in range(n_columns)]
+        if sum(columns) <= MAX_PANELS_WIDTH:
+            break
+    return columns, n_rows
 
 
 # --- heat maps ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,16 +137,19 @@ def column_deviations(rows: Rows) -> Array:
 
 
 def coefficient_tables(
-    estimator: Any, rows: Rows, index: int, level: float | None
+    estimator: Any, rows: Rows, indices: Sequence[int], level: float | None
 ) -> list[CoefficientTable]:
-    """Coefficients of an output or class, with intervals if there are standard errors.
+    """Coefficients of an output or of classes, with intervals if there are standard errors.
 
-    The first table is that of the mean of y, or of what stands in its place.
+    The first tables are those of the mean of y, or of what stands in its place.
     """
     result = None if level is None else _inference_or_none(estimator, rows)
     blocks = [b for b in estimator.coefficient_blocks_ if isinstance(b, LinearPredictor)]
     blocks.sort(key=lambda block: not block.is_main)
-    return [_coefficient_table(estimator, block, rows, index, result, level) for block in blocks]
+    return [
+        _coefficient_table(estimator, block, rows, index, result, level)
+        for block, index in product(blocks, indices)
+    ]
 
 
 def _coefficient_table(

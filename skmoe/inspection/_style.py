@@ -12,8 +12,12 @@ from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 
-# Distinguishable with colour vision deficiencies (Okabe and Ito 2008); the palest comes last.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+# Distinguishable with colour vision deficiencies, of which the first seven are those of Okabe and
+# Ito (2008). Black and grey are kept for what belongs to no expert.
+COLOURS = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442"),
+    *("#663300", "#4B0082", "#F2B6CF", "#A0004D", "#0B5345", "#7FD68A"),
+)
 
 # Line styles and markers of the experts: their numbers have no divisor in common with that of the
 # colours, so that pairs repeat late, and experts differ without colours, as in grey print.
@@ -37,6 +41,9 @@ CHARACTER_WIDTH, MIN_LINE_LENGTH = 0.075, 24
 # Lines of a name, and characters in a line of the name of an expert: in a legend, and beside marks.
 MAX_NAME_LINES = 3
 LEGEND_NAME_WIDTH, EXPERT_NAME_WIDTH = 20, 11
+
+# Characters in a line of the name of an axis, in each inch of it, and least.
+AXIS_CHARACTERS_PER_INCH, MIN_AXIS_NAME_WIDTH = 11.0, 27
 
 # Characters of all categories that stand side by side. Longer ones are turned, without their
 # shares, and cut after some characters.
@@ -125,9 +132,9 @@ def draw_grid(
         for legend in legends:
             if legend.axes is not kept:
                 legend.remove()
-    is_first = in_first_column(axes)
+    is_first, labels = in_first_column(axes), [cells.get_ylabel() for cells in axes]
     for i in range(1, len(axes)):
-        if not is_first[i] and is_alike[i] and is_alike[i - 1]:
+        if not is_first[i] and labels[i] == labels[i - 1]:
             axes[i].set_ylabel("")
     return axes
 
@@ -150,10 +157,35 @@ def label_below(axes: Array, notes: Sequence[str], *, is_own: bool) -> None:
 
 
 def label_feature(ax: Any, name: str, categories: Sequence[str] | None, note: str) -> None:
-    """Name of the horizontal axis, and the categories."""
+    """Name of the horizontal axis in lines that are no longer than it, and the categories."""
     if categories is not None:
         label_categories(ax, categories)
-    ax.set_xlabel(f"{name}\n({note})" if note else name)
+    lines = wrapped(name, axis_name_width(ax, 0))
+    ax.set_xlabel(f"{lines}\n({note})" if note else lines)
+
+
+def count_beyond(ax: Any, x: Array, y: Array) -> None:
+    """A note in the corner of the axes with the number of rows that their limits leave out."""
+    limits = ax.get_xlim(), ax.get_ylim()
+    is_beyond = [(v < low) | (v > high) for v, (low, high) in zip((x, y), limits, strict=True)]
+    n_beyond = int((is_beyond[0] | is_beyond[1]).sum())
+    if n_beyond:
+        style = {"fontsize": 7, "color": DARK_GREY, "ha": "right", "va": "top", "zorder": 5}
+        text = f"{n_beyond} row{'s' * (n_beyond > 1)} beyond the axes"
+        ax.text(0.99, 0.98, text, transform=ax.transAxes, **style)
+
+
+def axis_name_width(ax: Any, side: int) -> int:
+    """Characters that stand along the horizontal (0) or vertical (1) axis of a panel."""
+    figure, box = ax.figure.get_size_inches()[side], ax.get_position()
+    inches = figure * (box.width, box.height)[side]
+    return max(MIN_AXIS_NAME_WIDTH, int(AXIS_CHARACTERS_PER_INCH * inches))
+
+
+def label_target(ax: Any, name: str) -> None:
+    """Name of the vertical axis in lines that are no longer than it."""
+    width = axis_name_width(ax, 1)
+    ax.set_ylabel("\n".join(wrapped(line, width) for line in name.split("\n")))
 
 
 def label_categories(ax: Any, categories: Sequence[str]) -> None:

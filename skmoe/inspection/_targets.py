@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_target
+from skmoe.inspection._checks import check_targets
 from skmoe.inspection._grid import at_reference_values
 
 
@@ -49,15 +49,6 @@ def interval_band(
     return one_target(interval, index, 2)
 
 
-def changes_to_references(estimator: Any, table: Any, j: int, index: int) -> Array:
-    """Changes (n, K) of the experts' predictions with the other features at reference values."""
-    reference, own = (
-        one_target(estimator.predict_experts(rows), index, 2)
-        for rows in (at_reference_values(table, j), table)
-    )
-    return reference - own
-
-
 def target_name(estimator: Any, y: Any, index: int) -> str:
     """Label of the vertical axis: the name of y if it has one."""
     if is_classifier(estimator):
@@ -95,19 +86,42 @@ class ObservedRows(NamedTuple):
         """The expert with the largest responsibility, (n,)."""
         return self.resp.argmax(axis=1)
 
+    @property
+    def name_of_residuals(self) -> str:
+        """Label of the vertical axis of partial residuals."""
+        return self.name + "\n(other features at medians)" * (self.table.shape[1] > 1)
+
+    def partial_residuals(self, estimator: Any, j: int) -> Array:
+        """Heights (n, K) of the rows with all features but one at reference values.
+
+        They are as far from the prediction of an expert there as y is from its own prediction:
+        by the same difference, or under a log link by the same ratio.
+        """
+        reference, own = (
+            one_target(estimator.predict_experts(rows), self.target, 2)
+            for rows in (at_reference_values(self.table, j), self.table)
+        )
+        links = [family.link for family in getattr(estimator, "families_", ())]
+        is_log = np.array(links or [""] * own.shape[1]) == "log"
+        observed = self.observed[:, None]
+        with np.errstate(all="ignore"):  # ratios of predictions that are zero are not drawn
+            return np.where(is_log, observed * (reference / own), observed + (reference - own))
+
 
 def observed_rows(
     estimator: Any, table: Any, y: Any, target: Any, offset: Any, units: Any
-) -> ObservedRows:
-    """The rows with what is drawn of them: y, or 1 for the rows of a class and 0 for others."""
-    index = check_target(estimator, target, table)
+) -> list[ObservedRows]:
+    """The rows for each target, with y, or with 1 for the rows of a class and 0 for others."""
+    indices = check_targets(estimator, target, table)
     resp = estimator.responsibilities(table, y, offset, units=units)
-    name = target_name(estimator, y, index)
-    observed = observed_target(estimator, y, index)
-    if offset is not None:
-        name += " per unit of exposure"
-        observed = observed / np.exp(one_target(offset, index, 1))
-    if units is None:
-        return ObservedRows(table, index, name, observed, resp, None, None)
-    of_rows = resp.rows(units)
-    return ObservedRows(table, index, name, observed, of_rows, np.asarray(units), resp.labels)
+    of_units = (None, None) if units is None else (np.asarray(units), resp.labels)
+    resp = resp if units is None else resp.rows(units)
+    found = []
+    for index in indices:
+        name = target_name(estimator, y, index)
+        observed = observed_target(estimator, y, index)
+        if offset is not None:
+            name += " per unit of exposure"
+            observed = observed / np.exp(one_target(offset, index, 1))
+        found.append(ObservedRows(table, index, name, observed, resp, *of_units))
+    return found

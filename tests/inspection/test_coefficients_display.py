@@ -1,5 +1,6 @@
 """CoefficientsDisplay: forest plots of coefficients, intervals and what was dropped."""
 
+import re
 import warnings
 from itertools import pairwise
 
@@ -208,6 +209,25 @@ def test_logits_of_several_classes_are_no_ratios():
     c = list(moe.classes_).index("red")
     assert_allclose(positions(display.points_), moe.expert_coef_[:, c].T)
     assert caption_of(display.figure_) == "Logit of class red, per unit of the feature"
+
+
+def test_several_classes_have_coefficients_of_their_own():
+    moe, X, y, _ = CASES["classes"]()
+    display = draw(moe, X, y, standardize=False, level=0.9)
+    assert len(display.feature_names) == 9
+    result = moe.inference(X, y)
+    for name, coefficients, intervals in zip(
+        display.feature_names, display.coefficients, display.intervals, strict=True
+    ):
+        feature, label = re.fullmatch(r"(x\d) \(class (\w+)\)", name).groups()
+        c, j = list(moe.classes_).index(label), int(feature[1])
+        assert_allclose(coefficients, moe.expert_coef_[:, c, j])
+        for k in range(2):
+            term = result.terms.index((f"expert {k}", label, feature))
+            assert_allclose(intervals[k], result.conf_int(0.9)[term])
+    assert caption_of(display.figure_).startswith("Logit of the class, per unit of the feature")
+    of_feature = draw(moe, X, y, features=[1], level=None)
+    assert of_feature.feature_names == [f"x1 (class {label})" for label in moe.classes_]
 
 
 def test_links_that_differ_have_axes_of_their_own():

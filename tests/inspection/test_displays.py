@@ -32,6 +32,7 @@ from skmoe.inspection import (
     ResponsibilitiesDisplay,
     RootogramDisplay,
 )
+from support import fits
 from support.displays import (
     CASES,
     DISPLAYS,
@@ -46,17 +47,22 @@ from support.displays import (
     drawn,
     expert_colour,
     expert_lines,
+    frame_at_references,
     new_axes,
     parameters_of,
+    texts,
 )
-from support.fits import fit_quietly
+from support.expert_kinds import GENERALIZED
+from support.fits import fit_quietly, fitted_case
 from support.refusals import assert_refused, refusal
+from support.tables import two_regimes
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_display_says_what_it_needs(name):
     for case in REFUSED[name]:
-        message = refusal(draw, name, case)
+        given = {"target": None} if "target" in parameters_of(name) and case == "classes" else {}
+        message = refusal(draw, name, case, **given)
         assert re.match(rf"{name} needs|estimator must be|families", message), message
         assert re.search(r"Use|Fit|For", message), message
 
@@ -90,9 +96,9 @@ def points_of(ax):
     return {side: np.concatenate([np.zeros(0), *values]) for side, values in found.items()}
 
 
-# Pictures that leave out what their docstrings name: rows of other experts, and the first, steep
-# iterations.
-CUT = {("RegimesDisplay", "y"), ("ConvergenceDisplay", "y")}
+# Pictures that leave out what their docstrings name: rows of other experts, pale curves, and the
+# first, steep iterations.
+CUT = {("RegimesDisplay", "y"), ("ExpertsDisplay", "y"), ("ConvergenceDisplay", "y")}
 
 
 @pytest.mark.parametrize(("name", "case"), DRAWN)
@@ -112,6 +118,60 @@ def test_axes_hold_what_they_show_and_little_else(name, case):
     for where, values in extents.items():  # of all panels with the same limits
         width = np.ptp(np.concatenate(values))
         assert width > 0.4 or width < 1e-9, where
+
+
+@pytest.mark.parametrize("case", [f"{name}-regressor" for name in ["linear", *GENERALIZED]])
+@pytest.mark.parametrize("name", displays_with("adjust"))
+def test_a_row_far_from_the_others_does_not_squeeze_them(name, case):
+    moe, X, y = fitted_case(case), fits.X.copy(), fits.CASES[case][1]
+    X[7] = [30.0, -30.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # experts may overflow there
+        display = DISPLAYS[name].from_estimator(moe, X, y, subsample=None)
+    for ax in display.figure_.axes:
+        assert np.ptp(ax.get_xlim()) < 9.0
+        assert ax.get_ylabel() == "Gate probability" or np.ptp(ax.get_ylim()) < 4.0 * np.ptp(y)
+    assert "1 row beyond the axes" in all_texts(display)
+    typical = DISPLAYS[name].from_estimator(moe, fits.X[:50], y[:50])
+    assert "beyond" not in all_texts(typical)
+
+
+def columns_of_two_values():
+    X, y = two_regimes(120)
+    frame = pd.DataFrame(X, columns=["depth", "width", "height"])
+    frame["insured"] = frame["width"] > 0.3
+    frame["sex"] = np.where(frame["height"] > 0.0, 2.0, 1.0)
+    frame["floor"] = (frame["depth"] > 0.0).astype(int)
+    y = y + 5.0 * frame["insured"] + 4.0 * frame["floor"]
+    moe = MixtureOfExpertsRegressor(2, **{"random_state": 0, "n_init": 1, "max_iter": 12})
+    return fit_quietly(moe, frame, y), frame, y
+
+
+@pytest.mark.parametrize(
+    ("column", "ticks"), {"insured": ["0", "1"], "floor": ["0", "1"], "sex": ["1", "2"]}.items()
+)
+@pytest.mark.parametrize("name", ["ExpertsDisplay", "GateDisplay", "RegimesDisplay"])
+def test_columns_of_two_values_have_points_instead_of_lines(name, column, ticks):
+    moe, frame, y = columns_of_two_values()
+    given = {"X": frame, "y": y, "features": column, "gate_feature": column}
+    known = parameters_of(name)
+    display = DISPLAYS[name].from_estimator(moe, **{k: given[k] for k in given if k in known})
+    second = frame[column].astype(float) == float(ticks[1])
+    for ax in display.figure_.axes:
+        percent = [f"{100 * (~second).mean():.0f} %", f"{100 * second.mean():.0f} %"]
+        labels = [f"{tick}\n{share}" for tick, share in zip(ticks, percent, strict=True)]
+        assert texts(ax.get_xticklabels()) == labels
+        assert {line.get_linestyle() for line in ax.lines} == {"None"}
+    values = [frame[column].dtype.type(float(tick)) for tick in ticks]
+    if name == "GateDisplay":
+        expected = moe.predict_gate(frame_at_references(frame, column, values))
+        assert_allclose(display.gate, expected)
+
+
+def test_columns_of_two_values_are_drawn_in_pairs():
+    moe, frame, _ = columns_of_two_values()
+    display = GateDisplay.from_estimator(moe, frame, features=("depth", "sex"), grid_resolution=5)
+    assert_allclose(display.values[1], np.linspace(1.0, 2.0, 5))
 
 
 def test_ticks_of_counts_are_integers():
@@ -281,9 +341,16 @@ def test_a_table_has_the_features_of_the_fit(name):
 def test_classes_are_chosen_by_label_and_outputs_by_index(name):
     for case, words in {"classes": "one of the classes", "outputs": "from 0 to 1"}.items():
         if (name, case) in DRAWN:
-            for wrong in ("maybe", 7) if name == "PredictionDisplay" else (None, "maybe", 7):
+            for wrong in ("maybe", 7) if case == "classes" else (None, "maybe", 7):
                 message = refusal(draw, name, case, target=wrong)
                 assert_refused(message, "target must be", words, f"got {wrong!r}", "Pass the")
+
+
+@pytest.mark.parametrize("name", displays_with("target"))
+def test_all_of_several_classes_are_drawn_by_default(name):
+    if (name, "classes") in DRAWN:
+        text = all_texts(draw(name, "classes", target=None))
+        assert [label for label in ("blue", "green", "red") if label not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -433,7 +500,29 @@ def test_experts_differ_in_grey_print():
     assert len({line.get_linestyle() for line in lines[:4]}) == 4
     assert len({(line.get_color(), line.get_linestyle()) for line in lines[:28]}) == 28
     assert len({(line.get_color(), line.get_marker()) for line in lines}) == 40
-    assert len({line.get_color() for line in lines[:7]}) == 7
+    assert len({line.get_color() for line in lines[:13]}) == 13
+
+
+# Of colours as linear red, green and blue: what is seen without one kind of cones (Machado,
+# Oliveira and Fernandes 2009), and the coordinates of Oklab (Ottosson 2020).
+VISIONS = {
+    "normal": np.eye(3),
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+TO_CONES = np.array([[0.412, 0.536, 0.051], [0.212, 0.681, 0.107], [0.088, 0.282, 0.630]])
+TO_OKLAB = np.array([[0.210, 0.794, -0.004], [1.978, -2.429, 0.451], [0.026, 0.783, -0.809]])
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_colours_of_experts_differ_for_every_vision(vision):
+    inks = np.array([colors.to_rgb(line.get_color()) for line in expert_lines(13)])
+    linear = np.where(inks <= 0.04045, inks / 12.92, ((inks + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(VISIONS[vision]).T, 0.0, 1.0)
+    oklab = np.cbrt(seen @ TO_CONES.T) @ TO_OKLAB.T
+    distance = np.linalg.norm(oklab[:, None] - oklab, axis=2) + np.eye(13)
+    assert distance.min() > (0.12 if vision == "normal" else 0.065)
 
 
 @pytest.mark.parametrize("n_points", [2, 7, 8, 50, 200])
@@ -450,6 +539,48 @@ def test_marks_are_spread_over_curves_at_other_points_for_each_expert(n_points):
     assert marks[0][0] == 0
     if n_points >= 50:
         assert len(set(np.ravel(marks))) == 28
+
+
+LONG = "a name of many words such as the surveys of households have"
+
+
+def boxes_of_names(display):
+    """Extents of all texts but the ticks of horizontal axes, each with its text."""
+    figure = display.figure_
+    figure.draw_without_rendering()
+    ticks, view = set(), {}
+    for ax in figure.axes:
+        ticks |= {*ax.get_xticklabels()}
+        view |= dict.fromkeys(ax.get_yticklabels(), ax.get_window_extent())
+    found = [one for one in figure.findobj(Text) if one.get_text() and one.get_visible()]
+    boxes = [(one, one.get_window_extent()) for one in found if one not in ticks]
+    # Axes have some ticks beyond their ends, which are not drawn.
+    return [
+        (one.get_text(), box)
+        for one, box in boxes
+        if one not in view or view[one].y0 - 1.0 < (box.y0 + box.y1) / 2 < view[one].y1 + 1.0
+    ]
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_long_names_stay_in_the_figure_and_apart(name):
+    moe, X, y, given = CASES[case_of(name)]()
+    own = {"X": X, "y": pd.Series(y, name=LONG), "level": 0.9} | given
+    own["feature_names"] = [f"{k} {LONG}" for k in range(X.shape[1])]
+    own["expert_names"] = [f"{k} {LONG}" for k in range(moe.n_experts_)]
+    known = parameters_of(name)
+    own = {key: own[key] for key in own if key in known}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        display = DISPLAYS[name].from_estimator(moe, **own)
+    boxes = boxes_of_names(display)
+    for text, box in boxes:
+        assert box.x0 > -1.0, text
+        assert box.x1 < display.figure_.bbox.x1 + 1.0, text
+        assert box.y0 > -1.0, text
+    for i, (text, box) in enumerate(boxes):
+        others = [other for other, place in boxes[:i] if box.shrunk(0.97, 0.97).overlaps(place)]
+        assert others == [], text
 
 
 def wrong_numbers(text):

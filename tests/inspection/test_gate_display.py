@@ -485,3 +485,10 @@ def test_legends_have_as_few_columns_as_fit(n_experts):
 def test_regions_say_what_pale_colours_are(fitted):
     moe, frame = fitted
     assert "pale: uncertain" in all_texts(GateDisplay.from_estimator(moe, frame, (0, 1)))
+
+
+@pytest.mark.parametrize("n_experts", [1, 2])
+def test_the_gate_of_one_expert_has_a_note(n_experts):
+    gate = np.full((5, n_experts), 1.0 / n_experts)
+    display = GateDisplay(feature_names=["x"], values=[np.arange(5.0)], gate=gate).plot()
+    assert any("one expert" in text for text in texts(display.ax_.texts)) == (n_experts == 1)

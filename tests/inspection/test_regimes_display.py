@@ -56,7 +56,6 @@ def given(responsibilities, x=None, y=None, **options):
         "y": [np.zeros(n_rows) if y is None else y] * k,
         "responsibilities": np.asarray(responsibilities),
         "target_name": "weight",
-        "order": list(range(k)),
     }
     return RegimesDisplay(**arrays | options)
 
@@ -138,18 +137,17 @@ def test_rows_are_partial_residuals_as_opaque_as_their_responsibilities(fitted):
         assert_allclose(ink[:, 3], MAX_OPACITY * resp[shown, k])
     plain = RegimesDisplay.from_estimator(moe, X, y, adjust=False, features=1)
     assert_array_equal(plain.y[0], y)
-    assert display.ax_[1 + display.order[0]].get_ylabel() == "y\n(other features at medians)"
-    assert plain.ax_[1 + plain.order[0]].get_ylabel() == "y"
+    assert display.ax_[1].get_ylabel() == "y\n(other features at medians)"
+    assert plain.ax_[1].get_ylabel() == "y"
 
 
-def test_panels_are_in_the_order_in_which_the_gate_chooses_their_experts(fitted):
+def test_panels_are_in_the_order_of_their_experts_if_no_other_is_given(fitted):
     moe, X, y = fitted
     display = RegimesDisplay.from_estimator(moe, X, y, gate_feature=0, subsample=9)
-    values, gate = display.gate.values[0], display.gate.gate
-    means = [np.average(values, weights=gate[:, k]) for k in range(3)]
-    assert list(display.order) == np.argsort(means).tolist()
-    shown = [ax.get_position().x0 for ax in display.ax_[1:]]
-    assert np.argsort(shown).tolist() == list(display.order)
+    own = given(np.full((3, 3), 1.0 / 3.0), order=[2, 0, 1]).plot()
+    for axes, order in ((display.ax_[1:], [0, 1, 2]), (own.ax_, [2, 0, 1])):
+        shown = [ax.get_position().x0 for ax in axes]
+        assert np.argsort(shown).tolist() == order
     headings = [texts(ax.get_legend())[0] for ax in display.ax_[1:]]
     shares = moe.responsibilities(X, y).mean(axis=0)
     expected = [f"expert {k}\n{100 * shares[k]:.0f} % of the rows" for k in range(3)]
@@ -192,6 +190,29 @@ def test_rows_of_classes_are_marks_above_and_below(target):
         assert low < heights.min()
         assert heights.max() < high
     assert display.target_name == f"Probability of class {c}"
+
+
+def test_several_classes_have_panels_one_after_another():
+    moe, X, y, _ = CASES["classes"]()
+    display = RegimesDisplay.from_estimator(moe, X, y)
+    labels = [f"Probability of class {label}" for label in moe.classes_]
+    assert [panel.target_name for panel in display.panels] == labels
+    assert len(display.ax_) == 1 + 3 * 2
+    for c, label in enumerate(moe.classes_):
+        alone = RegimesDisplay.from_estimator(moe, X, y, target=label)
+        assert alone.panels is None
+        for k in range(2):
+            ax, of_alone = display.ax_[1 + 2 * c + k], alone.ax_[1 + k]
+            line = display.lines_[2 * c + k]
+            assert line.axes is ax
+            assert_array_equal(line.get_xydata(), alone.lines_[k].get_xydata())
+            offsets = display.scatters_[2 * c + k].get_offsets()
+            assert_array_equal(offsets, alone.scatters_[k].get_offsets())
+            assert ax.get_xlabel() == of_alone.get_xlabel()
+            assert ax.get_ylabel().replace("\n", " ") == (labels[c] if k == 0 else "")
+            spec = ax.get_subplotspec()
+            assert (spec.rowspan.start, spec.colspan.start) == (1 + c, k)
+        assert_array_equal(display.panels[c].curves[0], alone.curves[0])
 
 
 def test_categories_are_drawn_with_their_rows_beside_them():
@@ -286,9 +307,11 @@ def test_an_expert_without_rows_has_its_whole_line():
 @pytest.mark.parametrize(
     ("responsibilities", "y", "limits"),
     [
-        # From 1 to 3, which are the rows that belong to an expert.
-        ([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [1.0, 50.0, 3.0], (0.9, 3.1)),
-        ([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [2.0, 50.0, 2.0], (1.0, 3.0)),
+        # From 6 to 9, which are the rows that belong to an expert; the lines are at 7 there.
+        ([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [6.0, 50.0, 9.0], (5.85, 9.15)),
+        # The lines are cut off above the rows by their height, and below a single height never.
+        ([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [1.0, 50.0, 3.0], (0.8, 5.2)),
+        ([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [2.0, 50.0, 2.0], (1.75, 7.25)),
         # Without any such row, that of the curves.
         ([[0.5, 0.5]] * 3, [1.0, 2.0, 3.0], (5.0 - 0.3, 11.0 + 0.3)),
     ],
@@ -320,7 +343,9 @@ def test_panels_have_rows_of_about_the_same_length(n_experts, with_gate):
         spec = display.ax_[0].get_subplotspec()
         assert (spec.rowspan.start, spec.colspan.start, spec.colspan.stop) == (0, 0, n_columns)
     width, height = display.figure_.get_size_inches()
-    assert_allclose((width, height), (2.9 * max(n_columns, 2), 2.0 * with_gate + 2.5 * n_rows))
+    assert_allclose(
+        (width, height), (0.4 + 2.8 * max(n_columns, 2), 2.0 * with_gate + 2.5 * n_rows)
+    )
 
 
 def test_panels_take_the_place_of_the_axes_of_a_user():

@@ -239,6 +239,21 @@ def test_coefficients_are_those_of_the_log_odds_of_a_class(n_classes):
         assert f"{name} of class {label}" in display.ax_[1].get_title(loc="left")
 
 
+def test_several_classes_have_a_panel_each():
+    X, codes = flipping_classes(90, 3)
+    y = np.array(["red", "green", "blue"])[codes]
+    moe = fit_quietly(MixtureOfExpertsClassifier(2, **SHORT | {"max_iter": 10}), X, y)
+    display = draw(moe, X, y)
+    assert len(display.ax_) == 5
+    for c, label in enumerate(moe.classes_):
+        alone = draw(moe, X, y, target=label)
+        assert_array_equal(display.coefficients[c], alone.coefficients)
+        assert_array_equal(display.intervals[c], alone.intervals)
+        panels = display.ax_[1 + c], alone.ax_[1]
+        assert panels[0].get_title(loc="left") == panels[1].get_title(loc="left")
+        assert texts(panels[0].texts) == texts(panels[1].texts)
+
+
 def test_one_of_several_outputs_is_drawn(fitted):
     _, X, y = fitted
     Y = np.column_stack([y, 5.0 - 20.0 * y + X[:, 1]])
@@ -551,7 +566,7 @@ def test_only_numbers_that_are_no_ratios_are_in_a_power_of_ten():
 # --- room for names -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_experts", [1, 3])
+@pytest.mark.parametrize("n_experts", [1, 3, 8, 12])
 def test_numbers_stay_in_their_cells_and_names_in_the_figure(n_experts):
     names = ["a", "of_several_words_joined_by_underscores", "with blanks in between, " * 3, "b"]
     values = 1e3 * np.random.default_rng(0).normal(size=(4, n_experts))
@@ -566,6 +581,7 @@ def test_numbers_stay_in_their_cells_and_names_in_the_figure(n_experts):
         gate_effects=values / 1e3,
     ).plot()
     display.figure_.draw_without_rendering()
+    assert display.figure_.get_size_inches()[0] < 14.0  # letters are readable in a page
     edges = display.figure_.bbox
     for ax in display.ax_:
         cell = ax.transData.transform([[0, 0], [1, 1]])

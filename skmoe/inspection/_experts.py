@@ -73,7 +73,8 @@ class ExpertsDisplay:
     feature with categories, or with two values such as 0 and 1, has marks instead of curves. The
     curves are those of rows with the other features at their medians. The rows are drawn as partial
     residuals: as far from the curve of their expert as y is from its prediction, by a ratio under a
-    log link, and otherwise by a difference. With `adjust=False` they have their own y. The axes end before rows that are far beyond the others.
+    log link, and otherwise by a difference. With `adjust=False` they have their own y. The axes end
+    before rows that are far beyond the others.
 
     With `units`, such as customers or patients, the rows of a unit have the colour of the unit's
     expert. Those of a regressor are joined by a thin line, in the order of the feature.

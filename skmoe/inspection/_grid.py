@@ -180,7 +180,7 @@ def make_grid(X: Any, columns: Sequence[int], values: Array) -> Any:
     others = set(range(n_features)) - set(given)
     if sparse.issparse(X):  # the median of a column with a majority of zeros is zero
         others &= set(np.flatnonzero(2 * np.diff(X.indptr) >= X.shape[0]).tolist())
-    filled = given | {j: np.full(n_rows, _reference(X, j)) for j in others}
+    filled = given | {j: np.full(n_rows, reference_value(X, j)) for j in others}
     if not sparse.issparse(X):
         return _table(X, [filled[j] for j in range(n_features)])
     index = np.array(sorted(filled), dtype=int)
@@ -210,7 +210,7 @@ def path_rows(X: Any, row: int, fraction: Array) -> Any:
             start, end = float(np.mean(known)) if len(known) else np.nan, values[row]
             is_known = bool(np.isfinite([start, end]).all())
         else:
-            start, end = _reference(X, j), row
+            start, end = reference_value(X, j), row
         if is_known:
             columns.append(start + fraction[:, j] * (end - start))
         else:
@@ -241,7 +241,7 @@ def _series(X: Any, j: int) -> Any:
     return X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
 
 
-def _reference(X: Any, j: int) -> float:
+def reference_value(X: Any, j: int) -> float:
     """Median of a column, or index of the first row with its most frequent category."""
     if is_numeric(X, j):
         values = numeric_values(X, j)

@@ -242,10 +242,13 @@ def beside_marks(names: Sequence[str]) -> list[str]:
 
 def wrapped(name: str, width: int) -> str:
     """A name in lines of at most `width` characters, cut after some lines."""
+    from matplotlib import rcParams
+
     apart = name.replace("_", "_ ")  # lines may end after an underscore
     lines = textwrap.wrap(apart, width, max_lines=MAX_NAME_LINES, placeholder="...")
+    text = "\n".join(lines).replace("_ ", "_")
     # Matplotlib would take text between two dollar signs for a formula.
-    return "\n".join(lines).replace("_ ", "_").replace("$", r"\$")
+    return text.replace("$", r"\$") if rcParams["text.parse_math"] else text
 
 
 def shortened(name: str, width: int) -> str:

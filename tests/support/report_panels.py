@@ -7,21 +7,17 @@ from functools import cached_property
 from typing import NamedTuple
 
 from skmoe.inspection import export_html
+from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._panel import PanelOptions, make_panel
 
 
-def panel_of(moe, X, y, **options):
+def panel_of(moe, X, y, *, row=None, labels=None, max_features=99, output=0, coverage=0.9):
     """What the scripts of a page are given, without the page."""
-    names = {
-        "labels": [f"x{j}" for j in range(X.shape[1])],
-        "expert_names": [f"expert {k}" for k in range(moe.n_experts_)],
-        "target_name": "y",
-        "output": 0,
-        "row": None,
-        "coverage": 0.9,
-        "max_features": 99,
-    }
-    return json.loads(json.dumps(make_panel(moe, X, y, PanelOptions(**(names | options)))))
+    inputs = make_inputs(moe, X, row, labels)
+    shown = inputs.strongest(inputs.varying_features(), max_features)
+    names = [f"expert {k}" for k in range(inputs.mixture.n_experts_)]
+    options = PanelOptions(names, "y", output, coverage)
+    return json.loads(json.dumps(make_panel(inputs, shown, y, options)))
 
 
 class Table(NamedTuple):

@@ -74,16 +74,17 @@ def chart_label(text: str) -> str:
 def make_charts(panel: Mapping[str, Any]) -> Charts:
     """The charts of a panel."""
     charts = Charts()
-    _bars(charts, "gate", panel["experts"])
+    if len(panel["experts"]) > 1:
+        _bars(charts, "gate", panel["experts"], panel["colours"])
     if panel["classes"]:
-        _bars(charts, "classes", panel["classes"])
+        _bars(charts, "classes", panel["classes"], panel["colours"])
     elif panel["formulas"] or "interval" in panel["start"]:
         _density(charts, panel)
     _along(charts, panel)
     return charts
 
 
-def _bars(charts: Charts, name: str, labels: list[str]) -> None:
+def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> None:
     """Horizontal bars of probabilities, with marks of the starting row."""
     # Names may repeat; the factors of an axis may not.
     factors = [f"{chart_label(label)}{chr(0x200B) * i}" for i, label in enumerate(labels)]
@@ -97,8 +98,7 @@ def _bars(charts: Charts, name: str, labels: list[str]) -> None:
     )
     figure.ygrid.visible = False
     zeros = [0.0] * len(labels)
-    colours = [colour(k) for k in range(len(labels))]
-    given = {"name": factors, "colour": colours, "now": zeros, "start": zeros}
+    given = {"name": factors, "colour": colours[: len(labels)], "now": zeros, "start": zeros}
     source = charts.source(name, given=given)
     figure.hbar(y="name", right="now", height=0.7, color="colour", source=source)
     marks = figure.scatter("start", "name", marker="diamond", size=11, source=source)

@@ -11,23 +11,25 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from sklearn.base import is_classifier
 
 from skmoe._data.checks import check_integer
-from skmoe._data.rows import Rows
-from skmoe._inference.labels import printable_name
+from skmoe._data.rows import Rows, index_rows
+from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
 from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows, check_target
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._fit import describe_fit
+from skmoe.inspection._report._groups import make_cards
 from skmoe.inspection._report._held_out import check_held_out, describe_held_out
+from skmoe.inspection._report._inputs import make_inputs
 from skmoe.inspection._report._page import check_path, render_page, write_page
 from skmoe.inspection._report._panel import PanelOptions, make_panel
-from skmoe.inspection._report._pictures import MAX_CLASSES_DRAWN, profile_pictures
-from skmoe.inspection._segment_tables import positive_rows
-from skmoe.inspection._style import colour
+from skmoe.inspection._report._pictures import Names, profile_pictures
+from skmoe.inspection._segment_tables import positive_rows, responsibilities_of_rows
 from skmoe.inspection._targets import target_name
 
 
@@ -142,39 +144,47 @@ def export_html(
     for import_package in (import_report_pyplot, import_bokeh, import_jinja2):
         import_package("export_html")
     subject = find_mixture(estimator, X)
-    pipeline, estimator, X = estimator, _with_one_inference(subject.mixture), subject.X
-    labels = [printable_name(name) for name in check_names(estimator, feature_names)]
-    experts = check_names_of_experts(estimator, expert_names)
+    view = _with_one_inference(subject.mixture)
+    features = [printable_name(name) for name in check_names(view, feature_names)]
+    names = Names(features, check_names_of_experts(view, expert_names))
     coverage = check_coverage(coverage)
     check_integer("max_features", max_features, least=1)
     file = check_path(path)
-    table = check_rows("y", estimator, X, y)
+    table = check_rows("y", view, subject.X, y)
     if row is not None:
         row = check_integer("row", row, least=0, most=table.shape[0] - 1)
-    rows_held_out = None if X_held_out is None else find_mixture(pipeline, X_held_out).X
+    held_out_X = None if X_held_out is None else find_mixture(estimator, X_held_out).X
     held_out = check_held_out(
-        estimator, Rows(rows_held_out, y_held_out, sample_weight_held_out, offset_held_out)
+        view, Rows(held_out_X, y_held_out, sample_weight_held_out, offset_held_out)
     )
-    if is_classifier(estimator) and target is None and len(estimator.classes_) > 2:
-        targets = list(range(min(len(estimator.classes_), MAX_CLASSES_DRAWN)))
+    classes = view.classes_.tolist() if is_classifier(view) else None
+    if classes and target is None and len(classes) > 2:
+        targets = classes
     else:
-        targets = [check_target(estimator, target, table)]
-    index = 0 if is_classifier(estimator) else targets[0]
-    name = "the class" if is_classifier(estimator) else target_name(estimator, y, index)
-    name = printable_name(name)
-    rows = positive_rows(estimator, X, y, sample_weight, offset, units)
-    options = PanelOptions(labels, experts, name, index, row, coverage, max_features)
-    panel = make_panel(estimator, table, y, options)
-    default_title = f"Mixture of experts for {name}"
+        index = check_target(view, target, table)
+        targets = [classes[index] if classes else index]
+    index = 0 if classes else targets[0]
+    name = printable_name("the class" if classes else target_name(view, y, index))
+    rows = positive_rows(view, subject.X, y, sample_weight, offset, units)
+    resp, shares = responsibilities_of_rows(view, rows)
+    inputs = make_inputs(estimator, X, row, None if subject.note else features)
+    shown = inputs.strongest(inputs.varying_features(), max_features)
+    kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
+    own_rows = rows._replace(X=index_rows(inputs.X, kept))
+    panel = make_panel(inputs, shown, y, PanelOptions(names.experts, name, index, coverage))
+    default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
     context = {
         "title": default_title if title is None else printable_name(str(title)),
         "row": row,
         "has_offset": offset is not None,
-        "feature_note": subject.note,
-        **describe_fit(estimator, rows, options),
-        "pictures": profile_pictures(estimator, rows, targets, options),
+        "n_rows": rows.n_rows,
+        "counted": counted_noun(hasattr(view, "n_units_")),
+        "is_transformed": bool(subject.note),
+        "cards": make_cards(inputs, shown, own_rows, resp, shares, names.experts, index, name),
+        **describe_fit(view, rows, resp, names),
+        "pictures": profile_pictures(view, rows, targets, names, max_features),
         **_describe_panel(panel),
-        **describe_held_out(estimator, held_out, index, coverage),
+        **describe_held_out(view, rows, held_out, index, coverage),
         **_describe_versions(),
     }
     write_page(file, render_page(context))
@@ -202,8 +212,7 @@ def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     charts = make_charts(panel)
     named = {"axes": charts.axes, "grids": charts.grids}
     named |= {"inks": charts.inks, "papers": charts.papers}
-    colours = [colour(k) for k in range(len(panel["classes"] or ()))]
-    return {"panel": panel | named, "charts": charts.items(), "colours": colours}
+    return {"panel": panel | named, "charts": charts.items()}
 
 
 def _describe_versions() -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Gate and experts as formulas of the features, if they are softmaxes and linear predictors.
 
-Nothing is asked about the kinds of gate and experts: formulas are made of the fitted coefficients,
-and kept if they give what the mixture gives on rows of the data. The distribution of an expert
-moves with its linear predictor alone. It is a table, between whose rows the page interpolates: for
-values of the predictor the mean, and quantiles or probabilities of finitely many values.
+Nothing is asked about the kinds of gate and experts, or of the steps of a pipeline before them:
+formulas are made of the fitted coefficients, and kept if they give what the mixture gives on rows
+of the data. The distribution of an expert moves with its linear predictor alone. It is a table,
+between whose rows the page interpolates: for values of the predictor the mean, and quantiles or
+probabilities of finitely many values.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 from scipy.special import ndtr, ndtri
 from sklearn.base import is_classifier
 
-from skmoe._data.rows import index_rows
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
-from skmoe.inspection._report._rows import Feature
+from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._targets import one_target
 
 # Largest difference of a formula and the mixture, relative to the largest value, and the rows on
@@ -54,70 +53,124 @@ class Predictor(NamedTuple):
         steps = (levels - self.slopes @ center - self.intercept)[:, None] * self.slopes
         return center + steps / (self.slopes @ self.slopes or 1.0)
 
-    def given(self, start: Array, columns: Sequence[int]) -> Predictor:
-        """The predictor of some columns, with the others at the starting row."""
-        others = np.ones(len(start), dtype=bool)
-        others[list(columns)] = False
-        intercept = self.intercept + self.slopes[..., others] @ start[others]
-        return Predictor(self.slopes[..., list(columns)], intercept)
+    def of_inputs(self, way: Way) -> Predictor:
+        """The predictor of what is shown of the inputs."""
+        return Predictor(self.slopes @ way.slopes.T, self.intercept + self.slopes @ way.origin)
 
     def as_lists(self) -> dict[str, Any]:
         """Its numbers as lists."""
         return {name: np.asarray(values).tolist() for name, values in self._asdict().items()}
 
 
+class Way(NamedTuple):
+    """From the shown features to those of the mixture: origin + encoded @ slopes."""
+
+    origin: Array  # (m,)
+    slopes: Array  # (d, m)
+
+
 class Rows(NamedTuple):
     """Rows on which formulas and the mixture are compared."""
 
-    table: Any
-    values: Array  # (n, p)
+    table: Any  # as they reach the mixture
+    values: Array  # (n, m), the same as numbers
+    encoded: Array  # (n, d), the shown features
 
 
 def find_formulas(
-    estimator: Any, X: Any, start: Any, features: Sequence[Feature], index: int, tail: float
+    inputs: Inputs, features: Sequence[Feature], index: int, tail: float
 ) -> dict[str, Any] | None:
     """Gate and experts as formulas of some features; None if they are no such formulas.
 
     `index` is that of the output of a regressor, and `tail` the probability below intervals.
     """
-    n_features = estimator.n_features_in_
-    if not all(is_numeric(X, j) for j in range(n_features)):
-        return None
+    estimator = inputs.mixture
     if not hasattr(estimator, "expert_coef_") or not hasattr(estimator, "gate_coef_"):
         return None
-    compared = np.linspace(0, X.shape[0] - 1, min(N_COMPARED, X.shape[0])).astype(int)
-    table = index_rows(X.tocsr(), compared).tocsc() if issparse(X) else index_rows(X, compared)
-    values, (first,) = (
-        np.column_stack([numeric_values(given, j) for j in range(n_features)])
-        for given in (table, start)
-    )
-    if not np.isfinite(values).all() or not np.isfinite(first).all():
+    rows, way = _compared_rows(inputs, features), _way(inputs, features)
+    if rows is None or way is None:
         return None
-    rows = Rows(table, values)
-    columns = [feature.column for feature in features]
     gate = Predictor(estimator.gate_coef_, estimator.gate_intercept_)
     is_average = getattr(estimator, "combine", "best") == "average"
     n_starts = len(estimator.start_traces_) if is_average else 1
     if not _is_gate(estimator, gate, n_starts, rows):
         return None
-    experts = []
+    shown_gate, experts = gate.of_inputs(way), []
+    is_linear = _agrees(shown_gate.at(rows.encoded), gate.at(rows.values))
     for k in range(estimator.n_experts_):
         predictor = _predictor(estimator, k, index)
-        shown = predictor.given(first, columns)
+        shown = predictor.of_inputs(way)
+        is_linear &= _agrees(shown.at(rows.encoded), predictor.at(rows.values))
+        if not is_linear:
+            return None
         if is_classifier(estimator):
-            probabilities = np.exp(log_softmax(predictor.at(values))).T
-            wanted = estimator.predict_experts(table)[:, k]
+            probabilities = np.exp(log_softmax(predictor.at(rows.values))).T
+            wanted = estimator.predict_experts(rows.table)[:, k]
             found: dict[str, Any] | None = {} if _agrees(probabilities, wanted) else None
         else:
-            limits = np.array([feature.values[[0, -1]] for feature in features], dtype=float)
-            products = np.sort(shown.slopes[:, None] * limits.reshape(-1, 2), axis=1)
-            ends = shown.intercept + products.sum(axis=0)
+            ends = _ends(shown, features)
             found = _tabulate(Expert(estimator, k, index), predictor, rows, ends, tail)
         if found is None:
             return None
         experts.append(shown.as_lists() | found)
     options = {"n_starts": n_starts, "top_k": estimator.top_k}
-    return {"gate": gate.given(first, columns).as_lists() | options, "experts": experts}
+    return {"gate": shown_gate.as_lists() | options, "experts": experts}
+
+
+def _compared_rows(inputs: Inputs, features: Sequence[Feature]) -> Rows | None:
+    """The starting row with other values of the shown features; None if they are no numbers."""
+    n_rows = inputs.X.shape[0]
+    compared = np.linspace(0, n_rows - 1, min(N_COMPARED, n_rows)).astype(int)
+    codes = np.tile(inputs.start, (len(compared), 1))
+    for feature in features:
+        if feature.is_category:
+            codes[:, feature.column] = np.resize(feature.codes, len(compared))
+        else:
+            values = numeric_values(inputs.X, feature.column)[compared]
+            known = np.isfinite(values)
+            codes[known, feature.column] = values[known]
+    table = inputs.rows(codes)
+    numbers, parts = as_numbers(table), [f.encoded(codes[:, f.column]) for f in features]
+    encoded = np.concatenate([np.empty((len(codes), 0)), *parts], axis=1)
+    return None if numbers is None else Rows(table, numbers, encoded)
+
+
+def _way(inputs: Inputs, features: Sequence[Feature]) -> Way | None:
+    """How the features of the mixture change with each that is shown, from the starting row."""
+    start = as_numbers(inputs.rows(inputs.start[None]))
+    if start is None:
+        return None
+    origin, slopes = start[0], []
+    for feature in features:
+        found = as_numbers(inputs.rows(inputs.along(feature, feature.codes)))
+        if found is None:
+            return None
+        if feature.is_category:
+            slopes.append(found - start)
+        else:
+            change = (found[-1:] - found[:1]) / (feature.codes[-1] - feature.codes[0])
+            origin = origin - change[0] * inputs.start[feature.column]
+            slopes.append(change)
+    return Way(origin, np.concatenate([np.empty((0, len(origin))), *slopes]))
+
+
+def as_numbers(table: Any) -> Array | None:
+    """Rows as an array; None if they have other columns, or missing values."""
+    if not all(is_numeric(table, j) for j in range(table.shape[1])):
+        return None
+    columns = [numeric_values(table, j) for j in range(table.shape[1])]
+    values = np.column_stack(columns).astype(float)
+    return values if np.isfinite(values).all() else None
+
+
+def _ends(predictor: Predictor, features: Sequence[Feature]) -> Array:
+    """Smallest and largest value of a predictor of the shown features, between their ends."""
+    ends, first = np.repeat(predictor.intercept, 2), 0
+    for feature in features:
+        products = feature.ends @ predictor.slopes[first : first + feature.ends.shape[1]]
+        ends += [products.min(), products.max()]
+        first += feature.ends.shape[1]
+    return ends
 
 
 def _is_gate(estimator: Any, predictor: Predictor, n_starts: int, rows: Rows) -> bool:

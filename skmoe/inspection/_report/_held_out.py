@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -17,29 +18,45 @@ from sklearn.metrics import (
 
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
+from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.regressor import MixtureOfExpertsRegressor
+from skmoe._inference.labels import N_DIGITS
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
 from skmoe.inspection._report._pictures import (
-    MAX_CLASSES_DRAWN,
     Picture,
     Table,
     as_source,
     drawing,
     number,
 )
-from skmoe.inspection._style import colour
+from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._targets import observed_target, one_target, predicted_mean
 
 # Bins of the calibration of classes.
 N_BINS = 10
 
 
-class Score(NamedTuple):
-    """A number with its name and what it means."""
+# Names of scores, of which one has a coverage in per cent.
+LOG_DENSITY = "Mean log density"
+COVERAGE = "Coverage of {:g} % intervals"
 
-    name: str
-    value: str
-    meaning: str
+# What the scores mean.
+MEANINGS = {
+    "Accuracy": "share of the rows whose most probable class is theirs",
+    "Log loss": "mean of minus the log probability; smaller is better",
+    "Brier score": "squared distance of probabilities from classes; smaller is better",
+    "R\N{SUPERSCRIPT TWO}": "share of the variance that the prediction explains",
+    "RMSE": "root mean squared error, in the units of y",
+    "MAE": "mean absolute error, in the units of y",
+    LOG_DENSITY: "of y under the predictive distribution; greater is better",
+    "CRPS": "continuous ranked probability score, in the units of y; smaller is better",
+    COVERAGE: "share of the rows inside their interval",
+    "Mean width of the intervals": "in the units of y",
+}
+
+# Models that the mixture is compared with.
+LINEAR, CONSTANT = "one linear model", "without features"
 
 
 def check_held_out(estimator: Any, given: Rows) -> Rows | None:
@@ -72,80 +89,113 @@ def check_held_out(estimator: Any, given: Rows) -> Rows | None:
 
 
 def describe_held_out(
-    estimator: Any, rows: Rows | None, index: int, coverage: float
+    estimator: Any, rows: Rows, held_out: Rows | None, index: int, coverage: float
 ) -> dict[str, Any]:
-    """Scores and calibration, if rows were held out."""
-    if rows is None:
-        return {"scores": [], "calibration": None, "n_held_out": 0}
+    """Scores of the mixture and of simple models, and calibration, if rows were held out.
+
+    The simple models are fitted to the rows of the report.
+    """
+    if held_out is None:
+        return {"scores": None, "calibration": None, "n_held_out": 0}
+    models = [("this model", estimator, held_out), *_simple_models(estimator, rows, held_out)]
     if is_classifier(estimator):
-        scores = _class_scores(estimator, rows)
+        columns = [_class_scores(model, of_model) for _, model, of_model in models]
     else:
-        scores = _regression_scores(estimator, rows, index)
-        scores += _interval_scores(estimator, rows, index, coverage)
+        columns = [
+            _regression_scores(model, of_model, index, coverage) for _, model, of_model in models
+        ]
+    if isinstance(
+        getattr(estimator, "family", None), list
+    ):  # whose densities are of other measures
+        for column in columns[1:]:
+            column.pop(LOG_DENSITY, None)
     labels = [str(label) for label in getattr(estimator, "classes_", ())]
     return {
-        "scores": scores,
-        "calibration": _calibration(estimator, rows, index, labels),
-        "n_held_out": len(rows.y),
+        "scores": {
+            "models": [name for name, *_ in models],
+            "rows": [
+                (
+                    name.format(100 * coverage),
+                    [column.get(name, NO_NUMBER) for column in columns],
+                    meaning,
+                )
+                for name, meaning in MEANINGS.items()
+                if name in columns[0]
+            ],
+        },
+        "calibration": _calibration(estimator, held_out, index, labels),
+        "n_held_out": len(held_out.y),
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str, Any, Rows]]:
+    """One linear model, and one without features, with the rows that each of them takes.
+
+    A model that cannot be fitted is left out, such as a linear one of categories.
+    """
+    family = getattr(estimator, "family", None)
+    options = {} if family is None or isinstance(family, list) else {"family": family}
+    make = MixtureOfExpertsClassifier if is_classifier(estimator) else MixtureOfExpertsRegressor
+    is_linear = estimator.n_experts_ == 1 and hasattr(estimator, "expert_coef_")
+    found = []
+    for name in (CONSTANT,) if is_linear else (LINEAR, CONSTANT):
+        given, new = rows, held_out
+        if name == CONSTANT:
+            given, new = (
+                each._replace(X=np.zeros((each.X.shape[0], 1))) for each in (rows, held_out)
+            )
+        model = make(1, random_state=0, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                model.fit(given.X, given.y, given.weight, offset=given.offset)
+            except (TypeError, ValueError):
+                continue
+        found.append((name, model, new))
+    return found
 
 
-def _class_scores(estimator: Any, rows: Rows) -> list[Score]:
+def _score(value: float) -> str:
+    return number(value, N_DIGITS + 1)
+
+
+def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:
     proba = estimator.predict_proba(rows.X)
     weight, labels = rows.weight, estimator.classes_
     y, predicted = np.asarray(rows.y), labels[proba.argmax(axis=1)]
-    loss = log_loss(y, proba, sample_weight=weight, labels=labels)
     brier = np.square(proba - (y[:, None] == labels)).sum(axis=1)
-    return [
-        Score("Accuracy", _number(accuracy_score(y, predicted, sample_weight=weight)),
-              "share of the rows whose most probable class is theirs"),
-        Score("Log loss", _number(loss), "mean of minus the log probability; smaller is better"),
-        Score("Brier score", _number(np.average(brier, weights=weight)),
-              "squared distance of probabilities from classes; smaller is better"),
-    ]  # fmt: skip
+    return {
+        "Accuracy": _score(accuracy_score(y, predicted, sample_weight=weight)),
+        "Log loss": _score(log_loss(y, proba, sample_weight=weight, labels=labels)),
+        "Brier score": _score(np.average(brier, weights=weight)),
+    }
 
 
-def _regression_scores(estimator: Any, rows: Rows, index: int) -> list[Score]:
+def _regression_scores(estimator: Any, rows: Rows, index: int, coverage: float) -> dict[str, str]:
+    """Scores of the mean, and of the distribution if there is one."""
     given = {} if rows.offset is None else {"offset": rows.offset}
-    y = observed_target(estimator, rows.y, index)
+    y, weight = observed_target(estimator, rows.y, index), rows.weight
     predicted = one_target(estimator.predict(rows.X, **given), index, 1)
-    weight = rows.weight
-    return [
-        Score("R\N{SUPERSCRIPT TWO}", _number(r2_score(y, predicted, sample_weight=weight)),
-              "share of the variance that the prediction explains"),
-        Score("RMSE", _number(root_mean_squared_error(y, predicted, sample_weight=weight)),
-              "root mean squared error, in the units of y"),
-        Score("MAE", _number(mean_absolute_error(y, predicted, sample_weight=weight)),
-              "mean absolute error, in the units of y"),
-    ]  # fmt: skip
-
-
-def _interval_scores(estimator: Any, rows: Rows, index: int, coverage: float) -> list[Score]:
-    """Scores of distributions; none for experts without one."""
+    scores = {
+        "R\N{SUPERSCRIPT TWO}": _score(r2_score(y, predicted, sample_weight=weight)),
+        "RMSE": _score(root_mean_squared_error(y, predicted, sample_weight=weight)),
+        "MAE": _score(mean_absolute_error(y, predicted, sample_weight=weight)),
+    }
     try:
         distribution = estimator.predict_dist(rows.X, rows.offset)
     except (AttributeError, ValueError):
-        return []
-    y, weight = observed_target(estimator, rows.y, index), rows.weight
-    given = np.asarray(rows.y, dtype=float)
-    log_density = one_target(distribution.logpdf(given), index, 1)
-    crps = one_target(distribution.crps(given), index, 1)
+        return scores
+    observed = np.asarray(rows.y, dtype=float)
+    log_density = one_target(distribution.logpdf(observed), index, 1)
+    crps = one_target(distribution.crps(observed), index, 1)
     low, high = one_target(distribution.interval(coverage), index, 2).T
     inside = np.average((low <= y) & (y <= high), weights=weight)
-    return [
-        Score("Mean log density", _number(np.average(log_density, weights=weight)),
-              "of y under the predictive distribution; greater is better"),
-        Score("CRPS", _number(np.average(crps, weights=weight)),
-              "continuous ranked probability score, in the units of y; smaller is better"),
-        Score(f"Coverage of {100 * coverage:g} % intervals", f"{100 * inside:.1f} %",
-              "share of the rows inside their interval"),
-        Score("Mean width of the intervals", _number(np.average(high - low, weights=weight)),
-              "in the units of y"),
-    ]  # fmt: skip
+    return scores | {
+        LOG_DENSITY: _score(np.average(log_density, weights=weight)),
+        "CRPS": _score(np.average(crps, weights=weight)),
+        COVERAGE: f"{100 * inside:.1f} %",
+        "Mean width of the intervals": _score(np.average(high - low, weights=weight)),
+    }
 
 
 def _calibration(estimator: Any, rows: Rows, index: int, labels: Sequence[str]) -> Picture | None:
@@ -173,7 +223,7 @@ def _calibration_of_classes(estimator: Any, rows: Rows, labels: Sequence[str]) -
     from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
     # Of two classes one has all information.
-    drawn = [1] if len(labels) == 2 else list(range(len(labels)))[:MAX_CLASSES_DRAWN]
+    drawn = [1] if len(labels) == 2 else range(len(labels))
     tables = []
     with drawing() as plt:
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")

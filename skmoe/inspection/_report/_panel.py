@@ -8,17 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
+from skmoe._data.scaling import RANGE_RTOL
 from skmoe._numerics.typing import Array
 from skmoe.inspection._report._formulas import find_formulas
-from skmoe.inspection._report._rows import (
-    Feature,
-    describe_feature,
-    grid_of,
-    starting_row,
-    strongest_features,
-    value_of,
-    with_values,
-)
+from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._style import colour
 from skmoe.inspection._targets import one_target, predicted_mean
 
 # Points of a slice, and of a curve of a density.
@@ -37,55 +31,59 @@ MAX_COUNTS_DRAWN = 150
 class PanelOptions(NamedTuple):
     """Choices of the user about the panel."""
 
-    labels: Sequence[str]  # of all features
     expert_names: Sequence[str]
     target_name: str
     output: int  # its index
-    row: int | None
     coverage: float
-    max_features: int
 
 
-def make_panel(estimator: Any, X: Any, y: Any, options: PanelOptions) -> dict[str, Any]:
-    """Description of the panel, which can be written as JSON."""
-    start = starting_row(X, options.row)
-    found = [describe_feature(X, j, label) for j, label in enumerate(options.labels)]
-    varying = [feature for feature in found if feature is not None]
-    shown = strongest_features(estimator, X, start, varying, options.max_features)
+def make_panel(
+    inputs: Inputs, shown: Sequence[Feature], y: Any, options: PanelOptions
+) -> dict[str, Any]:
+    """Description of the panel for the features that are shown, which can be written as JSON."""
+    estimator = inputs.mixture
     tail = 0.5 * (1.0 - options.coverage)
-    formulas = find_formulas(estimator, X, start, shown, options.output, tail)
-    values = [value_of(start, feature) for feature in shown]
     classes = [str(label) for label in estimator.classes_] if is_classifier(estimator) else None
+    n_colours = max(len(options.expert_names), len(classes or ()))
     panel: dict[str, Any] = {
         "target": options.target_name,
         "experts": list(options.expert_names),
         "classes": classes,
+        "colours": [colour(k) for k in range(n_colours)],
         "coverage": options.coverage,
         "shown_range": None if classes else _shown_range(estimator, y, options.output),
-        "features": [_controls(*pair) for pair in zip(shown, values, strict=True)],
-        "n_features": len(options.labels),
-        "n_constant": len(options.labels) - len(varying),
-        "formulas": formulas,
+        "features": [_controls(inputs, feature) for feature in shown],
+        "n_features": len(inputs.labels),
+        "n_constant": len(inputs.labels) - len(inputs.varying_features()),
+        "formulas": find_formulas(inputs, shown, options.output, tail),
         "slices": None,
     }
-    if formulas is None:
-        grids = [grid_of(*pair, N_SLICE_POINTS) for pair in zip(shown, values, strict=True)]
-        panel["slices"] = [
-            _predictions(estimator, with_values(X, start, *pair), options, panel["shown_range"])
-            for pair in zip(shown, grids, strict=True)
-        ]
-        panel["start"] = _predictions(estimator, start, options, panel["shown_range"])
+    if panel["formulas"] is None:
+        found = []
+        for feature in [None, *shown]:
+            codes = inputs.start[None]
+            if feature is not None:
+                grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS)
+                codes = inputs.along(feature, grid)
+            found.append(_predictions(estimator, inputs.rows(codes), options, panel["shown_range"]))
+        panel["start"], *panel["slices"] = found
     return panel
 
 
-def _controls(feature: Feature, start: float | str | None) -> dict[str, Any]:
+def _controls(inputs: Inputs, feature: Feature) -> dict[str, Any]:
     """A slider or choices of a feature."""
+    start = inputs.value_at_start(feature)
     described: dict[str, Any] = {"label": feature.label, "start": start}
-    grid = grid_of(feature, start, N_SLICE_POINTS).tolist()
     if feature.is_choice:
-        return described | {"choices": grid}
+        choices = feature.values.tolist()
+        return described | {"choices": choices, "is_category": feature.is_category}
     low, high = (float(end) for end in feature.values)
-    return described | {"low": low, "high": high, "step": _step(high - low), "grid": grid}
+    grid = feature.grid(inputs.start[feature.column], N_SLICE_POINTS).tolist()
+    step = 1.0 if feature.is_integer else _step(high - low)
+    described |= {"low": low, "high": high, "step": step, "grid": grid}
+    # How far a value may be beyond the range, as for `is_outside_range`.
+    tolerance = RANGE_RTOL * max(-low, high) if inputs.has_range(feature) else None
+    return described | {"tolerance": tolerance}
 
 
 def _step(width: float) -> float:

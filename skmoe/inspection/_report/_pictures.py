@@ -5,28 +5,24 @@ from __future__ import annotations
 import base64
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from skmoe._data.rows import Rows
+from skmoe._inference.labels import N_DIGITS, format_number
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
 from skmoe.inspection._coefficients import CoefficientsDisplay
 from skmoe.inspection._n_experts import NumberOfExpertsDisplay
-from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._segment_profile import SegmentProfileDisplay
 from skmoe.inspection._segment_tables import dropped_features
 from skmoe.inspection._style import NO_NUMBER
 
 # Names of users are text, and equal fits give equal pictures.
 STYLE = {"text.parse_math": False, "svg.hashsalt": "skmoe", "figure.max_open_warning": 0}
-
-# Most classes whose coefficients and calibration are drawn if none is chosen.
-MAX_CLASSES_DRAWN = 4
 
 
 class Table(NamedTuple):
@@ -66,66 +62,71 @@ def as_source(figure: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+class Names(NamedTuple):
+    """Names of what a mixture consists of."""
+
+    features: Sequence[str]
+    experts: Sequence[str]
+
+
 def profile_pictures(
-    estimator: Any, rows: Rows, targets: list[int], options: PanelOptions
+    estimator: Any, rows: Rows, targets: Sequence[Any], names: Names, max_features: int
 ) -> list[Picture]:
-    """A picture of the experts and features, one for each class that is drawn."""
-    classes = estimator.classes_.tolist() if is_classifier(estimator) else None
+    """A picture of the experts and their coefficients, one for each class that is drawn.
+
+    One expert has no profile, but coefficients if it is linear.
+    """
     has_coef = hasattr(estimator, "expert_coef_")
-    # An expert has a slope, or had one before its feature was dropped.
-    has_slopes = has_coef and (np.any(estimator.expert_coef_) or dropped_features(estimator).any())
-    pictures = []
-    for target in targets if has_coef else targets[:1]:
-        given = {
-            "target": target if classes is None else classes[target],
-            "sample_weight": rows.weight,
-            "offset": rows.offset,
-            "units": rows.unit,
-            "max_features": options.max_features,
-            "feature_names": options.labels,
-            "expert_names": options.expert_names,
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
-            pictures.append(_profile(estimator, rows.X, rows.y, given))
-            if has_slopes:
-                pictures.append(_coefficients(estimator, rows.X, rows.y, given))
-    return pictures
+    given = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
+    given |= {"feature_names": names.features, "expert_names": names.experts}
+    given |= {"max_features": max_features}
+    display = SegmentProfileDisplay
+    if estimator.n_experts_ == 1:
+        # The expert has a slope, or had one before its feature was dropped.
+        if not has_coef or not (
+            np.any(estimator.expert_coef_) or dropped_features(estimator).any()
+        ):
+            return []
+        display = CoefficientsDisplay
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # those of the summary are on the page
+        return [
+            _picture(display, estimator, rows, given | {"target": target})
+            for target in (targets if has_coef else targets[:1])
+        ]
 
 
-def _profile(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
-    """Who the rows of each expert are, and what their features do."""
+def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, Any]) -> Picture:
+    """What a display draws, with its numbers as tables."""
     with drawing():
-        display = SegmentProfileDisplay.from_estimator(estimator, X, y, **options)
+        display = display_class.from_estimator(estimator, rows.X, rows.y, **options)
         source = as_source(display.figure_)
-    tables = [_table("Mean minus that of all rows, in SDs", display, display.profile)]
+    name = f"{display.coefficient_name}, per {display.step}"
+    numbers = {"Mean minus that of all rows, in SDs": getattr(display, "profile", None)}
     if display.coefficients is not None:
-        caption = f"{display.coefficient_name}, per {display.step}"
-        tables.append(_table(caption, display, display.coefficients))
-    if display.gate_effects is not None:
-        caption = f"Gate: log odds per {display.step}"
-        tables.append(_table(caption, display, display.gate_effects))
-    title = "Experts and features"
-    if display.coefficients is not None:
-        title += f", {display.coefficient_name[0].lower()}{display.coefficient_name[1:]}"
-    alternative = f"{title}: heat maps of features by experts. The tables below have the numbers."
-    return Picture(title, source, alternative, tables)
-
-
-def _coefficients(estimator: Any, X: Any, y: Any, options: dict[str, Any]) -> Picture:
-    """Coefficients of the experts with confidence intervals."""
-    with drawing():
-        display = CoefficientsDisplay.from_estimator(estimator, X, y, **options)
-        source = as_source(display.figure_)
-    caption = f"{display.coefficient_name}, per {display.step}"
-    tables = [_table(caption, display, display.coefficients)]
-    if display.intervals is not None and display.level is not None:
-        for end, name in enumerate(("Lower", "Upper")):
-            caption = f"{name} ends of the {100 * display.level:g} % intervals"
-            tables.append(_table(caption, display, display.intervals[..., end]))
-    title = f"Coefficients: {display.coefficient_name}"
-    alternative = f"{title}: points with intervals. The tables below have the numbers."
-    return Picture(title, source, alternative, tables)
+        is_ratio = False if display.is_ratio is None else display.is_ratio
+        ends = [] if display.intervals is None else np.moveaxis(display.intervals, 2, 0)
+        captions = [
+            name,
+            *(
+                f"{end} ends of the {100 * display.level:g} % intervals"
+                for end in ("Lower", "Upper")
+            ),
+        ]
+        for caption, values in zip(captions, [display.coefficients, *ends], strict=False):
+            numbers[caption] = np.where(is_ratio, np.exp(values), values)
+    numbers[f"Gate: log odds per {display.step}"] = getattr(display, "gate_effects", None)
+    title = name if display.coefficients is not None else "Experts and features"
+    return Picture(
+        title,
+        source,
+        f"{title}: features by experts. The tables below have the numbers.",
+        [
+            _table(caption, display, values)
+            for caption, values in numbers.items()
+            if values is not None
+        ],
+    )
 
 
 def _table(caption: str, display: Any, values: Array) -> Table:
@@ -136,9 +137,10 @@ def _table(caption: str, display: Any, values: Array) -> Table:
     return Table(caption, ["Feature", *display.expert_names], rows)
 
 
-def number(value: float) -> str:
-    """A number with three digits; a dash if there is none."""
-    return f"{value:.3g}".replace("-", "\N{MINUS SIGN}") if np.isfinite(value) else NO_NUMBER
+def number(value: float, digits: int = N_DIGITS) -> str:
+    """A number in significant digits; a dash if there is none."""
+    text = format_number(value, digits) if np.isfinite(value) else NO_NUMBER
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def selection_picture(estimator: Any) -> Picture:

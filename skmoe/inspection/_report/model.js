@@ -213,7 +213,15 @@ class Mixture {
     return found;
   }
 
-  byFormulas(x) {
+  // Numbers, and for each category whether it is that of the row.
+  encoded(values) {
+    return this.panel.features.flatMap(({ is_category: isCategory, choices }, j) =>
+      isCategory ? choices.map((choice) => Number(choice === values[j])) : [values[j]],
+    );
+  }
+
+  byFormulas(values) {
+    const x = this.encoded(values);
     const gate = this.gate(x);
     const average = (values) => sum(gate.map((prob, k) => (prob ? prob * values[k] : 0)));
     if (this.panel.classes) {

@@ -4,6 +4,7 @@
 const panel = JSON.parse(document.getElementById("panel-data").textContent);
 const mixture = new Mixture(panel);
 const features = panel.features;
+const groups = panel.experts.length > 1 ? panel.experts : []; // a single expert is no group
 const state = features.map((feature) => feature.start);
 const byId = (id) => document.getElementById(id);
 let along = 0; // the feature of the chart of a slice
@@ -99,7 +100,7 @@ function fillBody(body, rows) {
 
 function fillTables(now, start) {
   const classes = panel.classes;
-  panel.experts.forEach((_, k) => {
+  groups.forEach((_, k) => {
     const texts = [percent(now.gate[k]), percent(start.gate[k])];
     if (!classes) {
       texts.push(formatted(now.experts[k]), formatted(start.experts[k]));
@@ -109,7 +110,7 @@ function fillTables(now, start) {
   if (classes) {
     classes.forEach((_, c) => {
       const change = signed(now.mean[c] - start.mean[c], percent);
-      const ofExperts = now.experts.map((probs) => percent(probs[c]));
+      const ofExperts = groups.map((_, k) => percent(now.experts[k][c]));
       setCells(byId(`class-${c}`), [
         percent(now.mean[c]), percent(start.mean[c]), change, ...ofExperts,
       ]);
@@ -123,6 +124,7 @@ function fillTables(now, start) {
     const width = ({ interval }) => interval[1] - interval[0];
     const wider = signed(width(now) - width(start), formatted);
     setCells(byId("interval"), [text(now), text(start), `width ${wider}`]);
+    byId("mean-note").hidden = now.mean >= now.interval[0] && now.mean <= now.interval[1];
   }
   const masses = now.atoms ? now.atoms.y.map((y, i) => [formatted(y), percent(now.atoms.mass[i])]) : [];
   byId("masses").hidden = !masses.length;
@@ -131,7 +133,11 @@ function fillTables(now, start) {
 
 function announce(now, start) {
   const k = now.gate.indexOf(Math.max(...now.gate));
-  const expert = `Most probable expert: ${panel.experts[k]}, ${percent(now.gate[k])}.`;
+  const notes = groups.length ? [`Most probable group: ${groups[k]}, ${percent(now.gate[k])}.`] : [];
+  const outside = features.filter((_, j) => isOutside(j)).map(({ label }) => label);
+  if (outside.length) {
+    notes.push(`Outside of the rows of the fit: ${outside.join(", ")}.`);
+  }
   let text;
   if (panel.classes) {
     const c = now.mean.indexOf(Math.max(...now.mean));
@@ -145,8 +151,9 @@ function announce(now, start) {
     }
   }
   const status = byId("status");
-  if (status.textContent !== `${text} ${expert}`) {
-    status.textContent = `${text} ${expert}`;
+  const whole = [text, ...notes].join(" ");
+  if (status.textContent !== whole) {
+    status.textContent = whole;
   }
 }
 
@@ -175,7 +182,7 @@ function drawBars(name, now, start) {
 }
 
 function drawDensity(now, start) {
-  const colours = chartModel("gate").data.colour;
+  const colours = panel.colours;
   const none = { y: [], total: [], parts: [] };
   const curve = now.curve || none;
   const atStart = start.curve || none;
@@ -234,7 +241,6 @@ function niceTicks(low, high) {
 function drawAlong() {
   const { at, x, found } = predictAlong();
   const feature = features[along];
-  const colours = chartModel("gate").data.colour;
   const axis = chartModel("along-chart-x-axis");
   axis.axis_label = chartLabel(feature.label);
   axis.ticker.ticks = feature.choices ? x : niceTicks(x[0], x[x.length - 1]);
@@ -244,9 +250,8 @@ function drawAlong() {
   const classes = panel.classes;
   const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
   const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
-  const own = classes ? chartModel("classes").data.colour : colours;
   const opacity = classes ? shown.map(() => 1) : now.gate.map((prob) => 0.15 + 0.85 * prob);
-  setData("along-lines", { xs: shown.map(() => x), ys: shown, colour: own, opacity });
+  setData("along-lines", { xs: shown.map(() => x), ys: shown, colour: panel.colours.slice(0, shown.length), opacity });
   const here = feature.choices ? at.indexOf(state[along]) : state[along];
   if (!classes) {
     setData("along-mean", { x, y: found.map(({ mean }) => mean) });
@@ -328,16 +333,24 @@ function update() {
   fillTables(now, start);
   clearTimeout(announcement);
   announcement = setTimeout(() => announce(now, start), 250);
-  if (typeof Bokeh === "undefined" || !chartModel("gate")) {
+  if (typeof Bokeh === "undefined" || !chartModel("along-lines")) {
     return;
   }
-  drawBars("gate", now.gate, start.gate);
+  if (groups.length) {
+    drawBars("gate", now.gate, start.gate);
+  }
   if (panel.classes) {
     drawBars("classes", now.mean, start.mean);
   } else if (now.interval) {
     drawDensity(now, start);
   }
   drawAlong();
+}
+
+// Whether a number is beyond the range of the fit.
+function isOutside(j) {
+  const { low, high, tolerance } = features[j];
+  return typeof tolerance === "number" && (state[j] < low - tolerance || state[j] > high + tolerance);
 }
 
 function showControl(j) {
@@ -352,6 +365,7 @@ function showControl(j) {
     if (document.activeElement !== exact) {
       exact.value = value;
     }
+    byId(`outside-${j}`).hidden = !isOutside(j);
   } else {
     control.value = value === null ? 0 : feature.grid.indexOf(value);
     byId(`value-${j}`).textContent = value === null ? "missing" : formatted(value);

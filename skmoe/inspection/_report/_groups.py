@@ -1,0 +1,255 @@
+"""Cards: the rows of each expert, their y, and what changes the prediction of the expert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import logit
+from sklearn.base import is_classifier
+
+from skmoe._data.rows import Rows
+from skmoe._inference.labels import counted_noun, format_percent
+from skmoe._numerics.typing import Array
+from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
+from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._report._pictures import number
+from skmoe.inspection._segment_tables import row_weights
+from skmoe.inspection._style import colour
+from skmoe.inspection._targets import observed_target
+
+# Lines of each list of a card, and classes or categories in a line.
+MAX_LINES, MAX_NAMED = 4, 3
+
+# Differences of means, in standard deviations, and relative effects that are not worth a line.
+NEGLIGIBLE_DIFFERENCE, NEGLIGIBLE_EFFECT = 0.1, 0.01
+
+# Quantiles of y between which most rows of an expert are.
+RANGE = (0.1, 0.9)
+
+# Probabilities of classes are at least as far from 0 and 1.
+SMALLEST_PROBABILITY = 1e-9
+
+# Ratios up to this one, and down to its reciprocal, are percentages.
+LARGEST_PERCENTAGE = 10.0
+
+
+class Card(NamedTuple):
+    """What a card shows."""
+
+    name: str
+    colour: str
+    share: str
+    target: list[str]  # y of its rows
+    members: list[str]  # how its rows differ from all rows
+    effects: list[str]  # what changes its prediction
+
+
+class Line(NamedTuple):
+    """A text for a card, and how much it matters."""
+
+    size: float
+    text: str
+
+
+def make_cards(
+    inputs: Inputs,
+    shown: Sequence[Feature],
+    rows: Rows,
+    resp: Array,
+    shares: Array,
+    names: Sequence[str],
+    target: int,
+    target_name: str,
+) -> list[Card]:
+    """A card for each expert. `rows` are those of the user, with responsibilities (n, K)."""
+    counted = counted_noun(hasattr(inputs.mixture, "n_units_"))
+    weight = row_weights(rows)[:, None] * resp
+    members = _members(rows.X, inputs.labels, weight)
+    effects = _effects(inputs, shown, rows, weight, target)
+    return [
+        Card(
+            name,
+            colour(k),
+            f"{format_percent(shares[k])} of the {counted}s",
+            _target_lines(inputs.mixture, rows.y, weight[:, k], target, target_name),
+            _largest(members[k], NEGLIGIBLE_DIFFERENCE),
+            _largest(effects[k], NEGLIGIBLE_EFFECT),
+        )
+        for k, name in enumerate(names)
+    ]
+
+
+def _largest(lines: Sequence[Line], least: float) -> list[str]:
+    kept = sorted(lines, key=lambda line: -line.size)[:MAX_LINES]
+    return [line.text for line in kept if line.size >= least]
+
+
+def signed(value: float) -> str:
+    """A number with its sign."""
+    return ("+" if value > 0.0 else "") + number(value)
+
+
+def plain(value: Any) -> str:
+    """A category, or a value of a column: whole numbers as they are."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if float(value).is_integer() else number(value)
+
+
+def _ratio_text(ratio: float) -> str:
+    """A ratio as a change in per cent, or as a factor if it is large."""
+    if 1.0 / LARGEST_PERCENTAGE <= ratio <= LARGEST_PERCENTAGE:
+        return f"{100.0 * (ratio - 1.0):+.0f} %".replace("-", "\N{MINUS SIGN}")
+    return f"\N{MULTIPLICATION SIGN} {number(ratio)}"
+
+
+# --- y and the features of the rows -----------------------------------------------------------
+
+
+def _target_lines(estimator: Any, y: Any, weight: Array, target: int, name: str) -> list[str]:
+    """Mean and range of y, or the most frequent classes."""
+    if is_classifier(estimator):
+        labels = np.asarray(y).ravel()
+        shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
+        order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
+        return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
+    values = observed_target(estimator, y, target)
+    low, high = weighted_quantiles(values, weight, RANGE)
+    mean = weight @ values / weight.sum()
+    lowest, highest = (f"{100 * level:g}" for level in RANGE)
+    return [
+        f"Mean of {name}: {number(mean)}",
+        f"{lowest} to {highest} % of its rows: {plain(low)} to {plain(high)}",
+    ]
+
+
+def weighted_quantiles(values: Array, weight: Array, levels: Sequence[float]) -> Array:
+    """The smallest values up to which there are given shares of the weight."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weight[order])
+    return values[order][np.searchsorted(below, np.array(levels) * below[-1])]
+
+
+def _members(X: Any, labels: Sequence[str], weight: Array) -> list[list[Line]]:
+    """How the rows of each expert differ from all rows, by feature or category."""
+    lines: list[list[Line]] = [[] for _ in range(weight.shape[1])]
+    total = weight.sum(axis=1)
+    for j, label in enumerate(labels):
+        for category, values in _columns(X, j):
+            known = np.isfinite(values)
+            value, of_all, of_expert = values[known], total[known], weight[known]
+            if len(value) == 0 or value.min() == value.max():
+                continue
+            mean = of_all @ value / of_all.sum()
+            deviation = np.sqrt(of_all @ (value - mean) ** 2 / of_all.sum())
+            is_share = np.isin(value, (0.0, 1.0)).all()
+            text = format_percent if is_share else number
+            name = f"{label}{category}" if is_share else f"mean of {label}"
+            for k, mass in enumerate(of_expert.sum(axis=0)):
+                if mass > 0.0 and deviation > 0.0:
+                    own = of_expert[:, k] @ value / mass
+                    found = f"{name}: {text(own)} (all rows: {text(mean)})"
+                    lines[k].append(Line(abs(own - mean) / deviation, found))
+    return lines
+
+
+def _columns(X: Any, j: int) -> Iterator[tuple[str, Array]]:
+    """A numeric feature, or indicators of its categories: of two the second."""
+    if is_numeric(X, j):
+        yield "", numeric_values(X, j)
+        return
+    names = np.array([name or "" for name in categories_of(X, j)])
+    found = [name for name in np.unique(names) if name]
+    for category in found[1:] if len(found) == 2 else found:
+        yield f" is {category}", np.where(names == "", np.nan, names == category)
+
+
+# --- what changes the predictions -------------------------------------------------------------
+
+
+def _effects(
+    inputs: Inputs, shown: Sequence[Feature], rows: Rows, weight: Array, target: int
+) -> list[list[Line]]:
+    """Changes of the prediction of each expert with each feature, from the means of its rows."""
+    base = np.tile(inputs.start, (weight.shape[1], 1))
+    for feature in shown:
+        base[:, feature.column] = _means(feature, rows.X, weight, inputs.start[feature.column])
+    of_features = [_effects_of(inputs, feature, rows, base, target) for feature in shown]
+    return [list(lines) for lines in zip(*of_features, strict=True)] or [[] for _ in base]
+
+
+def _means(feature: Feature, X: Any, weight: Array, start: float) -> Array:
+    """Codes (K,) of a feature in the middle of the rows of each expert: of choices one of them."""
+    if feature.is_category:
+        names = np.array(categories_of(X, feature.column))
+        masses = [weight[names == name].sum(axis=0) for name in feature.values]
+        return feature.codes[np.argmax(masses, axis=0)]
+    values = numeric_values(X, feature.column)
+    known = np.isfinite(values)
+    mass = weight[known].sum(axis=0)
+    means = np.where(
+        mass > 0.0, values[known] @ weight[known] / np.where(mass > 0.0, mass, 1.0), start
+    )
+    if not feature.is_choice:
+        return means
+    return feature.codes[np.abs(means[:, None] - feature.codes).argmin(axis=1)]
+
+
+def _effects_of(
+    inputs: Inputs, feature: Feature, rows: Rows, base: Array, target: int
+) -> list[Line]:
+    """The effect of a feature on each expert: of one standard deviation, or between two values."""
+    n_experts, step = len(base), ""
+    if feature.is_choice and (feature.is_category or len(feature.codes) == 2):
+        codes = np.tile(feature.codes, (n_experts, 1))
+    else:
+        deviation = float(np.nanstd(numeric_values(rows.X, feature.column)))
+        codes = base[:, [feature.column]] + [0.0, deviation]
+        step = f"per SD ({number(deviation)})"
+    moved = np.repeat(base, codes.shape[1], axis=0)
+    moved[:, feature.column] = codes.ravel()
+    predicted = inputs.mixture.predict_experts(inputs.rows(moved))
+    own = predicted.reshape(n_experts, codes.shape[1], n_experts, -1)
+    lines = []
+    for k in range(n_experts):
+        scores, unit = _scores(inputs.mixture, own[k, :, k], rows, k, target)
+        first, last = 0, len(scores) - 1
+        if last > 1:
+            of_largest = scores[:, np.ptp(scores, axis=0).argmax()]
+            first, last = int(of_largest.argmin()), int(of_largest.argmax())
+        changes = scores[last] - scores[first]
+        named = step or f"from {plain(feature.values[first])} to {plain(feature.values[last])}"
+        text = f"{feature.label}: {_changes_text(inputs.mixture, changes, unit)} {named}"
+        lines.append(Line(float(np.abs(changes).max() / (unit or 1.0)), text))
+    return lines
+
+
+def _scores(
+    estimator: Any, predicted: Array, rows: Rows, k: int, target: int
+) -> tuple[Array, float | None]:
+    """Predictions (n, C) on the scale of their changes, and a large change; None for logs.
+
+    Those of classes are log odds, and those under a log link logs.
+    """
+    if is_classifier(estimator):
+        scores = logit(np.clip(predicted, SMALLEST_PROBABILITY, 1.0 - SMALLEST_PROBABILITY))
+        return (scores[:, 1:] if scores.shape[1] == 2 else scores), None
+    own = predicted[:, [target]]
+    families = getattr(estimator, "families_", None)
+    if families is not None and families[k].link == "log":
+        return np.log(own), None
+    return own, float(np.std(observed_target(estimator, rows.y, target)))
+
+
+def _changes_text(estimator: Any, changes: Array, unit: float | None) -> str:
+    """Changes of the mean in its units or in per cent, or of the odds of the classes."""
+    if unit is not None:
+        return signed(changes[0])
+    ratios = [_ratio_text(ratio) for ratio in np.exp(changes)]
+    if not is_classifier(estimator):
+        return ratios[0]
+    labels = estimator.classes_[-len(changes) :]
+    order = np.argsort(-np.abs(changes), kind="stable")[:MAX_NAMED]
+    return "odds of " + ", of ".join(f"{labels[c]} {ratios[c]}" for c in order)

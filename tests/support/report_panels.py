@@ -89,6 +89,11 @@ def as_number(text):
         return None
 
 
+def as_ratio(text):
+    """The ratio that a text has as a change in per cent or as a factor."""
+    return 1.0 + as_number(text) / 100.0 if "%" in text else as_number(text.split()[1])
+
+
 def _table(markup):
     caption = re.search(r"<caption>(.*?)</caption>", markup, re.DOTALL)
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +68,8 @@ class Charts:
 
 
 def chart_label(text: str) -> str:
-    """Text of an axis: two dollar signs would start a formula."""
-    return text.replace("$$", "$\N{ZERO WIDTH SPACE}$")
+    """Text of an axis, in which delimiters of formulas are apart: Bokeh would load a script."""
+    return re.sub(r"\$(?=\$)|\\(?=[\[(])", lambda found: f"{found[0]}\N{ZERO WIDTH SPACE}", text)
 
 
 def make_charts(panel: Mapping[str, Any]) -> Charts:

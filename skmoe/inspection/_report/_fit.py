@@ -48,13 +48,12 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
         "facts": summary.facts,
         "warnings": list(dict.fromkeys(found)),
         "notes": [" ".join(note.split()) for note in summary.notes if note not in found],
+        "without_errors": _without_errors(summary.inference),
         "equations": [
-            (
-                name,
-                expert.kind,
-                [printable_line(line) for line in _lines(estimator, k, text_format)],
+            (name, kind, [printable_line(line) for line in _lines(estimator, k, text_format)])
+            for k, (name, kind) in enumerate(
+                zip(names.experts, estimator.expert_kinds_, strict=True)
             )
-            for k, (name, expert) in enumerate(zip(names.experts, summary.experts, strict=True))
         ],
         "selection": _selection(estimator),
     }
@@ -79,7 +78,7 @@ def _warnings_of_fit(estimator: Any, mass: Array, summary: Any, names: Sequence[
     collapsed = np.flatnonzero(is_collapsed(mass))
     if len(collapsed):
         listed = ", ".join(
-            f"{names[k]} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
+            f"{names[int(k)]} ({mass[k]:.2g} of {mass.sum():.6g} rows)" for k in collapsed
         )
         found.append(
             f"Experts have lost nearly all their rows to others: {listed}. Use fewer experts, a "

@@ -32,7 +32,7 @@ RANGE = (0.1, 0.9)
 SMALLEST_PROBABILITY = 1e-9
 
 # Ratios up to this one, and down to its reciprocal, are percentages.
-LARGEST_PERCENTAGE = 10.0
+LARGEST_PERCENTAGE = 3.0
 
 
 class Card(NamedTuple):
@@ -121,7 +121,7 @@ def _target_lines(estimator: Any, y: Any, weight: Array, target: int, name: str)
     lowest, highest = (f"{100 * level:g}" for level in RANGE)
     return [
         f"Mean of {name}: {number(mean)}",
-        f"{lowest} to {highest} % of its rows: {plain(low)} to {plain(high)}",
+        f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
     ]
 
 

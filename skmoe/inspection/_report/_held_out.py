@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.metrics import (
     accuracy_score,
@@ -23,6 +24,8 @@ from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._inference.labels import N_DIGITS
 from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
+from skmoe.inspection._grid import categories_of, numeric_values, reference_value
+from skmoe.inspection._report._inputs import describe_feature
 from skmoe.inspection._report._pictures import (
     Picture,
     Table,
@@ -131,7 +134,7 @@ def describe_held_out(
 def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str, Any, Rows]]:
     """One linear model, and one without features, with the rows that each of them takes.
 
-    A model that cannot be fitted is left out, such as a linear one of categories.
+    Categories are indicators for the linear one. A model that cannot be fitted is left out.
     """
     family = getattr(estimator, "family", None)
     options = {} if family is None or isinstance(family, list) else {"family": family}
@@ -139,11 +142,12 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
     is_linear = estimator.n_experts_ == 1 and hasattr(estimator, "expert_coef_")
     found = []
     for name in (CONSTANT,) if is_linear else (LINEAR, CONSTANT):
-        given, new = rows, held_out
-        if name == CONSTANT:
-            given, new = (
-                each._replace(X=np.zeros((each.X.shape[0], 1))) for each in (rows, held_out)
+        given, new = (
+            each._replace(
+                X=_numbers(rows.X, each.X) if name == LINEAR else np.zeros((each.n_rows, 1))
             )
+            for each in (rows, held_out)
+        )
         model = make(1, random_state=0, **options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,6 +157,26 @@ def _simple_models(estimator: Any, rows: Rows, held_out: Rows) -> list[tuple[str
                 continue
         found.append((name, model, new))
     return found
+
+
+def _numbers(X: Any, new: Any) -> Any:
+    """Columns of numbers of rows: of categories indicators, and of missing values the median.
+
+    `X` are the rows of the fit.
+    """
+    if sparse.issparse(X):
+        return new
+    parts = []
+    for j in range(X.shape[1]):
+        feature = describe_feature(X, j, "")
+        if feature is None:
+            continue
+        if feature.is_category:
+            parts.append(np.array(categories_of(new, j))[:, None] == feature.values)
+        else:
+            values = numeric_values(new, j)
+            parts.append(np.where(np.isfinite(values), values, reference_value(X, j))[:, None])
+    return np.concatenate([np.zeros((new.shape[0], 1)), *parts], axis=1)
 
 
 def _score(value: float) -> str:

@@ -62,7 +62,7 @@ class Feature(NamedTuple):
         """
         if self.is_choice:
             return self.codes
-        grid = np.append(np.linspace(*self.codes, n_points), start)
+        grid = np.append(np.linspace(self.codes[0], self.codes[-1], n_points), start)
         return np.unique((np.round(grid) if self.is_integer else grid)[np.isfinite(grid)])
 
 

@@ -80,7 +80,7 @@ def profile_pictures(
     given = {"sample_weight": rows.weight, "offset": rows.offset, "units": rows.unit}
     given |= {"feature_names": names.features, "expert_names": names.experts}
     given |= {"max_features": max_features}
-    display = SegmentProfileDisplay
+    display: Any = SegmentProfileDisplay
     if estimator.n_experts_ == 1:
         # The expert has a slope, or had one before its feature was dropped.
         if not has_coef or not (
@@ -101,32 +101,23 @@ def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, 
     with drawing():
         display = display_class.from_estimator(estimator, rows.X, rows.y, **options)
         source = as_source(display.figure_)
-    name = f"{display.coefficient_name}, per {display.step}"
+    title = "Experts and features"
     numbers = {"Mean minus that of all rows, in SDs": getattr(display, "profile", None)}
-    if display.coefficients is not None:
+    if display.coefficients is not None and not np.isnan(display.coefficients).all():
+        title = f"{display.coefficient_name}, per {display.step}"
+        numbers[title] = display.coefficients
+        if display.intervals is not None:
+            for end, name in enumerate(("Lower", "Upper")):
+                caption = f"{name} ends of the {100 * display.level:g} % intervals"
+                numbers[caption] = display.intervals[..., end]
         is_ratio = False if display.is_ratio is None else display.is_ratio
-        ends = [] if display.intervals is None else np.moveaxis(display.intervals, 2, 0)
-        captions = [
-            name,
-            *(
-                f"{end} ends of the {100 * display.level:g} % intervals"
-                for end in ("Lower", "Upper")
-            ),
-        ]
-        for caption, values in zip(captions, [display.coefficients, *ends], strict=False):
+        for caption, values in list(numbers.items())[1:]:
             numbers[caption] = np.where(is_ratio, np.exp(values), values)
     numbers[f"Gate: log odds per {display.step}"] = getattr(display, "gate_effects", None)
-    title = name if display.coefficients is not None else "Experts and features"
-    return Picture(
-        title,
-        source,
-        f"{title}: features by experts. The tables below have the numbers.",
-        [
-            _table(caption, display, values)
-            for caption, values in numbers.items()
-            if values is not None
-        ],
-    )
+    given = [(caption, values) for caption, values in numbers.items() if values is not None]
+    tables = [_table(caption, display, values) for caption, values in given]
+    alternative = f"{title}: features by experts. The tables below have the numbers."
+    return Picture(title, source, alternative, tables)
 
 
 def _table(caption: str, display: Any, values: Array) -> Table:

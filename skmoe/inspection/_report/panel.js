@@ -11,6 +11,9 @@ let along = 0; // the feature of the chart of a slice
 
 const N_CURVE_POINTS = 201;
 const MAX_COUNTS = 150;
+const HALF_STEP = 0.45; // of a category, along an axis
+const MAX_CHARACTERS = 50; // of all categories whose names are side by side
+const MAX_TURNED = 12; // of categories whose names are turned by less than a right angle
 
 function formatted(value) {
   if (value === null || value === undefined || Number.isNaN(value)) {
@@ -247,18 +250,23 @@ function drawAlong() {
   axis.major_label_overrides = new Map(
     feature.choices ? at.map((value, i) => [i, chartLabel(String(value))]) : [],
   );
+  const nCharacters = feature.choices ? feature.choices.join("").length : 0;
+  const turned = feature.choices && feature.choices.length > MAX_TURNED ? Math.PI / 2 : Math.PI / 4;
+  axis.major_label_orientation = nCharacters > MAX_CHARACTERS ? turned : "horizontal";
   const classes = panel.classes;
   const lines = classes ? classes.map((_, c) => found.map(({ mean }) => mean[c])) : [];
   const shown = classes ? lines : panel.experts.map((_, k) => found.map(({ experts }) => experts[k]));
   const opacity = classes ? shown.map(() => 1) : now.gate.map((prob) => 0.15 + 0.85 * prob);
-  setData("along-lines", { xs: shown.map(() => x), ys: shown, colour: panel.colours.slice(0, shown.length), opacity });
+  // Of categories, values are steps.
+  const wide = feature.is_category ? x.flatMap((i) => [i - HALF_STEP, i + HALF_STEP]) : x;
+  const steps = (values) => (feature.is_category ? values.flatMap((value) => [value, value]) : values);
+  setData("along-lines", { xs: shown.map(() => wide), ys: shown.map(steps), colour: panel.colours.slice(0, shown.length), opacity });
   const here = feature.choices ? at.indexOf(state[along]) : state[along];
   if (!classes) {
-    setData("along-mean", { x, y: found.map(({ mean }) => mean) });
+    setData("along-mean", { x: wide, y: steps(found.map(({ mean }) => mean)) });
     const withBand = found.every(({ interval }) => interval);
-    setData("along-band", withBand
-      ? { x, low: found.map((f) => f.interval[0]), high: found.map((f) => f.interval[1]) }
-      : { x: [], low: [], high: [] });
+    const ends = [0, 1].map((end) => (withBand ? steps(found.map((f) => f.interval[end])) : []));
+    setData("along-band", { x: withBand ? wide : [], low: ends[0], high: ends[1] });
     setData("along-now", { x: [here], y: [now.mean] });
   } else {
     setData("along-now", { x: classes.map(() => here), y: now.mean });
@@ -280,8 +288,8 @@ function fillAlongTable(at, found) {
   fillBody(byId("along-body"), rows);
 }
 
-// Two dollar signs would start a formula.
-const chartLabel = (text) => text.replaceAll("$$", "$\u200b$");
+// Delimiters of formulas are taken apart: Bokeh would load a script.
+const chartLabel = (text) => text.replace(/\$(?=\$)|\\(?=[[(])/g, "$&\u200b");
 
 // --- colours of the charts ---------------------------------------------------------------------
 
@@ -363,7 +371,7 @@ function showControl(j) {
     control.value = value;
     const exact = byId(`exact-${j}`);
     if (document.activeElement !== exact) {
-      exact.value = value;
+      exact.value = Number(value.toPrecision(6));
     }
     byId(`outside-${j}`).hidden = !isOutside(j);
   } else {

@@ -648,3 +648,11 @@ def test_names_may_hold_any_letters(name):
     text = all_texts(display).replace(r"\$", "$").replace("_ ", "_")
     assert any(" ".join(one.split()) in text for one in NAMES_OF_FEATURES)
     assert [one for one in given.get("expert_names", []) if one not in text] == []
+
+
+@pytest.mark.parametrize("name", displays_with("feature_names"))
+def test_dollars_have_no_backslash_where_there_are_no_formulas(name):
+    """As in the pictures of a report."""
+    with plt.rc_context({"text.parse_math": False}):
+        display = draw(name, case_of(name), feature_names=NAMES_OF_FEATURES)
+        assert "\\" not in all_texts(display)

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.preprocessing import SplineTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.families import FAMILIES, StudentT
 from skmoe.gates import SoftmaxGate
 from skmoe.inspection import export_html
+from skmoe.pipelines import mixture_of
 from support.browsers import start_browser
 from support.expert_kinds import KINDS, draw, options_of
 from support.fits import fit_quietly
@@ -337,6 +340,59 @@ def test_a_slider_moves_by_the_keyboard(browser, any_page):
     assert slider.get_attribute("aria-valuetext")
 
 
+def test_integers_move_by_one_and_values_outside_of_the_fit_are_marked(browser, folder):
+    """The mean of an expert that grows like a power may leave its interval, which is explained."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"stays": rng.poisson(2.0, size=300), "age": rng.normal(size=300)})
+    y = np.exp(0.2 * X["stays"] + 2.0 * rng.normal(size=300))
+    moe = MixtureOfExpertsRegressor(1, family="lognormal", random_state=0, **FIXED)
+    fit_quietly(moe, X, y)
+    path = folder / "integers.html"
+    export_html(moe, X, y, path, coverage=0.5)
+    open_page(browser, path)
+    slider = browser.find_element("id", "feature-0")
+    before = int(browser.find_element("id", "exact-0").get_property("value"))
+    slider.send_keys(webdriver.Keys.ARROW_RIGHT * 2)
+    assert int(browser.find_element("id", "exact-0").get_property("value")) == before + 2
+    most, hidden = int(X["stays"].max()), "return document.getElementById(arguments[0]).hidden"
+    for value in (most, most + 1, 0, -1):
+        move(browser, "exact-0", value)
+        row = pd.DataFrame({"stays": [value], "age": [0.0]})
+        is_outside = bool(moe.is_outside_range(row)[0])
+        assert browser.execute_script(hidden, "outside-0") == (not is_outside)
+        assert browser.execute_script(hidden, "outside-1")
+        mean, (low, high) = moe.predict(row)[0], moe.predict_interval(row, 0.5)[0]
+        assert browser.execute_script(hidden, "mean-note") == bool(low <= mean <= high)
+    support.WebDriverWait(browser, 5).until(
+        lambda b: "Outside of the rows of the fit: stays." in text(b, "#status")
+    )
+    assert "group" not in text(browser, "#panel")
+    assert errors(browser) == []
+
+
+def test_a_column_of_categories_is_one_menu(browser, folder):
+    """The page computes what a pipeline predicts for its input."""
+    rng = np.random.default_rng(0)
+    names = [f"region {i:02d}" for i in range(30)]
+    X = pd.DataFrame({"size": rng.normal(size=400), "region": rng.choice(names, size=400)})
+    y = np.where(X["size"] > 0, X["size"], 3.0) + X["region"].map(names.index)
+    encoder = make_column_transformer((OneHotEncoder(), ["region"]), remainder=StandardScaler())
+    moe = MixtureOfExpertsRegressor(2, random_state=0, n_init=1, **FIXED)
+    pipeline = fit_quietly(make_pipeline(encoder, moe), X, y)
+    path = folder / "regions.html"
+    export_html(pipeline, X, y, path)
+    open_page(browser, path)
+    assert len(browser.find_elements("css selector", ".control select")) == 2  # and of the chart
+    for i in (3, 29):
+        move(browser, "feature-1", i)
+        size = browser.execute_script("return state[0]")
+        row = pd.DataFrame({"size": [size], "region": [names[i]]})
+        found = browser.execute_script("return evaluate(state)")
+        assert_allclose(found["mean"], pipeline.predict(row)[0], VISIBLE)
+        assert_allclose(found["gate"], mixture_of(pipeline).predict_gate(row)[0], RTOL, ATOL)
+    assert errors(browser) == []
+
+
 def slice_cases():
     X, y = steps(120)
     positive = {"random_state": 0, "n_init": 1} | FIXED
@@ -434,6 +490,7 @@ EVIL = [
     '" onmouseover="alert(3)',
     "$$\\frac{1}{2}$$ {{ 7 * 7 }} $x_2$",
     "'; alert(4) //\u2028<!--",
+    r"\[x\] or \(x\)",
 ]
 
 

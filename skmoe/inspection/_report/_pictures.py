@@ -102,7 +102,9 @@ def _picture(display_class: Any, estimator: Any, rows: Rows, options: dict[str, 
         display = display_class.from_estimator(estimator, rows.X, rows.y, **options)
         source = as_source(display.figure_)
     title = "Experts and features"
-    numbers = {"Mean minus that of all rows, in SDs": getattr(display, "profile", None)}
+    numbers: dict[str, Any] = {
+        "Mean minus that of all rows, in SDs": getattr(display, "profile", None)
+    }
     if display.coefficients is not None and not np.isnan(display.coefficients).all():
         title = f"{display.coefficient_name}, per {display.step}"
         numbers[title] = display.coefficients

@@ -18,7 +18,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
@@ -52,7 +52,7 @@ plt.switch_backend("agg")
 
 MINUS = "\N{MINUS SIGN}"
 SHORT = {"n_experts": 2, "n_init": 1, "max_iter": 20}
-NAMES = ["calm <i>", "wild & $$x$$"]
+NAMES = ["calm <i>", r"wild & $$x$$ \(y\) \[z\]"]
 HELD_OUT = slice(200, 300)
 
 
@@ -379,6 +379,42 @@ def test_scores_and_calibration_are_those_of_the_held_out_rows(moe, page, plain_
     assert plain_page.tables("held-out") == []
 
 
+def test_scores_are_beside_those_of_simple_models(page, tmp_path):
+    """One linear model, of indicators of categories, and the mean of the rows of the fit."""
+    (table,) = page.tables("held-out")
+    mean, linear = np.full(100, Y[:200].mean()), LinearRegression().fit(X[:200], Y[:200])
+    for name, predicted in (
+        ("without features", mean),
+        ("one linear model", linear.predict(X[HELD_OUT])),
+    ):
+        errors = Y[HELD_OUT] - predicted
+        found = table.column(name)
+        assert_allclose(found["RMSE"], np.sqrt(np.mean(errors**2)), rtol=5e-3)
+        assert_allclose(found["MAE"], np.mean(np.abs(errors)), rtol=5e-3)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": X[:, 0], "kind": pd.Categorical(rng.choice(list("abc"), 300))})
+    y = Y + 5.0 * (frame["kind"] == "b")
+    moe = fit_quietly(regressor(**SHORT | {"max_iter": 2}, expert="tree"), frame, y)
+    given = {"X_held_out": frame, "y_held_out": y}
+    (table,) = write_page(tmp_path, moe, frame, y, **given).tables("held-out")
+    design = np.column_stack([X[:, 0], frame["kind"] == "b", frame["kind"] == "c"])
+    errors = y - LinearRegression().fit(design, y).predict(design)
+    assert_allclose(table.column("one linear model")["MAE"], np.mean(np.abs(errors)), rtol=5e-3)
+
+
+def test_a_model_of_one_expert_has_no_groups(tmp_path):
+    moe = fit_quietly(regressor(n_experts=1), X[:200], Y[:200])
+    held_out = {"X_held_out": X[HELD_OUT], "y_held_out": Y[HELD_OUT]}
+    page = write_page(tmp_path, moe, X[:200], Y[:200], **held_out)
+    text = plain(page.text.partition('<script type="application/json"')[0])
+    body = text.partition("One")[0].partition("The rows and the prediction")[2]
+    assert "group" not in body.partition("Details of the fit")[0]
+    assert set(page.charts) == {"density-chart", "along-chart"}
+    (scores,) = page.tables("held-out")
+    assert scores.head == ["Score", "this model", "without features", "meaning"]
+    assert page.tables("pictures")[0].caption == "Effect on y, per SD"
+
+
 def test_rows_of_weight_zero_are_absent_from_the_page_of_an_output(tmp_path):
     both = np.column_stack([Y, X[:, 0] + Y**2])
     weight = np.where(X[:, 0] < -0.85, 5.0, np.arange(300) % 2)
@@ -577,7 +613,7 @@ def test_bars_areas_and_stems_of_charts_stand_on_zero(page):
     assert {axis.get("axis_label") for axis in axes} == {"y", "Density or probability"}
     gate = json.dumps(page.charts["gate-chart"], ensure_ascii=False)
     assert "wild & $\N{ZERO WIDTH SPACE}$x$" in gate
-    assert '"$$' not in gate
+    assert not re.search(r"\$\$|\\\\[\[(]", gate)
 
 
 def test_names_of_what_follows_the_colours_are_those_of_the_charts(page, classes):

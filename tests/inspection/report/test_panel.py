@@ -9,10 +9,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.interpolate import make_interp_spline
 from scipy.special import ndtr, softmax
-from sklearn.preprocessing import SplineTransformer
+from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    OneHotEncoder,
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from skmoe.families import FAMILIES
 from skmoe.gates import SoftmaxGate
+from skmoe.pipelines import mixture_of
 from support.expert_kinds import KINDS, draw, options_of
 from support.fits import classifier, fit_quietly, regressor
 from support.report_panels import panel_of
@@ -319,6 +329,63 @@ def test_steps_of_sliders_are_the_smallest_round_ones_that_are_few_enough(width)
     assert np.isclose(leading, [1.0, 2.0, 5.0]).any()
     smaller = step / (2.5 if np.isclose(leading, 5.0) else 2.0)
     assert width / smaller > 200.0 * (1.0 - 1e-9)
+
+
+def test_integers_move_by_one():
+    """Their grid and their start are integers as well."""
+    counts = np.arange(80.0) % 40
+    panel = panel_of(plain_fit(), TABLES["array"](counts), counts)
+    (feature,) = panel["features"]
+    assert (feature["step"], feature["start"]) == (1.0, 19.0)
+    assert_array_equal(feature["grid"], np.unique(counts))
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_the_range_of_a_control_is_that_of_is_outside_range(name, task):
+    """A feature that neither gate nor experts use has none."""
+    moe, X, y = fitted(name, task, expert_features=[0], gate_features=[1])
+    panel = panel_of(moe, X, y)
+    for j, feature in enumerate(panel["features"]):
+        low, high, tolerance = feature["low"], feature["high"], feature["tolerance"]
+        assert (tolerance is None) == (j == 2)
+        shift = tolerance or 0.0
+        values = [low - 2.0 * shift, low - 0.5 * shift, high + 0.5 * shift, high + 2.0 * shift]
+        rows = np.repeat(np.median(X, axis=0)[None], 4, axis=0)
+        rows[:, j] = values
+        assert moe.is_outside_range(rows).tolist() == [j < 2, False, False, j < 2]
+
+
+def test_a_table_of_categories_in_a_pipeline_has_formulas():
+    """Each category adds to the predictors; steps that are not linear have slices."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x0": rng.normal(size=90), "x1": rng.choice(["a", "b", "c"], size=90)})
+    y = np.where(X["x1"] == "b", 1.0 + X["x0"], -X["x0"])
+    for numbers, is_linear in ((SimpleImputer(), True), (PolynomialFeatures(2), False)):
+        encoder = make_column_transformer((OneHotEncoder(), ["x1"]), (numbers, ["x0"]))
+        pipeline = fit_quietly(make_pipeline(encoder, StandardScaler(), regressor(**SHORT)), X, y)
+        panel = panel_of(pipeline, X, y)
+        assert (panel["formulas"] is not None) == is_linear
+        mixture = mixture_of(pipeline)
+        size, kind = panel["features"]
+        assert (size["label"], kind["choices"]) == ("x0", ["a", "b", "c"])
+        rows = X[:3].assign(x0=size["start"], x1=["a", "b", "c"])
+        if is_linear:
+            shown = np.column_stack([rows["x0"], np.eye(3)])
+            assert_allclose(
+                gate_of(panel["formulas"]["gate"], shown), mixture.predict_gate(rows), 1e-9, 1e-12
+            )
+        else:
+            assert_allclose(panel["slices"][1]["gate"], mixture.predict_gate(rows), 1e-9)
+
+
+def test_texts_are_no_table():
+    """The panel has the columns that the steps make of them."""
+    texts = ["red brick", "blue stone", "red stone", "blue brick"] * 10
+    y = np.array([1.0, 2.0, 3.0, 4.0] * 10)
+    pipeline = make_pipeline(CountVectorizer(), regressor(**SHORT))
+    panel = panel_of(fit_quietly(pipeline, texts, y), texts, y)
+    assert len(panel["features"]) == 4
+    assert panel["formulas"] is not None
 
 
 def test_missing_values_are_no_start_and_no_choice():

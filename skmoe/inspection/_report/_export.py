@@ -56,19 +56,21 @@ def export_html(
 ) -> None:
     """Write a report about a fitted mixture: one page that opens without a network.
 
-    The page has the experts as cards, pictures of their coefficients and profiles, the warnings of
-    the fit, how the number of experts was selected, and scores and calibration on held-out rows.
-    In its panel the features are moved, and gate, experts, prediction and predictive distribution
-    follow. The page computes them itself if they are formulas: a softmax of the features as gate,
-    and experts with linear predictors. Of other mixtures, such as those of trees, with a base
-    model, or with a transformer at the gate, it shows predictions on slices, along one feature at
-    a time through the starting row. See "A report" in the user guide.
+    The page has a card for each expert, with the mean of y, who its rows are, and what changes its
+    prediction. Scores on held-out rows stand beside those of simpler models. Details of the fit
+    follow a panel: equations, coefficients, calibration, and the selection of the number of experts.
+
+    In its panel the features are moved, and experts, prediction and predictive distribution follow.
+    The features are the columns of the input of a pipeline. The page computes predictions itself if
+    they are formulas: a softmax of the features as gate, and experts with linear predictors, also
+    behind steps that encode categories or scale columns. Of other mixtures, such as those of trees,
+    with a base model, or with a transformer at the gate, it shows predictions on slices, along one
+    feature at a time through the starting row. See "A report" in the user guide.
 
     Parameters
     ----------
     estimator : MixtureOfExpertsRegressor or MixtureOfExpertsClassifier
-        Fitted mixture, or a pipeline or search that ends in one. The features of the page are those
-        of its input if its other steps scale columns, and those of the last step otherwise.
+        Fitted mixture, or a pipeline or search that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Features; those of the fit for standard errors and warnings.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -89,7 +91,7 @@ def export_html(
         Units of the rows, as in `fit`; None for rows.
     target : class label or int, default=None
         The class whose coefficients are drawn, or the index of the output that is described. None
-        for the second of two classes, the first four of several, or the only output.
+        for the second of two classes, all of several, or the only output.
     row : int, default=None
         Index of the row of X with which the panel starts; None for the median of each number and
         the most frequent of each category.
@@ -100,7 +102,7 @@ def export_html(
     title : str, default=None
         Title of the page; None for the name of the estimator and the target.
     feature_names : list of str of length n_features, default=None
-        Names of the features; None for those seen in fit, or x0, x1 and so on.
+        Names of the features of the mixture; None for those seen in fit, or x0, x1 and so on.
     expert_names : list of str of length n_experts, default=None
         Names of the experts; None for those of the model, `expert_names_`.
 

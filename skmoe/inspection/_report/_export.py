@@ -58,7 +58,7 @@ def export_html(
 
     The page has a card for each expert, with the mean of y, who its rows are, and what changes its
     prediction. Scores on held-out rows stand beside those of simpler models. Details of the fit
-    follow a panel: equations, coefficients, calibration, and the selection of the number of experts.
+    follow a panel: equations, coefficients, calibration, and how the number was selected.
 
     In its panel the features are moved, and experts, prediction and predictive distribution follow.
     The features are the columns of the input of a pipeline. The page computes predictions itself if

@@ -1,7 +1,7 @@
 """Gate and experts as formulas of the features, if they are softmaxes and linear predictors.
 
 Formulas are made of the fitted coefficients, and kept if they give what the mixture gives on rows
-of the data, whatever the kinds of gate, experts and steps of a pipeline. The distribution of an
+of the data, for any kind of gate, experts and steps of a pipeline. The distribution of an
 expert moves with its linear predictor alone. It is a table, between whose rows the page
 interpolates: for values of the predictor the mean, and quantiles or probabilities of finitely many
 values.

@@ -19,6 +19,11 @@ from skmoe import MixtureOfExpertsRegressor
 COLOURS = ["#0072B2", "#D55E00"]
 STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False}
 
+# What the picture shows, in its file: tests compare it with the text of the README.
+DESCRIPTION = (
+    "slope {:.2f}. Right, a mixture of two experts: both lines rise, with slopes {:.2f} and {:.2f}"
+)
+
 
 def main(path):
     iris = load_iris(as_frame=True).frame.rename(columns=lambda name: name.removesuffix(" (cm)"))
@@ -55,7 +60,8 @@ def main(path):
             ax.set(xlabel="sepal length (cm)")
         left.set(ylabel="sepal width (cm)", ylim=(1.8, 5.2))
         figure.get_layout_engine().set(h_pad=0.1)
-        figure.savefig(path, dpi=150)
+        shown = DESCRIPTION.format(*line.coef_, *moe.expert_coef_[:, 0])
+        figure.savefig(path, dpi=150, metadata={"Description": shown})
 
 
 if __name__ == "__main__":

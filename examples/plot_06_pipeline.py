@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.inspection import export_text
 from skmoe.metrics import log_density_scorer
+from skmoe.pipelines import mixture_of
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X["sex"] = X["sex"].map({1: "a", 2: "b"})
@@ -41,15 +42,16 @@ search = GridSearchCV(pipeline, grid, scoring=log_density_scorer, cv=5).fit(X, y
 print("best:", search.best_params_)
 
 # %%
-# The best mixture as text, with the names of the columns.
+# The best mixture as text, with the names and units of the columns. ``mixture_of`` returns it with
+# all of its methods, such as intervals.
 
-best = search.best_estimator_
-print(export_text(best[-1], X=best[:-1].transform(X), max_features=3))
+print(export_text(search, X=X, max_features=3))
+print("intervals:", mixture_of(search).predict_interval(X[:2], coverage=0.9).round())
 
 # %%
 # Mean score of the folds for each candidate, with the standard error. A second expert improves the
-# score, a third does not, and the larger penalty on the gate is safer. The standard errors are as
-# large as most differences: so few rows do not determine the number of experts.
+# score, a third improves it less, and the larger penalty on the gate is safer. The standard errors
+# are as large as the last differences: so few rows do not determine the number of experts.
 
 results = search.cv_results_
 styles = {1.0: ("#E69F00", "s--", -0.06), 10.0: ("#0072B2", "o-", 0.06)}

@@ -44,8 +44,9 @@ def mixture_of(estimator: Any) -> Any:
     -----
     Where the last steps scale columns by `StandardScaler`, `RobustScaler`, `MinMaxScaler` or
     `MaxAbsScaler`, coefficients and their standard errors are those of the columns before them, in
-    their units. Behind other steps the features of `expert_coef_` and `summary` are those that the
-    steps make. They have the names of `get_feature_names_out`.
+    their units. The same holds for scalers inside a `ColumnTransformer` with dense output. Behind
+    other steps the features of `expert_coef_` and `summary` are those that the steps make. They
+    have the names of `get_feature_names_out`.
 
     Examples
     --------

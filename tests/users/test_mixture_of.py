@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -20,6 +21,7 @@ from sklearn.preprocessing import (
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
+    RobustScaler,
     StandardScaler,
 )
 
@@ -146,10 +148,10 @@ def table():
     return frame, y
 
 
-def encoded(output=None):
+def encoded(output=None, remainder="passthrough"):
     columns = make_column_transformer(
         (OneHotEncoder(drop="first", sparse_output=False), ["kind"]),
-        remainder="passthrough",
+        remainder=remainder,
         verbose_feature_names_out=False,
     )
     return columns if output is None else columns.set_output(transform=output)
@@ -159,23 +161,50 @@ def mixture(**options):
     return MixtureOfExpertsRegressor(2, **{"random_state": 0, "n_init": 1} | options)
 
 
-def test_scaling_after_an_encoding_is_undone(table):
+SCALED = {
+    "after": lambda output: [encoded(output), StandardScaler(), MinMaxScaler()],
+    "inside": lambda output: [encoded(output, StandardScaler())],
+    "imputed inside": lambda output: [
+        encoded(output, make_pipeline(SimpleImputer(), MinMaxScaler((1, 3))))
+    ],
+    "nested": lambda output: [
+        encoded(output, make_column_transformer((RobustScaler(), [1]), remainder="passthrough")),
+        MinMaxScaler(),
+    ],
+}
+
+
+@pytest.mark.parametrize("output", ["default", "pandas", "polars"])
+@pytest.mark.parametrize("steps", SCALED.values(), ids=SCALED)
+def test_scaling_beside_an_encoding_is_undone(table, steps, output):
     """Coefficients have the units of the encoded table, in predictions and in displays."""
     frame, y = table
+    if output == "polars":
+        pytest.importorskip("polars")
     moe = mixture(alpha=0.1, gate_alpha=0.1)
-    fits = [
-        fit_quietly(make_pipeline(encoded(), *between, clone(moe)), frame, y)
-        for between in ([], [StandardScaler(), MinMaxScaler()])
-    ]
-    plain, scaled = map(mixture_of, fits)
-    names = ["kind_rare", "depth", "width", "height"]
-    assert list(scaled.feature_names_in_) == list(plain.feature_names_in_) == names
-    assert_allclose(scaled.expert_coef_, plain.expert_coef_, rtol=1e-3, atol=1e-5)
-    assert export_text(fits[1], X=frame) == export_text(fits[0], X=frame)
+    plain, scaled = (
+        fit_quietly(make_pipeline(*each, clone(moe)).set_output(transform=output), frame, y)
+        for each in ([encoded(output)], steps(output))
+    )
+    own, found = mixture_of(plain), mixture_of(scaled)
+    names = list(plain[0].get_feature_names_out())
+    assert list(own.feature_names_in_) == names
+    assert_array_equal(found.predict(frame), scaled.predict(frame))
+    # Those of a nested transformer have its name in front.
+    column = np.array([names.index(str(name).split("__")[-1]) for name in found.feature_names_in_])
+    assert_allclose(found.expert_coef_, own.expert_coef_[:, column], rtol=1e-3, atol=1e-5)
+    assert_allclose(found.feature_range_, own.feature_range_[:, column], atol=1e-9)
     drawn = [
-        CoefficientsDisplay.from_estimator(fit, frame, y, features=names).intervals for fit in fits
+        CoefficientsDisplay.from_estimator(fit, frame, y, features=[0, 1, 2, 3]).intervals
+        for fit in (scaled, plain)
     ]
-    assert_allclose(*drawn, rtol=1e-2, atol=1e-4)
+    assert_allclose(drawn[0], drawn[1][column], rtol=1e-2, atol=1e-4)
+    curves = [
+        GateDisplay.from_estimator(fit, frame, j)
+        for fit, j in ((scaled, int(np.argmax(column == 1))), (plain, 1))
+    ]
+    assert_allclose(curves[0].values, curves[1].values)
+    assert_allclose(curves[0].gate, curves[1].gate, atol=1e-3)
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])

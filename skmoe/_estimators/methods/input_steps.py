@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
@@ -62,13 +63,38 @@ def find_steps(estimator: Any) -> tuple[list[Any], Any]:
     return steps, mixture
 
 
+class ColumnScaling(NamedTuple):
+    """A standardisation of columns, or its inverse, as a step of a pipeline."""
+
+    scaling: Standardization
+    inverse: bool = False
+
+    def transform(self, X: Any) -> Any:
+        """Columns of an array or data frame, standardised or in their units."""
+        center, scale = self.scaling
+        if not hasattr(X, "columns"):
+            return X * scale + center if self.inverse else (X - center) / scale
+        columns = {
+            name: X[name] * b + a if self.inverse else (X[name] - a) / b
+            for name, a, b in zip(X.columns, center, scale, strict=True)
+        }
+        return X.assign(**columns) if hasattr(X, "assign") else X.with_columns(**columns)
+
+
 def split_at_scalers(steps: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The steps up to the last one that does more than to scale columns, and the scalers after."""
+    """The steps up to the last one that does more than to scale columns, and the scalers after.
+
+    A column transformer that scales some of its columns becomes one that does not, and a scaler.
+    """
     n_scalers = 0
     while n_scalers < len(steps) and _scaling(steps[-1 - n_scalers]) is not None:
         n_scalers += 1
     end = len(steps) - n_scalers
-    return steps[:end], steps[end:]
+    others, scalers = list(steps[:end]), list(steps[end:])
+    scaling = _scaling_inside(others[-1]) if others else None
+    if scaling is None:
+        return others, scalers
+    return [*others, ColumnScaling(scaling, inverse=True)], [ColumnScaling(scaling), *scalers]
 
 
 def with_input(mixture: Any, steps: Sequence[Any], names: Sequence[str] | None) -> Any:
@@ -108,8 +134,27 @@ def _last_scaling(steps: Sequence[Any], n_features: int) -> Standardization | No
     return Standardization(np.broadcast_to(center, n_features), np.broadcast_to(scale, n_features))
 
 
+def _scaling_inside(step: Any) -> Standardization | None:
+    """The scaling of the columns that a column transformer makes; None if it scales none.
+
+    Columns of sparse output have no units, since they cannot be shifted.
+    """
+    if not isinstance(step, ColumnTransformer) or step.sparse_output_:
+        return None
+    size = max(columns.stop for columns in step.output_indices_.values())
+    center, scale, found = np.zeros(size), np.ones(size), False
+    for name, columns in step.output_indices_.items():
+        steps, last = split_pipeline(step.named_transformers_.get(name))
+        scaling = _last_scaling([*steps, last], columns.stop - columns.start)
+        if scaling is not None:
+            center[columns], scale[columns], found = *scaling, True
+    return Standardization(center, scale) if found else None
+
+
 def _scaling(step: Any) -> Standardization | None:
     """What a scaler does to the columns: centre and scale, each (p,) or a number."""
+    if isinstance(step, ColumnScaling):
+        return None if step.inverse else step.scaling
     if isinstance(step, StandardScaler):
         center, is_centred = step.mean_, step.with_mean
     elif isinstance(step, RobustScaler):

@@ -44,7 +44,7 @@ def resolve_experts(
     if is_list and len(expert) != n_experts:
         raise ValueError(
             f"expert as a list must have one entry for each of the n_experts={n_experts} "
-            f"experts; got {len(expert)}."
+            f"experts; got {len(expert)}. Set n_experts={len(expert)}, or complete the list."
         )
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)

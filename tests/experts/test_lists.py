@@ -173,6 +173,7 @@ def test_target_of_counts_and_ratings_keeps_its_units():
 def test_onnx_graph_computes_the_means(names, n_outputs):
     """Exponentials, linear functions and constants, alone and in one list."""
     operations = {"Exp": np.exp, "Mul": np.multiply, "Add": np.add}
+    operations |= {"Max": np.maximum, "Min": np.minimum}
     families, rng = tuple(example(name) for name in names), np.random.default_rng(1)
     y = np.concatenate([families[0].example_target(rng, N_ROWS) for _ in range(n_outputs)])
     scales = {"noise_variance": (1.0,) * n_outputs, "variance_floor": (1e-6,) * n_outputs}

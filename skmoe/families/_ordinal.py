@@ -62,7 +62,6 @@ class Ordinal(Family):
     name: ClassVar[str] = "ordinal"
     link: ClassVar[str] = "logit"
     is_continuous: ClassVar[bool] = False
-    max_predictor: ClassVar[float] = 100.0
     max_step: ClassVar[float] = 2.0
 
     values: tuple[float, ...] = ()

@@ -296,6 +296,18 @@ def test_everything_is_finite_at_the_bounds_of_the_parameters(name):
                 assert np.isfinite(function(y, at, dispersion)).all()
 
 
+@of_predictors
+def test_no_value_is_likeliest_beyond_the_bound_of_the_predictor(name):
+    """A predictor is cut there: the log density must not go on to rise."""
+    family, y, predictor, _ = points(name)
+    end = np.full(predictor.shape, min(family.max_predictor, 1e4))
+    bounds = family.log_dispersion_bounds
+    for theta in ([low for low, _ in bounds], [high for _, high in bounds]):
+        dispersion = [np.full((2, 1, 1), value) for value in theta]
+        assert (family.predictor_score(y, end, dispersion) < 1e-9).all()
+        assert (family.predictor_score(y, -end, dispersion) > -1e-9).all()
+
+
 # --- starts of fits ---
 
 

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import expit
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.distributions import predictive_distribution
 from skmoe.families import Ordinal
+from support.fits import fit_quietly
 from support.parts import FITTED_FAMILIES, N_ROWS, no_scaling
 
 VALUES = {name: f for name, f in FITTED_FAMILIES.items() if f.name == "ordinal"}
@@ -45,6 +48,23 @@ def test_extreme_predictors_have_finite_log_probabilities():
     # Of odds that are exponentials: more than 2000, less than 0, less than 0, more than 2001.
     assert_allclose(found[0], [-2100.0 + np.log1p(-np.exp(-1.0)), -100.0, -3000.0, -2001.0])
     assert_allclose(family.predictor_score(y, predictor, steps)[0], [1.0, -1.0, -1.0, 1.0])
+
+
+def test_scores_of_separated_experts_are_those_of_their_attributes():
+    """Without penalties the slopes of an expert whose rows are separated increase far."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, -1.0]
+    y = np.digitize(2.0 * X[:, 0] + 0.3 * rng.logistic(size=200), [-2.0, 0.0, 2.0])
+    options = {"gate": "constant", "alpha": 0.0, "n_init": 2, "random_state": 0}
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, family="ordinal", **options), X, y)
+    predictor = X @ moe.expert_coef_.T + moe.expert_intercept_
+    assert np.abs(predictor).max() > 100.0
+    zero, end = np.zeros((3, 1)), np.full((3, 1), np.inf)
+    thresholds = np.hstack([-end, zero, np.cumsum(moe.threshold_steps_, axis=1), end])
+    upper, lower = (thresholds[:, y + shift].T - predictor for shift in (1, 0))
+    probability = expit(upper) - expit(lower)
+    probability = np.where(lower > 0.0, expit(-lower) - expit(-upper), probability)
+    assert_allclose(np.exp(moe.score_samples(X, y)), probability @ moe.weights_, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("n_values", "is_possible"), [(1, 0), (2, 1), (30, 1), (31, 0)])

@@ -125,7 +125,7 @@ def class_weights(class_weight: Any, classes: Array, codes: Array, weight: Array
         return weight
     if isinstance(class_weight, str) and class_weight == "balanced":
         totals = np.bincount(codes, weight, minlength=len(classes))
-        factor = totals.sum() / (len(classes) * np.where(totals > 0, totals, np.inf))
+        factor = totals.sum() / (np.count_nonzero(totals) * np.where(totals > 0, totals, np.inf))
     elif isinstance(class_weight, Mapping):
         try:
             factor = compute_class_weight(dict(class_weight), classes=classes, y=classes[codes])

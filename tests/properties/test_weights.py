@@ -7,10 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import SplineTransformer
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from properties.small_fits import N, arguments, fit_on, statements, target, units_of
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe.gates import SoftmaxGate
 from skmoe.metrics import log_density_scorer, neg_crps_scorer
 from skmoe.stacking import GatedStackingClassifier
 from support.expert_kinds import (
@@ -81,6 +83,44 @@ def test_balanced_classes_count_weights():
     weighted = fit_quietly(clone(moe), X[:N], y, sample_weight=WEIGHT)
     repeated = fit_quietly(clone(moe), X[REPEATED], y[REPEATED])
     assert_allclose(statements(weighted), statements(repeated), rtol=1e-6, atol=1e-8)
+
+
+OF_CLASSES = {
+    "one expert": {"n_experts": 1},
+    "constant gate": {"gate": "constant"},
+    "gate with a transformer": {"gate": SoftmaxGate(transformer=SplineTransformer())},
+    "base": {"base": LogisticRegression()},
+    "base of trees": {"base": DecisionTreeClassifier(max_depth=2)},
+    "trees": {"expert": "tree"},
+    "a list": {"expert": ["tree", "linear"]},
+    "average": {"combine": "average", "n_init": 2},
+    "found penalties": {"alpha": None, "gate_alpha": "auto"},
+    "selected number": {"n_experts": "bic", "max_n_experts": 2},
+    "units": {"gate": "constant"},
+    "stack": None,
+}
+
+
+@pytest.mark.parametrize("class_weight", [{0: 0.3, 1: 2.0, 2: 1.1}, "balanced"], ids=str)
+@pytest.mark.parametrize("case", OF_CLASSES)
+def test_class_weights_are_weights_of_the_rows_of_every_fit(case, class_weight):
+    """Of all parts of a fit: starts, standardisation, base, transformer, folds and trials."""
+    y, weight = np.digitize(Y[:N], [-1.0, 0.5]), 1.0 + WEIGHT
+    totals = np.bincount(y, weight)
+    factors = totals.sum() / (3 * totals) if class_weight == "balanced" else class_weight
+    if case == "stack":
+        models = LogisticRegression(), DecisionTreeClassifier(max_depth=2)
+        moe = stack_of(*models, kind=GatedStackingClassifier, random_state=0)
+    else:
+        options = {"n_experts": 2, "n_init": 1, "max_iter": 4, "random_state": 0} | FIXED
+        moe = MixtureOfExpertsClassifier(**options | OF_CLASSES[case])
+    given = {"units": np.arange(N) // 2} if case == "units" else {}
+    by_rows = weight * np.array([factors[label] for label in y])
+    by_class = clone(moe).set_params(class_weight=class_weight)
+    fit_quietly(by_class, X[:N], y, sample_weight=weight, **given)
+    fit_quietly(moe, X[:N], y, sample_weight=by_rows, **given)
+    assert_allclose(by_class.predict_proba(X), moe.predict_proba(X), rtol=1e-7)
+    assert_allclose(by_class.lower_bound_, moe.lower_bound_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from skmoe._data.row_checks import (
     check_same_length,
     check_two_classes,
     check_weights,
-    class_weights,
     explain_features,
 )
 from skmoe._data.rows import Dataset, Rows, split_into_blocks
@@ -263,12 +261,9 @@ def _first_batch(
     """Start online EM from a fit of the first batch."""
     data = validate_training_data(estimator, params, given)
     data = present_rows(params, data._replace(options=FitOptions(classes=classes)))
-    batch, known = data.rows, data.attributes.get("classes_")
-    if known is None:
+    batch = data.rows
+    if not params.task.is_classification:
         batch = batch._replace(y=batch.y.reshape(batch.n_rows, -1))
-    else:
-        weight = class_weights(params.task.class_weight, known, batch.y, batch.weight)
-        batch = batch._replace(weight=weight)
     batch = _in_double_precision(batch)
     result = _initialize(estimator, params, data, batch)
     row_buffer = RowBuffer(merge_rows(batch))
@@ -337,9 +332,6 @@ def _reinitialize(
         return result, row_buffer
     rows, preprocessor = row_buffer.rows, result.preprocessor
     shared = result.state.model.experts.shared_slopes
-    if params.task.is_classification:  # the row weights include the class weights
-        task: Any = params.task
-        params = params._replace(task=replace(task, class_weight=None))
     data = TrainingData(
         rows,
         rows.X,
@@ -370,10 +362,11 @@ def _initialize(
     batch: Rows,
     numbered_like: FittedMixture | None = None,
 ) -> StreamFit:
-    """Start online EM from a fit of rows, which `batch` holds with the weights of their classes.
+    """Start online EM from a fit of rows, whose weights contain those of their classes.
 
     The experts are numbered to match those of `numbered_like`, if given.
     """
+    params = params._replace(task=params.task.with_class_weight(None))
     problem = build_problem(estimator, params, data, data.options)
     em_problem = problem.em_problem
     _check_stream_width(em_problem.model, em_problem.rows)
@@ -418,8 +411,7 @@ def _validate_batch(estimator: Any, params: FitParameters, given: Rows) -> Rows:
     X = as_csr(X)
     y = check_same_length(X, estimator._validate_target(given.y))
     weight = check_weights(given.weight, len(y))
-    if params.task.is_classification:
-        weight = class_weights(params.task.class_weight, estimator.classes_, y, weight)
+    weight = params.task.row_weights(y, getattr(estimator, "classes_", None), weight)
     check_support(params, y, weight)
     offset = validate_offset(params, given.offset, len(y), 1 if y.ndim == 1 else y.shape[1])
     unit = None if given.unit is None else validate_units(given.unit, len(y))

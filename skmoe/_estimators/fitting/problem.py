@@ -39,6 +39,7 @@ from skmoe._estimators.rows.training_data import (
     rows_in_blocks,
     validate_offset,
     validate_training_data,
+    with_class_weights,
     with_classes,
 )
 from skmoe._estimators.rows.unit_checks import check_units_are_possible, check_units_of_block
@@ -131,6 +132,7 @@ def _build_from_blocks(
     data = validate_training_data(estimator, params, summary.sample, summary.names)
     if summary.classes is not None:
         data = with_classes(data, summary.classes)
+    data = with_class_weights(task.with_class_weight(summary.class_weights), data)
     if summary.target_scaling is not None and not params.standardizes_target:
         identity = identity_scaling(len(summary.target_scaling.center))
         summary = summary._replace(target_scaling=identity)
@@ -209,13 +211,12 @@ def _assemble(
     if previous is not None and params.standardizes_target:
         target_scaling = previous.fitted.preprocessor.target_scaling
     target = params.task.make_target(data.rows, params.density, classes, target_scaling)
-    given = data.rows._replace(weight=target.weight)
     if blocks is not None:
         feature_scaling, feature_range = blocks.feature_scaling, blocks.feature_range
     else:
         feature_range = fit_feature_range(data.rows.X, data.encoder)
         if previous is None:
-            feature_scaling = fit_standardization(data.X, target.weight)
+            feature_scaling = fit_standardization(data.X, data.rows.weight)
     if previous is not None:
         feature_scaling = previous.fitted.preprocessor.feature_scaling
     preprocessor = Preprocessor(
@@ -238,11 +239,11 @@ def _assemble(
         if cache is not None:
             raw_features = raw_features._replace(fold=cache.fold)
         init_design = design_matrix(data.X, feature_scaling, None)
-    rows = preprocessor.assemble(data.X, target.y, given, raw_features)
-    init = data.init
-    if given.unit is not None:
-        rows = preprocessor.group_by_unit(rows, given.unit)
-        _, first = np.unique(given.unit, return_index=True)
+    rows = preprocessor.assemble(data.X, target.y, data.rows, raw_features)
+    init, unit = data.init, data.rows.unit
+    if unit is not None:
+        rows = preprocessor.group_by_unit(rows, unit)
+        _, first = np.unique(unit, return_index=True)
         init = init[:, first] if isinstance(init, np.ndarray) else init
         if blocks is not None and blocks.sample_factor != 1.0:
             rows = subset_units(rows, np.arange(len(first)), blocks.sample_factor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
@@ -34,7 +34,6 @@ class TrainingTarget(NamedTuple):
 
     y: Array  # outputs (m, n), or class codes (n,)
     init_targets: Array  # standardised outputs or class indicators (m, n), for initialisation
-    weight: Array
     scaling: Standardization | None  # of the outputs; None for classes
 
 
@@ -67,6 +66,14 @@ class Task(ABC):
 
         Parametric experts decide whether y is standardised; it is not for estimators (None).
         """
+
+    def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
+        """Weights of the rows times those of their classes."""
+        return weight
+
+    def with_class_weight(self, class_weight: Any) -> Self:
+        """The task with other weights of the classes; None where rows have them already."""
+        return self
 
     @abstractmethod
     def family_options(self) -> dict[str, Any]:
@@ -135,7 +142,7 @@ class Regression(Task):
             working = experts.working_target(standard)
             if working is not standard:
                 working = _standardised(working, weight)
-            return TrainingTarget(standard, working, weight, scaling)
+            return TrainingTarget(standard, working, scaling)
         identity = identity_scaling(outputs.shape[1])
         y = np.ascontiguousarray(outputs.T)
         if rows.offset is not None:
@@ -143,7 +150,7 @@ class Regression(Task):
             standard = _standardised(relative, weight)
         elif experts is not None:
             standard = _standardised(experts.working_target(y), weight)
-        return TrainingTarget(y, standard, weight, identity)
+        return TrainingTarget(y, standard, identity)
 
     def family_options(self) -> dict[str, Any]:
         """Whether experts share the noise variance, and the strength of its prior."""
@@ -225,12 +232,20 @@ class Classification(Task):
         classes: Array | None,
         scaling: Standardization | None,
     ) -> TrainingTarget:
-        """Class codes (n,), and rows with the weights of their classes."""
+        """Class codes (n,)."""
         assert classes is not None
         check_two_classes(classes)
-        weight = class_weights(self.class_weight, classes, rows.y, rows.weight)
         indicators = (np.arange(len(classes))[:, None] == rows.y).astype(np.float64)
-        return TrainingTarget(rows.y, indicators, weight, None)
+        return TrainingTarget(rows.y, indicators, None)
+
+    def row_weights(self, y: Array, classes: Array | None, weight: Array) -> Array:
+        """Weights of the rows times those of their classes."""
+        assert classes is not None
+        return class_weights(self.class_weight, classes, y, weight)
+
+    def with_class_weight(self, class_weight: Any) -> Self:
+        """The task with other weights of the classes."""
+        return replace(self, class_weight=class_weight)
 
     def family_options(self) -> dict[str, Any]:
         """No options."""

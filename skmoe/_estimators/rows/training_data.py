@@ -53,7 +53,7 @@ from skmoe._estimators.parameters.part_parameters import (
     accepts_missing,
     check_takes_offset,
 )
-from skmoe._estimators.parameters.tasks import TrainingTarget
+from skmoe._estimators.parameters.tasks import Task, TrainingTarget
 from skmoe._estimators.rows.metadata_routing import make_routes
 from skmoe._estimators.rows.unit_checks import (
     check_gate_columns,
@@ -310,9 +310,20 @@ def with_classes(data: TrainingData, classes: Array) -> TrainingData:
     return data._replace(rows=data.rows._replace(y=codes), attributes=attributes)
 
 
+def with_class_weights(task: Task, data: TrainingData) -> TrainingData:
+    """Data whose weights contain those of the classes; a class without weight stays a class."""
+    rows = data.rows
+    weight = task.row_weights(rows.y, data.attributes.get("classes_"), rows.weight)
+    if weight is rows.weight:
+        return data
+    kept = np.flatnonzero(weight > 0.0)
+    return data.select(kept, weight[kept])
+
+
 def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     """The rows of positive weight, with numeric features, and with given classes or their own.
 
+    From here on the weights contain those of the classes.
     Units of one row of weight one are none.
     """
     classes = data.options.classes
@@ -321,6 +332,7 @@ def present_rows(params: FitParameters, data: TrainingData) -> TrainingData:
     if "classes_" in data.attributes:
         of_rows = data.attributes["classes_"][np.unique(data.rows.y)]
         data = with_classes(data, of_rows if classes is None else classes)
+    data = with_class_weights(params.task, data)
     data = _with_encoder(params, data) if params.uses_estimators else data
     unit, names = data.rows.unit, data.attributes.get("feature_names_in_")
     if unit is None:
@@ -486,7 +498,7 @@ def make_init_rows(
         sampled = np.sort(rng.permutation(len(index))[:size])
         index, weight = index[sampled], weight[sampled]
         # Penalties must have the same weight relative to the sample as to all rows.
-        sample = subset(rows, index, weight * (target.weight.sum() / weight.sum()))
+        sample = subset(rows, index, weight * (rows.weight.sum() / weight.sum()))
     else:
         sample, index = _sample_units(rows, size, rng)
     design = None if init_design is None else init_design[index]

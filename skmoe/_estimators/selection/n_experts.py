@@ -25,7 +25,7 @@ from sklearn.base import is_classifier
 from skmoe._data.blocks import RowBlocks
 from skmoe._data.checks import check_integer
 from skmoe._data.folds import check_several_folds, make_feasible_folds
-from skmoe._data.row_checks import check_metadata, class_codes, class_weights
+from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.fitting.attributes import user_stacklevel
 from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
@@ -39,6 +39,7 @@ from skmoe._estimators.rows.training_data import (
     present_rows,
     sort_by_unit,
     validate_training_data,
+    with_class_weights,
 )
 from skmoe._inference.criteria import fit_statistics
 from skmoe._inference.labels import describe_ties
@@ -445,12 +446,10 @@ def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, Training
     data = validate_training_data(one_expert, params, without_unused_groups(estimator, given))
     rows = data.rows
     group = check_metadata({"groups": given.group}, rows.n_rows).get("groups")
-    weight = rows.weight
-    if params.task.is_classification:  # trials have the weights of their rows and classes
-        classes = data.attributes["classes_"]
-        weight = class_weights(params.task.class_weight, classes, rows.y, weight)
-    data = data._replace(rows=rows._replace(group=group, weight=weight))
-    data = data.select(np.flatnonzero(weight > 0.0))
+    data = data._replace(rows=rows._replace(group=group)).select(np.flatnonzero(rows.weight > 0.0))
+    # Trials have the weights of their rows and classes.
+    data = with_class_weights(params.task, data)
+    params = params._replace(task=params.task.with_class_weight(None))
     present, merge = present_rows(params, data), not data.rows.metadata
     data = data._replace(rows=data.rows._replace(unit=present.rows.unit))
     if present.rows.unit is not None:

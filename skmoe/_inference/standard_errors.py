@@ -70,7 +70,11 @@ def observed_inference(
     if sandwich.robust:
         method = "sandwich covariance"
         if sandwich.clusters is not None:
-            method += f", {len(np.unique(sandwich.clusters))} clusters"
+            n_clusters = len(np.unique(sandwich.clusters))
+            is_free = ~(at_bound | dropped | dispersion_coordinates(blocks, information))
+            n_rows = information.expert_weight.sum()
+            matrix *= cluster_correction(n_clusters, n_rows, int(is_free.sum()))
+            method += f", {n_clusters} clusters"
     inference = Inference(
         coefficients,
         matrix,
@@ -135,6 +139,12 @@ def _unconstrained_basis(information: Array, invariant: Array) -> Array:
     return complete[:, constraints.shape[1] :]
 
 
+def cluster_correction(n_clusters: int, n_rows: float, n_coefficients: int) -> float:
+    """Factor of the covariance of few clusters, of a linear regression; that of statsmodels."""
+    freedom = max(n_rows - n_coefficients, 1.0)
+    return n_clusters / (n_clusters - 1.0) * (n_rows - 1.0) / freedom
+
+
 # --- coefficients -----------------------------------------------------------------------------
 
 
@@ -170,6 +180,21 @@ def coefficient_covariance(
     is_slope = [listed.repeat(np.arange(len(listed.is_listed)) > 0) for listed in blocks]
     is_dependent = (involved & inverse.dependent).any(axis=1) & np.concatenate(is_slope) & ~unknown
     return matrix, reasons.tolist(), is_dependent
+
+
+def dispersion_coordinates(blocks: Sequence[ListedBlock], information: Information) -> Array:
+    """Coordinates that are dispersions, boolean of shape (D,)."""
+    flags = np.zeros(len(information.observed), dtype=bool)
+    for listed in blocks:
+        flags[_coordinates(listed, information)] |= listed.block.is_dispersion
+    return flags
+
+
+def _coordinates(listed: ListedBlock, information: Information) -> Array:
+    """Indices of the coordinates of a block."""
+    k = listed.expert
+    index = information.gate_index if k is None else information.expert_index[k]
+    return index[listed.coordinates]
 
 
 def _is_separated(listed: ListedBlock, information: Information) -> Array:

@@ -174,3 +174,26 @@ def test_zero_inflated_poisson():
     found = np.append(fitted.expert_intercept_[1], fitted.expert_coef_[1])
     assert_allclose(found, single.params[3:], rtol=0, atol=1e-6)
     assert_allclose(fitted.score_samples(X, y).sum(), single.llf, rtol=1e-10)
+
+
+def clustered(model):
+    groups = {"groups": np.arange(N) // 16}
+    return model.fit(cov_type="cluster", cov_kwds=groups)
+
+
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [
+        ("normal", sm.OLS(Y["normal"], DESIGN)),
+        ("lognormal", sm.OLS(np.log(Y["lognormal"]), DESIGN)),
+        ("gamma", sm.GLM(Y["gamma"], DESIGN, sm.families.Gamma(sm.families.links.Log()))),
+        ("poisson", sm.GLM(Y["poisson"], DESIGN, sm.families.Poisson())),
+    ],
+)
+def test_errors_of_clusters_have_the_correction_for_few_clusters(family, model):
+    """That of a linear regression, in which the dispersion is no coefficient."""
+    moe = mixture(family).fit(X, Y[family])
+    found = errors(moe, family, method="sandwich", cluster=np.arange(N) // 16)[:3]
+    single = clustered(model)
+    # With a log link that is not canonical, statsmodels has the expected information.
+    assert_allclose(found, single.bse, rtol=1e-6 if family != "gamma" else 0.1)

@@ -265,12 +265,17 @@ def test_standard_errors_are_those_of_numerical_derivatives(family, task, gate, 
         (of_rows[:, None] * scores)[pairs == pair].sum(axis=0) for pair in np.unique(pairs)
     ])  # fmt: skip
     clusters = np.arange(len(y)) // 6
+    n_clusters, n_rows = len(sums), weight.sum()
+    whole = moe.inference(X, y, weight, **given)
+    n_dispersions = len(np.unique(whole.estimates[whole.is_dispersion]))  # shared ones are equal
+    n_slopes = moe.n_parameters_ - n_dispersions
+    few = n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_slopes)
     sandwich = {"method": "sandwich"}
     for requested, middle in (
         ({}, observed),
         ({"gate_reference": moe.n_experts_ - 1}, observed),
         (sandwich, (scores.T * of_rows) @ scores),
-        (sandwich | {"cluster": clusters, "gate_reference": 0}, sums.T @ sums),
+        (sandwich | {"cluster": clusters, "gate_reference": 0}, few * sums.T @ sums),
     ):
         result = moe.inference(X, y, weight, **given, **requested)
         reported = partial(likelihood.reported, reference=requested.get("gate_reference"))

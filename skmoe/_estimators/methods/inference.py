@@ -137,7 +137,8 @@ class ReportingMixin:
         cluster : array-like of shape (n_samples,), default=None
             For `method="sandwich"`: labels of clusters, such as schools or customers, whose rows
             may depend on each other in ways that the mixture does not model [4]_. None for rows, or
-            units, that are independent.
+            units, that are independent. The covariance has the factor G / (G - 1) *
+            (n - 1) / (n - k) for G clusters, n rows and k coefficients, as in statsmodels.
 
         Returns
         -------

@@ -166,7 +166,8 @@ def export_html(
         index = check_target(view, target, table)
         targets = [classes[index] if classes else index]
     index = 0 if classes else targets[0]
-    name = printable_name("the class" if classes else target_name(view, y, index))
+    named = target_name(view, y, index) if not classes else getattr(y, "name", None)
+    name = printable_name(named if isinstance(named, str) and named else "the class")
     rows = positive_rows(view, subject.X, y, sample_weight, offset, units)
     resp, shares = responsibilities_of_rows(view, rows)
     inputs = make_inputs(estimator, X, row, None if subject.note else features)

@@ -31,8 +31,8 @@ RANGE = (0.1, 0.9)
 # Probabilities of classes are at least as far from 0 and 1.
 SMALLEST_PROBABILITY = 1e-9
 
-# Ratios up to this one, and down to its reciprocal, are percentages.
-LARGEST_PERCENTAGE = 3.0
+# Ratios between these are changes in per cent.
+PERCENTAGES = (0.01, 3.0)
 
 
 class Card(NamedTuple):
@@ -67,7 +67,7 @@ def make_cards(
     counted = counted_noun(hasattr(inputs.mixture, "n_units_"))
     weight = row_weights(rows)[:, None] * resp
     members = _members(rows.X, inputs.labels, weight)
-    effects = _effects(inputs, shown, rows, weight, target)
+    effects = [_effects(inputs, feature, rows, len(names), target) for feature in shown]
     return [
         Card(
             name,
@@ -75,7 +75,7 @@ def make_cards(
             f"{format_percent(shares[k])} of the {counted}s",
             _target_lines(inputs.mixture, rows.y, weight[:, k], target, target_name),
             _largest(members[k], NEGLIGIBLE_DIFFERENCE),
-            _largest(effects[k], NEGLIGIBLE_EFFECT),
+            _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         )
         for k, name in enumerate(names)
     ]
@@ -99,8 +99,8 @@ def plain(value: Any) -> str:
 
 
 def _ratio_text(ratio: float) -> str:
-    """A ratio as a change in per cent, or as a factor if it is large."""
-    if 1.0 / LARGEST_PERCENTAGE <= ratio <= LARGEST_PERCENTAGE:
+    """A ratio as a change in per cent, or as a factor if it is large or tiny."""
+    if PERCENTAGES[0] <= ratio <= PERCENTAGES[1]:
         return f"{100.0 * (ratio - 1.0):+.0f} %".replace("-", "\N{MINUS SIGN}")
     return f"\N{MULTIPLICATION SIGN} {number(ratio)}"
 
@@ -170,51 +170,22 @@ def _columns(X: Any, j: int) -> Iterator[tuple[str, Array]]:
 
 
 def _effects(
-    inputs: Inputs, shown: Sequence[Feature], rows: Rows, weight: Array, target: int
-) -> list[list[Line]]:
-    """Changes of the prediction of each expert with each feature, from the means of its rows."""
-    base = np.tile(inputs.start, (weight.shape[1], 1))
-    for feature in shown:
-        base[:, feature.column] = _means(feature, rows.X, weight, inputs.start[feature.column])
-    of_features = [_effects_of(inputs, feature, rows, base, target) for feature in shown]
-    return [list(lines) for lines in zip(*of_features, strict=True)] or [[] for _ in base]
-
-
-def _means(feature: Feature, X: Any, weight: Array, start: float) -> Array:
-    """Codes (K,) of a feature in the middle of the rows of each expert: of choices one of them."""
-    if feature.is_category:
-        names = np.array(categories_of(X, feature.column))
-        masses = [weight[names == name].sum(axis=0) for name in feature.values]
-        return feature.codes[np.argmax(masses, axis=0)]
-    values = numeric_values(X, feature.column)
-    known = np.isfinite(values)
-    mass = weight[known].sum(axis=0)
-    means = np.where(
-        mass > 0.0, values[known] @ weight[known] / np.where(mass > 0.0, mass, 1.0), start
-    )
-    if not feature.is_choice:
-        return means
-    return feature.codes[np.abs(means[:, None] - feature.codes).argmin(axis=1)]
-
-
-def _effects_of(
-    inputs: Inputs, feature: Feature, rows: Rows, base: Array, target: int
+    inputs: Inputs, feature: Feature, rows: Rows, n_experts: int, target: int
 ) -> list[Line]:
-    """The effect of a feature on each expert: of one standard deviation, or between two values."""
-    n_experts, step = len(base), ""
-    if feature.is_choice and (feature.is_category or len(feature.codes) == 2):
-        codes = np.tile(feature.codes, (n_experts, 1))
-    else:
+    """The effect of a feature on the prediction of each expert, from the starting row.
+
+    It is that of one standard deviation more, or between two values of a choice.
+    """
+    codes, step = feature.codes, ""
+    if not (feature.is_category or (feature.is_choice and len(codes) == 2)):
         deviation = float(np.nanstd(numeric_values(rows.X, feature.column)))
-        codes = base[:, [feature.column]] + [0.0, deviation]
+        codes = inputs.start[feature.column] + np.array([0.0, deviation])
         step = f"per SD ({number(deviation)})"
-    moved = np.repeat(base, codes.shape[1], axis=0)
-    moved[:, feature.column] = codes.ravel()
-    predicted = inputs.mixture.predict_experts(inputs.rows(moved))
-    own = predicted.reshape(n_experts, codes.shape[1], n_experts, -1)
+    predicted = inputs.mixture.predict_experts(inputs.rows(inputs.along(feature, codes)))
     lines = []
     for k in range(n_experts):
-        scores, unit = _scores(inputs.mixture, own[k, :, k], rows, k, target)
+        own = predicted[:, k].reshape(len(codes), -1)
+        scores, unit = _scores(inputs.mixture, own, rows, k, target)
         first, last = 0, len(scores) - 1
         if last > 1:
             of_largest = scores[:, np.ptp(scores, axis=0).argmax()]

@@ -252,14 +252,14 @@ def test_categories_of_a_pipeline_are_those_of_its_input(tmp_path):
         for name, own, of_all in re.findall(r"wall is (\w+): (\d+) % \(all rows: (\d+) %", card):
             assert abs(float(own) - 100.0 * weight @ (kinds == name)) <= 0.5
             assert abs(float(of_all) - 100.0 * (kinds == name).mean()) <= 0.5
-        rows = frame[:3].assign(age=20, wall=["brick", "stone", "wood"])
+        rows = frame[:3].assign(age=age["start"], wall=["brick", "stone", "wood"])
         predicted = mixture_of(pipeline).predict_experts(rows)[:, k]
         text = re.search(r"wall: (\S+) from brick to wood", card)[1]
         assert_allclose(as_number(text), predicted[2] - predicted[0], rtol=0.02)
 
 
 def test_cards_of_classes_have_shares_and_odds(classes):
-    """Odds are those against all other classes, for the row of the means of the expert."""
+    """Odds are those against all other classes, from the starting row."""
     moe, table, y, _, page = classes
     resp = moe.responsibilities(table[:80], y[:80])
     start = np.median(table[:80], axis=0)
@@ -272,7 +272,7 @@ def test_cards_of_classes_have_shares_and_odds(classes):
         assert len(lines) == 1
         for name, listed in lines:
             j, rows = int(name[1:]), np.tile(start, (2, 1))
-            rows[:, j] = weight @ table[:80, j] + [0.0, table[:80, j].std()]
+            rows[1, j] += table[:80, j].std()
             proba = moe.predict_experts(rows)[:, k]
             odds = proba / (1.0 - proba)
             for part in listed.split(", of "):

@@ -85,10 +85,11 @@ def check_held_out(estimator: Any, given: Rows) -> Rows | None:
                 f"y_held_out must hold classes seen in fit, {estimator.classes_.tolist()}; got "
                 f"{unknown[0]!r}. Leave out rows of other classes."
             )
+    given = given._replace(X=table)
     if given.weight is None:
         return given
     weight = check_weights(given.weight, table.shape[0])
-    return given._replace(X=table, weight=weight).of_positive_weight()
+    return given._replace(weight=weight).of_positive_weight()
 
 
 def describe_held_out(

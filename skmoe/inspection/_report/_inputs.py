@@ -108,8 +108,11 @@ class Inputs(NamedTuple):
         return [feature for feature in found if feature is not None]
 
     def strongest(self, features: Sequence[Feature], max_features: int) -> list[Feature]:
-        """The features that move the prediction, or the gate, most on the way through the start."""
-        if len(features) <= max_features:
+        """The features that move the prediction, or the gate, most on the way through the start.
+
+        Columns that the steps leave out move nothing.
+        """
+        if not self.steps and len(features) <= max_features:
             return list(features)
         mixture = self.mixture
         predict = getattr(mixture, "predict_proba", None) or mixture.predict
@@ -123,7 +126,7 @@ class Inputs(NamedTuple):
         largest = effects.max(axis=1, keepdims=True)
         relative = (effects / np.where(largest > 0.0, largest, 1.0)).max(axis=0)
         shown = np.sort(np.argsort(-relative, kind="stable")[:max_features])
-        return [features[i] for i in shown]
+        return [features[i] for i in shown if relative[i] > 0.0]
 
     def _probes(self, feature: Feature) -> Array:
         if feature.is_choice:

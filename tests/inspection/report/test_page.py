@@ -231,19 +231,24 @@ def test_effects_under_a_log_link_are_per_cent_and_those_of_choices_go_between_t
 
 
 def test_categories_of_a_pipeline_are_those_of_its_input(tmp_path):
-    """Shares, effects and the menu are those of the column; the page computes the predictions."""
+    """Shares, effects and the menu are those of a column that is used; there are formulas."""
     rng = np.random.default_rng(0)
     kinds = rng.choice(["brick", "stone", "wood"], size=200, p=[0.2, 0.3, 0.5])
-    frame = pd.DataFrame({"age": rng.integers(1, 40, size=200), "wall": kinds})
+    names = [f"house {i}" for i in range(200)]
+    frame = pd.DataFrame({"age": rng.integers(1, 40, size=200), "wall": kinds, "name": names})
+    frame["sold"] = rng.random(200) > 0.5
     level = {"brick": 0.0, "stone": 2.0, "wood": 7.0}
     y = frame["wall"].map(level) + np.where(frame["age"] > 20, 10.0, 0.1 * frame["age"])
     y = y.to_numpy() + 0.1 * rng.normal(size=200)
-    encoder = make_column_transformer((OneHotEncoder(), ["wall"]), remainder=StandardScaler())
+    encoder = make_column_transformer(
+        (OneHotEncoder(), ["wall"]), ("passthrough", ["age", "sold"]), sparse_threshold=0.0
+    )
     pipeline = fit_quietly(make_pipeline(encoder, regressor(**SHORT)), frame, y)
     held_out = {"X_held_out": frame, "y_held_out": y}
     page = write_page(tmp_path, pipeline, frame, y, **held_out)
-    age, wall = page.panel["features"]
-    assert (age["label"], age["step"], wall["label"]) == ("age", 1.0, "wall")
+    age, wall, sold = page.panel["features"]  # and not the name, which is not used
+    assert [age["label"], wall["label"], sold["label"]] == ["age", "wall", "sold"]
+    assert age["step"] == 1.0
     assert wall["choices"] == ["brick", "stone", "wood"]
     assert page.panel["formulas"] is not None
     resp = mixture_of(pipeline).responsibilities(frame, y)
@@ -252,7 +257,9 @@ def test_categories_of_a_pipeline_are_those_of_its_input(tmp_path):
         for name, own, of_all in re.findall(r"wall is (\w+): (\d+) % \(all rows: (\d+) %", card):
             assert abs(float(own) - 100.0 * weight @ (kinds == name)) <= 0.5
             assert abs(float(of_all) - 100.0 * (kinds == name).mean()) <= 0.5
-        rows = frame[:3].assign(age=age["start"], wall=["brick", "stone", "wood"])
+        rows = frame[:3].assign(
+            age=age["start"], sold=sold["start"] > 0.0, wall=["brick", "stone", "wood"]
+        )
         predicted = mixture_of(pipeline).predict_experts(rows)[:, k]
         text = re.search(r"wall: (\S+) from brick to wood", card)[1]
         assert_allclose(as_number(text), predicted[2] - predicted[0], rtol=0.02)
@@ -400,6 +407,12 @@ def test_scores_are_beside_those_of_simple_models(page, tmp_path):
     design = np.column_stack([X[:, 0], frame["kind"] == "b", frame["kind"] == "c"])
     errors = y - LinearRegression().fit(design, y).predict(design)
     assert_allclose(table.column("one linear model")["MAE"], np.mean(np.abs(errors)), rtol=5e-3)
+
+
+def test_held_out_rows_may_be_lists(moe, page, tmp_path):
+    given = {"X_held_out": X[HELD_OUT].tolist(), "y_held_out": Y[HELD_OUT].tolist()}
+    lists = write_page(tmp_path, moe, X[:200].tolist(), Y[:200].tolist(), coverage=0.8, **given)
+    assert lists.tables("held-out") == page.tables("held-out")
 
 
 def test_a_model_of_one_expert_has_no_groups(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from skmoe._data.sklearn_adapter import final_estimator, is_constant, typical_model
 from skmoe._inference.coefficients import GATE, Coefficients, gate_column_index
 from skmoe._inference.criteria import FitStatistics
+from skmoe._inference.explanation import indicator_columns
 from skmoe._inference.gate_effects import average_log_odds
 from skmoe._inference.labels import (
     Labels,
@@ -322,12 +323,19 @@ def _gate_description(
         return same
     if effects is None or not effects[k]:
         return "a probability that depends on the features, see predict_gate"
-    largest = sorted(effects[k], key=lambda named: -abs(named[1]))[:MAX_FEATURES_NAMED]
-    least = MIN_RELATIVE_EFFECT * abs(largest[0][1])
-    described: list[str] = []
-    for name, effect in largest:
-        if abs(effect) > least:
-            number = format_number(effect, sign="+")
-            number = number if described else f"log odds {number} per SD"
-            described.append(f"{'high' if effect > 0 else 'low'} {name} ({number})")
+    preprocessor = found.mixture.preprocessor
+    columns, scale = gate_column_index(preprocessor), preprocessor.feature_scaling.scale
+    indicators = indicator_columns(found.mixture, found.attributes.get("feature_range_"))
+    sizes = np.abs([effect for _, effect in effects[k]])
+    described = []
+    for i in np.argsort(-sizes, kind="stable")[:MAX_FEATURES_NAMED]:
+        if sizes[i] > MIN_RELATIVE_EFFECT * sizes.max():
+            (name, effect), j = effects[k][i], columns[i]
+            if indicators[j] and preprocessor.feature_range is not None:  # from zero to one
+                change = sizes[i] / scale[j] * np.ptp(preprocessor.feature_range[:, j])
+                group = f"{name} = {int(effect > 0)} (log odds {format_number(change, sign='+')})"
+            else:
+                number = format_number(effect, sign="+")
+                group = f"{'high' if effect > 0 else 'low'} {name} (log odds {number} per SD)"
+            described.append(group)
     return f"more likely for {', '.join(described)}" if described else same

@@ -502,3 +502,14 @@ def test_pandas_is_optional(monkeypatch):
     assert "expert 0" in str(summary)
     message = refusal(summary.to_frame)
     assert_refused(message, "Summary.to_frame", "pandas", 'pip install "skmoe[frames]"')
+
+
+def test_indicators_in_the_gate_have_log_odds_from_zero_to_one():
+    rows, y = two_regimes(n_rows=80)
+    frame = pd.DataFrame({"high": (rows[:, 0] > 0).astype(float), "age": rows[:, 1]})
+    moe = MixtureOfExpertsRegressor(2, **FIXED).fit(frame, y)
+    up = int(np.argmax(moe.gate_coef_[:, 0]))
+    number = format_number(2 * moe.gate_coef_[up, 0], sign="+")
+    for k, value in ((up, 1), (1 - up, 0)):
+        start = f"more likely for high = {value} (log odds {number})"
+        assert moe.summary().experts[k].gate_description.startswith(start)

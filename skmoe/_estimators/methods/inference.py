@@ -102,11 +102,10 @@ class ReportingMixin:
         - "bootstrap" draws targets from the fitted mixture, refits from the fitted parameters and
           matches the experts [3]_. It is slower, and does not need a large number of rows.
 
-        A fit stops by `tol`, a little before the maximum, at which standard errors are valid. The
-        first two methods therefore continue EM to the maximum, on a copy. The estimates are those
-        of the fit, or those at the maximum if one has moved by more than 0.01 standard errors.
-        Given other rows than those of the fit, they invert the information at the fitted
-        parameters.
+        The estimates are those of the fit. Given other rows, the first two methods invert the
+        information of these rows there. Slopes of linearly dependent columns, such as indicators of
+        all categories, have the errors of what the data determine: see `is_dependent` of the
+        result.
 
         Parameters
         ----------

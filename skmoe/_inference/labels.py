@@ -35,10 +35,15 @@ def format_number(value: float, digits: int = N_DIGITS, sign: str = "") -> str:
     """A number in significant digits, with its sign also if that is plus for `sign="+"`."""
     if value == 0.0 or not np.isfinite(value):
         return f"{abs(value):.0f}"
-    rounded = f"{value:{sign}.{digits - 1}e}"
-    power = int(rounded.partition("e")[2])
-    decimals = max(digits - 1 - power, 0)
-    return f"{value:{sign}.{decimals}f}" if power in FIXED_POWERS else rounded
+    power = power_of_ten(value, digits)
+    if power not in FIXED_POWERS:
+        return f"{value:{sign}.{digits - 1}e}"
+    return f"{value:{sign}.{max(digits - 1 - power, 0)}f}"
+
+
+def power_of_ten(value: float, digits: int = N_DIGITS) -> int:
+    """The power of ten of a number other than zero that is rounded to significant digits."""
+    return int(f"{value:.{digits - 1}e}".partition("e")[2])
 
 
 def base_term(link: str) -> str:

@@ -14,7 +14,12 @@ from scipy.special import ndtr, ndtri
 
 from skmoe._data.checks import check_level
 from skmoe._inference.coefficients import ALL_EXPERTS, GATE, Coefficients, Term
-from skmoe._inference.labels import format_number, printable_line, printable_name
+from skmoe._inference.labels import (
+    format_number,
+    power_of_ten,
+    printable_line,
+    printable_name,
+)
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pandas
 
@@ -23,12 +28,14 @@ WIDTH = 88
 # Why terms have no standard errors, and what to do about it.
 FOOTNOTES = {
     "separated": "the features separate the experts, or the classes or counts of an expert, nearly "
-    "perfectly, or there are fewer effective rows than coefficients. Only the penalty keeps the "
-    "estimate finite. Use larger penalties (alpha, gate_alpha) or fewer features.",
-    "not determined": "the data do not determine the coefficient: the expert has too few rows, or "
-    "features are linearly dependent. Where an expert has no rows of a class, only differences "
-    "between the intercepts of its other classes are determined. Use fewer experts or features, "
-    'larger penalties (alpha, gate_alpha), or OneHotEncoder(drop="first") for categories.',
+    "perfectly, or the expert has rows of one class, or fewer effective rows than coefficients. "
+    "Only the penalty keeps the estimate finite. Use larger penalties (alpha, gate_alpha) or fewer "
+    "features.",
+    "not determined": "the data do not determine the coefficient: the expert has too few rows, two "
+    "experts are equal, or features are linearly dependent. Where an expert has no rows of a "
+    "class, only differences between the intercepts of its other classes are determined. Use fewer "
+    "experts or features, larger penalties (alpha, gate_alpha), or "
+    'OneHotEncoder(drop="first") for categories.',
     "at its bound": "the dispersion is the smallest or largest that is allowed. At the smallest "
     "noise variance an expert repeats the target of its rows: use a larger dispersion_prior or "
     "fewer experts. Counts with the smallest dispersion are Poisson.",
@@ -88,6 +95,9 @@ def table_cell(value: float, column: str) -> str:
         text = "<0.0001" if value < 1e-4 else f"{value:.4f}"
     elif column == "z":
         text = f"{value:.2f}"
+    elif column == "ratio" and 0.0 < abs(value - 1.0) < 0.1:  # the digits of the difference from 1
+        decimals = N_TABLE_DIGITS - 2 - power_of_ten(value - 1.0)
+        text = f"{value:.{min(decimals, COLUMN_WIDTH - 4)}f}"
     return f"{text:>{COLUMN_WIDTH}}"
 
 

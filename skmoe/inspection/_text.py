@@ -400,7 +400,7 @@ def export_mermaid(
     >>> moe = MixtureOfExpertsRegressor(n_experts=1).fit(X, 2 * X[:, 0])
     >>> print(export_mermaid(moe))
     flowchart LR
-        input["1 feature"] --> gate{"softmax gate"}
+        input["1 feature"] --> gate{"no gate"}
         gate -->|"100 %"| expert0["expert 0<br/>linear<br/>noise ..."]
         expert0 --> output(["mean of y"])
     """
@@ -411,7 +411,7 @@ def export_mermaid(
     n_features, n_experts = estimator.n_features_in_, estimator.n_experts_
     count = f"{n_features} feature" + "s" * (n_features > 1)
     features = _label(count, *([note] if note else []))
-    gate = [f"{gate_name(estimator.gate)} gate"]
+    gate = [f"{gate_name(estimator.gate)} gate" if n_experts > 1 else "no gate"]
     if effects is not None and effects.any():
         leading = np.argsort(-effects, kind="stable")[: min(max_features, (effects > 0.0).sum())]
         gate.append("largest effects: " + ", ".join(names[j] for j in leading))

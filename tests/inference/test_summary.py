@@ -513,3 +513,33 @@ def test_indicators_in_the_gate_have_log_odds_from_zero_to_one():
     for k, value in ((up, 1), (1 - up, 0)):
         start = f"more likely for high = {value} (log odds {number})"
         assert moe.summary().experts[k].gate_description.startswith(start)
+
+
+@pytest.mark.parametrize("case", QUICK_CASES)
+def test_texts_have_the_slopes_of_inference(case):
+    moe, *_, summary = summarised(case)
+    if summary.inference is None or not hasattr(moe, "expert_coef_"):
+        return
+    result = summary.inference
+    blocks = export_text(moe, digits=9).split("\n\n")[1:]
+    for k in range(moe.n_experts_):
+        equations = re.findall(r"^  (?!gate).* = (.*)$", blocks[k], re.MULTILINE)
+        terms = re.findall(r"([+-]) ([\d.e+-]+) x\d", " ".join(equations))
+        parts = (moe.expert_names_[k], "all experts")
+        of_expert = [
+            estimate
+            for term, estimate in zip(result.terms, result.estimates, strict=True)
+            if term.part in parts and term.name in ("x0", "x1") and estimate
+        ]
+        found = sorted(float(sign + number) for sign, number in terms)
+        if equations and "families_" in vars(moe) and not moe.families_[k].link:
+            continue
+        assert_allclose(found, sorted(of_expert), rtol=1e-7)
+
+
+@pytest.mark.parametrize(("slope", "text"), [(1.54e-4, "1.000154"), (-0.0243, "0.9760")])
+def test_ratios_near_one_have_the_digits_of_their_difference_from_it(slope, text):
+    rows = np.random.default_rng(0).normal(size=(400, 1)) / 0.05
+    y = np.exp(2.0 + slope * rows[:, 0])
+    moe = MixtureOfExpertsRegressor(1, family="lognormal", alpha=1e-9).fit(rows, y)
+    assert f" {text}" in str(moe.summary(rows, y))

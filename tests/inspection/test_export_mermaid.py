@@ -7,6 +7,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
+from skmoe._inference.labels import format_number
 from skmoe.inspection import export_mermaid
 from support.fits import X, Y, fit_quietly, fitted_case, regressor
 from support.refusals import assert_refused, refusal
@@ -18,7 +19,8 @@ from support.refusals import assert_refused, refusal
 def test_nodes_and_edges_are_those_of_the_mixture(case):
     moe = fitted_case(case)
     lines, n_experts = export_mermaid(moe).split("\n"), moe.n_experts_
-    assert lines[:2] == ["flowchart LR", '    input["2 features"] --> gate{"softmax gate"}']
+    gate = "softmax gate" if n_experts > 1 else "no gate"
+    assert lines[:2] == ["flowchart LR", f'    input["2 features"] --> gate{{"{gate}"}}']
     for k in range(n_experts):
         share = "> 99" if 0.99 < moe.weights_[k] < 1.0 else f"{100 * moe.weights_[k]:.0f}"
         kind = "poisson" if "poisson" in case else "linear"
@@ -36,14 +38,14 @@ def test_noise_and_dispersions_stand_in_the_nodes():
     for line, std in zip(
         export_mermaid(moe).split("\n")[2:], np.sqrt(moe.noise_variance_).ravel(), strict=False
     ):
-        assert f"noise {std:.3g}" in line
+        assert f"noise {format_number(std)}" in line
     moe = fitted_case("student_t-regressor")
     for line, df in zip(export_mermaid(moe).split("\n")[2:], moe.df_.ravel(), strict=False):
-        assert f"degrees of freedom {df:.3g}" in line
+        assert f"degrees of freedom {format_number(df)}" in line
     moe = fitted_case("negative_binomial-regressor")
     dispersions = moe.dispersion_.ravel()
     for line, value in zip(export_mermaid(moe).split("\n")[2:], dispersions, strict=False):
-        assert f"dispersion {value:.3g}" in line
+        assert f"dispersion {format_number(value)}" in line
 
 
 def test_features_of_the_largest_effects_are_named_first():

@@ -479,9 +479,8 @@ class ReportingMixin:
             gate_effect : ndarray of the shape of `slope`
                 For such a regression under a gate with slopes: the effect of the same change
                 through the probabilities of the gate. `slope + gate_effect` is the derivative of
-                `predict`. For a column that held only zeros and ones in the fit, in a dense table
-                without a `base`, `slope` and `gate_effect` sum to the change of `predict` from zero
-                to one.
+                `predict`. Of columns of zeros and ones in the fit, both have the change from zero
+                to one. This needs a dense table without a `base`.
             base : ndarray of shape (n_samples,) or (n_samples, n_responses)
                 With a `base`: its predictions, or its class probabilities. The derivatives leave
                 out its dependence on the features.

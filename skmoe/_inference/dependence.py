@@ -37,6 +37,8 @@ def invariant_directions(
         products.toarray() if sparse.issparse(products) else products
         for products in (rows.T @ rows for rows in designs)
     )
+    if not any(_null_space(products).size for products in (of_experts, of_gate)):
+        return np.zeros((size, 0))
     gram = np.zeros((size, size))
     for listed in blocks:
         index = listed.index_in(information)
@@ -44,11 +46,16 @@ def invariant_directions(
         products = of_gate if listed.expert is None else of_experts
         products = products[-width:, -width:]  # of a constant gate, those of the ones
         gram[np.ix_(index, index)] += np.kron(np.eye(len(index) // width), products)
-    unit = np.zeros(size)
-    used = free & (np.diag(gram) > 0.0)
-    unit[used] = 1.0 / np.sqrt(np.diag(gram)[used])
-    eigenvalues, vectors = np.linalg.eigh((gram * unit[:, None] * unit)[np.ix_(used, used)])
+    gram[~free] = gram[:, ~free] = 0.0
+    return _null_space(gram)
+
+
+def _null_space(gram: Array) -> Array:
+    """Directions (D, r) of length zero by the products (D, D) of columns, without zero columns."""
+    used = np.flatnonzero(np.diag(gram) > 0.0)
+    unit = 1.0 / np.sqrt(np.diag(gram)[used])
+    eigenvalues, vectors = np.linalg.eigh(gram[np.ix_(used, used)] * unit[:, None] * unit)
     vectors = vectors[:, eigenvalues <= EIGENVALUE_TOL * eigenvalues.max(initial=0.0)]
-    directions = np.zeros((size, vectors.shape[1]))
-    directions[used] = np.where(np.abs(vectors) > DIRECTION_TOL, vectors, 0.0) * unit[used, None]
+    directions = np.zeros((len(gram), vectors.shape[1]))
+    directions[used] = np.where(np.abs(vectors) > DIRECTION_TOL, vectors, 0.0) * unit[:, None]
     return directions

@@ -110,23 +110,24 @@ def covariance(
     if not len(free):
         return Covariance(matrix, not_identified, at_bound, dropped, dependent, False)
     scaled = observed * unit[:, None] * unit
-    basis = _unconstrained_basis(scaled, invariant[free] / unit[:, None])
-    eigenvalues, eigenvectors = np.linalg.eigh(basis.T @ scaled @ basis)
-    eigenvectors = basis @ eigenvectors
+    fixed = _constraints_of_penalties(scaled, invariant[free] / unit[:, None])
+    scaled -= fixed @ (fixed.T @ scaled)
+    scaled -= (scaled @ fixed) @ fixed.T
+    eigenvalues, eigenvectors = np.linalg.eigh(scaled)
     identified = eigenvalues > EIGENVALUE_TOL * eigenvalues[-1]
     kept = eigenvectors[:, identified]
     inverse = (kept / eigenvalues[identified]) @ kept.T * unit[:, None] * unit
     if robust:
         inverse = inverse @ information.scores[np.ix_(free, free)] @ inverse
     matrix[np.ix_(free, free)] = inverse
-    null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1)
+    null_space = np.square(eigenvectors[:, ~identified]).sum(axis=1) - np.square(fixed).sum(axis=1)
     not_identified[free] = null_space > NOT_IDENTIFIED_TOL
     indefinite = bool(eigenvalues[0] < -NEGATIVE_EIGENVALUE_TOL * eigenvalues[-1])
     return Covariance(matrix, not_identified, at_bound, dropped, dependent, indefinite)
 
 
-def _unconstrained_basis(information: Array, invariant: Array) -> Array:
-    """Orthonormal basis (D, D - r) of the changes that keep the constraints of penalties.
+def _constraints_of_penalties(information: Array, invariant: Array) -> Array:
+    """Orthonormal directions (D, r) in which penalties fix the estimates.
 
     Along invariant directions (D, r) the information is that of the penalties alone. Those without
     a penalty are not constrained.
@@ -134,9 +135,8 @@ def _unconstrained_basis(information: Array, invariant: Array) -> Array:
     invariant = np.linalg.qr(invariant)[0]
     strength, vectors = np.linalg.eigh(invariant.T @ information @ invariant)
     penalised = strength > EIGENVALUE_TOL * np.abs(information).max()
-    constraints = information @ (invariant @ vectors[:, penalised])
-    complete: Array = np.linalg.qr(constraints, mode="complete")[0]
-    return complete[:, constraints.shape[1] :]
+    fixed: Array = np.linalg.qr(information @ (invariant @ vectors[:, penalised]))[0]
+    return fixed
 
 
 def cluster_correction(n_clusters: int, n_rows: float, n_coefficients: int) -> float:

@@ -160,8 +160,10 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     notes += [note for note in (found.other_rows, found.overdispersion) if note]
     notes += _expert_notes(attributes, found.labels)
     if has_effects:
+        counted = counted_noun("n_units_" in attributes)
+        others = "expert" if model.n_experts == 2 else f"experts, averaged over the {counted}s"
         notes.append(
-            "Gate effects: log odds against the other experts per SD, averaged over the rows."
+            f"Gate effects: log odds per SD, against the other {others}."
         )
     if coefficients is not None and coefficients.has_ratio.any():
         rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]

@@ -162,9 +162,7 @@ def _notes(found: Findings, has_effects: bool) -> list[str]:
     if has_effects:
         counted = counted_noun("n_units_" in attributes)
         others = "expert" if model.n_experts == 2 else f"experts, averaged over the {counted}s"
-        notes.append(
-            f"Gate effects: log odds per SD, against the other {others}."
-        )
+        notes.append(f"Gate effects: log odds per SD, against the other {others}.")
     if coefficients is not None and coefficients.has_ratio.any():
         rows = [model.experts.blocks_of(k) for k in range(model.n_experts)]
         factors = [block.ratio_of for row in rows for block in row if block and block.has_ratios]

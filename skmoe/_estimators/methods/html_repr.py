@@ -8,6 +8,7 @@ from typing import Any
 
 from skmoe._inference.labels import (
     counted_noun,
+    format_number,
     format_percent,
     named_dispersions,
     printable_name,
@@ -67,7 +68,7 @@ def experts_table(estimator: Any) -> str:
             f"{estimator.load_[k]:.6g}",
         ]
         for column in columns:
-            cells.append(", ".join(f"{value:.3g}" for value in dispersions[k].get(column, [])))
+            cells.append(", ".join(map(format_number, dispersions[k].get(column, []))))
         rows.append("<tr>" + _cells("td", cells) + "</tr>")
     title = f"{n_experts} expert" + "s" * (n_experts > 1)
     return TABLE.format(n_experts=title, head=_cells("th", head), rows="".join(rows))

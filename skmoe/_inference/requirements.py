@@ -34,11 +34,11 @@ REQUIREMENTS: dict[type, Requirement] = {
         "a predictive distribution", "Use score_samples for log densities."
     ),
     SupportsInference: Requirement(
-        "experts with smooth coefficients",
+        "experts with second derivatives by coefficients",
         'Linear and logistic experts have them (expert="linear").',
     ),
     SupportsGateInference: Requirement(
-        "a gate with smooth coefficients",
+        "a gate with second derivatives by coefficients, of a single start",
         'The gates "softmax" and "constant" of a single start (combine="best") have them.',
     ),
 }

@@ -205,7 +205,9 @@ def _kind_of_estimates(found: Findings) -> str:
         named.append("dispersion_prior")
     if named:
         return f"Penalised estimates ({', '.join(named)})"
-    return "Estimates" if "experts_" in attributes else "Maximum likelihood estimates"
+    is_average = model.gate.n_starts(found.mixture.params.gate) > 1
+    is_likelihood = "experts_" not in attributes and not is_average
+    return "Maximum likelihood estimates" if is_likelihood else "Estimates"
 
 
 def _describe_dependence(columns: list[str]) -> str:

@@ -587,8 +587,8 @@ def test_levels_are_probabilities(level):
 OBSTACLES = {
     "routing": ("inference", "top_k=1", "top_k=None"),
     "base": ("inference", "base=Ridge(", "base=None"),
-    "trees": ("inference", "smooth coefficients", 'expert="linear"'),
-    "average": ("inference", "gate with smooth coefficients", "single start"),
+    "trees": ("inference", "experts with second derivatives", 'expert="linear"'),
+    "average": ("inference", "gate with second derivatives", "single start"),
 }
 
 

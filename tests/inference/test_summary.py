@@ -543,3 +543,33 @@ def test_ratios_near_one_have_the_digits_of_their_difference_from_it(slope, text
     y = np.exp(2.0 + slope * rows[:, 0])
     moe = MixtureOfExpertsRegressor(1, family="lognormal", alpha=1e-9).fit(rows, y)
     assert f" {text}" in str(moe.summary(rows, y))
+
+
+@pytest.mark.parametrize("case", QUICK_CASES)
+def test_estimates_are_penalised_if_a_penalty_counts(case):
+    moe = short_fit(case)
+    first = moe.summary().notes[0]
+    penalties = [getattr(moe, f"{name}_", 0.0) for name in ("alpha", "gate_alpha")]
+    if any(np.any(penalty) for penalty in penalties):
+        assert first.startswith("Penalised estimates (")
+    elif not hasattr(moe, "experts_") and getattr(moe, "combine", "best") == "best":
+        assert first.startswith("Maximum likelihood") == (not moe.dispersion_prior)
+
+
+def test_estimates_without_penalties_are_maximum_likelihood():
+    none = {"alpha": 0.0, "gate_alpha": 0.0, "dispersion_prior": 0.0}
+    moe = fit_quietly(regressor(n_experts=2, max_iter=2, **none), X, X[:, 0])
+    assert moe.summary().notes[0] == "Maximum likelihood estimates, in the units of the data."
+
+
+def test_log_probabilities_have_no_test():
+    """That a class has probability one is no hypothesis; that two are equal is one."""
+    first = np.random.default_rng(0).random(len(X)) < 0.3
+    y = np.where(first, 5.0, -5.0) + X[:, 0] + 0.5 * X[:, 1] ** 2
+    moe = fit_quietly(regressor(n_experts=2, gate="constant", max_iter=200), X, y)
+    for reference, is_tested in ((None, False), (0, True)):
+        found = moe.inference(X, y, gate_reference=reference)
+        of_gate = [i for i, term in enumerate(found.terms) if term.part == "gate"][1:]
+        assert np.isfinite(found.standard_errors[of_gate]).all()
+        assert np.isfinite(found.z_values[of_gate]).all() == is_tested
+        assert np.isfinite(found.p_values[of_gate]).all() == is_tested

@@ -161,7 +161,7 @@ def test_summary_names_the_start_of_each_expert():
     text = str(moe.summary(X, y))
     assert f"mean over {STARTS} starts" in text
     assert "expert 5 (linear, start 1)" in text
-    assert_refused(refusal(moe.inference, X, y), "inference", "gate", "smooth")
+    assert_refused(refusal(moe.inference, X, y), "inference", "gate", "second derivatives")
 
 
 @pytest.mark.parametrize(

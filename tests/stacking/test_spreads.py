@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import MixtureOfExpertsRegressor
+from skmoe._inference.labels import format_number
 from skmoe.distributions import MixtureDistribution, predictive_distribution
 from skmoe.families import FAMILIES
 from skmoe.inspection import export_text
@@ -263,5 +264,5 @@ def test_weight_two_equals_two_rows():
 def test_text_of_a_fit_has_spreads_that_are_not_one():
     moe = stack(Given(2.0), Ridge(), Given(2.0, bias=3.0)).fit(X, Y)
     first, second, third = export_text(moe).split("\n\n")[1:4]
-    assert f"distribution: {moe.spread_[0]:.2g} times as wide as the model's" in first
+    assert f"distribution: {format_number(moe.spread_[0])} times as wide as the model's" in first
     assert "times as wide" not in second + third

@@ -4,6 +4,7 @@ import html
 import re
 import sys
 import warnings
+from copy import copy
 from functools import cache
 
 import numpy as np
@@ -573,3 +574,12 @@ def test_log_probabilities_have_no_test():
         assert np.isfinite(found.standard_errors[of_gate]).all()
         assert np.isfinite(found.z_values[of_gate]).all() == is_tested
         assert np.isfinite(found.p_values[of_gate]).all() == is_tested
+
+
+def test_experts_of_an_earlier_release_compete_by_their_shares():
+    moe = copy(short_fit("linear-regressor"))
+    del moe.gate_overlap_
+    others = moe.weights_ * (1.0 - np.eye(3))
+    log_odds = moe.gate_coef_ - others @ moe.gate_coef_ / others.sum(axis=1, keepdims=True)
+    for expert, expected in zip(moe.summary().experts, log_odds * X.std(axis=0), strict=True):
+        assert_allclose([value for _, value in expert.gate_effects], expected)

@@ -32,6 +32,7 @@ from skmoe.inspection._style import (
     expert_legend,
     in_legend,
     label_feature,
+    label_target,
     marked_points,
     marker,
     merged,
@@ -270,7 +271,7 @@ class GateDisplay:
         image["interpolation"] = "nearest"
         self.image_ = ax.imshow(region_colours(self.gate), **merged(image, kwargs))
         label_feature(ax, self.feature_names[0], None, self.feature_note)
-        ax.set_ylabel(self.feature_names[1])
+        label_target(ax, self.feature_names[1])
         shown = np.unique(self.gate.argmax(axis=2))
         for k in shown if len(shown) > 1 else []:
             margin = self.gate[..., k] - np.delete(self.gate, k, axis=2).max(axis=2)

@@ -61,8 +61,8 @@ MIN_PANEL_WIDTH, MIN_INTERVAL_PANEL_WIDTH, MARGIN = 2.1, 2.7, 0.5
 ROW_HEIGHT, INTERVAL_HEIGHT, NARROW_INTERVAL_HEIGHT = 0.36, 0.46, 0.56
 LINE_HEIGHT, FRAME_HEIGHT = 0.17, 0.82
 
-# Characters in a line of the heading of the coefficients.
-COEFFICIENT_NAME_WIDTH = 34
+# Characters in each inch of a line of the heading of the coefficients.
+HEADING_CHARACTERS_PER_INCH = 13.0
 
 # Characters in a line of the name of a feature.
 FEATURE_NAME_WIDTH = 28
@@ -381,15 +381,16 @@ class SegmentProfileDisplay:
             for name, table, interval in zip(names, tables, intervals, strict=True):
                 numbers, small_print, power = coefficient_texts(table, interval, is_ratio, least)
                 of_power = "" if power == 1.0 else f", in {power:g}"
-                heading = f"{wrapped(f'{name}{of_power}', COEFFICIENT_NAME_WIDTH)}\n{step}"
-                own_width = width
+                of_level, own_width = "", width
                 if small_print is not None and self.level is not None:
-                    heading += f", {100 * self.level:.3g} % intervals"
+                    of_level = f", {100 * self.level:.3g} % intervals"
                     own_width = INTERVAL_WIDTH * n_experts
                     if self._is_narrow:
                         own_width = NARROW_INTERVAL_WIDTH * n_experts
                         small_print = np.char.replace(small_print.astype(str), ", ", ",\n")
                     own_width = max(own_width, width, MIN_INTERVAL_PANEL_WIDTH)
+                n_characters = int(HEADING_CHARACTERS_PER_INCH * own_width)
+                heading = f"{wrapped(f'{name}{of_power}', n_characters)}\n{step}{of_level}"
                 panels.append(Panel(heading, table, numbers, small_print, least, own_width))
         if self.gate_effects is not None:
             numbers = signed_numbers(self.gate_effects, 2)

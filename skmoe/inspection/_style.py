@@ -58,8 +58,8 @@ MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
 # Instead of a number.
 NO_NUMBER = "\N{EN DASH}"
 
-# A legend has one column up to this number of rows.
-MAX_LEGEND_ROWS = 16
+# Rows of a legend in each inch of the axes that it stands beside; others are in further columns.
+LEGEND_ROWS_PER_INCH = 4.35
 
 
 def one_axes(ax: Any, caller: str) -> Any:
@@ -136,6 +136,13 @@ def draw_grid(
     for i in range(1, len(axes)):
         if not is_first[i] and labels[i] == labels[i - 1]:
             axes[i].set_ylabel("")
+    if ax is None:  # panels keep their width beside legends
+        room: dict[int, float] = {}
+        for cells in axes[[cells.get_legend() is not None for cells in axes]]:
+            column = cells.get_subplotspec().colspan.start
+            room[column] = max(room.get(column, 0.0), cells.get_legend().get_window_extent().width)
+        figure = axes[0].figure
+        figure.set_figwidth(figure.get_figwidth() + sum(room.values()) / figure.dpi)
     return axes
 
 
@@ -177,15 +184,20 @@ def count_beyond(ax: Any, x: Array, y: Array) -> None:
 
 def axis_name_width(ax: Any, side: int) -> int:
     """Characters that stand along the horizontal (0) or vertical (1) axis of a panel."""
-    figure, box = ax.figure.get_size_inches()[side], ax.get_position()
-    inches = figure * (box.width, box.height)[side]
-    return max(MIN_AXIS_NAME_WIDTH, int(AXIS_CHARACTERS_PER_INCH * inches))
+    return max(MIN_AXIS_NAME_WIDTH, int(AXIS_CHARACTERS_PER_INCH * inches_of(ax, side)))
+
+
+def inches_of(ax: Any, side: int) -> float:
+    """Width (0) or height (1) of axes, about, before the layout of the figure."""
+    box = ax.get_position()
+    return float(ax.figure.get_size_inches()[side] * (box.width, box.height)[side])
 
 
 def label_target(ax: Any, name: str) -> None:
-    """Name of the vertical axis in lines that are no longer than it."""
+    """Name of the vertical axis in lines that are no longer than it, small ones in a low panel."""
     width = axis_name_width(ax, 1)
-    ax.set_ylabel("\n".join(wrapped(line, width) for line in name.split("\n")))
+    lines = [wrapped(line, width) for line in name.split("\n")]
+    ax.set_ylabel("\n".join(lines), fontsize=8 if width == MIN_AXIS_NAME_WIDTH else None)
 
 
 def label_categories(ax: Any, categories: Sequence[str]) -> None:
@@ -302,7 +314,8 @@ def expert_handle(k: int, name: str, **style: Any) -> Any:
 
 def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:
     """A legend to the right of the axes."""
-    columns = 1 + (len(handles) - 1) // MAX_LEGEND_ROWS
+    n_rows = sum(1 + handle.get_label().count("\n") for handle in handles)
+    columns = -(-n_rows // max(1, int(LEGEND_ROWS_PER_INCH * inches_of(ax, 1))))
     return ax.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns, frameon=False
     )

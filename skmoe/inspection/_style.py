@@ -194,10 +194,10 @@ def inches_of(ax: Any, side: int) -> float:
 
 
 def label_target(ax: Any, name: str) -> None:
-    """Name of the vertical axis in lines that are no longer than it, small ones in a low panel."""
-    width = axis_name_width(ax, 1)
-    lines = [wrapped(line, width) for line in name.split("\n")]
-    ax.set_ylabel("\n".join(lines), fontsize=8 if width == MIN_AXIS_NAME_WIDTH else None)
+    """Name of the vertical axis in lines that are no longer than it; smaller ones in low axes."""
+    lines = "\n".join(wrapped(line, axis_name_width(ax, 1)) for line in name.split("\n"))
+    is_long = text_width([lines]) > inches_of(ax, 1)
+    ax.set_ylabel(lines, fontsize=8 if is_long else None)
 
 
 def label_categories(ax: Any, categories: Sequence[str]) -> None:

@@ -196,8 +196,8 @@ def inches_of(ax: Any, side: int) -> float:
 def label_target(ax: Any, name: str) -> None:
     """Name of the vertical axis in lines that are no longer than it; smaller ones in low axes."""
     lines = "\n".join(wrapped(line, axis_name_width(ax, 1)) for line in name.split("\n"))
-    is_long = text_width([lines]) > inches_of(ax, 1)
-    ax.set_ylabel(lines, fontsize=8 if is_long else None)
+    small = {"fontsize": 8} if text_width([lines]) > inches_of(ax, 1) else {}
+    ax.set_ylabel(lines, **small)
 
 
 def label_categories(ax: Any, categories: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from skmoe._data.extra_features import ExtraFeatures
 from skmoe._data.rows import Rows
 from skmoe._data.scaling import Moments
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
+from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
 from skmoe._estimators.rows.row_buffer import RowBuffer
 from skmoe._estimators.saving.serialization import VALUE_TYPES, part_types
@@ -43,7 +44,7 @@ OTHER_TYPES = (
     *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
     *(CrossFittedExperts, CrossFittedFamilyExperts, Encoder, ExtraFeatures, MeanFamily),
-    *(StackedModels, as_categories, as_floats),
+    *(InputSteps, StackedModels, as_categories, as_floats),
 )
 
 

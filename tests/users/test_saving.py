@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.experts import GeneralizedLinearExperts
 from skmoe.gates import GATES, SoftmaxGate
+from skmoe.pipelines import mixture_of
 from skmoe.skops import trusted_types
 from support.expert_kinds import KINDS
 from support.fits import ALL_CASES, fit_quietly, short_fit
@@ -140,7 +142,9 @@ def with_categories():
 def test_skops_can_trust_the_types_of_every_fit():
     skops = pytest.importorskip("skops.io")
     transformed = fit_quietly(regressor(gate=SoftmaxGate(transformer=StandardScaler())), X, Y)
+    pipeline = fit_quietly(make_pipeline(StandardScaler(), regressor()), X, Y)
     fits = [*map(short_fit, ALL_CASES), *streams(), with_categories(), transformed]
+    fits.append(mixture_of(pipeline))
     names = set(trusted_types())
     for moe in fits:
         found = skops.get_untrusted_types(data=skops.dumps(moe))

@@ -283,6 +283,12 @@ def check_metadata(metadata: Mapping[str, Any], n_rows: int) -> dict[str, Array]
     """Metadata as arrays, which must have one entry for each row; None is dropped."""
     arrays = {name: np.asarray(values) for name, values in metadata.items() if values is not None}
     for name, values in arrays.items():
+        if values.ndim == 0 and values.dtype.kind in "US":
+            raise ValueError(
+                f"{name} must hold one label for each of the {n_rows} rows of X; got the text "
+                f"{shown(values.item())}. If it names a column, pass the column: "
+                f"{name}=frame[{shown(values.item())}]."
+            )
         if values.ndim == 0 or len(values) != n_rows:
             raise ValueError(
                 f"{name} must have one entry for each of the {n_rows} rows of X; got shape "
@@ -309,6 +315,7 @@ def check_target(y: Any, is_classification: bool) -> None:
         raise ValueError(
             f"y must be a dense array; got a {type(y).__name__}. Pass y.toarray().ravel()."
         )
+    check_not_structured("y", y)
     if y is None or hasattr(y, "__sklearn_tags__"):
         return
     given = np.asarray(y)
@@ -327,6 +334,16 @@ def check_target(y: Any, is_classification: bool) -> None:
                 f"y must hold numbers; got {shown(text)}. For labels use "
                 "MixtureOfExpertsClassifier."
             )
+
+
+def check_not_structured(name: str, values: Any) -> None:
+    """A structured array has fields in the place of columns."""
+    fields = getattr(getattr(values, "dtype", None), "names", None)
+    if fields:
+        raise ValueError(
+            f"{name} must be an array of numbers; got a structured array with the fields "
+            f"{', '.join(fields)}. Convert it by numpy.lib.recfunctions.structured_to_unstructured."
+        )
 
 
 def check_target_size(y: Array, *, whole: bool) -> None:
@@ -389,6 +406,10 @@ CONVERSION_ERRORS = ("X contains", "convert", "dtype", "DType", "float()", "prom
 @contextmanager
 def explain_features(X: Any) -> Iterator[None]:
     """Replace an error of the conversion of X to finite numbers by one that names the column."""
+    check_not_structured("X", X)
+    dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", None) in ("m", "M") and np.ndim(X) == 2:
+        raise ValueError(_message(X, ""))  # a conversion would count the units of durations
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -144,7 +144,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
-        infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
+        infinite if dropped, NaN if unused, as that of a constant gate or of one expert. An average
+        of starts has none: each start has its own.
     n_experts_tried_, n_experts_scores_ : ndarray of shape (n_numbers,)
         If the number was selected: numbers tried, and held-out log-likelihoods or minus criteria.
     n_experts_score_errors_ : ndarray of shape (n_numbers,)

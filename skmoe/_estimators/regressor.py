@@ -159,7 +159,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
         name the attributes of the numbers.
     alpha_, gate_alpha_ : float or ndarray
         Penalties of experts and gate; with "ard" one for each feature (column of `gate_coef_`),
-        infinite if dropped, NaN if unused. An average of starts has none: each start has its own.
+        infinite if dropped, NaN if unused, as that of a constant gate or of one expert. An average
+        of starts has none: each start has its own.
     dispersion_prior_ : float
         Strength of the prior on dispersions, in rows.
     noise_variance_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)

@@ -21,8 +21,10 @@ STARTS = {"gate_alpha": 1.0, "alpha": None, "dispersion_prior": 10.0}
 
 def kind_of(value, start):
     """How a fitted penalty was found: one for each feature, a number, or not at all."""
-    if value is None or np.ndim(value):
-        return "none" if value is None else "ard"
+    if np.ndim(value):
+        return "ard"
+    if value is None or np.isnan(value):
+        return "none"
     return "given" if value == start else "auto"
 
 

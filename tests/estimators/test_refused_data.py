@@ -66,6 +66,8 @@ def fit_blocks(moe, X, y, weight):
 PATHS = [fit_rows, fit_selected_number, fit_stream, fit_later_batch, fit_blocks]
 
 TEXT = ["No", "Yes"] * HALF
+DURATIONS = np.arange(2 * N_ROWS).reshape(-1, 2).astype("m8[s]")
+RECORDS = np.zeros(N_ROWS, dtype=[("a", float), ("b", float)])
 REFUSED_FEATURES = {
     "text": (with_column(TEXT), ["column 'extra'", "'No'", 'OneHotEncoder(drop="first")']),
     "categories": (with_column(pd.Categorical(TEXT)), ["column 'extra'", "'No'"]),
@@ -73,6 +75,7 @@ REFUSED_FEATURES = {
     "bytes": (np.array([["1.5"], ["no"]] * HALF).astype(bytes), ["column 0", "b'no'"]),
     "dates": (with_column(DATES), ["column 'extra'", "datetime64", "numbers"]),
     "durations": (with_column(DATES - DATES[0]), ["column 'extra'", "timedelta64"]),
+    "durations in an array": (DURATIONS, ["column 0", "timedelta64", "numbers"]),
     "NaN": (FRAME.assign(income=np.nan), ["column 'income'", "NaN", "SimpleImputer"]),
     "infinity": (FRAME.assign(income=np.inf), ["column 'income'", "infinity"]),
     "None": (with_column([None, 1.0] * HALF).astype(object), ["column 'extra'", "NaN"]),
@@ -82,6 +85,7 @@ REFUSED_TARGETS = {
     "sparse": (sparse.csr_array(Y[:, None]), ["y must", "dense", "csr_array"]),
     "dates": (np.arange(N_ROWS).astype("datetime64[D]"), ["y must", "datetime64[D]"]),
     "text": (["a", "b"] * HALF, ["y must", "numbers", "'a'", "Classifier"]),
+    "a structured array": (RECORDS, ["y must", "structured array", "a, b"]),
     "huge": (Y * 1e150, ["y must", "at most 1e+140"]),
     "tiny": (Y * 1e-163, ["larger than 1e-140"]),
 }
@@ -124,6 +128,24 @@ def test_new_rows_are_refused_alike(case):
         numbers = pd.DataFrame(numbers, columns=features.columns)
     moe = fit_quietly(MixtureOfExpertsRegressor(2, **SHORT), numbers, Y)
     assert_refused(refusal(moe.predict, features), "", *words)
+
+
+@pytest.mark.parametrize("expert", ["linear", "tree"])
+def test_structured_features_are_refused_with_their_fields(expert):
+    words = ["array of numbers", "structured array", "a, b", "structured_to_unstructured"]
+    fitted = fit_quietly(MixtureOfExpertsRegressor(2, expert=expert, **SHORT), X[:, :2], Y)
+    for action in (fitted.predict, fitted.fit):
+        given = (RECORDS, Y)[: 1 + (action == fitted.fit)]
+        assert_refused(refusal(action, *given), "X", *words)
+
+
+@pytest.mark.parametrize("name", ["units", "groups", "cluster"])
+def test_the_name_of_a_column_is_not_its_labels(name):
+    moe = fit_quietly(MixtureOfExpertsRegressor(2, **SHORT), X, Y)
+    moe.set_params(expert="tree" if name == "groups" else "linear")
+    options = {name: "household"} | ({"method": "sandwich"} if name == "cluster" else {})
+    message = refusal(moe.inference if name == "cluster" else moe.fit, X, Y, **options)
+    assert_refused(message, name, "one label for each", "'household'", f"{name}=frame['household']")
 
 
 @pytest.mark.parametrize(("make", "y"), BOTH)

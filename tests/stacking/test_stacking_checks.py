@@ -206,6 +206,13 @@ HALVES = {"sample_weight": np.full(60, 0.5)}
             ["sample_weight or class_weight"],
         ),
         (
+            stack(Ridge(), MixtureOfExpertsRegressor(50), cv=5),
+            Y,
+            {},
+            "estimators[1]",
+            ["50 experts, needs as many rows", "there are 48", "fewer experts"],
+        ),
+        (
             stack(GaussianNB(), Ridge(), kind=GatedStackingClassifier),
             LABELS,
             {},

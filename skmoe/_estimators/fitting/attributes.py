@@ -49,12 +49,13 @@ def attributes_of_mixture(fitted: FittedMixture) -> dict[str, Any]:
 def _penalties(fitted: FittedMixture) -> dict[str, Any]:
     """Penalties of gate and experts: numbers, or arrays with one for each feature.
 
-    An average of starts has none, since each start has its own.
+    That of a gate without slopes, as of one expert, is NaN. An average of starts has none, since
+    each start has its own.
     """
     model, params, preprocessor = fitted
     if model.gate.n_starts(params.gate) > 1:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"gate_alpha_": np.nan}
     for prefix, part, by_feature in (
         ("gate_", model.gate, preprocessor.gate_feature_values),
         ("", model.experts, preprocessor.expert_feature_values),

@@ -41,11 +41,7 @@ def resolve_experts(
     """
     is_list = isinstance(expert, list | tuple)
     entries = expert if is_list else [expert]
-    if is_list and len(expert) != n_experts:
-        raise ValueError(
-            f"expert as a list must have one entry for each of the n_experts={n_experts} "
-            f"experts; got {len(expert)}. Set n_experts={len(expert)}, or complete the list."
-        )
+    _check_length("expert", expert, n_experts)
     first, is_normal = entries[0], families == (Normal(),)
     is_linear = all(isinstance(entry, str) and entry in ANY_FAMILY for entry in entries)
     if is_linear and not (is_normal and shared_features is None):
@@ -64,14 +60,20 @@ def resolve_experts(
     return None, chosen, mean_family
 
 
+def _check_length(name: str, value: Any, n_experts: int) -> None:
+    """A list must have one entry for each expert."""
+    if isinstance(value, list | tuple) and len(value) != n_experts:
+        raise ValueError(
+            f"{name} as a list must have one entry for each expert; got {len(value)} for "
+            f"n_experts={n_experts}, whose default is 4. Pass n_experts={len(value)}, or a list of "
+            f"{n_experts}."
+        )
+
+
 def resolve_families(value: Any, n_experts: int) -> tuple[Family, ...]:
     """The conditional distribution of all experts, or of each if they differ."""
     values = value if isinstance(value, list | tuple) else [value]
-    if isinstance(value, list | tuple) and len(values) != n_experts:
-        raise ValueError(
-            f"family as a list must have one entry for each of the n_experts={n_experts} experts; "
-            f"got {len(values)}. Give n_experts={len(values)}, or add or remove entries."
-        )
+    _check_length("family", value, n_experts)
     families = tuple(_family(entry) for entry in values)
     check_one_measure(families)
     return families[:1] if all(family == families[0] for family in families) else families

@@ -156,12 +156,19 @@ def _measure(model: Any, family: Family) -> str:
 
 
 def check_stacked_rows(models: Sequence[Any], rows: Dataset) -> None:
-    """Models take an offset, by which rows have weights, and weights that are no whole numbers."""
-    offset, weight = rows.expert_design.offset, rows.weight
+    """Models have enough rows, and take an offset and weights that are no whole numbers."""
+    offset, weight, fold = rows.expert_design.offset, rows.weight, rows.expert_design.fold
+    n_fitted = len(weight) - int(np.bincount(fold[fold >= 0]).max())
     repeatable = (weight == np.round(weight)).all() and weight.sum() <= MAX_REPEATED_ROWS
     for k, model in enumerate(models):
         if isinstance(model, str):
             continue
+        n_experts = getattr(final_estimator(model), "n_experts", None)
+        if isinstance(n_experts, int | np.integer) and n_experts > n_fitted:
+            raise ValueError(
+                f"estimators[{k}], a mixture of {n_experts} experts, needs as many rows; without a "
+                f"fold there are {n_fitted}. Give more rows, or choose a model with fewer experts."
+            )
         reason = "takes no sample_weight" if not takes_weights(model) else ""
         if not repeatable and reason:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from importlib import resources
@@ -54,12 +55,12 @@ def _read(name: str) -> str:
 
 
 def _library_script() -> str:
-    """The script of Bokeh."""
+    """The script of Bokeh, without the addresses from which it would load fonts and formulas."""
     bokeh = import_bokeh("export_html")
     given = bokeh.resources.Resources(
         mode="inline", components=["bokeh"], minified=True, log_level="error"
     )
-    return "\n".join(given.js_raw)
+    return re.sub(r"https://cdn\.[^\"'`)]*", "", "\n".join(given.js_raw))
 
 
 def _hash(script: str) -> str:

@@ -104,6 +104,7 @@ def test_the_page_is_whole_and_loads_nothing(page):
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert "@import" not in without_scripts
+    assert "https://cdn" not in text
 
 
 def test_only_the_scripts_of_the_page_may_run(page):

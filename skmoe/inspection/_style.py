@@ -240,9 +240,7 @@ def rgb(k: int) -> Array:
 
 def in_legend(names: Sequence[str]) -> list[str]:
     """Names of experts in a legend beside the axes, in lines."""
-    lines = [wrapped(name, LEGEND_NAME_WIDTH) for name in names]
-    # Matplotlib leaves labels out that begin with an underscore.
-    return [f" {label}" if label.startswith("_") else label for label in lines]
+    return [wrapped(name, LEGEND_NAME_WIDTH) for name in names]
 
 
 def beside_marks(names: Sequence[str]) -> list[str]:
@@ -293,10 +291,18 @@ def _replaced(defaults: Mapping[str, Any], own: dict[str, Any], colour: str) -> 
     return kept | own
 
 
+def labelled(handles: Sequence[Any]) -> Sequence[Any]:
+    """Handles of a legend, of which matplotlib would leave out those with a first underscore."""
+    for handle in handles:
+        if handle.get_label().startswith("_"):
+            handle.set_label(f" {handle.get_label()}")
+    return handles
+
+
 def legend_above(ax: Any, handles: Sequence[Any], **options: Any) -> Any:
     """A legend above the axes."""
     style = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderpad": 0.2, "frameon": False}
-    return ax.legend(handles=handles, **(style | options))
+    return ax.legend(handles=labelled(handles), **(style | options))
 
 
 def hatch(k: int) -> str:
@@ -317,5 +323,9 @@ def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:
     n_rows = sum(1 + handle.get_label().count("\n") for handle in handles)
     columns = -(-n_rows // max(1, int(LEGEND_ROWS_PER_INCH * inches_of(ax, 1))))
     return ax.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns, frameon=False
+        handles=labelled(handles),
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        ncols=columns,
+        frameon=False,
     )

@@ -345,7 +345,8 @@ def _check_attributes(estimator_class: type[Any], attributes: Mapping[str, Any])
         raise ValueError(f"{name!r} is missing, as before the end of a fit")
     for name, value in attributes.items():
         is_public = name.endswith("_") and not name.startswith("_")
-        if not is_public and name not in PRIVATE_ATTRIBUTES:
+        is_property = hasattr(estimator_class, name)
+        if (is_property or not is_public) and name not in PRIVATE_ATTRIBUTES:
             raise ValueError(f"{name!r:.100} is no attribute of a fit")
         if not is_a(value, PUBLIC_ATTRIBUTES.get(name, Any)):
             raise ValueError(f"{name} is of another type than {PUBLIC_ATTRIBUTES[name]}")

@@ -29,7 +29,7 @@ print("chosen:", moe.n_experts_)
 # %%
 # The score increases steeply up to three experts and then stays constant: more experts do not
 # improve the density of held-out rows. Bars are standard errors of the difference from the best
-# score; the smallest number whose bar reaches the best is selected.
+# score; the smallest number that is not worse by two of them is selected.
 
 NumberOfExpertsDisplay.from_estimator(moe)
 plt.show()

@@ -24,7 +24,7 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     ----------
     n_experts : int or {"auto", "aic", "bic", "icl"}, default=4
         Number of experts, typically 2 to 10. "auto" tries 1 to 6, 8, 10, ... and takes the smallest
-        number whose held-out log-likelihood is within 1.5 standard errors of the best. It is a good
+        number whose held-out log-likelihood is within two standard errors of the best. It is a good
         first choice. "aic", "bic" and "icl" minimise these criteria. The number that is selected
         depends on the rows only, not on `random_state`.
     max_n_experts : int, default=None
@@ -171,8 +171,8 @@ class MixtureOfExpertsRegressor(MixtureRegressorMixin, BaseMixtureOfExperts):
     n_experts_score_errors_ : ndarray of shape (n_numbers,)
         With "auto": standard errors of the differences between these scores and the best one.
     n_experts_ties_ : ndarray of shape (n_ties,)
-        With "auto": numbers that predict as well as the best one, within 1.5 standard errors or
-        1e-4 nats per row; the smallest is selected.
+        With "auto": numbers that predict as well as the best one, within two standard errors or
+        three units of log-likelihood in all; the smallest is selected.
     gate_coef_ : ndarray of shape (n_experts, n_gate_features)
         Slopes of the gate's logits, in the units of X, for the columns `gate_feature_names_`. They
         sum to zero over the experts, and are zero for columns that the gate does not use.

@@ -16,8 +16,8 @@ from skmoe.inspection._style import DARK_GREY, LIGHT_GREY, colour, merged, one_a
 class NumberOfExpertsDisplay:
     """Scores of the numbers of experts that a fit tried, and the number that it selected.
 
-    Error bars are standard errors of the differences from the best score. The number selected is
-    the smallest whose bar reaches the best score, the dashed line. With a criterion there are
+    Error bars are standard errors of the differences from the best score, the dashed line. The
+    number selected is the smallest that is not worse by two of them. With a criterion there are
     no bars, and the best score is selected. See "How many experts" in the user guide, and "How many
     experts?" in the gallery.
 

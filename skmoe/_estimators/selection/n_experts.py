@@ -1,11 +1,13 @@
 """Selection of the number of experts, by held-out log density or an information criterion.
 
-Numbers are tried in increasing order until several in succession bring no improvement, or until
-experts collapse. Each fit starts from the previous one, with the experts of the lowest likelihood
-split in two.
+Numbers are tried in increasing order until several in succession bring no clear improvement, or
+until experts collapse. Each fit starts from the previous one, with the experts of the lowest
+likelihood split in two. Fits with held-out rows start from the fit to all rows: otherwise their
+local maxima, which differ by chance, would be compared.
 
 Like fits, trials use the distinct rows with their total weights, in an order that does not depend
-on that of the rows. So copies of a row are in one fold, and weights are numbers of rows.
+on that of the rows. So weights are numbers of rows. Copies of a row are in one fold, unless all
+columns are discrete: then rows agree by chance.
 
 The number is a property of the table: folds, sample and starts of the trials do not depend on
 `random_state`. Held-out rows are those of several partitions, so that no single one decides.
@@ -16,10 +18,11 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 
 from skmoe._data.blocks import RowBlocks
@@ -55,10 +58,9 @@ MIN_ROWS_PER_EXPERT = 10
 # Number of trials after the best one that end the search.
 PATIENCE = 2
 
-# Tolerance and maximum number of iterations of trials, and of the fits that split an expert.
-TRIAL_TOL = 1e-3
-TRIAL_MAX_ITER = 50
-SPLIT_MAX_ITER = 10
+# Tolerance and maximum number of iterations of the fits that split an expert. Trials have those of
+# the estimator: experts that have not converged would be compared by chance.
+SPLIT_OPTIONS: dict[str, Any] = {"tol": 1e-3, "max_iter": 10}
 
 # Quantile of the log density relative to which the shortfall of a row is measured.
 REFERENCE_QUANTILE = 0.9
@@ -72,20 +74,22 @@ MIN_UNITS_TO_SPLIT = 4
 # Seed of folds, sample and starts.
 SELECTION_SEED = 0
 
-# Number of folds of a partition. Folds of several partitions are held out, one at a time: as many
-# as permit fits of ROWS_OF_FITS rows in all, and at most MAX_FITS.
+# Number of folds of a partition, and number of rows of which they are held out, a sample of more.
+# Several partitions are used as far as these are all the rows that are held out.
 N_SELECTION_FOLDS = 3
-MAX_FITS = 15
-ROWS_OF_FITS = 15_000
+MAX_SELECTION_ROWS = 5_000
+MAX_PARTITIONS = 3
 
-# Number of distinct rows of which folds are held out, a sample of more.
-MAX_SELECTION_ROWS = 20_000
+# Number of copies of a row that are held out apart at most, and tolerance of their number, which is
+# a sum of weights.
+MAX_COPIES = 20
+ROUND_OFF_OF_COUNTS = 1e-6
 
-# Number of standard errors by which a larger number of experts must predict better.
-N_STANDARD_ERRORS = 1.5
-
-# Gain of the mean held-out log density per row below which numbers of experts are equally good.
-MIN_GAIN = 1e-4
+# Number of standard errors, and gain of the held-out log-likelihood in all, by which a larger
+# number must predict better: strong evidence (R. E. Kass and A. E. Raftery, 1995, "Bayes factors",
+# Journal of the American Statistical Association 90, 773-795).
+N_STANDARD_ERRORS = 2.0
+MIN_TOTAL_GAIN = 3.0
 
 
 class SelectionResult(NamedTuple):
@@ -112,12 +116,13 @@ class Trials:
         self.verbose = verbose
         self.tried: list[int] = []
         self.scores: list[float] = []
+        self.selected = 0  # index of the number that is selected of those tried so far
         self.since = time.perf_counter()
 
     def numbers(self) -> Iterator[int]:
-        """Numbers to try, until several in succession bring no improvement."""
+        """Numbers to try, until several in succession are not selected."""
         for number in n_experts_grid():
-            if number > self.maximum or _no_improvement(self.scores):
+            if number > self.maximum or len(self.tried) > self.selected + PATIENCE:
                 break
             yield number
 
@@ -137,14 +142,16 @@ class Trials:
         """Index of the best trial."""
         return int(np.argmax(self.scores))
 
-    def result(
-        self, selected: int, *, is_collapsed: bool = False, **fields: Any
-    ) -> SelectionResult:
-        """The result, if the trial at index `selected` is selected."""
-        is_last = 0 < selected == self.best == len(self.tried) - 1
-        tried, scores = np.array(self.tried), np.array(self.scores)
-        rising = is_last and not is_collapsed
-        return SelectionResult(self.tried[selected], tried, scores, is_rising=rising, **fields)
+    def result(self, *, is_collapsed: bool = False, **fields: Any) -> SelectionResult:
+        """The result."""
+        is_last = 0 < self.selected == len(self.tried) - 1
+        return SelectionResult(
+            self.tried[self.selected],
+            np.array(self.tried),
+            np.array(self.scores),
+            is_rising=is_last and not is_collapsed,
+            **fields,
+        )
 
 
 def n_experts_grid() -> Iterator[int]:
@@ -159,23 +166,21 @@ def select_by_criterion(criterion: Callable[[int], float], trials: Trials) -> Se
     """The number of experts with the smallest criterion."""
     for number in trials.numbers():
         trials.add(number, -criterion(number))
-    return trials.result(trials.best)
+        trials.selected = trials.best
+    return trials.result()
 
 
 def select_by_holdout(
-    score: Callable[[int], Array | None],
-    weight: Array,
-    trials: Trials,
-    rows_per_score: float = 1.0,
+    score: Callable[[int], Array | None], weight: Array, trials: Trials
 ) -> SelectionResult:
-    """The smallest number whose mean held-out score is within 1.5 standard errors of the best.
+    """The smallest number whose held-out scores are not clearly worse than the best.
 
     `score` returns None for a number whose experts collapse. No larger number is tried: the rows
     do not support it, and its score would differ by its penalties only.
 
-    The standard error is that of the mean of the row-wise differences [1]_, or of differences of
-    units of several rows. Gains of less than MIN_GAIN per row do not count: trials end before they
-    have converged.
+    A score is clearly worse if the difference exceeds two standard errors, of the mean of the
+    row-wise differences [1]_ or of those of units. It must also be MIN_TOTAL_GAIN in all: few rows
+    give no evidence for another expert, however equal their differences are.
 
     References
     ----------
@@ -183,6 +188,7 @@ def select_by_holdout(
        Trees", Wadsworth, section 3.4.3.
     """
     row_scores: list[Array] = []
+    least_gain = MIN_TOTAL_GAIN / weight.sum()
     is_collapsed = False
     for number in trials.numbers():
         scores = score(number)
@@ -191,12 +197,12 @@ def select_by_holdout(
             break
         row_scores.append(scores)
         trials.add(number, float(np.average(scores, weights=weight)))
-    best = row_scores[trials.best]
-    mean, errors = np.array([_mean_and_error(best - other, weight) for other in row_scores]).T
-    is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, MIN_GAIN * rows_per_score)
+        best = row_scores[trials.best]
+        mean, errors = np.array([_mean_and_error(best - other, weight) for other in row_scores]).T
+        is_tied = mean <= np.maximum(N_STANDARD_ERRORS * errors, least_gain)
+        trials.selected = int(np.argmax(is_tied))
     ties = np.array(trials.tried)[is_tied]
-    smallest = int(np.argmax(is_tied))
-    return trials.result(smallest, is_collapsed=is_collapsed, errors=errors, ties=ties)
+    return trials.result(is_collapsed=is_collapsed, errors=errors, ties=ties)
 
 
 def _mean_and_error(difference: Array, weight: Array) -> tuple[float, float]:
@@ -204,11 +210,6 @@ def _mean_and_error(difference: Array, weight: Array) -> tuple[float, float]:
     mean = np.average(difference, weights=weight)
     variance = np.average((difference - mean) ** 2, weights=weight) / weight.sum()
     return float(mean), float(np.sqrt(variance))
-
-
-def _no_improvement(scores: list[float]) -> bool:
-    """Whether the last PATIENCE trials were not better than the best one."""
-    return bool(scores) and len(scores) - 1 - int(np.argmax(scores)) >= PATIENCE
 
 
 def with_selected_n_experts(estimator: Any, given: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -281,30 +282,38 @@ def _select_by_held_out_rows(
 ) -> SelectionResult:
     """Select the number whose fits predict held-out rows best."""
     rows = data.rows
-    # Fits of estimators take long: a single partition is affordable.
-    max_fits = N_SELECTION_FOLDS if uses_groups(estimator) else MAX_FITS
-    held_out = _held_out(rows, is_classifier(estimator), max_fits)
-    parts = [data.select(np.setdiff1d(np.arange(rows.n_rows), index)) for index in held_out]
-    maximum = min(maximum, *(_n_distinct(params, part) for part in parts))
-    fitters = [IncrementalFitter(estimator, part) for part in parts]
+    n_partitions = min(max(1, MAX_SELECTION_ROWS // rows.n_rows), MAX_PARTITIONS)
+    if uses_groups(estimator):  # fits of estimators take long
+        n_partitions = 1
+    held_out = _held_out(rows, is_classifier(estimator), n_partitions)
+    fitted = [np.setdiff1d(np.arange(rows.n_rows), index) for index in held_out]
+    maximum = min(maximum, *(_n_distinct(params, data.select(index)) for index in fitted))
+    fitter = IncrementalFitter(estimator, data)
     tests = [data.select(index) for index in held_out]
     # Units, or rows, of each test.
     scored = [np.unique(rows.unit_codes[index]) for index in held_out]
     n_scores = np.bincount(np.concatenate(scored))
-    weight, rows_per_score = np.bincount(rows.unit_codes, rows.weight)[: len(n_scores)], 1.0
-    weight = weight[n_scores > 0]
-    if rows.unit is not None:
-        weight, rows_per_score = np.ones_like(weight), float(weight.mean())
+    weight = rows.weight if rows.unit is None else np.ones(len(n_scores))
+    weight = weight[: len(n_scores)][n_scores > 0]
 
     def score(number: int) -> Array | None:
-        log_densities = _held_out_log_densities(fitters, tests, number)
-        if log_densities is None:
+        fitter.fit(number)
+        parts = [fitter.fit_to(index) for index in fitted]
+        masses = [
+            part.weights_ * rows.weight[index].sum()
+            for part, index in zip(parts, fitted, strict=True)
+        ]
+        if number > 1 and 2 * sum(is_collapsed(mass).any() for mass in masses) > len(parts):
             return None
+        log_densities = [
+            part._fitted.log_density(rows_for(part, test))
+            for part, test in zip(parts, tests, strict=True)
+        ]
         total = np.bincount(np.concatenate(scored), np.concatenate(log_densities))
         return total[n_scores > 0] / n_scores[n_scores > 0]
 
     trials = Trials(maximum, int(estimator.verbose))
-    return select_by_holdout(score, weight, trials, rows_per_score)
+    return select_by_holdout(score, weight, trials)
 
 
 def rows_for(fitted: Any, data: TrainingData) -> Rows:
@@ -335,10 +344,14 @@ class IncrementalFitter:
         self.fitted = self._fit(self.data, number, init, noise_variance=self.noise_variance)
         return self.fitted
 
-    def has_collapsed(self) -> bool:
-        """Whether one of several experts of the last fit has lost nearly all rows."""
-        weights = self.fitted.weights_
-        return len(weights) > 1 and bool(is_collapsed(weights * self.data.rows.weight.sum()).any())
+    def fit_to(self, index: Array) -> Any:
+        """Fit to the rows at an index, started from the experts of the last fit.
+
+        Such fits are near the same maximum, so that their scores can be compared.
+        """
+        resp = responsibilities_of_rows(self.fitted, self.data)[index]
+        data, number = self.data.select(index), resp.shape[1]
+        return self._fit(data, number, resp, noise_variance=self.noise_variance)
 
     @property
     def noise_variance(self) -> Array | None:
@@ -371,7 +384,7 @@ class IncrementalFitter:
         part, index = self.data, np.flatnonzero(resp > MIN_SPLIT_RESPONSIBILITY)
         if _can_split(part.rows.take(index)):
             part = part.select(index, (part.rows.weight * resp)[index])
-        pair = self._fit(part, 2, max_iter=SPLIT_MAX_ITER)
+        pair = self._fit(part, 2, **SPLIT_OPTIONS)
         if not is_classifier(pair):
             return responsibilities_of_rows(pair, self.data)[:, 1]
         # Rows of classes that are not among the fitted rows are split by the gate alone.
@@ -388,24 +401,22 @@ class IncrementalFitter:
         data: TrainingData,
         number: int,
         init: Array | None = None,
-        max_iter: int = TRIAL_MAX_ITER,
         noise_variance: Array | None = None,
+        **options: Any,
     ) -> Any:
         estimator = self.estimator
         # Criteria are of the maximum; densities of held-out rows hardly differ from those there.
-        at_maximum = estimator.n_experts != "auto" and max_iter > SPLIT_MAX_ITER
+        at_maximum = estimator.n_experts != "auto" and not options
         changed = {
             "n_experts": number,
             "n_init": 1,
             "init": estimator.init if init is None else init,
             "combine": "best",
-            "max_iter": min(estimator.max_iter, max_iter),
-            "tol": max(estimator.tol, TRIAL_TOL),
             "top_k": None if estimator.top_k is None else min(estimator.top_k, number),
             "random_state": self.seed,
             "verbose": 0,
         }
-        changed |= {"class_weight": None} if is_classifier(estimator) else {}
+        changed |= options | ({"class_weight": None} if is_classifier(estimator) else {})
         trial = type(estimator)(**estimator.get_params(deep=False) | changed)
         if not uses_groups(estimator):
             data = data._replace(rows=data.rows._replace(group=None))
@@ -447,6 +458,7 @@ def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, Training
     rows = data.rows
     group = check_metadata({"groups": given.group}, rows.n_rows).get("groups")
     data = data._replace(rows=rows._replace(group=group)).select(np.flatnonzero(rows.weight > 0.0))
+    count = data.rows.weight
     # Trials have the weights of their rows and classes.
     data = with_class_weights(params.task, data)
     params = params._replace(task=params.task.with_class_weight(None))
@@ -455,7 +467,34 @@ def _distinct_rows(estimator: Any, given: Rows) -> tuple[FitParameters, Training
     if present.rows.unit is not None:
         index, weight, _ = sort_by_unit(params, present, merge=merge)
         return params, data.select(index, weight)
-    return params, data.select(*distinct_rows(params, present)) if merge else data
+    if not merge:
+        return params, data
+    index, weight = distinct_rows(params, present)
+    count = distinct_rows(params, present._replace(rows=present.rows._replace(weight=count)))[1]
+    n_copies = _n_separate_copies(present.select(index), count)
+    index, weight = np.repeat(index, n_copies), np.repeat(weight / n_copies, n_copies)
+    return params, data.select(index, weight)
+
+
+def _n_separate_copies(data: TrainingData, count: Array) -> Array:
+    """Number of copies of each distinct row, (n,), that are held out apart from each other.
+
+    Where all values of a row occur in other rows, as in tables of categories, its copies are rows
+    that agree by chance. Otherwise they are one row, which is given several times.
+    """
+    n_copies = np.clip(count + ROUND_OFF_OF_COUNTS, 1, MAX_COPIES).astype(int)
+    for j in range(data.X.shape[1]):
+        column = data.X[:, [j]]
+        n_copies[_is_unique(column.toarray() if sparse.issparse(column) else column)] = 1
+    for values in data.rows.y.reshape(len(count), -1).T:
+        n_copies[_is_unique(values)] = 1
+    return n_copies
+
+
+def _is_unique(values: Array) -> Array:
+    """Which values occur once."""
+    _, codes, counts = np.unique(values.ravel(), return_inverse=True, return_counts=True)
+    return counts[codes] == 1
 
 
 def _sample(data: TrainingData, by_class: bool) -> TrainingData:
@@ -471,7 +510,7 @@ def _sample(data: TrainingData, by_class: bool) -> TrainingData:
     return data.select(np.flatnonzero(np.isin(codes, kept)))
 
 
-def _held_out(rows: Rows, by_class: bool, max_fits: int) -> list[Array]:
+def _held_out(rows: Rows, by_class: bool, n_partitions: int) -> list[Array]:
     """Indices of the held-out rows of each fit."""
     codes, unit = None, rows.unit_codes
     can_hold_out = np.ones(rows.n_rows, dtype=bool)
@@ -481,8 +520,6 @@ def _held_out(rows: Rows, by_class: bool, max_fits: int) -> list[Array]:
         can_hold_out = counts[codes] >= N_SELECTION_FOLDS
         can_hold_out = np.bincount(unit, ~can_hold_out)[unit] == 0
         codes = codes if can_hold_out.all() else None
-    n_fits = min(max_fits, ROWS_OF_FITS // int(unit.max() + 1))
-    n_partitions = max(1, n_fits // N_SELECTION_FOLDS)
     held_out: list[Array] = []
     for partition in range(n_partitions):
         fold = _partition(rows, codes, SELECTION_SEED + partition)
@@ -494,7 +531,7 @@ def _held_out(rows: Rows, by_class: bool, max_fits: int) -> list[Array]:
             f"which some are held out; got at most {counts.max()} for each class. Use "
             'n_experts="bic", or an integer.'
         )
-    return held_out if n_fits >= N_SELECTION_FOLDS else held_out[:1]
+    return held_out
 
 
 def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
@@ -507,22 +544,6 @@ def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
     fold = make_feasible_folds(N_SELECTION_FOLDS, codes, groups, rows.n_rows, seed)
     check_several_folds('n_experts="auto"', fold, groups)
     return fold
-
-
-def _held_out_log_densities(
-    fitters: Sequence[IncrementalFitter], tests: Sequence[TrainingData], number: int
-) -> list[Array] | None:
-    """Log densities of the held-out rows or units of each test under a fit of the others.
-
-    None if experts collapse in most of these fits.
-    """
-    fits = [fitter.fit(number) for fitter in fitters]
-    if 2 * sum(map(IncrementalFitter.has_collapsed, fitters)) > len(fits):
-        return None
-    return [
-        fitted._fitted.log_density(rows_for(fitted, test))
-        for fitted, test in zip(fits, tests, strict=True)
-    ]
 
 
 def warn_rising(criterion: str, number: int) -> None:

@@ -27,7 +27,12 @@ from skmoe.experts._linear import LinearStatistics
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticParams, LogisticStatistics
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.experts._named_estimators import as_categories, as_floats
+from skmoe.experts._named_estimators import (
+    WeightedImputer,
+    WeightedPipeline,
+    as_categories,
+    as_floats,
+)
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.gates._averaged import AverageParams
 from skmoe.gates._constant import ConstantParams, ConstantStatistics
@@ -44,7 +49,7 @@ OTHER_TYPES = (
     *(ConstantStatistics, GeneralizedLinearStatistics, LinearStatistics, LogisticStatistics),
     *(Moments, OnlineState, RowBuffer, Rows, SoftmaxStatistics),
     *(CrossFittedExperts, CrossFittedFamilyExperts, Encoder, ExtraFeatures, MeanFamily),
-    *(InputSteps, StackedModels, as_categories, as_floats),
+    *(InputSteps, StackedModels, WeightedImputer, WeightedPipeline, as_categories, as_floats),
 )
 
 

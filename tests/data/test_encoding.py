@@ -204,6 +204,28 @@ def test_named_experts_see_the_chosen_columns_of_a_frame(features):
     assert_allclose(moe.predict_experts(frame.assign(**others)), moe.predict_experts(frame))
 
 
+@pytest.mark.parametrize("features", [["age", "cost"], ["town", "size"]])
+def test_named_experts_impute_and_scale_by_the_weights_of_the_rows(features):
+    """A row of weight two is two rows for each step, and one of weight zero is none."""
+    frame, y = holes()
+    frame["town"] = frame["town"].fillna("rome")
+    weight = np.random.default_rng(1).integers(0, 4, size=N)
+    rows = np.repeat(np.arange(N), weight)
+    moe = MixtureOfExpertsRegressor(
+        1, n_init=1, expert=["linear"], expert_features=features, alpha=20.0, cross_fit=False
+    )
+    moe.fit(frame, y, sample_weight=weight)
+    part, is_town = frame[features], "town" in features
+    encode = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["town"] * is_town),
+        ("passthrough", [name for name in features if name != "town"]),
+    )
+    steps = [SimpleImputer(add_indicator=True), StandardScaler(with_mean=False), Ridge(20.0)]
+    single = make_pipeline(*([encode] if is_town else []), *steps)
+    single.fit(part.iloc[rows], y[rows])
+    assert_allclose(moe.predict(frame), single.predict(part), rtol=1e-8)
+
+
 def test_estimators_see_the_chosen_columns_of_a_frame():
     frame, y = holes()
     frame["town"] = frame["town"].astype("category")

@@ -13,6 +13,7 @@ from skmoe._data.encoding import Encoder
 from skmoe._data.extra_features import ExtraFeatures
 from skmoe._data.rows import Rows
 from skmoe._data.scaling import Moments
+from skmoe._data.weighted_steps import WeightedImputer, WeightedPipeline
 from skmoe._estimators.classifier import MixtureOfExpertsClassifier
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.regressor import MixtureOfExpertsRegressor
@@ -27,12 +28,7 @@ from skmoe.experts._linear import LinearStatistics
 from skmoe.experts._linear_families import GeneralizedLinearParams
 from skmoe.experts._logistic import LogisticParams, LogisticStatistics
 from skmoe.experts._mean_family import MeanFamily
-from skmoe.experts._named_estimators import (
-    WeightedImputer,
-    WeightedPipeline,
-    as_categories,
-    as_floats,
-)
+from skmoe.experts._named_estimators import as_categories, as_floats
 from skmoe.experts._stacking import NoParams, StackedModels
 from skmoe.gates._averaged import AverageParams
 from skmoe.gates._constant import ConstantParams, ConstantStatistics

@@ -354,7 +354,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         run, starts = fit_starts(em_problem, self.combine, start_monitors, monitor, self.n_jobs)
         model, previous = run.model or em_problem.model, options.previous
         usage = expert_usage(model, run.params, split_into_blocks(em_problem.rows))
-        final_run, usage, order = in_final_order(params, previous, model, run, usage)
+        model, final_run, usage, order = in_final_order(params, previous, model, run, usage)
         attributes = attributes_of_fit(problem, final_run, model, usage, starts) | selected
         attributes["_training_state"] = attributes["_training_state"]._replace(
             numbering=order, cross_fit_cache=problem.make_cache(run.params)

@@ -22,6 +22,8 @@ References
 .. [1] D. J. C. MacKay (1992), "Bayesian interpolation", Neural Computation 4, 415-447.
 .. [2] S. Waterhouse, D. MacKay and T. Robinson (1996), "Bayesian methods for mixtures of experts",
    Advances in Neural Information Processing Systems 8, 351-357.
+.. [3] P. Craven and G. Wahba (1979), "Smoothing noisy data with spline functions", Numerische
+   Mathematik 31, 377-403.
 """
 
 from __future__ import annotations
@@ -328,6 +330,10 @@ def updated_penalties(
         found: dict[str, Any] = {}
         statistics = total.statistics[i]
         slopes = part.penalised_slopes(params[i], statistics, total.hessians[i])
+        wanted = any("predictor_squares" in penalty.fields for penalty in own)
+        if wanted and hasattr(part, "predictor_squares"):
+            scales = part.scales(params[i], statistics)
+            found["predictor_squares"] = _predictor_squares(part, slopes["alpha"], scales)
         for penalty in own:
             if penalty.is_of_scales:
                 scales = part.scales(params[i], statistics)
@@ -358,7 +364,7 @@ def _update_of_slopes(
     part: Any, default: Any, slopes: dict[str, Slopes], penalty: Penalty
 ) -> BlockUpdate:
     """The penalty of a block of slopes: one number, or one for each feature."""
-    (field,) = penalty.fields
+    field = penalty.fields[0]
     old, of_block = getattr(part, field), slopes[field]
     new: Alpha
     if penalty.search == "ard":
@@ -376,13 +382,11 @@ def _update_of_scales(experts: Any, default: Any, slopes: Slopes, scales: Any) -
 
     `scales` and their rows are (K, m), from which `slopes` take degrees of freedom.
     """
-    scale, rows = scales
-    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
-    has_scale = ~np.isnan(scale).any(axis=1)
-    scale, rows, determined = scale[has_scale], rows[has_scale], determined[has_scale]
+    squares, rows, determined = _sums_of_squares(experts, slopes, scales)
+    has_scale = ~np.isnan(squares).any(axis=1)
     if experts.shared_dispersion:
-        scale = scale[:1]
-        rows, determined = (values.sum(axis=0, keepdims=True) for values in (rows, determined))
+        has_scale &= np.arange(len(rows)) == 0
+    squares, rows, determined = (a[has_scale] for a in (squares, rows, determined))
     (strength, center), prior = (
         (part.dispersion_prior, np.array(part.noise_variance)) for part in (experts, default)
     )
@@ -390,10 +394,38 @@ def _update_of_scales(experts: Any, default: Any, slopes: Slopes, scales: Any) -
     before = {"dispersion_prior": strength, "noise_variance": experts.noise_variance}
     if not rows.any():
         return BlockUpdate(before, before, 0.0, volume)
-    # A scale is the mode (squares + strength * center) / (rows + strength).
-    squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
     freedom = np.maximum(rows - determined, MIN_FREEDOM * rows)
     found = dispersion_prior(squares, freedom, prior)
     gain = dispersion_gain((strength, center), found, squares, freedom, prior)
     after = {"dispersion_prior": found[0], "noise_variance": tuple(found[1].tolist())}
     return BlockUpdate(before, after, gain, volume)
+
+
+def _sums_of_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[Array, Array, Array]:
+    """Squares of the residuals, their number, and slopes that the data determine, (K, m).
+
+    They are sums over the experts where these share a scale.
+    """
+    scale, rows = scales
+    strength, center = experts.dispersion_prior, np.array(experts.noise_variance)
+    determined = n_determined_slopes(experts.alpha, slopes).reshape(rows.shape)
+    if experts.shared_dispersion:
+        rows, determined = (
+            np.broadcast_to(values.sum(axis=0), values.shape) for values in (rows, determined)
+        )
+    # A scale is the mode (squares + strength * center) / (rows + strength).
+    squares = np.maximum((rows + strength) * scale - strength * center, 0.0)
+    return squares, rows, determined
+
+
+def _predictor_squares(experts: Any, slopes: Slopes, scales: Any) -> tuple[tuple[float, ...], ...]:
+    """Squares that the uncertainty of the slopes adds to those of the residuals.
+
+    With S squares of n rows, of which the slopes and the intercept take g, the variance of the
+    noise is near S / n, as S has the penalty of the slopes. About the fitted mean that of a new row
+    is S / (n - g), by generalised cross-validation [3]_.
+    """
+    squares, rows, determined = _sums_of_squares(experts, slopes, scales)
+    freedom = np.maximum(1.0 - (determined + 1.0) / np.maximum(rows, TINY), MIN_FREEDOM)
+    added = np.nan_to_num(squares * (1.0 / freedom - 1.0))  # nothing without a scale
+    return tuple(map(tuple, added.tolist()))

@@ -36,6 +36,9 @@ from skmoe.protocols import permute_experts
 MAX_DISPERSION_STEP = 2.0
 MIN_DISPERSION_CURVATURE = 1e-4
 
+# Least part of a scale that is noise.
+MIN_NOISE_SHARE = 0.1
+
 
 class GeneralizedLinearStatistics(NamedTuple):
     """Sums of derivatives of the expected log-likelihood."""
@@ -93,6 +96,9 @@ class GeneralizedLinearExperts(LinearFamilies):
     shared_columns : tuple of int, default=()
         Columns of the design matrix whose slopes all experts share. Each expert has its part of the
         penalty on a shared slope, so that it is penalised once.
+    predictor_squares : tuple of tuple of float, default=()
+        For each expert and output, squares that are added to those of the residuals because the
+        slopes are uncertain, in units of `noise_variance`; found with `alpha`.
 
     See Also
     --------
@@ -128,13 +134,12 @@ class GeneralizedLinearExperts(LinearFamilies):
     ) -> dict[str, Slopes]:
         """Slopes of each expert and output, in units of the scale; none without a predictor."""
         n_columns = params.coef.shape[-1]
-        precision = self._precision_of_predictors(params)
+        precision = self._precision_of_predictors(params) / self._noise_share(params, statistics)
         weight = np.tile((precision > 0.0).reshape(-1, 1).astype(float), n_columns - 1)
         if self.shared_columns:
             shared = self._slopes_with_shared(params, statistics, hessian, precision, weight)
             return {"alpha": shared}
-        constants = self._constants(params)
-        root, ridge = np.exp(-0.5 * constants.log_scale(params))[..., None], constants.ridge
+        root, ridge = np.sqrt(precision)[..., None], self._constants(params).ridge
         slopes = ridge_slopes(hessian, ridge, params.coef * root, statistics.gradient * root)
         return {"alpha": slopes._replace(weight=weight)}
 
@@ -169,10 +174,23 @@ class GeneralizedLinearExperts(LinearFamilies):
         covariances = covariances.reshape(len(weight), n_columns, -1)[:, :-1, :-1]
         return Slopes(values, covariances, gradient, weight)
 
+    def _noise_share(self, params: GeneralizedLinearParams, statistics: Any) -> Array:
+        """Part of each scale that is not the variance of predictors, (K, m)."""
+        constants = self._constants(params)
+        rows, squares = statistics.weight[:, None] + constants.strength, constants.predictor_squares
+        if self.shared_dispersion:
+            rows, squares = rows.sum(axis=0), squares.sum(axis=0)
+        total = np.maximum(rows, TINY) * np.exp(constants.log_scale(params))
+        return np.maximum(1.0 - squares / total, MIN_NOISE_SHARE)
+
     def scales(self, params: GeneralizedLinearParams, statistics: Any) -> tuple[Array, Array]:
-        """Scales relative to the variance of the working target, and their rows, (K, m)."""
+        """Scales relative to the variance of the working target, and their rows, (K, m).
+
+        They are those of the noise, without the variances of the predictors.
+        """
         constants = self._constants(params)
         scale = np.where(constants.has_scale > 0.0, np.exp(constants.log_scale(params)), np.nan)
+        scale *= self._noise_share(params, statistics)
         for number, _, experts, _ in constants.groups:
             scale[experts] /= self._target_variance(number)
         return scale, np.broadcast_to(statistics.weight[:, None], scale.shape)
@@ -495,7 +513,12 @@ class GeneralizedLinearExperts(LinearFamilies):
             for values in (self.noise_variance, self.variance_floor)
         )
         families = tuple(family.rescale(y_map) for family in self.families)
+        squares = tuple(
+            tuple((y_map.slope**2 * np.array(of_expert)).tolist())
+            for of_expert in self.predictor_squares
+        )
         options = {"families": families, "noise_variance": noise, "variance_floor": floor}
+        options["predictor_squares"] = squares
         experts: GeneralizedLinearExperts = self.with_options(options)
         return experts
 

@@ -56,6 +56,9 @@ class LinearExperts(GeneralizedLinearExperts):
         Scale :math:`s_0^2` of that prior for each output, for y of variance one; set by the fit.
     variance_floor : tuple of float, default=(1e-6,)
         Smallest variance allowed for each output, for y of variance one; set by the fit.
+    predictor_squares : tuple of tuple of float, default=()
+        For each expert and output, squares that are added to those of the residuals because the
+        slopes are uncertain, for y of variance one; found with `alpha`.
 
     See Also
     --------
@@ -125,15 +128,14 @@ class LinearExperts(GeneralizedLinearExperts):
             axis=2
         )
         coef = params.coef + change
+        constants = self._constants(params)
         squares = np.maximum(residual_ss - ss_reduction, 0.0) + np.square(coef) @ factor.ridge
-        rows = np.broadcast_to(weight[:, None], squares.shape)
+        squares, rows = squares + constants.prior_squares, weight[:, None] + constants.strength
         if self.shared_dispersion:
             squares, rows = (
                 np.broadcast_to(values.sum(axis=0), values.shape) for values in (squares, rows)
             )
-        prior = self.dispersion_prior
-        squares = np.maximum(squares + prior * np.array(self.noise_variance), TINY)
-        log_variance = np.log(squares / np.maximum(rows + prior, TINY))
+        log_variance = np.log(np.maximum(squares, TINY) / np.maximum(rows, TINY))
         return self.project(GeneralizedLinearParams(coef, log_variance[..., None]))
 
     def attributes(self, params: GeneralizedLinearParams, units: Any) -> dict[str, Any]:

@@ -70,7 +70,8 @@ class FitConstants(NamedTuple):
     has_scale: Array  # one for each expert and output with a scale, and zero for others, (K, m)
     scale_index: Array  # of the scale among the dispersion parameters, (K,)
     strength: Array  # of the prior of each scale, in rows, (K, m); zero without a scale
-    prior_scale: Array  # of that prior, (K, m)
+    prior_squares: Array  # which are added to those of the residuals, (K, m)
+    predictor_squares: Array  # those of them that are variances of predictors, (K, m)
     ridge: Array  # diagonal of the penalty of each expert, (d,)
 
     def log_scale(self, params: GeneralizedLinearParams) -> Array:
@@ -97,6 +98,13 @@ class LinearFamilies(Experts):
     target_variance: tuple[tuple[float, ...], ...] = ()
     initial_predictor: tuple[tuple[float, ...], ...] = ()
     shared_columns: tuple[int, ...] = ()
+    predictor_squares: tuple[tuple[float, ...], ...] = ()
+
+    def in_order(self, order: Array) -> Any:
+        """The experts with what each of them has of its own in another order."""
+        squares = self.predictor_squares
+        reordered = tuple(squares[k % len(squares)] for k in order if squares)
+        return self.with_options({"predictor_squares": reordered})
 
     @property
     def shares_parameters(self) -> bool:
@@ -403,7 +411,8 @@ class LinearFamilies(Experts):
         groups, shape = self._groups(n_experts), (n_experts, n_outputs)
         low, high = np.zeros((2, *shape, len(self.dispersions)))
         scale_index = np.zeros(n_experts, dtype=int)
-        has_scale, strength, prior_scale = np.zeros(shape), np.zeros(shape), np.ones(shape)
+        has_scale, strength, noise_squares, predictor_squares = np.zeros((4, *shape))
+        found = np.resize(self.predictor_squares, shape)  # those of an average are repeated
         for number, family, experts, indices in groups:
             for index, bounds in zip(indices, family.log_dispersion_bounds, strict=True):
                 low[experts, :, index], high[experts, :, index] = bounds
@@ -413,13 +422,16 @@ class LinearFamilies(Experts):
                 high[experts, :, indices[0]] += np.log(np.maximum(variance, 1.0))
                 scale_index[experts], has_scale[experts] = indices[0], 1.0
                 strength[experts] = self.dispersion_prior
-                prior_scale[experts] = np.array(self.noise_variance) * variance
+                noise = np.array(self.noise_variance) * variance
+                noise_squares[experts] = self.dispersion_prior * noise
+                predictor_squares[experts] = found[experts] * variance
         if self.shared_dispersion:  # a shared scale has one prior
-            strength[1:] = 0.0
+            strength[1:] = noise_squares[1:] = predictor_squares[1:] = 0.0
         has_predictor = np.array([bool(self._family(k).link) for k in range(n_experts)])
         ridge = self._ridge(n_experts, n_columns)
-        scales = has_scale, scale_index, strength, prior_scale
-        return FitConstants(groups, has_predictor, low, high, *scales, ridge)
+        scales = has_scale, scale_index, strength
+        squares = noise_squares + predictor_squares, predictor_squares
+        return FitConstants(groups, has_predictor, low, high, *scales, *squares, ridge)
 
     def _constants(self, params: GeneralizedLinearParams) -> FitConstants:
         return _constants_of(self, params.coef.shape)
@@ -455,14 +467,14 @@ class LinearFamilies(Experts):
         """Negative log prior, up to a constant."""
         constants = self._constants(params)
         log_scale, strength = constants.log_scale(params), constants.strength
-        squares = np.square(params.coef) @ constants.ridge + strength * constants.prior_scale
+        squares = np.square(params.coef) @ constants.ridge + constants.prior_squares
         return 0.5 * float((squares * np.exp(-log_scale) + strength * log_scale).sum())
 
     def _scale_penalty_derivatives(self, params: GeneralizedLinearParams) -> tuple[Array, Array]:
         """First and second derivative of the penalty by the log scale, if there is one, (K, m)."""
         constants = self._constants(params)
         log_scale, strength = constants.log_scale(params), constants.strength
-        squares = np.square(params.coef) @ constants.ridge + strength * constants.prior_scale
+        squares = np.square(params.coef) @ constants.ridge + constants.prior_squares
         decreasing = 0.5 * squares * np.exp(-log_scale)
         return 0.5 * strength - decreasing, decreasing
 

@@ -282,6 +282,10 @@ class Experts(Part):
         """Parameters without what belongs to the rows of the fit. Default: nothing does."""
         return params
 
+    def in_order(self, order: Array) -> Any:
+        """The family with what each expert has of its own in another order. Default: nothing."""
+        return self
+
     def concatenate(self, params: Sequence[Any]) -> tuple[Any, Any]:
         """Family and parameters of the experts of several fits side by side."""
         columns = zip(*params, strict=True)

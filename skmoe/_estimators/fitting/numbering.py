@@ -28,13 +28,14 @@ def in_numbers_of_em(previous: PreviousFit | None) -> PreviousFit | None:
     if previous is None or previous.training_state.numbering is None:
         return previous
     fitted, order = previous.fitted, np.argsort(previous.training_state.numbering)
-    params = _reordered(fitted.model, fitted.params, order)
-    return previous._replace(fitted=fitted._replace(params=params))
+    model, params = _reordered(fitted.model, fitted.params, order)
+    return previous._replace(fitted=fitted._replace(model=model, params=params))
 
 
 class NumberedFit(NamedTuple):
-    """Result of EM and usage of the experts in their final order."""
+    """Model, result of EM and usage of the experts in their final order."""
 
+    model: MixtureModel
     run: EMResult
     usage: Usage
     numbering: tuple[int, ...] | None  # number of each expert within EM; None if it is the same
@@ -60,10 +61,11 @@ def in_final_order(
     elif not of_user and all(has_capability(part, SupportsReordering) for part in parts):
         numbering = tuple(order_by_share(model, run.params, usage.mean_gate_prob).tolist())
     if numbering is None:
-        return NumberedFit(run, usage, None)
+        return NumberedFit(model, run, usage, None)
     order = np.array(numbering)
-    run = run._replace(params=_reordered(model, run.params, order))
-    return NumberedFit(run, usage.take(order), numbering)
+    model, in_order = _reordered(model, run.params, order)
+    run = run._replace(params=in_order)
+    return NumberedFit(model, run, usage.take(order), numbering)
 
 
 def order_by_share(model: MixtureModel, params: Params, share: Array) -> Array:
@@ -97,9 +99,9 @@ def _order(share: Array, values: Array) -> Array:
     return order
 
 
-def _reordered(model: MixtureModel, params: Params, order: Array) -> Params:
-    """Parameters with the experts in another order."""
-    return Params(
+def _reordered(model: MixtureModel, params: Params, order: Array) -> tuple[MixtureModel, Params]:
+    """Model and parameters with the experts in another order."""
+    return model._replace(experts=model.experts.in_order(order)), Params(
         model.gate.reorder(params.gate, order),
         model.experts.reorder(params.experts, order),  # type: ignore[attr-defined]
     )

@@ -33,7 +33,9 @@ PENALTIES = {
     "gate_alpha": PenaltyParameter(
         "gate", ("alpha",), DEFAULT_GATE_ALPHA, SEARCHES, SupportsEvidence
     ),
-    "alpha": PenaltyParameter("experts", ("alpha",), None, SEARCHES, SupportsEvidence),
+    "alpha": PenaltyParameter(
+        "experts", ("alpha", "predictor_squares"), None, SEARCHES, SupportsEvidence
+    ),
     "dispersion_prior": PenaltyParameter(
         "experts",
         ("dispersion_prior", "noise_variance"),

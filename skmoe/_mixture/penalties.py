@@ -331,7 +331,9 @@ def updated_penalties(
         statistics = total.statistics[i]
         slopes = part.penalised_slopes(params[i], statistics, total.hessians[i])
         wanted = any("predictor_squares" in penalty.fields for penalty in own)
-        if wanted and hasattr(part, "predictor_squares"):
+        # Without covariances the number of slopes that the data determine is not known.
+        wanted = wanted and hasattr(part, "predictor_squares")
+        if wanted and slopes["alpha"].covariances.ndim == 3:
             scales = part.scales(params[i], statistics)
             found["predictor_squares"] = _predictor_squares(part, slopes["alpha"], scales)
         for penalty in own:

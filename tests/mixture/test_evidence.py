@@ -462,3 +462,39 @@ def test_row_blocks_find_the_penalties_of_rows_in_memory():
         in_blocks = MixtureOfExpertsRegressor(2, **options).fit(blocks)
         assert_allclose(in_blocks.alpha_, in_memory.alpha_, rtol=0.02)
         assert_allclose(in_blocks.gate_alpha_, in_memory.gate_alpha_, rtol=0.02)
+
+
+# --- variances beside found penalties ---------------------------------------------------------
+
+
+def coverage(family, n_rows=150, n_columns=50, **options):
+    """Coverage of the 90 % intervals of new rows, by one expert with many small slopes."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows + 1000, n_columns))
+    y = draw(family, 0.7 * X @ rng.normal(size=n_columns) / n_columns**0.5, rng)
+    moe = MixtureOfExpertsRegressor(1, family=family, random_state=0, **options)
+    fit_quietly(moe, X[:n_rows], y[:n_rows])
+    low, high = moe.predict_interval(X[n_rows:], 0.9).T
+    return np.mean((low <= y[n_rows:]) & (y[n_rows:] <= high))
+
+
+@pytest.mark.parametrize("family", [name for name, one in FAMILIES.items() if one.has_scale])
+def test_intervals_cover_with_many_features_if_alpha_is_found(family):
+    assert 0.86 < coverage(family) < 0.94
+
+
+def test_variances_with_found_penalties_are_those_of_new_rows():
+    """Squares of residuals and slopes over the rows that coefficients leave, or over all rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 15))
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = X @ rng.normal(size=15) + 2.0 * rng.normal(size=80)
+    options = {"dispersion_prior": 0.0, "random_state": 0}
+    found = MixtureOfExpertsRegressor(1, **options).fit(X, y)
+    given = MixtureOfExpertsRegressor(1, alpha=found.alpha_, **options).fit(X, y)
+    gram = X.T @ X
+    n_determined = 1.0 + np.trace(np.linalg.solve(gram + found.alpha_ * np.eye(15), gram))
+    squares = np.square(y - given.predict(X)).sum()
+    squares += found.alpha_ * np.square(given.expert_coef_).sum()
+    assert_allclose(given.noise_variance_, squares / 80, rtol=1e-9)
+    assert_allclose(found.noise_variance_, squares / (80 - n_determined), rtol=2e-3)

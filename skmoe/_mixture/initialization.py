@@ -78,18 +78,22 @@ class InitData(NamedTuple):
         rows = self.rows
         if rows.n_rows <= size:
             return self
+        order = rng.permutation(len(rows.gate_weight))
+        if rows.units is not None:
+            ends = np.cumsum(rows.units.sizes[order])
+            size = max(int(np.searchsorted(ends, size, "right")), 2)
+        kept = np.sort(order[:size])
+        index = kept if rows.units is None else rows.units.rows_of(kept)
+        return self.part(kept, rows.weight.sum() / rows.weight[index].sum())
+
+    def part(self, kept: Array, factor: float = 1.0) -> InitData:
+        """The data of some rows or units, whose weights are multiplied by a factor."""
+        rows, index = self.rows, kept
         if rows.units is None:
-            index = np.sort(rng.permutation(rows.n_rows)[:size])
-            weight = rows.weight[index] * (rows.weight.sum() / rows.weight[index].sum())
-            return self._replace(
-                rows=subset(rows, index, weight), X=self.X[index], Y=self.Y[:, index]
-            )
-        order = rng.permutation(len(rows.units.starts))
-        n_kept = max(int(np.searchsorted(np.cumsum(rows.units.sizes[order]), size, "right")), 2)
-        kept = np.sort(order[:n_kept])
-        index = rows.units.rows_of(kept)
-        sample = subset_units(rows, kept, rows.weight.sum() / rows.weight[index].sum())
-        return self._replace(rows=sample, X=self.X[index], Y=self.Y[:, index])
+            of_kept = subset(rows, kept, factor * rows.weight[kept])
+        else:
+            of_kept, index = subset_units(rows, kept, factor), rows.units.rows_of(kept)
+        return self._replace(rows=of_kept, X=self.X[index], Y=self.Y[:, index])
 
     def for_outputs(self, values: Array) -> Array:
         """Values for each output in the order of the data set, from those in the canonical one."""

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset, split_into_blocks, subset, subset_units
+from skmoe._data.rows import Dataset, split_into_blocks, subset_units
 from skmoe._mixture.em import (
     EMProblem,
     EMResult,
@@ -45,6 +45,7 @@ from skmoe._mixture.em import (
     without_resume_state,
 )
 from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
+from skmoe._mixture.starts import first_rounds_side_by_side, start_jobs
 from skmoe._mixture.steps import e_step, project, total_penalty
 from skmoe._numerics.dispersion_prior import (
     dispersion_gain,
@@ -86,12 +87,10 @@ MIN_LOSS = 0.1
 # Largest number of runs to convergence.
 MAX_FINAL_RUNS = 3
 
-# Folds of rows that are left out in turn, and iterations of EM on the others, from the parameters
-# of all rows. By so many standard errors the default penalties must be better: these parameters
-# know the rows that are left out, and more so the smaller penalties are.
+# Folds of rows that are left out in turn, and starts and iterations of EM on the others.
 N_FOLDS = 3
-N_FOLD_ITER = 20
-MIN_STANDARD_ERRORS = 2.0
+N_FOLD_STARTS = 4
+N_FOLD_ITER = 30
 
 
 # --- the search -------------------------------------------------------------------------------
@@ -215,40 +214,42 @@ def _search_penalties(problem: EMProblem, start: EMStart, on_iteration: OnIterat
 
 
 def _compared_with_default(problem: EMProblem, run: EMResult, monitor: Monitor) -> EMResult:
-    """The run, or one with the default penalties if they are clearly better for rows left out.
+    """The run, or one with the default penalties if rows left out are more probable with them.
 
     That one begins where the search began, so that it is the run of default penalties that are
-    given. Its end is compared, as that of averages is not: their penalties are relaxed.
+    given. Averages are not compared: their penalties are relaxed.
     """
     state, n_iter = run.resume_state, run.n_earlier_iter + len(run.lower_bounds)
     if not run.converged or state is None or state.first is None or problem.relaxation != 1.0:
         return run
     run = run._replace(resume_state=state._replace(first=None))
+    if _gain_on_rows_left_out(problem, run.model or problem.model) >= 0.0:
+        return run
     stage = SearchStage(n_iter, MAX_FINAL_RUNS, FINAL_ROUND)
     observer, max_iter = without_resume_state(monitor), problem.max_iter - n_iter
     other = _run_stage(problem, EMStart(state.first), max_iter, stage, observer)
-    if not other.converged:
-        return run._replace(stopped=other.stopped)
-    loss = _left_out_densities(problem, other) - _left_out_densities(problem, run)
-    error = np.sqrt(loss.var() * len(loss))
-    return other if loss.sum() > MIN_STANDARD_ERRORS * error else run
+    return other if other.converged else run._replace(stopped=other.stopped)
 
 
-def _left_out_densities(problem: EMProblem, run: EMResult) -> Array:
-    """Weighted log densities of rows or units under EM on the others, with the run's penalties."""
-    rows, model = problem.rows, run.model or problem.model
-    weight = rows.gate_weight
-    fold = np.random.default_rng(0).permutation(len(weight)) % N_FOLDS
-    densities = np.zeros(len(weight))
+def _gain_on_rows_left_out(problem: EMProblem, model: MixtureModel) -> float:
+    """Gain of the log density of rows or units left out, by other penalties than the default ones.
+
+    The others begin with starts of their own: the parameters of the fit know the rows left out,
+    and the more so the smaller its penalties are.
+    """
+    data, gain = problem.on_sample().init_data, 0.0
+    jobs = start_jobs("auto", model, np.random.SeedSequence(0).spawn(N_FOLD_STARTS))
+    fold = np.random.default_rng(0).permutation(len(data.rows.gate_weight)) % N_FOLDS
     for i in range(N_FOLDS):
-        train, test = (
-            subset(rows, index) if rows.units is None else subset_units(rows, index)
-            for index in (np.flatnonzero(fold != i), np.flatnonzero(fold == i))
-        )
-        own = problem._replace(model=model, rows=train)
-        part = run_em_of_problem(own, EMStart(run.params), N_FOLD_ITER, lambda *_: False)
-        densities[fold == i] = posterior(log_joint(model, part.params, test)[1])[1]
-    return weight * densities
+        others, left_out = (data.part(np.flatnonzero(is_in)) for is_in in (fold != i, fold == i))
+        own = problem._replace(rows=others.rows, init_data=others)
+        best = max(first_rounds_side_by_side(own, jobs), key=lambda start: start.lower_bound)
+        for one, sign in ((model, 1.0), (problem.model, -1.0)):
+            of_model, start = own._replace(model=one), EMStart(best.params)
+            run = run_em_of_problem(of_model, start, N_FOLD_ITER, lambda *_: False)
+            density = posterior(log_joint(one, run.params, left_out.rows)[1])[1]
+            gain += sign * float(left_out.rows.gate_weight @ density)
+    return gain
 
 
 def _run_stage(

@@ -36,7 +36,7 @@ from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import Standardization, design_matrix, fit_standardization
 from skmoe._mixture import em
 from skmoe._mixture.em import EMOptions, EMStart, evaluate, hessian_refresh_interval, run_em
-from skmoe._mixture.initialization import INITIALIZERS, smooth_labels
+from skmoe._mixture.initialization import INITIALIZERS, smoothed
 from skmoe._mixture.model import MixtureModel, Params
 from skmoe._mixture.steps import m_step, params_from_responsibilities
 from skmoe._numerics import multinomial
@@ -208,7 +208,7 @@ def iterations(options):
         labels = INITIALIZERS["kmeans"](
             design[:, :-1], target, rows.weight, 8, np.random.default_rng(0)
         )
-        params = params_from_responsibilities(parts, rows, smooth_labels(labels, 8), 5)
+        params = params_from_responsibilities(parts, rows, smoothed(np.eye(8)[:, labels]), 5)
         runs = {}
         for kind, n_plain, life in [("plain", 10**9, 1), ("fast", 5, None)]:
             kept, clocks = em.hessian_refresh_interval, []

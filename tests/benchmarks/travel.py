@@ -16,7 +16,7 @@ from speed import simulate
 
 from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._data.scaling import design_matrix, fit_standardization
-from skmoe._mixture.initialization import smooth_labels
+from skmoe._mixture.initialization import smoothed
 from skmoe._mixture.model import MixtureModel
 from skmoe._mixture.steps import e_step, params_from_responsibilities
 from skmoe._numerics.linalg import add_fields
@@ -46,7 +46,7 @@ def main(n_workers, bandwidth, speed):
             SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)), n_experts
         )
         labels = np.arange(len(X)) % n_experts
-        params = params_from_responsibilities(parts, rows, smooth_labels(labels, n_experts), 1)
+        params = params_from_responsibilities(parts, rows, smoothed(np.eye(n_experts)[:, labels]), 1)
         shares = split_into_blocks(rows, 500)
         looks = [e_step(parts, [share], params, with_hessian=True) for share in shares]
         total, rounds = tree(looks)

@@ -46,7 +46,9 @@ def main(n_workers, bandwidth, speed):
             SoftmaxGate(), LinearExperts(noise_variance=(float(y.var()),)), n_experts
         )
         labels = np.arange(len(X)) % n_experts
-        params = params_from_responsibilities(parts, rows, smoothed(np.eye(n_experts)[:, labels]), 1)
+        params = params_from_responsibilities(
+            parts, rows, smoothed(np.eye(n_experts)[:, labels]), 1
+        )
         shares = split_into_blocks(rows, 500)
         looks = [e_step(parts, [share], params, with_hessian=True) for share in shares]
         total, rounds = tree(looks)

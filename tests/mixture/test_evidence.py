@@ -138,7 +138,7 @@ def test_penalties_of_shared_slopes_are_those_of_one_regression_without_intercep
 
 
 def test_penalties_of_classes_are_the_default_ones_where_those_predict_better():
-    """The evidence wants larger ones if eight classes can be separated, and is right for three."""
+    """The evidence wants larger ones if eight classes can be separated, and is right if three overlap."""
     options = {"n_init": 1, "random_state": 0}
     X, y = make_blobs(150, 16, centers=8, cluster_std=3.0, random_state=0)
     default = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)
@@ -147,7 +147,7 @@ def test_penalties_of_classes_are_the_default_ones_where_those_predict_better():
     given = fit_quietly(given, X, y)
     assert_allclose(default.predict_proba(X), given.predict_proba(X), atol=0.01)
     assert default.n_iter_ > given.n_iter_
-    X, y = make_blobs(150, 4, centers=3, cluster_std=6.0, random_state=0)
+    X, y = make_blobs(150, 20, centers=3, cluster_std=20.0, random_state=0)
     found = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)
     assert found.alpha_ > 2.0
 

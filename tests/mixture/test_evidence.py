@@ -138,7 +138,7 @@ def test_penalties_of_shared_slopes_are_those_of_one_regression_without_intercep
 
 
 def test_penalties_of_classes_are_the_default_ones_where_those_predict_better():
-    """The evidence wants larger ones if eight classes can be separated, and is right if three overlap."""
+    """The evidence wants larger ones of separable classes, and is right where classes overlap."""
     options = {"n_init": 1, "random_state": 0}
     X, y = make_blobs(150, 16, centers=8, cluster_std=3.0, random_state=0)
     default = fit_quietly(MixtureOfExpertsClassifier(2, **options), X, y)

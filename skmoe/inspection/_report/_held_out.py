@@ -102,31 +102,19 @@ def describe_held_out(
     if held_out is None:
         return {"scores": None, "calibration": None, "n_held_out": 0}
     models = [("this model", estimator, held_out), *_simple_models(estimator, rows, held_out)]
-    if is_classifier(estimator):
-        columns = [_class_scores(model, of_model) for _, model, of_model in models]
-    else:
-        columns = [
-            _regression_scores(model, of_model, index, coverage) for _, model, of_model in models
-        ]
-    if isinstance(
-        getattr(estimator, "family", None), list
-    ):  # whose densities are of other measures
-        for column in columns[1:]:
-            column.pop(LOG_DENSITY, None)
+    columns = [_scores(model, of_model, index, coverage) for _, model, of_model in models]
+    # Densities of a list of families are of other measures.
+    unknown = [LOG_DENSITY] if isinstance(getattr(estimator, "family", None), list) else []
+    for column in columns[1:]:
+        column |= dict.fromkeys(unknown, NO_NUMBER)
+    rows_of_table = [
+        (name.format(100 * coverage), [column[name] for column in columns], meaning)
+        for name, meaning in MEANINGS.items()
+        if all(name in column for column in columns)
+    ]
     labels = [str(label) for label in getattr(estimator, "classes_", ())]
     return {
-        "scores": {
-            "models": [name for name, *_ in models],
-            "rows": [
-                (
-                    name.format(100 * coverage),
-                    [column.get(name, NO_NUMBER) for column in columns],
-                    meaning,
-                )
-                for name, meaning in MEANINGS.items()
-                if name in columns[0]
-            ],
-        },
+        "scores": {"models": [name for name, *_ in models], "rows": rows_of_table},
         "calibration": _calibration(estimator, held_out, index, labels),
         "n_held_out": len(held_out.y),
     }
@@ -182,6 +170,13 @@ def _numbers(X: Any, new: Any) -> Any:
 
 def _score(value: float) -> str:
     return number(value, N_DIGITS + 1)
+
+
+def _scores(estimator: Any, rows: Rows, index: int, coverage: float) -> dict[str, str]:
+    """Scores of a model, by name."""
+    if is_classifier(estimator):
+        return _class_scores(estimator, rows)
+    return _regression_scores(estimator, rows, index, coverage)
 
 
 def _class_scores(estimator: Any, rows: Rows) -> dict[str, str]:

@@ -31,6 +31,7 @@ from skmoe.inspection import (
     export_text,
 )
 from skmoe.pipelines import mixture_of
+from support.expert_kinds import KINDS, options_of
 from support.fits import (
     CLASSES,
     UNITS,
@@ -408,6 +409,20 @@ def test_scores_are_beside_those_of_simple_models(page, tmp_path):
     design = np.column_stack([X[:, 0], frame["kind"] == "b", frame["kind"] == "c"])
     errors = y - LinearRegression().fit(design, y).predict(design)
     assert_allclose(table.column("one linear model")["MAE"], np.mean(np.abs(errors)), rtol=5e-3)
+
+
+@pytest.mark.parametrize(("name", "task"), KINDS)
+def test_every_kind_of_experts_has_groups_and_simple_models(name, task, tmp_path):
+    make, y = (classifier, CLASSES) if task == "classifier" else (regressor, Y)
+    if name in FAMILIES:
+        y = target_of(name)
+    moe = fit_quietly(make(**SHORT | options_of(name)), X, y)
+    given = {"X_held_out": X[:60], "y_held_out": y[:60]}
+    page = write_page(tmp_path, moe, X, y, **given)
+    scores = page.tables("held-out")[0]
+    assert scores.head[1:4] == ["this model", "one linear model", "without features"]
+    assert None not in [as_number(cell) for row in scores.rows for cell in row[1:4]]
+    assert any("What changes its" in card for card in page.cards())
 
 
 def test_held_out_rows_may_be_lists(moe, page, tmp_path):

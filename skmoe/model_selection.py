@@ -167,7 +167,8 @@ def n_experts_test(
     >>> moe = MixtureOfExpertsRegressor(n_experts=1, n_init=1)
     >>> n_experts_test(moe, X, y, n_bootstrap=19, random_state=0)
     2 experts against 1: likelihood ratio statistic ..., p = 0.05 (19 bootstrap samples). 2 experts
-    fit significantly better than 1, at the level of 5 %.
+    fit significantly better than 1, at the level of 5 %. This p-value is the smallest that so many
+    samples can give: for a smaller one, raise n_bootstrap.
     """
     given = Rows(X, y, sample_weight, offset, units)
     tested = _validate_estimator(estimator, n_experts, given)

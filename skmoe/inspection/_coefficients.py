@@ -328,7 +328,7 @@ class CoefficientsDisplay:
         panels = self._panels()
         names = {label for panel in panels for label in panel.labels}
         columns = MAX_FOREST_COLUMNS[self.by]
-        width = FOREST_WIDTH + text_width(list(names)) / columns
+        width = FOREST_WIDTH + text_width(list(names)) / min(columns, len(panels))
         n_more_lines = max(panel.heading.count("\n") for panel in panels)
         height = FOREST_FRAME_HEIGHT + FOREST_ROW_HEIGHT * (len(panels[0].labels) + n_more_lines)
         axes = grid_axes(ax, f"{type(self).__name__}.plot", len(panels), columns, (width, height))

@@ -37,6 +37,7 @@ from skmoe.inspection._style import (
     in_legend,
     label_feature,
     label_target,
+    make_room_for_legends,
     marked_points,
     marker,
     merged,
@@ -351,7 +352,7 @@ class ExpertsDisplay:
             self.ax_ = draw_grid(self.panels, is_alike, ax, caller, options)
             self.figure_ = self.ax_[0].figure
             return self
-        ax = one_axes(ax, caller)
+        is_own, ax = ax is None, one_axes(ax, caller)
         self.band_ = None
         if self.band is not None and self.coverage is not None:
             self.band_ = self._plot_band(ax, self.band, self.coverage, band_kwargs)
@@ -371,6 +372,8 @@ class ExpertsDisplay:
         label_target(ax, self.target_name)
         label_feature(ax, self.feature_name, self.categories, self.feature_note)
         self._plot_legend(ax)
+        if is_own:
+            make_room_for_legends(np.array([ax], dtype=object))
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

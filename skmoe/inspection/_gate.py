@@ -33,6 +33,7 @@ from skmoe.inspection._style import (
     in_legend,
     label_feature,
     label_target,
+    make_room_for_legends,
     marked_points,
     marker,
     merged,
@@ -232,12 +233,14 @@ class GateDisplay:
             self.ax_ = draw_grid(self.panels, is_alike, ax, caller, kwargs)
             self.figure_ = self.ax_[0].figure
             return self
-        ax = one_axes(ax, caller)
+        is_own, ax = ax is None, one_axes(ax, caller)
         if len(self.values) == 1:
             self._plot_lines(ax, kwargs)
         else:
             self._plot_regions(ax, kwargs)
         self._mark_deciles(ax)
+        if is_own:
+            make_room_for_legends(np.array([ax], dtype=object))
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -58,6 +58,9 @@ MAX_GRID_COLUMNS, GRID_PANEL_SIZE = 3, (3.6, 2.9)
 # Instead of a number.
 NO_NUMBER = "\N{EN DASH}"
 
+# Width of a figure with one panel that is for its legend, in inches.
+LEGEND_WIDTH = 1.7
+
 # Rows of a legend in each inch of the axes that it stands beside; others are in further columns.
 LEGEND_ROWS_PER_INCH = 4.35
 
@@ -136,14 +139,20 @@ def draw_grid(
     for i in range(1, len(axes)):
         if not is_first[i] and labels[i] == labels[i - 1]:
             axes[i].set_ylabel("")
-    if ax is None:  # panels keep their width beside legends
-        room: dict[int, float] = {}
-        for cells in axes[[cells.get_legend() is not None for cells in axes]]:
-            column = cells.get_subplotspec().colspan.start
-            room[column] = max(room.get(column, 0.0), cells.get_legend().get_window_extent().width)
-        figure = axes[0].figure
-        figure.set_figwidth(figure.get_figwidth() + sum(room.values()) / figure.dpi)
+    if ax is None:
+        make_room_for_legends(axes, 0.0)
     return axes
+
+
+def make_room_for_legends(axes: Array, included: float = LEGEND_WIDTH) -> None:
+    """Widen a figure whose axes have a width, in inches, of which some is for their legends."""
+    widths: dict[int, float] = {}
+    for cells in axes[[cells.get_legend() is not None for cells in axes]]:
+        column = cells.get_subplotspec().colspan.start
+        widths[column] = max(widths.get(column, 0.0), cells.get_legend().get_window_extent().width)
+    figure = axes[0].figure
+    room = max(sum(widths.values()) / figure.dpi - included, 0.0)
+    figure.set_figwidth(figure.get_figwidth() + room)
 
 
 def in_first_column(axes: Any) -> list[bool]:
@@ -159,7 +168,7 @@ def label_below(axes: Array, notes: Sequence[str], *, is_own: bool) -> None:
         axes[-1].set_xlabel("\n".join(notes), fontsize=8)
         return
     width = max(MIN_LINE_LENGTH, int(figure.get_figwidth() / CHARACTER_WIDTH))
-    lines = [notes[0], *textwrap.wrap(" ".join(notes[1:]), width)]
+    lines = [*textwrap.wrap(notes[0], width), *textwrap.wrap(" ".join(notes[1:]), width)]
     figure.supxlabel("\n".join(lines), fontsize=9)
 
 

@@ -494,3 +494,16 @@ def test_the_gate_of_one_expert_has_a_note(n_experts):
     gate = np.full((5, n_experts), 1.0 / n_experts)
     display = GateDisplay(feature_names=["x"], values=[np.arange(5.0)], gate=gate).plot()
     assert any("one expert" in text for text in texts(display.ax_.texts)) == (n_experts == 1)
+
+
+def test_a_figure_is_wide_enough_for_many_long_names():
+    names = [f"{k} a long name of a segment of households" for k in range(12)]
+    gate = np.full((5, 12), 1.0 / 12.0)
+    arrays = {"feature_names": ["x"], "values": [np.arange(5.0)], "gate": gate}
+    display = GateDisplay(**arrays, expert_names=names).plot()
+    display.figure_.draw_without_rendering()
+    assert display.legend_.get_window_extent().x1 < display.figure_.bbox.x1 + 1.0
+    assert display.ax_.get_window_extent().width > 0.3 * display.figure_.bbox.height
+    own = new_axes()
+    width = own.figure.get_figwidth()
+    assert GateDisplay(**arrays, expert_names=names).plot(own).figure_.get_figwidth() == width

@@ -1,12 +1,13 @@
 """Distinct rows, in an order that does not depend on how the user gives rows, columns and outputs.
 
-Initialisation draws random numbers and breaks ties by position. It therefore works on columns in a
-canonical order, and on outputs with a canonical order and sign. So a fit depends neither on the
-order of columns and outputs nor on the sign of y.
+Initialisation draws random numbers, breaks ties by position, and cuts at quantiles from below. It
+therefore works on columns and outputs with a canonical order and sign. So a fit depends neither on
+their order nor on their signs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,38 +21,43 @@ MOMENT_DECIMALS = 6
 
 
 class CanonicalForm(NamedTuple):
-    """Canonical order of columns, and order and signs of outputs."""
+    """Canonical order and signs of columns and outputs; signs are in the given order."""
 
     columns: Array  # indices of the columns, (p,)
+    column_signs: Array  # (p,)
     outputs: Array  # indices of the outputs, (m,)
-    signs: Array  # of the outputs in their given order, (m,)
+    signs: Array  # of the outputs, (m,)
 
 
 def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> CanonicalForm:
     """Canonical form of features (n, p) and targets (m, n) with row weights.
 
     Columns are sorted by their correlations with the targets and by their standardised moments. The
-    sign of an output makes its skewness positive, or, if that is zero, its correlation with the
-    first column. `signed=False` keeps order and signs of the targets, as for classes.
+    sign of a column or output makes its skewness positive, or, if that is zero, its correlation
+    with the first output or column. `signed=False` keeps order and signs of the targets, as for
+    classes.
     """
     moments = _moments(X, Y, weight)
-    strength = np.abs(moments.correlations)
-    skewness = moments.skewness
+    correlations, kurtosis = moments.correlations, moments.kurtosis
+    strength = np.abs(correlations)
     # Constant columns, whose moments are zero, come last.
-    is_constant, kurtosis = moments.kurtosis == 0.0, moments.kurtosis
-    keys = is_constant, strength.sum(axis=0), np.abs(skewness), kurtosis, skewness
+    keys = kurtosis == 0.0, strength.sum(axis=0), np.abs(moments.skewness), kurtosis
     columns = np.lexsort(keys[::-1])  # the first key first
+    column_signs = np.sign(moments.skewness)
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
         own = _moments(Y.T, Y[:0], weight)
         outputs = np.lexsort((strength.sum(axis=1), own.kurtosis, np.abs(own.skewness)))
-        signs = np.sign(own.skewness)
-        if len(columns):
-            by_column = np.sign(moments.correlations[:, columns])
-            first = (by_column != 0).argmax(axis=1)
-            signs = np.where(signs == 0, by_column[np.arange(len(Y)), first], signs)
-        signs = np.where(signs == 0, 1.0, signs)
-    return CanonicalForm(columns, outputs, signs)
+        by_columns = (correlations * column_signs)[:, columns]
+        signs = _first_sign([own.skewness, *by_columns.T])
+    by_outputs = (correlations * signs[:, None])[outputs]
+    return CanonicalForm(columns, _first_sign([column_signs, *by_outputs]), outputs, signs)
+
+
+def _first_sign(values: Sequence[Array]) -> Array:
+    """Signs of the first of several values that are not zero, and 1 if all are."""
+    signs = np.sign([*values, np.ones_like(values[0])])
+    return np.take_along_axis(signs, (signs != 0.0).argmax(axis=0)[None], axis=0)[0]
 
 
 class _Moments(NamedTuple):
@@ -101,8 +107,8 @@ def unique_weighted_rows(
 ) -> tuple[Array, Array]:
     """Distinct rows of [X, y] with their total weights, in an order that depends on values only.
 
-    The order depends neither on the order of the rows, nor on that of the columns, nor on order and
-    sign of the outputs.
+    The order depends neither on the order of the rows, nor on order and signs of the columns and
+    outputs.
 
     Parameters
     ----------
@@ -187,11 +193,12 @@ def sorted_rows(
     y = y.reshape(len(y), -1)
     if form is None:
         n_outputs = y.shape[1]
-        form = CanonicalForm(np.arange(X.shape[1]), np.arange(n_outputs), np.ones(n_outputs))
+        columns, outputs = np.arange(X.shape[1]), np.arange(n_outputs)
+        form = CanonicalForm(columns, np.ones(len(columns)), outputs, np.ones(n_outputs))
     others = np.arange(len(form.signs), y.shape[1])
     signs = np.append(form.signs, np.ones(len(others)))
-    hashes = _row_hashes(X, form.columns, seed=0)
-    hashes += _row_hashes(y * signs, np.append(form.outputs, others), seed=1)
+    hashes = _row_hashes(X, form.columns, form.column_signs, seed=0)
+    hashes += _row_hashes(y, np.append(form.outputs, others), signs, seed=1)
     # Duplicates are added up in the order of their weights, not in that of the rows.
     order = np.lexsort((weight, hashes))
     hashes = hashes[order]
@@ -204,14 +211,15 @@ def sorted_rows(
     return order, np.flatnonzero(is_first)
 
 
-def _row_hashes(X: Design, columns: Array, seed: int) -> Array:
+def _row_hashes(X: Design, columns: Array, signs: Array, seed: int) -> Array:
     """A number for each row, (n,), which is bit for bit the same for equal rows.
 
-    It is a random projection, drawn in the order `columns`, of columns divided by their range, so
-    that the order of the rows does not depend on the units of the columns.
+    It is a random projection, drawn in the order `columns`, of columns with their signs, divided by
+    their range, so that the order of the rows does not depend on the units of the columns.
     """
     direction = np.empty(X.shape[1])
     direction[columns] = np.random.default_rng(seed).standard_normal(X.shape[1])
+    direction *= signs
     if sparse.issparse(X):
         lowest, highest = (side(axis=0).toarray().ravel() for side in (X.min, X.max))
         return X @ (direction / safe_range(highest - lowest))

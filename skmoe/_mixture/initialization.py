@@ -66,7 +66,7 @@ class InitData(NamedTuple):
     """Rows for the initialisation, with columns and outputs in a canonical order."""
 
     rows: Dataset
-    X: Array  # selected columns, dense (n, p)
+    X: Array  # selected columns with a canonical sign, dense (n, p)
     Y: Array  # outputs with a canonical sign, or class indicators, (m, n)
     outputs: Array  # indices of the outputs of Y among those of the data set
 
@@ -127,7 +127,7 @@ def make_init_data(
     X = np.asarray(X, dtype=np.float64).round(ROUND_DECIMALS)
     form = canonical_form(X, targets, rows.weight, signed=signed)
     Y = (form.signs[:, None] * targets)[form.outputs].round(ROUND_DECIMALS)
-    X = X[:, form.columns]
+    X = (X * form.column_signs)[:, form.columns]
     varies = np.ptp(X, axis=0) > 0.0
     # Constant columns would change the random numbers of the others.
     return InitData(rows, X[:, varies] if varies.any() else X, Y, form.outputs)

@@ -16,10 +16,12 @@ from skmoe._data.distinct_rows import (
 from support.refusals import assert_refused, refusal
 
 CONTAINERS = [np.asarray, sparse.csr_array]
+AS_GIVEN = CanonicalForm(np.arange(2), np.ones(2), np.arange(1), np.ones(1))
 FORMS = {
     "as given": None,
-    "columns exchanged": CanonicalForm(np.array([1, 0]), np.array([0]), np.array([1.0])),
-    "other sign": CanonicalForm(np.array([0, 1]), np.array([0]), np.array([-1.0])),
+    "columns exchanged": AS_GIVEN._replace(columns=np.array([1, 0])),
+    "other sign of a column": AS_GIVEN._replace(column_signs=np.array([1.0, -1.0])),
+    "other sign": AS_GIVEN._replace(signs=np.array([-1.0])),
 }
 
 
@@ -129,20 +131,21 @@ def skewed_table():
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("make", CONTAINERS)
 def test_the_canonical_form_follows_columns_and_outputs(make, signed):
-    """Their order, and the signs of outputs, do not matter; rows count by their weights."""
+    """Their order and signs do not matter; rows count by their weights."""
     X, Y, weight = skewed_table()
     form = canonical_form(make(X), Y, weight, signed=signed)
     rng = np.random.default_rng(1)
     rows = np.repeat(np.arange(80), weight.astype(int))
     for _ in range(4):
-        columns = rng.permutation(4)
+        columns, turned = rng.permutation(4), rng.choice([-1.0, 1.0], size=4)
         outputs = rng.permutation(2) if signed else np.arange(2)
         signs = rng.choice([-1.0, 1.0], size=2) if signed else np.ones(2)
         moved = signs[:, None] * Y[outputs]
         same = canonical_form(
-            make(X[rows][:, columns]), moved[:, rows], np.ones(len(rows)), signed=signed
+            make(turned * X[rows][:, columns]), moved[:, rows], np.ones(len(rows)), signed=signed
         )
         assert_array_equal(columns[same.columns], form.columns)
+        assert_array_equal(turned * same.column_signs, form.column_signs[columns])
         expected = (form.signs[:, None] * Y)[form.outputs]
         assert_allclose((same.signs[:, None] * moved)[same.outputs], expected)
 
@@ -168,6 +171,20 @@ def test_the_sign_of_an_output_makes_its_weighted_skewness_positive():
     for w, sign in (([1.0, 1.0, 1.0, 1.0], 1.0), ([1.0, 1.0, 1.0, 30.0], -1.0)):
         form = canonical_form(np.zeros((4, 1)), y, np.array(w), signed=True)
         assert form.signs.tolist() == [sign]
+
+
+def test_the_sign_of_a_column_makes_its_skewness_positive_or_its_correlation():
+    rng = np.random.default_rng(0)
+    even, y = np.repeat([1.0, -1.0], 50), rng.gamma(1.0, size=100)
+    X = np.column_stack([rng.gamma(2.0, size=100), even, np.zeros(100)])
+    correlated = np.sign(np.corrcoef(even, y)[0, 1])
+    for signs in ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]):
+        form = canonical_form(signs * X, y[None], np.ones(100), signed=True)
+        assert_array_equal(form.column_signs, signs * np.array([1.0, correlated, 1.0]))
+        form = canonical_form(signs * X, -y[None], np.ones(100), signed=True)
+        assert_array_equal(form.column_signs, signs * np.array([1.0, correlated, 1.0]))
+        form = canonical_form(signs * X, -y[None], np.ones(100), signed=False)
+        assert_array_equal(form.column_signs, signs * np.array([1.0, -correlated, 1.0]))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
+from scipy import sparse, stats
 from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 
@@ -133,10 +133,20 @@ def test_starts_are_equal_for_weights_and_for_repeated_rows_in_any_order(init):
     assert_allclose(repeated, weighted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("init", [*NAMES, "search"])
+def test_starts_do_not_depend_on_the_signs_of_features_and_target(init):
+    X, Y, _ = table(3, n_rows=60)
+    options = {"init": init, "n_init": 1, "random_state": 0, "max_iter": 2}
+    moe = MixtureOfExpertsRegressor(2, alpha=1.0, gate_alpha=1.0, **options)
+    first = fit_quietly(moe, X, Y[0]).start_lower_bounds_
+    second = fit_quietly(moe, X * [-1.0, 1.0, -1.0], -Y[0]).start_lower_bounds_
+    assert_allclose(second, first, rtol=1e-8)
+
+
 @pytest.mark.parametrize("init", NAMES)
 def test_starts_of_one_kind_differ_and_the_first_does_not_depend_on_their_number(init):
     X, Y, _ = table(3)
-    options = {"init": init, "random_state": 0, "tol": 0.0, "max_iter": 2, "alpha": 1.0}
+    options = {"init": init, "random_state": 3, "tol": 0.0, "max_iter": 2, "alpha": 1.0}
     one, three = (
         fit_quietly(MixtureOfExpertsRegressor(3, n_init=n, gate_alpha=1.0, **options), X, Y[0])
         for n in (1, 3)
@@ -337,11 +347,12 @@ def test_features_are_those_of_gate_and_experts_unless_others_are_given():
     X, Y, weight = table(3)
     gate, experts, given = (design_of(X[:, [j]]) for j in range(3))
     rows = dataset(X, Y, weight)._replace(gate_design=gate, expert_design=experts)
-    columns = {tuple(column) for column in make_init_data(rows, Y).X.T.round(6)}
-    assert columns == {tuple(X[:, j].round(6)) for j in (0, 1)}
-    assert_allclose(make_init_data(rows, Y, given).X, X[:, [2]], atol=1e-8)
+    columns = {tuple(column) for column in np.abs(make_init_data(rows, Y).X.T).round(6)}
+    assert columns == {tuple(np.abs(X[:, j]).round(6)) for j in (0, 1)}
+    found = make_init_data(rows, Y, given).X
+    assert_allclose(found, X[:, [2]] * np.sign(stats.skew(X[:, 2])), atol=1e-8)
     both = make_init_data(dataset(X[:, :1], Y, weight), Y).X
-    assert_allclose(both, X[:, [0]], atol=1e-8)
+    assert_allclose(np.abs(both), np.abs(X[:, [0]]), atol=1e-8)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
@@ -361,7 +372,7 @@ def test_features_of_wide_tables_are_the_columns_correlated_with_a_target(contai
     mean = np.average(Y, axis=1, weights=weight)[:, None]
     score = np.abs(((Y - mean) * weight) @ X).max(axis=0)
     expected = X[:, np.argsort(-score)[:50]]
-    assert_allclose(np.sort(found[0]), np.sort(expected[0]), atol=1e-8)
+    assert_allclose(np.sort(np.abs(found[0])), np.sort(np.abs(expected[0])), atol=1e-8)
     repeated = np.repeat(np.arange(80), weight)
     assert_allclose(features(repeated, np.ones(len(repeated))), found[repeated])
     assert {*features(np.arange(80), np.ones(80))[0]} != {*found[0]}  # the weights matter
@@ -431,7 +442,7 @@ def test_the_best_starts_go_on_with_twice_the_iterations_until_two_are_left(n_in
 def test_of_starts_at_the_same_point_one_goes_on():
     """So that the others have tried another maximum, if there is one."""
     X, y = crossing_lines(150)
-    moe = MixtureOfExpertsRegressor(2, n_init=8, init="perturbed", tol=0.0, random_state=0)
+    moe = MixtureOfExpertsRegressor(2, n_init=8, init="perturbed", tol=0.0, random_state=3)
     moe = fit_quietly(moe.set_params(alpha=0.1, gate_alpha=1.0, max_iter=60), X, y)
     first = np.array([trace[14] for trace in moe.start_traces_])
     goes_on = np.array([len(trace) > 15 for trace in moe.start_traces_])

@@ -17,7 +17,11 @@ ROWS = np.arange(N)
 OTHERS = ("a list of estimators", "stacking", "base", "selected number")
 PARAMETRIC = [case for case in ALL_CASES if "tree" not in case and case not in OTHERS]
 # Cases whose target is a number that may be negative, and has no unit of its own.
-SYMMETRIC = [case for case in PARAMETRIC if np.min(ALL_CASES[case][1]) < 0 and "class" not in case]
+SYMMETRIC = [
+    case
+    for case in [*PARAMETRIC, "base"]
+    if np.min(ALL_CASES[case][1]) < 0 and "class" not in case
+]
 
 
 @pytest.mark.parametrize("case", ALL_CASES)
@@ -54,6 +58,20 @@ def test_order_and_units_of_columns_do_not_matter(case):
     assert_allclose(
         statements(second, moved[:N], **units), statements(first, **units), rtol=1e-3, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("case", [*PARAMETRIC, "base", "selected number"])
+def test_the_sign_of_a_feature_changes_only_its_coefficients(case):
+    signs = np.array([-1.0, 1.0])
+    first, second = plain_fit(case), fit_on(case, ROWS, features=signs * X)
+    assert_allclose(second.lower_bound_, first.lower_bound_, rtol=1e-8)
+    units = units_of(case)
+    assert_allclose(
+        statements(second, signs * X[:N], **units), statements(first, **units), rtol=1e-6, atol=1e-8
+    )
+    for coef in {"gate_coef_", "expert_coef_"} & set(vars(first)):
+        of_features, turned = (getattr(moe, coef)[..., :2] for moe in (first, second))
+        assert_allclose(turned, signs * of_features, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("unit", [1e-200, 1e200])

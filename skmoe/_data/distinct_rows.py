@@ -33,9 +33,9 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     """Canonical form of features (n, p) and targets (m, n) with row weights.
 
     Columns are sorted by their correlations with the targets and by their standardised moments. The
-    sign of a column or output makes its skewness positive, or, if that is zero, its correlation
-    with the first output or column. `signed=False` keeps order and signs of the targets, as for
-    classes.
+    sign of a column makes its skewness negative, and that of an output makes it positive. Where it
+    is zero, the correlation with the first output or column is positive. `signed=False` keeps order
+    and signs of the targets, as for classes.
     """
     moments = _moments(X, Y, weight)
     correlations, kurtosis = moments.correlations, moments.kurtosis
@@ -43,7 +43,7 @@ def canonical_form(X: Design, Y: Array, weight: Array, *, signed: bool) -> Canon
     # Constant columns, whose moments are zero, come last.
     keys = kurtosis == 0.0, strength.sum(axis=0), np.abs(moments.skewness), kurtosis
     columns = np.lexsort(keys[::-1])  # the first key first
-    column_signs = np.sign(moments.skewness)
+    column_signs = -np.sign(moments.skewness)
     outputs, signs = np.arange(len(Y)), np.ones(len(Y))
     if signed:
         own = _moments(Y.T, Y[:0], weight)

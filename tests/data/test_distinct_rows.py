@@ -173,22 +173,22 @@ def test_the_sign_of_an_output_makes_its_weighted_skewness_positive():
         assert form.signs.tolist() == [sign]
 
 
-def test_the_sign_of_a_column_makes_its_skewness_positive_or_its_correlation():
+def test_the_sign_of_a_column_makes_its_skewness_negative_or_its_correlation_positive():
     rng = np.random.default_rng(0)
     even, y = np.repeat([1.0, -1.0], 50), rng.gamma(1.0, size=100)
     X = np.column_stack([rng.gamma(2.0, size=100), even, np.zeros(100)])
     correlated = np.sign(np.corrcoef(even, y)[0, 1])
     for signs in ([1.0, 1.0, 1.0], [-1.0, -1.0, 1.0]):
         form = canonical_form(signs * X, y[None], np.ones(100), signed=True)
-        assert_array_equal(form.column_signs, signs * np.array([1.0, correlated, 1.0]))
+        assert_array_equal(form.column_signs, signs * np.array([-1.0, correlated, 1.0]))
         form = canonical_form(signs * X, -y[None], np.ones(100), signed=True)
-        assert_array_equal(form.column_signs, signs * np.array([1.0, correlated, 1.0]))
+        assert_array_equal(form.column_signs, signs * np.array([-1.0, correlated, 1.0]))
         form = canonical_form(signs * X, -y[None], np.ones(100), signed=False)
-        assert_array_equal(form.column_signs, signs * np.array([1.0, -correlated, 1.0]))
+        assert_array_equal(form.column_signs, signs * np.array([-1.0, -correlated, 1.0]))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_an_output_without_skewness_has_the_sign_of_its_first_column(sign):
+def test_an_output_without_skewness_increases_with_its_first_column(sign):
     rng = np.random.default_rng(0)
     even = np.repeat([1.0, -1.0], 100)
     strong, weak = sign * even + 0.1 * rng.normal(size=200), 3.0 * rng.normal(size=200)
@@ -196,8 +196,9 @@ def test_an_output_without_skewness_has_the_sign_of_its_first_column(sign):
     for columns in ((strong, weak), (weak, strong)):
         features = np.column_stack([np.zeros(200), *columns])
         form = canonical_form(features, even[None], np.ones(200), signed=True)
-        assert_array_equal(features[:, form.columns[0]], weak)
-        assert form.signs.tolist() == [-sign]
+        first = form.columns[0]
+        assert_array_equal(features[:, first], weak)
+        assert form.signs.tolist() == [-sign * form.column_signs[first]]
     for features in (np.zeros((200, 0)), np.zeros((200, 1))):
         form = canonical_form(features, even[None], np.ones(200), signed=True)
         assert form.signs.tolist() == [1.0]

@@ -43,6 +43,11 @@ class BlockSource:
         """Number of rows, those without weight included."""
         return self.first_pass.n_rows
 
+    @property
+    def n_gate_columns(self) -> int:
+        """Number of columns of the gate's design."""
+        return self.preprocessor.n_gate_columns
+
     def __iter__(self) -> Iterator[Dataset]:
         n_rows = 0
         for index, block in enumerate(self.blocks):

@@ -127,7 +127,7 @@ class BaseMixture(
         """Set the attributes of a fit, end its task, and warn of what its run of EM has found."""
         self._set_fitted_attributes(attributes)
         task.end(lambda: attributes)
-        warn_convergence(run, self.max_iter, self.tol)
+        warn_convergence(run, self.max_iter)
         warn_dispersion_at_bound(self._fitted, self.expert_names_)
 
     def _set_fitted_attributes(self, attributes: dict[str, Any]) -> None:
@@ -303,7 +303,7 @@ class BaseMixtureOfExperts(StreamingMixin, BaseMixture):
         Warns
         -----
         ConvergenceWarning
-            If EM has not converged in `max_iter` iterations: increase `max_iter` or `tol`. Also if
+            If the fit has not converged in `max_iter` iterations: increase `max_iter`. Also if
             no step increases the lower bound, which experts or a gate of your own can cause.
         UserWarning
             In four cases. Experts have collapsed to fewer than two rows, or a thousandth of all:

@@ -187,8 +187,8 @@ class MixtureOfExpertsClassifier(MixtureClassifierMixin, BaseMixtureOfExperts):
         Number of iterations of the kept start, with those of the search of penalties and Newton
         steps at the end.
     converged_ : bool
-        Whether the fit is at a maximum: by Newton's step at most 0.01 standard errors from it, or
-        by `tol` where there are no Newton steps.
+        Whether the fit is at a maximum, at most 0.01 standard errors from it. Fits of estimators as
+        experts, and of very many rows, converge by `tol`.
     n_parameters_ : float
         Number of free parameters; NaN for experts in which it cannot be counted.
     link_ : str

@@ -10,108 +10,141 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from skmoe._data.rows import Dataset
+from skmoe._data.rows import Dataset, split_into_blocks
 from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior
 from skmoe._numerics.evidence import is_dropped
+from skmoe._numerics.linalg import add_fields
 from skmoe._numerics.offset_design import split_offset, with_offset
 from skmoe._numerics.typing import Array
 from skmoe.protocols import LinearPredictor
 
 
+class Layout(NamedTuple):
+    """Indices of the coordinates, of which there are `size`."""
+
+    experts: Array  # (K, d)
+    gate: Array
+    size: int
+
+
+class Sums(NamedTuple):
+    """Sums over the rows, without penalties, for D coordinates."""
+
+    observed: Array  # without the complete-data information, (D, D)
+    gradient: Array  # of the log-likelihood, (D,)
+    scores: Array  # outer products of the gradients of rows or units (D, D), or by cluster (C, D)
+    complete_experts: Array  # complete-data information of each expert, (K, d, d)
+    complete_gate: Array
+    expert_weight: Array  # weight of the rows of each expert, (K,)
+
+
 class Information(NamedTuple):
-    """Sums over the rows, and the index of the coordinates (D of them) of each part."""
+    """The observed information, its parts, and the index of the coordinates of each part."""
 
     observed: Array  # (D, D), penalties included
     gradient: Array  # of the log-likelihood, without penalties, (D,)
     scores: Array  # outer products of the gradients of rows, units or clusters, (D, D)
-    complete_experts: list[Array]  # complete-data information of each expert, without penalties
+    complete_experts: Array  # complete-data information, without penalties
     complete_gate: Array
     expert_weight: Array  # weight of the rows of each expert, (K,)
-    expert_index: list[Array]
+    expert_index: Array  # (K, d)
     gate_index: Array
 
 
 def observed_information(
-    model: MixtureModel, params: Params, blocks: Sequence[Dataset], clusters: Array | None = None
+    model: MixtureModel, params: Params, rows: Any, clusters: Array | None = None
 ) -> Information:
-    """Information at given parameters, by one pass over the rows.
+    """Information at given parameters, by one pass over the rows, in memory or in row blocks.
 
-    Scores are summed over rows (or units) with the same number in `clusters`. The parts must have
-    the capabilities `SupportsInference` and `SupportsGateInference`.
+    Scores are summed over rows (or units) with the same number in `clusters`, which need rows in
+    memory. The parts must have the capabilities `SupportsInference` and `SupportsGateInference`.
     """
     experts: Any = model.experts
     gate: Any = model.gate
     penalties = experts.penalty_hessian(params.experts)
-    gate_penalty = gate.penalty_hessian(params.gate, blocks[0].gate_design.shape[1])
-    is_shared, n_experts = experts.shared_coordinates(params.experts), len(penalties)
-    expert_index, end = (
-        np.empty((n_experts, len(is_shared)), dtype=int),
-        n_experts * sum(~is_shared),
-    )
-    expert_index[:, ~is_shared] = np.arange(end).reshape(n_experts, -1)
-    expert_index[:, is_shared] = end + np.arange(sum(is_shared))
-    gate_index = end + sum(is_shared) + np.arange(len(gate_penalty))
-    size = end + sum(is_shared) + len(gate_penalty)
-    observed, scores, gradient = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size)
-    cluster_scores, n_scored = np.zeros((0 if clusters is None else clusters.max() + 1, size)), 0
-    complete_experts = [np.zeros_like(penalty) for penalty in penalties]
-    complete_gate, expert_weight = np.zeros_like(gate_penalty), np.zeros(n_experts)
-    for block in blocks:
-        matrix, offset = split_offset(block.expert_design)
-        matrix, gate_design = (
-            design.toarray() if sparse.issparse(design) else design
-            for design in (matrix, block.gate_design)
-        )
-        rows = block._replace(expert_design=with_offset(matrix, offset), gate_design=gate_design)
-        log_gate, joint = log_joint(model, params, rows)
-        resp, _ = posterior(joint, model.top_k)
-        score = np.zeros((size, len(rows.gate_weight)))
-        for k, expert_resp in enumerate(resp):
-            row_weight = rows.row_responsibilities(expert_resp) * rows.weight
-            complete_experts[k] += experts.information(
-                params.experts, k, rows.expert_design, rows.y, row_weight
-            )
-            own_score = experts.score_rows(params.experts, k, rows.expert_design, rows.y)
-            gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
-            joint_score = np.concatenate([rows.sum_over_units(own_score), gate_score])
-            index = np.concatenate([expert_index[k], gate_index])
-            weighted = joint_score * (expert_resp * rows.gate_weight)
-            observed[np.ix_(index, index)] -= weighted @ joint_score.T
-            score[index] += joint_score * expert_resp
-            # Pseudo-observations of load balancing: the same number for each expert.
-            gradient[gate_index] += model.balance / n_experts * (gate_score @ rows.gate_weight)
-            expert_weight[k] += row_weight.sum()
-        complete_gate += gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate)
-        gradient += score @ rows.gate_weight
-        scores += (score * rows.gate_weight) @ score.T
-        if clusters is not None:
-            n_rows = score.shape[1]
-            codes, n_scored = clusters[n_scored : n_scored + n_rows], n_scored + n_rows
-            members = sparse.csr_array(
-                (rows.gate_weight, (codes, np.arange(n_rows))), shape=(len(cluster_scores), n_rows)
-            )
-            cluster_scores += members @ score.T
-    observed += scores
-    for own, complete, penalty in zip(expert_index, complete_experts, penalties, strict=True):
+    gate_penalty = gate.penalty_hessian(params.gate, rows.n_gate_columns)
+    layout = _layout(experts.shared_coordinates(params.experts), len(penalties), len(gate_penalty))
+    blocks, of_block = split_into_blocks(rows), partial(_sums_of_block, model, params, layout)
+    if clusters is None:
+        total: Sums = reduce(add_fields, getattr(blocks, "map_blocks", map)(of_block, blocks))
+    else:
+        ends = np.cumsum([len(block.gate_weight) for block in blocks])
+        numbers = [np.append(own, clusters.max()) for own in np.split(clusters, ends[:-1])]
+        total = reduce(add_fields, map(of_block, blocks, numbers))
+        total = total._replace(scores=total.scores.T @ total.scores)
+    observed = total.observed
+    for own, complete, penalty in zip(
+        layout.experts, total.complete_experts, penalties, strict=True
+    ):
         observed[np.ix_(own, own)] += complete + penalty
     # The pseudo-observations of load balancing add complete-data information of the gate only.
-    pseudo = (1.0 + model.balance) * complete_gate + gate_penalty
-    observed[np.ix_(gate_index, gate_index)] += pseudo
-    return Information(
+    pseudo = (1.0 + model.balance) * total.complete_gate + gate_penalty
+    observed[np.ix_(layout.gate, layout.gate)] += pseudo
+    return Information(**total._asdict(), expert_index=layout.experts, gate_index=layout.gate)
+
+
+def _layout(is_shared: Array, n_experts: int, gate_size: int) -> Layout:
+    """Coordinates of each expert, those that all experts share, and those of the gate."""
+    n_own, n_shared = n_experts * int((~is_shared).sum()), int(is_shared.sum())
+    of_experts = np.empty((n_experts, len(is_shared)), dtype=int)
+    of_experts[:, ~is_shared] = np.arange(n_own).reshape(n_experts, -1)
+    of_experts[:, is_shared] = n_own + np.arange(n_shared)
+    size = n_own + n_shared + gate_size
+    return Layout(of_experts, np.arange(n_own + n_shared, size), size)
+
+
+def _sums_of_block(
+    model: MixtureModel, params: Params, layout: Layout, rows: Dataset, clusters: Any = None
+) -> Sums:
+    """Sums over a block of rows; its clusters are followed by the largest number of all blocks."""
+    experts: Any = model.experts
+    gate: Any = model.gate
+    matrix, offset = split_offset(rows.expert_design)
+    matrix, gate_design = (
+        design.toarray() if sparse.issparse(design) else design
+        for design in (matrix, rows.gate_design)
+    )
+    rows = rows._replace(expert_design=with_offset(matrix, offset), gate_design=gate_design)
+    log_gate, joint = log_joint(model, params, rows)
+    resp, _ = posterior(joint, model.top_k)
+    observed, gradient = np.zeros((layout.size, layout.size)), np.zeros(layout.size)
+    score = np.zeros((layout.size, len(rows.gate_weight)))
+    complete_experts, expert_weight = [], []
+    for k, expert_resp in enumerate(resp):
+        row_weight = rows.row_responsibilities(expert_resp) * rows.weight
+        of_rows = params.experts, k, rows.expert_design, rows.y
+        complete_experts.append(experts.information(*of_rows, row_weight))
+        gate_score = gate.score_rows(params.gate, k, rows.gate_design, log_gate)
+        own_score = rows.sum_over_units(experts.score_rows(*of_rows))
+        joint_score = np.concatenate([own_score, gate_score])
+        index = np.concatenate([layout.experts[k], layout.gate])
+        weighted = joint_score * (expert_resp * rows.gate_weight)
+        observed[np.ix_(index, index)] -= weighted @ joint_score.T
+        score[index] += joint_score * expert_resp
+        # Pseudo-observations of load balancing: the same number for each expert.
+        gradient[layout.gate] += model.balance / len(resp) * (gate_score @ rows.gate_weight)
+        expert_weight.append(row_weight.sum())
+    scores = (score * rows.gate_weight) @ score.T
+    observed += scores
+    if clusters is not None:
+        *codes, largest = clusters
+        members = sparse.csr_array(
+            (rows.gate_weight, (codes, np.arange(len(codes)))), shape=(largest + 1, len(codes))
+        )
+        scores = members @ score.T
+    return Sums(
         observed,
-        gradient,
-        scores if clusters is None else cluster_scores.T @ cluster_scores,
-        complete_experts,
-        complete_gate,
-        expert_weight,
-        list(expert_index),
-        gate_index,
+        gradient + score @ rows.gate_weight,
+        scores,
+        np.stack(complete_experts),
+        gate.information(params.gate, rows.gate_design, rows.gate_weight, log_gate),
+        np.array(expert_weight),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._data.rows import Dataset, split_into_blocks
+from skmoe._data.rows import split_into_blocks
 from skmoe._mixture.em import (
     LOWER_BOUND_RTOL,
     EMProblem,
@@ -33,23 +33,27 @@ from skmoe._mixture.information import (
     observed_information,
 )
 from skmoe._mixture.model import MixtureModel, Params
+from skmoe._mixture.penalties import SearchStage
 from skmoe._mixture.steps import project, total_penalty
 from skmoe._numerics.typing import TINY, Array
 from skmoe.protocols import SupportsGateInference, SupportsInference, has_capability
 
 # Estimates are at the maximum if Newton's step is at most this long, in standard errors. Steps go
-# on until they change no digit that is printed, if they are quick.
+# on until they change no digit that is printed, or the lower bound by no more than round-off.
 MAX_SHIFT = 0.01
 NEGLIGIBLE_SHIFT = 1e-6
+
+# A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
+MAX_GAP = 0.5 * MAX_SHIFT**2
 
 # Most steps in a row, shortest fraction of a step, and iterations of EM before the next attempt.
 MAX_STEPS_IN_A_ROW = 10
 MIN_FRACTION = 1.0 / 64.0
 EM_ITERATIONS_BETWEEN = 25
 
-# Most coordinates, and multiplications for an information matrix.
+# Most coordinates, and multiplications for an information matrix, of fits with Newton steps.
 MAX_COORDINATES = 600
-MAX_MULTIPLICATIONS = 2e10
+MAX_MULTIPLICATIONS = 1e11
 
 # Directions in which the scaled information is below this fraction of its largest eigenvalue, and
 # coordinates with less information than this for each row, stay as they are.
@@ -70,29 +74,34 @@ class NewtonStep(NamedTuple):
 def end_at_maximum(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
     """Continue a run that EM has ended to the maximum, by Newton's method.
 
-    Where Newton's steps do not lead upward, some iterations of EM come before the next attempt. A
-    fit whose experts or gate have no second derivatives ends where EM has ended it. These steps
-    are not resumed: they are repeated from where EM has ended.
+    Where Newton's steps do not lead upward, some iterations of EM come before the next attempt.
+    These steps are not resumed: they are repeated from where EM has ended. Models without second
+    derivatives, or with too many coordinates, go on with EM until the gain that it predicts is that
+    of `MAX_SHIFT`. Estimators as experts, which have no standard errors, and tables of so many rows
+    that an information matrix takes too long, end where EM has ended.
     """
     on_iteration = without_resume_state(on_iteration)
-    if run.line_search_failed or not problem.ends_at_maximum:
+    experts = problem.model.experts
+    if run.line_search_failed or not problem.ends_at_maximum or experts.needs_all_rows:
         return run
-    if not has_newton_steps(problem.model, run.params, problem.rows):
+    size, n_multiplications = _costs(problem, run.params)
+    if n_multiplications > MAX_MULTIPLICATIONS:
         return run
+    if size > MAX_COORDINATES:
+        gap = min(problem.tol, MAX_GAP / problem.rows_in_memory.weight.sum())
+        return _em(problem, run, max(_n_iter_left(problem, run), 0), gap, on_iteration)
     while run.converged or _n_iter_left(problem, run) > 0:
         run = _newton_steps(problem, run, on_iteration)
         n_left = _n_iter_left(problem, run)
         if run.converged or run.stopped or n_left <= 0:
             return run
         before = run.lower_bound
-        strict = problem._replace(model=run.model or problem.model, tol=0.0)
-        n_iter = min(EM_ITERATIONS_BETWEEN, n_left)
-        more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
-        run = more._replace(n_earlier_iter=run.n_earlier_iter, converged=False)
+        run = _em(problem, run, min(EM_ITERATIONS_BETWEEN, n_left), 0.0, on_iteration)
         if run.stopped:
-            return run
-        if run.lower_bound - before <= LOWER_BOUND_RTOL["float64"] * (1.0 + abs(before)):
-            return run._replace(converged=True)  # no step leads upward
+            return run._replace(converged=False)
+        is_fixed = run.lower_bound - before <= LOWER_BOUND_RTOL["float64"] * (1.0 + abs(before))
+        if is_fixed:  # no step leads upward
+            return run._replace(converged=True)
     return run
 
 
@@ -100,37 +109,53 @@ def _n_iter_left(problem: EMProblem, run: EMResult) -> int:
     return problem.max_iter - run.n_earlier_iter - len(run.lower_bounds)
 
 
-def has_newton_steps(model: MixtureModel, params: Params, rows: Any) -> bool:
-    """Whether Newton's method can end a fit: with second derivatives, and at a bearable cost."""
-    experts, gate = model.experts, model.gate
-    has_derivatives = (
-        isinstance(rows, Dataset)
-        and model.top_k is None
-        and not experts.needs_all_rows
-        and has_capability(experts, SupportsInference)
-        and has_capability(gate, SupportsGateInference)
-    )
-    if not has_derivatives:
-        return False
-    n_columns = rows.gate_design.shape[1]
-    gate_size = len(gate.penalty_hessian(params.gate, n_columns))
+def _em(
+    problem: EMProblem, run: EMResult, n_iter: int, tol: float, on_iteration: OnIteration
+) -> EMResult:
+    """More iterations of EM, in the same stage of a search of penalties."""
+    strict = problem._replace(model=run.model or problem.model, tol=tol)
+    more = run_em_of_problem(strict, run.continuation, n_iter, on_iteration)
+    before, state = run.resume_state, more.resume_state
+    if before is not None and state is not None:
+        stage = {field: getattr(before, field) for field in SearchStage._fields}
+        state = state._replace(**stage)
+    return more._replace(n_earlier_iter=run.n_earlier_iter, resume_state=state)
+
+
+def _costs(problem: EMProblem, params: Params) -> tuple[float, float]:
+    """Coordinates, and multiplications for an information matrix.
+
+    Models without second derivatives have infinitely many coordinates.
+    """
+    model, rows = problem.model, problem.rows
+    experts: Any = model.experts
+    gate: Any = model.gate
+    if not has_capability(experts, SupportsInference):
+        return np.inf, 0.0
+    if not has_capability(gate, SupportsGateInference):
+        return np.inf, 0.0
+    gate_size = len(gate.penalty_hessian(params.gate, rows.n_gate_columns))
+    if gate.moved(params.gate, np.zeros(gate_size)) is None:
+        return np.inf, 0.0
     expert_size = len(experts.shared_coordinates(params.experts))
     size = model.n_experts * expert_size + gate_size
-    n_multiplications = model.n_experts * rows.n_rows * (expert_size + gate_size) ** 2
-    is_bearable = size <= MAX_COORDINATES and n_multiplications <= MAX_MULTIPLICATIONS
-    return is_bearable and gate.moved(params.gate, np.zeros(gate_size)) is not None
+    return size, model.n_experts * rows.n_rows * float(expert_size + gate_size) ** 2
 
 
 def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) -> EMResult:
     """Newton's steps that increase the lower bound, and whether the run has converged then."""
-    model, blocks = run.model or problem.model, split_into_blocks(problem.rows)
+    model, rows = run.model or problem.model, problem.rows
     converged = False
     for _ in range(MAX_STEPS_IN_A_ROW):
-        step = newton_step(model, run.params, blocks)
+        step = newton_step(model, run.params, rows)
         converged = step.shift <= MAX_SHIFT
-        if step.shift <= NEGLIGIBLE_SHIFT or _n_iter_left(problem, run) <= 0:
+        round_off = LOWER_BOUND_RTOL["float64"] * (1.0 + abs(run.lower_bound))
+        negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
+        if step.shift <= np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT):
             break
-        better = _line_search(model, run.params, blocks, step, run.lower_bound)
+        if _n_iter_left(problem, run) <= 0:
+            break
+        better = _line_search(model, run.params, rows, step, run.lower_bound)
         if better is None:
             break
         run = run.moved_to(better.params, better.lower_bound)
@@ -140,13 +165,14 @@ def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) 
 
 
 def _line_search(
-    model: MixtureModel, params: Params, blocks: Any, step: NewtonStep, lower_bound: float
+    model: MixtureModel, params: Params, rows: Any, step: NewtonStep, lower_bound: float
 ) -> Any:
     """The state of EM after the longest fraction of a step that increases the lower bound."""
-    fraction = 1.0
+    blocks, fraction = split_into_blocks(rows), 1.0
+    map_blocks = getattr(blocks, "map_blocks", map)
     while fraction >= MIN_FRACTION:
         ahead = moved(model, params, fraction * step.change, step.information)
-        state = evaluate(model, blocks, project(model, ahead))
+        state = evaluate(model, blocks, project(model, ahead), map_blocks=map_blocks)
         if state.lower_bound > lower_bound:
             return state
         fraction /= 2.0
@@ -154,13 +180,13 @@ def _line_search(
 
 
 def newton_step(
-    model: MixtureModel, params: Params, blocks: Any, clusters: Array | None = None
+    model: MixtureModel, params: Params, rows: Any, clusters: Array | None = None
 ) -> NewtonStep:
     """Newton's step from given parameters, which leads upward also where there is no maximum.
 
     The scores of its information are summed over the rows of clusters, if there are any.
     """
-    information = observed_information(model, params, blocks, clusters)
+    information = observed_information(model, params, rows, clusters)
     gradient = information.gradient - _penalty_gradient(model, params, information)
     fixed = coordinates_at_bound(model, params, information)
     fixed |= dropped_coordinates(model, params, information)

@@ -54,7 +54,6 @@ def test_the_remaining_gain_is_estimated_from_the_last_ones():
     ((category, text, _),) = warnings_of(moe.fit, X, Y)
     assert category is ConvergenceWarning
     assert "max_iter=15 iterations" in text
-    assert "tol=1e-12" in text
     estimate, bounds = float(re.search(r"about (\S+) nats", text)[1]), moe.lower_bounds_
     assert texts(moe.set_params(max_iter=500).fit, X, Y) == []
     assert moe.lower_bound_ - bounds[-1] < estimate < bounds[-1] - bounds[0]
@@ -74,7 +73,6 @@ def test_one_iteration_has_no_estimate_of_the_gain():
     found = texts(regressor(n_experts=2, n_init=1, max_iter=1, tol=tol).fit, X, Y)
     assert len(found) == 1
     assert "cannot be estimated" in found[0]
-    assert "tol=1e-06" in found[0]
 
 
 class WorseGate(ConstantGate):

@@ -220,6 +220,19 @@ def test_a_fit_that_has_converged_is_at_the_maximum(case):
     assert found.max_shift <= 0.01
 
 
+@pytest.mark.parametrize("max_iter", [30, 2000])
+def test_many_coefficients_have_converged_only_at_the_maximum(max_iter):
+    """An information matrix of so many would take too long in a fit."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(150, 60))
+    labels = (features[:, :4] * np.where(features[:, :1] > 0, 1, -1)).argmax(axis=1)
+    moe = MixtureOfExpertsClassifier(3, alpha=10.0, gate_alpha=10.0, n_init=1, random_state=0)
+    moe = fit_quietly(moe.set_params(max_iter=max_iter), features, labels)
+    assert moe.n_parameters_ > 600
+    assert moe.converged_ == (max_iter == 2000)
+    assert (moe.inference(features, labels).max_shift <= 0.01) == moe.converged_
+
+
 def test_other_rows_than_those_of_the_fit_do_not_move_the_estimates():
     X, y = two_regimes(n_rows=200)
     moe = fit_quietly(MixtureOfExpertsRegressor(2, max_iter=4, **FIXED), X[:100], y[:100])

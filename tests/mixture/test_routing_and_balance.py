@@ -47,6 +47,18 @@ def test_rows_are_routed_to_some_experts_of_each_start_of_an_average(top_k):
     assert ((moe.predict_gate(X) > 0).sum(axis=1) == 3 * top_k).all()
 
 
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_a_routed_fit_that_has_converged_is_at_a_maximum(top_k):
+    """Where many more iterations do not increase the log-likelihood."""
+    X, y = crossing_lines(150)
+    options = {"alpha": 0.1, "gate_alpha": 1.0, "max_iter": 500, "random_state": 0, "tol": 1e-3}
+    moe = fit_quietly(MixtureOfExpertsRegressor(3, top_k=top_k, **options), X, y)
+    assert moe.converged_
+    bound = moe.lower_bound_
+    fit_quietly(moe.set_params(warm_start=True, tol=0.0), X, y)
+    assert 0.0 <= 150 * (moe.lower_bound_ - bound) < 1e-4
+
+
 class Counting(DecisionTreeRegressor):
     """A tree that counts the rows it is asked about."""
 

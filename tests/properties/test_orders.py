@@ -18,9 +18,7 @@ OTHERS = ("a list of estimators", "stacking", "base", "selected number")
 PARAMETRIC = [case for case in ALL_CASES if "tree" not in case and case not in OTHERS]
 # Cases whose target is a number that may be negative, and has no unit of its own.
 SYMMETRIC = [
-    case
-    for case in [*PARAMETRIC, "base"]
-    if np.min(ALL_CASES[case][1]) < 0 and "class" not in case
+    case for case in [*PARAMETRIC, "base"] if np.min(ALL_CASES[case][1]) < 0 and "class" not in case
 ]
 
 

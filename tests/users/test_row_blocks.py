@@ -151,6 +151,16 @@ def test_iterations_over_blocks_equal_those_in_memory(case):
         assert is_near.mean() > (0.99 if case == "routing" else 0.999999)
 
 
+@pytest.mark.parametrize("case", [case for case in CONTINUED if case != "routing"])
+def test_fits_of_blocks_that_have_converged_are_at_the_maximum(case):
+    moe, y, given = CASES[case]
+    weight, units = given.get("sample_weight"), given.get("units")
+    blocks = blocks_of([70, 150, 300], CASE_X, y, weight, None, units)
+    moe = fit_quietly(clone(moe).set_params(max_iter=2000), blocks)
+    assert moe.converged_
+    assert moe.inference(CASE_X, y, **given).max_shift <= 0.01
+
+
 @pytest.mark.parametrize("case", NEED_ALL_ROWS)
 def test_what_needs_all_rows_refuses_blocks(case):
     moe, y, _ = CASES[case]

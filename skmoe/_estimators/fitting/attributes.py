@@ -144,7 +144,7 @@ def user_stacklevel() -> int:
     return level
 
 
-def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
+def warn_convergence(run: EMResult, max_iter: int) -> None:
     """Warn if EM has stopped before convergence."""
     if run.line_search_failed:
         warnings.warn(
@@ -159,10 +159,9 @@ def warn_convergence(run: EMResult, max_iter: int, tol: float) -> None:
         if np.isfinite(gap):
             estimate = f"the remaining gain is about {gap:.1e} nats per row"
         warnings.warn(
-            f"EM did not converge in max_iter={max_iter} iterations: {estimate}, "
-            f"tol={float(tol):g}. "
-            "Increase max_iter, raise tol, or make the problem easier with fewer experts or larger "
-            "penalties (alpha, gate_alpha).",
+            f"EM did not converge in max_iter={max_iter} iterations: {estimate}. Increase "
+            "max_iter, or make the problem easier with fewer experts or larger penalties (alpha, "
+            "gate_alpha). Fits of estimators as experts end earlier with a larger tol.",
             ConvergenceWarning,
             stacklevel=user_stacklevel(),
         )

@@ -42,7 +42,7 @@ from skmoe.protocols import SupportsGateInference, SupportsInference, has_capabi
 # on until they change no digit that is printed, or the lower bound by no more than round-off.
 MAX_SHIFT = 0.01
 NEGLIGIBLE_SHIFT = 1e-6
-ROUND_OFF = 1e-15  # of lower bounds per row, relative
+LOWER_BOUND_ROUND_OFF = 1e-15  # of lower bounds per row, relative
 
 # A quadratic log-likelihood that is lower by this than its maximum is MAX_SHIFT away.
 MAX_GAP = 0.5 * MAX_SHIFT**2
@@ -150,7 +150,7 @@ def _newton_steps(problem: EMProblem, run: EMResult, on_iteration: OnIteration) 
     for _ in range(MAX_STEPS_IN_A_ROW):
         step = newton_step(model, run.params, rows)
         converged = step.shift <= MAX_SHIFT
-        round_off = ROUND_OFF * (1.0 + abs(run.lower_bound))
+        round_off = LOWER_BOUND_ROUND_OFF * (1.0 + abs(run.lower_bound))
         negligible = np.sqrt(2.0 * round_off * step.information.expert_weight.sum())
         if step.shift <= np.clip(negligible, NEGLIGIBLE_SHIFT, MAX_SHIFT):
             break

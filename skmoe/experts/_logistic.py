@@ -8,15 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_integer, check_real
-from skmoe._numerics.evidence import (
-    Slopes,
-    slope_penalty,
-    softmax_slopes,
-    without_dropped,
-)
 from skmoe._numerics.linalg import (
     linear_predictor,
-    rescale_coefficients,
     ridge_diagonal,
     used_columns,
     weighted_column_sums,
@@ -25,17 +18,14 @@ from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
     helmert_contrasts,
-    hessian_product,
     softmax_hessian,
     softmax_information,
-    softmax_newton_step,
     softmax_score_rows,
-    softmax_surrogate,
-    to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax, softmax_of_classes
 from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Block, Experts, LinearPredictor, permute_experts
+from skmoe.protocols import Block, Experts, LinearPredictor
+from skmoe.protocols._softmax import SoftmaxPart
 
 
 class LogisticParams(NamedTuple):
@@ -51,7 +41,7 @@ class LogisticStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LogisticExperts(Experts):
+class LogisticExperts(SoftmaxPart, Experts):
     """Multinomial logistic regressions, y being class codes 0 to C - 1.
 
     One Newton step per iteration of EM, with the weights of the expert's rows. The penalty is that
@@ -140,70 +130,30 @@ class LogisticExperts(Experts):
     def factorize(self, curvature: Any) -> Any:
         """The penalised curvature of each expert, ready for solving."""
         ridge = ridge_diagonal(self.alpha, curvature.shape[-1])
-        return factorize_softmax_hessian(curvature, self._contrasts(), ridge)
-
-    def m_step(
-        self,
-        statistics: LogisticStatistics,
-        factor: Any,
-        params: LogisticParams,
-        step: float,
-    ) -> LogisticParams:
-        """One Newton step of each expert."""
-        ridge = ridge_diagonal(self.alpha, params.coef.shape[-1])
-        newton_step = softmax_newton_step(
-            factor, statistics.gradient, params.coef, self._contrasts(), ridge
-        )
-        return self.project(LogisticParams(params.coef + step * newton_step))
-
-    def project(self, params: LogisticParams) -> LogisticParams:
-        """Slopes of dropped features at zero."""
-        return LogisticParams(without_dropped(params.coef, self.alpha))
-
-    @property
-    def penalties(self) -> dict[str, Any]:
-        """Penalty of the slopes."""
-        return {"alpha": self.alpha}
-
-    def penalised_slopes(
-        self, params: LogisticParams, statistics: LogisticStatistics, hessian: Any
-    ) -> dict[str, Slopes]:
-        """Slopes of the contrasts of each expert."""
-        basis, gradient = self._contrasts(), statistics.gradient
-        return {"alpha": softmax_slopes(hessian, basis, self.alpha, params.coef, gradient)}
-
-    def penalty(self, params: LogisticParams) -> float:
-        """Half of `alpha` times the squared slopes."""
-        coordinates = to_contrasts(params.coef, self._contrasts())
-        return slope_penalty(self.alpha, coordinates)
+        return factorize_softmax_hessian(curvature, self._contrasts(self.n_classes), ridge)
 
     def score_rows(self, params: LogisticParams, k: int, design: Array, y: Array) -> Array:
         """Gradients of the log probability in contrasts of coefficients, row by row, (P, n)."""
         residual = -self.mean_of(params, k, design)
         residual[y, np.arange(len(y))] += 1.0
-        return softmax_score_rows(design, residual, self._contrasts())
+        return softmax_score_rows(design, residual, self._contrasts(self.n_classes))
 
     def information(
         self, params: LogisticParams, k: int, design: Array, y: Array, weight: Array
     ) -> Array:
         """Negative Hessian of the weighted log probability of one expert, (P, P)."""
         probs = self.mean_of(params, k, design)
-        return softmax_information(design, weight, probs, self._contrasts())
+        return softmax_information(design, weight, probs, self._contrasts(self.n_classes))
 
     def penalty_hessian(self, params: LogisticParams) -> list[Array]:
         """Hessians of the penalty, (P, P) for each expert."""
         ridge = np.tile(ridge_diagonal(self.alpha, params.coef.shape[-1]), self.n_classes - 1)
         return [np.diag(ridge)] * len(params.coef)
 
-    def moved(self, params: LogisticParams, change: Array) -> LogisticParams:
-        """Parameters after a change of the contrasts of the classes."""
-        vectors = change.reshape(len(params.coef), -1, params.coef.shape[-1])
-        return LogisticParams(params.coef + self._contrasts() @ vectors)
-
     @property
     def blocks(self) -> tuple[Block, ...]:
         """Log odds of the second of two classes, else one coefficient vector for each class."""
-        contrasts = None if self.n_classes == 2 else self._contrasts()
+        contrasts = None if self.n_classes == 2 else self._contrasts(self.n_classes)
         return (LinearPredictor(link="softmax", contrasts=contrasts),)
 
     def n_parameters(self, params: LogisticParams) -> int:
@@ -211,8 +161,8 @@ class LogisticExperts(Experts):
         n_experts, n_classes, _ = params.coef.shape
         return n_experts * (n_classes - 1) * int(used_columns(params.coef).sum())
 
-    def _contrasts(self) -> Array:
-        return helmert_contrasts(self.n_classes, binary=True)
+    def _contrasts(self, n_vectors: int) -> Array:
+        return helmert_contrasts(n_vectors, binary=True)
 
     @classmethod
     def example_target(cls, rng: np.random.Generator, n_rows: int) -> Array:
@@ -228,48 +178,9 @@ class LogisticExperts(Experts):
 
     # --- streams and ONNX ---
 
-    def reorder(self, params: LogisticParams, order: Array) -> LogisticParams:
-        """Parameters with the experts in another order."""
-        return permute_experts(params, order)
-
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Columns of the Hessians, and the most that are formed."""
         return (self.n_classes - 1) * n_columns, MAX_DENSE_HESSIAN
-
-    def surrogate(
-        self,
-        statistics: LogisticStatistics,
-        hessian: Array,
-        params: LogisticParams,
-        design: Design,
-        weight: Array,
-    ) -> tuple[LogisticStatistics, Array]:
-        """Quadratic surrogate with a fraction of the Böhning-Lindsay bound in its Hessian."""
-        linear_term, hessian = softmax_surrogate(
-            statistics.gradient, hessian, params.coef, design, weight
-        )
-        return LogisticStatistics(linear_term), hessian
-
-    def surrogate_statistics(
-        self, statistics: LogisticStatistics, hessian: Array, params: LogisticParams
-    ) -> LogisticStatistics:
-        """Gradient of the surrogate at the parameters."""
-        return LogisticStatistics(statistics.gradient - hessian_product(hessian, params.coef))
-
-    def rescale(self, y_map: Any) -> LogisticExperts:
-        """Classes have no scale."""
-        return self
-
-    def rescale_params(self, params: LogisticParams, x_map: Array, y_map: Any) -> LogisticParams:
-        """Coefficients that give the same probabilities for rescaled features."""
-        return LogisticParams(rescale_coefficients(params.coef, x_map))
-
-    def rescale_surrogate(
-        self, statistics: LogisticStatistics, hessian: Array, x_map: Array, y_map: Any
-    ) -> tuple[LogisticStatistics, Array]:
-        """Gradient and Hessian for rescaled features."""
-        gradient = statistics.gradient @ x_map.T
-        return LogisticStatistics(gradient), x_map @ hessian @ x_map.T
 
     def to_onnx(self, graph: Any, params: LogisticParams, linear_predictor: Any) -> Any:
         """Class probabilities, (n, K, C)."""

@@ -8,15 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_real, check_transformer
-from skmoe._numerics.evidence import (
-    Slopes,
-    slope_penalty,
-    softmax_slopes,
-    without_dropped,
-)
 from skmoe._numerics.linalg import (
     linear_predictor,
-    rescale_coefficients,
     ridge_diagonal,
     used_columns,
 )
@@ -24,18 +17,15 @@ from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,
     helmert_contrasts,
-    hessian_product,
     log_prob_score_rows,
     softmax_gradient,
     softmax_hessian,
     softmax_information,
-    softmax_newton_step,
-    softmax_surrogate,
-    to_contrasts,
 )
 from skmoe._numerics.probability import log_softmax
 from skmoe._numerics.typing import Alpha, Array, Design
-from skmoe.protocols import Gate, permute_experts
+from skmoe.protocols import Gate
+from skmoe.protocols._softmax import SoftmaxPart
 
 # Where a search for the penalty starts, and near which it stays on small data sets.
 DEFAULT_GATE_ALPHA = 1.0
@@ -54,7 +44,7 @@ class SoftmaxStatistics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SoftmaxGate(Gate):
+class SoftmaxGate(SoftmaxPart, Gate):
     """Multinomial logit of the expert on the features.
 
     Fitted by one Newton step per iteration of EM, as a multinomial logit whose targets are the
@@ -142,36 +132,6 @@ class SoftmaxGate(Gate):
         ridge = ridge_diagonal(self.slope_alpha, hessian.shape[-1])
         return factorize_softmax_hessian(hessian, helmert_contrasts(hessian.shape[0]), ridge)
 
-    def m_step(
-        self, statistics: SoftmaxStatistics, factor: Any, params: SoftmaxParams, step: float
-    ) -> SoftmaxParams:
-        """Newton step, scaled by `step`."""
-        n_experts, n_columns = params.coef.shape
-        basis, ridge = helmert_contrasts(n_experts), ridge_diagonal(self.slope_alpha, n_columns)
-        newton = softmax_newton_step(factor, statistics.gradient, params.coef, basis, ridge)
-        return self.project(SoftmaxParams(params.coef + step * newton))
-
-    def project(self, params: SoftmaxParams) -> SoftmaxParams:
-        """Slopes of dropped features at zero."""
-        return SoftmaxParams(without_dropped(params.coef, self.slope_alpha))
-
-    @property
-    def penalties(self) -> dict[str, Any]:
-        """Penalty of the slopes."""
-        return {"alpha": self.slope_alpha}
-
-    def penalised_slopes(
-        self, params: SoftmaxParams, statistics: SoftmaxStatistics, hessian: Any
-    ) -> dict[str, Slopes]:
-        """Slopes of the contrasts of the experts."""
-        basis, gradient = helmert_contrasts(len(params.coef)), statistics.gradient
-        return {"alpha": softmax_slopes(hessian, basis, self.slope_alpha, params.coef, gradient)}
-
-    def penalty(self, params: SoftmaxParams) -> float:
-        """`alpha / 2` times the sum of the squared slopes."""
-        coordinates = to_contrasts(params.coef, helmert_contrasts(len(params.coef)))
-        return slope_penalty(self.slope_alpha, coordinates)
-
     def score_rows(self, params: SoftmaxParams, k: int, design: Array, log_prob: Array) -> Array:
         """Gradient of the log probability of expert k for each row, (P, n)."""
         return log_prob_score_rows(k, design, log_prob)
@@ -192,11 +152,8 @@ class SoftmaxGate(Gate):
         """Matrix (K, K - 1) from contrasts to symmetric coefficients."""
         return helmert_contrasts(len(params.coef))
 
-    def moved(self, params: SoftmaxParams, change: Array) -> SoftmaxParams:
-        """Parameters after a change of the contrasts."""
-        contrasts = helmert_contrasts(len(params.coef))
-        vectors = change.reshape(contrasts.shape[1], params.coef.shape[1])
-        return SoftmaxParams(params.coef + contrasts @ vectors)
+    def _contrasts(self, n_vectors: int) -> Array:
+        return helmert_contrasts(n_vectors)
 
     def n_parameters(self, params: SoftmaxParams) -> int:
         """K - 1 coefficient vectors."""
@@ -206,45 +163,6 @@ class SoftmaxGate(Gate):
         """Coefficients of the logits, (K, d)."""
         return params.coef
 
-    def reorder(self, params: SoftmaxParams, order: Array) -> SoftmaxParams:
-        """Parameters with the experts in another order."""
-        return permute_experts(params, order)
-
     def streaming_size(self, n_experts: int, n_columns: int) -> tuple[int, int]:
         """Number of columns of the Hessian, and the maximum."""
         return (n_experts - 1) * n_columns, MAX_DENSE_HESSIAN
-
-    def surrogate(
-        self,
-        statistics: SoftmaxStatistics,
-        hessian: Array,
-        params: SoftmaxParams,
-        design: Design,
-        weight: Array,
-    ) -> tuple[SoftmaxStatistics, Array]:
-        """Quadratic surrogate with a fraction of the Böhning-Lindsay bound in its Hessian."""
-        linear_term, hessian = softmax_surrogate(
-            statistics.gradient, hessian, params.coef, design, weight
-        )
-        return SoftmaxStatistics(linear_term), hessian
-
-    def surrogate_statistics(
-        self, statistics: SoftmaxStatistics, hessian: Array, params: SoftmaxParams
-    ) -> SoftmaxStatistics:
-        """Gradient of the surrogate at the parameters."""
-        return SoftmaxStatistics(statistics.gradient - hessian_product(hessian, params.coef))
-
-    def rescale(self, y_map: Any) -> SoftmaxGate:
-        """The gate does not depend on the target."""
-        return self
-
-    def rescale_params(self, params: SoftmaxParams, x_map: Array, y_map: Any) -> SoftmaxParams:
-        """Coefficients that give the same probabilities for rescaled features."""
-        return SoftmaxParams(rescale_coefficients(params.coef, x_map))
-
-    def rescale_surrogate(
-        self, statistics: SoftmaxStatistics, hessian: Array, x_map: Array, y_map: Any
-    ) -> tuple[SoftmaxStatistics, Array]:
-        """Gradient and Hessian for rescaled features."""
-        gradient = statistics.gradient @ x_map.T
-        return SoftmaxStatistics(gradient), x_map @ hessian @ x_map.T

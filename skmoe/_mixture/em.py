@@ -229,14 +229,12 @@ def run_em_of_problem(
     n_exact_iter: int = N_EXACT_ITER,
 ) -> EMResult:
     """Run EM. States with fitted estimators, which can be large, are not kept."""
-    blocks, n_threads = split_into_blocks(problem.rows), problem.n_threads
-    if not problem.model.experts.needs_all_rows:
-        options = EMOptions(max_iter, problem.tol, n_plain_iter, n_threads, n_exact_iter)
-        return run_em(problem.model, blocks, start, options, on_iteration)
-    # Fitted estimators cannot be extrapolated.
-    options = EMOptions(max_iter, problem.tol, problem.max_iter, n_threads, n_exact_iter)
-    run = run_em(problem.model, blocks, start, options, without_resume_state(on_iteration))
-    return run._replace(resume_state=None)
+    blocks, uses_estimators = split_into_blocks(problem.rows), problem.model.experts.needs_all_rows
+    if uses_estimators:  # which cannot be extrapolated
+        n_plain_iter, on_iteration = problem.max_iter, without_resume_state(on_iteration)
+    options = EMOptions(max_iter, problem.tol, n_plain_iter, problem.n_threads, n_exact_iter)
+    run = run_em(problem.model, blocks, start, options, on_iteration)
+    return run._replace(resume_state=None) if uses_estimators else run
 
 
 def without_resume_state(on_iteration: OnIteration) -> OnIteration:
@@ -262,16 +260,10 @@ def evaluate(
     total = e_step(model, blocks, params, with_hessian=previous is None, map_blocks=map_blocks)
     lower_bound = (total.log_likelihood - total_penalty(model, params)) / total.weight
     if previous is None:
-        factors = factorize_hessians(model, total.hessians)
-        return EMState(params, lower_bound, total.statistics, factors, params, 0)
-    return EMState(
-        params,
-        lower_bound,
-        total.statistics,
-        previous.hessian_factors,
-        previous.hessian_params,
-        previous.hessian_age + 1,
-    )
+        hessian = factorize_hessians(model, total.hessians), params, 0
+    else:
+        hessian = previous.hessian_factors, previous.hessian_params, previous.hessian_age + 1
+    return EMState(params, lower_bound, total.statistics, *hessian)
 
 
 def run_em(

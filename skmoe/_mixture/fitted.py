@@ -16,7 +16,7 @@ from skmoe._mixture.model import (
     posterior,
     routed_log_gate,
 )
-from skmoe._numerics.probability import underflow_to_zero
+from skmoe._numerics.probability import log_probability, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (
     PredictiveDistribution,
@@ -119,11 +119,8 @@ class FittedMixture(NamedTuple):
         start = 0
         for rows, added in self.preprocessor.transform_blocks(Rows(X, offset=offset)):
             end = start + len(rows.weight)
-            if gate_prob is None:
-                yield rows, added, self._log_gate(rows)
-            else:
-                with np.errstate(divide="ignore"):
-                    yield rows, added, np.log(gate_prob[:, start:end])
+            given = None if gate_prob is None else log_probability(gate_prob[:, start:end])
+            yield rows, added, self._log_gate(rows) if given is None else given
             start = end
 
     def _log_gate(self, rows: Dataset) -> Array:

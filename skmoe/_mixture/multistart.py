@@ -37,7 +37,6 @@ from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, res
 from skmoe._mixture.penalties import FINAL_ROUND, SearchStage, run_with_evidence
 from skmoe._mixture.search import SAME_MAXIMUM, maxima_of_runs, search
 from skmoe._mixture.starts import (
-    N_INITIAL_M_STEPS,
     N_ITER_FIRST_ROUND,
     StartJob,
     distinct_best,
@@ -81,9 +80,7 @@ def fit_starts(
         params = problem.init
         if isinstance(params, np.ndarray):
             resp = restricted(problem.model, params, problem.rows)
-            params = params_from_responsibilities(
-                problem.model, problem.rows, resp, N_INITIAL_M_STEPS
-            )
+            params = params_from_responsibilities(problem.model, problem.rows, resp)
         state, model = problem.resume_state, problem.previous_model
         start = EMStart(params, problem.previous_lower_bounds, state, model)
         monitor.start()
@@ -212,9 +209,7 @@ def _continue_on_all_rows(
         if experts.needs_all_rows:
             params = params._replace(experts=experts.drop_training_state(params.experts))
             resp = responsibilities(problem.model, params, problem.rows)
-            params = params_from_responsibilities(
-                problem.model, problem.rows, resp, N_INITIAL_M_STEPS
-            )
+            params = params_from_responsibilities(problem.model, problem.rows, resp)
         return run_to_convergence(problem, EMStart(params), monitor)
     if not _can_continue(problem, run):
         if problem.penalties and run.converged:  # their search has not begun
@@ -264,7 +259,7 @@ def with_reinitialized_experts(problem: EMProblem, run: EMResult, monitor: Monit
         for i, k in enumerate(collapsed):
             resp[k, worst[i :: len(collapsed)]] += LABEL_SMOOTHING
         resp = restricted(model, resp, rows)
-        start = EMStart(params_from_responsibilities(model, rows, resp, N_INITIAL_M_STEPS))
+        start = EMStart(params_from_responsibilities(model, rows, resp))
         observer = without_resume_state(monitor)
         candidate = run_em_of_problem(problem, start, problem.max_iter, observer)
         if candidate.lower_bound <= run.lower_bound:

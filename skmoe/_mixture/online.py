@@ -125,23 +125,14 @@ def _batch_statistics(
     model: MixtureModel, result: EStepStatistics, params: Params, rows: Dataset
 ) -> tuple[Any, Any]:
     """Statistics and Hessians of the surrogates of gate and experts, per unit of weight."""
-    designs = rows.gate_design, rows.expert_design
-    weights = rows.gate_weight, rows.weight
-    surrogates = []
-    part: Any
-    for part, statistics, hessian, values, design, weight in zip(
-        (model.gate, model.experts),
-        result.statistics,
-        result.hessians,
-        params,
-        designs,
-        weights,
-        strict=True,
-    ):
-        linear, quadratic = part.surrogate(statistics, hessian, values, design, weight)
-        surrogates.append(_scaled(linear, quadratic, 1.0 / result.weight))
-    gate, experts = surrogates
-    return gate, experts
+    (of_gate, of_experts), (gate_hessian, hessian) = result.statistics, result.hessians
+    experts: Any = model.experts
+    factor = 1.0 / result.weight
+    gate_rows, expert_rows = (rows.gate_design, rows.gate_weight), (rows.expert_design, rows.weight)
+    return (
+        _scaled(*model.gate.surrogate(of_gate, gate_hessian, params.gate, *gate_rows), factor),
+        _scaled(*experts.surrogate(of_experts, hessian, params.experts, *expert_rows), factor),
+    )
 
 
 def _m_step(

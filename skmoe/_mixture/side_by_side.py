@@ -152,10 +152,10 @@ def _in_batches(
     return results
 
 
-def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array, params: Any = None) -> Any:
+def fitted_gate(model: MixtureModel, rows: Dataset, resp: Array) -> Any:
     """Parameters of the gate after a few M-steps to given responsibilities, (K, n) or (K, U)."""
     gate, design = model.gate, rows.gate_design
-    params = gate.init_params(len(resp), design.shape[1]) if params is None else params
+    params = gate.init_params(len(resp), design.shape[1])
     weighted = resp * rows.gate_weight
     for _ in range(N_GATE_STEPS):
         log_prob = gate.log_prob(params, design)

@@ -28,9 +28,6 @@ from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side
 from skmoe._mixture.steps import params_from_responsibilities
 from skmoe._numerics.typing import Array
 
-# M-steps from the responsibilities of an initializer.
-N_INITIAL_M_STEPS = 5
-
 # Iterations of the first round, all of them without extrapolation: of parametric experts, and of
 # experts that need all rows, such as estimators, whose iterations are expensive.
 N_ITER_FIRST_ROUND = {False: 15, True: 4}
@@ -131,7 +128,7 @@ def _first_round_of_estimators(problem: EMProblem, job: StartJob, monitor: Monit
     resp, rng = _initial(problem, job)
     resp = _of_experts(problem, job, smoothed(resp), rng)
     resp = resp if rows.units is None else responsibilities_of_units(experts, resp, rows)
-    params = params_from_responsibilities(problem.model, rows, resp, N_INITIAL_M_STEPS)
+    params = params_from_responsibilities(problem.model, rows, resp)
     n_iter = N_ITER_FIRST_ROUND[True]
     max_iter = min(n_iter, problem.max_iter)
     return run_em_of_problem(problem, EMStart(params), max_iter, monitor, n_plain_iter=n_iter)

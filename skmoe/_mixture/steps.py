@@ -21,6 +21,9 @@ from skmoe._numerics.typing import Array
 # parameters with a closed-form M-step.
 MAX_HALVINGS = 12
 
+# M-steps from the responsibilities of an initializer.
+N_INITIAL_M_STEPS = 5
+
 
 class EMState(NamedTuple):
     """Parameters with the lower bound and the statistics evaluated there."""
@@ -108,7 +111,7 @@ def m_step(model: MixtureModel, state: EMState, step: float, fixed_experts: Any 
 
 
 def params_from_responsibilities(
-    model: MixtureModel, rows: Dataset, resp: Array, n_steps: int
+    model: MixtureModel, rows: Dataset, resp: Array, n_steps: int = N_INITIAL_M_STEPS
 ) -> Params:
     """Parameters for given responsibilities of rows (K, n) or units (K, U).
 

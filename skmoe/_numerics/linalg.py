@@ -234,11 +234,11 @@ def dense_grams(design: Design, weights: Array) -> Array:
     # With many weights a single product with all pairwise column products is faster.
     a, b = np.triu_indices(n_columns)
     grams = np.empty((len(weights), n_columns, n_columns), dtype=weights.dtype)
-    grams[:, a, b] = grams[:, b, a] = weights @ _column_products(design.T).T
+    grams[:, a, b] = grams[:, b, a] = weights @ column_products(design.T).T
     return grams
 
 
-def _column_products(columns: Array) -> Array:
+def column_products(columns: Array) -> Array:
     """Products of all pairs of d columns (d, n), each pair once, (d (d + 1) / 2, n)."""
     products = np.empty((len(columns) * (len(columns) + 1) // 2, columns.shape[1]), columns.dtype)
     start = 0

@@ -16,6 +16,7 @@ from scipy import linalg, sparse
 
 from skmoe._numerics.linalg import (
     PIVOT_TOL,
+    column_products,
     conjugate_gradients,
     dense_grams,
     linear_predictor,
@@ -82,7 +83,8 @@ def softmax_hessian(design: Design, weight: Array, probs: Array) -> Any:
         return scale * _hessian_blocks(design, weight, probs)
     blocks_of = partial(_hessian_blocks, design)
     if n_classes > FEW_CLASSES and not sparse.issparse(design):
-        blocks_of = partial(_blocks_of_likely_pairs, _column_products(design), n_columns)
+        products = np.ascontiguousarray(column_products(design.T).T)  # contiguous for each row
+        blocks_of = partial(_blocks_of_likely_pairs, products, n_columns)
     blocks = np.empty((len(probs), n_classes, n_classes, n_columns, n_columns))
     for k, pair in enumerate(zip(weight, probs, strict=True)):
         np.multiply(scale, blocks_of(*pair), out=blocks[k])
@@ -127,19 +129,6 @@ def _blocks_of_likely_pairs(products: Array, n_columns: int, weight: Array, prob
     upper = np.triu_indices(n_columns)
     index[upper] = index[upper[::-1]] = np.arange(products.shape[1])
     return blocks[..., index]
-
-
-def _column_products(design: Array) -> Array:
-    """Products of all pairs of columns, (n, d (d + 1) / 2), contiguous for each row."""
-    n_rows, n_columns = design.shape
-    design = np.ascontiguousarray(design)
-    products = np.empty((n_rows, n_columns * (n_columns + 1) // 2), design.dtype)
-    start = 0
-    for i in range(n_columns):
-        end = start + n_columns - i
-        np.multiply(design[:, i:], design[:, i, None], out=products[:, start:end])
-        start = end
-    return products
 
 
 @dataclass(frozen=True)

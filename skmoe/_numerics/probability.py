@@ -28,6 +28,12 @@ def underflow_to_zero(function: FunctionT) -> FunctionT:
     return cast(FunctionT, wrapper)
 
 
+def log_probability(probability: Array) -> Array:
+    """Log of probabilities, minus infinity for those that are zero."""
+    with np.errstate(divide="ignore"):
+        return np.log(probability)
+
+
 def weighted_mean(values: Array, weight: Array | None) -> float:
     """Mean of values (n,) with weights; those of weight zero are absent, even infinite ones."""
     if weight is None:

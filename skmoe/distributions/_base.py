@@ -184,7 +184,7 @@ class RowMixtures(ABC):
         probability : ndarray of the shape of y, with n_samples rows
             Between 0 and 1. A point mass at v has 1 above y = v, and 0 at v and below.
         """
-        return self._at(y, self._left)
+        return self._at(y, lambda points: self._sum(lambda family: family.cdf_left, points))
 
     def sf(self, y: ArrayLike) -> Array:
         """Probability of a value above y, exact where `1 - cdf` would be zero.
@@ -236,9 +236,6 @@ class RowMixtures(ABC):
 
     def _sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
         return _sums.weighted_sum(self._components(), function, points)
-
-    def _left(self, points: Array) -> Array:
-        return _sums.weighted_sum_left(self._components(), lambda family: family.cdf, points)
 
     def _log_sum(self, function: _sums.FamilyFunction, points: Array) -> Array:
         return np.minimum(_sums.log_weighted_sum(self._components(), function, points), 0.0)

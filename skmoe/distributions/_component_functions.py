@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -74,8 +74,15 @@ class ComponentFunctions:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, partial(search, self))
 
-    def left(self, points: Array) -> Array:
-        """Points at which `cdf` is the probability of values below the given ones."""
+    def cdf_left(self, points: Array, *parameters: Array) -> Array:
+        """Probability of values below the points."""
+        return self.cdf(self._left(points), *parameters)
+
+    def sf_left(self, points: Array, *parameters: Array) -> Array:
+        """Probability of values from the points on."""
+        return self.sf(self._left(points), *parameters)
+
+    def _left(self, points: Array) -> Array:
         return np.nextafter(points, -np.inf) if self.discrete else points
 
 
@@ -92,3 +99,11 @@ class Component(NamedTuple):
     family: ComponentFunctions
     weight: Array
     parameters: tuple[Array, ...]
+
+
+def take(components: Sequence[Component], rows: Array) -> list[Component]:
+    """Components of chosen rows, of weights and parameters (r,)."""
+    return [
+        Component(family, weight[rows], tuple(values[rows] for values in parameters))
+        for family, weight, parameters in components
+    ]

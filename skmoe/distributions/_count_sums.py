@@ -8,7 +8,7 @@ import numpy as np
 
 from skmoe._numerics.quadrature import SUM_ORDER, sum_points
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component
+from skmoe.distributions._component_functions import Component, take
 
 # Probabilities in both tails between whose quantiles sums are split; the last one is left out.
 LEVELS = (1e-3, 1e-6, 1e-10, 1e-15)
@@ -37,11 +37,7 @@ def half_mean_difference(components: Sequence[Component]) -> Array:
         step = max(SUM_SIZE // (size or 64 * SUM_ORDER * len(components)), 1)
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
-            part = [
-                Component(family, weight[some], tuple(values[some] for values in parameters))
-                for family, weight, parameters in components
-            ]
-            total[some] = sum_of(part, last[some])
+            total[some] = sum_of(take(components, some), last[some])
     return total
 
 

@@ -20,9 +20,8 @@ from skmoe._numerics.quadrature import (
     sum_points,
 )
 from skmoe._numerics.typing import Array
-from skmoe.distributions._component_functions import Component
+from skmoe.distributions._component_functions import Component, take
 from skmoe.distributions._count_sums import half_mean_difference
-from skmoe.distributions._general_searches import take
 
 # Probabilities of the tails between whose quantiles the integral is split. What is left out beyond
 # the last of them is of the order of its square.

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from skmoe._numerics.typing import TINY, Array
-from skmoe.distributions._component_functions import Component
+from skmoe.distributions._component_functions import Component, take
 from skmoe.distributions._component_searches import GOLDEN
-from skmoe.distributions._sums import log_weighted_sum, weighted_sum, weighted_sum_left
+from skmoe.distributions._sums import log_weighted_sum, weighted_sum
 
 # Tolerance on the log probability of a quantile, and relative change that counts as none.
 QUANTILE_TOL = 1e-12
@@ -35,14 +35,6 @@ MOST_STEPS = 200
 # of this search, each of which takes the fraction GOLDEN of the interval.
 GRID_LEVELS = (1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 MODE_STEPS = 60
-
-
-def take(components: Sequence[Component], rows: Array) -> list[Component]:
-    """Components of chosen rows."""
-    return [
-        Component(family, weight[rows], tuple(values[rows] for values in parameters))
-        for family, weight, parameters in components
-    ]
 
 
 class Search(NamedTuple):
@@ -72,9 +64,9 @@ class Search(NamedTuple):
     def is_reached_below(self, points: Array) -> Array:
         """Whether the quantile is below the points."""
         if self.lower:
-            below = weighted_sum_left(self.components, lambda family: family.cdf, points)
+            below = weighted_sum(self.components, lambda family: family.cdf_left, points)
             return below >= self.level
-        above = weighted_sum_left(self.components, lambda family: family.sf, points)
+        above = weighted_sum(self.components, lambda family: family.sf_left, points)
         return above <= self.level + LEVEL_ROUND_OFF
 
 
@@ -193,11 +185,9 @@ def _newton(search: Search, low: Array, high: Array) -> Array:
         search = search.take(unsolved)
         probability, excess = probability[unsolved], excess[unsolved]
         continuous = [part for part in search.components if not part.family.discrete]
-        density = (
-            np.exp(log_weighted_sum(continuous, lambda family: family.log_pdf, x))
-            if continuous
-            else 0.0 * x
-        )
+        density = 0.0 * x
+        if continuous:
+            density = np.exp(log_weighted_sum(continuous, lambda family: family.log_pdf, x))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             newton = x - excess * probability / density
         inside = (newton > low) & (newton < high) & (step % 3 < 2)
@@ -240,10 +230,8 @@ def highest_points(components: Sequence[Component]) -> Array:
     counts = [part for part in discrete if part.family.counts]
     if counts:
         candidates.append((discrete, _most_probable_count(counts)))
-    best, highest = (
-        np.full(components[0].weight.shape, np.nan),
-        np.full(components[0].weight.shape, -np.inf),
-    )
+    shape = components[0].weight.shape
+    best, highest = np.full(shape, np.nan), np.full(shape, -np.inf)
     for chosen, points in candidates:
         height = log_weighted_sum(chosen, lambda family: family.log_pdf, points)
         better = height > highest + ROUND_OFF
@@ -319,10 +307,8 @@ def _highest_density(components: Sequence[Component]) -> Array:
         return log_weighted_sum(components, lambda family: family.log_pdf, points)
 
     heights = height(grid)
-    index, rows = (
-        np.nanargmax(np.where(np.isnan(heights), -np.inf, heights), axis=0),
-        np.arange(grid.shape[1]),
-    )
+    index = np.nanargmax(np.where(np.isnan(heights), -np.inf, heights), axis=0)
+    rows = np.arange(grid.shape[1])
     best, highest = grid[index, rows], heights[index, rows]
     # Points that differ by round-off are one.
     apart = SAME_POINT * (last - first)
@@ -336,11 +322,7 @@ def _highest_density(components: Sequence[Component]) -> Array:
         low, high = np.where(shrink, low, left), np.where(shrink, right, high)
         new = np.where(shrink, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
         at_new = height(new)
-        left, right, at_left, at_right = (
-            np.where(shrink, new, right),
-            np.where(shrink, left, new),
-            np.where(shrink, at_new, at_right),
-            np.where(shrink, at_left, at_new),
-        )
+        left, right = np.where(shrink, new, right), np.where(shrink, left, new)
+        at_left, at_right = np.where(shrink, at_new, at_right), np.where(shrink, at_left, at_new)
     middle = 0.5 * (low + high)
     return np.where(height(middle) > highest, middle, best)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import betainc, betaincc, gammaln, xlogy
 
 from skmoe._numerics.incomplete_beta import log_beta_fraction
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions import _poisson
 from skmoe.distributions._poisson import STIRLING
@@ -93,8 +93,7 @@ def log_cdf_real(count: Array, mean: Array, dispersion: Array) -> Array:
     """Log probability up to a count, continued to real numbers."""
     count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
     answer = cdf_real(count, mean, dispersion)
-    with np.errstate(divide="ignore"):
-        logs = np.log(answer)
+    logs = log_probability(answer)
     rows = (answer < UNDERFLOW) & (mean > count)
     logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=True)
     return logs
@@ -104,8 +103,7 @@ def log_sf_real(count: Array, mean: Array, dispersion: Array) -> Array:
     """Log probability above a count, continued to real numbers."""
     count, mean, dispersion = np.broadcast_arrays(count, mean, dispersion)
     answer = sf_real(count, mean, dispersion)
-    with np.errstate(divide="ignore"):
-        logs = np.log(answer)
+    logs = log_probability(answer)
     rows = (answer < UNDERFLOW) & (mean > 0.0)
     logs[rows] = _log_tail(count[rows], mean[rows], dispersion[rows], below=False)
     return logs

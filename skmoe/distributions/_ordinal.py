@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import Block, ComponentFunctions
 from skmoe.distributions._components import Components
@@ -36,11 +37,6 @@ def _cdf(values: Array, y: Array, *probabilities: Array) -> Array:
 
 def _sf(values: Array, y: Array, *probabilities: Array) -> Array:
     return _total(y < _against(values, y), y, probabilities)
-
-
-def _log(probability: Array) -> Array:
-    with np.errstate(divide="ignore"):
-        return np.log(probability)
 
 
 def _mean(values: Array, *probabilities: Array) -> Array:
@@ -89,11 +85,11 @@ def ordinal_family(values: Array) -> ComponentFunctions:
         mean=partial(_mean, values),
         variance=partial(_variance, values),
         mode=partial(_mode, values),
-        log_pdf=lambda y, *probabilities: _log(mass(y, *probabilities)),
+        log_pdf=lambda y, *probabilities: log_probability(mass(y, *probabilities)),
         cdf=cdf,
         sf=sf,
-        log_cdf=lambda y, *probabilities: _log(cdf(y, *probabilities)),
-        log_sf=lambda y, *probabilities: _log(sf(y, *probabilities)),
+        log_cdf=lambda y, *probabilities: log_probability(cdf(y, *probabilities)),
+        log_sf=lambda y, *probabilities: log_probability(sf(y, *probabilities)),
         quantile=partial(_quantile, values),
         upper_quantile=partial(_upper_quantile, values),
         crps=partial(_crps, values),

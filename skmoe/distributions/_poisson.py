@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
-from skmoe._numerics.probability import LOG_2PI
+from skmoe._numerics.probability import LOG_2PI, log_probability
 from skmoe._numerics.typing import Array
 
 # Beyond it log probabilities are near the largest number.
@@ -69,8 +69,7 @@ def sf_real(count: Array, mean: Array) -> Array:
 def log_cdf_real(count: Array, mean: Array) -> Array:
     """Log probability up to a count, continued to real numbers."""
     count, mean = np.broadcast_arrays(count, mean)
-    with np.errstate(divide="ignore"):
-        logs = np.log(cdf_real(count, mean))
+    logs = log_probability(cdf_real(count, mean))
     # The fraction converges slowly for small means, of which no count is far below.
     far = (mean - count > FAR * np.sqrt(mean)) & (mean > FAR**2)
     logs[far] = _log_below(count[far], mean[far])
@@ -80,8 +79,7 @@ def log_cdf_real(count: Array, mean: Array) -> Array:
 def log_sf_real(count: Array, mean: Array) -> Array:
     """Log probability above a count, continued to real numbers."""
     count, mean = np.broadcast_arrays(count, mean)
-    with np.errstate(divide="ignore"):
-        logs = np.log(gammainc(count + 1.0, mean))
+    logs = log_probability(gammainc(count + 1.0, mean))
     far = _is_far_above(count, mean)
     logs[far] = _log_above(count[far], mean[far])
     return logs

@@ -73,24 +73,20 @@ def predictive_distribution(
         return GeneralMixtureDistribution(parts, gate_prob, single_output)
     weights = mixture_weights([part.weight for part in parts], gate_prob)
     means, dispersions = zip(*counts, strict=True)
-    dispersed = any(values is not None for values in dispersions)
-    filled = [
-        np.zeros_like(mean) if values is None else values
-        for mean, values in zip(means, dispersions, strict=True)
-    ]
+    dispersed = any(isinstance(part, NegativeBinomialComponents) for part in parts)
     return CountMixtureDistribution(
         weights,
         mixture_parameters(means, single_output),
-        mixture_parameters(filled, single_output) if dispersed else None,
+        mixture_parameters(dispersions, single_output) if dispersed else None,
     )
 
 
-def _counts(part: Any) -> tuple[Array, Array | None] | None:
+def _counts(part: Any) -> tuple[Array, Array] | None:
     """Means and dispersions of components of counts, of which zero has mean 0; else None."""
     if isinstance(part, PoissonComponents):
-        return part.mean, None
+        return part.mean, np.zeros_like(part.mean)
     if isinstance(part, NegativeBinomialComponents):
         return part.mean, part.dispersion
     if isinstance(part, PointMassComponents) and not part.value.any():
-        return part.value, None
+        return part.value, np.zeros_like(part.value)
     return None

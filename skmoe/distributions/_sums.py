@@ -22,16 +22,6 @@ def weighted_sum(components: Iterable[Component], function: FamilyFunction, poin
     return np.minimum(total, 1.0)
 
 
-def weighted_sum_left(
-    components: Iterable[Component], function: FamilyFunction, points: Array
-) -> Array:
-    """Sum of weighted probabilities, each in the limit from the left."""
-    total = np.zeros(())
-    for family, weight, parameters in components:
-        total = total + weight * function(family)(family.left(points), *parameters)
-    return np.minimum(total, 1.0)
-
-
 def log_weighted_sum(
     components: Iterable[Component], function: FamilyFunction, points: Array
 ) -> Array:

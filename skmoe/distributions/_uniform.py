@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from skmoe._numerics.probability import log_probability
 from skmoe._numerics.typing import Array
 from skmoe.distributions._component_functions import ComponentFunctions
 from skmoe.distributions._components import Components
@@ -36,11 +37,6 @@ def _sf(y: Array, low: Array, high: Array) -> Array:
     return np.clip((high - y) / (high - low), 0.0, 1.0)
 
 
-def _log(probability: Array) -> Array:
-    with np.errstate(divide="ignore"):
-        return np.log(probability)
-
-
 def _crps(y: Array, low: Array, high: Array) -> Array:
     """Score of one component: Jordan, Krüger and Lerch (2019)."""
     width, inside = high - low, np.clip(y, low, high)
@@ -55,8 +51,8 @@ UNIFORM = ComponentFunctions(
     log_pdf=_log_pdf,
     cdf=_cdf,
     sf=_sf,
-    log_cdf=lambda y, low, high: _log(_cdf(y, low, high)),
-    log_sf=lambda y, low, high: _log(_sf(y, low, high)),
+    log_cdf=lambda y, low, high: log_probability(_cdf(y, low, high)),
+    log_sf=lambda y, low, high: log_probability(_sf(y, low, high)),
     quantile=lambda q, low, high: low + q * (high - low),
     upper_quantile=lambda q, low, high: high - q * (high - low),
     crps=_crps,

@@ -83,12 +83,10 @@ class AveragedGate(ChoiceModel):
 
     def coefficients(self, params: AverageParams, n_columns: int) -> Array | None:
         """Coefficients of the logits within each start, or log probabilities of all experts."""
-        coefficients: list[Array] = []
-        for start in params.starts:
-            coef = self.gate.coefficients(start, n_columns)
-            if coef is None:
-                return None
-            coefficients.append(coef)
+        of_starts = [self.gate.coefficients(start, n_columns) for start in params.starts]
+        coefficients = [coef for coef in of_starts if coef is not None]
+        if len(coefficients) < len(of_starts):
+            return None
         concatenated = np.concatenate(coefficients)
         if not self.depends_on_features:
             concatenated[:, -1] -= np.log(len(coefficients))

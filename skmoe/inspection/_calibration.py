@@ -29,6 +29,9 @@ NOMINAL_COVERAGES = np.linspace(0.05, 0.95, 19)
 # Probability of the grey bands, at each point, under calibrated distributions.
 BAND_PROBABILITY = 0.95
 
+# How bands are drawn.
+BAND_STYLE: dict[str, Any] = {"color": LIGHT_GREY, "alpha": 0.35, "linewidth": 0}
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CalibrationDisplay:
@@ -270,35 +273,22 @@ class CalibrationDisplay:
         n_rows = len(self.pit)
         self.density = count * n_bins / n_rows
         low, high = (bound * n_bins / n_rows for bound in _binomial_band(n_rows, 1.0 / n_bins))
-        self.bands_.append(ax.axhspan(low, high, color=LIGHT_GREY, alpha=0.35, linewidth=0))
+        self.bands_.append(ax.axhspan(low, high, **BAND_STYLE))
         style = {"color": colour(0), "linewidth": 2}
         self.stairs_ = ax.stairs(self.density, edges, **merged(style, kwargs))
         ax.axhline(1.0, color=DARK_GREY, linestyle="--", linewidth=1)
-        ax.set(
-            xlabel="Distribution function\nat the observed y",
-            ylabel="Density of rows",
-            xlim=(0, 1),
-            ylim=(0, None),
-        )
+        ax.set(xlabel="Distribution function\nat the observed y", ylabel="Density of rows")
+        ax.set(xlim=(0, 1), ylim=(0, None))
 
     def _plot_coverage(self, ax: Any) -> None:
         n_rows = len(self.pit)
         low, high = (bound / n_rows for bound in _binomial_band(n_rows, NOMINAL_COVERAGES))
-        self.bands_.append(
-            ax.fill_between(
-                NOMINAL_COVERAGES,
-                low,
-                high,
-                color=LIGHT_GREY,
-                alpha=0.35,
-                linewidth=0,
-                label=f"{100 * BAND_PROBABILITY:g} % range\nif calibrated",
-            )
-        )
+        label = f"{100 * BAND_PROBABILITY:g} % range\nif calibrated"
+        band = ax.fill_between(NOMINAL_COVERAGES, low, high, label=label, **BAND_STYLE)
+        self.bands_.append(band)
         ax.plot([0, 1], [0, 1], color=DARK_GREY, linestyle="--", linewidth=1)
-        (self.line_,) = ax.plot(
-            NOMINAL_COVERAGES, self.coverage, "o-", color=colour(0), markersize=4, label="observed"
-        )
+        style = {"color": colour(0), "markersize": 4, "label": "observed"}
+        (self.line_,) = ax.plot(NOMINAL_COVERAGES, self.coverage, "o-", **style)
         ax.set(xlabel="Nominal coverage\nof the interval", ylabel="Share of the rows inside")
         ax.set(xlim=(0, 1), ylim=(0, 1))
         handles = [self.line_, self.bands_[-1]]  # a corner is free on one side of the curve

@@ -10,7 +10,7 @@ from skmoe._data.rows import index_rows
 from skmoe._numerics.typing import Array
 from skmoe.distributions import CountMixtureDistribution
 from skmoe.inspection._grid import path_rows
-from skmoe.inspection._targets import one_target, predicted_mean
+from skmoe.inspection._targets import one_target, predicted_mean, values_at
 
 # Quantiles that are the points of the grid, of each expert that counts, and range of the picture.
 PROBABILITIES = np.concatenate([[0.001, 0.003], np.linspace(0.01, 0.99, 99), [0.997, 0.999]])
@@ -50,17 +50,12 @@ def row_density(estimator: Any, X: Any, row: int, target: int, offset: Array | N
     experts = estimator.predict_dist(repeated, given, np.eye(n_experts))
     mixture = estimator.predict_dist(repeated, given, np.tile(gate, (n_experts, 1)))
 
-    def of_target(values: Any) -> Array:
-        return one_target(np.asarray(values), target, 2)
-
     def at(method: Any, points: Array) -> Array:
-        """Values (n, K) of a method of the experts at some points, the same for all outputs."""
-        n_outputs = experts.mean.shape[1:]
-        shaped = points.reshape(1, -1, *(1 for _ in n_outputs))
-        return of_target(method(np.broadcast_to(shaped, (1, len(points), *n_outputs)))).T
+        return values_at(experts, method, points, target).T
 
-    low, high = of_target(mixture.ppf(PROBABILITIES[[0, -1]]))[0]
-    points = np.unique(of_target(experts.ppf(PROBABILITIES))[gate >= MIN_GATE_SHOWN])
+    low, high = one_target(mixture.ppf(PROBABILITIES[[0, -1]]), target, 2)[0]
+    quantiles = one_target(experts.ppf(PROBABILITIES), target, 2)
+    points = np.unique(quantiles[gate >= MIN_GATE_SHOWN])
     if isinstance(mixture, CountMixtureDistribution):
         points = np.unique(np.round(np.linspace(low, high, int(min(high - low, MAX_COUNTS)) + 1)))
     steps = (at(experts.cdf, points) - at(experts.cdf_left, points)) * gate

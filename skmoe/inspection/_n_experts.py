@@ -184,16 +184,10 @@ class NumberOfExpertsDisplay:
             best = {"color": LIGHT_GREY, "linestyle": "--", "linewidth": 1.2, "zorder": 1}
             ax.axhline(max(self.scores), label="best score", **best)
         score = self.scores[list(self.tried).index(self.chosen)]
-        (self.mark_,) = ax.plot(
-            [self.chosen],
-            [score],
-            "o",
-            markersize=13,
-            markerfacecolor="none",
-            markeredgecolor=DARK_GREY,
-            markeredgewidth=2.0,
-            label=f"chosen: {self.chosen}",
-        )
+        mark: dict[str, Any] = {"markersize": 13, "markeredgewidth": 2.0}
+        mark |= {"markerfacecolor": "none", "markeredgecolor": DARK_GREY}
+        label = f"chosen: {self.chosen}"
+        (self.mark_,) = ax.plot([self.chosen], [score], "o", label=label, **mark)
         ax.set(xlabel="Number of experts", ylabel=self.score_name)
         ax.xaxis.get_major_locator().set_params(integer=True)
         self.legend_ = ax.legend(loc="lower right")

@@ -289,11 +289,7 @@ class PredictionDisplay:
             text = short_number(value) if isinstance(value, float) else str(value)
             labels[j] = f"{shortened(labels[j], FEATURE_WIDTH - len(text) - 3)} = {text}"
         display = cls(
-            gate=parts.gate,
-            values=parts.values,
-            probability=parts.probability,
-            grid=parts.grid,
-            density=parts.density,
+            **parts._asdict(),
             prediction=contributions.prediction,
             expert_names=names,
             target_name=target_name(estimator, y, index),

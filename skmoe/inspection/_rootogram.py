@@ -227,11 +227,8 @@ class RootogramDisplay:
         check_choice("style", style, STYLES)
         caller = f"{type(self).__name__}.plot"
         ax = one_axes(ax, caller)
-        zeros, line, root = (
-            np.zeros(len(self.counts)),
-            np.sqrt(self.expected),
-            np.sqrt(self.observed),
-        )
+        zeros = np.zeros(len(self.counts))
+        line, root = np.sqrt(self.expected), np.sqrt(self.observed)
         level, bottom, height, centre = {
             "hanging": (line, self.deviation, root, zeros),
             "standing": (line, zeros, root, line),

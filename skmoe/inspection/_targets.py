@@ -18,6 +18,13 @@ def one_target(values: Any, index: int, axis: int) -> Array:
     return np.take(values, index, axis=axis) if values.ndim > axis else values
 
 
+def values_at(distribution: Any, method: Any, points: Array, index: int) -> Array:
+    """Values (n, len(points)) of a method of a distribution, at the same points for all outputs."""
+    outputs = distribution.mean.shape[1:]
+    shaped = points.reshape(1, -1, *(1 for _ in outputs))
+    return one_target(method(np.broadcast_to(shaped, (1, len(points), *outputs))), index, 2)
+
+
 def observed_target(estimator: Any, y: Any, index: int) -> Array:
     """Observed values (n,); of a class 1 for its rows and 0 for the others."""
     if is_classifier(estimator):
@@ -54,12 +61,10 @@ def target_name(estimator: Any, y: Any, index: int) -> str:
     if is_classifier(estimator):
         return f"Probability of class {estimator.classes_[index]}"
     if hasattr(y, "columns"):
-        name = str(y.columns[index])
-    elif isinstance(getattr(y, "name", None), str) and y.name:
-        name = y.name
-    else:
-        name = f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
-    return name
+        return str(y.columns[index])
+    if isinstance(getattr(y, "name", None), str) and y.name:
+        return str(y.name)
+    return f"y{index}" if np.ndim(y) == 2 and np.shape(y)[1] > 1 else "y"
 
 
 class ObservedRows(NamedTuple):

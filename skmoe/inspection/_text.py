@@ -159,11 +159,10 @@ def export_text(
     title = f"{type(estimator).__name__}: {n_experts} expert" + "s" * (n_experts > 1)
     lines = [f"{title}, {gate}", *([note] if note else [])]
     counted = counted_noun(hasattr(estimator, "n_units_"))
-    for k, (name, kind) in enumerate(
-        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
-    ):
+    for k, kind in enumerate(estimator.expert_kinds_):
         share = f"{format_percent(estimator.weights_[k])} of the {counted}s"
-        lines += ["", f"{printable_name(name)} ({kind}), {share}"]
+        name = printable_name(estimator.expert_names_[k])
+        lines += ["", f"{name} ({kind}), {share}"]
         described = gate_lines(estimator, k, text_format) + expert_lines(estimator, k, text_format)
         lines += [f"  {line}" for line in described]
     dropped = _dropped_lines(estimator, names)
@@ -416,10 +415,8 @@ def export_mermaid(
         leading = np.argsort(-effects, kind="stable")[: min(max_features, (effects > 0.0).sum())]
         gate.append("largest effects: " + ", ".join(names[j] for j in leading))
     lines = ["flowchart LR", f"    input[{features}] --> gate{{{_label(*gate)}}}"]
-    for k, (name, kind) in enumerate(
-        zip(estimator.expert_names_, estimator.expert_kinds_, strict=True)
-    ):
-        described = [printable_name(name), kind]
+    for k, kind in enumerate(estimator.expert_kinds_):
+        described = [printable_name(estimator.expert_names_[k]), kind]
         for term, values in named_dispersions(estimator, k).items():
             described.append(f"{term} " + ", ".join(map(format_number, values)))
         share = _label(format_percent(estimator.weights_[k]))

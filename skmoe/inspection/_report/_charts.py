@@ -19,10 +19,7 @@ class Charts:
     def __init__(self) -> None:
         self.bokeh = import_bokeh("export_html")
         self.figures: dict[str, Any] = {}
-        self.axes: list[str] = []
-        self.grids: list[str] = []
-        self.inks: list[str] = []
-        self.papers: list[str] = []
+        self.named: dict[str, list[str]] = {"axes": [], "grids": [], "inks": [], "papers": []}
 
     def items(self) -> dict[str, Any]:
         """Figures as JSON, by the id of the element that they are in."""
@@ -55,16 +52,16 @@ class Charts:
             axis.axis_label_text_font_style = "normal"
             axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
             axis.minor_tick_line_color = None
-            self.axes.append(axis.name)
-            self.grids.append(grid.name)
-        self.papers.append(figure.name)
+            self.named["axes"].append(axis.name)
+            self.named["grids"].append(grid.name)
+        self.named["papers"].append(figure.name)
         self.figures[name] = figure
         return figure
 
     def ink(self, renderer: Any, name: str) -> None:
         """Give a glyph the colour of the text."""
         renderer.glyph.name = name
-        self.inks.append(name)
+        self.named["inks"].append(name)
 
 
 def chart_label(text: str) -> str:

@@ -19,7 +19,7 @@ from skmoe._data.rows import Rows, index_rows
 from skmoe._inference.labels import counted_noun, printable_name
 from skmoe._optional import import_bokeh, import_jinja2, import_report_pyplot
 from skmoe.distributions import check_coverage
-from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows, check_target
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_rows, check_targets
 from skmoe.inspection._pipelines import find_mixture
 from skmoe.inspection._report._charts import make_charts
 from skmoe.inspection._report._fit import describe_fit
@@ -31,6 +31,9 @@ from skmoe.inspection._report._panel import PanelOptions, make_panel
 from skmoe.inspection._report._pictures import Names, profile_pictures
 from skmoe.inspection._segment_tables import positive_rows, responsibilities_of_rows
 from skmoe.inspection._targets import target_name
+
+# Packages whose versions are on the page.
+PACKAGES = ("NumPy", "SciPy", "scikit-learn", "matplotlib", "Bokeh")
 
 
 def export_html(
@@ -160,11 +163,8 @@ def export_html(
         view, Rows(held_out_X, y_held_out, sample_weight_held_out, offset_held_out)
     )
     classes = view.classes_.tolist() if is_classifier(view) else None
-    if classes and target is None and len(classes) > 2:
-        targets = classes
-    else:
-        index = check_target(view, target, table)
-        targets = [classes[index] if classes else index]
+    indices = check_targets(view, target, table)
+    targets = [classes[i] for i in indices] if classes else indices
     index = 0 if classes else targets[0]
     named = target_name(view, y, index) if not classes else getattr(y, "name", None)
     name = printable_name(named if isinstance(named, str) and named else "the class")
@@ -213,22 +213,11 @@ def _with_one_inference(estimator: Any) -> Any:
 def _describe_panel(panel: dict[str, Any]) -> dict[str, Any]:
     """The panel with its charts."""
     charts = make_charts(panel)
-    named = {"axes": charts.axes, "grids": charts.grids}
-    named |= {"inks": charts.inks, "papers": charts.papers}
-    return {"panel": panel | named, "charts": charts.items()}
+    return {"panel": panel | charts.named, "charts": charts.items()}
 
 
 def _describe_versions() -> dict[str, Any]:
     """When, and with what, the page was written."""
-    return {
-        "date": date.today().isoformat(),
-        "versions": {
-            "skmoe": import_module("skmoe").__version__,
-            "Python": platform.python_version(),
-            "NumPy": version("numpy"),
-            "SciPy": version("scipy"),
-            "scikit-learn": version("scikit-learn"),
-            "matplotlib": version("matplotlib"),
-            "Bokeh": version("bokeh"),
-        },
-    }
+    versions = {"skmoe": import_module("skmoe").__version__, "Python": platform.python_version()}
+    versions |= {name: version(name.lower()) for name in PACKAGES}
+    return {"date": date.today().isoformat(), "versions": versions}

@@ -14,6 +14,7 @@ from skmoe._inference.results import FOOTNOTES
 from skmoe._numerics.probability import is_collapsed
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import column_stds
+from skmoe.inspection._leading import n_experts_of_start
 from skmoe.inspection._report._pictures import Names, selection_picture
 from skmoe.inspection._segment_tables import row_weights
 from skmoe.inspection._style import NO_NUMBER
@@ -50,10 +51,8 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
         "notes": [" ".join(note.split()) for note in summary.notes if note not in found],
         "without_errors": _without_errors(summary.inference),
         "equations": [
-            (name, kind, [printable_line(line) for line in _lines(estimator, k, text_format)])
-            for k, (name, kind) in enumerate(
-                zip(names.experts, estimator.expert_kinds_, strict=True)
-            )
+            (names.experts[k], kind, _lines(estimator, k, text_format))
+            for k, kind in enumerate(estimator.expert_kinds_)
         ],
         "selection": _selection(estimator),
     }
@@ -61,7 +60,8 @@ def describe_fit(estimator: Any, rows: Rows, resp: Array, names: Names) -> dict[
 
 def _lines(estimator: Any, k: int, text_format: TextFormat) -> list[str]:
     """Equations of an expert, and of its gate."""
-    return expert_lines(estimator, k, text_format) + gate_lines(estimator, k, text_format)
+    lines = expert_lines(estimator, k, text_format) + gate_lines(estimator, k, text_format)
+    return [printable_line(line) for line in lines]
 
 
 def _warnings_of_fit(estimator: Any, mass: Array, summary: Any, names: Sequence[str]) -> list[str]:
@@ -115,9 +115,8 @@ def _selection(estimator: Any) -> dict[str, Any] | None:
     held_out = "Mean log density of held-out rows"
     criterion = estimator.n_experts
     tried, scores = estimator.n_experts_tried_, estimator.n_experts_scores_
-    n_starts = len(estimator.start_traces_) if estimator.combine == "average" else 1
     return {
-        "chosen": estimator.n_experts_ // n_starts,
+        "chosen": n_experts_of_start(estimator),
         "picture": selection_picture(estimator),
         "heading": held_out if criterion == "auto" else f"\N{MINUS SIGN}{criterion.upper()}",
         "rows": [

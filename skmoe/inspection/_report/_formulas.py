@@ -19,6 +19,7 @@ from sklearn.base import is_classifier
 from skmoe._numerics.probability import keep_top_k, log_softmax
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import is_numeric, make_grid, numeric_values
+from skmoe.inspection._leading import n_experts_of_start
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._targets import one_target
 
@@ -91,8 +92,7 @@ def find_formulas(
     if rows is None or way is None:
         return None
     gate = Predictor(estimator.gate_coef_, estimator.gate_intercept_)
-    is_average = getattr(estimator, "combine", "best") == "average"
-    n_starts = len(estimator.start_traces_) if is_average else 1
+    n_starts = estimator.n_experts_ // n_experts_of_start(estimator)
     if not _is_gate(estimator, gate, n_starts, rows):
         return None
     shown_gate, experts = gate.of_inputs(way), []

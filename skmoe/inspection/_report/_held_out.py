@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,7 @@ from skmoe.inspection._calibration import CalibrationDisplay
 from skmoe.inspection._checks import check_rows
 from skmoe.inspection._grid import categories_of, numeric_values, reference_value
 from skmoe.inspection._report._inputs import describe_feature
-from skmoe.inspection._report._pictures import (
-    Picture,
-    Table,
-    as_source,
-    drawing,
-    number,
-)
+from skmoe.inspection._report._pictures import Picture, Table, as_source, drawing, number
 from skmoe.inspection._style import NO_NUMBER, colour
 from skmoe.inspection._targets import observed_target, one_target, predicted_mean
 
@@ -112,10 +105,9 @@ def describe_held_out(
         for name, meaning in MEANINGS.items()
         if all(name in column for column in columns)
     ]
-    labels = [str(label) for label in getattr(estimator, "classes_", ())]
     return {
         "scores": {"models": [name for name, *_ in models], "rows": rows_of_table},
-        "calibration": _calibration(estimator, held_out, index, labels),
+        "calibration": _calibration(estimator, held_out, index),
         "n_held_out": len(held_out.y),
     }
 
@@ -218,10 +210,10 @@ def _regression_scores(estimator: Any, rows: Rows, index: int, coverage: float) 
     }
 
 
-def _calibration(estimator: Any, rows: Rows, index: int, labels: Sequence[str]) -> Picture | None:
+def _calibration(estimator: Any, rows: Rows, index: int) -> Picture | None:
     """Calibration on held-out rows; None for experts without a distribution."""
     if is_classifier(estimator):
-        return _calibration_of_classes(estimator, rows, labels)
+        return _calibration_of_classes(estimator, rows)
     try:
         with drawing():
             options = {"offset": rows.offset, "target": index}
@@ -239,30 +231,26 @@ def _calibration(estimator: Any, rows: Rows, index: int, labels: Sequence[str]) 
     return Picture("Calibration", source, alternative, [table])
 
 
-def _calibration_of_classes(estimator: Any, rows: Rows, labels: Sequence[str]) -> Picture:
+def _calibration_of_classes(estimator: Any, rows: Rows) -> Picture:
     from sklearn.calibration import CalibrationDisplay as ClassCalibrationDisplay
 
     # Of two classes one has all information.
-    drawn = [1] if len(labels) == 2 else range(len(labels))
+    classes = estimator.classes_
+    drawn = [1] if len(classes) == 2 else range(len(classes))
     tables = []
     with drawing() as plt:
         figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
         for index in drawn:
             observed = observed_target(estimator, rows.y, index)
             proba = predicted_mean(estimator, rows.X, index)
-            display = ClassCalibrationDisplay.from_predictions(
-                observed,
-                proba,
-                n_bins=N_BINS,
-                strategy="quantile",
-                name=labels[index],
-                ax=ax,
-                color=colour(index),
-            )
+            name = str(classes[index])
+            style = {"name": name, "color": colour(index), "ax": ax}
+            bins = {"n_bins": N_BINS, "strategy": "quantile"}
+            display = ClassCalibrationDisplay.from_predictions(observed, proba, **bins, **style)
             pairs = zip(display.prob_pred, display.prob_true, strict=True)
             cells = [[number(predicted), number(found)] for predicted, found in pairs]
             head = ["Predicted probability", "Observed share"]
-            tables.append(Table(f"Calibration of {labels[index]}", head, cells))
+            tables.append(Table(f"Calibration of {name}", head, cells))
         ax.set(xlabel="Predicted probability of the class", ylabel="Observed share of the class")
         source = as_source(figure)
     alternative = "Observed shares of the classes against their predicted probabilities."

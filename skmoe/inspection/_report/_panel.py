@@ -13,7 +13,7 @@ from skmoe._numerics.typing import Array
 from skmoe.inspection._report._formulas import find_formulas
 from skmoe.inspection._report._inputs import Feature, Inputs
 from skmoe.inspection._style import colour
-from skmoe.inspection._targets import one_target, predicted_mean
+from skmoe.inspection._targets import one_target, predicted_mean, values_at
 
 # Points of a slice, and of a curve of a density.
 N_SLICE_POINTS, N_CURVE_POINTS = 41, 121
@@ -139,19 +139,14 @@ def _densities(
         for values in functions.atoms(*(of[..., options.output] for of in parameters)):
             atoms = np.union1d(atoms, values)
 
-    def at(function: Any, points: Array) -> Array:
-        shape = () if distribution.mean.ndim == 1 else distribution.mean.shape[1:]
-        values = np.broadcast_to(
-            points.reshape(1, -1, *([1] * len(shape))), (1, len(points), *shape)
-        )
-        return one_target(function(values), options.output, 2)
-
     found = {"interval": interval}
     if len(atoms):
-        found |= {"atoms": atoms, "mass": at(distribution.pmf, atoms)}
+        mass = values_at(distribution, distribution.pmf, atoms, options.output)
+        found |= {"atoms": atoms, "mass": mass}
     if not all(functions.discrete for functions, _ in blocks):
         curve = np.setdiff1d(np.linspace(limits[0], limits[1], N_CURVE_POINTS), atoms)
-        found |= {"curve": curve, "density": at(distribution.pdf, curve)}
+        density = values_at(distribution, distribution.pdf, curve, options.output)
+        found |= {"curve": curve, "density": density}
     return found
 
 

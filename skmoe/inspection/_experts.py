@@ -45,12 +45,7 @@ from skmoe.inspection._style import (
     one_axes,
     rgb,
 )
-from skmoe.inspection._targets import (
-    interval_band,
-    observed_rows,
-    one_target,
-    predicted_mean,
-)
+from skmoe.inspection._targets import interval_band, observed_rows, one_target, predicted_mean
 
 # Opacity of a curve where the probability of the expert is zero.
 MIN_OPACITY = 0.06

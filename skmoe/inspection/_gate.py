@@ -13,12 +13,7 @@ from skmoe._data.checks import check_integer
 from skmoe._inference.labels import default_expert_names
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
-from skmoe.inspection._checks import (
-    check_names,
-    check_names_of_experts,
-    check_panels,
-    check_table,
-)
+from skmoe.inspection._checks import check_names, check_names_of_experts, check_panels, check_table
 from skmoe.inspection._grid import feature_axis, make_grid
 from skmoe.inspection._leading import leading_feature
 from skmoe.inspection._pipelines import find_mixture

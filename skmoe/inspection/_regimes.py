@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import is_classifier
 
-from skmoe._data.checks import check_flag, check_integer
+from skmoe._data.checks import check_flag
 from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe._optional import import_pyplot
@@ -241,8 +241,6 @@ class RegimesDisplay:
             for name, value in (("gate_feature", gate_feature), ("features", features))
         )
         check_flag("adjust", adjust)
-        if subsample is not None:
-            check_integer("subsample", subsample, least=2)
         table = check_table(estimator, X)
         targets = observed_rows(estimator, table, y, target, offset, units)
         column = leading_feature(estimator, table) if of_gate is None else of_gate

@@ -265,16 +265,10 @@ class ResponsibilitiesDisplay:
 
     def _plot_certainties(self, ax: Any) -> None:
         filled = [k for k, rows in enumerate(self.certainty) if len(rows)]
-        drawn = ax.boxplot(
-            [self.certainty[k] for k in filled],
-            positions=filled,
-            widths=0.6,
-            whis=(5, 95),
-            showfliers=False,
-            patch_artist=True,
-            medianprops={"color": "black", "linewidth": 2},
-        )
-        self.boxes_ = drawn["boxes"]
+        style: dict[str, Any] = {"medianprops": {"color": "black", "linewidth": 2}, "widths": 0.6}
+        style |= {"whis": (5, 95), "showfliers": False, "patch_artist": True}
+        certainty = [self.certainty[k] for k in filled]
+        self.boxes_ = ax.boxplot(certainty, positions=filled, **style)["boxes"]
         for k, box in zip(filled, self.boxes_, strict=True):
             box.set_facecolor(colour(k))
         style = {"color": DARK_GREY, "linestyle": "--", "linewidth": 1}

@@ -331,10 +331,5 @@ def expert_legend(ax: Any, handles: Sequence[Any]) -> Any:
     """A legend to the right of the axes."""
     n_rows = sum(1 + handle.get_label().count("\n") for handle in handles)
     columns = -(-n_rows // max(1, int(LEGEND_ROWS_PER_INCH * inches_of(ax, 1))))
-    return ax.legend(
-        handles=labelled(handles),
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        ncols=columns,
-        frameon=False,
-    )
+    style = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "frameon": False}
+    return ax.legend(handles=labelled(handles), ncols=columns, **style)

@@ -86,14 +86,9 @@ def _bars(charts: Charts, name: str, labels: list[str], colours: list[str]) -> N
     """Horizontal bars of probabilities, with marks of the starting row."""
     # Names may repeat; the factors of an axis may not.
     factors = [f"{chart_label(label)}{chr(0x200B) * i}" for i, label in enumerate(labels)]
-    figure = charts.figure(
-        f"{name}-chart",
-        "",
-        "",
-        height=BARS_MARGIN + BAR_HEIGHT * len(labels),
-        x_range=(0.0, 1.0),
-        y_range=factors[::-1],
-    )
+    height = BARS_MARGIN + BAR_HEIGHT * len(labels)
+    ranges = {"x_range": (0.0, 1.0), "y_range": factors[::-1]}
+    figure = charts.figure(f"{name}-chart", "", "", height=height, **ranges)
     figure.ygrid.visible = False
     zeros = [0.0] * len(labels)
     given = {"name": factors, "colour": colours[: len(labels)], "now": zeros, "start": zeros}

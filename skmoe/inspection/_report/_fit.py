@@ -84,8 +84,7 @@ def _warnings_of_fit(estimator: Any, mass: Array, summary: Any, names: Sequence[
             f"Experts have lost nearly all their rows to others: {listed}. Use fewer experts, a "
             "larger gate_alpha, or more starts."
         )
-    of_data = [note for note in summary.notes if note.startswith(OTHER_ROWS)]
-    return found + of_data
+    return found + [note for note in summary.notes if note.startswith(OTHER_ROWS)]
 
 
 def _without_errors(inference: Any) -> list[str]:

@@ -51,7 +51,7 @@ def make_panel(
         "classes": classes,
         "colours": [colour(k) for k in range(n_colours)],
         "coverage": options.coverage,
-        "shown_range": None if classes else _shown_range(estimator, y, options.output),
+        "shown_range": None if classes else _shown_range(y, options.output),
         "features": [_controls(inputs, feature) for feature in shown],
         "n_features": len(inputs.labels),
         "n_constant": len(inputs.labels) - len(inputs.varying_features()),
@@ -92,7 +92,7 @@ def _step(width: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= width / N_STEPS))
 
 
-def _shown_range(estimator: Any, y: Any, index: int) -> list[float]:
+def _shown_range(y: Any, index: int) -> list[float]:
     """Values of y for the axis of the density."""
     values = one_target(np.asarray(y, dtype=float), index, 1)
     low, high = np.quantile(values, SHOWN_QUANTILES)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from skmoe._inference.gate_effects import average_log_odds
-from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
+from skmoe.inspection._checks import check_names
 from skmoe.inspection._grid import column_stds, feature_axis, make_grid
 from skmoe.inspection._targets import one_target
 
@@ -35,8 +35,7 @@ def n_experts_of_start(estimator: Any) -> int:
 def derived_gate_columns(estimator: Any) -> list[str] | None:
     """Names of the columns of the gate if they are derived from the features; otherwise None."""
     names = [str(name) for name in estimator.gate_feature_names_]
-    seen_names = getattr(estimator, "feature_names_in_", None)
-    return None if names == feature_labels(seen_names, estimator.n_features_in_) else names
+    return None if names == check_names(estimator, None) else names
 
 
 def gate_effects(estimator: Any, X: Any) -> Array | None:

@@ -13,9 +13,8 @@ from sklearn.utils import check_consistent_length
 
 from skmoe._data.row_checks import check_weights
 from skmoe._data.rows import Rows
-from skmoe._inference.labels import feature_labels
 from skmoe._numerics.typing import Array
-from skmoe.inspection._checks import check_table
+from skmoe.inspection._checks import check_names, check_table
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._leading import gate_log_odds
 from skmoe.inspection._targets import observed_target, target_name
@@ -85,8 +84,7 @@ def profile_columns(
     estimator: Any, rows: Rows, resp: Array, labels: Sequence[str], features: Sequence[int]
 ) -> list[Column]:
     """The columns of some features, with the differences of the means of the experts."""
-    names = getattr(estimator, "feature_names_in_", None)
-    keys = feature_labels(names, estimator.n_features_in_)
+    keys = check_names(estimator, None)
     columns = []
     for j in features:
         for suffix, values in _columns_of_feature(rows.X, j):
@@ -232,7 +230,7 @@ def _locate_terms(
         return {}
     response = list(dict.fromkeys(term.response for term in of_experts))[position]
     index = {(term.part, term.response, term.name): i for i, term in enumerate(terms)}
-    names = feature_labels(getattr(estimator, "feature_names_in_", None), estimator.n_features_in_)
+    names = check_names(estimator, None)
     found = {}
     for k in range(estimator.n_experts_):
         for j, name in enumerate(block.terms(names)):

@@ -174,7 +174,8 @@ def export_html(
     shown = inputs.strongest(inputs.varying_features(), max_features)
     kept = slice(None) if sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
     own_rows = rows._replace(X=index_rows(inputs.X, kept))
-    panel = make_panel(inputs, shown, y, PanelOptions(names.experts, name, index, coverage))
+    options = PanelOptions(names.experts, name, index, coverage)
+    panel = make_panel(inputs, shown, y, options)
     default_title = f"{'Mixture of experts' if len(names.experts) > 1 else 'Model'} for {name}"
     context = {
         "title": default_title if title is None else printable_name(str(title)),
@@ -183,7 +184,7 @@ def export_html(
         "n_rows": rows.n_rows,
         "counted": counted_noun(hasattr(view, "n_units_")),
         "is_transformed": bool(subject.note),
-        "cards": make_cards(inputs, shown, own_rows, resp, shares, names.experts, index, name),
+        "cards": make_cards(inputs, shown, own_rows, resp, shares, options),
         **describe_fit(view, rows, resp, names),
         "pictures": profile_pictures(view, rows, targets, names, max_features),
         **_describe_panel(panel),

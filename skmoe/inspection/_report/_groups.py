@@ -14,6 +14,7 @@ from skmoe._inference.labels import counted_noun, format_percent
 from skmoe._numerics.typing import Array
 from skmoe.inspection._grid import categories_of, is_numeric, numeric_values
 from skmoe.inspection._report._inputs import Feature, Inputs
+from skmoe.inspection._report._panel import PanelOptions
 from skmoe.inspection._report._pictures import number
 from skmoe.inspection._segment_tables import row_weights
 from skmoe.inspection._style import colour
@@ -59,25 +60,23 @@ def make_cards(
     rows: Rows,
     resp: Array,
     shares: Array,
-    names: Sequence[str],
-    target: int,
-    target_name: str,
+    options: PanelOptions,
 ) -> list[Card]:
     """A card for each expert. `rows` are those of the user, with responsibilities (n, K)."""
     counted = counted_noun(hasattr(inputs.mixture, "n_units_"))
     weight = row_weights(rows)[:, None] * resp
     members = _members(rows.X, inputs.labels, weight)
-    effects = [_effects(inputs, feature, rows, len(names), target) for feature in shown]
+    effects = [_effects(inputs, feature, rows, options.output) for feature in shown]
     return [
         Card(
             name,
             colour(k),
             f"{format_percent(shares[k])} of the {counted}s",
-            _target_lines(inputs.mixture, rows.y, weight[:, k], target, target_name),
+            _target_lines(inputs.mixture, rows.y, weight[:, k], options),
             _largest(members[k], NEGLIGIBLE_DIFFERENCE),
             _largest([lines[k] for lines in effects], NEGLIGIBLE_EFFECT),
         )
-        for k, name in enumerate(names)
+        for k, name in enumerate(options.expert_names)
     ]
 
 
@@ -108,19 +107,19 @@ def _ratio_text(ratio: float) -> str:
 # --- y and the features of the rows -----------------------------------------------------------
 
 
-def _target_lines(estimator: Any, y: Any, weight: Array, target: int, name: str) -> list[str]:
+def _target_lines(estimator: Any, y: Any, weight: Array, options: PanelOptions) -> list[str]:
     """Mean and range of y, or the most frequent classes."""
     if is_classifier(estimator):
         labels = np.asarray(y).ravel()
         shares = [weight @ (labels == label) / weight.sum() for label in estimator.classes_]
         order = np.argsort(-np.array(shares), kind="stable")[:MAX_NAMED]
         return [f"{estimator.classes_[c]}: {format_percent(shares[c])}" for c in order]
-    values = observed_target(estimator, y, target)
+    values = observed_target(estimator, y, options.output)
     low, high = weighted_quantiles(values, weight, RANGE)
     mean = weight @ values / weight.sum()
     lowest, highest = (f"{100 * level:g}" for level in RANGE)
     return [
-        f"Mean of {name}: {number(mean)}",
+        f"Mean of {options.target_name}: {number(mean)}",
         f"Range ({lowest} to {highest} % of the rows): {plain(low)} to {plain(high)}",
     ]
 
@@ -169,9 +168,7 @@ def _columns(X: Any, j: int) -> Iterator[tuple[str, Array]]:
 # --- what changes the predictions -------------------------------------------------------------
 
 
-def _effects(
-    inputs: Inputs, feature: Feature, rows: Rows, n_experts: int, target: int
-) -> list[Line]:
+def _effects(inputs: Inputs, feature: Feature, rows: Rows, target: int) -> list[Line]:
     """The effect of a feature on the prediction of each expert, from the starting row.
 
     It is that of one standard deviation more, or between two values of a choice.
@@ -183,7 +180,7 @@ def _effects(
         step = f"per SD ({number(deviation)})"
     predicted = inputs.mixture.predict_experts(inputs.rows(inputs.along(feature, codes)))
     lines = []
-    for k in range(n_experts):
+    for k in range(inputs.mixture.n_experts_):
         own = predicted[:, k].reshape(len(codes), -1)
         scores, unit = _scores(inputs.mixture, own, rows, k, target)
         first, last = 0, len(scores) - 1

@@ -29,7 +29,7 @@ MAX_COUNTS_DRAWN = 150
 
 
 class PanelOptions(NamedTuple):
-    """Choices of the user about the panel."""
+    """Names and choices of the user, for the cards and the panel."""
 
     expert_names: Sequence[str]
     target_name: str

@@ -46,13 +46,13 @@ def frame_columns(X: Any) -> list[Any]:
 def make_encoder(X: Any, weight: Array, allow_nan: bool) -> Encoder:
     """Fit medians and levels on the rows of positive weight."""
     kept = np.flatnonzero(weight > 0.0)
-    is_numeric = [_is_numeric(column) for column in frame_columns(X)]
+    is_numeric = [holds_numbers(column) for column in frame_columns(X)]
     numeric = [j for j, numeric in enumerate(is_numeric) if numeric]
     categorical = [j for j, numeric in enumerate(is_numeric) if not numeric]
     columns = [numeric_column(X, j)[kept] for j in numeric]
     levels, infrequent = [], []
     for j in categorical:
-        ranked = _ranked_levels(_as_strings(X, j)[kept], weight[kept])
+        ranked = _ranked_levels(as_strings(X, j)[kept], weight[kept])
         infrequent.append(len(ranked) > MAX_CATEGORIES)
         levels.append(sorted(ranked[: MAX_CATEGORIES - infrequent[-1]], key=_level_sort_key))
     return Encoder(
@@ -76,7 +76,7 @@ def encode(encoder: Encoder, X: Any) -> Array:
     ]
     columns += [np.isnan(values[j]) for j in encoder.missing_columns]
     for j, levels, infrequent in _level_columns(encoder):
-        strings = _as_strings(X, j)
+        strings = as_strings(X, j)
         indicators = [strings == level for level in levels]
         columns += indicators
         if infrequent:
@@ -130,7 +130,7 @@ def is_new_to_encoder(encoder: Encoder, X: Any) -> Array:
     for j, levels, infrequent in _level_columns(encoder):
         if not infrequent:
             known = set(levels)
-            new[:, j] = [level not in known for level in _as_strings(X, j)]
+            new[:, j] = [level not in known for level in as_strings(X, j)]
     return new
 
 
@@ -143,7 +143,7 @@ def numeric_values(encoder: Encoder, X: Any) -> Array:
 def category_codes(encoder: Encoder, X: Any) -> Array:
     """Integer codes of the categories of X, infrequent ones included, (n, q)."""
     codes = [
-        np.unique(_as_strings(X, j).astype(str), return_inverse=True)[1]
+        np.unique(as_strings(X, j).astype(str), return_inverse=True)[1]
         for j in encoder.categorical_columns
     ]
     return np.column_stack(codes) if codes else np.empty((X.shape[0], 0))
@@ -184,7 +184,8 @@ def column_of(X: Any, j: int) -> Any:
     return X[:, j]
 
 
-def _is_numeric(column: Any) -> bool:
+def holds_numbers(column: Any) -> bool:
+    """Whether a column of a data frame is one of numbers, by its type."""
     kind = str(column.dtype)
     return kind.lower().startswith(("int", "uint", "float", "bool"))
 
@@ -210,7 +211,7 @@ def _is_missing(value: Any) -> bool:
     return not isinstance(value, str) and str(value) in MISSING_STRINGS
 
 
-def _as_strings(X: Any, j: int) -> Array:
+def as_strings(X: Any, j: int) -> Array:
     """A column as strings, with None for missing values."""
     strings = [str(value) for value in np.asarray(column_of(X, j), dtype=object)]
     return np.array([None if text in MISSING_STRINGS else text for text in strings], dtype=object)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from skmoe._data.checks import check_integer
+from skmoe._data.encoding import as_strings, column_of, holds_numbers, numeric_column
 from skmoe._inference.labels import format_percent
 from skmoe._numerics.typing import Array
 from skmoe.distributions._base import check_random_state
@@ -26,20 +27,12 @@ CURVE_REACH, ROWS_MARGIN = 1.0, 0.05
 
 def is_numeric(X: Any, j: int) -> bool:
     """Whether a column holds numbers; columns of arrays do."""
-    if not hasattr(X, "columns"):
-        return True
-    return str(_series(X, j).dtype).lower().startswith(("int", "uint", "float", "bool"))
+    return not hasattr(X, "columns") or holds_numbers(column_of(X, j))
 
 
 def numeric_values(X: Any, j: int) -> Array:
     """A column of numbers, (n,), with NaN for missing values."""
-    if sparse.issparse(X):
-        return X[:, [j]].toarray()[:, 0]
-    if hasattr(X, "iloc"):
-        return X.iloc[:, j].to_numpy(dtype=np.float64, na_value=np.nan)
-    if hasattr(X, "columns"):
-        return _series(X, j).cast(float).to_numpy()
-    return X[:, j]
+    return X[:, [j]].toarray()[:, 0] if sparse.issparse(X) else numeric_column(X, j)
 
 
 def values_of_row(X: Any, row: int) -> list[Any]:
@@ -49,14 +42,14 @@ def values_of_row(X: Any, row: int) -> list[Any]:
         if is_numeric(X, j):
             values.append(float(numeric_values(X, j)[row]))
         else:
-            values.append(_series(X, j).tolist()[row] if hasattr(X, "iloc") else _series(X, j)[row])
+            column = column_of(X, j)
+            values.append(column.tolist()[row] if hasattr(X, "iloc") else column[row])
     return values
 
 
 def categories_of(X: Any, j: int) -> list[str | None]:
     """Categories of the rows in a column of a data frame, as text; None for missing ones."""
-    missing = {"None", "nan", "<NA>", "NaT"}
-    return [None if str(value) in missing else str(value) for value in _series(X, j)]
+    return as_strings(X, j).tolist()
 
 
 def with_column(X: Any, j: int, order: Array) -> Any:
@@ -124,7 +117,7 @@ def feature_axis(
         return FeatureAxis(name, j, found, observed, labels)
     frequent = np.argsort(-counts, kind="stable")[:MAX_DRAWN_CATEGORIES]
     # A column of pandas may have an order of its own.
-    own_order = getattr(getattr(_series(X, j), "cat", None), "categories", [])
+    own_order = getattr(getattr(column_of(X, j), "cat", None), "categories", [])
     ordered = [str(level) for level in own_order]
     drawn = sorted(found[frequent].tolist(), key=ordered.index if ordered else None)
     position = {level: float(i) for i, level in enumerate(drawn)}
@@ -233,12 +226,8 @@ def _table(X: Any, columns: Sequence[Array]) -> Any:
 
 def _take(X: Any, j: int, rows: Array) -> Any:
     """Values of a column in some rows; of the array, because pandas would align by the index."""
-    series = _series(X, j)
+    series = column_of(X, j)
     return series.array.take(rows) if hasattr(X, "iloc") else series[rows]
-
-
-def _series(X: Any, j: int) -> Any:
-    return X.iloc[:, j] if hasattr(X, "iloc") else X[:, j]
 
 
 def reference_value(X: Any, j: int) -> float:
@@ -247,7 +236,7 @@ def reference_value(X: Any, j: int) -> float:
         values = numeric_values(X, j)
         known = values[~np.isnan(values)]
         return float(np.median(known)) if len(known) else float("nan")
-    names = [str(value) for value in _series(X, j)]
+    names = [str(value) for value in column_of(X, j)]
     _, first, count = np.unique(names, return_index=True, return_counts=True)
     return float(first[np.argmax(count)])
 

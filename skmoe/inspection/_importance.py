@@ -218,10 +218,10 @@ class ImportanceDisplay:
         size = IMPORTANCE_WIDTH + text_width(names), height
         (ax,) = panel_axes(ax, f"{type(self).__name__}.plot", 1, size)
         rows = np.arange(len(names))
+        importances = {"gate": self.gate, "experts": self.experts, "both": self.both}
         self.bars_: dict[str, Any] = {}
         for i, (part, style) in enumerate(PART_STYLES.items()):
-            importances = getattr(self, part)
-            mean, std = importances.mean(axis=1), importances.std(axis=1)
+            mean, std = importances[part].mean(axis=1), importances[part].std(axis=1)
             error = {"ecolor": DARK_GREY, "elinewidth": 1.0, "capsize": 2}
             own = {"label": PART_NAMES[part], "linewidth": 0.8, "xerr": std, "error_kw": error}
             bars = rows + (i - 1) * PART_HEIGHT, mean, PART_HEIGHT

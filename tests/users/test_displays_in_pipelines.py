@@ -194,7 +194,7 @@ def test_columns_that_the_gate_derives_keep_their_coefficients():
     assert moe.gate_coef_.shape[1] > 3
     text = export_text(pipeline, digits=9, max_features=9)
     line = re.findall(r"gate: .*", text)[1]
-    found = dict(re.findall(r"(\S+) ([+-][\d.]+)", line))
+    found = dict(re.findall(r"(\S+) ([+-][\d.]+(?:e-?\d+)?)", line))
     slopes = moe.gate_coef_[1] - moe.gate_coef_[0]
     slopes[:3] /= pipeline[0].scale_
     expected = dict(zip([*NAMES, *moe.gate_feature_names_[3:]], slopes, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from sklearn.utils.validation import check_array, column_or_1d, validate_data
 from skmoe._data.row_checks import (
     as_csr,
     check_block_weights,
-    check_offset,
     check_same_length,
     check_target,
     check_target_size,
@@ -26,10 +26,7 @@ class BlockColumns(BaseEstimator):
     """Receives `n_features_in_` and `feature_names_in_` of the first block from scikit-learn."""
 
 
-def no_units(units: Any, X: Any, names: Any) -> None:
-    """Units of blocks without units."""
-
-
+@dataclass(eq=False)
 class BlockChecker:
     """Validates blocks; columns, dtype and number of outputs must be those of the first block.
 
@@ -48,20 +45,13 @@ class BlockChecker:
         raises ValueError.
     """
 
-    def __init__(
-        self,
-        is_classification: bool,
-        check_target: Callable[[Array, Array], None],
-        check_offset: Callable[[Any, int, int], Array | None] = check_offset,
-        check_units: Callable[[Any, Any, Any], Array | None] = no_units,
-    ) -> None:
-        self.is_classification = is_classification
-        self.check_target = check_target
-        self.check_offset = check_offset
-        self.check_units = check_units
-        self.columns = BlockColumns()
-        # dtype of X, and shapes of a row of y and of the offset, if there is one
-        self.kind: tuple[str, tuple, tuple | None] | None = None
+    is_classification: bool
+    check_target: Callable[[Array, Array], None]
+    check_offset: Callable[[Any, int, int], Array | None]
+    check_units: Callable[[Any, Any, Any], Array | None]
+    columns: BlockColumns = field(default_factory=BlockColumns)
+    # dtype of X, and shapes of a row of y and of the offset, if there is one
+    kind: tuple[str, tuple, tuple | None] | None = None
 
     @property
     def feature_names(self) -> Array | None:

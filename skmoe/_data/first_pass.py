@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ from skmoe._data.scaling import (
 )
 from skmoe._data.units import encode_units, unit_runs
 from skmoe._numerics.typing import Array
+
+# Moments of the rows of several blocks, which all have their own weight.
+_merge_moments = partial(merge_moments, decay=1.0)
 
 
 class FirstPass(NamedTuple):
@@ -172,27 +176,18 @@ def _merge_statistics(
     n_sample: int, one: FirstPassStatistics, other: FirstPassStatistics
 ) -> FirstPassStatistics:
     """Statistics of the rows of two sets of blocks."""
-    label_weights = dict(one.label_weights)
-    for label, weight in other.label_weights.items():
-        label_weights[label] = label_weights.get(label, 0.0) + weight
-    outputs = None
-    if one.outputs is not None and other.outputs is not None:
-        outputs = merge_moments(one.outputs, other.outputs, 1.0)
     check_units_apart(one.unit_labels, other.unit_labels)
-    labels = None
-    if one.unit_labels is not None and other.unit_labels is not None:
-        labels = np.union1d(one.unit_labels, other.unit_labels)
     if len(one.keys) == n_sample:  # larger keys cannot enter the sample
         other = _select_sample(other, np.flatnonzero(other.keys < one.keys[-1]))
     statistics = FirstPassStatistics(
         one.n_rows + other.n_rows,
-        _merge_features(one.features, other.features),
+        _merge_labels(_merge_moments, one.features, other.features),
         merge_feature_ranges(one.feature_range, other.feature_range),
-        outputs,
-        label_weights,
+        merge_optional(_merge_moments, one.outputs, other.outputs),
+        _merge_labels(add, one.label_weights, other.label_weights),
         concat([one.sample, other.sample]),
         np.concatenate([one.keys, other.keys]),
-        labels,
+        merge_optional(np.union1d, one.unit_labels, other.unit_labels),
     )
     return _subsample(n_sample, statistics)
 
@@ -211,11 +206,12 @@ def _features_by_label(block: Rows) -> dict[Any, Moments]:
     }
 
 
-def _merge_features(one: dict[Any, Moments], other: dict[Any, Moments]) -> dict[Any, Moments]:
-    merged = dict(one)
-    for label, moments in other.items():
-        merged[label] = merge_moments(merged[label], moments, 1.0) if label in merged else moments
-    return merged
+def _merge_labels(
+    merge: Callable[[Any, Any], Any], one: dict[Any, Any], other: dict[Any, Any]
+) -> dict[Any, Any]:
+    """Values of the labels in two sets of blocks; those of the labels in both are merged."""
+    in_both = {label: merge(one[label], other[label]) for label in one if label in other}
+    return one | other | in_both
 
 
 def _weighted_features(features: dict[Any, Moments], weights: dict[Any, float] | None) -> Moments:
@@ -225,7 +221,7 @@ def _weighted_features(features: dict[Any, Moments], weights: dict[Any, float] |
         for label, part in features.items()
     ]
     present = [part for part in parts if part.weight > 0.0]
-    return reduce(partial(merge_moments, decay=1.0), present)
+    return reduce(_merge_moments, present)
 
 
 def merge_optional(merge: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:

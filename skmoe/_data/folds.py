@@ -48,17 +48,12 @@ class RowsToSplit(NamedTuple):
 
 def make_folds(n_folds: int, codes: Array | None, groups: Array | None, n: int, seed: int) -> Array:
     """Fold of each of n rows, (n,): stratified by class codes, with groups in one fold."""
-    stratified = codes is not None
-    if groups is not None:
-        splitter = (
-            StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-            if stratified
-            else GroupKFold(n_folds)
-        )
-    elif stratified:
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    if groups is not None and codes is None:
+        splitter = GroupKFold(n_folds)
     else:
-        splitter = KFold(n_folds, shuffle=True, random_state=seed)
+        of_codes = StratifiedKFold if groups is None else StratifiedGroupKFold
+        kind = KFold if codes is None else of_codes
+        splitter = kind(n_folds, shuffle=True, random_state=seed)
     fold = np.empty(n, dtype=int)
     rows = np.zeros((n, 1))
     for j, (_, test) in enumerate(splitter.split(rows, codes, groups)):

@@ -12,14 +12,7 @@ import numpy as np
 
 from skmoe._data.encoding import Encoder, encode, origin_columns
 from skmoe._data.extra_features import ExtraFeatures, append_columns, predict_base
-from skmoe._data.rows import (
-    Dataset,
-    RawFeatures,
-    Rows,
-    by_output,
-    select_raw_features,
-    subset,
-)
+from skmoe._data.rows import Dataset, RawFeatures, Rows, by_output, select_raw_features, subset
 from skmoe._data.scaling import (
     BLOCK_ROWS,
     Standardization,

@@ -9,13 +9,7 @@ import numpy as np
 
 from skmoe._data.preprocessing import Preprocessor
 from skmoe._data.rows import Dataset, Rows, subset
-from skmoe._mixture.model import (
-    MixtureModel,
-    Params,
-    log_joint,
-    posterior,
-    routed_log_gate,
-)
+from skmoe._mixture.model import MixtureModel, Params, log_joint, posterior, routed_log_gate
 from skmoe._numerics.probability import log_probability, underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.distributions import (

@@ -126,13 +126,12 @@ def _batch_statistics(
 ) -> tuple[Any, Any]:
     """Statistics and Hessians of the surrogates of gate and experts, per unit of weight."""
     (of_gate, of_experts), (gate_hessian, hessian) = result.statistics, result.hessians
-    experts: Any = model.experts
-    factor = 1.0 / result.weight
     gate_rows, expert_rows = (rows.gate_design, rows.gate_weight), (rows.expert_design, rows.weight)
-    return (
-        _scaled(*model.gate.surrogate(of_gate, gate_hessian, params.gate, *gate_rows), factor),
-        _scaled(*experts.surrogate(of_experts, hessian, params.experts, *expert_rows), factor),
-    )
+    experts: Any = model.experts
+    gate_surrogate = model.gate.surrogate(of_gate, gate_hessian, params.gate, *gate_rows)
+    surrogate = experts.surrogate(of_experts, hessian, params.experts, *expert_rows)
+    factor = 1.0 / result.weight
+    return _scaled(gate_surrogate, factor), _scaled(surrogate, factor)
 
 
 def _m_step(
@@ -141,10 +140,10 @@ def _m_step(
     """M-step from averaged statistics, multiplied by the total weight of the rows."""
     new = []
     part: Any
-    for part, (linear, quadratic), values in zip(
+    for part, averaged, values in zip(
         (model.gate, model.experts), averaged_statistics, params, strict=True
     ):
-        statistics, hessian = _scaled(linear, quadratic, weight)
+        statistics, hessian = _scaled(averaged, weight)
         statistics = part.surrogate_statistics(statistics, hessian, values)
         new.append(part.m_step(statistics, part.factorize(hessian), values, 1.0))
     return Params(*new)
@@ -160,8 +159,9 @@ def _interpolate(old: Any, new: Any, fraction: float) -> Any:
     return old + fraction * (new - old)
 
 
-def _scaled(statistics: Any, hessian: Any, factor: float) -> tuple[Any, Any]:
-    """Statistics and Hessian times a factor."""
+def _scaled(surrogate: tuple[Any, Any], factor: float) -> tuple[Any, Any]:
+    """Statistics and Hessian of a surrogate times a factor."""
+    statistics, hessian = surrogate
     scaled = type(statistics)(*(factor * values for values in statistics))
     return scaled, None if hessian is None else factor * hessian
 

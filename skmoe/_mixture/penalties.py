@@ -47,11 +47,7 @@ from skmoe._mixture.em import (
 from skmoe._mixture.model import MixtureModel, Params, Penalty, log_joint, posterior
 from skmoe._mixture.starts import first_rounds_side_by_side, start_jobs
 from skmoe._mixture.steps import e_step, project, total_penalty
-from skmoe._numerics.dispersion_prior import (
-    dispersion_gain,
-    dispersion_prior,
-    dispersion_volume,
-)
+from skmoe._numerics.dispersion_prior import dispersion_gain, dispersion_prior, dispersion_volume
 from skmoe._numerics.evidence import (
     Slopes,
     common_penalty,

@@ -18,14 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._mixture.em import (
-    EMProblem,
-    EMResult,
-    EMStart,
-    Maximum,
-    Monitor,
-    run_em_of_problem,
-)
+from skmoe._mixture.em import EMProblem, EMResult, EMStart, Maximum, Monitor, run_em_of_problem
 from skmoe._mixture.maximum import end_at_maximum
 from skmoe._mixture.model import Params, log_joint, responsibilities
 from skmoe._mixture.side_by_side import params_of_starts, run_side_by_side

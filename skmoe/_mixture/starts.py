@@ -8,14 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from skmoe._mixture.em import (
-    EMProblem,
-    EMResult,
-    EMStart,
-    Monitor,
-    aitken_gap,
-    run_em_of_problem,
-)
+from skmoe._mixture.em import EMProblem, EMResult, EMStart, Monitor, aitken_gap, run_em_of_problem
 from skmoe._mixture.initialization import (
     init_schedule,
     initial_responsibilities,

@@ -51,13 +51,7 @@ from skmoe.experts._estimator_params import (
     experts_to_refit,
     rows_to_fit,
 )
-from skmoe.protocols import (
-    Block,
-    Dispersion,
-    Experts,
-    SupportsDistribution,
-    SupportsInference,
-)
+from skmoe.protocols import Block, Dispersion, Experts, SupportsDistribution, SupportsInference
 
 # Log density of experts before their first fit, lower than that of any fit.
 UNFITTED_LOG_PROB = -1e100

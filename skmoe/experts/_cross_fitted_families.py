@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skmoe._data.rows import RawFeatures
-from skmoe._data.sklearn_adapter import check_means, count_parameters, typical_model
+from skmoe._data.sklearn_adapter import check_means
 from skmoe._numerics.typing import TINY, Array
 from skmoe.experts._cross_fitted import CrossFittedExperts
 from skmoe.experts._estimator_params import EstimatorParams
@@ -72,17 +72,6 @@ class CrossFittedFamilyExperts(CrossFittedExperts):
     def dispersion_at_bound(self, params: EstimatorParams) -> Array:
         """Experts with a scale at its lower bound."""
         return self.mean_family.at_floor(params.log_variance)
-
-    def n_parameters(self, params: EstimatorParams) -> float:
-        """Number of parameters of the models and dispersions; NaN if it is unknown."""
-        counts = [count_parameters(typical_model(models)) for models in params.models]
-        return sum(counts) + params.log_variance[: 1 if self.shared_dispersion else None].size
-
-    def penalty(self, params: EstimatorParams) -> float:
-        """Negative log prior of the scales, up to a constant."""
-        return float(
-            self._penalties(params.log_variance)[: 1 if self.shared_dispersion else None].sum()
-        )
 
     def _log_prob(
         self, predictions: Array, log_density: Array, log_variance: Array, y: Array

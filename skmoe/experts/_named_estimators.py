@@ -60,18 +60,10 @@ def _make_pipeline(name: str, task: str, alpha: float, X: Any, categories: list[
             max_categories=MAX_CATEGORIES,
             sparse_output=False,
         )
-        steps.append(
-            ColumnTransformer(
-                [
-                    (
-                        "categories",
-                        make_pipeline(FunctionTransformer(as_categories), one_hot),
-                        categories,
-                    ),
-                    ("numbers", FunctionTransformer(as_floats), numeric),
-                ]
-            )
-        )
+        encoder = make_pipeline(FunctionTransformer(as_categories), one_hot)
+        numbers = FunctionTransformer(as_floats)
+        parts = [("categories", encoder, categories), ("numbers", numbers, numeric)]
+        steps.append(ColumnTransformer(parts))
     if name == "linear":
         steps += [WeightedImputer(add_indicator=True), StandardScaler(with_mean=False)]
         if task == "regressor":

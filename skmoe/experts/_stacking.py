@@ -41,7 +41,6 @@ from sklearn.utils.parallel import Parallel, delayed
 from skmoe._data.folds import cross_fit_splits, is_held_out, learning_curve_splits
 from skmoe._data.rows import RawFeatures, index_rows
 from skmoe._data.sklearn_adapter import (
-    count_parameters,
     has_predict_dist,
     predict_components,
     predict_log_densities,
@@ -383,12 +382,6 @@ class StackedFamilyModels(StackedModels, CrossFittedFamilyExperts):
             low = np.array(self.mean_family.low)[:, 0]
             changed[..., 0] = np.maximum(changed[..., 0] + change, low)
         return changed
-
-    def n_parameters(self, params: EstimatorParams) -> float:
-        """Number of parameters of the models and dispersions; NaN if it is unknown."""
-        counts = [count_parameters(models[0]) for models in params.models]
-        dispersions = params.log_variance[~self._has_density()]
-        return sum(counts) + dispersions[: 1 if self.shared_dispersion else None].size
 
 
 # --- the gate ---------------------------------------------------------------------------------

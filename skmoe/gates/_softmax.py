@@ -8,11 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmoe._data.checks import check_real, check_transformer
-from skmoe._numerics.linalg import (
-    linear_predictor,
-    ridge_diagonal,
-    used_columns,
-)
+from skmoe._numerics.linalg import linear_predictor, ridge_diagonal, used_columns
 from skmoe._numerics.multinomial import (
     MAX_DENSE_HESSIAN,
     factorize_softmax_hessian,

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skmoe._data.checks import check_integer, check_n_jobs, shown
 from skmoe._data.rows import Rows
 from skmoe._estimators.base import BaseMixtureOfExperts
-from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.parameters.conflicts import (
     SELECTION,
     TEST,
@@ -273,22 +273,19 @@ def _print_nothing(n_drawn: int, n_larger: int) -> None:
 def _warn_observed(observed: LikelihoodRatio, test: LikelihoodRatioTest) -> None:
     """Warn of fits to the data that have not converged."""
     if not observed.converged:
-        warnings.warn(
+        warn_user(
             f"EM did not converge in max_iter={test.options['max_iter']} iterations on the data: "
             "the statistics may be too small. Increase max_iter.",
             ConvergenceWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
 def _warn_failed(n_failed: int, n_drawn: int) -> None:
     if n_failed > MAX_FAILED_FRACTION * n_drawn:
-        warnings.warn(
+        warn_user(
             f"In {n_failed} of {n_drawn} bootstrap samples no fit of one more expert has a "
             "likelihood as large as without it; their statistics count as 0, which may make the "
             "p-value too small. Increase n_init, or use smaller penalties.",
-            UserWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
@@ -444,7 +441,7 @@ def _fit_with_number(tabulated: Any, number: int, X: Any, y: Any, given: dict[st
         fitted = clone(tabulated).set_params(n_experts=number, top_k=top_k).fit(X, y, **given)
     for warning in caught:
         text = f"With n_experts={number}: {warning.message}"
-        warnings.warn(text, warning.category, stacklevel=user_stacklevel())
+        warn_user(text, warning.category)
     return fitted
 
 

@@ -32,11 +32,9 @@ from skmoe._estimators.fitting.numbering import in_final_order, in_numbers_of_em
 from skmoe._estimators.fitting.partial_fit import StreamingMixin
 from skmoe._estimators.fitting.problem import build_problem
 from skmoe._estimators.methods.dask import supports_dask
-from skmoe._estimators.methods.expert_names import ExpertNamesMixin
 from skmoe._estimators.methods.html_repr import ExpertsReprMixin
 from skmoe._estimators.methods.inference import ReportingMixin
 from skmoe._estimators.methods.input_steps import InputSteps
-from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._estimators.methods.observed_rows import ObservedRowsMixin
 from skmoe._estimators.methods.ranges import FeatureRangeMixin
 from skmoe._estimators.parameters.parameters import FitParameters, validate_parameters
@@ -62,12 +60,10 @@ OnIteration = Callable[[int, Callable[[], dict[str, Any]]], None]
 class BaseMixture(
     ReportingMixin,
     SerializationMixin,
-    ExpertNamesMixin,
     ExpertsReprMixin,
     CallbackSupportMixin,
     ObservedRowsMixin,
     FeatureRangeMixin,
-    NewRowsMixin,
     BaseEstimator,
 ):
     """Base class of mixtures of experts and of stacks: what a fitted gate with experts can do."""

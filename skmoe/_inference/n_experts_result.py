@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from skmoe._numerics.typing import Array
 
 # Level of the sentence that a result prints.
@@ -11,6 +13,7 @@ LEVEL = 0.05
 SMALLEST_BOUND = 1.5
 
 
+@dataclass(eq=False)
 class NExpertsTest:
     """Bootstrap likelihood-ratio test of K experts against K + 1.
 
@@ -50,23 +53,13 @@ class NExpertsTest:
     (1, 1)
     """
 
-    def __init__(
-        self,
-        n_experts: int,
-        log_likelihoods: Array,
-        statistic: float,
-        p_value: float,
-        replicates: Array,
-        n_bootstrap: int,
-        n_failed_searches: int,
-    ) -> None:
-        self.n_experts = n_experts
-        self.log_likelihoods = log_likelihoods
-        self.statistic = statistic
-        self.p_value = p_value
-        self.replicates = replicates
-        self.n_bootstrap = n_bootstrap
-        self.n_failed_searches = n_failed_searches
+    n_experts: int
+    log_likelihoods: Array
+    statistic: float
+    p_value: float
+    replicates: Array
+    n_bootstrap: int
+    n_failed_searches: int
 
     def __repr__(self) -> str:
         fewer, more = self.n_experts, self.n_experts + 1

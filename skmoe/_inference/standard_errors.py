@@ -186,15 +186,8 @@ def dispersion_coordinates(blocks: Sequence[ListedBlock], information: Informati
     """Coordinates that are dispersions, boolean of shape (D,)."""
     flags = np.zeros(len(information.observed), dtype=bool)
     for listed in blocks:
-        flags[_coordinates(listed, information)] |= listed.block.is_dispersion
+        flags[listed.index_in(information)] |= listed.block.is_dispersion
     return flags
-
-
-def _coordinates(listed: ListedBlock, information: Information) -> Array:
-    """Indices of the coordinates of a block."""
-    k = listed.expert
-    index = information.gate_index if k is None else information.expert_index[k]
-    return index[listed.coordinates]
 
 
 def _is_separated(listed: ListedBlock, information: Information) -> Array:

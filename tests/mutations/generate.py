@@ -231,7 +231,7 @@ class _Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         function = node.func
         name = getattr(function, "attr", getattr(function, "id", ""))
-        if name == "warn":
+        if name in ("warn", "warn_user"):
             return
         if name in NAMES:
             end = self._span(function)[1]

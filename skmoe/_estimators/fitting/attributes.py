@@ -134,46 +134,43 @@ def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dic
 # --- warnings ---------------------------------------------------------------------------------
 
 
-def user_stacklevel() -> int:
-    """Level of the first caller outside of this package and of scikit-learn, for warnings."""
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn with the line of the first caller outside of this package and of scikit-learn."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
             break
         level, frame = level + 1, frame.f_back
-    return level
+    warnings.warn(message, category, stacklevel=level)
 
 
 def warn_convergence(run: EMResult, max_iter: int) -> None:
     """Warn if EM has stopped before convergence."""
     if run.line_search_failed:
-        warnings.warn(
+        warn_user(
             "EM stopped, since no step increases the lower bound. Experts or a gate of your own "
             "can cause it: check that `m_step` does not decrease their part of the objective.",
             ConvergenceWarning,
-            stacklevel=user_stacklevel(),
         )
     elif not run.converged and run.n_earlier_iter + len(run.lower_bounds) >= max_iter:
         gap = aitken_gap(run.lower_bounds)
         estimate = "the remaining gain per row cannot be estimated"
         if np.isfinite(gap):
             estimate = f"the remaining gain is about {gap:.1e} nats per row"
-        warnings.warn(
+        warn_user(
             f"EM did not converge in max_iter={max_iter} iterations: {estimate}. Increase "
             "max_iter, or make the problem easier with fewer experts or larger penalties (alpha, "
             "gate_alpha). Fits of estimators as experts end earlier with a larger tol.",
             ConvergenceWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
 def warn_maxima(maxima: Maxima) -> None:
     """Warn if only one of several searches has reached the best value."""
     if maxima.runs == COUNTED_SEARCHES and maxima.n_runs > 1 and maxima.n_times[0] == 1:
-        warnings.warn(
+        warn_user(
             f"{maxima} There may be a better one: raise n_init, or use fewer experts.",
             ConvergenceWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
@@ -186,12 +183,10 @@ def warn_collapsed(responsibility_mass: Array, names: Sequence[str]) -> None:
             f"{printable_name(names[k])} ({responsibility_mass[k]:.2g} of {total:.6g} rows)"
             for k in collapsed
         )
-        warnings.warn(
+        warn_user(
             f"{COLLAPSED}, since others explain their rows better: {masses}, by "
             "their responsibilities. Use fewer experts (n_experts), a larger gate_alpha, or more "
             "starts (n_init).",
-            UserWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
@@ -202,12 +197,10 @@ def warn_special_losses(params: FitParameters) -> None:
     for estimator in params.estimators:
         loss = special_loss(estimator)
         if loss and not has_density(estimator):
-            warnings.warn(
+            warn_user(
                 f"expert={estimator!r} has a {loss} loss, but the mixture gives it normal noise: "
                 "densities, intervals and responsibilities are those of normal noise. "
                 f"{LOSSES[loss]}",
-                UserWarning,
-                stacklevel=user_stacklevel(),
             )
             return
 
@@ -215,11 +208,9 @@ def warn_special_losses(params: FitParameters) -> None:
 def warn_half_life(half_life: Any) -> None:
     """Warn of a half-life in `fit`, which weighs all rows alike."""
     if half_life is not None:
-        warnings.warn(
+        warn_user(
             f"half_life={half_life!r} is for partial_fit; fit gives old rows their full weight. "
             "Use half_life=None, or partial_fit.",
-            UserWarning,
-            stacklevel=user_stacklevel(),
         )
 
 
@@ -231,10 +222,8 @@ def warn_dispersion_at_bound(fitted: FittedMixture, names: Sequence[str]) -> Non
     at_bound = fitted.model.experts.dispersion_at_bound(fitted.params.experts)
     if at_bound.any() and not at_bound.all():
         named = ", ".join(printable_name(names[k]) for k in np.flatnonzero(at_bound).tolist())
-        warnings.warn(
+        warn_user(
             f"The noise variance of some experts is at its floor: {named}. They fit their rows "
             "exactly. Increase dispersion_prior, use fewer experts (n_experts), or "
             'dispersion="shared".',
-            UserWarning,
-            stacklevel=user_stacklevel(),
         )

@@ -6,8 +6,9 @@ For older releases there is a replacement without effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from skmoe._estimators.fitting.attributes import attributes_of_run
 from skmoe._estimators.fitting.problem import FitProblem
@@ -43,7 +44,7 @@ except ImportError:
         return method
 
 
-class FitTask:
+class FitTask(NamedTuple):
     """A task of a fit, with the arguments of the hooks of a callback.
 
     Parameters
@@ -56,10 +57,9 @@ class FitTask:
         `X`, `y` and `metadata` of the fit.
     """
 
-    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]):
-        self.estimator = estimator
-        self.context = context
-        self.data = data
+    estimator: Any
+    context: Any
+    data: dict[str, Any]
 
     def start(self) -> FitTask:
         """Call the hooks for the start of the task."""
@@ -84,6 +84,7 @@ class FitTask:
         return FitTask(self.estimator, context, self.data)
 
 
+@dataclass(eq=False)
 class FitMonitor:
     """Monitor of one run of EM.
 
@@ -103,21 +104,12 @@ class FitMonitor:
         Called after each iteration, with its number and a function that returns the attributes.
     """
 
-    def __init__(
-        self,
-        task: FitTask,
-        label: str,
-        attributes: Callable[[EMResult], dict[str, Any]],
-        log_jacobian: float,
-        verbose: int,
-        on_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
-    ):
-        self.task = task
-        self.label = label
-        self.attributes = attributes
-        self.log_jacobian = log_jacobian
-        self.verbose = verbose
-        self.on_iteration = on_iteration
+    task: FitTask
+    label: str
+    attributes: Callable[[EMResult], dict[str, Any]]
+    log_jacobian: float
+    verbose: int
+    on_iteration: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None
 
     def start(self) -> None:
         """Start the task of the run."""

@@ -9,17 +9,14 @@ from sklearn.base import ClassifierMixin
 
 from skmoe._data.row_checks import class_weights
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._estimators.parameters.tasks import Classification, validate_labels
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import TINY, Array
 
 
-class MixtureClassifierMixin(ClassifierMixin):
+class MixtureClassifierMixin(ClassifierMixin, NewRowsMixin):
     """Methods of classifications."""
 
-    _fitted: FittedMixture
-    _validate_X: Any
-    _validate_gate_proba: Any
     class_weight: Any
     classes_: Array
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from numbers import Integral
@@ -16,7 +15,7 @@ from skmoe._data.checks import check_choice, check_integer, shown
 from skmoe._data.row_checks import check_metadata
 from skmoe._data.rows import Dataset, Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.refits import make_refit
 from skmoe._inference.bootstrap import bootstrap_inference, parametric_bootstrap
 from skmoe._inference.coefficients import (
@@ -126,12 +125,11 @@ def infer_coefficients(
     if not is_stream(estimator) and not has_fit_rows(estimator, dataset):
         inference.max_shift = np.nan  # the maximum is that of other rows
     if indefinite:
-        warnings.warn(
+        warn_user(
             "The observed information is indefinite: the estimates are not at a maximum of the "
             "penalised likelihood of these rows. Give the rows and weights of the fit, use larger "
             'penalties (alpha, gate_alpha), or method="bootstrap".',
             ConvergenceWarning,
-            stacklevel=user_stacklevel(),
         )
     return inference
 

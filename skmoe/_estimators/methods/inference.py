@@ -18,6 +18,8 @@ from skmoe._estimators.methods.coefficient_inference import (
     validate_clusters,
 )
 from skmoe._estimators.methods.dask import supports_dask
+from skmoe._estimators.methods.expert_names import ExpertNamesMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._inference.coefficients import (
     has_coefficients,
     list_blocks,
@@ -37,30 +39,22 @@ from skmoe._inference.overdispersion import describe_overdispersion
 from skmoe._inference.requirements import check_n_parameters_known, missing_for_inference
 from skmoe._inference.results import Inference, Summary
 from skmoe._inference.summary import Findings, make_summary
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.probability import underflow_to_zero
 from skmoe._numerics.typing import Array
 from skmoe.protocols import Block
 
 
-class ReportingMixin:
+class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
     """Methods that describe a fitted mixture."""
 
-    _fitted: FittedMixture
     _in_units: Any
-    _validate_X_offset: Any
-    _validate_unit_rows: Any
     _response_names: Any
     _squeeze_outputs: Any
-    _validate_X: Any
     predict_gate: Any
     predict_experts: Any
     expert: Any
     gate: Any
     n_experts_: int
-    expert_names_: list[str]
-    expert_kinds_: list[str]
-    n_features_in_: int
     gate_feature_names_: Any
     feature_range_: Any
 
@@ -285,43 +279,37 @@ class ReportingMixin:
                 "summary needs X and y, the data of the fit, for weights, offset, units and "
                 "parameters of inference."
             )
-        obstacle, statistics, coefficients = missing_for_inference(self._fitted), None, None
-        result, other_rows, reference = None, "", inference.get("gate_reference")
-        overdispersion, families = "", getattr(self, "families_", ())
+        fitted, labels = self._fitted, self._labels()
+        found = Findings(
+            fitted,
+            vars(self),
+            labels,
+            level=level,
+            gate_reference=inference.get("gate_reference"),
+            obstacle=missing_for_inference(fitted),
+        )
         if X is not None:
             data = X, y, sample_weight, offset
             rows, _ = self._validate_unit_rows("summary", data, units)
             rows = rows.of_positive_weight()
-            statistics = fit_statistics(self._fitted, rows)
-            other_rows = describe_other_rows(self, rows)
-            overdispersion = describe_overdispersion(self._fitted, rows, families)
-            if inference or not obstacle:
+            families = getattr(self, "families_", ())
+            found = found._replace(
+                statistics=fit_statistics(fitted, rows),
+                other_rows=describe_other_rows(self, rows),
+                overdispersion=describe_overdispersion(fitted, rows, families),
+            )
+            if inference or not found.obstacle:
                 cluster = inference.pop("cluster", None)
                 options = InferenceOptions(**inference)
                 check_inference_options(self, options)
                 weight = check_weights(sample_weight, np.shape(X)[0])
                 clusters = validate_clusters(cluster, weight, rows, options)
                 result = infer_coefficients(self, rows, options, clusters)
-        labels = self._labels()
-        if has_coefficients(self._fitted):
-            units = self._in_units(self._fitted)
-            blocks = list_blocks(units, self._response_names(), labels)
-            coefficients = make_coefficients(blocks, vars(self))
-        return make_summary(
-            Findings(
-                self._fitted,
-                vars(self),
-                labels,
-                statistics,
-                coefficients,
-                result,
-                level,
-                reference,
-                obstacle,
-                other_rows,
-                overdispersion,
-            )
-        )
+                found = found._replace(inference=result)
+        if has_coefficients(fitted):
+            blocks = list_blocks(self._in_units(fitted), self._response_names(), labels)
+            found = found._replace(coefficients=make_coefficients(blocks, vars(self)))
+        return make_summary(found)
 
     # --- information criteria ---
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import Any
 
@@ -21,7 +20,7 @@ from skmoe._data.row_checks import (
 )
 from skmoe._data.rows import Rows
 from skmoe._data.units import encode_units
-from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.input_steps import InputSteps
 from skmoe._estimators.parameters.parameters import check_probabilities
 from skmoe._estimators.parameters.part_parameters import check_takes_offset
@@ -114,11 +113,9 @@ class NewRowsMixin:
         if units is not None:
             return validate_units(units, X.shape[0] if hasattr(X, "shape") else len(X))
         if hasattr(self, "n_units_"):
-            warnings.warn(
+            warn_user(
                 f"{method} got no units, unlike the fit: each row is taken as a unit of its own. "
                 f"Pass the labels: {method}(X, y, units=...).",
-                UserWarning,
-                stacklevel=user_stacklevel(),
             )
         return None
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, overload
 
-from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.dask import supports_dask
+from skmoe._estimators.methods.expert_names import ExpertNamesMixin
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._inference.unit_responsibilities import UnitResponsibilities
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 
 
-class ObservedRowsMixin:
+class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
     """What a fitted mixture computes from observed targets."""
 
-    _fitted: FittedMixture
-    expert_names_: list[str]
-    _validate_unit_rows: Any
     predict: Any
 
     @overload
@@ -144,11 +141,9 @@ class ObservedRowsMixin:
         True
         """
         if y is None:
-            warnings.warn(
+            warn_user(
                 "score_samples without y is the log density of the mixture's own prediction, not "
                 "of observations. Pass the observed target: score_samples(X, y).",
-                UserWarning,
-                stacklevel=user_stacklevel(),
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)

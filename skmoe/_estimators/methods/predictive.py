@@ -10,10 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_choice, check_integer
 from skmoe._estimators.methods.dask import score_of_prediction, supports_dask
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._estimators.parameters.penalty_parameters import check_penalties
 from skmoe._estimators.parameters.tasks import Regression, validate_outputs
 from skmoe._inference.requirements import require
-from skmoe._mixture.fitted import FittedMixture
 from skmoe._numerics.typing import Array
 from skmoe.distributions import PredictiveDistribution, check_coverage
 from skmoe.protocols import SupportsDistribution
@@ -21,13 +21,10 @@ from skmoe.protocols import SupportsDistribution
 DISPERSIONS = ("per_expert", "shared")
 
 
-class MixtureRegressorMixin(RegressorMixin):
+class MixtureRegressorMixin(RegressorMixin, NewRowsMixin):
     """Methods of regressions: means, and predictive distributions if the experts have them."""
 
-    _fitted: FittedMixture
     _single_output: bool
-    _validate_X_offset: Any
-    _validate_gate_proba: Any
     dispersion: str
 
     # Default of `alpha` without and with a base model.

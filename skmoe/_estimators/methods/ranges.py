@@ -6,15 +6,12 @@ from typing import Any
 
 from skmoe._data.scaling import is_outside_ranges
 from skmoe._estimators.methods.dask import supports_dask
-from skmoe._mixture.fitted import FittedMixture
+from skmoe._estimators.methods.new_rows import NewRowsMixin
 from skmoe._numerics.typing import Array
 
 
-class FeatureRangeMixin:
+class FeatureRangeMixin(NewRowsMixin):
     """`is_outside_range`, for both estimators."""
-
-    _fitted: FittedMixture
-    _validate_X: Any
 
     @supports_dask
     def is_outside_range(self, X: Any) -> Array:

@@ -110,17 +110,8 @@ class Regression(Task):
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X and y as numbers."""
         check_target(y, self.is_classification)
-        X, y = validate_data(
-            validation_copy,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=ensure_all_finite,
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-        )
+        options = {"multi_output": True, "y_numeric": True}
+        X, y = _validate_X_y(validation_copy, X, y, ensure_all_finite, **options)
         y = y.astype(np.float64)
         check_target_size(y, whole=True)
         return X, y, {"_single_output": y.ndim == 1}
@@ -212,15 +203,7 @@ class Classification(Task):
     ) -> tuple[Any, Array, dict[str, Any]]:
         """X as numbers, y as class codes."""
         check_target(y, self.is_classification)
-        X, y = validate_data(
-            validation_copy,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=ensure_all_finite,
-            ensure_min_samples=2,
-        )
+        X, y = _validate_X_y(validation_copy, X, y, ensure_all_finite)
         check_classification_targets(y)
         labels, codes = np.unique(y, return_inverse=True)
         return X, codes, {"classes_": labels}
@@ -256,6 +239,22 @@ class Classification(Task):
     ) -> dict[str, Any]:
         """The number of classes."""
         return {"n_classes": len(init_data.Y)}
+
+
+def _validate_X_y(
+    validation_copy: Any, X: Any, y: Any, ensure_all_finite: bool | str, **options: Any
+) -> tuple[Any, Array]:
+    """X as numbers, and y with a value for each row."""
+    return validate_data(
+        validation_copy,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=ensure_all_finite,
+        ensure_min_samples=2,
+        **options,
+    )
 
 
 def _mean_at_zero_offset(y: Array, offset: Array | float, weight: Array) -> Array:

@@ -123,7 +123,9 @@ class SerializationMixin:
         """
         check_is_fitted(self)
         self._check_is_whole("to_dict")
-        return to_document(self, _without_training_data(fitted_attributes(self)))
+        attributes = fitted_attributes(self)
+        state = _without_rows(attributes["_training_state"])
+        return to_document(self, attributes | {"_training_state": state})
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
@@ -242,16 +244,8 @@ def _of_this_release(value: Any) -> Any:
     return value
 
 
-def _without_training_data(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes without what only later fits use, except for the state of EM."""
-    return {
-        name: _without_rows(value) if isinstance(value, TrainingState) else value
-        for name, value in attributes.items()
-    }
-
-
 def _without_rows(state: TrainingState) -> TrainingState:
-    """The state of EM, with one model, which is that of the document."""
+    """The state of EM, with the model of the document, and without what only later fits use."""
     of_em = state.resume_state
     of_em = None if of_em is None else of_em._replace(best=None, first=None)
     return state._replace(

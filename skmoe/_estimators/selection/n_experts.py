@@ -30,7 +30,7 @@ from skmoe._data.checks import check_integer
 from skmoe._data.folds import check_several_folds, make_feasible_folds
 from skmoe._data.row_checks import check_metadata, class_codes
 from skmoe._data.rows import Rows, is_dask
-from skmoe._estimators.fitting.attributes import user_stacklevel
+from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.parameters.conflicts import BLOCKS, check_conflicts, chosen_options
 from skmoe._estimators.parameters.parameters import (
     FitParameters,
@@ -548,10 +548,8 @@ def _partition(rows: Rows, codes: Array | None, seed: int) -> Array:
 
 def warn_rising(criterion: str, number: int) -> None:
     """Warn that the largest number permitted is the best."""
-    warnings.warn(
+    warn_user(
         f'n_experts="{criterion}" selected {number} experts, the largest number that it may try: '
         "more experts, or another family, may predict better. Compare families, give repeated "
         "rows of a person as units or groups, or raise max_n_experts if it is set.",
-        UserWarning,
-        stacklevel=user_stacklevel(),
     )

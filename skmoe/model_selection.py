@@ -420,8 +420,8 @@ def n_experts_table(
     for number in numbers:
         fitted = _fit_with_number(tabulated, number, X, y, given | in_folds)
         fits.append(fitted)
-        data = (X, y, sample_weight, offset)
-        statistics.append(fitted._criteria("n_experts_table", data, units))
+        rows = Rows(X, y, sample_weight, offset, units)
+        statistics.append(fitted._criteria("n_experts_table", rows))
         p_value = np.nan
         if n_bootstrap is not None and number > 1:
             test = {"n_bootstrap": n_bootstrap, "n_jobs": estimator.n_jobs, "verbose": verbose}

@@ -100,16 +100,11 @@ def attributes_of_fit(
     total_weight = float(usage.responsibility_mass.sum())
     lower_bounds, n_times, shares = zip(*run.maxima, strict=True) if run.maxima else ((), (), ())
     values = tuple(total_weight * (bound + problem.log_jacobian) for bound in lower_bounds)
-    state = attributes["_training_state"]._replace(total_weight=total_weight)
-    return (
-        attributes
-        | {
-            "_training_state": state,
-            "n_experts_": model.n_experts,
-            "maxima_": Maxima(values, n_times, shares, run.counted),
-        }
-        | attributes_of_usage(usage)
-    )
+    state = attributes["_training_state"]
+    attributes["_training_state"] = state._replace(total_weight=total_weight)
+    attributes["n_experts_"] = model.n_experts
+    attributes["maxima_"] = Maxima(values, n_times, shares, run.counted)
+    return attributes | attributes_of_usage(usage)
 
 
 def attributes_of_usage(usage: Usage) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class NullCallbackContext:
 
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
+    from sklearn.callback import with_callbacks as with_callbacks
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
@@ -167,13 +168,3 @@ def make_monitors(
         )
         for task_id, label in enumerate(labels, first_id)
     ]
-
-
-__all__ = [
-    "CallbackSupportMixin",
-    "FitMonitor",
-    "FitTask",
-    "NullCallbackContext",
-    "make_monitors",
-    "with_callbacks",
-]

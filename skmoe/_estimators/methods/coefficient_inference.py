@@ -51,6 +51,7 @@ class InferenceOptions(NamedTuple):
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
+    cluster: Any = None
 
 
 def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
@@ -72,21 +73,19 @@ def check_inference_options(estimator: Any, options: InferenceOptions) -> None:
             require(estimator._fitted.model.experts, SupportsDistribution, "the bootstrap")
 
 
-def validate_clusters(
-    cluster: Any, weight: Array, rows: Rows, options: InferenceOptions
-) -> Array | None:
+def validate_clusters(options: InferenceOptions, weight: Array, rows: Rows) -> Array | None:
     """Number of the cluster of each row or unit, for the sandwich; None without clusters.
 
     `weight` is that of all rows that were given; `rows` are those of positive weight.
     """
-    if cluster is None:
+    if options.cluster is None:
         return None
     if options.method != "sandwich":
         raise ValueError(
             f'cluster needs method="sandwich", whose scores are summed over the rows of a cluster; '
             f'got method={options.method!r}. Use method="sandwich", or leave cluster out.'
         )
-    labels = check_metadata({"cluster": cluster}, len(weight))["cluster"][weight > 0.0]
+    labels = check_metadata({"cluster": options.cluster}, len(weight))["cluster"][weight > 0.0]
     distinct, codes = encode_units(labels)
     if len(distinct) < 2:
         raise ValueError(

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmoe._data.checks import check_level
 from skmoe._data.row_checks import check_weights
-from skmoe._data.rows import is_dask
+from skmoe._data.rows import Rows, is_dask
 from skmoe._estimators.methods.coefficient_inference import (
     InferenceOptions,
     check_inference_options,
@@ -180,14 +180,13 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         """
         check_is_fitted(self)
         options = InferenceOptions(
-            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose
+            method, gate_reference, n_bootstrap, random_state, n_jobs, verbose, cluster
         )
         check_inference_options(self, options)
-        data = X, y, sample_weight, offset
-        rows, _ = self._validate_unit_rows("inference", data, units)
+        rows, _ = self._validate_unit_rows("inference", Rows(X, y, sample_weight, offset, units))
         rows = rows.of_positive_weight()
         weight = check_weights(sample_weight, np.shape(X)[0])
-        clusters = validate_clusters(cluster, weight, rows, options)
+        clusters = validate_clusters(options, weight, rows)
         return infer_coefficients(self, rows, options, clusters)
 
     def _labels(self) -> Labels:
@@ -289,8 +288,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             obstacle=missing_for_inference(fitted),
         )
         if X is not None:
-            data = X, y, sample_weight, offset
-            rows, _ = self._validate_unit_rows("summary", data, units)
+            rows, _ = self._validate_unit_rows("summary", Rows(X, y, sample_weight, offset, units))
             rows = rows.of_positive_weight()
             families = getattr(self, "families_", ())
             found = found._replace(
@@ -299,11 +297,10 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
                 overdispersion=describe_overdispersion(fitted, rows, families),
             )
             if inference or not found.obstacle:
-                cluster = inference.pop("cluster", None)
                 options = InferenceOptions(**inference)
                 check_inference_options(self, options)
                 weight = check_weights(sample_weight, np.shape(X)[0])
-                clusters = validate_clusters(cluster, weight, rows, options)
+                clusters = validate_clusters(options, weight, rows)
                 result = infer_coefficients(self, rows, options, clusters)
                 found = found._replace(inference=result)
         if has_coefficients(fitted):
@@ -358,7 +355,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(two.aic(X, y) < one.aic(X, y))
         True
         """
-        return self._criteria("aic", (X, y, sample_weight, offset), units).aic
+        return self._criteria("aic", Rows(X, y, sample_weight, offset, units)).aic
 
     def bic(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
@@ -393,7 +390,7 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        return self._criteria("bic", (X, y, sample_weight, offset), units).bic
+        return self._criteria("bic", Rows(X, y, sample_weight, offset, units)).bic
 
     def icl(
         self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None, units: Any = None
@@ -426,15 +423,13 @@ class ReportingMixin(ExpertNamesMixin, NewRowsMixin):
             If the parameters of an expert cannot be counted, as of most estimators. Compare the
             log density of held-out rows (`score_samples`) instead.
         """
-        return self._criteria("icl", (X, y, sample_weight, offset), units).icl
+        return self._criteria("icl", Rows(X, y, sample_weight, offset, units)).icl
 
-    def _criteria(
-        self, criterion: str, data: tuple[Any, Any, Any, Any], units: Any
-    ) -> FitStatistics:
-        """Criteria of features, target, weights and offset."""
+    def _criteria(self, criterion: str, given: Rows) -> FitStatistics:
+        """Criteria of rows with their target."""
         check_is_fitted(self)
         check_n_parameters_known(self._fitted, criterion, getattr(self, "experts_", ()))
-        rows, _ = self._validate_unit_rows(criterion, data, units)
+        rows, _ = self._validate_unit_rows(criterion, given)
         return fit_statistics(self._fitted, rows.of_positive_weight())
 
     # --- explanation ---

@@ -91,15 +91,13 @@ class NewRowsMixin:
         y = check_same_length(X, self._validate_target(y))
         return Rows(X, y, check_weights(sample_weight, X.shape[0]), offset)
 
-    def _validate_unit_rows(
-        self, method: str, data: tuple[Any, Any, Any, Any], units: Any
-    ) -> tuple[Rows, Array | None]:
+    def _validate_unit_rows(self, method: str, given: Rows) -> tuple[Rows, Array | None]:
         """Validated new rows from X, y, weights and offset, and the labels of their units.
 
         Of rows with units those of weight zero are dropped.
         """
-        units = self._validate_units(method, data[0], units)
-        rows = self._validate_rows(*data)
+        units = self._validate_units(method, given.X, given.unit)
+        rows = self._validate_rows(given.X, given.y, given.weight, given.offset)
         if units is None:
             return rows, None
         self._check_gate_columns(rows.X, units)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+from skmoe._data.rows import Rows
 from skmoe._estimators.fitting.attributes import warn_user
 from skmoe._estimators.methods.dask import supports_dask
 from skmoe._estimators.methods.expert_names import ExpertNamesMixin
@@ -81,8 +82,8 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
         >>> bool(moe.responsibilities([[-2.0]], [2.0]).max() > 0.99)
         True
         """
-        data = X, y, sample_weight, offset
-        rows, labels = self._validate_unit_rows("responsibilities", data, units)
+        observed = Rows(X, y, sample_weight, offset, units)
+        rows, labels = self._validate_unit_rows("responsibilities", observed)
         resp = self._fitted.responsibilities(rows).T
         if labels is None:
             return resp
@@ -147,6 +148,6 @@ class ObservedRowsMixin(ExpertNamesMixin, NewRowsMixin):
             )
             given = {} if offset is None else {"offset": offset}
             y = self.predict(X, **given)
-        data = X, y, sample_weight, offset
-        rows, _ = self._validate_unit_rows("score_samples", data, units)
+        observed = Rows(X, y, sample_weight, offset, units)
+        rows, _ = self._validate_unit_rows("score_samples", observed)
         return self._fitted.log_density(rows)

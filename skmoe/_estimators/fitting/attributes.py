@@ -131,7 +131,7 @@ def attributes_of_starts(problem: FitProblem, starts: Sequence[EMResult]) -> dic
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn with the line of the first caller outside of this package and of scikit-learn."""
-    level, frame = 1, sys._getframe(1)
+    level, frame = 1, sys._getframe()
     while frame.f_back is not None:
         if frame.f_globals.get("__name__", "").split(".")[0] not in ("skmoe", "sklearn", "joblib"):
             break

@@ -46,6 +46,7 @@ from skmoe._estimators.rows.unit_checks import validate_units
 from skmoe._estimators.rows.warm_start import TrainingState, fitted_attributes, previous_fit
 from skmoe._estimators.saving.serialization import SerializationMixin
 from skmoe._estimators.selection.n_experts import with_selected_n_experts
+from skmoe._inference.labels import feature_labels
 from skmoe._mixture.em import EMResult
 from skmoe._mixture.fitted import FittedMixture
 from skmoe._mixture.model import expert_usage
@@ -155,10 +156,8 @@ class BaseMixture(
     def gate_feature_names_(self) -> Array:
         """Names of the columns that are available to the gate."""
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{j}" for j in range(self.n_features_in_)]
-        names = np.array([str(name) for name in names], dtype=object)
+        given = getattr(self, "feature_names_in_", None)
+        names = np.array(feature_labels(given, self.n_features_in_), dtype=object)
         preprocessor = self._fitted.preprocessor
         if preprocessor.encoder is not None:
             names = np.array(encoded_names(preprocessor.encoder, names), dtype=object)

@@ -184,8 +184,7 @@ def describe_other_rows(estimator: Any, rows: Rows) -> str:
     extra = preprocessor.extra_features
     has_base = extra is not None and extra.base is not None
     averaged = model.gate.n_starts(estimator._fitted.params.gate) > 1
-    if model.experts.needs_all_rows or has_base or averaged:
-        return ""
-    if has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
+    is_other_bound = model.experts.needs_all_rows or has_base or averaged
+    if is_other_bound or has_fit_rows(estimator, dataset_in_fit(estimator, rows)):
         return ""
     return "Other rows than those of the fit: they have another lower bound."

@@ -179,13 +179,7 @@ class CalibrationDisplay:
 
     @classmethod
     def from_predictions(
-        cls,
-        pit: Any,
-        *,
-        pit_left: Any = None,
-        n_bins: int = 10,
-        ax: Any = None,
-        **kwargs: Any,
+        cls, pit: Any, *, pit_left: Any = None, n_bins: int = 10, ax: Any = None, **kwargs: Any
     ) -> Self:
         """Draw the calibration of any predictive distributions.
 

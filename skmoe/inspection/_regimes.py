@@ -265,9 +265,8 @@ class RegimesDisplay:
             for j, axis in axes.items():
                 points = make_grid(table, [j], axis.grid[:, None])
                 curves[j] = one_target(estimator.predict_experts(points), rows.target, 2)
-                heights[j] = np.tile(rows.observed[:, None], len(names))
-                if adjusted:
-                    heights[j] = rows.partial_residuals(estimator, j)
+                observed = np.tile(rows.observed[:, None], len(names))
+                heights[j] = rows.partial_residuals(estimator, j) if adjusted else observed
             displays.append(
                 cls(
                     gate=gate,

@@ -151,12 +151,7 @@ def coefficient_tables(
 
 
 def _coefficient_table(
-    estimator: Any,
-    block: LinearPredictor,
-    rows: Rows,
-    index: int,
-    result: Any,
-    level: float | None,
+    estimator: Any, block: LinearPredictor, rows: Rows, index: int, result: Any, level: float | None
 ) -> CoefficientTable:
     """Coefficients of one linear predictor, with intervals of the given inference."""
     coef = np.array(vars(estimator)[block.coef])

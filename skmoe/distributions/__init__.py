@@ -8,6 +8,7 @@ the gate make the distribution of the mixture of experts, by `predictive_distrib
 """
 
 from skmoe.distributions._base import check_coverage
+from skmoe.distributions._beta import BetaComponents
 from skmoe.distributions._count_families import NegativeBinomialComponents, PoissonComponents
 from skmoe.distributions._counts import CountMixtureDistribution
 from skmoe.distributions._gamma import GammaComponents
@@ -21,9 +22,12 @@ from skmoe.distributions._point_mass import PointMassComponents
 from skmoe.distributions._predictive import PredictiveDistribution, predictive_distribution
 from skmoe.distributions._rows import concatenate_rows
 from skmoe.distributions._student_t import StudentTComponents
+from skmoe.distributions._tweedie import PositiveTweedieComponents
 from skmoe.distributions._uniform import UniformComponents
+from skmoe.distributions._weibull import WeibullComponents
 
 __all__ = [
+    "BetaComponents",
     "CountMixtureDistribution",
     "GammaComponents",
     "GeneralMixtureDistribution",
@@ -35,9 +39,11 @@ __all__ = [
     "OrdinalComponents",
     "PointMassComponents",
     "PoissonComponents",
+    "PositiveTweedieComponents",
     "PredictiveDistribution",
     "StudentTComponents",
     "UniformComponents",
+    "WeibullComponents",
     "check_coverage",
     "concatenate_components",
     "concatenate_rows",

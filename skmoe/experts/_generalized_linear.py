@@ -47,7 +47,8 @@ class GeneralizedLinearStatistics(NamedTuple):
     gradient: Array  # by the coefficients, times the scale if there is one, (K, m, d)
     dispersion_gradient: Array  # by the log dispersions, (K, m, T)
     dispersion_hessian: Array  # (K, m, T, T)
-    # By log dispersions and coefficients, (K, m, T, d); (K, m, 0, d) where they are not coupled.
+    # By log dispersions and coefficients, times the scale if there is one, (K, m, T, d); (K, m, 0, d)
+    # where they are not coupled.
     cross: Array
 
 
@@ -265,11 +266,14 @@ class GeneralizedLinearExperts(LinearFamilies):
         else:
             change = ridge_newton_step(factor, gradient.reshape(-1, 1, shape[-1]))
         if cross.size:
+            precision = self._precision_of_predictors(params)[..., None]
             by_system = cross.reshape(-1, *cross.shape[2:])
             solved = ridge_newton_step(factor, by_system).reshape(cross.shape)
             alone = change.reshape(shape)
-            of_dispersion = of_dispersion + np.einsum("kmtd,kmd->kmt", cross, alone)
-            hessian = hessian + np.einsum("kmtd,kmud->kmtu", cross, solved)
+            own = np.einsum("kmtd,kmd->kmt", cross, alone)
+            of_dispersion = of_dispersion + precision * own
+            joint_hessian = np.einsum("kmtd,kmud->kmtu", cross, solved)
+            hessian = hessian + precision[..., None] * joint_hessian
         dispersion_change = self._dispersion_step(statistics.weight, params, of_dispersion, hessian)
         if cross.size:
             joint = alone + np.einsum("kmtd,kmt->kmd", solved, dispersion_change)

@@ -26,7 +26,7 @@ from skmoe.protocols import (
 
 # Responsibility for initial values of an expert without predictor, of the rows in its support: of a
 # point mass, and of a distribution over all values.
-INITIAL_SHARE = {"zero": 0.5}
+INITIAL_SHARE_OF_ATOM = 0.5
 OTHER_INITIAL_SHARE = 0.05
 
 # Standard deviations from the median beyond which values are outliers, and the factor from the
@@ -304,7 +304,7 @@ class LinearFamilies(Experts):
         for k in range(n_experts):
             family = self._family(k)
             if not family.link:
-                share = INITIAL_SHARE.get(family.name, OTHER_INITIAL_SHARE)
+                share = INITIAL_SHARE_OF_ATOM if family.atoms else OTHER_INITIAL_SHARE
                 resp[k] = share * self._support_of(k, y)
         return self.restrict(resp, y)
 
@@ -318,9 +318,7 @@ class LinearFamilies(Experts):
     def _support_of(self, k: int, y: Array) -> Array:
         """Whether each row is possible under expert k, boolean of shape (n,)."""
         family = self._family(k)
-        possible = family.in_support(y)
-        if self._atoms and family.is_continuous:
-            possible = possible & ~np.isin(y, self._atoms)
+        possible = family.in_support(y) & ~family.has_atom_of_others(y, self.families)
         return np.asarray(possible.all(axis=0))
 
     def n_cells(self, n_experts: int) -> int:
@@ -362,10 +360,11 @@ class LinearFamilies(Experts):
     def log_prob(self, params: GeneralizedLinearParams, design: Any, y: Array) -> Array:
         """Log density or log probability of y (m, n) under each expert, (K, n)."""
         logs = self._by_family(params, design, lambda family, *at: family.log_prob(y, *at))
-        if self._atoms:
-            continuous = [self._family(k).is_continuous for k in range(len(logs))]
-            impossible = np.array(continuous)[:, None, None] & np.isin(y, self._atoms)
-            logs = np.where(impossible, -np.inf, logs)
+        if len(self.families) > 1 and self._atoms:
+            impossible = [
+                self._family(k).has_atom_of_others(y, self.families) for k in range(len(logs))
+            ]
+            logs = np.where(np.stack(impossible), -np.inf, logs)
         return logs.sum(axis=1)
 
     def mean(self, params: GeneralizedLinearParams, design: Any) -> Array:

@@ -1,6 +1,7 @@
 """Families: conditional distributions of y given the linear predictor of an expert."""
 
 from skmoe.families._base import Family
+from skmoe.families._beta import Beta
 from skmoe.families._counts import NegativeBinomial, Poisson
 from skmoe.families._gamma import Gamma
 from skmoe.families._inverse_gaussian import InverseGaussian
@@ -8,19 +9,26 @@ from skmoe.families._normal import LogNormal, Normal
 from skmoe.families._ordinal import Ordinal
 from skmoe.families._registry import FAMILIES
 from skmoe.families._student_t import StudentT
-from skmoe.families._without_predictor import Uniform, Zero
+from skmoe.families._tweedie import Tweedie
+from skmoe.families._weibull import Exponential, Weibull
+from skmoe.families._without_predictor import One, Uniform, Zero
 
 __all__ = [
     "FAMILIES",
+    "Beta",
+    "Exponential",
     "Family",
     "Gamma",
     "InverseGaussian",
     "LogNormal",
     "NegativeBinomial",
     "Normal",
+    "One",
     "Ordinal",
     "Poisson",
     "StudentT",
+    "Tweedie",
     "Uniform",
+    "Weibull",
     "Zero",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -85,6 +86,11 @@ class Family(ABC):
     @abstractmethod
     def in_support(self, y: Array) -> Array:
         """Whether each value has positive density, boolean of the shape of y."""
+
+    def has_atom_of_others(self, y: Array, families: Iterable[Family]) -> Array:
+        """Where a value has its probability from other families, and a density does not count."""
+        others = {atom for family in families for atom in family.atoms} - set(self.atoms)
+        return np.isin(y, sorted(others)) & self.is_continuous
 
     def working_target(self, y: Array) -> Array:
         """Values whose relation to the features is about linear, for the initialisation."""
@@ -197,7 +203,7 @@ class Family(ABC):
     ) -> list[Array] | None:
         """Second derivatives by the linear predictor and each log dispersion (T).
 
-        None where their expectation is zero: then both are estimated apart.
+        They are multiplied by the scale, if there is one. None where their expectation is zero: then both are estimated apart.
         """
         return None
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from skmoe.families._base import Family
+from skmoe.families._beta import Beta
 from skmoe.families._counts import NegativeBinomial, Poisson
 from skmoe.families._gamma import Gamma
 from skmoe.families._inverse_gaussian import InverseGaussian
 from skmoe.families._normal import LogNormal, Normal
 from skmoe.families._ordinal import Ordinal
 from skmoe.families._student_t import StudentT
-from skmoe.families._without_predictor import Uniform, Zero
+from skmoe.families._tweedie import Tweedie
+from skmoe.families._weibull import Exponential, Weibull
+from skmoe.families._without_predictor import One, Uniform, Zero
 
 # A new family is a module with its class, and an entry here.
 FAMILIES: dict[str, type[Family]] = {
@@ -20,10 +23,15 @@ FAMILIES: dict[str, type[Family]] = {
         LogNormal,
         Gamma,
         InverseGaussian,
+        Weibull,
+        Exponential,
+        Tweedie,
+        Beta,
         Poisson,
         NegativeBinomial,
         Ordinal,
         Zero,
+        One,
         Uniform,
     )
 }

@@ -1,4 +1,4 @@
-"""Distributions that do not depend on the features: a point mass and a uniform distribution."""
+"""Distributions that do not depend on the features: point masses and a uniform distribution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,42 @@ from skmoe.families._base import Family
 
 
 @dataclass(frozen=True)
-class Zero(Family):
+class PointMass(Family):
+    """A distribution of one value, the only one of `atoms`."""
+
+    link: ClassVar[str] = ""
+    is_count: ClassVar[bool] = True
+    is_continuous: ClassVar[bool] = False
+
+    def in_support(self, y: Array) -> Array:
+        """The value only."""
+        return np.asarray(y == self.atoms[0])
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Zero at the value, minus infinity elsewhere."""
+        logs = np.where(self.in_support(y), 0.0, -np.inf)
+        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The value."""
+        return np.full(predictor.shape, self.atoms[0])
+
+    def components(self, predictor: Array, log_dispersion: Any) -> PointMassComponents:
+        """The point mass."""
+        weight = np.ones((1, predictor.shape[-1]))
+        return PointMassComponents(weight, self.mean(predictor, log_dispersion)[None])
+
+    def equation(self, response: str, predictor: str) -> str:
+        """The response is the value."""
+        return f"{response} = {self.atoms[0]:g}"
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """The value."""
+        return np.full((1, n_rows), self.atoms[0])
+
+
+@dataclass(frozen=True)
+class Zero(PointMass):
     """The point mass at zero: an expert whose rows are all 0.
 
     Use it in a list of families: `family=["zero", "poisson"]` is a zero-inflated mixture [1]_, and
@@ -24,6 +59,7 @@ class Zero(Family):
 
     See Also
     --------
+    One : The point mass at one.
     NegativeBinomial : Counts with a larger variance.
 
     References
@@ -40,37 +76,38 @@ class Zero(Family):
     """
 
     name: ClassVar[str] = "zero"
-    link: ClassVar[str] = ""
     support: ClassVar[str] = "zeros"
-    is_count: ClassVar[bool] = True
-    is_continuous: ClassVar[bool] = False
     atoms: ClassVar[tuple[float, ...]] = (0.0,)
 
-    def in_support(self, y: Array) -> Array:
-        """Zero only."""
-        return np.asarray(y == 0.0)
 
-    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
-        """Zero at zero, minus infinity elsewhere."""
-        logs = np.where(y == 0.0, 0.0, -np.inf)
-        return np.broadcast_to(logs, np.broadcast_shapes(logs.shape, predictor.shape))
+@dataclass(frozen=True)
+class One(PointMass):
+    """The point mass at one: an expert whose rows are all 1.
 
-    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
-        """Zero."""
-        return np.zeros(predictor.shape)
+    Use it in a list of families: `family=["zero", "beta", "one"]` is a mixture for shares that may
+    be 0 or 1 [1]_.
 
-    def components(self, predictor: Array, log_dispersion: Any) -> PointMassComponents:
-        """The point mass."""
-        weight = np.ones((1, predictor.shape[-1]))
-        return PointMassComponents(weight, np.zeros((1, *predictor.shape)))
+    See Also
+    --------
+    Zero : The point mass at zero.
+    Beta : Shares between 0 and 1.
 
-    def equation(self, response: str, predictor: str) -> str:
-        """The response is zero."""
-        return f"{response} = 0"
+    References
+    ----------
+    .. [1] R. Ospina and S. L. P. Ferrari (2010), "Inflated beta distributions", Statistical Papers
+       51, 111-126.
 
-    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
-        """Zeros."""
-        return np.zeros((1, n_rows))
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import One
+    >>> One().in_support(np.array([0.0, 1.0]))
+    array([False,  True])
+    """
+
+    name: ClassVar[str] = "one"
+    support: ClassVar[str] = "ones"
+    atoms: ClassVar[tuple[float, ...]] = (1.0,)
 
 
 @dataclass(frozen=True)

@@ -390,5 +390,4 @@ def _atoms_of_others(estimator: Any, experts: Array, target: Array) -> Array:
     families = getattr(estimator, "families_", None)
     if families is None:
         return np.zeros((len(experts) * len(target), *target.shape[1:]), dtype=bool)
-    is_atom = np.isin(target, [atom for family in families for atom in family.atoms])
-    return np.concatenate([is_atom & families[k].is_continuous for k in experts])
+    return np.concatenate([families[k].has_atom_of_others(target, families) for k in experts])

@@ -111,11 +111,12 @@ def test_log_density_is_slope_of_log_cdf(name):
     dist = single(name)
     y = dist.mean[:, None] + dist.std[:, None] * np.array([-30.0, -2.0, 0.4, 3.0, 60.0, 1e4])
     y = y if family.cdf(-1.0, *components(name).block().parameters).any() else np.abs(y)
+    y = np.array([[1e-30, 0.01, 0.2, 0.7, 0.999]]) if name == "beta" else y
     step = 1e-6 * np.abs(y)
     for log_tail, sign in ((dist.logcdf, 1.0), (dist.logsf, -1.0)):
         slope = (log_tail(y + step) - log_tail(y - step)) / (2.0 * step)
         expected = sign * np.exp(dist.logpdf(y) - log_tail(y))
-        known = np.abs(log_tail(y)) > 1e-6  # differences have digits
+        known = (np.abs(log_tail(y)) > 1e-6) & (np.abs(log_tail(y)) < 1e10)  # which have digits
         assert np.isfinite(log_tail(y)).all()
         assert_allclose(slope[known], expected[known], rtol=1e-4)
 

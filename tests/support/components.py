@@ -12,6 +12,7 @@ from scipy import stats
 
 from skmoe import distributions
 from skmoe.distributions import (
+    BetaComponents,
     GammaComponents,
     GeneralMixtureDistribution,
     InverseGaussianComponents,
@@ -21,8 +22,10 @@ from skmoe.distributions import (
     OrdinalComponents,
     PointMassComponents,
     PoissonComponents,
+    PositiveTweedieComponents,
     StudentTComponents,
     UniformComponents,
+    WeibullComponents,
     predictive_distribution,
 )
 
@@ -64,6 +67,48 @@ class Discrete:
         reached = self.probabilities.cumsum(axis=0) >= np.asarray(q) - 1e-15
         values = np.broadcast_to(self.values, reached.shape)
         return np.take_along_axis(values, reached.argmax(axis=0)[None], axis=0)[0]
+
+
+class PositiveTweedie:
+    """Positive sums of a Poisson number of gamma variables, as frozen distributions of scipy."""
+
+    def __init__(self, mean, dispersion, power):
+        self.jump = (2 - power) / (power - 1)
+        self.number = mean ** (2 - power) / (dispersion * (2 - power))
+        self.scale = dispersion * (power - 1) * mean ** (power - 1)
+        self.positive = -np.expm1(-self.number)
+        self.whole = mean, dispersion * mean**power
+
+    def _sum(self, function, y):
+        jumps = np.arange(1, 200).reshape(-1, *[1] * np.ndim(self.number))
+        parts = stats.poisson.pmf(jumps, self.number) * function(
+            np.asarray(y)[None], jumps * self.jump, scale=self.scale
+        )
+        return parts.sum(axis=0) / self.positive
+
+    def logpdf(self, y):
+        with np.errstate(divide="ignore"):
+            return np.log(self._sum(stats.gamma.pdf, y))
+
+    def cdf(self, y):
+        return self._sum(stats.gamma.cdf, y)
+
+    def sf(self, y):
+        return self._sum(stats.gamma.sf, y)
+
+    def ppf(self, q):
+        low, high = np.zeros_like(self.number), np.full_like(self.number, 1e6)
+        for _ in range(80):
+            middle = 0.5 * (low + high)
+            is_below = self.cdf(middle) < np.asarray(q)
+            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+        return 0.5 * (low + high)
+
+    def mean(self):
+        return self.whole[0] / self.positive
+
+    def var(self):
+        return (self.whole[1] + self.whole[0] ** 2) / self.positive - self.mean() ** 2
 
 
 class Example(NamedTuple):
@@ -122,6 +167,30 @@ EXAMPLES = {
         InverseGaussianComponents,
         lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 0.05, 0.5, shape)),
         lambda mean, dispersion: stats.invgauss(mean * dispersion, scale=1 / dispersion),
+    ),
+    "weibull": Example(
+        WeibullComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), _log(rng, 1.2, 6, shape)),
+        lambda scale, shape: stats.weibull_min(shape, scale=scale),
+    ),
+    "exponential": Example(
+        WeibullComponents,
+        lambda rng, shape: (_log(rng, 0.5, 10, shape), np.ones(shape)),
+        lambda scale, shape: stats.weibull_min(shape, scale=scale),
+    ),
+    "beta": Example(
+        BetaComponents,
+        lambda rng, shape: (_log(rng, 1.3, 20, shape), _log(rng, 1.3, 20, shape)),
+        stats.beta,
+    ),
+    "tweedie": Example(
+        PositiveTweedieComponents,
+        lambda rng, shape: (
+            _log(rng, 1, 10, shape),
+            _log(rng, 0.3, 2, shape),
+            np.broadcast_to(rng.choice([1.3, 1.5]), shape),
+        ),
+        PositiveTweedie,
     ),
     "uniform": Example(
         UniformComponents, _uniform, lambda low, high: stats.uniform(low, high - low)

@@ -31,6 +31,39 @@ class Ratings:
         return 1.0 + (drawn > up_to).sum(axis=0)
 
 
+class CompoundPoisson:
+    """Tweedie distributions of power 1.5: sums of a Poisson number of exponential variables."""
+
+    def __init__(self, mean, dispersion):
+        self.mean_ = np.asarray(mean, dtype=float)
+        self.number = 2.0 * np.sqrt(self.mean_) / dispersion
+        self.scale = 0.5 * dispersion * np.sqrt(self.mean_)
+        self.dispersion = dispersion
+
+    def _sum(self, function, y):
+        """Sum over 1 to 400 jumps, with their probabilities."""
+        shape = np.broadcast_shapes(np.shape(y), np.shape(self.number))
+        total = np.zeros(shape)
+        for jumps in range(1, 401):
+            total += stats.poisson.pmf(jumps, self.number) * function(y, jumps, scale=self.scale)
+        return total
+
+    def logpdf(self, y):
+        zero = np.exp(-self.number)
+        return np.log(np.where(np.asarray(y) == 0.0, zero, self._sum(stats.gamma.pdf, y)))
+
+    def mean(self):
+        return self.mean_
+
+    def var(self):
+        return self.dispersion * self.mean_**1.5
+
+    def rvs(self, size=None, random_state=None):
+        rng = np.random.default_rng(random_state)
+        jumps = rng.poisson(self.number, size=size)
+        return self.scale * rng.standard_gamma(jumps)
+
+
 # Frozen distributions of scipy, from linear predictors and dispersions.
 DISTRIBUTIONS = {
     "normal": lambda mean, dispersion: stats.norm(mean, np.sqrt(dispersion)),
@@ -38,6 +71,12 @@ DISTRIBUTIONS = {
     "gamma": lambda mean, dispersion: stats.gamma(1 / dispersion, scale=np.exp(mean) * dispersion),
     "inverse_gaussian": lambda mean, dispersion: stats.invgauss(
         np.exp(mean) * dispersion, scale=1 / dispersion
+    ),
+    "weibull": lambda mean, dispersion: stats.weibull_min(dispersion**-0.5, scale=np.exp(mean)),
+    "exponential": lambda mean: stats.expon(scale=np.exp(mean)),
+    "tweedie": lambda mean, dispersion: CompoundPoisson(np.exp(mean), dispersion),
+    "beta": lambda mean, dispersion: stats.beta(
+        expit(mean) / dispersion, expit(-mean) / dispersion
     ),
     "poisson": lambda mean: stats.poisson(np.exp(mean)),
     "negative_binomial": lambda mean, dispersion: stats.nbinom(

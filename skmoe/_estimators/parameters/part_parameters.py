@@ -87,18 +87,18 @@ def check_one_measure(families: Sequence[Family]) -> None:
         raise ValueError(
             "family must be a list of distributions whose densities can be compared; "
             f'"{discrete[0].name}" has probabilities of values, and "{continuous[0].name}" has a '
-            'density. Use families of one kind, to which "zero" may be added.'
+            'density. Use families of one kind, to which "zero" and "one" may be added.'
         )
 
 
 def measure_of_families(families: Iterable[Family]) -> str:
     """What distributions have: densities, or probabilities, or both, in words."""
-    kinds = {family.is_continuous for family in families}
-    if kinds == {True}:
-        return "a density"
-    if kinds == {False}:
-        return "probabilities of values"
+    families = tuple(families)
     atoms = sorted({atom for family in families for atom in family.atoms})
+    if not any(family.is_continuous for family in families):
+        return "probabilities of values"
+    if not atoms:
+        return "a density"
     values = ", ".join(f"{atom:g}" for atom in atoms)
     return f"a density and the probability of {values}"
 

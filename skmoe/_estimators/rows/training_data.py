@@ -300,7 +300,7 @@ def _family_for(values: Array, of_estimators: bool) -> str:
         return 'a family for positive numbers, such as family="gamma" or "lognormal"'
     if of_estimators:
         return 'a family with zeros, such as family="normal", or "poisson" for counts'
-    return 'a list of families with "zero", such as family=["zero", "gamma"]'
+    return 'families with point masses, such as family=["zero", "gamma"] or ["beta", "one"]'
 
 
 def with_classes(data: TrainingData, classes: Array) -> TrainingData:

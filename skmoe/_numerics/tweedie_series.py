@@ -1,0 +1,84 @@
+"""The series of the density of Tweedie distributions, the compound Poisson-gamma ones.
+
+For a power p and a = (2 - p) / (p - 1), the density has the factor sum_j W_j over j = 1, 2, ...,
+with log W_j = j log z - log j! - log Gamma(a j). Of a given power it is a function of z alone.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import BPoly
+from scipy.special import gammaln
+
+from skmoe._numerics.typing import Array
+
+# Logs of the index of the largest term, between which the sum is interpolated; below, the first
+# term is the sum, and above, the remainder is a straight line.
+KNOTS = np.linspace(-35.0, 20.0, 2201)
+
+# Terms of a sum lie within this number of standard deviations of the largest one, and are a
+# fraction of a standard deviation apart: their sum is that of a smooth function.
+WIDTH = 9.0
+TERMS_PER_DEVIATION = 2.0
+
+
+class LogSum(NamedTuple):
+    """Log of the sum, and its first two derivatives by log z: mean and variance of j."""
+
+    value: Array
+    mean: Array
+    variance: Array
+
+
+def shape_of_jumps(power: float | Array) -> float | Array:
+    """The shape a of the gamma distribution of each jump."""
+    return (2.0 - power) / (power - 1.0)
+
+
+def indices(center: Array, deviation: Array, per_deviation: float) -> tuple[Array, Array]:
+    """Whole numbers from 1 on about a center, (J, ...), and their distance."""
+    step = np.maximum(np.floor(deviation / per_deviation), 1.0)
+    n_terms = int(np.ceil(2.0 * WIDTH * per_deviation)) + 12
+    first = np.maximum(np.floor(center - WIDTH * per_deviation * step), 1.0)
+    steps = np.arange(n_terms).reshape(-1, *[1] * np.ndim(center))
+    return first + steps * step, step
+
+
+def log_sum(log_z: Array, power: float) -> LogSum:
+    """Log of the sum over j of W_j."""
+    shape = shape_of_jumps(power)
+    t = (log_z - shape * np.log(shape)) / (1.0 + shape)
+    inside = np.clip(t, KNOTS[0], KNOTS[-1])
+    polynomials = _remainders(power)
+    rest, slope, bend = (polynomial(inside) for polynomial in polynomials)
+    # Up to a remainder, which is interpolated, the log of the sum is (1 + a) exp(t).
+    largest = np.exp(t)
+    value = (1.0 + shape) * largest + rest + slope * (t - inside)
+    mean = largest + slope / (1.0 + shape)
+    variance = largest / (1.0 + shape) + bend / (1.0 + shape) ** 2
+    return LogSum(value, mean, variance)
+
+
+@lru_cache(maxsize=64)
+def _remainders(power: float) -> tuple[BPoly, BPoly, BPoly]:
+    """The remainder as a function of t, and its first two derivatives."""
+    shape = float(shape_of_jumps(power))
+    log_z = shape * np.log(shape) + (1.0 + shape) * KNOTS
+    largest = np.exp(KNOTS)
+    j, step = indices(largest, np.sqrt(largest / (1.0 + shape)), TERMS_PER_DEVIATION)
+    logs = j * log_z - gammaln(j + 1.0) - gammaln(j * shape)
+    highest = logs.max(axis=0)
+    terms = np.exp(logs - highest)
+    total = terms.sum(axis=0)
+    mean = (terms * j).sum(axis=0) / total
+    variance = (terms * np.square(j - mean)).sum(axis=0) / total
+    table = [
+        highest + np.log(step * total) - (1.0 + shape) * largest,
+        (1.0 + shape) * (mean - largest),
+        (1.0 + shape) ** 2 * variance - (1.0 + shape) * largest,
+    ]
+    rest = BPoly.from_derivatives(KNOTS, np.stack(table, axis=1))
+    return rest, rest.derivative(), rest.derivative(2)

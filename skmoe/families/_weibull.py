@@ -1,0 +1,213 @@
+"""Weibull and exponential distributions with a log link of the scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import digamma, gammaln, polygamma
+
+from skmoe._numerics.typing import Array
+from skmoe.distributions import WeibullComponents
+from skmoe.families._base import Family
+from skmoe.families._normal import LogNormal, log_of_positive
+from skmoe.protocols import Dispersion
+
+# Largest exponent of the ratio of y to its scale, to the power of the shape: its exponential and
+# the products in derivatives are finite.
+MAX_EXPONENT = 300.0
+
+
+@dataclass(frozen=True)
+class Weibull(Family):
+    r"""Weibull distribution of positive values, such as times to failure and wind speeds [1]_.
+
+    Use it as `family="weibull"`. The logarithm of y is :math:`\eta + \sqrt{\phi} W`, where W has
+    the distribution of the smallest extreme value: an accelerated failure time model. The scale of
+    y, below which 63 % of the values lie, is :math:`\exp(\eta)`; the shape is
+    :math:`1 / \sqrt{\phi}`. The mean is :math:`\exp(\eta) \Gamma(1 + \sqrt{\phi})`.
+
+    See Also
+    --------
+    Exponential : A shape of one.
+    Gamma : Another distribution of positive values, whose mean is the exponential.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Weibull
+    >>> Weibull().mean(np.log([[2.0]]), [np.zeros((1, 1))])
+    array([[2.]])
+    """
+
+    name: ClassVar[str] = "weibull"
+    link: ClassVar[str] = "log"
+    support: ClassVar[str] = "positive numbers"
+    has_scale: ClassVar[bool] = True
+    max_predictor: ClassVar[float] = 200.0
+    max_step: ClassVar[float] = 1.0
+    dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
+    log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (
+        LogNormal.log_dispersion_bounds
+    )
+
+    def in_support(self, y: Array) -> Array:
+        """Positive numbers."""
+        return y > 0.0
+
+    def working_target(self, y: Array) -> Array:
+        """The logarithm."""
+        return log_of_positive(y)
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(np.average(y, weights=weight)))
+
+    def _deviation(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[Array, Array, Array]:
+        """Standardised logarithm, its exponential, and the root of the dispersion."""
+        root = np.exp(0.5 * log_dispersion[0])
+        deviation = (np.log(np.where(y > 0.0, y, 1.0)) - predictor) / root
+        return deviation, np.exp(np.minimum(deviation, MAX_EXPONENT)), root
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density."""
+        deviation, power, _ = self._deviation(y, predictor, log_dispersion)
+        logs = deviation - power - 0.5 * log_dispersion[0] - np.log(np.where(y > 0.0, y, 1.0))
+        return np.where(y > 0.0, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Excess of the power over its mean of one."""
+        _, power, root = self._deviation(y, predictor, log_dispersion)
+        return root * (power - 1.0)
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
+
+    def dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log dispersion."""
+        deviation, power, _ = self._deviation(y, predictor, log_dispersion)
+        first = 0.5 * (deviation * (power - 1.0) - 1.0)
+        return [first], [[-0.25 * deviation * (power * (1.0 + deviation) - 1.0)]]
+
+    def cross_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> list[Array] | None:
+        """Minus half the derivative of the product of power and deviation."""
+        deviation, power, root = self._deviation(y, predictor, log_dispersion)
+        return [-0.5 * root * (power * (1.0 + deviation) - 1.0)]
+
+    def predictor_of_mean(self, mean: Array, log_dispersion: Any) -> Array:
+        """Logarithm of the scale."""
+        return np.log(mean) - gammaln(1.0 + np.exp(0.5 * log_dispersion[0]))
+
+    def mean_dispersion_derivatives(
+        self, y: Array, predictor: Array, log_dispersion: Any
+    ) -> tuple[list[Array], list[list[Array]]]:
+        """By the log dispersion, with which the linear predictor changes."""
+        deviation, power, root = self._deviation(y, predictor, log_dispersion)
+        [first], [[second]] = self.dispersion_derivatives(y, predictor, log_dispersion)
+        change = -0.5 * root * digamma(1.0 + root)
+        change_of_change = 0.5 * change - 0.25 * np.square(root) * polygamma(1, 1.0 + root)
+        score = (power - 1.0) / root
+        cross = -0.5 * (power * (1.0 + deviation) - 1.0) / root
+        by_predictor = -power / np.square(root)
+        second = second + 2.0 * cross * change + by_predictor * np.square(change)
+        return [first + score * change], [[second + score * change_of_change]]
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """The scale times a gamma function."""
+        return np.exp(predictor + gammaln(1.0 + np.exp(0.5 * log_dispersion[0])))
+
+    def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
+        """The Weibull distribution."""
+        shape = np.broadcast_to(np.exp(-0.5 * log_dispersion[0]), predictor.shape)
+        weight = np.ones((1, predictor.shape[-1]))
+        return WeibullComponents(weight, np.exp(predictor)[None], shape[None])
+
+    def equation(self, response: str, predictor: str) -> str:
+        """That of the scale."""
+        return f"scale of {response} = exp({predictor})"
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Weibull numbers of shape 2."""
+        return rng.weibull(2.0, size=(1, n_rows))
+
+
+@dataclass(frozen=True)
+class Exponential(Family):
+    r"""Exponential distribution with mean :math:`\exp(\eta)`, of times without ageing [1]_.
+
+    Use it as `family="exponential"`: the Weibull and the gamma distribution of shape one.
+
+    See Also
+    --------
+    Weibull : With a shape.
+    Gamma : With a shape, and the same mean.
+
+    References
+    ----------
+    .. [1] J. D. Kalbfleisch and R. L. Prentice (2002), "The Statistical Analysis of Failure Time
+       Data", 2nd edition, Wiley, chapter 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.families import Exponential
+    >>> Exponential().log_prob(np.array([[3.0]]), np.zeros((1, 1)), ())
+    array([[-3.]])
+    """
+
+    name: ClassVar[str] = "exponential"
+    link: ClassVar[str] = "log"
+    support: ClassVar[str] = "numbers from 0 on"
+    max_predictor: ClassVar[float] = 230.0
+    max_step: ClassVar[float] = 1.0
+
+    def in_support(self, y: Array) -> Array:
+        """Numbers from 0 on."""
+        return y >= 0.0
+
+    def working_target(self, y: Array) -> Array:
+        """The logarithm."""
+        return log_of_positive(y)
+
+    def initial_predictor(self, y: Array, weight: Array) -> float:
+        """Logarithm of the mean."""
+        return float(np.log(max(np.average(y, weights=weight), np.finfo(float).tiny)))
+
+    def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Log density."""
+        logs = -predictor - np.maximum(y, 0.0) * np.exp(-predictor)
+        return np.where(y >= 0.0, logs, -np.inf)
+
+    def predictor_score(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
+        """Relative residual."""
+        return y * np.exp(-predictor) - 1.0
+
+    def predictor_information(self, predictor: Array, log_dispersion: Any) -> Array:
+        """One."""
+        return np.ones(predictor.shape)
+
+    def mean(self, predictor: Array, log_dispersion: Any) -> Array:
+        """Exponential of the linear predictor."""
+        return np.exp(predictor)
+
+    def components(self, predictor: Array, log_dispersion: Any) -> WeibullComponents:
+        """The Weibull distribution of shape one."""
+        weight = np.ones((1, predictor.shape[-1]))
+        return WeibullComponents(weight, np.exp(predictor)[None], np.ones((1, *predictor.shape)))
+
+    def example_target(self, rng: np.random.Generator, n_rows: int) -> Array:
+        """Exponential numbers."""
+        return rng.exponential(size=(1, n_rows))

@@ -51,9 +51,7 @@ def _log_pdf(y: Array, mean: Array, dispersion: Array, power: Array) -> Array:
     return np.where(np.isnan(y), np.nan, np.where(inside, logs, -np.inf))
 
 
-def _log_tail(
-    log_tail: Callable[..., Array], lower: bool, y: Array, *parameters: Array
-) -> Array:
+def _log_tail(log_tail: Callable[..., Array], lower: bool, y: Array, *parameters: Array) -> Array:
     """Log probability of one tail at y, a sum over the numbers of jumps."""
     y, mean, dispersion, power = np.broadcast_arrays(y, *parameters)
     shape, number = shape_of_jumps(power), expected_jumps(mean, dispersion, power)

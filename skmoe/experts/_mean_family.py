@@ -20,12 +20,12 @@ RELATIVE_MEAN_FLOOR = 1e-3
 # Standard deviations below this fraction of the largest absolute value are round-off.
 RELATIVE_ROUND_OFF = 1e-13
 
-# Newton's method for the log dispersions: largest number of steps, largest change and smallest
-# curvature per row in a step, halvings of a step, and the change, or the relative gain of
-# log-likelihood, below which it ends.
+# Newton's method for the log dispersions: largest number of steps, largest change in a step, bounds
+# of the curvature per row, halvings of a step, and the change, or the relative gain of
+# log-likelihood, below which it ends. Far from the maximum curvatures are larger, and steps short.
 MAX_STEPS = 50
 MAX_CHANGE = 2.0
-MIN_CURVATURE = 1e-6
+MIN_CURVATURE, MAX_CURVATURE = 1e-6, 100.0
 MAX_DISPERSION_HALVINGS = 25
 CHANGE_TOL = 1e-9
 RELATIVE_GAIN_TOL = 1e-12
@@ -260,7 +260,7 @@ class MeanFamily:
         curvature = np.where(fixed, np.eye(n_own), curvature)
         values, vectors = np.linalg.eigh(curvature)
         mass = self._summed(resp.sum(axis=1))[:, None, None]
-        values = np.maximum(np.abs(values), MIN_CURVATURE * mass + TINY)
+        values = np.clip(np.abs(values), MIN_CURVATURE * mass + TINY, MAX_CURVATURE * mass + TINY)
         rotated = np.einsum("kmtu,kmt->kmu", vectors, gradient) / values
         step = np.einsum("kmtu,kmu->kmt", vectors, rotated)
         longest = np.abs(step).max(axis=-1, keepdims=True) / MAX_CHANGE

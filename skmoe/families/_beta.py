@@ -46,7 +46,7 @@ class Beta(Family):
     support: ClassVar[str] = "numbers between 0 and 1"
     has_scale: ClassVar[bool] = True
     max_predictor: ClassVar[float] = 30.0
-    max_step: ClassVar[float] = 2.0
+    max_step: ClassVar[float] = 1.0
     dispersions: ClassVar[tuple[Dispersion, ...]] = (Dispersion("log(dispersion)", "dispersion_"),)
     log_dispersion_bounds: ClassVar[tuple[tuple[float, float], ...]] = (LOG_DISPERSION_BOUNDS,)
 

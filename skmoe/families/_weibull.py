@@ -14,8 +14,8 @@ from skmoe.families._base import Family
 from skmoe.families._normal import LogNormal, log_of_positive
 from skmoe.protocols import Dispersion
 
-# Largest exponent of the ratio of y to its scale, to the power of the shape: its exponential and
-# the products in derivatives are finite.
+# Logarithm of the ratio of y to its scale, to the power of the shape, beyond which this power is
+# linear in the logarithm: the products in derivatives are finite.
 MAX_EXPONENT = 300.0
 
 
@@ -75,7 +75,9 @@ class Weibull(Family):
         """Standardised logarithm, its exponential, and the root of the dispersion."""
         root = np.exp(0.5 * log_dispersion[0])
         deviation = (np.log(np.where(y > 0.0, y, 1.0)) - predictor) / root
-        return deviation, np.exp(np.minimum(deviation, MAX_EXPONENT)), root
+        beyond = np.maximum(deviation - MAX_EXPONENT, 0.0)
+        power = np.exp(deviation - beyond) * (1.0 + beyond)
+        return deviation, power, root
 
     def log_prob(self, y: Array, predictor: Array, log_dispersion: Any) -> Array:
         """Log density."""

@@ -34,6 +34,12 @@ of_all = pytest.mark.parametrize("case", EXPERT_CASES)
 of_one_family = pytest.mark.parametrize("name", GENERALIZED)
 
 
+def arrays_of(component):
+    """The arrays of components, which may be nested."""
+    for values in component:
+        yield from arrays_of(values) if isinstance(values, tuple) else [values]
+
+
 def test_every_registered_kind_of_experts_has_a_case():
     """Experts that are estimators are met in the tests of estimators."""
     met = {type(experts) for experts, _ in EXPERT_CASES.values()}
@@ -263,7 +269,7 @@ def test_predictors_change_by_the_largest_step_at_most(name, is_shared):
     """In the root mean square over the rows of an expert, by the information that they have."""
     experts, y = generalized([name], shared_columns=(0,) if is_shared else ())
     params, (family,) = experts.init_params(N_EXPERTS, N_COLUMNS), experts.families
-    coef = params.coef + np.array([0.0, 1.0, -3.0])[:, None, None] * [0.0, 0.0, 0.0, 1.0]
+    coef = params.coef + np.array([0.0, 1.0, -6.0])[:, None, None] * [0.0, 0.0, 0.0, 1.0]
     change = step_of(experts, params._replace(coef=coef), y).coef - coef
     theta = np.moveaxis(params.log_dispersion, -1, 0)[..., None]
     information = family.predictor_information(coef @ DESIGN.T, theta)[:, 0] * RESP
@@ -283,7 +289,7 @@ def test_experts_start_with_the_distribution_of_the_target(name):
     """Scales are relative to the variance of the working target."""
     family, rng = example(name), np.random.default_rng(0)
     y, weight = family.example_target(rng, N_ROWS), rng.uniform(0.5, 2.0, size=N_ROWS)
-    if name != "ordinal":
+    if family.in_support(np.array([[0.7, 50.0]])).all() and name != "ordinal":
         y[0, 3] = 50.0  # only families that expect outliers move it
     experts = GeneralizedLinearExperts((family,))
     experts = experts.fitted_to(DESIGN, y, weight, no_scaling())
@@ -422,7 +428,7 @@ def test_offset_is_a_column_with_a_coefficient_of_one(case):
             scores, size = experts.score_rows(at, k, rows, y), at.coef[k].size
             yield scores[:size].reshape(len(y), -1, N_ROWS)[:, -N_COLUMNS:]
             yield scores[size:]
-            yield from experts.components(at, k, rows)[1:]
+            yield from arrays_of(experts.components(at, k, rows))
 
     for one, other in zip(answers(params, design), answers(wider, wide), strict=True):
         assert_allclose(one, other, rtol=1e-6, atol=1e-6)

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeRegressor
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.experts._mean_family import MeanFamily
 from skmoe.families import FAMILIES
-from support.expert_kinds import DISTRIBUTIONS, draw, example
+from support.expert_kinds import DISTRIBUTIONS, draw, example, predictor_of_mean
 from support.fits import fit_quietly
 from support.refusals import assert_fit_refused, assert_refused, refusal
 
@@ -47,10 +47,7 @@ def dispersions(moe):
 
 def log_density(name, y, mean, values):
     """By the distribution of scipy with given means."""
-    predictor = mean if FAMILIES[name].link == "identity" else np.log(mean)
-    if name == "lognormal":
-        predictor = predictor - 0.5 * values[0]
-    distribution = DISTRIBUTIONS[name](predictor, *values)
+    distribution = DISTRIBUTIONS[name](predictor_of_mean(name, mean, values), *values)
     return (distribution.logpmf if hasattr(distribution, "logpmf") else distribution.logpdf)(y)
 
 
@@ -68,6 +65,8 @@ def test_lower_bound_never_falls(name, dispersion):
 def test_shared_dispersions_are_one_parameter_of_each_output(name):
     X, y = table(name, 100)
     y = np.column_stack([y, y[::-1]])
+    if example(name).obstacle(y.T):  # a family of one output
+        return
     own, shared = (
         fit_quietly(mixture(name, 3, dispersion=dispersion, max_iter=1, cross_fit=2), X, y)
         for dispersion in ("per_expert", "shared")

@@ -22,7 +22,9 @@ def test_list_is_what_its_families_have_in_common(first):
         assert experts.takes_offset == (links == {"log"})
         all_standardised = all(family.standardizes_target for family in with_predictor)
         assert experts.standardizes_target == (
-            bool(with_predictor) and all_standardised and "zero" not in (first, second)
+            bool(with_predictor)
+            and all_standardised
+            and not (families[0].atoms or families[1].atoms)
         )
         assert experts.can_separate == all(family.is_count for family in families)
         assert bool(experts.estimated_options) == any(family.has_scale for family in families)
@@ -175,6 +177,8 @@ def test_onnx_graph_computes_the_means(names, n_outputs):
     operations = {"Exp": np.exp, "Mul": np.multiply, "Add": np.add}
     operations |= {"Max": np.maximum, "Min": np.minimum}
     families, rng = tuple(example(name) for name in names), np.random.default_rng(1)
+    if any(family.obstacle(np.ones((n_outputs, 4))) for family in families):  # of one output
+        return
     y = np.concatenate([families[0].example_target(rng, N_ROWS) for _ in range(n_outputs)])
     scales = {"noise_variance": (1.0,) * n_outputs, "variance_floor": (1e-6,) * n_outputs}
     experts = GeneralizedLinearExperts(families, **scales)

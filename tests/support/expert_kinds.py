@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import optimize, stats
-from scipy.special import expit
+from scipy.special import expit, gammaln
 
 from skmoe.experts import EXPERTS
 from skmoe.families import FAMILIES, Ordinal
@@ -86,6 +86,16 @@ DISTRIBUTIONS = {
     "ordinal": lambda mean, *steps: Ratings(mean, steps),
 }
 
+
+def predictor_of_mean(name, mean, dispersions):
+    """The linear predictor of a mean, for families whose mean can be predicted by estimators."""
+    if name == "lognormal":
+        return np.log(mean) - 0.5 * dispersions[0]
+    if name == "weibull":
+        return np.log(mean) - gammaln(1.0 + np.sqrt(dispersions[0]))
+    return np.log(mean) if FAMILIES[name].link == "log" else mean
+
+
 # Names of families with a linear predictor besides the normal one, which is `expert="linear"`.
 GENERALIZED = [name for name, family in FAMILIES.items() if family.link and name != "normal"]
 
@@ -116,7 +126,8 @@ def draw(name, predictor, rng, dispersion=(0.3, 5.0)):
     """A target with given linear predictors."""
     values = [np.full(np.shape(predictor), value) for value in dispersion[: n_dispersions(name)]]
     seed = int(rng.integers(2**31))
-    return DISTRIBUTIONS[name](predictor, *values).rvs(random_state=seed).astype(float)
+    drawn = DISTRIBUTIONS[name](predictor, *values).rvs(random_state=seed).astype(float)
+    return np.clip(drawn, 1e-9, 1.0 - 1e-9) if name == "beta" else drawn
 
 
 def log_density(name, y, predictor, dispersion=()):

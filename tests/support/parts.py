@@ -73,6 +73,8 @@ LISTS = [
     ("gamma", "zero", "lognormal"),
     ("zero", "gamma", "lognormal"),
     ("normal", "uniform", "student_t"),
+    ("poisson", "one", "negative_binomial"),
+    ("gamma", "tweedie", "weibull"),
     ("uniform", "zero", "normal"),
 ]
 PRIOR = {"alpha": 0.7, "dispersion_prior": 4.0}

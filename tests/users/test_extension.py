@@ -289,12 +289,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.fixture
 def family(monkeypatch):
     """The class, which is in the registry until the end of the test."""
-    monkeypatch.setitem(FAMILIES, "exponential", None)  # so that the entry goes again
-    module = types.ModuleType("exponential_family")
+    monkeypatch.setitem(FAMILIES, "waiting_time", None)  # so that the entry goes again
+    module = types.ModuleType("waiting_time_family")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    source = (EXAMPLES / "exponential_family.py").read_text("utf-8")
+    source = (EXAMPLES / "waiting_time_family.py").read_text("utf-8")
     exec(compile(source, module.__name__, "exec"), vars(module))
-    return module.Exponential
+    return module.WaitingTime
 
 
 def waiting_times(n_rows):
@@ -319,7 +319,7 @@ def test_score_of_the_example_is_the_derivative_of_its_density(family):
 
 def test_family_of_the_example_has_all_that_registered_families_have(family):
     X, y = waiting_times(600)
-    moe = MixtureOfExpertsRegressor(2, family="exponential", **FIXED).fit(X, y)
+    moe = MixtureOfExpertsRegressor(2, family="waiting_time", **FIXED).fit(X, y)
     assert_allclose(np.sort(moe.expert_coef_[:, 0]), [-1, 1], atol=0.25)
     assert min(np.diff(moe.lower_bounds_)) > -1e-10
     same = MixtureOfExpertsRegressor(2, family=family(), **FIXED).fit(X, y)
@@ -335,8 +335,8 @@ def test_family_of_the_example_has_all_that_registered_families_have(family):
     assert_allclose(mixed.weights_[0], 0.25, atol=0.05)
     streamed = MixtureOfExpertsRegressor(2, family=family(), **FIXED).partial_fit(X, y)
     assert streamed.n_parameters_ == moe.n_parameters_
-    refused = MixtureOfExpertsRegressor(2, family="exponential")
-    assert_fit_refused(refused, (X, -y), "y must hold positive numbers", 'family="exponential"')
+    refused = MixtureOfExpertsRegressor(2, family="waiting_time")
+    assert_fit_refused(refused, (X, -y), "y must hold positive numbers", 'family="waiting_time"')
 
 
 def test_examples_of_a_family_and_of_experts_are_the_same_model(family, monkeypatch):

@@ -9,8 +9,8 @@ from skmoe.families import FAMILIES, Family
 
 
 @dataclass(frozen=True)
-class Exponential(Family):
-    name = "exponential"
+class WaitingTime(Family):
+    name = "waiting_time"
     link = "log"
     support = "positive numbers"
     max_predictor = 230.0  # the exponential and its square stay finite
@@ -45,4 +45,4 @@ class Exponential(Family):
         return rng.exponential(size=(1, n_rows))
 
 
-FAMILIES["exponential"] = Exponential
+FAMILIES["waiting_time"] = WaitingTime

@@ -47,8 +47,8 @@ class GeneralizedLinearStatistics(NamedTuple):
     gradient: Array  # by the coefficients, times the scale if there is one, (K, m, d)
     dispersion_gradient: Array  # by the log dispersions, (K, m, T)
     dispersion_hessian: Array  # (K, m, T, T)
-    # By log dispersions and coefficients, times the scale if there is one, (K, m, T, d); (K, m, 0, d)
-    # where they are not coupled.
+    # By log dispersions and coefficients, times the scale if there is one, (K, m, T, d);
+    # (K, m, 0, d) where they are not coupled.
     cross: Array
 
 

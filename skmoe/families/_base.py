@@ -203,7 +203,8 @@ class Family(ABC):
     ) -> list[Array] | None:
         """Second derivatives by the linear predictor and each log dispersion (T).
 
-        They are multiplied by the scale, if there is one. None where their expectation is zero: then both are estimated apart.
+        They are multiplied by the scale, if there is one. None where their expectation is zero:
+        then both are estimated apart.
         """
         return None
 
